@@ -1,0 +1,1 @@
+"""How parts meet the API: `Client`, a followed copy (`View`), and kubeconfig files."""

@@ -1,0 +1,120 @@
+"""The interface that every store keeps: one ordered history of keys and bytes.
+
+A store knows nothing of Kubernetes. One revision may hold several writes; a revision is visible
+to nobody before it is durable. docs/adr/0003 maps each method to an etcd call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One key at one revision; `value` is None where the revision deleted the key.
+
+    `created` is the revision that created this life of the key (etcd's create_revision). A
+    deletion's record keeps the `created` of the life it ended.
+    """
+
+    key: str
+    value: bytes | None
+    revision: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Whole revisions, in order, up to and including `revision`; empty means progress only."""
+
+    records: tuple[Record, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a range at one revision, in key order; `remaining` counts the keys behind it."""
+
+    records: tuple[Record, ...]
+    revision: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One put (`value`) or deletion (`value` is None) under a precondition.
+
+    `expected` is the revision the key must stand at: None for no condition, 0 for "must not
+    exist".
+    """
+
+    key: str
+    value: bytes | None
+    expected: int | None = None
+
+
+class Conflict(Exception):
+    """A write's precondition did not hold; `current` is what the store holds instead, or None."""
+
+    def __init__(self, key: str, current: Record | None) -> None:
+        found = f"revision {current.revision}" if current else "nothing"
+        super().__init__(f"{key}: the precondition does not hold, the store has {found}")
+        self.key = key
+        self.current = current
+
+
+class Compacted(Exception):
+    """The revision asked for is no longer kept; `oldest` is the first that can be read."""
+
+    def __init__(self, revision: int, oldest: int) -> None:
+        super().__init__(f"revision {revision} has been compacted, the oldest is {oldest}")
+        self.revision = revision
+        self.oldest = oldest
+
+
+class Full(Exception):
+    """There is no room for the write (disk or quota); nothing of it was stored."""
+
+
+class Store(Protocol):
+    """One ordered history. Methods may be called from one event loop only."""
+
+    async def revision(self) -> int:
+        """Returns the newest durable revision, linearizably; 0 for an empty history."""
+
+    async def get(self, key: str, *, at: int | None = None) -> Record | None:
+        """Returns the key's record as of `at` (default newest), None where it does not exist.
+
+        Raises Compacted.
+        """
+
+    async def list(
+        self, prefix: str, *, at: int | None = None, after: str = "", limit: int = 0
+    ) -> Page:
+        """Returns existing keys with the prefix, in byte order, greater than `after`.
+
+        `limit` 0 means all. Raises Compacted.
+        """
+
+    async def commit(self, *writes: Write) -> int:
+        """Applies all writes in one new revision, or none of them, and returns the revision.
+
+        Returns once it is durable and after every follower's batch that holds it was queued.
+        No two writes may name one key. Deleting an absent key without a condition is a Conflict
+        with current None. Raises Conflict, Full.
+        """
+
+    def follow(self, prefix: str, *, after: int) -> AsyncIterator[Batch]:
+        """Yields every revision above `after` that touches the prefix, in order, for ever.
+
+        Never splits a revision over two batches; progress batches come when revisions pass
+        that do not touch the prefix. Raises Compacted at the first step or when it fell behind.
+        """
+
+    async def compact(self, before: int) -> None:
+        """Forgets what is no longer needed to read at revision `before` or later."""
+
+    async def close(self) -> None:
+        """Finishes accepted commits and releases everything held."""
