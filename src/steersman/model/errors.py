@@ -1,0 +1,308 @@
+"""The errors that a client of the API can be given; each knows its HTTP code and reason.
+
+They become a `Status` document at one place (the HTTP edge) and are rebuilt at one place (the
+client). Messages are upstream's (apimachinery/pkg/api/errors). Nothing else is raised on purpose
+while a request is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason why an object is invalid (metav1.StatusCause); `field` is a path like
+    `spec.containers[0].name`."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Returns the cause as it stands in a Status."""
+        document = {"reason": self.reason, "message": self.message}
+        return {**document, "field": self.field} if self.field else document
+
+
+class APIError(Exception):
+    """An answer other than success; `details` is metav1.StatusDetails without the causes."""
+
+    code: ClassVar[int] = 500
+    reason: ClassVar[str] = "InternalError"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        causes: Iterable[Cause] = (),
+        retry_after_seconds: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = dict(details or {})
+        self.causes = tuple(causes)
+        self.retry_after_seconds = retry_after_seconds
+
+    def status(self) -> dict[str, Any]:
+        """Returns the metav1.Status document."""
+        document: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            document["reason"] = self.reason
+        details = dict(self.details)
+        if self.causes:
+            details["causes"] = [cause.document() for cause in self.causes]
+        if self.retry_after_seconds:
+            details["retryAfterSeconds"] = self.retry_after_seconds
+        if details or self.reason in ("NotFound",):
+            document["details"] = details
+        document["code"] = self.code
+        return document
+
+
+class BadRequest(APIError):
+    """The request cannot be understood."""
+
+    code = 400
+    reason = "BadRequest"
+
+
+class Unauthorized(APIError):
+    """Nobody knows who asks."""
+
+    code = 401
+    reason = "Unauthorized"
+
+    def __init__(self, message: str = "Unauthorized") -> None:
+        super().__init__(message)
+
+
+class Forbidden(APIError):
+    """Who asks may not."""
+
+    code = 403
+    reason = "Forbidden"
+
+
+class NotFound(APIError):
+    """The object or the path does not exist."""
+
+    code = 404
+    reason = "NotFound"
+
+
+class MethodNotAllowed(APIError):
+    """The resource does not have this verb."""
+
+    code = 405
+    reason = "MethodNotAllowed"
+
+
+class NotAcceptable(APIError):
+    """None of the media types asked for can be served."""
+
+    code = 406
+    reason = "NotAcceptable"
+
+
+class Conflict(APIError):
+    """The object stands at another revision, or another field manager owns a field."""
+
+    code = 409
+    reason = "Conflict"
+
+
+class AlreadyExists(APIError):
+    """The name is taken."""
+
+    code = 409
+    reason = "AlreadyExists"
+
+
+class Expired(APIError):
+    """The revision asked for is no longer kept."""
+
+    code = 410
+    reason = "Expired"
+
+
+class Gone(APIError):
+    """The resource was here and is not served any more."""
+
+    code = 410
+    reason = "Gone"
+
+
+class RequestTooLarge(APIError):
+    """The body is over the bound."""
+
+    code = 413
+    reason = "RequestEntityTooLarge"
+
+
+class UnsupportedMediaType(APIError):
+    """The body's content type is not one that the verb takes."""
+
+    code = 415
+    reason = "UnsupportedMediaType"
+
+
+class Invalid(APIError):
+    """The object breaks the rules of its kind; the causes say where."""
+
+    code = 422
+    reason = "Invalid"
+
+
+class TooManyRequests(APIError):
+    """The caller must wait."""
+
+    code = 429
+    reason = "TooManyRequests"
+
+
+class InternalError(APIError):
+    """The server failed."""
+
+    code = 500
+    reason = "InternalError"
+
+
+class ServiceUnavailable(APIError):
+    """The server cannot serve this now."""
+
+    code = 503
+    reason = "ServiceUnavailable"
+
+
+class ServerTimeout(APIError):
+    """The server could not do it in time, a new try may help."""
+
+    code = 500
+    reason = "ServerTimeout"
+
+
+class Timeout(APIError):
+    """The request was not done in the time it had."""
+
+    code = 504
+    reason = "Timeout"
+
+
+class InsufficientStorage(APIError):
+    """The store is full: writes are refused, reads go on."""
+
+    code = 507
+    reason = "InsufficientStorage"
+
+
+CLASSES: Mapping[str, type[APIError]] = {
+    kind.reason: kind
+    for kind in (
+        BadRequest,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        NotAcceptable,
+        Conflict,
+        AlreadyExists,
+        Expired,
+        Gone,
+        RequestTooLarge,
+        UnsupportedMediaType,
+        Invalid,
+        TooManyRequests,
+        InternalError,
+        ServiceUnavailable,
+        ServerTimeout,
+        Timeout,
+        InsufficientStorage,
+    )
+}
+_BY_CODE = {kind.code: kind for kind in reversed(list(CLASSES.values()))}
+
+
+def from_status(document: Mapping[str, Any]) -> APIError:
+    """Rebuilds the error that a Status document stands for."""
+    code = int(document.get("code") or 500)
+    kind = CLASSES.get(document.get("reason", "")) or _BY_CODE.get(code, InternalError)
+    details = dict(document.get("details") or {})
+    causes = [
+        Cause(item.get("reason", ""), item.get("message", ""), item.get("field", ""))
+        for item in details.pop("causes", None) or ()
+    ]
+    error: APIError = kind.__new__(kind)
+    APIError.__init__(
+        error,
+        document.get("message", ""),
+        retry_after_seconds=int(details.pop("retryAfterSeconds", 0)),
+        details=details,
+        causes=causes,
+    )
+    return error
+
+
+def _qualified(group: str, plural: str) -> str:
+    return f"{plural}.{group}" if group else plural
+
+
+def _details(group: str, kind: str, name: str) -> dict[str, Any]:
+    found = {"name": name, "group": group, "kind": kind}
+    return {key: value for key, value in found.items() if value}
+
+
+def not_found(group: str, plural: str, name: str) -> NotFound:
+    """Says that an object does not exist (errors.NewNotFound)."""
+    message = f'{_qualified(group, plural)} "{name}" not found'
+    return NotFound(message, details=_details(group, plural, name))
+
+
+def already_exists(group: str, plural: str, name: str) -> AlreadyExists:
+    """Says that a name is taken (errors.NewAlreadyExists)."""
+    message = f'{_qualified(group, plural)} "{name}" already exists'
+    return AlreadyExists(message, details=_details(group, plural, name))
+
+
+def conflict(group: str, plural: str, name: str, why: str) -> Conflict:
+    """Says that a write came too late (errors.NewConflict)."""
+    message = f'Operation cannot be fulfilled on {_qualified(group, plural)} "{name}": {why}'
+    return Conflict(message, details=_details(group, plural, name))
+
+
+MODIFIED = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
+
+
+def forbidden(group: str, plural: str, name: str, why: str) -> Forbidden:
+    """Says that a write is not allowed (errors.NewForbidden)."""
+    if name:
+        message = f'{_qualified(group, plural)} "{name}" is forbidden: {why}'
+    else:
+        message = f"{_qualified(group, plural)} is forbidden: {why}"
+    return Forbidden(message, details=_details(group, plural, name))
+
+
+def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> Invalid:
+    """Says what is wrong with an object (errors.NewInvalid); one cause reads inline, several in
+    brackets, equal ones once (utilerrors.Aggregate)."""
+    causes = tuple(causes)
+    texts = list(dict.fromkeys(f"{cause.field}: {_text(cause)}" for cause in causes))
+    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    name_shown = _qualified(group, kind)
+    message = f'{name_shown} "{name}" is invalid: {listed}'
+    return Invalid(message, details=_details(group, kind, name), causes=causes)
+
+
+def _text(cause: Cause) -> str:
+    return cause.message
