@@ -1,0 +1,136 @@
+"""`Kind`: all that the pipeline must know of one kind of object, as a value.
+
+A custom resource is a `Kind` without code; a built-in one adds `prepare` and `check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from steersman.model.errors import Cause
+from steersman.model.ref import Ref, Resource
+
+Document = dict[str, Any]
+
+# (new, old or None on create, subresource or "") -> a document, the argument is never changed
+Prepare = Callable[[Document, Document | None, str], Document]
+# (new, old or None on create, subresource or "") -> what is wrong, in upstream's order
+Check = Callable[[Document, Document | None, str], Iterable[Cause]]
+Convert = Callable[[Document], Document]
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version in which a kind is read and written.
+
+    `definition` names its schema; conversions are None where the document is the same.
+    """
+
+    name: str
+    definition: str
+    to_storage: Convert | None = None
+    from_storage: Convert | None = None
+    deprecation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A path below an object.
+
+    `writes` are the only fields an update through it may change, as tuples of names; update,
+    patch and apply all use them. `document` names the kind of its body where that is another
+    ("autoscaling/v1 Scale"); the empty string means the object itself.
+    """
+
+    name: str
+    verbs: tuple[str, ...]
+    writes: tuple[tuple[str, ...], ...] = ()
+    document: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A printed column (metav1.TableColumnDefinition); `value` gets the document and the time.
+
+    Priority 0 always shows, 1 in wide output.
+    """
+
+    name: str
+    value: Callable[[Document, float], Any]
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+def unchanged(new: Document, _old: Document | None, _subresource: str) -> Document:
+    """Prepares nothing."""
+    return new
+
+
+def nothing_wrong(_new: Document, _old: Document | None, _subresource: str) -> Iterable[Cause]:
+    """Finds nothing: the kind has no rules beyond its schema."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object.
+
+    storage:    the version in which it is stored; the first of `versions` is preferred
+    selectable: field selectors beside metadata.name and metadata.namespace, each from a document
+    spec_fields: top-level fields whose change raises metadata.generation; empty: no generation
+    view:       the frozen typed form that parts read (a msgspec Struct), None: none yet
+    complete:   defaults and checks are upstream's; False means "schema only"
+    name_check: the messages for a bad name (names.py); the default is a DNS subdomain
+    """
+
+    group: str
+    name: str
+    plural: str
+    namespaced: bool
+    versions: tuple[Version, ...]
+    storage: str
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    view: type[Any] | None = None
+    prepare: Prepare = unchanged
+    check: Check = nothing_wrong
+    subresources: tuple[Subresource, ...] = ()
+    columns: tuple[Column, ...] = ()
+    selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
+    spec_fields: tuple[str, ...] = ()
+    name_check: Callable[[str], list[str]] | None = None
+    complete: bool = False
+
+    @property
+    def resource(self) -> Resource:
+        """Its group and plural name."""
+        return Resource(self.group, self.plural)
+
+    @property
+    def singular(self) -> str:
+        """The lower-case name that clients may use for the plural."""
+        return self.name.lower()
+
+    def ref(self, namespace: str, name: str) -> Ref:
+        """Returns a reference to one object of this kind."""
+        return Ref(self.resource, namespace, name)
+
+    def version(self, name: str) -> Version | None:
+        """Returns a served version, None where there is none of that name."""
+        return next((version for version in self.versions if version.name == name), None)
+
+    def subresource(self, name: str) -> Subresource | None:
+        """Returns a subresource, None where there is none of that name."""
+        return next((found for found in self.subresources if found.name == name), None)
+
+    def api_version(self, version: str = "") -> str:
+        """Returns `group/version` (or `v1` in the core group)."""
+        version = version or self.storage
+        return f"{self.group}/{version}" if self.group else version

@@ -1,0 +1,163 @@
+"""A request and its response, as values: what the HTTP server, the in-process client and the API
+exchange. Not a parser; the transport turns these into bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks (authentication.k8s.io UserInfo)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Peer:
+    """One connection: what is known of the other end, for as long as it lasts.
+
+    `certificate` is the verified client certificate in DER, or None. `identity` is the
+    authenticator's cache: it keeps here what it found out once per connection.
+    """
+
+    address: str = ""
+    certificate: bytes | None = None
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+class Request:
+    """One request. `path` is percent-decoded, `query` is raw, header names are lower case.
+
+    `user` is set by the in-process client only; a request from a socket has None and is
+    authenticated from its peer and headers.
+    """
+
+    __slots__ = ("_params", "body", "headers", "method", "path", "peer", "query", "user")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        peer: Peer | None = None,
+        user: User | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers: Mapping[str, str] = headers if headers is not None else {}
+        self.body = body
+        self.peer = peer
+        self.user = user
+        self._params: Mapping[str, list[str]] | None = None
+
+    @property
+    def params(self) -> Mapping[str, list[str]]:
+        """The query parameters; blank values are kept."""
+        if self._params is None:
+            self._params = parse_qs(self.query, keep_blank_values=True) if self.query else {}
+        return self._params
+
+    def param(self, name: str, default: str = "") -> str:
+        """Returns the first value of a query parameter."""
+        values = self.params.get(name)
+        return values[0] if values else default
+
+    def flag(self, name: str) -> bool:
+        """Says whether a parameter is true as upstream reads booleans: "0", "false" are not."""
+        values = self.params.get(name)
+        return values is not None and values[0].lower() not in ("0", "false")
+
+
+class Chunk:
+    """A piece of a stream, encoded once however many receive it."""
+
+    __slots__ = ("_framed", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._framed: bytes | None = None
+
+    @property
+    def framed(self) -> bytes:
+        """The piece with HTTP/1.1 chunk framing."""
+        if self._framed is None:
+            self._framed = b"%x\r\n%b\r\n" % (len(self.data), self.data)
+        return self._framed
+
+
+class Sink(Protocol):
+    """Where a pushed stream goes. Never blocks: who pushes looks at `pending` and gives up."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes accepted and not yet taken by the other end."""
+
+    def send(self, chunk: Chunk) -> None:
+        """Accepts a piece; ignored once closed."""
+
+    def finish(self) -> None:
+        """Ends the stream cleanly after what was sent."""
+
+
+class Channel(Protocol):
+    """The raw connection after an upgrade."""
+
+    async def read(self) -> bytes:
+        """Returns the next bytes, b"" at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Sends bytes, waiting while the other end is slow."""
+
+    def close(self) -> None:
+        """Closes the connection."""
+
+
+# Starts pushing into the sink and returns what to call when the sink is closed
+Push = Callable[[Sink], Callable[[], None]]
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """Hands the connection over once the 101 answer is out."""
+
+    take: Callable[[Channel], Coroutine[Any, Any, None]]
+
+
+Body = bytes | Sequence[bytes] | AsyncIterator[bytes] | Push | Upgrade
+
+JSON = "application/json"
+
+
+class Response:
+    """One answer. A body is whole (bytes, or pieces that are written together), pulled (an async
+    iterator, under back-pressure), pushed (a function of a sink) or an upgrade."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self,
+        body: Body = b"",
+        status: int = 200,
+        content_type: str = JSON,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.body = body
+        self.status = status
+        self.content_type = content_type
+        self.headers = headers
+
+
+# A handler answers at once where nothing has to be waited for: a read from the cache costs no task
+Handler = Callable[[Request], "Response | Coroutine[Any, Any, Response]"]
