@@ -6,7 +6,7 @@ Every method raises the errors of `model.errors`; a lost connection is `client.e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -89,7 +89,7 @@ class Client(Protocol):
     async def patch(
         self,
         ref: Ref,
-        patch: Mapping[str, Any] | list[Any],
+        patch: Mapping[str, Any] | Sequence[Any],
         *,
         how: PatchType = "merge",
         subresource: str = "",

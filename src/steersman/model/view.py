@@ -17,7 +17,7 @@ class View(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The base of all typed forms; unknown fields are skipped while decoding."""
 
 
-class OwnerReference(View):
+class OwnerReference(View, frozen=True):
     """metav1.OwnerReference."""
 
     api_version: str = ""
@@ -28,7 +28,7 @@ class OwnerReference(View):
     block_owner_deletion: bool = False
 
 
-class Meta(View):
+class Meta(View, frozen=True):
     """metav1.ObjectMeta without managedFields; times are None where absent."""
 
     name: str = ""
@@ -56,7 +56,7 @@ class Meta(View):
         return next((owner for owner in self.owner_references if owner.controller), None)
 
 
-class Object(View):
+class Object(View, frozen=True):
     """What every view begins with; alone it is the metadata-only form of any kind."""
 
     api_version: str = ""
