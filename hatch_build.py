@@ -35,7 +35,15 @@ def download(requirement: str, sha256: str, directory: Path) -> Path:
     wanted = directory / "requirements.txt"
     wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")
     command = [sys.executable, "-I", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    command += ["download", "--no-deps", "--require-hashes", "-d", str(directory), "-r", str(wanted)]
+    command += [
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "-d",
+        str(directory),
+        "-r",
+        str(wanted),
+    ]
     subprocess.run(command, check=True)
     return next(directory.glob("*.whl"))
 
