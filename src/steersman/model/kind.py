@@ -87,6 +87,9 @@ class Kind:
     view:       the frozen typed form that parts read (a msgspec Struct), None: none yet
     complete:   defaults and checks are upstream's; False means "schema only"
     name_check: the messages for a bad name (names.py); the default is a DNS subdomain
+    create_on_update: a PUT of an absent object creates it (leases, events, RBAC, ...)
+    returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
+    stored_with: the resource whose table holds the objects where it is another kind's (events)
     """
 
     group: str
@@ -107,6 +110,9 @@ class Kind:
     spec_fields: tuple[str, ...] = ()
     name_check: Callable[[str], list[str]] | None = None
     complete: bool = False
+    create_on_update: bool = False
+    returns_deleted: bool = False
+    stored_with: Resource | None = None
 
     @property
     def resource(self) -> Resource:

@@ -1,0 +1,137 @@
+"""From a request's body to a document of the right kind, with upstream's words where it is not.
+
+The body's size was bounded by the transport. Nesting is bounded by the parser (orjson: 1,024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from steersman.api.call import Call
+from steersman.model.errors import BadRequest, UnsupportedMediaType
+from steersman.model.kind import Document
+from steersman.wire.message import Request
+
+ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+# How much of a body that nobody understands is shown in the error (apiserver: summarizeData)
+SHOWN_BYTES = 30
+FIELD_VALIDATION = ("", "Ignore", "Warn", "Strict")
+
+
+def media_type(request: Request) -> str:
+    """Returns the body's media type without parameters; JSON where none is named."""
+    return request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+
+
+def parse_any(request: Request, accepted: str = ACCEPTED) -> Any:
+    """Returns the body's value, JSON or YAML; raises UnsupportedMediaType, BadRequest."""
+    kind = media_type(request)
+    if kind in ("application/json", ""):
+        return orjson.loads(request.body)
+    if kind == "application/yaml":
+        from steersman.wire import yaml  # loaded with the first YAML body
+
+        return yaml.load(request.body)
+    raise UnsupportedMediaType(
+        f"the body of the request was in an unknown format - accepted media types include: "
+        f"{accepted}"
+    )
+
+
+def parse(call: Call) -> Document:
+    """Returns the body as a document whose kind and version are those of the call."""
+    try:
+        value = parse_any(call.request)
+    except ValueError as error:
+        raise unrecognized(call, f"couldn't get version/kind; json parse error: {error}") from error
+    if not isinstance(value, dict):
+        what = _go_name(value)
+        why = (
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go "
+            'value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind '
+            'string "json:\\"kind,omitempty\\"" }'
+        )
+        raise unrecognized(call, why)
+    check_type(call, value)
+    return value
+
+
+def check_type(call: Call, document: Mapping[str, Any]) -> None:
+    """Refuses a document of another kind or version; what it leaves out is taken as right."""
+    expected = call.form.api_version
+    given = document.get("apiVersion") or expected
+    if given != expected:
+        raise BadRequest(
+            f"the API version in the data ({given}) does not match the expected API version "
+            f"({expected})"
+        )
+    kind = document.get("kind") or call.kind.name
+    if kind != call.kind.name:
+        version = call.version.name
+        raise BadRequest(
+            f'{kind} in version "{version}" cannot be handled as a {call.kind.name}: '
+            f"converting ({version}.{kind}) to ({call.kind.group or 'core'}.{call.kind.name}): "
+            "unknown conversion"
+        )
+
+
+def unrecognized(call: Call, why: str) -> BadRequest:
+    """Says that a body is no object at all (apiserver: transformDecodeError)."""
+    return BadRequest(
+        f"the object provided is unrecognized (must be of type {call.kind.name}): {why} "
+        f"({_summary(call.request.body)})"
+    )
+
+
+def _summary(body: bytes) -> str:
+    if not body:
+        return "<empty>"
+    cut = body[:SHOWN_BYTES]
+    more = " ..." if len(body) > SHOWN_BYTES else ""
+    if body[:1] == b"{":
+        return cut.decode("utf-8", "replace") + more
+    return cut.hex() + more
+
+
+def _go_name(value: object) -> str:
+    names = {list: "array", str: "string", bool: "bool", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def field_validation(request: Request) -> str:
+    """Returns Ignore, Warn or Strict; Warn is the default. Raises BadRequest."""
+    wanted = request.param("fieldValidation")
+    if wanted not in FIELD_VALIDATION:
+        raise BadRequest(
+            f'fieldValidation: Unsupported value: "{wanted}": supported values: '
+            '"Ignore", "Warn", "Strict"'
+        )
+    return wanted or "Warn"
+
+
+def unknown_fields(call: Call, unknown: tuple[str, ...]) -> tuple[str, ...]:
+    """Decides what unknown fields come to: warnings to send, or BadRequest where validation is
+    strict."""
+    if not unknown:
+        return ()
+    wanted = field_validation(call.request)
+    if wanted == "Ignore":
+        return ()
+    texts = tuple(f'unknown field "{path}"' for path in unknown)
+    if wanted == "Warn":
+        return texts
+    raise BadRequest(
+        f'{call.kind.name} in version "{call.version.name}" cannot be handled as a '
+        f"{call.kind.name}: strict decoding error: {', '.join(texts)}"
+    )
+
+
+def warnings(texts: tuple[str, ...]) -> dict[str, str] | None:
+    """Returns the headers that carry warnings (RFC 7234 section 5.5, code 299)."""
+    if not texts:
+        return None
+    escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return {"Warning": ", ".join(f'299 - "{text}"' for text in escaped)}

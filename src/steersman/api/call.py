@@ -1,0 +1,58 @@
+"""One request to a resource, with all that was found out about it before the work begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from steersman.api.cache import Entry, Table
+from steersman.api.form import Form
+from steersman.api.present import Presentation
+from steersman.api.route import Attributes
+from steersman.model.errors import NotFound, not_found
+from steersman.model.kind import Kind, Version
+from steersman.wire.message import Request, User
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks what of which kind, where it is kept and how it is to be shown."""
+
+    request: Request
+    user: User
+    attributes: Attributes
+    kind: Kind
+    version: Version
+    form: Form
+    table: Table
+    presentation: Presentation
+
+    @property
+    def namespace(self) -> str:
+        """The namespace asked for; empty means all, or a cluster-scoped kind."""
+        return self.attributes.namespace
+
+    @property
+    def name(self) -> str:
+        """The object's name; empty for a collection."""
+        return self.attributes.name
+
+    @property
+    def subresource(self) -> str:
+        """The subresource's path, or empty."""
+        return self.attributes.subresource
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is to be stored."""
+        return self.request.param("dryRun") == "All"
+
+    def entry(self) -> Entry:
+        """Returns the object asked for; raises NotFound."""
+        entry = self.table.get(self.namespace, self.name)
+        if entry is None:
+            raise self.not_found()
+        return entry
+
+    def not_found(self) -> NotFound:
+        """Returns the error that says the object does not exist."""
+        return not_found(self.kind.group, self.kind.plural, self.name)

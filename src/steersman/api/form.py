@@ -1,0 +1,86 @@
+"""How a stored object becomes the bytes of one served version: splices, never a decode, where the
+version is the stored one.
+
+A stored value begins with its kind and apiVersion and then its metadata, without resourceVersion;
+what is served has the revision spliced in right there.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import orjson
+
+from steersman.api.cache import Entry
+from steersman.model.kind import Document, Kind
+
+# Converted documents kept, over all kinds that are served in a version other than the stored one
+CONVERTED_KEPT = 512
+
+
+def encode(document: Document) -> bytes:
+    """Returns a document as compact bytes of their own size (orjson's buffer is larger)."""
+    return bytes(memoryview(orjson.dumps(document)))
+
+
+class Form:
+    """The encoding of one kind in one served version."""
+
+    def __init__(self, kind: Kind, version: str) -> None:
+        self.kind = kind
+        self.version = version
+        self.api_version = kind.api_version(version)
+        self._head = _head(kind.name, self.api_version)
+        self._skip = len(_head(kind.name, kind.api_version()))
+        found = kind.version(version)
+        self._from_storage = found.from_storage if found else None
+        self._same = version == kind.storage and self._from_storage is None
+        self._converted: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
+
+    def object(self, entry: Entry) -> bytes:
+        """Returns the object."""
+        return b'%b"resourceVersion":"%d",%b' % (self._head, entry.revision, self._tail(entry))
+
+    def item(self, entry: Entry) -> bytes:
+        """Returns the object as it stands in a list, where kind and version are left out."""
+        return b'{"metadata":{"resourceVersion":"%d",%b' % (entry.revision, self._tail(entry))
+
+    def document(self, entry: Entry) -> Document:
+        """Returns the object as a fresh document in this version, with its resourceVersion."""
+        document: Document = orjson.loads(self.object(entry))
+        return document
+
+    def stored(self, document: Document) -> bytes:
+        """Returns the stored bytes of a document that is in the storage version."""
+        metadata = dict(document["metadata"])
+        metadata.pop("resourceVersion", None)
+        head = {"kind": self.kind.name, "apiVersion": self.kind.api_version()}
+        return encode({**head, "metadata": metadata, **_rest(document)})
+
+    def _tail(self, entry: Entry) -> bytes:
+        if self._same:
+            return entry.value[self._skip :]
+        key = (entry.namespace, entry.name, entry.revision)
+        if (found := self._converted.get(key)) is None:
+            found = self._converted[key] = self._convert(entry)
+            if len(self._converted) > CONVERTED_KEPT:
+                self._converted.popitem(last=False)
+        return found
+
+    def _convert(self, entry: Entry) -> bytes:
+        document = entry.document()
+        if self._from_storage is not None:
+            document = self._from_storage(document)
+        head = {"kind": self.kind.name, "apiVersion": self.api_version}
+        whole = encode({**head, "metadata": document["metadata"], **_rest(document)})
+        return whole[len(self._head) :]
+
+
+def _rest(document: Document) -> dict[str, Any]:
+    heads = ("kind", "apiVersion", "metadata")
+    return {key: value for key, value in document.items() if key not in heads}
+
+
+def _head(kind: str, api_version: str) -> bytes:
+    return b'{"kind":"%b","apiVersion":"%b","metadata":{' % (kind.encode(), api_version.encode())

@@ -1,0 +1,99 @@
+"""The rules of ObjectMeta that hold for every kind: what the server sets and what it keeps.
+
+Pure; semantic checks of names and labels are the model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from steersman.model.kind import Document, Kind
+
+# generateName keeps at most this much before its suffix (names.go: 63 - 5)
+GENERATED_PREFIX = 58
+SUFFIX_LENGTH = 5
+# carried over from the stored object by every update, whatever the body says
+KEPT = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+)
+
+
+def timestamp(now: float) -> str:
+    """Returns a time as metav1.Time writes it: UTC, whole seconds."""
+    return datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_timestamp(now: float) -> str:
+    """Returns a time as metav1.MicroTime writes it."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def begin(document: Document, kind: Kind, namespace: str, uid: str, now: float) -> Document:
+    """Returns a new object's metadata with what the server sets."""
+    metadata = dict(document.get("metadata") or {})
+    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
+        metadata.pop(name, None)
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    metadata["uid"] = uid
+    metadata["creationTimestamp"] = timestamp(now)
+    metadata.pop("generation", None)
+    if kind.spec_fields:
+        metadata["generation"] = 1
+    return metadata
+
+
+def carry(metadata: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """Returns an updated object's metadata with what an update cannot change."""
+    carried = {key: value for key, value in metadata.items() if key != "selfLink"}
+    for name in KEPT:
+        if name in old:
+            carried[name] = old[name]
+        else:
+            carried.pop(name, None)
+    return carried
+
+
+def generation(kind: Kind, old: Document, new: Document) -> int | None:
+    """Returns the generation of an update: one more where the desired state changed."""
+    present = old["metadata"].get("generation")
+    if not kind.spec_fields:
+        return present if isinstance(present, int) else None
+    changed = any(old.get(name) != new.get(name) for name in kind.spec_fields)
+    return int(present or 1) + changed
+
+
+def overlay(base: Document, changed: Document, paths: Iterable[tuple[str, ...]]) -> Document:
+    """Returns `base` with the fields at `paths` taken from `changed`, absent ones removed."""
+    result = base
+    for path in paths:
+        result = _with(result, path, _at(changed, path))
+    return result
+
+
+def _at(document: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(name)
+    return document
+
+
+def _with(document: Document, path: tuple[str, ...], value: Any) -> Document:
+    name, *rest = path
+    copy = dict(document)
+    if rest:
+        value = _with(copy.get(name) or {}, tuple(rest), value)
+        if not value:
+            value = None
+    if value is None:
+        copy.pop(name, None)
+    else:
+        copy[name] = value
+    return copy

@@ -1,0 +1,201 @@
+"""What the client wants to be shown: objects, metadata alone, or a printed table.
+
+Parses the Accept header (RFC 9110 section 12.5.1, upstream's `as`, `g`, `v` parameters) and turns
+entries into what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import orjson
+
+from steersman.api.cache import Entry
+from steersman.api.form import Form
+from steersman.model.errors import NotAcceptable
+from steersman.model.kind import Column, Document
+
+Shape = Literal["object", "table", "metadata"]
+IncludeObject = Literal["Metadata", "Object", "None"]
+
+_JSON = ("application/json", "*/*", "application/*")
+_SUPPORTED = (
+    "application/json, application/json;as=Table, application/json;as=PartialObjectMetadata"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """The form in which a client wants objects; `meta_version` is v1 or v1beta1."""
+
+    shape: Shape = "object"
+    meta_version: str = "v1"
+    yaml: bool = False
+
+
+PLAIN = Presentation()
+
+
+@lru_cache(maxsize=256)
+def parse_accept(accept: str) -> Presentation:
+    """Returns the first presentation of an Accept header that can be served; raises NotAcceptable.
+
+    Quality values order nothing here: clients list what they prefer first.
+    """
+    if not accept:
+        return PLAIN
+    for choice in accept.split(","):
+        media, *rest = (part.strip() for part in choice.split(";"))
+        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+        if media == "application/yaml" and "as" not in parameters:
+            return Presentation(yaml=True)
+        if media in _JSON and (found := _presentation(parameters)) is not None:
+            return found
+    raise NotAcceptable(f"only the following media types are accepted: {_SUPPORTED}")
+
+
+def _presentation(parameters: dict[str, str]) -> Presentation | None:
+    wanted = parameters.get("as", "")
+    version = parameters.get("v", "v1")
+    if wanted and (parameters.get("g") != "meta.k8s.io" or version not in ("v1", "v1beta1")):
+        return None
+    if wanted == "Table":
+        return Presentation("table", version)
+    if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+        return Presentation("metadata", version)
+    return None if wanted else PLAIN
+
+
+def metadata_only(form: Form, entry: Entry, presentation: Presentation) -> bytes:
+    """Returns the object as a PartialObjectMetadata."""
+    return orjson.dumps(_partial(form, entry, presentation))
+
+
+def _partial(form: Form, entry: Entry, presentation: Presentation) -> Document:
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{presentation.meta_version}",
+        "metadata": form.document(entry)["metadata"],
+    }
+
+
+# columns of a kind that declares none (printers.DefaultTableConvertor)
+_DEFAULT_COLUMNS = (
+    Column("Name", lambda document, _now: document["metadata"]["name"], format="name"),
+    Column(
+        "Created At",
+        lambda document, _now: document["metadata"].get("creationTimestamp"),
+        type="date",
+    ),
+)
+
+
+def columns_of(form: Form) -> tuple[Column, ...]:
+    """Returns the columns in which a kind is printed."""
+    return form.kind.columns or _DEFAULT_COLUMNS
+
+
+class Tables:
+    """Renders entries of one form as a metav1.Table."""
+
+    def __init__(
+        self, form: Form, presentation: Presentation, include: IncludeObject, now: float
+    ) -> None:
+        self._form = form
+        self._presentation = presentation
+        self._include = include
+        self._now = now
+        self._columns = columns_of(form)
+
+    def head(self, metadata: Document, *, with_columns: bool = True) -> Document:
+        """Returns the table without rows."""
+        return {
+            "kind": "Table",
+            "apiVersion": f"meta.k8s.io/{self._presentation.meta_version}",
+            "metadata": metadata,
+            "columnDefinitions": [_definition(column) for column in self._columns]
+            if with_columns
+            else None,
+        }
+
+    def row(self, entry: Entry) -> Document:
+        """Returns one row."""
+        document = self._form.document(entry)
+        cells = [column.value(document, self._now) for column in self._columns]
+        row: Document = {"cells": cells}
+        if self._include == "Object":
+            row["object"] = document
+        elif self._include == "Metadata":
+            row["object"] = _partial(self._form, entry, self._presentation)
+        else:
+            row["object"] = None
+        return row
+
+    def one(self, entry: Entry, *, with_columns: bool = True) -> bytes:
+        """Returns the table of one object."""
+        metadata = {"resourceVersion": str(entry.revision)}
+        head = self.head(metadata, with_columns=with_columns)
+        return orjson.dumps({**head, "rows": [self.row(entry)]})
+
+
+def _definition(column: Column) -> Document:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
+    }
+
+
+Encoder = Callable[[Entry], bytes]
+
+
+def encoder(form: Form, presentation: Presentation, include: str, now: float) -> Encoder:
+    """Returns what turns one entry into a whole answer."""
+    if presentation.shape == "object":
+        return form.object
+    if presentation.shape == "metadata":
+        return lambda entry: metadata_only(form, entry, presentation)
+    return Tables(form, presentation, include_object(include), now).one
+
+
+def include_object(text: str) -> IncludeObject:
+    """Returns the value of includeObject; Metadata is upstream's default."""
+    return "Object" if text == "Object" else "None" if text == "None" else "Metadata"
+
+
+def to_yaml(body: bytes) -> bytes:
+    """Returns a JSON document as YAML."""
+    import yaml  # loaded with the first client that asks for it
+
+    text: str = yaml.safe_dump(orjson.loads(body), sort_keys=False, allow_unicode=True)
+    return text.encode()
+
+
+def list_pieces(
+    form: Form, presentation: Presentation, include: str, now: float
+) -> tuple[Callable[[Document], bytes], Callable[[Entry], bytes]]:
+    """Returns how to write a list's head (up to its items) and each item."""
+    if presentation.shape == "table":
+        tables = Tables(form, presentation, include_object(include), now)
+        return (
+            lambda metadata: orjson.dumps(tables.head(metadata))[:-1] + b',"rows":[',
+            lambda entry: orjson.dumps(tables.row(entry)),
+        )
+    if presentation.shape == "metadata":
+        version = f"meta.k8s.io/{presentation.meta_version}"
+        return (
+            lambda metadata: _list_head("PartialObjectMetadataList", version, metadata),
+            lambda entry: metadata_only(form, entry, presentation),
+        )
+    name = f"{form.kind.name}List"
+    return lambda metadata: _list_head(name, form.api_version, metadata), form.item
+
+
+def _list_head(kind: str, api_version: str, metadata: Any) -> bytes:
+    head = {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+    return orjson.dumps(head)[:-1] + b',"items":['

@@ -1,0 +1,263 @@
+"""GET of one object and of a list, from the cache where it can answer and from the store's history
+where it cannot.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from steersman.api import keys, present
+from steersman.api.cache import Cache, Entry
+from steersman.api.call import Call
+from steersman.api.select import Selection, selection_of
+from steersman.model.errors import BadRequest, Cause, Expired, Timeout
+from steersman.model.kind import Document
+from steersman.store.interface import Compacted, Page, Record
+from steersman.wire.message import Response
+from steersman.world.interface import World
+
+# A list goes out in pieces of this size, so that no other request waits behind it
+PIECE_BYTES = 256 * 1024
+
+TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start "
+    "a new list without the continue parameter."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Selected:
+    """The entries of one answer and the list metadata that goes with them."""
+
+    entries: Sequence[Entry]
+    metadata: Document
+
+
+class Reader:
+    """Answers reads; see the module."""
+
+    def __init__(self, cache: Cache, world: World) -> None:
+        self._cache = cache
+        self._world = world
+
+    def get(self, call: Call) -> Response | Coroutine[Any, Any, Response]:
+        """Answers a GET of one object."""
+        if call.request.query:
+            wanted = parse_revision(call.request.param("resourceVersion"))
+            if wanted > self._cache.revision:
+                return self._get_later(call, wanted)
+        return self.show(call, call.entry())
+
+    async def _get_later(self, call: Call, revision: int) -> Response:
+        await self.wait_for(revision)
+        return self.show(call, call.entry())
+
+    def show(self, call: Call, entry: Entry, status: int = 200) -> Response:
+        """Returns one object in the form the client wants."""
+        presentation = call.presentation
+        if presentation is present.PLAIN:
+            return Response(call.form.object(entry), status)
+        include = call.request.param("includeObject")
+        body = present.encoder(call.form, presentation, include, self._world.now())(entry)
+        return finish(body, call, status)
+
+    def list(self, call: Call) -> Response | Coroutine[Any, Any, Response]:
+        """Answers a GET of a collection."""
+        request = call.request
+        selection = selection_of(call.kind, request)
+        if not request.query:
+            return self._answer(call, self._now(call, selection))
+        check_list_parameters(call)
+        revision = parse_revision(request.param("resourceVersion"))
+        exact = request.param("resourceVersionMatch") == "Exact"
+        if request.param("continue") or (exact and revision != self._cache.revision):
+            return self._list_past(call, selection, revision)
+        if revision > self._cache.revision:
+            return self._list_later(call, selection, revision)
+        return self._answer(call, self._now(call, selection))
+
+    async def _list_later(self, call: Call, selection: Selection, revision: int) -> Response:
+        await self.wait_for(revision)
+        return self._answer(call, self._now(call, selection))
+
+    def _now(self, call: Call, selection: Selection) -> _Selected:
+        limit = parse_limit(call)
+        entries = call.table.ordered(call.namespace)
+        if selection.name and call.namespace:
+            found = call.table.get(call.namespace, selection.name)
+            entries = [found] if found else []
+        if not selection.everything:
+            entries = [entry for entry in entries if selection.matches(entry)]
+        return self._page(entries, self._cache.revision, limit, selection)
+
+    def _page(
+        self, entries: Sequence[Entry], revision: int, limit: int, selection: Selection
+    ) -> _Selected:
+        metadata: Document = {"resourceVersion": str(revision)}
+        if limit and len(entries) > limit:
+            metadata["continue"] = write_continue(revision, entries[limit - 1])
+            if selection.everything:
+                metadata["remainingItemCount"] = len(entries) - limit
+            entries = entries[:limit]
+        return _Selected(entries, metadata)
+
+    async def _list_past(self, call: Call, selection: Selection, revision: int) -> Response:
+        """Lists at a past revision: a further page, or an exact match."""
+        start = ""
+        if token := call.request.param("continue"):
+            revision, start = read_continue(token)
+            start = keys.prefix_of(call.table.resource) + start
+        await self.wait_for(revision)
+        limit = parse_limit(call)
+        prefix = keys.prefix_of(call.table.resource, call.namespace)
+        try:
+            page = await self._matching(prefix, revision, start, limit, selection)
+        except Compacted as error:
+            raise Expired(TOO_OLD) from error
+        return self._answer(call, page)
+
+    async def _matching(
+        self, prefix: str, revision: int, start: str, limit: int, selection: Selection
+    ) -> _Selected:
+        """Reads on until a page is full of selected objects or the range ends."""
+        entries: list[Entry] = []
+        while True:
+            page = await self._cache.store.list(prefix, at=revision, after=start, limit=limit)
+            entries += [entry for entry in map(_entry, page.records) if selection.matches(entry)]
+            if not page.remaining or not limit or len(entries) >= limit:
+                return _past(page, entries, revision, limit, selection)
+            start = page.records[-1].key
+
+    def _answer(self, call: Call, selected: _Selected) -> Response:
+        include = call.request.param("includeObject") if call.request.query else ""
+        head, item = present.list_pieces(call.form, call.presentation, include, self._world.now())
+        start = head(selected.metadata)
+        size = sum(len(entry.value) for entry in selected.entries)
+        if size <= PIECE_BYTES or call.presentation.yaml:
+            items = b",".join(map(item, selected.entries))
+            return finish(b"%b%b]}\n" % (start, items), call)
+        return Response(_pieces(start, item, selected.entries))
+
+    async def wait_for(self, revision: int) -> None:
+        """Waits until the cache has a revision; raises Timeout as upstream's cacher does."""
+        try:
+            await self._cache.reached(revision)
+        except TimeoutError as error:
+            raise too_large(revision, self._cache.revision) from error
+
+
+async def _pieces(
+    start: bytes, item: Callable[[Entry], bytes], entries: Sequence[Entry]
+) -> AsyncIterator[bytes]:
+    buffer = [start]
+    size = len(start)
+    for number, entry in enumerate(entries):
+        piece = item(entry)
+        if number:
+            buffer.append(b",")
+        buffer.append(piece)
+        size += len(piece)
+        if size >= PIECE_BYTES:
+            yield b"".join(buffer)
+            buffer, size = [], 0
+    buffer.append(b"]}\n")
+    yield b"".join(buffer)
+
+
+def _past(
+    page: Page, entries: list[Entry], revision: int, limit: int, selection: Selection
+) -> _Selected:
+    metadata: Document = {"resourceVersion": str(revision)}
+    more = page.remaining or (limit and len(entries) > limit)
+    if more:
+        entries = entries[:limit]
+        metadata["continue"] = write_continue(revision, entries[-1])
+        if selection.everything:
+            metadata["remainingItemCount"] = page.remaining
+    return _Selected(entries, metadata)
+
+
+def _entry(record: Record) -> Entry:
+    _, namespace, name = keys.parse(record.key)
+    assert record.value is not None
+    return Entry(record, record.value, namespace, name)
+
+
+def finish(body: bytes, call: Call, status: int = 200) -> Response:
+    """Returns a whole body, as YAML where the client wants that."""
+    if call.presentation.yaml:
+        return Response(present.to_yaml(body), status, "application/yaml")
+    return Response(body, status)
+
+
+def parse_revision(text: str) -> int:
+    """Returns a resourceVersion as a number, 0 where none is given; raises BadRequest."""
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit():
+        raise BadRequest(
+            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
+            causes=[Cause("FieldValueInvalid", f'Invalid value: "{text}"', "resourceVersion")],
+        )
+    return int(text)
+
+
+def parse_limit(call: Call) -> int:
+    """Returns the page size asked for; 0 means all."""
+    text = call.request.param("limit")
+    try:
+        return max(int(text or 0), 0)
+    except ValueError as error:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+
+
+def check_list_parameters(call: Call) -> None:
+    """Refuses combinations of resourceVersion parameters that mean nothing (ListOptions)."""
+    request = call.request
+    match, revision = request.param("resourceVersionMatch"), request.param("resourceVersion")
+    if not match:
+        return
+    why = ""
+    if match not in ("Exact", "NotOlderThan"):
+        supported = '"Exact", "NotOlderThan", ""'
+        why = f'Unsupported value: "{match}": supported values: {supported}'
+    elif request.param("continue"):
+        why = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+    elif not revision:
+        why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif match == "Exact" and revision == "0":
+        why = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if why:
+        raise BadRequest(f"resourceVersionMatch: {why}")
+
+
+def write_continue(revision: int, last: Entry) -> str:
+    """Returns the token that continues behind an entry (storage.EncodeContinue)."""
+    start = f"{last.namespace}/{last.name}"
+    token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def read_continue(token: str) -> tuple[int, str]:
+    """Returns the revision and the position of a continue token; raises BadRequest."""
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        document = orjson.loads(text)
+        if document["v"] != "meta.k8s.io/v1":
+            raise ValueError("server does not recognize this encoded version")
+        return int(document["rv"]), str(document["start"])
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise BadRequest(f"continue key is not valid: {error}") from error
+
+
+def too_large(wanted: int, current: int) -> Timeout:
+    """Says that a revision lies in the future (storage.NewTooLargeResourceVersionError)."""
+    message = f"Too large resource version: {wanted}, current: {current}"
+    cause = Cause("ResourceVersionTooLarge", "Too large resource version")
+    return Timeout(f"Timeout: {message}", causes=[cause], retry_after_seconds=1)

@@ -1,0 +1,94 @@
+"""From a request's method and path to what is asked: verb, kind, namespace, name, subresource.
+
+Pure. The rules are those of apiserver's RequestInfoFactory; nothing is looked up but the kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from steersman.model.kind import Kind, Version
+from steersman.wire.message import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What an authorizer and the audit log want to know of a request (authorizer.Attributes)."""
+
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+    is_resource: bool = True
+
+
+class Kinds(Protocol):
+    """The kinds that are served now, built-in and custom."""
+
+    def by_resource(self, group: str, version: str, plural: str) -> Kind | None:
+        """Returns the kind served under a version and plural name."""
+
+
+# method -> verb for one object, verb for a collection
+_VERBS = {
+    "GET": ("get", "list"),
+    "HEAD": ("get", "list"),
+    "POST": ("create", "create"),
+    "PUT": ("update", "update"),
+    "PATCH": ("patch", "patch"),
+    "DELETE": ("delete", "deletecollection"),
+}
+# subresources of namespaces; any other third segment is a resource in the namespace
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+
+
+def parse(request: Request) -> Attributes:
+    """Returns the attributes of a request; a path outside /api and /apis is no resource."""
+    path = request.path
+    parts = path.split("/")[1:]
+    if parts[-1] == "":
+        parts = parts[:-1]
+    if len(parts) >= 3 and parts[0] == "api":
+        return _resource(request, "", parts[1], parts[2:])
+    if len(parts) >= 4 and parts[0] == "apis":
+        return _resource(request, parts[1], parts[2], parts[3:])
+    verb = request.method.lower()
+    return Attributes(verb, path=path, is_resource=False)
+
+
+def _resource(request: Request, group: str, version: str, rest: list[str]) -> Attributes:
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1 and group == "":
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    elif rest[0] == "namespaces" and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    watched = rest[0] == "watch" and len(rest) > 1
+    if watched:  # the old /watch/ prefix
+        rest = rest[1:]
+    resource = rest[0]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = "/".join(rest[2:]) if len(rest) > 2 else ""
+    verb = _verb(request, name, watched)
+    return Attributes(verb, group, version, resource, subresource, namespace, name, request.path)
+
+
+def _verb(request: Request, name: str, watched: bool) -> str:
+    one, many = _VERBS.get(request.method, ("", ""))
+    verb = one if name else many
+    if verb in ("get", "list") and (watched or (request.query and request.flag("watch"))):
+        return "watch" if verb == "list" or watched else "get"
+    return verb
+
+
+def find_version(kind: Kind, name: str) -> Version:
+    """Returns the version under which a kind was found."""
+    version = kind.version(name)
+    assert version is not None, f"{kind.name} was found under {name}, which it does not serve"
+    return version

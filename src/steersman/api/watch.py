@@ -1,0 +1,266 @@
+"""WATCH: changes pushed to whoever follows, each encoded once however many follow it.
+
+A watch that cannot take more is ended; its client lists again or resumes from the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+from steersman.api import present
+from steersman.api.cache import Cache, Entry, Event
+from steersman.api.call import Call
+from steersman.api.read import Reader, parse_revision
+from steersman.api.select import Selection, selection_of
+from steersman.model.errors import APIError, BadRequest, Expired
+from steersman.wire.message import Chunk, Response, Sink
+from steersman.world.interface import World
+
+# A watcher that has this much unsent is ended: it is slower than the changes it asked for
+PENDING_BYTES = 8 * 1024 * 1024
+# Upstream ends watches after 30 to 60 minutes where the client named no timeout
+TIMEOUT_SECONDS = 1800.0
+# How often a watch that asked for bookmarks is told how far it has come (upstream: one minute)
+BOOKMARK_SECONDS = 60.0
+
+
+class Deadlines:
+    """Ends watches when their time is over: one task for all of them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._changed = asyncio.Event()
+
+    def add(self, seconds: float, end: Callable[[], None]) -> None:
+        """Calls `end` once the time has passed; it must be harmless for an ended watch."""
+        self._count += 1
+        at = self._world.monotonic() + seconds
+        heapq.heappush(self._heap, (at, self._count, end))
+        if self._heap[0][1] == self._count:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Waits for the next deadline, for ever."""
+        while True:
+            self._changed.clear()
+            wait = self._heap[0][0] - self._world.monotonic() if self._heap else None
+            if wait is None or wait > 0:
+                await self._sleep(wait)
+                continue
+            heapq.heappop(self._heap)[2]()
+
+    async def _sleep(self, seconds: float | None) -> None:
+        try:
+            async with self._world.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+
+class Watcher:
+    """One open watch: translates events into what its selection and presentation make of them."""
+
+    def __init__(self, call: Call, selection: Selection, sink: Sink, now: Callable[[], float]):
+        self._call = call
+        self._selection = selection
+        self._sink = sink
+        self._include = call.request.param("includeObject")
+        self._now = now
+        self._first = True
+        self.revision = 0
+        self.leave: Callable[[], None] = lambda: None
+
+    def hear(self, event: Event) -> None:
+        """Sends what an event means to this watch."""
+        if self._sink.pending > PENDING_BYTES:
+            self.end()
+            return
+        self.revision = event.revision
+        kind, entry = self._translate(event)
+        if entry is None:
+            return
+        if self._call.presentation is present.PLAIN:
+            self._sink.send(_plain(self._call, event, kind, entry))
+        else:
+            self._sink.send(Chunk(_frame(kind, self._encode(entry))))
+
+    def _translate(self, event: Event) -> tuple[str, Entry | None]:
+        """Returns the type and object: an object that comes to match is ADDED, one that ceases
+        to is DELETED."""
+        old, new = event.old, event.new
+        if not self._selection.everything:
+            old = old if old is not None and self._selection.matches(old) else None
+            new = new if new is not None and self._selection.matches(new) else None
+        if new is not None:
+            return ("MODIFIED" if old is not None else "ADDED"), new
+        return "DELETED", old.at(event.revision) if old is not None else None
+
+    def start(self, entries: Iterable[Entry]) -> None:
+        """Sends the present state as ADDED events."""
+        plain = self._call.presentation is present.PLAIN
+        for entry in entries:
+            if self._selection.matches(entry):
+                body = self._call.form.object(entry) if plain else self._encode(entry)
+                self._sink.send(Chunk(_frame("ADDED", body)))
+
+    def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
+        """Tells how far the watch has come."""
+        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if initial_end:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        form = self._call.form
+        head = {"kind": form.kind.name, "apiVersion": form.api_version}
+        if self._call.presentation.shape == "metadata":
+            head = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+        self._sink.send(Chunk(_frame("BOOKMARK", orjson.dumps({**head, "metadata": metadata}))))
+
+    def fail(self, error: APIError) -> None:
+        """Ends the watch with an ERROR event."""
+        self._sink.send(Chunk(_frame("ERROR", orjson.dumps(error.status()))))
+        self.end()
+
+    def end(self) -> None:
+        """Ends the watch after what was sent."""
+        self.leave()
+        self._sink.finish()
+
+    def _encode(self, entry: Entry) -> bytes:
+        call = self._call
+        if call.presentation.shape != "table":
+            return present.encoder(call.form, call.presentation, self._include, 0)(entry)
+        include = present.include_object(self._include)
+        tables = present.Tables(call.form, call.presentation, include, self._now())
+        first, self._first = self._first, False
+        return tables.one(entry, with_columns=first)
+
+
+def _plain(call: Call, event: Event, kind: str, entry: Entry) -> Chunk:
+    """Returns the event's frame, encoded once for all who watch in the same form."""
+    key = (call.form.api_version, kind)
+    if (found := event.forms.get(key)) is None:
+        found = event.forms[key] = Chunk(_frame(kind, call.form.object(entry)))
+    chunk: Chunk = found
+    return chunk
+
+
+def _frame(kind: str, body: bytes) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
+
+
+class Watches:
+    """Opens watches and keeps them: deadlines and bookmarks."""
+
+    def __init__(self, cache: Cache, reader: Reader, world: World) -> None:
+        self._cache = cache
+        self._reader = reader
+        self._world = world
+        self.deadlines = Deadlines(world)
+        self._bookmarked: set[Watcher] = set()
+        self._open: set[Watcher] = set()
+
+    async def open(self, call: Call) -> Response:
+        """Answers a watch: past events from the window, then those to come."""
+        request = call.request
+        selection = selection_of(call.kind, request)
+        if call.name:
+            selection = selection_of_name(call)
+        revision = parse_revision(request.param("resourceVersion"))
+        check_watch_parameters(call)
+        await self._reader.wait_for(revision)
+
+        def push(sink: Sink) -> Callable[[], None]:
+            return self._push(call, selection, revision, sink)
+
+        return Response(push)
+
+    def _push(
+        self, call: Call, selection: Selection, revision: int, sink: Sink
+    ) -> Callable[[], None]:
+        watcher = Watcher(call, selection, sink, self._world.now)
+        request = call.request
+        initial = request.flag("sendInitialEvents")
+        bookmarks = request.flag("allowWatchBookmarks")
+        if initial or (not revision and request.param("sendInitialEvents") != "false"):
+            watcher.start(call.table.ordered(call.namespace))
+            if initial and bookmarks:
+                watcher.bookmark(self._cache.revision, initial_end=True)
+        elif revision:
+            try:
+                missed = call.table.after(revision, call.namespace)
+            except LookupError:
+                oldest = call.table.dropped
+                watcher.fail(Expired(f"too old resource version: {revision} ({oldest})"))
+                return lambda: None
+            for event in missed:
+                watcher.hear(event)
+        return self._keep(call, watcher, bookmarks)
+
+    def _keep(self, call: Call, watcher: Watcher, bookmarks: bool) -> Callable[[], None]:
+        leave_table = call.table.watch(call.namespace, watcher.hear)
+        self._open.add(watcher)
+
+        def leave() -> None:
+            leave_table()
+            self._bookmarked.discard(watcher)
+            self._open.discard(watcher)
+
+        watcher.leave = leave
+        if bookmarks:
+            self._bookmarked.add(watcher)
+        seconds = parse_timeout(call) or self._world.jitter(TIMEOUT_SECONDS, 1.0)
+        self.deadlines.add(seconds, watcher.end)
+        return leave
+
+    async def bookmark(self) -> None:
+        """Tells watches that asked for it how far they have come, once a minute."""
+        told = self._cache.revision
+        while True:
+            await self._world.sleep(BOOKMARK_SECONDS)
+            if self._cache.revision == told:
+                continue
+            told = self._cache.revision
+            for watcher in self._bookmarked:
+                watcher.bookmark(told)
+
+    def end_all(self) -> None:
+        """Ends every watch; the server is going."""
+        for watcher in list(self._open):
+            watcher.end()
+
+
+def selection_of_name(call: Call) -> Selection:
+    """Returns the selection of a watch on one object (the old form of the path)."""
+    return Selection(call.kind, "", f"metadata.name={call.name}")
+
+
+def parse_timeout(call: Call) -> float:
+    """Returns timeoutSeconds, 0 where none is given."""
+    text = call.request.param("timeoutSeconds")
+    try:
+        return float(max(int(text or 0), 0))
+    except ValueError as error:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+
+
+def check_watch_parameters(call: Call) -> None:
+    """Refuses combinations that mean nothing (ListOptions validation for watches)."""
+    request = call.request
+    parse_timeout(call)
+    initial, match = request.param("sendInitialEvents"), request.param("resourceVersionMatch")
+    if not initial and match:
+        raise BadRequest(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless "
+            "sendInitialEvents is provided"
+        )
+    if initial and match != "NotOlderThan":
+        raise BadRequest(
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
+            "resourceVersionMatch to NotOlderThan"
+        )

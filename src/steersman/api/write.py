@@ -1,0 +1,344 @@
+"""Create, update, patch and apply: one straight path from a body to a durable revision.
+
+decode, prune and default, admission, prepare, check, field ownership, encode once, commit. Nothing
+of a refused write is stored; an update that changes nothing is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steersman.api import body, keys, metadata, owners
+from steersman.api.admission.chain import Chain, Change
+from steersman.api.cache import Cache, Entry
+from steersman.api.call import Call
+from steersman.api.effects import Effects
+from steersman.api.patches import Patch
+from steersman.api.present import PLAIN
+from steersman.api.read import Reader
+from steersman.model import decode, errors
+from steersman.model.errors import BadRequest, Conflict, InsufficientStorage
+from steersman.model.kind import Document, Subresource
+from steersman.store import interface as store
+from steersman.store.interface import Record, Write
+from steersman.wire.message import Response
+from steersman.world.interface import World
+
+# An update without a resourceVersion is tried again on the newer object this often (upstream's
+# guaranteedUpdate goes on; a bound keeps a hot object from holding a request for ever)
+MOST_TRIES = 16
+# A generated name that is taken is drawn again this often (maxNameGenerationCreateAttempts)
+MOST_NAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A document in the storage version and the warnings its decoding gave."""
+
+    document: Document
+    warnings: tuple[str, ...]
+
+
+class Writer:
+    """Answers writes; see the module."""
+
+    def __init__(
+        self, cache: Cache, reader: Reader, chain: Chain, effects: Effects, world: World
+    ) -> None:
+        self.cache = cache
+        self._reader = reader
+        self._chain = chain
+        self._effects = effects
+        self._world = world
+
+    async def create(self, call: Call) -> Response:
+        """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
+        decoded = self.decode(call, body.parse(call))
+        entry = await self.create_document(call, decoded.document)
+        return self._answer(call, entry, 201, decoded.warnings)
+
+    async def create_document(self, call: Call, document: Document) -> Entry:
+        """Stores a new object from a decoded document and returns its entry."""
+        generated = _generated(document)
+        for attempt in range(MOST_NAMES):
+            new = self._begin(call, document)
+            try:
+                return await self._store_new(call, new)
+            except errors.AlreadyExists:
+                if not generated or attempt == MOST_NAMES - 1:
+                    raise
+        raise AssertionError("the loop ends by return or raise")
+
+    def decode(self, call: Call, document: Document) -> Decoded:
+        """Returns the document pruned, with defaults, in the storage version."""
+        version = call.version
+        admitted = decode.admit(version.definition, document, call.kind.name, version.name)
+        warnings = body.unknown_fields(call, admitted.unknown)
+        return Decoded(self._to_storage(call, admitted.document), warnings)
+
+    def _to_storage(self, call: Call, document: Document) -> Document:
+        convert = call.version.to_storage
+        if convert is None:
+            return document
+        admitted = convert(document)
+        storage = call.kind.version(call.kind.storage)
+        assert storage is not None
+        return decode.admit(storage.definition, admitted, call.kind.name, storage.name).document
+
+    def _begin(self, call: Call, document: Document) -> Document:
+        """Returns a new object before admission: metadata set, what create may not set reset."""
+        kind = call.kind
+        check_namespace(call, document)
+        now = self._world.now()
+        given = document.get("metadata") or {}
+        if given.get("resourceVersion") not in (None, "", "0"):
+            raise BadRequest("resourceVersion should not be set on objects to be created")
+        meta = metadata.begin(document, kind, call.namespace, self._world.uid(), now)
+        if not meta.get("name") and meta.get("generateName"):
+            prefix = meta["generateName"][: metadata.GENERATED_PREFIX]
+            meta["name"] = prefix + self._world.suffix(metadata.SUFFIX_LENGTH)
+        return {**document, "metadata": meta}
+
+    async def _store_new(self, call: Call, new: Document) -> Entry:
+        kind = call.kind
+        new = self._chain.admit(Change(call, "CREATE", new, None))
+        new = kind.prepare(new, None, call.subresource)
+        effect = self._effects.begin(call, new, None)
+        new = effect.document
+        self._validate(call, new, None)
+        self._chain.check(Change(call, "CREATE", new, None))
+        new = owners.update(call, None, new, self._world.now())
+        name = new["metadata"]["name"]
+        if call.table.get(call.namespace, name) is not None:
+            raise errors.already_exists(kind.group, kind.plural, name)
+        key = keys.key_of(call.table.resource, call.namespace, name)
+        value = call.form.stored(new)
+        try:
+            revision = await self.commit(call, Write(key, value, 0), *effect.writes)
+        except store.Conflict as error:
+            if error.key != key:
+                raise effect.taken(error) from error
+            raise errors.already_exists(kind.group, kind.plural, name) from error
+        record = Record(key, value, revision, revision)
+        return Entry(record, value, call.namespace, name)
+
+    def _validate(self, call: Call, new: Document, old: Document | None) -> None:
+        causes = tuple(call.kind.check(new, old, call.subresource))
+        if causes:
+            kind = call.kind
+            name = new["metadata"].get("name") or ""
+            if not name and "generateName" in new["metadata"]:
+                name = new["metadata"]["generateName"]
+            raise errors.invalid(kind.group, kind.name, name, causes)
+
+    async def update(self, call: Call) -> Response:
+        """Replaces an object, or what a subresource may write of it."""
+        given = body.parse(call)
+        check_name(call, given)
+        check_namespace(call, given)
+        decoded = self.decode(call, given)
+        entry = call.table.get(call.namespace, call.name)
+        if entry is None and call.kind.create_on_update and not call.subresource:
+            stored = await self.create_document(call, decoded.document)
+            return self._answer(call, stored, 201, decoded.warnings)
+        stored = await self.change(call, lambda _old: decoded.document)
+        return self._answer(call, stored, 200, decoded.warnings)
+
+    async def patch(self, call: Call) -> Response:
+        """Changes an object by a JSON, merge, strategic merge or apply patch."""
+        patch = Patch.parse(call, self._world.now())
+        if patch.creates and call.table.get(call.namespace, call.name) is None:
+            return await self._apply_new(call, patch)
+        warnings: tuple[str, ...] = ()
+
+        def patched(old: Document) -> Document:
+            nonlocal warnings
+            document = patch.apply(call, self._shown(call, old))
+            decoded = self.decode(call, document)
+            warnings = decoded.warnings
+            check_unmoved(call, decoded.document)
+            return decoded.document
+
+        entry = await self.change(call, patched, owned=patch.owned)
+        return self._answer(call, entry, 200, warnings)
+
+    async def _apply_new(self, call: Call, patch: Patch) -> Response:
+        if call.subresource:
+            raise call.not_found()
+        decoded = self.decode(call, patch.apply(call, None))
+        document = decoded.document
+        document["metadata"] = {**document.get("metadata", {}), "name": call.name}
+        entry = await self.create_document(call, document)
+        return self._answer(call, entry, 201, decoded.warnings)
+
+    @staticmethod
+    def _shown(call: Call, old: Document) -> Document:
+        """Returns the stored document in the version of the call."""
+        convert = call.version.from_storage
+        shown = convert(old) if convert else old
+        return {**shown, "kind": call.kind.name, "apiVersion": call.form.api_version}
+
+    async def change(
+        self,
+        call: Call,
+        make: Callable[[Document], Document],
+        *,
+        owned: bool = False,
+    ) -> Entry:
+        """Stores what `make` makes of the present object, trying again while others are faster.
+
+        `owned` says that `make` has brought managedFields up to date itself.
+        """
+        for attempt in range(MOST_TRIES):
+            entry = call.entry()
+            old = entry.document()
+            old["metadata"]["resourceVersion"] = str(entry.revision)
+            made = make(old)
+            pinned = check_preconditions(call, made, entry, old)
+            try:
+                return await self._store_changed(call, entry, old, made, owned)
+            except store.Conflict as error:
+                if pinned or attempt == MOST_TRIES - 1:
+                    raise modified(call) from error
+                await self.cache.reached(error.current.revision if error.current else 0)
+        raise AssertionError("the loop ends by return or raise")
+
+    async def _store_changed(
+        self, call: Call, entry: Entry, old: Document, made: Document, owned: bool
+    ) -> Entry:
+        kind = call.kind
+        new = self._merge(call, old, made)
+        new = self._chain.admit(Change(call, "UPDATE", new, old))
+        new = kind.prepare(new, old, call.subresource)
+        if (number := metadata.generation(kind, old, new)) is not None:
+            new = {**new, "metadata": {**new["metadata"], "generation": number}}
+        effect = self._effects.begin(call, new, old)
+        new = effect.document
+        self._validate(call, new, old)
+        self._chain.check(Change(call, "UPDATE", new, old))
+        new = owners.update(call, old, new, self._world.now(), applied=owned)
+        key = keys.key_of(call.table.resource, entry.namespace, entry.name)
+        value: bytes | None = call.form.stored(new)
+        assert value is not None
+        if value == entry.value:
+            return entry
+        gone = _is_gone(new)
+        write = Write(key, None if gone else value, entry.revision)
+        try:
+            revision = await self.commit(call, write, *effect.writes)
+        except store.Conflict as error:
+            if error.key != key:
+                raise effect.taken(error) from error
+            raise
+        record = Record(key, value, revision, entry.created)
+        return Entry(record, value, entry.namespace, entry.name)
+
+    def _merge(self, call: Call, old: Document, made: Document) -> Document:
+        """Returns what the call may change of the old object, taken from the made one."""
+        if call.subresource:
+            sub = call.kind.subresource(call.subresource)
+            assert sub is not None
+            changed = metadata.overlay(old, made, sub.writes)
+        else:
+            changed = metadata.overlay(made, old, protected(call.kind.subresources))
+        meta = metadata.carry(changed.get("metadata") or {}, old["metadata"])
+        if call.subresource:
+            meta["managedFields"] = (made.get("metadata") or {}).get("managedFields") or []
+        return {**changed, "metadata": meta}
+
+    async def commit(self, call: Call, *writes: Write) -> int:
+        """Makes writes durable and waits until the cache shows them; nothing on a dry run."""
+        if call.dry_run:
+            return self.cache.revision
+        try:
+            revision = await self.cache.store.commit(*writes)
+        except store.Full as error:
+            raise InsufficientStorage(str(error)) from error
+        await self.cache.reached(revision)
+        return revision
+
+    def _answer(self, call: Call, entry: Entry, status: int, warnings: Sequence[str]) -> Response:
+        if not warnings and call.presentation is PLAIN:
+            return Response(call.form.object(entry), status)
+        response = self._reader.show(call, entry, status)
+        response.headers = body.warnings(tuple(warnings))
+        return response
+
+
+def protected(subresources: Sequence[Subresource]) -> tuple[tuple[str, ...], ...]:
+    """Returns the paths that only a subresource may write."""
+    status = next((found for found in subresources if found.name == "status"), None)
+    if status is None:
+        return ()
+    return tuple(path for path in status.writes if path[0] != "metadata")
+
+
+def _generated(document: Document) -> bool:
+    meta = document.get("metadata") or {}
+    return bool(meta.get("generateName")) and not meta.get("name")
+
+
+def _is_gone(document: Document) -> bool:
+    """Says whether an update lets a deletion that waits for finalizers come to its end."""
+    meta: dict[str, Any] = document["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("finalizers"):
+        return False
+    if meta.get("deletionGracePeriodSeconds"):
+        return False
+    spec = document.get("spec")
+    return not (
+        isinstance(spec, dict) and document["kind"] == "Namespace" and spec.get("finalizers")
+    )
+
+
+def check_namespace(call: Call, document: Document) -> None:
+    """Refuses a body that names another namespace than the path."""
+    given = (document.get("metadata") or {}).get("namespace")
+    if given and given != call.namespace:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def check_name(call: Call, document: Document) -> None:
+    """Refuses a body that names another object than the path."""
+    given = (document.get("metadata") or {}).get("name")
+    if not given:
+        raise BadRequest("name must be provided" if not call.name else _unnamed(call))
+    if given != call.name:
+        raise BadRequest(
+            f"the name of the object ({given}) does not match the name on the URL ({call.name})"
+        )
+
+
+def _unnamed(call: Call) -> str:
+    return f"the name of the object () does not match the name on the URL ({call.name})"
+
+
+def check_unmoved(call: Call, document: Document) -> None:
+    """Refuses a patch that changes an object's name or namespace."""
+    check_name(call, document)
+    check_namespace(call, document)
+
+
+def check_preconditions(call: Call, made: Document, entry: Entry, old: Document) -> bool:
+    """Refuses a write that is about another revision or another life of the object; says whether
+    it was about a certain revision."""
+    meta = made.get("metadata") or {}
+    revision = meta.get("resourceVersion") or ""
+    if revision and revision != str(entry.revision):
+        raise modified(call)
+    uid = meta.get("uid")
+    if uid and uid != old["metadata"].get("uid"):
+        found = old["metadata"].get("uid")
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+        raise errors.conflict(call.kind.group, call.kind.plural, call.name, why)
+    return bool(revision) and call.request.method == "PUT"
+
+
+def modified(call: Call) -> Conflict:
+    """Returns the error that says that another write was faster."""
+    kind = call.kind
+    return errors.conflict(kind.group, kind.plural, call.name, errors.MODIFIED)
