@@ -238,7 +238,7 @@ def _finalizers(present: list[str], propagation: str) -> list[str]:
 
 
 def _grace(plural: str, old: Document, options: Options) -> int:
-    """Returns the grace period in seconds; only pods have one (pod strategy CheckGracefulDelete)."""
+    """Returns the grace period in seconds; only pods have one (pod strategy)."""
     if plural != "pods":
         return 0
     spec, status = old.get("spec") or {}, old.get("status") or {}
