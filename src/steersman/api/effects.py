@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from steersman.api.call import Call
-from steersman.model.errors import APIError, InternalError
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
-from steersman.store.interface import Conflict, Write
+from steersman.store.interface import Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +22,9 @@ class Outcome:
     document: Document
     writes: tuple[Write, ...] = ()
 
-    def taken(self, error: Conflict) -> APIError:
-        """Returns the error for another write's having been faster; the request may try again."""
-        return InternalError(f"failed to allocate: {error.key} was taken meanwhile")
+
+class Taken(Exception):
+    """Another write was faster with something that an effect wanted; to be tried again."""
 
 
 class Effect(Protocol):

@@ -14,7 +14,7 @@ from steersman.api import body, keys, metadata, owners
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
-from steersman.api.effects import Effects
+from steersman.api.effects import Effects, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
@@ -69,6 +69,9 @@ class Writer:
             except errors.AlreadyExists:
                 if not generated or attempt == MOST_NAMES - 1:
                     raise
+            except Taken as error:
+                if attempt == MOST_NAMES - 1:
+                    raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
         raise AssertionError("the loop ends by return or raise")
 
     def decode(self, call: Call, document: Document) -> Decoded:
@@ -119,7 +122,7 @@ class Writer:
             revision = await self.commit(call, Write(key, value, 0), *effect.writes)
         except store.Conflict as error:
             if error.key != key:
-                raise effect.taken(error) from error
+                raise Taken(f"{error.key} was taken meanwhile") from error
             raise errors.already_exists(kind.group, kind.plural, name) from error
         record = Record(key, value, revision, revision)
         return Entry(record, value, call.namespace, name)
@@ -203,6 +206,9 @@ class Writer:
                 if pinned or attempt == MOST_TRIES - 1:
                     raise modified(call) from error
                 await self.cache.reached(error.current.revision if error.current else 0)
+            except Taken as error:
+                if attempt == MOST_TRIES - 1:
+                    raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
         raise AssertionError("the loop ends by return or raise")
 
     async def _store_changed(
@@ -230,7 +236,7 @@ class Writer:
             revision = await self.commit(call, write, *effect.writes)
         except store.Conflict as error:
             if error.key != key:
-                raise effect.taken(error) from error
+                raise Taken(f"{error.key} was taken meanwhile") from error
             raise
         record = Record(key, value, revision, entry.created)
         return Entry(record, value, entry.namespace, entry.name)

@@ -88,8 +88,10 @@ class Kind:
     complete:   defaults and checks are upstream's; False means "schema only"
     name_check: the messages for a bad name (names.py); the default is a DNS subdomain
     create_on_update: a PUT of an absent object creates it (leases, events, RBAC, ...)
+    strategic:  strategic merge patch is served; custom resources have none
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
-    stored_with: the resource whose table holds the objects where it is another kind's (events)
+    stored_as:  the resource under which objects are kept, where that is another kind's (Event)
+    stored:     False for reviews and the like, which are answered and not kept
     """
 
     group: str
@@ -112,7 +114,9 @@ class Kind:
     complete: bool = False
     create_on_update: bool = False
     returns_deleted: bool = False
-    stored_with: Resource | None = None
+    strategic: bool = True
+    stored_as: Resource | None = None
+    stored: bool = True
 
     @property
     def resource(self) -> Resource:

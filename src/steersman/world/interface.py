@@ -42,6 +42,9 @@ class World(Protocol):
     def suffix(self, length: int = 5) -> str:
         """Returns a random name suffix in Kubernetes' alphabet (apimachinery's rand.String)."""
 
+    def draw(self, count: int) -> int:
+        """Returns a number from 0 to `count` - 1."""
+
     def jitter(self, seconds: float, factor: float = 0.1) -> float:
         """Returns between `seconds` and `seconds * (1 + factor)`."""
 

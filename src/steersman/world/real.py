@@ -45,6 +45,10 @@ class RealWorld:
         """Returns a random name suffix."""
         return "".join(self._random.choices(SUFFIX_ALPHABET, k=length))
 
+    def draw(self, count: int) -> int:
+        """Returns a number below `count`."""
+        return self._random.randrange(count)
+
     def jitter(self, seconds: float, factor: float = 0.1) -> float:
         """Returns the duration, lengthened by chance."""
         return seconds * (1 + factor * self._random.random())

@@ -85,6 +85,10 @@ class SimulatedWorld:
         """Returns a name suffix drawn from the seed."""
         return "".join(self.random.choices(SUFFIX_ALPHABET, k=length))
 
+    def draw(self, count: int) -> int:
+        """Returns a number below `count`, drawn from the seed."""
+        return self.random.randrange(count)
+
     def jitter(self, seconds: float, factor: float = 0.1) -> float:
         """Returns the duration, lengthened by a draw from the seed."""
         return seconds * (1 + factor * self.random.random())

@@ -1,0 +1,117 @@
+"""ServiceAccount: pods run as an account that exists, with its token mounted.
+
+Follows plugin/pkg/admission/serviceaccount: default account, the projected volume
+`kube-api-access-*`, image pull secrets, and the limits on mirror pods.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steersman.api.admission.chain import Change
+from steersman.api.cache import Cache
+from steersman.model import errors
+from steersman.model.kind import Document
+from steersman.model.ref import Resource
+from steersman.world.interface import World
+
+SERVICE_ACCOUNTS = Resource("", "serviceaccounts")
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+MIRROR = "kubernetes.io/config.mirror"
+# A little over an hour (WarnOnlyBoundTokenExpirationSeconds); the node renews it long before
+TOKEN_SECONDS = 3607
+
+
+class ServiceAccount:
+    """See the module."""
+
+    name = "ServiceAccount"
+
+    def __init__(self, cache: Cache, world: World) -> None:
+        self._accounts = cache.table(SERVICE_ACCOUNTS)
+        self._world = world
+
+    def admit(self, change: Change) -> Document | None:
+        """Gives a new pod its account and its token."""
+        call = change.call
+        if change.operation != "CREATE" or call.kind.name != "Pod" or call.subresource:
+            return None
+        assert change.new is not None
+        pod = change.new
+        if MIRROR in (pod["metadata"].get("annotations") or {}):
+            return None
+        spec = dict(pod["spec"])
+        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+        spec["serviceAccountName"] = spec["serviceAccount"] = name
+        entry = self._accounts.get(call.namespace, name)
+        if entry is None:
+            pod_name = pod["metadata"].get("name", "")
+            why = (
+                f"error looking up service account {call.namespace}/{name}: "
+                f'serviceaccount "{name}" not found'
+            )
+            raise errors.forbidden("", "pods", pod_name, why)
+        account = entry.document()
+        if "imagePullSecrets" not in spec and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = account["imagePullSecrets"]
+        if _mounts(spec, account):
+            spec = self._with_token(spec)
+        return {**pod, "spec": spec}
+
+    def check(self, change: Change) -> None:
+        """Refuses mirror pods that reference secrets or accounts of the cluster."""
+        call = change.call
+        if change.operation != "CREATE" or call.kind.name != "Pod" or change.new is None:
+            return
+        pod = change.new
+        if MIRROR not in (pod["metadata"].get("annotations") or {}):
+            return
+        name = pod["metadata"].get("name", "")
+        if pod["spec"].get("serviceAccountName"):
+            why = "a mirror pod may not reference service accounts"
+            raise errors.forbidden("", "pods", name, why)
+        if any("secret" in volume for volume in pod["spec"].get("volumes") or ()):
+            raise errors.forbidden("", "pods", name, "a mirror pod may not reference secrets")
+
+    def _with_token(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Returns the spec with the token's volume in every container that mounts nothing there."""
+        volume = f"kube-api-access-{self._world.suffix()}"
+        mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
+        used = False
+        for field in ("initContainers", "containers"):
+            if field not in spec:
+                continue
+            containers = []
+            for container in spec[field]:
+                mounts = container.get("volumeMounts") or []
+                if all(found.get("mountPath") != MOUNT_PATH for found in mounts):
+                    container = {**container, "volumeMounts": [*mounts, mount]}
+                    used = True
+                containers.append(container)
+            spec[field] = containers
+        if used:
+            spec["volumes"] = [*(spec.get("volumes") or ()), token_volume(volume)]
+        return spec
+
+
+def _mounts(spec: dict[str, Any], account: Document) -> bool:
+    wanted = spec.get("automountServiceAccountToken")
+    if wanted is None:
+        wanted = account.get("automountServiceAccountToken")
+    return wanted is not False
+
+
+def token_volume(name: str) -> Document:
+    """Returns the projected volume of token, root certificate and namespace."""
+    field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+        {
+            "configMap": {
+                "name": "kube-root-ca.crt",
+                "items": [{"key": "ca.crt", "path": "ca.crt"}],
+            }
+        },
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+    ]
+    return {"name": name, "projected": {"sources": sources, "defaultMode": 420}}

@@ -1,0 +1,223 @@
+"""Addresses and ports of Services: taken in the same revision in which the Service is written.
+
+Each address taken is a key of its own that must not exist before (an IPAddress object, as upstream
+keeps since 1.33; a bare key for node ports), so that no two Services can ever have the same one,
+however many servers write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from steersman.api import keys, metadata
+from steersman.api.cache import Cache
+from steersman.api.call import Call
+from steersman.api.effects import Outcome
+from steersman.api.form import encode
+from steersman.model import errors
+from steersman.model.errors import APIError, Cause
+from steersman.model.kind import Document
+from steersman.model.ref import Resource
+from steersman.store.interface import Write
+from steersman.world.interface import World
+
+IPADDRESSES = Resource("networking.k8s.io", "ipaddresses")
+# Not an API resource: the key alone says that a port is taken
+NODE_PORTS = Resource("steersman", "nodeports")
+NODE_PORT_RANGE = range(30000, 32768)
+# Dynamic addresses come from above this offset first, so that fixed ones rarely collide (KEP-3070)
+STATIC_MINIMUM, STATIC_MAXIMUM, STATIC_STEP = 16, 256, 16
+
+Network = IPv4Network | IPv6Network
+
+
+class ServiceAddresses:
+    """The effect of writing a Service: cluster addresses and node ports."""
+
+    def __init__(self, cache: Cache, cidr: str, world: World) -> None:
+        self._cache = cache
+        self._network: Network = ip_network(cidr)
+        self._world = world
+
+    def on_write(self, call: Call, new: Document, old: Document | None) -> Outcome:
+        """Returns the Service with its addresses and the keys that take and release them."""
+        spec = dict(new.get("spec") or {})
+        before = (old or {}).get("spec") or {}
+        writes: list[Write] = []
+        self._address(call, new, spec, before, writes)
+        self._node_ports(call, new, spec, before, writes)
+        return Outcome({**new, "spec": spec}, tuple(writes))
+
+    def on_delete(self, call: Call, old: Document) -> tuple[Write, ...]:
+        """Returns the keys that are released with a Service."""
+        del call
+        spec = old.get("spec") or {}
+        taken = [_address_key(address) for address in _addresses(spec)]
+        taken += [_port_key(port) for port in _ports(spec)]
+        return tuple(self._releases(taken))
+
+    def _releases(self, taken: Iterable[str]) -> Iterator[Write]:
+        """Yields what gives keys back; one that somebody has already removed needs nothing."""
+        for key in sorted(taken):
+            table, namespace, name = keys.parse(key)
+            entry = self._cache.table(table).get(namespace, name)
+            if entry is not None:
+                yield Write(key, None, entry.revision)
+
+    def _address(
+        self,
+        call: Call,
+        new: Document,
+        spec: dict[str, Any],
+        before: dict[str, Any],
+        writes: list[Write],
+    ) -> None:
+        had = set(_addresses(before))
+        if spec.get("type") == "ExternalName":
+            for name in ("clusterIP", "clusterIPs"):
+                spec.pop(name, None)
+        elif not spec.get("clusterIP") and before.get("clusterIP"):
+            spec["clusterIP"], spec["clusterIPs"] = before["clusterIP"], before["clusterIPs"]
+        elif not spec.get("clusterIP"):
+            spec["clusterIP"] = self._free_address()
+        if spec.get("clusterIP"):
+            spec.setdefault("clusterIPs", [spec["clusterIP"]])
+            spec.setdefault("ipFamilies", ["IPv6" if self._network.version == 6 else "IPv4"])
+            spec.setdefault("ipFamilyPolicy", "SingleStack")
+        wanted = set(_addresses(spec))
+        for address in sorted(wanted - had):
+            self._check_address(new, address)
+            writes.append(Write(_address_key(address), self._object(call, new, address), 0))
+        writes += self._releases(map(_address_key, had - wanted))
+
+    def _object(self, call: Call, service: Document, address: str) -> bytes:
+        meta = service["metadata"]
+        family = "IPv6" if ":" in address else "IPv4"
+        labels = {
+            "ipaddress.kubernetes.io/ip-family": family,
+            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        }
+        parent = {
+            "group": "",
+            "resource": "services",
+            "namespace": call.namespace,
+            "name": meta["name"],
+        }
+        document = {
+            "kind": "IPAddress",
+            "apiVersion": "networking.k8s.io/v1",
+            "metadata": {
+                "name": address,
+                "uid": self._world.uid(),
+                "creationTimestamp": metadata.timestamp(self._world.now()),
+                "labels": labels,
+            },
+            "spec": {"parentRef": parent},
+        }
+        return encode(document)
+
+    def _check_address(self, service: Document, address: str) -> None:
+        """Refuses an address outside the range or taken by another Service."""
+        why = ""
+        if ip_address(address) not in self._network:
+            why = (
+                f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid "
+                f"range. The range of valid IPs is {self._network}"
+            )
+        elif self._cache.table(IPADDRESSES).get("", address) is not None:
+            why = f"failed to allocate IP {address}: provided IP is already allocated"
+        if why:
+            raise _invalid(service, "spec.clusterIPs", [address], why)
+
+    def _free_address(self) -> str:
+        taken = self._cache.table(IPADDRESSES)
+        for number in self._candidates():
+            address = str(self._network[number])
+            if taken.get("", address) is None:
+                return address
+        raise errors.InternalError("failed to allocate a serviceIP: range is full")
+
+    def _candidates(self) -> Iterator[int]:
+        """Yields offsets into the range: from a random place in the upper band, then the lower."""
+        size = self._network.num_addresses - (1 if self._network.version == 4 else 0)
+        offset = min(max(STATIC_MINIMUM, size // STATIC_STEP), STATIC_MAXIMUM)
+        offset = offset if size > STATIC_MINIMUM else 1
+        span = size - offset
+        start = self._world.draw(span) if span > 0 else 0
+        yield from (offset + (start + step) % span for step in range(span))
+        yield from range(1, offset)
+
+    def _node_ports(
+        self,
+        call: Call,
+        new: Document,
+        spec: dict[str, Any],
+        before: dict[str, Any],
+        writes: list[Write],
+    ) -> None:
+        had, wanted = set(_ports(before)), set()
+        ports = [dict(port) for port in spec.get("ports") or ()]
+        if spec.get("type") in ("NodePort", "LoadBalancer") and _allocates(spec):
+            for port in ports:
+                port.setdefault("nodePort", 0)
+                port["nodePort"] = port["nodePort"] or self._free_port(had | wanted)
+                wanted.add(port["nodePort"])
+        if ports:
+            spec["ports"] = ports
+        wanted |= set(_ports(spec))
+        owner = f"{call.namespace}/{new['metadata']['name']}".encode()
+        for port in sorted(wanted - had):
+            self._check_port(new, port)
+            writes.append(Write(_port_key(port), owner, 0))
+        writes += self._releases(map(_port_key, had - wanted))
+
+    def _check_port(self, service: Document, port: int) -> None:
+        if port not in NODE_PORT_RANGE:
+            low, high = NODE_PORT_RANGE[0], NODE_PORT_RANGE[-1]
+            why = (
+                f"provided port is not in the valid range. The range of valid ports is {low}-{high}"
+            )
+            raise _invalid(service, "spec.ports[0].nodePort", port, why)
+        if self._cache.table(NODE_PORTS).get("", str(port)) is not None:
+            raise _invalid(
+                service, "spec.ports[0].nodePort", port, "provided port is already allocated"
+            )
+
+    def _free_port(self, busy: set[int]) -> int:
+        taken = self._cache.table(NODE_PORTS)
+        size = len(NODE_PORT_RANGE)
+        start = self._world.draw(size)
+        for step in range(size):
+            port = NODE_PORT_RANGE[(start + step) % size]
+            if port not in busy and taken.get("", str(port)) is None:
+                return port
+        raise errors.InternalError("failed to allocate a nodePort: range is full")
+
+
+def _allocates(spec: dict[str, Any]) -> bool:
+    return spec.get("type") == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
+
+
+def _addresses(spec: dict[str, Any]) -> list[str]:
+    found = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
+    return [address for address in found if address != "None"]
+
+
+def _ports(spec: dict[str, Any]) -> list[int]:
+    return [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
+
+
+def _address_key(address: str) -> str:
+    return keys.key_of(IPADDRESSES, "", address)
+
+
+def _port_key(port: int) -> str:
+    return keys.key_of(NODE_PORTS, "", str(port))
+
+
+def _invalid(service: Document, field: str, value: Any, why: str) -> APIError:
+    shown = f'["{value[0]}"]' if isinstance(value, list) else value
+    cause = Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
+    return errors.invalid("", "Service", service["metadata"]["name"], [cause])

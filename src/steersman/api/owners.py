@@ -1,0 +1,57 @@
+"""Who owns which fields: keeps managedFields true with every write.
+
+The algebra is the model's; here is only which manager writes and which fields do not count.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from steersman.api import metadata
+from steersman.api.call import Call
+from steersman.model import ownership, schema
+from steersman.model.kind import Document
+from steersman.model.schema import Node
+
+# A manager's name is cut to this (metav1 FieldManagerMaxLength)
+MANAGER_LENGTH = 128
+
+
+@cache
+def _builtin_node(definition: str) -> Node:
+    return schema.builtin().definition(definition)
+
+
+def node_of(call: Call) -> Node:
+    """Returns the schema of the version that a call is made in."""
+    return _builtin_node(call.version.definition)
+
+
+def manager_of(call: Call) -> str:
+    """Returns the field manager: the parameter, or the user agent up to its slash."""
+    request = call.request
+    if request.query and (named := request.param("fieldManager")):
+        return named
+    agent = request.headers.get("user-agent", "")
+    return agent.split("/", 1)[0][:MANAGER_LENGTH] or "unknown"
+
+
+def update(
+    call: Call, old: Document | None, new: Document, now: float, *, applied: bool = False
+) -> Document:
+    """Returns the document with managedFields brought up to date for this writer."""
+    if applied and old is not None:
+        return new
+    meta = new["metadata"]
+    entries = ownership.update(
+        meta.get("managedFields") or (),
+        old,
+        new,
+        node_of(call),
+        manager=manager_of(call),
+        operation="Update",
+        api_version=call.form.api_version,
+        time=metadata.timestamp(now),
+        subresource=call.subresource,
+    )
+    return {**new, "metadata": {**meta, "managedFields": entries}}

@@ -1,0 +1,127 @@
+"""The four kinds of patch: what the body says, and what it makes of a document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from steersman.api import metadata, owners
+from steersman.api.body import media_type
+from steersman.api.call import Call
+from steersman.model import apply, patch, schema, strategic
+from steersman.model.errors import BadRequest, UnsupportedMediaType
+from steersman.model.kind import Document
+
+How = Literal["json", "merge", "strategic", "apply"]
+
+_TYPES: dict[str, How] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A parsed patch. An apply may create the object and settles field ownership itself."""
+
+    how: How
+    value: Any
+    now: float
+
+    @property
+    def creates(self) -> bool:
+        """Whether an absent object is created."""
+        return self.how == "apply"
+
+    @property
+    def owned(self) -> bool:
+        """Whether managedFields of the result are up to date."""
+        return self.how == "apply"
+
+    @classmethod
+    def parse(cls, call: Call, now: float) -> Patch:
+        """Reads a patch; raises UnsupportedMediaType, BadRequest."""
+        kind = media_type(call.request)
+        how = _TYPES.get(kind)
+        if how is None or (how == "strategic" and not call.kind.strategic):
+            listed = ", ".join(name for name, how in _TYPES.items() if _served(call, how))
+            raise UnsupportedMediaType(
+                f"the body of the request was in an unknown format - accepted media types "
+                f"include: {listed}"
+            )
+        value = _parse_yaml(call) if how == "apply" else _parse_json(call)
+        check_options(call, how)
+        return cls(how, value, now)
+
+    def apply(self, call: Call, old: Document | None) -> Document:
+        """Returns what the patch makes of a document; `old` is None where an apply creates."""
+        if self.how == "apply":
+            return self._server_side(call, old)
+        assert old is not None
+        if self.how == "json":
+            document = patch.json_patch(old, self.value)
+        elif self.how == "merge":
+            document = patch.merge_patch(old, self.value)
+        else:
+            node = schema.builtin().definition(call.version.definition)
+            document = strategic.strategic_merge(old, self.value, node)
+        if not isinstance(document, dict):
+            raise BadRequest("the patch leaves no object")
+        return document
+
+    def _server_side(self, call: Call, old: Document | None) -> Document:
+        return apply.apply(
+            old,
+            self.value,
+            owners.node_of(call),
+            manager=call.request.param("fieldManager"),
+            force=call.request.flag("force"),
+            api_version=call.form.api_version,
+            time=metadata.timestamp(self.now),
+            subresource=call.subresource,
+        )
+
+
+def _served(call: Call, how: How) -> bool:
+    return how != "strategic" or call.kind.strategic
+
+
+def _parse_json(call: Call) -> Any:
+    try:
+        return orjson.loads(call.request.body)
+    except ValueError as error:
+        raise BadRequest(f"error decoding patch: {error}") from error
+
+
+def _parse_yaml(call: Call) -> Document:
+    try:
+        value = orjson.loads(call.request.body)  # kubectl sends JSON under YAML's name
+    except ValueError:
+        from steersman.wire import yaml  # loaded with the first patch in YAML
+
+        try:
+            value = yaml.load(call.request.body)
+        except ValueError as error:
+            raise BadRequest(f"error decoding YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise BadRequest("error decoding YAML: an object is expected")
+    return value
+
+
+def check_options(call: Call, how: How) -> None:
+    """Refuses options that do not go with the patch (PatchOptions validation)."""
+    request = call.request
+    if how == "apply" and not request.param("fieldManager"):
+        raise BadRequest(
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required '
+            "for apply patch"
+        )
+    if how != "apply" and "force" in request.params:
+        raise BadRequest(
+            'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for '
+            "non-apply patch"
+        )
