@@ -85,7 +85,6 @@ class Kind:
     selectable: field selectors beside metadata.name and metadata.namespace, each from a document
     spec_fields: top-level fields whose change raises metadata.generation; empty: no generation
     view:       the frozen typed form that parts read (a msgspec Struct), None: none yet
-    stored_as:  the resource under which objects are kept, where that is another kind's (Event)
     stored:     False for reviews and the like, which are answered and not kept
     complete:   defaults and checks are upstream's; False means "schema only"
     name_check: the messages for a bad name (names.py); the default is a DNS subdomain
@@ -111,7 +110,6 @@ class Kind:
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
     spec_fields: tuple[str, ...] = ()
     name_check: Callable[[str], list[str]] | None = None
-    stored_as: Resource | None = None
     stored: bool = True
     complete: bool = False
     create_on_update: bool = False

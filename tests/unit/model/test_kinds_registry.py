@@ -81,9 +81,9 @@ def test_a_kind_has_a_status_subresource_only_where_the_schema_has_a_status(kind
 
 @pytest.mark.parametrize("kind", WITH_VIEW, ids=_id)
 def test_every_field_of_a_view_stands_in_the_schema(kind: Kind) -> None:
-    name = "v1" if kind.stored_as else kind.storage
+    name = "v1" if kind.stored_with else kind.storage
     definition = next(v.definition for v in kind.versions if v.name == name)
-    if kind.stored_as is not None:
+    if kind.stored_with is not None:
         definition = "io.k8s.api.core.v1.Event"
     assert kind.view is not None
     _compare(kind.view, schema.builtin().definition(definition), kind.name)

@@ -59,7 +59,7 @@ CERTIFICATESIGNINGREQUEST = Kind(
     storage="v1",
     short_names=("csr",),
     view=CertificateSigningRequest,
-    prepare=preparer(),
+    prepare=preparer(status={}),
     subresources=(
         Subresource("approval", _GET_AND_CHANGE, (("status", "conditions"),)),
         Subresource(

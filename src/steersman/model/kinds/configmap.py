@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from steersman.model.kind import Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.view import Object
 
 
@@ -26,6 +25,5 @@ CONFIGMAP = Kind(
     storage="v1",
     short_names=("cm",),
     view=ConfigMap,
-    prepare=preparer(status=False),
     complete=True,
 )

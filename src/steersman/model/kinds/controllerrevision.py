@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Raw
 
 from steersman.model.kind import Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.view import Object
 
 
@@ -24,5 +23,4 @@ CONTROLLERREVISION = Kind(
     versions=(Version("v1", "io.k8s.api.apps.v1.ControllerRevision"),),
     storage="v1",
     view=ControllerRevision,
-    prepare=preparer(status=False),
 )

@@ -51,7 +51,7 @@ CRONJOB = Kind(
     short_names=("cj",),
     categories=("all",),
     view=CronJob,
-    prepare=preparer(generation=("spec",)),
+    prepare=preparer(status={}),
     subresources=(STATUS,),
     spec_fields=("spec",),
 )

@@ -75,7 +75,7 @@ DAEMONSET = Kind(
     short_names=("ds",),
     categories=("all",),
     view=DaemonSet,
-    prepare=preparer(generation=("spec",), initial=_ZERO),
+    prepare=preparer(status=_ZERO),
     subresources=(STATUS,),
     spec_fields=("spec",),
     complete=True,

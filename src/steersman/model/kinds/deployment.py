@@ -70,7 +70,7 @@ DEPLOYMENT = Kind(
     short_names=("deploy",),
     categories=("all",),
     view=Deployment,
-    prepare=preparer(generation=("spec",)),
+    prepare=preparer(status={}),
     subresources=(SCALE, STATUS_NOT_LABELS),
     spec_fields=("spec",),
     complete=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from steersman.model.kind import Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -49,6 +48,6 @@ ENDPOINTS = Kind(
     storage="v1",
     short_names=("ep",),
     view=Endpoints,
-    prepare=preparer(status=False),
     complete=True,
+    create_on_update=True,
 )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steersman.model.kind import Document, Kind, Version
-from steersman.model.kinds.prepare import differs, raised
+from steersman.model.kind import Kind, Version
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -61,17 +60,6 @@ class EndpointSlice(Object, frozen=True):
     ports: tuple[SlicePort, ...] = ()
 
 
-def _prepare(new: Document, old: Document | None, _subresource: str) -> Document:
-    # labels count too, because they say which service a slice belongs to
-    # (registry/discovery/endpointslice)
-    changed = differs(new, old, ("endpoints", "ports", "addressType"))
-    return raised(new, old, changed or old is None or _labels(new) != _labels(old))
-
-
-def _labels(document: Document) -> Document:
-    return document.get("metadata", {}).get("labels") or {}
-
-
 ENDPOINTSLICE = Kind(
     group="discovery.k8s.io",
     name="EndpointSlice",
@@ -80,7 +68,6 @@ ENDPOINTSLICE = Kind(
     versions=(Version("v1", "io.k8s.api.discovery.v1.EndpointSlice"),),
     storage="v1",
     view=EndpointSlice,
-    prepare=_prepare,
-    spec_fields=("endpoints", "ports"),
+    spec_fields=("endpoints", "ports", "addressType"),
     complete=True,
 )

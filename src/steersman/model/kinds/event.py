@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 from steersman.model.kind import Document, Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.ref import Resource
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
@@ -111,9 +110,9 @@ EVENT = Kind(
     storage="v1",
     short_names=("ev",),
     view=Event,
-    prepare=preparer(status=False),
     selectable=_SELECTABLE,
     complete=True,
+    create_on_update=True,
 )
 
 EVENTS_EVENT = Kind(
@@ -123,10 +122,10 @@ EVENTS_EVENT = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.events.v1.Event", _to_core, _from_core),),
     storage="v1",
-    stored_as=Resource("", "events"),
+    stored_with=Resource("", "events"),
     short_names=("ev",),
     view=Event,
-    prepare=preparer(status=False),
     selectable=_SELECTABLE_EVENTS,
     complete=True,
+    create_on_update=True,
 )

@@ -55,6 +55,6 @@ HORIZONTALPODAUTOSCALER = Kind(
     short_names=("hpa",),
     categories=("all",),
     view=HorizontalPodAutoscaler,
-    prepare=preparer(initial={"currentReplicas": 0, "desiredReplicas": 0}),
+    prepare=preparer(status={"currentReplicas": 0, "desiredReplicas": 0}),
     subresources=(STATUS,),
 )

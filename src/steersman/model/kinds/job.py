@@ -76,7 +76,7 @@ JOB = Kind(
     storage="v1",
     categories=("all",),
     view=Job,
-    prepare=preparer(generation=("spec",)),
+    prepare=preparer(status={}),
     subresources=(STATUS,),
     selectable={
         "status.successful": lambda job: str(job.get("status", {}).get("succeeded", 0)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from steersman.model.kind import Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.view import Object, View
 
 
@@ -35,6 +34,6 @@ LEASE = Kind(
     versions=(Version("v1", "io.k8s.api.coordination.v1.Lease"),),
     storage="v1",
     view=Lease,
-    prepare=preparer(status=False),
     complete=True,
+    create_on_update=True,
 )

@@ -51,7 +51,7 @@ NAMESPACE = Kind(
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     view=Namespace,
-    prepare=preparer(initial={"phase": "Active"}, steps=(_with_finalizer,)),
+    prepare=preparer(_with_finalizer, status={"phase": "Active"}),
     subresources=(Subresource("finalize", ("update",), (("spec", "finalizers"),)), STATUS),
     selectable={
         "status.phase": lambda namespace: namespace.get("status", {}).get("phase", ""),

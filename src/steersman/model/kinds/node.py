@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from msgspec import field
 
 from steersman.model.kind import Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.types.scheduling import Taint
@@ -104,7 +103,6 @@ NODE = Kind(
     short_names=("no",),
     view=Node,
     # a kubelet registers its node with a status, so create keeps it (registry/core/node)
-    prepare=preparer(status=False),
     subresources=(PROXY, STATUS),
     selectable={
         "spec.unschedulable": lambda node: (

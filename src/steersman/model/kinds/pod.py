@@ -114,7 +114,7 @@ POD = Kind(
     short_names=("po",),
     categories=("all",),
     view=Pod,
-    prepare=preparer(generation=("spec",), initial={"phase": "Pending"}),
+    prepare=preparer(status={"phase": "Pending"}),
     subresources=(
         Subresource("attach", _CONNECT),
         Subresource("binding", ("create",), (("spec", "nodeName"), ("status",)), "v1 Binding"),
@@ -143,4 +143,5 @@ POD = Kind(
     },
     spec_fields=("spec",),
     complete=True,
+    returns_deleted=True,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import field
 
 from steersman.model.kind import Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.types.selector import LabelSelector
 from steersman.model.view import Object, View
 
@@ -81,8 +80,8 @@ def _kind(name: str, namespaced: bool, view: type[Object]) -> Kind:
         versions=(Version("v1", f"io.k8s.api.rbac.v1.{name}"),),
         storage="v1",
         view=view,
-        prepare=preparer(status=False),
         complete=True,
+        create_on_update=True,
     )
 
 

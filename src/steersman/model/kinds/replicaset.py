@@ -50,7 +50,7 @@ REPLICASET = Kind(
     short_names=("rs",),
     categories=("all",),
     view=ReplicaSet,
-    prepare=preparer(generation=("spec",), initial={"replicas": 0}),
+    prepare=preparer(status={"replicas": 0}),
     subresources=(SCALE, STATUS),
     selectable={
         "status.replicas": lambda document: str(document.get("status", {}).get("replicas", 0)),

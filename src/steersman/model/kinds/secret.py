@@ -36,7 +36,7 @@ SECRET = Kind(
     versions=(Version("v1", "io.k8s.api.core.v1.Secret"),),
     storage="v1",
     view=Secret,
-    prepare=preparer(status=False, steps=(_with_strings,)),
+    prepare=preparer(_with_strings),
     selectable={"type": lambda secret: secret.get("type", "")},
     complete=True,
 )

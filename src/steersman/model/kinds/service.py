@@ -99,11 +99,12 @@ SERVICE = Kind(
     short_names=("svc",),
     categories=("all",),
     view=Service,
-    prepare=preparer(initial={"loadBalancer": {}}),
+    prepare=preparer(status={"loadBalancer": {}}),
     subresources=(PROXY, STATUS),
     selectable={
         "spec.clusterIP": lambda service: service.get("spec", {}).get("clusterIP", ""),
         "spec.type": lambda service: service.get("spec", {}).get("type", ""),
     },
     complete=True,
+    create_on_update=True,
 )

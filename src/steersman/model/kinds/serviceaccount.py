@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from steersman.model.kind import Kind, Subresource, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.types.reference import LocalObjectReference, ObjectReference
 from steersman.model.view import Object
 
@@ -25,7 +24,7 @@ SERVICEACCOUNT = Kind(
     storage="v1",
     short_names=("sa",),
     view=ServiceAccount,
-    prepare=preparer(status=False),
     subresources=(Subresource("token", ("create",), (), "authentication.k8s.io/v1 TokenRequest"),),
     complete=True,
+    returns_deleted=True,
 )

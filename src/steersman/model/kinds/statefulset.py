@@ -90,7 +90,7 @@ STATEFULSET = Kind(
     short_names=("sts",),
     categories=("all",),
     view=StatefulSet,
-    prepare=preparer(generation=("spec",), initial={"replicas": 0, "availableReplicas": 0}),
+    prepare=preparer(status={"replicas": 0, "availableReplicas": 0}),
     subresources=(SCALE, STATUS),
     spec_fields=("spec",),
     complete=True,

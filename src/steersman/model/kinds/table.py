@@ -1,8 +1,9 @@
 """The kinds that have no code of their own yet: one line each, "schema only".
 
 A line: group, plural, kind, scope (N or C), versions (storage version first), definition prefix,
-options. Options: `short=a,b`, `category=`, `gen=spec`, `status` (its updates keep metadata's
-write rules of upstream), `status!` (only the status may change), `keep` (create keeps status).
+options. Options: `short=a,b`; `category=`; `gen=`, the fields whose change raises the generation;
+`status`, a status subresource that may also write metadata; `status!`, one that may not; `scale`;
+`upsert`, an update creates; `returned`, a deletion answers with the object.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
-core persistentvolumes PersistentVolume C v1 core short=pv status
-core persistentvolumeclaims PersistentVolumeClaim N v1 core short=pvc status
-core podtemplates PodTemplate N v1 core gen=template
+core persistentvolumes PersistentVolume C v1 core short=pv status returned
+core persistentvolumeclaims PersistentVolumeClaim N v1 core short=pvc status returned
+core podtemplates PodTemplate N v1 core gen=template returned
 core replicationcontrollers ReplicationController N v1 core short=rc category=all gen=spec status scale
-core resourcequotas ResourceQuota N v1 core short=quota status
-core limitranges LimitRange N v1 core short=limits
+core resourcequotas ResourceQuota N v1 core short=quota status returned
+core limitranges LimitRange N v1 core short=limits upsert
 admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks
@@ -49,12 +50,12 @@ resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
 scheduling.k8s.io priorityclasses PriorityClass C v1 scheduling short=pc gen=value
-storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec
-storage.k8s.io csinodes CSINode C v1 storage status!
-storage.k8s.io csistoragecapacities CSIStorageCapacity N v1 storage
-storage.k8s.io storageclasses StorageClass C v1 storage short=sc
-storage.k8s.io volumeattachments VolumeAttachment C v1 storage status!
-storage.k8s.io volumeattributesclasses VolumeAttributesClass C v1 storage short=vac
+storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec returned
+storage.k8s.io csinodes CSINode C v1 storage status! returned
+storage.k8s.io csistoragecapacities CSIStorageCapacity N v1 storage returned
+storage.k8s.io storageclasses StorageClass C v1 storage short=sc returned
+storage.k8s.io volumeattachments VolumeAttachment C v1 storage status! returned
+storage.k8s.io volumeattributesclasses VolumeAttributesClass C v1 storage short=vac returned
 storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
 """  # noqa: E501
 
@@ -133,10 +134,12 @@ def _kind(line: str) -> Kind:
         storage=versions.split(",")[0],
         short_names=tuple(filter(None, options.get("short", "").split(","))),
         categories=tuple(filter(None, options.get("category", "").split(","))),
-        prepare=preparer(status=has_status, initial=_INITIAL.get(plural), generation=generation),
+        prepare=preparer(status=_INITIAL.get(plural, {}) if has_status else None),
         subresources=_subresources(options),
         selectable=_SELECTABLE.get(plural, {}),
         spec_fields=generation,
+        create_on_update="upsert" in options,
+        returns_deleted="returned" in options,
     )
 
 
