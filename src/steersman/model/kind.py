@@ -85,6 +85,7 @@ class Kind:
     selectable: field selectors beside metadata.name and metadata.namespace, each from a document
     spec_fields: top-level fields whose change raises metadata.generation; empty: no generation
     view:       the frozen typed form that parts read (a msgspec Struct), None: none yet
+    stored:     False for reviews and the like, which are answered and not kept
     complete:   defaults and checks are upstream's; False means "schema only"
     name_check: the messages for a bad name (names.py); the default is a DNS subdomain
     create_on_update: a PUT of an absent object creates it (leases, events, RBAC, ...)
@@ -111,6 +112,7 @@ class Kind:
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
     spec_fields: tuple[str, ...] = ()
     name_check: Callable[[str], list[str]] | None = None
+    stored: bool = True
     complete: bool = False
     create_on_update: bool = False
     returns_deleted: bool = False

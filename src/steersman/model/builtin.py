@@ -1,0 +1,164 @@
+"""The registry of all built-in kinds.
+
+An index says which module holds a kind, so that a server pays for the kinds it serves when it
+first serves them. `Registry(unstable=True)` also holds what upstream switches off by default.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from steersman.model.kind import Kind
+from steersman.model.kinds import table
+
+_PACKAGE = "steersman.model.kinds"
+
+# module -> (constant, group, kind, plural) of each kind in it
+_MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
+    "pod": (("POD", "", "Pod", "pods"),),
+    "node": (("NODE", "", "Node", "nodes"),),
+    "service": (("SERVICE", "", "Service", "services"),),
+    "endpoints": (("ENDPOINTS", "", "Endpoints", "endpoints"),),
+    "namespace": (("NAMESPACE", "", "Namespace", "namespaces"),),
+    "serviceaccount": (("SERVICEACCOUNT", "", "ServiceAccount", "serviceaccounts"),),
+    "configmap": (("CONFIGMAP", "", "ConfigMap", "configmaps"),),
+    "secret": (("SECRET", "", "Secret", "secrets"),),
+    "event": (
+        ("EVENT", "", "Event", "events"),
+        ("EVENTS_EVENT", "events.k8s.io", "Event", "events"),
+    ),
+    "deployment": (("DEPLOYMENT", "apps", "Deployment", "deployments"),),
+    "replicaset": (("REPLICASET", "apps", "ReplicaSet", "replicasets"),),
+    "daemonset": (("DAEMONSET", "apps", "DaemonSet", "daemonsets"),),
+    "statefulset": (("STATEFULSET", "apps", "StatefulSet", "statefulsets"),),
+    "controllerrevision": (
+        ("CONTROLLERREVISION", "apps", "ControllerRevision", "controllerrevisions"),
+    ),
+    "job": (("JOB", "batch", "Job", "jobs"),),
+    "cronjob": (("CRONJOB", "batch", "CronJob", "cronjobs"),),
+    "horizontalpodautoscaler": (
+        (
+            "HORIZONTALPODAUTOSCALER",
+            "autoscaling",
+            "HorizontalPodAutoscaler",
+            "horizontalpodautoscalers",
+        ),
+    ),
+    "certificatesigningrequest": (
+        (
+            "CERTIFICATESIGNINGREQUEST",
+            "certificates.k8s.io",
+            "CertificateSigningRequest",
+            "certificatesigningrequests",
+        ),
+    ),
+    "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
+    "endpointslice": (("ENDPOINTSLICE", "discovery.k8s.io", "EndpointSlice", "endpointslices"),),
+    "rbac": (
+        ("ROLE", "rbac.authorization.k8s.io", "Role", "roles"),
+        ("CLUSTERROLE", "rbac.authorization.k8s.io", "ClusterRole", "clusterroles"),
+        ("ROLEBINDING", "rbac.authorization.k8s.io", "RoleBinding", "rolebindings"),
+        (
+            "CLUSTERROLEBINDING",
+            "rbac.authorization.k8s.io",
+            "ClusterRoleBinding",
+            "clusterrolebindings",
+        ),
+    ),
+    "review": (
+        ("BINDING", "", "Binding", "bindings"),
+        ("COMPONENTSTATUS", "", "ComponentStatus", "componentstatuses"),
+        ("TOKENREVIEW", "authentication.k8s.io", "TokenReview", "tokenreviews"),
+        (
+            "SELFSUBJECTREVIEW",
+            "authentication.k8s.io",
+            "SelfSubjectReview",
+            "selfsubjectreviews",
+        ),
+        (
+            "SUBJECTACCESSREVIEW",
+            "authorization.k8s.io",
+            "SubjectAccessReview",
+            "subjectaccessreviews",
+        ),
+        (
+            "SELFSUBJECTACCESSREVIEW",
+            "authorization.k8s.io",
+            "SelfSubjectAccessReview",
+            "selfsubjectaccessreviews",
+        ),
+        (
+            "SELFSUBJECTRULESREVIEW",
+            "authorization.k8s.io",
+            "SelfSubjectRulesReview",
+            "selfsubjectrulesreviews",
+        ),
+        (
+            "LOCALSUBJECTACCESSREVIEW",
+            "authorization.k8s.io",
+            "LocalSubjectAccessReview",
+            "localsubjectaccessreviews",
+        ),
+    ),
+}
+
+
+class Registry:
+    """Kinds by group and plural, and by group and kind; modules load on first use."""
+
+    def __init__(self, *, unstable: bool = False) -> None:
+        self._kinds: dict[tuple[str, str], Kind] = {}
+        self._names: dict[tuple[str, str], tuple[str, str]] = {}
+        self._where: dict[tuple[str, str], tuple[str, str]] = {}
+        for module, entries in _MODULES.items():
+            for constant, group, name, plural in entries:
+                self._names[group, name] = (group, plural)
+                self._where[group, plural] = (module, constant)
+        for kind in (*table.kinds(), *(table.unstable() if unstable else ())):
+            self._names[kind.group, kind.name] = kind.resource
+            self._kinds[kind.resource] = kind
+
+    def by_resource(self, group: str, version: str, plural: str) -> Kind | None:
+        """Returns the kind of a served resource, None where there is none."""
+        kind = self._kinds.get((group, plural)) or self._load((group, plural))
+        return kind if kind is not None and kind.version(version) is not None else None
+
+    def by_kind(self, group: str, version: str, name: str) -> Kind | None:
+        """Returns the kind of a group, version and name, None where there is none."""
+        resource = self._names.get((group, name))
+        return None if resource is None else self.by_resource(group, version, resource[1])
+
+    def all(self) -> tuple[Kind, ...]:
+        """Returns all kinds, sorted by group and plural."""
+        for resource in self._where:
+            self._load(resource)
+        return tuple(self._kinds[resource] for resource in sorted(self._kinds))
+
+    def _load(self, resource: tuple[str, str]) -> Kind | None:
+        if (where := self._where.get(resource)) is None:
+            return None
+        kind: Kind = getattr(import_module(f"{_PACKAGE}.{where[0]}"), where[1])
+        self._kinds[resource] = kind
+        return kind
+
+
+@cache
+def registry() -> Registry:
+    """Returns the registry of what is served by default."""
+    return Registry()
+
+
+def by_resource(group: str, version: str, plural: str) -> Kind | None:
+    """Returns the kind of a resource served by default, None where there is none."""
+    return registry().by_resource(group, version, plural)
+
+
+def by_kind(group: str, version: str, name: str) -> Kind | None:
+    """Returns the kind served by default under a group, version and name."""
+    return registry().by_kind(group, version, name)
+
+
+def all() -> tuple[Kind, ...]:
+    """Returns all kinds served by default, sorted by group and plural."""
+    return registry().all()

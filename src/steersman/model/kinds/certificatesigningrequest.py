@@ -1,0 +1,70 @@
+"""CertificateSigningRequest: its view and its life in the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from steersman.model.kind import Kind, Subresource, Version
+from steersman.model.kinds.prepare import preparer
+from steersman.model.view import Object, View
+
+
+class RequestSpec(View, frozen=True):
+    """What is asked for, and by whom; `request` is the decoded PEM."""
+
+    request: bytes = b""
+    signer_name: str = ""
+    expiration_seconds: int | None = None
+    usages: tuple[str, ...] = ()
+    username: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = {}
+
+
+class RequestCondition(View, frozen=True):
+    """Approved, Denied or Failed."""
+
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_update_time: datetime | None = None
+    last_transition_time: datetime | None = None
+
+
+class RequestStatus(View, frozen=True):
+    """What came of it; `certificate` is the decoded PEM."""
+
+    conditions: tuple[RequestCondition, ...] = ()
+    certificate: bytes = b""
+
+
+class CertificateSigningRequest(Object, frozen=True):
+    """certificates.k8s.io/v1 CertificateSigningRequest."""
+
+    spec: RequestSpec = RequestSpec()
+    status: RequestStatus = RequestStatus()
+
+
+_GET_AND_CHANGE = ("get", "patch", "update")
+
+CERTIFICATESIGNINGREQUEST = Kind(
+    group="certificates.k8s.io",
+    name="CertificateSigningRequest",
+    plural="certificatesigningrequests",
+    namespaced=False,
+    versions=(Version("v1", "io.k8s.api.certificates.v1.CertificateSigningRequest"),),
+    storage="v1",
+    short_names=("csr",),
+    view=CertificateSigningRequest,
+    prepare=preparer(status={}),
+    subresources=(
+        Subresource("approval", _GET_AND_CHANGE, (("status", "conditions"),)),
+        Subresource(
+            "status", _GET_AND_CHANGE, (("status", "certificate"), ("status", "conditions"))
+        ),
+    ),
+    selectable={"spec.signerName": lambda request: request["spec"].get("signerName", "")},
+)

@@ -1,0 +1,77 @@
+"""Deployment: its view and its life in the API."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from steersman.model.kind import Kind, Version
+from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.subresources import SCALE, STATUS_NOT_LABELS
+from steersman.model.types.condition import Condition
+from steersman.model.types.selector import LabelSelector
+from steersman.model.view import Object, View
+
+
+class RollingUpdate(View, frozen=True):
+    """Bounds of a rolling update: numbers or percentages."""
+
+    max_unavailable: int | str = "25%"
+    max_surge: int | str = "25%"
+
+
+class DeploymentStrategy(View, frozen=True):
+    """How pods are replaced: Recreate or RollingUpdate."""
+
+    type: str = "RollingUpdate"
+    rolling_update: RollingUpdate | None = None
+
+
+class DeploymentSpec(View, frozen=True):
+    """What a deployment shall be; the template stays raw."""
+
+    replicas: int = 1
+    selector: LabelSelector = LabelSelector()
+    template: Raw = Raw(b"{}")
+    strategy: DeploymentStrategy = DeploymentStrategy()
+    min_ready_seconds: int = 0
+    revision_history_limit: int = 10
+    paused: bool = False
+    progress_deadline_seconds: int = 600
+
+
+class DeploymentStatus(View, frozen=True):
+    """What is known of a deployment."""
+
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    unavailable_replicas: int = 0
+    terminating_replicas: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    collision_count: int | None = None
+
+
+class Deployment(Object, frozen=True):
+    """apps/v1 Deployment."""
+
+    spec: DeploymentSpec = DeploymentSpec()
+    status: DeploymentStatus = DeploymentStatus()
+
+
+DEPLOYMENT = Kind(
+    group="apps",
+    name="Deployment",
+    plural="deployments",
+    namespaced=True,
+    versions=(Version("v1", "io.k8s.api.apps.v1.Deployment"),),
+    storage="v1",
+    short_names=("deploy",),
+    categories=("all",),
+    view=Deployment,
+    prepare=preparer(status={}),
+    subresources=(SCALE, STATUS_NOT_LABELS),
+    spec_fields=("spec",),
+    complete=True,
+)

@@ -1,0 +1,113 @@
+"""Node: its view and its life in the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import field
+
+from steersman.model.kind import Kind, Version
+from steersman.model.kinds.subresources import PROXY, STATUS
+from steersman.model.types.condition import Condition
+from steersman.model.types.scheduling import Taint
+from steersman.model.view import Object, View
+
+
+class NodeSpec(View, frozen=True):
+    """What a node shall be."""
+
+    pod_cidr: str = field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] = field(default=(), name="podCIDRs")
+    provider_id: str = field(default="", name="providerID")
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+
+
+class NodeAddress(View, frozen=True):
+    """One address; types InternalIP, ExternalIP, Hostname, InternalDNS, ExternalDNS."""
+
+    type: str = ""
+    address: str = ""
+
+
+class DaemonEndpoint(View, frozen=True):
+    """The port of the node agent."""
+
+    port: int = field(default=0, name="Port")
+
+
+class DaemonEndpoints(View, frozen=True):
+    """The ports of a node's daemons."""
+
+    kubelet_endpoint: DaemonEndpoint = DaemonEndpoint()
+
+
+class NodeSystemInfo(View, frozen=True):
+    """What a node says of itself."""
+
+    machine_id: str = field(default="", name="machineID")
+    system_uuid: str = field(default="", name="systemUUID")
+    boot_id: str = field(default="", name="bootID")
+    kernel_version: str = ""
+    os_image: str = ""
+    container_runtime_version: str = ""
+    kubelet_version: str = ""
+    kube_proxy_version: str = ""
+    operating_system: str = ""
+    architecture: str = ""
+
+
+class ContainerImage(View, frozen=True):
+    """An image that is present on a node."""
+
+    names: tuple[str, ...] = ()
+    size_bytes: int = 0
+
+
+class AttachedVolume(View, frozen=True):
+    """A volume attached to a node."""
+
+    name: str = ""
+    device_path: str = ""
+
+
+class NodeStatus(View, frozen=True):
+    """What is known of a node; quantities are canonical."""
+
+    capacity: Mapping[str, str] = {}
+    allocatable: Mapping[str, str] = {}
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+    addresses: tuple[NodeAddress, ...] = ()
+    daemon_endpoints: DaemonEndpoints = DaemonEndpoints()
+    node_info: NodeSystemInfo = NodeSystemInfo()
+    images: tuple[ContainerImage, ...] = ()
+    volumes_in_use: tuple[str, ...] = ()
+    volumes_attached: tuple[AttachedVolume, ...] = ()
+
+
+class Node(Object, frozen=True):
+    """core/v1 Node."""
+
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+NODE = Kind(
+    group="",
+    name="Node",
+    plural="nodes",
+    namespaced=False,
+    versions=(Version("v1", "io.k8s.api.core.v1.Node"),),
+    storage="v1",
+    short_names=("no",),
+    view=Node,
+    # a kubelet registers its node with a status, so create keeps it (registry/core/node)
+    subresources=(PROXY, STATUS),
+    selectable={
+        "spec.unschedulable": lambda node: (
+            "true" if node.get("spec", {}).get("unschedulable") else "false"
+        ),
+    },
+    complete=True,
+)

@@ -1,0 +1,147 @@
+"""Pod: its view, its life in the API, and its subresources."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import field
+
+from steersman.model.kind import Document, Kind, Subresource, Version
+from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.subresources import PROXY, STATUS
+from steersman.model.types.condition import Condition
+from steersman.model.types.container import ResourceRequirements
+from steersman.model.types.podspec import PodSpec
+from steersman.model.view import Object, View
+
+
+class Waiting(View, frozen=True):
+    """A container that does not run yet."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Running(View, frozen=True):
+    """A container that runs."""
+
+    started_at: datetime | None = None
+
+
+class Terminated(View, frozen=True):
+    """A container that has ended."""
+
+    exit_code: int = 0
+    signal: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    container_id: str = field(default="", name="containerID")
+
+
+class ContainerState(View, frozen=True):
+    """The state of a container; at most one field is set, none means waiting."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(View, frozen=True):
+    """What the node says of a container."""
+
+    name: str = ""
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+    ready: bool = False
+    restart_count: int = 0
+    image: str = ""
+    image_id: str = field(default="", name="imageID")
+    container_id: str = field(default="", name="containerID")
+    started: bool | None = None
+    resources: ResourceRequirements | None = None
+
+
+class Address(View, frozen=True):
+    """One address."""
+
+    ip: str = ""
+
+
+class PodStatus(View, frozen=True):
+    """What is known of a pod."""
+
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+    message: str = ""
+    reason: str = ""
+    nominated_node_name: str = ""
+    host_ip: str = field(default="", name="hostIP")
+    host_ips: tuple[Address, ...] = field(default=(), name="hostIPs")
+    pod_ip: str = field(default="", name="podIP")
+    pod_ips: tuple[Address, ...] = field(default=(), name="podIPs")
+    start_time: datetime | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
+    qos_class: str = ""
+    observed_generation: int = 0
+
+
+class Pod(Object, frozen=True):
+    """core/v1 Pod."""
+
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+def _selectable_pod_ip(pod: Document) -> str:
+    addresses = pod.get("status", {}).get("podIPs") or [{}]
+    return str(addresses[0].get("ip") or pod.get("status", {}).get("podIP") or "")
+
+
+_GET_AND_CHANGE = ("get", "patch", "update")
+_CONNECT = ("create", "get")
+
+POD = Kind(
+    group="",
+    name="Pod",
+    plural="pods",
+    namespaced=True,
+    versions=(Version("v1", "io.k8s.api.core.v1.Pod"),),
+    storage="v1",
+    short_names=("po",),
+    categories=("all",),
+    view=Pod,
+    prepare=preparer(status={"phase": "Pending"}),
+    subresources=(
+        Subresource("attach", _CONNECT),
+        Subresource("binding", ("create",), (("spec", "nodeName"), ("status",)), "v1 Binding"),
+        Subresource("ephemeralcontainers", _GET_AND_CHANGE, (("spec", "ephemeralContainers"),)),
+        Subresource("eviction", ("create",), (), "policy/v1 Eviction"),
+        Subresource("exec", _CONNECT),
+        Subresource("log", ("get",)),
+        Subresource("portforward", _CONNECT),
+        PROXY,
+        Subresource(
+            "resize",
+            _GET_AND_CHANGE,
+            (("spec", "containers"), ("spec", "initContainers"), ("spec", "resources")),
+        ),
+        STATUS,
+    ),
+    selectable={
+        "spec.nodeName": lambda pod: pod["spec"].get("nodeName", ""),
+        "spec.restartPolicy": lambda pod: pod["spec"].get("restartPolicy", ""),
+        "spec.schedulerName": lambda pod: pod["spec"].get("schedulerName", ""),
+        "spec.serviceAccountName": lambda pod: pod["spec"].get("serviceAccountName", ""),
+        "spec.hostNetwork": lambda pod: "true" if pod["spec"].get("hostNetwork") else "false",
+        "status.phase": lambda pod: pod.get("status", {}).get("phase", ""),
+        "status.podIP": _selectable_pod_ip,
+        "status.nominatedNodeName": lambda pod: pod.get("status", {}).get("nominatedNodeName", ""),
+    },
+    spec_fields=("spec",),
+    complete=True,
+    returns_deleted=True,
+)

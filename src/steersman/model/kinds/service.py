@@ -1,0 +1,110 @@
+"""Service: its view and its life in the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import field
+
+from steersman.model.kind import Kind, Version
+from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.subresources import PROXY, STATUS
+from steersman.model.types.condition import Condition
+from steersman.model.view import Object, View
+
+
+class ServicePort(View, frozen=True):
+    """A port of a service; target_port is a number or the name of a container's port."""
+
+    port: int = 0
+    name: str = ""
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+    target_port: int | str = 0
+    node_port: int = 0
+
+
+class ClientIPConfig(View, frozen=True):
+    """How long a client stays with an endpoint."""
+
+    timeout_seconds: int = 10800
+
+
+class SessionAffinityConfig(View, frozen=True):
+    """How affinity works."""
+
+    client_ip: ClientIPConfig | None = field(default=None, name="clientIP")
+
+
+class ServiceSpec(View, frozen=True):
+    """What a service shall be."""
+
+    type: str = "ClusterIP"
+    ports: tuple[ServicePort, ...] = ()
+    selector: Mapping[str, str] = {}
+    cluster_ip: str = field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
+    external_ips: tuple[str, ...] = field(default=(), name="externalIPs")
+    session_affinity: str = "None"
+    session_affinity_config: SessionAffinityConfig | None = None
+    load_balancer_ip: str = field(default="", name="loadBalancerIP")
+    load_balancer_source_ranges: tuple[str, ...] = ()
+    load_balancer_class: str | None = None
+    allocate_load_balancer_node_ports: bool | None = None
+    external_name: str = ""
+    external_traffic_policy: str = ""
+    internal_traffic_policy: str = "Cluster"
+    health_check_node_port: int = 0
+    publish_not_ready_addresses: bool = False
+    ip_families: tuple[str, ...] = ()
+    ip_family_policy: str = ""
+    traffic_distribution: str = ""
+
+
+class LoadBalancerIngress(View, frozen=True):
+    """An address of a load balancer."""
+
+    ip: str = ""
+    hostname: str = ""
+    ip_mode: str | None = None
+
+
+class LoadBalancerStatus(View, frozen=True):
+    """What the load balancer says."""
+
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class ServiceStatus(View, frozen=True):
+    """What is known of a service."""
+
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+    conditions: tuple[Condition, ...] = ()
+
+
+class Service(Object, frozen=True):
+    """core/v1 Service."""
+
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+SERVICE = Kind(
+    group="",
+    name="Service",
+    plural="services",
+    namespaced=True,
+    versions=(Version("v1", "io.k8s.api.core.v1.Service"),),
+    storage="v1",
+    short_names=("svc",),
+    categories=("all",),
+    view=Service,
+    prepare=preparer(status={"loadBalancer": {}}),
+    subresources=(PROXY, STATUS),
+    selectable={
+        "spec.clusterIP": lambda service: service.get("spec", {}).get("clusterIP", ""),
+        "spec.type": lambda service: service.get("spec", {}).get("type", ""),
+    },
+    complete=True,
+    create_on_update=True,
+)

@@ -1,0 +1,30 @@
+"""ServiceAccount: its view and its life in the API."""
+
+from __future__ import annotations
+
+from steersman.model.kind import Kind, Subresource, Version
+from steersman.model.types.reference import LocalObjectReference, ObjectReference
+from steersman.model.view import Object
+
+
+class ServiceAccount(Object, frozen=True):
+    """core/v1 ServiceAccount."""
+
+    secrets: tuple[ObjectReference, ...] = ()
+    image_pull_secrets: tuple[LocalObjectReference, ...] = ()
+    automount_service_account_token: bool | None = None
+
+
+SERVICEACCOUNT = Kind(
+    group="",
+    name="ServiceAccount",
+    plural="serviceaccounts",
+    namespaced=True,
+    versions=(Version("v1", "io.k8s.api.core.v1.ServiceAccount"),),
+    storage="v1",
+    short_names=("sa",),
+    view=ServiceAccount,
+    subresources=(Subresource("token", ("create",), (), "authentication.k8s.io/v1 TokenRequest"),),
+    complete=True,
+    returns_deleted=True,
+)

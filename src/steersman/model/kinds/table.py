@@ -1,0 +1,160 @@
+"""The kinds that have no code of their own yet: one line each, "schema only".
+
+A line: group, plural, kind, scope (N or C), versions (storage version first), definition prefix,
+options. Options: `short=a,b`; `category=`; `gen=`, the fields whose change raises the generation;
+`status`, a status subresource that may also write metadata; `status!`, one that may not; `scale`;
+`upsert`, an update creates; `returned`, a deletion answers with the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from steersman.model.kind import Document, Kind, Subresource, Version
+from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.subresources import SCALE, STATUS, STATUS_ALONE
+
+_API = "io.k8s.api."
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
+_AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
+
+_LINES = """
+core persistentvolumes PersistentVolume C v1 core short=pv status returned
+core persistentvolumeclaims PersistentVolumeClaim N v1 core short=pvc status returned
+core podtemplates PodTemplate N v1 core gen=template returned
+core replicationcontrollers ReplicationController N v1 core short=rc category=all gen=spec status scale
+core resourcequotas ResourceQuota N v1 core short=quota status returned
+core limitranges LimitRange N v1 core short=limits upsert
+admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
+admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
+admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks
+admissionregistration.k8s.io validatingadmissionpolicies ValidatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec status!
+admissionregistration.k8s.io validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
+admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks
+apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status!
+apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status!
+certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates
+certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
+flowcontrol.apiserver.k8s.io flowschemas FlowSchema C v1 flowcontrol gen=spec status!
+flowcontrol.apiserver.k8s.io prioritylevelconfigurations PriorityLevelConfiguration C v1 flowcontrol gen=spec status!
+networking.k8s.io ingresses Ingress N v1 networking short=ing gen=spec status
+networking.k8s.io ingressclasses IngressClass C v1 networking gen=spec
+networking.k8s.io ipaddresses IPAddress C v1 networking short=ip
+networking.k8s.io networkpolicies NetworkPolicy N v1 networking short=netpol gen=spec
+networking.k8s.io servicecidrs ServiceCIDR C v1 networking gen=spec status
+node.k8s.io runtimeclasses RuntimeClass C v1 node
+policy poddisruptionbudgets PodDisruptionBudget N v1 policy short=pdb gen=spec status
+resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
+resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
+resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
+resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
+resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
+scheduling.k8s.io priorityclasses PriorityClass C v1 scheduling short=pc gen=value
+storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec returned
+storage.k8s.io csinodes CSINode C v1 storage status! returned
+storage.k8s.io csistoragecapacities CSIStorageCapacity N v1 storage returned
+storage.k8s.io storageclasses StorageClass C v1 storage short=sc returned
+storage.k8s.io volumeattachments VolumeAttachment C v1 storage status! returned
+storage.k8s.io volumeattributesclasses VolumeAttributesClass C v1 storage short=vac returned
+storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
+"""  # noqa: E501
+
+# Kinds that upstream has switched off by default: no stable version (KEP-3136)
+_UNSTABLE = """
+coordination.k8s.io leasecandidates LeaseCandidate N v1beta1,v1alpha2 coordination
+internal.apiserver.k8s.io storageversions StorageVersion C v1alpha1 apiserverinternal status
+lifecycle.k8s.io evictions Eviction N v1alpha1 lifecycle gen=spec status
+lifecycle.k8s.io evictionrequests EvictionRequest N v1alpha1 lifecycle gen=spec status
+resource.k8s.io resourcepoolstatusrequests ResourcePoolStatusRequest C v1alpha3 resource status
+scheduling.k8s.io compositepodgroups CompositePodGroup N v1alpha3 scheduling gen=spec status
+scheduling.k8s.io podgroups PodGroup N v1beta1,v1alpha3 scheduling gen=spec status
+scheduling.k8s.io workloads Workload N v1beta1,v1alpha3 scheduling gen=spec
+"""
+
+
+Select = Callable[[Document], str]
+
+
+def _spec(name: str) -> Select:
+    return lambda document: str((document.get("spec") or {}).get(name, ""))
+
+
+_SELECTABLE: Mapping[str, Mapping[str, Select]] = {
+    "persistentvolumes": {"name": lambda document: document["metadata"]["name"]},
+    "persistentvolumeclaims": {"name": lambda document: document["metadata"]["name"]},
+    "replicationcontrollers": {
+        "status.replicas": lambda document: str(document.get("status", {}).get("replicas", 0))
+    },
+    "clustertrustbundles": {"spec.signerName": _spec("signerName")},
+    "podcertificaterequests": {
+        "spec.signerName": _spec("signerName"),
+        "spec.nodeName": _spec("nodeName"),
+    },
+    "resourceslices": {"spec.nodeName": _spec("nodeName"), "spec.driver": _spec("driver")},
+}
+# Statuses of new objects that upstream encodes although nothing is known yet
+_INITIAL: dict[str, Document] = {
+    "persistentvolumes": {"phase": "Pending"},
+    "persistentvolumeclaims": {"phase": "Pending"},
+    "replicationcontrollers": {"replicas": 0},
+    "ingresses": {"loadBalancer": {}},
+    "poddisruptionbudgets": {
+        "disruptionsAllowed": 0,
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "expectedPods": 0,
+    },
+    "volumeattachments": {"attached": False},
+}
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Returns the stable kinds."""
+    return tuple(_kind(line) for line in _LINES.strip().splitlines())
+
+
+def unstable() -> tuple[Kind, ...]:
+    """Returns the kinds that are served on demand only."""
+    return tuple(_kind(line) for line in _UNSTABLE.strip().splitlines())
+
+
+def _kind(line: str) -> Kind:
+    group, plural, name, scope, versions, package, *rest = line.split()
+    options = dict(part.partition("=")[::2] for part in rest)
+    has_status = "status" in options or "status!" in options
+    generation = tuple(filter(None, options.get("gen", "").split(",")))
+    return Kind(
+        group="" if group == "core" else group,
+        name=name,
+        plural=plural,
+        namespaced=scope == "N",
+        versions=tuple(
+            Version(version, _definition(package, version, name)) for version in versions.split(",")
+        ),
+        storage=versions.split(",")[0],
+        short_names=tuple(filter(None, options.get("short", "").split(","))),
+        categories=tuple(filter(None, options.get("category", "").split(","))),
+        prepare=preparer(status=_INITIAL.get(plural, {}) if has_status else None),
+        subresources=_subresources(options),
+        selectable=_SELECTABLE.get(plural, {}),
+        spec_fields=generation,
+        create_on_update="upsert" in options,
+        returns_deleted="returned" in options,
+    )
+
+
+def _definition(package: str, version: str, name: str) -> str:
+    if package == "apiextensions":
+        return f"{_EXTENSIONS}{version}.{name}"
+    if package == "apiregistration":
+        return f"{_AGGREGATOR}{version}.{name}"
+    return f"{_API}{package}.{version}.{name}"
+
+
+def _subresources(options: dict[str, str]) -> tuple[Subresource, ...]:
+    found = [SCALE] if "scale" in options else []
+    if "status" in options:
+        found.append(STATUS)
+    if "status!" in options:
+        found.append(STATUS_ALONE)
+    return tuple(found)
