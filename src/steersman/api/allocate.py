@@ -157,7 +157,8 @@ class ServiceAddresses:
         before: dict[str, Any],
         writes: list[Write],
     ) -> None:
-        had, wanted = set(_ports(before)), set()
+        had = set(_ports(before))
+        wanted: set[int] = set()
         ports = [dict(port) for port in spec.get("ports") or ()]
         if spec.get("type") in ("NodePort", "LoadBalancer") and _allocates(spec):
             for port in ports:

@@ -29,7 +29,7 @@ class Call:
     @property
     def namespace(self) -> str:
         """The namespace asked for; empty means all, or a cluster-scoped kind."""
-        return self.attributes.namespace
+        return self.attributes.namespace if self.kind.namespaced else ""
 
     @property
     def name(self) -> str:

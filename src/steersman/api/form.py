@@ -32,7 +32,7 @@ class Form:
         self.version = version
         self.api_version = kind.api_version(version)
         self._head = _head(kind.name, self.api_version)
-        self._skip = len(_head(kind.name, kind.api_version()))
+        self._skip = len(_head(kind.name, kind.stored_api_version))
         found = kind.version(version)
         self._from_storage = found.from_storage if found else None
         self._same = version == kind.storage and self._from_storage is None
@@ -55,7 +55,7 @@ class Form:
         """Returns the stored bytes of a document that is in the storage version."""
         metadata = dict(document["metadata"])
         metadata.pop("resourceVersion", None)
-        head = {"kind": self.kind.name, "apiVersion": self.kind.api_version()}
+        head = {"kind": self.kind.name, "apiVersion": self.kind.stored_api_version}
         return encode({**head, "metadata": metadata, **_rest(document)})
 
     def _tail(self, entry: Entry) -> bytes:

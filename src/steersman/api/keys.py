@@ -8,7 +8,7 @@ from steersman.model.ref import Resource
 
 def table_of(kind: Kind) -> Resource:
     """Returns the table that holds a kind's objects; two kinds may share one (events)."""
-    return kind.stored_as or kind.resource
+    return kind.stored_with or kind.resource
 
 
 def key_of(table: Resource, namespace: str, name: str) -> str:

@@ -68,7 +68,7 @@ class Patch:
             document = patch.merge_patch(old, self.value)
         else:
             node = schema.builtin().definition(call.version.definition)
-            document = strategic.strategic_merge(old, self.value, node)
+            document = strategic.merge(old, self.value, node)
         if not isinstance(document, dict):
             raise BadRequest("the patch leaves no object")
         return document

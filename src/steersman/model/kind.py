@@ -85,13 +85,12 @@ class Kind:
     selectable: field selectors beside metadata.name and metadata.namespace, each from a document
     spec_fields: top-level fields whose change raises metadata.generation; empty: no generation
     view:       the frozen typed form that parts read (a msgspec Struct), None: none yet
-    stored:     False for reviews and the like, which are answered and not kept
     complete:   defaults and checks are upstream's; False means "schema only"
     name_check: the messages for a bad name (names.py); the default is a DNS subdomain
     create_on_update: a PUT of an absent object creates it (leases, events, RBAC, ...)
     strategic:  strategic merge patch is served; custom resources have none
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
-    stored_as:  the resource under which objects are kept, where that is another kind's (Event)
+    stored_with:  the resource under which objects are kept, where that is another kind's (Event)
     stored:     False for reviews and the like, which are answered and not kept
     """
 
@@ -112,18 +111,23 @@ class Kind:
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
     spec_fields: tuple[str, ...] = ()
     name_check: Callable[[str], list[str]] | None = None
-    stored: bool = True
     complete: bool = False
     create_on_update: bool = False
     returns_deleted: bool = False
     strategic: bool = True
-    stored_as: Resource | None = None
+    stored_with: Resource | None = None
     stored: bool = True
 
     @property
     def resource(self) -> Resource:
         """Its group and plural name."""
         return Resource(self.group, self.plural)
+
+    @property
+    def stored_api_version(self) -> str:
+        """The apiVersion that its stored documents carry."""
+        group = self.stored_with.group if self.stored_with else self.group
+        return f"{group}/{self.storage}" if group else self.storage
 
     @property
     def singular(self) -> str:

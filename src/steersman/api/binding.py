@@ -1,0 +1,106 @@
+"""Binding a pod to a node, and evicting it: the two pod subresources that the scheduler and
+`kubectl drain` use.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from steersman.api import body, metadata
+from steersman.api.call import Call
+from steersman.api.delete import Deleter, Options
+from steersman.api.write import Writer
+from steersman.model import errors
+from steersman.model.errors import BadRequest
+from steersman.model.kind import Document
+from steersman.wire.message import Response
+from steersman.world.interface import World
+
+CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+class Binding:
+    """Answers `binding` on pods: sets the node, once."""
+
+    def __init__(self, writer: Writer, world: World) -> None:
+        self._writer = writer
+        self._world = world
+
+    async def handle(self, call: Call) -> Response:
+        """Binds; raises Conflict where the pod has a node already."""
+        given = _parse(call, "Binding")
+        target = given.get("target") or {}
+        if target.get("kind", "Node") not in ("", "Node") or not target.get("name"):
+            raise BadRequest("target.name: Required value" if not target.get("name") else _KIND)
+        annotations = (given.get("metadata") or {}).get("annotations") or {}
+        uid = (given.get("metadata") or {}).get("uid", "")
+        now = metadata.timestamp(self._world.now())
+
+        def bound(old: Document) -> Document:
+            return bind(call, old, target["name"], annotations, uid, now)
+
+        await self._writer.change(call, bound)
+        return Response(orjson.dumps(CREATED), 201)
+
+
+_KIND = 'target.kind: Unsupported value: supported values: "Node", "<empty>"'
+
+
+def bind(
+    call: Call, old: Document, node: str, annotations: dict[str, str], uid: str, now: str
+) -> Document:
+    """Returns the pod with its node and the condition that says so (pod BindingREST.assignPod)."""
+    meta, spec = old["metadata"], old["spec"]
+    why = ""
+    if uid and uid != meta["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+    elif meta.get("deletionTimestamp"):
+        why = f"pod {call.name} is being deleted, cannot be assigned to a host"
+    elif spec.get("nodeName"):
+        why = f'pod {call.name} is already assigned to node "{spec["nodeName"]}"'
+    elif spec.get("schedulingGates"):
+        why = f"pod {call.name} has non-empty .spec.schedulingGates"
+    if why:
+        raise errors.conflict("", "pods/binding", call.name, why)
+    status = dict(old.get("status") or {})
+    others = [item for item in status.get("conditions") or () if item["type"] != "PodScheduled"]
+    condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
+    status["conditions"] = [*others, condition]
+    merged = {**(meta.get("annotations") or {}), **annotations}
+    meta = {**meta, "annotations": merged} if merged else meta
+    return {**old, "metadata": meta, "spec": {**spec, "nodeName": node}, "status": status}
+
+
+class Eviction:
+    """Answers `eviction` on pods: a deletion that disruption budgets may refuse."""
+
+    def __init__(self, deleter: Deleter) -> None:
+        self._deleter = deleter
+
+    async def handle(self, call: Call) -> Response:
+        """Evicts; raises TooManyRequests where a budget has none left."""
+        given = _parse(call, "Eviction")
+        options = given.get("deleteOptions") or {}
+        conditions = options.get("preconditions") or {}
+        wanted = Options(
+            options.get("gracePeriodSeconds"),
+            options.get("propagationPolicy") or "",
+            conditions.get("uid") or "",
+            conditions.get("resourceVersion") or "",
+            call.dry_run or "All" in (options.get("dryRun") or ()),
+        )
+        await self._deleter.delete_entry(call, wanted)
+        return Response(orjson.dumps(CREATED), 201)
+
+
+def _parse(call: Call, kind: str) -> Document:
+    try:
+        given = body.parse_any(call.request)
+    except ValueError as error:
+        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
+    if not isinstance(given, dict) or given.get("kind", kind) != kind:
+        raise BadRequest(f"the body of the request is not a {kind}")
+    name = (given.get("metadata") or {}).get("name")
+    if name and name != call.name:
+        raise BadRequest("name in URL does not match name in object")
+    return given

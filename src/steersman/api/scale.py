@@ -1,0 +1,98 @@
+"""The scale subresource: how many replicas, in a form that is the same for every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from steersman.api import body
+from steersman.api.cache import Entry
+from steersman.api.call import Call
+from steersman.api.metadata import overlay
+from steersman.api.patches import Patch
+from steersman.api.write import Writer
+from steersman.model import errors, selectors
+from steersman.model.errors import BadRequest, Cause
+from steersman.model.kind import Document
+from steersman.wire.message import Response
+
+API_VERSION = "autoscaling/v1"
+_COPIED = ("name", "namespace", "uid", "creationTimestamp")
+
+
+class Scale:
+    """Answers `scale` on workloads whose replicas stand in spec.replicas."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def handle(self, call: Call) -> Response:
+        """Answers get, update and patch."""
+        verb = call.attributes.verb
+        if verb == "get":
+            return Response(orjson.dumps(scale_of(call.entry())))
+        if verb == "update":
+            given = _parse(call)
+            entry = await self._writer.change(call, lambda old: _scaled(call, old, given))
+        else:
+            patch = Patch.parse(call, 0.0)
+            entry = await self._writer.change(
+                call, lambda old: _scaled(call, old, _patched(call, patch, old))
+            )
+        return Response(orjson.dumps(scale_of(entry)))
+
+
+def scale_of(entry: Entry) -> Document:
+    """Returns the Scale of a stored workload."""
+    document = entry.document()
+    meta, spec = document["metadata"], document.get("spec") or {}
+    status = document.get("status") or {}
+    selector = spec.get("selector")
+    if isinstance(selector, dict) and ("matchLabels" in selector or "matchExpressions" in selector):
+        text = str(selectors.of_document(selector))
+    else:
+        text = ",".join(f"{key}={value}" for key, value in sorted((selector or {}).items()))
+    shown: dict[str, Any] = {key: meta[key] for key in _COPIED if key in meta}
+    counted = {"replicas": status.get("replicas", 0)}
+    return {
+        "kind": "Scale",
+        "apiVersion": API_VERSION,
+        "metadata": {**shown, "resourceVersion": str(entry.revision)},
+        "spec": {"replicas": spec.get("replicas", 0)} if spec.get("replicas") else {},
+        "status": {**counted, "selector": text} if text else counted,
+    }
+
+
+def _parse(call: Call) -> Document:
+    try:
+        given = body.parse_any(call.request)
+    except ValueError as error:
+        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
+    if not isinstance(given, dict) or given.get("kind", "Scale") != "Scale":
+        raise BadRequest("expected autoscaling/v1 Scale")
+    return given
+
+
+def _patched(call: Call, patch: Patch, old: Document) -> Document:
+    entry = call.entry()
+    del old
+    return patch.apply(call, scale_of(entry))
+
+
+def _scaled(call: Call, old: Document, scale: Document) -> Document:
+    """Returns the workload with the replicas and preconditions of a Scale."""
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if not isinstance(replicas, int) or isinstance(replicas, bool):
+        raise BadRequest(
+            "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32"
+        )
+    if replicas < 0:
+        text = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        cause = Cause("FieldValueInvalid", text, "spec.replicas")
+        raise errors.invalid("autoscaling", "Scale", call.name, [cause])
+    meta = scale.get("metadata") or {}
+    wanted = {"spec": {"replicas": replicas}}
+    made = overlay(old, wanted, [("spec", "replicas")])
+    kept = {key: meta[key] for key in ("resourceVersion", "uid") if meta.get(key)}
+    return {**made, "metadata": {**made["metadata"], **kept}}

@@ -1,0 +1,178 @@
+"""The API as one function from a request to its response: who, may they, which kind, which verb.
+
+It knows the parts of the API and nothing of sockets; `api.serve` and the in-process client call
+`Api.handle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+from steersman.api import keys
+from steersman.api.authorization import Attributes
+from steersman.api.cache import Cache
+from steersman.api.call import Call
+from steersman.api.delete import Deleter
+from steersman.api.form import Form
+from steersman.api.present import parse_accept
+from steersman.api.read import Reader
+from steersman.api.route import Kinds, find_version, parse
+from steersman.api.watch import Watches
+from steersman.api.write import Writer
+from steersman.model.errors import MethodNotAllowed, NotFound
+from steersman.model.kind import Kind
+from steersman.wire.message import Request, Response, User
+
+Answer = Response | Coroutine[Any, Any, Response]
+Subresource = Callable[[Call], Answer]
+
+UNKNOWN_PATH = "the server could not find the requested resource"
+
+
+class Access(Protocol):
+    """Who asks, and may they."""
+
+    def identify(self, request: Request) -> User:
+        """Returns who asks; raises Unauthorized."""
+
+    def require(self, user: User, attributes: Attributes) -> None:
+        """Raises Forbidden where they may not."""
+
+
+class Paths(Protocol):
+    """What is served outside of resources: health, version, discovery, documents."""
+
+    def handle(self, request: Request, user: User) -> Answer | None:
+        """Returns the answer, None for an unknown path."""
+
+
+class Api:
+    """Routes requests to the parts that answer them."""
+
+    def __init__(
+        self,
+        *,
+        kinds: Kinds,
+        cache: Cache,
+        access: Access,
+        paths: Paths,
+        reader: Reader,
+        watches: Watches,
+        writer: Writer,
+        deleter: Deleter,
+        subresources: Mapping[tuple[str, str], Subresource],
+        reviews: Callable[[Call], Answer],
+    ) -> None:
+        self._kinds = kinds
+        self._cache = cache
+        self._access = access
+        self._paths = paths
+        self._reader = reader
+        self._watches = watches
+        self._writer = writer
+        self._deleter = deleter
+        self._subresources = subresources
+        self._reviews = reviews
+        self._forms: dict[tuple[str, str, str], Form] = {}
+
+    def handle(self, request: Request) -> Answer:
+        """Answers one request; raises the errors of `model.errors`."""
+        user = request.user or self._access.identify(request)
+        attributes = parse(request)
+        self._access.require(user, attributes)
+        if not attributes.is_resource:
+            return self._other(request, user)
+        return self._dispatch(self.resolve(request, user, attributes))
+
+    def _other(self, request: Request, user: User) -> Answer:
+        answer = self._paths.handle(request, user)
+        if answer is None:
+            raise NotFound(UNKNOWN_PATH)
+        return answer
+
+    def resolve(self, request: Request, user: User, attributes: Attributes) -> Call:
+        """Returns the call that a request to a resource makes; raises NotFound."""
+        group, version, plural = attributes.group, attributes.version, attributes.resource
+        kind = self._kinds.by_resource(group, version, plural)
+        if kind is None or (kind.namespaced and not _has_place(attributes)):
+            raise NotFound(UNKNOWN_PATH)
+        form = self.form(kind, version)
+        table = self._cache.table(keys.table_of(kind))
+        presentation = parse_accept(request.headers.get("accept", ""))
+        return Call(
+            request, user, attributes, kind, find_version(kind, version), form, table, presentation
+        )
+
+    def form(self, kind: Kind, version: str) -> Form:
+        """Returns the encoding of a kind in a version."""
+        key = (kind.group, kind.plural, version)
+        if (form := self._forms.get(key)) is None or form.kind is not kind:
+            form = self._forms[key] = Form(kind, version)
+        return form
+
+    def _dispatch(self, call: Call) -> Answer:
+        attributes, kind = call.attributes, call.kind
+        if not kind.stored:
+            return self._reviews(call)
+        if attributes.subresource:
+            return self._subresource(call)
+        verb = attributes.verb
+        if verb not in kind.verbs:
+            raise not_allowed()
+        if verb == "get":
+            return self._reader.get(call)
+        if verb == "list":
+            return self._reader.list(call)
+        if verb == "watch":
+            return self._watches.open(call)
+        if verb == "create":
+            if call.name:
+                raise not_allowed()
+            return self._writer.create(call)
+        if verb == "update":
+            return self._named(call, self._writer.update)
+        if verb == "patch":
+            return self._named(call, self._writer.patch)
+        if verb == "delete":
+            return self._deleter.delete(call)
+        return self._deleter.delete_collection(call)
+
+    @staticmethod
+    def _named(call: Call, answer: Subresource) -> Answer:
+        if not call.name:
+            raise not_allowed()
+        return answer(call)
+
+    def _subresource(self, call: Call) -> Answer:
+        """Answers a subresource: by its own code, or by the verbs on the paths it writes."""
+        name = call.attributes.subresource.split("/", 1)[0]
+        found = call.kind.subresource(name)
+        if found is None:
+            raise NotFound(UNKNOWN_PATH)
+        if call.attributes.verb not in found.verbs:
+            raise not_allowed()
+        own = self._subresources.get((call.kind.plural, name)) or self._subresources.get(("", name))
+        if own is not None:
+            return own(call)
+        verb = call.attributes.verb
+        if verb == "get":
+            return self._reader.get(call)
+        if verb == "update":
+            return self._writer.update(call)
+        if verb == "patch":
+            return self._writer.patch(call)
+        raise not_allowed()
+
+
+def _has_place(attributes: Attributes) -> bool:
+    """Says whether a request to a namespaced kind names a namespace, as it must for one object and
+    for writing."""
+    if attributes.namespace:
+        return True
+    return attributes.verb in ("list", "watch", "deletecollection") and not attributes.name
+
+
+def not_allowed() -> MethodNotAllowed:
+    """Says that the resource does not have this verb."""
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
