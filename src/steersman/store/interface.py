@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+MOST_WRITES = 128  # in one commit: etcd's default --max-txn-ops
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -78,8 +80,16 @@ class Full(Exception):
     """There is no room for the write (disk or quota); nothing of it was stored."""
 
 
+class Closed(Exception):
+    """The store was closed or its disk failed; whether an open commit was stored is unknown."""
+
+
 class Store(Protocol):
-    """One ordered history. Methods may be called from one event loop only."""
+    """One ordered history. Methods may be called from one event loop only.
+
+    A key is non-empty text, a value bytes, a prefix may be empty; `at` and `before` name revisions
+    that exist, else ValueError. After close every method but close raises Closed.
+    """
 
     async def revision(self) -> int:
         """Returns the newest durable revision, linearizably; 0 for an empty history."""
@@ -102,15 +112,18 @@ class Store(Protocol):
         """Applies all writes in one new revision, or none of them, and returns the revision.
 
         Returns once it is durable and after every follower's batch that holds it was queued.
-        No two writes may name one key. Deleting an absent key without a condition is a Conflict
-        with current None. Raises Conflict, Full.
+        No two writes may name one key and there are 1 to MOST_WRITES of them, else ValueError.
+        Deleting an absent key is a Conflict with current None whatever was expected. The Conflict
+        names the first write that does not hold. Raises Conflict, Full.
         """
 
     def follow(self, prefix: str, *, after: int) -> AsyncIterator[Batch]:
         """Yields every revision above `after` that touches the prefix, in order, for ever.
 
         Never splits a revision over two batches; progress batches come when revisions pass
-        that do not touch the prefix. Raises Compacted at the first step or when it fell behind.
+        that do not touch the prefix, at the latest when no commit is under way. Raises Compacted
+        at the first step or when it fell behind: following after a revision is possible as long
+        as reading at it is. Raises Closed when the store closes.
         """
 
     async def compact(self, before: int) -> None:
