@@ -60,6 +60,18 @@ class Index(Document, frozen=True, rename="camel"):
     media_type: str = ""
 
 
+class Kind(Document, frozen=True, rename="camel"):
+    """What tells a manifest from an index."""
+
+    schema_version: int
+    media_type: str = ""
+    manifests: tuple[msgspec.Raw, ...] = ()
+
+    @property
+    def is_index(self) -> bool:
+        return self.media_type in INDEX_TYPES or (not self.media_type and bool(self.manifests))
+
+
 class RunConfig(Document, frozen=True, rename="pascal"):
     """How a container of the image runs unless its pod says otherwise."""
 

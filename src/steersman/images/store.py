@@ -25,7 +25,7 @@ from steersman.images.documents import (
     parse,
     render,
 )
-from steersman.images.errors import Corrupt, ImageError, ImageNotFound
+from steersman.images.errors import Corrupt, ImageError, ImageNotFound, InvalidReference
 from steersman.images.references import Reference
 from steersman.images.references import parse as parse_reference
 from steersman.images.rooted import sync_file_system
@@ -147,12 +147,19 @@ class Store:
         return found
 
     def remove(self, text: str) -> list[Reference]:
-        """Takes away a name, or all names of an ID; returns them. Raises ImageNotFound."""
+        """Takes away a name, or all names of an ID; returns them. Raises ImageNotFound.
+
+        With the last tag of a repository go the digests that it was pulled by.
+        """
         image = self.get(text)
-        by_name = [each for each in image.references if text in (str(each), each.familiar)]
-        if not by_name and not image.id[7:].startswith(text.removeprefix("sha256:")):
-            by_name = [parse_reference(text)]
-        removed = by_name or list(image.references)
+        removed = [each for each in image.references if _is_meant(text, each)]
+        removed = removed or list(image.references)  # by ID
+        kept_tags = {each.name for each in image.references if each.tag and each not in removed}
+        removed += [
+            each
+            for each in image.references
+            if not each.tag and each not in removed and each.name not in kept_tags
+        ]
         for reference in removed:
             self.untag(reference)
         return removed
@@ -289,6 +296,13 @@ class Store:
         with (self.root / f"{name}.lock").open("w") as file:
             fcntl.flock(file, mode)
             yield
+
+
+def _is_meant(text: str, reference: Reference) -> bool:
+    try:
+        return parse_reference(text) == reference
+    except InvalidReference:
+        return False  # an ID
 
 
 def _directory_name(chain: str) -> str:
