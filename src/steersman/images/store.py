@@ -154,11 +154,12 @@ class Store:
         image = self.get(text)
         removed = [each for each in image.references if _is_meant(text, each)]
         removed = removed or list(image.references)  # by ID
-        kept_tags = {each.name for each in image.references if each.tag and each not in removed}
+        names = {each.name for each in removed}
+        names -= {each.name for each in image.references if each.tag and each not in removed}
         removed += [
             each
             for each in image.references
-            if not each.tag and each not in removed and each.name not in kept_tags
+            if not each.tag and each not in removed and each.name in names
         ]
         for reference in removed:
             self.untag(reference)
