@@ -9,10 +9,10 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from steersman.images.building.ignore import NOTHING_IGNORED, Ignore, expression
 from steersman.images.compression import Plain
 from steersman.images.diff import Item, clamped, content, entry_of
 from steersman.images.errors import Corrupt, Refused
-from steersman.images.ignore import NOTHING_IGNORED, Ignore, expression
 from steersman.images.layers import WHITEOUT_PREFIX, clean
 from steersman.images.merged import Found, Merged
 from steersman.wire import tar

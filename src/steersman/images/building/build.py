@@ -13,17 +13,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from steersman.images import (
-    accounts,
-    cache,
-    configuration,
-    containerfile,
-    copying,
-    diff,
-    ignore,
-    layers,
-)
-from steersman.images.containerfile import Containerfile, Instruction
+from steersman.images import accounts, diff, layers
+from steersman.images.building import cache, configuration, containerfile, copying, ignore
+from steersman.images.building.containerfile import Containerfile, Instruction
+from steersman.images.building.substitution import SubstitutionError, expand
 from steersman.images.documents import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -42,7 +35,6 @@ from steersman.images.merged import Found, Merged
 from steersman.images.references import Reference
 from steersman.images.references import parse as parse_reference
 from steersman.images.store import Image, Store
-from steersman.images.substitution import SubstitutionError, expand
 
 FILE_NAMES = ("Containerfile", "Dockerfile")
 IGNORE_NAMES = (".containerignore", ".dockerignore")

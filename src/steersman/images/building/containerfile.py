@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from steersman.images.building.substitution import SubstitutionError, words
 from steersman.images.errors import BuildError
-from steersman.images.substitution import SubstitutionError, words
 
 SIZE_LIMIT = 1 << 20  # characters; far above any real file
 NOT_YET = frozenset({"HEALTHCHECK", "MAINTAINER", "ONBUILD", "SHELL", "VOLUME"})

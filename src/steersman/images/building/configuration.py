@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from steersman.images.containerfile import Instruction
+from steersman.images.building.containerfile import Instruction
 from steersman.images.documents import RunConfig
 from steersman.images.errors import Refused
 
