@@ -1,0 +1,1 @@
+"""Builds images from Containerfiles into the store; one module per thing a step needs."""
