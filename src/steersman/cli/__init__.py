@@ -1,0 +1,1 @@
+"""The command line `steer`: one file per group of commands; they decide nothing for the rest."""

@@ -1,0 +1,80 @@
+"""What a new cluster takes of its machine: a port and two ranges of addresses nobody else uses."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Network, ip_network
+from pathlib import Path
+
+from steersman.cli.failure import Failure
+
+PORT = 6443
+# Pod and service ranges go together: 10.64/10.96 for the first cluster of a machine, and so on
+_PODS = tuple(ip_network(f"10.{64 + number}.0.0/16") for number in range(32))
+_SERVICES = tuple(ip_network(f"10.{96 + number}.0.0/16") for number in range(32))
+
+
+def choose_ranges(routes: Iterable[IPv4Network], taken: Iterable[str]) -> tuple[str, str]:
+    """Returns pod and service ranges that no route of the machine and no other cluster touches."""
+    busy = [*routes, *(ip_network(text) for text in taken)]
+    for pods, services in zip(_PODS, _SERVICES, strict=True):
+        if not any(pods.overlaps(net) or services.overlaps(net) for net in busy):
+            return str(pods), str(services)
+    raise Failure("no free address range is left on this machine: remove a cluster first")
+
+
+def parse_routes(table: str) -> list[IPv4Network]:
+    """Reads /proc/net/route; default routes do not count."""
+    networks = []
+    for line in table.splitlines()[1:]:
+        fields = line.split("\t")
+        destination, mask = (bytes.fromhex(fields[index])[::-1] for index in (1, 7))
+        if mask != bytes(4):
+            bits = sum(byte.bit_count() for byte in mask)
+            networks.append(IPv4Network((destination, bits), strict=False))
+    return networks
+
+
+def read_routes() -> list[IPv4Network]:
+    """Returns the machine's routes."""
+    try:
+        return parse_routes(Path("/proc/net/route").read_text())
+    except FileNotFoundError:
+        return []
+
+
+def choose_port(wanted: int | None, remembered: int | None) -> int:
+    """Returns a port that can be listened on: the one asked for, the cluster's own, the usual one,
+    or any. Raises Failure where the one asked for is taken."""
+    if wanted is not None:
+        return _check(wanted, "choose another with --port")
+    if remembered is not None:
+        return _check(remembered, "something else listens there; choose another with --port")
+    return PORT if _is_free(PORT) else _any_port()
+
+
+def _check(port: int, what: str) -> int:
+    if not _is_free(port):
+        raise Failure(f"port {port} is in use: {what}")
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,159 @@
+"""The data directory: where a cluster keeps itself, which format that has, and who it is.
+
+`cluster.json` is written last when a directory is made and read first when it is used. A newer
+format is refused; an older one is migrated after a copy.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from steersman.cli.failure import Failure
+
+FORMAT = 1
+# format -> what makes the next one of it; each gets the directory
+MIGRATIONS: Mapping[int, Callable[[Path], None]] = {}
+FILE = "cluster.json"
+ID_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+# A bridge is named steer-ID and Linux allows 15 characters
+ID_LENGTH = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes one cluster another than its neighbours on the machine."""
+
+    id: str
+    port: int
+    store: str
+    service_cidr: str
+    pod_cidr: str
+
+
+class Directory:
+    """The paths of one cluster."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.file = self.path / FILE
+        self.certificates = self.path / "certificates"
+        self.store = self.path / "store"
+        self.logs = self.path / "logs"
+        self.node = self.path / "node"
+        self.images = self.path / "images"
+
+    def exists(self) -> bool:
+        """Says whether a cluster was made here."""
+        return self.file.exists()
+
+    def identity(self) -> Identity:
+        """Reads who the cluster is; raises Failure for what cannot be used."""
+        try:
+            document = json.loads(self.file.read_text())
+            found = document.pop("format")
+            if found == FORMAT:
+                return Identity(**document)
+        except FileNotFoundError:
+            raise Failure(f"there is no cluster in {self.path}: run `steer up`") from None
+        except PermissionError:
+            raise Failure(f"{self.path} belongs to another user") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise Failure(f"{self.file} is damaged: {error}") from None
+        self._migrate(found)
+        return self.identity()
+
+    def _migrate(self, found: int) -> None:
+        if not isinstance(found, int) or found > FORMAT or found not in MIGRATIONS:
+            raise Failure(
+                f"{self.path} has format {found}, this steer knows {FORMAT}: use a newer steer"
+            )
+        copy = self.path.with_name(f"{self.path.name}.format-{found}")
+        shutil.copytree(self.path, copy, symlinks=True)
+        MIGRATIONS[found](self.path)
+        self._write({**json.loads(self.file.read_text()), "format": found + 1})
+
+    def create(self, identity: Identity) -> None:
+        """Makes the directory, for its owner alone."""
+        for path in (self.path, self.certificates, self.store, self.logs, self.node, self.images):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(self.path, 0o700)
+        self._write({"format": FORMAT, **asdict(identity)})
+
+    def _write(self, document: Mapping[str, object]) -> None:
+        partial = self.file.with_suffix(".partial")
+        partial.write_text(json.dumps(document, indent=2) + "\n")
+        partial.replace(self.file)
+
+    def run(self, identity: Identity) -> Path:
+        """Returns the directory of sockets and process ids; short, since socket paths must be."""
+        if os.geteuid() == 0:
+            return Path("/run/steersman") / identity.id
+        base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/steersman-{os.getuid()}"
+        return Path(base) / f"steersman-{identity.id}"
+
+    def remove(self) -> None:
+        """Removes the directory and all that is in it."""
+        shutil.rmtree(self.path)
+
+
+class Lock:
+    """Held by the one supervisor of a cluster; its file names the process."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._path = directory.path / "supervisor.lock"
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Takes the lock; raises Failure where another supervisor has it."""
+        file = open(self._path, "a+")  # noqa: SIM115 - held until the process ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise Failure(f"this cluster is up already (process {self.holder()})") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+
+    def holder(self) -> int:
+        """Returns the process that holds the lock, 0 where nobody does."""
+        try:
+            with open(self._path, "a+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    return int(file.read() or 0)
+        except (FileNotFoundError, PermissionError, ValueError):
+            return 0
+        return 0
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def default_path() -> Path:
+    """Returns where a cluster lives that was given no directory."""
+    if named := os.environ.get("STEER_DATA_DIR"):
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/steersman")
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "steersman"
+
+
+def new_id() -> str:
+    """Returns an id for a new cluster."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
