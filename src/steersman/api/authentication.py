@@ -1,0 +1,169 @@
+"""Who asks: client certificates, bearer tokens, nobody, and those who act as somebody else.
+
+Follows upstream's order (certificate, token, anonymous) and its impersonation filter. Whether
+they may is the authorizer's; anonymous requests pass here and find no rule there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from steersman.api import der
+from steersman.api.authorization import Attributes, Union
+from steersman.api.tokens import CREDENTIAL, InvalidToken, Tokens, account_user
+from steersman.model.errors import InternalError, Unauthorized
+from steersman.wire.message import Peer, Request, User
+
+AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
+
+_AS_USER = "impersonate-user"
+_AS_GROUP = "impersonate-group"
+_AS_UID = "impersonate-uid"
+_AS_EXTRA = "impersonate-extra-"
+_ACCOUNT = "system:serviceaccount:"
+_GROUP = "authentication.k8s.io"
+
+
+class Authenticator:
+    """Finds out who sends a request."""
+
+    def __init__(self, tokens: Tokens, authorizer: Union) -> None:
+        self._tokens = tokens
+        self._authorizer = authorizer
+
+    def identify(self, request: Request) -> User:
+        """Returns the user a request acts as.
+
+        Raises Unauthorized for a bad token, Forbidden where impersonation is not allowed. The
+        in-process client's requests carry their user with them.
+        """
+        user = request.user
+        if user is None:
+            user = self._from_peer(request.peer) or self._from_token(request.headers) or ANONYMOUS
+        if any(name.startswith("impersonate-") for name in request.headers):
+            return self._impersonate(user, request.headers)
+        return user
+
+    def _from_peer(self, peer: Peer | None) -> User | None:
+        if peer is None or peer.certificate is None:
+            return None
+        if "user" not in peer.identity:
+            peer.identity["user"] = certificate_user(peer.certificate)
+        user: User | None = peer.identity["user"]
+        return user
+
+    def _from_token(self, headers: Mapping[str, str]) -> User | None:
+        header = headers.get("authorization")
+        if header is None:
+            return None
+        scheme, _, token = header.strip().partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return None
+        try:
+            return self._tokens.verify(token).user
+        except InvalidToken:
+            raise Unauthorized from None
+
+    def _impersonate(self, user: User, headers: Mapping[str, str]) -> User:
+        wanted = parse_impersonation(headers)
+        if wanted is None:
+            return user
+        for attributes in wanted.questions():
+            self._authorizer.require(user, attributes)
+        return wanted.user()
+
+
+def certificate_user(certificate: bytes) -> User | None:
+    """Returns the user of a verified client certificate, None where it names nobody.
+
+    Raises Unauthorized for a certificate that cannot be read.
+    """
+    try:
+        subject = der.subject(certificate)
+    except ValueError:
+        raise Unauthorized from None
+    if not subject.common_name:
+        return None
+    groups = tuple(dict.fromkeys((*subject.organizations, AUTHENTICATED)))
+    fingerprint = hashlib.sha256(certificate).hexdigest()
+    extra = {CREDENTIAL: (f"X509SHA256={fingerprint}",)}
+    return User(subject.common_name, groups, subject.uid, extra)
+
+
+class Impersonation(NamedTuple):
+    """Whom the sender of a request wants to act as."""
+
+    name: str
+    groups: tuple[str, ...]
+    uid: str
+    extra: Mapping[str, tuple[str, ...]]
+
+    def questions(self) -> list[Attributes]:
+        """Returns what the sender must be allowed, all of it."""
+        asked = [self._about_user()]
+        asked += [Attributes("impersonate", "", "v1", "groups", name=name) for name in self.groups]
+        for key, values in self.extra.items():
+            asked += [
+                Attributes("impersonate", _GROUP, "v1", "userextras", key, name=value)
+                for value in values
+            ]
+        if self.uid:
+            asked.append(Attributes("impersonate", _GROUP, "v1", "uids", name=self.uid))
+        return asked
+
+    def user(self) -> User:
+        """Returns the user acted as, in the groups that its name brings along."""
+        account = _account(self.name)
+        groups = self.groups
+        if account and not groups:
+            groups = account_user(*account).groups[:2]
+        added = UNAUTHENTICATED if self.name == ANONYMOUS.name else AUTHENTICATED
+        if AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
+            groups = (*groups, added)
+        return User(self.name, groups, self.uid, self.extra)
+
+    def _about_user(self) -> Attributes:
+        if account := _account(self.name):
+            namespace, name = account
+            return Attributes("impersonate", "", "v1", "serviceaccounts", "", namespace, name)
+        return Attributes("impersonate", "", "v1", "users", name=self.name)
+
+
+def parse_impersonation(headers: Mapping[str, str]) -> Impersonation | None:
+    """Reads the Impersonate-* headers; groups sent in several headers arrive joined by commas.
+
+    Raises InternalError, as upstream does, where no user is named.
+    """
+    name = headers.get(_AS_USER, "")
+    groups = _list(headers.get(_AS_GROUP, ""))
+    uid = headers.get(_AS_UID, "")
+    extra = {
+        unquote(header.removeprefix(_AS_EXTRA)).lower(): _list(value)
+        for header, value in headers.items()
+        if header.startswith(_AS_EXTRA)
+    }
+    if name:
+        return Impersonation(name, groups, uid, extra)
+    if groups or uid or extra:
+        raise InternalError(
+            "Internal error occurred: requested impersonation without impersonating a user"
+        )
+    return None
+
+
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(part for item in value.split(",") if (part := item.strip()))
+
+
+def _account(user: str) -> tuple[str, str] | None:
+    """Splits the user name of a ServiceAccount into namespace and name."""
+    if not user.startswith(_ACCOUNT):
+        return None
+    namespace, _, name = user.removeprefix(_ACCOUNT).partition(":")
+    return (namespace, name) if namespace and name and ":" not in name else None

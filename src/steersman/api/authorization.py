@@ -1,0 +1,128 @@
+"""Who may do what: the question, the answer, and the union of those who answer.
+
+Not the rules themselves (rbac.py, node_authorizer.py). The first authorizer that allows decides;
+nobody can deny on behalf of the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from steersman.model.errors import Forbidden
+from steersman.wire.message import User
+
+MASTERS = "system:masters"
+
+
+class Attributes(NamedTuple):
+    """One action as authorizers see it; `path` is set for non-resource requests only.
+
+    A request for one namespace object carries its name as `namespace` too, as upstream's does.
+    """
+
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+    is_resource: bool = True
+
+    @property
+    def combined(self) -> str:
+        """Resource and subresource as rules name them (`pods/log`)."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+
+class Decision(NamedTuple):
+    """Whether, and why; the reason of a refusal may be empty."""
+
+    allowed: bool
+    reason: str = ""
+
+
+NO_OPINION = Decision(False)
+ALLOWED = Decision(True)
+
+
+class Authorizer(Protocol):
+    """One who answers from what is in memory."""
+
+    def allowed(self, user: User, attributes: Attributes) -> Decision:
+        """Says whether the user may; False means no opinion."""
+
+
+class Masters:
+    """Allows everything to members of system:masters, whatever the stored rules say."""
+
+    def allowed(self, user: User, attributes: Attributes) -> Decision:
+        """Allows a member of system:masters."""
+        return ALLOWED if MASTERS in user.groups else NO_OPINION
+
+
+class Union:
+    """Asks authorizers in order until one allows."""
+
+    def __init__(self, *authorizers: Authorizer) -> None:
+        self._authorizers = authorizers
+
+    def allowed(self, user: User, attributes: Attributes) -> Decision:
+        """Returns the first allowing answer, or a refusal with all reasons, one a line."""
+        reasons = []
+        for authorizer in self._authorizers:
+            decision = authorizer.allowed(user, attributes)
+            if decision.allowed:
+                return decision
+            if decision.reason:
+                reasons.append(decision.reason)
+        return Decision(False, "\n".join(reasons)) if reasons else NO_OPINION
+
+    def require(self, user: User, attributes: Attributes) -> None:
+        """Raises Forbidden, in upstream's words, unless the user may."""
+        decision = self.allowed(user, attributes)
+        if not decision.allowed:
+            raise forbidden(user, attributes, decision.reason)
+
+
+def quoted(text: str) -> str:
+    """Returns text as Go's %q prints it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def quoted_list(texts: Iterable[str]) -> str:
+    """Returns texts as Go's %q prints a slice: `["a" "b"]`."""
+    return f"[{' '.join(quoted(text) for text in texts)}]"
+
+
+def forbidden(user: User, attributes: Attributes, reason: str = "") -> Forbidden:
+    """Returns the refusal of a request (apiserver's responsewriters.ForbiddenStatusError)."""
+    refusal = refusal_of(user, attributes)
+    why = f"{refusal}: {reason}" if reason else refusal
+    if not attributes.is_resource or not attributes.resource:
+        return Forbidden(f"forbidden: {why}")
+    group, plural, name = attributes.group, attributes.resource, attributes.name
+    subject = f"{plural}.{group}" if group else plural
+    shown = f"{subject} {quoted(name)}" if name else subject
+    details = {"name": name, "group": group, "kind": plural}
+    return Forbidden(
+        f"{shown} is forbidden: {why}",
+        details={key: value for key, value in details.items() if value},
+    )
+
+
+def refusal_of(user: User, attributes: Attributes) -> str:
+    """Returns the sentence that says who cannot do what; angle brackets and & are escaped."""
+    who = f"User {quoted(user.name)} cannot {attributes.verb}"
+    if attributes.is_resource:
+        where = "at the cluster scope"
+        if attributes.namespace:
+            where = f"in the namespace {quoted(attributes.namespace)}"
+        group = quoted(attributes.group)
+        text = f"{who} resource {quoted(attributes.combined)} in API group {group} {where}"
+    else:
+        text = f"{who} path {quoted(attributes.path)}"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

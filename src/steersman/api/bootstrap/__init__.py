@@ -1,0 +1,1 @@
+"""What every new cluster holds: roles, bindings, namespaces, priorities, flow control; as data."""

@@ -1,0 +1,239 @@
+"""Who asks: certificates, tokens, nobody, somebody else."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as some
+from test_access_rbac import binding, rbac, role, rule, user
+from test_access_tokens import ACCOUNT, Cluster
+
+from steersman.api import der
+from steersman.api.authentication import ANONYMOUS, Authenticator, certificate_user
+from steersman.api.authorization import Masters, Union
+from steersman.model.errors import Forbidden, InternalError, Unauthorized
+from steersman.model.kind import Document
+from steersman.wire.message import Peer, Request, User
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+USER_ID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
+
+
+def certificate(*parts: tuple[x509.ObjectIdentifier, str], issuer: str = "ca") -> bytes:
+    name = x509.Name([x509.NameAttribute(kind, text) for kind, text in parts])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(KEY.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=1))
+        .sign(KEY, hashes.SHA256())
+    )
+    return built.public_bytes(serialization.Encoding.DER)
+
+
+CN, ORGANIZATION = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME
+ADMIN = certificate((ORGANIZATION, "one"), (ORGANIZATION, "two"), (CN, "jane"), (USER_ID, "u-1"))
+
+
+def asks(
+    headers: dict[str, str] | None = None,
+    *,
+    der: bytes | None = None,
+    peer: Peer | None = None,
+    user: User | None = None,
+) -> Request:
+    peer = peer or Peer(certificate=der)
+    return Request("GET", "/api", headers=headers or {}, peer=peer, user=user)
+
+
+def authenticator(cluster: Cluster | None = None, *rules: Document) -> Authenticator:
+    return Authenticator((cluster or Cluster()).tokens, Union(Masters(), rbac(*rules)))
+
+
+def test_a_certificate_names_its_user_groups_and_uid() -> None:
+    found = authenticator().identify(asks(der=ADMIN))
+    fingerprint = hashlib.sha256(ADMIN).hexdigest()
+    assert found == User(
+        "jane",
+        ("one", "two", "system:authenticated"),
+        "u-1",
+        {"authentication.kubernetes.io/credential-id": (f"X509SHA256={fingerprint}",)},
+    )
+
+
+def test_a_certificate_is_read_once_per_connection() -> None:
+    peer = Peer(certificate=ADMIN)
+    who = authenticator()
+    first = who.identify(asks(peer=peer))
+    peer.certificate = b"something else"
+    assert who.identify(asks(peer=peer)) is first
+
+
+def test_a_certificate_without_a_common_name_names_nobody() -> None:
+    der = certificate((ORGANIZATION, "one"))
+    peer = Peer(certificate=der)
+    assert authenticator().identify(asks(peer=peer)) == ANONYMOUS
+    assert authenticator().identify(asks(peer=peer)) == ANONYMOUS
+
+
+def test_names_are_read_in_every_encoding_and_the_last_common_name_counts() -> None:
+    name = "jürgen-日本"
+    found = certificate_user(certificate((CN, "first"), (CN, name), issuer="x" * 64))
+    assert found is not None
+    assert found.name == name
+    country = certificate((NameOID.COUNTRY_NAME, "DE"), (CN, "de"))
+    assert der.subject(country) == der.Subject("de", (), "")
+
+
+@given(some.data())
+def test_a_broken_certificate_is_an_error_and_nothing_worse(data: some.DataObject) -> None:
+    raw = bytearray(ADMIN)
+    cut = data.draw(some.integers(0, len(raw)))
+    for _ in range(data.draw(some.integers(0, 3))):
+        raw[data.draw(some.integers(0, len(raw) - 1))] = data.draw(some.integers(0, 255))
+    try:
+        der.subject(bytes(raw[:cut]))
+    except ValueError:
+        with pytest.raises(Unauthorized):
+            certificate_user(bytes(raw[:cut]))
+
+
+def test_a_bearer_token_names_its_account() -> None:
+    cluster = Cluster()
+    token = cluster.tokens.issue("ci", ACCOUNT, seconds=600)
+    who = authenticator(cluster)
+    for header in (f"Bearer {token}", f"bearer  {token} "):
+        found = who.identify(asks({"authorization": header}))
+        assert found.name == "system:serviceaccount:ci:builder"
+
+
+def test_a_bad_token_is_unauthorized_even_where_nobody_may_ask() -> None:
+    with pytest.raises(Unauthorized) as raised:
+        authenticator().identify(asks({"authorization": "Bearer nonsense"}))
+    assert raised.value.message == "Unauthorized"
+
+
+def test_a_certificate_goes_before_a_token() -> None:
+    found = authenticator().identify(asks({"authorization": "Bearer nonsense"}, der=ADMIN))
+    assert found.name == "jane"
+
+
+def test_who_shows_nothing_is_anonymous() -> None:
+    for headers in ({}, {"authorization": "Basic abc"}, {"authorization": "Bearer "}):
+        found = authenticator().identify(asks(headers))
+        assert found.name == "system:anonymous"
+        assert found.groups == ("system:unauthenticated",)
+
+
+def test_the_in_process_client_brings_its_user() -> None:
+    scheduler = User("system:kube-scheduler")
+    assert authenticator().identify(asks(der=ADMIN, user=scheduler)) is scheduler
+
+
+ROOT = User("root", ("system:masters",))
+
+
+def acts(headers: dict[str, str], user: User = ROOT, *rules: Document) -> User:
+    return authenticator(None, *rules).identify(asks(headers, user=user))
+
+
+def test_an_administrator_may_act_as_anybody() -> None:
+    found = acts(
+        {
+            "impersonate-user": "joe",
+            "impersonate-group": "a, b",
+            "impersonate-uid": "7",
+            "impersonate-extra-example.com%2fscope": "read,write",
+        }
+    )
+    assert found == User(
+        "joe", ("a", "b", "system:authenticated"), "7", {"example.com/scope": ("read", "write")}
+    )
+
+
+def test_acting_as_an_account_brings_its_groups() -> None:
+    found = acts({"impersonate-user": "system:serviceaccount:ci:builder"})
+    assert found.groups == (
+        "system:serviceaccounts",
+        "system:serviceaccounts:ci",
+        "system:authenticated",
+    )
+    own = acts({"impersonate-user": "system:serviceaccount:ci:builder", "impersonate-group": "x"})
+    assert own.groups == ("x", "system:authenticated")
+
+
+def test_acting_as_nobody_is_not_authenticated() -> None:
+    assert acts({"impersonate-user": "system:anonymous"}).groups == ("system:unauthenticated",)
+    asked = {"impersonate-user": "joe", "impersonate-group": "system:unauthenticated"}
+    assert acts(asked).groups == ("system:unauthenticated",)
+
+
+def impersonator(*rules: Document) -> tuple[Document, ...]:
+    one = role("impersonator", *rules)
+    return one, binding("b", one, user("jane"))
+
+
+JANE = User("jane")
+AUTH = "authentication.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("headers", "granted", "refusal"),
+    [
+        ({}, rule("impersonate", "core", "users", "joe"), 'users "joe" is forbidden'),
+        (
+            {"impersonate-group": "g"},
+            rule("impersonate", "core", "groups", "g"),
+            'groups "g" is forbidden: User "jane" cannot impersonate resource "groups" in API '
+            'group "" at the cluster scope',
+        ),
+        (
+            {"impersonate-uid": "7"},
+            rule("impersonate", AUTH, "uids", "7"),
+            'uids.authentication.k8s.io "7" is forbidden',
+        ),
+        (
+            {"impersonate-extra-scope": "read"},
+            rule("impersonate", AUTH, "userextras/scope", "read"),
+            'userextras.authentication.k8s.io "read" is forbidden',
+        ),
+    ],
+)
+def test_every_part_of_another_identity_needs_the_verb(
+    headers: dict[str, str], granted: Document, refusal: str
+) -> None:
+    asked = {"impersonate-user": "joe", **headers}
+    users = rule("impersonate", "core", "users", "joe")
+    assert acts(asked, JANE, *impersonator(users, granted)).name == "joe"
+    given = impersonator(users) if headers else ()
+    with pytest.raises(Forbidden) as raised:
+        acts(asked, JANE, *given)
+    assert raised.value.message.startswith(refusal)
+
+
+def test_acting_as_an_account_asks_in_its_namespace() -> None:
+    asked = {"impersonate-user": "system:serviceaccount:ci:builder"}
+    one = role("impersonator", rule("impersonate", "core", "serviceaccounts"))
+    here = (one, binding("b", one, user("jane"), namespace="ci"))
+    assert acts(asked, JANE, *here).name == "system:serviceaccount:ci:builder"
+    there = (one, binding("b", one, user("jane"), namespace="other"))
+    with pytest.raises(Forbidden) as raised:
+        acts(asked, JANE, *there)
+    assert raised.value.message.startswith('serviceaccounts "builder" is forbidden')
+
+
+def test_parts_of_an_identity_without_a_name_are_an_error() -> None:
+    for name in ("impersonate-group", "impersonate-uid", "impersonate-extra-a"):
+        with pytest.raises(InternalError):
+            acts({name: "x"})
