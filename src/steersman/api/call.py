@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from steersman.api.authorization import Attributes
 from steersman.api.cache import Entry, Table
 from steersman.api.form import Form
 from steersman.api.present import Presentation
-from steersman.api.route import Attributes
 from steersman.model.errors import NotFound, not_found
 from steersman.model.kind import Kind, Version
 from steersman.wire.message import Request, User

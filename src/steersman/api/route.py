@@ -5,26 +5,11 @@ Pure. The rules are those of apiserver's RequestInfoFactory; nothing is looked u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from steersman.api.authorization import Attributes
 from steersman.model.kind import Kind, Version
 from steersman.wire.message import Request
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What an authorizer and the audit log want to know of a request (authorizer.Attributes)."""
-
-    verb: str
-    group: str = ""
-    version: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
-    is_resource: bool = True
 
 
 class Kinds(Protocol):

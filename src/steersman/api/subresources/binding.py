@@ -72,13 +72,13 @@ def bind(
 
 
 class Eviction:
-    """Answers `eviction` on pods: a deletion that disruption budgets may refuse."""
+    """Answers `eviction` on pods: a deletion under the options that the eviction carries."""
 
     def __init__(self, deleter: Deleter) -> None:
         self._deleter = deleter
 
     async def handle(self, call: Call) -> Response:
-        """Evicts; raises TooManyRequests where a budget has none left."""
+        """Evicts; raises what a deletion raises."""
         given = _parse(call, "Eviction")
         options = given.get("deleteOptions") or {}
         conditions = options.get("preconditions") or {}

@@ -1,0 +1,1 @@
+"""Subresources with code of their own; the others are paths that update and patch may write."""

@@ -1,0 +1,32 @@
+"""The finalize subresource of namespaces: who is done with a namespace says so here."""
+
+from __future__ import annotations
+
+from steersman.api import body
+from steersman.api.call import Call
+from steersman.api.metadata import overlay
+from steersman.api.read import Reader
+from steersman.api.write import Writer
+from steersman.model.kind import Document
+from steersman.wire.message import Response
+
+
+class Finalize:
+    """Answers `finalize` on namespaces: replaces spec.finalizers; the last one ends the object."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def handle(self, call: Call) -> Response:
+        """Stores the finalizers that remain."""
+        given = body.parse(call)
+
+        def finalized(old: Document) -> Document:
+            made = overlay(old, given, [("spec", "finalizers")])
+            meta = given.get("metadata") or {}
+            kept = {key: meta[key] for key in ("resourceVersion", "uid") if meta.get(key)}
+            return {**made, "metadata": {**made["metadata"], **kept}}
+
+        entry = await self._writer.change(call, finalized)
+        return self._reader.show(call, entry)

@@ -1,0 +1,34 @@
+"""The token subresource of service accounts (KEP-1205)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from steersman.api import body, token_request
+from steersman.api.call import Call
+from steersman.api.tokens import Tokens
+from steersman.model.errors import BadRequest
+from steersman.model.kind import Document
+from steersman.model.ref import Ref
+from steersman.wire.message import Response
+
+
+class TokenRequest:
+    """Answers `token` on service accounts."""
+
+    def __init__(self, tokens: Tokens, find: Callable[[Ref], Document | None]) -> None:
+        self._tokens = tokens
+        self._find = find
+
+    def handle(self, call: Call) -> Response:
+        """Issues a token; raises NotFound, Invalid."""
+        try:
+            given = body.parse_any(call.request) if call.request.body else {}
+        except ValueError as error:
+            raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
+        if not isinstance(given, dict) or given.get("kind", "TokenRequest") != "TokenRequest":
+            raise BadRequest("the body of the request is not a TokenRequest")
+        made = token_request.create(self._tokens, self._find, call.namespace, call.name, given)
+        return Response(orjson.dumps(made), 201)
