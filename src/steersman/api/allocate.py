@@ -169,9 +169,9 @@ class ServiceAddresses:
             spec["ports"] = ports
         wanted |= set(_ports(spec))
         owner = f"{call.namespace}/{new['metadata']['name']}".encode()
-        for port in sorted(wanted - had):
-            self._check_port(new, port)
-            writes.append(Write(_port_key(port), owner, 0))
+        for number in sorted(wanted - had):
+            self._check_port(new, number)
+            writes.append(Write(_port_key(number), owner, 0))
         writes += self._releases(map(_port_key, had - wanted))
 
     def _check_port(self, service: Document, port: int) -> None:

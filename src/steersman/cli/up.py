@@ -1,0 +1,252 @@
+"""`steer up`: supervises the processes of one cluster from an empty directory to ready, and down.
+
+The supervisor makes certificates while the server loads, and holds no state but the lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from steersman.cli import choose
+from steersman.cli.children import Children, News, python_command, tail
+from steersman.cli.directory import Directory, Identity, Lock, default_path, new_id
+from steersman.cli.failure import Failure, Progress
+
+KUBECONFIG = Path("~/.kube/steer.config")
+READY_SECONDS = 60.0
+EXAMPLE = """example:
+  steer up --detach
+  export KUBECONFIG=~/.kube/steer.config
+  kubectl get nodes"""
+
+
+def add(name: str, parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `steer up`."""
+    del name
+    parser.epilog = EXAMPLE
+    parser.add_argument("--detach", action="store_true", help="return once the cluster is ready")
+    parser.add_argument("--data-dir", type=Path, default=default_path(), help="where it lives")
+    parser.add_argument("--kubeconfig", type=Path, default=KUBECONFIG, help="file to write")
+    parser.add_argument("--port", type=int, help="port of the API (default: 6443 or a free one)")
+    parser.add_argument("--store", choices=("sqlite", "memory"), help="default: sqlite")
+    parser.add_argument("--no-node", action="store_true", help="no node: the control plane alone")
+    parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
+    parser.add_argument("--split", action="store_true", help="controllers in their own process")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Starts the cluster and stays with it, or leaves it to a detached supervisor."""
+    check(arguments)
+    if arguments.detach:
+        return _detach(arguments)
+    return Supervisor(arguments).run()
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuses options that cannot be."""
+    if arguments.simulated_nodes < 0:
+        raise Failure("--simulated-nodes takes a number from 0")
+    if arguments.port is not None and not 0 < arguments.port < 65536:
+        raise Failure("--port takes a number from 1 to 65535")
+
+
+def _detach(arguments: argparse.Namespace) -> int:
+    """Runs `steer up` in a session of its own and waits until it says it is ready."""
+    directory = Directory(arguments.data_dir)
+    directory.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reading, writing = os.pipe()
+    words = [word for word in sys.argv[1:] if word != "--detach"]
+    log = directory.logs / "supervisor.log"
+    with open(log, "ab") as output, Progress() as progress:
+        progress.say("starting the cluster")
+        child = subprocess.Popen(
+            python_command(*words, "--status-fd", str(writing)),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            line = pipe.readline()
+    if not line:
+        child.wait()
+        raise Failure(tail(log, 1).removeprefix("steer: ") or "the supervisor ended")
+    report(arguments, json.loads(line))
+    return 0
+
+
+def report(arguments: argparse.Namespace, ready: dict[str, Any]) -> None:
+    """Tells the person what is there now."""
+    if arguments.output == "json":
+        print(json.dumps(ready))
+        return
+    for line in ready["notes"]:
+        print(line)
+    print(f"The cluster is ready at {ready['server']} after {ready['seconds']:.2f} s.")
+    print(f"export KUBECONFIG={ready['kubeconfig']}")
+    sys.stdout.flush()
+
+
+class Supervisor:
+    """One run of a cluster."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._began = time.monotonic()
+        self._directory = Directory(arguments.data_dir)
+        self._lock = Lock(self._directory)
+        self._children = Children(self._directory.logs)
+        self._stopping = False
+        self._notes: list[str] = []
+        self._waits: set[str] = set()
+        self._identity: Identity | None = None
+
+    def run(self) -> int:
+        """Starts, waits for a signal, stops."""
+        self._directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock.take()
+        try:
+            return self._run(self._prepare())
+        finally:
+            self._lock.release()
+
+    def _prepare(self) -> Identity:
+        """Returns the cluster's identity, made now where the directory is empty."""
+        directory, arguments = self._directory, self._arguments
+        if directory.exists():
+            known = directory.identity()
+            port = choose.choose_port(arguments.port, known.port)
+            identity = Identity(
+                known.id, port, arguments.store or known.store, known.service_cidr, known.pod_cidr
+            )
+        else:
+            port = choose.choose_port(arguments.port, None)
+            pods, services = choose.choose_ranges(choose.read_routes(), ())
+            identity = Identity(new_id(), port, arguments.store or "sqlite", services, pods)
+        directory.create(identity)
+        return identity
+
+    def _run(self, identity: Identity) -> int:
+        self._identity = identity
+        self._watch_signals()
+        words = ["--data-dir", str(self._directory.path)]
+        nodes = self._nodes()
+        server = [*words, "--port", str(identity.port), "--simulated-nodes", str(nodes[1])]
+        self._children.start("server", ["server", *server, *self._server_options()])
+        self._waits = {"server"}
+        if nodes[0]:
+            self._children.start("node", ["node", *words])
+            self._waits.add("node")
+        kubeconfig = self._certify(identity)
+        for name in tuple(self._waits):
+            self._children.release(name)
+        try:
+            with Progress() as progress:
+                self._until_ready(progress)
+            self._ready(identity, kubeconfig)
+            self._serve()
+        finally:
+            self._stop()
+        return 0
+
+    def _server_options(self) -> list[str]:
+        return ["--no-controllers"] if self._arguments.split else []
+
+    def _nodes(self) -> tuple[bool, int]:
+        """Returns whether this machine is a node, and how many are simulated."""
+        arguments = self._arguments
+        if arguments.no_node:
+            return False, arguments.simulated_nodes
+        if os.geteuid() != 0:
+            self._notes.append(
+                "Without root there are no real containers: one simulated node takes their place."
+            )
+            return False, arguments.simulated_nodes or 1
+        return True, arguments.simulated_nodes
+
+    def _certify(self, identity: Identity) -> Path:
+        """Makes or renews certificates and writes the kubeconfig."""
+        from steersman.cli.certify import certify
+
+        return certify(self._directory, identity, self._arguments.kubeconfig.expanduser())
+
+    def _watch_signals(self) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing)
+        self._children.listen(reading)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del number, frame
+        self._stopping = True
+
+    def _until_ready(self, progress: Progress) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while self._waits and not self._stopping:
+            progress.say(f"waiting for the {' and the '.join(sorted(self._waits))}")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Failure(f"not ready in {READY_SECONDS:.0f} s: see `steer logs`")
+            for news in self._children.news(left):
+                self._hear_start(news)
+
+    def _hear_start(self, news: News) -> None:
+        if news.said is None:
+            log = self._directory.logs / f"{news.child}.log"
+            raise Failure(f"the {news.child} ended while starting: {tail(log, 1)}")
+        if news.said.get("state") == "ready":
+            self._waits.discard(news.child)
+        if note := news.said.get("note"):
+            self._notes.append(note)
+
+    def _ready(self, identity: Identity, kubeconfig: Path) -> None:
+        ready = {
+            "server": f"https://127.0.0.1:{identity.port}",
+            "kubeconfig": str(kubeconfig),
+            "seconds": time.monotonic() - self._began,
+            "processes": self._children.processes(),
+            "notes": self._notes,
+        }
+        if self._arguments.status_fd is None:
+            report(self._arguments, ready)
+            return
+        with os.fdopen(self._arguments.status_fd, "wb") as pipe:
+            pipe.write(json.dumps(ready).encode() + b"\n")
+        self._arguments.status_fd = None
+
+    def _serve(self) -> None:
+        """Keeps the children running until a signal comes."""
+        while not self._stopping:
+            for news in self._children.news():
+                if news.said is None and not self._stopping:
+                    self._restart(news)
+
+    def _restart(self, news: News) -> None:
+        how = f"signal {-news.code}" if news.code < 0 else f"exit code {news.code}"
+        print(f"The {news.child} ended with {how} and is started again.", flush=True)
+        if not self._children.restart(news.child):
+            raise Failure(f"the {news.child} does not stay up: see `steer logs {news.child}`")
+
+    def _stop(self) -> None:
+        """Ends the node with all of its containers, then the server."""
+        self._children.stop("node")
+        if self._identity is not None and os.geteuid() == 0:
+            from steersman.cli.clean import clean
+
+            clean(self._directory, self._identity)
+        self._children.stop("server")
