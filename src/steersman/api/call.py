@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from steersman.api.authorization import Attributes
+from steersman.api.access.authorization import Attributes
 from steersman.api.cache import Entry, Table
 from steersman.api.form import Form
 from steersman.api.present import Presentation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from steersman.api.authorization import Attributes
+from steersman.api.access.authorization import Attributes
 from steersman.model.kind import Kind, Version
 from steersman.wire.message import Request
 

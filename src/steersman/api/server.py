@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from steersman.api import keys
-from steersman.api.authorization import Attributes
+from steersman.api.access.authorization import Attributes
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.delete import Deleter

@@ -15,9 +15,9 @@ from hypothesis import strategies as some
 from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, Cluster
 
-from steersman.api import der
-from steersman.api.authentication import ANONYMOUS, Authenticator, certificate_user
-from steersman.api.authorization import Masters, Union
+from steersman.api.access import der
+from steersman.api.access.authentication import ANONYMOUS, Authenticator, certificate_user
+from steersman.api.access.authorization import Masters, Union
 from steersman.model.errors import Forbidden, InternalError, Unauthorized
 from steersman.model.kind import Document
 from steersman.wire.message import Peer, Request, User
@@ -152,13 +152,13 @@ def test_an_administrator_may_act_as_anybody() -> None:
     found = acts(
         {
             "impersonate-user": "joe",
-            "impersonate-group": "a, b",
+            "impersonate-group": "a, b\nc",
             "impersonate-uid": "7",
-            "impersonate-extra-example.com%2fscope": "read,write",
+            "impersonate-extra-example.com%2fscope": "read\nwrite",
         }
     )
     assert found == User(
-        "joe", ("a", "b", "system:authenticated"), "7", {"example.com/scope": ("read", "write")}
+        "joe", ("a, b", "c", "system:authenticated"), "7", {"example.com/scope": ("read", "write")}
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from test_access_rbac import Stored
 
-from steersman.api.authorization import Attributes
+from steersman.api.access.authorization import Attributes
+from steersman.api.access.rbac import RBAC
 from steersman.api.bootstrap.documents import documents, rbac_documents, reconcile
-from steersman.api.rbac import RBAC
 from steersman.model.kind import Document
 from steersman.wire.message import User
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 from test_access_rbac import JANE, ROOT, Stored, binding, group, rbac, role, rule, user
 
-from steersman.api import rules
-from steersman.api.authorization import Attributes
-from steersman.api.escalation import Escalation
-from steersman.api.rbac import RBAC
-from steersman.api.rules import Rule
+from steersman.api.access import rules
+from steersman.api.access.authorization import Attributes
+from steersman.api.access.escalation import Escalation
+from steersman.api.access.rbac import RBAC
+from steersman.api.access.rules import Rule
 from steersman.model.errors import Forbidden, NotFound
 from steersman.model.kind import Document
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steersman.api.authorization import (
+from steersman.api.access.authorization import (
     ALLOWED,
     Attributes,
     Decision,
@@ -13,7 +13,7 @@ from steersman.api.authorization import (
     forbidden,
     quoted_list,
 )
-from steersman.api.rbac import RBAC, aggregate
+from steersman.api.access.rbac import RBAC, aggregate
 from steersman.model.errors import Forbidden, NotFound
 from steersman.model.kind import Document
 from steersman.wire.message import User
@@ -208,7 +208,7 @@ def test_answers_are_kept_until_a_change_is_told() -> None:
 
 
 def test_the_cache_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steersman.api.rbac.CACHE_SIZE", 4)
+    monkeypatch.setattr("steersman.api.access.rbac.CACHE_SIZE", 4)
     rules = rbac(READER, binding("readers", READER, user("jane")))
     for at in range(20):
         assert may(rules, JANE, pods(namespace=f"n{at}"))

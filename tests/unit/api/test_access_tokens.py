@@ -11,8 +11,16 @@ from itertools import count
 import orjson
 import pytest
 
-from steersman.api import token_request
-from steersman.api.tokens import CACHE_SIZE, ISSUER, Bound, InvalidToken, Key, Tokens, new_key
+from steersman.api.access import token_request
+from steersman.api.access.tokens import (
+    CACHE_SIZE,
+    ISSUER,
+    Bound,
+    InvalidToken,
+    Key,
+    Tokens,
+    new_key,
+)
 from steersman.model.errors import BadRequest, Conflict, Invalid, NotFound
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
@@ -240,7 +248,7 @@ def test_an_older_key_still_verifies() -> None:
 
 def test_the_cache_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CACHE_SIZE > 100
-    monkeypatch.setattr("steersman.api.tokens.CACHE_SIZE", 2)
+    monkeypatch.setattr("steersman.api.access.tokens.CACHE_SIZE", 2)
     cluster = Cluster()
     for _ in range(5):
         cluster.tokens.verify(cluster.tokens.issue("ci", ACCOUNT, seconds=600))
@@ -363,7 +371,7 @@ def test_a_token_request_for_another_name_or_namespace_is_refused() -> None:
 
 def test_no_certificate_library_is_loaded_before_the_first_token() -> None:
     code = (
-        "import sys, steersman.api.authentication, steersman.api.token_request; "
+        "import sys, steersman.api.access.authentication, steersman.api.access.token_request; "
         "sys.exit('cryptography' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)

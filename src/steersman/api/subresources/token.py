@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import orjson
 
-from steersman.api import body, token_request
+from steersman.api import body
+from steersman.api.access import token_request
+from steersman.api.access.tokens import Tokens
 from steersman.api.call import Call
-from steersman.api.tokens import Tokens
 from steersman.model.errors import BadRequest
 from steersman.model.kind import Document
 from steersman.model.ref import Ref

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from steersman.api.authorization import quoted
-from steersman.api.tokens import Bound, Tokens
+from steersman.api.access.authorization import quoted
+from steersman.api.access.tokens import Bound, Tokens
 from steersman.model.errors import BadRequest, Cause, conflict, invalid, not_found
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource

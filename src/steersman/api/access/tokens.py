@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from steersman.api.authorization import quoted_list
+from steersman.api.access.authorization import quoted_list
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
 from steersman.model.view import Meta

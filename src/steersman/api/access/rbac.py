@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from steersman.api.authorization import NO_OPINION, Attributes, Decision, quoted
-from steersman.api.rules import Rule, matches_resource, matches_url, parse_all
+from steersman.api.access.authorization import NO_OPINION, Attributes, Decision, quoted
+from steersman.api.access.rules import Rule, matches_resource, matches_url, parse_all
 from steersman.model.errors import not_found
 from steersman.model.kind import Document
 from steersman.wire.message import User

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from steersman.api.authorization import Attributes, quoted_list
+from steersman.api.access.authorization import Attributes, quoted_list
 
 ALL = "*"
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from steersman.api import der
-from steersman.api.authorization import Attributes, Union
-from steersman.api.tokens import CREDENTIAL, InvalidToken, Tokens, account_user
+from steersman.api.access import der
+from steersman.api.access.authorization import Attributes, Union
+from steersman.api.access.tokens import CREDENTIAL, InvalidToken, Tokens, account_user
 from steersman.model.errors import InternalError, Unauthorized
 from steersman.wire.message import Peer, Request, User
 
@@ -136,7 +136,7 @@ class Impersonation(NamedTuple):
 
 
 def parse_impersonation(headers: Mapping[str, str]) -> Impersonation | None:
-    """Reads the Impersonate-* headers; groups sent in several headers arrive joined by commas.
+    """Reads the Impersonate-* headers; those sent several times arrive joined by line breaks.
 
     Raises InternalError, as upstream does, where no user is named.
     """
@@ -158,7 +158,7 @@ def parse_impersonation(headers: Mapping[str, str]) -> Impersonation | None:
 
 
 def _list(value: str) -> tuple[str, ...]:
-    return tuple(part for item in value.split(",") if (part := item.strip()))
+    return tuple(item for item in value.split("\n") if item)
 
 
 def _account(user: str) -> tuple[str, str] | None:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from steersman.api.authorization import (
+from steersman.api.access.authorization import (
     MASTERS,
     Attributes,
     Authorizer,
     quoted,
     quoted_list,
 )
-from steersman.api.rbac import GROUP, RBAC
-from steersman.api.rules import EVERYTHING, Rule, compact, missing, parse_all
+from steersman.api.access.rbac import GROUP, RBAC
+from steersman.api.access.rules import EVERYTHING, Rule, compact, missing, parse_all
 from steersman.model.errors import forbidden
 from steersman.model.kind import Document
 from steersman.wire.message import User

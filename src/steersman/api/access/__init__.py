@@ -1,0 +1,1 @@
+"""Who asks, and may they: authentication, authorizers, tokens, reviews, limits on nodes."""
