@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Server, peer: Peer, *, compress: bool) -> None:
         self.peer = peer
         # Nobody has shown yet who they are; the server keeps few of these
-        self.unproven = peer.certificate is None
+        self.unproven = False
         self._server = server
         self._compress = compress
         self._loop = asyncio.get_running_loop()
@@ -83,11 +83,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        session = transport.get_extra_info("ssl_object")
+        if session is not None:
+            self.peer.certificate = session.getpeercert(binary_form=True)
+            self.unproven = self.peer.certificate is None
         self._audit = self._server.world.uid()[:24]
+        self._server.join(self)
         self._expect(HEAD_SECONDS)
-        if self._early:
-            early, self._early = self._early, b""
-            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
         if self._channel is not None:
@@ -95,8 +97,8 @@ class Connection(asyncio.Protocol):
             return
         if self._discarding:
             return
-        if self._transport is None or self._held:
-            # Decrypted before the transport was handed over, or before reading was paused
+        if self._held:
+            # Decrypted before reading was paused
             self._early += data
             return
         reader = self._reader

@@ -6,16 +6,17 @@ It serves any `Handler` over TLS or a Unix socket. What one connection does is `
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import socket
 import ssl
 import stat
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from steersman.api.connection import HEAD_SECONDS, Connection
 from steersman.wire.message import Handler, Peer
@@ -31,6 +32,11 @@ MAX_UNPROVEN = 1_024
 STOP_SECONDS = 5.0
 # Connections that the kernel keeps ready while the loop is busy
 BACKLOG = 1_024
+# Connections taken in one go, so that others have their turn
+ACCEPTED_AT_ONCE = 64
+# When descriptors or memory run out, accepting pauses: the waiting connection would spin the loop
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+REST_SECONDS = 1.0
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
@@ -70,12 +76,13 @@ class Server:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.max_connections = max(1, min(max_connections, files - RESERVED_DESCRIPTORS))
         self.max_unproven = max_unproven
+        self._loop = asyncio.get_running_loop()
         self._tasks = world.tasks()
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
         self._paths: list[Path] = []
         self._connections: set[Connection] = set()
         self._handshakes = 0
-        self._unproven: dict[asyncio.Transport | Connection, None] = {}
+        self._unproven: dict[object, Callable[[], object]] = {}
         self._empty: asyncio.Future[None] | None = None
         self._date = ""
         self._date_second = 0
@@ -95,13 +102,22 @@ class Server:
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
         """Listens on an address, port 0 for any; returns both as they are."""
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_server(lambda: _Accept(self, tls), host, port, backlog=BACKLOG)
-        self._listeners.append(listener)
-        name = listener.sockets[0].getsockname()
+        infos = await self._loop.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = infos[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+        self._listen(listening, tls)
+        name = listening.getsockname()
         return name[0], name[1]
 
-    async def listen_unix(self, path: Path) -> None:
+    def listen_unix(self, path: Path) -> None:
         """Listens on a Unix socket that only the process's user may open; takes the place of a
         socket that nobody listens on any more. Raises OSError."""
         _clear(path)
@@ -109,27 +125,24 @@ class Server:
         try:
             listening.bind(str(path))
             os.chmod(path, 0o600)  # before listen: nobody can connect earlier
-            loop = asyncio.get_running_loop()
-            listener = await loop.create_unix_server(
-                lambda: _Accept(self, None), sock=listening, backlog=BACKLOG
-            )
-        except BaseException:
+        except OSError:
             listening.close()
             raise
-        self._listeners.append(listener)
+        self._listen(listening, None)
         self._paths.append(path)
 
     async def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Stops accepting, ends watches, lets answers under way finish for so long."""
-        for listener in self._listeners:
-            listener.close()
+        for listening in self._listeners:
+            self._loop.remove_reader(listening)
+            listening.close()
         for path in self._paths:
             path.unlink(missing_ok=True)
         self._listeners, self._paths = [], []
         for connection in list(self._connections):
             connection.shut_down()
         if self._connections and seconds > 0:
-            self._empty = asyncio.get_running_loop().create_future()
+            self._empty = self._loop.create_future()
             await asyncio.wait([self._empty], timeout=seconds)
         for connection in list(self._connections):
             connection.abort()
@@ -161,75 +174,77 @@ class Server:
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
+    def join(self, connection: Connection) -> None:
+        """Counts a connection in whose handshake is done."""
+        self._connections.add(connection)
+        if connection.unproven:
+            self._admit(connection, connection.abort)
+
     # Accepting
 
-    def accept(self, transport: asyncio.Transport, tls: ssl.SSLContext | None) -> None:
-        """Takes a new connection, or turns it away."""
-        if len(self._connections) + self._handshakes >= self.max_connections:
-            transport.abort()
-            return
-        if tls is not None:
-            transport.pause_reading()
-            self._admit(transport)
-            self._tasks.start(self._shake_hands(transport, tls), name="handshake")
-            return
-        connection = Connection(self, Peer(_address(transport)), compress=False)
-        transport.set_protocol(connection)
-        self._add(connection, transport)
+    def _listen(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        listening.setblocking(False)
+        listening.listen(BACKLOG)
+        self._listeners.append(listening)
+        self._loop.add_reader(listening, self._accept, listening, tls)
 
-    async def _shake_hands(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        address = _address(transport)
-        peer = Peer(address)
-        connection = Connection(self, peer, compress=not address.startswith(LOOPBACK))
+    def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Takes the connections that wait, or turns them away."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                connected, address = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in SHORTAGES:
+                    raise
+                self._rest(listening, tls)
+                return
+            if len(self._connections) + self._handshakes >= self.max_connections:
+                connected.close()
+                continue
+            host = str(address[0]) if isinstance(address, tuple) else "unix"
+            self._tasks.start(self._greet(connected, host, tls), name="handshake")
+
+    def _rest(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Leaves connections waiting for a while: the machine has no descriptor for them."""
+        self._loop.remove_reader(listening)
+
+        def listen_again() -> None:
+            if listening in self._listeners:
+                self._loop.add_reader(listening, self._accept, listening, tls)
+
+        self._loop.call_later(REST_SECONDS, listen_again)
+
+    async def _greet(self, connected: socket.socket, host: str, tls: ssl.SSLContext | None) -> None:
+        """Does the handshake; the connection joins when it is done."""
+        here = asyncio.current_task()
+        if tls is not None and here is not None:
+            self._admit(here, here.cancel)
         self._handshakes += 1
+        compress = host != "unix" and not host.startswith(LOOPBACK)
         try:
-            secured = await asyncio.get_running_loop().start_tls(
-                transport, connection, tls, server_side=True, ssl_handshake_timeout=HEAD_SECONDS
+            if connected.family != socket.AF_UNIX:
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self, Peer(host), compress=compress),
+                connected,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else HEAD_SECONDS,
             )
         except OSError:
             # Broken off, too slow, not TLS, or a certificate of somebody else's: nobody to answer
-            transport.abort()
-            return
+            connected.close()
         finally:
             self._handshakes -= 1
-            self._unproven.pop(transport, None)
-        secured = cast(asyncio.Transport, secured)
-        peer.certificate = secured.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        connection.unproven = peer.certificate is None
-        self._add(connection, secured)
+            self._unproven.pop(here, None)
 
-    def _add(self, connection: Connection, transport: asyncio.Transport) -> None:
-        if transport.is_closing():
-            return
-        self._connections.add(connection)
-        if connection.unproven and transport.get_extra_info("ssl_object") is not None:
-            self._admit(connection)
-        connection.connection_made(transport)
-
-    def _admit(self, newcomer: asyncio.Transport | Connection) -> None:
+    def _admit(self, newcomer: object, turn_away: Callable[[], object]) -> None:
         """Counts somebody unknown in; the oldest unknown gives way, so that who only holds
         connections open shuts nobody out."""
         if len(self._unproven) >= self.max_unproven:
-            oldest = next(iter(self._unproven))
-            del self._unproven[oldest]
-            oldest.abort()
-        self._unproven[newcomer] = None
-
-
-class _Accept(asyncio.Protocol):
-    """Receives a new connection before it is known whether and how it is served."""
-
-    def __init__(self, server: Server, tls: ssl.SSLContext | None) -> None:
-        self._server = server
-        self._tls = tls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._server.accept(cast(asyncio.Transport, transport), self._tls)
-
-
-def _address(transport: asyncio.Transport) -> str:
-    name = transport.get_extra_info("peername")
-    return str(name[0]) if isinstance(name, tuple) else "unix"
+            self._unproven.pop(next(iter(self._unproven)))()
+        self._unproven[newcomer] = turn_away
 
 
 def _clear(path: Path) -> None:
