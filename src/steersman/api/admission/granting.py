@@ -1,0 +1,28 @@
+"""Nobody grants what they do not hold: the escalation check on writes of roles and bindings."""
+
+from __future__ import annotations
+
+from steersman.api.access.escalation import Escalation
+from steersman.api.access.rbac import GROUP
+from steersman.api.admission.chain import Change
+from steersman.model.kind import Document
+
+
+class Granting:
+    """See the module."""
+
+    name = "RBACEscalation"
+
+    def __init__(self, escalation: Escalation) -> None:
+        self._escalation = escalation
+
+    def admit(self, change: Change) -> Document | None:
+        """Changes nothing."""
+
+    def check(self, change: Change) -> None:
+        """Refuses a role or binding that grants more than its writer holds."""
+        call = change.call
+        if call.kind.group != GROUP or change.new is None:
+            return
+        plural, namespace = call.kind.plural, call.namespace
+        self._escalation.check(call.user, plural, namespace, change.new, change.old)

@@ -1,0 +1,154 @@
+"""The parts of the API server around one cache, built in the order in which they need others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from steersman.api import bootstrapping
+from steersman.api.access.authentication import Authenticator
+from steersman.api.access.authorization import Attributes, Masters, Union
+from steersman.api.access.escalation import Escalation
+from steersman.api.access.rbac import GROUP, RBAC
+from steersman.api.access.tokens import Key, Tokens
+from steersman.api.admission.chain import Chain
+from steersman.api.admission.granting import Granting
+from steersman.api.admission.lifecycle import NamespaceLifecycle
+from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.service_account import ServiceAccount
+from steersman.api.allocate import ServiceAddresses
+from steersman.api.cache import Cache
+from steersman.api.delete import Deleter
+from steersman.api.effects import Effects
+from steersman.api.objects import Objects
+from steersman.api.paths import Checks, Paths
+from steersman.api.published.paths import document_paths
+from steersman.api.read import Reader
+from steersman.api.reviews import Reviews
+from steersman.api.server import Api, Subresource
+from steersman.api.subresources.binding import Binding, Eviction
+from steersman.api.subresources.finalize import Finalize
+from steersman.api.subresources.scale import Scale
+from steersman.api.subresources.token import TokenRequest
+from steersman.api.watch import Watches
+from steersman.api.write import Writer
+from steersman.model.builtin import Registry
+from steersman.model.ref import Resource
+from steersman.wire.message import Request, User
+from steersman.world.interface import World
+
+SERVICES = Resource("", "services")
+RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What makes this server another than its like.
+
+    signing_key: the private key (PEM) of service account tokens
+    """
+
+    service_cidr: str
+    signing_key: bytes
+
+
+class Access:
+    """Authentication and authorization together; see `server.Access`."""
+
+    def __init__(self, authenticator: Authenticator, authorizer: Union) -> None:
+        self._authenticator = authenticator
+        self.authorizer = authorizer
+
+    def identify(self, request: Request) -> User:
+        """Returns who asks."""
+        return self._authenticator.identify(request)
+
+    def require(self, user: User, attributes: Attributes) -> None:
+        """Raises Forbidden where they may not."""
+        self.authorizer.require(user, attributes)
+
+
+class Assembly:
+    """An API server's parts; `api.handle` is what the transports call."""
+
+    def __init__(self, cache: Cache, configuration: Configuration, world: World) -> None:
+        self.cache = cache
+        self.kinds = Registry()
+        self._world = world
+        self._objects = Objects(cache)
+        self.rbac = RBAC(self._objects)
+        authorizer = Union(Masters(), self.rbac)
+        self.tokens = self._tokens(configuration)
+        self.access = Access(Authenticator(self.tokens, authorizer), authorizer)
+        self.reader = Reader(cache, world)
+        self.watches = Watches(cache, self.reader, world)
+        chain = self._chain(authorizer)
+        effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
+        self.writer = Writer(cache, self.reader, chain, effects, world)
+        self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
+        self.ready = False
+        self.api = self._api()
+
+    def _tokens(self, configuration: Configuration) -> Tokens:
+        return Tokens(
+            [Key(configuration.signing_key)],
+            self._objects.metadata,
+            wall=self._world.now,
+            now=self._world.now,
+            uid=self._world.uid,
+        )
+
+    def _chain(self, authorizer: Union) -> Chain:
+        cache = self.cache
+        return Chain(
+            [
+                NamespaceLifecycle(cache),
+                ServiceAccount(cache, self._world),
+                TaintNodesByCondition(),
+                Priority(cache),
+                DefaultTolerationSeconds(),
+                Granting(Escalation(self.rbac, authorizer)),
+            ]
+        )
+
+    def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
+        scale = Scale(self.writer).handle
+        return {
+            ("", "scale"): scale,
+            ("pods", "binding"): Binding(self.writer, self._world).handle,
+            ("pods", "eviction"): Eviction(self.deleter).handle,
+            ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
+            ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
+        }
+
+    def _api(self) -> Api:
+        checks = Checks({"ping": lambda: "", "startup": self._startup})
+        return Api(
+            kinds=self.kinds,
+            cache=self.cache,
+            access=self.access,
+            paths=Paths(checks, document_paths(self.kinds, self.tokens)),
+            reader=self.reader,
+            watches=self.watches,
+            writer=self.writer,
+            deleter=self.deleter,
+            subresources=self._subresources(),
+            reviews=Reviews(self.access.authorizer, self.rbac, self.tokens).handle,
+        )
+
+    def _startup(self) -> str:
+        return "" if self.ready else "not finished"
+
+    async def run(self, started: Callable[[], Any]) -> None:
+        """Loads the state, writes what a cluster cannot be without, and serves until cancelled."""
+        await self.cache.load()
+        for plural in RBAC_PLURALS:
+            self._objects.on_change(Resource(GROUP, plural), lambda _event: self.rbac.changed())
+        async with self._world.tasks() as tasks:
+            tasks.start(self.cache.run(), name="cache")
+            tasks.start(self.watches.deadlines.run(), name="watch deadlines")
+            tasks.start(self.watches.bookmark(), name="bookmarks")
+            await bootstrapping.write(self.api, self.kinds, self._objects)
+            self.ready = True
+            started()

@@ -1,0 +1,79 @@
+"""Writes the objects that a cluster cannot be without, with the rights of the server itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import orjson
+
+from steersman.api.bootstrap import documents as wanted
+from steersman.api.objects import Objects
+from steersman.api.server import Api
+from steersman.model.builtin import Registry
+from steersman.model.errors import AlreadyExists
+from steersman.model.kind import Document, Kind
+from steersman.wire.message import Request, Response, User
+
+# apiserver's loopback identity
+SERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
+AGENT = {"user-agent": "kube-apiserver", "content-type": "application/json"}
+
+
+async def write(api: Api, kinds: Registry, objects: Objects) -> None:
+    """Creates what is missing and brings default roles up to date; the order within one kind does
+    not matter, namespaces come first."""
+    documents = wanted.documents()
+    first = [document for document in documents if document["kind"] == "Namespace"]
+    others = [document for document in documents if document["kind"] != "Namespace"]
+    for group in (first, others):
+        await asyncio.gather(*_writes(api, kinds, objects, group))
+
+
+def _writes(
+    api: Api, kinds: Registry, objects: Objects, documents: Iterable[Document]
+) -> Iterable[asyncio.Future[None]]:
+    for document in documents:
+        kind = kind_of(kinds, document)
+        meta = document["metadata"]
+        live = objects.find(kind.ref(meta.get("namespace", ""), meta["name"]))
+        if live is None:
+            yield asyncio.ensure_future(create(api, kind, document))
+        elif (changed := wanted.reconcile(live, document)) is not None:
+            yield asyncio.ensure_future(replace(api, kind, changed))
+
+
+def kind_of(kinds: Registry, document: Document) -> Kind:
+    """Returns the kind of a document that is one of ours."""
+    group, _, version = document["apiVersion"].rpartition("/")
+    kind = kinds.by_kind(group, version, document["kind"])
+    assert kind is not None, f"{document['kind']} is not served"
+    return kind
+
+
+async def create(api: Api, kind: Kind, document: Document) -> None:
+    """Creates an object as the server; one that is there already is left alone."""
+    try:
+        await _send(api, "POST", _path(kind, document), document)
+    except AlreadyExists:
+        return
+
+
+async def replace(api: Api, kind: Kind, document: Document) -> None:
+    """Replaces an object as the server."""
+    name = document["metadata"]["name"]
+    await _send(api, "PUT", f"{_path(kind, document)}/{name}", document)
+
+
+def _path(kind: Kind, document: Document) -> str:
+    root = f"/apis/{kind.group}" if kind.group else "/api"
+    namespace = document["metadata"].get("namespace")
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}/{kind.storage}{place}/{kind.plural}"
+
+
+async def _send(api: Api, method: str, path: str, document: Document) -> None:
+    request = Request(method, path, "", AGENT, orjson.dumps(document), user=SERVER)
+    answer = api.handle(request)
+    if not isinstance(answer, Response):
+        await answer
