@@ -1,0 +1,1 @@
+"""Addresses of pods, and the rules by which Services reach them."""

@@ -1,0 +1,74 @@
+"""Applies rule text in one transaction: through libnftables where it is there, else nft(8).
+
+The library answers in a quarter of the time of a process (technology.md, section 4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import ctypes.util
+import shutil
+import subprocess
+from functools import cache
+
+
+class RulesRefused(Exception):
+    """The kernel or the parser refused the text; nothing of it was applied."""
+
+
+class Unavailable(Exception):
+    """Neither libnftables nor nft is installed."""
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    for name in (ctypes.util.find_library("nftables"), "libnftables.so.1"):
+        if name:
+            try:
+                library = ctypes.CDLL(name)
+            except OSError:
+                continue
+            library.nft_ctx_new.restype = ctypes.c_void_p
+            library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+            return library
+    return None
+
+
+class Rules:
+    """Applies texts, one after another."""
+
+    def __init__(self) -> None:
+        self._library = _library()
+        self._context: ctypes.c_void_p | None = None
+        self._program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
+        if self._library is None and self._program is None:
+            raise Unavailable("nftables is not installed: apt-get install nftables")
+
+    async def apply(self, text: str) -> None:
+        """Applies a text as a whole or not at all; raises RulesRefused."""
+        await asyncio.to_thread(self.apply_now, text)
+
+    def apply_now(self, text: str) -> None:
+        """Applies a text, waiting for the kernel."""
+        if self._library is not None:
+            self._apply_by_library(self._library, text)
+        else:
+            self._apply_by_program(text)
+
+    def _apply_by_library(self, library: ctypes.CDLL, text: str) -> None:
+        if self._context is None:
+            self._context = ctypes.c_void_p(library.nft_ctx_new(0))
+            library.nft_ctx_buffer_output(self._context)
+            library.nft_ctx_buffer_error(self._context)
+        if library.nft_run_cmd_from_buffer(self._context, text.encode()) != 0:
+            found = library.nft_ctx_get_error_buffer(self._context) or b""
+            raise RulesRefused(found.decode(errors="replace").strip())
+
+    def _apply_by_program(self, text: str) -> None:
+        assert self._program is not None
+        done = subprocess.run(
+            [self._program, "-f", "-"], input=text, text=True, capture_output=True, check=False
+        )
+        if done.returncode != 0:
+            raise RulesRefused(done.stderr.strip())
