@@ -40,12 +40,12 @@ class ServicePort:
 
 def table_name(cluster: str) -> str:
     """Returns the name of a cluster's table."""
-    return f"steer-{cluster}"
+    return f"steer_{cluster}"
 
 
 def render(cluster: str, bridge: str, pods: IPv4Network, ports: Iterable[ServicePort]) -> str:
     """Returns the whole table; applying it replaces the one before."""
-    table = f'"{table_name(cluster)}"'
+    table = table_name(cluster)
     ordered = sorted(ports, key=lambda port: port.key)
     lines = [f"table ip {table} {{}}", f"delete table ip {table}", f"table ip {table} {{"]
     lines += _maps(ordered)
@@ -57,7 +57,7 @@ def render(cluster: str, bridge: str, pods: IPv4Network, ports: Iterable[Service
 
 def render_removal(cluster: str) -> str:
     """Returns what removes the table, whether it is there or not."""
-    table = f'"{table_name(cluster)}"'
+    table = table_name(cluster)
     return f"table ip {table} {{}}\ndelete table ip {table}\n"
 
 
