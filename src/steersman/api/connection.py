@@ -16,14 +16,15 @@ from steersman.api.streaming import PushSink, cut, gzipped, pulled
 from steersman.client.channel import Gate, SocketChannel
 from steersman.model.errors import APIError, UnsupportedMediaType
 from steersman.wire.http import (
+    BODY,
     CONTINUE,
+    HEAD,
     LAST_CHUNK,
     NO_CONTENT,
     PIECE_BYTES,
     Incoming,
     Refused,
     RequestReader,
-    Stage,
     framed,
     head,
     inflate,
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
             return
         if behind is not None:
             self._leave_http(behind)
-        elif reader.stage is not stage or reader.taken != taken:
+        elif reader.stage != stage or reader.taken != taken:
             self._on_time()
 
     def eof_received(self) -> bool:
@@ -190,9 +191,9 @@ class Connection(asyncio.Protocol):
         if reader.continue_due and not self._busy:
             reader.continue_due = False
             self._transport.write(CONTINUE)
-        if reader.stage is Stage.HEAD:
+        if reader.stage == HEAD:
             self._expect(HEAD_SECONDS)
-        elif reader.stage is Stage.BODY:
+        elif reader.stage == BODY:
             self._expect(BODY_SECONDS)
         elif not self._busy:
             self._expect(IDLE_SECONDS)
@@ -417,14 +418,13 @@ class Connection(asyncio.Protocol):
             channel.close()
 
     def _head(self, incoming: Incoming, response: Response, size: int | None) -> bytes:
-        request = incoming.request
-        audit = request.headers.get("audit-id", "")
+        audit = incoming.request.headers.get("audit-id", "")
         if not audit or len(audit) > AUDIT_ID_CHARACTERS:
             audit = f"{self._audit}{self._answered:012x}"
         extra = response.headers
-        fixed = f"Audit-Id: {audit}\r\nDate: {self._server.date()}\r\n"
-        if extra is None or "Cache-Control" not in extra:
-            fixed += "Cache-Control: no-cache, private\r\n"
+        own_caching = extra is not None and "Cache-Control" in extra
+        caching = "" if own_caching else "Cache-Control: no-cache, private\r\n"
+        fixed = f"{caching}Audit-Id: {audit}\r\nDate: {self._server.date()}\r\n"
         if response.status in NO_CONTENT:
             framing = ""
         elif size is not None:

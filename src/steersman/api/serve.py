@@ -81,8 +81,8 @@ class Server:
         self._listeners: list[socket.socket] = []
         self._paths: list[Path] = []
         self._connections: set[Connection] = set()
-        self._handshakes = 0
-        self._unproven: dict[object, Callable[[], object]] = {}
+        self._greeting: set[Connection] = set()
+        self._unproven: dict[Connection, Callable[[], object]] = {}
         self._empty: asyncio.Future[None] | None = None
         self._date = ""
         self._date_second = 0
@@ -176,9 +176,12 @@ class Server:
 
     def join(self, connection: Connection) -> None:
         """Counts a connection in whose handshake is done."""
+        self._greeting.discard(connection)
         self._connections.add(connection)
-        if connection.unproven:
-            self._admit(connection, connection.abort)
+        if not connection.unproven:
+            self._unproven.pop(connection, None)
+        elif connection in self._unproven:
+            self._unproven[connection] = connection.abort
 
     # Accepting
 
@@ -200,7 +203,7 @@ class Server:
                     raise
                 self._rest(listening, tls)
                 return
-            if len(self._connections) + self._handshakes >= self.max_connections:
+            if len(self._connections) + len(self._greeting) >= self.max_connections:
                 connected.close()
                 continue
             host = str(address[0]) if isinstance(address, tuple) else "unix"
@@ -218,16 +221,17 @@ class Server:
 
     async def _greet(self, connected: socket.socket, host: str, tls: ssl.SSLContext | None) -> None:
         """Does the handshake; the connection joins when it is done."""
+        compress = host != "unix" and not host.startswith(LOOPBACK)
+        connection = Connection(self, Peer(host), compress=compress)
+        self._greeting.add(connection)
         here = asyncio.current_task()
         if tls is not None and here is not None:
-            self._admit(here, here.cancel)
-        self._handshakes += 1
-        compress = host != "unix" and not host.startswith(LOOPBACK)
+            self._admit(connection, here.cancel)
         try:
             if connected.family != socket.AF_UNIX:
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(
-                lambda: Connection(self, Peer(host), compress=compress),
+                lambda: connection,
                 connected,
                 ssl=tls,
                 ssl_handshake_timeout=None if tls is None else HEAD_SECONDS,
@@ -235,11 +239,11 @@ class Server:
         except OSError:
             # Broken off, too slow, not TLS, or a certificate of somebody else's: nobody to answer
             connected.close()
+            self._unproven.pop(connection, None)
         finally:
-            self._handshakes -= 1
-            self._unproven.pop(here, None)
+            self._greeting.discard(connection)
 
-    def _admit(self, newcomer: object, turn_away: Callable[[], object]) -> None:
+    def _admit(self, newcomer: Connection, turn_away: Callable[[], object]) -> None:
         """Counts somebody unknown in; the oldest unknown gives way, so that who only holds
         connections open shuts nobody out."""
         if len(self._unproven) >= self.max_unproven:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from enum import Enum
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -30,6 +29,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 NO_CONTENT = frozenset((204, 304))
 
+# Where a reader stands (plain numbers: members of an Enum cost more than the rest of a callback)
+IDLE, HEAD, BODY = 0, 1, 2
+
+# Headers with which a GET is not like the one before
+_SPECIAL = frozenset(("connection", "content-length", "expect", "transfer-encoding", "upgrade"))
+_GET_LINE = re.compile(rb"GET (/[!-~]*) HTTP/1\.1")
 # The spellings that clients use, so that the common header costs one look-up
 _NAMES = {
     spelling: name.lower()
@@ -43,14 +48,6 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
-
-
-class Stage(Enum):
-    """Where a reader stands."""
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
 
 
 class Refused(Exception):
@@ -90,21 +87,30 @@ class Incoming:
 
 
 class RequestReader:
-    """Reads the requests of one connection and gives each whole one to `take`."""
+    """Reads the requests of one connection and gives each whole one to `take`.
+
+    stage: where it stands between two calls of `feed`
+    taken: how many requests it has given away
+    continue_due: the client waits for 100 Continue before it sends a body
+    """
 
     def __init__(self, peer: Peer, take: Callable[[Incoming], None]) -> None:
         self.peer = peer
-        self.continue_due = False
-        self.stage = Stage.IDLE
+        self.stage = IDLE
         self.taken = 0
+        self.continue_due = False
         self._take = take
-        self._seen = 0
-        self._start = 0
-        self._silent = 0
         self._refusal: Refused | None = None
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._url = b""
+        # Bytes seen in callbacks so far, what they may come to, bytes that had no effect yet
+        self._seen = 0
+        self._limit = HEADER_BYTES
+        self._silent = 0
+        # The header lines of the last plain GET, with which the next one probably comes
+        self._repeated = b""
+        self._repeated_headers: dict[str, str] = {}
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> bytes | None:
@@ -113,13 +119,17 @@ class RequestReader:
         Returns None, or after a request that asks for an upgrade the bytes behind it: the
         connection then goes on as something else, or as HTTP by `restart`.
         """
-        seen = self._seen
+        if self.stage == IDLE and self._repeats(data):
+            return None
+        seen, taken, stage = self._seen, self.taken, self.stage
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             return data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             raise self._refusal or refused(400, str(error)) from None
+        if stage == self.stage == IDLE and self.taken == taken + 1:
+            self._remember(data)
         # The parser keeps an unfinished header to itself, so bytes without effect are counted too
         self._silent = self._silent + len(data) if self._seen == seen else 0
         if self._silent > HEADER_BYTES:
@@ -130,35 +140,62 @@ class RequestReader:
         """Goes on reading HTTP after an upgrade that was not granted."""
         self._parser = httptools.HttpRequestParser(self)
 
+    def _remember(self, data: bytes) -> None:
+        """Keeps the header lines of a GET that came alone and without anything special."""
+        line = data.find(b"\r\n")
+        headers = self._headers
+        if data.startswith(b"GET ") and data.endswith(b"\r\n\r\n") and _SPECIAL.isdisjoint(headers):
+            self._repeated = data[line:]
+            self._repeated_headers = headers
+
+    def _repeats(self, data: bytes) -> bool:
+        """Takes a GET whose header lines are, byte for byte, those that the parser accepted
+        before: a client that keeps its connection sends the same ones over and over."""
+        repeated = self._repeated
+        if not repeated or not data.endswith(repeated):
+            return False
+        line = _GET_LINE.fullmatch(data, 0, len(data) - len(repeated))
+        if line is None:
+            return False
+        self._url = line[1]
+        path, query = self._target()
+        request = Request("GET", path, query, self._repeated_headers, peer=self.peer)
+        self.taken += 1
+        self._take(Incoming(request, True, False, False))
+        return True
+
     # What httptools calls; an exception here ends `feed_data`
 
-    def on_message_begin(self) -> None:
-        self.stage = Stage.HEAD
-        self._headers = {}
-        self._url = b""
-        self._start = self._seen
-
     def on_url(self, url: bytes) -> None:
-        self._url += url
+        if self.stage == IDLE:
+            self.stage = HEAD
+            self._headers = {}
+            self._url = url
+            self._limit = self._seen + HEADER_BYTES
+        else:
+            self._url += url
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        if self.stage is not Stage.HEAD:
+        self._seen += len(name) + len(value)
+        if self._seen > self._limit:
+            self._refuse(_head_too_large())
+        if self.stage == BODY:
             return  # a trailer: nobody asks for one, and it may not pass for a header
         key = _NAMES.get(name) or name.lower().decode("latin-1")
         text = value.decode("latin-1")
-        if key in self._headers:
-            text = _joined(key, self._headers[key], text)
-        self._headers[key] = text
+        headers = self._headers
+        if key in headers:
+            text = _joined(key, headers[key], text)
+        headers[key] = text
 
     def on_headers_complete(self) -> None:
-        self.stage = Stage.BODY
-        self._start = self._seen
+        self.stage = BODY
+        self._limit = self._seen + BODY_BYTES
         headers = self._headers
         if "host" not in headers and self._parser.get_http_version() != "1.0":
             self._refuse(refused(400, "missing required Host header"))
-        if int(headers.get("content-length", 0)) > BODY_BYTES:
+        if "content-length" in headers and int(headers["content-length"]) > BODY_BYTES:
             self._refuse(Refused(to_response(too_large())))
         if "expect" in headers:
             self.continue_due = headers["expect"].lower() == "100-continue"
@@ -166,7 +203,7 @@ class RequestReader:
     def on_body(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._seen += len(piece)
-        if self._seen - self._start > BODY_BYTES:
+        if self._seen > self._limit:
             self._refuse(Refused(to_response(too_large())))
 
     def on_message_complete(self) -> None:
@@ -180,18 +217,20 @@ class RequestReader:
             # The parser takes what follows for the upgraded protocol's bytes
             self._refuse(refused(400, "an upgrade request cannot have a body"))
         path, query = self._target()
-        pieces, self._pieces = self._pieces, []
+        body = b""
+        if self._pieces:
+            body = b"".join(self._pieces)
+            self._pieces = []
         method = parser.get_method().decode("latin-1")
-        body = b"".join(pieces) if pieces else b""
         request = Request(method, path, query, headers, body, peer=self.peer)
         self.continue_due = False
-        self.stage = Stage.IDLE
+        self.stage = IDLE
         self.taken += 1
         self._take(Incoming(request, keep_alive, old, upgrade))
 
     def _count(self, size: int) -> None:
         self._seen += size
-        if self.stage is Stage.HEAD and self._seen - self._start > HEADER_BYTES:
+        if self._seen > self._limit:
             self._refuse(_head_too_large())
 
     def _target(self) -> tuple[str, str]:
@@ -203,7 +242,7 @@ class RequestReader:
             path = raw.decode("utf-8")
             if "%" in path:
                 path = percent_decoded(path)
-            return path, query.decode("utf-8")
+            return path, query.decode("utf-8") if query else ""
         except ValueError:
             self._refuse(refused(400, "invalid URL escape"))
             raise
@@ -255,20 +294,18 @@ def inflate(body: bytes) -> bytes:
 
 
 def head(
-    status: int,
-    content_type: str,
-    extra: Mapping[str, str] | None,
-    fixed: str,
-    framing: str,
+    status: int, content_type: str, extra: Mapping[str, str] | None, fixed: str, framing: str
 ) -> bytes:
     """Returns the head of an answer.
 
     `fixed` and `framing` are finished header lines; `extra` is checked for line breaks here.
     """
-    kind = f"Content-Type: {content_type}\r\n" if content_type else ""
-    more = "".join([f"{key}: {_one_line(extra[key])}\r\n" for key in extra]) if extra else ""
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
-    return f"{line}{fixed}{kind}{more}{framing}\r\n".encode()
+    if content_type:
+        line += f"Content-Type: {content_type}\r\n"
+    if extra:
+        line += "".join([f"{key}: {_one_line(extra[key])}\r\n" for key in extra])
+    return f"{line}{fixed}{framing}\r\n".encode()
 
 
 def _one_line(value: str) -> str:
