@@ -25,6 +25,7 @@ OPAQUE_MARKER = ".wh..wh..opq"
 PATH_LIMIT = 4095  # PATH_MAX without its zero byte
 NAME_LIMIT = 255  # NAME_MAX
 ID_LIMIT = (1 << 32) - 2  # the last one means "unchanged" to chown
+TAIL_LIMIT = 16 << 20  # bytes after the end of the archive; tar pads to 10 kB, or to what -b says
 TIME_LIMIT = 1 << 40  # far beyond what any file system keeps
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
@@ -94,7 +95,7 @@ def _unpack_stream(
             if not is_layer and f"/{WHITEOUT_PREFIX}" in "/" + entry.name:
                 raise Refused(f"{entry.name!r}: such names mean deletion in layers")
             _add(unpacker, entry, reader.data())
-        source.drain(limits.total_bytes)
+        source.drain(TAIL_LIMIT)
         unpacker.set_directory_times()
     finally:
         unpacker.close()

@@ -45,10 +45,12 @@ class Reference:
     @property
     def familiar(self) -> str:
         """The short form that people type: `docker.io/library/nginx:1` is `nginx:1`."""
-        if self.domain != DEFAULT_DOMAIN:
-            return str(self)
         official = self.path.removeprefix(OFFICIAL_PREFIX)
-        return (self.path if "/" in official else official) + self._suffix()
+        path = self.path if "/" in official else official
+        first, slash, _ = path.partition("/")
+        if self.domain != DEFAULT_DOMAIN or (slash and _is_domain(first)):
+            return str(self)
+        return path + self._suffix()
 
     def with_digest(self, digest: str) -> "Reference":
         """The same repository at one digest, without a tag."""
@@ -83,13 +85,18 @@ def parse(text: str) -> Reference:
 
 def _split_domain(text: str) -> tuple[str, str]:
     first, slash, rest = text.partition("/")
-    is_domain = "." in first or ":" in first or first == "localhost" or first != first.lower()
-    domain, remainder = (first, rest) if slash and is_domain else (DEFAULT_DOMAIN, text)
+    is_domain = slash and _is_domain(first)
+    domain, remainder = (first, rest) if is_domain else (DEFAULT_DOMAIN, text)
     if domain == LEGACY_DOMAIN:
         domain = DEFAULT_DOMAIN
     if domain == DEFAULT_DOMAIN and "/" not in remainder:
         remainder = OFFICIAL_PREFIX + remainder
     return domain, remainder
+
+
+def _is_domain(first: str) -> bool:
+    """Whether the component before the first slash is a host rather than a folder."""
+    return "." in first or ":" in first or first == "localhost" or first != first.lower()
 
 
 def _split_suffix(remainder: str) -> tuple[str, str | None, str | None]:

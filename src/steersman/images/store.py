@@ -87,7 +87,7 @@ class Store:
         self.staging = root / "staging"
         self.cache = root / "cache"
         self._layers = root / "layers"
-        for directory in (self.staging, self.cache, self._layers):
+        for directory in (root, self.staging, self.cache, self._layers):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.blobs = Blobs(root / "blobs" / "sha256", self.staging)
 
