@@ -51,9 +51,7 @@ class Plan:
     deletes: tuple[Delete, ...] = ()
 
 
-def plan(
-    owner: ReplicaSet, claimed: Sequence[Pod], related: Iterable[Pod], now: float
-) -> Plan:
+def plan(owner: ReplicaSet, claimed: Sequence[Pod], related: Iterable[Pod], now: float) -> Plan:
     """Decides what to create or delete; `claimed` are the pods it manages, `related` those of
     all sets of the same deployment (they say which nodes are crowded)."""
     if owner.metadata.deletion_timestamp is not None:
@@ -160,9 +158,7 @@ def _status(
     return new
 
 
-def _conditions(
-    owner: ReplicaSet, failure: tuple[str, str] | None, now: float
-) -> list[Document]:
+def _conditions(owner: ReplicaSet, failure: tuple[str, str] | None, now: float) -> list[Document]:
     found = conditions.documents(owner.status.conditions)
     if failure is None:
         return conditions.without(found, "ReplicaFailure")

@@ -172,7 +172,9 @@ class Recorder:
                 "eventTime": rfc3339_micro(now),
                 "action": said.action,
                 "reportingComponent": self._component,
-                "reportingInstance": f"{self._component}-{self._host}" if self._host else self._component,
+                "reportingInstance": f"{self._component}-{self._host}"
+                if self._host
+                else self._component,
                 "source": {},
                 "firstTimestamp": None,
                 "lastTimestamp": None,

@@ -77,9 +77,7 @@ class Controller(Protocol):
 class Runner:
     """One controller in its loop."""
 
-    def __init__(
-        self, kind: type[Controller], client: Client, views: Views, world: World
-    ) -> None:
+    def __init__(self, kind: type[Controller], client: Client, views: Views, world: World) -> None:
         self.name = kind.name
         self.queue: Queue[Ref] = Queue(world)
         self.events = Recorder(client, world, kind.name)
@@ -136,7 +134,7 @@ class Runner:
         except Permanent as error:
             self.queue.forget(ref)
             self._tell(ref, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - retried with back-off
             self._retry(ref, error)
         else:
             self.queue.forget(ref)
@@ -172,7 +170,7 @@ class Runner:
         while True:
             try:
                 return (await self._client.list(watch.kind, fields=NO_SUCH_NAME)).revision
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - asked again
                 log.info("%s: no answer, asking again in %.1f s: %s", self.name, wait, error)
             await self._world.sleep(wait)
             wait = min(wait * 2, BARRIER_RETRY_MAX_SECONDS)
@@ -190,5 +188,3 @@ async def run(
     async with world.tasks() as group:
         for runner in runners:
             group.start(runner.run(), name=runner.name)
-
-

@@ -61,8 +61,8 @@ def identity(name: str) -> str:
 
 def to_self(_views: Views, old: Any | None, new: Any | None, *, kind: Kind) -> Iterable[Ref]:
     """Maps a change of an object to the object itself; bind `kind` with functools.partial."""
-    metadata = (new or old).metadata
-    return (kind.ref(metadata.namespace, metadata.name),)
+    found = new if new is not None else old
+    return (kind.ref(*found.key),) if found is not None else ()
 
 
 def role(name: str, watches: Iterable[Watch], writes: Iterable[Rule]) -> tuple[Document, Document]:
@@ -70,7 +70,9 @@ def role(name: str, watches: Iterable[Watch], writes: Iterable[Rule]) -> tuple[D
     by_group: dict[str, dict[str, None]] = {}
     for watch in watches:
         by_group.setdefault(watch.kind.group, {})[watch.kind.plural] = None
-    reads = [Rule(group, tuple(found), ("get", "list", "watch")) for group, found in by_group.items()]
+    reads = [
+        Rule(group, tuple(found), ("get", "list", "watch")) for group, found in by_group.items()
+    ]
     metadata = {
         "name": f"system:controller:{name}",
         "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
