@@ -22,7 +22,6 @@ from steersman.client.interface import (
 from steersman.model.errors import APIError
 from steersman.model.kind import Document, Kind
 from steersman.model.ref import Ref, Resource
-from steersman.wire.message import Channel
 
 
 @dataclass(slots=True)
@@ -157,7 +156,7 @@ class Noting:
             notes.uncertain.add(ref.kind)
         return answer
 
-    async def stream(self, ref: Ref, subresource: str, query: str = "") -> Channel:
+    async def stream(self, ref: Ref, subresource: str, query: str = "") -> Any:
         """Passes on."""
         return await self._client.stream(ref, subresource, query)
 
