@@ -1,0 +1,94 @@
+"""Who owns what: owner references, adoption and release (upstream's ControllerRefManager)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from steersman.model.kind import Document, Kind
+from steersman.model.kinds.pod import POD
+from steersman.model.selectors import Selector, of_document
+from steersman.model.types.selector import LabelSelector
+from steersman.reconcile.actions import Patch
+
+BY_OWNER = "controller uid"  # index: objects by the uid of the owner that manages them
+ORPHANS = "orphan namespace"  # index: objects nobody manages, by namespace
+
+
+def by_owner(found: Any) -> tuple[str, ...]:
+    """Index values: the uid of the managing owner."""
+    owner = found.metadata.controller
+    return (owner.uid,) if owner is not None else ()
+
+
+def orphans(found: Any) -> tuple[str, ...]:
+    """Index values: the namespace where nobody manages the object."""
+    return () if found.metadata.controller is not None else (found.metadata.namespace,)
+
+
+INDEXES = {BY_OWNER: by_owner, ORPHANS: orphans}
+
+
+def reference(owner: Any, kind: Kind) -> Document:
+    """Returns the reference by which an owner manages an object (metav1.NewControllerRef)."""
+    return {
+        "apiVersion": kind.api_version(),
+        "kind": kind.name,
+        "name": owner.metadata.name,
+        "uid": owner.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def selector_of(selector: LabelSelector) -> Selector:
+    """Returns what matches a view's label selector."""
+    expressions = [
+        {"key": item.key, "operator": item.operator, "values": list(item.values)}
+        for item in selector.match_expressions
+    ]
+    return of_document({"matchLabels": selector.match_labels, "matchExpressions": expressions})
+
+
+def claim(
+    owner: Any, kind: Kind, matches: Selector, candidates: Iterable[Any], of: Kind = POD
+) -> tuple[list[Any], list[Patch], list[Patch]]:
+    """Returns what an owner manages, the adoptions and the releases.
+
+    An object it manages but no longer selects is released; one that it selects and that nobody
+    manages is adopted; neither happens to what is being deleted or by an owner that is.
+    """
+    mine, adopt, release = [], [], []
+    for found in candidates:
+        manager = found.metadata.controller
+        if manager is not None and manager.uid != owner.metadata.uid:
+            continue
+        if matches(found.metadata.labels):
+            if manager is not None:
+                mine.append(found)
+            elif _free(owner, found):
+                adopt.append(_adoption(owner, kind, found, of))
+        elif manager is not None and owner.metadata.deletion_timestamp is None:
+            release.append(_release(owner, found, of))
+    return mine, adopt, release
+
+
+def _free(owner: Any, found: Any) -> bool:
+    deleted = owner.metadata.deletion_timestamp or found.metadata.deletion_timestamp
+    return deleted is None
+
+
+def _adoption(owner: Any, kind: Kind, found: Any, of: Kind) -> Patch:
+    metadata = {"ownerReferences": [reference(owner, kind)]}
+    return _patch(found, of, metadata)
+
+
+def _release(owner: Any, found: Any, of: Kind) -> Patch:
+    metadata = {"ownerReferences": [{"$patch": "delete", "uid": owner.metadata.uid}]}
+    return _patch(found, of, metadata)
+
+
+def _patch(found: Any, of: Kind, metadata: Document) -> Patch:
+    ref = of.ref(found.metadata.namespace, found.metadata.name)
+    uid = found.metadata.uid
+    return Patch(ref, {"metadata": metadata}, uid=uid, how="strategic")

@@ -1,0 +1,132 @@
+"""Leader election by a Lease, as client-go's: of several candidates one works at a time.
+
+Clocks of candidates need not agree: a lease has run out when its record has not changed for its
+duration, as seen from here. Follows client-go tools/leaderelection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from steersman.client.errors import Unreachable
+from steersman.client.interface import Client
+from steersman.model.errors import AlreadyExists, APIError, NotFound
+from steersman.model.kind import Document
+from steersman.model.kinds.lease import LEASE
+from steersman.reconcile.times import rfc3339_micro
+from steersman.world.interface import World
+
+LEASE_SECONDS = 15  # the three of kube-controller-manager's flags
+RENEW_SECONDS = 10.0
+RETRY_SECONDS = 2.0
+JITTER = 1.2  # client-go JitterFactor
+
+
+class Lost(Exception):
+    """The lease could not be renewed in time: another may work now, so this one must not."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    revision: int = -1
+    at: float = 0.0
+
+
+class Candidate:
+    """One process that would lead."""
+
+    def __init__(
+        self, client: Client, world: World, name: str, me: str, namespace: str = "kube-system"
+    ) -> None:
+        self._client = client
+        self._world = world
+        self._me = me
+        self._ref = LEASE.ref(namespace, name)
+        self._seen = _Seen()
+
+    async def lead(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Waits for the lease, works under it, and gives it up when the work ends.
+
+        Raises Lost (after the work was cancelled) when it cannot be renewed in time.
+        """
+        while not await self._try():
+            await self._world.sleep(self._world.jitter(RETRY_SECONDS, JITTER))
+        try:
+            async with self._world.tasks() as group:
+                group.start(self._keep(), name=f"lease {self._ref.name}")
+                await group.start(work(), name=f"leading {self._ref.name}")
+                group.stop()
+        except BaseExceptionGroup as failed:
+            if lost := failed.subgroup(Lost):
+                raise Lost(str(self._ref)) from lost
+            raise
+        await self._release()
+
+    async def _keep(self) -> None:
+        while True:
+            await self._world.sleep(RETRY_SECONDS)
+            try:
+                async with self._world.timeout(RENEW_SECONDS):
+                    while not await self._try():
+                        await self._world.sleep(RETRY_SECONDS)
+            except TimeoutError as error:
+                raise Lost(str(self._ref)) from error
+
+    async def _try(self) -> bool:
+        try:
+            return await self._acquire()
+        except (APIError, Unreachable):  # asked again after the retry period
+            return False
+
+    async def _acquire(self) -> bool:
+        now = self._world.now()
+        try:
+            lease = await self._client.get(self._ref)
+        except NotFound:
+            return await self._create(now)
+        if lease.metadata.revision != self._seen.revision:
+            self._seen = _Seen(lease.metadata.revision, now)
+        holder = lease.spec.holder_identity or ""
+        length = lease.spec.lease_duration_seconds or LEASE_SECONDS
+        if holder not in ("", self._me) and now < self._seen.at + length:
+            return False
+        spec = self._spec(now)
+        if holder == self._me:
+            del spec["acquireTime"]
+        else:
+            spec["leaseTransitions"] = (lease.spec.lease_transitions or 0) + 1
+        made = await self._client.patch(self._ref, {"spec": spec}, revision=self._seen.revision)
+        self._seen = _Seen(made.metadata.revision, now)
+        return True
+
+    async def _create(self, now: float) -> bool:
+        document: Document = {
+            "apiVersion": LEASE.api_version(),
+            "kind": "Lease",
+            "metadata": {"name": self._ref.name, "namespace": self._ref.namespace},
+            "spec": {**self._spec(now), "leaseTransitions": 0},
+        }
+        try:
+            made = await self._client.create(LEASE, document, namespace=self._ref.namespace)
+        except AlreadyExists:
+            return False
+        self._seen = _Seen(made.metadata.revision, now)
+        return True
+
+    def _spec(self, now: float) -> Document:
+        time = rfc3339_micro(now)
+        return {
+            "holderIdentity": self._me,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "acquireTime": time,
+            "renewTime": time,
+        }
+
+    async def _release(self) -> None:
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            await self._client.patch(self._ref, {"spec": spec}, revision=self._seen.revision)
+        except (APIError, Unreachable):  # it runs out by itself
+            return

@@ -1,0 +1,190 @@
+"""The loop that every controller runs in: changes become keys, keys become calls of `reconcile`.
+
+Not a controller. Its one rule: `reconcile` is not called for an object again before the views
+hold what its last call wrote, so no controller keeps expectations of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+from steersman.client.interface import Client, View, Views
+from steersman.model.errors import Conflict
+from steersman.model.ref import Ref
+from steersman.reconcile import noting
+from steersman.reconcile.events import Recorder
+from steersman.reconcile.queue import Queue
+from steersman.reconcile.rules import Rule, Watch
+from steersman.world.interface import World
+
+log = logging.getLogger(__name__)
+
+CALLS_AT_ONCE = 16  # per controller; upstream runs 5 to 20 workers
+BARRIER_RETRY_SECONDS = 0.1  # first wait when the API cannot be asked how far history went
+BARRIER_RETRY_MAX_SECONDS = 5.0
+QUIET_FAILURES = 3  # conflicts and short outages are everyday; only what lasts is logged
+NO_SUCH_NAME = "metadata.name=-"  # selects nothing: the answer holds the revision only
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An object is as it should be for now; `again` asks for a call after so many seconds."""
+
+    again: float | None = None
+
+
+class Permanent(Exception):
+    """Retrying cannot help; told to people as an event of type Warning on the object."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """All that a controller may use. Its client notes what it writes."""
+
+    client: Client
+    views: Views
+    world: World
+    events: Recorder
+
+
+class Controller(Protocol):
+    """One control loop: what it follows, what it may write, and how it makes one object right.
+
+    `reconcile` gets keys that may no longer exist; it ends as `Done`, as an ordinary exception
+    (retried with back-off) or as `Permanent`.
+    """
+
+    name: ClassVar[str]
+    watches: ClassVar[tuple[Watch, ...]]
+    writes: ClassVar[tuple[Rule, ...]]
+
+    def __init__(self, given: Given) -> None: ...
+
+    async def reconcile(self, ref: Ref) -> Done:
+        """Makes one object right."""
+
+
+class Runner:
+    """One controller in its loop."""
+
+    def __init__(self, kind: type[Controller], client: Client, views: Views, world: World) -> None:
+        self.name = kind.name
+        self.queue: Queue[Ref] = Queue(world)
+        self.events = Recorder(client, world, kind.name)
+        self._client = client
+        self._views = views
+        self._world = world
+        self._watched = [(watch, self._view(watch)) for watch in kind.watches]
+        self._controller = kind(Given(noting.Noting(client), views, world, self.events))
+
+    def _view(self, watch: Watch) -> View:
+        view = self._views.metadata_of(watch.kind) if watch.metadata else self._views.of(watch.kind)
+        for name, values in watch.indexes.items():
+            view.index(name, values)
+        return view
+
+    async def run(self) -> None:
+        """Works for ever; the views must have synced."""
+        leave = [view.listen(partial(self._hear, watch)) for watch, view in self._watched]
+        try:
+            self._hear_all()
+            async with self._world.tasks() as group:
+                group.start(self.queue.keep_time(), name=f"{self.name} timers")
+                group.start(self.events.run(), name=f"{self.name} events")
+                slots = asyncio.Semaphore(CALLS_AT_ONCE)
+                while True:
+                    await slots.acquire()
+                    ref = await self.queue.take()
+                    task = group.start(self._work(ref), name=f"{self.name} {ref}")
+                    task.add_done_callback(lambda _task: slots.release())
+        finally:
+            for out in leave:
+                out()
+
+    def _hear(self, watch: Watch, old: Any | None, new: Any | None) -> None:
+        for ref in watch.to(self._views, old, new):
+            self.queue.add(ref)
+
+    def _hear_all(self) -> None:
+        for watch, view in self._watched:
+            for found in list(view.list()):
+                self._hear(watch, None, found)
+
+    async def _work(self, ref: Ref) -> None:
+        notes = noting.begin()
+        try:
+            await self._reconcile(ref)
+            await self._settle(notes)
+        finally:
+            self.queue.done(ref)
+
+    async def _reconcile(self, ref: Ref) -> None:
+        try:
+            done = await self._controller.reconcile(ref)
+        except Permanent as error:
+            self.queue.forget(ref)
+            self._tell(ref, error)
+        except Exception as error:  # noqa: BLE001 - retried with back-off
+            self._retry(ref, error)
+        else:
+            self.queue.forget(ref)
+            if done.again is not None:
+                self.queue.add_after(ref, done.again)
+
+    def _retry(self, ref: Ref, error: Exception) -> None:
+        delay = self.queue.retry(ref)
+        failures = self.queue.failures(ref)
+        if failures > QUIET_FAILURES and not isinstance(error, Conflict):
+            text = "%s: %s failed %d times in a row, again in %.3f s"
+            log.warning(text, self.name, ref, failures, delay, exc_info=error)
+
+    def _tell(self, ref: Ref, error: Permanent) -> None:
+        for watch, view in self._watched:
+            if watch.kind.resource == ref.kind and (found := view.get(ref)) is not None:
+                self.events.warning(found, error.reason, error.message)
+                return
+
+    async def _settle(self, notes: noting.Notes) -> None:
+        """Waits until the views hold what was written; a lost answer is settled by asking the
+        API how far its history has gone."""
+        for watch, view in self._watched:
+            resource = watch.kind.resource
+            if resource in notes.uncertain:
+                notes.wrote(resource, await self._revision(watch))
+                notes.uncertain.discard(resource)
+            if revision := notes.written.get(resource):
+                await view.reached(revision)
+
+    async def _revision(self, watch: Watch) -> int:
+        wait = BARRIER_RETRY_SECONDS
+        while True:
+            try:
+                return (await self._client.list(watch.kind, fields=NO_SUCH_NAME)).revision
+            except Exception as error:  # noqa: BLE001 - asked again
+                log.info("%s: no answer, asking again in %.1f s: %s", self.name, wait, error)
+            await self._world.sleep(wait)
+            wait = min(wait * 2, BARRIER_RETRY_MAX_SECONDS)
+
+
+async def run(
+    controllers: Iterable[type[Controller]],
+    client_for: Callable[[str], Client],
+    views: Views,
+    world: World,
+) -> None:
+    """Runs controllers until cancelled; `client_for` gives a client by controller name."""
+    runners = [Runner(kind, client_for(kind.name), views, world) for kind in controllers]
+    await views.synced()
+    async with world.tasks() as group:
+        for runner in runners:
+            group.start(runner.run(), name=runner.name)

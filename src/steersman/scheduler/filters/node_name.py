@@ -1,0 +1,16 @@
+"""NodeName: a pod that names its node runs nowhere else."""
+
+from __future__ import annotations
+
+from steersman.scheduler.demand import Demand
+from steersman.scheduler.filters.refusal import Refusal
+from steersman.scheduler.snapshot import NodeState
+
+_REFUSAL = Refusal(("node(s) didn't match the requested node name",))
+
+
+def refuse(demand: Demand, node: NodeState) -> Refusal | None:
+    """Refuses every node but the named one."""
+    if demand.node_name and demand.node_name != node.name:
+        return _REFUSAL
+    return None

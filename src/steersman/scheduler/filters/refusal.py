@@ -1,0 +1,21 @@
+"""What a filter is, and how it says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from steersman.scheduler.demand import Demand
+from steersman.scheduler.snapshot import NodeState
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a node is out of the question; `final` where removing pods from it could not help."""
+
+    reasons: tuple[str, ...]
+    final: bool = True
+
+
+# None where the pod may run on the node as far as this filter is concerned
+Filter = Callable[[Demand, NodeState], Refusal | None]

@@ -1,0 +1,48 @@
+"""TaintToleration: taints that a pod does not tolerate keep it away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from steersman.model.types.scheduling import Taint, Toleration
+from steersman.scheduler.demand import Demand
+from steersman.scheduler.filters.refusal import Refusal
+from steersman.scheduler.snapshot import NodeState
+
+# one text for all taints since 1.35; before, each taint was named
+_REFUSAL = Refusal(("node(s) had untolerated taint(s)",))
+
+
+def bears(toleration: Toleration, taint: Taint) -> bool:
+    """Says whether a toleration covers a taint (Toleration.ToleratesTaint)."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    if toleration.operator == "Exists":
+        return True
+    if toleration.operator in ("Gt", "Lt"):
+        return _compares(toleration, taint)
+    return toleration.operator in ("", "Equal") and toleration.value == taint.value
+
+
+def _compares(toleration: Toleration, taint: Taint) -> bool:
+    try:
+        wanted, found = int(toleration.value), int(taint.value)
+    except ValueError:
+        return False
+    return found > wanted if toleration.operator == "Gt" else found < wanted
+
+
+def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
+    """Says whether one of the tolerations covers a taint."""
+    return any(bears(toleration, taint) for toleration in tolerations)
+
+
+def refuse(demand: Demand, node: NodeState) -> Refusal | None:
+    """Refuses a node with a taint that keeps this pod from being scheduled or running."""
+    for taint in node.node.spec.taints:
+        counts = taint.effect in ("NoSchedule", "NoExecute")
+        if counts and not tolerated(taint, demand.tolerations):
+            return _REFUSAL
+    return None

@@ -1,0 +1,161 @@
+"""Pods that wait to be scheduled: active (now), back-off (soon), unschedulable (until something
+changes that could help them).
+
+Follows pkg/scheduler/backend/queue; the caller says what could help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from steersman.model.kinds.pod import Pod
+from steersman.world.interface import World
+
+FIRST_BACKOFF_SECONDS = 1.0  # upstream DefaultPodInitialBackoffDuration
+LAST_BACKOFF_SECONDS = 10.0  # DefaultPodMaxBackoffDuration
+MAX_UNSCHEDULABLE_SECONDS = 300.0  # DefaultPodMaxInUnschedulablePodsDuration
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A pod in the queue; `where` is active, backoff, unschedulable or taken."""
+
+    pod: Pod
+    since: float
+    attempts: int = 0
+    where: str = "active"
+    until: float = 0.0
+    moved: bool = field(default=False)  # something helpful happened while it was taken
+
+
+class PodQueue:
+    """The pods that wait, each once, by uid."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pods: dict[str, Waiting] = {}
+        self._active: list[tuple[int, float, int, str]] = []
+        self._timers: list[tuple[float, int, str]] = []
+        self._sequence = 0
+        self._some = asyncio.Event()
+        self._sooner = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def pods(self, where: str) -> list[Pod]:
+        """Returns the pods of one part of the queue."""
+        return [found.pod for found in self._pods.values() if found.where == where]
+
+    def put(self, pod: Pod) -> None:
+        """Adds a pod, or takes over its new state; a changed unschedulable pod is tried again."""
+        found = self._pods.get(pod.metadata.uid)
+        if found is None:
+            found = self._pods[pod.metadata.uid] = Waiting(pod, self._world.now())
+            self._activate(found)
+            return
+        changed = found.pod.spec != pod.spec or found.pod.metadata.labels != pod.metadata.labels
+        found.pod = pod
+        if changed:
+            self._wake(found)
+
+    def remove(self, uid: str) -> None:
+        """Forgets a pod: it is bound, deleted or another scheduler's."""
+        self._pods.pop(uid, None)
+
+    async def take(self) -> Pod:
+        """Returns the next pod, the highest priority first, then the longest in the queue."""
+        while True:
+            while self._active:
+                *_, uid = heapq.heappop(self._active)
+                found = self._pods.get(uid)
+                if found is not None and found.where == "active":
+                    found.where, found.moved = "taken", False
+                    found.attempts += 1
+                    return found.pod
+            self._some.clear()
+            await self._some.wait()
+
+    def failed(self, uid: str) -> None:
+        """Puts a taken pod back because no node fits; it waits for something that helps."""
+        if (found := self._pods.get(uid)) is None:
+            return
+        found.where = "unschedulable"
+        found.until = self._world.now() + self._backoff(found)
+        if found.moved:
+            self._wake(found)
+        else:
+            self._delay(found, self._world.now() + MAX_UNSCHEDULABLE_SECONDS)
+
+    def retry(self, uid: str) -> None:
+        """Puts a taken pod back because something went wrong; it comes again after back-off."""
+        if (found := self._pods.get(uid)) is not None:
+            found.where = "backoff"
+            found.until = self._world.now() + self._backoff(found)
+            self._delay(found, found.until)
+
+    def helped(self, may_fit: Callable[[Pod], bool]) -> None:
+        """Tries again the pods which, after a change, might fit somewhere."""
+        for found in list(self._pods.values()):
+            if found.where == "unschedulable" and may_fit(found.pod):
+                self._wake(found)
+            elif found.where == "taken" and not found.moved:
+                found.moved = True
+
+    def _wake(self, found: Waiting) -> None:
+        if found.where == "taken":
+            found.moved = True
+        elif found.where == "unschedulable":
+            if found.until > self._world.now():
+                found.where = "backoff"
+                self._delay(found, found.until)
+            else:
+                self._activate(found)
+
+    def _activate(self, found: Waiting) -> None:
+        found.where = "active"
+        self._sequence += 1
+        key = (-found.pod.spec.priority, found.since, self._sequence)
+        heapq.heappush(self._active, (*key, found.pod.metadata.uid))
+        self._some.set()
+
+    def _backoff(self, found: Waiting) -> float:
+        power = min(found.attempts - 1, 10)  # beyond this the bound holds anyway
+        return float(min(FIRST_BACKOFF_SECONDS * 2**power, LAST_BACKOFF_SECONDS))
+
+    def _delay(self, found: Waiting, due: float) -> None:
+        self._sequence += 1
+        heapq.heappush(self._timers, (due, self._sequence, found.pod.metadata.uid))
+        self._sooner.set()
+
+    async def keep_time(self) -> None:
+        """Moves pods whose back-off has passed to the active ones, for ever."""
+        while True:
+            self._sooner.clear()
+            wait = self._move()
+            try:
+                async with self._world.timeout(wait):
+                    await self._sooner.wait()
+            except TimeoutError:
+                continue
+
+    def _move(self) -> float | None:
+        now = self._world.now()
+        while self._timers:
+            due, _, uid = self._timers[0]
+            if due > now:
+                return due - now
+            heapq.heappop(self._timers)
+            found = self._pods.get(uid)
+            if found is not None and found.where in ("backoff", "unschedulable"):
+                self._late(found, due)
+        return None
+
+    def _late(self, found: Waiting, due: float) -> None:
+        """Activates a pod whose timer came, unless that timer belongs to an earlier wait."""
+        waits_longer = found.where == "backoff" and found.until > due
+        if not waits_longer and (found.where == "backoff" or found.until <= due):
+            self._activate(found)

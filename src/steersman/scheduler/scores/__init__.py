@@ -1,0 +1,1 @@
+"""One preference per file among nodes that fit; pure, 0 to 100 after normalizing."""
