@@ -1,0 +1,1 @@
+"""How requests come in: listeners, connections, TLS and the certificates for it."""
