@@ -26,7 +26,7 @@ from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.reviews import Reviews
-from steersman.api.listen.server import Api, Subresource
+from steersman.api.server import Api, Subresource
 from steersman.api.subresources.binding import Binding, Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.scale import Scale

@@ -36,22 +36,19 @@ def manager_of(call: Call) -> str:
     return agent.split("/", 1)[0][:MANAGER_LENGTH] or "unknown"
 
 
-def update(
-    call: Call, old: Document | None, new: Document, now: float, *, applied: bool = False
-) -> Document:
-    """Returns the document with managedFields brought up to date for this writer."""
-    if applied and old is not None:
-        return new
-    meta = new["metadata"]
+def update(call: Call, old: Document | None, new: Document, now: float) -> Document:
+    """Returns the document with managedFields brought up to date for this writer.
+
+    To be called before admission changes the document: what the server adds belongs to nobody.
+    """
     entries = ownership.update(
-        meta.get("managedFields") or (),
+        ownership.counting(old, new, call.subresource),
         old,
         new,
         node_of(call),
         manager=manager_of(call),
-        operation="Update",
         api_version=call.form.api_version,
         time=metadata.timestamp(now),
         subresource=call.subresource,
     )
-    return {**new, "metadata": {**meta, "managedFields": entries}}
+    return {**new, "metadata": {**new["metadata"], "managedFields": entries}}

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from steersman.api import body, keys, metadata, owners
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
@@ -59,13 +61,18 @@ class Writer:
         entry = await self.create_document(call, decoded.document)
         return self._answer(call, entry, 201, decoded.warnings)
 
-    async def create_document(self, call: Call, document: Document) -> Entry:
-        """Stores a new object from a decoded document and returns its entry."""
+    async def create_document(
+        self, call: Call, document: Document, *, applied: bool = False
+    ) -> Entry:
+        """Stores a new object from a decoded document and returns its entry.
+
+        `applied` says that its managedFields are up to date.
+        """
         generated = _generated(document)
         for attempt in range(MOST_NAMES):
             new = self._begin(call, document)
             try:
-                return await self._store_new(call, new)
+                return await self._store_new(call, new, applied)
             except errors.AlreadyExists:
                 if not generated or attempt == MOST_NAMES - 1:
                     raise
@@ -104,15 +111,16 @@ class Writer:
             meta["name"] = prefix + self._world.suffix(metadata.SUFFIX_LENGTH)
         return {**document, "metadata": meta}
 
-    async def _store_new(self, call: Call, new: Document) -> Entry:
+    async def _store_new(self, call: Call, new: Document, applied: bool) -> Entry:
         kind = call.kind
+        if not applied:
+            new = owners.update(call, None, new, self._world.now())
         new = self._chain.admit(Change(call, "CREATE", new, None))
         new = kind.prepare(new, None, call.subresource)
         effect = self._effects.begin(call, new, None)
         new = effect.document
         self._validate(call, new, None)
         self._chain.check(Change(call, "CREATE", new, None))
-        new = owners.update(call, None, new, self._world.now())
         name = new["metadata"]["name"]
         if call.table.get(call.namespace, name) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
@@ -173,7 +181,7 @@ class Writer:
         decoded = self.decode(call, patch.apply(call, None))
         document = decoded.document
         document["metadata"] = {**document.get("metadata", {}), "name": call.name}
-        entry = await self.create_document(call, document)
+        entry = await self.create_document(call, document, applied=True)
         return self._answer(call, entry, 201, decoded.warnings)
 
     @staticmethod
@@ -216,6 +224,8 @@ class Writer:
     ) -> Entry:
         kind = call.kind
         new = self._merge(call, old, made)
+        if not owned:
+            new = owners.update(call, old, new, self._world.now())
         new = self._chain.admit(Change(call, "UPDATE", new, old))
         new = kind.prepare(new, old, call.subresource)
         if (number := metadata.generation(kind, old, new)) is not None:
@@ -224,11 +234,10 @@ class Writer:
         new = effect.document
         self._validate(call, new, old)
         self._chain.check(Change(call, "UPDATE", new, old))
-        new = owners.update(call, old, new, self._world.now(), applied=owned)
         key = keys.key_of(call.table.resource, entry.namespace, entry.name)
         value: bytes | None = call.form.stored(new)
         assert value is not None
-        if value == entry.value:
+        if is_same(value, entry.value):
             return entry
         gone = _is_gone(new)
         write = Write(key, None if gone else value, entry.revision)
@@ -271,6 +280,13 @@ class Writer:
         response = self._reader.show(call, entry, status)
         response.headers = body.warnings(tuple(warnings))
         return response
+
+
+def is_same(new: bytes, old: bytes) -> bool:
+    """Says whether two encodings are of the same document, in whatever order of fields."""
+    if len(new) != len(old):
+        return False
+    return new == old or bool(orjson.loads(new) == orjson.loads(old))
 
 
 def protected(subresources: Sequence[Subresource]) -> tuple[tuple[str, ...], ...]:
