@@ -133,8 +133,19 @@ def attributes_of(spec: Document) -> Attributes:
         other = spec["nonResourceAttributes"]
         return Attributes(other.get("verb", ""), path=other.get("path", ""), is_resource=False)
     selector = resource.get("fieldSelector") or {}
-    asked = Attributes("")._replace(**{name: resource.get(name) or "" for name in _RESOURCE_FIELDS})
-    return asked._replace(fields=_selector_text(selector))
+    verb, group, version, plural, subresource, namespace, name = (
+        str(resource.get(field) or "") for field in _RESOURCE_FIELDS
+    )
+    return Attributes(
+        verb,
+        group,
+        version,
+        plural,
+        subresource,
+        namespace,
+        name,
+        fields=_selector_text(selector),
+    )
 
 
 def _selector_text(selector: Document) -> str:
