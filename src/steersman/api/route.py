@@ -61,7 +61,10 @@ def _resource(request: Request, group: str, version: str, rest: list[str]) -> At
     name = rest[1] if len(rest) > 1 else ""
     subresource = "/".join(rest[2:]) if len(rest) > 2 else ""
     verb = _verb(request, name, watched)
-    return Attributes(verb, group, version, resource, subresource, namespace, name, request.path)
+    asked = Attributes(verb, group, version, resource, subresource, namespace, name, request.path)
+    if request.query and (fields := request.param("fieldSelector")):
+        return asked._replace(fields=fields)
+    return asked
 
 
 def _verb(request: Request, name: str, watched: bool) -> str:

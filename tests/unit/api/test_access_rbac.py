@@ -350,3 +350,19 @@ def test_selectors_of_an_aggregated_role_may_be_expressions(
     found = aggregate(whole, sources)
     assert found is not None
     assert [one["verbs"][0] for one in found] == chosen
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("metadata.name=web", True),
+        ("spec.nodeName=a,metadata.name==web", True),
+        ("metadata.name!=web", False),
+        ("metadata.name=db", False),
+        ("", False),
+    ],
+)
+def test_a_selected_name_counts_as_a_name(fields: str, expected: bool) -> None:
+    one = role("one", rule("list watch", "core", "pods", "web"))
+    rules = rbac(one, binding("b", one, user("jane")))
+    assert may(rules, JANE, pods("watch", fields=fields)) is expected

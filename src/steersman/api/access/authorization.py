@@ -20,6 +20,7 @@ class Attributes(NamedTuple):
     """One action as authorizers see it; `path` is set for non-resource requests only.
 
     A request for one namespace object carries its name as `namespace` too, as upstream's does.
+    `fields` is the raw field selector of a request for many objects.
     """
 
     verb: str
@@ -31,6 +32,20 @@ class Attributes(NamedTuple):
     name: str = ""
     path: str = ""
     is_resource: bool = True
+    fields: str = ""
+
+    @property
+    def object_name(self) -> str:
+        """The one object asked for: by its name, or by a field selector on metadata.name."""
+        return self.name or (self.selected("metadata.name") if self.fields else "")
+
+    def selected(self, field: str) -> str:
+        """Returns the value that the field selector demands of a field, empty for none."""
+        for term in self.fields.split(","):
+            name, equals, value = term.partition("=")
+            if equals and name == field:
+                return value.removeprefix("=")
+        return ""
 
     @property
     def combined(self) -> str:

@@ -75,7 +75,7 @@ class RBAC:
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Says whether a rule allows the request; the reason names the binding, or says which
         bound role does not exist."""
-        verb, group, _, resource, subresource, namespace, name, path, _ = attributes
+        verb, group, _, resource, subresource, namespace, name, path, _, fields = attributes
         question = (user.name, user.groups, verb, group, resource, subresource, namespace, path)
         answer = self._answers.get(question)
         if answer is None:
@@ -85,7 +85,7 @@ class RBAC:
             self._answers[question] = answer
         if answer.whole.allowed or not answer.names:
             return answer.whole
-        return answer.names.get(name, answer.whole)
+        return answer.names.get(attributes.object_name if fields else name, answer.whole)
 
     def grants(self, user: User, namespace: str) -> Iterator[Grant]:
         """Yields the roles bound to a user, cluster-wide first, then in the namespace."""

@@ -63,7 +63,9 @@ def matches(rule: Rule, attributes: Attributes) -> bool:
     """Says whether a rule allows a request."""
     if not attributes.is_resource:
         return _has(rule.verbs, attributes.verb) and matches_url(rule, attributes.path)
-    return matches_resource(rule, attributes) and (not rule.names or attributes.name in rule.names)
+    return matches_resource(rule, attributes) and (
+        not rule.names or attributes.object_name in rule.names
+    )
 
 
 def matches_resource(rule: Rule, attributes: Attributes) -> bool:

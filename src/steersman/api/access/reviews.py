@@ -1,0 +1,201 @@
+"""Reviews: questions that a client may put to the authenticator and the authorizer.
+
+A review is answered and never stored. Follows upstream's pkg/registry/authentication and
+pkg/registry/authorization with their validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from steersman.api.access.authorization import MASTERS, Attributes, Authorizer, quoted
+from steersman.api.access.rbac import RBAC
+from steersman.api.access.rules import EVERYTHING, Rule, document
+from steersman.api.access.tokens import InvalidToken, Tokens
+from steersman.model.errors import BadRequest, Cause, NotFound, invalid
+from steersman.model.kind import Document
+from steersman.wire.message import User
+
+AUTHENTICATION = "authentication.k8s.io"
+AUTHORIZATION = "authorization.k8s.io"
+_ACCESS = ("SubjectAccessReview", "SelfSubjectAccessReview", "LocalSubjectAccessReview")
+KINDS = (*_ACCESS, "SelfSubjectRulesReview", "SelfSubjectReview", "TokenReview")
+NODES = "system:nodes"
+_RESOURCE_FIELDS = ("verb", "group", "version", "resource", "subresource", "namespace", "name")
+
+
+class Reviews:
+    """Answers reviews by what is in memory."""
+
+    def __init__(self, authorizer: Authorizer, rbac: RBAC, tokens: Tokens) -> None:
+        self._authorizer = authorizer
+        self._rbac = rbac
+        self._tokens = tokens
+
+    def create(self, kind: str, review: Document, user: User, namespace: str = "") -> Document:
+        """Returns the review with its status; the argument is not changed.
+
+        `namespace` is that of the path (LocalSubjectAccessReview). Raises Invalid, BadRequest,
+        NotFound for a kind that is no review.
+        """
+        if kind in _ACCESS:
+            return self._access(kind, review, user, namespace)
+        if kind == "SelfSubjectRulesReview":
+            return self._rules(review, user)
+        if kind == "SelfSubjectReview":
+            return _answered(kind, AUTHENTICATION, review, {"userInfo": user_document(user)})
+        if kind == "TokenReview":
+            return self._token(review)
+        raise NotFound("the server could not find the requested resource")
+
+    def _access(self, kind: str, review: Document, user: User, namespace: str) -> Document:
+        spec = review.get("spec") or {}
+        causes = check_access(kind, spec, namespace)
+        if causes:
+            raise invalid(AUTHORIZATION, kind, "", causes)
+        subject = user if kind == "SelfSubjectAccessReview" else _subject(spec)
+        decision = self._authorizer.allowed(subject, attributes_of(spec))
+        status: Document = {"allowed": decision.allowed}
+        if decision.reason:
+            status["reason"] = decision.reason
+        return _answered(kind, AUTHORIZATION, review, status)
+
+    def _rules(self, review: Document, user: User) -> Document:
+        namespace = (review.get("spec") or {}).get("namespace", "")
+        if not namespace:
+            raise BadRequest("no namespace on request")
+        rules = list(EVERYTHING) if MASTERS in user.groups else []
+        rules += self._rbac.rules_of(user, namespace)
+        status = {**rules_status(rules), "incomplete": NODES in user.groups}
+        if status["incomplete"]:
+            status["evaluationError"] = "node authorizer does not support user rule resolution"
+        return _answered("SelfSubjectRulesReview", AUTHORIZATION, review, status)
+
+    def _token(self, review: Document) -> Document:
+        spec = review.get("spec") or {}
+        if not spec.get("token"):
+            raise BadRequest("token is required for TokenReview in authentication")
+        return _answered("TokenReview", AUTHENTICATION, review, self._token_status(spec))
+
+    def _token_status(self, spec: Document) -> Document:
+        wanted = tuple(spec.get("audiences") or self._tokens.audiences)
+        try:
+            found = self._tokens.verify(spec["token"], wanted)
+        except InvalidToken as error:
+            why = f"[invalid bearer token, {error}]" if str(error) else "invalid bearer token"
+            return {"user": {}, "error": why}
+        audiences = [one for one in found.audiences if one in wanted]
+        return {
+            "authenticated": True,
+            "user": user_document(found.user),
+            "audiences": audiences,
+        }
+
+
+def check_access(kind: str, spec: Document, namespace: str) -> list[Cause]:
+    """Says what is wrong with the spec of an access review
+    (pkg/apis/authorization/validation)."""
+    resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    causes = []
+    if resource is not None and other is not None:
+        what = "cannot be specified in combination with resourceAttributes"
+        causes.append(_wrong("spec.nonResourceAttributes", other, what))
+    if resource is None and other is None:
+        what = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        causes.append(_wrong("spec.resourceAttributes", None, what))
+    if kind != "SelfSubjectAccessReview" and not spec.get("user") and not spec.get("groups"):
+        causes.append(_wrong("spec.user", "", "at least one of user or group must be specified"))
+    if kind == "LocalSubjectAccessReview":
+        causes += _check_local(resource, other, namespace)
+    return causes
+
+
+def _check_local(resource: Document | None, other: Any, namespace: str) -> Iterable[Cause]:
+    found = (resource or {}).get("namespace", "")
+    if resource is not None and found != namespace:
+        what = "must match metadata.namespace"
+        yield _wrong("spec.resourceAttributes.namespace", found, what)
+    if other is not None:
+        what = "disallowed on this kind of request"
+        yield _wrong("spec.nonResourceAttributes", other, what)
+
+
+def _wrong(field: str, value: Any, what: str) -> Cause:
+    shown = quoted(value) if isinstance(value, str) else "null" if value is None else str(value)
+    return Cause("FieldValueInvalid", f"Invalid value: {shown}: {what}", field)
+
+
+def attributes_of(spec: Document) -> Attributes:
+    """Returns the question that an access review puts."""
+    resource = spec.get("resourceAttributes")
+    if resource is None:
+        other = spec["nonResourceAttributes"]
+        return Attributes(other.get("verb", ""), path=other.get("path", ""), is_resource=False)
+    selector = resource.get("fieldSelector") or {}
+    verb, group, version, plural, subresource, namespace, name = (
+        str(resource.get(field) or "") for field in _RESOURCE_FIELDS
+    )
+    return Attributes(
+        verb,
+        group,
+        version,
+        plural,
+        subresource,
+        namespace,
+        name,
+        fields=_selector_text(selector),
+    )
+
+
+def _selector_text(selector: Document) -> str:
+    if "rawSelector" in selector:
+        return str(selector["rawSelector"])
+    pairs = (
+        f"{one['key']}={one['values'][0]}"
+        for one in selector.get("requirements") or ()
+        if one.get("operator") == "In" and len(one.get("values") or ()) == 1
+    )
+    return ",".join(pairs)
+
+
+def rules_status(rules: Iterable[Rule]) -> Document:
+    """Returns rules as a SelfSubjectRulesReview lists them."""
+    listed = list(rules)
+    return {
+        "resourceRules": [document(rule) for rule in listed if not rule.urls],
+        "nonResourceRules": [
+            {"verbs": list(rule.verbs), "nonResourceURLs": list(rule.urls)}
+            for rule in listed
+            if rule.urls
+        ],
+    }
+
+
+def _subject(spec: Document) -> User:
+    extra = {key.lower(): tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    groups = tuple(spec.get("groups") or ())
+    return User(spec.get("user") or "", groups, spec.get("uid") or "", extra)
+
+
+def user_document(user: User) -> Document:
+    """Returns a user as authentication.k8s.io UserInfo; empty fields are left out."""
+    fields: Document = {
+        "username": user.name,
+        "uid": user.uid,
+        "groups": list(user.groups),
+        "extra": {key: list(values) for key, values in user.extra.items()},
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _answered(kind: str, group: str, review: Document, status: Document) -> Document:
+    metadata = {"creationTimestamp": None, **(review.get("metadata") or {})}
+    found: Document = {
+        "kind": kind,
+        "apiVersion": review.get("apiVersion") or f"{group}/v1",
+        "metadata": metadata,
+    }
+    if kind != "SelfSubjectReview":
+        found["spec"] = review.get("spec") or {}
+    return {**found, "status": status}

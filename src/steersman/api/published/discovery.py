@@ -1,0 +1,171 @@
+"""Discovery: which groups, versions and resources are served, in the old form and the aggregated
+one (KEP-3352), and the server's version.
+
+Documents are made on first use and kept until the kinds change.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable
+
+import orjson
+
+from steersman.api.published.negotiate import JSON, Form, Published, choose, publish, respond
+from steersman.api.published.order import sorted_groups, sorted_versions
+from steersman.api.published.resources import aggregated, entries
+from steersman.model.kind import Document, Kind
+from steersman.model.pack import MINOR
+from steersman.wire.message import Request, Response, User
+
+_GROUP = "apidiscovery.k8s.io"
+_LIST = "APIGroupDiscoveryList"
+PLAIN = Form(JSON, {})
+AGGREGATED = tuple(
+    Form(JSON, {"g": _GROUP, "v": version, "as": _LIST}) for version in ("v2", "v2beta1")
+)
+_VARY = {"vary": "Accept"}
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Discovery:
+    """Answers below /api and /apis, and /version.
+
+    `kinds` gives all kinds served now; `changed()` must follow every change of them. `address` is
+    how clients reach the server (host:port).
+    """
+
+    def __init__(self, kinds: Callable[[], Iterable[Kind]], address: str = "") -> None:
+        self._kinds = kinds
+        self._address = address
+        self._published: dict[tuple[str, str], Published] = {}
+        self._served: dict[str, dict[str, list[Kind]]] | None = None
+
+    def changed(self) -> None:
+        """Forgets all documents."""
+        self._published.clear()
+        self._served = None
+
+    def handle(self, request: Request, _user: User) -> Response | None:
+        """Answers a path, None for one that is not served; raises NotAcceptable."""
+        path = request.path.rstrip("/")
+        forms = (PLAIN, *AGGREGATED) if path in ("/api", "/apis") else (PLAIN,)
+        form = choose(request.headers.get("accept", ""), forms)
+        key = (path, str(form))
+        if (published := self._published.get(key)) is None:
+            if (body := self._body(path, form)) is None:
+                return None  # not kept: anybody can ask for any path
+            published = self._published[key] = publish(body, str(form))
+        return respond(request, published, _VARY)
+
+    def served(self) -> dict[str, dict[str, list[Kind]]]:
+        """Returns the kinds by group, then by version, in the order in which they are told."""
+        if self._served is None:
+            self._served = _arrange(self._kinds())
+        return self._served
+
+    def _body(self, path: str, form: Form) -> bytes | None:
+        if path == "/version":
+            return orjson.dumps(version(), option=orjson.OPT_INDENT_2)
+        document = self._document(path, form)
+        return None if document is None else orjson.dumps(document)
+
+    def _document(self, path: str, form: Form) -> Document | None:
+        served = self.served()
+        if form in AGGREGATED:
+            return _aggregated_list(served, form.parameters["v"], core=path == "/api")
+        if path == "/api":
+            return self._core_versions(served)
+        if path == "/apis":
+            groups = [_group(name, versions) for name, versions in served.items() if name]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+        parts = path.split("/")[1:]
+        if parts[0] == "api" and len(parts) == 2:
+            return _resource_list(served, "", parts[1])
+        if parts[0] != "apis" or not parts[1] or parts[1] not in served:
+            return None
+        if len(parts) == 2:
+            group = _group(parts[1], served[parts[1]])
+            return {"kind": "APIGroup", "apiVersion": "v1", **group}
+        return _resource_list(served, parts[1], parts[2]) if len(parts) == 3 else None
+
+    def _core_versions(self, served: dict[str, dict[str, list[Kind]]]) -> Document:
+        address = {"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}
+        return {
+            "kind": "APIVersions",
+            "versions": list(served.get("", {})),
+            "serverAddressByClientCIDRs": [address],
+        }
+
+
+def _arrange(kinds: Iterable[Kind]) -> dict[str, dict[str, list[Kind]]]:
+    ordered = sorted(kinds, key=lambda kind: kind.plural)
+    found: dict[str, dict[str, list[Kind]]] = {}
+    for group in sorted_groups(kind.group for kind in ordered):
+        members = [kind for kind in ordered if kind.group == group]
+        names = sorted_versions(version.name for kind in members for version in kind.versions)
+        found[group] = {
+            name: [kind for kind in members if kind.version(name) is not None] for name in names
+        }
+    return found
+
+
+def _group(name: str, versions: Iterable[str]) -> Document:
+    told = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": told, "preferredVersion": told[0]}
+
+
+def _resource_list(
+    served: dict[str, dict[str, list[Kind]]], group: str, version: str
+) -> Document | None:
+    kinds = served.get(group, {}).get(version)
+    if kinds is None:
+        return None
+    typed = {"kind": "APIResourceList", **({"apiVersion": "v1"} if group else {})}
+    resources = [entry for kind in kinds for entry in entries(kind, version)]
+    resources.sort(key=lambda entry: str(entry["name"]))
+    name = f"{group}/{version}" if group else version
+    return {**typed, "groupVersion": name, "resources": resources}
+
+
+def _aggregated_list(
+    served: dict[str, dict[str, list[Kind]]], form: str, *, core: bool
+) -> Document:
+    items = [
+        {
+            "metadata": {**({"name": group} if group else {}), "creationTimestamp": None},
+            "versions": [
+                {
+                    "version": name,
+                    "resources": [aggregated(kind, name) for kind in kinds],
+                    "freshness": "Current",
+                }
+                for name, kinds in versions.items()
+            ],
+        }
+        for group, versions in served.items()
+        if core != bool(group)
+    ]
+    return {"kind": _LIST, "apiVersion": f"{_GROUP}/{form}", "metadata": {}, "items": items}
+
+
+def version() -> Document:
+    """Returns the server's version (apimachinery's version.Info)."""
+    major, _, minor = MINOR.partition(".")
+    machine = os.uname().machine
+    return {
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
+        "gitVersion": f"v{MINOR}.0",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": "cpython",
+        "platform": f"{os.uname().sysname.lower()}/{_MACHINES.get(machine, machine)}",
+    }

@@ -1,0 +1,196 @@
+"""Reviews are answered in upstream's form."""
+
+from __future__ import annotations
+
+import pytest
+from test_access_rbac import binding, rbac, role, rule, user
+from test_access_tokens import ACCOUNT, POD, Cluster
+
+from steersman.api.access.authorization import Attributes, Masters, Union
+from steersman.api.access.reviews import KINDS, Reviews, attributes_of, user_document
+from steersman.api.access.tokens import ISSUER
+from steersman.model.errors import BadRequest, Invalid, NotFound
+from steersman.model.kind import Document
+from steersman.wire.message import User
+
+JANE = User("jane", ("team",), "u-1", {"scope": ("read",)})
+ROOT = User("root", ("system:masters",))
+READER = role(
+    "reader", rule("get list", "core", "pods"), {"verbs": ["get"], "nonResourceURLs": ["/x"]}
+)
+BOUND = binding("b", READER, user("jane"))
+
+
+def reviews(cluster: Cluster | None = None) -> Reviews:
+    rules = rbac(READER, BOUND)
+    return Reviews(Union(Masters(), rules), rules, (cluster or Cluster()).tokens)
+
+
+def pods(verb: str, **others: str) -> Document:
+    return {"resourceAttributes": {"verb": verb, "resource": "pods", **others}}
+
+
+WHY = 'RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "reader" to User "jane"'
+
+
+def test_a_self_review_is_about_who_asks() -> None:
+    asked = {"spec": {**pods("get"), "user": "root", "groups": ["system:masters"]}}
+    found = reviews().create("SelfSubjectAccessReview", asked, JANE)
+    assert found["kind"] == "SelfSubjectAccessReview"
+    assert found["apiVersion"] == "authorization.k8s.io/v1"
+    assert found["status"] == {"allowed": True, "reason": WHY}
+    assert found["spec"] == asked["spec"]
+    refused = reviews().create("SelfSubjectAccessReview", {"spec": pods("delete")}, JANE)
+    assert refused["status"] == {"allowed": False}
+
+
+def test_a_review_is_about_the_user_it_names() -> None:
+    spec = {**pods("get"), "user": "jane", "groups": ["a"]}
+    assert reviews().create("SubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
+    spec = {**pods("delete"), "groups": ["system:masters"]}
+    assert reviews().create("SubjectAccessReview", {"spec": spec}, JANE)["status"]["allowed"]
+    spec = {**pods("delete"), "user": "jane"}
+    assert not reviews().create("SubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
+
+
+def test_a_review_of_a_path_is_answered() -> None:
+    spec = {"nonResourceAttributes": {"verb": "get", "path": "/x"}}
+    found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
+    assert found["status"]["allowed"]
+
+
+def test_a_question_carries_every_field() -> None:
+    spec = pods("list", group="g", version="v1", subresource="s", namespace="n", name="a")
+    spec["resourceAttributes"]["fieldSelector"] = {
+        "requirements": [
+            {"key": "a", "operator": "In", "values": ["1"]},
+            {"key": "b", "operator": "NotIn", "values": ["2"]},
+            {"key": "c", "operator": "In", "values": ["3"]},
+        ]
+    }
+    assert attributes_of(spec) == Attributes(
+        "list", "g", "v1", "pods", "s", "n", "a", fields="a=1,c=3"
+    )
+    spec["resourceAttributes"]["fieldSelector"] = {"rawSelector": "x=y"}
+    assert attributes_of(spec).selected("x") == "y"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "message"),
+    [
+        (
+            "SelfSubjectAccessReview",
+            {},
+            "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes "
+            "or resourceAttributes must be specified",
+        ),
+        (
+            "SubjectAccessReview",
+            pods("get"),
+            'spec.user: Invalid value: "": at least one of user or group must be specified',
+        ),
+        (
+            "LocalSubjectAccessReview",
+            {"user": "jane", **pods("get", namespace="other")},
+            'spec.resourceAttributes.namespace: Invalid value: "other": must match '
+            "metadata.namespace",
+        ),
+    ],
+)
+def test_an_incomplete_review_is_invalid(kind: str, spec: Document, message: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        reviews().create(kind, {"spec": spec}, JANE, "default")
+    shown = f'{kind}.authorization.k8s.io "" is invalid: {message}'
+    assert raised.value.message == shown
+
+
+def test_a_review_of_two_things_is_invalid() -> None:
+    spec = {**pods("get"), "nonResourceAttributes": {"path": "/x"}}
+    with pytest.raises(Invalid) as raised:
+        reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
+    assert raised.value.causes[0].field == "spec.nonResourceAttributes"
+    spec = {"user": "jane", "nonResourceAttributes": {"path": "/x"}}
+    with pytest.raises(Invalid) as raised:
+        reviews().create("LocalSubjectAccessReview", {"spec": spec}, JANE, "default")
+    assert raised.value.causes[0].message.endswith("disallowed on this kind of request")
+
+
+def test_a_local_review_is_about_its_namespace() -> None:
+    spec = {"user": "jane", **pods("get", namespace="default")}
+    found = reviews().create("LocalSubjectAccessReview", {"spec": spec}, ROOT, "default")
+    assert found["status"]["allowed"]
+
+
+def test_the_rules_of_who_asks_are_listed() -> None:
+    asked = {"spec": {"namespace": "default"}}
+    found = reviews().create("SelfSubjectRulesReview", asked, JANE)
+    assert found["status"] == {
+        "resourceRules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}],
+        "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}],
+        "incomplete": False,
+    }
+    root = reviews().create("SelfSubjectRulesReview", asked, ROOT)["status"]
+    assert root["resourceRules"][0] == {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    node = User("system:node:a", ("system:nodes",))
+    status = reviews().create("SelfSubjectRulesReview", asked, node)["status"]
+    assert status["incomplete"] is True
+    assert status["evaluationError"] == "node authorizer does not support user rule resolution"
+
+
+def test_the_rules_of_no_namespace_are_a_bad_question() -> None:
+    with pytest.raises(BadRequest) as raised:
+        reviews().create("SelfSubjectRulesReview", {"spec": {}}, JANE)
+    assert raised.value.message == "no namespace on request"
+
+
+def test_who_asks_is_told_who_they_are() -> None:
+    found = reviews().create("SelfSubjectReview", {}, JANE)
+    assert found["apiVersion"] == "authentication.k8s.io/v1"
+    assert "spec" not in found
+    assert found["status"]["userInfo"] == {
+        "username": "jane",
+        "uid": "u-1",
+        "groups": ["team"],
+        "extra": {"scope": ["read"]},
+    }
+    assert user_document(User("x")) == {"username": "x"}
+
+
+def test_a_token_is_reviewed() -> None:
+    cluster = Cluster()
+    token = cluster.tokens.issue("ci", ACCOUNT, seconds=600, bound=[POD])
+    found = reviews(cluster).create("TokenReview", {"spec": {"token": token}}, JANE)
+    status = found["status"]
+    assert status["authenticated"] is True
+    assert status["audiences"] == [ISSUER]
+    assert status["user"]["username"] == "system:serviceaccount:ci:builder"
+    assert status["user"]["extra"]["authentication.kubernetes.io/pod-name"] == ["web"]
+    cluster.remove("pods", "web")
+    gone = reviews(cluster).create("TokenReview", {"spec": {"token": token}}, JANE)["status"]
+    assert gone == {
+        "user": {},
+        "error": "[invalid bearer token, service account token has been invalidated]",
+    }
+
+
+def test_a_token_is_reviewed_for_the_audiences_asked_about() -> None:
+    cluster = Cluster()
+    token = cluster.tokens.issue("ci", ACCOUNT, seconds=600, audiences=["a", "b", "c"])
+    spec = {"token": token, "audiences": ["c", "x", "a"]}
+    status = reviews(cluster).create("TokenReview", {"spec": spec}, JANE)["status"]
+    assert status["audiences"] == ["a", "c"]
+    status = reviews(cluster).create("TokenReview", {"spec": {"token": token}}, JANE)["status"]
+    assert "authenticated" not in status
+
+
+def test_what_is_no_token_reviews_as_such() -> None:
+    status = reviews().create("TokenReview", {"spec": {"token": "x"}}, JANE)["status"]
+    assert status == {"user": {}, "error": "invalid bearer token"}
+    with pytest.raises(BadRequest):
+        reviews().create("TokenReview", {"spec": {}}, JANE)
+
+
+def test_other_kinds_are_not_reviews() -> None:
+    assert len(KINDS) == 6
+    with pytest.raises(NotFound):
+        reviews().create("Binding", {}, JANE)
