@@ -11,6 +11,7 @@ from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.rbac import GROUP, RBAC
+from steersman.api.access.reviews import Reviews
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.granting import Granting
@@ -22,13 +23,13 @@ from steersman.api.cache import Cache
 from steersman.api.delete import Deleter
 from steersman.api.effects import Effects
 from steersman.api.objects import Objects
-from steersman.api.paths import Checks, Paths
-from steersman.api.published.paths import document_paths
+from steersman.api.paths import Answer, Checks, Paths
+from steersman.api.published.discovery import Discovery
 from steersman.api.read import Reader
-from steersman.api.reviews import Reviews
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources.binding import Binding, Eviction
 from steersman.api.subresources.finalize import Finalize
+from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.token import TokenRequest
 from steersman.api.watch import Watches
@@ -87,6 +88,7 @@ class Assembly:
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
+        self.discovery = Discovery(self.kinds.all)
         self.ready = False
         self.api = self._api()
 
@@ -128,14 +130,18 @@ class Assembly:
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, document_paths(self.kinds, self.tokens)),
+            paths=Paths(checks, self._paths()),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
             deleter=self.deleter,
             subresources=self._subresources(),
-            reviews=Reviews(self.access.authorizer, self.rbac, self.tokens).handle,
+            reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
         )
+
+    def _paths(self) -> Mapping[str, Answer]:
+        discover = self.discovery.handle
+        return {path: discover for path in ("/api", "/apis", "/api/", "/apis/", "/version")}
 
     def _startup(self) -> str:
         return "" if self.ready else "not finished"
