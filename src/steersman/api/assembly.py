@@ -52,6 +52,7 @@ class Configuration:
 
     service_cidr: str
     signing_key: bytes
+    port: int = 6443
 
 
 class Access:
@@ -88,7 +89,7 @@ class Assembly:
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
-        self.discovery = Discovery(self.kinds.all)
+        self.discovery = Discovery(self.kinds.all, f"127.0.0.1:{configuration.port}")
         self.ready = False
         self.api = self._api()
 
@@ -141,7 +142,7 @@ class Assembly:
 
     def _paths(self) -> Mapping[str, Answer]:
         discover = self.discovery.handle
-        return {path: discover for path in ("/api", "/apis", "/api/", "/apis/", "/version")}
+        return dict.fromkeys(("/api", "/apis", "/api/", "/apis/", "/version"), discover)
 
     def _startup(self) -> str:
         return "" if self.ready else "not finished"

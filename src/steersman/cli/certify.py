@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 import time
@@ -9,35 +10,59 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from steersman.api.listen import certificates
+from steersman.api.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
 from steersman.cli.directory import Directory, Identity
 
 
-def service_address(identity: Identity) -> str:
-    """Returns the address of the `kubernetes` Service: the first of the range."""
-    return str(ip_network(identity.service_cidr)[1])
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: {name}
+clusters:
+- name: {name}
+  cluster:
+    server: {server}
+    certificate-authority-data: {authority}
+contexts:
+- name: {name}
+  context:
+    cluster: {name}
+    user: {name}-admin
+users:
+- name: {name}-admin
+  user:
+    client-certificate-data: {certificate}
+    client-key-data: {key}
+"""
 
 
-def certify(directory: Directory, identity: Identity, kubeconfig: Path) -> Path:
-    """Makes what is missing, renews what is old, writes the kubeconfig; returns its path."""
-    names = certificates.Names(
-        node=socket.gethostname().lower(), addresses=(service_address(identity),)
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def node_name() -> str:
+    """Returns the name of this machine's node: its host name, as a DNS label can be."""
+    return socket.gethostname().lower().rstrip(".")
+
+
+def certify(directory: Directory, identity: Identity) -> Certificates:
+    """Makes what is missing and renews what is old."""
+    names = (node_name(), str(ip_network(identity.service_cidr)[1]))
+    node = certificates.node(node_name())
+    return certificates.ensure(
+        directory.certificates, names, time.time(), (ADMIN, KUBELET_CLIENT, node)
     )
-    certificates.ensure(directory.certificates, names, time.time())
-    write_kubeconfig(directory, identity, kubeconfig)
-    return kubeconfig
 
 
-def write_kubeconfig(directory: Directory, identity: Identity, path: Path) -> None:
+def write_kubeconfig(files: Certificates, identity: Identity, path: Path) -> None:
     """Writes a kubeconfig of the cluster's administrator, readable by its owner alone."""
-    from steersman.client import kubeconfig
-
-    read = directory.certificates.joinpath
-    text = kubeconfig.write(
-        name=f"steer-{identity.id}",
+    name = f"steer-{identity.id}"
+    text = KUBECONFIG.format(
+        name=name,
         server=f"https://127.0.0.1:{identity.port}",
-        authority=read("ca.crt").read_bytes(),
-        certificate=read("admin.crt").read_bytes(),
-        key=read("admin.key").read_bytes(),
+        authority=_base64(files.ca),
+        certificate=_base64(files.certificate(ADMIN.file)),
+        key=_base64(files.key(ADMIN.file)),
     )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")

@@ -179,9 +179,11 @@ class Supervisor:
 
     def _certify(self, identity: Identity) -> Path:
         """Makes or renews certificates and writes the kubeconfig."""
-        from steersman.cli.certify import certify
+        from steersman.cli.certify import certify, write_kubeconfig
 
-        return certify(self._directory, identity, self._arguments.kubeconfig.expanduser())
+        path: Path = self._arguments.kubeconfig.expanduser()
+        write_kubeconfig(certify(self._directory, identity), identity, path)
+        return path
 
     def _watch_signals(self) -> None:
         reading, writing = os.pipe()

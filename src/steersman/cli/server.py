@@ -1,0 +1,83 @@
+"""`steer server`: the API server, controllers and scheduler of one cluster, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from steersman.cli.directory import Directory, Identity, default_path
+from steersman.cli.failure import Failure
+
+EXAMPLE = """example:
+  steer server --data-dir /var/lib/steersman"""
+
+
+def add(name: str, parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `steer server`."""
+    del name
+    parser.epilog = EXAMPLE
+    parser.add_argument("--data-dir", type=Path, default=default_path(), help="where it lives")
+    parser.add_argument("--port", type=int, help="port of the API (default: the cluster's)")
+    parser.add_argument("--no-controllers", action="store_true", help="the API alone")
+    parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
+    parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the server until it is told to stop."""
+    import uvloop
+
+    from steersman import cluster
+    from steersman.store.format import UnknownFormat
+    from steersman.store.table import InUse
+    from steersman.world.real import RealWorld
+
+    directory = Directory(arguments.data_dir)
+    identity = directory.identity()
+    settings = cluster.ServerSettings(
+        store_directory=directory.store if identity.store == "sqlite" else None,
+        certificates=directory.certificates,
+        socket=directory.run(identity) / "api.sock",
+        port=arguments.port or identity.port,
+        service_cidr=identity.service_cidr,
+        controllers=not arguments.no_controllers,
+        simulated_nodes=arguments.simulated_nodes,
+    )
+    wait_for_certificates(arguments, directory, identity)
+    try:
+        uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))
+    except (InUse, UnknownFormat) as error:
+        raise Failure(str(error)) from error
+    except OSError as error:
+        raise Failure(f"the server cannot start: {error}") from error
+    return 0
+
+
+def wait_for_certificates(
+    arguments: argparse.Namespace, directory: Directory, identity: Identity
+) -> None:
+    """Waits for the supervisor's word; alone, makes the certificates itself."""
+    if arguments.status_fd is not None:
+        sys.stdin.readline()
+        return
+    from steersman.cli.certify import certify
+
+    certify(directory, identity)
+
+
+def reporter(descriptor: int | None) -> Callable[[dict[str, Any]], None]:
+    """Returns what tells the supervisor how far this process is; alone, it prints."""
+
+    def report(news: dict[str, Any]) -> None:
+        if descriptor is None:
+            print(json.dumps(news), flush=True)
+        else:
+            os.write(descriptor, json.dumps(news).encode() + b"\n")
+
+    return report

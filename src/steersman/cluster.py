@@ -1,0 +1,115 @@
+"""The one place where the parts of a cluster are put together.
+
+Nothing here decides anything: it opens the store, builds the API around it, hands every part a
+client of its own identity, and ends them in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from steersman.api.assembly import Assembly, Configuration
+from steersman.api.cache import Cache
+from steersman.api.listen.certificates import Certificates
+from steersman.api.listen.serve import Server, tls_context
+from steersman.store.interface import Store
+from steersman.store.memory import MemoryStore
+from steersman.store.sqlite import open_sqlite
+from steersman.world.interface import World
+
+# Generation thresholds once the server is up: what is allocated per request is freed by counting,
+# and a full collection over a large heap would stop every request for its time
+GC_THRESHOLDS = (50_000, 50, 1_000)
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What `steer server` was told."""
+
+    store_directory: Path | None
+    certificates: Path
+    socket: Path
+    port: int
+    service_cidr: str
+    controllers: bool = True
+    simulated_nodes: int = 0
+
+
+def fatal(error: BaseException) -> None:
+    """Ends the process at once: after a failed fsync nothing that it knows can be trusted."""
+    print(f"the store failed, the server ends: {error}", file=sys.stderr, flush=True)
+    os._exit(70)  # EX_SOFTWARE
+
+
+async def open_store(settings: ServerSettings, world: World) -> Store:
+    """Opens the store; None as its directory means memory."""
+    if settings.store_directory is None:
+        return MemoryStore(world)
+    return await open_sqlite(settings.store_directory, world=world, on_fatal=fatal)
+
+
+async def serve(settings: ServerSettings, world: World, report: Report) -> None:
+    """Runs a server until SIGTERM or SIGINT."""
+    stop = stop_signal()
+    store = await open_store(settings, world)
+    try:
+        await _serve(settings, store, world, report, stop)
+    finally:
+        await store.close()
+
+
+async def _serve(
+    settings: ServerSettings, store: Store, world: World, report: Report, stop: asyncio.Event
+) -> None:
+    files = Certificates(settings.certificates)
+    configuration = Configuration(
+        settings.service_cidr, files.service_account_key.read_bytes(), settings.port
+    )
+    assembly = Assembly(Cache(store, world), configuration, world)
+    started = asyncio.Event()
+    tls = tls_context(files.certificate(), files.key(), files.ca)
+    async with world.tasks() as tasks:
+        tasks.start(assembly.run(started.set), name="api")
+        await started.wait()
+        async with Server(assembly.api.handle, world) as server:
+            await server.listen("127.0.0.1", settings.port, tls)
+            settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            server.listen_unix(settings.socket)
+            settle()
+            report({"state": "serving"})
+            report({"state": "ready"})
+            await stop.wait()
+            assembly.watches.end_all()
+        tasks.stop()
+
+
+def settle() -> None:
+    """Takes what start-up made out of the collector's sight."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def stop_signal() -> asyncio.Event:
+    """Returns an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def first_address(cidr: str) -> str:
+    """Returns the address of the `kubernetes` Service: the first of the range."""
+    return str(ip_network(cidr)[1])
