@@ -18,6 +18,7 @@ from steersman.wire.message import Request
 ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 # How much of a body that nobody understands is shown in the error (apiserver: summarizeData)
 SHOWN_BYTES = 30
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 FIELD_VALIDATION = ("", "Ignore", "Warn", "Strict")
 
 
@@ -26,8 +27,11 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
 
 
-def parse_any(request: Request, accepted: str = ACCEPTED) -> Any:
-    """Returns the body's value, JSON or YAML; raises UnsupportedMediaType, BadRequest."""
+def parse_any(request: Request, definition: str = "") -> Any:
+    """Returns the body's value from JSON, YAML, or the protobuf form of a definition.
+
+    Raises UnsupportedMediaType, ValueError for a body that cannot be read.
+    """
     kind = media_type(request)
     if kind in ("application/json", ""):
         return orjson.loads(request.body)
@@ -35,16 +39,34 @@ def parse_any(request: Request, accepted: str = ACCEPTED) -> Any:
         from steersman.wire import yaml  # loaded with the first YAML body
 
         return yaml.load(request.body)
+    if kind == PROTOBUF and definition:
+        return parse_protobuf(request.body, definition)
     raise UnsupportedMediaType(
         f"the body of the request was in an unknown format - accepted media types include: "
-        f"{accepted}"
+        f"{ACCEPTED}"
     )
+
+
+def parse_protobuf(body: bytes, definition: str) -> Document:
+    """Returns the object of a protobuf body; one of another kind keeps its names alone."""
+    from steersman.wire import protobuf  # loaded with the first client that sends it
+
+    found = protobuf.unwrap(body)
+    head = {"apiVersion": found.api_version, "kind": found.kind}
+    if definition.rsplit(".", 1)[1] != found.kind and found.kind:
+        return head
+    try:
+        return {**head, **protobuf.decode(definition, found.raw)}
+    except KeyError as error:
+        raise UnsupportedMediaType(
+            f"{found.kind} is not served in protobuf here, send application/json"
+        ) from error
 
 
 def parse(call: Call) -> Document:
     """Returns the body as a document whose kind and version are those of the call."""
     try:
-        value = parse_any(call.request)
+        value = parse_any(call.request, call.version.definition)
     except ValueError as error:
         raise unrecognized(call, f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(value, dict):

@@ -27,6 +27,7 @@ from steersman.store.interface import Write
 from steersman.wire.message import Response
 from steersman.world.interface import World
 
+DEFINITION = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 REVISION_HEADER = "x-steersman-revision"
@@ -171,7 +172,7 @@ def parse_options(call: Call) -> Options:
 
 def _parse_body(call: Call) -> dict[str, Any]:
     try:
-        value = body.parse_any(call.request)
+        value = body.parse_any(call.request, DEFINITION)
     except ValueError as error:
         raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(value, dict) or value.get("kind", "DeleteOptions") != "DeleteOptions":

@@ -13,7 +13,6 @@ from steersman.api.listen import certificates
 from steersman.api.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
 from steersman.cli.directory import Directory, Identity
 
-
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config

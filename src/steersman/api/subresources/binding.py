@@ -16,6 +16,10 @@ from steersman.model.kind import Document
 from steersman.wire.message import Response
 from steersman.world.interface import World
 
+DEFINITIONS = {
+    "Binding": "io.k8s.api.core.v1.Binding",
+    "Eviction": "io.k8s.api.policy.v1.Eviction",
+}
 CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -95,7 +99,7 @@ class Eviction:
 
 def _parse(call: Call, kind: str) -> Document:
     try:
-        given = body.parse_any(call.request)
+        given = body.parse_any(call.request, DEFINITIONS[kind])
     except ValueError as error:
         raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(given, dict) or given.get("kind", kind) != kind:

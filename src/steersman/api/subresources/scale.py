@@ -17,6 +17,7 @@ from steersman.model.errors import BadRequest, Cause
 from steersman.model.kind import Document
 from steersman.wire.message import Response
 
+DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 API_VERSION = "autoscaling/v1"
 _COPIED = ("name", "namespace", "uid", "creationTimestamp")
 
@@ -66,7 +67,7 @@ def scale_of(entry: Entry) -> Document:
 
 def _parse(call: Call) -> Document:
     try:
-        given = body.parse_any(call.request)
+        given = body.parse_any(call.request, DEFINITION)
     except ValueError as error:
         raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(given, dict) or given.get("kind", "Scale") != "Scale":

@@ -15,6 +15,8 @@ from steersman.model.kind import Document
 from steersman.model.ref import Ref
 from steersman.wire.message import Response
 
+DEFINITION = "io.k8s.api.authentication.v1.TokenRequest"
+
 
 class TokenRequest:
     """Answers `token` on service accounts."""
@@ -26,7 +28,7 @@ class TokenRequest:
     def handle(self, call: Call) -> Response:
         """Issues a token; raises NotFound, Invalid."""
         try:
-            given = body.parse_any(call.request) if call.request.body else {}
+            given = body.parse_any(call.request, DEFINITION) if call.request.body else {}
         except ValueError as error:
             raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
         if not isinstance(given, dict) or given.get("kind", "TokenRequest") != "TokenRequest":

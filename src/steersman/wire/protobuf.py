@@ -1,0 +1,219 @@
+"""Kubernetes' Protocol Buffers form of objects, read into documents; writing is not served.
+
+client-go sends it for built-in kinds (kubectl create, auth can-i) and takes JSON back. Field types
+come from the schema, numbers from `model.numbers`. Nesting and sizes are bounded by the body.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from steersman.model import numbers, schema
+from steersman.model.schema import Node
+
+MAGIC = b"k8s\x00"
+# As deep as the JSON parser goes; the deepest built-in kind has some thirty levels
+DEEPEST = 128
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_EMPTY = {"string": "", "integer": 0, "number": 0, "boolean": False}
+_TIME_FORMATS = {"io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "%Y-%m-%dT%H:%M:%S.%fZ"}
+
+
+class Malformed(ValueError):
+    """The bytes are not a message of the kind."""
+
+
+class Unknown(NamedTuple):
+    """The envelope (runtime.Unknown): what kind the bytes inside are."""
+
+    api_version: str
+    kind: str
+    raw: bytes
+
+
+def unwrap(body: bytes) -> Unknown:
+    """Reads the envelope of a body; raises Malformed."""
+    if not body.startswith(MAGIC):
+        raise Malformed("provided data does not appear to be a protobuf message")
+    parts = dict(_fields(memoryview(body)[len(MAGIC) :]))
+    meta = dict(_fields(_message(parts.get(1, b""))))
+    texts = [_text(meta.get(number, b"")) for number in (1, 2)]
+    return Unknown(texts[0], texts[1], bytes(_message(parts.get(2, b""))))
+
+
+def decode(definition: str, raw: bytes) -> dict[str, Any]:
+    """Reads a message of a definition; raises Malformed, KeyError for one without this form."""
+    node = schema.builtin().definition(definition)
+    if numbers.of(definition) is None:
+        raise KeyError(definition)
+    document: dict[str, Any] = {}
+    _read_object(node, definition, memoryview(raw), document, 0)
+    return document
+
+
+def _read_object(
+    node: Node, definition: str, data: memoryview, into: dict[str, Any], depth: int
+) -> None:
+    if depth > DEEPEST:
+        raise Malformed("the message nests too deep")
+    known = numbers.of(definition) or {}
+    for number, value in _fields(data):
+        field = known.get(number)
+        if field is None:
+            continue
+        if field.embedded:
+            _read_object(node, field.embedded, _message(value), into, depth + 1)
+            continue
+        child = node.fields.get(field.name)
+        if child is not None:
+            _put(child, field, value, into, depth)
+
+
+def _put(
+    child: Node, field: numbers.Numbered, value: Any, into: dict[str, Any], depth: int
+) -> None:
+    name = field.name
+    if child.type == "array":
+        assert child.items is not None
+        into.setdefault(name, []).append(_value(child.items, value, depth))
+    elif child.type == "object" and child.values is not None:
+        key, entry = _entry(child.values, value, depth)
+        into.setdefault(name, {})[key] = entry
+    else:
+        found = _value(child, value, depth)
+        if found is None or (not field.keeps_zero and found == _EMPTY.get(child.type)):
+            return
+        into[name] = found
+
+
+def _entry(values: Node, value: Any, depth: int) -> tuple[str, Any]:
+    """Returns a map's key and value; a map of lists wraps each list in a message."""
+    parts = list(_fields(_message(value)))
+    key = next((_text(part) for number, part in parts if number == 1), "")
+    inner = next((part for number, part in parts if number == 2), b"")
+    if values.type == "array":
+        assert values.items is not None
+        items = [_value(values.items, part, depth + 1) for _, part in _fields(_message(inner))]
+        return key, items
+    return key, _value(values, inner, depth + 1)
+
+
+def _value(node: Node, value: Any, depth: int) -> Any:
+    kind = node.type
+    if kind == "string":
+        return _string(node, value)
+    if kind in ("integer", "boolean", "number"):
+        return _scalar(kind, value)
+    data = _message(value)
+    if kind == "quantity":
+        return _text(dict(_fields(data)).get(1, b""))
+    if kind == "int-or-string":
+        return _int_or_string(data)
+    if kind == "any":
+        return _raw(data)
+    document: dict[str, Any] = {}
+    _read_object(node, node.definition, data, document, depth + 1)
+    return document
+
+
+def _string(node: Node, value: Any) -> Any:
+    if node.format == "byte":
+        return base64.b64encode(_message(value)).decode()
+    if node.format == "date-time":
+        return _time(node, _message(value))
+    return _text(value)
+
+
+def _scalar(kind: str, value: Any) -> Any:
+    if kind == "number":
+        if not isinstance(value, bytes):
+            raise Malformed("a number has the wrong wire type")
+        return struct.unpack("<d", value)[0]
+    if not isinstance(value, int):
+        raise Malformed(f"a field of type {kind} has the wrong wire type")
+    if kind == "boolean":
+        return bool(value)
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _time(node: Node, data: memoryview) -> str | None:
+    if not data:
+        return None
+    parts = dict(_fields(data))
+    seconds, nanos = _scalar("integer", parts.get(1, 0)), _scalar("integer", parts.get(2, 0))
+    try:
+        when = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1000 % 1_000_000)
+    except (OverflowError, ValueError, OSError) as error:
+        raise Malformed(f"the time {seconds} is out of range") from error
+    return when.strftime(_TIME_FORMATS.get(node.definition, "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _int_or_string(data: memoryview) -> int | str:
+    parts = dict(_fields(data))
+    if parts.get(1, 0) == 1:
+        return _text(parts.get(3, b""))
+    number: int = _scalar("integer", parts.get(2, 0))
+    return number
+
+
+def _raw(data: memoryview) -> Any:
+    """Returns JSON that stands inside a message (RawExtension, FieldsV1, JSON)."""
+    import json  # only objects that hold raw JSON need it
+
+    inner = bytes(_message(dict(_fields(data)).get(1, b"")))
+    return json.loads(inner) if inner else None
+
+
+def _text(value: Any) -> str:
+    try:
+        return bytes(_message(value)).decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("a string is not UTF-8") from error
+
+
+def _message(value: Any) -> memoryview:
+    if isinstance(value, int):
+        raise Malformed("a message has the wrong wire type")
+    return memoryview(value)
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+    """Yields field numbers and values: an int, bytes of a fixed number, or a view of the bytes."""
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = _varint(data, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            length, at = _varint(data, at)
+        elif kind in (_FIXED64, _FIXED32):
+            length = 8 if kind == _FIXED64 else 4
+        else:
+            raise Malformed(f"wire type {kind} is not known")
+        if at + length > end:
+            raise Malformed("unexpected EOF")
+        piece = data[at : at + length]
+        yield number, piece if kind == _BYTES else bytes(piece)
+        at += length
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(data):
+            raise Malformed("unexpected EOF")
+        if shift > 63:
+            raise Malformed("integer overflow")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, at
+        shift += 7
