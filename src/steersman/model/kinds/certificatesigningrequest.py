@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from steersman.model.kind import Kind, Subresource, Version
+from steersman.model.kind import Column, Document, Kind, Subresource, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import AGE, NAME, NONE, at, human_duration, text
 from steersman.model.view import Object, View
 
 
@@ -50,6 +51,29 @@ class CertificateSigningRequest(Object, frozen=True):
 
 _GET_AND_CHANGE = ("get", "patch", "update")
 
+
+def _condition(request: Document, _now: float) -> str:
+    status = request.get("status", {})
+    types = {condition.get("type") for condition in status.get("conditions") or ()}
+    word = "Denied" if "Denied" in types else "Approved" if "Approved" in types else "Pending"
+    word += ",Failed" if "Failed" in types else ""
+    return word + (",Issued" if status.get("certificate") else "")
+
+
+def _duration(request: Document, _now: float) -> str:
+    seconds = at(request, "spec", "expirationSeconds")
+    return NONE if seconds is None else human_duration(seconds)
+
+
+_COLUMNS = (
+    NAME,
+    AGE,
+    text("SignerName", "spec", "signerName", default=NONE),
+    text("Requestor", "spec", "username"),
+    Column("RequestedDuration", _duration),
+    Column("Condition", _condition),
+)
+
 CERTIFICATESIGNINGREQUEST = Kind(
     group="certificates.k8s.io",
     name="CertificateSigningRequest",
@@ -58,6 +82,7 @@ CERTIFICATESIGNINGREQUEST = Kind(
     versions=(Version("v1", "io.k8s.api.certificates.v1.CertificateSigningRequest"),),
     storage="v1",
     short_names=("csr",),
+    columns=_COLUMNS,
     view=CertificateSigningRequest,
     prepare=preparer(status={}),
     subresources=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.printing import AGE, NAME
 from steersman.model.view import Object
 
 
@@ -16,6 +17,12 @@ class ConfigMap(Object, frozen=True):
     immutable: bool = False
 
 
+def _count(document: Document, _now: float) -> int:
+    return len(document.get("data") or ()) + len(document.get("binaryData") or ())
+
+
+_COLUMNS = (NAME, Column("Data", _count), AGE)
+
 CONFIGMAP = Kind(
     group="",
     name="ConfigMap",
@@ -24,6 +31,7 @@ CONFIGMAP = Kind(
     versions=(Version("v1", "io.k8s.api.core.v1.ConfigMap"),),
     storage="v1",
     short_names=("cm",),
+    columns=_COLUMNS,
     view=ConfigMap,
     complete=True,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.printing import AGE, NAME, NONE, at, field
 from steersman.model.view import Object
 
 
@@ -15,6 +16,22 @@ class ControllerRevision(Object, frozen=True):
     revision: int = 0
 
 
+def _controller(document: Document, _now: float) -> str:
+    for owner in at(document, "metadata", "ownerReferences") or ():
+        if owner.get("controller"):
+            group = owner.get("apiVersion", "").rpartition("/")[0]
+            kind = f"{owner['kind']}.{group}" if group else owner["kind"]
+            return f"{kind.lower()}/{owner['name']}"
+    return NONE
+
+
+_COLUMNS = (
+    NAME,
+    Column("Controller", _controller, description="Controller of the object"),
+    Column("Revision", field("revision", default=0)),
+    AGE,
+)
+
 CONTROLLERREVISION = Kind(
     group="apps",
     name="ControllerRevision",
@@ -22,5 +39,6 @@ CONTROLLERREVISION = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.apps.v1.ControllerRevision"),),
     storage="v1",
+    columns=_COLUMNS,
     view=ControllerRevision,
 )

@@ -6,8 +6,20 @@ from datetime import datetime
 
 from msgspec import Raw
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import (
+    AGE,
+    NAME,
+    NONE,
+    at,
+    boolean,
+    containers,
+    count,
+    selector_column,
+    since,
+    text,
+)
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
@@ -41,6 +53,23 @@ class CronJob(Object, frozen=True):
     status: CronJobStatus = CronJobStatus()
 
 
+def _last(job: Document, now: float) -> str:
+    last = at(job, "status", "lastScheduleTime")
+    return since(last, now) if last else NONE
+
+
+_COLUMNS = (
+    NAME,
+    text("Schedule", "spec", "schedule"),
+    text("Timezone", "spec", "timeZone", default=NONE),
+    Column("Suspend", lambda job, _now: boolean(at(job, "spec", "suspend")), type="boolean"),
+    Column("Active", count("status", "active"), type="integer"),
+    Column("Last Schedule", _last),
+    AGE,
+    *containers("spec", "jobTemplate", "spec", "template"),
+    selector_column("spec", "jobTemplate", "spec", "selector"),
+)
+
 CRONJOB = Kind(
     group="batch",
     name="CronJob",
@@ -50,6 +79,7 @@ CRONJOB = Kind(
     storage="v1",
     short_names=("cj",),
     categories=("all",),
+    columns=_COLUMNS,
     view=CronJob,
     prepare=preparer(status={}),
     subresources=(STATUS,),

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import (
+    AGE,
+    NAME,
+    at,
+    containers,
+    labels,
+    number,
+    selector_column,
+)
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.types.selector import LabelSelector
@@ -65,6 +74,22 @@ _ZERO = {
     "numberReady": 0,
 }
 
+_COLUMNS = (
+    NAME,
+    number("Desired", "status", "desiredNumberScheduled"),
+    number("Current", "status", "currentNumberScheduled"),
+    number("Ready", "status", "numberReady"),
+    number("Up-to-date", "status", "updatedNumberScheduled"),
+    number("Available", "status", "numberAvailable"),
+    Column(
+        "Node Selector",
+        lambda found, _now: labels(at(found, "spec", "template", "spec", "nodeSelector")),
+    ),
+    AGE,
+    *containers("spec", "template"),
+    selector_column("spec", "selector"),
+)
+
 DAEMONSET = Kind(
     group="apps",
     name="DaemonSet",
@@ -74,6 +99,7 @@ DAEMONSET = Kind(
     storage="v1",
     short_names=("ds",),
     categories=("all",),
+    columns=_COLUMNS,
     view=DaemonSet,
     prepare=preparer(status=_ZERO),
     subresources=(STATUS,),

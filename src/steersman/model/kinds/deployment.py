@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import (
+    AGE,
+    NAME,
+    NONE,
+    at,
+    containers,
+    number,
+    ready_of,
+    selector,
+)
 from steersman.model.kinds.subresources import SCALE, STATUS_NOT_LABELS
 from steersman.model.types.condition import Condition
 from steersman.model.types.selector import LabelSelector
@@ -60,6 +70,21 @@ class Deployment(Object, frozen=True):
     status: DeploymentStatus = DeploymentStatus()
 
 
+def _selector(document: Document, _now: float) -> str:
+    shown = selector(at(document, "spec", "selector"))
+    return "" if shown == NONE else shown
+
+
+_COLUMNS = (
+    NAME,
+    ready_of(),
+    number("Up-to-date", "status", "updatedReplicas"),
+    number("Available", "status", "availableReplicas"),
+    AGE,
+    *containers("spec", "template"),
+    Column("Selector", _selector, priority=1),
+)
+
 DEPLOYMENT = Kind(
     group="apps",
     name="Deployment",
@@ -69,6 +94,7 @@ DEPLOYMENT = Kind(
     storage="v1",
     short_names=("deploy",),
     categories=("all",),
+    columns=_COLUMNS,
     view=Deployment,
     prepare=preparer(status={}),
     subresources=(SCALE, STATUS_NOT_LABELS),

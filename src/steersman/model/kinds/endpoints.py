@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.printing import AGE, NAME, NONE, listed
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -39,6 +40,26 @@ class Endpoints(Object, frozen=True):
     subsets: tuple[EndpointSubset, ...] = ()
 
 
+def _endpoints(endpoints: Document, _now: float) -> str:
+    subsets = endpoints.get("subsets") or ()
+    without_ports: tuple[Document, ...] = ({},)
+    found = [
+        _joined(address.get("ip", ""), port)
+        for subset in subsets
+        for port in subset.get("ports") or without_ports
+        for address in subset.get("addresses") or ()
+    ]
+    return listed(found, len(found), empty="") if subsets else NONE
+
+
+def _joined(address: str, port: Document) -> str:
+    if not port:
+        return address
+    return f"[{address}]:{port['port']}" if ":" in address else f"{address}:{port['port']}"
+
+
+_COLUMNS = (NAME, Column("Endpoints", _endpoints), AGE)
+
 ENDPOINTS = Kind(
     group="",
     name="Endpoints",
@@ -47,6 +68,7 @@ ENDPOINTS = Kind(
     versions=(Version("v1", "io.k8s.api.core.v1.Endpoints"),),
     storage="v1",
     short_names=("ep",),
+    columns=_COLUMNS,
     view=Endpoints,
     complete=True,
     create_on_update=True,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.printing import AGE, NAME, listed, text
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -60,6 +61,28 @@ class EndpointSlice(Object, frozen=True):
     ports: tuple[SlicePort, ...] = ()
 
 
+def _ports(document: Document, _now: float) -> str:
+    found = []
+    for port in document.get("ports") or ():
+        named = port.get("name", "*")
+        found.append(str(port["port"]) if "port" in port else named)
+    return listed(found, len(found))
+
+
+def _endpoints(document: Document, _now: float) -> str:
+    endpoints = document.get("endpoints") or ()
+    found = [address for one in endpoints for address in one.get("addresses") or ()]
+    return listed(found, len(found))
+
+
+_COLUMNS = (
+    NAME,
+    text("AddressType", "addressType"),
+    Column("Ports", _ports),
+    Column("Endpoints", _endpoints),
+    AGE,
+)
+
 ENDPOINTSLICE = Kind(
     group="discovery.k8s.io",
     name="EndpointSlice",
@@ -67,6 +90,7 @@ ENDPOINTSLICE = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.discovery.v1.EndpointSlice"),),
     storage="v1",
+    columns=_COLUMNS,
     view=EndpointSlice,
     spec_fields=("endpoints", "ports", "addressType"),
     complete=True,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from steersman.model.kind import Document, Kind, Version
+from steersman.model.kinds.event_columns import columns
 from steersman.model.ref import Resource
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
@@ -110,6 +111,7 @@ EVENT = Kind(
     storage="v1",
     short_names=("ev",),
     view=Event,
+    columns=columns(),
     selectable=_SELECTABLE,
     complete=True,
     create_on_update=True,
@@ -125,6 +127,7 @@ EVENTS_EVENT = Kind(
     stored_with=Resource("", "events"),
     short_names=("ev",),
     view=Event,
+    columns=columns(_to_core),
     selectable=_SELECTABLE_EVENTS,
     complete=True,
     create_on_update=True,

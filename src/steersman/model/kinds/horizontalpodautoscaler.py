@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import AGE, NAME, UNKNOWN, at, field
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.types.reference import ObjectReference
@@ -45,6 +46,74 @@ class HorizontalPodAutoscaler(Object, frozen=True):
     status: AutoscalerStatus = AutoscalerStatus()
 
 
+_MOST_METRICS = 2
+
+
+def _reference(document: Document, _now: float) -> str:
+    target = at(document, "spec", "scaleTargetRef") or {}
+    return f"{target.get('kind', '')}/{target.get('name', '')}"
+
+
+def _targets(document: Document, _now: float) -> str:
+    metrics = at(document, "spec", "metrics") or ()
+    statuses = at(document, "status", "currentMetrics") or ()
+    found = [
+        _target(metric, statuses[index] if index < len(statuses) else {})
+        for index, metric in enumerate(metrics)
+    ]
+    if not found:
+        return "<none>"
+    shown = ", ".join(found[:_MOST_METRICS])
+    beyond = len(found) - _MOST_METRICS
+    return f"{shown} + {beyond} more..." if beyond > 0 else shown
+
+
+_SOURCES = {
+    "External": "external",
+    "Pods": "pods",
+    "Object": "object",
+    "Resource": "resource",
+    "ContainerResource": "containerResource",
+}
+
+
+def _target(metric: Document, status: Document) -> str:
+    source = _SOURCES.get(metric.get("type", ""))
+    if source is None:
+        return "<unknown type>"
+    spec = metric.get(source) or {}
+    target = spec.get("target") or {}
+    current = at(status, source, "current") or {}
+    if source in ("resource", "containerResource"):
+        return f"{spec.get('name', '')}: {_resource(target, current)}"
+    if "averageValue" in target:
+        average = f"{current.get('averageValue', UNKNOWN)}/{target['averageValue']}"
+        return average if source == "pods" else f"{average} (avg)"
+    return f"{current.get('value', UNKNOWN)}/{target.get('value', '')}"
+
+
+def _resource(target: Document, current: Document) -> str:
+    if "averageValue" in target:
+        return f"{current.get('averageValue', UNKNOWN)}/{target['averageValue']}"
+    used, wanted = current.get("averageUtilization"), target.get("averageUtilization")
+    shown = UNKNOWN if used is None else f"{used}%"
+    return f"{shown}/{'<auto>' if wanted is None else f'{wanted}%'}"
+
+
+def _least(document: Document, _now: float) -> str:
+    return str(field("spec", "minReplicas", default="<unset>")(document, 0))
+
+
+_COLUMNS = (
+    NAME,
+    Column("Reference", _reference),
+    Column("Targets", _targets),
+    Column("MinPods", _least),
+    Column("MaxPods", field("spec", "maxReplicas", default=0)),
+    Column("Replicas", field("status", "currentReplicas", default=0)),
+    AGE,
+)
+
 HORIZONTALPODAUTOSCALER = Kind(
     group="autoscaling",
     name="HorizontalPodAutoscaler",
@@ -54,6 +123,7 @@ HORIZONTALPODAUTOSCALER = Kind(
     storage="v2",
     short_names=("hpa",),
     categories=("all",),
+    columns=_COLUMNS,
     view=HorizontalPodAutoscaler,
     prepare=preparer(status={"currentReplicas": 0, "desiredReplicas": 0}),
     subresources=(STATUS,),

@@ -8,8 +8,18 @@ from typing import Any
 
 from msgspec import Raw
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import (
+    AGE,
+    NAME,
+    at,
+    containers,
+    human_duration,
+    is_true,
+    seconds_of,
+    selector_column,
+)
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.types.selector import LabelSelector
@@ -67,6 +77,44 @@ class Job(Object, frozen=True):
     status: JobStatus = JobStatus()
 
 
+def _status(job: Document, _now: float) -> str:
+    conditions = at(job, "status", "conditions")
+    for condition, word in (("Complete", "Complete"), ("Failed", "Failed")):
+        if is_true(conditions, condition):
+            return word
+    if at(job, "metadata", "deletionTimestamp"):
+        return "Terminating"
+    for condition, word in (("Suspended", "Suspended"), ("FailureTarget", "FailureTarget")):
+        if is_true(conditions, condition):
+            return word
+    return "Running"
+
+
+def _completions(job: Document, _now: float) -> str:
+    done = at(job, "status", "succeeded") or 0
+    if (wanted := at(job, "spec", "completions")) is not None:
+        return f"{done}/{wanted}"
+    parallelism = at(job, "spec", "parallelism") or 0
+    return f"{done}/1 of {parallelism}" if parallelism > 1 else f"{done}/1"
+
+
+def _duration(job: Document, now: float) -> str:
+    started, ended = at(job, "status", "startTime"), at(job, "status", "completionTime")
+    if not started:
+        return ""
+    return human_duration((seconds_of(ended) if ended else now) - seconds_of(started))
+
+
+_COLUMNS = (
+    NAME,
+    Column("Status", _status, description="Status of the job."),
+    Column("Completions", _completions),
+    Column("Duration", _duration, description="Time required to complete the job."),
+    AGE,
+    *containers("spec", "template"),
+    selector_column("spec", "selector"),
+)
+
 JOB = Kind(
     group="batch",
     name="Job",
@@ -75,6 +123,7 @@ JOB = Kind(
     versions=(Version("v1", "io.k8s.api.batch.v1.Job"),),
     storage="v1",
     categories=("all",),
+    columns=_COLUMNS,
     view=Job,
     prepare=preparer(status={}),
     subresources=(STATUS,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from steersman.model.kind import Kind, Version
+from steersman.model.kinds.printing import AGE, NAME, text
 from steersman.model.view import Object, View
 
 
@@ -26,6 +27,8 @@ class Lease(Object, frozen=True):
     spec: LeaseSpec = LeaseSpec()
 
 
+_COLUMNS = (NAME, text("Holder", "spec", "holderIdentity"), AGE)
+
 LEASE = Kind(
     group="coordination.k8s.io",
     name="Lease",
@@ -33,6 +36,7 @@ LEASE = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.coordination.v1.Lease"),),
     storage="v1",
+    columns=_COLUMNS,
     view=Lease,
     complete=True,
     create_on_update=True,

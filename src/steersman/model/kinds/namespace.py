@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import AGE, NAME, text
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.view import Object, View
@@ -41,6 +42,8 @@ def _with_finalizer(new: Document, old: Document | None) -> Document:
     return {**new, "spec": {"finalizers": [*finalizers, _FINALIZER]}}
 
 
+_COLUMNS = (NAME, text("Status", "status", "phase"), AGE)
+
 NAMESPACE = Kind(
     group="",
     name="Namespace",
@@ -50,6 +53,7 @@ NAMESPACE = Kind(
     storage="v1",
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+    columns=_COLUMNS,
     view=Namespace,
     prepare=preparer(_with_finalizer, status={"phase": "Active"}),
     subresources=(Subresource("finalize", ("update",), (("spec", "finalizers"),)), STATUS),

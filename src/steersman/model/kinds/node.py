@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import field
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, is_true, text
 from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.types.scheduling import Taint
@@ -93,6 +94,53 @@ class Node(Object, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
+_ROLE_PREFIX = "node-role.kubernetes.io/"
+_ROLE_LABEL = "kubernetes.io/role"
+
+
+def _status(node: Document, _now: float) -> str:
+    conditions = at(node, "status", "conditions") or ()
+    known = any(condition.get("type") == "Ready" for condition in conditions)
+    word = ("Ready" if is_true(conditions, "Ready") else "NotReady") if known else "Unknown"
+    return f"{word},SchedulingDisabled" if at(node, "spec", "unschedulable") else word
+
+
+def _roles(node: Document, _now: float) -> str:
+    labels = at(node, "metadata", "labels") or {}
+    roles = {key.removeprefix(_ROLE_PREFIX) for key in labels if key.startswith(_ROLE_PREFIX)}
+    roles.add(labels.get(_ROLE_LABEL, ""))
+    return ",".join(sorted(roles - {""})) or NONE
+
+
+def _address(kind: str) -> Callable[[Document, float], str]:
+    def value(node: Document, _now: float) -> str:
+        addresses = at(node, "status", "addresses") or ()
+        found = (one.get("address", "") for one in addresses if one.get("type") == kind)
+        return next(found, NONE)
+
+    return value
+
+
+_COLUMNS = (
+    NAME,
+    Column("Status", _status, description="The status of the node"),
+    Column("Roles", _roles, description="The roles of the node"),
+    AGE,
+    text("Version", "status", "nodeInfo", "kubeletVersion"),
+    Column("Internal-IP", _address("InternalIP"), priority=1),
+    Column("External-IP", _address("ExternalIP"), priority=1),
+    text("OS-Image", "status", "nodeInfo", "osImage", default=UNKNOWN, priority=1),
+    text("Kernel-Version", "status", "nodeInfo", "kernelVersion", default=UNKNOWN, priority=1),
+    text(
+        "Container-Runtime",
+        "status",
+        "nodeInfo",
+        "containerRuntimeVersion",
+        default=UNKNOWN,
+        priority=1,
+    ),
+)
+
 NODE = Kind(
     group="",
     name="Node",
@@ -101,6 +149,7 @@ NODE = Kind(
     versions=(Version("v1", "io.k8s.api.core.v1.Node"),),
     storage="v1",
     short_names=("no",),
+    columns=_COLUMNS,
     view=Node,
     # a kubelet registers its node with a status, so create keeps it (registry/core/node)
     subresources=(PROXY, STATUS),

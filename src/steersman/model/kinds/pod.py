@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import field
 
 from steersman.model.kind import Document, Kind, Subresource, Version
+from steersman.model.kinds.pod_columns import COLUMNS
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types.condition import Condition
@@ -113,6 +114,7 @@ POD = Kind(
     storage="v1",
     short_names=("po",),
     categories=("all",),
+    columns=COLUMNS,
     view=Pod,
     prepare=preparer(status={"phase": "Pending"}),
     subresources=(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import field
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.printing import AGE, NAME
 from steersman.model.types.selector import LabelSelector
 from steersman.model.view import Object, View
 
@@ -71,6 +74,39 @@ class ClusterRoleBinding(Object, frozen=True):
     subjects: tuple[Subject, ...] = ()
 
 
+def _role(binding: Document, _now: float) -> str:
+    role = binding.get("roleRef") or {}
+    return f"{role.get('kind', '')}/{role.get('name', '')}"
+
+
+def _subjects(kind: str) -> Callable[[Document, float], str]:
+    def value(binding: Document, _now: float) -> str:
+        found = (one for one in binding.get("subjects") or () if one.get("kind") == kind)
+        return ", ".join(_shown(one) for one in found)
+
+    return value
+
+
+def _shown(subject: Document) -> str:
+    name = str(subject.get("name", ""))
+    return f"{subject.get('namespace', '')}/{name}" if subject["kind"] == "ServiceAccount" else name
+
+
+_BINDING_COLUMNS = (
+    NAME,
+    Column("Role", _role),
+    AGE,
+    Column("Users", _subjects("User"), priority=1, description="Users in the roleBinding"),
+    Column("Groups", _subjects("Group"), priority=1, description="Groups in the roleBinding"),
+    Column(
+        "ServiceAccounts",
+        _subjects("ServiceAccount"),
+        priority=1,
+        description="ServiceAccounts in the roleBinding",
+    ),
+)
+
+
 def _kind(name: str, namespaced: bool, view: type[Object]) -> Kind:
     return Kind(
         group=GROUP,
@@ -80,6 +116,7 @@ def _kind(name: str, namespaced: bool, view: type[Object]) -> Kind:
         versions=(Version("v1", f"io.k8s.api.rbac.v1.{name}"),),
         storage="v1",
         view=view,
+        columns=_BINDING_COLUMNS if name.endswith("Binding") else (),
         complete=True,
         create_on_update=True,
     )

@@ -6,6 +6,7 @@ from msgspec import Raw
 
 from steersman.model.kind import Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import AGE, NAME, containers, number, selector_column
 from steersman.model.kinds.subresources import SCALE, STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.types.selector import LabelSelector
@@ -40,6 +41,16 @@ class ReplicaSet(Object, frozen=True):
     status: ReplicaSetStatus = ReplicaSetStatus()
 
 
+_COLUMNS = (
+    NAME,
+    number("Desired", "spec", "replicas"),
+    number("Current", "status", "replicas"),
+    number("Ready", "status", "readyReplicas"),
+    AGE,
+    *containers("spec", "template"),
+    selector_column("spec", "selector"),
+)
+
 REPLICASET = Kind(
     group="apps",
     name="ReplicaSet",
@@ -49,6 +60,7 @@ REPLICASET = Kind(
     storage="v1",
     short_names=("rs",),
     categories=("all",),
+    columns=_COLUMNS,
     view=ReplicaSet,
     prepare=preparer(status={"replicas": 0}),
     subresources=(SCALE, STATUS),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from steersman.model.kind import Kind, Version
+from collections.abc import Callable
+
+from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.printing import NAME
 
 _CREATE = ("create",)
 
@@ -18,6 +21,19 @@ def _review(group: str, package: str, name: str, *, namespaced: bool = False) ->
         verbs=_CREATE,
         stored=False,
     )
+
+
+def _health(name: str) -> Callable[[Document, float], str]:
+    def value(component: Document, _now: float) -> str:
+        conditions = component.get("conditions") or ()
+        found = next((one for one in conditions if one.get("type") == "Healthy"), None)
+        if name != "status":
+            return str((found or {}).get(name, ""))
+        if found is None:
+            return "Unknown"
+        return "Healthy" if found.get("status") == "True" else "Unhealthy"
+
+    return value
 
 
 TOKENREVIEW = _review("authentication.k8s.io", "authentication", "TokenReview")
@@ -46,5 +62,11 @@ COMPONENTSTATUS = Kind(
     storage="v1",
     short_names=("cs",),
     verbs=("get", "list"),
+    columns=(
+        NAME,
+        Column("Status", _health("status"), description="Status of the component conditions"),
+        Column("Message", _health("message"), description="Message of the component conditions"),
+        Column("Error", _health("error"), description="Error of the component conditions"),
+    ),
     stored=False,
 )

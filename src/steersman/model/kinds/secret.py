@@ -5,8 +5,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 
-from steersman.model.kind import Document, Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer, without
+from steersman.model.kinds.printing import AGE, NAME, count, text
 from steersman.model.view import Object
 
 
@@ -28,6 +29,8 @@ def _with_strings(new: Document, _old: Document | None) -> Document:
     return {**document, "data": {**(new.get("data") or {}), **encoded}} if encoded else document
 
 
+_COLUMNS = (NAME, text("Type", "type"), Column("Data", count("data")), AGE)
+
 SECRET = Kind(
     group="",
     name="Secret",
@@ -35,6 +38,7 @@ SECRET = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.core.v1.Secret"),),
     storage="v1",
+    columns=_COLUMNS,
     view=Secret,
     prepare=preparer(_with_strings),
     selectable={"type": lambda secret: secret.get("type", "")},

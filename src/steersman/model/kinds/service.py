@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import field
 
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, labels, text
 from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.view import Object, View
@@ -89,6 +90,50 @@ class Service(Object, frozen=True):
     status: ServiceStatus = ServiceStatus()
 
 
+def _cluster_ip(service: Document, _now: float) -> str:
+    spec = service.get("spec", {})
+    return str((spec.get("clusterIPs") or [spec.get("clusterIP") or NONE])[0])
+
+
+def balancer_addresses(document: Document) -> list[str]:
+    """Returns the addresses of an object's load balancer, sorted."""
+    ingress = at(document, "status", "loadBalancer", "ingress") or ()
+    found = {one.get("ip") or one.get("hostname") or "" for one in ingress}
+    return sorted(found - {""})
+
+
+def _external_ip(service: Document, _now: float) -> str:
+    spec = service.get("spec", {})
+    kind, given = spec.get("type"), spec.get("externalIPs") or []
+    if kind in ("ClusterIP", "NodePort"):
+        return ",".join(given) or NONE
+    if kind == "LoadBalancer":
+        return ",".join([*balancer_addresses(service), *given]) or "<pending>"
+    return str(spec.get("externalName", "")) if kind == "ExternalName" else UNKNOWN
+
+
+def _ports(service: Document, _now: float) -> str:
+    def shown(port: Document) -> str:
+        outside = f":{port['nodePort']}" if port.get("nodePort") else ""
+        return f"{port.get('port', 0)}{outside}/{port.get('protocol', '')}"
+
+    return ",".join(shown(port) for port in at(service, "spec", "ports") or ()) or NONE
+
+
+_COLUMNS = (
+    NAME,
+    text("Type", "spec", "type"),
+    Column("Cluster-IP", _cluster_ip),
+    Column("External-IP", _external_ip),
+    Column("Port(s)", _ports),
+    AGE,
+    Column(
+        "Selector",
+        lambda service, _now: labels(at(service, "spec", "selector")),
+        priority=1,
+    ),
+)
+
 SERVICE = Kind(
     group="",
     name="Service",
@@ -98,6 +143,7 @@ SERVICE = Kind(
     storage="v1",
     short_names=("svc",),
     categories=("all",),
+    columns=_COLUMNS,
     view=Service,
     prepare=preparer(status={"loadBalancer": {}}),
     subresources=(PROXY, STATUS),

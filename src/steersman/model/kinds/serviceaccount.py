@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from steersman.model.kind import Kind, Subresource, Version
+from steersman.model.kind import Column, Kind, Subresource, Version
+from steersman.model.kinds.printing import AGE, NAME, count
 from steersman.model.types.reference import LocalObjectReference, ObjectReference
 from steersman.model.view import Object
 
@@ -15,6 +16,8 @@ class ServiceAccount(Object, frozen=True):
     automount_service_account_token: bool | None = None
 
 
+_COLUMNS = (NAME, Column("Secrets", count("secrets")), AGE)
+
 SERVICEACCOUNT = Kind(
     group="",
     name="ServiceAccount",
@@ -23,6 +26,7 @@ SERVICEACCOUNT = Kind(
     versions=(Version("v1", "io.k8s.api.core.v1.ServiceAccount"),),
     storage="v1",
     short_names=("sa",),
+    columns=_COLUMNS,
     view=ServiceAccount,
     subresources=(Subresource("token", ("create",), (), "authentication.k8s.io/v1 TokenRequest"),),
     complete=True,

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from steersman.model.kind import Kind, Version
 from steersman.model.kinds.prepare import preparer
+from steersman.model.kinds.printing import AGE, NAME, containers, ready_of
 from steersman.model.kinds.subresources import SCALE, STATUS
 from steersman.model.types.condition import Condition
 from steersman.model.types.selector import LabelSelector
@@ -80,6 +81,8 @@ class StatefulSet(Object, frozen=True):
     status: StatefulSetStatus = StatefulSetStatus()
 
 
+_COLUMNS = (NAME, ready_of(), AGE, *containers("spec", "template"))
+
 STATEFULSET = Kind(
     group="apps",
     name="StatefulSet",
@@ -89,6 +92,7 @@ STATEFULSET = Kind(
     storage="v1",
     short_names=("sts",),
     categories=("all",),
+    columns=_COLUMNS,
     view=StatefulSet,
     prepare=preparer(status={"replicas": 0, "availableReplicas": 0}),
     subresources=(SCALE, STATUS),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from steersman.model.kind import Document, Kind, Subresource, Version
+from steersman.model.kinds import table_columns
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import SCALE, STATUS, STATUS_ALONE
 
@@ -135,6 +136,7 @@ def _kind(line: str) -> Kind:
         short_names=tuple(filter(None, options.get("short", "").split(","))),
         categories=tuple(filter(None, options.get("category", "").split(","))),
         prepare=preparer(status=_INITIAL.get(plural, {}) if has_status else None),
+        columns=table_columns.COLUMNS.get(plural, ()),
         subresources=_subresources(options),
         selectable=_SELECTABLE.get(plural, {}),
         spec_fields=generation,
