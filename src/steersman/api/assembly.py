@@ -21,12 +21,12 @@ from steersman.api.allocate import ServiceAddresses
 from steersman.api.cache import Cache
 from steersman.api.delete import Deleter
 from steersman.api.effects import Effects
+from steersman.api.listen.server import Api, Subresource
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.reviews import Reviews
-from steersman.api.listen.server import Api, Subresource
 from steersman.api.subresources.binding import Binding, Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.scale import Scale

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import orjson
 
 from steersman.api.bootstrap import documents as wanted
-from steersman.api.objects import Objects
 from steersman.api.listen.server import Api
+from steersman.api.objects import Objects
 from steersman.model.builtin import Registry
 from steersman.model.errors import AlreadyExists
 from steersman.model.kind import Document, Kind
