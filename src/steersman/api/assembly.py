@@ -23,8 +23,8 @@ from steersman.api.cache import Cache
 from steersman.api.delete import Deleter
 from steersman.api.effects import Effects
 from steersman.api.objects import Objects
-from steersman.api.paths import Answer, Checks, Paths
-from steersman.api.published.discovery import Discovery
+from steersman.api.paths import Checks, Paths
+from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources.binding import Binding, Eviction
@@ -89,7 +89,7 @@ class Assembly:
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
-        self.discovery = Discovery(self.kinds.all, f"127.0.0.1:{configuration.port}")
+        self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
         self.api = self._api()
 
@@ -131,7 +131,7 @@ class Assembly:
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, self._paths()),
+            paths=Paths(checks, document_paths(self.kinds, self.tokens, self._address)),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
@@ -139,10 +139,6 @@ class Assembly:
             subresources=self._subresources(),
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
         )
-
-    def _paths(self) -> Mapping[str, Answer]:
-        discover = self.discovery.handle
-        return dict.fromkeys(("/api", "/apis", "/api/", "/apis/", "/version"), discover)
 
     def _startup(self) -> str:
         return "" if self.ready else "not finished"

@@ -1,0 +1,228 @@
+"""OpenAPI documents: version 3 by group and version, version 2 as a whole.
+
+Built in a thread when first asked for, kept as compressed bytes, forgotten when the kinds change.
+Served as JSON; who takes the binary form alone is told 406.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from steersman.api.published import operations, schemas
+from steersman.api.published.negotiate import JSON, Form, choose, publish, respond
+from steersman.api.published.operations import Names
+from steersman.api.published.schemas import Dialect, Shapes, Texts
+from steersman.model import pack, schema
+from steersman.model.kind import Document, Kind
+from steersman.wire.message import Request, Response, User
+
+# Speed matters more than the last tenth of the size: documents go to kubectl on the same machine
+GZIP_LEVEL = 6
+# Raised when the same kinds give another document than before
+REVISION = 1
+V3 = "/openapi/v3"
+V2 = "/openapi/v2"
+_FORMS = (Form(JSON, {}),)
+_IMMUTABLE = {"cache-control": "public, immutable"}
+_BASIS = (operations.STATUS, operations.OPTIONS, operations.PATCH)
+
+# Gives the structural schema of a custom resource's version, None for a built-in kind
+Structure = Callable[[Kind, str], Mapping[str, Any] | None]
+
+
+def built_in(_kind: Kind, _version: str) -> None:
+    """Says that there is no kind but the built-in ones."""
+
+
+class Packed(NamedTuple):
+    """A document compressed, with its entity tag."""
+
+    body: bytes
+    tag: str
+
+
+class OpenAPI:
+    """Answers below /openapi.
+
+    `kinds` gives all kinds served now; `changed()` must follow every change of them.
+    """
+
+    def __init__(
+        self, kinds: Callable[[], Iterable[Kind]], structure: Structure = built_in
+    ) -> None:
+        self._kinds = kinds
+        self._structure = structure
+        self._packed: dict[str, Packed] = {}
+        self._hashes: dict[str, str] | None = None
+
+    def changed(self) -> None:
+        """Forgets all documents."""
+        self._packed = {}
+        self._hashes = None
+
+    async def handle(self, request: Request, _user: User) -> Response | None:
+        """Answers a path, None for one that is not served; raises NotAcceptable."""
+        path = request.path.rstrip("/")
+        if path == V3:
+            choose(request.headers.get("accept", ""), _FORMS)
+            return respond(request, publish(orjson.dumps(self.index())), {})
+        key = "" if path == V2 else path.removeprefix(f"{V3}/")
+        if key and key not in self.hashes():
+            return None
+        choose(request.headers.get("accept", ""), _FORMS)
+        asked = request.param("hash")
+        if key and asked and asked != self.hashes()[key]:
+            return Response(b"", 301, JSON, {"location": self._url(key)})
+        return await self._answer(request, key, _IMMUTABLE if asked else {})
+
+    def index(self) -> Document:
+        """Returns where the documents of version 3 are; an address changes with its document."""
+        return {"paths": {key: {"serverRelativeURL": self._url(key)} for key in self.hashes()}}
+
+    def hashes(self) -> Mapping[str, str]:
+        """Returns a hash for each group and version, of all that its document is made of."""
+        if self._hashes is None:
+            found: dict[str, list[Document]] = {}
+            for kind in self._kinds():
+                for version in kind.versions:
+                    found.setdefault(_key(kind.group, version.name), []).append(
+                        self._inputs(kind, version.name)
+                    )
+            self._hashes = {key: _hash(inputs) for key, inputs in sorted(found.items())}
+        return self._hashes
+
+    def build(self, key: str, dialect: Dialect) -> Document:
+        """Returns a document as it is before it is packed; the empty key means all groups."""
+        chosen = [
+            (kind, version.name)
+            for kind in self._kinds()
+            for version in kind.versions
+            if not key or _key(kind.group, version.name) == key
+        ]
+        shapes, texts = self._sources(chosen)
+        paths: Document = {}
+        roots = list(_BASIS)
+        for kind, version in chosen:
+            names = self._names(kind, version)
+            roots += [names.object, names.list, *_bodies(kind, version)]
+            paths.update(operations.paths(kind, version, names, dialect))
+        definitions = {
+            name: schemas.render(name, shapes, texts, dialect)
+            for name in schemas.closure(shapes, roots)
+        }
+        return _whole(paths, definitions, dialect)
+
+    async def _answer(self, request: Request, key: str, headers: Mapping[str, str]) -> Response:
+        packed = self._packed.get(key)
+        if packed is None:
+            kept = self._packed
+            packed = await asyncio.to_thread(self._pack, key)
+            kept[key] = packed  # in the dictionary of before, should the kinds have changed
+        told = {**headers, "etag": packed.tag, "vary": "Accept, Accept-Encoding"}
+        if packed.tag in request.headers.get("if-none-match", ""):
+            return Response(b"", 304, JSON, told)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(packed.body, 200, JSON, {**told, "Content-Encoding": "gzip"})
+        body = await asyncio.to_thread(gzip.decompress, packed.body)
+        return Response(body, 200, JSON, told)
+
+    def _pack(self, key: str) -> Packed:
+        body = orjson.dumps(self.build(key, "v3" if key else "v2"))
+        tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+        return Packed(gzip.compress(body, GZIP_LEVEL, mtime=0), tag)
+
+    def _url(self, key: str) -> str:
+        return f"{V3}/{key}?hash={self.hashes()[key]}"
+
+    def _inputs(self, kind: Kind, version: str) -> Document:
+        return {
+            "kind": kind.name,
+            "plural": kind.plural,
+            "namespaced": kind.namespaced,
+            "verbs": kind.verbs,
+            "subresources": [(one.name, one.verbs, one.document) for one in kind.subresources],
+            "structure": self._structure(kind, version),
+        }
+
+    def _names(self, kind: Kind, version: str) -> Names:
+        found = kind.version(version)
+        assert found is not None
+        own = found.definition
+        if self._structure(kind, version) is not None:
+            own = custom_name(kind, version)
+        return Names(own, f"{own}List")
+
+    def _sources(self, chosen: Sequence[tuple[Kind, str]]) -> tuple[Shapes, Texts]:
+        """Returns all shapes and descriptions; the latter are not kept, they are 2 MB."""
+        schema.check_pin()
+        shapes: dict[str, Any] = dict(pack.read(schema.FILE, 0))
+        texts: dict[str, Any] = pack.read(schema.FILE, 1)
+        for kind, version in chosen:
+            structure = self._structure(kind, version)
+            if structure is not None:
+                shapes.update(custom_shapes(kind, version, structure))
+        return shapes, texts
+
+
+def custom_name(kind: Kind, version: str) -> str:
+    """Returns the definition's name of a custom resource: the group reversed, version, kind."""
+    return ".".join([*reversed(kind.group.split(".")), version, kind.name])
+
+
+def custom_shapes(kind: Kind, version: str, structure: Mapping[str, Any]) -> Document:
+    """Returns the definitions of a custom resource and its list."""
+    name, meta = custom_name(kind, version), operations.META
+    described = {"type": "string"}
+    own = {"apiVersion": described, "kind": described}
+    properties = {**(structure.get("properties") or {}), **own}
+    properties["metadata"] = {"$ref": f"{meta}.ObjectMeta"}
+    gvk = {"group": kind.group, "version": version, "kind": kind.name}
+    shape = {**structure, "type": "object", "properties": properties}
+    items = {"type": "array", "items": {"$ref": name}}
+    listed = {**own, "metadata": {"$ref": f"{meta}.ListMeta"}, "items": items}
+    key = "x-kubernetes-group-version-kind"
+    return {
+        name: {**shape, key: [gvk]},
+        f"{name}List": {
+            "type": "object",
+            "required": ["items"],
+            "properties": listed,
+            key: [{**gvk, "kind": f"{kind.name}List"}],
+        },
+    }
+
+
+def _bodies(kind: Kind, version: str) -> list[str]:
+    found = (operations.subresource_definition(kind, version, one) for one in kind.subresources)
+    return [name for name in found if name]
+
+
+def _key(group: str, version: str) -> str:
+    return f"apis/{group}/{version}" if group else f"api/{version}"
+
+
+def _hash(inputs: Sequence[Document]) -> str:
+    made_of = [pack.PIN, REVISION, inputs]
+    return hashlib.sha512(orjson.dumps(made_of)).hexdigest().upper()
+
+
+def _whole(paths: Document, definitions: Document, dialect: Dialect) -> Document:
+    info = {"title": "Kubernetes", "version": f"v{pack.MINOR}.0"}
+    bearer = {
+        "type": "apiKey",
+        "name": "authorization",
+        "in": "header",
+        "description": "Bearer Token authentication",
+    }
+    if dialect == "v2":
+        found: Document = {"swagger": "2.0", "info": info, "paths": paths}
+        secured = {"securityDefinitions": {"BearerToken": bearer}}
+        return {**found, "definitions": definitions, **secured, "security": [{"BearerToken": []}]}
+    components = {"schemas": definitions, "securitySchemes": {"BearerToken": bearer}}
+    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": components}

@@ -1,0 +1,46 @@
+"""Which published document stands at which path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from steersman.api.access.tokens import Tokens
+from steersman.api.published.discovery import Discovery
+from steersman.api.published.openapi import OpenAPI
+from steersman.model.kind import Kind
+from steersman.wire.message import Request, Response, User
+
+Answer = Callable[[Request, User], Any]
+KEYS = "/openid/v1/jwks"
+PROVIDER = "/.well-known/openid-configuration"
+
+
+class Kinds(Protocol):
+    """The kinds that are served now."""
+
+    def all(self) -> Iterable[Kind]:
+        """Returns every kind."""
+
+
+def document_paths(kinds: Kinds, tokens: Tokens, address: str = "") -> Mapping[str, Answer]:
+    """Returns who answers what the server says of itself; a path that ends in a slash stands for
+    all below it. `address` is how clients reach the server (host:port)."""
+    discovery = Discovery(kinds.all, address)
+    documents = OpenAPI(kinds.all)
+    return {
+        **dict.fromkeys(("/api", "/api/", "/apis", "/apis/", "/version"), discovery.handle),
+        **dict.fromkeys(("/openapi/v2", "/openapi/v3", "/openapi/v3/"), documents.handle),
+        KEYS: lambda _request, _user: _keys(tokens),
+        PROVIDER: lambda _request, _user: _provider(tokens, address),
+    }
+
+
+def _keys(tokens: Tokens) -> Response:
+    return Response(orjson.dumps(tokens.keys_document()), content_type="application/jwk-set+json")
+
+
+def _provider(tokens: Tokens, address: str) -> Response:
+    return Response(orjson.dumps(tokens.provider_document(f"https://{address}{KEYS}")))
