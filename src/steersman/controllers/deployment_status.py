@@ -150,8 +150,9 @@ def _progressing(
 def is_complete(deployment: Deployment, status: Document) -> bool:
     """Says whether all pods are new and available (deploymentutil.DeploymentComplete)."""
     names = ("updatedReplicas", "replicas", "availableReplicas")
-    right = all(status.get(name, 0) == deployment.spec.replicas for name in names)
-    return right and bool(status.get("observedGeneration", 0) >= deployment.metadata.generation)
+    right: bool = all(status.get(name, 0) == deployment.spec.replicas for name in names)
+    seen: int = status.get("observedGeneration", 0)
+    return right and seen >= deployment.metadata.generation
 
 
 def _moves(deployment: Deployment, status: Document) -> bool:

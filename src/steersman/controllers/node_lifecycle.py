@@ -1,0 +1,263 @@
+"""Node lifecycle: a node that is not heard of becomes Unknown, its pods not ready, and taints say
+so to the scheduler and to eviction.
+
+Heartbeats are Lease renewals and status updates; the time of hearing counts, not the time they
+claim. Follows pkg/controller/nodelifecycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from steersman.client.interface import Views
+from steersman.controllers import conditions, pods
+from steersman.model.kind import Document
+from steersman.model.kinds.lease import LEASE, Lease
+from steersman.model.kinds.node import NODE, Node
+from steersman.model.kinds.pod import POD, Pod
+from steersman.model.ref import Ref
+from steersman.model.types.condition import Condition, condition
+from steersman.reconcile.actions import Action, Patch, Tell, act, status
+from steersman.reconcile.loop import Done, Given
+from steersman.reconcile.rules import Rule, Watch, to_self
+from steersman.reconcile.times import rfc3339
+
+GRACE_SECONDS = 50.0  # kube-controller-manager --node-monitor-grace-period
+STARTUP_GRACE_SECONDS = 60.0  # --node-startup-grace-period
+LEASE_NAMESPACE = "kube-node-lease"
+BY_NODE = "node name"  # index: pods by the node they are bound to
+
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+_PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+_OURS = frozenset((NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()))
+_KEPT_BY_AGENT = ("MemoryPressure", "DiskPressure", "PIDPressure")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When a node was last heard of, in our own time, and whether that was ever."""
+
+    at: float
+    ever: bool
+
+
+def deadline(node: Node, heard: Heard) -> float:
+    """Returns when a silent node counts as unknown."""
+    ready = condition(node.status.conditions, "Ready")
+    grace = GRACE_SECONDS if heard.ever and ready is not None else STARTUP_GRACE_SECONDS
+    return heard.at + grace
+
+
+def plan_unknown(node: Node, now: float) -> Patch | None:
+    """Returns the patch that makes all of a silent node's conditions Unknown."""
+    found = conditions.documents(node.status.conditions)
+    new = found
+    for kind in ("Ready", *_KEPT_BY_AGENT):
+        new = _put_unknown(new, condition(node.status.conditions, kind), kind, now)
+    if new == found:
+        return None
+    ref = NODE.ref("", node.metadata.name)
+    fields = {"conditions": new}
+    return status(ref, fields, uid=node.metadata.uid, revision=node.metadata.revision)
+
+
+def _put_unknown(
+    found: list[Document], old: Condition | None, kind: str, now: float
+) -> list[Document]:
+    if old is not None and old.status == "Unknown":
+        return found
+    made: Document = {"type": kind, "status": "Unknown", "lastTransitionTime": rfc3339(now)}
+    if old is None:
+        made["reason"] = "NodeStatusNeverUpdated"
+        made["message"] = "Kubelet never posted node status."
+        return [*found, {**made, "lastHeartbeatTime": rfc3339(now)}]
+    made["reason"] = "NodeStatusUnknown"
+    made["message"] = "Kubelet stopped posting node status."
+    before = conditions.document(old)
+    return [{**before, **made} if item["type"] == kind else item for item in found]
+
+
+def wanted_taints(node: Node) -> list[tuple[str, str]]:
+    """Returns the taints (key, effect) that a node's conditions and its cordon call for."""
+    found: list[tuple[str, str]] = []
+    ready = condition(node.status.conditions, "Ready")
+    state = ready.status if ready is not None else "True"
+    if state == "False":
+        found += [(NOT_READY, "NoSchedule"), (NOT_READY, "NoExecute")]
+    if state == "Unknown":
+        found += [(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")]
+    for kind, key in _PRESSURES.items():
+        one = condition(node.status.conditions, kind)
+        if one is not None and one.status == "True":
+            found.append((key, "NoSchedule"))
+    if node.spec.unschedulable:
+        found.append((UNSCHEDULABLE, "NoSchedule"))
+    return found
+
+
+def plan_taints(node: Node, now: float) -> Patch | None:
+    """Returns the patch that makes our taints right and leaves the others alone.
+
+    The taint of a node that registered and was never ready stays until it is.
+    """
+    if not node.status.conditions and any(it.key == NOT_READY for it in node.spec.taints):
+        return None
+    wanted = wanted_taints(node)
+    have = [(taint.key, taint.effect) for taint in node.spec.taints]
+    kept = [
+        taint
+        for taint in node.spec.taints
+        if taint.key not in _OURS or (taint.key, taint.effect) in wanted
+    ]
+    missing = [taint for taint in wanted if taint not in have]
+    if not missing and len(kept) == len(node.spec.taints):
+        return None
+    taints = [_taint(it.key, it.value, it.effect, it.time_added) for it in kept]
+    added = [{"key": key, "effect": effect, "timeAdded": rfc3339(now)} for key, effect in missing]
+    patch = {"spec": {"taints": [*taints, *added] or None}}
+    metadata = node.metadata
+    return Patch(NODE.ref("", metadata.name), patch, uid=metadata.uid, revision=metadata.revision)
+
+
+def _taint(key: str, value: str, effect: str, added: Any) -> Document:
+    made: Document = {"key": key, "effect": effect}
+    if value:
+        made["value"] = value
+    if added is not None:
+        made["timeAdded"] = rfc3339(added.timestamp())
+    return made
+
+
+def plan_pods(node: Node, found: Iterable[Pod], now: float) -> list[Action]:
+    """Returns what makes the pods of a node not ready while the node is not
+    (controllerutil.MarkPodsNotReady)."""
+    actions: list[Action] = []
+    for pod in found:
+        if not pods.is_ready(pod):
+            continue
+        changed = [
+            {**it, "status": "False", "lastTransitionTime": rfc3339(now)}
+            if it["type"] == "Ready"
+            else it
+            for it in conditions.documents(pod.status.conditions)
+        ]
+        ref, metadata = POD.ref(*pod.key), pod.metadata
+        fields = {"conditions": changed}
+        actions.append(status(ref, fields, uid=metadata.uid, revision=metadata.revision))
+        actions.append(Tell(pod, "NodeNotReady", "Node is not ready", "Warning"))
+    return actions
+
+
+def by_node(pod: Pod) -> tuple[str, ...]:
+    """Index values: the node of a bound pod."""
+    return (pod.spec.node_name,) if pod.spec.node_name else ()
+
+
+def _of_lease(_views: Views, old: Lease | None, new: Lease | None) -> Iterable[Ref]:
+    found = new if new is not None else old
+    if found is None or found.metadata.namespace != LEASE_NAMESPACE:
+        return ()
+    return (NODE.ref("", found.metadata.name),)
+
+
+def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
+    """Maps a pod that became ready on a node that is not."""
+    if new is None or not new.spec.node_name or not pods.is_ready(new):
+        return ()
+    ref = NODE.ref("", new.spec.node_name)
+    node = views.of(NODE).get(ref)
+    return () if node is None or _is_ready(node) else (ref,)
+
+
+def _is_ready(node: Node) -> bool:
+    found = condition(node.status.conditions, "Ready")
+    return found is None or found.status == "True"
+
+
+class NodeLifecycleController:
+    """See `reconcile.loop.Controller`."""
+
+    name = "node-controller"
+    watches = (
+        Watch(NODE, partial(to_self, kind=NODE)),
+        Watch(LEASE, _of_lease),
+        Watch(POD, _of_pod, {BY_NODE: by_node}),
+    )
+    writes = (
+        Rule("", ("nodes",), ("get", "list", "update", "delete", "patch")),
+        Rule("", ("nodes/status", "pods/status"), ("patch", "update")),
+        Rule("", ("pods",), ("delete", "get", "list")),
+    )
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._nodes = given.views.of(NODE)
+        self._leases = given.views.of(LEASE)
+        self._pods = given.views.of(POD)
+        self._heard: dict[str, tuple[Any, Heard]] = {}
+
+    async def reconcile(self, ref: Ref) -> Done:
+        """Judges one node."""
+        node: Node | None = self._nodes.get(ref)
+        if node is None:
+            self._heard.pop(ref.name, None)
+            return Done()
+        now = self._given.world.now()
+        heard = self._hear(node, now)
+        if now >= deadline(node, heard):
+            return await self._silent(node, now)
+        await self._judge(node, now)
+        return Done(deadline(node, heard) - now)
+
+    def _hear(self, node: Node, now: float) -> Heard:
+        """Notes a new sign of life: a renewed lease or new conditions."""
+        lease = self._leases.get(LEASE.ref(LEASE_NAMESPACE, node.metadata.name))
+        renewed = lease.spec.renew_time if lease is not None else None
+        beats = tuple(
+            (it.type, it.last_heartbeat_time)
+            for it in node.status.conditions
+            if it.status != "Unknown"
+        )
+        sign = (node.metadata.uid, renewed, beats)
+        known = self._heard.get(node.metadata.name)
+        if known is not None and known[0] == sign:
+            return known[1]
+        if known is not None and known[0][:2] == sign[:2] and not set(beats) - set(known[0][2]):
+            self._heard[node.metadata.name] = (sign, known[1])  # only our own Unknown came
+            return known[1]
+        heard = Heard(now, renewed is not None or bool(beats))
+        self._heard[node.metadata.name] = (sign, heard)
+        return heard
+
+    async def _silent(self, node: Node, now: float) -> Done:
+        patch = plan_unknown(node, now)
+        if patch is not None:
+            await act(self._given.client, self._given.events, (patch,))
+            return Done()  # its change brings us here again, for taints and pods
+        await self._judge(node, now)
+        return Done()
+
+    async def _judge(self, node: Node, now: float) -> None:
+        patch = plan_taints(node, now)
+        if patch is not None:
+            await act(self._given.client, self._given.events, (patch,))
+            return
+        if _is_ready(node):
+            return
+        found = self._pods.by(BY_NODE, node.metadata.name)
+        marked = plan_pods(node, found, now)
+        if marked:
+            name = node.metadata.name
+            text = f"Node {name} status is now: NodeNotReady"
+            self._given.events.normal(node, "NodeNotReady", text)
+        await act(self._given.client, self._given.events, marked)
