@@ -406,8 +406,12 @@ def test_a_changed_mode_is_a_change_and_the_cache_survives_lost_layers(bench: Be
     image = bench.build(text)
     found = bench.rootfs(image).find("a")
     assert found is not None and found.stat.st_mode & 0o111
+    assert len(list(bench.store.cache.iterdir())) == 2
+    bench.store.collect()
+    assert len(list(bench.store.cache.iterdir())) == 1
     bench.store.remove("built:1")
     bench.store.collect()
+    assert list(bench.store.cache.iterdir()) == []
     assert bench.read(bench.build(text), "a") == b"1"
 
 

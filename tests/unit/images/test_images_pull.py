@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -528,6 +529,14 @@ def test_an_image_that_cannot_be_used_is_refused(
     registry = Registry()
     registry.add("a/b", "1", BASE, **edit)
     assert reason in fails(store, registry, error)
+
+
+def test_a_disk_that_takes_nothing_is_an_image_error(store: Store) -> None:
+    registry = Registry()
+    registry.add("a/b", "1", BASE)
+    shutil.rmtree(store.staging)
+    with pytest.raises(ImageError, match=r"failed to pull .*No such file or directory"):
+        pull(store, registry)
 
 
 def test_indexes_nested_without_end_are_refused(store: Store) -> None:
