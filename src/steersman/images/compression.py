@@ -29,7 +29,7 @@ class Plain:
     """
 
     def __init__(self, read: Read, ratio_limit: int = RATIO_LIMIT) -> None:
-        head = _read_up_to(read, len(ZSTD_MAGIC))
+        head = read_up_to(read, len(ZSTD_MAGIC))
         source = _Source(read, head)
         if head.startswith(GZIP_MAGIC):
             self._pull: Read = _Gzip(source, ratio_limit).read
@@ -137,7 +137,8 @@ def _check_ratio(produced: int, consumed: int, ratio_limit: int) -> None:
         raise Refused(f"the layer expands to over {ratio_limit} times its size")
 
 
-def _read_up_to(read: Read, size: int) -> bytes:
+def read_up_to(read: Read, size: int) -> bytes:
+    """Reads `size` bytes, or fewer at the end."""
     data = b""
     while len(data) < size and (more := read(size - len(data))):
         data += more

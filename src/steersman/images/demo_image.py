@@ -23,7 +23,8 @@ MODULES_LEFT_OUT = frozenset(
         *("site-packages", "test", "tkinter", "turtledemo", "__pycache__"),
     )
 )
-_ELF = b"\x7fELF"
+_ELF = b"\x7fELF\x02"  # 64-bit
+_ELF_HEADER_BYTES = 64
 _INTERPRETER_SEGMENT = 3  # PT_INTERP of elf(5)
 
 _BUSYBOX_FILE = f"""FROM scratch
@@ -88,9 +89,11 @@ def find_busybox(places: Sequence[str] = BUSYBOX_PLACES) -> Path | None:
 
 
 def is_static(path: Path) -> bool:
-    """Whether an executable runs alone: ELF that names no dynamic linker."""
+    """Whether an executable runs alone: 64-bit ELF that names no dynamic linker."""
     with path.open("rb") as file:
-        return file.read(len(_ELF)) == _ELF and _interpreter(path) is None
+        header = file.read(_ELF_HEADER_BYTES)
+    is_elf = len(header) == _ELF_HEADER_BYTES and header.startswith(_ELF)
+    return is_elf and _interpreter(path) is None
 
 
 def _busybox(directory: Path, busybox: Path) -> None:
@@ -158,7 +161,7 @@ def _libraries(binary: Path) -> set[Path] | None:
 def _interpreter(path: Path) -> Path | None:
     """The dynamic linker that a 64-bit ELF file names, or nothing. Follows elf(5)."""
     with path.open("rb") as file:
-        header = file.read(64)
+        header = file.read(_ELF_HEADER_BYTES)
         file.seek(int.from_bytes(header[32:40], sys.byteorder))
         size, count = (int.from_bytes(header[at : at + 2], sys.byteorder) for at in (54, 56))
         for segment in [file.read(size) for _ in range(count)]:

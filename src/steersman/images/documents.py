@@ -108,6 +108,14 @@ class Config(Document, frozen=True):
     variant: str = ""
 
 
+class Step(Document, frozen=True):
+    """A record of the build cache: a time, and the layer that an instruction made, if any."""
+
+    created: str
+    layer: Descriptor | None = None
+    diff_id: str = ""
+
+
 T = TypeVar("T")
 
 

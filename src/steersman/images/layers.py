@@ -188,11 +188,15 @@ class _Unpacker:
         path = "/".join(parts)
         try:
             return open_in_root(self._root, path, _DIRECTORY)
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, NotADirectoryError):
+            if not parts:
+                raise
         with _closing(self._open_or_make(parts[:-1])) as parent:
+            is_hidden = _unlink_whiteout(parent, parts[-1])
             os.mkdir(parts[-1], 0o755, dir_fd=parent)
             descriptor = os.open(parts[-1], _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        if is_hidden:
+            os.setxattr(descriptor, OPAQUE, b"y")
         self._copy_attributes(path, descriptor)
         return descriptor
 
@@ -351,6 +355,15 @@ def _lstat(parent: int, leaf: str) -> os.stat_result | None:
         return os.stat(leaf, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def _unlink_whiteout(parent: int, leaf: str) -> bool:
+    """Takes away what an earlier entry of this layer says of the layers below."""
+    status = _lstat(parent, leaf)
+    if status is None or not is_whiteout(status):
+        return False
+    os.unlink(leaf, dir_fd=parent)
+    return True
 
 
 class _closing:

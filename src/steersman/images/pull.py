@@ -80,9 +80,10 @@ class Puller:
         try:
             async with _adding(self._store):
                 return await _Pull(self._store, repository, reference, progress).run()
-        except ImageError as error:
-            message = f'failed to pull and unpack image "{reference}": {error}'
-            raise type(error)(message) from None
+        except (ImageError, OSError) as error:
+            failure = _as_image_error(error)
+            message = f'failed to pull and unpack image "{reference}": {failure}'
+            raise type(failure)(message) from None
 
     async def _joined(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """Does `work`, or waits for who is doing it; takes over when they were cancelled."""
@@ -99,10 +100,11 @@ class Puller:
             result = await work()
             flight.set_result(result)
             return result
-        except ImageError as error:
-            flight.set_exception(error)
+        except (ImageError, OSError) as error:
+            failure = _as_image_error(error)
+            flight.set_exception(failure)
             flight.exception()  # nobody has to wait for it
-            raise
+            raise failure from None
         finally:
             flight.cancel()  # where neither a result nor a reason is known
             del self._flights[key]
@@ -157,7 +159,7 @@ class _Pull:
             async with asyncio.TaskGroup() as group:
                 for descriptor in wanted.values():
                     group.create_task(self._fetch(descriptor))
-        except* ImageError as errors:
+        except* (ImageError, OSError) as errors:
             raise _first(errors) from None
 
     async def _fetch(self, descriptor: Descriptor) -> None:
@@ -233,6 +235,13 @@ def _spelled(platform: Platform) -> str:
     return f"{platform.os}/{platform.architecture}"
 
 
-def _first(errors: BaseExceptionGroup[ImageError]) -> ImageError:
+def _as_image_error(error: ImageError | OSError) -> ImageError:
+    """An error of the disk in the words of this package."""
+    if isinstance(error, ImageError):
+        return error
+    return ImageError(f"{error.filename or 'the image store'}: {error.strerror}")
+
+
+def _first(errors: BaseExceptionGroup[ImageError | OSError]) -> ImageError:
     found = errors.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+    return _first(found) if isinstance(found, BaseExceptionGroup) else _as_image_error(found)

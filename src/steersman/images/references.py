@@ -40,7 +40,7 @@ class Reference:
         return f"{self.domain}/{self.path}"
 
     def __str__(self) -> str:
-        return self.name + self._suffix()
+        return self.name + self.suffix
 
     @property
     def familiar(self) -> str:
@@ -50,13 +50,15 @@ class Reference:
         first, slash, _ = path.partition("/")
         if self.domain != DEFAULT_DOMAIN or (slash and _is_domain(first)):
             return str(self)
-        return path + self._suffix()
+        return path + self.suffix
 
     def with_digest(self, digest: str) -> "Reference":
         """The same repository at one digest, without a tag."""
         return replace(self, tag=None, digest=digest)
 
-    def _suffix(self) -> str:
+    @property
+    def suffix(self) -> str:
+        """`:tag`, `@digest` or both."""
         tag = f":{self.tag}" if self.tag else ""
         return tag + (f"@{self.digest}" if self.digest else "")
 

@@ -21,6 +21,7 @@ from steersman.images.documents import (
     Config,
     Manifest,
     RunConfig,
+    Step,
     chain_ids,
     parse,
     render,
@@ -31,7 +32,7 @@ from steersman.images.references import parse as parse_reference
 from steersman.images.rooted import sync_file_system
 
 FORMAT = 1
-SHORT_ID = 12  # what `docker images` prints of an ID
+ID_DIGITS = 64
 SHORTEST_ID = 4  # below this a prefix says too little to mean an ID
 LAYER_NAME = 32  # hex digits, 128 bits: short, because lowerdir options share one page of 4 kB
 
@@ -137,11 +138,12 @@ class Store:
     def get(self, text: str) -> Image:
         """The image of a name, or of an ID or the beginning of one. Raises ImageNotFound."""
         wanted = text.removeprefix("sha256:")
-        if len(wanted) >= SHORTEST_ID and set(wanted) <= set("0123456789abcdef"):
+        is_hex = set(wanted) <= set("0123456789abcdef")
+        is_id = is_hex and (wanted != text or len(wanted) == ID_DIGITS)
+        found = None if is_id else self.find(parse_reference(text))
+        if found is None and is_hex and len(wanted) >= SHORTEST_ID:
             matches = {each.id: each for each in self.images() if each.id[7:].startswith(wanted)}
-            if len(matches) == 1:
-                return matches.popitem()[1]
-        found = None if text.startswith("sha256:") else self.find(parse_reference(text))
+            found = matches.popitem()[1] if len(matches) == 1 else None
         if found is None:
             raise ImageNotFound(f"{text}: no such image")
         return found
@@ -227,15 +229,15 @@ class Store:
     def collect(self, in_use: Collection[str] = ()) -> Collected:
         """Removes what no reference reaches; waits for whoever adds content.
 
-        `in_use` are the manifest digests of images that containers run from: they stay. Steps in
-        the build cache whose layers go are built again.
+        `in_use` are the manifest digests of images that containers run from: they stay. The build
+        cache keeps the steps whose layers stay.
         """
         with self._locked("adding", fcntl.LOCK_EX):
             kept_blobs: set[str] = set()
             kept_layers: set[str] = set()
             for digest in {*self.references().values(), *filter(self.blobs.has, in_use)}:
                 self._mark(digest, kept_blobs, kept_layers)
-            for leftover in self.staging.iterdir():
+            for leftover in [*self.staging.iterdir(), *self._stale_steps(kept_blobs)]:
                 _remove(leftover)
             return self._sweep(kept_blobs, kept_layers)
 
@@ -245,6 +247,13 @@ class Store:
         blobs |= {digest, manifest.config.digest, *(each.digest for each in manifest.layers)}
         chains = chain_ids(config.rootfs.diff_ids)
         directories |= {_directory_name(each) for each in chains}
+
+    def _stale_steps(self, blobs: set[str]) -> list[Path]:
+        """Records of the build cache without a layer that stays; the others cost little to redo."""
+        steps = [(record, parse(record.read_bytes(), Step)) for record in self.cache.iterdir()]
+        return [
+            record for record, step in steps if step.layer is None or step.layer.digest not in blobs
+        ]
 
     def _sweep(self, blobs: set[str], directories: set[str]) -> Collected:
         garbage = [digest for digest in self.blobs.digests() if digest not in blobs]

@@ -18,6 +18,7 @@ from steersman.images.documents import (
     render,
 )
 from steersman.images.errors import Corrupt, ImageError, ImageNotFound, Refused
+from steersman.images.listing import rows
 from steersman.images.references import parse
 from steersman.images.store import Store
 
@@ -89,6 +90,34 @@ def test_an_image_lists_what_people_want_to_know(store: Store) -> None:
     assert listed.size_bytes == len(BASE) + len(TOP) + store.blobs.size(image.id)
     assert listed.created == "2024-01-02T03:04:05Z"
     assert listed.repo_digest == image.id
+
+
+def test_a_name_of_hex_digits_wins_over_the_beginning_of_an_id(store: Store) -> None:
+    first = add_image(store, "x:1", BASE)
+    named = add_image(store, first.id[7:11], TOP)
+    assert store.get(first.id[7:11]).id == named.id
+    assert store.get(first.id[7:12]).id == first.id
+    assert store.get("sha256:" + first.id[7:11]).id == first.id
+
+
+def test_an_ambiguous_or_too_short_id_is_no_id(store: Store) -> None:
+    image = add_image(store, "x:1", BASE)
+    with pytest.raises(ImageNotFound):
+        store.get(image.id[7:10])
+
+
+def test_the_listing_has_a_row_for_each_name(store: Store) -> None:
+    one, two = add_image(store, "a/b:1", BASE), add_image(store, "r.io/c:2", TOP)
+    store.tag(one.digest, parse("a/b:0"), parse("a/b@" + digest(b"i")))
+    store.tag(two.digest, parse("d@" + digest(b"j")))
+    found = rows(store.images())
+    assert [(row.repository, row.tag, row.id) for row in found] == [
+        ("a/b", "0", one.id),
+        ("a/b", "1", one.id),
+        ("d", "<none>", two.id),
+        ("r.io/c", "2", two.id),
+    ]
+    assert (found[0].size_bytes, found[0].created) == (one.size_bytes, "2024-01-02T03:04:05Z")
 
 
 def test_a_name_given_anew_leaves_the_old_image_without_it(store: Store) -> None:

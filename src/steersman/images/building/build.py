@@ -27,6 +27,7 @@ from steersman.images.documents import (
     Manifest,
     RootFS,
     RunConfig,
+    Step,
     host_platform,
     render,
 )
@@ -449,13 +450,13 @@ class _Builder:
             )
         )
 
-    def _made(self, make: Callable[[Callable[[bytes], object]], None] | None) -> cache.Step:
+    def _made(self, make: Callable[[Callable[[bytes], object]], None] | None) -> Step:
         if make is None:
-            return cache.Step(self._time)
+            return Step(self._time)
         with self._store.blobs.writing() as writer:
             make(writer.write)
             digest = writer.commit()
-        return cache.Step(self._time, Descriptor(OCI_LAYER, digest, writer.size), digest)
+        return Step(self._time, Descriptor(OCI_LAYER, digest, writer.size), digest)
 
 
 def _mode(text: str) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from steersman.images.building.ignore import NOTHING_IGNORED, Ignore, expression
-from steersman.images.compression import Plain
+from steersman.images.compression import Plain, read_up_to
 from steersman.images.diff import Item, clamped, content, entry_of
 from steersman.images.errors import Corrupt, Refused
 from steersman.images.layers import WHITEOUT_PREFIX, clean
@@ -108,9 +108,14 @@ class _Plan:
 
     def _ignores(self, path: str, found: Found) -> bool:
         """Whether .dockerignore leaves out a file and, where it is a directory, all in it."""
-        ignore = self._copy.ignore
-        may_hold = found.is_directory and ignore.takes_back
-        return not may_hold and ignore.ignores(path or found.path)
+        path = path or found.path
+        if not self._copy.ignore.ignores(path):
+            return False
+        return not (found.is_directory and self._copy.ignore.takes_back and self._holds_any(path))
+
+    def _holds_any(self, path: str) -> bool:
+        inner = (self._origin.find(f"{path}/{name}") for name in self._origin.names(path))
+        return any(not self._ignores(each.path, each) for each in inner if each is not None)
 
     def _goes_into_directory(self, count: int) -> bool:
         if self._copy.target.endswith("/"):
@@ -204,6 +209,6 @@ def is_archive(found: Found) -> bool:
                 raise Refused(f"{found.path}: ADD of an archive in {name} is not supported yet")
         file.seek(0)
         try:
-            return b"ustar" in Plain(file.read).read(tar.BLOCK_BYTES)[_MAGIC]
+            return b"ustar" in read_up_to(Plain(file.read).read, tar.BLOCK_BYTES)[_MAGIC]
         except Corrupt:
             return False  # it only begins like a gzip file
