@@ -7,7 +7,6 @@ up, T with a terminal, E and a reason if it cannot go on; it goes on when it rea
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 EXTRA = "steersman"
 _FAILED = 127
 _UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings", "timeOffsets")
-_filters: dict[str, bytes] = {}
+_filters: dict[int, bytes] = {}
 
 
 class Plan:
@@ -108,20 +107,22 @@ class Plan:
                 raise ValueError(f"linux.sysctl: {name!r} is not namespaced here")
 
     def _add_filter(self, section: Mapping[str, Any] | None, profile: str) -> None:
-        if section is None and profile == "default":
-            bounding = self.process.capabilities.bounding
-            section = seccomp_profile.default_section(capabilities.names_of(bounding))
         if section is not None:
-            self.process.filter = compiled(section)
+            self.process.filter = seccomp.compile_filter(section)
             self.process.filter_flags = seccomp.parse_flags(section)
+        elif profile == "default":
+            self.process.filter = default_filter(self.process.capabilities.bounding)
+            self.process.filter_flags = seccomp.parse_flags({})
+        elif profile:
+            raise ValueError(f"{EXTRA}.seccomp: {profile!r} is not known")
 
 
-def compiled(section: Mapping[str, Any]) -> bytes:
-    """The compiled filter of a section, remembered: the warm parent compiles the default once."""
-    key = json.dumps(section, sort_keys=True)
-    if key not in _filters:
-        _filters[key] = seccomp.compile_filter(section)
-    return _filters[key]
+def default_filter(bounding: int) -> bytes:
+    """The default profile compiled for a set of capabilities; the warm parent does it once."""
+    if bounding not in _filters:
+        section = seccomp_profile.default_section(capabilities.names_of(bounding))
+        _filters[bounding] = seccomp.compile_filter(section)
+    return _filters[bounding]
 
 
 def start(plan: Plan, cgroup: Cgroup, channel: int, streams: Sequence[int], held: int) -> int:
@@ -172,7 +173,7 @@ def initialise(
         channel = settle(channel, streams)
         if not entered:
             cgroup.enter()
-        slave = _build(plan, channel)
+        slave = _build(plan, channel, cgroup.views())
         os.write(channel, b"R")
         if os.read(channel, 1) != b"G":
             os._exit(0)
@@ -209,7 +210,7 @@ def report(channel: int, error: BaseException) -> None:
     os.write(channel, b"E" + f"{text}".encode("utf-8", "replace"))
 
 
-def _build(plan: Plan, channel: int) -> int:
+def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
     """Namespaces, root and everything below it; gives the slave of a terminal, or -1."""
     for flag, path in plan.namespaces.join.items():
         if flag != syscalls.CLONE_NEWPID:
@@ -231,10 +232,12 @@ def _build(plan: Plan, channel: int) -> int:
         if mount.propagation == syscalls.MS_SHARED and mount.bind
     }
     rootfs.detach_from_host(shared=plan.shared)
-    return _build_root(plan, channel, early)
+    return _build_root(plan, channel, views, early)
 
 
-def _build_root(plan: Plan, channel: int, early: Mapping[int, int]) -> int:
+def _build_root(
+    plan: Plan, channel: int, views: Sequence[tuple[str, str]], early: Mapping[int, int]
+) -> int:
     target = os.path.join(plan.directory, "rootfs")
     if plan.layers:
         upper, work = (os.path.join(plan.directory, name) for name in ("upper", "work"))
@@ -243,8 +246,11 @@ def _build_root(plan: Plan, channel: int, early: Mapping[int, int]) -> int:
         rootfs.bind_directory(plan.root, target)
     root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for index, mount in enumerate(plan.mounts):
-        tree = early[index] if index in early else mounts.prepare(mount)
-        mounts.attach(root, mount, tree)
+        if mount.kind == "cgroup":
+            mounts.attach_cgroups(root, mount, views)
+        else:
+            tree = early[index] if index in early else mounts.prepare(mount)
+            mounts.attach(root, mount, tree)
     _make_devices(root, plan.devices)
     slave = _open_terminal(plan, root, channel)
     mounts.mask(root, plan.masked)

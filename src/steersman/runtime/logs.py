@@ -34,7 +34,7 @@ class LineSplitter:
         moment = render_time(now)
         lines = (self._held + data).split(b"\n")
         self._held = lines.pop()
-        entries = []
+        entries: list[bytes] = []
         for line in lines:
             line = self._cut(line, moment, entries)
             entries.append(moment + self._full + line + b"\n")

@@ -153,7 +153,9 @@ class Pod:
 
     def _take_back(self) -> None:
         state.unmount(os.path.join(self.directory, state.SHM))
-        self._open_cgroup(self.cgroup_path).remove()
+        group = self._open_cgroup(self.cgroup_path)
+        group.remove()
+        group.prune()
         state.remove_directory(self.directory)
 
     def describe(self) -> Document:
@@ -230,8 +232,8 @@ class Pod:
 
     def _created(self, made: Container, answer: Answer) -> None:
         made.on_exit.clear()
-        self.save()
         answer(made.describe())
+        self.save()
 
     def _never_ready(self, made: Container, fail: Callable[[Exception], None]) -> None:
         assert made.first.exit is not None
@@ -250,8 +252,8 @@ class Pod:
         for callback in callbacks:
             callback()
         if made.name in self.containers:
-            self.save()
             self._publish({"kind": "exit", "container": made.name, "exit": made.first.exit})
+            self.save()
 
     def start(self, request: Document, answer: Answer, fail: Callable[[Exception], None]) -> None:
         """Runs the program of a created container; answers when it runs, or why it does not."""

@@ -24,7 +24,7 @@ class Reactor:
     def __init__(self, on_exit: Callable[[int, int], None]) -> None:
         """`on_exit` gets process id and wait status of each child that ended."""
         self._epoll = select.epoll()
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._callbacks: dict[int, Callable[[], object]] = {}
         self._on_exit = on_exit
         self._running = True
         self._wakeup, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -32,7 +32,7 @@ class Reactor:
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         self.watch(self._wakeup, READ, self._reap)
 
-    def watch(self, descriptor: int, events: int, callback: Callable[[], None]) -> None:
+    def watch(self, descriptor: int, events: int, callback: Callable[[], object]) -> None:
         """Calls `callback` when the descriptor is ready; replaces what was asked before."""
         if descriptor in self._callbacks:
             self._epoll.modify(descriptor, events)

@@ -35,7 +35,7 @@ def run_sealed() -> None:
     source = os.open(_EXECUTABLE, os.O_RDONLY | os.O_CLOEXEC)
     size = os.fstat(source).st_size
     while size > 0:
-        size -= os.sendfile(copy, source, None, size)  # type: ignore[arg-type]
+        size -= os.sendfile(copy, source, None, size)
     fcntl.fcntl(copy, _F_ADD_SEALS, _ALL_SEALS)
     os.execve(copy, sys.orig_argv, os.environ)
 

@@ -132,5 +132,6 @@ def clean_up(directory: str) -> None:
         group = opener(path)
         cgroups.kill(group)
         group.remove()
+        group.prune()
     unmount(os.path.join(directory, SHM))
     remove_directory(directory)

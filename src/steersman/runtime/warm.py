@@ -14,7 +14,7 @@ import socket
 import struct
 
 from . import container, protocol, seal, shim, state
-from .kernel import capabilities, seccomp_profile, syscalls
+from .kernel import capabilities, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def serve(socket_path: str, state_directory: str) -> None:
     state_directory = os.path.abspath(state_directory)
     os.chdir("/")
     _warm_up()
+    os.write(1, b"ready\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps for us
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     while True:
@@ -63,8 +64,7 @@ def _warm_up() -> None:
     syscalls.set_name("steer-warm")
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     held = capabilities.available()
-    usual = capabilities.parse_names(capabilities.DEFAULT) & held
-    container.compiled(seccomp_profile.default_section(capabilities.names_of(usual)))
+    container.default_filter(capabilities.parse_names(capabilities.DEFAULT) & held)
     gc.collect()
     gc.disable()
     gc.freeze()

@@ -42,8 +42,14 @@ if TYPE_CHECKING:
         def statistics(self) -> dict[str, int]:
             """Counters: cpu_usage_nanoseconds, memory_*_bytes, pids_current."""
 
+        def views(self) -> list[tuple[str, str]]:
+            """What a container sees: (name below /sys/fs/cgroup or "", directory of the group)."""
+
         def remove(self) -> None:
-            """Removes the group, those below it, and those above that are left empty."""
+            """Removes the group and those below it; one that is gone is fine."""
+
+        def prune(self) -> None:
+            """Removes the groups above that hold nothing any more."""
 
 
 # A group whose last process has been reaped is free at once; one that is still being taken
@@ -179,8 +185,14 @@ def make_directories(mount: str, path: str) -> None:
     """Makes the groups of `path` one by one; tolerates another process removing empty ones."""
     for _ in range(_REMOVE_TRIES):
         try:
-            os.makedirs(mount + path, exist_ok=True)
+            os.mkdir(mount + path)
             return
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            pass
+        try:
+            os.makedirs(mount + os.path.dirname(path), exist_ok=True)
         except FileNotFoundError:  # a sibling's prune_parents took a parent just made
             continue
     raise FileNotFoundError(errno.ENOENT, "control group keeps vanishing", mount + path)
@@ -188,10 +200,17 @@ def make_directories(mount: str, path: str) -> None:
 
 def write(directory: str, name: str, value: str) -> None:
     """Writes one control file; the error names file and value."""
+    write_lines(directory, name, (value,))
+
+
+def write_lines(directory: str, name: str, values: Iterable[str]) -> None:
+    """Writes several values to one control file, each by a call of its own."""
     path = f"{directory}/{name}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    value = ""
     try:
-        os.write(descriptor, value.encode())
+        for value in values:
+            os.write(descriptor, value.encode())
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror} (writing {value!r})", path) from None
     finally:

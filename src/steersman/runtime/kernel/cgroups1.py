@@ -7,6 +7,7 @@ Source: cgroup_procs_write_start() in kernel/cgroup/cgroup.c, since 5.4.
 
 from __future__ import annotations
 
+import itertools
 import os
 
 from . import cgroups
@@ -99,9 +100,10 @@ class LegacyCgroup:
                 cgroups.write(self._at("cpuset"), name, str(cpu[key]))
 
     def _limit_devices(self, entries: Any) -> None:
-        for rule in parse_rules(entries):
-            name = "devices.allow" if rule.allow else "devices.deny"
-            cgroups.write(self._at("devices"), name, rule.text())
+        directory = self._at("devices")
+        for allow, rules in itertools.groupby(parse_rules(entries), lambda rule: rule.allow):
+            name = "devices.allow" if allow else "devices.deny"
+            cgroups.write_lines(directory, name, [rule.text() for rule in rules])
 
     def _create_on_demand(self, controller: str) -> None:
         mount = self._mounts.get(controller)
@@ -149,7 +151,17 @@ class LegacyCgroup:
     def _read(self, controller: str, name: str) -> str:
         return cgroups.read(self._at(controller), name)
 
+    def views(self) -> list[tuple[str, str]]:
+        return [
+            (os.path.basename(directory.removesuffix(self.path)), directory)
+            for directory in self._directories()
+        ]
+
     def remove(self) -> None:
         for directory in self._directories():
             cgroups.remove_tree(directory)
-            cgroups.prune_parents(directory.removesuffix(self.path), self.path)
+
+    def prune(self) -> None:
+        for controller in (*_ALWAYS, *_ON_DEMAND):
+            if controller in self._mounts:
+                cgroups.prune_parents(self._mounts[controller], self.path)

@@ -86,8 +86,13 @@ class UnifiedCgroup:
             "pids_current": int(cgroups.read(self._directory, "pids.current")),
         }
 
+    def views(self) -> list[tuple[str, str]]:
+        return [("", self._directory)]
+
     def remove(self) -> None:
         cgroups.remove_tree(self._directory)
+
+    def prune(self) -> None:
         cgroups.prune_parents(self._mount, self.path)
 
 

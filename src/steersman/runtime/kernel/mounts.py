@@ -230,6 +230,26 @@ def _clone_subpath(mount: Mount, flags: int) -> int:
         os.close(found)
 
 
+def attach_cgroups(root: int, mount: Mount, views: Iterable[tuple[str, str]]) -> None:
+    """Shows a container its own control groups, read-only unless the mount says "rw".
+
+    One view without a name is mounted itself; several are put into a small directory tree.
+    """
+    views = list(views)
+    flags = mount.add | sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV | sc.MOUNT_ATTR_NOEXEC
+    if any(name for name, _ in views):
+        holder = Mount("tmpfs", mount.target, "tmpfs")
+        holder.data = [("mode", "755"), ("size", "64k")]
+        holder.add = flags & ~sc.MOUNT_ATTR_RDONLY
+        attach(root, holder, prepare(holder))
+    for name, directory in views:
+        view = Mount(directory, os.path.join(mount.target, name).rstrip("/"), "bind")
+        view.add = flags
+        attach(root, view, prepare(view))
+    if flags & sc.MOUNT_ATTR_RDONLY:
+        make_readonly(root, (mount.target,))
+
+
 def mask(root: int, paths: Iterable[str]) -> None:
     """Hides what is at each path: a file behind /dev/null, a directory behind an empty one."""
     empty = Mount("tmpfs", "", "tmpfs")

@@ -95,7 +95,7 @@ def _compile_table(
     chains: dict[int, list[tuple[Sequence[Mapping[str, Any]], int]]] = {}
     for rule in rules:
         action = _parse_action(rule.get("action", ""), rule.get("errnoRet"))
-        if action == default:
+        if action == default and not rule.get("args"):
             continue
         for conditions in _alternatives(rule.get("args") or ()):
             for name in rule.get("names") or ():
@@ -103,7 +103,7 @@ def _compile_table(
                     chains.setdefault(table[name], []).append((conditions, action))
     newest = max(table.values())
     beyond = default if default in _PERMISSIVE else _ERRNO_ACTION | _ENOSYS
-    segments = _merge(chains, default) + [(newest + 1, _answer(beyond))]
+    segments = [*_merge(chains, default), (newest + 1, _answer(beyond))]
     return [(_LOAD, 0, 0, _NUMBER_OFFSET), *_search(segments)]
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the system calls of x86_64, x86 and aarch64, by name, as the kernel's unistd.h has them.
+"""Numbers of the system calls of x86_64, x86 and aarch64, as the kernel's unistd.h has them.
 
 A table, not code: one text of "number name" pairs per architecture, read on first use.
 """
