@@ -8,9 +8,9 @@ import pathlib
 import signal
 
 import pytest
-from steersman.runtime.engine import Engine, EngineError, Event
-
 from test_runtime_rig import Rig, needs_root, run
+
+from steersman.runtime.engine import Engine, EngineError, Event
 
 pytestmark = needs_root
 
@@ -213,7 +213,10 @@ def test_memory_beyond_the_limit_ends_a_container_as_oom_killed() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()
         status, _ = await rig.output(
-            sandbox, "/bin/sh", "-c", "dd if=/dev/zero of=/dev/null bs=200M count=1; true & wait",
+            sandbox,
+            "/bin/sh",
+            "-c",
+            "dd if=/dev/zero of=/dev/null bs=200M count=1; true & wait",
             resources={"memory": {"limit": 20 << 20, "swap": 20 << 20}},
         )
         assert status.oom_killed
@@ -347,7 +350,11 @@ def test_user_groups_umask_limits_and_directory_are_as_asked() -> None:
             sandbox, "id; umask; ulimit -n; pwd; echo $HOME", user=user, cwd="/work/dir", edit=edit
         )
         assert text.splitlines() == [
-            "uid=101(web) gid=102(web) groups=7,103(logs)", "0077", "99", "/work/dir", "/srv",
+            "uid=101(web) gid=102(web) groups=7,103(logs)",
+            "0077",
+            "99",
+            "/work/dir",
+            "/srv",
         ]
 
     run(scenario)
@@ -362,7 +369,9 @@ def test_volumes_are_mounted_as_asked_and_a_subpath_stays_beneath_its_volume() -
         (volume / "out").symlink_to("/etc")
         mount = {"destination": "/v", "type": "bind", "source": str(volume), "options": ["ro"]}
         text = await rig.shell(
-            sandbox, "cat /v/file; touch /v/x || echo refused", mounts=[{**mount, "subPath": "inner"}]
+            sandbox,
+            "cat /v/file; touch /v/x || echo refused",
+            mounts=[{**mount, "subPath": "inner"}],
         )
         assert text.splitlines()[0] == "data"
         assert text.splitlines()[-1] == "refused"

@@ -17,15 +17,51 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from steersman.runtime.engine import Engine, ExitStatus, SandboxState, warm_command
 from steersman.runtime.spec import container_document
 
 BUSYBOX = "/usr/bin/busybox"
-APPLETS = (
-    "sh true false cat echo ls id env sleep mount umount mknod chroot unshare hostname stat "
-    "ip ps kill touch test printf dd head tail wc chmod grep readlink ln mkdir tty stty pwd seq "
-    "ulimit nice yes"
-).split()
+APPLETS = [
+    "sh",
+    "true",
+    "false",
+    "cat",
+    "echo",
+    "ls",
+    "id",
+    "env",
+    "sleep",
+    "mount",
+    "umount",
+    "mknod",
+    "chroot",
+    "unshare",
+    "hostname",
+    "stat",
+    "ip",
+    "ps",
+    "kill",
+    "touch",
+    "test",
+    "printf",
+    "dd",
+    "head",
+    "tail",
+    "wc",
+    "chmod",
+    "grep",
+    "readlink",
+    "ln",
+    "mkdir",
+    "tty",
+    "stty",
+    "pwd",
+    "seq",
+    "ulimit",
+    "nice",
+    "yes",
+]
 TIMEOUT_SECONDS = 60.0
 
 needs_root = [
@@ -88,9 +124,7 @@ class Rig:
     def bundle(self, sandbox: SandboxState, container: str, *args: str, **options: Any) -> Any:
         """The document of a container."""
         given = {"log": self.log(container), "shm": sandbox.shm, "env": ["PATH=/bin"], **options}
-        return container_document(
-            args=args, layers=[self.layer], sandbox_pid=sandbox.pid, **given
-        )
+        return container_document(args=args, layers=[self.layer], sandbox_pid=sandbox.pid, **given)
 
     async def launch(self, sandbox: SandboxState, *args: str, **options: Any) -> str:
         """Creates and starts a container; gives its name."""
@@ -127,12 +161,16 @@ class Rig:
 
     def leftovers(self) -> list[str]:
         """What is still on the machine of this rig."""
-        found = [line for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()
-                 if self.directory in line]
+        found = [
+            line
+            for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()
+            if self.directory in line
+        ]
         for path, directories, _ in os.walk("/sys/fs/cgroup"):
-            found += [os.path.join(path, name) for name in directories
-                      if name == self.cgroup.strip("/")]
-            directories[:] = []if path.count("/") > 4 else directories
+            found += [
+                os.path.join(path, name) for name in directories if name == self.cgroup.strip("/")
+            ]
+            directories[:] = [] if path.count("/") > 4 else directories
         pods = os.path.join(self.state, "pods")
         found += os.listdir(pods) if os.path.isdir(pods) else []
         return found + self.processes()

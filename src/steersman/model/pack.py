@@ -16,9 +16,7 @@ MINOR = "1.37"
 PACKAGE_VERSION = "1.37.0"
 REQUIREMENT = f"kubernetes-validate=={PACKAGE_VERSION}"
 SHA256 = "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9"
-MEMBER = (
-    f"kubernetes_validate/kubernetes-json-schema/v{PACKAGE_VERSION}-local/_definitions.json"
-)
+MEMBER = f"kubernetes_validate/kubernetes-json-schema/v{PACKAGE_VERSION}-local/_definitions.json"
 FORMAT = 1
 PIN = f"{REQUIREMENT} sha256:{SHA256} format:{FORMAT}"
 FILE_NAME = f"kubernetes-{MINOR}.schema"

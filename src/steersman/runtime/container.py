@@ -7,6 +7,7 @@ up, T with a terminal, E and a reason if it cannot go on; it goes on when it rea
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -125,8 +126,19 @@ def default_filter(bounding: int) -> bytes:
     return _filters[bounding]
 
 
-def start(plan: Plan, cgroup: Cgroup, channel: int, streams: Sequence[int], held: int) -> int:
-    """Forks the container's first process; gives its id. The parent keeps its own end open."""
+def start(
+    plan: Plan,
+    cgroup: Cgroup,
+    channel: int,
+    streams: Sequence[int],
+    held: int,
+    gate: int = -1,
+) -> int:
+    """Forks the container's first process; gives its id. The parent keeps its own end open.
+
+    With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
+    when it is set up, and goes on by what the first to connect says.
+    """
     flags = plan.namespaces.new & ~syscalls.CLONE_NEWCGROUP
     birthplace = cgroup.birthplace()
     outer = enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
@@ -137,7 +149,7 @@ def start(plan: Plan, cgroup: Cgroup, channel: int, streams: Sequence[int], held
         if child != 0:
             leave_pid_namespace(outer)
     if child == 0:
-        initialise(plan, cgroup, channel, streams, held, entered=birthplace >= 0)
+        initialise(plan, cgroup, channel, streams, held, gate, entered=birthplace >= 0)
     if birthplace >= 0:
         os.close(birthplace)
     return child
@@ -165,40 +177,57 @@ def initialise(
     channel: int,
     streams: Sequence[int],
     held: int,
+    gate: int,
     *,
     entered: bool,
 ) -> NoReturn:
     """The life of the container's first process until it is the container's program."""
     try:
-        channel = settle(channel, streams)
+        settle(streams, channel, *([gate] if gate >= 0 else []))
+        channel = 3
+        if gate < 0:
+            die_with_parent()
         if not entered:
             cgroup.enter()
         slave = _build(plan, channel, cgroup.views())
         os.write(channel, b"R")
+        if gate >= 0:
+            channel = _pass_gate()
         if os.read(channel, 1) != b"G":
             os._exit(0)
         if slave >= 0:
             terminals.adopt(slave, plan.process.uid)
-        become(plan.process, held)
-    except BaseException as error:  # the last thing this process does is to say why
+        become(plan.process, held, alone=gate >= 0)
+    except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         report(channel, error)
     os._exit(_FAILED)
 
 
-def settle(channel: int, streams: Sequence[int]) -> int:
-    """Leaves four descriptors: the three streams and the channel, which becomes 3."""
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when the one that forked it ends."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _pass_gate() -> int:
+    """Waits for whoever starts the container; that connection becomes the channel."""
+    with socket.socket(fileno=4) as listener:
+        connection, _ = listener.accept()
+    os.dup2(connection.fileno(), 3, inheritable=False)
+    connection.close()
+    return 3
+
+
+def settle(streams: Sequence[int], *keep: int) -> None:
+    """Leaves the three streams as 0 to 2, and `keep` as 3 and up; closes all else."""
     signal.set_wakeup_fd(-1)
     os.setsid()
-    if streams:
-        # Above all targets first, so that no dup2 overwrites a descriptor still needed.
-        high = [os.dup(descriptor) for descriptor in (*streams, channel)]
-        for target, descriptor in enumerate(high):
-            os.dup2(descriptor, target, inheritable=target < 3)
-    else:
-        os.dup2(channel, 3, inheritable=False)
-    syscalls.close_range(4)
-    return 3
+    first = 0 if streams else 3
+    # Above all targets first, so that no dup2 overwrites a descriptor still needed.
+    above = 3 + len(keep)
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, above) for number in (*streams, *keep)]
+    for target, descriptor in enumerate(high, first):
+        os.dup2(descriptor, target, inheritable=target < 3)
+    syscalls.close_range(above)
 
 
 def report(channel: int, error: BaseException) -> None:

@@ -103,7 +103,7 @@ def _parse_container(document: Mapping[str, Any]) -> ContainerState:
 
 
 def _parse_sandbox(document: Mapping[str, Any], *, lost: bool = False) -> SandboxState:
-    fields = {name: document.get(name) for name in SandboxState._fields}
+    fields: dict[str, Any] = {name: document.get(name) for name in SandboxState._fields}
     containers = tuple(_parse_container(entry) for entry in document.get("containers") or ())
     return SandboxState(**{**fields, "containers": containers, "lost": lost})
 
@@ -340,17 +340,16 @@ class Engine:
             raise EngineError(kind, f"pod {pod!r} has no shim")
         return await link.call(verb, arguments, deadline, descriptors)
 
-    async def _ask(
-        self, pod: str, verb: str, deadline: float | None, /, **arguments: Any
-    ) -> Any:
+    async def _ask(self, pod: str, verb: str, deadline: float | None, /, **arguments: Any) -> Any:
         message = await self.call(pod, verb, arguments, deadline)
         return message.document["result"]
 
     async def pods(self) -> list[SandboxState]:
         """Every pod with its containers, as its shim says now; lost ones as the disk has them."""
-        found = []
-        for pod in sorted(self._links):
-            found.append(_parse_sandbox(await self._ask(pod, "pod", DEADLINE_SECONDS)))
+        found = [
+            _parse_sandbox(await self._ask(pod, "pod", DEADLINE_SECONDS))
+            for pod in sorted(self._links)
+        ]
         for pod in sorted(self._lost):
             document = {"containers": [], **state.load(self._directory(pod)), "pod": pod}
             found.append(_parse_sandbox(document, lost=True))
@@ -383,7 +382,11 @@ class Engine:
             raise EngineError("unavailable", f"warm parent: {error.strerror}") from None
 
     async def create(
-        self, pod: str, container: str, bundle: Mapping[str, Any], deadline: float = DEADLINE_SECONDS
+        self,
+        pod: str,
+        container: str,
+        bundle: Mapping[str, Any],
+        deadline: float = DEADLINE_SECONDS,
     ) -> ContainerState:
         """Sets a container up without running it. `bundle` is an OCI document; see spec."""
         arguments = {"container": container, "bundle": bundle}
@@ -407,9 +410,7 @@ class Engine:
         arguments = {"container": container, "signal": int(signal), "all": everyone}
         await self._ask(pod, "kill", DEADLINE_SECONDS, **arguments)
 
-    async def wait(
-        self, pod: str, container: str, deadline: float | None = None
-    ) -> ExitStatus:
+    async def wait(self, pod: str, container: str, deadline: float | None = None) -> ExitStatus:
         """How the container ended; by default waits as long as it takes."""
         result = await self._ask(pod, "wait", deadline, container=container)
         return ExitStatus(**result["exit"])
@@ -461,7 +462,9 @@ class Engine:
 
     async def stats(self, pod: str, container: str = "") -> dict[str, int]:
         """Counters of a container or the pod; the names say the units."""
-        result: dict[str, int] = await self._ask(pod, "stats", DEADLINE_SECONDS, container=container)
+        result: dict[str, int] = await self._ask(
+            pod, "stats", DEADLINE_SECONDS, container=container
+        )
         return result
 
     async def reopen_log(self, pod: str, container: str) -> None:

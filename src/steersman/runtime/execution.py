@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import os
 
-from .container import enter_pid_namespace, leave_pid_namespace, report, send_terminal, settle
+from .container import (
+    die_with_parent,
+    enter_pid_namespace,
+    leave_pid_namespace,
+    report,
+    send_terminal,
+    settle,
+)
 from .kernel import syscalls
 from .kernel import terminal as terminals
 from .process import Process, become, look_up, set_oom_score
@@ -19,7 +26,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .kernel.cgroups import Cgroup
-    from .supervised import Supervised
 
 _INSIDE = (
     syscalls.CLONE_NEWNS
@@ -35,7 +41,7 @@ def start(
     first: int,
     cgroup: Cgroup,
     process: Process,
-    supervised: Supervised,
+    channel: int,
     streams: Sequence[int],
     held: int,
 ) -> int:
@@ -53,7 +59,7 @@ def start(
             if birthplace >= 0:
                 os.close(birthplace)
     if child == 0:
-        _initialise(target, cgroup, process, supervised, streams, held, birthplace >= 0)
+        _initialise(target, cgroup, process, channel, streams, held, birthplace >= 0)
     return child
 
 
@@ -61,19 +67,21 @@ def _initialise(
     target: int,
     cgroup: Cgroup,
     process: Process,
-    supervised: Supervised,
+    channel: int,
     streams: Sequence[int],
     held: int,
     entered: bool,
 ) -> NoReturn:
-    channel = supervised.child_channel.fileno()
     try:
+        settle(streams, channel, target)
+        channel = 3
+        die_with_parent()
         if not entered:
             cgroup.enter()
         if process.oom_score_adj is not None:
             set_oom_score(process.oom_score_adj)
-        syscalls.setns(target, _INSIDE)
-        channel = settle(channel, streams)
+        syscalls.setns(4, _INSIDE)
+        os.close(4)
         look_up(process)
         slave = _open_terminal(process, channel)
         os.write(channel, b"R")
@@ -82,7 +90,7 @@ def _initialise(
         if slave >= 0:
             terminals.adopt(slave, process.uid)
         become(process, held)
-    except BaseException as error:  # the last thing this process does is to say why
+    except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         report(channel, error)
     os._exit(_FAILED)
 

@@ -355,7 +355,8 @@ class Pod:
         self._last_exec += 1
         number = self._last_exec
         made.execs[number] = extra
-        pid = start(made.first.pid, made.cgroup, process, extra, descriptors, self._held)
+        channel = extra.child_channel.fileno()
+        pid = start(made.first.pid, made.cgroup, process, channel, descriptors, self._held)
         extra.follow(pid)
         self._processes[pid] = lambda status: self._exec_ended(made, number, status, fail)
         extra.on_ready = extra.go

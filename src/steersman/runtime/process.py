@@ -167,8 +167,11 @@ def _read_accounts(path: str) -> list[list[str]]:
     return [line.split(":") for line in text.splitlines() if line and line[0] != "#"]
 
 
-def become(process: Process, held: int) -> None:
-    """Takes on limits, user and privileges, and runs the program; returns only by an error."""
+def become(process: Process, held: int, *, alone: bool = False) -> None:
+    """Takes on limits, user and privileges, and runs the program; returns only by an error.
+
+    Unless `alone` it is killed when the process that forked it ends.
+    """
     for number, soft, hard in process.rlimits:
         resource.setrlimit(number, (soft, hard))
     os.umask(process.umask)
@@ -183,8 +186,9 @@ def become(process: Process, held: int) -> None:
     _change_directory(process.cwd)
     if process.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    # A change of user has cleared it, so it is asked for again.
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not alone:
+        # A change of user has cleared it, so it is asked for again.
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     candidates = find_program(process.args[0], process.env.get("PATH", DEFAULT_PATH), process.cwd)
     if process.filter and process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)

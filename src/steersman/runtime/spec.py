@@ -134,7 +134,7 @@ def container_document(
         "user": user or {"uid": 0, "gid": 0},
         "terminal": terminal,
         "noNewPrivileges": no_new_privileges,
-        "capabilities": {kind: names for kind in ("bounding", "effective", "permitted")},
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), names),
     }
     if oom_score_adj is not None:
         process["oomScoreAdj"] = oom_score_adj

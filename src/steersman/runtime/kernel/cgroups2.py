@@ -128,10 +128,8 @@ def _render_cpu(cpu: Mapping[str, Any]) -> list[tuple[str, str]]:
     if quota or period:
         amount = str(quota) if quota and quota > 0 else "max"
         limits.append(("cpu.max", f"{amount} {period or _DEFAULT_PERIOD_MICROSECONDS}"))
-    for key in ("cpus", "mems"):
-        if cpu.get(key):
-            limits.append((f"cpuset.{key}", str(cpu[key])))
-    return limits
+    sets = [(f"cpuset.{key}", str(cpu[key])) for key in ("cpus", "mems") if cpu.get(key)]
+    return limits + sets
 
 
 def _render_memory(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
