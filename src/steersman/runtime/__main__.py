@@ -1,0 +1,29 @@
+"""The runtime's command line: runc's verbs for one container, and `warm` for a node.
+
+Runs alone: `python -I -S <path>/steersman/runtime/__main__.py`. Rule: nothing is imported, and
+nothing is opened, before the program runs from a sealed copy of the interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if not __package__:
+    # Isolated mode puts no directory on the path; the package's parent goes last, after the
+    # standard library, so that nothing beside the package can take a library module's place.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+
+def main() -> None:
+    """Runs the command line."""
+    from steersman.runtime import seal
+
+    seal.run_sealed()
+    from steersman.runtime import command
+
+    sys.exit(command.run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""Containers of the command line: no shim, no warm parent, what is to be remembered is on disk.
+
+As with runc, `create` leaves a process that waits to be started, whose parent is whoever called,
+and the exit code is theirs to collect. Rule: a container's directory is there from create to
+delete, and its state.json is enough to act on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+
+from . import container, execution, protocol, state
+from .container import Plan
+from .kernel import capabilities, cgroups
+from .process import Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    Document = dict[str, Any]
+
+_GATE = "start.sock"
+_DEFAULT_CGROUP = "/steer-runtime"
+_MAX_REASON_BYTES = 1 << 16
+
+
+class RuntimeFailure(Exception):
+    """A verb cannot be carried out; the text says why."""
+
+
+def load_bundle(directory: str) -> Document:
+    """The config.json of a bundle, with root.path made absolute."""
+    with open(os.path.join(directory, "config.json")) as file:
+        document: Document = json.load(file)
+    root = document.setdefault("root", {})
+    if root.get("path"):
+        root["path"] = os.path.join(os.path.abspath(directory), root["path"])
+    return document
+
+
+def container_directory(root: str, name: str) -> str:
+    """Where a container of this name is remembered."""
+    return os.path.join(root, state.check_name(name))
+
+
+def describe(root: str, name: str) -> Document:
+    """The state of a container as the runtime-spec has it."""
+    directory = container_directory(root, name)
+    document = state.load(directory)
+    if not document:
+        raise RuntimeFailure(f"container {name!r} does not exist")
+    alive = is_same_process(document["pid"], document["born"])
+    waiting = os.path.exists(os.path.join(directory, _GATE))
+    document["status"] = ("created" if waiting else "running") if alive else "stopped"
+    if not alive:
+        document["pid"] = 0
+    return document
+
+
+def is_same_process(pid: int, born: str) -> bool:
+    """Whether a process lives and is the one that was started then, not one with its id."""
+    try:
+        return birth_time(pid) == born
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def birth_time(pid: int) -> str:
+    """When a process was started, in the kernel's ticks; a zombie counts as gone."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    if fields[0] in ("Z", "X"):
+        raise ProcessLookupError(pid)
+    return fields[19]
+
+
+def create(
+    root: str, name: str, bundle: str, console: str, *, gate: bool
+) -> tuple[int, socket.socket]:
+    """Sets a container up; gives the process id and the channel; with a gate, see `start`."""
+    directory = container_directory(root, name)
+    document = load_bundle(bundle)
+    held = capabilities.available()
+    plan = Plan(document, directory, held)
+    if plan.process.terminal and not console:
+        raise RuntimeFailure(
+            "cannot allocate tty if runc will detach without setting console socket"
+        )
+    path = cgroups.check_path(plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}")
+    try:
+        os.makedirs(root, 0o700, exist_ok=True)
+        os.mkdir(directory, 0o711)
+    except FileExistsError:
+        raise RuntimeFailure(f"container with given ID already exists: {name!r}") from None
+    group = cgroups.opener(cgroups.find_hierarchies())(path)
+    try:
+        return _launch(plan, group, name, document, os.path.abspath(bundle), console, gate)
+    except BaseException:
+        cgroups.kill(group)
+        group.remove()
+        group.prune()
+        state.remove_directory(directory)
+        raise
+
+
+def _launch(
+    plan: Plan,
+    group: cgroups.Cgroup,
+    name: str,
+    document: Document,
+    bundle: str,
+    console: str,
+    gate: bool,
+) -> tuple[int, socket.socket]:
+    container.make_directories(plan)
+    group.create()
+    group.limit(plan.resources)
+    ours, theirs = socket.socketpair()
+    listener = _listen(plan.directory) if gate else None
+    number = -1 if listener is None else listener.fileno()
+    streams = [] if plan.process.terminal else [0, 1, 2]
+    held = capabilities.available()
+    pid = container.start(plan, group, theirs.fileno(), streams, held, number)
+    theirs.close()
+    if listener is not None:
+        listener.close()
+    _await_ready(ours, console)
+    state.save(
+        plan.directory,
+        {
+            "ociVersion": document.get("ociVersion", ""),
+            "id": name,
+            "status": "created",
+            "pid": pid,
+            "bundle": bundle,
+            "annotations": document.get("annotations") or {},
+            "born": birth_time(pid),
+            "created": container.now(),
+            "cgroups": [group.path],
+            "process": document.get("process") or {},
+            "linux": {"seccomp": (document.get("linux") or {}).get("seccomp")},
+        },
+    )
+    return pid, ours
+
+
+def _listen(directory: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.chdir(directory)
+    listener.bind(_GATE)
+    os.fchdir(here)
+    os.close(here)
+    listener.listen(1)
+    return listener
+
+
+def _await_ready(channel: socket.socket, console: str) -> None:
+    """Reads the channel until the process is set up; hands a terminal on to who asked for it."""
+    while True:
+        data, descriptors = protocol.receive_part(channel)
+        for descriptor in descriptors:
+            _send_console(console, descriptor)
+        if b"R" in data[:2]:
+            return
+        if data[:1] != b"T":
+            raise RuntimeFailure(_read_reason(channel, data) or "setup ended without a word")
+
+
+def _read_reason(channel: socket.socket, data: bytes) -> str:
+    while len(data) < _MAX_REASON_BYTES and (more := channel.recv(4096)):
+        data += more
+    return data.removeprefix(b"E").decode("utf-8", "replace")
+
+
+def _send_console(path: str, master: int) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        peer.connect(path)
+        socket.send_fds(peer, [b"/dev/ptmx"], [master])
+    os.close(master)
+
+
+def release(channel: socket.socket) -> None:
+    """Lets a process that is set up run its program; RuntimeFailure if that cannot be run."""
+    channel.send(b"G")
+    reason = _read_reason(channel, b"")
+    if reason:
+        raise RuntimeFailure(reason)
+
+
+def start(root: str, name: str) -> None:
+    """Runs the program of a created container."""
+    if describe(root, name)["status"] != "created":
+        raise RuntimeFailure("cannot start a container that is not created")
+    directory = container_directory(root, name)
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.chdir(directory)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.connect(_GATE)
+        os.unlink(_GATE)
+        os.fchdir(here)
+        release(channel)
+
+
+def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
+    """Sends a signal to a container's first process, or to all of its processes."""
+    document = describe(root, name)
+    if everyone:
+        for process in _group(document).processes():
+            os.kill(process, number)
+    elif document["status"] == "stopped":
+        raise RuntimeFailure("container not running")
+    else:
+        os.kill(document["pid"], number)
+
+
+def _group(document: Mapping[str, Any]) -> cgroups.Cgroup:
+    return cgroups.opener(cgroups.find_hierarchies())(document["cgroups"][0])
+
+
+def delete(root: str, name: str, *, force: bool) -> None:
+    """Removes a container that has ended or was never started; with `force` any."""
+    document = describe(root, name)
+    if document["status"] == "running" and not force:
+        raise RuntimeFailure(f"cannot delete container {name} that is not stopped: running")
+    group = _group(document)
+    cgroups.kill(group)
+    group.remove()
+    group.prune()
+    state.remove_directory(container_directory(root, name))
+
+
+def execute(root: str, name: str, section: Mapping[str, Any], console: str) -> int:
+    """Starts a further process in a running container; gives its id. It dies with this one."""
+    document = describe(root, name)
+    if document["status"] != "running":
+        raise RuntimeFailure(f"cannot exec in a {document['status']} container")
+    held = capabilities.available()
+    inherited = {**document["process"], "terminal": False}
+    process = Process({**inherited, **section}, held)
+    filter_section = document["linux"]["seccomp"]
+    if filter_section is not None:
+        from .kernel import seccomp
+
+        process.filter = seccomp.compile_filter(filter_section)
+        process.filter_flags = seccomp.parse_flags(filter_section)
+    ours, theirs = socket.socketpair()
+    streams = [] if process.terminal else [0, 1, 2]
+    first, group = document["pid"], _group(document)
+    pid = execution.start(first, group, process, theirs.fileno(), streams, held)
+    theirs.close()
+    _await_ready(ours, console)
+    release(ours)
+    return pid
+
+
+def wait(pid: int) -> int:
+    """Waits for a child, handing on the signals that this process gets; gives the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda got, _frame: os.kill(pid, got))
+    _, status = os.waitpid(pid, 0)
+    return container.decode_status(status)[0]
+
+
+def names(root: str) -> list[str]:
+    """The containers that are remembered."""
+    return sorted(os.listdir(root)) if os.path.isdir(root) else []

@@ -1,0 +1,347 @@
+"""One container: its OCI document read as a plan, and the first process that carries it out.
+
+The plan is pure and made by the parent, where a mistake is still an answer to the caller.
+`initialise` runs in the new process. Rule: it talks over one channel only: R when all is set
+up, T with a terminal, E and a reason if it cannot go on; it goes on when it reads G.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import time
+
+from .kernel import (
+    capabilities,
+    devices,
+    mounts,
+    namespaces,
+    rootfs,
+    seccomp,
+    seccomp_profile,
+    syscalls,
+)
+from .kernel import terminal as terminals
+from .process import Process, become, look_up, set_oom_score
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
+
+    from .kernel.cgroups import Cgroup
+
+# The key of a document under which our own additions stand: layers, log, seccomp, stdin.
+EXTRA = "steersman"
+_FAILED = 127
+_UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings", "timeOffsets")
+_filters: dict[int, bytes] = {}
+
+
+class Plan:
+    """What one container is to be; made from its document by `parse`."""
+
+    __slots__ = (
+        "cgroup_path",
+        "devices",
+        "directory",
+        "hostname",
+        "layers",
+        "log",
+        "masked",
+        "mounts",
+        "namespaces",
+        "process",
+        "readonly_paths",
+        "readonly_root",
+        "resources",
+        "root",
+        "shared",
+        "stdin",
+        "stdin_once",
+        "sysctls",
+    )
+
+    def __init__(self, bundle: Mapping[str, Any], directory: str, held: int) -> None:
+        """Reads a document; `directory` is the container's own, `held` what it may be given."""
+        linux = bundle.get("linux") or {}
+        root = bundle.get("root") or {}
+        extra = bundle.get(EXTRA) or {}
+        for name in _UNSUPPORTED:
+            if bundle.get(name) or linux.get(name):
+                raise ValueError(f"{name} is not supported")
+        self.directory = directory
+        self.process = Process(bundle.get("process") or {}, held)
+        self.layers = [str(layer) for layer in extra.get("layers") or ()]
+        self.root = str(root.get("path", ""))
+        if bool(self.layers) == bool(self.root):
+            raise ValueError(f"a container needs either root.path or {EXTRA}.layers")
+        self.readonly_root = bool(root.get("readonly"))
+        self.mounts = [mounts.parse(entry) for entry in bundle.get("mounts") or ()]
+        self.devices = linux.get("devices") or []
+        self.masked = linux.get("maskedPaths") or []
+        self.readonly_paths = linux.get("readonlyPaths") or []
+        self.namespaces = namespaces.parse(linux.get("namespaces") or ())
+        self.shared = linux.get("rootfsPropagation") in ("shared", "rshared")
+        self.hostname = str(bundle.get("hostname", ""))
+        self.sysctls = linux.get("sysctl") or {}
+        self.cgroup_path = str(linux.get("cgroupsPath", ""))
+        self.resources = {"devices": [], **(linux.get("resources") or {})}
+        self.log = str(extra.get("log", ""))
+        self.stdin = bool(extra.get("stdin"))
+        self.stdin_once = bool(extra.get("stdinOnce"))
+        self._check()
+        self._add_filter(linux.get("seccomp"), extra.get("seccomp", ""))
+
+    def _check(self) -> None:
+        new = self.namespaces.new | sum(self.namespaces.join)
+        if not self.namespaces.new & syscalls.CLONE_NEWNS:
+            raise ValueError("linux.namespaces: a container needs a new mount namespace")
+        if self.hostname and not new & syscalls.CLONE_NEWUTS:
+            raise ValueError("hostname needs a uts namespace")
+        for name in self.sysctls:
+            namespaces.check_sysctl(name)
+            wanted = syscalls.CLONE_NEWNET if name.startswith("net.") else syscalls.CLONE_NEWIPC
+            if not new & wanted:
+                raise ValueError(f"linux.sysctl: {name!r} is not namespaced here")
+
+    def _add_filter(self, section: Mapping[str, Any] | None, profile: str) -> None:
+        if section is not None:
+            self.process.filter = seccomp.compile_filter(section)
+            self.process.filter_flags = seccomp.parse_flags(section)
+        elif profile == "default":
+            self.process.filter = default_filter(self.process.capabilities.bounding)
+            self.process.filter_flags = seccomp.parse_flags({})
+        elif profile:
+            raise ValueError(f"{EXTRA}.seccomp: {profile!r} is not known")
+
+
+def default_filter(bounding: int) -> bytes:
+    """The default profile compiled for a set of capabilities; the warm parent does it once."""
+    if bounding not in _filters:
+        section = seccomp_profile.default_section(capabilities.names_of(bounding))
+        _filters[bounding] = seccomp.compile_filter(section)
+    return _filters[bounding]
+
+
+def start(
+    plan: Plan,
+    cgroup: Cgroup,
+    channel: int,
+    streams: Sequence[int],
+    held: int,
+    gate: int = -1,
+) -> int:
+    """Forks the container's first process; gives its id. The parent keeps its own end open.
+
+    With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
+    when it is set up, and goes on by what the first to connect says.
+    """
+    flags = plan.namespaces.new & ~syscalls.CLONE_NEWCGROUP
+    birthplace = cgroup.birthplace()
+    outer = enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
+    child = -1
+    try:
+        child = syscalls.clone(flags, birthplace)
+    finally:
+        if child != 0:
+            leave_pid_namespace(outer)
+    if child == 0:
+        initialise(plan, cgroup, channel, streams, held, gate, entered=birthplace >= 0)
+    if birthplace >= 0:
+        os.close(birthplace)
+    return child
+
+
+def enter_pid_namespace(path: str | None) -> int:
+    """Makes children be born in the pid namespace at `path`; gives the way back, or -1."""
+    if path is None:
+        return -1
+    outer = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    namespaces.join(path, syscalls.CLONE_NEWPID)
+    return outer
+
+
+def leave_pid_namespace(outer: int) -> None:
+    """Undoes `enter_pid_namespace`: children are born in our own namespace again."""
+    if outer >= 0:
+        syscalls.setns(outer, syscalls.CLONE_NEWPID)
+        os.close(outer)
+
+
+def initialise(
+    plan: Plan,
+    cgroup: Cgroup,
+    channel: int,
+    streams: Sequence[int],
+    held: int,
+    gate: int,
+    *,
+    entered: bool,
+) -> NoReturn:
+    """The life of the container's first process until it is the container's program."""
+    try:
+        settle(streams, channel, *([gate] if gate >= 0 else []))
+        channel = 3
+        if gate < 0:
+            die_with_parent()
+        if not entered:
+            cgroup.enter()
+        slave = _build(plan, channel, cgroup.views())
+        os.write(channel, b"R")
+        if gate >= 0:
+            channel = _pass_gate()
+        if os.read(channel, 1) != b"G":
+            os._exit(0)
+        if slave >= 0:
+            terminals.adopt(slave, plan.process.uid)
+        become(plan.process, held, alone=gate >= 0)
+    except BaseException as error:  # noqa: BLE001  the last this process does is to say why
+        report(channel, error)
+    os._exit(_FAILED)
+
+
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when the one that forked it ends."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _pass_gate() -> int:
+    """Waits for whoever starts the container; that connection becomes the channel."""
+    with socket.socket(fileno=4) as listener:
+        connection, _ = listener.accept()
+    os.dup2(connection.fileno(), 3, inheritable=False)
+    connection.close()
+    return 3
+
+
+def settle(streams: Sequence[int], *keep: int) -> None:
+    """Leaves the three streams as 0 to 2, and `keep` as 3 and up; closes all else."""
+    signal.set_wakeup_fd(-1)
+    os.setsid()
+    first = 0 if streams else 3
+    # Above all targets first, so that no dup2 overwrites a descriptor still needed.
+    above = 3 + len(keep)
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, above) for number in (*streams, *keep)]
+    for target, descriptor in enumerate(high, first):
+        os.dup2(descriptor, target, inheritable=target < 3)
+    syscalls.close_range(above)
+
+
+def report(channel: int, error: BaseException) -> None:
+    """Sends the reason for giving up to the parent."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    filename = getattr(error, "filename", None)
+    if filename:
+        text = f"{filename}: {text}"
+    os.write(channel, b"E" + f"{text}".encode("utf-8", "replace"))
+
+
+def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
+    """Namespaces, root and everything below it; gives the slave of a terminal, or -1."""
+    for flag, path in plan.namespaces.join.items():
+        if flag != syscalls.CLONE_NEWPID:
+            namespaces.join(path, flag)
+    new = plan.namespaces.new
+    if new & syscalls.CLONE_NEWCGROUP:
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    if new & syscalls.CLONE_NEWNET:
+        namespaces.bring_loopback_up()
+    if plan.hostname:
+        socket.sethostname(plan.hostname)
+    namespaces.write_sysctls(plan.sysctls)
+    if plan.process.oom_score_adj is not None:
+        set_oom_score(plan.process.oom_score_adj)
+    # Copies of shared mounts are taken while this namespace is still their peer.
+    early = {
+        index: mounts.prepare(mount)
+        for index, mount in enumerate(plan.mounts)
+        if mount.propagation == syscalls.MS_SHARED and mount.bind
+    }
+    rootfs.detach_from_host(shared=plan.shared)
+    return _build_root(plan, channel, views, early)
+
+
+def _build_root(
+    plan: Plan, channel: int, views: Sequence[tuple[str, str]], early: Mapping[int, int]
+) -> int:
+    target = os.path.join(plan.directory, "rootfs")
+    if plan.layers:
+        upper, work = (os.path.join(plan.directory, name) for name in ("upper", "work"))
+        rootfs.mount_overlay(plan.layers, upper, work, target)
+    else:
+        rootfs.bind_directory(plan.root, target)
+    root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for index, mount in enumerate(plan.mounts):
+        if mount.kind == "cgroup":
+            mounts.attach_cgroups(root, mount, views)
+        else:
+            tree = early[index] if index in early else mounts.prepare(mount)
+            mounts.attach(root, mount, tree)
+    _make_devices(root, plan.devices)
+    slave = _open_terminal(plan, root, channel)
+    mounts.mask(root, plan.masked)
+    mounts.make_readonly(root, plan.readonly_paths)
+    os.close(mounts.open_or_make(root, plan.process.cwd, directory=True))
+    if plan.readonly_root:
+        rootfs.set_readonly(root)
+    rootfs.enter(root)
+    os.close(root)
+    look_up(plan.process)
+    return slave
+
+
+def _make_devices(root: int, extra: Sequence[Mapping[str, Any]]) -> None:
+    umask = os.umask(0)
+    dev = mounts.open_or_make(root, "/dev", directory=True)
+    os.close(dev)
+    dev = mounts.open_in_root(root, "/dev", os.O_RDONLY | os.O_DIRECTORY, symlinks=False)
+    devices.make_defaults(dev)
+    os.close(dev)
+    for device in extra:
+        parent, name = os.path.split(os.path.normpath(device["path"]))
+        os.close(mounts.open_or_make(root, parent, directory=True))
+        directory = mounts.open_in_root(root, parent, os.O_RDONLY | os.O_DIRECTORY)
+        devices.make(directory, name, device)
+        os.close(directory)
+    os.umask(umask)
+
+
+def _open_terminal(plan: Plan, root: int, channel: int) -> int:
+    if not plan.process.terminal:
+        return -1
+    master, slave = terminals.open_pair(root)
+    width, height = plan.process.console_size
+    if width and height:
+        terminals.resize(master, width, height)
+    terminals.mount_console(root, slave)
+    send_terminal(channel, master)
+    return slave
+
+
+def send_terminal(channel: int, master: int) -> None:
+    """Hands the master of a terminal to the parent."""
+    with socket.socket(fileno=os.dup(channel)) as connection:
+        socket.send_fds(connection, [b"T"], [master])
+    os.close(master)
+
+
+def make_directories(plan: Plan) -> None:
+    """The directories of a container: where its root is mounted, and the layer it writes to."""
+    os.makedirs(plan.directory, 0o700, exist_ok=True)
+    for name in ("rootfs", "upper", "work") if plan.layers else ("rootfs",):
+        os.mkdir(os.path.join(plan.directory, name), 0o755)
+
+
+def decode_status(status: int) -> tuple[int, int]:
+    """Exit code and signal of a wait status; a signal gives 128 + its number as the code."""
+    if os.WIFSIGNALED(status):
+        return 128 + os.WTERMSIG(status), os.WTERMSIG(status)
+    return os.WEXITSTATUS(status), 0
+
+
+def now() -> int:
+    """The time of day in nanoseconds since 1970."""
+    return time.time_ns()

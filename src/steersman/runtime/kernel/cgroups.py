@@ -1,0 +1,241 @@
+"""What a control group offers the runtime, and the choice of version 1 or 2 on this machine.
+
+The versions themselves are in cgroups1 and cgroups2. Rule: nothing is written outside the
+sub-tree that a path given by the caller names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Protocol
+
+    class Cgroup(Protocol):
+        """One control group, in whichever hierarchies it lives."""
+
+        path: str
+
+        def create(self) -> None:
+            """Makes the group and those above it; one that exists is kept."""
+
+        def limit(self, resources: Mapping[str, Any]) -> None:
+            """Applies a linux.resources section; what it does not mention stays."""
+
+        def birthplace(self) -> int:
+            """A descriptor for clone, or -1 where a process must enter by itself."""
+
+        def enter(self) -> None:
+            """Moves the calling thread, which must be the only one, into the group."""
+
+        def processes(self) -> list[int]:
+            """Ids of the processes in this group and those below it."""
+
+        def oom_kills(self) -> int:
+            """How many processes of the group the kernel has killed for want of memory."""
+
+        def statistics(self) -> dict[str, int]:
+            """Counters: cpu_usage_nanoseconds, memory_*_bytes, pids_current."""
+
+        def views(self) -> list[tuple[str, str]]:
+            """What a container sees: (name below /sys/fs/cgroup or "", directory of the group)."""
+
+        def remove(self) -> None:
+            """Removes the group and those below it; one that is gone is fine."""
+
+        def prune(self) -> None:
+            """Removes the groups above that hold nothing any more."""
+
+
+# A group whose last process has been reaped is free at once; one that is still being taken
+# apart answers EBUSY, and the kernel offers nothing to wait on. Twenty tries make two seconds.
+_REMOVE_TRIES = 20
+_FIRST_PAUSE_SECONDS = 0.0005
+_KILL_TIMEOUT_SECONDS = 10.0
+
+
+class Hierarchies:
+    """Where control groups are mounted: version 1 by controller, and version 2."""
+
+    __slots__ = ("unified", "unified_controllers", "version1")
+
+    def __init__(
+        self, version1: dict[str, str], unified: str, unified_controllers: frozenset[str]
+    ) -> None:
+        self.version1 = version1
+        self.unified = unified
+        self.unified_controllers = unified_controllers
+
+
+def parse_mountinfo(text: str) -> tuple[dict[str, str], str]:
+    """Reads /proc/self/mountinfo: (controller to mount point of version 1, that of version 2)."""
+    version1: dict[str, str] = {}
+    unified = ""
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, system = left.split(" "), right.split(" ")
+        if len(fields) < 6 or len(system) < 3:
+            continue
+        if system[0] == "cgroup":
+            for controller in system[2].split(","):
+                version1.setdefault(controller, fields[4])
+        elif system[0] == "cgroup2" and not unified:
+            unified = fields[4]
+    for option in ("rw", "ro", "xattr", "clone_children", "noprefix"):
+        version1.pop(option, None)
+    return version1, unified
+
+
+def find_hierarchies() -> Hierarchies:
+    """Looks up where this machine has control groups mounted."""
+    with open("/proc/self/mountinfo") as file:
+        version1, unified = parse_mountinfo(file.read())
+    controllers: frozenset[str] = frozenset()
+    if unified:
+        with open(os.path.join(unified, "cgroup.controllers")) as file:
+            controllers = frozenset(file.read().split())
+    return Hierarchies(version1, unified, controllers)
+
+
+def opener(hierarchies: Hierarchies) -> Callable[[str], Cgroup]:
+    """The function that makes a Cgroup of a path, for version 2 if it has the controllers."""
+    from . import cgroups1, cgroups2
+
+    if hierarchies.unified and "memory" in hierarchies.unified_controllers:
+        return lambda path: cgroups2.UnifiedCgroup(hierarchies.unified, check_path(path))
+    return lambda path: cgroups1.LegacyCgroup(hierarchies.version1, check_path(path))
+
+
+def check_path(path: str) -> str:
+    """A cgroup path without trailing slash; ValueError for one that is the root or climbs."""
+    parts = [part for part in path.split("/") if part]
+    if not parts or not path.startswith("/") or any(part in (".", "..") for part in parts):
+        raise ValueError(f"cgroup path {path!r} is not an absolute path below the root")
+    return "/" + "/".join(parts)
+
+
+def kill(cgroup: Cgroup) -> None:
+    """Kills every process of a group and returns when all are gone; TimeoutError else."""
+    deadline = time.monotonic() + _KILL_TIMEOUT_SECONDS
+    while victims := cgroup.processes():
+        for victim in victims:
+            _kill_and_wait(victim, deadline)
+
+
+def _kill_and_wait(victim: int, deadline: float) -> None:
+    try:
+        handle = os.pidfd_open(victim)
+    except ProcessLookupError:
+        return
+    try:
+        os.kill(victim, 9)
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        if not poller.poll(max(0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError(f"process {victim} does not die")
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def remove_tree(directory: str) -> None:
+    """Removes a cgroup directory and those below it; one that is not there is fine."""
+    try:
+        below = [entry.path for entry in os.scandir(directory) if entry.is_dir()]
+    except FileNotFoundError:
+        return
+    for path in below:
+        remove_tree(path)
+    pause = _FIRST_PAUSE_SECONDS
+    for attempt in range(_REMOVE_TRIES):
+        try:
+            os.rmdir(directory)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or attempt == _REMOVE_TRIES - 1:
+                raise
+        time.sleep(pause)
+        pause = min(pause * 2, 0.2)
+
+
+def prune_parents(mount: str, path: str) -> None:
+    """Removes the groups above `path` that hold neither groups nor processes any more."""
+    parent = os.path.dirname(path)
+    while parent != "/":
+        try:
+            os.rmdir(mount + parent)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
+            return
+        parent = os.path.dirname(parent)
+
+
+def make_directories(mount: str, path: str) -> None:
+    """Makes the groups of `path` one by one; tolerates another process removing empty ones."""
+    for _ in range(_REMOVE_TRIES):
+        try:
+            os.mkdir(mount + path)
+            return
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            pass
+        try:
+            os.makedirs(mount + os.path.dirname(path), exist_ok=True)
+        except FileNotFoundError:  # a sibling's prune_parents took a parent just made
+            continue
+    raise FileNotFoundError(errno.ENOENT, "control group keeps vanishing", mount + path)
+
+
+def write(directory: str, name: str, value: str) -> None:
+    """Writes one control file; the error names file and value."""
+    write_lines(directory, name, (value,))
+
+
+def write_lines(directory: str, name: str, values: Iterable[str]) -> None:
+    """Writes several values to one control file, each by a call of its own."""
+    path = f"{directory}/{name}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    value = ""
+    try:
+        for value in values:
+            os.write(descriptor, value.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror} (writing {value!r})", path) from None
+    finally:
+        os.close(descriptor)
+
+
+def read(directory: str, name: str) -> str:
+    """The text of one control file."""
+    with open(f"{directory}/{name}") as file:
+        return file.read()
+
+
+def read_fields(directory: str, name: str) -> dict[str, int]:
+    """A control file of "name number" lines as a mapping."""
+    pairs = (line.split() for line in read(directory, name).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def list_processes(directories: Iterable[str], name: str) -> list[int]:
+    """The ids in `name` of each directory and all below; those that are gone are empty."""
+    found: list[int] = []
+    for directory in directories:
+        for path, _, _ in os.walk(directory):
+            try:
+                found += [int(word) for word in read(path, name).split()]
+            except FileNotFoundError:
+                continue
+    return sorted(set(found) - {0})

@@ -1,0 +1,108 @@
+"""The namespaces of a container: which are new, which are joined, which are shared.
+
+Not mounts and not cgroups. Rule: a namespace that is already ours is never joined again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+
+from . import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# OCI name: (flag, name under /proc/<pid>/ns). The user namespace is not offered.
+KINDS = {
+    "mount": (syscalls.CLONE_NEWNS, "mnt"),
+    "pid": (syscalls.CLONE_NEWPID, "pid"),
+    "network": (syscalls.CLONE_NEWNET, "net"),
+    "ipc": (syscalls.CLONE_NEWIPC, "ipc"),
+    "uts": (syscalls.CLONE_NEWUTS, "uts"),
+    "cgroup": (syscalls.CLONE_NEWCGROUP, "cgroup"),
+}
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+
+class Namespaces:
+    """What linux.namespaces asks for: flags of new ones, and paths of those to join by flag."""
+
+    __slots__ = ("join", "new")
+
+    def __init__(self, new: int, join: dict[int, str]) -> None:
+        self.new = new
+        self.join = join
+
+
+def parse(entries: Iterable[Mapping[str, str]]) -> Namespaces:
+    """Reads linux.namespaces; ValueError names an unknown or doubled kind."""
+    new, join, seen = 0, {}, set()
+    for entry in entries:
+        kind = entry.get("type", "")
+        if kind not in KINDS or kind in seen:
+            raise ValueError(f"linux.namespaces: {kind!r} is not supported or is given twice")
+        seen.add(kind)
+        flag = KINDS[kind][0]
+        if entry.get("path"):
+            join[flag] = entry["path"]
+        else:
+            new |= flag
+    return Namespaces(new, join)
+
+
+def join(path: str, flag: int) -> None:
+    """Enters the namespace at `path`, unless this process is in it; a foreign kind is refused."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        name = next(name for known, name in KINDS.values() if known == flag)
+        ours = os.stat(f"/proc/self/ns/{name}")
+        theirs = os.fstat(descriptor)
+        if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+            syscalls.setns(descriptor, flag)
+    finally:
+        os.close(descriptor)
+
+
+def bring_loopback_up() -> None:
+    """Sets `lo` of this network namespace up; the kernel then gives it 127.0.0.1 and ::1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sH14x", b"lo", 0)
+        name, flags = struct.unpack("16sH14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name, flags | _IFF_UP))
+
+
+def write_sysctls(sysctls: Mapping[str, str]) -> None:
+    """Sets kernel parameters of the namespaces this process is in; only namespaced ones pass.
+
+    ValueError for a name that would change the machine. Source: runc's isValidSysctl and the
+    list of safe and unsafe namespaced sysctls of the kubelet.
+    """
+    for name, value in sysctls.items():
+        check_sysctl(name)
+        with open("/proc/sys/" + name.replace(".", "/"), "w") as file:
+            file.write(str(value))
+
+
+_IPC_SYSCTLS = frozenset(
+    [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ]
+)
+
+
+def check_sysctl(name: str) -> None:
+    """Raises ValueError unless the kernel parameter belongs to a net or ipc namespace."""
+    namespaced = name in _IPC_SYSCTLS or name.startswith(("net.", "fs.mqueue."))
+    if not namespaced or "/" in name or ".." in name:
+        raise ValueError(f"sysctl {name!r} is not namespaced")

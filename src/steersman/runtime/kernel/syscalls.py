@@ -1,0 +1,307 @@
+"""One typed function per system call that Python does not offer by itself.
+
+Not a place for policy: arguments go to the kernel as they are, failures come back as OSError.
+Numbers above 423 are the same on every architecture; the others are looked up by machine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+MNT_DETACH = 2
+
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 0x04
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+FSOPEN_CLOEXEC = 1
+FSMOUNT_CLOEXEC = 1
+FSCONFIG_SET_FLAG = 0
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
+
+MOUNT_ATTR_RDONLY = 0x01
+MOUNT_ATTR_NOSUID = 0x02
+MOUNT_ATTR_NODEV = 0x04
+MOUNT_ATTR_NOEXEC = 0x08
+MOUNT_ATTR__ATIME = 0x70
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+SECCOMP_SET_MODE_FILTER = 1
+KEYCTL_JOIN_SESSION_KEYRING = 1
+CLOSE_RANGE_CLOEXEC = 4
+SIGCHLD = 17
+BPF_PROG_LOAD = 5
+BPF_PROG_ATTACH = 8
+
+MACHINE = os.uname().machine
+_OLD_NUMBERS = {  # name: (x86_64, aarch64)
+    "pivot_root": (155, 41),
+    "seccomp": (317, 277),
+    "keyctl": (250, 219),
+    "bpf": (321, 280),
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# clone3 returns twice: the child must still hold the interpreter lock, so this one keeps it.
+_locked = ctypes.PyDLL(None, use_errno=True)
+
+
+def _old(name: str) -> int:
+    return _OLD_NUMBERS[name][MACHINE == "aarch64"]
+
+
+def _raise(subject: object = None) -> None:
+    error = ctypes.get_errno()
+    raise OSError(error, os.strerror(error), *(() if subject is None else (str(subject),)))
+
+
+def _system_call(number: int, *types: type) -> Callable[..., int]:
+    function = _libc["syscall"]
+    function.argtypes = (ctypes.c_long, *types)
+    function.restype = ctypes.c_long
+
+    def call(*arguments: object) -> int:
+        result: int = function(number, *arguments)
+        if result < 0:
+            _raise()
+        return result
+
+    return call
+
+
+def _library_call(name: str, *types: type) -> Callable[..., int]:
+    function = _libc[name]
+    function.argtypes = types
+    function.restype = ctypes.c_int
+
+    def call(*arguments: object) -> int:
+        result: int = function(*arguments)
+        if result < 0:
+            _raise()
+        return result
+
+    return call
+
+
+_int, _uint, _long, _ulong = ctypes.c_int, ctypes.c_uint, ctypes.c_long, ctypes.c_ulong
+_text, _pointer, _size = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
+
+_open_tree = _system_call(428, _int, _text, _uint)
+_move_mount = _system_call(429, _int, _text, _int, _text, _uint)
+_fsopen = _system_call(430, _text, _uint)
+_fsconfig = _system_call(431, _int, _uint, _text, _text, _int)
+_fsmount = _system_call(432, _int, _uint, _uint)
+_openat2 = _system_call(437, _int, _text, _text, _size)
+_mount_setattr = _system_call(442, _int, _text, _uint, _text, _size)
+_close_range = _system_call(436, _uint, _uint, _uint)
+_pivot_root = _system_call(_old("pivot_root"), _text, _text)
+_seccomp = _system_call(_old("seccomp"), _uint, _uint, _text)
+_keyctl = _system_call(_old("keyctl"), _int, _text)
+_bpf = _system_call(_old("bpf"), _int, _pointer, _uint)
+_mount = _library_call("mount", _text, _text, _text, _ulong, _text)
+_umount2 = _library_call("umount2", _text, _int)
+_unshare = _library_call("unshare", _int)
+_setns = _library_call("setns", _int, _int)
+_prctl = _library_call("prctl", _int, _ulong, _ulong, _ulong, _ulong)
+_capset = _library_call("capset", _text, _text)
+_clone3 = _locked["syscall"]
+_clone3.argtypes = (_long, _text, _size)
+_clone3.restype = _long
+
+
+def clone(flags: int, cgroup: int = -1) -> int:
+    """Forks this process into the namespaces that `flags` name; 0 in the child, else its id.
+
+    `cgroup` is a descriptor of a version 2 cgroup that the child is born in (5.7). The process
+    must have one thread. Source: clone3(2); the interpreter is told as os.fork() tells it.
+    """
+    into = 0 if cgroup < 0 else cgroup
+    flags |= CLONE_INTO_CGROUP if cgroup >= 0 else 0
+    arguments = struct.pack("=11Q", flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, into)
+    ctypes.pythonapi.PyOS_BeforeFork()
+    child: int = _clone3(435, arguments, len(arguments))
+    if child == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if child < 0:
+        _raise("clone3")
+    return child
+
+
+def unshare(flags: int) -> None:
+    """Moves this process into new namespaces; see unshare(2)."""
+    _unshare(flags)
+
+
+def setns(descriptor: int, kinds: int) -> None:
+    """Moves this process into existing namespaces; see setns(2)."""
+    _setns(descriptor, kinds)
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
+    """The classic mount(2), for what the new calls cannot say on older kernels."""
+    _mount(source.encode(), target.encode(), kind.encode(), flags, data.encode())
+
+
+def set_propagation(target: str, flags: int) -> None:
+    """Changes how mounts propagate at `target`: MS_SLAVE, MS_PRIVATE, MS_SHARED, with MS_REC."""
+    _mount(None, target.encode(), None, flags, None)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """Takes a mount away; see umount2(2)."""
+    _umount2(target.encode(), flags)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Makes `new_root` the root of this mount namespace; see pivot_root(2)."""
+    _pivot_root(new_root.encode(), put_old.encode())
+
+
+def open_tree(directory: int, path: str, flags: int) -> int:
+    """A descriptor of a mount, or with OPEN_TREE_CLONE of a detached copy of it (5.2)."""
+    try:
+        return _open_tree(directory, path.encode(), flags | OPEN_TREE_CLOEXEC)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path or f"descriptor {directory}") from None
+
+
+def move_mount(source: int, target: int) -> None:
+    """Attaches the detached mount `source` at the file or directory `target`, both descriptors."""
+    _move_mount(source, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+
+
+def mount_setattr(
+    descriptor: int, *, add: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False
+) -> None:
+    """Changes flags and propagation of a mount given by descriptor (5.12)."""
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _mount_setattr(descriptor, b"", flags, struct.pack("=4Q", add, clear, propagation, 0), 32)
+
+
+def fsopen(kind: str) -> int:
+    """A descriptor to configure a new file system of `kind` with; see fsopen(2)."""
+    return _fsopen(kind.encode(), FSOPEN_CLOEXEC)
+
+
+def fsconfig(descriptor: int, key: str, value: str | None) -> None:
+    """Sets one option of a file system being configured; without value it is a flag."""
+    if value is None:
+        _fsconfig(descriptor, FSCONFIG_SET_FLAG, key.encode(), None, 0)
+    else:
+        _fsconfig(descriptor, FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
+
+
+def fsmount(descriptor: int, attributes: int) -> int:
+    """Creates the configured file system and gives a descriptor of it as a detached mount."""
+    _fsconfig(descriptor, FSCONFIG_CMD_CREATE, None, None, 0)
+    return _fsmount(descriptor, FSMOUNT_CLOEXEC, attributes)
+
+
+def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
+    """Opens `path` below `directory` under the rules of `resolve`; see openat2(2)."""
+    how = struct.pack("=3Q", flags | os.O_CLOEXEC, mode, resolve)
+    try:
+        return _openat2(directory, path.encode(), how, len(how))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
+    """Closes, or with CLOSE_RANGE_CLOEXEC marks, all descriptors from `first` to `last` (5.9)."""
+    _close_range(first, last, flags)
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """Reads or changes an attribute of this process; see prctl(2)."""
+    return _prctl(option, *arguments, *([0] * (4 - len(arguments))))
+
+
+def set_name(name: str) -> None:
+    """Names this process as ps shows it; 15 bytes count."""
+    buffer = ctypes.create_string_buffer(name.encode())
+    _prctl(PR_SET_NAME, ctypes.addressof(buffer), 0, 0, 0)
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Sets three capability sets of this process, each a mask of 64 bits; see capset(2)."""
+    low = [mask & 0xFFFFFFFF for mask in (effective, permitted, inheritable)]
+    high = [mask >> 32 for mask in (effective, permitted, inheritable)]
+    _capset(struct.pack("=Ii", 0x20080522, 0), struct.pack("=6I", *low, *high))
+
+
+def seccomp(program: bytes, flags: int = 0) -> None:
+    """Installs a BPF program as a filter of this process's system calls; see seccomp(2)."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    _seccomp(SECCOMP_SET_MODE_FILTER, flags, header)
+
+
+def join_new_session_keyring() -> None:
+    """Gives this process an empty session keyring of its own; see keyctl(2)."""
+    _keyctl(KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def bpf_load(kind: int, program: bytes) -> int:
+    """Loads an eBPF program and gives its descriptor; see bpf(2)."""
+    code = ctypes.create_string_buffer(program, len(program))
+    licence = ctypes.create_string_buffer(b"Apache-2.0")
+    attributes = struct.pack(
+        "=IIQQ", kind, len(program) // 8, ctypes.addressof(code), ctypes.addressof(licence)
+    )
+    return _bpf_call(BPF_PROG_LOAD, attributes.ljust(72, b"\0"))
+
+
+def bpf_attach(target: int, program: int, kind: int, flags: int) -> None:
+    """Attaches a loaded eBPF program to the cgroup open as `target`."""
+    _bpf_call(BPF_PROG_ATTACH, struct.pack("=4I", target, program, kind, flags).ljust(32, b"\0"))
+
+
+def _bpf_call(command: int, attributes: bytes) -> int:
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    return _bpf(command, ctypes.addressof(buffer), len(attributes))

@@ -1,0 +1,442 @@
+"""A pod in its shim: the sandbox, its containers, and the verbs that act on them.
+
+Not the connections (shim). Rule: a verb either answers once or raises; what it made before it
+failed it takes back.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from . import container, protocol, state
+from .container import Plan
+from .kernel import capabilities, cgroups, namespaces, syscalls, terminal
+from .logs import LogFile
+from .process import Process
+from .streams import Streams
+from .supervised import CREATED, RUNNING, STOPPED, Supervised
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from .reactor import Reactor
+    from .supervised import Answer
+
+    Document = dict[str, Any]
+
+# What the kubelet's CRI gives a pod as /dev/shm.
+_DEFAULT_SHM_BYTES = 64 << 20
+_HOST = "host"
+# The exit code that Kubernetes shows for a container whose program could not be started.
+_START_ERROR_CODE = 128
+
+
+class NotFound(Exception):
+    """There is no container, or exec, of that name."""
+
+
+class Conflict(Exception):
+    """The container is not in a state for this."""
+
+
+class Failed(Exception):
+    """The container could not be set up or started; the text is the reason."""
+
+
+def fill_streams(descriptors: list[int]) -> None:
+    """Adds /dev/null for the standard streams that are not given."""
+    while len(descriptors) < protocol.MAX_DESCRIPTORS:
+        descriptors.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
+
+
+class Container:
+    """One container of the pod."""
+
+    def __init__(self, name: str, plan: Plan, bundle: Document, cgroup: cgroups.Cgroup) -> None:
+        self.name = name
+        self.plan = plan
+        self.bundle = bundle
+        self.cgroup = cgroup
+        self.log = LogFile(plan.log)
+        self.first: Supervised
+        self.streams: Streams
+        self.on_exit: list[Callable[[], None]] = []
+        self.execs: dict[int, Supervised] = {}
+
+    def describe(self) -> Document:
+        """The container's state as the agent sees it."""
+        first = self.first
+        return {
+            "id": self.name,
+            "status": first.status,
+            "pid": first.pid if first.status != STOPPED else 0,
+            "created_at": first.created_at,
+            "started_at": first.started_at,
+            "finished_at": first.finished_at,
+            "exit": first.exit,
+            "reason": first.reason,
+            "log_lost_bytes": self.log.lost_bytes,
+        }
+
+
+class Pod:
+    """The sandbox and its containers."""
+
+    def __init__(self, name: str, directory: str, spec: Mapping[str, Any]) -> None:
+        self.name = name
+        self.directory = directory
+        self.cgroup_path = cgroups.check_path(spec.get("cgroup_parent", ""))
+        self._spec = spec
+        self._open_cgroup = cgroups.opener(cgroups.find_hierarchies())
+        self._held = capabilities.available()
+        self._created_at = container.now()
+        self._reactor: Reactor
+        self._publish: Callable[[Document], None]
+        self.containers: dict[str, Container] = {}
+        self._processes: dict[int, Callable[[int], None]] = {}
+        self._last_exec = 0
+
+    def connect(self, reactor: Reactor, publish: Callable[[Document], None]) -> None:
+        """Gives the pod its loop and a way to tell events; before the first container."""
+        self._reactor = reactor
+        self._publish = publish
+
+    def build(self) -> None:
+        """Makes the sandbox: namespaces, cgroup, shared memory; takes all back if one fails."""
+        state.make_pod_directory(self.directory)
+        try:
+            self.save()
+            self._make_cgroup()
+            self._make_namespaces()
+            self._mount_shm()
+        except BaseException:
+            self._take_back()
+            raise
+
+    def _make_cgroup(self) -> None:
+        group = self._open_cgroup(self.cgroup_path)
+        group.create()
+        resources = self._spec.get("resources")
+        if resources:
+            group.limit(resources)
+
+    def _make_namespaces(self) -> None:
+        flags = 0
+        if self._spec.get("network") != _HOST:
+            flags |= syscalls.CLONE_NEWNET
+            flags |= syscalls.CLONE_NEWUTS
+        if self._spec.get("ipc") != _HOST:
+            flags |= syscalls.CLONE_NEWIPC
+        syscalls.unshare(flags)
+        if flags & syscalls.CLONE_NEWNET:
+            namespaces.bring_loopback_up()
+        if flags & syscalls.CLONE_NEWUTS and self._spec.get("hostname"):
+            socket.sethostname(self._spec["hostname"])
+        sysctls = self._spec.get("sysctls") or {}
+        for name in sysctls:
+            kind = syscalls.CLONE_NEWNET if name.startswith("net.") else syscalls.CLONE_NEWIPC
+            if not flags & kind:
+                raise ValueError(f"sysctl {name!r} would change the host")
+        namespaces.write_sysctls(sysctls)
+
+    def _mount_shm(self) -> None:
+        if self._spec.get("ipc") == _HOST:
+            return
+        path = os.path.join(self.directory, state.SHM)
+        os.mkdir(path)
+        size = int(self._spec.get("shm_bytes", _DEFAULT_SHM_BYTES))
+        flags = 0x2 | 0x4 | 0x8  # MS_NOSUID, MS_NODEV, MS_NOEXEC
+        syscalls.mount("shm", path, "tmpfs", flags, f"mode=1777,size={size}")
+
+    def _take_back(self) -> None:
+        state.unmount(os.path.join(self.directory, state.SHM))
+        group = self._open_cgroup(self.cgroup_path)
+        group.remove()
+        group.prune()
+        state.remove_directory(self.directory)
+
+    def describe(self) -> Document:
+        """The sandbox and its containers as the agent sees them."""
+        pid = os.getpid()
+        shm = "/dev/shm" if self._spec.get("ipc") == _HOST else f"{self.directory}/{state.SHM}"
+        return {
+            "pod": self.name,
+            "pid": pid,
+            "netns": f"/proc/{pid}/ns/net",
+            "ipcns": f"/proc/{pid}/ns/ipc",
+            "utsns": f"/proc/{pid}/ns/uts",
+            "shm": shm,
+            "cgroup": self.cgroup_path,
+            "created_at": self._created_at,
+            "containers": [known.describe() for known in self.containers.values()],
+        }
+
+    def save(self) -> None:
+        """Writes state.json: what to remove, should this process not live to do it."""
+        groups = [known.cgroup.path for known in self.containers.values()]
+        state.save(self.directory, {**self.describe(), "cgroups": [*groups, self.cgroup_path]})
+
+    def exited(self, process: int, status: int) -> None:
+        """A child has ended; orphans that fell to this process are only reaped."""
+        callback = self._processes.pop(process, None)
+        if callback is not None:
+            callback(status)
+
+    def find(self, name: str) -> Container:
+        """The container of that name; NotFound if there is none."""
+        if name not in self.containers:
+            raise NotFound(f"container {name!r} is not there")
+        return self.containers[name]
+
+    def create(self, request: Document, answer: Answer, fail: Callable[[Exception], None]) -> None:
+        """Sets a container up to the point where only its program is missing."""
+        name = state.check_name(request.get("container"))
+        if name in self.containers:
+            raise Conflict(f"container {name!r} exists")
+        bundle = request["bundle"]
+        directory = os.path.join(self.directory, state.CONTAINERS, name)
+        plan = Plan(bundle, directory, self._held)
+        group = self._open_cgroup(plan.cgroup_path or f"{self.cgroup_path}/{name}")
+        made = Container(name, plan, bundle, group)
+        self.containers[name] = made
+        try:
+            self._launch(made)
+        except BaseException:
+            self._dispose(made)
+            raise
+        made.first.on_ready = lambda: self._created(made, answer)
+        made.on_exit.append(lambda: self._never_ready(made, fail))
+        made.first.listen()
+
+    def _launch(self, made: Container) -> None:
+        plan = made.plan
+        made.streams = Streams(
+            self._reactor,
+            made.log,
+            stdin=plan.stdin,
+            once=plan.stdin_once,
+            terminal=plan.process.terminal,
+        )
+        made.first = Supervised(self._reactor, made.streams.use_terminal)
+        container.make_directories(plan)
+        made.cgroup.create()
+        made.cgroup.limit(plan.resources)
+        channel = made.first.child_channel.fileno()
+        pid = container.start(plan, made.cgroup, channel, made.streams.child, self._held)
+        made.streams.close_child_ends()
+        made.first.follow(pid)
+        self._processes[pid] = lambda status: self._ended(made, status)
+
+    def _created(self, made: Container, answer: Answer) -> None:
+        made.on_exit.clear()
+        answer(made.describe())
+        self.save()
+
+    def _never_ready(self, made: Container, fail: Callable[[Exception], None]) -> None:
+        assert made.first.exit is not None
+        reason = made.first.reason or f"setup ended with code {made.first.exit['code']}"
+        self._dispose(made)
+        fail(Failed(reason))
+
+    def _ended(self, made: Container, status: int) -> None:
+        made.first.ended(status, made.cgroup.oom_kills() > 0)
+        made.streams.drain()
+        if not made.plan.namespaces.new & syscalls.CLONE_NEWPID:
+            cgroups.kill(made.cgroup)
+        if made.first.reason and made.first.exit is not None:
+            made.first.exit["code"] = _START_ERROR_CODE
+        callbacks, made.on_exit = made.on_exit, []
+        for callback in callbacks:
+            callback()
+        if made.name in self.containers:
+            self._publish({"kind": "exit", "container": made.name, "exit": made.first.exit})
+            self.save()
+
+    def start(self, request: Document, answer: Answer, fail: Callable[[Exception], None]) -> None:
+        """Runs the program of a created container; answers when it runs, or why it does not."""
+        made = self.find(request["container"])
+        if made.first.status != CREATED:
+            raise Conflict(f"container {made.name!r} is {made.first.status}")
+
+        def started() -> None:
+            made.on_exit.remove(ended)
+            answer(made.describe())
+
+        def ended() -> None:
+            fail(Failed(made.first.reason or "it was killed before it started"))
+
+        made.on_exit.append(ended)
+        made.first.on_started = started
+        made.first.go()
+
+    def kill(self, request: Document) -> Document:
+        """Sends a signal to the first process, or with "all" to every process; or to an exec."""
+        made = self.find(request["container"])
+        number = int(request.get("signal", 15))
+        if "exec" in request:
+            self._find_exec(made, request).kill(number)
+        elif request.get("all"):
+            for process in made.cgroup.processes():
+                os.kill(process, number)
+        elif made.first.status == STOPPED:
+            raise Conflict(f"container {made.name!r} is stopped")
+        else:
+            made.first.kill(number)
+        return {}
+
+    def wait(self, request: Document, answer: Answer) -> None:
+        """Answers with how the container, or the exec, ended; at once if it has."""
+        made = self.find(request["container"])
+        if "exec" in request:
+            watched = self._find_exec(made, request)
+            key = request["exec"]
+        else:
+            watched, key = made.first, None
+
+        def finished() -> None:
+            if key is not None:
+                made.execs.pop(key, None)
+            answer({"exit": watched.exit})
+
+        if watched.status == STOPPED:
+            finished()
+        elif key is None:
+            made.on_exit.append(finished)
+        else:
+            watched.on_exit.append(finished)
+
+    def delete(self, request: Document, answer: Answer) -> None:
+        """Removes a container that has ended; with "force" kills it first."""
+        made = self.find(request["container"])
+        if made.first.status == STOPPED:
+            self._dispose(made)
+            answer({})
+        elif made.first.status == CREATED or request.get("force"):
+
+            def removed() -> None:
+                self._dispose(made)
+                answer({})
+
+            made.on_exit.append(removed)
+            made.first.kill(9)
+        else:
+            raise Conflict(f"container {made.name!r} is {made.first.status}")
+
+    def _dispose(self, made: Container) -> None:
+        self.containers.pop(made.name, None)
+        if hasattr(made, "first"):
+            made.first.close_channel()
+            made.streams.close()
+        made.cgroup.remove()
+        state.remove_directory(made.plan.directory)
+        self.save()
+
+    def execute(
+        self,
+        request: Document,
+        descriptors: list[int],
+        answer: Callable[[Document, list[int]], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Runs a further process in a running container."""
+        made = self.find(request["container"])
+        if made.first.status != RUNNING:
+            raise Conflict(f"container {made.name!r} is {made.first.status}")
+        from .execution import start
+
+        process = self._exec_process(made, request.get("process") or {})
+        masters: list[int] = []
+        extra = Supervised(self._reactor, masters.append)
+        if not process.terminal:
+            fill_streams(descriptors)
+        self._last_exec += 1
+        number = self._last_exec
+        made.execs[number] = extra
+        channel = extra.child_channel.fileno()
+        pid = start(made.first.pid, made.cgroup, process, channel, descriptors, self._held)
+        extra.follow(pid)
+        self._processes[pid] = lambda status: self._exec_ended(made, number, status, fail)
+        extra.on_ready = extra.go
+        extra.on_started = lambda: answer({"exec": number, "pid": pid}, masters)
+
+    def _exec_process(self, made: Container, section: Mapping[str, Any]) -> Process:
+        """An exec is what its container is, but for what it asks to have otherwise."""
+        inherited = dict(made.bundle.get("process") or {})
+        for name in ("terminal", "consoleSize", "oomScoreAdj"):
+            inherited.pop(name, None)
+        process = Process({**inherited, **section}, self._held)
+        process.filter = made.plan.process.filter
+        process.filter_flags = made.plan.process.filter_flags
+        return process
+
+    def _exec_ended(
+        self, made: Container, number: int, status: int, fail: Callable[[Exception], None]
+    ) -> None:
+        extra = made.execs[number]
+        extra.ended(status, False)
+        if not extra.started_at:
+            made.execs.pop(number, None)
+            fail(Failed(extra.reason or "it was killed before it started"))
+        for callback in extra.on_exit:
+            callback()
+
+    def _find_exec(self, made: Container, request: Document) -> Supervised:
+        if request["exec"] not in made.execs:
+            raise NotFound(f"exec {request['exec']!r} of {made.name!r} is not there")
+        return made.execs[request["exec"]]
+
+    def forget_exec(self, name: str, number: int) -> None:
+        """Nobody will ask for this exec any more."""
+        made = self.containers.get(name)
+        if made is not None:
+            made.execs.pop(number, None)
+
+    def attach(self, request: Document, descriptors: list[int]) -> Document:
+        """Connects somebody's descriptors, named in "streams", to a container's streams."""
+        made = self.find(request["container"])
+        made.streams.attach(dict(zip(request["streams"], descriptors, strict=True)))
+        return {}
+
+    def resize(self, request: Document) -> Document:
+        """Tells a container's terminal its size."""
+        made = self.find(request["container"])
+        if made.streams.terminal < 0:
+            raise Conflict(f"container {made.name!r} has no terminal")
+        terminal.resize(made.streams.terminal, int(request["width"]), int(request["height"]))
+        return {}
+
+    def update(self, request: Document) -> Document:
+        """Changes limits of a container, or without one of the pod."""
+        resources = {k: v for k, v in request["resources"].items() if k != "devices"}
+        if request.get("container"):
+            self.find(request["container"]).cgroup.limit(resources)
+        else:
+            self._open_cgroup(self.cgroup_path).limit(resources)
+        return {}
+
+    def stats(self, request: Document) -> Document:
+        """Counters of a container, or without one of the pod."""
+        if request.get("container"):
+            return self.find(request["container"]).cgroup.statistics()
+        return self._open_cgroup(self.cgroup_path).statistics()
+
+    def reopen_log(self, request: Document) -> Document:
+        """Opens a container's log anew after rotation."""
+        self.find(request["container"]).log.reopen()
+        return {}
+
+    def remove(self, done: Callable[[], None]) -> None:
+        """Kills and removes everything; `done` is called when nothing is left but this process."""
+        alive = [made for made in self.containers.values() if made.first.status != STOPPED]
+        if alive:
+            alive[0].on_exit.append(lambda: self.remove(done))
+            for made in alive:
+                made.first.kill(9)
+            return
+        for made in list(self.containers.values()):
+            self._dispose(made)
+        self._take_back()
+        done()

@@ -1,0 +1,248 @@
+"""The process section of an OCI document: read as a value, and become that process.
+
+Used for a container's first process and for exec alike. Rule: privilege goes down in one
+direction only, and the order is runc's; nothing is opened after the filter is installed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import stat
+
+from .kernel import capabilities, syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# A passwd file beyond this is not one; it is read before the process has its user.
+_MAX_ACCOUNTS_BYTES = 1 << 20
+_UNSUPPORTED = ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
+
+
+class Process:
+    """What a process is to be: program, user, limits, privileges."""
+
+    __slots__ = (
+        "args",
+        "capabilities",
+        "console_size",
+        "cwd",
+        "env",
+        "filter",
+        "filter_flags",
+        "gid",
+        "groups",
+        "no_new_privileges",
+        "oom_score_adj",
+        "rlimits",
+        "terminal",
+        "uid",
+        "umask",
+        "username",
+    )
+
+    def __init__(self, section: Mapping[str, Any], held: int) -> None:
+        """Reads a process section; `held` is the mask of capabilities that can be given."""
+        for name in _UNSUPPORTED:
+            if section.get(name):
+                raise ValueError(f"process.{name} is not supported")
+        self.args = [str(arg) for arg in section.get("args") or ()]
+        self.env = parse_environment(section.get("env") or ())
+        self.cwd = str(section.get("cwd", "/"))
+        if not self.args or not self.cwd.startswith("/"):
+            raise ValueError("process needs args, and an absolute cwd")
+        user = section.get("user") or {}
+        self.uid = int(user.get("uid", 0))
+        self.gid = int(user.get("gid", 0))
+        self.groups = [int(group) for group in user.get("additionalGids") or ()]
+        self.umask = int(user.get("umask", 0o022))
+        self.username = str(user.get("username", ""))
+        self.capabilities = capabilities.parse(section.get("capabilities"), held)
+        self.no_new_privileges = bool(section.get("noNewPrivileges"))
+        self.rlimits = [_parse_rlimit(limit) for limit in section.get("rlimits") or ()]
+        self.oom_score_adj: int | None = section.get("oomScoreAdj")
+        self.terminal = bool(section.get("terminal"))
+        size = section.get("consoleSize") or {}
+        self.console_size = (int(size.get("width", 0)), int(size.get("height", 0)))
+        self.filter = b""
+        self.filter_flags = 0
+
+
+def parse_environment(entries: Any) -> dict[str, str]:
+    """NAME=value lines as a mapping; the last of a name counts."""
+    environment = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not name or not equals or "\0" in entry:
+            raise ValueError(f"process.env: {entry!r} is not NAME=value")
+        environment[name] = value
+    return environment
+
+
+def _parse_rlimit(limit: Mapping[str, Any]) -> tuple[int, int, int]:
+    number = getattr(resource, str(limit.get("type", "")), None)
+    if number is None or not str(limit["type"]).startswith("RLIMIT_"):
+        raise ValueError(f"process.rlimits: {limit.get('type')!r} is not a limit")
+    # resource takes -1 for infinity, which OCI writes as the largest unsigned number.
+    soft, hard = (-1 if limit[key] >= 1 << 63 else int(limit[key]) for key in ("soft", "hard"))
+    return number, soft, hard
+
+
+def set_oom_score(score: int) -> None:
+    """Sets how readily the kernel kills this process for memory.
+
+    Lowering it needs CAP_SYS_RESOURCE; without that it stays as it is, as containerd has it.
+    """
+    with open("/proc/self/oom_score_adj", "r+") as file:
+        now = int(file.read())
+        try:
+            file.write(str(score))
+            file.flush()
+        except PermissionError:
+            if score > now:
+                raise
+
+
+def look_up(process: Process) -> None:
+    """Fills in user and groups from a user name, and HOME; reads the container's own files.
+
+    Must run inside the container's root. A name may be "user", "user:group" or numbers.
+    """
+    accounts = _read_accounts("/etc/passwd") if _needs_accounts(process) else []
+    if process.username:
+        _resolve_user(process, accounts)
+    if "HOME" not in process.env:
+        homes = [line[5] for line in accounts if len(line) > 5 and line[2] == str(process.uid)]
+        process.env["HOME"] = homes[0] if homes and homes[0] else "/"
+
+
+def _needs_accounts(process: Process) -> bool:
+    return bool(process.username) or "HOME" not in process.env
+
+
+def _resolve_user(process: Process, accounts: list[list[str]]) -> None:
+    user, _, group = process.username.partition(":")
+    known = [line for line in accounts if len(line) > 3 and user in (line[0], line[2])]
+    groups = _read_accounts("/etc/group")
+    if known:
+        process.uid, process.gid = int(known[0][2]), int(known[0][3])
+        name = known[0][0]
+        process.groups += [
+            int(line[2]) for line in groups if len(line) > 3 and name in line[3].split(",")
+        ]
+    elif user.isdigit():
+        process.uid = int(user)
+    else:
+        raise ValueError(f"unable to find user {user}: no matching entries in passwd file")
+    if group:
+        process.gid = _resolve_group(group, groups)
+
+
+def _resolve_group(group: str, groups: list[list[str]]) -> int:
+    for line in groups:
+        if len(line) > 2 and group in (line[0], line[2]):
+            return int(line[2])
+    if group.isdigit():
+        return int(group)
+    raise ValueError(f"unable to find group {group}: no matching entries in group file")
+
+
+def _read_accounts(path: str) -> list[list[str]]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return []
+        text = os.read(descriptor, _MAX_ACCOUNTS_BYTES).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+    return [line.split(":") for line in text.splitlines() if line and line[0] != "#"]
+
+
+def become(process: Process, held: int, *, alone: bool = False) -> None:
+    """Takes on limits, user and privileges, and runs the program; returns only by an error.
+
+    Unless `alone` it is killed when the process that forked it ends.
+    """
+    for number, soft, hard in process.rlimits:
+        resource.setrlimit(number, (soft, hard))
+    os.umask(process.umask)
+    syscalls.join_new_session_keyring()
+    _reset_signals()
+    if process.filter and not process.no_new_privileges:
+        syscalls.seccomp(process.filter, process.filter_flags)
+    _change_user(process, held)
+    # Descriptors of the host must be gone before the working directory is chosen: a cwd of
+    # /proc/self/fd/N would lead out (CVE-2024-21626). What is left closes with exec.
+    syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+    _change_directory(process.cwd)
+    if process.no_new_privileges:
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    if not alone:
+        # A change of user has cleared it, so it is asked for again.
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    candidates = find_program(process.args[0], process.env.get("PATH", DEFAULT_PATH), process.cwd)
+    if process.filter and process.no_new_privileges:
+        syscalls.seccomp(process.filter, process.filter_flags)
+    _execute(process, candidates)
+
+
+def _reset_signals() -> None:
+    """Python ignores these two, and what is ignored stays so across exec."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _change_user(process: Process, held: int) -> None:
+    sets = process.capabilities
+    capabilities.drop_bounding(sets.bounding, held)
+    syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+    os.setgroups(process.groups)
+    os.setresgid(process.gid, process.gid, process.gid)
+    os.setresuid(process.uid, process.uid, process.uid)
+    syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 0)
+    capabilities.apply(sets)
+
+
+def _change_directory(cwd: str) -> None:
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise OSError(error.errno, f"chdir to cwd ({cwd!r}): {error.strerror}") from None
+    if not os.getcwd().startswith("/"):
+        raise OSError(errno.EPERM, f"cwd {cwd!r} lies outside the container's root")
+
+
+def find_program(name: str, path: str, cwd: str) -> list[str]:
+    """The files to try for a program name, as execvp(3) does it."""
+    if "/" in name:
+        return [name]
+    return [os.path.join(directory or cwd, name) for directory in path.split(":")]
+
+
+def _execute(process: Process, candidates: list[str]) -> None:
+    """Runs the first candidate that is there; messages are those of runc."""
+    name, denied = process.args[0], None
+    for candidate in candidates:
+        try:
+            os.execve(candidate, process.args, process.env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            denied = error
+        except OSError as error:
+            raise OSError(error.errno, f'exec "{name}": {error.strerror}') from None
+    if denied is not None:
+        raise PermissionError(denied.errno, f'exec: "{name}": permission denied')
+    where = f"stat {name}: no such file or directory" if "/" in name else ""
+    missing = where or "executable file not found in $PATH"
+    raise FileNotFoundError(errno.ENOENT, f'exec: "{name}": {missing}')

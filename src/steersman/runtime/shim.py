@@ -1,0 +1,277 @@
+"""The shim: the process that owns one pod, serves its socket, and outlives everybody else.
+
+It is the parent of the pod's containers and lives in the pod's namespaces, which it so keeps.
+Not the verbs themselves (pod). Rule: a broken connection ends that connection, never the shim.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+from . import protocol, state
+from .kernel import syscalls
+from .pod import Conflict, Failed, NotFound, Pod
+from .reactor import READ, WRITE, Reactor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Document = dict[str, Any]
+
+# A peer that does not read its answers is cut off; the largest answer lists a pod's containers.
+_MAX_WAITING_BYTES = 16 << 20
+_BACKLOG = 64
+_KINDS: tuple[tuple[type[Exception], str], ...] = (
+    (NotFound, "not-found"),
+    (Conflict, "conflict"),
+    (FileExistsError, "conflict"),
+    (ValueError, "invalid"),
+    (KeyError, "invalid"),
+)
+
+
+def describe_error(error: Exception) -> Document:
+    """An error as it travels: a kind to act on, and a text to show."""
+    kind = next((name for known, name in _KINDS if isinstance(error, known)), "failed")
+    if isinstance(error, KeyError):
+        return {"kind": kind, "message": f"{error} is missing"}
+    text = getattr(error, "strerror", None) or str(error)
+    filename = getattr(error, "filename", None)
+    return {"kind": kind, "message": f"{filename}: {text}" if filename else text}
+
+
+class Connection:
+    """One peer: requests in, answers and events out, in any order."""
+
+    def __init__(self, server: Shim, peer: socket.socket) -> None:
+        self._server = server
+        self._peer = peer
+        self._decoder = protocol.Decoder()
+        self._waiting: list[tuple[bytes, list[int]]] = []
+        self.execs: list[tuple[str, int]] = []
+        self.subscribed = False
+        peer.setblocking(False)
+        server.reactor.watch(peer.fileno(), READ, self._receive)
+
+    @property
+    def open(self) -> bool:
+        """Whether the peer is still there."""
+        return self._peer.fileno() >= 0
+
+    def send(self, document: Document, descriptors: list[int] | None = None) -> None:
+        """Queues a message; descriptors are closed once they are sent."""
+        owned = descriptors or []
+        if not self.open:
+            _close_all(owned)
+            return
+        self._waiting.append((protocol.encode(document, len(owned)), owned))
+        if sum(len(data) for data, _ in self._waiting) > _MAX_WAITING_BYTES:
+            self.close()
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._waiting:
+                data, descriptors = self._waiting[0]
+                sent = protocol.send_part(self._peer, data, descriptors)
+                _close_all(descriptors)
+                self._waiting[0] = (data[sent:], [])
+                if sent == len(data):
+                    self._waiting.pop(0)
+        except BlockingIOError:
+            self._server.reactor.watch(self._peer.fileno(), READ | WRITE, self._ready)
+            return
+        except OSError:  # the peer is gone
+            self.close()
+            return
+        self._server.reactor.watch(self._peer.fileno(), READ, self._receive)
+
+    def _ready(self) -> None:
+        self._flush()
+        if self.open:
+            self._receive()
+
+    def _receive(self) -> None:
+        try:
+            data, descriptors = protocol.receive_part(self._peer)
+            messages = self._decoder.feed(data, descriptors) if data else None
+        except BlockingIOError:
+            return
+        except (OSError, protocol.ProtocolError):
+            messages = None
+        if messages is None:
+            self.close()
+            return
+        for message in messages:
+            self._server.serve(self, message)
+
+    def close(self) -> None:
+        """Lets go of the peer; what it waited for goes on without it."""
+        if self.open:
+            self._server.reactor.forget(self._peer.fileno())
+            self._peer.close()
+            self._decoder.close()
+            for _, descriptors in self._waiting:
+                _close_all(descriptors)
+            self._waiting.clear()
+            self._server.lost(self)
+
+
+def _close_all(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+class Shim:
+    """Serves one pod."""
+
+    def __init__(self, pod: Pod) -> None:
+        self.pod = pod
+        self.reactor = Reactor(pod.exited)
+        self._connections: list[Connection] = []
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        pod.connect(self.reactor, self._publish)
+        self._immediate: dict[str, Callable[[Document], Document]] = {
+            "state": lambda request: pod.find(request["container"]).describe(),
+            "pod": lambda _request: pod.describe(),
+            "kill": pod.kill,
+            "resize": pod.resize,
+            "update": pod.update,
+            "stats": pod.stats,
+            "reopen-log": pod.reopen_log,
+        }
+
+    def listen(self) -> None:
+        """Opens the pod's socket; named relative, as the path may exceed a socket's 107 bytes."""
+        os.chdir(self.pod.directory)
+        self._listener.bind(state.SOCKET)
+        os.chdir("/")
+        os.chmod(os.path.join(self.pod.directory, state.SOCKET), 0o600)
+        self._listener.listen(_BACKLOG)
+        self._listener.setblocking(False)
+        self.reactor.watch(self._listener.fileno(), READ, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            peer, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        self.adopt(peer)
+
+    def adopt(self, peer: socket.socket) -> Connection:
+        """Serves a connection."""
+        connection = Connection(self, peer)
+        self._connections.append(connection)
+        return connection
+
+    def lost(self, connection: Connection) -> None:
+        """A connection has ended; the execs it started have no other that could ask for them."""
+        self._connections.remove(connection)
+        for name, number in connection.execs:
+            self.pod.forget_exec(name, number)
+
+    def _publish(self, event: Document) -> None:
+        for connection in list(self._connections):
+            if connection.subscribed:
+                connection.send({"event": {"pod": self.pod.name, **event}})
+
+    def serve(self, connection: Connection, message: protocol.Message) -> None:
+        """Carries out one request."""
+        number = message.document.get("id")
+
+        def answer(result: Document, descriptors: list[int] | None = None) -> None:
+            connection.send({"id": number, "result": result}, descriptors)
+
+        def fail(error: Exception) -> None:
+            connection.send({"id": number, "error": describe_error(error)})
+
+        try:
+            self._dispatch(connection, message, answer, fail)
+        except (NotFound, Conflict, Failed, ValueError, KeyError, TypeError, OSError) as error:
+            fail(error)
+        finally:
+            _close_all(message.descriptors)
+
+    def _dispatch(
+        self,
+        connection: Connection,
+        message: protocol.Message,
+        answer: Callable[..., None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        request = message.document
+        verb = request.get("verb", "")
+        if verb in self._immediate:
+            answer(self._immediate[verb](request))
+        elif verb in ("create", "start"):
+            getattr(self.pod, verb)(request, answer, fail)
+        elif verb in ("wait", "delete"):
+            getattr(self.pod, verb)(request, answer)
+        elif verb == "exec":
+            self._execute(connection, message, answer, fail)
+        elif verb == "attach":
+            taken, message.descriptors = message.descriptors, []
+            answer(self.pod.attach(request, taken))
+        elif verb == "subscribe":
+            connection.subscribed = True
+            answer(self.pod.describe())
+        elif verb == "remove":
+            self.pod.remove(lambda: self._removed(answer))
+        else:
+            raise ValueError(f"unknown verb {verb!r}")
+
+    def _execute(
+        self,
+        connection: Connection,
+        message: protocol.Message,
+        answer: Callable[..., None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        name = message.document["container"]
+
+        def started(result: Document, masters: list[int]) -> None:
+            connection.execs.append((name, result["exec"]))
+            answer(result, masters)
+
+        self.pod.execute(message.document, message.descriptors, started, fail)
+
+    def _removed(self, answer: Callable[[Document], None]) -> None:
+        answer({})
+        self.reactor.stop()
+
+
+def _leave_streams() -> None:
+    """Whoever reads the warm parent's output must not have to wait for every pod to end."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def run(peer: socket.socket, request: Document, directory: str) -> None:
+    """The life of a shim, from the request that made it; `peer` gets the first answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    syscalls.set_name("steer-shim")
+    _leave_streams()
+    number = request.get("id")
+    try:
+        name = state.check_name(request.get("pod"))
+        pod = Pod(name, directory, request.get("spec") or {})
+        pod.build()
+        shim = Shim(pod)
+        shim.listen()
+        pod.save()
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        peer.sendall(protocol.encode({"id": number, "error": describe_error(error)}))
+        return
+    connection = shim.adopt(peer)
+    connection.subscribed = True
+    connection.send({"id": number, "result": pod.describe()})
+    shim.reactor.run()

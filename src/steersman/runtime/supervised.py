@@ -1,0 +1,124 @@
+"""A process that the shim has started and watches: a container's first one, or an exec.
+
+Here is the conversation with it until it runs, and what it leaves behind when it ends.
+Rule: every caller gets exactly one answer, also when the process dies in between.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from . import protocol
+from .container import decode_status, now
+from .reactor import READ
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .reactor import Reactor
+
+    Answer = Callable[[dict[str, Any]], None]
+
+# A reason longer than this is cut by nobody's loss; it only bounds what a child can send.
+_MAX_REASON_BYTES = 1 << 16
+
+CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
+
+
+class Supervised:
+    """One started process and the channel to it. The states are those of the OCI runtime."""
+
+    def __init__(self, reactor: Reactor, on_terminal: Callable[[int], None]) -> None:
+        self._reactor = reactor
+        self._on_terminal = on_terminal
+        self._heard = b""
+        self.channel, self.child_channel = socket.socketpair()
+        self.channel.setblocking(False)
+        self.status = CREATING
+        self._released = False
+        self.pid = 0
+        self.created_at = now()
+        self.started_at = 0
+        self.finished_at = 0
+        self.exit: dict[str, Any] | None = None
+        self.reason = ""
+        self.on_ready: Callable[[], None] | None = None
+        self.on_started: Callable[[], None] | None = None
+        self.on_exit: list[Callable[[], None]] = []
+
+    def follow(self, pid: int) -> None:
+        """The process has been forked: listens to it."""
+        self.pid = pid
+        self.child_channel.close()
+        self._reactor.watch(self.channel.fileno(), READ, self.listen)
+
+    def go(self) -> None:
+        """Lets the process run its program."""
+        self._released = True
+        self.channel.send(b"G")
+
+    def listen(self) -> None:
+        """Takes what the process says; its end without a reason means that it runs."""
+        while self.channel.fileno() >= 0:
+            try:
+                data, descriptors = protocol.receive_part(self.channel)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data, descriptors = b"", []
+            for descriptor in descriptors:
+                self._on_terminal(descriptor)
+            if data:
+                self._hear(data)
+            else:
+                self._channel_ended()
+
+    def _hear(self, data: bytes) -> None:
+        self._heard += data
+        while self._heard[:1] in (b"T", b"R"):
+            word, self._heard = self._heard[:1], self._heard[1:]
+            if word == b"R":
+                self.status = CREATED
+                if self.on_ready is not None:
+                    self.on_ready()
+        if self._heard[:1] == b"E":
+            self._heard = self._heard[:_MAX_REASON_BYTES]
+            self.reason = self._heard[1:].decode("utf-8", "replace")
+
+    def _channel_ended(self) -> None:
+        self.close_channel()
+        if self.status == CREATED and self._released and not self.reason:
+            self.status = RUNNING
+            self.started_at = now()
+            if self.on_started is not None:
+                self.on_started()
+
+    def close_channel(self) -> None:
+        """Stops listening; a process that still waits for its start ends by itself."""
+        if self.channel.fileno() >= 0:
+            self._reactor.forget(self.channel.fileno())
+            self.channel.close()
+        self.child_channel.close()
+
+    def ended(self, status: int, oom_killed: bool) -> None:
+        """The process has been reaped: hears its last words and notes how it ended."""
+        self.listen()
+        self.close_channel()
+        code, number = decode_status(status)
+        self.finished_at = now()
+        self.status = STOPPED
+        self.exit = {
+            "code": code,
+            "signal": number,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "oom_killed": oom_killed,
+        }
+
+    def kill(self, number: int) -> None:
+        """Sends a signal; safe from reuse of the id, as only this process reaps."""
+        if self.status != STOPPED and self.pid:
+            os.kill(self.pid, number)

@@ -1,0 +1,421 @@
+"""Pods and containers from creation to removal, against a real kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import signal
+
+import pytest
+from test_runtime_rig import Rig, needs_root, run
+
+from steersman.runtime.engine import Engine, EngineError, Event
+
+pytestmark = needs_root
+
+
+def test_a_container_runs_and_its_exit_code_and_log_are_kept() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        status, text = await rig.output(sandbox, "/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+        assert (status.code, status.signal, status.oom_killed) == (3, 0, False)
+        assert 0 < status.started_at <= status.finished_at
+        assert sorted(text.splitlines()) == ["err", "out"]
+        raw = pathlib.Path(rig.log("c1")).read_text()
+        assert " stdout F out\n" in raw
+        assert " stderr F err\n" in raw
+
+    run(scenario)
+
+
+def test_the_states_of_a_container_follow_the_verbs() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox, engine = await rig.sandbox(), rig.engine
+        created = await engine.create("p", "x", rig.bundle(sandbox, "x", "sleep", "1000"))
+        assert (created.status, created.exit) == ("created", None)
+        with pytest.raises(EngineError) as caught:
+            await engine.create("p", "x", rig.bundle(sandbox, "x", "true"))
+        assert caught.value.kind == "conflict"
+        assert (await engine.start("p", "x")).status == "running"
+        with pytest.raises(EngineError) as caught:
+            await engine.delete("p", "x")
+        assert caught.value.kind == "conflict"
+        await engine.kill("p", "x", signal.SIGKILL)
+        assert (await engine.wait("p", "x", 10)).code == 137
+        assert (await engine.state("p", "x")).status == "stopped"
+        with pytest.raises(EngineError) as caught:
+            await engine.start("p", "x")
+        assert caught.value.kind == "conflict"
+        await engine.delete("p", "x")
+        with pytest.raises(EngineError) as caught:
+            await engine.state("p", "x")
+        assert caught.value.kind == "not-found"
+
+    run(scenario)
+
+
+def test_the_end_of_a_container_is_an_event() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "/bin/sh", "-c", "exit 7")
+        async with asyncio.timeout(10):
+            event: Event = await anext(rig.engine.events())
+        assert (event.kind, event.pod, event.container) == ("exit", "p", name)
+        assert event.exit is not None
+        assert event.exit.code == 7
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("nope", 'exec: "nope": executable file not found in $PATH'),
+        ("/nope", 'exec: "/nope": stat /nope: no such file or directory'),
+        ("/etc/passwd", 'exec: "/etc/passwd": permission denied'),
+    ],
+)
+def test_a_program_that_cannot_run_is_refused_with_runcs_words(program: str, reason: str) -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        with pytest.raises(EngineError) as caught:
+            await rig.launch(sandbox, program)
+        assert (caught.value.kind, str(caught.value)) == ("failed", reason)
+        state = await rig.engine.state("p", "c1")
+        assert state.exit is not None
+        assert (state.status, state.exit.code) == ("stopped", 128)
+
+    run(scenario)
+
+
+def test_a_container_that_cannot_be_set_up_leaves_nothing_behind() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        document = rig.bundle(sandbox, "x", "true")
+        document["mounts"].append(
+            {"destination": "/data", "type": "bind", "source": "/not/there", "options": ["rbind"]}
+        )
+        with pytest.raises(EngineError) as caught:
+            await rig.engine.create("p", "x", document)
+        assert "mount /not/there at /data: No such file or directory" in str(caught.value)
+        assert (await rig.engine.pods())[0].containers == ()
+        assert os.listdir(os.path.join(rig.state, "pods", "p", "containers")) == []
+
+    run(scenario)
+
+
+def test_containers_of_a_pod_share_network_ipc_and_name_but_not_processes() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox("web-1")
+        script = "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; hostname; echo $$"
+        first = await rig.shell(sandbox, script)
+        second = await rig.shell(sandbox, script)
+        assert first == second
+        net, _, name, pid = first.splitlines()
+        assert (name, pid) == ("web-1", "1")
+        assert net == os.readlink(sandbox.netns) != os.readlink("/proc/self/ns/net")
+        assert "inet 127.0.0.1/8" in await rig.shell(sandbox, "ip addr show lo")
+
+    run(scenario)
+
+
+def test_shared_memory_of_a_pod_is_seen_by_its_containers() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        await rig.shell(sandbox, "echo there > /dev/shm/note")
+        assert await rig.shell(sandbox, "cat /dev/shm/note") == "there\n"
+
+    run(scenario)
+
+
+def test_pod_and_containers_outlive_warm_parent_and_agent() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        short = await rig.launch(sandbox, "/bin/sh", "-c", "cat /dev/shm/go; exit 9")
+        long = await rig.launch(sandbox, "sleep", "1000")
+        await rig.engine.wait("p", short, 10)
+        rig.kill_warm(signal.SIGKILL)
+        await rig.engine.close()
+        rig.engine = Engine(rig.socket, rig.state)
+        (found,) = await rig.engine.connect()
+        assert (found.pid, found.lost) == (sandbox.pid, False)
+        states = {state.id: state for state in found.containers}
+        ended = states[short].exit
+        assert ended is not None
+        assert ended.code == 9
+        assert states[long].status == "running"
+        await rig.engine.kill("p", long, signal.SIGKILL)
+        assert (await rig.engine.wait("p", long, 10)).signal == signal.SIGKILL
+        rig.start_warm()
+
+    run(scenario)
+
+
+def test_a_pod_whose_shim_was_killed_is_lost_and_can_be_removed() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        pid = (await rig.engine.state("p", name)).pid
+        handle = os.pidfd_open(pid)
+        os.kill(sandbox.pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            event = await anext(rig.engine.events())
+            await _readable(handle)  # the container dies with its shim
+        os.close(handle)
+        assert event == Event("lost", "p", "", None)
+        assert [pod.lost for pod in await rig.engine.pods()] == [True]
+        with pytest.raises(EngineError) as caught:
+            await rig.engine.state("p", name)
+        assert caught.value.kind == "lost"
+        await rig.engine.remove_sandbox("p")
+        assert await rig.engine.pods() == []
+
+    run(scenario)
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(descriptor, ready.set_result, None)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def test_removing_a_pod_twice_or_one_that_never_was_is_fine() -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.sandbox()
+        await rig.engine.remove_sandbox("p")
+        await rig.engine.remove_sandbox("p")
+        await rig.engine.remove_sandbox("never")
+
+    run(scenario)
+
+
+def test_a_second_sandbox_of_the_same_name_is_a_conflict_and_harms_nothing() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        with pytest.raises(EngineError) as caught:
+            await rig.sandbox()
+        assert caught.value.kind == "conflict"
+        other = Engine(rig.socket, rig.state)
+        with pytest.raises(EngineError) as caught:
+            await other.start_sandbox("p", {"cgroup_parent": f"{rig.cgroup}/p"})
+        assert caught.value.kind == "conflict"
+        assert await rig.shell(sandbox, "echo fine") == "fine\n"
+
+    run(scenario)
+
+
+def test_memory_beyond_the_limit_ends_a_container_as_oom_killed() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        status, _ = await rig.output(
+            sandbox,
+            "/bin/sh",
+            "-c",
+            "dd if=/dev/zero of=/dev/null bs=200M count=1; true & wait",
+            resources={"memory": {"limit": 20 << 20, "swap": 20 << 20}},
+        )
+        assert status.oom_killed
+
+    run(scenario)
+
+
+def test_limits_reach_the_kernel_and_can_be_changed_and_read() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox(resources={"memory": {"limit": 256 << 20}})
+        resources = {"memory": {"limit": 64 << 20}, "cpu": {"shares": 512}, "pids": {"limit": 50}}
+        name = await rig.launch(sandbox, "sleep", "1000", resources=resources)
+        stats = await rig.engine.stats("p", name)
+        assert stats["memory_limit_bytes"] == 64 << 20
+        assert stats["pids_current"] == 1
+        assert stats["memory_usage_bytes"] > 0
+        await rig.engine.update("p", name, {"memory": {"limit": 96 << 20}})
+        assert (await rig.engine.stats("p", name))["memory_limit_bytes"] == 96 << 20
+        assert (await rig.engine.stats("p"))["memory_limit_bytes"] == 256 << 20
+        await rig.engine.delete("p", name, force=True)
+        assert (await rig.engine.stats("p"))["memory_limit_bytes"] == 256 << 20
+
+    run(scenario)
+
+
+def test_exec_joins_the_container_and_gives_its_exit_code() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000", env=["PATH=/bin", "COLOUR=red"])
+        reader, writer = os.pipe()
+        script = "echo $COLOUR; readlink /proc/self/ns/pid; exit 4"
+        made = await rig.engine.exec(
+            "p", name, {"args": ["sh", "-c", script]}, [reader, writer, writer]
+        )
+        os.close(writer)
+        assert (await made.wait(10)).code == 4
+        colour, namespace = os.read(reader, 1000).decode().splitlines()
+        os.close(reader)
+        pid = (await rig.engine.state("p", name)).pid
+        assert (colour, namespace) == ("red", os.readlink(f"/proc/{pid}/ns/pid"))
+
+    run(scenario)
+
+
+def test_exec_of_a_missing_program_says_so() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        with pytest.raises(EngineError) as caught:
+            await rig.engine.exec("p", name, {"args": ["nope"]})
+        assert str(caught.value) == 'exec: "nope": executable file not found in $PATH'
+
+    run(scenario)
+
+
+def test_exec_with_a_terminal_can_be_resized_and_hung_up() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        process = {"args": ["sh"], "terminal": True, "consoleSize": {"width": 80, "height": 25}}
+        made = await rig.engine.exec("p", name, process)
+        made.resize(132, 50)
+        os.write(made.terminal, b"stty size; tty; exit 5\n")
+        assert (await made.wait(10)).code == 5
+        text = os.read(made.terminal, 10_000).decode()
+        made.close()
+        assert "50 132" in text
+        assert "/dev/pts/0" in text
+
+    run(scenario)
+
+
+def test_attach_feeds_input_and_copies_output_of_a_container() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "cat", stdin=True, stdin_once=True)
+        in_reader, in_writer = os.pipe()
+        out_reader, out_writer = os.pipe()
+        await rig.engine.attach("p", name, {"stdin": in_reader, "stdout": out_writer})
+        os.close(in_reader)
+        os.close(out_writer)
+        os.write(in_writer, b"hello\n")
+        os.close(in_writer)
+        assert (await rig.engine.wait("p", name, 10)).code == 0
+        assert os.read(out_reader, 100) == b"hello\n"
+        assert os.read(out_reader, 100) == b""
+        os.close(out_reader)
+        assert rig.text(name) == "hello\n"
+
+    run(scenario)
+
+
+def test_a_container_with_a_terminal_has_it_as_console() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        script = "test -c /dev/console && tty"
+        assert await rig.shell(sandbox, script, terminal=True) == "/dev/pts/0\n"
+
+    run(scenario)
+
+
+def test_a_log_that_was_moved_away_is_written_anew_after_reopen() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "cat", stdin=True)
+        reader, writer = os.pipe()
+        out_reader, out_writer = os.pipe()
+        await rig.engine.attach("p", name, {"stdin": reader, "stdout": out_writer})
+        os.rename(rig.log(name), rig.log("old"))
+        await rig.engine.reopen_log("p", name)
+        os.write(writer, b"after\n")
+        os.close(writer)
+        async with asyncio.timeout(10):
+            await _readable(out_reader)
+        for descriptor in (reader, out_reader, out_writer):
+            os.close(descriptor)
+        assert (rig.text("old"), rig.text(name)) == ("", "after\n")
+
+    run(scenario)
+
+
+def test_user_groups_umask_limits_and_directory_are_as_asked() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+
+        def edit(document: dict[str, dict[str, object]]) -> None:
+            document["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 100}]
+
+        user = {"username": "web", "umask": 0o077, "additionalGids": [7]}
+        text = await rig.shell(
+            sandbox, "id; umask; ulimit -n; pwd; echo $HOME", user=user, cwd="/work/dir", edit=edit
+        )
+        assert text.splitlines() == [
+            "uid=101(web) gid=102(web) groups=7,103(logs)",
+            "0077",
+            "99",
+            "/work/dir",
+            "/srv",
+        ]
+
+    run(scenario)
+
+
+def test_volumes_are_mounted_as_asked_and_a_subpath_stays_beneath_its_volume() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        volume = pathlib.Path(rig.directory, "volume")
+        (volume / "inner").mkdir(parents=True)
+        (volume / "inner" / "file").write_text("data\n")
+        (volume / "out").symlink_to("/etc")
+        mount = {"destination": "/v", "type": "bind", "source": str(volume), "options": ["ro"]}
+        text = await rig.shell(
+            sandbox,
+            "cat /v/file; touch /v/x || echo refused",
+            mounts=[{**mount, "subPath": "inner"}],
+        )
+        assert text.splitlines()[0] == "data"
+        assert text.splitlines()[-1] == "refused"
+        for outside in ("out", "../", "inner/../../x"):
+            with pytest.raises(EngineError):
+                await rig.launch(sandbox, "true", mounts=[{**mount, "subPath": outside}])
+
+    run(scenario)
+
+
+def test_a_pod_on_the_hosts_network_has_no_namespace_of_its_own() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox(network="host")
+        text = await rig.shell(sandbox, "readlink /proc/self/ns/net; hostname")
+        assert text.splitlines() == [os.readlink("/proc/self/ns/net"), os.uname().nodename]
+
+    run(scenario)
+
+
+def test_sysctls_are_set_in_the_pod_and_refused_if_they_would_change_the_host() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox(sysctls={"net.ipv4.ip_unprivileged_port_start": "0"})
+        path = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+        assert await rig.shell(sandbox, f"cat {path}") == "0\n"
+        assert pathlib.Path(path).read_text() != "0\n"
+        for name in ("kernel.panic", "vm.swappiness", "net/../kernel/panic"):
+            with pytest.raises(EngineError) as caught:
+                await rig.sandbox("q", sysctls={name: "1"})
+            assert caught.value.kind == "invalid"
+
+    run(scenario)
+
+
+def test_fifty_pods_start_at_once() -> None:
+    async def scenario(rig: Rig) -> None:
+        async def pod(number: int) -> str:
+            sandbox = await rig.sandbox(f"p{number}")
+            document = rig.bundle(sandbox, f"many{number}", "echo", str(number))
+            await rig.engine.create(sandbox.pod, "only", document)
+            await rig.engine.start(sandbox.pod, "only")
+            await rig.engine.wait(sandbox.pod, "only", 30)
+            return rig.text(f"many{number}")
+
+        texts = await asyncio.gather(*(pod(number) for number in range(50)))
+        assert texts == [f"{number}\n" for number in range(50)]
+
+    run(scenario)
