@@ -124,6 +124,10 @@ class Registry:
         kind = self._kinds.get((group, plural)) or self._load((group, plural))
         return kind if kind is not None and kind.version(version) is not None else None
 
+    def of(self, resource: tuple[str, str]) -> Kind | None:
+        """Returns the kind of a group and plural name in whatever version, None for none."""
+        return self._kinds.get(resource) or self._load(resource)
+
     def by_kind(self, group: str, version: str, name: str) -> Kind | None:
         """Returns the kind of a group, version and name, None where there is none."""
         resource = self._names.get((group, name))

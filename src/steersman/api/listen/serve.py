@@ -1,6 +1,6 @@
 """The HTTPS/1.1 server: listens, shakes hands, bounds the connections, stops gracefully.
 
-It serves any `Handler` over TLS or a Unix socket. What one connection does is `api.connection`.
+It serves any `Handler` over TLS or a Unix socket. What one connection does is in `connection`.
 """
 
 from __future__ import annotations

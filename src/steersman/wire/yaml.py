@@ -1,0 +1,236 @@
+"""YAML to JSON documents, as sigs.k8s.io/yaml reads them; not a general YAML library.
+
+YAML 1.1 booleans as go-yaml v2 knows them, timestamps stay strings, keys become strings, a key
+given twice is an error. Nesting and aliases are bounded. PyYAML loads with the first use.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+# Deeper than any manifest; PyYAML's own composer recurses without a bound and overruns the stack
+MAX_DEPTH = 300
+# Values of a document with its aliases resolved; a bomb makes much of a small text
+MAX_VALUES = 2_000_000
+# Only what aliases multiply by more than this factor is taken for a bomb, and nothing small
+ALIAS_FACTOR = 10
+FREE_VALUES = 100_000
+
+# go-yaml v2's resolve table: YAML 1.1's words, y and n among them
+_TRUE = frozenset(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"))
+_FALSE = frozenset(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"))
+_NULL = frozenset(("", "~", "null", "Null", "NULL"))
+_SPECIAL = {
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+}
+_BINARY = "tag:yaml.org,2002:binary"
+_RESOLVED = frozenset(f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null"))
+_INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
+class BadYAML(ValueError):
+    """The text is not YAML that can be read; the message says where and why."""
+
+
+def load(text: bytes | str) -> Any:
+    """Returns the first document as a JSON value; raises BadYAML."""
+    return next(load_all(text), None)
+
+
+def load_all(text: bytes | str) -> Iterator[Any]:
+    """Yields the documents of a stream as JSON values; raises BadYAML."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        events = loader(text.decode("utf-8") if isinstance(text, bytes) else text)
+        try:
+            yield from _documents(events)
+        finally:
+            events.dispose()
+    except yaml.YAMLError as error:
+        raise BadYAML(_one_line(error)) from None
+    except UnicodeDecodeError:
+        raise BadYAML("yaml: invalid leading UTF-8 octet") from None
+
+
+def _documents(events: Any) -> Iterator[Any]:
+    from yaml.events import DocumentStartEvent, StreamEndEvent
+
+    while not isinstance(event := events.get_event(), StreamEndEvent):
+        if isinstance(event, DocumentStartEvent):
+            yield _Reading(events).value(events.get_event(), 0)
+
+
+class _Reading:
+    """One document on its way from events to values."""
+
+    def __init__(self, events: Any) -> None:
+        from yaml import events as kinds
+
+        self._kinds: Any = kinds
+        self._events = events
+        # What anchors name: the value and how many values it holds; None while it is being read
+        self._anchors: dict[str, tuple[Any, int] | None] = {}
+        self._values = 0
+        self._written = 0
+
+    def value(self, event: Any, depth: int) -> Any:
+        """Returns the value that begins with an event."""
+        if depth > MAX_DEPTH:
+            raise BadYAML(f"yaml: exceeded max depth of {MAX_DEPTH}")
+        if isinstance(event, self._kinds.AliasEvent):
+            return self._alias(event)
+        self._written += 1
+        self._count(1)
+        before = self._values
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        if isinstance(event, self._kinds.ScalarEvent):
+            found = _scalar(event)
+        elif isinstance(event, self._kinds.SequenceStartEvent):
+            found = self._sequence(depth)
+        else:
+            found = self._mapping(depth)
+        if event.anchor:
+            self._anchors[event.anchor] = (found, self._values - before + 1)
+        return found
+
+    def _count(self, more: int) -> None:
+        self._values += more
+        bomb = self._values > FREE_VALUES and self._values > ALIAS_FACTOR * self._written
+        if bomb or self._values > MAX_VALUES:
+            raise BadYAML("yaml: document contains excessive aliasing")
+
+    def _alias(self, event: Any) -> Any:
+        name = event.anchor
+        if name not in self._anchors:
+            raise BadYAML(f"{_where(event)}: unknown anchor '{name}' referenced")
+        if (known := self._anchors[name]) is None:
+            raise BadYAML(f"{_where(event)}: anchor '{name}' value contains itself")
+        value, size = known
+        self._count(size)
+        return _copy(value)
+
+    def _sequence(self, depth: int) -> list[Any]:
+        found = []
+        while not isinstance(event := self._events.get_event(), self._kinds.SequenceEndEvent):
+            found.append(self.value(event, depth + 1))
+        return found
+
+    def _mapping(self, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        while not isinstance(event := self._events.get_event(), self._kinds.MappingEndEvent):
+            scalar = isinstance(event, self._kinds.ScalarEvent)
+            if scalar and event.implicit[0] and event.value == "<<":
+                merged = {**self._merged(event, depth), **merged}
+                continue
+            value = self.value(event, depth + 1)
+            if isinstance(value, (dict, list)):
+                raise BadYAML(f"{_where(event)}: invalid map key")
+            if (key := _key(value)) in found:
+                raise BadYAML(f'{_where(event)}: key "{key}" already set in map')
+            found[key] = self.value(self._events.get_event(), depth + 1)
+        return {**merged, **found} if merged else found
+
+    def _merged(self, event: Any, depth: int) -> dict[str, Any]:
+        """Returns what `<<` brings in; of several maps the first has the last word."""
+        value = self.value(self._events.get_event(), depth + 1)
+        merged: dict[str, Any] = {}
+        for source in value if isinstance(value, list) else [value]:
+            if not isinstance(source, dict):
+                why = "map merge requires map or sequence of maps as the value"
+                raise BadYAML(f"{_where(event)}: {why}")
+            merged = {**source, **merged}
+        return merged
+
+
+def _copy(value: Any) -> Any:
+    """Returns a value that shares nothing: documents are changed in place by their owners."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _scalar(event: Any) -> Any:
+    tag = event.tag
+    if tag is None:
+        return _resolve(event.value) if event.implicit[0] else event.value
+    if tag in _RESOLVED:
+        return _resolve(event.value)
+    return _binary(event) if tag == _BINARY else event.value
+
+
+def _binary(event: Any) -> str:
+    """Returns the bytes of a !!binary as text, as go-yaml does."""
+    try:
+        return base64.b64decode(event.value).decode("utf-8", "replace")
+    except ValueError:
+        raise BadYAML(f"{_where(event)}: !!binary value contains invalid base64 data") from None
+
+
+def _resolve(text: str) -> Any:
+    """Returns what a plain scalar means (go-yaml's resolve)."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    if text in _NULL:
+        return None
+    first = text[0]
+    if not (first.isascii() and (first.isdigit() or first in "+-.")):
+        return text
+    if text in _SPECIAL:
+        raise BadYAML(f"json: unsupported value: {text}")  # JSON has no such number
+    if _INTEGER.fullmatch(text):
+        return _integer(text.replace("_", ""))
+    if _FLOAT.fullmatch(text):
+        return _plain_number(float(text.replace("_", "")))
+    return text
+
+
+def _plain_number(number: float) -> int | float:
+    """Returns a whole number as JSON writes it in Go: without a point."""
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number
+
+
+def _integer(text: str) -> int | float:
+    """Returns a number in YAML 1.1's notations; beyond 64 bits it is a float, as in Go."""
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    if digits[:2] in ("0b", "0o", "0x"):
+        number = sign * int(digits, 0)
+    elif len(digits) > 1 and digits.startswith("0"):
+        number = sign * int(digits, 8)
+    else:
+        number = sign * int(digits)
+    return number if -(1 << 63) <= number < 1 << 64 else float(number)
+
+
+def _key(value: Any) -> str:
+    """Returns a key as JSON's object has it (sigs.k8s.io/yaml converts scalars)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    return str(value)
+
+
+def _where(event: Any) -> str:
+    return f"yaml: line {event.start_mark.line + 1}"
+
+
+def _one_line(error: Any) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"yaml: line {mark.line + 1}: {problem}" if mark is not None else f"yaml: {problem}"
