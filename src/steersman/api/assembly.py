@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steersman.api import bootstrapping
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
 from steersman.api.access.escalation import Escalation
@@ -18,10 +17,11 @@ from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.service_account import ServiceAccount
-from steersman.api.allocate import ServiceAddresses
+from steersman.api.bootstrap import writing
 from steersman.api.cache import Cache
 from steersman.api.delete import Deleter
-from steersman.api.effects import Effects
+from steersman.api.effects.effect import Effects
+from steersman.api.effects.services import ServiceAddresses
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
@@ -152,6 +152,6 @@ class Assembly:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
             tasks.start(self.watches.bookmark(), name="bookmarks")
-            await bootstrapping.write(self.api, self.kinds, self._objects)
+            await writing.write(self.api, self.kinds, self._objects)
             self.ready = True
             started()

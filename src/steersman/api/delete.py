@@ -15,7 +15,7 @@ from steersman.api import body, keys, metadata
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Entry
 from steersman.api.call import Call
-from steersman.api.effects import Effects
+from steersman.api.effects.effect import Effects
 from steersman.api.read import Reader, finish
 from steersman.api.select import selection_of
 from steersman.api.write import MOST_TRIES, Writer, modified

@@ -16,7 +16,7 @@ from steersman.api import body, keys, metadata, owners
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
-from steersman.api.effects import Effects, Taken
+from steersman.api.effects.effect import Effects, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader

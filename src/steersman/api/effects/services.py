@@ -14,7 +14,7 @@ from typing import Any
 from steersman.api import keys, metadata
 from steersman.api.cache import Cache
 from steersman.api.call import Call
-from steersman.api.effects import Outcome
+from steersman.api.effects.effect import Outcome
 from steersman.api.form import encode
 from steersman.model import errors
 from steersman.model.errors import APIError, Cause
