@@ -21,14 +21,39 @@ from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.api.listen.certificates import Certificates
 from steersman.api.listen.serve import Server, tls_context
+from steersman.client.client import APIClient
+from steersman.client.local import LocalTransport
+from steersman.client.view import FollowedViews
+from steersman.controllers.deployment import DeploymentController
+from steersman.controllers.endpoints import EndpointsController
+from steersman.controllers.endpointslice import EndpointSliceController
+from steersman.controllers.garbage import GarbageController
+from steersman.controllers.namespace import NamespaceController
+from steersman.controllers.node_lifecycle import NodeLifecycleController
+from steersman.controllers.pod_garbage import PodGarbageController
+from steersman.controllers.replicaset import ReplicaSetController
+from steersman.controllers.root_ca import with_bundle
+from steersman.controllers.serviceaccount import ServiceAccountController
+from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.reconcile import loop
+from steersman.reconcile.loop import Controller
+from steersman.scheduler import service as scheduler
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
-from steersman.world.interface import World
+from steersman.wire.message import User
+from steersman.world.interface import Tasks, World
 
 # Generation thresholds once the server is up: what is allocated per request is freed by counting,
 # and a full collection over a large heap would stop every request for its time
 GC_THRESHOLDS = (50_000, 50, 1_000)
+
+# What follows everything for all controllers of a process, and what each of them is
+MANAGER = "system:kube-controller-manager"
+SCHEDULER = "system:kube-scheduler"
+ACCOUNT = "system:serviceaccount:kube-system:"
+ACCOUNT_GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
+AUTHENTICATED = "system:authenticated"
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -86,8 +111,12 @@ async def _serve(
             await server.listen("127.0.0.1", settings.port, tls)
             settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             server.listen_unix(settings.socket)
-            settle()
             report({"state": "serving"})
+            if settings.controllers:
+                bundle = files.ca.read_text()
+                client_for = local_clients(assembly, world, tasks)
+                await start_control(client_for, bundle, world, tasks)
+            settle()
             report({"state": "ready"})
             await stop.wait()
             assembly.watches.end_all()
@@ -113,3 +142,41 @@ def stop_signal() -> asyncio.Event:
 def first_address(cidr: str) -> str:
     """Returns the address of the `kubernetes` Service: the first of the range."""
     return str(ip_network(cidr)[1])
+
+
+def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[str], APIClient]:
+    """Returns what makes clients in this process by user name."""
+
+    def client_for(name: str) -> APIClient:
+        groups = (*ACCOUNT_GROUPS, AUTHENTICATED) if name.startswith(ACCOUNT) else (AUTHENTICATED,)
+        transport = LocalTransport(assembly.api.handle, User(name, groups), tasks)
+        return APIClient(transport, world)
+
+    return client_for
+
+
+def controllers(bundle: str) -> list[type[Controller]]:
+    """Returns the control loops of a cluster whose root certificate is `bundle`."""
+    return [
+        DeploymentController,
+        ReplicaSetController,
+        EndpointSliceController,
+        EndpointsController,
+        NamespaceController,
+        ServiceAccountController,
+        with_bundle(bundle),
+        GarbageController,
+        PodGarbageController,
+        NodeLifecycleController,
+        TaintEvictionController,
+    ]
+
+
+async def start_control(
+    client_for: Callable[[str], APIClient], bundle: str, world: World, tasks: Tasks
+) -> None:
+    """Starts the controllers and the scheduler; they share one followed copy of each kind."""
+    views = FollowedViews(client_for(MANAGER), world, tasks)
+    running = loop.run(controllers(bundle), lambda name: client_for(ACCOUNT + name), views, world)
+    tasks.start(running, name="controllers")
+    tasks.start(scheduler.run(client_for(SCHEDULER), views, world), name="scheduler")

@@ -51,7 +51,7 @@ T = TypeVar("T")
 Find = Callable[[Resource], Kind | None]
 
 
-class _ListMeta(msgspec.Struct, rename="camel"):
+class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions, ownership
@@ -250,13 +251,13 @@ def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
 class DeploymentController:
     """See `reconcile.loop.Controller`."""
 
-    name = "deployment-controller"
-    watches = (
+    name: ClassVar[str] = "deployment-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(DEPLOYMENT, partial(to_self, kind=DEPLOYMENT)),
         Watch(REPLICASET, _of_set, ownership.INDEXES),
         Watch(POD, _of_pod, ownership.INDEXES),
     )
-    writes = (
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("apps", ("deployments",), ("get", "update", "patch")),
         Rule("apps", ("deployments/status", "deployments/finalizers"), ("update", "patch")),
         Rule("apps", ("replicasets",), ("create", "delete", "update", "patch")),

@@ -152,13 +152,13 @@ def is_complete(deployment: Deployment, status: Document) -> bool:
     names = ("updatedReplicas", "replicas", "availableReplicas")
     right: bool = all(status.get(name, 0) == deployment.spec.replicas for name in names)
     seen: int = status.get("observedGeneration", 0)
-    return right and seen >= deployment.metadata.generation
+    return bool(right and seen >= deployment.metadata.generation)
 
 
 def _moves(deployment: Deployment, status: Document) -> bool:
     old = deployment.status
     replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
-    return (
+    return bool(
         updated > old.updated_replicas
         or replicas - updated < old.replicas - old.updated_replicas
         or status.get("readyReplicas", 0) > old.ready_replicas

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from typing import ClassVar
 
 import msgspec
 
@@ -152,13 +153,13 @@ def _of_endpoints(_views: Views, old: Endpoints | None, new: Endpoints | None) -
 class EndpointsController:
     """See `reconcile.loop.Controller`."""
 
-    name = "endpoint-controller"
-    watches = (
+    name: ClassVar[str] = "endpoint-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(SERVICE, partial(to_self, kind=SERVICE)),
         Watch(POD, endpoint_pods.to_services),
         Watch(ENDPOINTS, _of_endpoints),
     )
-    writes = (
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("endpoints",), ("create", "delete", "update", "patch")),
         Rule("", ("endpoints/restricted",), ("create",)),
     )

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -232,14 +232,14 @@ def _nobody(_views: Views, _old: Any | None, _new: Any | None) -> Iterable[Ref]:
 class EndpointSliceController:
     """See `reconcile.loop.Controller`."""
 
-    name = "endpointslice-controller"
-    watches = (
+    name: ClassVar[str] = "endpointslice-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(SERVICE, partial(to_self, kind=SERVICE)),
         Watch(POD, endpoint_pods.to_services),
         Watch(ENDPOINTSLICE, _of_slice, {BY_SERVICE: _by_service}),
         Watch(NODE, _nobody),  # read for the zones of endpoints
     )
-    writes = (
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("discovery.k8s.io", ("endpointslices",), ("create", "delete", "update", "patch")),
         Rule("", ("services/finalizers",), ("update",)),
     )

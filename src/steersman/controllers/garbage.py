@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from steersman.client.interface import Propagation, Views
 from steersman.model import builtin
@@ -196,9 +196,11 @@ def _watch(kind: Kind) -> Watch:
 class GarbageController:
     """See `reconcile.loop.Controller`."""
 
-    name = "generic-garbage-collector"
-    watches = tuple(_watch(kind) for kind in collected().values())
-    writes = (Rule("*", ("*",), ("delete", "get", "list", "patch", "update", "watch")),)
+    name: ClassVar[str] = "generic-garbage-collector"
+    watches: ClassVar[tuple[Watch, ...]] = tuple(_watch(kind) for kind in collected().values())
+    writes: ClassVar[tuple[Rule, ...]] = (
+        Rule("*", ("*",), ("delete", "get", "list", "patch", "update", "watch")),
+    )
 
     def __init__(self, given: Given) -> None:
         self._given = given

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions
@@ -149,12 +149,12 @@ def _of_content(views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]
 class NamespaceController:
     """See `reconcile.loop.Controller`."""
 
-    name = "namespace-controller"
-    watches = (
+    name: ClassVar[str] = "namespace-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(NAMESPACE, partial(to_self, kind=NAMESPACE)),
         *(Watch(kind, _of_content, metadata=True) for kind in contents()),
     )
-    writes = (
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("namespaces",), ("delete", "get", "list", "update", "watch")),
         Rule("", ("namespaces/finalize", "namespaces/status"), ("update", "patch")),
         Rule("*", ("*",), ("delete", "deletecollection", "get", "list")),

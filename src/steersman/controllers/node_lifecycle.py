@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions, pods
@@ -187,13 +187,13 @@ def _is_ready(node: Node) -> bool:
 class NodeLifecycleController:
     """See `reconcile.loop.Controller`."""
 
-    name = "node-controller"
-    watches = (
+    name: ClassVar[str] = "node-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(NODE, partial(to_self, kind=NODE)),
         Watch(LEASE, _of_lease),
         Watch(POD, _of_pod, {BY_NODE: by_node}),
     )
-    writes = (
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("nodes",), ("get", "list", "update", "delete", "patch")),
         Rule("", ("nodes/status", "pods/status"), ("patch", "update")),
         Rule("", ("pods",), ("delete", "get", "list")),

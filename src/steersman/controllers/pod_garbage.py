@@ -4,6 +4,7 @@ and terminated pods above a number (pkg/controller/podgc)."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions, pods
@@ -95,9 +96,12 @@ def _of_node(views: Views, old: Node | None, new: Node | None) -> Iterable[Ref]:
 class PodGarbageController:
     """See `reconcile.loop.Controller`."""
 
-    name = "pod-garbage-collector"
-    watches = (Watch(POD, _of_pod, {BY_NODE: by_node}), Watch(NODE, _of_node))
-    writes = (
+    name: ClassVar[str] = "pod-garbage-collector"
+    watches: ClassVar[tuple[Watch, ...]] = (
+        Watch(POD, _of_pod, {BY_NODE: by_node}),
+        Watch(NODE, _of_node),
+    )
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("pods",), ("delete", "list", "watch")),
         Rule("", ("nodes",), ("get", "list")),
         Rule("", ("pods/status",), ("patch",)),

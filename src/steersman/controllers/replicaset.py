@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -206,12 +206,12 @@ def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
 class ReplicaSetController:
     """See `reconcile.loop.Controller`."""
 
-    name = "replicaset-controller"
-    watches = (
+    name: ClassVar[str] = "replicaset-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(REPLICASET, partial(to_self, kind=REPLICASET), ownership.INDEXES),
         Watch(POD, _of_pod, ownership.INDEXES),
     )
-    writes = (
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("apps", ("replicasets",), ("get", "update", "patch")),
         Rule("apps", ("replicasets/status", "replicasets/finalizers"), ("update", "patch")),
         Rule("", ("pods",), ("create", "delete", "patch")),

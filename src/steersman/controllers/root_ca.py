@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.model.errors import AlreadyExists
@@ -53,9 +54,12 @@ def _of_map(_views: Views, old: ConfigMap | None, new: ConfigMap | None) -> Iter
 class RootCAController:
     """See `reconcile.loop.Controller`; `with_bundle` gives the class for one cluster's CA."""
 
-    name = "root-ca-cert-publisher"
-    watches = (Watch(NAMESPACE, partial(to_self, kind=NAMESPACE)), Watch(CONFIGMAP, _of_map))
-    writes = (Rule("", ("configmaps",), ("create", "update", "patch")),)
+    name: ClassVar[str] = "root-ca-cert-publisher"
+    watches: ClassVar[tuple[Watch, ...]] = (
+        Watch(NAMESPACE, partial(to_self, kind=NAMESPACE)),
+        Watch(CONFIGMAP, _of_map),
+    )
+    writes: ClassVar[tuple[Rule, ...]] = (Rule("", ("configmaps",), ("create", "update", "patch")),)
     bundle = ""
 
     def __init__(self, given: Given) -> None:

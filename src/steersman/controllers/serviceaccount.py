@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from steersman.client.interface import Views
 from steersman.model.errors import AlreadyExists
@@ -42,12 +42,12 @@ def _of_account(_views: Views, old: Any | None, new: Any | None) -> Iterable[Ref
 class ServiceAccountController:
     """See `reconcile.loop.Controller`."""
 
-    name = "service-account-controller"
-    watches = (
+    name: ClassVar[str] = "service-account-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(NAMESPACE, partial(to_self, kind=NAMESPACE)),
         Watch(SERVICEACCOUNT, _of_account),
     )
-    writes = (Rule("", ("serviceaccounts",), ("create",)),)
+    writes: ClassVar[tuple[Rule, ...]] = (Rule("", ("serviceaccounts",), ("create",)),)
 
     def __init__(self, given: Given) -> None:
         self._given = given

@@ -4,6 +4,7 @@ when their toleration's time is over (pkg/controller/tainteviction)."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions
@@ -93,9 +94,12 @@ def _of_node(views: Views, old: Node | None, new: Node | None) -> Iterable[Ref]:
 class TaintEvictionController:
     """See `reconcile.loop.Controller`."""
 
-    name = "taint-eviction-controller"
-    watches = (Watch(POD, _of_pod, {BY_NODE: by_node}), Watch(NODE, _of_node))
-    writes = (
+    name: ClassVar[str] = "taint-eviction-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
+        Watch(POD, _of_pod, {BY_NODE: by_node}),
+        Watch(NODE, _of_node),
+    )
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("pods",), ("delete", "get", "list")),
         Rule("", ("pods/status",), ("patch",)),
         Rule("", ("nodes",), ("get", "list")),

@@ -6,6 +6,8 @@ A table of facts from upstream's bootstrappolicy/controller_policy.go and namesp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from steersman.api.bootstrap.grammar import EVENTS, READ, READ_UPDATE, Binding, Role, rule
 from steersman.model.kind import Document
 
@@ -299,7 +301,19 @@ _RULES: dict[str, tuple[Document, ...]] = {
     ),
 }
 
-CONTROLLER_ROLES = tuple(Role(f"{PREFIX}{name}", rules) for name, rules in _RULES.items())
+
+def _patching(rules: Iterable[Document]) -> tuple[Document, ...]:
+    """Returns the rules with patch wherever update is granted: our controllers send the fields
+    that they decide, where upstream's send whole objects."""
+    return tuple(
+        {**one, "verbs": sorted({*one["verbs"], "patch"})} if "update" in one["verbs"] else one
+        for one in rules
+    )
+
+
+CONTROLLER_ROLES = tuple(
+    Role(f"{PREFIX}{name}", _patching(rules)) for name, rules in _RULES.items()
+)
 CONTROLLER_BINDINGS = tuple(
     Binding(f"{PREFIX}{name}", (f"ServiceAccount:{_SYSTEM}/{name}",)) for name in _RULES
 )
