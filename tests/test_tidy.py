@@ -47,13 +47,13 @@ BAD_WORDS = re.compile(
 )
 
 # where a bare `except Exception` may stand: the HTTP edge, the reconcile loop, the CLI edge
-CATCH_ALL = {"api/listen/serve.py", "reconcile/loop.py", "cli/main.py"}
+CATCH_ALL = {"api/listen/connection.py", "reconcile/loop.py", "cli/main.py"}
 PURE = re.compile(r"^(plan|render|check|decide)(_|$)")
 CLOCKS = {"time", "random", "uuid", "secrets"}
 # the runtime is a process of its own with the standard library alone; the CLI is a person's
 CLOCK_FREE = {"world/real.py", "world/simulated.py"}
 LOOP_TIME = re.compile(r"asyncio\.(sleep|timeout|wait_for)\b|\.call_later\(|loop\.time\(")
-TRANSPORTS = {"api/listen/serve.py", "client/http.py", "images/http.py"}
+TRANSPORTS = {"api/listen/connection.py", "client/http.py", "images/http.py"}
 
 
 def modules() -> list[Path]:

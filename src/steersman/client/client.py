@@ -51,17 +51,17 @@ T = TypeVar("T")
 Find = Callable[[Resource], Kind | None]
 
 
-class _ListMeta(msgspec.Struct, rename="camel"):
+class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class _Page(msgspec.Struct, Generic[T]):
+class _Page(msgspec.Struct, Generic[T], frozen=True):
     items: tuple[T, ...] | None = ()
     metadata: _ListMeta = _ListMeta()
 
 
-class _Frame(msgspec.Struct):
+class _Frame(msgspec.Struct, frozen=True):
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
     object: msgspec.Raw
 
