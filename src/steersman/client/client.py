@@ -56,12 +56,12 @@ class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class _Page(msgspec.Struct, Generic[T]):
+class _Page(msgspec.Struct, Generic[T], frozen=True):
     items: tuple[T, ...] | None = ()
     metadata: _ListMeta = _ListMeta()
 
 
-class _Frame(msgspec.Struct):
+class _Frame(msgspec.Struct, frozen=True):
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
     object: msgspec.Raw
 
