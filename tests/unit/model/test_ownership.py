@@ -480,3 +480,35 @@ def test_a_memory_of_shapes_is_bounded() -> None:
     wide = {str(number): {} for number in range(MAX_PARTS)}
     assert shapes.key({"any": wide}, structure_of(SETS)) is None
     assert fields_of(wrote([], None, {"any": wide}, SETS))
+
+
+def test_true_is_no_1_wherever_the_schema_is_open() -> None:
+    old, new = {"any": {"a": {"b": 1}}}, {"any": {"a": {"b": True}}}
+    assert _paths(comparison.compare(old, new, SETS).changed) == [".any.a.b"]
+    revisions = builtin().definition("io.k8s.api.apps.v1.ControllerRevision")
+    changes = comparison.compare({"data": {"a": 1}}, {"data": {"a": True}}, revisions)
+    assert _paths(changes.changed) == [".data.a"]
+
+
+def test_only_a_schema_that_is_closed_everywhere_is_definite() -> None:
+    definite = {
+        name: structure_of(builtin().definition(f"io.k8s.{name}")).definite
+        for name in (
+            "api.core.v1.Pod",
+            "api.apps.v1.Deployment",
+            "api.apps.v1.ControllerRevision",
+            "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+        )
+    }
+    assert list(definite.values()) == [True, True, False, False]
+    assert not structure_of(SETS).definite
+
+
+def test_a_schema_that_holds_itself_can_be_owned() -> None:
+    name = "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition"
+    node = builtin().definition(f"io.k8s.{name}")
+    schema = {"openAPIV3Schema": {"properties": {"a": {"properties": {"b": {"type": "string"}}}}}}
+    versions = [{"name": "v1", "schema": schema}]
+    new = {"metadata": {"name": "c"}, "spec": {"versions": versions}}
+    fields = fields_of(wrote([], None, new, node))
+    assert fields["f:spec"]["f:versions"] == {}
