@@ -5,16 +5,17 @@ Run with `PYTHONPATH=src python bench/model.py`; prints microseconds, the best o
 
 from __future__ import annotations
 
-import json
 import timeit
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from steersman.model import ownership
+from steersman.model import names, ownership, quantity, selectors, strategic
+from steersman.model.apply import apply
 from steersman.model.fields import comparison
 from steersman.model.fields.structure import structure_of
+from steersman.model.patch import json_patch, merge_patch
 from steersman.model.schema import builtin
 
 ROUNDS = 7
@@ -102,18 +103,85 @@ def created(document: dict[str, Any]) -> list[dict[str, Any]]:
     return ownership.update([], None, document, POD, manager="kload", api_version="v1", time=NOW)
 
 
-def main() -> None:
+STATUS_PATCH = {"status": {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}}
+
+
+def live() -> dict[str, Any]:
+    """Returns the pod as it is after some time: owned by two writers, with a status."""
     document = pod("p-000001")
+    document["metadata"] |= {"uid": "b6a9", "resourceVersion": "12", "creationTimestamp": NOW}
     document["metadata"]["managedFields"] = created(document)
-    print(f"pod: {len(json.dumps(document))} bytes")
+    after = strategic.merge(document, STATUS_PATCH, POD)
+    return owned(document, after, "kubelet", "status")
+
+
+def owned(
+    old: dict[str, Any], new: dict[str, Any], manager: str, subresource: str
+) -> dict[str, Any]:
+    entries = ownership.counting(old, new, subresource)
+    managed = ownership.update(
+        entries, old, new, POD, manager=manager, api_version="v1", time=NOW, subresource=subresource
+    )
+    return {**new, "metadata": {**new["metadata"], "managedFields": managed}}
+
+
+def creations() -> None:
     pods = [pod(f"p-{number:06}") for number in range(100)]
     stream = iter(pods * 10_000)
     measured("ownership: create, shape known", lambda: created(next(stream)))
-    structure = structure_of(POD)
-    measured("ownership: the shape's key alone", lambda: ownership._shapes.key(document, structure))
+    structure, document = structure_of(POD), pods[0]
+    measured("ownership: the shape alone", lambda: ownership._shapes.key(document, structure))
+    measured("ownership: create, reckoned", lambda: comparison.compare(None, document, POD), 300)
+
+
+def updates(document: dict[str, Any]) -> None:
+    failing = {"type": "Ready", "status": "False"}
+    patch = {"status": {"conditions": [failing], "phase": "Running"}}
+    measured("strategic merge of a status patch", lambda: strategic.merge(document, patch, POD))
+    patched = strategic.merge(document, patch, POD)
     measured(
-        "ownership: compare, nothing cached", lambda: comparison.compare(None, document, POD), 300
+        "ownership: the status patch", lambda: owned(document, patched, "kubelet", "status"), 500
     )
+    sent = msgspec.json.decode(msgspec.json.encode(document))
+    measured("ownership: put, nothing changed", lambda: owned(document, sent, "kload", ""), 500)
+    sent["metadata"]["labels"]["tier"] = "changed"
+    measured("ownership: put, one label changed", lambda: owned(document, sent, "kload", ""), 500)
+    many = [{"op": "replace", "path": "/metadata/labels/tier", "value": "x"}]
+    measured("JSON patch of one label", lambda: json_patch(document, many))
+    measured(
+        "JSON merge patch of one label",
+        lambda: merge_patch(document, {"metadata": {"labels": {"tier": "x"}}}),
+    )
+
+
+def applies() -> None:
+    wanted = {key: value for key, value in pod("p-000001").items() if key != "status"}
+
+    def put(old: dict[str, Any] | None, applied: dict[str, Any]) -> dict[str, Any]:
+        return apply(old, applied, POD, manager="m", force=False, api_version="v1", time=NOW)
+
+    made = put(None, wanted)
+    measured("apply: creation", lambda: put(None, wanted), 200)
+    measured("apply: nothing changed", lambda: put(made, wanted), 200)
+    labels = {"metadata": {**wanted["metadata"], "labels": {"app": "x"}}}
+    measured("apply: two labels given up", lambda: put(made, {**wanted, **labels}), 200)
+
+
+def small_things() -> None:
+    selector = selectors.parse("app=load,tier in (load,other),!gone")
+    labels = {"app": "load", "tier": "load", "index": "p-1"}
+    measured("selector: match", lambda: selector(labels), 20_000)
+    measured("quantity: parse, known", lambda: quantity.parse("100m"), 20_000)
+    measured("names: qualified name", lambda: names.qualified_name("example.com/app"), 20_000)
+
+
+def main() -> None:
+    document = live()
+    print(f"pod: {len(msgspec.json.encode(document))} bytes")
+    creations()
+    updates(document)
+    applies()
+    small_things()
 
 
 if __name__ == "__main__":

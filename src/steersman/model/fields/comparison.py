@@ -119,7 +119,7 @@ def _by_element(value: list[Any], structure: Structure) -> dict[str, list[Any]]:
 
 def _compare(old: Any, new: Any, structure: Structure) -> tuple[Tree, Tree]:
     """Returns what changed and what is gone below two values that are both there and granular."""
-    if old is new:
+    if old is new or (structure.definite and old == new):
         return _LEAF, _LEAF
     if structure.kind == "map":
         return _compare_maps(old or {}, new or {}, structure)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from steersman.model.fields.fieldset import Tree
 from steersman.model.fields.structure import Structure
+from steersman.model.patch import equal
 
 Key = tuple[Any, ...]
 Note = Callable[[Any], None]
@@ -38,7 +39,7 @@ class Shapes:
         """
         parts: list[Any] = [structure]
         (structure.walk or _ready(structure))(document, parts.append)
-        parts += [_told(document, path) for path in structure.telling]
+        parts += [_is_fresh(document, path, fresh) for path, fresh in structure.telling]
         return tuple(parts) if len(parts) <= MAX_PARTS else None
 
     def answer(
@@ -67,12 +68,12 @@ class Shapes:
         self._known[key] = tree
 
 
-def _told(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """Returns a value that a fresh object of the kind has too: to set it is no change."""
+def _is_fresh(document: Mapping[str, Any], path: tuple[str, ...], fresh: Any) -> bool:
+    """Says whether a document holds what a fresh object of its kind holds: that is no change."""
     found: Any = document
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
-    return type(found) if isinstance(found, dict | list) else (type(found), found)
+    return equal(found, fresh)
 
 
 def _ready(structure: Structure) -> Walk:
