@@ -37,9 +37,21 @@ class _Element(NamedTuple):
 
 def subject(certificate: bytes) -> Subject:
     """Returns the subject of a certificate; of several common names the last counts."""
+    return _read(_subject_name(certificate))
+
+
+def request_subject(request: bytes) -> Subject:
+    """Returns the subject of a certificate signing request (RFC 2986)."""
+    outer = _expect(memoryview(request), 0, _SEQUENCE)
+    fields = _expect(outer.value, 0, _SEQUENCE).value
+    version = _element(fields, 0)
+    return _read(_expect(fields, version.end, _SEQUENCE).value)
+
+
+def _read(name_of_subject: memoryview) -> Subject:
     name = uid = ""
     organizations: list[str] = []
-    for kind, text in _attributes(_subject_name(certificate)):
+    for kind, text in _attributes(name_of_subject):
         if kind == COMMON_NAME:
             name = text
         elif kind == ORGANIZATION:

@@ -1,0 +1,39 @@
+"""NodeRestriction: the limits on what a node writes, as an admission plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from steersman.api.access import node_restriction
+from steersman.api.access.node_restriction import Write
+from steersman.api.admission.chain import Change
+from steersman.model.kind import Document
+from steersman.model.ref import Ref
+
+
+class NodeRestriction:
+    """See `api.access.node_restriction`, where the rules are."""
+
+    name = "NodeRestriction"
+
+    def __init__(self, find: Callable[[Ref], Document | None]) -> None:
+        self._find = find
+
+    def admit(self, change: Change) -> Document | None:
+        """Changes nothing."""
+
+    def check(self, change: Change) -> None:
+        """Refuses what is not the node's to write."""
+        call = change.call
+        document = change.new or change.old or {}
+        write = Write(
+            change.operation,
+            call.kind.group,
+            call.kind.plural,
+            call.subresource,
+            call.namespace,
+            call.name or (document.get("metadata") or {}).get("name", ""),
+            change.new,
+            change.old,
+        )
+        node_restriction.check(call.user, write, self._find)
