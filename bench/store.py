@@ -138,21 +138,28 @@ async def stop(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def start_etcd(directory: Path, address: str, peer: str) -> subprocess.Popen[bytes]:
+    with (directory / "log").open("w") as log:
+        return subprocess.Popen(
+            [
+                *("/usr/bin/etcd", "--data-dir", str(directory / "data")),
+                *("--listen-client-urls", f"http://{address}"),
+                *("--advertise-client-urls", f"http://{address}"),
+                *("--listen-peer-urls", f"http://{peer}"),
+                *("--initial-advertise-peer-urls", f"http://{peer}"),
+                *("--initial-cluster", f"default=http://{peer}"),
+            ],
+            stdout=log,
+            stderr=log,
+        )
+
+
 async def etcd(directory: Path, seconds: float) -> None:
     import grpc
     from aetcd import rpc
 
     address, peer = free_address(), free_address()
-    log = (directory / "log").open("w")
-    server = subprocess.Popen(
-        ["/usr/bin/etcd", "--data-dir", str(directory / "data")]
-        + ["--listen-client-urls", f"http://{address}"]
-        + ["--advertise-client-urls", f"http://{address}"]
-        + ["--listen-peer-urls", f"http://{peer}", "--initial-cluster", f"default=http://{peer}"]
-        + ["--initial-advertise-peer-urls", f"http://{peer}"],
-        stdout=log,
-        stderr=log,
-    )
+    server = start_etcd(directory, address, peer)
     try:
         async with grpc.aio.insecure_channel(address) as channel:
             stub = rpc.KVStub(channel)
@@ -164,7 +171,6 @@ async def etcd(directory: Path, seconds: float) -> None:
     finally:
         server.terminate()
         server.wait()
-        log.close()
 
 
 def free_address() -> str:

@@ -251,7 +251,7 @@ class SqliteStore:
     def _publish(self, group: Group) -> None:
         """Makes a durable group visible: to reads, then to followers, then to its writers."""
         self._under_way -= len(group.answers)
-        self._history.publish(group.revisions, quiet=not self._under_way)
+        self._history.publish(group.revisions, quiet=False)
         for future, answer in group.answers:
             if future.done():  # its awaiter was cancelled
                 continue
@@ -266,6 +266,14 @@ class SqliteStore:
                 removal.set_exception(error)
             else:
                 removal.set_result(None)
+
+        if not self._under_way:
+            # behind the writers that were woken: who goes on writing needs no progress told
+            self._loop.call_soon(self._progress)
+
+    def _progress(self) -> None:
+        if not self._under_way:
+            self._history.publish([], quiet=True)
 
     def _fail(self, error: BaseException) -> None:
         """Ends the process through `on_fatal`, or, where that returns, the store; any thread."""
