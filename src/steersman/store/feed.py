@@ -28,6 +28,7 @@ class Feed:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._recent: deque[tuple[Record, ...]] = deque()
+        self._weights: deque[int] = deque()  # of each of them, where there is a bound
         self._waiting: dict[str, list[asyncio.Future[int]]] = {}
         self._told = newest  # every waiting follower has heard of the revisions up to here
         self._closed: Closed | None = None
@@ -38,9 +39,12 @@ class Feed:
         self._recent += revisions
         self.newest += len(revisions)
         if self._most_bytes is not None:
-            self._bytes += sum(map(_weight, revisions))
+            weights = [_weight(records) for records in revisions]
+            self._weights += weights
+            self._bytes += sum(weights)
             while self._bytes > self._most_bytes:
-                self._bytes -= _weight(self._recent.popleft())
+                self._recent.popleft()
+                self._bytes -= self._weights.popleft()
         if not self._waiting:
             self._told = self.newest
         elif self._told == self.newest:
@@ -103,7 +107,11 @@ class Feed:
 
 
 def _weight(records: tuple[Record, ...]) -> int:
-    return sum([RECORD_BYTES + len(record.value or b"") for record in records])
+    weight = RECORD_BYTES * len(records)
+    for record in records:
+        if record.value:
+            weight += len(record.value)
+    return weight
 
 
 def _touches(prefix: str, keys: list[str]) -> bool:

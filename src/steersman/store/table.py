@@ -99,6 +99,10 @@ def store(
     connection: sqlite3.Connection, rows: list[Row], gone: list[int], compacted: int | None
 ) -> None:
     """Appends rows and removes those of `gone` in one durable transaction."""
+    if len(rows) <= STATEMENT_ROWS and compacted is None:
+        # a transaction of its own: one step, and so one wait for the interpreter lock
+        connection.execute(_insert(len(rows)), list(chain.from_iterable(rows)))
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         for start in range(0, len(rows), STATEMENT_ROWS):

@@ -213,15 +213,25 @@ def thread(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 
 def test_all_commits_that_wait_become_durable_in_one_transaction(thread: Thread) -> None:
-    futures = [thread.submit(Write(str(number % 7), b"x")) for number in range(50)]
+    futures = [thread.submit(Write(str(number % 7), b"x")) for number in range(100)]
     statements: list[str] = []
     thread.connection.set_trace_callback(statements.append)
     thread.writer.thread.start()
     group = thread.next()
-    assert [answer for _, answer in group.answers] == list(range(1, 51))
+    assert [answer for _, answer in group.answers] == list(range(1, 101))
     assert [future for future, _ in group.answers] == futures
-    assert [len(records) for records in group.revisions] == [1] * 50
+    assert [len(records) for records in group.revisions] == [1] * 100
     assert [text for text in statements if "INSERT" not in text] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+def test_a_small_group_is_one_statement_and_so_one_wait_for_the_lock(thread: Thread) -> None:
+    for number in range(table.STATEMENT_ROWS):
+        thread.submit(Write(str(number), b"x"))
+    statements: list[str] = []
+    thread.connection.set_trace_callback(statements.append)
+    thread.writer.thread.start()
+    thread.next()
+    assert len(statements) == 1
 
 
 def test_a_group_is_in_the_table_before_anyone_hears_of_it(tmp_path: Path) -> None:

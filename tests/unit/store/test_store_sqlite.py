@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from steersman.store import format as formats
 from steersman.store.format import UnknownFormat, prepare
@@ -296,6 +297,28 @@ def test_where_on_fatal_returns_the_store_is_closed_for_good(tmp_path: Path) -> 
             await main()
 
     asyncio.run(bounded())
+
+
+def test_a_loop_that_never_rests_does_not_starve_the_writer(tmp_path: Path) -> None:
+    async def busy() -> None:
+        while True:
+            sum(range(5000))
+            await asyncio.sleep(0)
+
+    async def body(store: SqliteStore) -> None:
+        task = asyncio.create_task(busy())
+        for _ in range(20):
+            await asyncio.gather(*[store.commit(Write(str(n), b"")) for n in range(64)])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def main() -> None:
+        store = await open_sqlite(tmp_path, world=RealWorld(), on_fatal=lambda _: None)
+        async with asyncio.timeout(20):  # without giving way: a minute and more
+            await body(store)
+        await store.close()
+
+    uvloop.run(main())
 
 
 # the format
