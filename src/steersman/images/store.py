@@ -26,7 +26,7 @@ from steersman.images.documents import (
     parse,
     render,
 )
-from steersman.images.errors import Corrupt, ImageError, ImageNotFound, InvalidReference
+from steersman.images.errors import Corrupt, ImageError, ImageNotFound, InvalidReference, Refused
 from steersman.images.references import Reference
 from steersman.images.references import parse as parse_reference
 from steersman.images.rooted import sync_file_system
@@ -34,6 +34,7 @@ from steersman.images.rooted import sync_file_system
 FORMAT = 1
 ID_DIGITS = 64
 SHORTEST_ID = 4  # below this a prefix says too little to mean an ID
+LAYER_COUNT_LIMIT = 500  # overlayfs stacks no more
 LAYER_NAME = 32  # hex digits, 128 bits: short, because lowerdir options share one page of 4 kB
 
 
@@ -261,8 +262,8 @@ class Store:
         stale = [each for each in self._layers.iterdir() if each.name not in directories]
         for digest in garbage:
             self.blobs.remove(digest)
-        for directory in stale:
-            _remove(directory)
+        for directory in stale:  # half a layer must never be seen under its name
+            _remove(directory.rename(self.staging / directory.name))
         return Collected(len(garbage), len(stale), freed)
 
     # inside
@@ -284,6 +285,8 @@ class Store:
         config = parse(self.blobs.read(manifest.config.digest), Config)
         if len(config.rootfs.diff_ids) != len(manifest.layers):
             raise Corrupt(f"image {digest}: manifest and configuration differ in their layers")
+        if len(manifest.layers) > LAYER_COUNT_LIMIT:
+            raise Refused(f"image {digest} has more than {LAYER_COUNT_LIMIT} layers")
         for each in (manifest.config, *manifest.layers):
             if self.blobs.size(each.digest) != each.size:
                 raise Corrupt(f"image {digest}: {each.digest} is not of the stated size")

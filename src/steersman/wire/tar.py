@@ -228,7 +228,7 @@ def _pax(content: bytes) -> dict[str, bytes]:
     at = 0
     while at < len(content):
         space = content.find(b" ", at, at + 8)
-        length = content[at:space] if space > 0 else b""
+        length = content[at:space] if space >= 0 else b""
         end = at + int(length) if length.isdigit() else 0
         key, equals, value = content[space + 1 : end - 1].partition(b"=")
         if end > len(content) or not equals or content[end - 1 : end] != b"\n":
@@ -241,9 +241,13 @@ def _pax(content: bytes) -> dict[str, bytes]:
 def _check_sum(block: bytes) -> None:
     blank = block[:148] + b" " * 8 + block[156:]
     stated = _number(block[148:156])
-    signed = sum(blank) - 256 * sum(byte > 127 for byte in blank)  # some old tars sum signed bytes
-    if stated not in (sum(blank), signed):
+    if stated != sum(blank) and stated != _signed_sum(blank):
         raise TarError("a header has a wrong checksum; this is no tar archive, or it is damaged")
+
+
+def _signed_sum(blank: bytes) -> int:
+    """The checksum as some old tars make it, of signed bytes."""
+    return sum(blank) - 256 * sum(byte > 127 for byte in blank)
 
 
 def _put_text(

@@ -170,6 +170,7 @@ def replaced(members: list[Member], name: str, data: bytes) -> list[Member]:
         (lambda: [file("manifest.json", b'{"a":1}')], Corrupt, "malformed"),
         (lambda: [file("manifest.json", b"[" * 100_000)], Corrupt, "malformed"),
         (lambda: layout(all=b"forged"), Corrupt, "in the archive has the digest"),
+        (lambda: layout()[:2] + layout()[3:], Corrupt, "lacks blobs/sha256/"),
         (lambda: layout(name="latest"), Refused, "does not name its image"),
         (lambda: layout(name="x:/"), ImageError, "invalid reference format"),
         (lambda: layout({"schemaVersion": 2}), Corrupt, "malformed"),

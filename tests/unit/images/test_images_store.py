@@ -148,7 +148,14 @@ def test_a_name_needs_all_content(store: Store) -> None:
     sized = Manifest(2, image.manifest.config, (wrong,), OCI_MANIFEST)
     with pytest.raises(Corrupt, match="not of the stated size"):
         store.tag(store.blobs.add(render(sized)), parse("b:1"))
-    assert [str(each) for each in store.images()[0].references] == ["docker.io/library/a:1"]
+    many = add_image(store, "many:1", *[tar_of(file("x"))] * 500)
+    assert len(many.manifest.layers) == 500
+    with pytest.raises(Refused, match="more than 500 layers"):
+        add_image(store, "many:2", *[tar_of(file("x"))] * 501)
+    assert [str(each.references[0]) for each in store.images()] == [
+        "docker.io/library/a:1",
+        "docker.io/library/many:1",
+    ]
 
 
 def test_removal_takes_the_name_and_with_the_last_tag_the_digests(store: Store) -> None:

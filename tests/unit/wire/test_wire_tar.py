@@ -111,6 +111,14 @@ def test_a_file_whose_name_ends_in_a_slash_is_a_directory_of_old() -> None:
     assert read_all(written((tar.Entry("d/", "file"), b"")))[0][0].kind == "directory"
 
 
+def test_a_checksum_of_signed_bytes_is_taken() -> None:
+    block = bytearray(tar.render(tar.Entry("é", "file")))
+    block[148:156] = b" " * 8
+    total = sum(block) - 256 * 2
+    block[148:156] = b"%06o\0 " % total
+    assert read_all(bytes(block) + tar.END)[0][0].name == "é"
+
+
 def damage_checksum(data: bytes) -> bytes:
     return bytes([data[0] ^ 1]) + data[1:]
 
@@ -136,6 +144,8 @@ def pax(content: bytes) -> bytes:
         (lambda: pax(b"x path=x\n"), "malformed"),
         (lambda: pax(b"9 path=xy\n"), "malformed"),
         (lambda: pax(b"6 path\n"), "malformed"),
+        (lambda: pax(b"10 path=xyz"), "malformed"),
+        (lambda: pax(b"8path=x\n"), "malformed"),
         (lambda: pax(b"11 uid=1x2\n"), "uid"),
         (lambda: pax(b"11 size=-5\n"), "negative"),
         (lambda: pax(b"22 GNU.sparse.major=1\n"), "sparse"),

@@ -41,7 +41,6 @@ FILE_NAMES = ("Containerfile", "Dockerfile")
 IGNORE_NAMES = (".containerignore", ".dockerignore")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FILE_LIMIT = 4 << 20  # bytes of a Containerfile or an ignore file
-LAYER_COUNT_LIMIT = 127  # what overlayfs and docker stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,8 +436,6 @@ class _Builder:
         elif make is not None:
             self._report("--> from the cache")
         if step.layer is not None:
-            if len(stage.layers) == LAYER_COUNT_LIMIT:
-                raise Refused(f"the image has more than {LAYER_COUNT_LIMIT} layers")
             stage.layers.append(step.layer)
             stage.diff_ids.append(step.diff_id)
         stage.created = step.created
