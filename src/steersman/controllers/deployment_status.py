@@ -157,12 +157,15 @@ def is_complete(deployment: Deployment, status: Document) -> bool:
 
 def _moves(deployment: Deployment, status: Document) -> bool:
     old = deployment.status
-    replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
+    replicas: int = status.get("replicas", 0)
+    updated: int = status.get("updatedReplicas", 0)
+    ready: int = status.get("readyReplicas", 0)
+    available: int = status.get("availableReplicas", 0)
     return (
         updated > old.updated_replicas
         or replicas - updated < old.replicas - old.updated_replicas
-        or status.get("readyReplicas", 0) > old.ready_replicas
-        or status.get("availableReplicas", 0) > old.available_replicas
+        or ready > old.ready_replicas
+        or available > old.available_replicas
     )
 
 
