@@ -41,6 +41,7 @@ class Said:
     reason: str
     note: str
     action: str = ""
+    host: str = ""  # the node that says it; empty: the component's own
 
 
 @dataclass(slots=True)
@@ -179,11 +180,12 @@ class Recorder:
                 "firstTimestamp": None,
                 "lastTimestamp": None,
             }
-        source = {"component": self._component, "host": self._host}
+        host = said.host or self._host
+        source = {"component": self._component, "host": host}
         return {
             "source": {key: text for key, text in source.items() if text},
             "reportingComponent": self._component,
-            "reportingInstance": self._host,
+            "reportingInstance": host,
             "firstTimestamp": rfc3339(now),
             "lastTimestamp": rfc3339(now),
             "count": 1,

@@ -1,0 +1,183 @@
+"""DaemonSet: one pod on every node that is eligible; the shell around `daemonset_plan`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from steersman.client.interface import Views
+from steersman.controllers import daemonset_place, daemonset_revision, ownership, pods
+from steersman.controllers.daemonset_plan import BURST, Known, Steps, plan, plan_status
+from steersman.model.errors import AlreadyExists, APIError
+from steersman.model.kinds.controllerrevision import CONTROLLERREVISION, ControllerRevision
+from steersman.model.kinds.daemonset import DAEMONSET, DaemonSet
+from steersman.model.kinds.node import NODE, Node
+from steersman.model.kinds.pod import POD, Pod
+from steersman.model.ref import Ref
+from steersman.reconcile.actions import Delete, act, act_one, slow_start, status, together
+from steersman.reconcile.loop import Done, Given
+from steersman.reconcile.rules import Rule, Watch, to_self
+
+SELECTS_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
+
+
+def _of_owned(kind: str, views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
+    """Maps a pod or revision to the set that manages it, or to those that might adopt it."""
+    found: dict[Ref, None] = {}
+    for one in (old, new):
+        manager = one.metadata.controller if one is not None else None
+        if one is not None and manager is not None and manager.kind == kind:
+            found[DAEMONSET.ref(one.metadata.namespace, manager.name)] = None
+    if new is not None and new.metadata.controller is None:
+        for owner in views.of(DAEMONSET).list(new.metadata.namespace):
+            if ownership.selector_of(owner.spec.selector)(new.metadata.labels):
+                found[DAEMONSET.ref(*owner.key)] = None
+    return found
+
+
+def _of_node(views: Views, old: Node | None, new: Node | None) -> Iterable[Ref]:
+    """Maps a node whose eligibility may have changed to all sets; heartbeats are nothing."""
+    if old is not None and new is not None and _same(old, new):
+        return ()
+    return [DAEMONSET.ref(*owner.key) for owner in views.of(DAEMONSET).list()]
+
+
+def _same(old: Node, new: Node) -> bool:
+    return old.spec == new.spec and old.metadata.labels == new.metadata.labels
+
+
+class DaemonSetController:
+    """See `reconcile.loop.Controller`."""
+
+    name = "daemon-set-controller"
+    watches = (
+        Watch(DAEMONSET, partial(to_self, kind=DAEMONSET)),
+        Watch(POD, partial(_of_owned, "DaemonSet"), ownership.INDEXES),
+        Watch(CONTROLLERREVISION, partial(_of_owned, "DaemonSet"), ownership.INDEXES),
+        Watch(NODE, _of_node),
+    )
+    writes = (
+        Rule("apps", ("daemonsets",), ("get", "list", "watch")),
+        Rule("apps", ("daemonsets/status", "daemonsets/finalizers"), ("update", "patch")),
+        Rule("apps", ("controllerrevisions",), ("create", "delete", "get", "patch", "update")),
+        Rule("", ("pods",), ("create", "delete", "patch")),
+        Rule("", ("pods/binding",), ("create",)),
+    )
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._client = given.client
+        self._events = given.events
+        self._sets = given.views.of(DAEMONSET)
+        self._pods = given.views.of(POD)
+        self._revisions = given.views.of(CONTROLLERREVISION)
+        self._nodes = given.views.of(NODE)
+
+    async def reconcile(self, ref: Ref) -> Done:
+        """Makes the pods of one set right."""
+        owner: DaemonSet | None = self._sets.get(ref)
+        if owner is None:
+            return Done()
+        selector = owner.spec.selector
+        if not selector.match_labels and not selector.match_expressions:
+            self._events.warning(owner, "SelectingAll", SELECTS_ALL)
+            return Done()
+        claimed = await self._claim(owner)
+        revisions = list(self._revisions.by(ownership.BY_OWNER, owner.metadata.uid))
+        if await self._revise(owner, revisions):
+            return Done()  # the new revision's own change brings the next step
+        current = daemonset_revision.find_current(owner, revisions)
+        assert current is not None
+        known = self._known(owner, claimed, daemonset_revision.hash_of(current))
+        error = await self._act(owner, known)
+        used = {pod.metadata.labels.get(daemonset_place.HASH_LABEL, "") for pod in claimed}
+        cleanup = daemonset_revision.plan_cleanup(owner, revisions, current, used)
+        await act(self._client, self._events, cleanup)
+        if patch := plan_status(known):
+            await act_one(self._client, self._events, patch)
+        if error is not None:
+            raise error
+        return Done(self._again(owner, claimed))
+
+    async def _claim(self, owner: DaemonSet) -> list[Pod]:
+        namespace, uid = owner.metadata.namespace, owner.metadata.uid
+        candidates = [
+            *self._pods.by(ownership.BY_OWNER, uid),
+            *self._pods.by(ownership.ORPHANS, namespace),
+        ]
+        matches = ownership.selector_of(owner.spec.selector)
+        mine, adopt, release = ownership.claim(owner, DAEMONSET, matches, candidates)
+        if adopt:
+            fresh = await self._client.get(DAEMONSET.ref(*owner.key))
+            if fresh.metadata.uid != uid or fresh.metadata.deletion_timestamp is not None:
+                adopt = []
+        for patch in (*adopt, *release):
+            changed = await act_one(self._client, self._events, patch)
+            mine += [changed] if patch in adopt else []
+        return mine
+
+    async def _revise(self, owner: DaemonSet, revisions: Sequence[ControllerRevision]) -> bool:
+        """Makes the present template the newest revision; says whether it wrote."""
+        actions = daemonset_revision.plan(owner, revisions)
+        try:
+            await act(self._client, self._events, actions)
+        except AlreadyExists:
+            uid, number = owner.metadata.uid, (owner.status.collision_count or 0) + 1
+            patch = status(DAEMONSET.ref(*owner.key), {"collisionCount": number}, uid=uid)
+            await act_one(self._client, self._events, patch)
+        return bool(actions)
+
+    def _known(self, owner: DaemonSet, claimed: Iterable[Pod], text: str) -> Known:
+        by_node: dict[str, list[Pod]] = defaultdict(list)
+        for pod in claimed:
+            over = pods.is_terminating(pod) and pod.status.phase in ("Succeeded", "Failed")
+            if not over:
+                by_node[daemonset_place.node_of(pod)].append(pod)
+        nodes = sorted(self._nodes.list(), key=lambda node: node.metadata.name)
+        return Known(owner, nodes, by_node, text, self._given.world.now())
+
+    async def _act(self, owner: DaemonSet, known: Known) -> APIError | None:
+        if owner.metadata.deletion_timestamp is not None:
+            return None
+        steps = plan(known)
+        await act(self._client, self._events, steps.tell)
+        try:
+            await self._carry_out(owner, known, steps)
+        except APIError as error:
+            return error
+        return None
+
+    async def _carry_out(self, owner: DaemonSet, known: Known, steps: Steps) -> None:
+        names = steps.create[:BURST]
+
+        async def create(number: int) -> None:
+            await self._create(owner, names[number], known.text)
+
+        await slow_start(len(names), create)
+        await together(steps.delete[:BURST], partial(self._delete, owner))
+
+    async def _create(self, owner: DaemonSet, node: str, text: str) -> None:
+        try:
+            create = daemonset_place.new_pod(owner, node, text)
+            made = await act_one(self._client, self._events, create)
+        except APIError as error:
+            if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+                return
+            self._events.warning(owner, "FailedCreate", f"Error creating: {error.message}")
+            raise
+        self._events.normal(owner, "SuccessfulCreate", f"Created pod: {made.metadata.name}")
+
+    async def _delete(self, owner: DaemonSet, pod: Pod) -> None:
+        delete = Delete(POD.ref(*pod.key), pod.metadata.uid)
+        try:
+            await act(self._client, self._events, (delete,))
+        except APIError as error:
+            self._events.warning(owner, "FailedDelete", f"Error deleting: {error.message}")
+            raise
+        self._events.normal(owner, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+
+    def _again(self, owner: DaemonSet, claimed: Iterable[Pod]) -> float | None:
+        now = self._given.world.now()
+        waits = [pods.available_in(pod, owner.spec.min_ready_seconds, now) for pod in claimed]
+        return min((wait for wait in waits if wait), default=None)
