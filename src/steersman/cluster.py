@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -22,8 +22,10 @@ from steersman.api.cache import Cache
 from steersman.api.listen.certificates import Certificates
 from steersman.api.listen.serve import Server, tls_context
 from steersman.client.client import APIClient
+from steersman.client.interface import Views
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
+from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
@@ -35,6 +37,8 @@ from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
+from steersman.node.simulated import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.loop import Controller
 from steersman.scheduler import service as scheduler
@@ -52,7 +56,13 @@ GC_THRESHOLDS = (50_000, 50, 1_000)
 MANAGER = "system:kube-controller-manager"
 SCHEDULER = "system:kube-scheduler"
 ACCOUNT = "system:serviceaccount:kube-system:"
-ACCOUNT_GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
+NODE = "system:node:"
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    ACCOUNT: ("system:serviceaccounts", "system:serviceaccounts:kube-system"),
+    NODE: ("system:nodes",),
+}
+# The default ServiceAccount is there some milliseconds after the controllers
+READY_SECONDS = 30.0
 AUTHENTICATED = "system:authenticated"
 
 Report = Callable[[dict[str, Any]], None]
@@ -115,7 +125,12 @@ async def _serve(
             if settings.controllers:
                 bundle = files.ca.read_text()
                 client_for = local_clients(assembly, world, tasks)
-                await start_control(client_for, bundle, world, tasks)
+                views = FollowedViews(client_for(MANAGER), world, tasks)
+                start_control(client_for, views, bundle, world, tasks)
+                if settings.simulated_nodes:
+                    count = settings.simulated_nodes
+                    start_simulated_nodes(count, client_for, views, world, tasks)
+                await until_default_account(client_for(MANAGER), world)
             settle()
             report({"state": "ready"})
             await stop.wait()
@@ -148,7 +163,8 @@ def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[s
     """Returns what makes clients in this process by user name."""
 
     def client_for(name: str) -> APIClient:
-        groups = (*ACCOUNT_GROUPS, AUTHENTICATED) if name.startswith(ACCOUNT) else (AUTHENTICATED,)
+        groups = next((found for start, found in GROUPS.items() if name.startswith(start)), ())
+        groups = (*groups, AUTHENTICATED)
         transport = LocalTransport(assembly.api.handle, User(name, groups), tasks)
         return APIClient(transport, world)
 
@@ -160,6 +176,7 @@ def controllers(bundle: str) -> list[type[Controller]]:
     return [
         DeploymentController,
         ReplicaSetController,
+        DaemonSetController,
         EndpointSliceController,
         EndpointsController,
         NamespaceController,
@@ -172,11 +189,39 @@ def controllers(bundle: str) -> list[type[Controller]]:
     ]
 
 
-async def start_control(
-    client_for: Callable[[str], APIClient], bundle: str, world: World, tasks: Tasks
+def start_control(
+    client_for: Callable[[str], APIClient],
+    views: Views,
+    bundle: str,
+    world: World,
+    tasks: Tasks,
 ) -> None:
     """Starts the controllers and the scheduler; they share one followed copy of each kind."""
-    views = FollowedViews(client_for(MANAGER), world, tasks)
     running = loop.run(controllers(bundle), lambda name: client_for(ACCOUNT + name), views, world)
     tasks.start(running, name="controllers")
     tasks.start(scheduler.run(client_for(SCHEDULER), views, world), name="scheduler")
+
+
+def start_simulated_nodes(
+    count: int,
+    client_for: Callable[[str], APIClient],
+    views: Views,
+    world: World,
+    tasks: Tasks,
+) -> None:
+    """Starts nodes without machines, each with the rights of a node."""
+    names = [f"simulated-{number}" for number in range(count)]
+    nodes = SimulatedNodes(names, lambda name: client_for(NODE + name), views, world)
+    tasks.start(nodes.run(), name="simulated nodes")
+
+
+async def until_default_account(client: APIClient, world: World) -> None:
+    """Waits until pods can be created in the default namespace."""
+    account = SERVICEACCOUNT.ref("default", "default")
+    async with world.timeout(READY_SECONDS):
+        listing = await client.list(SERVICEACCOUNT, "default")
+        if any(found.metadata.name == account.name for found in listing.items):
+            return
+        async for changes in client.watch(SERVICEACCOUNT, "default", after=listing.revision):
+            if any(getattr(change.object, "key", None) == account[1:] for change in changes):
+                return

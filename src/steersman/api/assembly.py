@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_network
 from typing import Any
 
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
 from steersman.api.access.escalation import Escalation
+from steersman.api.access.node_authorizer import NodeAuthorizer
+from steersman.api.access.node_graph import NodeGraph
 from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
+from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.service_account import ServiceAccount
-from steersman.api.bootstrap import writing
-from steersman.api.cache import Cache
+from steersman.api.bootstrap import own_service, writing
+from steersman.api.cache import Cache, Event
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
@@ -35,11 +40,14 @@ from steersman.api.subresources.token import TokenRequest
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
+from steersman.model.kind import Document
 from steersman.model.ref import Resource
 from steersman.wire.message import Request, User
 from steersman.world.interface import World
 
 SERVICES = Resource("", "services")
+PODS = Resource("", "pods")
+VOLUMES = Resource("", "persistentvolumes")
 RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 
 
@@ -48,11 +56,13 @@ class Configuration:
     """What makes this server another than its like.
 
     signing_key: the private key (PEM) of service account tokens
+    advertised:  the address at which pods reach this server, at `port`
     """
 
     service_cidr: str
     signing_key: bytes
     port: int = 6443
+    advertised: str = "127.0.0.1"
 
 
 class Access:
@@ -80,7 +90,9 @@ class Assembly:
         self._world = world
         self._objects = Objects(cache)
         self.rbac = RBAC(self._objects)
-        authorizer = Union(Masters(), self.rbac)
+        self._graph = NodeGraph()
+        nodes = NodeAuthorizer(self._graph, self._objects.find)
+        authorizer = Union(Masters(), nodes, self.rbac)
         self.tokens = self._tokens(configuration)
         self.access = Access(Authenticator(self.tokens, authorizer), authorizer)
         self.reader = Reader(cache, world)
@@ -89,6 +101,7 @@ class Assembly:
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
+        self._configuration = configuration
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
         self.api = self._api()
@@ -111,6 +124,7 @@ class Assembly:
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                NodeRestriction(self._objects.find),
                 Granting(Escalation(self.rbac, authorizer)),
             ]
         )
@@ -140,18 +154,38 @@ class Assembly:
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
         )
 
+    def _follow(self) -> None:
+        """Keeps what authorizers know in step with the cache."""
+        for plural in RBAC_PLURALS:
+            self._objects.on_change(Resource(GROUP, plural), lambda _event: self.rbac.changed())
+        graph = {PODS: self._graph.pod_changed, VOLUMES: self._graph.volume_changed}
+        for resource, changed in graph.items():
+            self._objects.on_change(resource, partial(_tell, changed))
+            for entry in self.cache.table(resource).ordered():
+                changed(None, entry.value)
+
+    def _own(self) -> list[Document]:
+        """Returns the objects that stand for this server."""
+        address = str(ip_network(self._configuration.service_cidr)[1])
+        return own_service.documents(
+            address, self._configuration.advertised, self._configuration.port
+        )
+
     def _startup(self) -> str:
         return "" if self.ready else "not finished"
 
     async def run(self, started: Callable[[], Any]) -> None:
         """Loads the state, writes what a cluster cannot be without, and serves until cancelled."""
         await self.cache.load()
-        for plural in RBAC_PLURALS:
-            self._objects.on_change(Resource(GROUP, plural), lambda _event: self.rbac.changed())
+        self._follow()
         async with self._world.tasks() as tasks:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
             tasks.start(self.watches.bookmark(), name="bookmarks")
-            await writing.write(self.api, self.kinds, self._objects)
+            await writing.write(self.api, self.kinds, self._objects, self._own())
             self.ready = True
             started()
+
+
+def _tell(changed: Callable[[bytes | None, bytes | None], None], event: Event) -> None:
+    changed(event.old.value if event.old else None, event.new.value if event.new else None)

@@ -20,10 +20,10 @@ SERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
 AGENT = {"user-agent": "kube-apiserver", "content-type": "application/json"}
 
 
-async def write(api: Api, kinds: Registry, objects: Objects) -> None:
-    """Creates what is missing and brings default roles up to date; the order within one kind does
-    not matter, namespaces come first."""
-    documents = wanted.documents()
+async def write(api: Api, kinds: Registry, objects: Objects, own: Iterable[Document]) -> None:
+    """Creates what is missing and brings default roles up to date; `own` are the objects that
+    stand for this server. The order within one kind does not matter, namespaces come first."""
+    documents = [*wanted.documents(), *own]
     first = [document for document in documents if document["kind"] == "Namespace"]
     others = [document for document in documents if document["kind"] != "Namespace"]
     for group in (first, others):
@@ -39,8 +39,20 @@ def _writes(
         live = objects.find(kind.ref(meta.get("namespace", ""), meta["name"]))
         if live is None:
             yield asyncio.ensure_future(create(api, kind, document))
+        elif kind.group in ("", "discovery.k8s.io"):
+            changed = refreshed(live, document)
+            if changed is not None:
+                yield asyncio.ensure_future(replace(api, kind, changed))
         elif (changed := wanted.reconcile(live, document)) is not None:
             yield asyncio.ensure_future(replace(api, kind, changed))
+
+
+def refreshed(live: Document, wanted_now: Document) -> Document | None:
+    """Returns the live object with the wanted endpoints, None where it has them already."""
+    fields = [name for name in ("subsets", "endpoints", "ports") if name in wanted_now]
+    if all(live.get(name) == wanted_now[name] for name in fields):
+        return None
+    return {**live, **{name: wanted_now[name] for name in fields}}
 
 
 def kind_of(kinds: Registry, document: Document) -> Kind:
