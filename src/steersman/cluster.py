@@ -77,6 +77,7 @@ class ServerSettings:
     socket: Path
     port: int
     service_cidr: str
+    pod_cidr: str
     controllers: bool = True
     simulated_nodes: int = 0
 
@@ -109,7 +110,10 @@ async def _serve(
 ) -> None:
     files = Certificates(settings.certificates)
     configuration = Configuration(
-        settings.service_cidr, files.service_account_key.read_bytes(), settings.port
+        settings.service_cidr,
+        files.service_account_key.read_bytes(),
+        settings.port,
+        first_address(settings.pod_cidr),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
@@ -119,6 +123,7 @@ async def _serve(
         await started.wait()
         async with Server(assembly.api.handle, world) as server:
             await server.listen("127.0.0.1", settings.port, tls)
+            await server.listen(first_address(settings.pod_cidr), settings.port, tls, early=True)
             settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             server.listen_unix(settings.socket)
             report({"state": "serving"})
@@ -155,7 +160,7 @@ def stop_signal() -> asyncio.Event:
 
 
 def first_address(cidr: str) -> str:
-    """Returns the address of the `kubernetes` Service: the first of the range."""
+    """Returns the first address of a range: the `kubernetes` Service's, or the bridge's."""
     return str(ip_network(cidr)[1])
 
 

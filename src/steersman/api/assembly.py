@@ -61,8 +61,8 @@ class Configuration:
 
     service_cidr: str
     signing_key: bytes
-    port: int = 6443
-    advertised: str = "127.0.0.1"
+    port: int
+    advertised: str
 
 
 class Access:

@@ -46,7 +46,8 @@ def node_name() -> str:
 
 def certify(directory: Directory, identity: Identity) -> Certificates:
     """Makes what is missing and renews what is old."""
-    names = (node_name(), str(ip_network(identity.service_cidr)[1]))
+    ranges = (identity.service_cidr, identity.pod_cidr)
+    names = (node_name(), *(str(ip_network(text)[1]) for text in ranges))
     node = certificates.node(node_name())
     return certificates.ensure(
         directory.certificates, names, time.time(), (ADMIN, KUBELET_CLIENT, node)

@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         socket=directory.run(identity) / "api.sock",
         port=arguments.port or identity.port,
         service_cidr=identity.service_cidr,
+        pod_cidr=identity.pod_cidr,
         controllers=not arguments.no_controllers,
         simulated_nodes=arguments.simulated_nodes,
     )

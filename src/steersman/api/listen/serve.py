@@ -37,6 +37,7 @@ ACCEPTED_AT_ONCE = 64
 # When descriptors or memory run out, accepting pauses: the waiting connection would spin the loop
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 REST_SECONDS = 1.0
+IP_FREEBIND = 15  # linux/in.h; Python does not name it
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
@@ -100,8 +101,13 @@ class Server:
         await self.stop(STOP_SECONDS if error is None else 0)
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
-        """Listens on an address, port 0 for any; returns both as they are."""
+    async def listen(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, early: bool = False
+    ) -> tuple[str, int]:
+        """Listens on an address, port 0 for any; returns both as they are.
+
+        `early` listens on an address that the machine will only have later (a bridge's).
+        """
         infos = await self._loop.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
@@ -109,6 +115,8 @@ class Server:
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if early:
+                listening.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
             listening.bind(address)
         except OSError:
             listening.close()
