@@ -15,7 +15,7 @@ from steersman.model.fields import fieldset
 from steersman.model.fields.comparison import compare
 from steersman.model.fields.fieldset import FieldSet, Tree
 from steersman.model.fields.shapes import Shapes
-from steersman.model.fields.structure import structure_of
+from steersman.model.fields.structure import ElementError, structure_of
 from steersman.model.schema import Node
 
 Document = Mapping[str, Any]
@@ -69,13 +69,17 @@ def update(
     time:    now, as it stands in documents (`2026-01-01T00:00:00Z`)
     reset:   what this writer may not write here and so cannot own (`status` on the main resource)
 
-    A write that changes nothing returns the entries as they are. Raises ElementError.
+    A write that changes nothing returns the entries as they are; so does one whose lists have items
+    without a key, which validation will refuse in words of its own (upstream's UpdateNoErrors).
     """
     writer = Writer(manager or UNKNOWN, "Update", api_version, subresource)
-    if old is None and not entries:
-        own = _reset(_created(new, node), reset)
-        return [entry_of(writer, own, time)] if own else []
-    changed, removed = _changes(old, new, node, reset)
+    try:
+        if old is None and not entries:
+            own = _reset(_created(new, node), reset)
+            return [entry_of(writer, own, time)] if own else []
+        changed, removed = _changes(old, new, node, reset)
+    except ElementError:
+        return list(entries)
     if not changed and not removed:
         return list(entries)
     own = stripped(changed)

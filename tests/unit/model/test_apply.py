@@ -481,3 +481,37 @@ MERGED: list[tuple[Any, Any, Any]] = [
 @pytest.mark.parametrize(("live", "applied", "merged"), MERGED)
 def test_an_applied_value_is_laid_over_the_live_one(live: Any, applied: Any, merged: Any) -> None:
     assert granular.merge(live, applied, LISTS) == merged
+
+
+CUT: list[tuple[Any, Any, Any]] = [
+    ({"map": {"a": 1, "b": 2}}, {"f:map": {"f:a": {}}}, {"map": {"b": 2}}),
+    ({"map": {"a": 1}}, {"f:map": {"f:a": {}}}, {"map": None}),
+    ({"map": {"a": 1}, "any": 1}, {"f:map": {}}, {"any": 1}),
+    ({"map": {"a": 1}}, {"f:map": {}}, None),
+    ({"map": {"a": 1}}, {}, {"map": {"a": 1}}),
+    ({"set": ["a", "b"]}, {"f:set": {'v:"a"': {}}}, {"set": ["b"]}),
+    ({"set": ["a"]}, {"f:set": {'v:"a"': {}}}, {"set": None}),
+    ({"list": [{"name": "a", "v": 1}]}, {"f:list": {'k:{"name":"a"}': {"f:v": {}}}},
+     {"list": [{"name": "a"}]}),
+    ({"list": [{"name": "a"}, {"name": "b"}]}, {"f:list": {'k:{"name":"a"}': {}}},
+     {"list": [{"name": "b"}]}),
+    # a set may know of more below than there is: what is empty or atomic goes, a value stays
+    ({"map": {}}, {"f:map": {"f:a": {}}}, {"map": None}),
+    ({"any": {"a": [1]}}, {"f:any": {"f:a": {"f:b": {}}}}, {"any": {"a": None}}),
+    ({"map": {"a": 1}}, {"f:map": {"f:a": {"f:b": {}}}}, {"map": {"a": 1}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "gone", "left"), CUT)
+def test_what_a_set_names_is_cut_out(value: Any, gone: Any, left: Any) -> None:
+    before = copy.deepcopy(value)
+    assert granular.remove(value, gone, LISTS) == left
+    assert value == before
+
+
+def test_named_fields_on_the_way_become_members_but_no_items_nor_keys() -> None:
+    tree = {"f:list": {'k:{"name":"a"}': {"f:v": {}}}, "f:map": {"f:x": {".": {}, "f:y": {}}}}
+    assert granular.with_named(tree, LISTS) == {
+        "f:list": {".": {}, 'k:{"name":"a"}': {"f:v": {}}},
+        "f:map": {".": {}, "f:x": {".": {}, "f:y": {}}},
+    }
