@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import daemonset_place, daemonset_revision, ownership, pods
@@ -50,14 +51,14 @@ def _same(old: Node, new: Node) -> bool:
 class DaemonSetController:
     """See `reconcile.loop.Controller`."""
 
-    name = "daemon-set-controller"
-    watches = (
+    name: ClassVar[str] = "daemon-set-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
         Watch(DAEMONSET, partial(to_self, kind=DAEMONSET)),
         Watch(POD, partial(_of_owned, "DaemonSet"), ownership.INDEXES),
         Watch(CONTROLLERREVISION, partial(_of_owned, "DaemonSet"), ownership.INDEXES),
         Watch(NODE, _of_node),
     )
-    writes = (
+    writes: ClassVar[tuple[Rule, ...]] = (
         Rule("apps", ("daemonsets",), ("get", "list", "watch")),
         Rule("apps", ("daemonsets/status", "daemonsets/finalizers"), ("update", "patch")),
         Rule("apps", ("controllerrevisions",), ("create", "delete", "get", "patch", "update")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, ClassVar
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, Views
@@ -184,9 +184,9 @@ class SimulatedNodes:
         class SimulatedPods:
             """The loop's face of the nodes; see `reconcile.loop.Controller`."""
 
-            name = "kubelet"
-            watches = (Watch(POD, nodes._of_pod, {BY_NODE: _by_node}),)
-            writes: tuple[Rule, ...] = ()
+            name: ClassVar[str] = "kubelet"
+            watches: ClassVar[tuple[Watch, ...]] = (Watch(POD, nodes._of_pod, {BY_NODE: _by_node}),)
+            writes: ClassVar[tuple[Rule, ...]] = ()
 
             def __init__(self, given: Given) -> None:
                 """Takes nothing: every node writes with its own client."""
