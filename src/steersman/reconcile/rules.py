@@ -15,6 +15,8 @@ from steersman.model.ref import Ref
 
 # (views, old or None, new or None) -> the objects to reconcile
 To = Callable[[Views, Any | None, Any | None], Iterable[Ref]]
+GROUP = "rbac.authorization.k8s.io"
+PREFIX = "steersman:controller:"
 NAMESPACE = "kube-system"  # where upstream keeps the controllers' ServiceAccounts
 
 
@@ -66,31 +68,28 @@ def to_self(_views: Views, old: Any | None, new: Any | None, *, kind: Kind) -> I
 
 
 def role(name: str, watches: Iterable[Watch], writes: Iterable[Rule]) -> tuple[Document, Document]:
-    """Returns a controller's ClusterRole and the binding to its ServiceAccount."""
+    """Returns a controller's ClusterRole and the binding to its ServiceAccount.
+
+    It stands beside upstream's role of the same controller (system:controller:NAME), because our
+    controllers patch where upstream's update.
+    """
     by_group: dict[str, dict[str, None]] = {}
     for watch in watches:
         by_group.setdefault(watch.kind.group, {})[watch.kind.plural] = None
-    reads = [
-        Rule(group, tuple(found), ("get", "list", "watch")) for group, found in by_group.items()
-    ]
-    metadata = {
-        "name": f"system:controller:{name}",
-        "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-    }
+    read = ("get", "list", "watch")
+    reads = [Rule(group, tuple(found), read) for group, found in by_group.items()]
     rules = [rule.document() for rule in (*reads, *writes, *_EVENTS)]
-    version = "rbac.authorization.k8s.io/v1"
+    metadata = {"name": f"{PREFIX}{name}"}
+    reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": metadata["name"]}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
+    version = f"{GROUP}/v1"
     return (
         {"apiVersion": version, "kind": "ClusterRole", "metadata": metadata, "rules": rules},
         {
             "apiVersion": version,
             "kind": "ClusterRoleBinding",
             "metadata": metadata,
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": metadata["name"],
-            },
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
+            "roleRef": reference,
+            "subjects": [subject],
         },
     )

@@ -1,0 +1,35 @@
+"""All controllers that a cluster runs; the root CA publisher is made for one cluster's bundle."""
+
+from __future__ import annotations
+
+from steersman.controllers.daemonset import DaemonSetController
+from steersman.controllers.deployment import DeploymentController
+from steersman.controllers.endpoints import EndpointsController
+from steersman.controllers.endpointslice import EndpointSliceController
+from steersman.controllers.garbage import GarbageController
+from steersman.controllers.namespace import NamespaceController
+from steersman.controllers.node_lifecycle import NodeLifecycleController
+from steersman.controllers.pod_garbage import PodGarbageController
+from steersman.controllers.replicaset import ReplicaSetController
+from steersman.controllers.root_ca import with_bundle
+from steersman.controllers.serviceaccount import ServiceAccountController
+from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.reconcile.loop import Controller
+
+
+def controllers(bundle: str) -> tuple[type[Controller], ...]:
+    """Returns all controllers; `bundle` is the cluster's CA as PEM."""
+    return (
+        DeploymentController,
+        ReplicaSetController,
+        DaemonSetController,
+        EndpointSliceController,
+        EndpointsController,
+        NamespaceController,
+        ServiceAccountController,
+        with_bundle(bundle),
+        GarbageController,
+        NodeLifecycleController,
+        TaintEvictionController,
+        PodGarbageController,
+    )
