@@ -25,22 +25,10 @@ from steersman.client.client import APIClient
 from steersman.client.interface import Views
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.controllers.daemonset import DaemonSetController
-from steersman.controllers.deployment import DeploymentController
-from steersman.controllers.endpoints import EndpointsController
-from steersman.controllers.endpointslice import EndpointSliceController
-from steersman.controllers.garbage import GarbageController
-from steersman.controllers.namespace import NamespaceController
-from steersman.controllers.node_lifecycle import NodeLifecycleController
-from steersman.controllers.pod_garbage import PodGarbageController
-from steersman.controllers.replicaset import ReplicaSetController
-from steersman.controllers.root_ca import with_bundle
-from steersman.controllers.serviceaccount import ServiceAccountController
-from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.controllers.registry import controllers
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.node.simulated import SimulatedNodes
 from steersman.reconcile import loop
-from steersman.reconcile.loop import Controller
 from steersman.scheduler import service as scheduler
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
@@ -174,24 +162,6 @@ def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[s
         return APIClient(transport, world)
 
     return client_for
-
-
-def controllers(bundle: str) -> list[type[Controller]]:
-    """Returns the control loops of a cluster whose root certificate is `bundle`."""
-    return [
-        DeploymentController,
-        ReplicaSetController,
-        DaemonSetController,
-        EndpointSliceController,
-        EndpointsController,
-        NamespaceController,
-        ServiceAccountController,
-        with_bundle(bundle),
-        GarbageController,
-        PodGarbageController,
-        NodeLifecycleController,
-        TaintEvictionController,
-    ]
 
 
 def start_control(
