@@ -54,19 +54,22 @@ def certify(directory: Directory, identity: Identity) -> Certificates:
     )
 
 
-def write_kubeconfig(files: Certificates, identity: Identity, path: Path) -> None:
-    """Writes a kubeconfig of the cluster's administrator, readable by its owner alone."""
-    name = f"steer-{identity.id}"
-    text = KUBECONFIG.format(
-        name=name,
+def render_kubeconfig(files: Certificates, identity: Identity) -> str:
+    """Returns a kubeconfig of the cluster's administrator."""
+    return KUBECONFIG.format(
+        name=f"steer-{identity.id}",
         server=f"https://127.0.0.1:{identity.port}",
         authority=_base64(files.ca),
         certificate=_base64(files.certificate(ADMIN.file)),
         key=_base64(files.key(ADMIN.file)),
     )
+
+
+def write_kubeconfig(files: Certificates, identity: Identity, path: Path) -> None:
+    """Writes the administrator's kubeconfig, readable by its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+        file.write(render_kubeconfig(files, identity))
     partial.replace(path)
