@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, View, Views
-from steersman.model.errors import Conflict
+from steersman.model.errors import APIError
 from steersman.model.ref import Ref
 from steersman.reconcile import noting
 from steersman.reconcile.events import Recorder
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 CALLS_AT_ONCE = 16  # per controller; upstream runs 5 to 20 workers
 BARRIER_RETRY_SECONDS = 0.1  # first wait when the API cannot be asked how far history went
 BARRIER_RETRY_MAX_SECONDS = 5.0
-QUIET_FAILURES = 3  # conflicts and short outages are everyday; only what lasts is logged
+NOTABLE_FAILURES = 12  # conflicts and short outages are everyday; told once, after 20 seconds
 NO_SUCH_NAME = "metadata.name=-"  # selects nothing: the answer holds the revision only
 
 
@@ -144,9 +145,12 @@ class Runner:
     def _retry(self, ref: Ref, error: Exception) -> None:
         delay = self.queue.retry(ref)
         failures = self.queue.failures(ref)
-        if failures > QUIET_FAILURES and not isinstance(error, Conflict):
-            text = "%s: %s failed %d times in a row, again in %.3f s"
-            log.warning(text, self.name, ref, failures, delay, exc_info=error)
+        expected = isinstance(error, APIError | Unreachable)
+        if expected and failures != NOTABLE_FAILURES:
+            return
+        text = "%s: %s failed %d times in a row, again in %.3f s: %s"
+        trace = None if expected else error  # anything else is a mistake of ours
+        log.warning(text, self.name, ref, failures, delay, error, exc_info=trace)
 
     def _tell(self, ref: Ref, error: Permanent) -> None:
         for watch, view in self._watched:
