@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import pathlib
+import resource
 import shutil
 import statistics
 import subprocess
@@ -121,6 +122,19 @@ def proportional_bytes(pid: int) -> int:
     raise RuntimeError("no Pss")
 
 
+def processor_seconds(*pids: int) -> float:
+    """Processor time of this process, its ended children, and of `pids` with theirs."""
+    own, children = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
+    total = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    for pid in pids:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 async def measure(directory: pathlib.Path, rounds: int) -> dict[str, list[float]]:
     """All measurements, taken in turns so that the machine's load is the same for all."""
     warm = Warm(directory)
@@ -133,11 +147,21 @@ async def measure(directory: pathlib.Path, rounds: int) -> dict[str, list[float]
             command = [name, "--root", root, "run", "-b", bundle, "x"]
             peers[f"{name} run"] = lambda command=command: timed(command)
     results: dict[str, list[float]] = {}
+    used: dict[str, float] = {}
+
+    def note(name: str, taken: float, before: float) -> None:
+        results.setdefault(name, []).append(taken)
+        used[name] = used.get(name, 0.0) + processor_seconds(sandbox.pid) - before
+
     for _ in range(rounds):
-        results.setdefault("warm, existing sandbox", []).append(await warm.in_sandbox(sandbox))
+        before = processor_seconds(sandbox.pid)
+        note("warm, existing sandbox", await warm.in_sandbox(sandbox), before)
         results.setdefault("warm, new sandbox", []).append(await warm.with_sandbox())
         for name, peer in peers.items():
-            results.setdefault(name, []).append(peer())
+            before = processor_seconds(sandbox.pid)
+            note(name, peer(), before)
+    for name, seconds in used.items():
+        results[f"  processor: {name}"] = [seconds / rounds]
     results[f"warm, {PODS_AT_ONCE} pods at once"] = [await warm.many() for _ in range(3)]
     results["PSS of warm parent, MB"] = [proportional_bytes(warm.process.pid) / 1e9]
     results["PSS of a shim, MB"] = [proportional_bytes(sandbox.pid) / 1e9]

@@ -274,13 +274,14 @@ def run(peer: socket.socket, request: Document, directory: str) -> None:
 
 
 def _serve(shim: Shim) -> bool:
-    """Runs the loop until it is stopped; False after a mistake of ours, which is written down.
+    """Runs the loop until it is stopped; False after a failure nobody asked about.
 
-    To end here would kill every container of the pod for the sake of one request.
+    It is written down beside the pod's state. To end here would kill every container of the pod
+    because one file or control group was not what it should be.
     """
     try:
         shim.reactor.run()
-    except Exception:  # noqa: BLE001  the edge of the process
+    except OSError:
         import traceback
 
         with open(os.path.join(shim.pod.directory, "shim.log"), "a") as file:

@@ -128,7 +128,7 @@ def kill(cgroup: Cgroup) -> None:
 
 
 def signal_all(cgroup: Cgroup, number: int) -> None:
-    """Sends a signal to every process of a group; those that have just ended are passed over."""
+    """Sends a signal to every process of a group; one that has ended meanwhile is passed over."""
     for process in cgroup.processes():
         try:
             os.kill(process, number)
@@ -202,7 +202,7 @@ def make_directories(mount: str, path: str) -> None:
             pass
         try:
             os.makedirs(mount + os.path.dirname(path), exist_ok=True)
-        except FileNotFoundError:  # a sibling's prune_parents took a parent just made
+        except FileNotFoundError:  # a sibling's prune_parents took a parent made here
             continue
     raise FileNotFoundError(errno.ENOENT, "control group keeps vanishing", mount + path)
 
