@@ -6,6 +6,7 @@ import asyncio
 import os
 import pathlib
 import signal
+import socket
 
 import pytest
 from test_runtime_rig import Rig, needs_root, run
@@ -417,5 +418,100 @@ def test_fifty_pods_start_at_once() -> None:
 
         texts = await asyncio.gather(*(pod(number) for number in range(50)))
         assert texts == [f"{number}\n" for number in range(50)]
+
+    run(scenario)
+
+
+def test_a_pod_that_this_engine_did_not_start_can_be_removed_by_it() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        await rig.launch(sandbox, "sleep", "1000")
+        other = Engine(rig.socket, rig.state)
+        await other.remove_sandbox("p")
+        await other.close()
+        assert not any(line.startswith(f"{sandbox.pid} ") for line in rig.processes())
+        async with asyncio.timeout(10):
+            assert (await anext(rig.engine.events())).kind in ("lost", "exit")
+        await rig.engine.remove_sandbox("p")
+
+    run(scenario)
+
+
+def test_a_shim_survives_peers_that_talk_nonsense_or_leave_with_an_exec_running() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        socket_path = os.path.join(rig.state, "pods", "p", "shim.sock")
+        for nonsense in (b"\xff\xff\xff\xff", b"\x02\0\0\0[]", b"\x01\0\0\0x"):
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(socket_path)
+                peer.sendall(nonsense)
+                assert peer.recv(100) == b""
+        other = Engine(rig.socket, rig.state)
+        await other.connect()
+        made = await other.exec("p", name, {"args": ["sleep", "1000"]})
+        await other.close()
+        handle = os.pidfd_open(made.pid)
+        os.kill(made.pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await _readable(handle)
+        os.close(handle)
+        assert (await rig.engine.state("p", name)).status == "running"
+        for verb, arguments in (("fly", {}), ("state", {}), ("create", {"container": "x"})):
+            with pytest.raises(EngineError) as caught:
+                await rig.engine.call("p", verb, arguments, 10)
+            assert caught.value.kind == "invalid"
+
+    run(scenario)
+
+
+def test_a_control_group_removed_by_somebody_else_harms_nothing() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        await rig.engine.kill("p", name, signal.SIGKILL)
+        await rig.engine.wait("p", name, 10)
+        for path in pathlib.Path("/sys/fs/cgroup").glob(f"*{rig.cgroup}/p/{name}"):
+            path.rmdir()
+        await rig.engine.delete("p", name)
+        assert await rig.shell(sandbox, "echo fine") == "fine\n"
+
+    run(scenario)
+
+
+def test_a_state_that_cannot_be_written_is_told_and_harms_nothing() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        blocker = pathlib.Path(rig.state, "pods", "p", "state.json.new")
+        blocker.mkdir()
+        assert await rig.shell(sandbox, "echo fine") == "fine\n"
+        (pod,) = await rig.engine.pods()
+        assert "Is a directory" in pod.save_error
+        blocker.rmdir()
+        await rig.shell(sandbox, "true")
+        assert (await rig.engine.pods())[0].save_error == ""
+
+    run(scenario)
+
+
+def test_a_killed_container_takes_its_children_with_it() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "/bin/sh", "-c", "sleep 1000 & sleep 1000 & wait")
+        await rig.engine.exec("p", name, {"args": ["sleep", "1000"]})
+        await rig.engine.kill("p", name, signal.SIGKILL)
+        await rig.engine.wait("p", name, 10)
+        assert (await rig.engine.stats("p", name))["pids_current"] == 0
+
+    run(scenario)
+
+
+def test_with_the_hosts_processes_all_of_a_container_die_with_its_first() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        script = "sleep 1000 & test $$ -gt 1 && exit 5"
+        name = await rig.launch(sandbox, "/bin/sh", "-c", script, host_pid=True)
+        assert (await rig.engine.wait("p", name, 10)).code == 5
+        assert (await rig.engine.stats("p", name))["pids_current"] == 0
 
     run(scenario)

@@ -67,7 +67,7 @@ TIMEOUT_SECONDS = 60.0
 needs_root = [
     pytest.mark.kernel,
     pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="needs Debian's busybox-static"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static is not installed here"),
 ]
 pytestmark = needs_root
 

@@ -211,8 +211,7 @@ def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
     """Sends a signal to a container's first process, or to all of its processes."""
     document = describe(root, name)
     if everyone:
-        for process in _group(document).processes():
-            os.kill(process, number)
+        cgroups.signal_all(_group(document), number)
     elif document["status"] == "stopped":
         raise RuntimeFailure("container not running")
     else:

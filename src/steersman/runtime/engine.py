@@ -61,7 +61,10 @@ class ContainerState(NamedTuple):
 
 
 class SandboxState(NamedTuple):
-    """One pod. `lost` means that its shim is dead: only remove_sandbox is left to do."""
+    """One pod. `lost` means that its shim is dead: only remove_sandbox is left to do.
+
+    `save_error` says why state.json could not be written, as on a full disk.
+    """
 
     pod: str
     pid: int
@@ -71,6 +74,7 @@ class SandboxState(NamedTuple):
     shm: str
     cgroup: str
     created_at: int
+    save_error: str
     containers: tuple[ContainerState, ...]
     lost: bool
 
@@ -120,7 +124,6 @@ class _Link:
         self._outgoing: list[tuple[bytes, list[int]]] = []
         self._last = 0
         self._loop = asyncio.get_running_loop()
-        self.ended = self._loop.create_future()
         connection.setblocking(False)
         self._loop.add_reader(connection.fileno(), self._receive)
 
@@ -216,14 +219,31 @@ class _Link:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(EngineError("lost", "the shim is gone"))
-        if not self.ended.done():
-            self.ended.set_result(None)
         self._on_lost()
 
 
 def _close_all(descriptors: list[int]) -> None:
     while descriptors:
         os.close(descriptors.pop())
+
+
+async def _remove(link: _Link, deadline: float) -> None:
+    """Removes a pod and waits until the process of its shim has ended."""
+    answer = await link.call("pod", {}, deadline)
+    shim = os.pidfd_open(answer.document["result"]["pid"])
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(shim, ended.set)
+    try:
+        await link.call("remove", {}, deadline)
+        async with asyncio.timeout(deadline):
+            await ended.wait()
+    except TimeoutError:
+        raise EngineError("unavailable", f"the shim has not ended in {deadline} s") from None
+    finally:
+        loop.remove_reader(shim)
+        os.close(shim)
+        link.close()
 
 
 class Exec:
@@ -285,6 +305,7 @@ class Engine:
         try:
             self._links[pod] = self._open_link(path, pod)
             await self.call(pod, "subscribe", {}, DEADLINE_SECONDS)
+            self._lost.discard(pod)
         except (OSError, EngineError):  # nobody listens: the shim is dead, the rest is on disk
             self._links.pop(pod, None)
             self._lost.add(pod)
@@ -476,18 +497,17 @@ class Engine:
 
         Repeatable: a pod that is not there is fine; a lost one is cleaned up from its directory.
         """
+        if pod not in self._links and os.path.isdir(self._directory(pod)):
+            await self._reconnect(pod)
         link = self._links.pop(pod, None)
         if link is None:
-            if pod in self._lost or os.path.isdir(self._directory(pod)):
+            if pod in self._lost:
                 await self._clean(pod, deadline)
             return
         try:
-            await link.call("remove", {}, deadline)
-            async with asyncio.timeout(deadline):
-                await link.ended
+            await _remove(link, deadline)
         except EngineError as error:
             if error.kind != "lost":
-                self._links[pod] = link
                 raise
             await self._clean(pod, deadline)
 

@@ -103,10 +103,10 @@ class CommandLine:
 def parse(words: Sequence[str]) -> CommandLine:
     """Reads the words after the program's name; UsageError if they make no sense."""
     flags, rest = _take_flags(list(words), GLOBAL_FLAGS)
-    if "help" in flags or not rest:
-        return CommandLine("help", flags, [])
     if "version" in flags:
         return CommandLine("version", flags, [])
+    if "help" in flags or not rest:
+        return CommandLine("help", flags, [])
     verb = rest[0]
     if verb not in VERBS:
         raise UsageError(f"unknown command {verb!r}; see --help")

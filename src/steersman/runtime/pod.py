@@ -46,6 +46,12 @@ class Failed(Exception):
     """The container could not be set up or started; the text is the reason."""
 
 
+def close_all(descriptors: list[int]) -> None:
+    """Closes and forgets descriptors."""
+    while descriptors:
+        os.close(descriptors.pop())
+
+
 def fill_streams(descriptors: list[int]) -> None:
     """Adds /dev/null for the standard streams that are not given."""
     while len(descriptors) < protocol.MAX_DESCRIPTORS:
@@ -98,6 +104,7 @@ class Pod:
         self.containers: dict[str, Container] = {}
         self._processes: dict[int, Callable[[int], None]] = {}
         self._last_exec = 0
+        self._save_error = ""
 
     def connect(self, reactor: Reactor, publish: Callable[[Document], None]) -> None:
         """Gives the pod its loop and a way to tell events; before the first container."""
@@ -154,6 +161,7 @@ class Pod:
     def _take_back(self) -> None:
         state.unmount(os.path.join(self.directory, state.SHM))
         group = self._open_cgroup(self.cgroup_path)
+        cgroups.kill(group)
         group.remove()
         group.prune()
         state.remove_directory(self.directory)
@@ -171,13 +179,22 @@ class Pod:
             "shm": shm,
             "cgroup": self.cgroup_path,
             "created_at": self._created_at,
+            "save_error": self._save_error,
             "containers": [known.describe() for known in self.containers.values()],
         }
 
     def save(self) -> None:
-        """Writes state.json: what to remove, should this process not live to do it."""
+        """Writes state.json: what to remove, should this process not live to do it.
+
+        On a full disk the pod goes on with the older file; its state says so.
+        """
         groups = [known.cgroup.path for known in self.containers.values()]
-        state.save(self.directory, {**self.describe(), "cgroups": [*groups, self.cgroup_path]})
+        document = {**self.describe(), "cgroups": [*groups, self.cgroup_path]}
+        try:
+            state.save(self.directory, document)
+            self._save_error = ""
+        except OSError as error:
+            self._save_error = str(error)
 
     def exited(self, process: int, status: int) -> None:
         """A child has ended; orphans that fell to this process are only reaped."""
@@ -279,8 +296,7 @@ class Pod:
         if "exec" in request:
             self._find_exec(made, request).kill(number)
         elif request.get("all"):
-            for process in made.cgroup.processes():
-                os.kill(process, number)
+            cgroups.signal_all(made.cgroup, number)
         elif made.first.status == STOPPED:
             raise Conflict(f"container {made.name!r} is stopped")
         else:
@@ -358,7 +374,17 @@ class Pod:
         channel = extra.child_channel.fileno()
         pid = start(made.first.pid, made.cgroup, process, channel, descriptors, self._held)
         extra.follow(pid)
-        self._processes[pid] = lambda status: self._exec_ended(made, number, status, fail)
+
+        def ended(status: int) -> None:
+            extra.ended(status, False)
+            if not extra.started_at:
+                made.execs.pop(number, None)
+                close_all(masters)
+                fail(Failed(extra.reason or "it was killed before it started"))
+            for callback in extra.on_exit:
+                callback()
+
+        self._processes[pid] = ended
         extra.on_ready = extra.go
         extra.on_started = lambda: answer({"exec": number, "pid": pid}, masters)
 
@@ -371,17 +397,6 @@ class Pod:
         process.filter = made.plan.process.filter
         process.filter_flags = made.plan.process.filter_flags
         return process
-
-    def _exec_ended(
-        self, made: Container, number: int, status: int, fail: Callable[[Exception], None]
-    ) -> None:
-        extra = made.execs[number]
-        extra.ended(status, False)
-        if not extra.started_at:
-            made.execs.pop(number, None)
-            fail(Failed(extra.reason or "it was killed before it started"))
-        for callback in extra.on_exit:
-            callback()
 
     def _find_exec(self, made: Container, request: Document) -> Supervised:
         if request["exec"] not in made.execs:

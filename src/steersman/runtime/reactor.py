@@ -51,11 +51,19 @@ class Reactor:
 
     def run(self) -> None:
         """Serves until `stop`."""
+        self._running = True
         while self._running:
             for descriptor, _ in self._epoll.poll():
                 callback = self._callbacks.get(descriptor)
                 if callback is not None:
                     callback()
+
+    def close(self) -> None:
+        """Closes what the loop itself has open."""
+        signal.set_wakeup_fd(-1)
+        for descriptor in (self._wakeup, self._waker):
+            os.close(descriptor)
+        self._epoll.close()
 
     def _reap(self) -> None:
         try:

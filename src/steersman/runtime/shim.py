@@ -12,7 +12,7 @@ import socket
 
 from . import protocol, state
 from .kernel import syscalls
-from .pod import Conflict, Failed, NotFound, Pod
+from .pod import Conflict, Failed, NotFound, Pod, close_all
 from .reactor import READ, WRITE, Reactor
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ class Connection:
         """Queues a message; descriptors are closed once they are sent."""
         owned = descriptors or []
         if not self.open:
-            _close_all(owned)
+            close_all(owned)
             return
         self._waiting.append((protocol.encode(document, len(owned)), owned))
         if sum(len(data) for data, _ in self._waiting) > _MAX_WAITING_BYTES:
@@ -79,7 +79,7 @@ class Connection:
             while self._waiting:
                 data, descriptors = self._waiting[0]
                 sent = protocol.send_part(self._peer, data, descriptors)
-                _close_all(descriptors)
+                close_all(descriptors)
                 self._waiting[0] = (data[sent:], [])
                 if sent == len(data):
                     self._waiting.pop(0)
@@ -117,14 +117,9 @@ class Connection:
             self._peer.close()
             self._decoder.close()
             for _, descriptors in self._waiting:
-                _close_all(descriptors)
+                close_all(descriptors)
             self._waiting.clear()
             self._server.lost(self)
-
-
-def _close_all(descriptors: list[int]) -> None:
-    while descriptors:
-        os.close(descriptors.pop())
 
 
 class Shim:
@@ -195,7 +190,7 @@ class Shim:
         except (NotFound, Conflict, Failed, ValueError, KeyError, TypeError, OSError) as error:
             fail(error)
         finally:
-            _close_all(message.descriptors)
+            close_all(message.descriptors)
 
     def _dispatch(
         self,
@@ -274,4 +269,22 @@ def run(peer: socket.socket, request: Document, directory: str) -> None:
     connection = shim.adopt(peer)
     connection.subscribed = True
     connection.send({"id": number, "result": pod.describe()})
-    shim.reactor.run()
+    while not _serve(shim):
+        continue
+
+
+def _serve(shim: Shim) -> bool:
+    """Runs the loop until it is stopped; False after a failure nobody asked about.
+
+    It is written down beside the pod's state. To end here would kill every container of the pod
+    because one file or control group was not what it should be.
+    """
+    try:
+        shim.reactor.run()
+    except OSError:
+        import traceback
+
+        with open(os.path.join(shim.pod.directory, "shim.log"), "a") as file:
+            traceback.print_exc(file=file)
+        return False
+    return True

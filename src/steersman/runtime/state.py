@@ -6,6 +6,7 @@ Rule: it is replaced whole, so a reader never sees half of it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 
@@ -13,6 +14,7 @@ from .kernel import cgroups, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _FILE = "state.json"
@@ -80,7 +82,7 @@ def remove_directory(path: str) -> None:
     except FileNotFoundError:
         return
     try:
-        _empty(top, top, 0)
+        _empty(top, top, 0, itertools.count())
     finally:
         os.close(top)
     os.rmdir(path)
@@ -90,26 +92,24 @@ def remove_directory(path: str) -> None:
 _MAX_LEVELS = 64
 
 
-def _empty(top: int, directory: int, level: int) -> None:
-    moved = 0
+def _empty(top: int, directory: int, level: int, moved: Iterator[int]) -> None:
     while names := os.listdir(directory):
         for name in names:
             try:
                 os.unlink(name, dir_fd=directory)
             except IsADirectoryError:
                 if level >= _MAX_LEVELS:
-                    moved += 1
-                    place = f".deep.{directory}.{moved}"
+                    place = f".deep.{next(moved)}"
                     os.rename(name, place, src_dir_fd=directory, dst_dir_fd=top)
                 else:
-                    _remove(top, directory, name, level)
+                    _remove(top, directory, name, level, moved)
 
 
-def _remove(top: int, directory: int, name: str, level: int) -> None:
+def _remove(top: int, directory: int, name: str, level: int, moved: Iterator[int]) -> None:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     below = os.open(name, flags, dir_fd=directory)
     try:
-        _empty(top, below, level + 1)
+        _empty(top, below, level + 1, moved)
     finally:
         os.close(below)
     os.rmdir(name, dir_fd=directory)

@@ -58,7 +58,10 @@ class Supervised:
     def go(self) -> None:
         """Lets the process run its program."""
         self._released = True
-        self.channel.send(b"G")
+        try:
+            self.channel.send(b"G")
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it has died, which its parent hears at once
 
     def listen(self) -> None:
         """Takes what the process says; its end without a reason means that it runs."""

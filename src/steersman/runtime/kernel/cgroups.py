@@ -127,6 +127,15 @@ def kill(cgroup: Cgroup) -> None:
             _kill_and_wait(victim, deadline)
 
 
+def signal_all(cgroup: Cgroup, number: int) -> None:
+    """Sends a signal to every process of a group; one that has ended meanwhile is passed over."""
+    for process in cgroup.processes():
+        try:
+            os.kill(process, number)
+        except ProcessLookupError:
+            continue
+
+
 def _kill_and_wait(victim: int, deadline: float) -> None:
     try:
         handle = os.pidfd_open(victim)
@@ -193,7 +202,7 @@ def make_directories(mount: str, path: str) -> None:
             pass
         try:
             os.makedirs(mount + os.path.dirname(path), exist_ok=True)
-        except FileNotFoundError:  # a sibling's prune_parents took a parent just made
+        except FileNotFoundError:  # a sibling's prune_parents took a parent made here
             continue
     raise FileNotFoundError(errno.ENOENT, "control group keeps vanishing", mount + path)
 
@@ -224,8 +233,12 @@ def read(directory: str, name: str) -> str:
 
 
 def read_fields(directory: str, name: str) -> dict[str, int]:
-    """A control file of "name number" lines as a mapping."""
-    pairs = (line.split() for line in read(directory, name).splitlines())
+    """A control file of "name number" lines as a mapping; empty if the group is gone."""
+    try:
+        text = read(directory, name)
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split() for line in text.splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
 
 

@@ -74,6 +74,8 @@ class LegacyCgroup:
 
     def _limit_memory(self, memory: Mapping[str, Any]) -> None:
         limit, swap = memory.get("limit"), memory.get("swap")
+        if not os.path.exists(self._at("memory") + "/memory.memsw.limit_in_bytes"):
+            swap = None  # the kernel was started without accounting of swap
         values = [("memory.limit_in_bytes", limit), ("memory.memsw.limit_in_bytes", swap)]
         # memsw must never be below the limit: when both rise it goes first, as runc does it.
         if limit and swap and limit > int(self._read("memory", "memory.memsw.limit_in_bytes")):

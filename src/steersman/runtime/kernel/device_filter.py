@@ -23,7 +23,7 @@ _KINDS = {"b": 1, "c": 2}
 _ACCESS = {"m": 1, "r": 2, "w": 4}
 _EVERY_ACCESS = 7
 _LOAD_WORD, _MOVE, _MOVE_REGISTER, _AND_WORD, _SHIFT_RIGHT = 0x61, 0xB7, 0xBC, 0x54, 0x74
-_JUMP_NOT_EQUAL, _JUMP_NOT_EQUAL_REGISTER, _EXIT = 0x55, 0x5D, 0x95
+_JUMP_EQUAL, _JUMP_NOT_EQUAL, _JUMP_NOT_EQUAL_REGISTER, _EXIT = 0x15, 0x55, 0x5D, 0x95
 _KIND, _WANTED, _MAJOR, _MINOR, _SCRATCH = 2, 3, 4, 5, 6
 
 
@@ -56,11 +56,14 @@ def _render_rule(rule: Rule) -> list[bytes]:
         tests.append((_JUMP_NOT_EQUAL, _MINOR, rule.minor))
     head: list[bytes] = []
     if access != _EVERY_ACCESS and rule.kind != "a":
-        # Every access that is asked for must be among those of the rule.
+        skip = len(tests) + 2
         head = [
             _instruction(_MOVE_REGISTER, _SCRATCH, _WANTED, 0, 0),
             _instruction(_AND_WORD, _SCRATCH, 0, 0, access),
-            _instruction(_JUMP_NOT_EQUAL_REGISTER, _SCRATCH, _WANTED, len(tests) + 2, 0),
+            # To allow, the rule must name every access asked for; to refuse, any of them.
+            _instruction(_JUMP_NOT_EQUAL_REGISTER, _SCRATCH, _WANTED, skip, 0)
+            if rule.allow
+            else _instruction(_JUMP_EQUAL, _SCRATCH, 0, skip, 0),
         ]
     body = [
         _instruction(code, register, 0, len(tests) - position + 1, number)

@@ -80,7 +80,9 @@ def parse(entry: Mapping[str, Any]) -> Mount:
         target = "/" + target  # runtime-spec: a relative destination is one below the root
     if ".." in target.split("/") or "\0" in target:
         raise ValueError(f"mounts: destination {target!r} is not a plain path")
-    mount = Mount(entry.get("source", ""), os.path.normpath(target), entry.get("type") or "bind")
+    # normpath alone keeps two slashes at the start, and //proc must be /proc for the checks.
+    target = "/" + os.path.normpath(target).lstrip("/")
+    mount = Mount(entry.get("source", ""), target, entry.get("type") or "bind")
     for option in entry.get("options") or ():
         _parse_option(mount, option)
     mount.subpath = entry.get("subPath", "")
@@ -95,7 +97,7 @@ def _parse_option(mount: Mount, option: str) -> None:
         mount.recursive = option == "rbind"
     elif option in _ATTRIBUTES:
         add, clear = _ATTRIBUTES[option]
-        mount.clear = (mount.clear | clear) & ~add
+        mount.clear = mount.clear & ~add | clear
         mount.add = mount.add & ~clear | add
     elif name in _PROPAGATIONS:
         mount.propagation = _PROPAGATIONS[name]
