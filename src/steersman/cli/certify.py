@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import time
@@ -12,31 +11,6 @@ from pathlib import Path
 from steersman.api.listen import certificates
 from steersman.api.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
 from steersman.cli.directory import Directory, Identity
-
-KUBECONFIG = """\
-apiVersion: v1
-kind: Config
-current-context: {name}
-clusters:
-- name: {name}
-  cluster:
-    server: {server}
-    certificate-authority-data: {authority}
-contexts:
-- name: {name}
-  context:
-    cluster: {name}
-    user: {name}-admin
-users:
-- name: {name}-admin
-  user:
-    client-certificate-data: {certificate}
-    client-key-data: {key}
-"""
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
 
 
 def node_name() -> str:
@@ -56,12 +30,14 @@ def certify(directory: Directory, identity: Identity) -> Certificates:
 
 def render_kubeconfig(files: Certificates, identity: Identity) -> str:
     """Returns a kubeconfig of the cluster's administrator."""
-    return KUBECONFIG.format(
+    from steersman.client import kubeconfig
+
+    return kubeconfig.write(
         name=f"steer-{identity.id}",
         server=f"https://127.0.0.1:{identity.port}",
-        authority=_base64(files.ca),
-        certificate=_base64(files.certificate(ADMIN.file)),
-        key=_base64(files.key(ADMIN.file)),
+        authority=files.ca.read_bytes(),
+        certificate=files.certificate(ADMIN.file).read_bytes(),
+        key=files.key(ADMIN.file).read_bytes(),
     )
 
 
