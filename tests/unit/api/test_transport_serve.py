@@ -776,10 +776,14 @@ def test_a_unix_socket_is_private_and_replaces_a_dead_one(tmp_path: Path) -> Non
 # TLS
 
 
-def tls(tmp_path: Path, handler: Handler, case: Any, **bounds: int) -> None:
+def tls(
+    tmp_path: Path, handler: Handler, case: Any, *, require: bool = False, **bounds: int
+) -> None:
     async def main() -> None:
         files = certificates.ensure(tmp_path / "pki", (), RealWorld().now())
-        context = serve.tls_context(files.certificate(), files.key(), files.ca)
+        context = serve.tls_context(
+            files.certificate(), files.key(), files.ca, require_client=require
+        )
         async with serve.Server(handler, RealWorld(), **bounds) as server:
             _, port = await server.listen("127.0.0.1", 0, context)
 
@@ -835,6 +839,21 @@ def test_over_tls_a_certificate_of_another_authority_is_refused(tmp_path: Path) 
         writer.close()
 
     tls(tmp_path, echo, case)
+
+
+def test_over_tls_a_certificate_can_be_required(tmp_path: Path) -> None:
+    async def case(_port: int, connect: Any) -> None:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            reader, writer = await connect(False)
+            writer.write(get("/"))
+            if await reader.read() == b"":
+                raise ConnectionResetError
+        reader, writer = await connect()
+        writer.write(get("/"))
+        assert (await answer_of(reader))[0] == 200
+        writer.close()
+
+    tls(tmp_path, echo, case, require=True)
 
 
 def test_over_tls_the_oldest_unknown_gives_way_and_the_known_stays(tmp_path: Path) -> None:
