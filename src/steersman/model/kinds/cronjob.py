@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Raw
 
+from steersman.model import names
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import (
@@ -21,8 +22,19 @@ from steersman.model.kinds.printing import (
     text,
 )
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.types.metadata import checked
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
+
+# a job's name is its cron job's and eleven characters of the time (ValidateCronJob)
+_LONGEST_NAME = 52
+
+
+def _name(name: str) -> list[str]:
+    problems = names.dns1123_subdomain(name)
+    if len(name) > _LONGEST_NAME:
+        problems.append(f"must be no more than {_LONGEST_NAME} characters")
+    return problems
 
 
 class CronJobSpec(View, frozen=True):
@@ -80,6 +92,8 @@ CRONJOB = Kind(
     short_names=("cj",),
     categories=("all",),
     columns=_COLUMNS,
+    check=checked(name=_name),
+    name_check=_name,
     view=CronJob,
     prepare=preparer(status={}),
     subresources=(STATUS,),

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from steersman.model import names
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, UNKNOWN, at, field
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import checked
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -124,6 +126,8 @@ HORIZONTALPODAUTOSCALER = Kind(
     short_names=("hpa",),
     categories=("all",),
     columns=_COLUMNS,
+    check=checked(name=names.path_segment),
+    name_check=names.path_segment,
     view=HorizontalPodAutoscaler,
     prepare=preparer(status={"currentReplicas": 0, "desiredReplicas": 0}),
     subresources=(STATUS,),

@@ -22,6 +22,7 @@ from steersman.model.kinds.printing import (
 )
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import checked
 from steersman.model.types.selector import LabelSelector
 from steersman.model.view import Object, View
 
@@ -124,6 +125,7 @@ JOB = Kind(
     storage="v1",
     categories=("all",),
     columns=_COLUMNS,
+    check=checked(),
     view=Job,
     prepare=preparer(status={}),
     subresources=(STATUS,),
