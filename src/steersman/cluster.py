@@ -19,13 +19,13 @@ from typing import Any
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
-from steersman.api.listen.certificates import Certificates
-from steersman.api.listen.serve import Server, tls_context
 from steersman.client.client import APIClient
 from steersman.client.interface import Views
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
 from steersman.controllers.registry import controllers
+from steersman.listen.certificates import Certificates
+from steersman.listen.serve import Server, tls_context
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.node.simulated import SimulatedNodes
 from steersman.reconcile import loop

@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 import uvloop
 
-from steersman.api.listen import certificates
-from steersman.api.listen.serve import Server, tls_context
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable, Unreadable
@@ -25,6 +23,8 @@ from steersman.client.http import HTTPTransport, Target
 from steersman.client.interface import Change, Transport
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
+from steersman.listen import certificates
+from steersman.listen.serve import Server, tls_context
 from steersman.model.errors import (
     AlreadyExists,
     Conflict,

@@ -8,9 +8,9 @@ import time
 from ipaddress import ip_network
 from pathlib import Path
 
-from steersman.api.listen import certificates
-from steersman.api.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
 from steersman.cli.directory import Directory, Identity
+from steersman.listen import certificates
+from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
 
 
 def node_name() -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from steersman.api.listen import certificates
 from steersman.client import kubeconfig
 from steersman.client.kubeconfig import BadKubeconfig
+from steersman.listen import certificates
 from steersman.wire import yaml
 
 

@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from steersman.api.listen import certificates
-from steersman.api.listen.certificates import (
+from steersman.listen import certificates
+from steersman.listen.certificates import (
     ADMIN,
     KUBELET_CLIENT,
     BadCertificate,

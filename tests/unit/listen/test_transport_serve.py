@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from steersman.api.listen import certificates, connection, serve
+from steersman.listen import certificates, connection, serve
 from steersman.model.errors import NotFound, TooManyRequests
 from steersman.wire.http import BODY_BYTES, HEADER_BYTES
 from steersman.wire.message import Channel, Chunk, Handler, Request, Response, Sink, Upgrade

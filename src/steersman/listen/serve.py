@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from steersman.api.listen.connection import HEAD_SECONDS, Connection
+from steersman.listen.connection import HEAD_SECONDS, Connection
 from steersman.wire.message import Handler, Peer
 from steersman.world.interface import World
 
