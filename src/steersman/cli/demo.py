@@ -172,15 +172,15 @@ class Demo:
             print(f"{count:3} answers from {name}")
 
     async def _heal(self, client: Client) -> None:
-        pods = (await client.list(POD, "default", labels=f"app={NAME}")).items
-        victim = min(ready(list(pods)), key=lambda pod: str(pod.metadata.name))
+        pods = list((await client.list(POD, "default", labels=f"app={NAME}")).items)
+        victim = min(ready(pods), key=lambda pod: str(pod.metadata.name))
         say(f"Killing {victim.metadata.name}.")
         began = self._world.monotonic()
         await client.delete(POD.ref("default", victim.metadata.name), grace_seconds=0)
         uid = victim.metadata.uid
 
         def healed(pods: list[Any]) -> bool:
-            return sum(pod.metadata.uid != uid for pod in ready(pods)) == REPLICAS
+            return len([pod for pod in ready(pods) if pod.metadata.uid != uid]) == REPLICAS
 
         pods = await self._until(client, healed)
         seconds = self._world.monotonic() - began
