@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from steersman.api.admission.chain import Change
-from steersman.api.cache import Cache
+from steersman.api.cache import Cache, Entry
 from steersman.model import errors
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
@@ -20,6 +20,8 @@ MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 MIRROR = "kubernetes.io/config.mirror"
 # A little over an hour (WarnOnlyBoundTokenExpirationSeconds); the node renews it long before
 TOKEN_SECONDS = 3607
+# Accounts kept as documents; all are forgotten beyond, since a cluster uses few at a time
+MOST_READ = 1024
 
 
 class ServiceAccount:
@@ -30,6 +32,7 @@ class ServiceAccount:
     def __init__(self, cache: Cache, world: World) -> None:
         self._accounts = cache.table(SERVICE_ACCOUNTS)
         self._world = world
+        self._read: dict[tuple[str, str], tuple[int, Document]] = {}
 
     def admit(self, change: Change) -> Document | None:
         """Gives a new pod its account and its token."""
@@ -51,12 +54,22 @@ class ServiceAccount:
                 f'serviceaccount "{name}" not found'
             )
             raise errors.forbidden("", "pods", pod_name, why)
-        account = entry.document()
+        account = self._account(entry)
         if "imagePullSecrets" not in spec and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = account["imagePullSecrets"]
         if _mounts(spec, account):
             spec = self._with_token(spec)
         return {**pod, "spec": spec}
+
+    def _account(self, entry: Entry) -> Document:
+        """Returns an account as a document, read once for each of its revisions."""
+        key = (entry.namespace, entry.name)
+        known = self._read.get(key)
+        if known is None or known[0] != entry.revision:
+            if len(self._read) >= MOST_READ:
+                self._read.clear()
+            known = self._read[key] = (entry.revision, entry.document())
+        return known[1]
 
     def check(self, change: Change) -> None:
         """Refuses mirror pods that reference secrets or accounts of the cluster."""
