@@ -75,10 +75,11 @@ class ControlPlane:
         self.world = world
         self.weather = weather
         self.crashes = 0
+        self.nodes: SimulatedNodes
         self._tasks = tasks
         self._assembly = Assembly(
             Cache(SeenStore(world, see), world),
-            Configuration("10.96.0.0/16", signing_key()),
+            Configuration("10.96.0.0/16", signing_key(), 6443, "127.0.0.1"),
             world,
         )
         self.admin = self.client(User("admin", ("system:masters", "system:authenticated")))
@@ -127,7 +128,8 @@ class ControlPlane:
         names = [f"node-{number}" for number in range(count)]
 
         async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
-            await SimulatedNodes(names, client_for_node, views, self.world, behaviour).run()
+            self.nodes = SimulatedNodes(names, client_for_node, views, self.world, behaviour)
+            await self.nodes.run()
 
         def client_for_node(name: str) -> APIClient:
             return APIClient(self._faulty(f"system:node:{name}", None), self.world)
