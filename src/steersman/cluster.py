@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ async def _serve(
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca)
+    reload_on_hangup(tls, files)
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
@@ -136,6 +138,15 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
+    """Loads the renewed certificate for connections to come when SIGHUP says that it is there."""
+
+    def load() -> None:
+        tls.load_cert_chain(files.certificate(), files.key())
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)
 
 
 def stop_signal() -> asyncio.Event:

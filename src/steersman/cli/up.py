@@ -234,9 +234,25 @@ class Supervisor:
     def _serve(self) -> None:
         """Keeps the children running until a signal comes."""
         while not self._stopping:
-            for news in self._children.news():
+            for news in self._children.news(self._renewal_seconds()):
                 if news.said is None and not self._stopping:
                     self._restart(news)
+            if self._renewal_seconds() <= 0:
+                self._renew()
+
+    def _renewal_seconds(self) -> float:
+        """Returns how long the certificates are good before they are to be renewed."""
+        from steersman.listen import certificates
+
+        found = self._directory.certificates.glob("*.crt")
+        return max(0.0, min(certificates.renewal_due(path, time.time()) for path in found))
+
+    def _renew(self) -> None:
+        """Makes new certificates and tells the processes to load them."""
+        assert self._identity is not None
+        self._certify(self._identity)
+        for process in self._children.processes().values():
+            os.kill(process, signal.SIGHUP)
 
     def _restart(self, news: News) -> None:
         how = f"signal {-news.code}" if news.code < 0 else f"exit code {news.code}"
