@@ -20,8 +20,8 @@ from typing import Any
 
 import uvloop
 
-from steersman.api.listen import certificates
-from steersman.api.listen.serve import Server, tls_context
+from steersman.listen import certificates
+from steersman.listen.serve import Server, tls_context
 from steersman.wire.message import Chunk, Request, Response, Sink
 from steersman.world.real import RealWorld
 

@@ -186,10 +186,17 @@ class HTTPTransport:
         for name, value in request.headers.items():
             lines += [f"{name}: {line}" for line in value.split("\n")]
         if target.token is not None and "authorization" not in request.headers:
-            lines.append(f"authorization: Bearer {target.token()}")
+            lines.append(f"authorization: Bearer {_token(target.token)}")
         if request.body or request.method in ("POST", "PUT", "PATCH"):
             lines.append(f"content-length: {len(request.body)}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + request.body
+
+
+def _token(give: Callable[[], str]) -> str:
+    try:
+        return give()
+    except OSError as error:
+        raise Unreachable(f"the token cannot be read: {error}") from error
 
 
 def _host(target: Target) -> str:

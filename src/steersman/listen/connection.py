@@ -242,7 +242,8 @@ class Connection(asyncio.Protocol):
         if not self._busy and not self._closing:
             if self._held and not self._queue:
                 self._release()
-            self._on_time()
+            if not self._discarding:
+                self._on_time()
 
     def _answer(self, incoming: Incoming) -> None:
         request = incoming.request

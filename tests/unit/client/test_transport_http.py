@@ -354,6 +354,17 @@ def test_an_upgrade_that_is_ignored_is_an_error(tmp_path: Path) -> None:
     against(tmp_path, repeating(OK), case)
 
 
+def test_a_token_that_cannot_be_read_is_unreachable(tmp_path: Path) -> None:
+    async def case(transport: HTTPTransport) -> None:
+        with pytest.raises(Unreachable, match="token cannot be read"):
+            await get(transport)
+
+    def token() -> str:
+        return (tmp_path / "none").read_text()
+
+    against(tmp_path, repeating(OK), case, token=token)
+
+
 def test_a_closed_transport_opens_nothing(tmp_path: Path) -> None:
     async def case(transport: HTTPTransport) -> None:
         await transport.close()

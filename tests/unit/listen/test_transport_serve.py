@@ -662,6 +662,37 @@ def test_a_client_that_says_nothing_is_left(
     serving(tmp_path, echo, case)
 
 
+def test_whoever_was_refused_is_left_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+
+    async def case(_server: Any, connect: Any) -> None:
+        for sent in (b"nonsense\r\n\r\n", get("/", f"Content-Length: {BODY_BYTES + 1}")):
+            reader, writer = await connect()
+            writer.write(sent)
+            assert (await answer_of(reader))[0] in (400, 413)
+            writer.write(b"more")
+            assert await reader.read() == b""
+
+    serving(tmp_path, echo, case)
+
+
+def test_a_refusal_waits_for_the_answers_before_it(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        await release.wait()
+        return Response(b"slow")
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/") + b"nonsense\r\n\r\n")
+        release.set()
+        assert (await answer_of(reader))[2] == b"slow"
+        assert (await answer_of(reader))[0] == 400
+
+    serving(tmp_path, slow, case)
+
+
 def test_a_watch_has_all_the_time_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
     monkeypatch.setattr(connection, "IDLE_SECONDS", 0.05)
