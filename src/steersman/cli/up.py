@@ -22,6 +22,8 @@ from steersman.cli.failure import Failure, Progress
 
 KUBECONFIG = Path("~/.kube/steer.config")
 READY_SECONDS = 60.0
+# epoll_wait takes milliseconds in 31 bits
+LONGEST_WAIT_SECONDS = 2_000_000.0
 EXAMPLE = """example:
   steer up --detach
   export KUBECONFIG=~/.kube/steer.config
@@ -245,7 +247,8 @@ class Supervisor:
         from steersman.listen import certificates
 
         found = self._directory.certificates.glob("*.crt")
-        return max(0.0, min(certificates.renewal_due(path, time.time()) for path in found))
+        due = min(certificates.renewal_due(path, time.time()) for path in found)
+        return max(0.0, min(due, LONGEST_WAIT_SECONDS))
 
     def _renew(self) -> None:
         """Makes new certificates and tells the processes to load them."""
