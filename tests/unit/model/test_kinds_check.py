@@ -15,6 +15,7 @@ TEMPLATE = {
     "metadata": {"labels": {"app": "a"}},
     "spec": {"containers": [{"name": "a", "image": "i"}]},
 }
+NEVER = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 SELECTOR = {"matchLabels": {"app": "a"}}
 WORKLOAD = {"selector": SELECTOR, "template": TEMPLATE}
 RBAC = "rbac.authorization.k8s.io"
@@ -73,7 +74,12 @@ SOUND = [
     (RBAC, "roles", {"metadata": {"name": "system:x"}, "rules": []}),
     (RBAC, "clusterroles", {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/healthz"]}]}),
     (RBAC, "rolebindings", {"roleRef": {"kind": "Role", "name": "r"}}),
-    ("batch", "jobs", {"spec": {"template": TEMPLATE}}),
+    ("batch", "jobs", {"spec": {"selector": SELECTOR, "template": NEVER}}),
+    (
+        "batch",
+        "cronjobs",
+        {"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": NEVER}}}},
+    ),
     ("autoscaling", "horizontalpodautoscalers", {"spec": {"maxReplicas": 1}}),
     ("storage.k8s.io", "storageclasses", {"provisioner": "p"}),
 ]
@@ -222,7 +228,6 @@ def test_an_object_that_is_going_takes_no_new_finalizers() -> None:
 UNMATCHED = "`selector` does not match template `labels`"
 ALWAYS = 'Unsupported value: "Never": supported values: "Always"'
 OTHER = {"matchLabels": {"app": "b"}}
-NEVER = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"partition": -1}}
 
@@ -946,10 +951,178 @@ def test_a_binding_keeps_its_role() -> None:
 
 
 def test_a_cron_jobs_name_leaves_room_for_its_jobs() -> None:
-    document = {"metadata": {"name": "a" * 53}, "spec": {"schedule": "* * * * *"}}
-    assert causes("batch", "cronjobs", document) == [
+    spec = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": NEVER}}}
+    assert causes("batch", "cronjobs", {"metadata": {"name": "a" * 53}, "spec": spec}) == [
         ("metadata.name", f'Invalid value: "{"a" * 53}": must be no more than 52 characters')
     ]
+
+
+def test_cron_jobs() -> None:
+    template = {"spec": {"template": NEVER, "manualSelector": True, "backoffLimit": -1}}
+    spec = {"schedule": "* * *", "jobTemplate": template, "concurrencyPolicy": "Queue"}
+    assert causes("batch", "cronjobs", {"spec": spec}) == [
+        (
+            "spec.schedule",
+            'Invalid value: "* * *": expected exactly 5 fields, found 3: [* * *]',
+        ),
+        (
+            "spec.concurrencyPolicy",
+            'Unsupported value: "Queue": supported values: "Allow", "Forbid", "Replace"',
+        ),
+        (
+            "spec.jobTemplate.spec.backoffLimit",
+            "Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "spec.jobTemplate.spec.manualSelector",
+            'Unsupported value: true: supported values: "nil", "false"',
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (
+            {"template": TEMPLATE},
+            [
+                (
+                    "spec.template.spec.restartPolicy",
+                    'Required value: valid values: "OnFailure", "Never"',
+                )
+            ],
+        ),
+        (
+            {"template": NEVER, "parallelism": -1},
+            [("spec.parallelism", "Invalid value: -1: must be greater than or equal to 0")],
+        ),
+        (
+            {"template": NEVER, "completionMode": "Indexed", "parallelism": 2},
+            [("spec.completions", "Required value: when completion mode is Indexed")],
+        ),
+        (
+            {"template": NEVER, "completionMode": "Sorted"},
+            [
+                (
+                    "spec.completionMode",
+                    'Unsupported value: "Sorted": supported values: "NonIndexed", "Indexed"',
+                )
+            ],
+        ),
+    ],
+)
+def test_jobs(spec: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert causes("batch", "jobs", {"spec": {"selector": SELECTOR, **spec}}) == expected
+
+
+def test_what_a_job_keeps() -> None:
+    old = {"spec": {"selector": SELECTOR, "template": NEVER, "completions": 1}}
+    placed = {**NEVER, "spec": {**NEVER["spec"], "nodeSelector": {"a": "b"}}}
+    new = {"spec": {**old["spec"], "template": placed, "completions": 2}}
+    assert [field for field, _ in causes("batch", "jobs", new, old)] == [
+        "spec.completions",
+        "spec.template",
+    ]
+    waiting = {"spec": {**old["spec"], "suspend": True}}
+    started = {"spec": {**old["spec"], "template": placed}}
+    assert causes("batch", "jobs", started, waiting) == []
+
+
+def test_a_new_job_selects_its_own_pods() -> None:
+    kind = kind_of("batch", "jobs")
+    document = {"metadata": {"name": "j", "uid": "u"}, "spec": {"template": TEMPLATE}}
+    prepared = kind.prepare(document, None, "")
+    assert prepared["spec"] == {
+        "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
+        "template": {
+            "metadata": {
+                "labels": {
+                    "app": "a",
+                    "batch.kubernetes.io/controller-uid": "u",
+                    "batch.kubernetes.io/job-name": "j",
+                    "controller-uid": "u",
+                    "job-name": "j",
+                }
+            },
+            "spec": TEMPLATE["spec"],
+        },
+    }
+    assert document["spec"] == {"template": TEMPLATE}
+    manual = {"metadata": {}, "spec": {"manualSelector": True}}
+    assert kind.prepare(manual, None, "")["spec"] == manual["spec"]
+    assert kind.prepare(document, document, "") == document
+
+
+V2 = {
+    "kind": "HorizontalPodAutoscaler",
+    "apiVersion": "autoscaling/v2",
+    "metadata": {"name": "x", "annotations": {"mine": "1"}},
+    "spec": {
+        "maxReplicas": 3,
+        "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+        "behavior": {"scaleUp": {"selectPolicy": "Max"}},
+        "metrics": [
+            {
+                "type": "Pods",
+                "pods": {
+                    "metric": {"name": "q", "selector": {"matchLabels": {"a": "b"}}},
+                    "target": {"type": "AverageValue", "averageValue": "5"},
+                },
+            },
+            {
+                "type": "Object",
+                "object": {
+                    "describedObject": {"kind": "Service", "name": "s"},
+                    "metric": {"name": "r"},
+                    "target": {"type": "Value", "value": "7"},
+                },
+            },
+            {
+                "type": "External",
+                "external": {
+                    "metric": {"name": "e", "selector": {"matchLabels": {"a": "b"}}},
+                    "target": {"type": "AverageValue", "averageValue": "9"},
+                },
+            },
+            {
+                "type": "Resource",
+                "resource": {
+                    "name": "cpu",
+                    "target": {"type": "Utilization", "averageUtilization": 70},
+                },
+            },
+        ],
+    },
+    "status": {
+        "currentReplicas": 1,
+        "conditions": [{"type": "AbleToScale", "status": "True"}],
+        "currentMetrics": [
+            {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 5}}}
+        ],
+    },
+}
+
+
+def test_an_autoscaler_in_v1_says_the_rest_in_annotations_and_comes_back_whole() -> None:
+    kind = kind_of("autoscaling", "horizontalpodautoscalers")
+    version = kind.version("v1")
+    assert version is not None and version.from_storage and version.to_storage
+    old = version.from_storage(V2)
+    assert old["apiVersion"] == "autoscaling/v1"
+    assert old["spec"] == {
+        "maxReplicas": 3,
+        "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+        "targetCPUUtilizationPercentage": 70,
+    }
+    assert old["status"] == {"currentReplicas": 1, "currentCPUUtilizationPercentage": 5}
+    assert old["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"] == (
+        '[{"type":"Pods","pods":{"metricName":"q","selector":{"matchLabels":{"a":"b"}},'
+        '"targetAverageValue":"5"}},{"type":"Object","object":{"target":{"kind":"Service",'
+        '"name":"s"},"metricName":"r","targetValue":"7"}},{"type":"External","external":'
+        '{"metricName":"e","metricSelector":{"matchLabels":{"a":"b"}},"targetAverageValue":"9"}}]'
+    )
+    decode.admit(version.definition, copy.deepcopy(old), kind.name, "v1")
+    assert version.to_storage(old) == V2
 
 
 def test_causes_read_as_upstreams_error() -> None:

@@ -1,7 +1,4 @@
-"""HorizontalPodAutoscaler: its view, and autoscaling/v1 as a form of v2.
-
-What v1 cannot say is kept in annotations (pkg/apis/autoscaling/v1/conversion.go).
-"""
+"""HorizontalPodAutoscaler: its view and its life in the API; v1 is converted beside."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from typing import Any
 
 from steersman.model import names
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.horizontalpodautoscaler_v1 import from_v2, to_v2
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, UNKNOWN, at, field
 from steersman.model.kinds.subresources import STATUS
@@ -121,7 +119,10 @@ HORIZONTALPODAUTOSCALER = Kind(
     name="HorizontalPodAutoscaler",
     plural="horizontalpodautoscalers",
     namespaced=True,
-    versions=(Version("v2", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler"),),
+    versions=(
+        Version("v2", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler"),
+        Version("v1", "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler", to_v2, from_v2),
+    ),
     storage="v2",
     short_names=("hpa",),
     categories=("all",),
