@@ -132,11 +132,12 @@ class ControlPlane:
             await self.nodes.run()
 
         def client_for_node(name: str) -> APIClient:
-            return APIClient(self._faulty(f"system:node:{name}", None), self.world)
+            return APIClient(self.faulty(f"system:node:{name}", None), self.world)
 
         self._process("nodes", work, f"system:node:{names[0]}", dies=False)
 
-    def _faulty(self, name: str, crash: Callable[[], None] | None) -> FaultyTransport:
+    def faulty(self, name: str, crash: Callable[[], None] | None) -> FaultyTransport:
+        """Returns the way to the API of one identity, through the weather."""
         inner = self.transport(User(name, groups_of(name)))
         return FaultyTransport(inner, self.world, self.weather, crash)
 
@@ -159,7 +160,7 @@ class ControlPlane:
             crash = died.set if dies else None
 
             def client_for(user: str, crash: Callable[[], None] | None = crash) -> APIClient:
-                return APIClient(self._faulty(user, crash), self.world)
+                return APIClient(self.faulty(user, crash), self.world)
 
             async with self.world.tasks() as tasks:
                 views = FollowedViews(client_for(reader), self.world, tasks)
