@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the server until it is told to stop."""
     import uvloop
 
-    from steersman import cluster
+    from steersman.cluster import server as cluster
     from steersman.store.format import UnknownFormat
     from steersman.store.table import InUse
     from steersman.world.real import RealWorld

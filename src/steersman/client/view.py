@@ -28,11 +28,11 @@ Hear = Callable[[Any | None, Any | None], None]
 class Source(Protocol):
     """The part of a client that a copy needs."""
 
-    async def list(self, kind: Kind, namespace: str = "") -> Listing:
+    async def list(self, kind: Kind, namespace: str = "", *, fields: str = "") -> Listing:
         """See `Client.list`."""
 
     def watch(
-        self, kind: Kind, namespace: str = "", *, after: int
+        self, kind: Kind, namespace: str = "", *, after: int, fields: str = ""
     ) -> AsyncIterator[tuple[Change, ...]]:
         """See `Client.watch`."""
 
@@ -69,10 +69,17 @@ class _Index:
 
 
 class FollowedView:
-    """See `client.interface.View`; `follow` keeps it true."""
+    """See `client.interface.View`; `follow` keeps it true.
 
-    def __init__(self, source: Source, kind: Kind, world: World) -> None:
+    With a namespace or a field selector it holds only what these select.
+    """
+
+    def __init__(
+        self, source: Source, kind: Kind, world: World, *, namespace: str = "", fields: str = ""
+    ) -> None:
         self.kind = kind
+        self._namespace = namespace
+        self._fields = fields
         # Why it does not follow at present; None while it does
         self.trouble: Exception | None = None
         self._source = source
@@ -150,7 +157,10 @@ class FollowedView:
             before, began = self._revision, self._world.monotonic()
             try:
                 if not listed:
-                    self._replace(await self._source.list(self.kind))
+                    listing = await self._source.list(
+                        self.kind, self._namespace, fields=self._fields
+                    )
+                    self._replace(listing)
                     listed = True
                     self.trouble = None
                     failures = 0
@@ -166,7 +176,10 @@ class FollowedView:
                 await self._world.sleep(self._world.jitter(_backoff(failures), 1.0))
 
     async def _watch(self) -> None:
-        async for changes in self._source.watch(self.kind, after=self._revision):
+        watching = self._source.watch(
+            self.kind, self._namespace, after=self._revision, fields=self._fields
+        )
+        async for changes in watching:
             self.trouble = None
             for change in changes:
                 self._apply(change)

@@ -10,7 +10,8 @@ import asyncio
 import errno
 import hashlib
 import os
-from ipaddress import IPv4Interface, IPv4Network
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from steersman.network import netlink
@@ -92,6 +93,11 @@ class Bridge:
                 inside.add_route(_EVERYWHERE, index, self.addresses.gateway)
         finally:
             os.close(descriptor)
+
+    def restore(self, pod: str, addresses: Sequence[str]) -> None:
+        """Notes the addresses that a pod has from before this process began."""
+        for address in addresses:
+            self.addresses.restore(pod, IPv4Address(address))
 
     async def delete(self, pod: str) -> None:
         """Disconnects a pod and frees its address; a pod that has none is fine."""

@@ -1,4 +1,4 @@
-"""The one place where the parts of a cluster are put together.
+"""Puts the server together: store, API, controllers, scheduler.
 
 Nothing here decides anything: it opens the store, builds the API around it, hands every part a
 client of its own identity, and ends them in order.

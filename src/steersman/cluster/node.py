@@ -1,0 +1,179 @@
+"""Puts the node agent together: its client, runtime, images, network and the agent itself.
+
+Nothing here decides anything. What goes wrong at the start is raised; what goes wrong later is
+the agent's to survive.
+"""
+
+from __future__ import annotations
+
+import resource
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from steersman.api.listen.certificates import Certificates
+from steersman.client.client import APIClient
+from steersman.client.http import HTTPTransport, Target
+from steersman.client.view import FollowedView
+from steersman.cluster.server import first_address, settle, stop_signal
+from steersman.images.http import StreamHttp
+from steersman.images.pull import Puller
+from steersman.images.store import Store
+from steersman.model.kinds.pod import POD
+from steersman.model.kinds.service import SERVICE
+from steersman.network.bridge import Bridge
+from steersman.node import machine
+from steersman.node.agent import Agent
+from steersman.node.downward import Machine
+from steersman.node.files import Resolution
+from steersman.node.objects import FollowedObjects
+from steersman.node.paths import Paths
+from steersman.node.register import Place, Registration, allocatable
+from steersman.node.tools import Tools
+from steersman.node.volumes.mounting import Volumes
+from steersman.node.volumes.tokens import Tokens
+from steersman.node.warm import WarmParent
+from steersman.reconcile.events import Recorder
+from steersman.runtime.engine import Engine
+from steersman.world.interface import Tasks, World
+
+KUBELET_PORT = 10250
+CLUSTER_DOMAIN = "cluster.local"
+DNS_PLACE = 10  # in the range of services, as everybody's cluster has it
+# Each pod has a socket to its shim, each exec probe three descriptors
+DESCRIPTORS = 65536
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What `steer node` was told.
+
+    directory:  of the node; images has the image store; run the sockets, on a short path
+    """
+
+    name: str
+    cluster: str
+    directory: Path
+    images: Path
+    run: Path
+    certificates: Path
+    port: int
+    service_cidr: str
+    pod_cidr: str
+
+
+def cgroup_of(cluster: str) -> str:
+    """Returns the control group of all pods of a cluster on this machine."""
+    return f"/steersman-{cluster}"
+
+
+def warm_socket(run: Path) -> Path:
+    """Returns where the warm parent listens."""
+    return run / "warm.sock"
+
+
+async def run_node(settings: NodeSettings, world: World, report: Report) -> None:
+    """Runs the agent until SIGTERM or SIGINT; pods go on without it."""
+    stop = stop_signal()
+    _raise_descriptors()
+    bridge = Bridge(
+        settings.cluster, IPv4Network(settings.pod_cidr), IPv4Network(settings.service_cidr)
+    )
+    bridge.set_up()
+    async with world.tasks() as tasks:
+        client = APIClient(api_transport(settings), world)
+        place = Place(settings.name, first_address(settings.pod_cidr), KUBELET_PORT, version())
+        tools = _tools(settings, client, place, bridge, world, tasks)
+        selected = f"spec.nodeName={settings.name}"
+        pods = FollowedView(client, POD, world, fields=selected)
+        registration = Registration(client, world, place, tools.facts)
+        agent = Agent(tools, pods, tasks)
+        tasks.start(pods.follow(), name="pods of the node")
+        tasks.start(tools.events.run(), name="events of the node")
+        tasks.start(registration.run(), name="registration")
+        tasks.start(agent.run(), name="agent")
+        await registration.registered.wait()
+        settle()
+        report({"state": "ready"})
+        await stop.wait()
+        tasks.stop()
+    await tools.engine.close()
+    await client.close()
+
+
+def _tools(
+    settings: NodeSettings,
+    client: APIClient,
+    place: Place,
+    bridge: Bridge,
+    world: World,
+    tasks: Tasks,
+) -> Tools:
+    paths = Paths(settings.directory)
+    facts = machine.read(settings.directory)
+    limits = Machine(allocatable(facts))
+    socket = warm_socket(settings.run)
+    services = FollowedView(client, SERVICE, world)
+    tasks.start(services.follow(), name="services")
+    return Tools(
+        client=client,
+        world=world,
+        engine=Engine(str(socket), str(paths.runtime)),
+        warm=WarmParent(socket, paths.runtime),
+        network=bridge,
+        puller=Puller(Store(settings.images), StreamHttp()),
+        paths=paths,
+        volumes=Volumes(paths, Tokens(client, world), limits, world),
+        objects=FollowedObjects(client, world, tasks),
+        events=Recorder(client, world, "kubelet", host=settings.name),
+        place=place,
+        facts=facts,
+        machine=limits,
+        resolution=Resolution(dns_address(settings.service_cidr), CLUSTER_DOMAIN, host_dns()),
+        services=services.list,
+        cgroup=cgroup_of(settings.cluster),
+    )
+
+
+def api_transport(settings: NodeSettings) -> HTTPTransport:
+    """Returns the way to the API over HTTPS, as this node."""
+    files = Certificates(settings.certificates)
+    context = ssl.create_default_context(cafile=str(files.ca))
+    own = f"node-{settings.name}"
+    context.load_cert_chain(str(files.certificate(own)), str(files.key(own)))
+    context.set_alpn_protocols(["http/1.1"])
+    target = Target(host="127.0.0.1", port=settings.port, tls=context, server_name="localhost")
+    return HTTPTransport(target, identity=f"system:node:{settings.name}")
+
+
+def dns_address(service_cidr: str) -> str:
+    """Returns the address of the cluster's DNS service."""
+    return str(IPv4Network(service_cidr)[DNS_PLACE])
+
+
+def host_dns() -> str:
+    """Returns how this machine resolves names."""
+    try:
+        return Path("/etc/resolv.conf").read_text()
+    except OSError:
+        return ""
+
+
+def version() -> str:
+    """Returns the version of this package, 0 from a checkout that is not installed."""
+    try:
+        return metadata.version("steersman")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def _raise_descriptors() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,175 @@
+"""The node agent: follows the pods of its node, and gives each a worker for as long as it lives.
+
+A restarted agent finds what its predecessor left through the records on disk and the shims, and
+touches nothing that is as it should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from steersman.client.view import FollowedView
+from steersman.model.kinds.pod import Pod
+from steersman.node import ending, record, sandboxes
+from steersman.node.observed import Observed, engine_name, parse_engine_name
+from steersman.node.tools import Tools
+from steersman.node.worker import Worker
+from steersman.runtime.engine import Event, SandboxState
+from steersman.world.interface import Tasks
+
+
+class Agent:
+    """All pods of one node."""
+
+    def __init__(self, tools: Tools, pods: FollowedView, tasks: Tasks) -> None:
+        self.workers: dict[str, Worker] = {}
+        self._tools = tools
+        self._pods = pods
+        self._tasks = tasks
+
+    async def run(self) -> None:
+        """Takes over what is there, then works for ever; the view of pods must be followed."""
+        await asyncio.to_thread(self._tools.warm.ensure)
+        await self._pods.synced()
+        await self._take_over()
+        self._pods.listen(self._hear)
+        for pod in self._pods.list():
+            self._hear(None, pod)
+        async for event in self._tools.engine.events():
+            await self._route(event)
+
+    def find(self, namespace: str, name: str, container: str = "") -> tuple[str, str] | None:
+        """Returns pod id and container id in the runtime of a pod's container by name; the first
+        container where none is named, None where it does not run."""
+        for worker in self.workers.values():
+            if (worker.seen.namespace, worker.seen.name) != (namespace, name):
+                continue
+            chosen = container or worker.pod.spec.containers[0].name
+            run = worker.seen.of(chosen).run
+            if run is None or run.state != "running":
+                return None
+            return worker.seen.uid, engine_name(chosen, run.attempt)
+        return None
+
+    # What happens
+
+    def _hear(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            worker = self.workers.get(old.metadata.uid)
+            if worker is not None:
+                worker.vanish()
+        if new is None:
+            return
+        worker = self.workers.get(new.metadata.uid)
+        if worker is not None:
+            worker.hear(new)
+        elif not _is_over(new):
+            self._adopt(new, self._begin(new))
+
+    def _begin(self, pod: Pod) -> Observed:
+        metadata = pod.metadata
+        return Observed(
+            metadata.namespace, metadata.name, metadata.uid, _start_of(pod, self._tools.world.now())
+        )
+
+    def _adopt(self, pod: Pod, seen: Observed) -> Worker:
+        worker = Worker(self._tools, pod, seen, self._forget)
+        self.workers[seen.uid] = worker
+        record.save(self._tools.paths, seen)
+        worker.hear(pod)
+        self._tasks.start(worker.run(), name=f"pod {seen.namespace}/{seen.name}")
+        return worker
+
+    def _forget(self, uid: str) -> None:
+        self.workers.pop(uid, None)
+        self._tools.objects.release(uid)
+
+    async def _route(self, event: Event) -> None:
+        if event.kind == "overflow":
+            for sandbox in await self._tools.engine.pods():
+                self._compare(sandbox)
+            return
+        worker = self.workers.get(event.pod)
+        if worker is None:
+            return
+        if event.kind == "lost":
+            await self._tools.engine.remove_sandbox(event.pod)
+            await self._tools.network.delete(event.pod)
+            worker.lost()
+        elif event.kind == "exit" and event.exit is not None:
+            container, attempt = parse_engine_name(event.container)
+            worker.exited(container, attempt, event.exit)
+
+    def _compare(self, sandbox: SandboxState) -> None:
+        worker = self.workers.get(sandbox.pod)
+        for state in sandbox.containers:
+            if worker is not None and state.exit is not None:
+                container, attempt = parse_engine_name(state.id)
+                worker.exited(container, attempt, state.exit)
+
+    # What a predecessor left
+
+    async def _take_over(self) -> None:
+        sandboxes_now = {it.pod: it for it in await self._tools.engine.connect()}
+        records = {it.uid: it for it in record.load_all(self._tools.paths)}
+        for seen in records.values():
+            if seen.sandbox is not None and seen.sandbox.addresses:
+                self._tools.network.restore(seen.uid, seen.sandbox.addresses)
+        pods = {pod.metadata.uid: pod for pod in self._pods.list()}
+        for uid, sandbox in sandboxes_now.items():
+            if uid not in records or uid not in pods or sandbox.lost:
+                await self._tools.engine.remove_sandbox(uid)
+        for uid, seen in records.items():
+            if uid in pods:
+                await self._resume(pods[uid], seen, sandboxes_now.get(uid))
+            else:
+                await self._remove(seen)
+
+    async def _resume(self, pod: Pod, seen: Observed, sandbox: SandboxState | None) -> None:
+        """Takes a pod over; what happened while nobody looked is made good."""
+        if sandbox is None or sandbox.lost:
+            await self._tools.network.delete(seen.uid)
+            worker = self._adopt(pod, seen)
+            worker.lost()
+            return
+        states = {it.id: it for it in sandbox.containers}
+        worker = self._adopt(pod, _without_lost(seen, states, self._tools.world.now()))
+        known = {engine_name(n, c.run.attempt) for n, c in seen.containers.items() if c.run}
+        for name in states.keys() - known:  # begun, and never written down
+            await self._tools.engine.delete(seen.uid, name, force=True)
+        if seen.sandbox is None:  # made, and never written down
+            await self._tools.engine.remove_sandbox(seen.uid)
+        await asyncio.sleep(0)
+        self._compare(sandbox)
+
+    async def _remove(self, seen: Observed) -> None:
+        """Removes what is left of a pod that the API has no more."""
+        await sandboxes.tear_down(self._tools, seen)
+        paths = self._tools.paths
+        for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
+            await asyncio.to_thread(record.remove_tree, path)
+
+
+def _without_lost(seen: Observed, states: Iterable[str], now: float) -> Observed:
+    """Returns what is observed, where runs that the runtime does not know have ended."""
+    known = set(states)
+    for name, container in seen.containers.items():
+        run = container.run
+        if run is not None and container.running and engine_name(name, run.attempt) not in known:
+            seen = seen.having(name, replace(container, run=ending.read_loss(run, now)))
+    return seen
+
+
+def _is_over(pod: Pod) -> bool:
+    """Whether a pod has ended and been told so before this agent knew it."""
+    ended = pod.status.phase in ("Succeeded", "Failed")
+    return ended and pod.metadata.deletion_timestamp is None
+
+
+def _start_of(pod: Pod, now: float) -> float:
+    start: datetime | None = pod.status.start_time
+    return start.timestamp() if start is not None else now

@@ -1,0 +1,206 @@
+"""The OCI document of a container: pure, from the pod, the container and its image.
+
+Security, resources and mounts follow the kubelet and containerd's CRI plugin. What cannot be had
+raises BadConfiguration; nothing is left out in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steersman.images.documents import RunConfig
+from steersman.model.kind import Document
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container, SecurityContext, VolumeMount
+from steersman.node import limits
+from steersman.node.expand import expand
+from steersman.node.objects import BadConfiguration
+from steersman.runtime import spec
+
+_PROPAGATION = {
+    "": "rprivate",
+    "None": "rprivate",
+    "HostToContainer": "rslave",
+    "Bidirectional": "rshared",
+}
+_ETC = ("hosts", "hostname", "resolv.conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a container stands on.
+
+    layers:   directories, top first
+    volumes:  where each volume is on the node
+    """
+
+    pid: int
+    shm: str
+    layers: Sequence[Path]
+    volumes: Mapping[str, Path]
+    etc: Path
+    termination_log: Path
+    log: Path
+    memory_bytes: int
+
+
+def render_bundle(
+    pod: Pod,
+    container: Container,
+    image: RunConfig,
+    environment: Mapping[str, str],
+    ground: Ground,
+) -> Document:
+    """Returns the document that the runtime makes the container from."""
+    security = container.security_context or SecurityContext()
+    privileged = bool(security.privileged)
+    env = {**_image_environment(image), **environment}
+    document = spec.container_document(
+        args=render_arguments(container, image, env),
+        layers=[str(layer) for layer in ground.layers],
+        sandbox_pid=ground.pid,
+        env=[f"{name}={value}" for name, value in env.items()],
+        cwd=container.working_dir or image.working_dir or "/",
+        user=_user(pod, container, image),
+        capabilities=_capabilities(security),
+        mounts=_mounts(container, ground, env),
+        shm=ground.shm,
+        resources=limits.render_resources(container),
+        log=str(ground.log),
+        terminal=container.tty,
+        stdin=container.stdin,
+        stdin_once=container.stdin_once,
+        readonly_root=bool(security.read_only_root_filesystem),
+        no_new_privileges=security.allow_privilege_escalation is False,
+        privileged=privileged,
+        host_pid=pod.spec.host_pid,
+        seccomp=_seccomp(pod, security),
+        oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
+    )
+    if security.proc_mount == "Unmasked":
+        document["linux"]["maskedPaths"] = []
+        document["linux"]["readonlyPaths"] = []
+    return document
+
+
+def _image_environment(image: RunConfig) -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in image.env or ())
+    return {name: value for name, _, value in pairs}
+
+
+def render_arguments(container: Container, image: RunConfig, env: Mapping[str, str]) -> list[str]:
+    """Returns what is executed: a command replaces the image's whole, arguments its own."""
+    command = [expand(word, env) for word in container.command]
+    arguments = [expand(word, env) for word in container.args]
+    if not command:
+        command = list(image.entrypoint or ())
+        if not arguments:
+            arguments = list(image.cmd or ())
+    if not command and not arguments:
+        raise BadConfiguration("failed to generate spec: no command specified")
+    return command + arguments
+
+
+def _user(pod: Pod, container: Container, image: RunConfig) -> Document:
+    """Returns the user section; names are looked up in the container's own files."""
+    own, shared = container.security_context or SecurityContext(), pod.spec.security_context
+    uid = own.run_as_user if own.run_as_user is not None else shared.run_as_user
+    gid = own.run_as_group if own.run_as_group is not None else shared.run_as_group
+    _check_non_root(pod, container, image, uid)
+    name = str(uid) if uid is not None else image.user or "0"
+    if gid is not None:
+        name = f"{name.partition(':')[0]}:{gid}"
+    groups = [*shared.supplemental_groups]
+    if shared.fs_group is not None:
+        groups.append(shared.fs_group)
+    return {"uid": 0, "gid": 0, "username": name, "additionalGids": groups}
+
+
+def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int | None) -> None:
+    own = container.security_context
+    wanted = own.run_as_non_root if own is not None else None
+    if wanted is None:
+        wanted = pod.spec.security_context.run_as_non_root
+    if not wanted:
+        return
+    where = (
+        f'(pod: "{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})", '
+        f"container: {container.name})"
+    )
+    if uid is not None:
+        if uid == 0:
+            text = "container's runAsUser breaks non-root policy"
+            raise BadConfiguration(f"{text} {where}")
+        return
+    name = image.user.partition(":")[0]
+    if name.isdecimal() and int(name) != 0:
+        return
+    if not name or name.isdecimal():
+        text = "container has runAsNonRoot and image will run as root"
+    else:
+        text = (
+            f"container has runAsNonRoot and image has non-numeric user ({name}), "
+            "cannot verify user is non-root"
+        )
+    raise BadConfiguration(f"{text} {where}")
+
+
+def _capabilities(security: SecurityContext) -> list[str]:
+    """Returns the default set without what is dropped and with what is added."""
+    asked = security.capabilities
+    names = list(spec.DEFAULT_CAPABILITIES)
+    if asked is None:
+        return names
+    if "ALL" in asked.add:
+        names = list(spec.ALL_CAPABILITIES)
+    dropped = {_capability(name) for name in asked.drop}
+    names = [] if "ALL" in asked.drop else [it for it in names if it not in dropped]
+    for name in asked.add:
+        if name != "ALL" and _capability(name) not in names:
+            names.append(_capability(name))
+    return names
+
+
+def _capability(name: str) -> str:
+    upper = name.upper()
+    return upper if upper.startswith("CAP_") else f"CAP_{upper}"
+
+
+def _seccomp(pod: Pod, security: SecurityContext) -> str:
+    profile = security.seccomp_profile or pod.spec.security_context.seccomp_profile
+    if profile is None or profile.type == "RuntimeDefault":
+        return "default"
+    if profile.type == "Unconfined":
+        return ""
+    raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
+
+
+def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
+    """Returns the bind mounts; what the pod mounts itself takes the place of our files."""
+    if container.volume_devices:
+        raise BadConfiguration("volumeDevices are not supported")
+    ours = {f"/etc/{name}": ground.etc / name for name in _ETC}
+    ours[container.termination_message_path] = ground.termination_log
+    own = [_volume_mount(mount, ground, env) for mount in container.volume_mounts]
+    taken = {mount["destination"].rstrip("/") for mount in own}
+    found = [
+        spec.bind_mount(str(source), path, recursive=False)
+        for path, source in ours.items()
+        if path not in taken
+    ]
+    # What lies deeper comes later, so that it is not hidden
+    return [*found, *sorted(own, key=lambda it: it["destination"].rstrip("/").count("/"))]
+
+
+def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) -> Document:
+    if mount.name not in ground.volumes:
+        raise BadConfiguration(f"volume {mount.name} is not there")
+    return spec.bind_mount(
+        str(ground.volumes[mount.name]),
+        mount.mount_path,
+        readonly=mount.read_only,
+        propagation=_PROPAGATION[mount.mount_propagation],
+        subpath=expand(mount.sub_path_expr, env) if mount.sub_path_expr else mount.sub_path,
+    )

@@ -1,0 +1,80 @@
+"""What a pod's spec says of its containers: in which order they begin, and when again."""
+
+from __future__ import annotations
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container
+from steersman.node.observed import Run, Seen
+
+# kubelet's back-off of containers: the first restart is at once, then 10 s doubling to 300 s;
+# twice the longest without a restart ends it (client-go flowcontrol.Backoff)
+FIRST_BACKOFF_SECONDS = 10.0
+LAST_BACKOFF_SECONDS = 300.0
+FORGET_BACKOFF_SECONDS = 2 * LAST_BACKOFF_SECONDS
+
+
+def is_sidecar(container: Container) -> bool:
+    """Whether an init container goes on beside the others."""
+    return container.restart_policy == "Always"
+
+
+def all_containers(pod: Pod) -> tuple[Container, ...]:
+    """Init containers and containers."""
+    return pod.spec.init_containers + pod.spec.containers
+
+
+def find(pod: Pod, name: str) -> Container | None:
+    """The container of a name."""
+    return next((found for found in all_containers(pod) if found.name == name), None)
+
+
+def is_init(pod: Pod, container: Container) -> bool:
+    """Whether a container is one of the init containers."""
+    return any(found.name == container.name for found in pod.spec.init_containers)
+
+
+def starts_again(pod: Pod, container: Container, run: Run) -> bool:
+    """Whether a run that ended is to be followed by another."""
+    if is_init(pod, container):
+        if is_sidecar(container):
+            return True
+        return run.exit_code != 0 and pod.spec.restart_policy != "Never"
+    policy = pod.spec.restart_policy
+    return policy == "Always" or (policy == "OnFailure" and run.exit_code != 0)
+
+
+def next_backoff(seen: Seen, now: float) -> float:
+    """What the restart after the next one has to wait."""
+    if not seen.backoff or now - seen.backoff_at > FORGET_BACKOFF_SECONDS:
+        return FIRST_BACKOFF_SECONDS
+    return min(seen.backoff * 2, LAST_BACKOFF_SECONDS)
+
+
+def restart_at(seen: Seen) -> float:
+    """When a container whose run has ended may run again."""
+    run = seen.exited
+    if run is None or not seen.backoff:
+        return 0.0
+    if run.finished_at - seen.backoff_at > FORGET_BACKOFF_SECONDS:
+        return 0.0
+    return run.finished_at + seen.backoff
+
+
+def is_done(pod: Pod, container: Container, seen: Seen) -> bool:
+    """Whether a container has ended for good."""
+    run = seen.exited
+    return run is not None and not starts_again(pod, container, run)
+
+
+def is_past(pod: Pod, container: Container, seen: Seen) -> bool:
+    """Whether what comes after an init container may begin."""
+    if is_sidecar(container):
+        return seen.running and seen.started
+    run = seen.exited
+    return run is not None and run.exit_code == 0
+
+
+def grace_seconds(pod: Pod) -> float:
+    """How long containers have to end by themselves."""
+    asked = pod.metadata.deletion_grace_period_seconds
+    return float(pod.spec.termination_grace_period_seconds if asked is None else asked)

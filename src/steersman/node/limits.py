@@ -1,0 +1,76 @@
+"""Resources of containers and pods as the kernel takes them: pure.
+
+Follows the kubelet's kuberuntime_container_linux.go and cm/helpers_linux.go.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from steersman.model.kind import Document
+from steersman.model.kinds.pod import Pod
+from steersman.model.quantity import parse
+from steersman.model.types.container import Container
+from steersman.model.types.resources import qos_class
+
+PERIOD_MICROSECONDS = 100_000  # kubelet's cpuCFSQuotaPeriod
+MIN_QUOTA_MICROSECONDS = 1_000
+MIN_SHARES, MAX_SHARES, SHARES_PER_CPU = 2, 262_144, 1024
+GUARANTEED_OOM_SCORE = -997
+BEST_EFFORT_OOM_SCORE = 1000
+
+
+def render_resources(container: Container) -> Document:
+    """Returns linux.resources of a container."""
+    limits, requests = container.resources.limits, container.resources.requests
+    milli = parse(requests.get("cpu") or limits.get("cpu") or "0").milli()
+    quota = parse(limits["cpu"]).milli() if "cpu" in limits else 0
+    memory = parse(limits["memory"]).value() if "memory" in limits else 0
+    return _resources(milli, quota, memory)
+
+
+def render_pod_resources(pod: Pod) -> Document:
+    """Returns linux.resources of a pod: a limit only where every container has one."""
+    shares = quota = memory = 0
+    cpu_bounded = memory_bounded = True
+    for container in pod.spec.containers:
+        limits, requests = container.resources.limits, container.resources.requests
+        shares += parse(requests.get("cpu") or limits.get("cpu") or "0").milli()
+        quota += parse(limits.get("cpu", "0")).milli()
+        memory += parse(limits.get("memory", "0")).value()
+        cpu_bounded = cpu_bounded and "cpu" in limits
+        memory_bounded = memory_bounded and "memory" in limits
+    if pod.spec.init_containers:  # the pod's limit would have to cover them too
+        cpu_bounded = memory_bounded = False
+    return _resources(shares, quota if cpu_bounded else 0, memory if memory_bounded else 0)
+
+
+def _resources(milli: int, quota_milli: int, memory_bytes: int) -> Document:
+    cpu: Document = {"shares": max(MIN_SHARES, min(MAX_SHARES, milli * SHARES_PER_CPU // 1000))}
+    if quota_milli:
+        quota = quota_milli * PERIOD_MICROSECONDS // 1000
+        cpu |= {"quota": max(MIN_QUOTA_MICROSECONDS, quota), "period": PERIOD_MICROSECONDS}
+    found: Document = {"cpu": cpu}
+    if memory_bytes:
+        # Without swap for containers, as the kubelet's NoSwap
+        found["memory"] = {"limit": memory_bytes, "swap": memory_bytes}
+    return found
+
+
+def quality(pod: Pod) -> str:
+    """Returns the pod's class of service."""
+    return pod.status.qos_class or qos_class(msgspec.to_builtins(pod.spec))
+
+
+def oom_score(pod: Pod, container: Container, memory_bytes: int) -> int:
+    """Returns how readily the kernel kills a container (GetContainerOOMScoreAdjust)."""
+    found = quality(pod)
+    if found == "Guaranteed":
+        return GUARANTEED_OOM_SCORE
+    if found == "BestEffort":
+        return BEST_EFFORT_OOM_SCORE
+    asked = parse(container.resources.requests.get("memory", "0")).value()
+    score = 1000 - 1000 * asked // max(memory_bytes, 1)
+    if score < 1000 + GUARANTEED_OOM_SCORE:
+        return 1000 + GUARANTEED_OOM_SCORE
+    return BEST_EFFORT_OOM_SCORE - 1 if score == BEST_EFFORT_OOM_SCORE else score

@@ -1,0 +1,124 @@
+"""What the node knows of one pod beyond the API: values, kept on disk, read by plan and status.
+
+Nothing is decided here. One rule: a value is replaced whole, so that whoever reads sees one moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+RUNTIME = "steersman"
+
+
+class Run(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One run of a container; times in seconds since 1970, 0 where not reached.
+
+    `attempt` counts from 0 and is the restart count; `reason` is set where the run ended or could
+    not begin in a way of its own (OOMKilled, StartError, ContainerStatusUnknown);
+    `stop_signal` is what the container or its image wants to be asked with.
+    """
+
+    attempt: int
+    state: Literal["running", "exited"]
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    exit_code: int = 0
+    signal: int = 0
+    reason: str = ""
+    message: str = ""
+    stop_signal: str = ""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why something does not go on at present, and when it is tried again."""
+
+    reason: str
+    message: str
+    again_at: float
+
+
+class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One container of a pod.
+
+    image_id:       of the last start, as the status shows it
+    pulled:         the image is here for the next start
+    backoff:        seconds that the next restart waits after the end of the run; 0: none
+    backoff_at:     when it was last raised
+    started, ready: what the probes say of the present run
+    unhealthy:      why the present run must end, where a probe says so
+    """
+
+    run: Run | None = None
+    last: Run | None = None
+    image_id: str = ""
+    pulled: bool = False
+    trouble: Trouble | None = None
+    pull_backoff: float = 0.0
+    backoff: float = 0.0
+    backoff_at: float = 0.0
+    started: bool = False
+    ready: bool = False
+    unhealthy: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the container runs now."""
+        return self.run is not None and self.run.state == "running"
+
+    @property
+    def exited(self) -> Run | None:
+        """The present run, where it has ended."""
+        return self.run if self.run is not None and self.run.state == "exited" else None
+
+
+class Sandbox(msgspec.Struct, frozen=True):
+    """The namespaces of a pod and its addresses."""
+
+    pid: int
+    shm: str
+    addresses: tuple[str, ...]
+
+
+class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything that the node knows of one pod; written to its directory with each change."""
+
+    namespace: str
+    name: str
+    uid: str
+    began_at: float
+    sandbox: Sandbox | None = None
+    volumes_ready: bool = False
+    trouble: Trouble | None = None
+    containers: Mapping[str, Seen] = {}
+    # The reason and message of a pod that the node has given up (Evicted, DeadlineExceeded)
+    ended: tuple[str, str] | None = None
+    gone: bool = False
+
+    def of(self, container: str) -> Seen:
+        """What is known of a container; nothing where it never began."""
+        return self.containers.get(container, Seen())
+
+    def having(self, container: str, seen: Seen) -> Observed:
+        """The same with another value for one container."""
+        return msgspec.structs.replace(self, containers={**self.containers, container: seen})
+
+
+def engine_name(container: str, attempt: int) -> str:
+    """The name of one run in the runtime."""
+    return f"{container}.{attempt}"
+
+
+def parse_engine_name(name: str) -> tuple[str, int]:
+    """The container and the attempt of a run in the runtime."""
+    container, _, attempt = name.rpartition(".")
+    return container, int(attempt)
+
+
+def container_id(uid: str, container: str, attempt: int) -> str:
+    """The id that a status shows for a run."""
+    text = f"{uid}/{container}/{attempt}"
+    return f"{RUNTIME}://{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,65 @@
+"""Where a node keeps what: pure paths under its directory.
+
+pods/UID/record.json         what is observed of the pod
+pods/UID/etc/                hosts, hostname, resolv.conf
+pods/UID/volumes/NAME/       a volume
+pods/UID/containers/NAME/N   the termination message of run N
+logs/NS_POD_UID/NAME/N.log   the log of run N (CRI format)
+runtime/                     the runtime's state
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from steersman.node.observed import Observed
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The directories of one node."""
+
+    root: Path
+
+    @property
+    def pods(self) -> Path:
+        """The directories of all pods."""
+        return self.root / "pods"
+
+    @property
+    def logs(self) -> Path:
+        """The logs of all pods."""
+        return self.root / "logs"
+
+    @property
+    def runtime(self) -> Path:
+        """The runtime's state directory."""
+        return self.root / "runtime"
+
+    def pod(self, uid: str) -> Path:
+        """What belongs to one pod."""
+        return self.pods / uid
+
+    def volume(self, uid: str, name: str) -> Path:
+        """One volume of a pod."""
+        return self.pod(uid) / "volumes" / name
+
+    def etc(self, uid: str) -> Path:
+        """The files that the node writes into every container of a pod."""
+        return self.pod(uid) / "etc"
+
+    def termination_log(self, uid: str, container: str, attempt: int) -> Path:
+        """What a container says before it ends."""
+        return self.pod(uid) / "containers" / container / str(attempt)
+
+    def pod_logs(self, namespace: str, name: str, uid: str) -> Path:
+        """The logs of one pod."""
+        return self.logs / f"{namespace}_{name}_{uid}"
+
+    def log(self, seen: Observed, container: str, attempt: int) -> Path:
+        """The log of one run."""
+        logs = self.pod_logs(seen.namespace, seen.name, seen.uid)
+        return logs / container / f"{attempt}.log"

@@ -1,0 +1,223 @@
+"""What the node does next for one pod: a pure function of the pod and of what is observed.
+
+Acting is in `acting`. One rule: the plan names everything that may begin now, whatever else is
+under way; what is busy is left out by the one who acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container
+from steersman.node import containers
+from steersman.node.observed import Observed, Seen
+
+ENDED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class StartSandbox:
+    """Make the pod's namespaces and connect them."""
+
+    key = "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareVolumes:
+    """Fill the pod's directory."""
+
+    key = "volumes"
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage:
+    """Have a container's image here."""
+
+    container: str
+
+    @property
+    def key(self) -> str:
+        """What it must not be done twice for at a time."""
+        return self.container
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Begin a run."""
+
+    container: str
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        """What it must not be done twice for at a time."""
+        return self.container
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """End a run: ask, wait, insist."""
+
+    container: str
+    attempt: int
+    grace_seconds: float
+    note: str
+
+    @property
+    def key(self) -> str:
+        """What it must not be done twice for at a time."""
+        return f"end of {self.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class TearDown:
+    """Remove namespaces, connection and volumes; the logs stay."""
+
+    key = "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Remove the object, its status told, and all that is left on disk."""
+
+    key = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Plan again at a time."""
+
+    until: float
+    key = "time"
+
+
+Action = (
+    StartSandbox
+    | PrepareVolumes
+    | PullImage
+    | StartContainer
+    | KillContainer
+    | TearDown
+    | DeletePod
+    | Wait
+)
+
+
+def plan(pod: Pod, seen: Observed, now: float) -> list[Action]:
+    """Returns what may be done now; empty where the pod is as it should be."""
+    if is_ending(pod, seen) or is_finished(pod, seen) or is_overdue(pod, seen, now):
+        return list(_end(pod, seen))
+    actions = [*_prepare(seen, now), *_run(pod, seen, now), *_unhealthy(pod, seen)]
+    if (deadline := pod.spec.active_deadline_seconds) is not None:
+        actions.append(Wait(seen.began_at + deadline))
+    return actions
+
+
+def is_ending(pod: Pod, seen: Observed) -> bool:
+    """Whether everything of the pod must go."""
+    return seen.gone or seen.ended is not None or pod.metadata.deletion_timestamp is not None
+
+
+def is_overdue(pod: Pod, seen: Observed, now: float) -> bool:
+    """Whether the pod has been active for longer than it may."""
+    deadline = pod.spec.active_deadline_seconds
+    return deadline is not None and now >= seen.began_at + deadline
+
+
+def is_finished(pod: Pod, seen: Observed) -> bool:
+    """Whether no container will run again."""
+    if pod.status.phase in ENDED or init_failed(pod, seen):
+        return True
+    return all(containers.is_done(pod, it, seen.of(it.name)) for it in pod.spec.containers)
+
+
+def init_failed(pod: Pod, seen: Observed) -> bool:
+    """Whether an init container has failed for good."""
+    return any(
+        (run := seen.of(it.name).exited) is not None
+        and run.exit_code != 0
+        and not containers.starts_again(pod, it, run)
+        for it in pod.spec.init_containers
+    )
+
+
+def is_initialized(pod: Pod, seen: Observed) -> bool:
+    """Whether the containers proper may run, or have run already."""
+    if any(seen.of(it.name).run is not None for it in pod.spec.containers):
+        return True
+    return all(containers.is_past(pod, it, seen.of(it.name)) for it in pod.spec.init_containers)
+
+
+def _prepare(seen: Observed, now: float) -> Iterator[Action]:
+    if seen.trouble is not None and seen.trouble.again_at > now:
+        yield Wait(seen.trouble.again_at)
+        return
+    if seen.sandbox is None:
+        yield StartSandbox()
+    if not seen.volumes_ready:
+        yield PrepareVolumes()
+
+
+def _run(pod: Pod, seen: Observed, now: float) -> Iterator[Action]:
+    """Yields what brings the containers on whose turn it is."""
+    initialized = is_initialized(pod, seen)
+    for container in pod.spec.init_containers:
+        known = seen.of(container.name)
+        if initialized and not containers.is_sidecar(container):
+            continue
+        yield from _bring_up(pod, container, seen, now)
+        if not initialized and not containers.is_past(pod, container, known):
+            return
+    for container in pod.spec.containers:
+        yield from _bring_up(pod, container, seen, now)
+
+
+def _bring_up(pod: Pod, container: Container, seen: Observed, now: float) -> Iterator[Action]:
+    known = seen.of(container.name)
+    if known.running or containers.is_done(pod, container, known):
+        return
+    due = max(known.trouble.again_at if known.trouble else 0.0, containers.restart_at(known))
+    if due > now:
+        yield Wait(due)
+    elif not known.pulled:
+        yield PullImage(container.name)
+    elif seen.sandbox is not None and seen.volumes_ready:
+        yield StartContainer(container.name, next_attempt(known))
+
+
+def next_attempt(known: Seen) -> int:
+    """The number of the next run."""
+    return 0 if known.run is None else known.run.attempt + 1
+
+
+def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
+    for container in containers.all_containers(pod):
+        known = seen.of(container.name)
+        if known.unhealthy and known.run is not None and known.running:
+            grace = float(pod.spec.termination_grace_period_seconds)
+            for probe in (container.liveness_probe, container.startup_probe):
+                if probe is not None and probe.termination_grace_period_seconds is not None:
+                    grace = float(probe.termination_grace_period_seconds)
+                    break
+            yield KillContainer(container.name, known.run.attempt, grace, known.unhealthy)
+
+
+def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
+    """Yields what ends a pod: containers, then sidecars, then what they stood on, then it."""
+    grace = containers.grace_seconds(pod)
+    running = [it for it in pod.spec.containers if seen.of(it.name).running]
+    # Sidecars serve the others until these have ended
+    running = running or [it for it in pod.spec.init_containers if seen.of(it.name).running]
+    for container in running:
+        run = seen.of(container.name).run
+        assert run is not None
+        note = f"Stopping container {container.name}"
+        yield KillContainer(container.name, run.attempt, grace, note)
+    if running:
+        return
+    if seen.sandbox is not None or seen.volumes_ready:
+        yield TearDown()
+    elif seen.gone or pod.metadata.deletion_timestamp is not None:
+        yield DeletePod()

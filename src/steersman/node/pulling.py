@@ -1,0 +1,131 @@
+"""Brings a container's image here, and tells how that goes in the kubelet's words.
+
+Failures back off from ten seconds to five minutes; a container waits with ErrImagePull first and
+with ImagePullBackOff from the next look on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from steersman.images.errors import ImageError, InvalidReference
+from steersman.images.pull import NotPresent, Policy
+from steersman.images.store import Image
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container
+from steersman.node import containers
+from steersman.node.observed import Trouble
+from steersman.node.tools import Tools
+
+FIRST_BACKOFF_SECONDS = 10.0  # kubelet's imageBackOffPeriod
+LAST_BACKOFF_SECONDS = 300.0  # kubelet's MaxImageBackOff
+# How long a failed pull is told as such before it is told as waiting: a pod worker's next look
+LOOK_SECONDS = 1.0
+
+Say = Callable[[str, str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An image that is here, with its layers from the top down, as the runtime takes them."""
+
+    image: Image
+    layers: list[Path]
+
+
+class Failed(Exception):
+    """The image cannot be had now."""
+
+    def __init__(self, trouble: Trouble, then: Trouble | None) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+        self.then = then
+
+
+def policy_of(container: Container) -> Policy:
+    """Returns when the registry is asked."""
+    return cast(Policy, container.image_pull_policy or "IfNotPresent")
+
+
+async def pull(tools: Tools, pod: Pod, container: Container, backoff: float) -> Pulled:
+    """Returns the image; raises Failed, whose troubles last `backoff` seconds."""
+    init = containers.is_init(pod, container)
+    image, policy = container.image, policy_of(container)
+
+    def say(kind: str, reason: str, note: str) -> None:
+        tools.say(pod, kind, reason, note, container.name, init=init)
+
+    try:
+        found = None if policy == "Always" else await _here(tools, image)
+        if found is None and policy != "Never":
+            say("Normal", "Pulling", f'Pulling image "{image}"')
+            found = await _timed(tools, image, policy, say)
+        elif found is None:
+            text = f'Container image "{image}" is not present with pull policy of Never'
+            say("Warning", "ErrImageNeverPull", text)
+            say("Warning", "Failed", "Error: ErrImageNeverPull")
+            again = tools.world.now() + backoff
+            raise Failed(Trouble("ErrImageNeverPull", text, again), None)
+        else:
+            text = f'Container image "{image}" already present on machine'
+            say("Normal", "Pulled", f"{text} and can be accessed by the pod")
+        layers = await tools.puller.rootfs(found)
+    except ImageError as error:
+        raise _failed(tools, image, error, backoff, say) from error
+    return Pulled(found, layers[::-1])
+
+
+async def _here(tools: Tools, image: str) -> Image | None:
+    try:
+        return await tools.puller.ensure(image, "Never")
+    except NotPresent:
+        return None
+
+
+async def _timed(tools: Tools, image: str, policy: Policy, say: Say) -> Image:
+    began = tools.world.now()
+    found = await tools.puller.ensure(image, policy)
+    took = go_seconds(tools.world.now() - began)
+    text = f'Successfully pulled image "{image}" in {took} ({took} including waiting).'
+    say("Normal", "Pulled", f"{text} Image size: {found.size_bytes} bytes.")
+    return found
+
+
+def go_seconds(seconds: float) -> str:
+    """Returns a time as Go prints it, in whole milliseconds: 1.234s, 250ms, 1m2.5s."""
+    milli = round(seconds * 1000)
+    if milli < 1000:
+        return f"{milli}ms"
+    minutes, rest = divmod(milli, 60_000)
+    text = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _failed(tools: Tools, image: str, error: ImageError, backoff: float, say: Say) -> Failed:
+    again = tools.world.now() + backoff
+    if isinstance(error, InvalidReference):
+        text = f'Failed to apply default image tag "{image}": {error}'
+        say("Warning", "InspectFailed", text)
+        say("Warning", "Failed", "Error: InvalidImageName")
+        return Failed(Trouble("InvalidImageName", text, again), None)
+    say("Warning", "Failed", f'Failed to pull image "{image}": {error}')
+    say("Warning", "Failed", "Error: ErrImagePull")
+    first = Trouble("ErrImagePull", str(error), again)
+    text = f'Back-off pulling image "{image}": ErrImagePull: {error}'
+    return Failed(first, Trouble("ImagePullBackOff", text, again))
+
+
+def tell_waiting(tools: Tools, pod: Pod, container: Container) -> None:
+    """Tells that a container waits until its image is tried again."""
+    init = containers.is_init(pod, container)
+    note = f'Back-off pulling image "{container.image}"'
+    tools.say(pod, "Normal", "BackOff", note, container.name, init=init)
+    tools.say(pod, "Warning", "Failed", "Error: ImagePullBackOff", container.name, init=init)
+
+
+def next_backoff(before: float) -> float:
+    """Returns how long the next failure waits."""
+    return min(before * 2, LAST_BACKOFF_SECONDS) if before else FIRST_BACKOFF_SECONDS

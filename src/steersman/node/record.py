@@ -1,0 +1,62 @@
+"""What is observed of a pod, on disk: written whole with each change, read when the agent starts.
+
+One rule: a record that cannot be read is as good as none; its sandbox is then an orphan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from steersman.node.observed import Observed
+from steersman.node.paths import RECORD, Paths
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Observed).decode
+
+
+def save(paths: Paths, seen: Observed) -> None:
+    """Replaces the record of a pod; makes its directory."""
+    directory = paths.pod(seen.uid)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = directory / f"{RECORD}.new"
+    partial.write_bytes(_encode(seen))
+    partial.rename(directory / RECORD)
+
+
+def load_all(paths: Paths) -> Iterator[Observed]:
+    """Yields what is known of every pod that has a record."""
+    if not paths.pods.is_dir():
+        return
+    for directory in sorted(paths.pods.iterdir()):
+        found = _load(directory / RECORD)
+        if found is not None:
+            yield found
+
+
+def _load(path: Path) -> Observed | None:
+    try:
+        return _decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def remove_tree(path: Path) -> None:
+    """Removes what one pod has on disk, without following links; gone already is fine.
+
+    A file system mounted inside would be emptied too: volumes are released first.
+    """
+    if not path.is_dir() or path.is_symlink():
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        return
+    for entry in os.scandir(path):
+        if entry.is_dir(follow_symlinks=False):
+            remove_tree(Path(entry.path))
+        else:
+            os.unlink(entry.path)
+    path.rmdir()

@@ -1,0 +1,189 @@
+"""The Node object of this machine and its lease: rendered purely, kept true by `Registration`.
+
+The lease is renewed every ten seconds; the status is written when it changes, and every five
+minutes to show that it is still true (KEP-589).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from steersman.client.errors import Unreachable
+from steersman.client.interface import Client
+from steersman.model.errors import AlreadyExists, APIError, NotFound
+from steersman.model.kind import Document
+from steersman.model.kinds.lease import LEASE
+from steersman.model.kinds.node import NODE, Node
+from steersman.model.types.condition import condition
+from steersman.node.machine import Facts
+from steersman.reconcile.times import rfc3339, rfc3339_micro
+from steersman.world.interface import World
+
+KUBELET_VERSION = "v1.37.0"
+LEASE_NAMESPACE = "kube-node-lease"
+LEASE_SECONDS = 40  # kubelet nodeLeaseDurationSeconds
+RENEW_SECONDS = 10.0  # a quarter of it
+STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
+REGISTER_RETRY_SECONDS = 0.2
+MOST_PODS = 110
+# Condition: type, status, reason, message
+CONDITIONS = (
+    (
+        "MemoryPressure",
+        "False",
+        "KubeletHasSufficientMemory",
+        "kubelet has sufficient memory available",
+    ),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node is reached."""
+
+    name: str
+    address: str
+    port: int
+    version: str = ""
+
+
+def render_node(place: Place, facts: Facts) -> Document:
+    """Returns the Node object without its status."""
+    labels = {
+        "beta.kubernetes.io/arch": facts.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": facts.architecture,
+        "kubernetes.io/hostname": place.name,
+        "kubernetes.io/os": "linux",
+    }
+    metadata: Document = {"name": place.name, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
+
+
+def render_status(place: Place, facts: Facts, old: Node | None, now: float) -> Document:
+    """Returns the status; times of conditions that did not change stay."""
+    amounts = allocatable(facts)
+    return {
+        "capacity": amounts,
+        "allocatable": amounts,
+        "conditions": [_condition(*it, old, now) for it in CONDITIONS],
+        "addresses": [
+            {"type": "InternalIP", "address": place.address},
+            {"type": "Hostname", "address": place.name},
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
+        "nodeInfo": {
+            "machineID": facts.machine_id,
+            "systemUUID": facts.system_uuid,
+            "bootID": facts.boot_id,
+            "kernelVersion": facts.kernel,
+            "osImage": facts.system,
+            "containerRuntimeVersion": f"steersman://{place.version}",
+            "kubeletVersion": KUBELET_VERSION,
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": facts.architecture,
+        },
+    }
+
+
+def allocatable(facts: Facts) -> dict[str, str]:
+    """Returns what pods may use: everything, as the kubelet without reservations."""
+    return {
+        "cpu": str(facts.cpus),
+        "ephemeral-storage": f"{facts.disk_bytes // 1024}Ki",
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        "memory": f"{facts.memory_bytes // 1024}Ki",
+        "pods": str(MOST_PODS),
+    }
+
+
+def _condition(
+    kind: str, status: str, reason: str, message: str, old: Node | None, now: float
+) -> Document:
+    found = condition(old.status.conditions, kind) if old is not None else None
+    changed = now
+    if found is not None and found.status == status and found.last_transition_time is not None:
+        changed = found.last_transition_time.timestamp()
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastHeartbeatTime": rfc3339(now),
+        "lastTransitionTime": rfc3339(changed),
+    }
+
+
+class Registration:
+    """Keeps the Node and its lease; `registered` is set once the Node is there and Ready."""
+
+    def __init__(self, client: Client, world: World, place: Place, facts: Facts) -> None:
+        self._client = client
+        self._world = world
+        self._place = place
+        self._facts = facts
+        self._ref = NODE.ref("", place.name)
+        self.uid = ""
+        self.registered = asyncio.Event()
+
+    async def run(self) -> None:
+        """Registers, then beats for ever."""
+        await self._register()
+        self.registered.set()
+        told = self._world.now()
+        while True:
+            await self._world.sleep(self._world.jitter(RENEW_SECONDS, 0.04))
+            try:
+                await self._renew()
+                if self._world.now() - told >= STATUS_SECONDS:
+                    await self._tell()
+                    told = self._world.now()
+            except NotFound:  # somebody has deleted the Node: it registers anew, as upstream's
+                await self._register()
+            except (APIError, Unreachable):  # the next beat is the retry
+                continue
+
+    async def _register(self) -> None:
+        while True:
+            try:
+                await self._create()
+                await self._tell()
+                await self._renew()
+                return
+            except (APIError, Unreachable):  # a node tries for ever, as a kubelet does
+                await self._world.sleep(REGISTER_RETRY_SECONDS)
+
+    async def _create(self) -> None:
+        document = render_node(self._place, self._facts)
+        try:
+            await self._client.create(NODE, document)
+        except AlreadyExists:
+            labels = {"metadata": {"labels": document["metadata"]["labels"]}}
+            await self._client.patch(self._ref, labels)
+
+    async def _tell(self) -> None:
+        old: Node = await self._client.get(self._ref)
+        self.uid = old.metadata.uid
+        status = render_status(self._place, self._facts, old, self._world.now())
+        patch = {"status": status}
+        await self._client.patch(self._ref, patch, how="strategic", subresource="status")
+
+    async def _renew(self) -> None:
+        ref = LEASE.ref(LEASE_NAMESPACE, self._place.name)
+        spec: Document = {"renewTime": rfc3339_micro(self._world.now())}
+        try:
+            await self._client.patch(ref, {"spec": spec})
+        except NotFound:
+            name = self._place.name
+            spec |= {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS}
+            metadata: Document = {"name": name, "namespace": LEASE_NAMESPACE}
+            owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": self.uid}
+            metadata["ownerReferences"] = [owner]
+            document: Document = {"metadata": metadata, "spec": spec}
+            await self._client.create(LEASE, document, namespace=LEASE_NAMESPACE)

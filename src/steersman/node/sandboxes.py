@@ -1,0 +1,63 @@
+"""Makes and removes the ground of a pod: namespaces, control group, connection, its own files."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from steersman.model.kind import Document
+from steersman.model.kinds.pod import Pod
+from steersman.node import files, limits
+from steersman.node.objects import BadConfiguration
+from steersman.node.observed import Observed, Sandbox
+from steersman.node.tools import Tools
+from steersman.node.volumes import mounting
+from steersman.runtime.engine import EngineError
+
+
+def render_sandbox(pod: Pod, cgroup: str) -> Document:
+    """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
+    if pod.spec.share_process_namespace:
+        raise BadConfiguration("shareProcessNamespace is not supported")
+    if pod.spec.host_users is False:
+        raise BadConfiguration("hostUsers: false is not supported")
+    return {
+        "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
+        "hostname": files.hostname(pod),
+        "network": "host" if pod.spec.host_network else "pod",
+        "ipc": "host" if pod.spec.host_ipc else "pod",
+        "sysctls": {it.name: it.value for it in pod.spec.security_context.sysctls},
+        "resources": limits.render_pod_resources(pod),
+    }
+
+
+async def start(tools: Tools, pod: Pod) -> Sandbox:
+    """Makes the sandbox and connects it; what was made before a failure is taken back."""
+    uid = pod.metadata.uid
+    wanted = render_sandbox(pod, tools.cgroup)
+    try:
+        made = await tools.engine.start_sandbox(uid, wanted)
+    except EngineError as error:
+        if error.kind != "unavailable":
+            raise
+        await asyncio.to_thread(tools.warm.ensure)  # it may have been killed
+        made = await tools.engine.start_sandbox(uid, wanted)
+    try:
+        addresses: list[str] = []
+        if not pod.spec.host_network:
+            addresses = await tools.network.add(uid, Path(made.netns))
+        shown = addresses or [tools.place.address]
+        files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution)
+    except BaseException:
+        await tools.engine.remove_sandbox(uid)
+        await tools.network.delete(uid)
+        raise
+    return Sandbox(made.pid, made.shm, tuple(addresses))
+
+
+async def tear_down(tools: Tools, seen: Observed) -> None:
+    """Removes sandbox, connection and volumes. Repeatable."""
+    await tools.engine.remove_sandbox(seen.uid)
+    await tools.network.delete(seen.uid)
+    await asyncio.to_thread(mounting.release, tools.paths, seen.uid)
+    tools.volumes.forget(seen.uid)

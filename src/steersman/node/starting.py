@@ -1,0 +1,130 @@
+"""Begins one run of a container: its document, its log, its program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container
+from steersman.node import containers, environment
+from steersman.node.bundle import Ground, render_bundle
+from steersman.node.downward import Facts
+from steersman.node.objects import BadConfiguration
+from steersman.node.observed import Observed, Run, engine_name
+from steersman.node.pulling import Pulled
+from steersman.node.tools import Tools
+from steersman.runtime.engine import EngineError
+from steersman.runtime.kernel import mounts
+
+START_ERROR = "StartError"
+START_ERROR_CODE = 128
+NANO = 1e9
+# What the kubelet keeps of a container that runs again: the present log and the one before
+KEPT_LOGS = 2
+
+
+class CreateFailed(Exception):
+    """The container could not be set up; nothing of it is left."""
+
+
+async def start(
+    tools: Tools, pod: Pod, container: Container, seen: Observed, attempt: int, pulled: Pulled
+) -> Run:
+    """Returns the run, which has ended already where its program cannot be executed.
+
+    Raises BadConfiguration for what the pod asks in vain, CreateFailed for the rest.
+    """
+    document = await asyncio.to_thread(_document, tools, pod, container, seen, attempt, pulled)
+    name = engine_name(container.name, attempt)
+    try:
+        await tools.engine.create(seen.uid, name, document)
+    except EngineError as error:
+        raise CreateFailed(str(error)) from error
+    init = containers.is_init(pod, container)
+    tools.say(pod, "Normal", "Created", "Container created", container.name, init=init)
+    signal = container.lifecycle.stop_signal if container.lifecycle is not None else ""
+    signal = signal or pulled.image.run_config.stop_signal
+    try:
+        started = await tools.engine.start(seen.uid, name)
+    except EngineError as error:
+        return _never_started(tools, pod, container, attempt, error)
+    tools.say(pod, "Normal", "Started", "Container started", container.name, init=init)
+    return Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
+
+
+def _never_started(
+    tools: Tools, pod: Pod, container: Container, attempt: int, error: EngineError
+) -> Run:
+    text = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+        f"runc create failed: unable to start container process: {error}"
+    )
+    init = containers.is_init(pod, container)
+    tools.say(pod, "Warning", "Failed", f"Error: {text}", container.name, init=init)
+    now = tools.world.now()
+    return Run(attempt, "exited", 0.0, now, START_ERROR_CODE, 0, START_ERROR, text)
+
+
+def _document(
+    tools: Tools, pod: Pod, container: Container, seen: Observed, attempt: int, pulled: Pulled
+) -> dict[str, object]:
+    sandbox = seen.sandbox
+    assert sandbox is not None
+    addresses = sandbox.addresses or (tools.place.address,)
+    facts = Facts(tools.place.address, addresses)
+    services = environment.service_variables(tools.services(), pod)
+    objects = tools.objects.of(pod)
+    variables = environment.render_environment(
+        pod, container, objects, services, facts, tools.machine
+    )
+    if "HOSTNAME" not in variables:
+        name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
+        variables = {"HOSTNAME": name, **variables}
+    places = tools.volumes.places(pod)
+    ground = Ground(
+        pid=sandbox.pid,
+        shm=sandbox.shm,
+        layers=pulled.layers,
+        volumes=places,
+        etc=tools.paths.etc(seen.uid),
+        termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
+        log=_make_log(tools, seen, container.name, attempt),
+        memory_bytes=tools.facts.memory_bytes,
+    )
+    document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
+    for mount in document["mounts"]:
+        if mount.get("subPath"):
+            _make_subpath(Path(mount["source"]), mount["subPath"])
+    return document
+
+
+def _make_termination_log(tools: Tools, uid: str, container: str, attempt: int) -> Path:
+    path = tools.paths.termination_log(uid, container, attempt)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    path.chmod(0o666)  # whoever the container runs as may say why it ends
+    return path
+
+
+def _make_log(tools: Tools, seen: Observed, container: str, attempt: int) -> Path:
+    path = tools.paths.log(seen, container, attempt)
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    old = path.with_name(f"{attempt - KEPT_LOGS}.log")
+    old.unlink(missing_ok=True)
+    return path
+
+
+def _make_subpath(volume: Path, subpath: str) -> None:
+    """Makes what a subPath names where nothing is; links in it cannot lead out of the volume."""
+    root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(mounts.open_in_root(root, subpath, os.O_PATH))
+    except FileNotFoundError:
+        os.close(mounts.open_or_make(root, subpath, directory=True))
+    except OSError as error:
+        text = f'failed to prepare subPath "{subpath}": {error.strerror}'
+        raise BadConfiguration(text) from error
+    finally:
+        os.close(root)

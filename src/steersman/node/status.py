@@ -1,0 +1,281 @@
+"""The status of a pod in the kubelet's words: a pure function of the pod and what is observed.
+
+The source is kubelet_pods.go and status/generate.go. One rule: what comes out is a strategic merge
+patch, equal for equal states, so that it is written only when something has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from steersman.model.kind import Document
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.condition import Condition, condition
+from steersman.model.types.container import Container
+from steersman.node import containers
+from steersman.node.observed import Observed, Run, Seen, container_id
+from steersman.node.plan import ENDED, is_finished, is_initialized
+from steersman.reconcile.times import rfc3339
+
+OOM_KILLED = "OOMKilled"
+
+
+def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
+    """Returns the patch that makes the status tell what is observed."""
+    phase = phase_of(pod, seen)
+    status: Document = {
+        "phase": phase,
+        "observedGeneration": pod.metadata.generation,
+        "hostIP": host,
+        "hostIPs": [{"ip": host}],
+        "startTime": rfc3339(seen.began_at),
+        "conditions": _conditions(pod, seen, phase, now),
+        "containerStatuses": [_container(pod, it, seen, now) for it in pod.spec.containers],
+    }
+    if pod.spec.init_containers:
+        status["initContainerStatuses"] = [
+            _container(pod, it, seen, now) for it in pod.spec.init_containers
+        ]
+    if seen.ended is not None:
+        status["reason"], status["message"] = seen.ended
+    addresses = addresses_of(pod, seen, host)
+    if addresses:
+        status["podIP"] = addresses[0]
+        status["podIPs"] = [{"ip": address} for address in addresses]
+    return status
+
+
+def addresses_of(pod: Pod, seen: Observed, host: str) -> tuple[str, ...]:
+    """Returns the pod's addresses; the node's where it shares the node's network."""
+    if pod.spec.host_network:
+        return (host,)
+    if seen.sandbox is not None:
+        return seen.sandbox.addresses
+    return tuple(it.ip for it in pod.status.pod_ips)
+
+
+def phase_of(pod: Pod, seen: Observed) -> str:
+    """Returns the phase (getPhase); one that ends a pod stays."""
+    if pod.status.phase in ENDED:
+        return pod.status.phase
+    if seen.ended is not None:
+        return "Failed"
+    if not is_initialized(pod, seen):
+        return "Failed" if is_finished(pod, seen) else "Pending"
+    known = [(it, seen.of(it.name)) for it in pod.spec.containers]
+    if any(it.run is None for _, it in known):
+        return "Pending"
+    if any(it.running for _, it in known):
+        return "Running"
+    runs = [it.run for _, it in known if it.run is not None]
+    if not _is_stopping(pod, seen) and not all(
+        containers.is_done(pod, it, one) for it, one in known
+    ):
+        return "Running"
+    return "Succeeded" if all(run.exit_code == 0 for run in runs) else "Failed"
+
+
+def _is_stopping(pod: Pod, seen: Observed) -> bool:
+    """Whether what has ended stays so because the pod ends."""
+    return seen.gone or pod.metadata.deletion_timestamp is not None
+
+
+# Containers
+
+
+def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Document:
+    known = seen.of(container.name)
+    state, last = _states(pod, container, seen, now)
+    status: Document = {
+        "name": container.name,
+        "image": container.image,
+        "imageID": known.image_id,
+        "ready": is_ready(pod, container, known),
+        "started": known.running and known.started,
+        "restartCount": known.run.attempt if known.run is not None else 0,
+        "state": state,
+        "lastState": last,
+    }
+    if known.run is not None:
+        status["containerID"] = container_id(seen.uid, container.name, known.run.attempt)
+    return status
+
+
+def is_ready(pod: Pod, container: Container, known: Seen) -> bool:
+    """Whether a container counts as ready; an init container is when it has succeeded."""
+    if containers.is_init(pod, container) and not containers.is_sidecar(container):
+        return (run := known.exited) is not None and run.exit_code == 0
+    return known.running and known.started and known.ready
+
+
+def _states(
+    pod: Pod, container: Container, seen: Observed, now: float
+) -> tuple[Document, Document]:
+    """Returns the present state and the one before."""
+    known = seen.of(container.name)
+    last = _terminated(seen, container, known.last)
+    run = known.run
+    if run is not None and run.state == "running":
+        return {"running": {"startedAt": rfc3339(run.started_at)}}, last
+    if run is not None and not _waits_again(pod, container, seen):
+        return _terminated(seen, container, run), last
+    if known.trouble is not None:
+        waiting = {"reason": known.trouble.reason, "message": known.trouble.message}
+    elif run is not None and containers.restart_at(known) > now:
+        waiting = {"reason": "CrashLoopBackOff", "message": backoff_message(container, seen)}
+    elif run is not None:
+        return _terminated(seen, container, run), last
+    else:
+        waiting = _not_yet(pod, seen)
+    return {"waiting": waiting}, _terminated(seen, container, run)
+
+
+def _waits_again(pod: Pod, container: Container, seen: Observed) -> bool:
+    """Whether a container that has ended will run again."""
+    ending = _is_stopping(pod, seen) or seen.ended is not None or is_finished(pod, seen)
+    return not ending and not containers.is_done(pod, container, seen.of(container.name))
+
+
+def _not_yet(pod: Pod, seen: Observed) -> Document:
+    reason = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
+    return {"reason": reason}
+
+
+def backoff_message(container: Container, seen: Observed) -> str:
+    """Returns why a container waits before it runs again."""
+    wait = go_duration(seen.of(container.name).backoff)
+    pod = f"{seen.name}_{seen.namespace}({seen.uid})"
+    return f"back-off {wait} restarting failed container={container.name} pod={pod}"
+
+
+def go_duration(seconds: float) -> str:
+    """Returns whole seconds as Go prints a time.Duration: 10s, 2m40s, 5m0s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _terminated(seen: Observed, container: Container, run: Run | None) -> Document:
+    if run is None:
+        return {}
+    told: Document = {"exitCode": run.exit_code, "reason": reason_of(run)}
+    if run.signal:
+        told["signal"] = run.signal
+    if run.message:
+        told["message"] = run.message
+    # A run that never began has no start: upstream writes the zero time
+    told["startedAt"] = rfc3339(run.started_at)
+    told["finishedAt"] = rfc3339(run.finished_at)
+    told["containerID"] = container_id(seen.uid, container.name, run.attempt)
+    return {"terminated": told}
+
+
+def reason_of(run: Run) -> str:
+    """Returns why a run ended."""
+    return run.reason or ("Completed" if run.exit_code == 0 else "Error")
+
+
+# Conditions
+
+
+def _conditions(pod: Pod, seen: Observed, phase: str, now: float) -> list[Document]:
+    ready = _containers_ready(pod, seen, phase)
+    has_sandbox = seen.sandbox is not None
+    found: list[tuple[str, str, str, str]] = [
+        ("PodReadyToStartContainers", _text(has_sandbox), "", ""),
+        ("Initialized", *_initialized(pod, seen, phase)),
+        ("Ready", *_ready(pod, ready)),
+        ("ContainersReady", *ready),
+        ("PodScheduled", "True", "", ""),
+    ]
+    return [_condition(pod, *it, now) for it in found]
+
+
+def _text(state: bool) -> str:
+    return "True" if state else "False"
+
+
+def _initialized(pod: Pod, seen: Observed, phase: str) -> tuple[str, str, str]:
+    if not pod.spec.init_containers or is_initialized(pod, seen):
+        return "True", "PodCompleted" if phase == "Succeeded" else "", ""
+    waiting = [
+        it.name
+        for it in pod.spec.init_containers
+        if not containers.is_past(pod, it, seen.of(it.name))
+    ]
+    return "False", "ContainersNotInitialized", f"containers with incomplete status: {_go(waiting)}"
+
+
+def _containers_ready(pod: Pod, seen: Observed, phase: str) -> tuple[str, str, str]:
+    if phase in ENDED:
+        return "False", "PodCompleted" if phase == "Succeeded" else "PodFailed", ""
+    serving = [it for it in pod.spec.init_containers if containers.is_sidecar(it)]
+    serving += pod.spec.containers
+    unready = [it.name for it in serving if not is_ready(pod, it, seen.of(it.name))]
+    if not unready:
+        return "True", "", ""
+    return "False", "ContainersNotReady", f"containers with unready status: {_go(unready)}"
+
+
+def _ready(pod: Pod, ready: tuple[str, str, str]) -> tuple[str, str, str]:
+    """Returns the Ready condition: the containers' and that of every readiness gate."""
+    if ready[0] != "True":
+        return ready
+    missing = []
+    for gate in pod.spec.readiness_gates:
+        found = condition(pod.status.conditions, gate.condition_type)
+        if found is None:
+            name = gate.condition_type
+            missing.append(
+                f'corresponding condition of pod readiness gate "{name}" does not exist.'
+            )
+        elif found.status != "True":
+            name = gate.condition_type
+            missing.append(
+                f'the status of pod readiness gate "{name}" is not "True", but {found.status}'
+            )
+    if missing:
+        return "False", "ReadinessGatesNotReady", ", ".join(missing)
+    return ready
+
+
+def _go(names: Sequence[str]) -> str:
+    """Returns names as Go prints a slice."""
+    return f"[{' '.join(names)}]"
+
+
+def _condition(pod: Pod, kind: str, status: str, reason: str, message: str, now: float) -> Document:
+    old = condition(pod.status.conditions, kind)
+    made: Document = {
+        "type": kind,
+        "status": status,
+        "observedGeneration": pod.metadata.generation,
+        "lastTransitionTime": _transition(old, status, now),
+        "lastProbeTime": None,
+    }
+    # A merge patch takes a field away only where it says null
+    for name, value, before in (
+        ("reason", reason, old.reason if old else ""),
+        ("message", message, old.message if old else ""),
+    ):
+        if value or before:
+            made[name] = value or None
+    return made
+
+
+def _transition(old: Condition | None, status: str, now: float) -> str:
+    if old is not None and old.status == status and old.last_transition_time is not None:
+        return rfc3339(old.last_transition_time.timestamp())
+    return rfc3339(now)
+
+
+def same(one: Document | None, other: Document) -> bool:
+    """Whether two statuses tell the same, but for the times at which it was told."""
+    return one is not None and _timeless(one) == _timeless(other)
+
+
+def _timeless(status: Document) -> Document:
+    conditions = [
+        {name: value for name, value in it.items() if name != "lastTransitionTime" and value}
+        for it in status["conditions"]
+    ]
+    return {**status, "conditions": conditions}

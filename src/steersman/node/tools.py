@@ -1,0 +1,80 @@
+"""What every part of the agent is given: one value, put together in the cluster's composition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from steersman.client.interface import Client
+from steersman.images.pull import Puller
+from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.service import Service
+from steersman.node.downward import Machine
+from steersman.node.files import Resolution
+from steersman.node.machine import Facts
+from steersman.node.objects import FollowedObjects
+from steersman.node.paths import Paths
+from steersman.node.register import Place
+from steersman.node.volumes.mounting import Volumes
+from steersman.node.warm import WarmParent
+from steersman.reconcile.events import Recorder, Said, about
+from steersman.runtime.engine import Engine
+from steersman.world.interface import World
+
+
+class Network(Protocol):
+    """Connects pods; repeatable."""
+
+    async def add(self, pod: str, namespace: Path) -> list[str]:
+        """Connects a pod's namespace; returns its addresses."""
+
+    async def delete(self, pod: str) -> None:
+        """Disconnects a pod; one that is not connected is fine."""
+
+    def restore(self, pod: str, addresses: Sequence[str]) -> None:
+        """Notes the addresses that a pod has from before the agent began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The node's means.
+
+    cgroup:    the control group of all pods, which bears the cluster's id
+    services:  the services of the cluster, as far as they are known
+    """
+
+    client: Client
+    world: World
+    engine: Engine
+    warm: WarmParent
+    network: Network
+    puller: Puller
+    paths: Paths
+    volumes: Volumes
+    objects: FollowedObjects
+    events: Recorder
+    place: Place
+    facts: Facts
+    machine: Machine
+    resolution: Resolution
+    services: Callable[[], Iterable[Service]]
+    cgroup: str
+
+    def say(
+        self,
+        pod: Pod,
+        kind: str,
+        reason: str,
+        note: str,
+        container: str = "",
+        *,
+        init: bool = False,
+    ) -> None:
+        """Tells an event about a pod, or one of its containers."""
+        path = ""
+        if container:
+            path = f"spec.{'initContainers' if init else 'containers'}{{{container}}}"
+        said = Said(about(pod, path), kind, reason, note, host=self.place.name)
+        self.events.say(said)

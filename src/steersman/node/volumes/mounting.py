@@ -1,0 +1,146 @@
+"""Prepares and releases the volumes of a pod: finds the file for each kind, refuses the others.
+
+Repeatable: preparing again brings the files of ConfigMaps, Secrets and tokens up to date.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.volume import Volume
+from steersman.node.downward import Machine
+from steersman.node.objects import BadConfiguration, Objects
+from steersman.node.paths import Paths
+from steersman.node.volumes import (
+    config_map,
+    downward_api,
+    empty_dir,
+    host_path,
+    memory,
+    projected,
+    secret,
+    tree,
+)
+from steersman.node.volumes.tokens import Tokens
+from steersman.node.volumes.tree import File
+from steersman.world.interface import World
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of it: when the volumes must be prepared again, 0 for never."""
+
+    renew_at: float
+
+
+class Volumes:
+    """The volumes of all pods of the node."""
+
+    def __init__(self, paths: Paths, tokens: Tokens, machine: Machine, world: World) -> None:
+        self._paths = paths
+        self._tokens = tokens
+        self._machine = machine
+        self._world = world
+
+    async def prepare(self, pod: Pod, objects: Objects) -> Prepared:
+        """Makes every volume as it should be now; raises BadVolume, and the API's errors."""
+        renew_at = 0.0
+        for volume in pod.spec.volumes:
+            try:
+                tokens, due = await self._ask_tokens(pod, volume)
+                await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
+            except (BadConfiguration, OSError) as error:
+                text = f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'
+                raise BadConfiguration(text) from error
+            renew_at = min(filter(None, (renew_at, due)), default=0.0)
+        return Prepared(renew_at)
+
+    async def _ask_tokens(self, pod: Pod, volume: Volume) -> tuple[dict[str, str], float]:
+        """Returns the tokens of a volume by path, and when the first must be renewed."""
+        found: dict[str, str] = {}
+        due: list[float] = []
+        for source in volume.projected.sources if volume.projected else ():
+            if (asked := source.service_account_token) is not None:
+                token = await self._tokens.get(pod, asked)
+                found[asked.path] = token.text
+                due.append(token.renew_at)
+        return found, min(due, default=0.0)
+
+    def _prepare(
+        self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]
+    ) -> None:
+        directory = self._paths.volume(pod.metadata.uid, volume.name)
+        group = pod.spec.security_context.fs_group
+        if volume.host_path is not None:
+            host_path.prepare(volume.host_path)
+        elif volume.empty_dir is not None:
+            empty_dir.prepare(volume.empty_dir, directory, group)
+        else:
+            files = self._render(pod, volume, objects, tokens)
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            # Nothing secret reaches a disk
+            hidden = volume.secret is not None or volume.projected is not None
+            if hidden and not memory.is_mounted(directory):
+                memory.mount(directory)
+            memory.give(directory, 0o755, group)
+            tree.write(directory, files, group, self._world.uid())
+
+    def _render(
+        self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]
+    ) -> dict[str, File]:
+        if (found := volume.config_map) is not None:
+            return config_map.render(found, objects, found.default_mode)
+        if (one := volume.secret) is not None:
+            return secret.render(
+                one.secret_name, one.items, one.optional, objects, one.default_mode
+            )
+        if (many := volume.projected) is not None:
+            return projected.render(pod, many, objects, self._machine, tokens)
+        if (fields := volume.downward_api) is not None:
+            return downward_api.render(pod, fields.items, fields.default_mode, self._machine)
+        raise BadConfiguration("this kind of volume is not supported")
+
+    def places(self, pod: Pod) -> dict[str, Path]:
+        """Returns where each volume is on the node."""
+        uid = pod.metadata.uid
+        return {
+            volume.name: Path(volume.host_path.path)
+            if volume.host_path is not None
+            else self._paths.volume(uid, volume.name)
+            for volume in pod.spec.volumes
+        }
+
+    def forget(self, uid: str) -> None:
+        """Forgets what is kept in memory for a pod."""
+        self._tokens.forget(uid)
+
+
+def is_supported(volume: Volume) -> bool:
+    """Whether this node can prepare a volume."""
+    known = (
+        volume.empty_dir,
+        volume.host_path,
+        volume.config_map,
+        volume.secret,
+        volume.projected,
+        volume.downward_api,
+    )
+    return any(source is not None for source in known)
+
+
+def release(paths: Paths, uid: str) -> None:
+    """Removes all volumes of a pod, from what is on disk alone. Repeatable."""
+    from steersman.node.record import remove_tree
+
+    directory = paths.pod(uid) / "volumes"
+    if not directory.is_dir():
+        return
+    for volume in directory.iterdir():
+        if memory.is_mounted(volume):
+            memory.unmount(volume)
+        remove_tree(volume)
+    directory.rmdir()

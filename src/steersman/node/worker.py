@@ -1,0 +1,382 @@
+"""The life of one pod on this node: plans, acts, and tells the API how it stands.
+
+A task per pod, woken by what happens. One rule: nothing is done twice at a time for one thing,
+and whatever fails becomes a trouble that is tried again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from steersman.client.errors import Unreachable
+from steersman.model.errors import APIError, Conflict, NotFound
+from steersman.model.kind import Document
+from steersman.model.kinds.pod import POD, Pod
+from steersman.node import containers, ending, pulling, record, sandboxes, starting
+from steersman.node.objects import BadConfiguration, names_of
+from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
+from steersman.node.plan import (
+    Action,
+    DeletePod,
+    KillContainer,
+    PrepareVolumes,
+    PullImage,
+    StartContainer,
+    StartSandbox,
+    TearDown,
+    Wait,
+    is_finished,
+    is_overdue,
+    plan,
+)
+from steersman.node.pulling import Pulled
+from steersman.node.status import render_status, same
+from steersman.node.tools import Tools
+from steersman.runtime.engine import EngineError, ExitStatus
+from steersman.world.interface import Tasks
+
+# kubelet's exponentialbackoff of volumes (500 ms to 2 min 2 s), here for whatever else fails too
+FIRST_RETRY_SECONDS = 0.5
+LAST_RETRY_SECONDS = 122.0
+TELL_RETRY_SECONDS = 1.0
+OVERDUE = (
+    "DeadlineExceeded",
+    "Pod was active on the node longer than the specified deadline",
+)
+
+
+class Worker:
+    """One pod. `over` is called when nothing of it is left."""
+
+    def __init__(self, tools: Tools, pod: Pod, seen: Observed, over: Callable[[str], None]) -> None:
+        self.pod = pod
+        self.seen = seen
+        self._tools = tools
+        self._over = over
+        self._pulled: dict[str, Pulled] = {}
+        self._busy: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._renew_volumes_at = 0.0
+        self._wake = asyncio.Event()
+        self._stale = asyncio.Event()
+        self._told: Document | None = None
+        self._done = False
+        self._tasks: Tasks
+
+    # What happens
+
+    def hear(self, pod: Pod) -> None:
+        """The API has another version of the pod."""
+        if pod.metadata.revision >= self.pod.metadata.revision:
+            self.pod = pod
+            self._changed()
+
+    def vanish(self) -> None:
+        """The API has the pod no more."""
+        if not self.seen.gone:
+            self.change(replace(self.seen, gone=True))
+
+    def exited(self, container: str, attempt: int, exit: ExitStatus) -> None:
+        """A run has ended."""
+        known = self.seen.of(container)
+        spec = containers.find(self.pod, container)
+        if spec is None or not known.running or known.run is None or known.run.attempt != attempt:
+            return
+        self._end_run(container, ending.read_end(self._tools, spec, self.seen, exit))
+        work = self._discard(engine_name(container, attempt))
+        self._tasks.start(work, name=f"discard {container}")
+
+    def lost(self) -> None:
+        """The pod's shim is dead, and its containers with it."""
+        now = self._tools.world.now()
+        for name, known in self.seen.containers.items():
+            if known.running and known.run is not None:
+                self._end_run(name, ending.read_loss(known.run, now))
+        self.change(replace(self.seen, sandbox=None))
+
+    def change(self, seen: Observed) -> None:
+        """Takes over what is observed now, on disk first."""
+        record.save(self._tools.paths, seen)
+        self.seen = seen
+        self._changed()
+
+    def update(self, container: str, seen: Seen) -> None:
+        """Takes over what is observed of one container."""
+        self.change(self.seen.having(container, seen))
+
+    def objects_changed(self) -> None:
+        """A ConfigMap or Secret of the pod has changed."""
+        self._renew_volumes_at = self._tools.world.now()
+        self._changed()
+
+    def _changed(self) -> None:
+        self._wake.set()
+        self._stale.set()
+
+    def _end_run(self, container: str, run: Run) -> None:
+        known = replace(self.seen.of(container), run=run, started=False, ready=False, unhealthy="")
+        self.update(container, known)
+        spec = containers.find(self.pod, container)
+        if spec is not None and containers.starts_again(self.pod, spec, run):
+            self._tell_backoff(container, known)
+
+    def _tell_backoff(self, container: str, known: Seen) -> None:
+        stays = self.pod.metadata.deletion_timestamp is None
+        if stays and containers.restart_at(known) > self._tools.world.now():
+            seen = self.seen
+            text = f"Back-off restarting failed container {container} in pod "
+            text += f"{seen.name}_{seen.namespace}({seen.uid})"
+            self._say("Warning", "BackOff", text, container)
+
+    def _say(self, kind: str, reason: str, note: str, container: str = "") -> None:
+        init = any(it.name == container for it in self.pod.spec.init_containers)
+        self._tools.say(self.pod, kind, reason, note, container, init=init)
+
+    # The loop
+
+    async def run(self) -> None:
+        """Lives until nothing of the pod is left."""
+        async with self._tools.world.tasks() as self._tasks:
+            self._tasks.start(self._tell(), name=f"status {self.seen.name}")
+            while not self._done:
+                wait = self._step()
+                try:
+                    async with self._tools.world.timeout(wait):
+                        await self._wake.wait()
+                except TimeoutError:
+                    self._stale.set()
+                self._wake.clear()
+            self._tasks.stop()
+        self._over(self.seen.uid)
+
+    def _step(self) -> float | None:
+        """Begins what the plan names; returns the seconds until it is to be made anew."""
+        now = self._tools.world.now()
+        if is_overdue(self.pod, self.seen, now) and self._may_end():
+            self.change(replace(self.seen, ended=OVERDUE))
+            self._say("Normal", OVERDUE[0], OVERDUE[1])
+        until: list[float] = []
+        for action in plan(self.pod, self.seen, now):
+            if isinstance(action, Wait):
+                until.append(action.until)
+            elif self._may_begin(action):
+                self._begin(action)
+        if self._renew_volumes_at and self.seen.volumes_ready:
+            if self._renew_volumes_at <= now and "volumes" not in self._busy:
+                self._begin(PrepareVolumes())
+            until.append(max(self._renew_volumes_at, now + FIRST_RETRY_SECONDS))
+        return max(0.0, min(until) - now) if until else None
+
+    def _may_end(self) -> bool:
+        return self.seen.ended is None and not is_finished(self.pod, self.seen)
+
+    def _may_begin(self, action: Action) -> bool:
+        if isinstance(action, TearDown):  # what is under way stands on what it takes away
+            return not self._busy
+        return action.key not in self._busy
+
+    def _begin(self, action: Action) -> None:
+        self._busy.add(action.key)
+        self._tasks.start(self._do(action), name=f"{type(action).__name__} {self.seen.name}")
+
+    async def _do(self, action: Action) -> None:
+        try:
+            await self._act(action)
+            self._failures.pop(action.key, None)
+        except Exception as error:  # noqa: BLE001 - one pod's trouble must not end the node
+            self._fail(action, error)
+        finally:
+            self._busy.discard(action.key)
+            self._wake.set()
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case StartSandbox():
+                sandbox = await sandboxes.start(self._tools, self.pod)
+                self.change(replace(self.seen, sandbox=sandbox, trouble=None))
+            case PrepareVolumes():
+                await self._prepare_volumes()
+            case PullImage(container):
+                await self._pull(container)
+            case StartContainer(container, attempt):
+                await self._start(container, attempt)
+            case KillContainer():
+                await self._kill(action)
+            case TearDown():
+                await sandboxes.tear_down(self._tools, self.seen)
+                self._tools.objects.release(self.seen.uid)
+                self.change(replace(self.seen, sandbox=None, volumes_ready=False))
+            case DeletePod():
+                await self._delete()
+
+    def _fail(self, action: Action, error: Exception) -> None:
+        """Makes a failure a trouble of the pod or the container, and tells it."""
+        failures = self._failures.get(action.key, 0)
+        self._failures[action.key] = failures + 1
+        wait = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
+        again = self._tools.world.now() + wait
+        reasons = {
+            StartSandbox: ("FailedCreatePodSandBox", "Failed to create pod sandbox: "),
+            PrepareVolumes: ("FailedMount", ""),
+            KillContainer: ("FailedKillPod", "error killing pod: "),
+            TearDown: ("FailedKillPod", "error killing pod: "),
+        }
+        reason, start = reasons.get(type(action), ("FailedSync", "error syncing pod: "))
+        text = f"{start}{error or type(error).__name__}"
+        if not isinstance(action, DeletePod):
+            self._say("Warning", reason, text)
+        container = getattr(action, "container", None)
+        if isinstance(action, PullImage | StartContainer) and container is not None:
+            trouble = Trouble("CreateContainerError", text, again)
+            self.update(container, replace(self.seen.of(container), trouble=trouble))
+        elif isinstance(action, StartSandbox | PrepareVolumes):
+            self.change(replace(self.seen, trouble=Trouble("ContainerCreating", text, again)))
+        else:
+            self._tasks.start(self._wake_after(wait), name=f"again {self.seen.name}")
+            self._busy.add(f"pause of {action.key}")
+
+    async def _wake_after(self, seconds: float) -> None:
+        await self._tools.world.sleep(seconds)
+        self._busy = {key for key in self._busy if not key.startswith("pause of ")}
+        self._wake.set()
+
+    # Acting
+
+    async def _prepare_volumes(self) -> None:
+        pod = self.pod
+        objects = await self._tools.objects.acquire(pod, names_of(pod), self.objects_changed)
+        self._renew_volumes_at = 0.0
+        prepared = await self._tools.volumes.prepare(pod, objects)
+        if prepared.renew_at and not self._renew_volumes_at:
+            self._renew_volumes_at = prepared.renew_at
+        if not self.seen.volumes_ready or self.seen.trouble is not None:
+            self.change(replace(self.seen, volumes_ready=True, trouble=None))
+
+    async def _pull(self, name: str) -> None:
+        container = containers.find(self.pod, name)
+        assert container is not None
+        known = self.seen.of(name)
+        backoff = pulling.next_backoff(known.pull_backoff)
+        try:
+            self._pulled[name] = await pulling.pull(self._tools, self.pod, container, backoff)
+        except pulling.Failed as failed:
+            known = replace(self.seen.of(name), trouble=failed.trouble, pull_backoff=backoff)
+            self.update(name, known)
+            if failed.then is not None:
+                await self._tools.world.sleep(pulling.LOOK_SECONDS)
+                pulling.tell_waiting(self._tools, self.pod, container)
+                self.update(name, replace(self.seen.of(name), trouble=failed.then))
+            return
+        known = replace(self.seen.of(name), pulled=True, trouble=None, pull_backoff=0.0)
+        self.update(name, known)
+
+    async def _start(self, name: str, attempt: int) -> None:
+        container = containers.find(self.pod, name)
+        assert container is not None
+        if name not in self._pulled:  # known from before the agent began
+            self.update(name, replace(self.seen.of(name), pulled=False))
+            return
+        pulled = self._pulled[name]
+        try:
+            run = await starting.start(self._tools, self.pod, container, self.seen, attempt, pulled)
+        except (BadConfiguration, starting.CreateFailed) as error:
+            self._refuse(name, error)
+            return
+        known, now = self.seen.of(name), self._tools.world.now()
+        begun = Seen(
+            run=run,
+            last=known.run,
+            image_id=pulled.image.repo_digest,
+            backoff=containers.next_backoff(known, now) if attempt else 0.0,
+            backoff_at=now,
+            started=container.startup_probe is None,
+            ready=container.readiness_probe is None,
+        )
+        self._failures.pop(name, None)
+        self.update(name, begun)
+        if run.state == "exited":
+            self._end_run(name, run)
+            await self._discard(engine_name(name, attempt))
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        """Notes that a container cannot be made; it is tried again as its image would be."""
+        reason = "CreateContainerError"
+        if isinstance(error, BadConfiguration):
+            reason = "CreateContainerConfigError"
+        failures = self._failures.get(name, 0)
+        wait = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
+        again = self._tools.world.now() + wait
+        known = replace(self.seen.of(name), trouble=Trouble(reason, str(error), again))
+        self.update(name, replace(known, pulled=False))
+        self._failures[name] = failures + 1
+        self._say("Warning", "Failed", f"Error: {error}", name)
+
+    async def _kill(self, action: KillContainer) -> None:
+        container = containers.find(self.pod, action.container)
+        run = self.seen.of(action.container).run
+        if container is None or run is None or run.state != "running":
+            return
+        self._say("Normal", "Killing", action.note, container.name)
+        exit = await ending.kill(self._tools, self.pod, container, run, action.grace_seconds)
+        if exit is not None:
+            self.exited(container.name, run.attempt, exit)
+        elif self.seen.of(container.name).running:
+            self._end_run(container.name, ending.read_loss(run, self._tools.world.now()))
+
+    async def _discard(self, name: str) -> None:
+        """Removes an ended container from the runtime; its log stays."""
+        try:
+            await self._tools.engine.delete(self.seen.uid, name)
+        except EngineError as error:
+            if error.kind not in ("not-found", "lost", "unavailable"):
+                raise
+
+    async def _delete(self) -> None:
+        """Tells the last status, removes the object, then all that is left on disk."""
+        ref = POD.ref(self.seen.namespace, self.seen.name)
+        if not self.seen.gone:
+            try:
+                await self._write_status()
+                await self._tools.client.delete(ref, uid=self.seen.uid, grace_seconds=0)
+            except (NotFound, Conflict):
+                pass  # it is gone, or another pod bears the name
+        if self.pod.metadata.finalizers and not self.seen.gone:
+            return  # the object stays until whoever set them is done; `vanish` tells
+        logs = self._tools.paths.pod_logs(self.seen.namespace, self.seen.name, self.seen.uid)
+        for path in (logs, self._tools.paths.pod(self.seen.uid)):
+            await asyncio.to_thread(record.remove_tree, path)
+        self._done = True
+
+    # Telling
+
+    async def _tell(self) -> None:
+        """Writes the status whenever it has changed, for ever."""
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            try:
+                await self._write_status()
+            except (NotFound, Conflict):
+                continue  # the object is gone: its end is told by the view
+            except (APIError, Unreachable):
+                await self._tools.world.sleep(TELL_RETRY_SECONDS)
+                self._stale.set()
+
+    async def _write_status(self) -> None:
+        if self.seen.gone:
+            return
+        tools, pod = self._tools, self.pod
+        status = render_status(pod, self.seen, tools.place.address, tools.world.now())
+        if same(self._told, status):
+            return
+        ref = POD.ref(self.seen.namespace, self.seen.name)
+        answer = await tools.client.patch(
+            ref, {"status": status}, how="strategic", subresource="status", uid=self.seen.uid
+        )
+        self._told = status
+        if answer.metadata.revision > self.pod.metadata.revision:
+            self.pod = answer
+            self._wake.set()
