@@ -10,7 +10,7 @@ from pathlib import Path
 
 from steersman.cli.directory import Directory, Identity
 from steersman.listen import certificates
-from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
+from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, PROXY, Certificates
 
 
 def node_name() -> str:
@@ -24,7 +24,7 @@ def certify(directory: Directory, identity: Identity) -> Certificates:
     names = (node_name(), *(str(ip_network(text)[1]) for text in ranges))
     node = certificates.node(node_name())
     return certificates.ensure(
-        directory.certificates, names, time.time(), (ADMIN, KUBELET_CLIENT, node)
+        directory.certificates, names, time.time(), (ADMIN, KUBELET_CLIENT, PROXY, node)
     )
 
 
