@@ -30,7 +30,12 @@ def bridge_name(cluster: str) -> str:
 
 def link_name(cluster: str, pod: str) -> str:
     """Returns the name of the host's end of a pod's link."""
-    return f"st{cluster[:6]}{hashlib.sha256(pod.encode()).hexdigest()[:7]}"
+    return f"{link_prefix(cluster)}{hashlib.sha256(pod.encode()).hexdigest()[:7]}"
+
+
+def link_prefix(cluster: str) -> str:
+    """Returns how the names of all links of a cluster begin."""
+    return f"st{cluster[:6]}"
 
 
 class Bridge:

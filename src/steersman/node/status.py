@@ -12,7 +12,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import Condition, condition
 from steersman.model.types.container import Container
-from steersman.node import containers
+from steersman.node import containers, limits
 from steersman.node.observed import Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
 from steersman.reconcile.times import rfc3339
@@ -26,6 +26,7 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
     status: Document = {
         "phase": phase,
         "observedGeneration": pod.metadata.generation,
+        "qosClass": limits.quality(pod),
         "hostIP": host,
         "hostIPs": [{"ip": host}],
         "startTime": rfc3339(seen.began_at),

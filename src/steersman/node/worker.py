@@ -270,7 +270,11 @@ class Worker:
                 pulling.tell_waiting(self._tools, self.pod, container)
                 self.update(name, replace(self.seen.of(name), trouble=failed.then))
             return
-        known = replace(self.seen.of(name), pulled=True, trouble=None, pull_backoff=0.0)
+        known = self.seen.of(name)
+        trouble = known.trouble
+        if trouble is not None and not trouble.reason.startswith("CreateContainer"):
+            trouble = None  # what made the container itself impossible shows until it is possible
+        known = replace(known, pulled=True, trouble=trouble, pull_backoff=0.0)
         self.update(name, known)
 
     async def _start(self, name: str, attempt: int) -> None:

@@ -196,9 +196,9 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
 
 
 def _reset_signals() -> None:
-    """Python ignores these two, and what is ignored stays so across exec."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    """Python and the shim ignore some, and what is ignored stays so across exec."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -15,6 +15,7 @@ from steersman.model.types.volume import Volume
 from steersman.node.downward import Machine
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
+from steersman.node.record import remove_tree
 from steersman.node.volumes import (
     config_map,
     downward_api,
@@ -134,13 +135,17 @@ def is_supported(volume: Volume) -> bool:
 
 def release(paths: Paths, uid: str) -> None:
     """Removes all volumes of a pod, from what is on disk alone. Repeatable."""
-    from steersman.node.record import remove_tree
+    unmount(paths, uid)
+    remove_tree(_volumes(paths, uid))
 
-    directory = paths.pod(uid) / "volumes"
-    if not directory.is_dir():
-        return
-    for volume in directory.iterdir():
+
+def unmount(paths: Paths, uid: str) -> None:
+    """Takes away what is mounted for a pod; what is on disk stays."""
+    directory = _volumes(paths, uid)
+    for volume in directory.iterdir() if directory.is_dir() else ():
         if memory.is_mounted(volume):
             memory.unmount(volume)
-        remove_tree(volume)
-    directory.rmdir()
+
+
+def _volumes(paths: Paths, uid: str) -> Path:
+    return paths.pod(uid) / "volumes"

@@ -1,0 +1,84 @@
+"""Removes what a node of an ended cluster left on its machine: only what bears the cluster's id.
+
+To be called when no agent runs. Repeatable, and from what is on disk and in the kernel alone; what
+pods have on disk stays for the next start, but for what is mounted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from steersman.cluster.node import cgroup_of, warm_socket
+from steersman.network.bridge import Bridge, link_prefix
+from steersman.network.netlink import Netlink
+from steersman.node import warm
+from steersman.node.paths import Paths
+from steersman.node.volumes import mounting
+from steersman.runtime import state
+from steersman.runtime.engine import Engine
+from steersman.runtime.kernel import cgroups
+
+END_SECONDS = 10.0  # the warm parent ends at once; a machine may be slow
+
+
+def clean_node(cluster: str, directory: Path, run: Path, service_cidr: str, pod_cidr: str) -> None:
+    """Ends all shims and containers; removes mounts, control groups, bridge and links."""
+    paths = Paths(directory)
+    asyncio.run(_end_pods(paths, run))
+    _end_warm(warm_socket(run))
+    _release(paths)
+    group = cgroups.opener(cgroups.find_hierarchies())(cgroup_of(cluster))
+    cgroups.kill(group)
+    group.remove()
+    _disconnect(cluster)
+    Bridge(cluster, IPv4Network(pod_cidr), IPv4Network(service_cidr)).remove()
+
+
+async def _end_pods(paths: Paths, run: Path) -> None:
+    """Ends every pod whose shim lives, then what dead shims left."""
+    engine = Engine(str(warm_socket(run)), str(paths.runtime))
+    living = [it.pod for it in await engine.connect() if not it.lost]
+    async with asyncio.TaskGroup() as group:
+        for pod in living:
+            group.create_task(engine.remove_sandbox(pod))
+    await engine.close()
+    left = paths.runtime / "pods"
+    for name in os.listdir(left) if left.is_dir() else ():
+        state.clean_up(str(left / name))
+
+
+def _end_warm(socket: Path) -> None:
+    process = warm.ask(socket)
+    if not process:
+        return
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        os.kill(process, signal.SIGTERM)
+        ready, _, _ = select.select([handle], [], [], END_SECONDS)
+        if not ready:
+            os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _release(paths: Paths) -> None:
+    if paths.pods.is_dir():
+        for pod in paths.pods.iterdir():
+            mounting.unmount(paths, pod.name)
+
+
+def _disconnect(cluster: str) -> None:
+    with Netlink() as link:
+        for name in os.listdir("/sys/class/net"):
+            if name.startswith(link_prefix(cluster)):
+                link.delete_link(name)
