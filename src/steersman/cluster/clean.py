@@ -14,6 +14,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from steersman.cluster.node import cgroup_of, warm_socket
+from steersman.network import nft, rules
 from steersman.network.bridge import Bridge, link_prefix
 from steersman.network.netlink import Netlink
 from steersman.node import warm
@@ -36,7 +37,17 @@ def clean_node(cluster: str, directory: Path, run: Path, service_cidr: str, pod_
     cgroups.kill(group)
     group.remove()
     _disconnect(cluster)
+    _remove_rules(cluster)
     Bridge(cluster, IPv4Network(pod_cidr), IPv4Network(service_cidr)).remove()
+
+
+def _remove_rules(cluster: str) -> None:
+    """Removes the service rules; without nftables there are none."""
+    try:
+        applies = nft.Rules()
+    except nft.Unavailable:
+        return
+    applies.apply_now(rules.render_removal(cluster))
 
 
 async def _end_pods(paths: Paths, run: Path) -> None:
