@@ -14,10 +14,13 @@ from typing import Protocol, get_args
 from steersman.client.interface import View, Views
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE, EndpointSlice
 from steersman.model.kinds.service import SERVICE, Service
+from steersman.model.kinds.service import ServicePort as Port
 from steersman.network import rules
 from steersman.network.rules import Endpoint, ServicePort
 
 SERVICE_NAME = "kubernetes.io/service-name"
+# A Service with this label is left to the proxy that the label names
+OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 BY_SERVICE = "service"
 
 
@@ -63,15 +66,14 @@ class Proxy:
         self._changed.set()
 
     async def _apply(self) -> None:
-        ports = [
-            port
-            for service in self._services.list()
-            for port in plan_ports(service, self._slices.by(BY_SERVICE, _key(service)))
-        ]
-        text = rules.render(self._cluster, self._bridge, self._pods, ports)
+        text = rules.render(self._cluster, self._bridge, self._pods, self._ports())
         if text != self.applied:
             await self._applies.apply(text)
             self.applied = text
+
+    def _ports(self) -> Iterator[ServicePort]:
+        for service in self._services.list():
+            yield from plan_ports(service, self._slices.by(BY_SERVICE, _key(service)))
 
 
 def service_of(found: EndpointSlice) -> tuple[str, ...]:
@@ -85,11 +87,17 @@ def _key(service: Service) -> str:
 
 
 def plan_ports(service: Service, slices: Iterable[EndpointSlice]) -> Iterator[ServicePort]:
-    """Yields the ports of a Service with the endpoints behind them; one without a cluster address
-    has none."""
-    addresses = tuple(_addresses(service))
-    if not addresses:
+    """Yields the ports of a Service with the endpoints behind them.
+
+    One that is headless, an ExternalName, or another proxy's has none (kube-proxy
+    ShouldSkipService).
+    """
+    if service.spec.type == "ExternalName" or OTHER_PROXY in service.metadata.labels:
         return
+    cluster_address = parse_address(service.spec.cluster_ip)
+    if cluster_address is None:
+        return
+    addresses = tuple(dict.fromkeys((cluster_address, *_external_addresses(service))))
     slices = tuple(slices)
     for port in service.spec.ports:
         protocol = port.protocol.lower()
@@ -100,27 +108,28 @@ def plan_ports(service: Service, slices: Iterable[EndpointSlice]) -> Iterator[Se
             protocol=protocol,  # type: ignore[arg-type]
             port=port.port,
             addresses=addresses,
-            endpoints=tuple(sorted(set(_endpoints(slices, port.name)))),
+            endpoints=tuple(sorted(set(_endpoints(slices, port)))),
             node_port=port.node_port or 0,
         )
 
 
-def _addresses(service: Service) -> Iterator[IPv4Address]:
-    spec = service.spec
-    for text in (spec.cluster_ip, *spec.external_ips):
+def _external_addresses(service: Service) -> Iterator[IPv4Address]:
+    for text in service.spec.external_ips:
         if (address := parse_address(text)) is not None:
             yield address
     for ingress in service.status.load_balancer.ingress:
-        if (address := parse_address(ingress.ip)) is not None:
+        # With mode Proxy the balancer hands on to node ports itself (KEP-1860)
+        address = parse_address(ingress.ip)
+        if address is not None and ingress.ip_mode != "Proxy":
             yield address
 
 
-def _endpoints(slices: Iterable[EndpointSlice], name: str) -> Iterator[Endpoint]:
-    """Yields the ready endpoints of a named port; terminating ones that still serve stand in
-    where none is ready (KEP-1669)."""
+def _endpoints(slices: Iterable[EndpointSlice], port: Port) -> Iterator[Endpoint]:
+    """Yields the ready endpoints of a port; terminating ones that still serve stand in where none
+    is ready (KEP-1669)."""
     ready, serving = [], []
     for found in slices:
-        number = next((port.port for port in found.ports if (port.name or "") == name), None)
+        number = _number_of(found, port)
         if number is None or found.address_type != "IPv4":
             continue
         for endpoint in found.endpoints:
@@ -130,9 +139,15 @@ def _endpoints(slices: Iterable[EndpointSlice], name: str) -> Iterator[Endpoint]
             conditions = endpoint.conditions
             if conditions.ready is not False:
                 ready.append(Endpoint(address, number))
-            elif conditions.serving and conditions.terminating:
+            elif conditions.serving is not False and conditions.terminating:
                 serving.append(Endpoint(address, number))
     yield from ready or serving
+
+
+def _number_of(found: EndpointSlice, port: Port) -> int | None:
+    """Returns the number that a Service's port has at the endpoints of a slice."""
+    wanted = (port.name, port.protocol)
+    return next((one.port for one in found.ports if (one.name, one.protocol) == wanted), None)
 
 
 def parse_address(text: str) -> IPv4Address | None:
