@@ -446,7 +446,5 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._queue.clear()
             self._transport.close()
-        elif incoming.upgrade:
-            self._reader.restart()
         if self.unproven and self.peer.identity:
             self._server.prove(self)

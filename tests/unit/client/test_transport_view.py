@@ -59,7 +59,10 @@ class Script:
                 await asyncio.sleep(0)  # who was woken has their turn
             if isinstance(item, Exception):
                 raise item
-            if callable(item):
+            if isinstance(item, float):
+                assert self.world is not None
+                await self.world.sleep(item)
+            elif callable(item):
                 item()
             else:
                 yield item
@@ -210,6 +213,30 @@ def test_a_waiter_that_gives_up_leaves_nothing_behind() -> None:
         assert not view._waiters
 
     following(Script(Listing((), 1)), case)
+
+
+def test_a_waiter_cancelled_by_the_very_change_it_waits_for_harms_nobody() -> None:
+    script = Script(Listing((), 1), [1.0, (added("a", 2),), (added("b", 3),)])
+
+    async def case(view: FollowedView, world: World) -> None:
+        async with world.tasks() as tasks:
+            waiting = tasks.start(view.reached(2), name="wait")
+            view.listen(lambda old, new: waiting.cancel() and None)
+            await view.reached(3)
+        assert waiting.cancelled()
+
+    following(script, case)
+
+
+def test_watches_that_the_server_ends_in_its_own_time_are_begun_again_at_once() -> None:
+    script = Script(Listing((), 1), *[[1800.0] for _ in range(10)])
+
+    async def case(view: FollowedView, world: World) -> None:
+        await world.sleep(20_000)
+
+    following(script, case)
+    gaps = [later - before for before, later in zip(script.times, script.times[1:], strict=False)]
+    assert gaps[1:] == [pytest.approx(1800.0)] * 10
 
 
 def test_after_a_forgotten_revision_the_differences_are_told() -> None:

@@ -79,6 +79,8 @@ def test_every_certificate_is_the_authoritys_and_none_but_it_signs(tmp_path: Pat
         found.verify_directly_issued_by(authority)
         basic = found.extensions.get_extension_for_class(x509.BasicConstraints)
         assert basic.critical and not basic.value.ca
+        usage = found.extensions.get_extension_for_class(x509.KeyUsage).value
+        assert usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign
     basic = authority.extensions.get_extension_for_class(x509.BasicConstraints)
     assert basic.critical and basic.value.ca
 
