@@ -30,11 +30,11 @@ from steersman.network.nft import Rules
 from steersman.network.proxy import Proxy
 from steersman.node import machine
 from steersman.node.agent import Agent
-from steersman.node.downward import Machine
-from steersman.node.files import Resolution
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place, Registration, allocatable
+from steersman.node.render.downward import Machine
+from steersman.node.render.files import Resolution
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens

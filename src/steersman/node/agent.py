@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import Pod
-from steersman.node import ending, record, sandboxes
+from steersman.node import record
+from steersman.node.acting import ending, sandboxes
 from steersman.node.observed import Observed, engine_name, parse_engine_name
 from steersman.node.tools import Tools
 from steersman.node.worker import Worker
@@ -144,7 +145,6 @@ class Agent:
             await self._tools.engine.delete(seen.uid, name, force=True)
         if seen.sandbox is None:  # made, and never written down
             await self._tools.engine.remove_sandbox(seen.uid)
-        await asyncio.sleep(0)
         self._compare(sandbox)
 
     async def _remove(self, seen: Observed) -> None:

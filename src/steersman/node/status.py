@@ -12,9 +12,10 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import Condition, condition
 from steersman.model.types.container import Container
-from steersman.node import containers, limits
+from steersman.node import containers
 from steersman.node.observed import Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
+from steersman.node.render import limits
 from steersman.reconcile.times import rfc3339
 
 OOM_KILLED = "OOMKilled"

@@ -11,12 +11,12 @@ from steersman.client.interface import Client
 from steersman.images.pull import Puller
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.service import Service
-from steersman.node.downward import Machine
-from steersman.node.files import Resolution
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
+from steersman.node.render.downward import Machine
+from steersman.node.render.files import Resolution
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said, about

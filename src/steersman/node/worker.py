@@ -15,7 +15,10 @@ from steersman.client.errors import Unreachable
 from steersman.model.errors import APIError, Conflict, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
-from steersman.node import containers, ending, pulling, record, sandboxes, starting
+from steersman.node import containers, record
+from steersman.node.acting import ending, pulling, sandboxes, starting
+from steersman.node.acting.probes import Prober
+from steersman.node.acting.pulling import Pulled
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
 from steersman.node.plan import (
@@ -32,7 +35,6 @@ from steersman.node.plan import (
     is_overdue,
     plan,
 )
-from steersman.node.pulling import Pulled
 from steersman.node.status import render_status, same
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
@@ -59,6 +61,9 @@ class Worker:
         self._pulled: dict[str, Pulled] = {}
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
+        self._early: dict[tuple[str, int], ExitStatus] = {}
+        self._ended: list[str] = []
+        self._prober = Prober(tools, lambda: (self.pod, self.seen), self.update)
         self._renew_volumes_at = 0.0
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
@@ -83,11 +88,11 @@ class Worker:
         """A run has ended."""
         known = self.seen.of(container)
         spec = containers.find(self.pod, container)
-        if spec is None or not known.running or known.run is None or known.run.attempt != attempt:
-            return
-        self._end_run(container, ending.read_end(self._tools, spec, self.seen, exit))
-        work = self._discard(engine_name(container, attempt))
-        self._tasks.start(work, name=f"discard {container}")
+        if known.run is None or known.run.attempt < attempt:  # its start is still under way
+            self._early[container, attempt] = exit
+        elif spec is not None and known.running and known.run.attempt == attempt:
+            self._end_run(container, ending.read_end(self._tools, spec, self.seen, exit))
+            self._ended.append(engine_name(container, attempt))
 
     def lost(self) -> None:
         """The pod's shim is dead, and its containers with it."""
@@ -158,6 +163,9 @@ class Worker:
         if is_overdue(self.pod, self.seen, now) and self._may_end():
             self.change(replace(self.seen, ended=OVERDUE))
             self._say("Normal", OVERDUE[0], OVERDUE[1])
+        self._prober.sync(self._tasks)
+        while self._ended:
+            self._tasks.start(self._discard(self._ended.pop()), name="discard")
         until: list[float] = []
         for action in plan(self.pod, self.seen, now):
             if isinstance(action, Wait):
@@ -303,7 +311,9 @@ class Worker:
         self.update(name, begun)
         if run.state == "exited":
             self._end_run(name, run)
-            await self._discard(engine_name(name, attempt))
+            self._ended.append(engine_name(name, attempt))
+        elif (exit := self._early.pop((name, attempt), None)) is not None:
+            self.exited(name, attempt, exit)
 
     def _refuse(self, name: str, error: Exception) -> None:
         """Notes that a container cannot be made; it is tried again as its image would be."""

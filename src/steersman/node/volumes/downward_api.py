@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import DownwardFile
-from steersman.node import downward
+from steersman.node.render import downward
 from steersman.node.volumes.tree import File, check_path
 
 _NOWHERE = downward.Facts("", ())  # a volume offers no addresses

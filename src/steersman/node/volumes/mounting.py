@@ -12,10 +12,10 @@ from pathlib import Path
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
-from steersman.node.downward import Machine
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
 from steersman.node.record import remove_tree
+from steersman.node.render.downward import Machine
 from steersman.node.volumes import (
     config_map,
     downward_api,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import ProjectedVolume, VolumeProjection
-from steersman.node.downward import Machine
 from steersman.node.objects import BadConfiguration, Objects
+from steersman.node.render.downward import Machine
 from steersman.node.volumes import config_map, downward_api, secret
 from steersman.node.volumes.tree import File, check_path
 

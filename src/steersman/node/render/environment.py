@@ -13,10 +13,10 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import Secret
 from steersman.model.kinds.service import Service
 from steersman.model.types.container import Container, EnvVar
-from steersman.node import downward
-from steersman.node.downward import Machine
-from steersman.node.expand import expand
 from steersman.node.objects import BadConfiguration, Objects
+from steersman.node.render import downward
+from steersman.node.render.downward import Machine
+from steersman.node.render.expand import expand
 
 __all__ = ["render_environment", "service_variables"]
 

@@ -14,9 +14,9 @@ from steersman.images.documents import RunConfig
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, SecurityContext, VolumeMount
-from steersman.node import limits
-from steersman.node.expand import expand
 from steersman.node.objects import BadConfiguration
+from steersman.node.render import limits
+from steersman.node.render.expand import expand
 from steersman.runtime import spec
 
 _PROPAGATION = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
-from steersman.node import handlers
+from steersman.node.acting import handlers
 from steersman.node.observed import Observed, Run, engine_name
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
-from steersman.node import files, limits
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Sandbox
+from steersman.node.render import files, limits
 from steersman.node.tools import Tools
 from steersman.node.volumes import mounting
 from steersman.runtime.engine import EngineError

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal as signals
 from pathlib import Path
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container
-from steersman.node import containers, environment
-from steersman.node.bundle import Ground, render_bundle
-from steersman.node.downward import Facts
+from steersman.model.types.container import Container, LifecycleHandler
+from steersman.node import containers
+from steersman.node.acting import handlers
+from steersman.node.acting.pulling import Pulled
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Run, engine_name
-from steersman.node.pulling import Pulled
+from steersman.node.render import environment
+from steersman.node.render.bundle import Ground, render_bundle
+from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError
 from steersman.runtime.kernel import mounts
@@ -51,7 +55,26 @@ async def start(
     except EngineError as error:
         return _never_started(tools, pod, container, attempt, error)
     tools.say(pod, "Normal", "Started", "Container started", container.name, init=init)
-    return Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
+    run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
+    if container.lifecycle is not None and container.lifecycle.post_start is not None:
+        await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
+    return run
+
+
+async def _run_hook(
+    tools: Tools, pod: Pod, container: Container, run: Run, hook: LifecycleHandler
+) -> None:
+    """Runs what is to follow the start; a container whose hook fails is killed."""
+    try:
+        await handlers.run_hook(tools, pod, container, run, hook)
+    except handlers.HookFailed as error:
+        init = containers.is_init(pod, container)
+        note = f"PostStartHook failed: {error}"
+        tools.say(pod, "Warning", "FailedPostStartHook", note, container.name, init=init)
+        tools.say(pod, "Normal", "Killing", "FailedPostStartHook", container.name, init=init)
+        with contextlib.suppress(EngineError):  # it may have ended meanwhile
+            name = engine_name(container.name, run.attempt)
+            await tools.engine.kill(pod.metadata.uid, name, signals.SIGKILL)
 
 
 def _never_started(

@@ -1,0 +1,1 @@
+"""What the node does for a pod: one file for each step, thin, over runtime, images and network."""

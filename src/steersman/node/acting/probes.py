@@ -1,0 +1,150 @@
+"""Startup, readiness and liveness of running containers: one task for each probe of each run.
+
+Follows kubelet's prober worker: thresholds count results in a row, and nothing else is asked
+before the startup probe has succeeded. Deciding is `judge`, pure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container, Probe
+from steersman.node import containers
+from steersman.node.acting import handlers
+from steersman.node.acting.handlers import Answer
+from steersman.node.observed import Observed, Run, Seen
+from steersman.node.status import addresses_of
+from steersman.node.tools import Tools
+from steersman.world.interface import Tasks
+
+Kind = Literal["startup", "readiness", "liveness"]
+Key = tuple[str, int, Kind]
+NOT_SUPPORTED = "gRPC probes are not supported by this node"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Results in a row; `good` is what was concluded last, None before the first conclusion."""
+
+    good: bool | None = None
+    last: bool | None = None
+    row: int = 0
+
+
+def judge(tally: Tally, success: bool, probe: Probe) -> Tally:
+    """Returns the tally with one more result."""
+    row = tally.row + 1 if tally.last == success else 1
+    threshold = probe.success_threshold if success else probe.failure_threshold
+    concluded = success if row >= max(threshold, 1) else tally.good
+    return Tally(concluded, success, row)
+
+
+def probes_of(container: Container, known: Seen) -> Iterator[tuple[Kind, Probe]]:
+    """Yields the probes that are asked now."""
+    if container.startup_probe is not None and not known.started:
+        yield "startup", container.startup_probe
+        return
+    if container.readiness_probe is not None:
+        yield "readiness", container.readiness_probe
+    if container.liveness_probe is not None:
+        yield "liveness", container.liveness_probe
+
+
+def apply(kind: Kind, container: str, known: Seen, good: bool) -> Seen:
+    """Returns what is known of a container after a probe has come to a conclusion."""
+    if kind == "readiness":
+        return msgspec.structs.replace(known, ready=good)
+    if kind == "startup" and good:
+        return msgspec.structs.replace(known, started=True)
+    if good:
+        return known
+    text = f"Container {container} failed {kind} probe, will be restarted"
+    return msgspec.structs.replace(known, unhealthy=text)
+
+
+class Prober:
+    """The probes of one pod; `read` gives what is observed, `write` takes a container's change."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        read: Callable[[], tuple[Pod, Observed]],
+        write: Callable[[str, Seen], None],
+    ) -> None:
+        self._tools = tools
+        self._read = read
+        self._write = write
+        self._running: dict[Key, asyncio.Task[None]] = {}
+
+    def sync(self, tasks: Tasks) -> None:
+        """Begins the probes that are due and ends those whose run is over."""
+        wanted = dict(self._wanted())
+        for key in [key for key in self._running if key not in wanted]:
+            self._running.pop(key).cancel()
+        for key, (container, run, probe) in wanted.items():
+            if key not in self._running:
+                work = self._probe(key[2], container, run, probe)
+                self._running[key] = tasks.start(work, name=f"{key[2]} of {container.name}")
+
+    def _wanted(self) -> Iterator[tuple[Key, tuple[Container, Run, Probe]]]:
+        pod, seen = self._read()
+        ending = seen.gone or pod.metadata.deletion_timestamp is not None
+        for container in containers.all_containers(pod):
+            known = seen.of(container.name)
+            if known.run is None or not known.running:
+                continue
+            for kind, probe in probes_of(container, known):
+                if not ending or kind == "readiness":
+                    key = (container.name, known.run.attempt, kind)
+                    yield key, (container, known.run, probe)
+
+    async def _probe(self, kind: Kind, container: Container, run: Run, probe: Probe) -> None:
+        """Asks for as long as it is not cancelled."""
+        now = self._tools.world.now()
+        await self._tools.world.sleep(max(0.0, run.started_at + probe.initial_delay_seconds - now))
+        tally = Tally()
+        while True:
+            answer = await self._ask(container, run, probe)
+            if not answer.good:
+                self._tell(kind, container, answer)
+            before, tally = tally, judge(tally, answer.good, probe)
+            if tally.good is not None and (tally.good != before.good or not tally.good):
+                tally = self._conclude(kind, container, run, tally)
+            await self._tools.world.sleep(probe.period_seconds)
+
+    def _conclude(self, kind: Kind, container: Container, run: Run, tally: Tally) -> Tally:
+        _, seen = self._read()
+        known = seen.of(container.name)
+        if known.run is None or known.run.attempt != run.attempt or tally.good is None:
+            return tally
+        after = apply(kind, container.name, known, tally.good)
+        if after != known:
+            self._write(container.name, after)
+        return tally if kind == "readiness" or tally.good else replace(tally, good=None)
+
+    async def _ask(self, container: Container, run: Run, probe: Probe) -> Answer:
+        pod, seen = self._read()
+        address = addresses_of(pod, seen, self._tools.place.address)[0]
+        seconds = float(probe.timeout_seconds)
+        if (action := probe.exec) is not None:
+            command = action.command
+            return await handlers.run_command(
+                self._tools, pod, container.name, run, command, seconds
+            )
+        if (get := probe.http_get) is not None:
+            return await handlers.get_http(self._tools, container, get, address, seconds)
+        if (tcp := probe.tcp_socket) is not None:
+            return await handlers.open_tcp(self._tools, container, tcp, address, seconds)
+        return Answer(False, NOT_SUPPORTED)
+
+    def _tell(self, kind: Kind, container: Container, answer: Answer) -> None:
+        pod, _ = self._read()
+        note = f"{kind.capitalize()} probe failed: {answer.text}"
+        init = containers.is_init(pod, container)
+        self._tools.say(pod, "Warning", "Unhealthy", note, container.name, init=init)
