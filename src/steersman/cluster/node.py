@@ -15,7 +15,6 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from steersman.listen.certificates import Certificates
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView
@@ -23,6 +22,7 @@ from steersman.cluster.server import first_address, settle, stop_signal
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
+from steersman.listen.certificates import Certificates
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
 from steersman.network.bridge import Bridge
