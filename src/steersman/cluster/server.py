@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from steersman.client.interface import Views
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
 from steersman.controllers.registry import controllers
-from steersman.listen.certificates import Certificates
+from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.node.simulated import SimulatedNodes
@@ -103,6 +104,7 @@ async def _serve(
         files.service_account_key.read_bytes(),
         settings.port,
         first_address(settings.pod_cidr),
+        kubelet_tls=partial(kubelet_context, files),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
@@ -138,6 +140,14 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def kubelet_context(files: Certificates) -> ssl.SSLContext:
+    """Returns what the server shows to kubelets, and by whom it knows them."""
+    context = ssl.create_default_context(cafile=str(files.ca))
+    own = KUBELET_CLIENT.file
+    context.load_cert_chain(files.certificate(own), files.key(own))
+    return context
 
 
 def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
