@@ -1138,7 +1138,7 @@ VOLUMES = [
         [
             (
                 "downwardAPI.resourceFieldRef.divisor",
-                'Invalid value: "limits.memory": only divisor\'s values 1, 1k, 1M, 1G, 1T, 1P, 1E, '
+                'Invalid value: "limits.memory": only divisor\'s values 1, 1k, 1M, 1G, 1T, '
                 "1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource",
             )
         ],
