@@ -1320,3 +1320,26 @@ def test_the_new_counts_of_other_statuses() -> None:
     assert causes("batch", "jobs", job, job, "status") == [
         ("status.failed", "Invalid value: -1: must be greater than or equal to 0")
     ]
+
+
+def test_equal_counts_are_sound() -> None:
+    status = {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "updatedReplicas": 2}
+    document = {"spec": WORKLOAD, "status": status}
+    for plural in ("deployments", "replicasets", "statefulsets"):
+        kept = {name: count for name, count in status.items() if "updated" not in name}
+        shown = document if plural != "replicasets" else {**document, "status": kept}
+        assert causes("apps", plural, shown, shown, "status") == []
+
+
+def test_the_ports_of_endpoints_need_names_only_where_there_are_several() -> None:
+    address = [{"ip": "10.0.0.1"}]
+    one, two = [{"port": 1}], [{"port": 1, "name": "a"}, {"port": 65535, "name": "b"}]
+    for ports in (one, two):
+        assert causes("", "endpoints", {"subsets": [{"addresses": address, "ports": ports}]}) == []
+
+
+def test_an_indexed_jobs_width_is_bounded() -> None:
+    spec = {"selector": SELECTOR, "template": NEVER, "completionMode": "Indexed", "completions": 1}
+    assert causes("batch", "jobs", {"spec": {**spec, "parallelism": 100_000}}) == []
+    ((field, _),) = causes("batch", "jobs", {"spec": {**spec, "parallelism": 100_001}})
+    assert field == "spec.parallelism"

@@ -1221,3 +1221,58 @@ def test_the_claims_of_a_pod() -> None:
         (f"{where}[1]", 'Duplicate value: "a"'),
         (f"{where}[2]", 'Not found: "b": must be one of the names in pod.spec.resourceClaims: a'),
     ]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        one(resources={"requests": {"cpu": "0"}, "limits": {"x.y/gpu": "2"}}),
+        one(resources={"requests": {"cpu": "1"}, "limits": {"cpu": "1"}}),
+        one(resources={"limits": {"cpu": "1", "hugepages-2Mi": "4Mi"}}),
+        one(ports=[{"containerPort": 1}, {"containerPort": 65535, "hostPort": 65535}]),
+        one(livenessProbe={"grpc": {"port": 1}, "terminationGracePeriodSeconds": 1}),
+        one(securityContext={"runAsUser": 0, "runAsGroup": 2147483647, "procMount": "Default"}),
+        one(env=[{"name": "a", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]),
+        pod(securityContext={"fsGroupChangePolicy": "Always", "supplementalGroupsPolicy": "Merge"}),
+        pod(securityContext={"fsGroupChangePolicy": "OnRootMismatch", "supplementalGroups": [0]}),
+        pod(securityContext={"sysctls": [{"name": "net.a/b"}, {"name": "kernel.x"}]}),
+        pod(tolerations=[{"operator": "Exists"}, {"key": "a", "value": "b"}]),
+        pod(
+            hostUsers=False,
+            containers=[{"name": "a", "image": "i", "securityContext": {"procMount": "Unmasked"}}],
+        ),
+        pod(topologySpreadConstraints=[{**SPREAD, "minDomains": 1}]),
+        pod(activeDeadlineSeconds=1, hostname="h", subdomain="s", preemptionPolicy="Never"),
+        pod(dnsPolicy="None", dnsConfig={"nameservers": ["1.1.1.1"], "searches": ["."]}),
+    ],
+)
+def test_what_stands_at_the_edge_is_sound(document: dict[str, Any]) -> None:
+    assert causes(document) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"securityContext": {"fsGroupChangePolicy": "x"}}, "securityContext.fsGroupChangePolicy"),
+        (
+            {"securityContext": {"supplementalGroupsPolicy": "x"}},
+            "securityContext.supplementalGroupsPolicy",
+        ),
+        ({"preemptionPolicy": "x"}, "preemptionPolicy"),
+        (
+            {"topologySpreadConstraints": [{**SPREAD, "minDomains": 0}]},
+            "topologySpreadConstraints[0].minDomains",
+        ),
+        (
+            {"topologySpreadConstraints": [{**SPREAD, "nodeTaintsPolicy": "x"}]},
+            "topologySpreadConstraints[0].nodeTaintsPolicy",
+        ),
+        ({"priorityClassName": "A"}, "priorityClassName"),
+        ({"runtimeClassName": "A"}, "runtimeClassName"),
+        ({"serviceAccountName": "A"}, "serviceAccountName"),
+        ({"readinessGates": [{"conditionType": "a b"}]}, "readinessGates[0].conditionType"),
+        ({"overhead": {"cpu": "-1"}}, "overhead[cpu]"),
+    ],
+)
+def test_one_faulty_field(fields: dict[str, Any], path: str) -> None:
+    assert [field for field, _ in causes(pod(**fields))] == [f"spec.{path}"]
