@@ -169,6 +169,19 @@ WRONG_TYPES = [
         {"metadata": {"creationTimestamp": "2020-13-01T00:00:00Z"}},
         'parsing time "2020-13-01T00:00:00Z": month out of range',
     ),
+    *(
+        (
+            POD,
+            {"metadata": {"creationTimestamp": f"2020-01-01T{clock}Z"}},
+            f'parsing time "2020-01-01T{clock}Z": {name} out of range',
+        )
+        for clock, name in (("24:00:00", "hour"), ("00:60:00", "minute"), ("00:00:60", "second"))
+    ),
+    (
+        POD,
+        {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Zx"}},
+        'parsing time "2020-01-01T00:00:00Zx": extra text: "x"',
+    ),
     (
         POD,
         {"metadata": {"creationTimestamp": 7}},
@@ -264,6 +277,8 @@ def test_a_quantity_outside_a_map_is_canonical_too() -> None:
         ("2020-01-31T23:30:00-01:00", "2020-02-01T00:30:00Z"),
         ("2020-01-01T00:00:00.999Z", "2020-01-01T00:00:00Z"),
         ("2020-02-29T00:00:00Z", "2020-02-29T00:00:00Z"),
+        ("2020-12-31T23:59:59Z", "2020-12-31T23:59:59Z"),
+        ("2020-12-31T23:59:59+00:00", "2020-12-31T23:59:59Z"),
     ],
 )
 def test_times_are_kept_in_utc_and_whole_seconds(given: str, kept: str) -> None:
