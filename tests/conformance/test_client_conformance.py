@@ -16,8 +16,6 @@ from typing import Any
 import pytest
 import uvloop
 
-from steersman.api.listen import certificates
-from steersman.api.listen.serve import Server, tls_context
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable, Unreadable
@@ -25,8 +23,11 @@ from steersman.client.http import HTTPTransport, Target
 from steersman.client.interface import Change, Transport
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
+from steersman.listen import certificates
+from steersman.listen.serve import Server, tls_context
 from steersman.model.errors import (
     AlreadyExists,
+    BadRequest,
     Conflict,
     Expired,
     Forbidden,
@@ -371,6 +372,9 @@ def test_errors_are_rebuilt_with_their_details(run: Run) -> None:
         await make(client, "a")
         with pytest.raises(AlreadyExists):
             await make(client, "a")
+        server.refusals.append(BadRequest("what?"))
+        with pytest.raises(BadRequest, match=r"what\?"):
+            await client.get(ref("a"))
         server.refusals.append(TooManyRequests("wait", retry_after_seconds=3))
         with pytest.raises(TooManyRequests) as busy:
             await client.get(ref("a"))

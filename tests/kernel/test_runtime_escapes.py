@@ -307,6 +307,19 @@ def test_a_setuid_program_gains_nothing_under_no_new_privileges(strict: bool, ga
     run(scenario)
 
 
+def test_each_container_has_a_session_keyring_of_its_own() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        texts = [
+            await rig.shell(sandbox, "grep ' _ses: ' /proc/keys", privileged=True) for _ in range(2)
+        ]
+        rings = [{line.split()[0] for line in text.splitlines()} for text in texts]
+        assert all(rings)
+        assert rings[0] != rings[1]
+
+    run(scenario)
+
+
 def test_capabilities_of_a_container_are_the_default_ones_and_no_more() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()

@@ -157,13 +157,15 @@ def test_a_pod_whose_shim_was_killed_is_lost_and_can_be_removed() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()
         name = await rig.launch(sandbox, "sleep", "1000")
-        pid = (await rig.engine.state("p", name)).pid
-        handle = os.pidfd_open(pid)
+        user = await rig.launch(sandbox, "sleep", "1000", user={"uid": 101, "gid": 102})
+        pids = [(await rig.engine.state("p", each)).pid for each in (name, user)]
+        handles = [os.pidfd_open(pid) for pid in pids]
         os.kill(sandbox.pid, signal.SIGKILL)
         async with asyncio.timeout(10):
             event = await anext(rig.engine.events())
-            await _readable(handle)  # the container dies with its shim
-        os.close(handle)
+            for handle in handles:
+                await _readable(handle)  # the containers die with their shim
+                os.close(handle)
         assert event == Event("lost", "p", "", None)
         assert [pod.lost for pod in await rig.engine.pods()] == [True]
         with pytest.raises(EngineError) as caught:

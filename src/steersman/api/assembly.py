@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from steersman.api.cache import Cache, Event
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
+from steersman.api.kubelets import Kubelets
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
@@ -36,6 +38,7 @@ from steersman.api.subresources.binding import Binding, Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
+from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
@@ -57,12 +60,15 @@ class Configuration:
 
     signing_key: the private key (PEM) of service account tokens
     advertised:  the address at which pods reach this server, at `port`
+    kubelet_tls: makes the settings with which this server shows itself to kubelets; without
+                 them no logs of pods can be read and no command be run in them
     """
 
     service_cidr: str
     signing_key: bytes
     port: int
     advertised: str
+    kubelet_tls: Callable[[], ssl.SSLContext] | None = None
 
 
 class Access:
@@ -132,11 +138,22 @@ class Assembly:
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
         scale = Scale(self.writer).handle
         return {
+            **self._streams(),
             ("", "scale"): scale,
             ("pods", "binding"): Binding(self.writer, self._world).handle,
             ("pods", "eviction"): Eviction(self.deleter).handle,
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
             ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
+        }
+
+    def _streams(self) -> Mapping[tuple[str, str], Subresource]:
+        kubelets = Kubelets(self._objects.find, self._configuration.kubelet_tls)
+        streams = Streams(kubelets, self.access.require, self._world)
+        return {
+            ("pods", "log"): streams.log,
+            ("pods", "exec"): streams.exec,
+            ("pods", "attach"): streams.attach,
+            ("pods", "portforward"): streams.portforward,
         }
 
     def _api(self) -> Api:

@@ -34,7 +34,9 @@ class Form:
         self._head = _head(kind.name, self.api_version)
         self._skip = len(_head(kind.name, kind.stored_api_version))
         found = kind.version(version)
-        self._from_storage = found.from_storage if found else None
+        assert found is not None, f"{kind.name} is not served in {version}"
+        self.served = found
+        self._from_storage = found.from_storage
         self._same = version == kind.storage and self._from_storage is None
         self._converted: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
 

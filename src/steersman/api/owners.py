@@ -10,6 +10,8 @@ from functools import cache
 from steersman.api import metadata
 from steersman.api.call import Call
 from steersman.model import ownership, schema
+from steersman.model.fields import fieldset
+from steersman.model.fields.fieldset import FieldSet
 from steersman.model.kind import Document
 from steersman.model.schema import Node
 
@@ -36,6 +38,19 @@ def manager_of(call: Call) -> str:
     return agent.split("/", 1)[0][:MANAGER_LENGTH] or "unknown"
 
 
+@cache
+def _status() -> FieldSet:
+    return fieldset.of_paths(("f:status",))
+
+
+def reset_of(call: Call) -> FieldSet | None:
+    """Returns the fields that this call cannot write and so cannot own: the status, through the
+    main resource of a kind that has it as a subresource."""
+    if call.subresource or call.kind.subresource("status") is None:
+        return None
+    return _status()
+
+
 def update(call: Call, old: Document | None, new: Document, now: float) -> Document:
     """Returns the document with managedFields brought up to date for this writer.
 
@@ -50,5 +65,9 @@ def update(call: Call, old: Document | None, new: Document, now: float) -> Docum
         api_version=call.form.api_version,
         time=metadata.timestamp(now),
         subresource=call.subresource,
+        reset=reset_of(call),
     )
-    return {**new, "metadata": {**new["metadata"], "managedFields": entries}}
+    meta = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
+    if entries:
+        meta["managedFields"] = entries
+    return {**new, "metadata": meta}

@@ -83,6 +83,7 @@ class Patch:
             api_version=call.form.api_version,
             time=metadata.timestamp(self.now),
             subresource=call.subresource,
+            reset=owners.reset_of(call),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from steersman.api.access.authorization import Attributes
-from steersman.model.kind import Kind, Version
+from steersman.model.kind import Kind
 from steersman.wire.message import Request
 
 
@@ -73,10 +73,3 @@ def _verb(request: Request, name: str, watched: bool) -> str:
     if verb in ("get", "list") and (watched or (request.query and request.flag("watch"))):
         return "watch" if verb == "list" or watched else "get"
     return verb
-
-
-def find_version(kind: Kind, name: str) -> Version:
-    """Returns the version under which a kind was found."""
-    version = kind.version(name)
-    assert version is not None, f"{kind.name} was found under {name}, which it does not serve"
-    return version

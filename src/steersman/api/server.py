@@ -17,7 +17,7 @@ from steersman.api.delete import Deleter
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
 from steersman.api.read import Reader
-from steersman.api.route import Kinds, find_version, parse
+from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.errors import MethodNotAllowed, NotFound
@@ -100,9 +100,7 @@ class Api:
         form = self.form(kind, version)
         table = self._cache.table(keys.table_of(kind))
         presentation = parse_accept(request.headers.get("accept", ""))
-        return Call(
-            request, user, attributes, kind, find_version(kind, version), form, table, presentation
-        )
+        return Call(request, user, attributes, kind, form.served, form, table, presentation)
 
     def form(self, kind: Kind, version: str) -> Form:
         """Returns the encoding of a kind in a version."""

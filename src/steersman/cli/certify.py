@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import time
 from ipaddress import ip_network
 from pathlib import Path
 
-from steersman.api.listen import certificates
-from steersman.api.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
 from steersman.cli.directory import Directory, Identity
-
-KUBECONFIG = """\
-apiVersion: v1
-kind: Config
-current-context: {name}
-clusters:
-- name: {name}
-  cluster:
-    server: {server}
-    certificate-authority-data: {authority}
-contexts:
-- name: {name}
-  context:
-    cluster: {name}
-    user: {name}-admin
-users:
-- name: {name}-admin
-  user:
-    client-certificate-data: {certificate}
-    client-key-data: {key}
-"""
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+from steersman.listen import certificates
+from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, PROXY, Certificates
 
 
 def node_name() -> str:
@@ -50,23 +24,28 @@ def certify(directory: Directory, identity: Identity) -> Certificates:
     names = (node_name(), *(str(ip_network(text)[1]) for text in ranges))
     node = certificates.node(node_name())
     return certificates.ensure(
-        directory.certificates, names, time.time(), (ADMIN, KUBELET_CLIENT, node)
+        directory.certificates, names, time.time(), (ADMIN, KUBELET_CLIENT, PROXY, node)
+    )
+
+
+def render_kubeconfig(files: Certificates, identity: Identity) -> str:
+    """Returns a kubeconfig of the cluster's administrator."""
+    from steersman.client import kubeconfig
+
+    return kubeconfig.write(
+        name=f"steer-{identity.id}",
+        server=f"https://127.0.0.1:{identity.port}",
+        authority=files.ca.read_bytes(),
+        certificate=files.certificate(ADMIN.file).read_bytes(),
+        key=files.key(ADMIN.file).read_bytes(),
     )
 
 
 def write_kubeconfig(files: Certificates, identity: Identity, path: Path) -> None:
-    """Writes a kubeconfig of the cluster's administrator, readable by its owner alone."""
-    name = f"steer-{identity.id}"
-    text = KUBECONFIG.format(
-        name=name,
-        server=f"https://127.0.0.1:{identity.port}",
-        authority=_base64(files.ca),
-        certificate=_base64(files.certificate(ADMIN.file)),
-        key=_base64(files.key(ADMIN.file)),
-    )
+    """Writes the administrator's kubeconfig, readable by its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+        file.write(render_kubeconfig(files, identity))
     partial.replace(path)

@@ -14,5 +14,5 @@ def clean(directory: Directory, identity: Identity) -> None:
     if os.geteuid() == 0:
         from steersman.cluster.clean import clean_node
 
-        clean_node(identity.id, directory.node, run, identity.service_cidr, identity.pod_cidr)
+        clean_node(identity.id, directory.node, run)
     shutil.rmtree(run, ignore_errors=True)

@@ -22,6 +22,8 @@ from steersman.cli.failure import Failure, Progress
 
 KUBECONFIG = Path("~/.kube/steer.config")
 READY_SECONDS = 60.0
+# epoll_wait takes milliseconds in 31 bits
+LONGEST_WAIT_SECONDS = 2_000_000.0
 EXAMPLE = """example:
   steer up --detach
   export KUBECONFIG=~/.kube/steer.config
@@ -234,9 +236,26 @@ class Supervisor:
     def _serve(self) -> None:
         """Keeps the children running until a signal comes."""
         while not self._stopping:
-            for news in self._children.news():
+            for news in self._children.news(self._renewal_seconds()):
                 if news.said is None and not self._stopping:
                     self._restart(news)
+            if self._renewal_seconds() <= 0:
+                self._renew()
+
+    def _renewal_seconds(self) -> float:
+        """Returns how long the certificates are good before they are to be renewed."""
+        from steersman.listen import certificates
+
+        found = self._directory.certificates.glob("*.crt")
+        due = min(certificates.renewal_due(path, time.time()) for path in found)
+        return max(0.0, min(due, LONGEST_WAIT_SECONDS))
+
+    def _renew(self) -> None:
+        """Makes new certificates and tells the processes to load them."""
+        assert self._identity is not None
+        self._certify(self._identity)
+        for process in self._children.processes().values():
+            os.kill(process, signal.SIGHUP)
 
     def _restart(self, news: News) -> None:
         how = f"signal {-news.code}" if news.code < 0 else f"exit code {news.code}"

@@ -87,19 +87,26 @@ class HTTPTransport:
 
     async def upgrade(self, request: Request) -> Channel:
         """Opens an upgraded stream on a connection of its own; raises APIError, Unreachable."""
+        answer, channel = await self.ask_upgrade(request)
+        if channel is None:
+            raise from_body(answer.status, cast(bytes, answer.body))
+        return channel
+
+    async def ask_upgrade(self, request: Request) -> tuple[Response, Channel | None]:
+        """Asks for an upgrade; returns the answer, and the stream where it is a 101."""
         connection = await self._connect()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await connection.ask(self._encode(request))
-                if answer.status == 101:
-                    return connection.leave_http()
-                body = await connection.body()
+                head = await connection.ask(self._encode(request))
+                body = b"" if head.status == 101 else await connection.body()
+                channel = connection.leave_http() if head.status == 101 else None
         except TimeoutError:
             raise Unreachable(f"{self._target} does not answer") from None
         finally:
             if connection.channel is None:
                 connection.abort()
-        raise from_body(answer.status, body)
+        content_type = head.headers.get("content-type", "")
+        return Response(body, head.status, content_type, head.headers), channel
 
     async def close(self) -> None:
         """Closes every connection, streams too."""
@@ -186,10 +193,17 @@ class HTTPTransport:
         for name, value in request.headers.items():
             lines += [f"{name}: {line}" for line in value.split("\n")]
         if target.token is not None and "authorization" not in request.headers:
-            lines.append(f"authorization: Bearer {target.token()}")
+            lines.append(f"authorization: Bearer {_token(target.token)}")
         if request.body or request.method in ("POST", "PUT", "PATCH"):
             lines.append(f"content-length: {len(request.body)}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + request.body
+
+
+def _token(give: Callable[[], str]) -> str:
+    try:
+        return give()
+    except OSError as error:
+        raise Unreachable(f"the token cannot be read: {error}") from error
 
 
 def _host(target: Target) -> str:

@@ -126,12 +126,13 @@ class FollowedView:
         if self._revision >= revision:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append((revision, waiter))
+        entry = (revision, waiter)
+        self._waiters.append(entry)
         try:
             await waiter
         finally:
-            if waiter.cancelled():
-                self._waiters.remove((revision, waiter))
+            if entry in self._waiters:  # given up
+                self._waiters.remove(entry)
 
     async def synced(self) -> None:
         """Waits until the first list is in."""

@@ -10,12 +10,10 @@ import asyncio
 import os
 import select
 import signal
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from steersman.cluster.node import cgroup_of, warm_socket
-from steersman.network.bridge import Bridge, link_prefix
-from steersman.network.netlink import Netlink
+from steersman.network.clean import clean
 from steersman.node import warm
 from steersman.node.paths import Paths
 from steersman.node.volumes import mounting
@@ -26,8 +24,8 @@ from steersman.runtime.kernel import cgroups
 END_SECONDS = 10.0  # the warm parent ends at once; a machine may be slow
 
 
-def clean_node(cluster: str, directory: Path, run: Path, service_cidr: str, pod_cidr: str) -> None:
-    """Ends all shims and containers; removes mounts, control groups, bridge and links."""
+def clean_node(cluster: str, directory: Path, run: Path) -> None:
+    """Ends all shims and containers; removes mounts, control groups and the network."""
     paths = Paths(directory)
     asyncio.run(_end_pods(paths, run))
     _end_warm(warm_socket(run))
@@ -35,8 +33,7 @@ def clean_node(cluster: str, directory: Path, run: Path, service_cidr: str, pod_
     group = cgroups.opener(cgroups.find_hierarchies())(cgroup_of(cluster))
     cgroups.kill(group)
     group.remove()
-    _disconnect(cluster)
-    Bridge(cluster, IPv4Network(pod_cidr), IPv4Network(service_cidr)).remove()
+    clean(cluster)
 
 
 async def _end_pods(paths: Paths, run: Path) -> None:
@@ -75,10 +72,3 @@ def _release(paths: Paths) -> None:
     if paths.pods.is_dir():
         for pod in paths.pods.iterdir():
             mounting.unmount(paths, pod.name)
-
-
-def _disconnect(cluster: str) -> None:
-    with Netlink() as link:
-        for name in os.listdir("/sys/class/net"):
-            if name.startswith(link_prefix(cluster)):
-                link.delete_link(name)

@@ -15,17 +15,19 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from steersman.api.listen.certificates import Certificates
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
-from steersman.client.view import FollowedView
+from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster.server import first_address, settle, stop_signal
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
+from steersman.listen.certificates import PROXY, Certificates
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
 from steersman.network.bridge import Bridge
+from steersman.network.nft import Rules
+from steersman.network.proxy import Proxy
 from steersman.node import machine
 from steersman.node.agent import Agent
 from steersman.node.objects import FollowedObjects
@@ -98,6 +100,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
         tasks.start(agent.run(), name="agent")
+        proxy_client = APIClient(api_transport(settings, PROXY.file, PROXY.user), world)
+        tasks.start(_proxy(settings, proxy_client, bridge, world, tasks).run(), name="proxy")
         await registration.registered.wait()
         settle()
         report({"state": "ready"})
@@ -105,6 +109,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.stop()
     await tools.engine.close()
     await client.close()
+    await proxy_client.close()
 
 
 def _tools(
@@ -141,15 +146,23 @@ def _tools(
     )
 
 
-def api_transport(settings: NodeSettings) -> HTTPTransport:
-    """Returns the way to the API over HTTPS, as this node."""
+def _proxy(
+    settings: NodeSettings, client: APIClient, bridge: Bridge, world: World, tasks: Tasks
+) -> Proxy:
+    """Returns what keeps the service rules of this machine."""
+    views = FollowedViews(client, world, tasks)
+    return Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, Rules())
+
+
+def api_transport(settings: NodeSettings, file: str = "", user: str = "") -> HTTPTransport:
+    """Returns the way to the API over HTTPS, as this node or as another user by certificate."""
     files = Certificates(settings.certificates)
     context = ssl.create_default_context(cafile=str(files.ca))
-    own = f"node-{settings.name}"
+    own = file or f"node-{settings.name}"
     context.load_cert_chain(str(files.certificate(own)), str(files.key(own)))
     context.set_alpn_protocols(["http/1.1"])
     target = Target(host="127.0.0.1", port=settings.port, tls=context, server_name="localhost")
-    return HTTPTransport(target, identity=f"system:node:{settings.name}")
+    return HTTPTransport(target, identity=user or f"system:node:{settings.name}")
 
 
 def dns_address(service_cidr: str) -> str:

@@ -10,37 +10,27 @@ import asyncio
 import gc
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
-from steersman.api.listen.certificates import Certificates
-from steersman.api.listen.serve import Server, tls_context
 from steersman.client.client import APIClient
 from steersman.client.interface import Views
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.controllers.daemonset import DaemonSetController
-from steersman.controllers.deployment import DeploymentController
-from steersman.controllers.endpoints import EndpointsController
-from steersman.controllers.endpointslice import EndpointSliceController
-from steersman.controllers.garbage import GarbageController
-from steersman.controllers.namespace import NamespaceController
-from steersman.controllers.node_lifecycle import NodeLifecycleController
-from steersman.controllers.pod_garbage import PodGarbageController
-from steersman.controllers.replicaset import ReplicaSetController
-from steersman.controllers.root_ca import with_bundle
-from steersman.controllers.serviceaccount import ServiceAccountController
-from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.controllers.registry import controllers
+from steersman.listen.certificates import KUBELET_CLIENT, Certificates
+from steersman.listen.serve import Server, tls_context
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.node.simulated import SimulatedNodes
 from steersman.reconcile import loop
-from steersman.reconcile.loop import Controller
 from steersman.scheduler import service as scheduler
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
@@ -114,10 +104,12 @@ async def _serve(
         files.service_account_key.read_bytes(),
         settings.port,
         first_address(settings.pod_cidr),
+        kubelet_tls=partial(kubelet_context, files),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca)
+    reload_on_hangup(tls, files)
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
@@ -150,6 +142,23 @@ def settle() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
+def kubelet_context(files: Certificates) -> ssl.SSLContext:
+    """Returns what the server shows to kubelets, and by whom it knows them."""
+    context = ssl.create_default_context(cafile=str(files.ca))
+    own = KUBELET_CLIENT.file
+    context.load_cert_chain(files.certificate(own), files.key(own))
+    return context
+
+
+def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
+    """Loads the renewed certificate for connections to come when SIGHUP says that it is there."""
+
+    def load() -> None:
+        tls.load_cert_chain(files.certificate(), files.key())
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)
+
+
 def stop_signal() -> asyncio.Event:
     """Returns an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
@@ -174,24 +183,6 @@ def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[s
         return APIClient(transport, world)
 
     return client_for
-
-
-def controllers(bundle: str) -> list[type[Controller]]:
-    """Returns the control loops of a cluster whose root certificate is `bundle`."""
-    return [
-        DeploymentController,
-        ReplicaSetController,
-        DaemonSetController,
-        EndpointSliceController,
-        EndpointsController,
-        NamespaceController,
-        ServiceAccountController,
-        with_bundle(bundle),
-        GarbageController,
-        PodGarbageController,
-        NodeLifecycleController,
-        TaintEvictionController,
-    ]
 
 
 def start_control(

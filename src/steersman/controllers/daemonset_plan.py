@@ -148,7 +148,7 @@ def _update(known: Known) -> Steps:
             (candidates if _available(known, old) else broken).append(old)
         else:
             missing += 1
-    allowed = max(0, unavailable(known.owner, len(names)) - missing)
+    allowed = max(0, unavailable(known.owner, len(names)) - missing - len(broken))
     return Steps(delete=[*broken, *candidates[:allowed]])
 
 

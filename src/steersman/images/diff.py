@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steersman.images.errors import Corrupt, Refused
 from steersman.images.layers import OPAQUE_MARKER, WHITEOUT_PREFIX, kept_xattrs
-from steersman.images.merged import Merged, is_opaque, is_whiteout
+from steersman.images.merged import DEPTH_LIMIT, Merged, is_opaque, is_whiteout
 from steersman.images.rooted import open_in_root
 from steersman.wire import tar
 
@@ -113,6 +113,8 @@ def _open(layer: Path, path: str) -> int:
 
 def _walk(root: Path, path: str) -> Iterator[str]:
     """The paths under a directory, in the order of their components."""
+    if path.count("/") >= DEPTH_LIMIT:
+        raise Refused(f"directories are nested over {DEPTH_LIMIT} deep")
     for entry in sorted(os.scandir(root / path), key=lambda entry: entry.name):
         name = f"{path}/{entry.name}".lstrip("/")
         yield name

@@ -7,8 +7,8 @@ Follows the OCI image specification, layer.md.
 
 import errno
 import os
-import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 from steersman.images.compression import Plain
 from steersman.images.errors import Corrupt, ImageError, Refused
 from steersman.images.merged import OPAQUE, Merged, is_whiteout
+from steersman.images.removal import remove_at
 from steersman.images.rooted import open_in_root
 from steersman.wire import tar
 
@@ -109,10 +110,11 @@ def _add(unpacker: "_Unpacker", entry: tar.Entry, data: Iterator[bytes]) -> None
 
 
 class _Unpacker:
-    """Puts entries into one directory; holds a descriptor of the root and of the last parent."""
+    """Puts entries into one directory; holds descriptors of its root and of the last parent."""
 
     def __init__(self, directory: Path, below: Merged, limits: Limits) -> None:
         self._root = os.open(directory, _DIRECTORY | os.O_CLOEXEC)
+        self._holder = tempfile.mkdtemp(dir=directory.parent)
         self._below, self._limits = below, limits
         self._entries = self._bytes = self._devices = 0
         self._parent: tuple[str, int] | None = None
@@ -158,6 +160,7 @@ class _Unpacker:
     def close(self) -> None:
         self._forget_parent()
         os.close(self._root)
+        os.rmdir(self._holder)
 
     def _count(self, entry: tar.Entry) -> None:
         self._entries += 1
@@ -219,7 +222,7 @@ class _Unpacker:
         if status is None:
             return None
         if stat.S_ISDIR(status.st_mode):
-            shutil.rmtree(leaf, dir_fd=parent)
+            remove_at(parent, leaf, self._holder)
         else:
             os.unlink(leaf, dir_fd=parent)
         return status

@@ -14,6 +14,7 @@ from steersman.images.errors import Refused
 from steersman.images.rooted import open_in_root
 
 OPAQUE = "trusted.overlay.opaque"
+DEPTH_LIMIT = 128  # far beyond real trees; who walks the view recurses this deep
 LINK_LIMIT = 40  # as the kernel's
 
 
@@ -60,11 +61,11 @@ class Merged:
         """The file at `path`; links are followed in all components but the last."""
         head, _, leaf = path.strip("/").rpartition("/")
         parent = self.resolve(head)
-        return self._top(f"{parent}/{leaf}".strip("/") if leaf not in (".", "..") else parent)
+        return self.at(f"{parent}/{leaf}".strip("/") if leaf not in (".", "..") else parent)
 
     def follow(self, path: str) -> Found | None:
         """The file at `path`; links are followed in all components."""
-        return self._top(self.resolve(path))
+        return self.at(self.resolve(path))
 
     def resolve(self, path: str) -> str:
         """The canonical form of `path`; components that do not exist stay as they are."""
@@ -76,7 +77,7 @@ class Merged:
             if part == "..":
                 del done[-1:]
                 continue
-            found = self._top("/".join([*done, part]))
+            found = self.at("/".join([*done, part]))
             if found is None or not found.is_link:
                 done.append(part)
                 continue
@@ -89,7 +90,9 @@ class Merged:
         return "/".join(done)
 
     def names(self, path: str) -> list[str]:
-        """The sorted names in the directory at the canonical `path`."""
+        """The sorted names in the directory at the canonical `path`. Raises Refused."""
+        if path.count("/") >= DEPTH_LIMIT:
+            raise Refused(f"directories are nested over {DEPTH_LIMIT} deep")
         shown: set[str] = set()
         hidden: set[str] = set()
         for found in self._versions(path):
@@ -103,7 +106,8 @@ class Merged:
             hidden |= shown
         return sorted(shown)
 
-    def _top(self, path: str) -> Found | None:
+    def at(self, path: str) -> Found | None:
+        """The file at the canonical `path`; no link is followed."""
         return next(self._versions(path), None)
 
     def _versions(self, path: str) -> Iterator[Found]:

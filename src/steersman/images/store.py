@@ -6,7 +6,6 @@ another process takes nothing that is on its way in. Synchronous file work: call
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from steersman.images.documents import (
 from steersman.images.errors import Corrupt, ImageError, ImageNotFound, InvalidReference, Refused
 from steersman.images.references import Reference
 from steersman.images.references import parse as parse_reference
+from steersman.images.removal import remove_tree
 from steersman.images.rooted import sync_file_system
 
 FORMAT = 1
@@ -219,7 +219,7 @@ class Store:
             yield directory
         finally:
             if directory.exists():
-                shutil.rmtree(directory)
+                remove_tree(directory)
 
     def add_image(self, manifest: Manifest, *references: Reference) -> Image:
         """Stores the manifest of content that is there already, and names it."""
@@ -329,6 +329,6 @@ def render_table(references: Mapping[str, str]) -> bytes:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        remove_tree(path)
     else:
         path.unlink()

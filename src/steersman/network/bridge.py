@@ -1,7 +1,8 @@
 """The network of a node: a bridge, and one address on it for each pod.
 
-Everything it makes bears the cluster's id, so that several clusters live side by side and what is
-removed is only its own. Repeatable: adding what is there changes nothing.
+Pods know no neighbours: whatever they send goes to the node first, which routes it, so that service
+rules see every packet both ways, with br_netfilter and without. Everything here bears the cluster's
+id, so that clusters live side by side. Repeatable: adding what is there changes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -20,22 +21,32 @@ from steersman.network.netlink import Netlink, NetlinkError
 
 POD_LINK = "eth0"
 MTU = 1500
+LONGEST_NAME = 15  # IFNAMSIZ - 1
+LONGEST_ID = 6  # what the name of a link leaves
+DIGEST = 7
 _EVERYWHERE = IPv4Network("0.0.0.0/0")
+_SETTINGS = Path("/proc/sys/net/ipv4")
 
 
 def bridge_name(cluster: str) -> str:
-    """Returns the name of a cluster's bridge; Linux allows 15 characters."""
-    return f"steer-{cluster}"
+    """Returns the name of a cluster's bridge; raises ValueError for an id that is too long."""
+    return f"steer-{_checked(cluster)}"
+
+
+def link_prefix(cluster: str) -> str:
+    """Returns how the host's ends of the links of a cluster's pods begin."""
+    return f"st{_checked(cluster)}"
 
 
 def link_name(cluster: str, pod: str) -> str:
     """Returns the name of the host's end of a pod's link."""
-    return f"{link_prefix(cluster)}{hashlib.sha256(pod.encode()).hexdigest()[:7]}"
+    return f"{link_prefix(cluster)}{hashlib.sha256(pod.encode()).hexdigest()[:DIGEST]}"
 
 
-def link_prefix(cluster: str) -> str:
-    """Returns how the names of all links of a cluster begin."""
-    return f"st{cluster[:6]}"
+def _checked(cluster: str) -> str:
+    if not 0 < len(cluster) <= LONGEST_ID:
+        raise ValueError(f"cluster id {cluster!r}: links need one of 1 to {LONGEST_ID} characters")
+    return cluster
 
 
 class Bridge:
@@ -62,56 +73,83 @@ class Bridge:
             link.set_up(self._index)
             # Without a route of its own a Service's address would follow the default route, if any
             link.add_route(self._services, self._index)
-        _write(Path(f"/proc/sys/net/ipv4/conf/{self.name}/forwarding"), "1")
-        _write(Path("/proc/sys/net/ipv4/ip_forward"), "1")
-        # An answer from pod to pod must pass the rules that rewrote the question
-        _write(Path(f"/sys/class/net/{self.name}/bridge/nf_call_iptables"), "1")
+        _write(_SETTINGS / "ip_forward", "1")
+        _write(_SETTINGS / "conf" / self.name / "forwarding", "1")
 
     def remove(self) -> None:
         """Removes the bridge; its addresses and routes go with it."""
         with Netlink() as link:
             link.delete_link(self.name)
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a pod's namespace; returns its addresses. Raises OSError, NoAddressLeft."""
-        address = self.addresses.take(pod)
-        await asyncio.to_thread(self._connect, pod, namespace, address)
-        return [str(address)]
+    def restore(self, pod: str, addresses: Iterable[str]) -> None:
+        """Notes the addresses that a running pod was given before the agent started.
 
-    def _connect(self, pod: str, namespace: Path, address: object) -> None:
-        descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            name = link_name(self._cluster, pod)
-            with Netlink() as link:
-                try:
-                    link.add_veth(name, self._index, POD_LINK, descriptor, MTU)
-                except NetlinkError as error:
-                    if error.errno != errno.EEXIST:
-                        raise
-            # A pod that asks for its own Service is answered through the same port
-            _write(Path(f"/sys/class/net/{name}/brport/hairpin_mode"), "1")
-            with netlink.entered(descriptor), Netlink() as inside:
-                index = netlink.index_of(POD_LINK)
-                prefix = self.addresses.network.prefixlen
-                inside.add_address(index, IPv4Interface(f"{address}/{prefix}"))
-                inside.set_up(index)
-                inside.add_route(_EVERYWHERE, index, self.addresses.gateway)
-        finally:
-            os.close(descriptor)
-
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a pod has from before this process began."""
+        Raises ValueError for one outside of the range or of another pod.
+        """
         for address in addresses:
             self.addresses.restore(pod, IPv4Address(address))
 
+    async def add(self, pod: str, namespace: Path) -> list[str]:
+        """Connects a pod's namespace; returns its addresses. Raises OSError, NoAddressLeft."""
+        return [await asyncio.to_thread(self.connect, pod, namespace)]
+
+    def connect(self, pod: str, namespace: Path) -> str:
+        """Connects a pod's namespace, waiting for the kernel; see `add`."""
+        address = self.addresses.take(pod)
+        descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._link(link_name(self._cluster, pod), descriptor)
+            with netlink.entered(descriptor), Netlink() as inside:
+                self._set_up_inside(inside, address)
+        finally:
+            os.close(descriptor)
+        return str(address)
+
+    def _link(self, name: str, descriptor: int) -> None:
+        """Makes the pair of a pod where it is not there."""
+        with Netlink() as link:
+            try:
+                link.add_veth(name, self._index, POD_LINK, descriptor, MTU)
+            except NetlinkError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+                if not _is_linked(descriptor):
+                    # Of the pod's namespace before, which the kernel has not yet cleared away
+                    link.delete_link(name)
+                    link.add_veth(name, self._index, POD_LINK, descriptor, MTU)
+            # With br_netfilter a pod that asks for its own Service is answered by the port itself
+            link.let_through_itself(netlink.index_of(name))
+
+    def _set_up_inside(self, inside: Netlink, address: IPv4Address) -> None:
+        # The node routes from the bridge to the bridge and tells senders of the shorter way, which
+        # would lead them past the service rules
+        for name in ("all", POD_LINK):
+            _write(_SETTINGS / "conf" / name / "accept_redirects", "0")
+        index = netlink.index_of(POD_LINK)
+        inside.set_up(netlink.index_of("lo"))
+        inside.add_address(index, IPv4Interface(f"{address}/32"))
+        inside.set_up(index)
+        inside.add_route(IPv4Network(self.addresses.gateway), index)
+        inside.add_route(_EVERYWHERE, index, self.addresses.gateway)
+
     async def delete(self, pod: str) -> None:
         """Disconnects a pod and frees its address; a pod that has none is fine."""
-        await asyncio.to_thread(self._disconnect, pod)
-        self.addresses.give_back(pod)
+        await asyncio.to_thread(self.disconnect, pod)
 
-    def _disconnect(self, pod: str) -> None:
+    def disconnect(self, pod: str) -> None:
+        """Disconnects a pod, waiting for the kernel; see `delete`."""
         with Netlink() as link:
             link.delete_link(link_name(self._cluster, pod))
+        self.addresses.give_back(pod)
+
+
+def _is_linked(namespace: int) -> bool:
+    with netlink.entered(namespace):
+        try:
+            netlink.index_of(POD_LINK)
+        except OSError:
+            return False
+    return True
 
 
 def _write(path: Path, text: str) -> None:

@@ -14,7 +14,9 @@ import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 16, 17, 20, 24, 25
+from steersman.network import namespaces
+
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_SETLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 17, 19, 20, 24
 _REQUEST, _ACK, _EXCL, _CREATE, _REPLACE = 0x1, 0x4, 0x200, 0x400, 0x100
 _ERROR = 2
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = (
@@ -23,6 +25,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_AF_BRIDGE, _IFLA_PROTINFO, _NESTED, _IFLA_BRPORT_MODE = 7, 12, 0x8000, 4
 _IFF_UP = 1
 _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 4, 0, 253, 1
 _LINK = struct.Struct("=BxHiII")
@@ -85,19 +88,25 @@ class Netlink:
         self._ask(_RTM_NEWLINK, _CREATE | _EXCL, body, f"add bridge {name}")
 
     def add_veth(self, name: str, master: int, peer: str, namespace: int, mtu: int) -> None:
-        """Makes a pair, up, `name` here on a bridge (by index), `peer` in the namespace that a
-        file descriptor stands for."""
+        """Makes a pair, up, `name` here on a bridge (by index; 0: on none), `peer` in the namespace
+        that a file descriptor stands for."""
         inner = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, peer)
         inner += _number(_IFLA_NET_NS_FD, namespace) + _number(_IFLA_MTU, mtu)
         data = _attribute(_INFO_DATA, _attribute(_VETH_INFO_PEER, inner))
         info = _attribute(_IFLA_LINKINFO, _text(_INFO_KIND, "veth") + data)
         body = _LINK.pack(0, 0, 0, _IFF_UP, _IFF_UP) + _text(_IFLA_IFNAME, name)
-        body += _number(_IFLA_MASTER, master) + _number(_IFLA_MTU, mtu) + info
+        body += (_number(_IFLA_MASTER, master) if master else b"") + _number(_IFLA_MTU, mtu) + info
         self._ask(_RTM_NEWLINK, _CREATE | _EXCL, body, f"add veth {name}")
 
     def set_up(self, index: int) -> None:
         """Brings a link up."""
         self._ask(_RTM_NEWLINK, 0, _LINK.pack(0, 0, index, _IFF_UP, _IFF_UP), f"link {index} up")
+
+    def let_through_itself(self, index: int) -> None:
+        """Lets a bridge send what came from a port back out of the same port (hairpin mode)."""
+        mode = _attribute(_IFLA_PROTINFO | _NESTED, _attribute(_IFLA_BRPORT_MODE, b"\1"))
+        body = _LINK.pack(_AF_BRIDGE, 0, index, 0, 0) + mode
+        self._ask(_RTM_SETLINK, 0, body, f"hairpin of link {index}")
 
     def delete_link(self, name: str) -> None:
         """Removes a link; one that is not there is fine."""
@@ -140,8 +149,6 @@ def index_of(name: str) -> int:
 @contextlib.contextmanager
 def entered(namespace: int) -> Iterator[None]:
     """Runs in another network namespace (by descriptor); only this thread goes there."""
-    from steersman.network import namespaces
-
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         namespaces.setns(namespace)

@@ -10,7 +10,11 @@ import ctypes
 import ctypes.util
 import shutil
 import subprocess
+import threading
 from functools import cache
+
+PROGRAM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+MISSING = "nftables is not installed: apt-get install nftables"
 
 
 class RulesRefused(Exception):
@@ -22,8 +26,9 @@ class Unavailable(Exception):
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
-    for name in (ctypes.util.find_library("nftables"), "libnftables.so.1"):
+def find_library() -> ctypes.CDLL | None:
+    """Returns libnftables, None where it is not installed."""
+    for name in ("libnftables.so.1", ctypes.util.find_library("nftables")):
         if name:
             try:
                 library = ctypes.CDLL(name)
@@ -35,15 +40,38 @@ def _library() -> ctypes.CDLL | None:
     return None
 
 
-class Rules:
-    """Applies texts, one after another."""
+def find_program() -> str | None:
+    """Returns the path of nft, None where it is not installed."""
+    return shutil.which("nft", path=PROGRAM_PATH)
 
-    def __init__(self) -> None:
-        self._library = _library()
+
+class Rules:
+    """Applies texts, one after another, in the network namespace of the thread that applies."""
+
+    def __init__(self, library: ctypes.CDLL | None = None, program: str | None = None) -> None:
+        """Takes the library and the program that are installed where none is named; raises
+        Unavailable where there is neither."""
+        if library is None and program is None:
+            library, program = find_library(), find_program()
+        if library is None and program is None:
+            raise Unavailable(MISSING)
+        self._library = library
+        self._program = program
+        self._turn = threading.Lock()
         self._context: ctypes.c_void_p | None = None
-        self._program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
-        if self._library is None and self._program is None:
-            raise Unavailable("nftables is not installed: apt-get install nftables")
+
+    def __enter__(self) -> Rules:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees what the library holds; the rules stay."""
+        with self._turn:
+            if self._library is not None and self._context is not None:
+                self._library.nft_ctx_free(self._context)
+            self._context = None
 
     async def apply(self, text: str) -> None:
         """Applies a text as a whole or not at all; raises RulesRefused."""
@@ -51,10 +79,11 @@ class Rules:
 
     def apply_now(self, text: str) -> None:
         """Applies a text, waiting for the kernel."""
-        if self._library is not None:
-            self._apply_by_library(self._library, text)
-        else:
-            self._apply_by_program(text)
+        with self._turn:
+            if self._library is not None:
+                self._apply_by_library(self._library, text)
+            else:
+                self._apply_by_program(text)
 
     def _apply_by_library(self, library: ctypes.CDLL, text: str) -> None:
         if self._context is None:

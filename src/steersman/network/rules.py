@@ -1,6 +1,7 @@
 """Service rules as text: pure, in one piece, to be applied in one transaction (nft(8)).
 
-Only parsed addresses, numbers and digests enter the text; names never do.
+Only parsed addresses, numbers and digests enter the text; names never do. What two Services claim
+goes to one of them: the kernel refuses a text that says a thing twice, for all Services.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Endpoint:
 class ServicePort:
     """One port of a Service: where it is reached, and what stands behind it.
 
-    addresses:  cluster and external addresses
+    addresses:  the cluster address, then external ones
     node_port:  reached on every address of the node; 0: not
     """
 
@@ -36,6 +37,9 @@ class ServicePort:
     addresses: tuple[IPv4Address, ...]
     endpoints: tuple[Endpoint, ...]
     node_port: int = 0
+
+
+_ADDRESSED = "ipv4_addr . inet_proto . inet_service"
 
 
 def table_name(cluster: str) -> str:
@@ -51,7 +55,8 @@ def render(cluster: str, bridge: str, pods: IPv4Network, ports: Iterable[Service
     lines += _maps(ordered)
     lines += _chains(bridge, pods)
     for port in ordered:
-        lines += _service(port)
+        if port.endpoints:
+            lines += _service(port)
     return "\n".join([*lines, "}", ""])
 
 
@@ -62,26 +67,33 @@ def render_removal(cluster: str) -> str:
 
 
 def _maps(ports: list[ServicePort]) -> Iterator[str]:
-    addressed = [
-        f"{address} . {port.protocol} . {port.port} : goto {_chain(port)}"
-        for port in ports
-        for address in port.addresses
-        if port.endpoints
-    ]
-    refused = [
-        f"{address} . {port.protocol} . {port.port}"
-        for port in ports
-        for address in port.addresses
-        if not port.endpoints
-    ]
-    node = [
-        f"{port.protocol} . {port.node_port} : goto {_chain(port)}"
-        for port in ports
-        if port.node_port and port.endpoints
-    ]
-    yield from _set("map services", "ipv4_addr . inet_proto . inet_service : verdict", addressed)
-    yield from _set("map node_ports", "inet_proto . inet_service : verdict", node)
-    yield from _set("set without_endpoints", "ipv4_addr . inet_proto . inet_service", refused)
+    claimed = _claims(ports)
+    addressed = [f"{key} : goto {_chain(port)}" for key, port in claimed.items() if port.endpoints]
+    refused = [key for key, port in claimed.items() if not port.endpoints]
+    node: dict[str, ServicePort] = {}
+    for port in ports:
+        if port.node_port and port.endpoints:
+            node.setdefault(f"{port.protocol} . {port.node_port}", port)
+    reached = sorted({endpoint.address for port in ports for endpoint in port.endpoints})
+    yield from _set("map services", f"{_ADDRESSED} : verdict", addressed)
+    yield from _set(
+        "map node_ports",
+        "inet_proto . inet_service : verdict",
+        [f"{key} : goto {_chain(port)}" for key, port in node.items()],
+    )
+    yield from _set("set without_endpoints", _ADDRESSED, refused)
+    yield from _set("set itself", "ipv4_addr . ipv4_addr", [f"{one} . {one}" for one in reached])
+
+
+def _claims(ports: list[ServicePort]) -> dict[str, ServicePort]:
+    """Returns who has each address and port: cluster addresses before external ones, which their
+    Services choose for themselves, then in order of the keys."""
+    claimed: dict[str, ServicePort] = {}
+    for chosen in (slice(0, 1), slice(1, None)):
+        for port in ports:
+            for address in port.addresses[chosen]:
+                claimed.setdefault(f"{address} . {port.protocol} . {port.port}", port)
+    return claimed
 
 
 def _set(head: str, kind: str, elements: list[str]) -> Iterator[str]:
@@ -93,47 +105,51 @@ def _set(head: str, kind: str, elements: list[str]) -> Iterator[str]:
 
 
 def _chains(bridge: str, pods: IPv4Network) -> Iterator[str]:
-    jump = "ip daddr . meta l4proto . th dport vmap @services"
-    local = "fib daddr type local meta l4proto . th dport vmap @node_ports"
-    refuse = "ip daddr . meta l4proto . th dport @without_endpoints reject"
-    for name, hook, priority in (
-        ("prerouting", "prerouting", "dstnat"),
-        ("output", "output", "-100"),
-    ):
-        yield f"  chain {name} {{"
-        yield f"    type nat hook {hook} priority {priority}; policy accept;"
-        yield f"    {jump}"
-        yield f"    {local}"
-        yield "  }"
-    yield "  chain postrouting {"
-    yield "    type nat hook postrouting priority srcnat; policy accept;"
-    yield f'    ct mark & 0x4000 == 0x4000 oifname "{bridge}" masquerade'
-    yield f'    ip saddr {pods} ip daddr != {pods} oifname != "{bridge}" masquerade'
+    yield from _chain_of(
+        "postrouting",
+        "type nat hook postrouting priority srcnat",
+        # A pod that reaches itself would answer itself: it sees the node instead
+        f'ip saddr . ip daddr @itself oifname "{bridge}" masquerade',
+        f'ip saddr {pods} ip daddr != {pods} oifname != "{bridge}" masquerade',
+    )
+    for hook, priority in (("prerouting", "dstnat"), ("output", "-100")):
+        yield from _chain_of(
+            hook,
+            f"type nat hook {hook} priority {priority}",
+            "ip daddr . meta l4proto . th dport vmap @services",
+            # Not on loopback: answers to it would have to be let in from outside (CVE-2020-8558)
+            "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @node_ports",
+        )
+    # Before forwarding: what comes in and would leave through the bridge makes the kernel send a
+    # redirect first, which uses up what it allows itself of ICMP to the same host
+    for hook in ("prerouting", "output"):
+        # Connections that were made stay: their endpoint may be finishing its work
+        matched = "ct state new ip daddr . meta l4proto . th dport @without_endpoints"
+        yield from _chain_of(
+            f"refuse_{hook}",
+            f"type filter hook {hook} priority -110",
+            f"meta l4proto tcp {matched} reject with tcp reset",
+            f"{matched} reject",
+        )
+
+
+def _chain_of(name: str, hook: str, *rules: str) -> Iterator[str]:
+    yield f"  chain {name} {{"
+    yield f"    {hook}; policy accept;"
+    yield from (f"    {rule}" for rule in rules)
     yield "  }"
-    for name, hook in (("refuse_forwarded", "forward"), ("refuse_own", "output")):
-        yield f"  chain {name} {{"
-        yield f"    type filter hook {hook} priority filter; policy accept;"
-        yield f"    {refuse}"
-        yield "  }"
 
 
 def _service(port: ServicePort) -> Iterator[str]:
-    """Yields the chains of one port: choose an endpoint, go there."""
-    if not port.endpoints:
-        return
-    chain = _chain(port)
-    yield f"  chain {chain} {{"
-    count = len(port.endpoints)
-    choices = ", ".join(f"{n} : goto {chain}_{n}" for n in range(count))
-    yield f"    numgen random mod {count} vmap {{ {choices} }}"
+    """Yields the chain of one port, which chooses an endpoint and goes there."""
+    choices = ", ".join(
+        f"{number} : {endpoint.address} . {endpoint.port}"
+        for number, endpoint in enumerate(port.endpoints)
+    )
+    chosen = f"numgen random mod {len(port.endpoints)} map {{ {choices} }}"
+    yield f"  chain {_chain(port)} {{"
+    yield f"    meta l4proto {port.protocol} dnat ip to {chosen}"
     yield "  }"
-    for number, endpoint in enumerate(port.endpoints):
-        yield f"  chain {chain}_{number} {{"
-        # A pod that reaches itself would answer itself: it sees the node instead
-        yield f"    ip saddr {endpoint.address} ct mark set ct mark | 0x4000"
-        yield "    fib saddr type local ip saddr 127.0.0.0/8 ct mark set ct mark | 0x4000"
-        yield f"    meta l4proto {port.protocol} dnat to {endpoint.address}:{endpoint.port}"
-        yield "  }"
 
 
 def _chain(port: ServicePort) -> str:

@@ -117,9 +117,10 @@ class Agent:
     async def _take_over(self) -> None:
         sandboxes_now = {it.pod: it for it in await self._tools.engine.connect()}
         records = {it.uid: it for it in record.load_all(self._tools.paths)}
-        for seen in records.values():
-            if seen.sandbox is not None and seen.sandbox.addresses:
-                self._tools.network.restore(seen.uid, seen.sandbox.addresses)
+        for uid, seen in records.items():
+            # A record whose sandbox is gone may name an address that another pod has by now
+            if seen.sandbox is not None and uid in sandboxes_now and not sandboxes_now[uid].lost:
+                self._tools.network.restore(uid, seen.sandbox.addresses)
         pods = {pod.metadata.uid: pod for pod in self._pods.list()}
         for uid, sandbox in sandboxes_now.items():
             if uid not in records or uid not in pods or sandbox.lost:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client
+from steersman.model import builtin
 from steersman.model.errors import APIError, NotFound
-from steersman.model.kind import Document
+from steersman.model.kind import Document, Kind
 from steersman.model.kinds.event import EVENT
 from steersman.model.ref import Ref
 from steersman.reconcile.times import rfc3339, rfc3339_micro
@@ -58,10 +60,21 @@ class _Bucket:
 
 
 def about(found: Any, field_path: str = "") -> tuple[str, str, str, str, str, str]:
-    """Returns the identity of the object that an event is about, from its view."""
+    """Returns the identity of the object that an event is about, from its view.
+
+    Items of a list do not say their kind; then the type of the view does.
+    """
     metadata = found.metadata
     named = (metadata.namespace, metadata.name, metadata.uid)
-    return (found.api_version, found.kind, *named, field_path)
+    if found.kind:
+        return (found.api_version, found.kind, *named, field_path)
+    kind = _kinds()[type(found)]
+    return (kind.api_version(), kind.name, *named, field_path)
+
+
+@cache
+def _kinds() -> dict[type[Any], Kind]:
+    return {kind.view: kind for kind in builtin.all() if kind.view is not None}
 
 
 class Recorder:

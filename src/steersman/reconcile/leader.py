@@ -125,8 +125,12 @@ class Candidate:
         }
 
     async def _release(self) -> None:
+        """Gives the lease up; its last renewal may have been cut off, so it is read first."""
         spec = {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._client.patch(self._ref, {"spec": spec}, revision=self._seen.revision)
+            lease = await self._client.get(self._ref)
+            if lease.spec.holder_identity == self._me:
+                revision = lease.metadata.revision
+                await self._client.patch(self._ref, {"spec": spec}, revision=revision)
         except (APIError, Unreachable):  # it runs out by itself
             return

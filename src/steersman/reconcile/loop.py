@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, View, Views
-from steersman.model.errors import Conflict
+from steersman.model.errors import APIError
 from steersman.model.ref import Ref
 from steersman.reconcile import noting
 from steersman.reconcile.events import Recorder
@@ -27,8 +28,7 @@ log = logging.getLogger(__name__)
 CALLS_AT_ONCE = 16  # per controller; upstream runs 5 to 20 workers
 BARRIER_RETRY_SECONDS = 0.1  # first wait when the API cannot be asked how far history went
 BARRIER_RETRY_MAX_SECONDS = 5.0
-QUIET_FAILURES = 3  # conflicts and short outages are everyday; only what lasts is logged
-NO_SUCH_NAME = "metadata.name=-"  # selects nothing: the answer holds the revision only
+NOTABLE_FAILURES = 12  # conflicts and short outages are everyday; told once, after 20 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Runner:
         notes = noting.begin()
         try:
             await self._reconcile(ref)
-            await self._settle(notes)
+            await self._settle(ref, notes)
         finally:
             self.queue.done(ref)
 
@@ -144,9 +144,12 @@ class Runner:
     def _retry(self, ref: Ref, error: Exception) -> None:
         delay = self.queue.retry(ref)
         failures = self.queue.failures(ref)
-        if failures > QUIET_FAILURES and not isinstance(error, Conflict):
-            text = "%s: %s failed %d times in a row, again in %.3f s"
-            log.warning(text, self.name, ref, failures, delay, exc_info=error)
+        expected = isinstance(error, APIError | Unreachable)
+        if expected and failures != NOTABLE_FAILURES:
+            return
+        text = "%s: %s failed %d times in a row, again in %.3f s: %s"
+        trace = None if expected else error  # anything else is a mistake of ours
+        log.warning(text, self.name, ref, failures, delay, error, exc_info=trace)
 
     def _tell(self, ref: Ref, error: Permanent) -> None:
         for watch, view in self._watched:
@@ -154,22 +157,28 @@ class Runner:
                 self.events.warning(found, error.reason, error.message)
                 return
 
-    async def _settle(self, notes: noting.Notes) -> None:
+    async def _settle(self, ref: Ref, notes: noting.Notes) -> None:
         """Waits until the views hold what was written; a lost answer is settled by asking the
-        API how far its history has gone."""
+        API what there is."""
         for watch, view in self._watched:
             resource = watch.kind.resource
             if resource in notes.uncertain:
-                notes.wrote(resource, await self._revision(watch))
+                notes.wrote(resource, await self._newest(watch, ref))
                 notes.uncertain.discard(resource)
             if revision := notes.written.get(resource):
                 await view.reached(revision)
 
-    async def _revision(self, watch: Watch) -> int:
+    async def _newest(self, watch: Watch, ref: Ref) -> int:
+        """Returns the newest revision of an object among which a lost write would be.
+
+        A lost deletion may go unseen: deleting again does no harm.
+        """
+        namespace = ref.namespace if watch.kind.namespaced else ""
         wait = BARRIER_RETRY_SECONDS
         while True:
             try:
-                return (await self._client.list(watch.kind, fields=NO_SUCH_NAME)).revision
+                listing = await self._client.list(watch.kind, namespace)
+                return max((it.metadata.revision for it in listing.items), default=0)
             except Exception as error:  # noqa: BLE001 - asked again
                 log.info("%s: no answer, asking again in %.1f s: %s", self.name, wait, error)
             await self._world.sleep(wait)

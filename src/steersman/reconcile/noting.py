@@ -144,17 +144,12 @@ class Noting:
     async def delete_collection(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> None:
-        """Notes the kind as uncertain: the answer does not say at which revision it ended."""
+        """Passes on; the answer has no revision, and deleting again does no harm."""
         await self._client.delete_collection(kind, namespace, labels=labels, fields=fields)
-        if notes := _current.get():
-            notes.uncertain.add(kind.resource)
 
     async def post(self, ref: Ref, subresource: str, document: Document) -> Document:
-        """Notes the kind as uncertain: what is posted answers without a revision."""
-        answer = await self._client.post(ref, subresource, document)
-        if notes := _current.get():
-            notes.uncertain.add(ref.kind)
-        return answer
+        """Passes on; what is posted is refused when it was done before."""
+        return await self._client.post(ref, subresource, document)
 
     async def stream(self, ref: Ref, subresource: str, query: str = "") -> Any:
         """Passes on."""

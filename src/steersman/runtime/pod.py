@@ -393,6 +393,10 @@ class Pod:
         inherited = dict(made.bundle.get("process") or {})
         for name in ("terminal", "consoleSize", "oomScoreAdj"):
             inherited.pop(name, None)
+        if section.get("terminal") and not any(
+            text.startswith("TERM=") for text in inherited.get("env") or ()
+        ):
+            inherited["env"] = [*(inherited.get("env") or ()), "TERM=xterm"]  # as containerd does
         process = Process({**inherited, **section}, self._held)
         process.filter = made.plan.process.filter
         process.filter_flags = made.plan.process.filter_flags

@@ -116,8 +116,8 @@ class RequestReader:
     def feed(self, data: bytes) -> bytes | None:
         """Reads more bytes; raises Refused.
 
-        Returns None, or after a request that asks for an upgrade the bytes behind it: the
-        connection then goes on as something else, or as HTTP by `restart`.
+        Returns None, or after a request that asks for an upgrade the bytes behind it: they belong
+        to the new protocol, or are to be fed again where the upgrade is not granted.
         """
         if self.stage == IDLE and self._repeats(data):
             return None
@@ -135,10 +135,6 @@ class RequestReader:
         if self._silent > HEADER_BYTES:
             raise _head_too_large()
         return None
-
-    def restart(self) -> None:
-        """Goes on reading HTTP after an upgrade that was not granted."""
-        self._parser = httptools.HttpRequestParser(self)
 
     def _remember(self, data: bytes) -> None:
         """Keeps the header lines of a GET that came alone and without anything special."""

@@ -15,11 +15,11 @@ from hypothesis import strategies as some
 from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, Cluster
 
-from steersman.api.access import der
 from steersman.api.access.authentication import ANONYMOUS, Authenticator, certificate_user
 from steersman.api.access.authorization import Masters, Union
 from steersman.model.errors import Forbidden, InternalError, Unauthorized
 from steersman.model.kind import Document
+from steersman.wire import der
 from steersman.wire.message import Peer, Request, User
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -176,7 +176,8 @@ def test_a_node_reads_what_its_pods_name() -> None:
         assert nodes.may(verb, "secrets", "env")
         assert nodes.may(verb, "configmaps", "from")
         assert nodes.may(verb, "secrets", fields="metadata.name=env")
-    assert nodes.why("get", "secrets", "other") == UNRELATED
+    for plural in ("secrets", "configmaps"):
+        assert nodes.why("get", plural, "other") == UNRELATED
     assert nodes.why("get", "secrets", "env", namespace="kube-system") == UNRELATED
     assert not nodes.may("get", "secrets", "env", User("system:node:n2", ("system:nodes",)))
 

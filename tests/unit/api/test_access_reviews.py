@@ -119,6 +119,8 @@ def test_a_local_review_is_about_its_namespace() -> None:
     spec = {"user": "jane", **pods("get", namespace="default")}
     found = reviews().create("LocalSubjectAccessReview", {"spec": spec}, ROOT, "default")
     assert found["status"]["allowed"]
+    spec = {"user": "jane", **pods("get")}
+    assert reviews().create("LocalSubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
 
 
 def test_the_rules_of_who_asks_are_listed() -> None:
@@ -161,6 +163,8 @@ def test_a_token_is_reviewed() -> None:
     token = cluster.tokens.issue("ci", ACCOUNT, seconds=600, bound=[POD])
     found = reviews(cluster).create("TokenReview", {"spec": {"token": token}}, JANE)
     status = found["status"]
+    assert found["kind"] == "TokenReview"
+    assert found["apiVersion"] == "authentication.k8s.io/v1"
     assert status["authenticated"] is True
     assert status["audiences"] == [ISSUER]
     assert status["user"]["username"] == "system:serviceaccount:ci:builder"

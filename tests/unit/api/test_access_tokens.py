@@ -319,6 +319,7 @@ def test_a_token_request_out_of_bounds_is_invalid(seconds: int, text: str) -> No
         Cluster().request({"expirationSeconds": seconds})
     assert raised.value.causes[0].field == "spec.expirationSeconds"
     assert raised.value.causes[0].message == text
+    assert raised.value.causes[0].reason == "FieldValueInvalid"
     for good in (600, 2**32):
         Cluster().request({"expirationSeconds": good})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from hypothesis import strategies as some
 from steersman.api.published.discovery import Discovery
 from steersman.api.published.negotiate import Form, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
+from steersman.api.published.resources import Body, body_of
 from steersman.model.errors import NotAcceptable
 from steersman.model.kind import Kind, Subresource, Version
 from steersman.wire.message import Request, Response, User
@@ -172,6 +174,24 @@ def test_resources_of_a_group_are_those_of_the_version() -> None:
     assert names == ["widgets"]
     names = [one["name"] for one in document("/apis/example.com/v1")["resources"]]
     assert names == ["gadgets", "widgets"]
+
+
+@pytest.mark.parametrize(
+    ("plural", "subresource", "expected"),
+    [
+        ("pods", "attach", "PodAttachOptions"),
+        ("pods", "exec", "PodExecOptions"),
+        ("pods", "portforward", "PodPortForwardOptions"),
+        ("pods", "proxy", "PodProxyOptions"),
+        ("services", "proxy", "ServiceProxyOptions"),
+        ("nodes", "proxy", "NodeProxyOptions"),
+        ("pods", "log", "Thing"),
+    ],
+)
+def test_what_is_opened_takes_options(plural: str, subresource: str, expected: str) -> None:
+    opened = Subresource(subresource, ("get",))
+    thing = kind("", "Thing", "v1", subresources=(opened,))
+    assert body_of(replace(thing, plural=plural), "v1", opened) == Body("", "v1", expected)
 
 
 def test_what_is_not_stored_has_no_storage_version() -> None:

@@ -225,6 +225,13 @@ def test_every_operation_has_a_name_of_its_own() -> None:
         assert len(found) == len(set(found))
     assert APPS["paths"][ONE]["get"]["operationId"] == "readAppsV1NamespacedDeployment"
     assert CORE["paths"]["/api/v1/nodes"]["get"]["operationId"] == "listCoreV1Node"
+    custom = fresh().build("apis/stable.example.com/v1", "v3")["paths"]
+    everywhere = custom["/apis/stable.example.com/v1/widgets"]["get"]
+    assert everywhere["operationId"] == "listStableExampleComV1WidgetForAllNamespaces"
+    assert everywhere["tags"] == ["stable_v1"]
+    reviews = fresh().build("apis/authentication.k8s.io/v1", "v3")["paths"]
+    post = reviews["/apis/authentication.k8s.io/v1/tokenreviews"]["post"]
+    assert post["operationId"] == "createAuthenticationV1TokenReview"
 
 
 def queries(operation: Mapping[str, Any]) -> set[str]:
@@ -237,9 +244,24 @@ def test_writes_take_the_parameters_by_which_clients_know_what_is_served() -> No
     assert queries(APPS["paths"][ONE]["put"]) == {"dryRun", "fieldManager", "fieldValidation"}
     collection = APPS["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments"]
     assert "fieldValidation" in queries(collection["post"])
-    assert {"watch", "labelSelector", "sendInitialEvents"} <= queries(collection["get"])
-    assert "propagationPolicy" in queries(collection["delete"])
-    assert {"labelSelector", "propagationPolicy"} <= queries(collection["delete"])
+    deletion = {"dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"}
+    choice = {
+        "continue",
+        "fieldSelector",
+        "labelSelector",
+        "limit",
+        "resourceVersion",
+        "resourceVersionMatch",
+        "sendInitialEvents",
+    }
+    assert queries(collection["get"]) == {
+        *choice,
+        "allowWatchBookmarks",
+        "timeoutSeconds",
+        "watch",
+    }
+    assert queries(collection["delete"]) == choice | deletion
+    assert queries(APPS["paths"][ONE]["delete"]) == deletion
     names = [one["name"] for one in APPS["paths"][ONE]["parameters"]]
     assert names == ["name", "namespace", "pretty"]
     assert [one["name"] for one in CORE["paths"]["/api/v1/nodes"]["parameters"]] == ["pretty"]

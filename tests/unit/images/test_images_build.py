@@ -17,6 +17,7 @@ from steersman.images.documents import RunConfig
 from steersman.images.errors import BuildError, ImageError
 from steersman.images.merged import Merged
 from steersman.images.references import parse
+from steersman.images.removal import remove_tree
 from steersman.images.store import Image, Store
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="unpacking sets owners")
@@ -208,6 +209,21 @@ def test_the_ignore_file_keeps_files_out(bench: Bench) -> None:
         bench.build("FROM scratch\nCOPY gone /\n")
     with pytest.raises(BuildError, match=r"b\.o: no such file"):
         bench.build("FROM scratch\nCOPY b.o /\n")
+
+
+def test_a_context_nested_without_end_is_refused_with_its_line(bench: Bench) -> None:
+    top = bench.context / "deep"
+    top.mkdir()
+    descriptor = os.open(top, os.O_RDONLY)
+    for _ in range(150):
+        os.mkdir("d", dir_fd=descriptor)
+        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+    message = bench.fails("FROM scratch\nCOPY deep /d\n")
+    remove_tree(top)
+    assert message == "Containerfile:2: directories are nested over 128 deep"
 
 
 # ADD

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from layer_archives import Member, digest, file, folder, hard_link, link, tar_of
 
 from steersman.images import layers
 from steersman.images.errors import Corrupt, ImageError, Refused
+from steersman.images.removal import remove_tree
 from steersman.wire import tar
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="unpacking sets owners")
@@ -267,6 +269,32 @@ def test_an_archive_that_is_no_layer_may_not_hold_whiteouts(tmp_path: Path) -> N
     (tmp_path / "a").write_bytes(tar_of(file("d/.wh.f")))
     with pytest.raises(Refused, match="deletion"):
         layers.extract(os.open(tmp_path / "a", os.O_RDONLY), tmp_path)
+
+
+def deep() -> list[Member]:
+    """Directories far deeper than Python's stack, open files and PATH_MAX, through links."""
+    steps = "/".join(["d"] * 250)
+    members: list[Member] = []
+    for number in range(5):
+        members += [folder(f"l{number}/{steps}"), link(f"l{number + 1}", f"l{number}/{steps}")]
+    return members
+
+
+def test_a_tree_of_any_depth_is_unpacked_replaced_and_removed(tmp_path: Path) -> None:
+    try:
+        directory = unpack(tmp_path / "w", tar_of(*deep(), file("l0", b"flat")))
+        assert (directory / "l0").read_bytes() == b"flat" and untouched(tmp_path / "w")
+        again = unpack(tmp_path / "v", tar_of(*deep()))
+        remove_tree(again)
+        assert {each.name for each in (tmp_path / "v").iterdir()} == {"outside", "blob"}
+    finally:  # pytest cannot remove such a tree
+        subprocess.run(["rm", "-rf", tmp_path / "w", tmp_path / "v"], check=True)
+
+
+def test_removal_does_not_follow_links(tmp_path: Path) -> None:
+    directory = unpack(tmp_path / "w", tar_of(link("d/up", "../.."), link("up", "..")))
+    remove_tree(directory)
+    assert (tmp_path / "w/outside").read_text() == "untouched"
 
 
 def test_nothing_stays_open(tmp_path: Path) -> None:

@@ -177,9 +177,11 @@ def test_layers_are_unpacked_once_and_shared(store: Store) -> None:
     two = add_image(store, "b:1", BASE, TOP)
     (base,) = store.rootfs(one)
     stamp = base.stat().st_ctime_ns
+    before = os.listdir("/proc/self/fd")
     assert store.rootfs(two)[0] == base and base.stat().st_ctime_ns == stamp
     assert (store.rootfs(two)[1] / "etc/top").read_text() == "2"
     assert (base / "etc/base").read_text() == "1"
+    assert os.listdir("/proc/self/fd") == before
 
 
 @needs_root

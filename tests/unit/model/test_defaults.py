@@ -465,3 +465,97 @@ def test_a_definitions_names_follow_its_kind() -> None:
         "singular": "crontab",
         "listKind": "CronTabList",
     }
+
+
+FLOW = "io.k8s.api.flowcontrol.v1"
+
+
+@pytest.mark.parametrize(
+    ("definition", "given", "expected"),
+    [
+        (
+            f"{FLOW}.LimitResponse",
+            {"type": "Queue", "queuing": {"queues": 0, "handSize": 3}},
+            {"type": "Queue", "queuing": {"queues": 64, "handSize": 3, "queueLengthLimit": 50}},
+        ),
+        (f"{FLOW}.LimitResponse", {"type": "Reject"}, {"type": "Reject"}),
+        (
+            f"{FLOW}.PriorityLevelConfigurationSpec",
+            {"type": "Exempt"},
+            {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}},
+        ),
+        (
+            f"{FLOW}.LimitedPriorityLevelConfiguration",
+            {},
+            {"nominalConcurrencyShares": 30, "lendablePercent": 0},
+        ),
+        (
+            "io.k8s.api.resource.v1.ExactDeviceRequest",
+            {},
+            {"allocationMode": "ExactCount", "count": 1},
+        ),
+        (
+            "io.k8s.api.resource.v1.ExactDeviceRequest",
+            {"allocationMode": "All"},
+            {"allocationMode": "All"},
+        ),
+        (
+            "io.k8s.api.core.v1.ReplicationController",
+            {"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}},
+            {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {
+                    "replicas": 1,
+                    "selector": {"a": "b"},
+                    "template": {"metadata": {"labels": {"a": "b"}}},
+                },
+            },
+        ),
+        (
+            "io.k8s.api.core.v1.Service",
+            {
+                "spec": {"type": "LoadBalancer"},
+                "status": {"loadBalancer": {"ingress": [{"ip": "1.1.1.1"}, {"hostname": "h"}]}},
+            },
+            {
+                "spec": {
+                    **CLUSTER_IP,
+                    "type": "LoadBalancer",
+                    "externalTrafficPolicy": "Cluster",
+                    "allocateLoadBalancerNodePorts": True,
+                },
+                "status": {
+                    "loadBalancer": {
+                        "ingress": [{"ip": "1.1.1.1", "ipMode": "VIP"}, {"hostname": "h"}]
+                    }
+                },
+            },
+        ),
+        (
+            "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec",
+            {"metrics": [{"type": "Pods"}], "behavior": {"scaleDown": {"selectPolicy": "Min"}}},
+            {
+                "minReplicas": 1,
+                "metrics": [{"type": "Pods"}],
+                "behavior": {
+                    "scaleUp": {
+                        "stabilizationWindowSeconds": 0,
+                        "selectPolicy": "Max",
+                        "policies": [
+                            {"type": "Pods", "value": 4, "periodSeconds": 15},
+                            {"type": "Percent", "value": 100, "periodSeconds": 15},
+                        ],
+                    },
+                    "scaleDown": {
+                        "selectPolicy": "Min",
+                        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+                    },
+                },
+            },
+        ),
+    ],
+)
+def test_rarer_definitions(
+    definition: str, given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert admit(definition, given) == expected

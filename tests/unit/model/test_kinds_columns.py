@@ -609,3 +609,148 @@ def test_signing_requests(status: dict[str, Any], word: str) -> None:
         "certificates.k8s.io", "v1", "certificatesigningrequests", spec=spec, status=status
     )
     assert found == ["a", AGE, "s", "u", "60m", word]
+
+
+DELETED = {**META, "deletionTimestamp": MINUTE_AGO}
+ADMISSION = "admissionregistration.k8s.io"
+FLOW = "flowcontrol.apiserver.k8s.io"
+LIMITED = {
+    "nominalConcurrencyShares": 30,
+    "limitResponse": {"queuing": {"queues": 64, "handSize": 8, "queueLengthLimit": 50}},
+}
+
+OTHERS = [
+    ("", "persistentvolumes", {"metadata": DELETED}, {4: "Terminating", 5: "", 6: ""}),
+    ("", "persistentvolumeclaims", {"metadata": DELETED}, {1: "Terminating"}),
+    (
+        "",
+        "podtemplates",
+        {"template": {**TEMPLATE, "metadata": {"labels": {"b": "1", "a": "2"}}}},
+        {1: "c,d", 2: "i:1,j", 3: "a=2,b=1"},
+    ),
+    (
+        "",
+        "replicationcontrollers",
+        {"spec": {"replicas": 3, "selector": {"a": "b"}}, "status": {"readyReplicas": 1}},
+        {1: 3, 2: 0, 3: 1, 4: AGE, 7: "a=b"},
+    ),
+    ("networking.k8s.io", "ingresses", {"spec": {"rules": [{"host": "a"}] * 3}}, {2: "a,a,a"}),
+    (
+        "networking.k8s.io",
+        "ingresses",
+        {"status": {"loadBalancer": {"ingress": [{"ip": "2.2.2.2"}, {"hostname": "1.h"}]}}},
+        {3: "1.h,2.2.2.2"},
+    ),
+    (
+        "networking.k8s.io",
+        "ingressclasses",
+        {"spec": {"controller": "c", "parameters": {"apiGroup": "g", "kind": "K", "name": "n"}}},
+        {1: "c", 2: "K.g/n"},
+    ),
+    ("networking.k8s.io", "ingressclasses", {"spec": {}}, {2: "<none>"}),
+    ("networking.k8s.io", "servicecidrs", {"spec": {"cidrs": ["a", "b"]}}, {1: "a,b", 2: AGE}),
+    (
+        "networking.k8s.io",
+        "ipaddresses",
+        {"spec": {"parentRef": {"resource": "services", "namespace": "n", "name": "s"}}},
+        {1: "services/n/s"},
+    ),
+    ("networking.k8s.io", "ipaddresses", {}, {1: "<none>"}),
+    (ADMISSION, "validatingwebhookconfigurations", {"webhooks": [{}, {}]}, {1: 2, 2: AGE}),
+    (
+        ADMISSION,
+        "validatingadmissionpolicies",
+        {"spec": {"validations": [{}], "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}},
+        {1: 1, 2: "v1/ConfigMap"},
+    ),
+    (ADMISSION, "mutatingadmissionpolicies", {"spec": {"mutations": []}}, {1: 0, 2: "<unset>"}),
+    (
+        ADMISSION,
+        "validatingadmissionpolicybindings",
+        {"spec": {"policyName": "p", "paramRef": {"name": "r"}}},
+        {1: "p", 2: "*/r"},
+    ),
+    (
+        ADMISSION,
+        "validatingadmissionpolicybindings",
+        {"spec": {"paramRef": {"name": "r", "namespace": "n"}}},
+        {2: "n/r"},
+    ),
+    (
+        ADMISSION,
+        "mutatingadmissionpolicybindings",
+        {"spec": {"paramRef": {"selector": {"matchLabels": {"a": "b"}}}}},
+        {2: "a=b"},
+    ),
+    (ADMISSION, "mutatingadmissionpolicybindings", {"spec": {}}, {2: "<unset>"}),
+    (
+        FLOW,
+        "flowschemas",
+        {
+            "spec": {"priorityLevelConfiguration": {"name": "p"}, "matchingPrecedence": 7},
+            "status": {"conditions": [{"type": "Dangling", "status": "False"}]},
+        },
+        {1: "p", 2: 7, 3: "<none>", 5: "False"},
+    ),
+    (FLOW, "flowschemas", {}, {5: "?"}),
+    (
+        FLOW,
+        "prioritylevelconfigurations",
+        {"spec": {"type": "Limited", "limited": LIMITED}},
+        {1: "Limited", 2: 30, 3: 64, 4: 8, 5: 50},
+    ),
+    (FLOW, "prioritylevelconfigurations", {}, {2: "<none>", 5: "<none>"}),
+    ("resource.k8s.io", "resourceclaims", {}, {1: "pending"}),
+    ("resource.k8s.io", "resourceclaims", {"metadata": DELETED}, {1: "deleted"}),
+    (
+        "resource.k8s.io",
+        "resourceclaims",
+        {"status": {"allocation": {"x": 1}, "reservedFor": [{}]}},
+        {1: "allocated,reserved"},
+    ),
+    ("resource.k8s.io", "resourceclaims", {"status": {"allocation": {"x": 1}}}, {1: "allocated"}),
+    (
+        "storage.k8s.io",
+        "csidrivers",
+        {"spec": {"tokenRequests": [{"audience": "a"}], "volumeLifecycleModes": ["P", "E"]}},
+        {1: True, 2: False, 3: False, 4: "a", 5: False, 6: "P,E"},
+    ),
+    ("storage.k8s.io", "csidrivers", {}, {4: "<unset>", 6: "<none>"}),
+    (
+        "storage.k8s.io",
+        "volumeattachments",
+        {"spec": {"attacher": "a", "source": {"persistentVolumeName": "p"}, "nodeName": "n"}},
+        {1: "a", 2: "p", 3: "n", 4: False},
+    ),
+    ("storage.k8s.io", "csistoragecapacities", {"storageClassName": "s"}, {1: "s", 2: "<unset>"}),
+    ("scheduling.k8s.io", "priorityclasses", {"value": 5, "globalDefault": True}, {1: 5, 2: True}),
+    ("policy", "poddisruptionbudgets", {"spec": {"maxUnavailable": "25%"}}, {1: "N/A", 2: "25%"}),
+    ("apiregistration.k8s.io", "apiservices", {}, {1: "Local", 2: "Unknown"}),
+    (
+        "apiregistration.k8s.io",
+        "apiservices",
+        {"status": {"conditions": [{"type": "Available", "status": "True"}]}},
+        {2: "True"},
+    ),
+    (
+        "",
+        "componentstatuses",
+        {"conditions": [{"type": "Healthy", "status": "False", "message": "m", "error": "e"}]},
+        {1: "Unhealthy", 2: "m", 3: "e"},
+    ),
+    (
+        "",
+        "componentstatuses",
+        {"conditions": [{"type": "Healthy", "status": "True"}]},
+        {1: "Healthy"},
+    ),
+    ("", "componentstatuses", {}, {1: "Unknown", 2: ""}),
+]
+
+
+@pytest.mark.parametrize(("group", "plural", "fields", "expected"), OTHERS)
+def test_the_cells_of_other_kinds(
+    group: str, plural: str, fields: dict[str, Any], expected: dict[int, Any]
+) -> None:
+    shown = cells(group, "v1", plural, **fields)
+    assert {index: shown[index] for index in expected} == expected

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from steersman.api.access import der
 from steersman.api.access.authorization import Attributes, Union
 from steersman.api.access.tokens import CREDENTIAL, InvalidToken, Tokens, account_user
 from steersman.model.errors import InternalError, Unauthorized
+from steersman.wire import der
 from steersman.wire.message import Peer, Request, User
 
 AUTHENTICATED = "system:authenticated"

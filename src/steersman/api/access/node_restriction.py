@@ -11,13 +11,13 @@ import binascii
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from steersman.api.access import der
 from steersman.api.access.authorization import quoted
 from steersman.api.access.node_authorizer import LEASES, node_of
 from steersman.api.access.pod_references import MIRROR, named_by_document
 from steersman.model.errors import forbidden, not_found
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
+from steersman.wire import der
 from steersman.wire.message import User
 
 Find = Callable[[Ref], Document | None]

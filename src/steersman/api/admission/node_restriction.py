@@ -26,8 +26,10 @@ class NodeRestriction:
         """Refuses what is not the node's to write."""
         call = change.call
         document = change.new or change.old or {}
+        # An eviction reaches the plugins as the deletion that it comes to
+        evicts = call.subresource == "eviction"
         write = Write(
-            change.operation,
+            "CREATE" if evicts else change.operation,
             call.kind.group,
             call.kind.plural,
             call.subresource,

@@ -6,10 +6,11 @@ Follows plugin/pkg/admission/serviceaccount: default account, the projected volu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from steersman.api.admission.chain import Change
-from steersman.api.cache import Cache
+from steersman.api.cache import Cache, Entry
 from steersman.model import errors
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
@@ -17,9 +18,22 @@ from steersman.world.interface import World
 
 SERVICE_ACCOUNTS = Resource("", "serviceaccounts")
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+SECRETS = "imagePullSecrets"
 MIRROR = "kubernetes.io/config.mirror"
 # A little over an hour (WarnOnlyBoundTokenExpirationSeconds); the node renews it long before
 TOKEN_SECONDS = 3607
+# Accounts kept as documents; all are forgotten beyond, since a cluster uses few at a time
+MOST_READ = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account at one revision; its token's volume has one name in all of its pods, so that pods
+    of one template stay equal."""
+
+    revision: int
+    document: Document
+    volume: str
 
 
 class ServiceAccount:
@@ -30,6 +44,7 @@ class ServiceAccount:
     def __init__(self, cache: Cache, world: World) -> None:
         self._accounts = cache.table(SERVICE_ACCOUNTS)
         self._world = world
+        self._read: dict[tuple[str, str], Account] = {}
 
     def admit(self, change: Change) -> Document | None:
         """Gives a new pod its account and its token."""
@@ -51,12 +66,23 @@ class ServiceAccount:
                 f'serviceaccount "{name}" not found'
             )
             raise errors.forbidden("", "pods", pod_name, why)
-        account = entry.document()
-        if "imagePullSecrets" not in spec and account.get("imagePullSecrets"):
-            spec["imagePullSecrets"] = account["imagePullSecrets"]
-        if _mounts(spec, account):
-            spec = self._with_token(spec)
+        account = self._account(entry)
+        if "imagePullSecrets" not in spec and (secrets := account.document.get(SECRETS)):
+            spec["imagePullSecrets"] = secrets
+        if _mounts(spec, account.document):
+            spec = _with_token(spec, account.volume)
         return {**pod, "spec": spec}
+
+    def _account(self, entry: Entry) -> Account:
+        """Returns an account, read once for each of its revisions."""
+        key = (entry.namespace, entry.name)
+        known = self._read.get(key)
+        if known is None or known.revision != entry.revision:
+            if len(self._read) >= MOST_READ:
+                self._read.clear()
+            volume = f"kube-api-access-{self._world.suffix()}"
+            known = self._read[key] = Account(entry.revision, entry.document(), volume)
+        return known
 
     def check(self, change: Change) -> None:
         """Refuses mirror pods that reference secrets or accounts of the cluster."""
@@ -73,25 +99,25 @@ class ServiceAccount:
         if any("secret" in volume for volume in pod["spec"].get("volumes") or ()):
             raise errors.forbidden("", "pods", name, "a mirror pod may not reference secrets")
 
-    def _with_token(self, spec: dict[str, Any]) -> dict[str, Any]:
-        """Returns the spec with the token's volume in every container that mounts nothing there."""
-        volume = f"kube-api-access-{self._world.suffix()}"
-        mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
-        used = False
-        for field in ("initContainers", "containers"):
-            if field not in spec:
-                continue
-            containers = []
-            for container in spec[field]:
-                mounts = container.get("volumeMounts") or []
-                if all(found.get("mountPath") != MOUNT_PATH for found in mounts):
-                    container = {**container, "volumeMounts": [*mounts, mount]}
-                    used = True
-                containers.append(container)
-            spec[field] = containers
-        if used:
-            spec["volumes"] = [*(spec.get("volumes") or ()), token_volume(volume)]
-        return spec
+
+def _with_token(spec: dict[str, Any], volume: str) -> dict[str, Any]:
+    """Returns the spec with the token's volume in every container that mounts nothing there."""
+    mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
+    used = False
+    for field in ("initContainers", "containers"):
+        if field not in spec:
+            continue
+        containers = []
+        for container in spec[field]:
+            mounts = container.get("volumeMounts") or []
+            if all(found.get("mountPath") != MOUNT_PATH for found in mounts):
+                container = {**container, "volumeMounts": [*mounts, mount]}
+                used = True
+            containers.append(container)
+        spec[field] = containers
+    if used:
+        spec["volumes"] = [*(spec.get("volumes") or ()), token_volume(volume)]
+    return spec
 
 
 def _mounts(spec: dict[str, Any], account: Document) -> bool:

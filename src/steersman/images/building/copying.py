@@ -114,7 +114,7 @@ class _Plan:
         return not (found.is_directory and self._copy.ignore.takes_back and self._holds_any(path))
 
     def _holds_any(self, path: str) -> bool:
-        inner = (self._origin.find(f"{path}/{name}") for name in self._origin.names(path))
+        inner = (self._origin.at(f"{path}/{name}") for name in self._origin.names(path))
         return any(not self._ignores(each.path, each) for each in inner if each is not None)
 
     def _goes_into_directory(self, count: int) -> bool:
@@ -141,7 +141,7 @@ class _Plan:
     def _tree(self, origin: Merged, source: str, target: str, *, is_archive: bool) -> None:
         for name in origin.names(source):
             path, place = f"{source}/{name}".lstrip("/"), posixpath.join(target, name)
-            found = origin.find(path)
+            found = origin.at(path)
             if found is None or (not is_archive and self._ignores(path, found)):
                 continue
             if is_archive or not self._copy.ignore.ignores(path):

@@ -8,6 +8,7 @@ from datetime import datetime
 from steersman.model.kind import Column, Document, Kind, Subresource, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, human_duration, text
+from steersman.model.types.metadata import checked
 from steersman.model.view import Object, View
 
 
@@ -83,6 +84,7 @@ CERTIFICATESIGNINGREQUEST = Kind(
     storage="v1",
     short_names=("csr",),
     columns=_COLUMNS,
+    check=checked(namespaced=False),
     view=CertificateSigningRequest,
     prepare=preparer(status={}),
     subresources=(

@@ -6,6 +6,7 @@ from msgspec import Raw
 
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, field
+from steersman.model.types.metadata import checked
 from steersman.model.view import Object
 
 
@@ -40,5 +41,6 @@ CONTROLLERREVISION = Kind(
     versions=(Version("v1", "io.k8s.api.apps.v1.ControllerRevision"),),
     storage="v1",
     columns=_COLUMNS,
+    check=checked(),
     view=ControllerRevision,
 )

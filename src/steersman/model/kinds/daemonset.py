@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Raw
 
-from steersman.model.kind import Column, Kind, Version
+from steersman.model.causes import invalid, not_negative
+from steersman.model.errors import Cause
+from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import (
     AGE,
@@ -16,8 +20,11 @@ from steersman.model.kinds.printing import (
     selector_column,
 )
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
-from steersman.model.types.selector import LabelSelector
+from steersman.model.types.metadata import check_metadata
+from steersman.model.types.podspec_check import check_restarting_template, check_template
+from steersman.model.types.selector import LabelSelector, check_selector, is_empty
 from steersman.model.view import Object, View
 
 
@@ -90,6 +97,38 @@ _COLUMNS = (
     selector_column("spec", "selector"),
 )
 
+_COUNTS = (
+    *_ZERO,
+    "observedGeneration",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
+    "collisionCount",
+)
+
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    if subresource == "status":
+        for name in _COUNTS:
+            yield from not_negative(f"status.{name}", (new.get("status") or {}).get(name))
+        return
+    spec = new.get("spec") or {}
+    selector, template = spec.get("selector"), spec.get("template") or {}
+    yield from check_selector(selector, "spec.selector")
+    yield from workload_check.check_matching(spec)
+    if selector is not None and is_empty(selector):
+        yield invalid("spec.selector", selector, "empty selector is invalid for daemonset")
+    yield from check_template(template, "spec.template")
+    yield from check_restarting_template(template, "spec.template", "DaemonSet")
+    yield from workload_check.check_numbers(spec, "minReadySeconds")
+    strategy = spec.get("updateStrategy") or {}
+    yield from workload_check.check_daemon_strategy(strategy, "spec.updateStrategy")
+    yield from workload_check.check_numbers(spec, "revisionHistoryLimit")
+    if old is not None:
+        yield from workload_check.check_selector_kept(new, old)
+
+
 DAEMONSET = Kind(
     group="apps",
     name="DaemonSet",
@@ -100,6 +139,7 @@ DAEMONSET = Kind(
     short_names=("ds",),
     categories=("all",),
     columns=_COLUMNS,
+    check=_check,
     view=DaemonSet,
     prepare=preparer(status=_ZERO),
     subresources=(STATUS,),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Raw
 
+from steersman.model.causes import invalid
+from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import (
@@ -17,7 +21,9 @@ from steersman.model.kinds.printing import (
     selector,
 )
 from steersman.model.kinds.subresources import SCALE, STATUS_NOT_LABELS
+from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
 from steersman.model.view import Object, View
 
@@ -85,6 +91,33 @@ _COLUMNS = (
     Column("Selector", _selector, priority=1),
 )
 
+_COUNTS = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas")
+_MORE_COUNTS = ("availableReplicas", "unavailableReplicas", "collisionCount")
+_BOUNDED = ("updatedReplicas", "readyReplicas", "availableReplicas")
+
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    if subresource == "status":
+        status = new.get("status") or {}
+        yield from workload_check.check_counts(status, (*_COUNTS, *_MORE_COUNTS), _BOUNDED)
+        return
+    spec = new.get("spec") or {}
+    yield from workload_check.check_numbers(spec, "replicas")
+    yield from workload_check.check_replicated(spec)
+    strategy = spec.get("strategy") or {}
+    yield from workload_check.check_deployment_strategy(strategy, "spec.strategy")
+    seconds = "progressDeadlineSeconds"
+    yield from workload_check.check_numbers(
+        spec, "minReadySeconds", "revisionHistoryLimit", seconds
+    )
+    deadline, ready = spec.get(seconds), spec.get("minReadySeconds") or 0
+    if deadline is not None and deadline <= ready:
+        yield invalid(f"spec.{seconds}", deadline, "must be greater than minReadySeconds")
+    if old is not None:
+        yield from workload_check.check_selector_kept(new, old)
+
+
 DEPLOYMENT = Kind(
     group="apps",
     name="Deployment",
@@ -95,6 +128,7 @@ DEPLOYMENT = Kind(
     short_names=("deploy",),
     categories=("all",),
     columns=_COLUMNS,
+    check=_check,
     view=Deployment,
     prepare=preparer(status={}),
     subresources=(SCALE, STATUS_NOT_LABELS),

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from steersman.model import names
+from steersman.model.causes import each, one_of, required
+from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, listed
+from steersman.model.types.address_check import check_ip, check_not_special, packed
+from steersman.model.types.container_check import PROTOCOLS
+from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -60,6 +68,43 @@ def _joined(address: str, port: Document) -> str:
 
 _COLUMNS = (NAME, Column("Endpoints", _endpoints), AGE)
 
+
+def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    for index, subset in enumerate(new.get("subsets") or ()):
+        where, sides = f"subsets[{index}]", ("addresses", "notReadyAddresses")
+        if not any(subset.get(side) for side in sides):
+            yield required(where, "must specify `addresses` or `notReadyAddresses`")
+        for side in sides:
+            for position, address in enumerate(subset.get(side) or ()):
+                yield from _check_address(address, f"{where}.{side}[{position}]")
+        ports = subset.get("ports") or ()
+        for position, port in enumerate(ports):
+            yield from _check_port(port, f"{where}.ports[{position}]", len(ports) > 1)
+
+
+def _check_address(address: Document, path: str) -> Iterator[Cause]:
+    ip = address.get("ip", "")
+    check = check_ip if packed(ip) is None else check_not_special
+    yield from check(f"{path}.ip", ip)
+    if hostname := address.get("hostname"):
+        yield from each(f"{path}.hostname", hostname, names.dns1123_label(hostname))
+    if (node := address.get("nodeName")) is not None:
+        yield from each(f"{path}.nodeName", node, names.dns1123_subdomain(node))
+
+
+def _check_port(port: Document, path: str, named: bool) -> Iterator[Cause]:
+    name, number = port.get("name", ""), port.get("port", 0)
+    if name:
+        yield from each(f"{path}.name", name, names.dns1123_label(name))
+    elif named:
+        yield required(f"{path}.name")
+    yield from each(f"{path}.port", number, names.port_number(number))
+    yield from one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+    if (protocol := port.get("appProtocol")) is not None:
+        yield from each(f"{path}.appProtocol", protocol, names.qualified_name(protocol))
+
+
 ENDPOINTS = Kind(
     group="",
     name="Endpoints",
@@ -69,6 +114,7 @@ ENDPOINTS = Kind(
     storage="v1",
     short_names=("ep",),
     columns=_COLUMNS,
+    check=_check,
     view=Endpoints,
     complete=True,
     create_on_update=True,

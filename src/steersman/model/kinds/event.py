@@ -5,12 +5,16 @@ The stored form is core/v1; the other is converted field by field (pkg/apis/even
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from steersman.model import names
+from steersman.model.causes import each, invalid, required
+from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.event_columns import columns
 from steersman.model.ref import Resource
+from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -71,6 +75,47 @@ def _from_core(document: Document) -> Document:
     return {**renamed, "apiVersion": "events.k8s.io/v1"}
 
 
+_MOST_REPORTING_CHARACTERS = 128
+_MOST_MESSAGE_BYTES = 1024
+
+
+def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    namespace = (new.get("metadata") or {}).get("namespace", "")
+    involved = (new.get("involvedObject") or {}).get("namespace", "")
+    path = "involvedObject.namespace"
+    if not involved:
+        # what is about a cluster-scoped object stands in the default namespace
+        if namespace not in ("", "default"):
+            yield invalid(path, involved, "does not match event.namespace")
+    elif involved != namespace:
+        yield invalid(path, involved, "does not match event.namespace")
+    if old is None and new.get("eventTime"):
+        yield from _check_new_form(new)
+
+
+def _check_new_form(new: Document) -> Iterator[Cause]:
+    """Checks what an event with an eventTime must have beside (the events.k8s.io form)."""
+    controller = new.get("reportingComponent", "")
+    if not controller:
+        yield required("reportingController")
+    yield from each("reportingController", controller, names.qualified_name(controller))
+    for name, field in (("reportingInstance", "reportingInstance"), ("action", "action")):
+        yield from _check_short(new.get(field, ""), name, _MOST_REPORTING_CHARACTERS)
+    yield from _check_short(new.get("reason", ""), "reason", _MOST_REPORTING_CHARACTERS)
+    if len(new.get("message", "").encode()) > _MOST_MESSAGE_BYTES:
+        yield invalid("message", "", f"can have at most {_MOST_MESSAGE_BYTES} characters")
+    if new.get("type") not in ("Normal", "Warning"):
+        yield invalid("type", "", "has invalid value: " + new.get("type", ""))
+
+
+def _check_short(value: str, path: str, most: int) -> Iterator[Cause]:
+    if not value:
+        yield required(path)
+    if len(value) > most:
+        yield invalid(path, "", f"can have at most {most} characters")
+
+
 def _at(*path: str) -> Callable[[Document], str]:
     def select(document: Document) -> str:
         value: object = document
@@ -111,6 +156,7 @@ EVENT = Kind(
     storage="v1",
     short_names=("ev",),
     view=Event,
+    check=_check,
     columns=columns(),
     selectable=_SELECTABLE,
     complete=True,
@@ -127,6 +173,7 @@ EVENTS_EVENT = Kind(
     stored_with=Resource("", "events"),
     short_names=("ev",),
     view=Event,
+    check=_check,
     columns=columns(_to_core),
     selectable=_SELECTABLE_EVENTS,
     complete=True,

@@ -1,7 +1,4 @@
-"""HorizontalPodAutoscaler: its view, and autoscaling/v1 as a form of v2.
-
-What v1 cannot say is kept in annotations (pkg/apis/autoscaling/v1/conversion.go).
-"""
+"""HorizontalPodAutoscaler: its view and its life in the API; v1 is converted beside."""
 
 from __future__ import annotations
 
@@ -9,11 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from steersman.model import names
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.horizontalpodautoscaler_v1 import from_v2, to_v2
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, UNKNOWN, at, field
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import checked
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -119,11 +119,16 @@ HORIZONTALPODAUTOSCALER = Kind(
     name="HorizontalPodAutoscaler",
     plural="horizontalpodautoscalers",
     namespaced=True,
-    versions=(Version("v2", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler"),),
+    versions=(
+        Version("v2", "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler"),
+        Version("v1", "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler", to_v2, from_v2),
+    ),
     storage="v2",
     short_names=("hpa",),
     categories=("all",),
     columns=_COLUMNS,
+    check=checked(name=names.path_segment),
+    name_check=names.path_segment,
     view=HorizontalPodAutoscaler,
     prepare=preparer(status={"currentReplicas": 0, "desiredReplicas": 0}),
     subresources=(STATUS,),

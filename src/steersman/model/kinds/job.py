@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from msgspec import Raw
 
+from steersman.model.causes import not_negative
+from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import (
@@ -21,7 +23,9 @@ from steersman.model.kinds.printing import (
     selector_column,
 )
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.types import job_check
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
 from steersman.model.view import Object, View
 
@@ -77,6 +81,41 @@ class Job(Object, frozen=True):
     status: JobStatus = JobStatus()
 
 
+# the unprefixed names are older (pkg/apis/batch)
+_NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+_UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
+
+
+def _select_own_pods(new: Document, old: Document | None) -> Document:
+    """Gives a new job a selector that nobody else's pods meet (generateSelector)."""
+    spec = new.get("spec") or {}
+    if old is not None or spec.get("manualSelector"):
+        return new
+    metadata, template = new.get("metadata") or {}, spec.get("template") or {}
+    name, uid = metadata.get("name", ""), metadata.get("uid", "")
+    labels = dict.fromkeys(_NAME_LABELS, name) | dict.fromkeys(_UID_LABELS, uid)
+    about = template.get("metadata") or {}
+    about = {**about, "labels": {**labels, **(about.get("labels") or {})}}
+    selector = spec.get("selector") or {}
+    wanted = {**(selector.get("matchLabels") or {}), _UID_LABELS[0]: uid}
+    changed = {
+        "selector": {**selector, "matchLabels": wanted},
+        "template": {**template, "metadata": about},
+    }
+    return {**new, "spec": {**spec, **changed}}
+
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    if subresource == "status":
+        for name in ("active", "succeeded", "failed", "terminating", "ready"):
+            yield from not_negative(f"status.{name}", (new.get("status") or {}).get(name))
+        return
+    yield from job_check.check_spec(new.get("spec") or {})
+    if old is not None:
+        yield from job_check.check_change(new, old)
+
+
 def _status(job: Document, _now: float) -> str:
     conditions = at(job, "status", "conditions")
     for condition, word in (("Complete", "Complete"), ("Failed", "Failed")):
@@ -124,11 +163,13 @@ JOB = Kind(
     storage="v1",
     categories=("all",),
     columns=_COLUMNS,
+    check=_check,
     view=Job,
-    prepare=preparer(status={}),
+    prepare=preparer(_select_own_pods, status={}),
     subresources=(STATUS,),
     selectable={
         "status.successful": lambda job: str(job.get("status", {}).get("succeeded", 0)),
     },
     spec_fields=("spec",),
+    complete=True,
 )

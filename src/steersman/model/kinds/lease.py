@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
-from steersman.model.kind import Kind, Version
+from steersman.model.causes import invalid, not_negative
+from steersman.model.errors import Cause
+from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
+from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
 
 
@@ -29,6 +33,16 @@ class Lease(Object, frozen=True):
 
 _COLUMNS = (NAME, text("Holder", "spec", "holderIdentity"), AGE)
 
+
+def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    spec = new.get("spec") or {}
+    seconds = spec.get("leaseDurationSeconds")
+    if seconds is not None and seconds <= 0:
+        yield invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")
+    yield from not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
+
+
 LEASE = Kind(
     group="coordination.k8s.io",
     name="Lease",
@@ -37,6 +51,7 @@ LEASE = Kind(
     versions=(Version("v1", "io.k8s.api.coordination.v1.Lease"),),
     storage="v1",
     columns=_COLUMNS,
+    check=_check,
     view=Lease,
     complete=True,
     create_on_update=True,

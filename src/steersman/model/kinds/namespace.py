@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from steersman.model import names
+from steersman.model.causes import each, invalid
+from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, text
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.types.cluster_defaults import NAME_LABEL
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
 
 
@@ -33,6 +40,15 @@ class Namespace(Object, frozen=True):
 _FINALIZER = "kubernetes"
 
 
+def _with_label(new: Document, old: Document | None) -> Document:
+    # defaulting did it where the name was given; a generated name is known only now
+    metadata = new.get("metadata") or {}
+    name, labels = metadata.get("name"), metadata.get("labels") or {}
+    if old is not None or not name or labels.get(NAME_LABEL) == name:
+        return new
+    return {**new, "metadata": {**metadata, "labels": {**labels, NAME_LABEL: name}}}
+
+
 def _with_finalizer(new: Document, old: Document | None) -> Document:
     if old is not None:
         return {**new, "spec": old.get("spec", {})}
@@ -44,6 +60,33 @@ def _with_finalizer(new: Document, old: Document | None) -> Document:
 
 _COLUMNS = (NAME, text("Status", "status", "phase"), AGE)
 
+_NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
+
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old, namespaced=False, name=names.dns1123_label)
+    finalizers = (new.get("spec") or {}).get("finalizers") or ()
+    if old is None or subresource == "finalize":
+        for index, finalizer in enumerate(finalizers):
+            where = "spec.finalizers" if old is None else f"spec.finalizers[{index}]"
+            yield from each(where, finalizer, names.qualified_name(finalizer))
+            if "/" not in finalizer and finalizer not in (_FINALIZER, "orphan"):
+                yield invalid(where, finalizer, _NOT_STANDARD)
+    if subresource == "status":
+        yield from _check_phase(new)
+
+
+def _check_phase(new: Document) -> Iterator[Cause]:
+    phase = (new.get("status") or {}).get("phase", "")
+    if (new.get("metadata") or {}).get("deletionTimestamp"):
+        wanted, when = "Terminating", "is not empty"
+    else:
+        wanted, when = "Active", "is empty"
+    if phase != wanted:
+        detail = f"may only be '{wanted}' if `deletionTimestamp` {when}"
+        yield invalid("status.Phase", phase, detail)
+
+
 NAMESPACE = Kind(
     group="",
     name="Namespace",
@@ -54,8 +97,10 @@ NAMESPACE = Kind(
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     columns=_COLUMNS,
+    check=_check,
+    name_check=names.dns1123_label,
     view=Namespace,
-    prepare=preparer(_with_finalizer, status={"phase": "Active"}),
+    prepare=preparer(_with_label, _with_finalizer, status={"phase": "Active"}),
     subresources=(Subresource("finalize", ("update",), (("spec", "finalizers"),)), STATUS),
     selectable={
         "status.phase": lambda namespace: namespace.get("status", {}).get("phase", ""),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import field
 
+from steersman.model.causes import duplicate, forbidden, invalid
+from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, is_true, text
 from steersman.model.kinds.subresources import PROXY, STATUS
+from steersman.model.types.address_check import check_cidr, is_ipv4
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import check_metadata
+from steersman.model.types.resource_check import check_amount
 from steersman.model.types.scheduling import Taint
+from steersman.model.types.scheduling_check import check_taints
 from steersman.model.view import Object, View
 
 
@@ -141,6 +147,52 @@ _COLUMNS = (
     ),
 )
 
+
+def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old, namespaced=False)
+    spec, status = new.get("spec") or {}, new.get("status") or {}
+    if taints := spec.get("taints"):
+        # upstream reports taints below the metadata
+        yield from check_taints(taints, "metadata.taints")
+    for side in ("capacity", "allocatable"):
+        for name, amount in (status.get(side) or {}).items():
+            yield from check_amount(name, amount, f"status.{side}.{name}")
+    if old is None:
+        yield from _check_cidrs(spec.get("podCIDRs") or [])
+    else:
+        yield from _check_addresses(status.get("addresses") or [])
+        yield from _check_change(spec, old.get("spec") or {})
+
+
+def _check_cidrs(cidrs: list[str]) -> Iterator[Cause]:
+    for index, cidr in enumerate(cidrs):
+        yield from check_cidr(f"spec.podCIDRs[{index}]", cidr)
+    if len(cidrs) < 2:
+        return
+    families = [is_ipv4(cidr.partition("/")[0]) for cidr in cidrs]
+    if len(cidrs) > 2 or families[0] == families[1]:
+        detail = "may specify no more than one CIDR for each IP family"
+        yield invalid("spec.podCIDRs", cidrs, detail)
+    for index, cidr in enumerate(cidrs):
+        if cidr in cidrs[:index]:
+            yield duplicate(f"spec.podCIDRs[{index}]", cidr)
+
+
+def _check_addresses(addresses: list[Document]) -> Iterator[Cause]:
+    for index, address in enumerate(addresses):
+        if address in addresses[:index]:
+            # as upstream's internal type prints
+            shown = {"Type": address.get("type", ""), "Address": address.get("address", "")}
+            yield duplicate(f"status.addresses[{index}]", shown)
+
+
+def _check_change(spec: Document, before: Document) -> Iterator[Cause]:
+    for name, shown in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
+        if before.get(name) and spec.get(name) != before[name]:
+            detail = f'node updates may not change {shown} except from "" to valid'
+            yield forbidden(f"spec.{name}", detail)
+
+
 NODE = Kind(
     group="",
     name="Node",
@@ -150,6 +202,7 @@ NODE = Kind(
     storage="v1",
     short_names=("no",),
     columns=_COLUMNS,
+    check=_check,
     view=Node,
     # a kubelet registers its node with a status, so create keeps it (registry/core/node)
     subresources=(PROXY, STATUS),

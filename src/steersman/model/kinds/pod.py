@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from msgspec import field
 
+from steersman.model.causes import forbidden
+from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds.pod_columns import COLUMNS
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import PROXY, STATUS
+from steersman.model.types import pod_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.container import ResourceRequirements
+from steersman.model.types.container_check import check_image_spaces
+from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec import PodSpec
+from steersman.model.types.podspec_check import check_pod_spec
+from steersman.model.types.resources import qos_class
 from steersman.model.view import Object, View
 
 
@@ -105,6 +113,68 @@ def _selectable_pod_ip(pod: Document) -> str:
 _GET_AND_CHANGE = ("get", "patch", "update")
 _CONNECT = ("create", "get")
 
+_GATED = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
+
+
+def _begin(new: Document, old: Document | None) -> Document:
+    if old is not None:
+        return new
+    spec = new.get("spec") or {}
+    status: Document = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        status["conditions"] = [dict(_GATED)]
+    return {**new, "status": status}
+
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    if subresource == "status":
+        if old is not None:
+            yield from pod_update.check_status(new, old)
+        return
+    if subresource == "binding":
+        return
+    spec = new.get("spec") or {}
+    yield from check_pod_spec(spec, "spec", of_pod=True)
+    yield from _check_of_pod(spec)
+    if old is None:
+        yield from _check_new(spec)
+    elif subresource == "ephemeralcontainers":
+        yield from pod_update.check_ephemeral(new, old)
+    elif subresource == "resize":
+        yield from pod_update.check_resize(new, old)
+    else:
+        yield from pod_update.check_update(new, old)
+
+
+def _check_of_pod(spec: Document) -> Iterator[Cause]:
+    """Checks what holds for pods and not for templates."""
+    if not spec.get("serviceAccountName"):
+        for index, volume in enumerate(spec.get("volumes") or ()):
+            projected = volume.get("projected") or {}
+            for position, source in enumerate(projected.get("sources") or ()):
+                if "serviceAccountToken" in source:
+                    where = f"spec.volumes[{index}].projected.sources[{position}]"
+                    detail = "must not be specified when serviceAccountName is not set"
+                    yield forbidden(f"{where}.serviceAccountToken", detail)
+    for name in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(name) or ()):
+            yield from check_image_spaces(container, f"spec.{name}[{index}]")
+
+
+def _check_new(spec: Document) -> Iterator[Cause]:
+    if spec.get("ephemeralContainers"):
+        yield forbidden("spec.ephemeralContainers", "cannot be set on create")
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        detail = "cannot be set until all schedulingGates have been cleared"
+        yield forbidden("spec.nodeName", detail)
+
+
 POD = Kind(
     group="",
     name="Pod",
@@ -115,8 +185,9 @@ POD = Kind(
     short_names=("po",),
     categories=("all",),
     columns=COLUMNS,
+    check=_check,
     view=Pod,
-    prepare=preparer(status={"phase": "Pending"}),
+    prepare=preparer(_begin),
     subresources=(
         Subresource("attach", _CONNECT),
         Subresource("binding", ("create",), (("spec", "nodeName"), ("status",)), "v1 Binding"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec import field
 
-from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model import names
+from steersman.model.causes import each, invalid, not_supported, required
+from steersman.model.errors import Cause
+from steersman.model.kind import Check, Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME
-from steersman.model.types.selector import LabelSelector
+from steersman.model.types.metadata import check_metadata
+from steersman.model.types.selector import LabelSelector, check_selector
 from steersman.model.view import Object, View
 
 GROUP = "rbac.authorization.k8s.io"
@@ -74,6 +78,90 @@ class ClusterRoleBinding(Object, frozen=True):
     subjects: tuple[Subject, ...] = ()
 
 
+def _check_role(namespaced: bool) -> Check:
+    def check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+        yield from check_metadata(new, old, namespaced=namespaced, name=names.path_segment)
+        for index, rule in enumerate(new.get("rules") or ()):
+            yield from check_rule(rule, f"rules[{index}]", namespaced)
+        aggregation = new.get("aggregationRule")
+        if aggregation is not None:
+            yield from _check_aggregation(aggregation, "aggregationRule.clusterRoleSelectors")
+
+    return check
+
+
+def _check_aggregation(rule: Document, path: str) -> Iterator[Cause]:
+    selectors = rule.get("clusterRoleSelectors") or ()
+    if not selectors:
+        detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+        yield required(path, detail)
+    for index, selector in enumerate(selectors):
+        yield from check_selector(selector, f"{path}[{index}]")
+
+
+def check_rule(rule: Document, path: str, namespaced: bool) -> Iterator[Cause]:
+    """Yields what is wrong with one rule of a role (ValidatePolicyRule)."""
+    if not rule.get("verbs"):
+        yield required(f"{path}.verbs", "verbs must contain at least one value")
+    if urls := rule.get("nonResourceURLs"):
+        where = f"{path}.nonResourceURLs"
+        if namespaced:
+            yield invalid(where, urls, "namespaced rules cannot apply to non-resource URLs")
+        if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+            detail = "rules cannot apply to both regular resources and non-resource URLs"
+            yield invalid(where, urls, detail)
+        return
+    if not rule.get("apiGroups"):
+        yield required(f"{path}.apiGroups", "resource rules must supply at least one api group")
+    if not rule.get("resources"):
+        yield required(f"{path}.resources", "resource rules must supply at least one resource")
+
+
+def _check_binding(namespaced: bool) -> Check:
+    def check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+        yield from check_metadata(new, old, namespaced=namespaced, name=names.path_segment)
+        role = new.get("roleRef") or {}
+        if role.get("apiGroup") != GROUP:
+            yield not_supported("roleRef.apiGroup", role.get("apiGroup", ""), (GROUP,))
+        kinds = ("Role", "ClusterRole") if namespaced else ("ClusterRole",)
+        if role.get("kind") not in kinds:
+            yield not_supported("roleRef.kind", role.get("kind", ""), kinds)
+        if not (name := role.get("name")):
+            yield required("roleRef.name")
+        else:
+            yield from each("roleRef.name", name, names.path_segment(name))
+        for index, subject in enumerate(new.get("subjects") or ()):
+            yield from _check_subject(subject, f"subjects[{index}]", namespaced)
+        if old is not None and role != (old.get("roleRef") or {}):
+            shown = {name: role.get(key, "") for name, key in _REFERENCE}
+            yield invalid("roleRef", shown, "cannot change roleRef")
+
+    return check
+
+
+# as upstream's internal type prints
+_REFERENCE = (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
+
+
+def _check_subject(subject: Document, path: str, namespaced: bool) -> Iterator[Cause]:
+    kind, name = subject.get("kind", ""), subject.get("name", "")
+    group = subject.get("apiGroup", "")
+    if not name:
+        yield required(f"{path}.name")
+    if kind == "ServiceAccount":
+        if name:
+            yield from each(f"{path}.name", name, names.dns1123_subdomain(name))
+        if group:
+            yield not_supported(f"{path}.apiGroup", group, ("",))
+        if not namespaced and not subject.get("namespace"):
+            yield required(f"{path}.namespace")
+    elif kind in ("User", "Group"):
+        if group != GROUP:
+            yield not_supported(f"{path}.apiGroup", group, (GROUP,))
+    else:
+        yield not_supported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"))
+
+
 def _role(binding: Document, _now: float) -> str:
     role = binding.get("roleRef") or {}
     return f"{role.get('kind', '')}/{role.get('name', '')}"
@@ -116,6 +204,8 @@ def _kind(name: str, namespaced: bool, view: type[Object]) -> Kind:
         versions=(Version("v1", f"io.k8s.api.rbac.v1.{name}"),),
         storage="v1",
         view=view,
+        check=(_check_binding if name.endswith("Binding") else _check_role)(namespaced),
+        name_check=names.path_segment,
         columns=_BINDING_COLUMNS if name.endswith("Binding") else (),
         complete=True,
         create_on_update=True,

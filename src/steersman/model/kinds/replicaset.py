@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Raw
 
-from steersman.model.kind import Kind, Version
+from steersman.model.errors import Cause
+from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, containers, number, selector_column
 from steersman.model.kinds.subresources import SCALE, STATUS
+from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
 from steersman.model.view import Object, View
 
@@ -51,6 +56,24 @@ _COLUMNS = (
     selector_column("spec", "selector"),
 )
 
+_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+_BOUNDED = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    if subresource == "status":
+        status = new.get("status") or {}
+        counts = (*_COUNTS, "observedGeneration")
+        yield from workload_check.check_counts(status, counts, _BOUNDED)
+        return
+    spec = new.get("spec") or {}
+    yield from workload_check.check_numbers(spec, "replicas", "minReadySeconds")
+    yield from workload_check.check_replicated(spec)
+    if old is not None:
+        yield from workload_check.check_selector_kept(new, old)
+
+
 REPLICASET = Kind(
     group="apps",
     name="ReplicaSet",
@@ -61,6 +84,7 @@ REPLICASET = Kind(
     short_names=("rs",),
     categories=("all",),
     columns=_COLUMNS,
+    check=_check,
     view=ReplicaSet,
     prepare=preparer(status={"replicas": 0}),
     subresources=(SCALE, STATUS),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import field
 
+from steersman.model import names
+from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, labels, text
 from steersman.model.kinds.subresources import PROXY, STATUS
+from steersman.model.types import service_check
 from steersman.model.types.condition import Condition
+from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
 
 
@@ -134,6 +138,17 @@ _COLUMNS = (
     ),
 )
 
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old, name=names.dns1035_label)
+    if subresource:
+        return
+    spec = new.get("spec") or {}
+    if old is not None:
+        yield from service_check.check_change(spec, old.get("spec") or {})
+    yield from service_check.check_spec(spec)
+
+
 SERVICE = Kind(
     group="",
     name="Service",
@@ -144,6 +159,8 @@ SERVICE = Kind(
     short_names=("svc",),
     categories=("all",),
     columns=_COLUMNS,
+    check=_check,
+    name_check=names.dns1035_label,
     view=Service,
     prepare=preparer(status={"loadBalancer": {}}),
     subresources=(PROXY, STATUS),

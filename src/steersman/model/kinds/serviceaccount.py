@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steersman.model.kind import Column, Kind, Subresource, Version
 from steersman.model.kinds.printing import AGE, NAME, count
+from steersman.model.types.metadata import checked
 from steersman.model.types.reference import LocalObjectReference, ObjectReference
 from steersman.model.view import Object
 
@@ -27,6 +28,7 @@ SERVICEACCOUNT = Kind(
     storage="v1",
     short_names=("sa",),
     columns=_COLUMNS,
+    check=checked(),
     view=ServiceAccount,
     subresources=(Subresource("token", ("create",), (), "authentication.k8s.io/v1 TokenRequest"),),
     complete=True,

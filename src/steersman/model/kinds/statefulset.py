@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Raw
 
-from steersman.model.kind import Kind, Version
+from steersman.model import names
+from steersman.model.causes import forbidden, invalid, not_negative, required
+from steersman.model.errors import Cause
+from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, containers, ready_of
 from steersman.model.kinds.subresources import SCALE, STATUS
+from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
-from steersman.model.types.selector import LabelSelector
+from steersman.model.types.metadata import check_metadata
+from steersman.model.types.podspec_check import check_restarting_template, check_template
+from steersman.model.types.selector import LabelSelector, compiled
 from steersman.model.view import Object, View
 
 
@@ -83,6 +89,72 @@ class StatefulSet(Object, frozen=True):
 
 _COLUMNS = (NAME, ready_of(), AGE, *containers("spec", "template"))
 
+_COUNTS = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+_BOUNDED = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+_CHANGEABLE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+_FORBIDDEN = (
+    "updates to statefulset spec for fields other than "
+    + ", ".join(f"'{name}'" for name in _CHANGEABLE[:-1])
+    + f" and '{_CHANGEABLE[-1]}' are forbidden"
+)
+
+
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old, name=names.dns1123_label)
+    if subresource == "status":
+        yield from workload_check.check_counts(new.get("status") or {}, _COUNTS, _BOUNDED)
+        return
+    spec = new.get("spec") or {}
+    yield from _check_policies(spec)
+    yield from workload_check.check_numbers(spec, "replicas", "minReadySeconds")
+    start = (spec.get("ordinals") or {}).get("start")
+    yield from not_negative("spec.ordinals.start", start)
+    yield from workload_check.check_selection(spec, "empty selector is invalid for statefulset")
+    template = spec.get("template") or {}
+    if compiled(spec.get("selector")) is None:
+        yield invalid("spec.selector", spec.get("selector"), "")
+    else:
+        yield from workload_check.check_matching(spec)
+        yield from check_template(template, "spec.template")
+    yield from check_restarting_template(template, "spec.template", "StatefulSet")
+    if old is not None:
+        before = old.get("spec") or {}
+        fixed = [key for key in {**spec, **before} if key not in _CHANGEABLE]
+        if any((spec.get(key) or None) != (before.get(key) or None) for key in fixed):
+            yield forbidden("spec", _FORBIDDEN)
+
+
+def _check_policies(spec: Document) -> Iterator[Cause]:
+    policy, strategy = spec.get("podManagementPolicy", ""), spec.get("updateStrategy") or {}
+    if not policy:
+        yield required("spec.podManagementPolicy")
+    elif policy not in ("OrderedReady", "Parallel"):
+        detail = "must be 'OrderedReady' or 'Parallel'"
+        yield invalid("spec.podManagementPolicy", policy, detail)
+    kind, rolling = strategy.get("type", ""), strategy.get("rollingUpdate")
+    path = "spec.updateStrategy"
+    if not kind:
+        yield required(path)
+    elif kind == "OnDelete":
+        if rolling is not None:
+            detail = "only allowed for updateStrategy 'RollingUpdate'"
+            yield invalid(f"{path}.rollingUpdate", rolling, detail)
+    elif kind != "RollingUpdate":
+        shown = {"Type": kind, "RollingUpdate": rolling}
+        yield invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")
+    elif rolling is not None:
+        where = f"{path}.rollingUpdate.partition"
+        yield from not_negative(where, rolling.get("partition"))
+
+
 STATEFULSET = Kind(
     group="apps",
     name="StatefulSet",
@@ -93,6 +165,8 @@ STATEFULSET = Kind(
     short_names=("sts",),
     categories=("all",),
     columns=_COLUMNS,
+    check=_check,
+    name_check=names.dns1123_label,
     view=StatefulSet,
     prepare=preparer(status={"replicas": 0, "availableReplicas": 0}),
     subresources=(SCALE, STATUS),

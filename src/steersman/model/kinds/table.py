@@ -14,6 +14,7 @@ from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds import table_columns
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import SCALE, STATUS, STATUS_ALONE
+from steersman.model.types.metadata import checked
 
 _API = "io.k8s.api."
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
@@ -136,6 +137,7 @@ def _kind(line: str) -> Kind:
         short_names=tuple(filter(None, options.get("short", "").split(","))),
         categories=tuple(filter(None, options.get("category", "").split(","))),
         prepare=preparer(status=_INITIAL.get(plural, {}) if has_status else None),
+        check=checked(namespaced=scope == "N"),
         columns=table_columns.COLUMNS.get(plural, ()),
         subresources=_subresources(options),
         selectable=_SELECTABLE.get(plural, {}),

@@ -6,7 +6,7 @@ quantities.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from steersman.model.kind import Document
@@ -64,29 +64,29 @@ def qos_class(spec: Document) -> str:
     pod_level = spec.get("resources") or {}
     if pod_level.get("requests") or pod_level.get("limits"):
         return _qos([pod_level])
-    return _qos(
-        container.get("resources") or {}
-        for name in ("containers", "initContainers")
-        for container in spec.get(name) or ()
-    )
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    return _qos([container.get("resources") or {} for container in containers])
 
 
-def _qos(resources: Iterable[Document]) -> str:
-    requests: Amounts = {}
-    limits: Amounts = {}
-    guaranteed = True
-    for found in resources:
-        add(requests, _counted(found.get("requests")))
-        own_limits = _counted(found.get("limits"))
-        add(limits, own_limits)
-        guaranteed = guaranteed and len(own_limits) == len(_QOS_RESOURCES)
-    if not requests and not limits:
+def _qos(all_resources: Sequence[Document]) -> str:
+    asked, guaranteed = False, True
+    for resources in all_resources:
+        requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+        for name in _QOS_RESOURCES:
+            request, limit = requests.get(name), limits.get(name)
+            asked = asked or _is_positive(request) or _is_positive(limit)
+            # requests never exceed limits, so the sums are equal where each pair is
+            guaranteed = guaranteed and _is_positive(limit) and _is_same(request, limit)
+    if not asked:
         return "BestEffort"
-    return "Guaranteed" if guaranteed and requests == limits else "Burstable"
+    return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _counted(document: Mapping[str, str] | None) -> Amounts:
-    if not document:
-        return {}
-    found = {name: parse(document[name]) for name in _QOS_RESOURCES if name in document}
-    return {name: amount for name, amount in found.items() if amount > ZERO}
+def _is_positive(text: str | None) -> bool:
+    return text is not None and text != "0" and text[0] != "-"
+
+
+def _is_same(request: str | None, limit: str | None) -> bool:
+    if request is None or limit is None:
+        return False
+    return request == limit or parse(request) == parse(limit)

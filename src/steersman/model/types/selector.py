@@ -1,9 +1,15 @@
-"""LabelSelector: its typed form. Matching lives in `model.selectors`."""
+"""LabelSelector: its typed form and its check. Matching lives in `model.selectors`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from steersman.model import names, selectors
+from steersman.model.causes import each, forbidden, invalid, required
+from steersman.model.errors import Cause
+from steersman.model.kind import Document
+from steersman.model.selectors import Selector, SelectorError
+from steersman.model.types.metadata import check_labels
 from steersman.model.view import View
 
 
@@ -21,3 +27,52 @@ class LabelSelector(View, frozen=True):
 
     match_labels: Mapping[str, str] = {}
     match_expressions: tuple[Requirement, ...] = ()
+
+
+_NEEDS_VALUES = "must be specified when `operator` is 'In' or 'NotIn'"
+_TAKES_NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+
+
+def check_selector(selector: Document | None, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with a label selector (ValidateLabelSelector)."""
+    if selector is None:
+        return
+    yield from check_labels(selector.get("matchLabels"), f"{path}.matchLabels")
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
+        yield from check_requirement(expression, f"{path}.matchExpressions[{index}]")
+
+
+def check_requirement(
+    expression: Document, path: str, *, numeric: bool = False, check_values: bool = True
+) -> Iterator[Cause]:
+    """Yields what is wrong with one expression; `numeric` allows Gt and Lt (nodes)."""
+    operator, values = expression.get("operator", ""), expression.get("values") or ()
+    if operator in ("In", "NotIn"):
+        if not values:
+            yield required(f"{path}.values", _NEEDS_VALUES)
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            yield forbidden(f"{path}.values", _TAKES_NO_VALUES)
+    elif numeric and operator in ("Gt", "Lt"):
+        if len(values) != 1:
+            detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            yield required(f"{path}.values", detail)
+    else:
+        yield invalid(f"{path}.operator", operator, "not a valid selector operator")
+    key = expression.get("key", "")
+    yield from each(f"{path}.key", key, names.qualified_name(key))
+    for index, value in enumerate(values if check_values else ()):
+        yield from each(f"{path}.values[{index}]", value, names.label_value(value))
+
+
+def is_empty(selector: Document) -> bool:
+    """Tells whether a selector selects everything."""
+    return not selector.get("matchLabels") and not selector.get("matchExpressions")
+
+
+def compiled(selector: Document | None) -> Selector | None:
+    """Returns the selector of a document, None where it is malformed."""
+    try:
+        return selectors.of_document(selector)
+    except SelectorError:
+        return None

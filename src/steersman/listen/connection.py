@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from steersman.api.listen.streaming import PushSink, cut, gzipped, pulled
 from steersman.client.channel import Gate, SocketChannel
+from steersman.listen.streaming import PushSink, cut, gzipped, pulled
 from steersman.model.errors import APIError, UnsupportedMediaType
 from steersman.wire.http import (
     BODY,
@@ -33,7 +33,7 @@ from steersman.wire.message import Peer, Push, Request, Response, Upgrade
 from steersman.wire.status import to_response
 
 if TYPE_CHECKING:
-    from steersman.api.listen.serve import Server
+    from steersman.listen.serve import Server
 
 # From the first byte (or the end of the handshake) to the end of a request's head
 HEAD_SECONDS = 10.0
@@ -242,7 +242,8 @@ class Connection(asyncio.Protocol):
         if not self._busy and not self._closing:
             if self._held and not self._queue:
                 self._release()
-            self._on_time()
+            if not self._discarding:
+                self._on_time()
 
     def _answer(self, incoming: Incoming) -> None:
         request = incoming.request
@@ -445,7 +446,5 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._queue.clear()
             self._transport.close()
-        elif incoming.upgrade:
-            self._reader.restart()
         if self.unproven and self.peer.identity:
             self._server.prove(self)

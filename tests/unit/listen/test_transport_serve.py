@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from steersman.api.listen import certificates, connection, serve
+from steersman.listen import certificates, connection, serve
 from steersman.model.errors import NotFound, TooManyRequests
 from steersman.wire.http import BODY_BYTES, HEADER_BYTES
 from steersman.wire.message import Channel, Chunk, Handler, Request, Response, Sink, Upgrade
@@ -52,6 +52,7 @@ def serving(tmp_path: Path, handler: Handler, case: Case, **bounds: int) -> None
 async def head_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
     text = (await reader.readuntil(b"\r\n\r\n")).decode()
     line, *lines = text.strip().split("\r\n")
+    assert line.startswith("HTTP/1.1 "), line
     headers = dict(line.split(": ", 1) for line in lines)
     return int(line.split()[1]), {key.lower(): value for key, value in headers.items()}
 
@@ -240,6 +241,32 @@ def test_pipelined_requests_are_answered_in_their_order(tmp_path: Path) -> None:
     serving(tmp_path, handler, case)
 
 
+def test_requests_are_not_read_far_ahead_of_a_slow_answer(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    def handler(request: Request) -> Any:
+        async def slow() -> Response:
+            await release.wait()
+            return Response(b"slow")
+
+        return slow() if request.path == "/slow" else Response(b"quick")
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        many = get("/" + "a" * 1_000) * 10_000
+        writer.write(get("/slow") + many)
+        other, another = await connect()
+        for _ in range(200):
+            another.write(get("/other"))
+            await answer_of(other)
+        assert writer.transport.get_write_buffer_size() > len(many) // 2
+        release.set()
+        for _ in range(10_001):
+            await answer_of(reader)
+
+    serving(tmp_path, handler, case)
+
+
 def test_a_client_that_reads_nothing_is_not_answered_for_ever(tmp_path: Path) -> None:
     calls = 0
 
@@ -400,7 +427,7 @@ def test_an_iterator_is_slowed_down_by_its_reader_and_closed_when_it_goes(tmp_pa
         writer.write(get("/"))
         await head_of(reader)
         other, another = await connect()
-        for _ in range(20):
+        for _ in range(200):
             another.write(get("/other"))
             await answer_of(other)
         assert made < 50
@@ -566,7 +593,7 @@ def test_a_channel_slows_its_writer_down(tmp_path: Path) -> None:
         writer.write(get("/up", "Upgrade: flood", "Connection: Upgrade"))
         await head_of(reader)
         other, another = await connect()
-        for _ in range(20):
+        for _ in range(200):
             another.write(get("/other"))
             await answer_of(other)
         assert written < 50
@@ -660,6 +687,37 @@ def test_a_client_that_says_nothing_is_left(
         assert await idle.read() == b""
 
     serving(tmp_path, echo, case)
+
+
+def test_whoever_was_refused_is_left_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+
+    async def case(_server: Any, connect: Any) -> None:
+        for sent in (b"nonsense\r\n\r\n", get("/", f"Content-Length: {BODY_BYTES + 1}")):
+            reader, writer = await connect()
+            writer.write(sent)
+            assert (await answer_of(reader))[0] in (400, 413)
+            writer.write(b"more")
+            assert await reader.read() == b""
+
+    serving(tmp_path, echo, case)
+
+
+def test_a_refusal_waits_for_the_answers_before_it(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        await release.wait()
+        return Response(b"slow")
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/") + b"nonsense\r\n\r\n")
+        release.set()
+        assert (await answer_of(reader))[2] == b"slow"
+        assert (await answer_of(reader))[0] == 400
+
+    serving(tmp_path, slow, case)
 
 
 def test_a_watch_has_all_the_time_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -776,10 +834,14 @@ def test_a_unix_socket_is_private_and_replaces_a_dead_one(tmp_path: Path) -> Non
 # TLS
 
 
-def tls(tmp_path: Path, handler: Handler, case: Any, **bounds: int) -> None:
+def tls(
+    tmp_path: Path, handler: Handler, case: Any, *, require: bool = False, **bounds: int
+) -> None:
     async def main() -> None:
         files = certificates.ensure(tmp_path / "pki", (), RealWorld().now())
-        context = serve.tls_context(files.certificate(), files.key(), files.ca)
+        context = serve.tls_context(
+            files.certificate(), files.key(), files.ca, require_client=require
+        )
         async with serve.Server(handler, RealWorld(), **bounds) as server:
             _, port = await server.listen("127.0.0.1", 0, context)
 
@@ -835,6 +897,21 @@ def test_over_tls_a_certificate_of_another_authority_is_refused(tmp_path: Path) 
         writer.close()
 
     tls(tmp_path, echo, case)
+
+
+def test_over_tls_a_certificate_can_be_required(tmp_path: Path) -> None:
+    async def case(_port: int, connect: Any) -> None:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            reader, writer = await connect(False)
+            writer.write(get("/"))
+            if await reader.read() == b"":
+                raise ConnectionResetError
+        reader, writer = await connect()
+        writer.write(get("/"))
+        assert (await answer_of(reader))[0] == 200
+        writer.close()
+
+    tls(tmp_path, echo, case, require=True)
 
 
 def test_over_tls_the_oldest_unknown_gives_way_and_the_known_stays(tmp_path: Path) -> None:
@@ -894,8 +971,11 @@ def test_a_long_body_is_compressed_off_loopback_only(tmp_path: Path) -> None:
     assert zlib.decompress(found[2], wbits=31) == b"".join(body)
     plain = asyncio.run(_over_pair(lambda _: Response(body), get("/")))
     assert "content-encoding" not in plain[1]
-    short = asyncio.run(_over_pair(lambda _: Response(b"a" * 131_072), request))
-    assert "content-encoding" not in short[1]
+    for least in (b"a" * 131_072, [b"a" * 131_072]):
+        short = asyncio.run(_over_pair(lambda _, body=least: Response(body), request))
+        assert "content-encoding" not in short[1]
+    longer = asyncio.run(_over_pair(lambda _: Response(b"a" * 131_073), request))
+    assert longer[1]["content-encoding"] == "gzip"
 
 
 async def _over_pair(handler: Handler, sent: bytes) -> tuple[int, dict[str, str], bytes]:

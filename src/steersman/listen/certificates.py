@@ -52,6 +52,9 @@ ADMIN = Identity("admin", "kubernetes-admin", ("system:masters",))
 # How the API server shows itself to node agents
 KUBELET_CLIENT = Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ())
 
+# Who follows Services and endpoints on a node (upstream's role system:node-proxier)
+PROXY = Identity("kube-proxy", "system:kube-proxy")
+
 
 def node(name: str) -> Identity:
     """Returns the identity of a node's agent."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from steersman.api.listen.connection import HEAD_SECONDS, Connection
+from steersman.listen.connection import HEAD_SECONDS, Connection
 from steersman.wire.message import Handler, Peer
 from steersman.world.interface import World
 
@@ -41,8 +41,10 @@ IP_FREEBIND = 15  # linux/in.h; Python does not name it
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
-def tls_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
-    """Returns the server's TLS settings: HTTP/1.1 only, client certificates optional.
+def tls_context(
+    certificate: Path, key: Path, client_ca: Path, *, require_client: bool = False
+) -> ssl.SSLContext:
+    """Returns the server's TLS settings: HTTP/1.1 only, client certificates optional or required.
 
     `load_cert_chain` on the result renews the certificate for connections to come.
     """
@@ -50,7 +52,7 @@ def tls_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(client_ca)
-    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0  # client-go does not resume sessions

@@ -1,0 +1,36 @@
+"""What processes cost, as the kernel accounts it: processor time and memory of a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(process: int) -> float:
+    """Returns the processor time that a process has used, user and system."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def pss_bytes(process: int) -> int:
+    """Returns a process's proportional share of memory."""
+    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no Pss for process {process}")
+
+
+def find(*words: str) -> int:
+    """Returns the one process whose command line holds all words; raises LookupError."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if all(word in line for word in words):
+            return int(entry.name)
+    raise LookupError(f"no process with {words}")

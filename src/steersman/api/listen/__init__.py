@@ -1,1 +1,0 @@
-"""How requests come in: listeners, connections, TLS and the certificates for it."""

@@ -1,0 +1,85 @@
+"""Addresses and prefixes of IP: what may stand where (apimachinery util/validation/ip.go)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+from steersman.model.causes import invalid
+from steersman.model.errors import Cause
+
+_IP: Final = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_CIDR: Final = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def packed(address: str) -> bytes | None:
+    """Returns an address as 4 or 16 bytes, None where it is none."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.inet_pton(family, address)
+    except (OSError, ValueError):  # ValueError: a null character inside
+        return None
+
+
+def is_ipv4(address: str) -> bool:
+    """Tells whether an address is of IPv4."""
+    found = packed(address)
+    return found is not None and len(found) == 4
+
+
+def is_ipv6(address: str) -> bool:
+    """Tells whether an address is of IPv6."""
+    found = packed(address)
+    return found is not None and len(found) == 16
+
+
+def check_ip(path: str, address: str) -> Iterator[Cause]:
+    """Checks an address of either family (IsValidIP)."""
+    if packed(address) is None:
+        yield invalid(path, address, _IP)
+
+
+def check_cidr(path: str, value: str) -> Iterator[Cause]:
+    """Checks a prefix of either family (IsValidCIDR)."""
+    address, slash, length = value.partition("/")
+    found = packed(address)
+    good = bool(slash) and found is not None and length.isascii() and length.isdigit()
+    if not good or found is None or int(length) > len(found) * 8:
+        yield invalid(path, value, _CIDR)
+
+
+def check_not_special(path: str, address: str) -> Iterator[Cause]:
+    """Checks that an address may stand for an endpoint (ValidateNonSpecialIP)."""
+    found = packed(address)
+    if found is None:
+        yield invalid(path, address, "must be a valid IP address")
+        return
+    if not any(found):
+        yield invalid(path, address, f"may not be unspecified ({address})")
+    for wrong, text in (
+        (_is_loopback(found), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (_is_link_local(found), "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (
+            _is_link_local_multicast(found),
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)",
+        ),
+    ):
+        if wrong:
+            yield invalid(path, address, text)
+
+
+def _is_loopback(found: bytes) -> bool:
+    return found[0] == 127 if len(found) == 4 else found == bytes(15) + b"\x01"
+
+
+def _is_link_local(found: bytes) -> bool:
+    if len(found) == 4:
+        return found[:2] == b"\xa9\xfe"
+    return found[0] == 0xFE and found[1] & 0xC0 == 0x80
+
+
+def _is_link_local_multicast(found: bytes) -> bool:
+    if len(found) == 4:
+        return found[:3] == b"\xe0\x00\x00"
+    return found[0] == 0xFF and found[1] & 0x0F == 0x02

@@ -1,0 +1,158 @@
+"""What is checked of workloads: selectors, strategies, counts (pkg/apis/apps/validation)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from steersman.model import names
+from steersman.model.causes import (
+    each,
+    forbidden,
+    immutable,
+    invalid,
+    not_negative,
+    not_supported,
+    required,
+)
+from steersman.model.errors import Cause
+from steersman.model.kind import Document
+from steersman.model.types.podspec_check import check_restarting_template, check_template
+from steersman.model.types.selector import check_selector, compiled, is_empty
+
+_UNMATCHED: Final = "`selector` does not match template `labels`"
+_TOO_MUCH: Final = "must not be greater than 100%"
+
+
+def check_numbers(spec: Document, *fields: str) -> Iterator[Cause]:
+    """Yields the fields of a spec that are negative."""
+    for name in fields:
+        yield from not_negative(f"spec.{name}", spec.get(name))
+
+
+def check_selection(spec: Document, empty: str) -> Iterator[Cause]:
+    """Yields what is wrong with a workload's selector; `empty` is said of an empty one."""
+    selector = spec.get("selector")
+    if selector is None:
+        yield required("spec.selector")
+        return
+    yield from check_selector(selector, "spec.selector")
+    if is_empty(selector):
+        yield invalid("spec.selector", selector, empty)
+
+
+def check_matching(spec: Document) -> Iterator[Cause]:
+    """Yields whether the selector does not match the template's labels."""
+    selector = compiled(spec.get("selector"))
+    if selector is None or selector.empty:
+        return
+    labels = _template_labels(spec)
+    if not selector(labels or {}):
+        yield invalid("spec.template.metadata.labels", labels, _UNMATCHED)
+
+
+def _template_labels(spec: Document) -> dict[str, str] | None:
+    return ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+
+
+def check_replicated(spec: Document) -> Iterator[Cause]:
+    """Yields what is wrong with the selector and template of ReplicaSets and Deployments."""
+    yield from check_selection(spec, "empty selector is invalid for deployment")
+    if compiled(spec.get("selector")) is None:
+        yield invalid("spec.selector", spec.get("selector"), "invalid label selector")
+        return
+    yield from check_matching(spec)
+    template = spec.get("template") or {}
+    yield from check_template(template, "spec.template")
+    yield from check_restarting_template(template, "spec.template", "ReplicaSet")
+
+
+def check_selector_kept(new: Document, old: Document) -> Iterator[Cause]:
+    """Yields whether an update changes the selector."""
+    now, then = (document.get("spec") or {} for document in (new, old))
+    yield from immutable("spec.selector", now.get("selector"), then.get("selector"))
+
+
+def check_share(value: Any, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with a number or percentage (ValidatePositiveIntOrPercent)."""
+    if isinstance(value, str):
+        yield from each(path, value, names.percent(value))
+    else:
+        yield from not_negative(path, value)
+
+
+def check_not_over(value: Any, path: str) -> Iterator[Cause]:
+    """Yields whether a percentage is over 100 (IsNotMoreThan100Percent)."""
+    if isinstance(value, str) and not names.percent(value) and int(value[:-1]) > 100:
+        yield invalid(path, value, _TOO_MUCH)
+
+
+def is_zero(value: Any) -> bool:
+    """Tells whether a number or percentage is nothing."""
+    return value in (0, None) or (isinstance(value, str) and value.strip("0") == "%")
+
+
+def check_deployment_strategy(strategy: Document, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with the strategy of a Deployment."""
+    kind, rolling = strategy.get("type", ""), strategy.get("rollingUpdate")
+    if kind == "Recreate":
+        if rolling is not None:
+            detail = "may not be specified when strategy `type` is 'Recreate'"
+            yield forbidden(f"{path}.rollingUpdate", detail)
+        return
+    if kind != "RollingUpdate":
+        # upstream names the whole strategy, as its internal type prints
+        shown = {"Type": kind, "RollingUpdate": rolling}
+        yield not_supported(path, shown, ("Recreate", "RollingUpdate"))
+        return
+    if rolling is None:
+        detail = "this should be defaulted and never be nil"
+        yield required(f"{path}.rollingUpdate", detail)
+        return
+    where = f"{path}.rollingUpdate"
+    unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+    yield from check_share(unavailable, f"{where}.maxUnavailable")
+    yield from check_share(surge, f"{where}.maxSurge")
+    if is_zero(unavailable) and is_zero(surge):
+        detail = "may not be 0 when `maxSurge` is 0"
+        yield invalid(f"{where}.maxUnavailable", unavailable, detail)
+    yield from check_not_over(unavailable, f"{where}.maxUnavailable")
+
+
+def check_daemon_strategy(strategy: Document, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with the update strategy of a DaemonSet."""
+    kind, rolling = strategy.get("type", ""), strategy.get("rollingUpdate")
+    if kind == "OnDelete":
+        return
+    if kind != "RollingUpdate":
+        yield not_supported(f"{path}.type", kind, ("RollingUpdate", "OnDelete"))
+        return
+    if rolling is None:
+        yield required(f"{path}.rollingUpdate")
+        return
+    where = f"{path}.rollingUpdate"
+    unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+    for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        yield from check_share(value, f"{where}.{name}")
+        yield from check_not_over(value, f"{where}.{name}")
+    if not is_zero(unavailable) and not is_zero(surge):
+        detail = "may not be set when maxUnavailable is non-zero"
+        yield invalid(f"{where}.maxSurge", surge, detail)
+    if is_zero(unavailable) and is_zero(surge):
+        yield required(f"{where}.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
+def check_counts(
+    status: Document, fields: Sequence[str], bounded: Sequence[str]
+) -> Iterator[Cause]:
+    """Yields the counts of a status that are negative or over the count of replicas."""
+    for name in fields:
+        yield from not_negative(f"status.{name}", status.get(name))
+    replicas = status.get("replicas") or 0
+    for name in bounded:
+        if (status.get(name) or 0) > replicas:
+            detail = "cannot be greater than status.replicas"
+            yield invalid(f"status.{name}", status[name], detail)
+    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
+        detail = "cannot be greater than readyReplicas"
+        yield invalid("status.availableReplicas", status["availableReplicas"], detail)

@@ -1,0 +1,196 @@
+"""The agent's HTTPS port, on the paths of kubelet's server: for the API server and nobody else.
+
+Logs are streamed, exec, attach and port-forward are upgrades. Errors are plain text, as kubelet's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steersman.listen.serve import Server, tls_context
+from steersman.model.errors import (
+    APIError,
+    BadRequest,
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Unauthorized,
+)
+from steersman.node.streams import session
+from steersman.node.streams.endings import Endings
+from steersman.node.streams.logs import Logs
+from steersman.node.streams.pods import Pod, Pods
+from steersman.node.streams.remote import Remote, WebSocketRemote
+from steersman.node.streams.session import Wanted
+from steersman.wire import channels, der, websocket
+from steersman.wire.log_options import parse
+from steersman.wire.message import Channel, Handler, Request, Response, Upgrade
+from steersman.world.interface import Tasks, World
+
+# The user name in the certificate by which the API server shows itself to kubelets
+CLIENT = "kube-apiserver-kubelet-client"
+TEXT = "text/plain; charset=utf-8"
+
+Answer = Response | Coroutine[Any, Any, Response]
+Play = Callable[[Remote], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where the agent listens, and the files it shows itself with and knows the others by."""
+
+    address: str
+    number: int
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+async def serve(port: Port, pods: Pods, world: World, ready: Callable[[int], None]) -> None:
+    """Serves until cancelled; `ready` gets the port's number. Raises OSError."""
+    tls = tls_context(port.certificate, port.key, port.authority)
+    async with world.tasks() as tasks, Server(handler(pods, world, tasks), world) as server:
+        _, number = await server.listen(port.address, port.number, tls)
+        ready(number)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            tasks.stop()
+
+
+def handler(pods: Pods, world: World, tasks: Tasks) -> Handler:
+    """Returns what answers requests to the agent."""
+    streams = Streams(pods, world, tasks)
+
+    def handle(request: Request) -> Response:
+        try:
+            check_client(request)
+            return streams.answer(request)
+        except APIError as error:
+            return Response(error.message.encode(), error.code, TEXT)
+
+    return handle
+
+
+def check_client(request: Request) -> None:
+    """Raises Unauthorized, Forbidden for anybody but the API server."""
+    certificate = request.peer.certificate if request.peer is not None else None
+    if certificate is None:
+        raise Unauthorized
+    try:
+        name = der.subject(certificate).common_name
+    except ValueError:
+        raise Unauthorized from None
+    if name != CLIENT:
+        raise Forbidden(f"Forbidden (user={name}, verb={request.method.lower()}, resource=nodes)")
+
+
+class Streams:
+    """Answers requests by path."""
+
+    def __init__(self, pods: Pods, world: World, tasks: Tasks) -> None:
+        self._pods = pods
+        self._world = world
+        self._logs = Logs(Endings(pods.engine, tasks), world)
+
+    def answer(self, request: Request) -> Response:
+        """Answers one request; raises the errors of `model.errors`."""
+        parts = request.path.strip("/").split("/")
+        if parts == ["healthz"]:
+            return Response(b"ok", content_type=TEXT)
+        known = {"containerLogs": self._log, "exec": self._exec, "attach": self._attach}
+        if parts[0] not in known or len(parts) != 4:
+            raise NotFound("404 page not found")
+        if request.method not in (("GET",) if parts[0] == "containerLogs" else ("GET", "POST")):
+            raise MethodNotAllowed("405: Method Not Allowed")
+        return known[parts[0]](request, *parts[1:])
+
+    def _find(self, namespace: str, name: str, missing: str) -> Pod:
+        pod = self._pods.find(namespace, name)
+        if pod is None:
+            raise NotFound(missing)
+        return pod
+
+    def _log(self, request: Request, namespace: str, name: str, container: str) -> Response:
+        pod = self._find(namespace, name, f'pod "{name}" does not exist\n')
+        options = parse(request.params, name)
+        if container not in pod.containers:
+            raise NotFound(f'container "{container}" not found in pod "{name}"\n')
+        return Response(self._logs.open(name, pod, container, options), content_type="text/plain")
+
+    def _exec(self, request: Request, namespace: str, name: str, container: str) -> Response:
+        pod = self._find(namespace, name, "pod does not exist")
+        wanted = parse_wanted(request, request.param("tty") == "1")
+        place = _running(pod, container, f'container not found ("{container}")')
+        command = request.params.get("command", [])
+
+        def play(remote: Remote) -> Coroutine[Any, Any, None]:
+            engine = self._pods.engine
+            return session.execute(engine, place, command, wanted, remote, self._world)
+
+        return upgrade(request, play)
+
+    def _attach(self, request: Request, namespace: str, name: str, container: str) -> Response:
+        pod = self._find(namespace, name, "pod does not exist")
+        place = _running(
+            pod, container, f"container {container} not found in pod {name}_{namespace}"
+        )
+        # A container has a terminal or has none, whatever the client says
+        wanted = parse_wanted(request, pod.containers[container].terminal)
+
+        def play(remote: Remote) -> Coroutine[Any, Any, None]:
+            return session.attach(self._pods.engine, place, wanted, remote, self._world)
+
+        return upgrade(request, play)
+
+
+def parse_wanted(request: Request, terminal: bool) -> Wanted:
+    """Returns the streams that a request asks for, in kubelet's words; raises BadRequest."""
+    stdin, stdout, stderr = (request.param(name) == "1" for name in ("input", "output", "error"))
+    if terminal:
+        stderr = False
+    if not (stdin or stdout or stderr):
+        raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
+    return Wanted(stdin, stdout, stderr, terminal)
+
+
+def _running(pod: Pod, container: str, missing: str) -> tuple[str, str]:
+    """Returns where in the engine a container runs; raises InternalError with these words."""
+    found = pod.containers.get(container)
+    if found is None or found.current is None or not found.running:
+        raise InternalError(missing)
+    return pod.sandbox, found.current.id
+
+
+def upgrade(request: Request, play: Play) -> Response:
+    """Returns the 101 that hands the connection to exec or attach; raises BadRequest."""
+    if not websocket.is_handshake(request.headers):
+        raise BadRequest("Upgrade request required")
+    protocol = choose(websocket.offered(request.headers), channels.REMOTE_COMMAND)
+
+    async def take(channel: Channel) -> None:
+        try:
+            await play(WebSocketRemote(channel, protocol))
+        except ConnectionError:
+            pass  # the client went away while it was being told
+
+    return Response(Upgrade(take), headers=_handshake(request, protocol))
+
+
+def choose(offered: Sequence[str], supported: Sequence[str]) -> str:
+    """Returns the protocol to speak; raises BadRequest where there is none."""
+    if not (protocol := channels.choose(offered, supported)):
+        raise BadRequest(f"unable to negotiate protocol: client supports {list(offered)}")
+    return protocol
+
+
+def _handshake(request: Request, protocol: str) -> dict[str, str]:
+    try:
+        return websocket.handshake(request.headers, protocol)
+    except websocket.ProtocolError as error:
+        raise BadRequest(str(error)) from error

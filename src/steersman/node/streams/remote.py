@@ -1,0 +1,107 @@
+"""The client's end of exec and attach, whichever protocol it speaks.
+
+Input comes as events in their order; output goes out under the client's back-pressure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from steersman.wire import channels, websocket
+from steersman.wire.channels import ERROR, RESIZE, STDIN, Channels, Ended
+from steersman.wire.message import Channel
+from steersman.wire.websocket import WebSocket
+
+
+@dataclass(frozen=True, slots=True)
+class Stdin:
+    """Bytes for the process; b"" says that no more will come."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """The size of the person's terminal in characters."""
+
+    width: int
+    height: int
+
+
+class Remote(Protocol):
+    """One client."""
+
+    async def begin(self, *, stdout: bool, stderr: bool) -> None:
+        """Tells the client that it is heard."""
+
+    async def receive(self) -> Stdin | Resize | None:
+        """Returns what comes next; None once the client is gone."""
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Sends output; raises ConnectionError once the client is gone."""
+
+    async def conclude(self, status: Mapping[str, Any]) -> None:
+        """Sends the status that says how it ended, and closes; raises ConnectionError."""
+
+
+class WebSocketRemote:
+    """A client that speaks a channel protocol over WebSocket; see `Remote`."""
+
+    def __init__(self, channel: Channel, protocol: str) -> None:
+        self._channel = channel
+        self._channels = Channels(protocol, WebSocket())
+        self._events: deque[channels.Data | Ended] = deque()
+
+    async def begin(self, *, stdout: bool, stderr: bool) -> None:
+        """Sends the empty message by which clients know that they are heard."""
+        await self._channel.write(self._channels.opened(stdout=stdout, stderr=stderr))
+
+    async def receive(self) -> Stdin | Resize | None:
+        """Returns what comes next; a client that breaks the protocol is gone."""
+        while True:
+            while not self._events:
+                if not await self._read():
+                    return None
+            event = self._events.popleft()
+            if isinstance(event, Ended):
+                if event.channel is None:
+                    return None
+                if event.channel == STDIN:
+                    return Stdin(b"")
+            elif event.channel == STDIN and event.data:
+                return Stdin(event.data)
+            elif event.channel == RESIZE and (size := channels.terminal_size(event.data)):
+                return Resize(*size)
+
+    async def _read(self) -> bool:
+        """Reads what there is; says whether the client is still there."""
+        data = await self._channel.read()
+        if not data:
+            return False
+        try:
+            self._events += self._channels.feed(data)
+        except websocket.ProtocolError as error:
+            await self._answer(self._channels.close(error.code))
+            return False
+        return await self._answer(self._channels.replies())
+
+    async def _answer(self, data: bytes) -> bool:
+        try:
+            if data:
+                await self._channel.write(data)
+        except ConnectionError:
+            return False
+        return True
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Sends output as one message."""
+        await self._channel.write(self._channels.encode(channel, data))
+
+    async def conclude(self, status: Mapping[str, Any]) -> None:
+        """Sends the status on the error channel and closes the WebSocket."""
+        told = self._channels.encode(ERROR, json.dumps(status).encode())
+        await self._channel.write(told + self._channels.close())

@@ -1,0 +1,44 @@
+"""Runs many seeds: `PYTHONPATH=src python -m tests.simulation --seeds 10000 [--from N]`.
+
+Prints the seeds that fail, and how to run one of them again; exits with 1 when there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from multiprocessing import Pool
+
+from .rollout import run
+
+
+def attempt(seed: int) -> tuple[int, str]:
+    """Runs one seed and returns what was wrong, empty where nothing was."""
+    try:
+        run(seed)
+    except BaseException:  # noqa: BLE001 - whatever it is, it is what this seed found
+        return seed, traceback.format_exc()
+    return seed, ""
+
+
+def main() -> int:
+    """Reads the command line and runs the seeds."""
+    parser = argparse.ArgumentParser(prog="tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first one")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    failed = 0
+    with Pool(arguments.processes) as pool:
+        for seed, wrong in pool.imap_unordered(attempt, seeds):
+            if wrong:
+                failed += 1
+                print(f"seed {seed}:\n{wrong}\n", flush=True)
+    print(f"{len(seeds)} seeds, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

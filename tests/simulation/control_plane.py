@@ -1,0 +1,210 @@
+"""A whole control plane in one simulated world: API on the memory store, controllers, scheduler,
+simulated nodes; each part a process that can die and comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from steersman.api.assembly import Assembly, Configuration
+from steersman.api.cache import Cache
+from steersman.client.client import APIClient
+from steersman.client.local import LocalTransport
+from steersman.client.view import FollowedViews
+from steersman.controllers.registry import controllers
+from steersman.model.kind import Document
+from steersman.model.kinds.rbac import CLUSTERROLE, CLUSTERROLEBINDING
+from steersman.model.ref import Resource
+from steersman.node.simulated import Behaviour, SimulatedNodes
+from steersman.reconcile import loop
+from steersman.reconcile.loop import Controller
+from steersman.reconcile.rules import identity, role
+from steersman.scheduler import service as scheduler
+from steersman.store.interface import Write
+from steersman.store.memory import MemoryStore
+from steersman.wire.message import User
+from steersman.world.interface import World
+from steersman.world.simulated import SimulatedWorld
+
+from .faults import FaultyTransport, Weather
+
+RESTART_SECONDS = 0.5
+See = Callable[[Resource, str, str, Document | None], None]
+
+
+@cache
+def signing_key() -> bytes:
+    """Returns a key for tokens; made once, nothing depends on its value."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(*kinds, serialization.NoEncryption())
+
+
+class SeenStore(MemoryStore):
+    """A store that shows every commit to somebody, in order."""
+
+    def __init__(self, world: World, see: See) -> None:
+        super().__init__(world)
+        self._see = see
+
+    async def commit(self, *writes: Write) -> int:
+        """Commits, then shows what was written."""
+        revision = await super().commit(*writes)
+        for write in writes:
+            if write.key.count("/") < 4:
+                continue
+            _, group, plural, namespace, name = write.key.split("/", 4)
+            resource = Resource("" if group == "core" else group, plural)
+            document = None if write.value is None else msgspec.json.decode(write.value)
+            self._see(resource, namespace, name, document)
+        return revision
+
+
+class ControlPlane:
+    """The API and the processes around it; made by `control_plane`."""
+
+    def __init__(self, world: SimulatedWorld, tasks: Any, weather: Weather, see: See) -> None:
+        self.world = world
+        self.weather = weather
+        self.crashes = 0
+        self.nodes: SimulatedNodes
+        self._tasks = tasks
+        self._assembly = Assembly(
+            Cache(SeenStore(world, see), world),
+            Configuration("10.96.0.0/16", signing_key(), 6443, "127.0.0.1"),
+            world,
+        )
+        self.admin = self.client(User("admin", ("system:masters", "system:authenticated")))
+
+    def transport(self, user: User) -> LocalTransport:
+        """Returns the way to the API without faults."""
+        return LocalTransport(self._assembly.api.handle, user)
+
+    def client(self, user: User) -> APIClient:
+        """Returns a client without faults."""
+        return APIClient(self.transport(user), self.world)
+
+    async def start(self) -> None:
+        """Starts the API and grants the parts what they need."""
+        started = asyncio.Event()
+        self._tasks.start(self._assembly.run(started.set), name="api")
+        await started.wait()
+        for kind in controllers("CA"):
+            await self._grant(*role(kind.name, kind.watches, kind.writes))
+        await self._grant(*masters_of_nodes())
+
+    async def _grant(self, cluster_role: Document | None, binding: Document) -> None:
+        if cluster_role is not None:
+            await self.admin.create(CLUSTERROLE, cluster_role)
+        await self.admin.create(CLUSTERROLEBINDING, binding)
+
+    def run_controllers(self, chosen: Iterable[type[Controller]]) -> None:
+        """Runs controllers as one process."""
+        kinds = tuple(chosen)
+
+        async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
+            await loop.run(kinds, lambda name: client_for(identity(name)), views, self.world)
+
+        self._process("controllers", work, identity(kinds[0].name))
+
+    def run_scheduler(self) -> None:
+        """Runs the scheduler as a process."""
+
+        async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
+            await scheduler.run(client_for(scheduler.IDENTITY), views, self.world)
+
+        self._process("scheduler", work, scheduler.IDENTITY)
+
+    def run_nodes(self, count: int, behaviour: Behaviour) -> None:
+        """Runs simulated nodes as a process that does not die."""
+        names = [f"node-{number}" for number in range(count)]
+
+        async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
+            self.nodes = SimulatedNodes(names, client_for_node, views, self.world, behaviour)
+            await self.nodes.run()
+
+        def client_for_node(name: str) -> APIClient:
+            return APIClient(self.faulty(f"system:node:{name}", None), self.world)
+
+        self._process("nodes", work, f"system:node:{names[0]}", dies=False)
+
+    def faulty(self, name: str, crash: Callable[[], None] | None) -> FaultyTransport:
+        """Returns the way to the API of one identity, through the weather."""
+        inner = self.transport(User(name, groups_of(name)))
+        return FaultyTransport(inner, self.world, self.weather, crash)
+
+    def _process(
+        self,
+        name: str,
+        work: Callable[..., Coroutine[Any, Any, None]],
+        reader: str,
+        *,
+        dies: bool = True,
+    ) -> None:
+        self._tasks.start(self._keep(name, work, reader, dies), name=name)
+
+    async def _keep(
+        self, name: str, work: Callable[..., Coroutine[Any, Any, None]], reader: str, dies: bool
+    ) -> None:
+        """Runs a process, again whenever it dies."""
+        while True:
+            died = asyncio.Event()
+            crash = died.set if dies else None
+
+            def client_for(user: str, crash: Callable[[], None] | None = crash) -> APIClient:
+                return APIClient(self.faulty(user, crash), self.world)
+
+            async with self.world.tasks() as tasks:
+                views = FollowedViews(client_for(reader), self.world, tasks)
+                tasks.start(work(views, client_for), name=f"{name} work")
+                await died.wait()
+                tasks.stop()
+            self.crashes += 1
+            await self.world.sleep(RESTART_SECONDS)
+
+
+def groups_of(name: str) -> tuple[str, ...]:
+    """Returns the groups of a part's identity."""
+    if name.startswith("system:serviceaccount:"):
+        namespace = name.split(":")[2]
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+        # one process reads through one set of views, as the server's parts do
+        return (*groups, "system:masters", "system:authenticated")
+    if name.startswith("system:node:"):
+        return ("system:nodes", "system:authenticated")
+    return ("system:authenticated",)
+
+
+def masters_of_nodes() -> tuple[None, Document]:
+    """Returns the binding that stands in for the Node authorizer, which the API does not have."""
+    group = "rbac.authorization.k8s.io"
+    subject = {"apiGroup": group, "kind": "Group", "name": "system:nodes"}
+    reference = {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}
+    binding = {"metadata": {"name": "nodes"}, "roleRef": reference, "subjects": [subject]}
+    return None, binding
+
+
+@asynccontextmanager
+async def control_plane(
+    world: SimulatedWorld, weather: Weather, see: See
+) -> AsyncIterator[ControlPlane]:
+    """Runs a control plane for the time of a `with`; a part that fails fails the test."""
+    async with world.tasks() as tasks:
+        plane = ControlPlane(world, tasks, weather, see)
+        await plane.start()
+        yield plane
+        tasks.stop()
+
+
+def condition(document: Mapping[str, Any], kind: str) -> str:
+    """Returns the status of an object's condition, empty where it is not set."""
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    return next((it["status"] for it in conditions if it["type"] == kind), "")

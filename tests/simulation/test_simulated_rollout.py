@@ -1,0 +1,30 @@
+"""Rollouts in a storm: bounds hold after every commit, and everything comes to rest."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from simulation.rollout import run
+
+NORMAL_SECONDS = 20.0  # wall time for seeds in the normal tests; 10,000 seeds are a command
+AT_LEAST = 10
+
+
+def test_rollouts_keep_their_bounds_in_any_storm_and_come_to_rest_in_the_calm() -> None:
+    began = time.monotonic()
+    seed = 0
+    while seed < AT_LEAST or time.monotonic() < began + NORMAL_SECONDS:
+        run(seed)
+        seed += 1
+
+
+def test_one_seed_is_one_run() -> None:
+    assert run(7) == run(7)
+
+
+@pytest.mark.long
+def test_many_rollouts_keep_their_bounds() -> None:
+    for seed in range(100_000, 101_000):
+        run(seed)

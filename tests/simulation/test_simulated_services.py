@@ -1,0 +1,159 @@
+"""Endpoints of services on a whole control plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulation.quiet import Quiet, pod_template, quietly
+from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.endpoints import ENDPOINTS
+from steersman.model.kinds.endpointslice import ENDPOINTSLICE
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import POD
+from steersman.model.kinds.service import SERVICE
+from steersman.node.simulated import Behaviour
+
+APP = {"app": "web"}
+NAME = "kubernetes.io/service-name=web"
+PORTS = [{"name": "http", "port": 80, "targetPort": "http"}]
+
+
+async def serve(quiet: Quiet, replicas: int, **spec: Any) -> None:
+    selector = {"matchLabels": APP}
+    deployment = {"replicas": replicas, "selector": selector, "template": pod_template(APP)}
+    await quiet.create(DEPLOYMENT, "web", spec=deployment)
+    await quiet.create(SERVICE, "web", spec={"selector": APP, "ports": PORTS, **spec})
+    await quiet.until(lambda: ready_endpoints(quiet, replicas))
+
+
+async def slices(quiet: Quiet) -> list[Any]:
+    return await quiet.items(ENDPOINTSLICE, labels=NAME)
+
+
+async def ready_endpoints(quiet: Quiet, number: int) -> bool:
+    found = [it for one in await slices(quiet) for it in one.endpoints if it.conditions.ready]
+    return len(found) == number
+
+
+def test_ready_pods_are_endpoints_with_their_addresses_ports_and_nodes() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        zone = {"metadata": {"labels": {"topology.kubernetes.io/zone": "a"}}}
+        for number in range(3):
+            await quiet.admin.patch(NODE.ref("", f"node-{number}"), zone)
+        await serve(quiet, 2)
+        (one,) = await slices(quiet)
+        pods = {pod.metadata.uid: pod for pod in await quiet.pods()}
+        for endpoint in one.endpoints:
+            pod = pods[endpoint.target_ref.uid]
+            assert endpoint.addresses == (pod.status.pod_ip,)
+            assert (endpoint.node_name, endpoint.zone) == (pod.spec.node_name, "a")
+            conditions = endpoint.conditions
+            assert (conditions.ready, conditions.serving, conditions.terminating) == (
+                True,
+                True,
+                False,
+            )
+        (port,) = one.ports
+        assert (port.name, port.port, port.protocol) == ("http", 80, "TCP")
+        labels = one.metadata.labels
+        manager = "endpointslice-controller.k8s.io"
+        assert labels["endpointslice.kubernetes.io/managed-by"] == manager
+        assert one.metadata.controller.name == "web"
+        assert one.metadata.generate_name == "web-"
+
+    quietly(scenario)
+
+
+def test_a_pod_that_is_being_deleted_is_shown_as_terminating_and_then_gone() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await serve(quiet, 1)
+        (pod,) = await quiet.pods()
+        await quiet.admin.delete(POD.ref(*pod.key))
+        await quiet.until(lambda: terminating(quiet, pod.metadata.uid))
+        await quiet.until(lambda: quiet.gone(POD.ref(*pod.key)))
+        await quiet.world.sleep(1)
+        found = [it.target_ref.uid for one in await slices(quiet) for it in one.endpoints]
+        assert pod.metadata.uid not in found
+
+    quietly(scenario, behaviour=Behaviour(stop_seconds=5.0))
+
+
+async def terminating(quiet: Quiet, uid: str) -> bool:
+    for one in await slices(quiet):
+        for it in one.endpoints:
+            if it.target_ref.uid == uid and it.conditions.terminating:
+                return not it.conditions.ready and bool(it.conditions.serving)
+    return False
+
+
+def test_a_service_without_pods_keeps_one_empty_slice_and_empty_endpoints() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await serve(quiet, 0)
+        (one,) = await quiet.until(lambda: slices(quiet))
+        assert (one.endpoints, one.ports) == ((), ())
+        old = await quiet.until(lambda: endpoints(quiet))
+        assert old.subsets == ()
+
+    quietly(scenario)
+
+
+async def endpoints(quiet: Quiet) -> Any:
+    return await quiet.admin.get(ENDPOINTS.ref("default", "web"))
+
+
+def test_more_than_a_hundred_pods_are_spread_over_slices() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await serve(quiet, 130)
+        assert sorted(len(it.endpoints) for it in await slices(quiet)) == [30, 100]
+        scale = {"spec": {"replicas": 5}}
+        await quiet.admin.patch(DEPLOYMENT.ref("default", "web"), scale)
+        await quiet.until(lambda: ready_endpoints(quiet, 5))
+        old = await quiet.until(lambda: endpoints(quiet))
+        assert sum(len(it.addresses) for it in old.subsets) == 5
+
+    quietly(scenario)
+
+
+def test_endpoints_tell_ready_from_not_ready_addresses() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await serve(quiet, 2)
+        broken = pod_template(APP)["spec"]
+        broken["containers"][0]["readinessProbe"] = {
+            "initialDelaySeconds": 3000,
+            "tcpSocket": {"port": 80},
+        }
+        await quiet.create(POD, "slow", metadata={"labels": APP}, spec=broken)
+        found = await quiet.until(lambda: with_not_ready(quiet))
+        (subset,) = found.subsets
+        assert len(subset.addresses) == 2
+        assert [it.target_ref.name for it in subset.not_ready_addresses] == ["slow"]
+        assert [(it.name, it.port) for it in subset.ports] == [("http", 80)]
+        managed = found.metadata.labels["endpoints.kubernetes.io/managed-by"]
+        assert managed == "endpoint-controller"
+        patch = {"spec": {"publishNotReadyAddresses": True}}
+        await quiet.admin.patch(SERVICE.ref("default", "web"), patch)
+        await quiet.until(lambda: ready_endpoints(quiet, 3))
+
+    quietly(scenario)
+
+
+async def with_not_ready(quiet: Quiet) -> Any:
+    found = await endpoints(quiet)
+    return found if any(it.not_ready_addresses for it in found.subsets) else None
+
+
+def test_a_headless_service_is_marked_and_its_endpoints_go_with_it() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await serve(quiet, 1, clusterIP="None")
+        (one,) = await slices(quiet)
+        assert one.metadata.labels["service.kubernetes.io/headless"] == ""
+        old = await quiet.until(lambda: endpoints(quiet))
+        assert old.metadata.labels["service.kubernetes.io/headless"] == ""
+        await quiet.admin.delete(SERVICE.ref("default", "web"))
+        await quiet.until(lambda: none_left(quiet))
+
+    quietly(scenario)
+
+
+async def none_left(quiet: Quiet) -> bool:
+    return not await slices(quiet) and await quiet.gone(ENDPOINTS.ref("default", "web"))

@@ -1,0 +1,958 @@
+"""Pods: what is refused, cause by cause, in upstream's words; what an update may change."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from steersman.model import decode
+from steersman.model.kinds.pod import POD
+from steersman.model.types.podspec_check import check_pod_spec
+
+DEFINITION = "io.k8s.api.core.v1.Pod"
+LABEL = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+C0 = "spec.containers[0]"
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    base = {"containers": [{"name": "a", "image": "i"}], **spec}
+    return {"metadata": {"name": "p", "namespace": "n"}, "spec": base}
+
+
+def one(**container: Any) -> dict[str, Any]:
+    return pod(containers=[{"name": "a", "image": "i", **container}])
+
+
+def admitted(document: dict[str, Any]) -> dict[str, Any]:
+    found = decode.admit(DEFINITION, copy.deepcopy(document), "Pod", "v1")
+    assert found.unknown == ()
+    return found.document
+
+
+def causes(
+    new: dict[str, Any], old: dict[str, Any] | None = None, subresource: str = ""
+) -> list[tuple[str, str]]:
+    before = None if old is None else admitted(old)
+    found = POD.check(admitted(new), before, subresource)
+    return [(cause.field, cause.message) for cause in found]
+
+
+def test_a_sound_pod_passes_twice() -> None:
+    assert causes(one()) == []
+    assert causes(one()) == []
+
+
+def test_a_faulty_spec_is_refused_each_time() -> None:
+    for _ in range(2):
+        assert causes(pod(containers=[])) == [("spec.containers", "Required value")]
+
+
+def test_a_spec_that_suits_a_template_is_checked_anew_for_a_pod() -> None:
+    spec = admitted(pod(hostNetwork=True))["spec"]
+    spec["containers"][0]["ports"] = [{"containerPort": 80, "protocol": "TCP"}]
+    assert not check_pod_spec(spec, "spec", of_pod=False)
+    assert check_pod_spec(spec, "spec", of_pod=True)
+
+
+CONTAINERS = [
+    ({"name": ""}, [(f"{C0}.name", "Required value")]),
+    ({"name": "A_b"}, [(f"{C0}.name", f'Invalid value: "A_b": {LABEL}')]),
+    ({"image": ""}, [(f"{C0}.image", "Required value")]),
+    (
+        {"image": " i"},
+        [(f"{C0}.image", 'Invalid value: " i": must not have leading or trailing whitespace')],
+    ),
+    (
+        {"imagePullPolicy": "Sometimes"},
+        [
+            (
+                f"{C0}.imagePullPolicy",
+                'Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", '
+                '"Never"',
+            )
+        ],
+    ),
+    (
+        {"terminationMessagePolicy": "x"},
+        [
+            (
+                f"{C0}.terminationMessagePolicy",
+                'Unsupported value: "x": supported values: "File", "FallbackToLogsOnError"',
+            )
+        ],
+    ),
+    (
+        {"ports": [{"containerPort": 0}]},
+        [(f"{C0}.ports[0].containerPort", "Required value")],
+    ),
+    (
+        {"ports": [{"containerPort": 65536, "protocol": "HTTP"}]},
+        [
+            (
+                f"{C0}.ports[0].containerPort",
+                "Invalid value: 65536: must be between 1 and 65535, inclusive",
+            ),
+            (
+                f"{C0}.ports[0].protocol",
+                'Unsupported value: "HTTP": supported values: "SCTP", "TCP", "UDP"',
+            ),
+        ],
+    ),
+    (
+        {"ports": [{"containerPort": 1, "name": "a"}, {"containerPort": 2, "name": "a"}]},
+        [(f"{C0}.ports[1].name", 'Duplicate value: "a"')],
+    ),
+    (
+        {"ports": [{"containerPort": 1, "name": "-"}]},
+        [
+            (f"{C0}.ports[0].name", 'Invalid value: "-": must contain at least one letter (a-z)'),
+            (
+                f"{C0}.ports[0].name",
+                'Invalid value: "-": must not begin or end with a hyphen',
+            ),
+        ],
+    ),
+    (
+        {"ports": [{"containerPort": 1, "hostPort": 5}, {"containerPort": 2, "hostPort": 5}]},
+        [(f"{C0}.ports[1].hostPort", 'Duplicate value: "TCP//5"')],
+    ),
+    ({"env": [{"name": ""}]}, [(f"{C0}.env[0].name", "Required value")]),
+    (
+        {"env": [{"name": "a=b"}]},
+        [
+            (
+                f"{C0}.env[0].name",
+                'Invalid value: "a=b": a valid environment variable name must consist only of '
+                "printable ASCII characters other than '='",
+            )
+        ],
+    ),
+    (
+        {"env": [{"name": "a", "valueFrom": {}}]},
+        [
+            (
+                f"{C0}.env[0].valueFrom",
+                'Invalid value: "": must specify one of: `fieldRef`, `resourceFieldRef`, '
+                "`configMapKeyRef` or `secretKeyRef`",
+            )
+        ],
+    ),
+    (
+        {"env": [{"name": "a", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]},
+        [
+            (
+                f"{C0}.env[0].valueFrom.fieldRef.fieldPath",
+                'Invalid value: "x": error converting fieldPath: field label not supported: x',
+            ),
+            (
+                f"{C0}.env[0].valueFrom",
+                'Invalid value: "": may not be specified when `value` is not empty',
+            ),
+        ],
+    ),
+    (
+        {"env": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]},
+        [
+            (
+                f"{C0}.env[0].valueFrom.fieldRef.fieldPath",
+                'Unsupported value: "status.phase": supported values: "metadata.name", '
+                '"metadata.namespace", "metadata.uid", "spec.nodeName", '
+                '"spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", '
+                '"status.podIPs"',
+            )
+        ],
+    ),
+    (
+        {"env": [{"name": "a", "valueFrom": {"secretKeyRef": {"name": "s"}}}]},
+        [(f"{C0}.env[0].valueFrom.secretKeyRef.key", "Required value")],
+    ),
+    (
+        {"env": [{"name": "a", "valueFrom": {"resourceFieldRef": {"resource": "cpu"}}}]},
+        [
+            (
+                f"{C0}.env[0].valueFrom.resourceFieldRef.resource",
+                'Unsupported value: "cpu": supported values: "limits.cpu", '
+                '"limits.ephemeral-storage", "limits.memory", "requests.cpu", '
+                '"requests.ephemeral-storage", "requests.memory"',
+            )
+        ],
+    ),
+    (
+        {"envFrom": [{}]},
+        [
+            (
+                f"{C0}.envFrom",
+                'Invalid value: "": must specify one of: `configMapRef` or `secretRef`',
+            )
+        ],
+    ),
+    (
+        {"envFrom": [{"configMapRef": {}}]},
+        [(f"{C0}.envFrom[0].configMapRef.name", "Required value")],
+    ),
+    (
+        {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+        [(f"{C0}.volumeMounts[0].name", 'Not found: "v"')],
+    ),
+    (
+        {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
+        [
+            (
+                f"{C0}.resources.requests",
+                'Invalid value: "2": must be less than or equal to cpu limit of 1',
+            )
+        ],
+    ),
+    (
+        {"resources": {"limits": {"cpu": "-1"}}},
+        [
+            (
+                f"{C0}.resources.limits[cpu]",
+                'Invalid value: "-1": must be greater than or equal to 0',
+            ),
+            (
+                f"{C0}.resources.requests[cpu]",
+                'Invalid value: "-1": must be greater than or equal to 0',
+            ),
+        ],
+    ),
+    (
+        {"resources": {"requests": {"gold": "1"}}},
+        [
+            (
+                f"{C0}.resources.requests[gold]",
+                'Invalid value: "gold": must be a standard resource type or fully qualified',
+            ),
+            (
+                f"{C0}.resources.requests[gold]",
+                'Invalid value: "gold": must be a standard resource for containers',
+            ),
+        ],
+    ),
+    (
+        {"resources": {"requests": {"x.y/gpu": "500m"}}},
+        [
+            (f"{C0}.resources.requests[x.y/gpu]", 'Invalid value: "500m": must be an integer'),
+            (
+                f"{C0}.resources.limits",
+                "Required value: Limit must be set for non overcommitable resources",
+            ),
+        ],
+    ),
+    (
+        {"resources": {"limits": {"hugepages-2Mi": "3Mi"}}},
+        [
+            (
+                f"{C0}.resources.limits[hugepages-2Mi]",
+                'Invalid value: "3Mi": 3Mi is not positive integer multiple of hugepages-2Mi',
+            ),
+            (
+                f"{C0}.resources.requests[hugepages-2Mi]",
+                'Invalid value: "3Mi": 3Mi is not positive integer multiple of hugepages-2Mi',
+            ),
+            (f"{C0}.resources", "Forbidden: HugePages require cpu or memory"),
+        ],
+    ),
+    (
+        {"livenessProbe": {}},
+        [(f"{C0}.livenessProbe", "Required value: must specify a handler type")],
+    ),
+    (
+        {"livenessProbe": {"exec": {}, "tcpSocket": {"port": 1}, "successThreshold": 2}},
+        [
+            (f"{C0}.livenessProbe.exec.command", "Required value"),
+            (
+                f"{C0}.livenessProbe.tcpSocket",
+                "Forbidden: may not specify more than 1 handler type",
+            ),
+            (f"{C0}.livenessProbe.successThreshold", "Invalid value: 2: must be 1"),
+        ],
+    ),
+    (
+        {"readinessProbe": {"httpGet": {"port": 0, "scheme": "ftp"}, "periodSeconds": -1}},
+        [
+            (
+                f"{C0}.readinessProbe.httpGet.port",
+                "Invalid value: 0: must be between 1 and 65535, inclusive",
+            ),
+            (
+                f"{C0}.readinessProbe.httpGet.scheme",
+                'Unsupported value: "ftp": supported values: "HTTP", "HTTPS"',
+            ),
+            (
+                f"{C0}.readinessProbe.periodSeconds",
+                "Invalid value: -1: must be greater than or equal to 0",
+            ),
+        ],
+    ),
+    (
+        {"readinessProbe": {"exec": {"command": ["a"]}, "terminationGracePeriodSeconds": 5}},
+        [
+            (
+                f"{C0}.readinessProbe.terminationGracePeriodSeconds",
+                "Invalid value: 5: must not be set for readinessProbes",
+            )
+        ],
+    ),
+    (
+        {"lifecycle": {"preStop": {"sleep": {"seconds": 31}}}},
+        [
+            (
+                f"{C0}.lifecycle.preStop.sleep",
+                "Invalid value: 31: must be non-negative and less than "
+                "terminationGracePeriodSeconds (30)",
+            )
+        ],
+    ),
+    (
+        {"securityContext": {"runAsUser": -1}},
+        [
+            (
+                f"{C0}.securityContext.runAsUser",
+                "Invalid value: -1: must be between 0 and 2147483647, inclusive",
+            )
+        ],
+    ),
+    (
+        {"securityContext": {"procMount": "Unmasked"}},
+        [
+            (
+                f"{C0}.securityContext.procMount",
+                'Invalid value: "Unmasked": `hostUsers` must be false to use `Unmasked`',
+            )
+        ],
+    ),
+    (
+        {"securityContext": {"seccompProfile": {"type": "Localhost"}}},
+        [
+            (
+                f"{C0}.securityContext.seccompProfile.localhostProfile",
+                "Required value: must be set when seccomp type is Localhost",
+            )
+        ],
+    ),
+    (
+        {"securityContext": {"allowPrivilegeEscalation": False, "privileged": True}},
+        [
+            (
+                f"{C0}.securityContext",
+                'Invalid value: {"allowPrivilegeEscalation":false,"privileged":true}: cannot set '
+                "`allowPrivilegeEscalation` to false and `privileged` to true",
+            )
+        ],
+    ),
+    (
+        {"resizePolicy": [{"resourceName": "gpu", "restartPolicy": "NotRequired"}]},
+        [
+            (
+                f"{C0}.resizePolicy",
+                'Unsupported value: "gpu": supported values: "cpu", "memory"',
+            )
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), CONTAINERS)
+def test_a_faulty_container(fields: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert causes(one(**fields)) == expected
+
+
+TOLERATIONS = "spec.tolerations[0]"
+SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+NODE = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+NEAR = "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution"
+
+SPECS = [
+    ({"containers": []}, [("spec.containers", "Required value")]),
+    (
+        {"containers": [{"name": "a", "image": "i"}] * 2},
+        [("spec.containers[1].name", 'Duplicate value: "a"')],
+    ),
+    (
+        {"restartPolicy": "Maybe"},
+        [
+            (
+                "spec.restartPolicy",
+                'Unsupported value: "Maybe": supported values: "Always", "OnFailure", "Never"',
+            )
+        ],
+    ),
+    (
+        {"dnsPolicy": "x"},
+        [
+            (
+                "spec.dnsPolicy",
+                'Unsupported value: "x": supported values: "ClusterFirstWithHostNet", '
+                '"ClusterFirst", "Default", "None"',
+            )
+        ],
+    ),
+    (
+        {"dnsPolicy": "None"},
+        [
+            (
+                "spec.dnsConfig",
+                "Required value: must provide `dnsConfig` when `dnsPolicy` is None",
+            )
+        ],
+    ),
+    (
+        {"dnsConfig": {"nameservers": ["x"], "options": [{}]}},
+        [
+            ("spec.dnsConfig.nameservers[0]", f'Invalid value: "x": {IP}'),
+            ("spec.dnsConfig.options[0]", "Required value: must not be empty"),
+        ],
+    ),
+    (
+        {"initContainers": [{"name": "a", "image": "i", "livenessProbe": {"grpc": {"port": 1}}}]},
+        [
+            ("spec.initContainers[0].name", 'Duplicate value: "a"'),
+            (
+                "spec.initContainers[0].livenessProbe",
+                "Forbidden: may not be set for init containers without restartPolicy=Always",
+            ),
+        ],
+    ),
+    (
+        {"initContainers": [{"name": "b", "image": "i", "restartPolicy": "x"}]},
+        [
+            (
+                "spec.initContainers[0].restartPolicy",
+                'Unsupported value: "x": supported values: "Always", "OnFailure", "Never"',
+            )
+        ],
+    ),
+    (
+        {"ephemeralContainers": [{"name": "b", "image": "i"}]},
+        [("spec.ephemeralContainers", "Forbidden: cannot be set on create")],
+    ),
+    (
+        {"nodeName": "n", "schedulingGates": [{"name": "g"}]},
+        [
+            (
+                "spec.nodeName",
+                "Forbidden: cannot be set until all schedulingGates have been cleared",
+            )
+        ],
+    ),
+    (
+        {"activeDeadlineSeconds": 0},
+        [
+            (
+                "spec.activeDeadlineSeconds",
+                "Invalid value: 0: must be between 1 and 2147483647, inclusive",
+            )
+        ],
+    ),
+    ({"hostname": "A"}, [("spec.hostname", f'Invalid value: "A": {LABEL}')]),
+    ({"hostAliases": [{"ip": "x"}]}, [("spec.hostAliases[0].ip", f'Invalid value: "x": {IP}')]),
+    (
+        {"nodeSelector": {"a b": "c"}},
+        [
+            (
+                "spec.nodeSelector",
+                'Invalid value: "a b": name part must consist of alphanumeric characters, '
+                "'-', '_' or '.', and must start and end with an alphanumeric character "
+                "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+                "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+            )
+        ],
+    ),
+    (
+        {"tolerations": [{"operator": "Equal"}]},
+        [
+            (
+                f"{TOLERATIONS}.operator",
+                'Invalid value: "Equal": operator must be Exists when `key` is empty, which '
+                'means "match all values and all keys"',
+            )
+        ],
+    ),
+    (
+        {"tolerations": [{"key": "a", "operator": "Exists", "value": "x", "effect": "Never"}]},
+        [
+            (
+                f"{TOLERATIONS}.operator",
+                "Invalid value: \"x\": value must be empty when `operator` is 'Exists'",
+            ),
+            (
+                f"{TOLERATIONS}.effect",
+                'Unsupported value: "Never": supported values: "NoSchedule", '
+                '"PreferNoSchedule", "NoExecute"',
+            ),
+        ],
+    ),
+    (
+        {"tolerations": [{"key": "a", "tolerationSeconds": 3}]},
+        [
+            (
+                f"{TOLERATIONS}.effect",
+                "Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set",
+            )
+        ],
+    ),
+    (
+        {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}}},
+        [
+            (
+                f"{NODE}.nodeSelectorTerms",
+                "Required value: must have at least one node selector term",
+            )
+        ],
+    ),
+    (
+        {
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {
+                                "matchExpressions": [{"key": "a", "operator": "In"}],
+                                "matchFields": [{"key": "b", "operator": "Gt"}],
+                            }
+                        ]
+                    }
+                }
+            }
+        },
+        [
+            (
+                f"{NODE}.nodeSelectorTerms[0].matchExpressions[0].values",
+                "Required value: must be specified when `operator` is 'In' or 'NotIn'",
+            ),
+            (
+                f"{NODE}.nodeSelectorTerms[0].matchFields[0].operator",
+                'Invalid value: "Gt": not a valid selector operator',
+            ),
+            (
+                f"{NODE}.nodeSelectorTerms[0].matchFields[0].key",
+                'Invalid value: "b": not a valid field selector key',
+            ),
+        ],
+    ),
+    (
+        {
+            "affinity": {
+                "podAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {"weight": 101, "podAffinityTerm": {"topologyKey": "z"}}
+                    ]
+                }
+            }
+        },
+        [(f"{NEAR}[0].weight", "Invalid value: 101: must be in the range 1-100")],
+    ),
+    (
+        {"topologySpreadConstraints": [{**SPREAD, "maxSkew": 0}, SPREAD]},
+        [
+            (
+                "spec.topologySpreadConstraints[0].maxSkew",
+                "Invalid value: 0: must be greater than zero",
+            ),
+            (
+                "spec.topologySpreadConstraints[1].{topologyKey, whenUnsatisfiable}",
+                'Duplicate value: "{zone, DoNotSchedule}"',
+            ),
+        ],
+    ),
+    (
+        {"hostUsers": False, "hostPID": True},
+        [("spec.HostPID", "Forbidden: when `pod.Spec.HostUsers` is false")],
+    ),
+    (
+        {"hostPID": True, "shareProcessNamespace": True, "securityContext": {"fsGroup": -1}},
+        [
+            (
+                "spec.securityContext.fsGroup",
+                "Invalid value: -1: must be between 0 and 2147483647, inclusive",
+            ),
+            (
+                "spec.securityContext.shareProcessNamespace",
+                "Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled",
+            ),
+        ],
+    ),
+    (
+        {"securityContext": {"sysctls": [{"name": "net.a"}]}, "hostNetwork": True},
+        [
+            (
+                "spec.securityContext.sysctls[0].name",
+                "Invalid value: \"net.a\": may not be specified when 'hostNetwork' is true",
+            )
+        ],
+    ),
+    (
+        {
+            "resources": {"requests": {"cpu": "1"}},
+            "containers": [{"name": "a", "image": "i", "resources": {"requests": {"cpu": "2"}}}],
+        },
+        [
+            (
+                "spec.resources.requests[cpu]",
+                'Invalid value: "1": must be greater than or equal to aggregate container '
+                "requests of 2",
+            )
+        ],
+    ),
+    (
+        {"os": {"name": "plan9"}},
+        [
+            (
+                "spec.os.name",
+                'Unsupported value: "plan9": supported values: "linux", "windows"',
+            )
+        ],
+    ),
+    ({"volumes": [{"emptyDir": {}}]}, [("spec.volumes[0].name", "Required value")]),
+    (
+        {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "a", "emptyDir": {}}]},
+        [("spec.volumes[1].name", 'Duplicate value: "a"')],
+    ),
+    (
+        {"volumes": [{"name": "a", "emptyDir": {}, "hostPath": {"path": "/"}}]},
+        [
+            (
+                "spec.volumes[0].hostPath",
+                "Forbidden: may not specify more than 1 volume type",
+            )
+        ],
+    ),
+    (
+        {"volumes": [{"name": "a", "hostPath": {"path": "/a/../b", "type": "x"}}]},
+        [
+            ("spec.volumes[0].hostPath.path", "Invalid value: \"/a/../b\": must not contain '..'"),
+            (
+                "spec.volumes[0].hostPath.type",
+                'Unsupported value: "x": supported values: "", "BlockDevice", "CharDevice", '
+                '"Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"',
+            ),
+        ],
+    ),
+    (
+        {"volumes": [{"name": "a", "configMap": {"items": [{"key": "k", "path": "/x"}]}}]},
+        [
+            ("spec.volumes[0].configMap.name", "Required value"),
+            (
+                "spec.volumes[0].configMap.items[0].path",
+                'Invalid value: "/x": must be a relative path',
+            ),
+        ],
+    ),
+    (
+        {"volumes": [{"name": "a", "secret": {"secretName": "s", "defaultMode": 512}}]},
+        [
+            (
+                "spec.volumes[0].secret.defaultMode",
+                "Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive",
+            )
+        ],
+    ),
+    (
+        {
+            "volumes": [
+                {
+                    "name": "a",
+                    "projected": {
+                        "sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 5}}]
+                    },
+                }
+            ]
+        },
+        [
+            (
+                "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds",
+                "Invalid value: 5: may not specify a duration less than 10 minutes",
+            ),
+            (
+                "spec.volumes[0].projected.sources[0].serviceAccountToken",
+                "Forbidden: must not be specified when serviceAccountName is not set",
+            ),
+        ],
+    ),
+    (
+        {"volumes": [{"name": "a", "downwardAPI": {"items": [{"path": "p"}]}}]},
+        [
+            (
+                "spec.volumes[0].downwardAPI",
+                "Required value: one of fieldRef and resourceFieldRef is required",
+            )
+        ],
+    ),
+    (
+        {"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": ""}}]},
+        [("spec.volumes[0].persistentVolumeClaim.claimName", "Required value")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), SPECS)
+def test_a_faulty_spec(fields: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    assert causes(pod(**fields)) == expected
+
+
+def test_mounts_of_one_container() -> None:
+    mounts = [
+        {"name": "v", "mountPath": "/a", "subPath": "/x"},
+        {"name": "v", "mountPath": "/a", "mountPropagation": "Bidirectional"},
+        {"name": "v", "mountPath": "", "recursiveReadOnly": "Enabled"},
+    ]
+    document = one(volumeMounts=mounts)
+    document["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
+    path = f"{C0}.volumeMounts"
+    assert causes(document) == [
+        (f"{path}.subPath", 'Invalid value: "/x": must be a relative path'),
+        (f"{path}[1].mountPath", 'Invalid value: "/a": must be unique'),
+        (
+            f"{path}.mountPropagation",
+            "Forbidden: Bidirectional mount propagation is available only to privileged containers",
+        ),
+        (f"{path}[2].mountPath", "Required value"),
+        (
+            f"{path}.recursiveReadOnly",
+            "Forbidden: may only be specified when readOnly is true",
+        ),
+    ]
+
+
+def test_a_name_is_required_and_must_be_a_subdomain() -> None:
+    document = one()
+    document["metadata"]["name"] = ""
+    assert causes(document) == [
+        ("metadata.name", "Required value: name or generateName is required")
+    ]
+    document["metadata"]["name"] = "A"
+    ((field, message),) = causes(document)
+    assert field == "metadata.name"
+    assert message.startswith('Invalid value: "A": a lowercase RFC 1123 subdomain must consist')
+
+
+CHANGEABLE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+    "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
+    "set to 1 if it was previously negative)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({}, {"containers": [{"name": "a", "image": "other"}]}),
+        ({}, {"tolerations": [{"key": "a", "operator": "Exists"}]}),
+        ({}, {"activeDeadlineSeconds": 5}),
+        ({"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": 4}),
+        ({"schedulingGates": [{"name": "g"}]}, {}),
+        (
+            {"schedulingGates": [{"name": "g"}]},
+            {"schedulingGates": [{"name": "g"}], "nodeSelector": {"a": "b"}},
+        ),
+    ],
+)
+def test_an_update_may_change_a_little(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert causes(pod(**new), pod(**old)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            {},
+            {"nodeName": "n"},
+            [("spec", f'Forbidden: {CHANGEABLE}+nodeName: "n"\n')],
+        ),
+        (
+            {},
+            {"containers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]},
+            [("spec.containers", "Forbidden: pod updates may not add or remove containers")],
+        ),
+        (
+            {"tolerations": [{"key": "a", "operator": "Exists"}]},
+            {},
+            [
+                (
+                    "spec.tolerations",
+                    "Forbidden: existing toleration can not be modified except its "
+                    "tolerationSeconds",
+                )
+            ],
+        ),
+        (
+            {"activeDeadlineSeconds": 4},
+            {"activeDeadlineSeconds": 5},
+            [
+                (
+                    "spec.activeDeadlineSeconds",
+                    "Invalid value: 5: must be less than or equal to previous value",
+                )
+            ],
+        ),
+        (
+            {"activeDeadlineSeconds": 4},
+            {},
+            [
+                (
+                    "spec.activeDeadlineSeconds",
+                    "Invalid value: null: must not update from a positive integer to nil value",
+                )
+            ],
+        ),
+        (
+            {},
+            {"schedulingGates": [{"name": "g"}]},
+            [
+                (
+                    "spec.schedulingGates[0].name",
+                    "Forbidden: only deletion is allowed, but found new scheduling gate 'g'",
+                )
+            ],
+        ),
+    ],
+)
+def test_an_update_may_not_change_the_rest(
+    old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    assert causes(pod(**new), pod(**old)) == expected
+
+
+def status(**fields: Any) -> dict[str, Any]:
+    return {**pod(restartPolicy="Never"), "status": {"qosClass": "BestEffort", **fields}}
+
+
+ENDED = {"name": "a", "state": {"terminated": {"exitCode": 0}}}
+RUNS = {"name": "a", "state": {"running": {}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({}, {"phase": "Running"}, []),
+        (
+            {},
+            {"qosClass": "Guaranteed"},
+            [("status.qosClass", 'Invalid value: "Guaranteed": field is immutable')],
+        ),
+        (
+            {"containerStatuses": [ENDED]},
+            {"containerStatuses": [RUNS]},
+            [
+                (
+                    "status.containerStatuses[0].state",
+                    "Forbidden: may not be transitioned to non-terminated state",
+                )
+            ],
+        ),
+        (
+            {},
+            {"podIPs": [{"ip": "1.1.1.1"}, {"ip": "1.1.1.2"}]},
+            [
+                (
+                    "status.podIPs",
+                    'Invalid value: [{"ip":"1.1.1.1"},{"ip":"1.1.1.2"}]: may specify no more '
+                    "than one IP for each IP family",
+                )
+            ],
+        ),
+        ({}, {"podIPs": [{"ip": "1.1.1.1"}, {"ip": "fd::1"}]}, []),
+        (
+            {},
+            {"hostIP": "1.1.1.1", "hostIPs": [{"ip": "1.1.1.2"}]},
+            [("status.hostIPs[0].ip", 'Invalid value: "1.1.1.2": must be equal to `hostIP`')],
+        ),
+    ],
+)
+def test_status_updates(
+    old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    assert causes(status(**new), status(**old), "status") == expected
+
+
+def test_ephemeral_containers_are_only_added() -> None:
+    first, second = {"name": "x", "image": "i"}, {"name": "y", "image": "i"}
+    with_one = pod(ephemeralContainers=[first])
+    with_both = pod(ephemeralContainers=[first, second])
+    assert causes(with_both, with_one, "ephemeralcontainers") == []
+    assert causes(with_one, with_both, "ephemeralcontainers") == [
+        (
+            "spec.ephemeralContainers",
+            'Forbidden: existing ephemeral containers "y" may not be removed\n',
+        )
+    ]
+    bad = pod(ephemeralContainers=[{**first, "targetContainerName": "z", "ports": [{}]}])
+    found = causes(bad, pod(), "ephemeralcontainers")
+    assert ("spec.ephemeralContainers[0].targetContainerName", 'Not found: "z"') in found
+    assert (
+        "spec.ephemeralContainers[0].ports",
+        "Forbidden: cannot be set for an Ephemeral Container",
+    ) in found
+
+
+def sized(**resources: Any) -> dict[str, Any]:
+    return one(resources=resources)
+
+
+def test_a_resize_changes_processor_and_memory_within_the_class() -> None:
+    small = sized(requests={"cpu": "1"}, limits={"cpu": "2", "memory": "2Gi"})
+    grown = sized(requests={"cpu": "1500m"}, limits={"cpu": "2", "memory": "3Gi"})
+    assert causes(grown, small, "resize") == []
+    found = causes(sized(requests={"cpu": "1"}, limits={"cpu": "2"}), small, "resize")
+    path = f"{C0}.resources"
+    assert found == [
+        (f"{path}.requests", "Forbidden: resource requests cannot be removed"),
+        (f"{path}.limits", "Forbidden: resource limits cannot be removed"),
+    ]
+    shrunk = sized(requests={"cpu": "1"}, limits={"cpu": "2", "memory": "1Gi"})
+    assert causes(shrunk, small, "resize") == [
+        (
+            f"{path}.limits[memory]",
+            "Forbidden: memory limits cannot be decreased unless resizePolicy is RestartContainer",
+        )
+    ]
+    same = sized(requests={"cpu": "2"}, limits={"cpu": "2", "memory": "2Gi"})
+    assert causes(same, small, "resize") == [
+        (
+            "spec",
+            'Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing',
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({}, "BestEffort"),
+        ({"requests": {"cpu": "0"}}, "BestEffort"),
+        ({"requests": {"cpu": "1"}}, "Burstable"),
+        ({"limits": {"cpu": "1"}}, "Burstable"),
+        ({"limits": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),
+        (
+            {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"memory": "1073741824"}},
+            "Guaranteed",
+        ),
+        ({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}, "Burstable"),
+        ({"limits": {"x.y/gpu": "1"}}, "BestEffort"),
+    ],
+)
+def test_a_new_pod_is_pending_and_has_its_class(resources: dict[str, Any], expected: str) -> None:
+    document = admitted({**sized(**resources), "status": {"phase": "Running", "podIP": "x"}})
+    prepared = POD.prepare(document, None, "")
+    assert prepared["status"] == {"phase": "Pending", "qosClass": expected}
+    assert document["status"] == {"phase": "Running", "podIP": "x"}
+
+
+def test_a_gated_pod_says_so() -> None:
+    prepared = POD.prepare(admitted(pod(schedulingGates=[{"name": "g"}])), None, "")
+    (condition,) = prepared["status"]["conditions"]
+    assert condition == {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+    }

@@ -1,0 +1,117 @@
+"""Events as clients read them: equal ones counted, floods held back, both forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from simulation.control_plane import ControlPlane, control_plane
+from simulation.faults import Weather
+from steersman.client.client import APIClient
+from steersman.model.kinds.configmap import CONFIGMAP
+from steersman.model.kinds.event import EVENT
+from steersman.model.kinds.namespace import NAMESPACE
+from steersman.reconcile.events import BURST, Form, Recorder
+from steersman.world.simulated import SimulatedWorld, simulate
+
+Work = Callable[[Recorder, Any, SimulatedWorld, ControlPlane], Coroutine[Any, Any, Any]]
+
+
+def recorded(work: Work, form: Form = "count", weather: Weather | None = None) -> list[Any]:
+    """Runs work with a recorder about a ConfigMap and returns the events at the end."""
+
+    async def main(world: SimulatedWorld) -> list[Any]:
+        async with control_plane(world, weather or Weather(), lambda *_: None) as plane:
+            document = {"metadata": {"name": "mine", "namespace": "default"}}
+            found = await plane.admin.create(CONFIGMAP, document)
+            transport = plane.faulty("system:serviceaccount:kube-system:x", None)
+            recorder = Recorder(APIClient(transport, world), world, "x", form=form)
+            async with world.tasks() as tasks:
+                tasks.start(recorder.run(), name="events")
+                await work(recorder, found, world, plane)
+                await world.sleep(600)
+                tasks.stop()
+            return list((await plane.admin.list(EVENT, "default")).items)
+
+    return simulate(1, main)
+
+
+def test_equal_events_become_one_with_a_count_and_two_times() -> None:
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        for _number in range(3):
+            recorder.normal(found, "Done", "it is done")
+            await world.sleep(10)
+        recorder.warning(found, "Done", "it is done")
+
+    events = sorted(recorded(work), key=lambda it: it.type)
+    assert [(it.type, it.count) for it in events] == [("Normal", 3), ("Warning", 1)]
+    first = events[0]
+    assert (first.last_timestamp - first.first_timestamp).total_seconds() == 20
+    assert (first.source.component, first.reporting_component) == ("x", "x")
+    assert first.involved_object.uid
+    assert first.involved_object.api_version == "v1"
+    assert first.metadata.name.startswith("mine.")
+
+
+def test_the_series_form_has_micro_times_an_action_and_a_series() -> None:
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        recorder.normal(found, "Scheduled", "to there", "Binding")
+        await world.sleep(10)
+        recorder.normal(found, "Scheduled", "to there", "Binding")
+
+    (event,) = recorded(work, "series")
+    assert event.action == "Binding"
+    assert event.reporting_component == "x"
+    assert event.event_time is not None
+    assert event.series.count == 2
+    assert (event.series.last_observed_time - event.event_time).total_seconds() == 10
+
+
+def test_one_object_gets_a_burst_and_then_one_event_in_five_minutes() -> None:
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        for number in range(BURST + 10):
+            recorder.normal(found, "Many", f"number {number}")
+        assert recorder.dropped == 10
+        await world.sleep(301)
+        recorder.normal(found, "Many", "later")
+        recorder.normal(found, "Many", "too much")
+        assert recorder.dropped == 11
+
+    events = recorded(work)
+    assert len(events) == BURST + 1
+
+
+def test_an_event_that_was_removed_is_written_anew() -> None:
+    async def work(
+        recorder: Recorder, found: Any, world: SimulatedWorld, plane: ControlPlane
+    ) -> None:
+        recorder.normal(found, "Done", "it is done")
+        await world.sleep(1)
+        await plane.admin.delete_collection(EVENT, "default")
+        recorder.normal(found, "Done", "it is done")
+
+    (event,) = recorded(work)
+    assert event.count == 1
+
+
+def test_events_survive_an_api_that_is_away_for_a_while() -> None:
+    weather = Weather(lose_request=1.0)
+
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        recorder.normal(found, "Done", "it is done")
+        await world.sleep(45)
+        weather.calm()
+
+    assert len(recorded(work, weather=weather)) == 1
+
+
+def test_events_about_cluster_wide_objects_are_in_default() -> None:
+    async def work(
+        recorder: Recorder, found: Any, world: SimulatedWorld, plane: ControlPlane
+    ) -> None:
+        namespace = await plane.admin.get(NAMESPACE.ref("", "default"))
+        recorder.normal(namespace, "Seen", "x" * 2000)
+
+    (event,) = recorded(work)
+    assert event.involved_object.kind == "Namespace"
+    assert len(event.message) == 1024

@@ -1,0 +1,167 @@
+"""The loop on a real API: retries, permanent failures, waiting for the views, identities."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+from simulation.control_plane import control_plane
+from simulation.faults import Weather
+from steersman.client.errors import Unreachable
+from steersman.model.errors import Conflict, InternalError
+from steersman.model.kinds.configmap import CONFIGMAP
+from steersman.model.kinds.event import EVENT
+from steersman.model.ref import Ref
+from steersman.reconcile.loop import Done, Given, Permanent
+from steersman.reconcile.noting import Notes
+from steersman.reconcile.rules import Rule, Watch, identity, role, to_self
+from steersman.world.simulated import SimulatedWorld, simulate
+
+
+class Recording:
+    """A controller whose deeds are given by a test; it sees ConfigMaps named `mine`."""
+
+    name: ClassVar[str] = "replicaset-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (Watch(CONFIGMAP, partial(to_self, kind=CONFIGMAP)),)
+    writes: ClassVar[tuple[Rule, ...]] = (Rule("", ("configmaps",), ("create", "patch")),)
+    calls: ClassVar[list[float]] = []
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.view = given.views.of(CONFIGMAP)
+        type(self).calls = []
+
+    async def reconcile(self, ref: Ref) -> Done:
+        if ref.name != "mine":
+            return Done()
+        type(self).calls.append(self.given.world.now())
+        return await self.act(ref)
+
+    async def act(self, ref: Ref) -> Done:
+        return Done()
+
+
+def run(controller: type[Recording], seconds: float, weather: Weather | None = None) -> Any:
+    """Runs a controller for a while and returns the clients' last sight of things."""
+
+    async def main(world: SimulatedWorld) -> Any:
+        async with control_plane(world, weather or Weather(), lambda *_: None) as plane:
+            plane.run_controllers((controller,))
+            document = {"metadata": {"name": "mine", "namespace": "default"}, "data": {"n": "0"}}
+            await plane.admin.create(CONFIGMAP, document)
+            await world.sleep(seconds)
+            found = await plane.admin.get(CONFIGMAP.ref("default", "mine"))
+            events = (await plane.admin.list(EVENT, "default")).items
+            return found, list(events)
+
+    return simulate(1, main)
+
+
+def test_what_fails_is_tried_again_with_back_off_until_it_works() -> None:
+    class Failing(Recording):
+        async def act(self, ref: Ref) -> Done:
+            if len(type(self).calls) < 4:
+                raise RuntimeError("not yet")
+            return Done()
+
+    run(Failing, 60)
+    times = [time - Failing.calls[0] for time in Failing.calls]
+    assert [round(time, 3) for time in times] == [0.0, 0.005, 0.015, 0.035]
+
+
+def test_an_object_comes_again_when_asked_for() -> None:
+    class Again(Recording):
+        async def act(self, ref: Ref) -> Done:
+            return Done(10.0) if len(type(self).calls) < 3 else Done()
+
+    run(Again, 60)
+    times = [round(time - Again.calls[0], 3) for time in Again.calls]
+    assert times == [0.0, 10.0, 20.0]
+
+
+def test_a_permanent_failure_is_told_as_an_event_and_not_tried_again() -> None:
+    class Hopeless(Recording):
+        async def act(self, ref: Ref) -> Done:
+            raise Permanent("Unusable", "this can never work")
+
+    _, events = run(Hopeless, 60)
+    assert len(Hopeless.calls) == 1
+    (event,) = events
+    assert (event.type, event.reason) == ("Warning", "Unusable")
+    assert event.message == "this can never work"
+    assert (event.involved_object.kind, event.involved_object.name) == ("ConfigMap", "mine")
+    assert event.source.component == "replicaset-controller"
+
+
+def test_an_object_is_not_seen_again_before_the_view_has_what_was_written() -> None:
+    class Counting(Recording):
+        async def act(self, ref: Ref) -> Done:
+            seen = int(self.view.get(ref).data["n"])
+            if seen < 20:
+                patch = {"data": {"n": str(seen + 1)}}
+                written = await self.given.client.patch(ref, patch)
+                assert int(written.data["n"]) == seen + 1, "the view was stale"
+                assert seen == len(type(self).calls) - 1
+                return Done(0.0)
+            return Done()
+
+    found, _ = run(Counting, 600, Weather(slow_watch=5.0))
+    assert found.data["n"] == "20"
+
+
+def test_a_write_whose_answer_was_lost_is_waited_for_too() -> None:
+    class Creating(Recording):
+        async def act(self, ref: Ref) -> Done:
+            count = sum(1 for it in self.view.list("default") if it.metadata.name != "mine")
+            if count < 5:
+                document = {"metadata": {"generateName": "child-", "namespace": "default"}}
+                await self.given.client.create(CONFIGMAP, document)
+                return Done(0.0)
+            return Done()
+
+    most = 0
+
+    async def main(world: SimulatedWorld) -> Any:
+        weather = Weather(slow_watch=5.0, lose_answer=0.4)
+        async with control_plane(world, weather, lambda *_: None) as plane:
+            plane.run_controllers((Creating,))
+            document = {"metadata": {"name": "mine", "namespace": "default"}}
+            await plane.admin.create(CONFIGMAP, document)
+            await world.sleep(900)
+            found = (await plane.admin.list(CONFIGMAP, "default")).items
+            return sum(it.metadata.name.startswith("child-") for it in found)
+
+    for seed in range(5):
+        most = max(most, simulate(seed, main))
+    assert most == 5
+
+
+def test_only_a_refusal_proves_that_nothing_was_written() -> None:
+    notes = Notes()
+    notes.failed(CONFIGMAP.resource, Conflict("no"))
+    assert not notes.uncertain
+    notes.failed(CONFIGMAP.resource, InternalError("who knows"))
+    assert notes.uncertain == {CONFIGMAP.resource}
+    other = Notes()
+    other.failed(CONFIGMAP.resource, Unreachable("lost"))
+    assert other.uncertain == {CONFIGMAP.resource}
+
+
+def test_of_several_writes_the_last_revision_counts() -> None:
+    notes = Notes()
+    for revision in (5, 9, 7):
+        notes.wrote(CONFIGMAP.resource, revision)
+    assert notes.written == {CONFIGMAP.resource: 9}
+
+
+def test_a_role_grants_reads_of_what_is_watched_and_the_writes_that_are_named() -> None:
+    cluster_role, binding = role("x-controller", Recording.watches, Recording.writes)
+    rules = cluster_role["rules"]
+    assert cluster_role["metadata"]["name"] == "steersman:controller:x-controller"
+    read = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}
+    write = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]}
+    assert rules[:2] == [read, write]
+    assert {rule["resources"][0] for rule in rules[2:]} == {"events"}
+    (subject,) = binding["subjects"]
+    assert (subject["namespace"], subject["name"]) == ("kube-system", "x-controller")
+    assert identity("x-controller") == "system:serviceaccount:kube-system:x-controller"

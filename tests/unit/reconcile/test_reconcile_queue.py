@@ -1,0 +1,127 @@
+"""The work queue: each key once, never twice at a time, failed ones later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from steersman.reconcile.queue import LAST_RETRY_SECONDS, Queue, QueueFull
+from steersman.world.simulated import SimulatedWorld, simulate
+
+
+def with_queue(work: Callable[[Queue[str], SimulatedWorld], Coroutine[Any, Any, Any]]) -> Any:
+    async def main(world: SimulatedWorld) -> Any:
+        queue: Queue[str] = Queue(world)
+        async with world.tasks() as tasks:
+            tasks.start(queue.keep_time(), name="timers")
+            result = await work(queue, world)
+            tasks.stop()
+        return result
+
+    return simulate(1, main)
+
+
+def test_a_key_added_twice_is_worked_on_once() -> None:
+    async def work(queue: Queue[str], _world: SimulatedWorld) -> None:
+        queue.add("a")
+        queue.add("b")
+        queue.add("a")
+        assert [await queue.take(), await queue.take()] == ["a", "b"]
+        assert len(queue) == 0
+
+    with_queue(work)
+
+
+def test_a_key_added_while_it_is_worked_on_comes_again_when_it_is_done() -> None:
+    async def work(queue: Queue[str], world: SimulatedWorld) -> None:
+        queue.add("a")
+        await queue.take()
+        queue.add("a")
+        with pytest.raises(TimeoutError):
+            async with world.timeout(10):
+                await queue.take()
+        queue.done("a")
+        assert await queue.take() == "a"
+        queue.done("a")
+        assert queue.idle
+
+    with_queue(work)
+
+
+def test_retries_double_from_five_milliseconds_to_a_thousand_seconds() -> None:
+    async def work(queue: Queue[str], _world: SimulatedWorld) -> list[float]:
+        return [queue.retry("a") for _ in range(80)]
+
+    delays = with_queue(work)
+    assert delays[:4] == [0.005, 0.01, 0.02, 0.04]
+    assert delays[17] == pytest.approx(655.36)
+    assert set(delays[18:]) == {LAST_RETRY_SECONDS}
+
+
+def test_a_forgotten_key_begins_its_back_off_anew() -> None:
+    async def work(queue: Queue[str], _world: SimulatedWorld) -> None:
+        queue.retry("a")
+        queue.retry("a")
+        assert queue.failures("a") == 2
+        queue.forget("a")
+        assert queue.retry("a") == 0.005
+
+    with_queue(work)
+
+
+def test_a_delayed_key_comes_at_its_time_and_an_earlier_wish_wins() -> None:
+    async def work(queue: Queue[str], world: SimulatedWorld) -> None:
+        began = world.now()
+        queue.add_after("late", 100)
+        queue.add_after("late", 5)
+        queue.add_after("late", 50)
+        queue.add_after("later", 20)
+        assert await queue.take() == "late"
+        assert world.now() - began == pytest.approx(5)
+        queue.done("late")
+        assert await queue.take() == "later"
+        assert world.now() - began == pytest.approx(20)
+        with pytest.raises(TimeoutError):
+            async with world.timeout(200):
+                await queue.take()
+
+    with_queue(work)
+
+
+def test_no_delay_means_now() -> None:
+    async def work(queue: Queue[str], world: SimulatedWorld) -> None:
+        began = world.now()
+        queue.add_after("a", 0)
+        assert await queue.take() == "a"
+        assert world.now() == began
+
+    with_queue(work)
+
+
+def test_a_full_queue_says_so() -> None:
+    async def work(_queue: Queue[str], world: SimulatedWorld) -> None:
+        small: Queue[str] = Queue(world, limit=2)
+        small.add("a")
+        small.add("b")
+        small.add("a")
+        with pytest.raises(QueueFull):
+            small.add("c")
+        small.add_after("a", 5)
+        small.add_after("b", 5)
+        with pytest.raises(QueueFull):
+            small.add_after("c", 5)
+
+    with_queue(work)
+
+
+def test_a_taker_waits_for_the_next_key() -> None:
+    async def work(queue: Queue[str], _world: SimulatedWorld) -> None:
+        waiting = asyncio.ensure_future(queue.take())
+        await asyncio.sleep(1)
+        queue.add("a")
+        assert await waiting == "a"
+
+    with_queue(work)

@@ -1,0 +1,174 @@
+"""The scheduling queue: order, back-off, and waiting for what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from steersman.model.kinds.node import Node
+from steersman.model.kinds.pod import Pod
+from steersman.scheduler.queue import MAX_UNSCHEDULABLE_SECONDS, PodQueue
+from steersman.scheduler.service import differs, plan_condition, waits
+from steersman.world.simulated import SimulatedWorld, simulate
+
+
+def pod(name: str, **spec: Any) -> Pod:
+    document = {"metadata": {"name": name, "uid": name, "namespace": "d"}, "spec": spec}
+    return msgspec.convert(document, Pod)
+
+
+def with_queue(work: Callable[[PodQueue, SimulatedWorld], Coroutine[Any, Any, Any]]) -> Any:
+    async def main(world: SimulatedWorld) -> Any:
+        queue = PodQueue(world)
+        async with world.tasks() as tasks:
+            tasks.start(queue.keep_time(), name="timers")
+            result = await work(queue, world)
+            tasks.stop()
+        return result
+
+    return simulate(1, main)
+
+
+async def taken(queue: PodQueue, world: SimulatedWorld, within: float = 1000.0) -> str:
+    """Returns the next pod's name, empty where none comes in time."""
+    try:
+        async with world.timeout(within):
+            return (await queue.take()).metadata.name
+    except TimeoutError:
+        return ""
+
+
+def test_priority_goes_first_then_who_waited_longest() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> list[str]:
+        for name, priority in (("a", 0), ("b", 10), ("c", 0), ("d", 10)):
+            queue.put(pod(name, priority=priority))
+        return [await taken(queue, world) for _ in range(4)]
+
+    assert with_queue(work) == ["b", "d", "a", "c"]
+
+
+def test_a_pod_that_fits_nowhere_waits_for_what_helps_after_its_back_off() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        began = world.now()
+        await taken(queue, world)
+        queue.failed("a")
+        assert [it.metadata.name for it in queue.pods("unschedulable")] == ["a"]
+        queue.helped(lambda _: False)
+        assert await taken(queue, world, 50) == ""
+        queue.helped(lambda _: True)
+        assert await taken(queue, world, 0.1) == "a"
+        queue.failed("a")
+        again = world.now()
+        queue.helped(lambda _: True)
+        assert await taken(queue, world) == "a"
+        assert world.now() - again == pytest.approx(2.0)  # the second failure: two seconds
+        assert world.now() > began
+
+    with_queue(work)
+
+
+def test_back_off_grows_to_ten_seconds() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> list[float]:
+        queue.put(pod("a"))
+        waits = []
+        await taken(queue, world)
+        for _ in range(6):
+            began = world.now()
+            queue.retry("a")
+            assert await taken(queue, world) == "a"
+            waits.append(round(world.now() - began, 3))
+        return waits
+
+    assert with_queue(work) == [1, 2, 4, 8, 10, 10]
+
+
+def test_help_that_came_during_the_decision_is_not_lost() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.helped(lambda _: True)
+        queue.failed("a")
+        assert await taken(queue, world, 5) == "a"
+
+    with_queue(work)
+
+
+def test_nobody_waits_longer_than_five_minutes() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        began = world.now()
+        queue.failed("a")
+        assert await taken(queue, world) == "a"
+        assert world.now() - began == pytest.approx(MAX_UNSCHEDULABLE_SECONDS)
+
+    with_queue(work)
+
+
+def test_a_changed_pod_is_tried_again_and_a_removed_one_is_not() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        queue.put(pod("b"))
+        await taken(queue, world)
+        queue.failed("a")
+        queue.put(pod("a"))
+        queue.remove("b")
+        assert await taken(queue, world, 100) == ""
+        queue.put(pod("a", nodeSelector={"x": "y"}))
+        assert await taken(queue, world, 1) == "a"
+        assert len(queue) == 1
+
+    with_queue(work)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"nodeName": "n"}, False),
+        ({"schedulerName": "mine"}, False),
+        ({"schedulingGates": [{"name": "g"}]}, False),
+    ],
+)
+def test_the_scheduler_waits_for_its_own_unbound_ungated_pods(change: Any, expected: bool) -> None:
+    assert waits(pod("a", **change)) is expected
+
+
+def test_ended_and_deleted_pods_are_nobodys() -> None:
+    ended = msgspec.convert({"metadata": {"name": "a"}, "status": {"phase": "Failed"}}, Pod)
+    assert not waits(ended)
+    time = "2026-01-01T00:00:00Z"
+    deleted = msgspec.convert({"metadata": {"name": "a", "deletionTimestamp": time}}, Pod)
+    assert not waits(deleted)
+
+
+def test_a_condition_is_written_once_and_its_time_moves_with_its_status() -> None:
+    first = plan_condition(pod("a"), "no room", 1_767_225_600.0)
+    assert first is not None
+    (made,) = first["status"]["conditions"]
+    assert made["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+    assert (made["type"], made["status"], made["reason"]) == (
+        "PodScheduled",
+        "False",
+        "Unschedulable",
+    )
+    told = msgspec.convert({"metadata": {"name": "a"}, "status": {"conditions": [made]}}, Pod)
+    assert plan_condition(told, "no room", 1_767_225_700.0) is None
+    other = plan_condition(told, "still no room", 1_767_225_700.0)
+    assert other is not None
+    assert "lastTransitionTime" not in other["status"]["conditions"][0]
+
+
+def test_heartbeats_of_nodes_do_not_matter() -> None:
+    def node(**fields: Any) -> Node:
+        return msgspec.convert({"metadata": {"name": "n", "uid": "u"}, **fields}, Node)
+
+    beat = {"conditions": [{"type": "Ready", "status": "True"}]}
+    assert not differs(node(), node(status=beat))
+    assert differs(node(), node(spec={"unschedulable": True}))
+    assert differs(node(), node(status={"allocatable": {"cpu": "1"}}))
+    assert differs(None, node())
