@@ -30,7 +30,6 @@ from steersman.node.volumes.tokens import Tokens
 from steersman.node.volumes.tree import File
 from steersman.world.interface import World
 
-
 # As the kubelet's; the mount in a container is read-only
 _KEPT_MODE = 0o1777
 
