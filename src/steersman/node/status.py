@@ -75,6 +75,13 @@ def phase_of(pod: Pod, seen: Observed) -> str:
     return "Succeeded" if all(run.exit_code == 0 for run in runs) else "Failed"
 
 
+def is_coming_up(pod: Pod, seen: Observed) -> bool:
+    """Whether a pod goes towards Running with nothing in its way."""
+    troubles = [seen.trouble, *(it.trouble for it in seen.containers.values())]
+    clear = not any(troubles) and not _is_stopping(pod, seen) and seen.ended is None
+    return clear and phase_of(pod, seen) == "Pending"
+
+
 def _is_stopping(pod: Pod, seen: Observed) -> bool:
     """Whether what has ended stays so because the pod ends."""
     return seen.gone or pod.metadata.deletion_timestamp is not None
