@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 
 RUNTIME = "steersman"
+# The reason of a run whose end nobody saw
+UNKNOWN = "ContainerStatusUnknown"
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):

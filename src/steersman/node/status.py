@@ -13,12 +13,10 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import Condition, condition
 from steersman.model.types.container import Container
 from steersman.node import containers
-from steersman.node.observed import Observed, Run, Seen, container_id
+from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
 from steersman.node.render import limits
 from steersman.reconcile.times import rfc3339
-
-OOM_KILLED = "OOMKilled"
 
 
 def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
@@ -75,6 +73,13 @@ def phase_of(pod: Pod, seen: Observed) -> str:
     ):
         return "Running"
     return "Succeeded" if all(run.exit_code == 0 for run in runs) else "Failed"
+
+
+def is_coming_up(pod: Pod, seen: Observed) -> bool:
+    """Whether a pod goes towards Running with nothing in its way."""
+    troubles = [seen.trouble, *(it.trouble for it in seen.containers.values())]
+    clear = not any(troubles) and not _is_stopping(pod, seen) and seen.ended is None
+    return clear and phase_of(pod, seen) == "Pending"
 
 
 def _is_stopping(pod: Pod, seen: Observed) -> bool:
@@ -164,9 +169,10 @@ def _terminated(seen: Observed, container: Container, run: Run | None) -> Docume
         told["signal"] = run.signal
     if run.message:
         told["message"] = run.message
-    # A run that never began has no start: upstream writes the zero time
-    told["startedAt"] = rfc3339(run.started_at)
-    told["finishedAt"] = rfc3339(run.finished_at)
+    if run.reason != UNKNOWN:  # of a lost run no times are known
+        # A run that never began has the zero time of its runtime
+        told["startedAt"] = rfc3339(run.started_at)
+        told["finishedAt"] = rfc3339(run.finished_at)
     told["containerID"] = container_id(seen.uid, container.name, run.attempt)
     return {"terminated": told}
 

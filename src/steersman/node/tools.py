@@ -9,7 +9,7 @@ from typing import Protocol
 
 from steersman.client.interface import Client
 from steersman.images.pull import Puller
-from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
@@ -19,7 +19,7 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.files import Resolution
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
-from steersman.reconcile.events import Recorder, Said, about
+from steersman.reconcile.events import Recorder, Said
 from steersman.runtime.engine import Engine
 from steersman.world.interface import World
 
@@ -76,5 +76,8 @@ class Tools:
         path = ""
         if container:
             path = f"spec.{'initContainers' if init else 'containers'}{{{container}}}"
-        said = Said(about(pod, path), kind, reason, note, host=self.place.name)
-        self.events.say(said)
+        metadata = pod.metadata
+        named = (metadata.namespace, metadata.name, metadata.uid)
+        # The view itself does not say what it is where it came from a list
+        about = ("v1", POD.name, *named, path)
+        self.events.say(Said(about, kind, reason, note, host=self.place.name))

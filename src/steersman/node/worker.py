@@ -35,7 +35,7 @@ from steersman.node.plan import (
     is_overdue,
     plan,
 )
-from steersman.node.status import render_status, same
+from steersman.node.status import is_coming_up, render_status, same
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.interface import Tasks
@@ -44,6 +44,8 @@ from steersman.world.interface import Tasks
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 122.0
 TELL_RETRY_SECONDS = 1.0
+# A pod on its way up has several states in a blink; telling each would slow down the next
+SETTLE_SECONDS = 0.15
 OVERDUE = (
     "DeadlineExceeded",
     "Pod was active on the node longer than the specified deadline",
@@ -67,6 +69,7 @@ class Worker:
         self._renew_volumes_at = 0.0
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
+        self._settled = asyncio.Event()
         self._told: Document | None = None
         self._done = False
         self._tasks: Tasks
@@ -120,6 +123,8 @@ class Worker:
     def _changed(self) -> None:
         self._wake.set()
         self._stale.set()
+        if not is_coming_up(self.pod, self.seen):
+            self._settled.set()
 
     def _end_run(self, container: str, run: Run) -> None:
         known = replace(self.seen.of(container), run=run, started=False, ready=False, unhealthy="")
@@ -370,6 +375,11 @@ class Worker:
         """Writes the status whenever it has changed, for ever."""
         while True:
             await self._stale.wait()
+            try:
+                async with self._tools.world.timeout(SETTLE_SECONDS):
+                    await self._settled.wait()
+            except TimeoutError:
+                pass  # it takes its time: people want to see why
             self._stale.clear()
             try:
                 await self._write_status()

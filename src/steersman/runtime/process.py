@@ -99,11 +99,11 @@ def set_oom_score(score: int) -> None:
 
     Lowering it needs CAP_SYS_RESOURCE; without that it stays as it is, as containerd has it.
     """
-    with open("/proc/self/oom_score_adj", "r+") as file:
+    # Not through a buffer, which would be written once more when the file is closed
+    with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
         now = int(file.read())
         try:
-            file.write(str(score))
-            file.flush()
+            file.write(b"%d" % score)
         except PermissionError:
             if score > now:
                 raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
 from steersman.node.acting import handlers
-from steersman.node.observed import Observed, Run, engine_name
+from steersman.node.observed import UNKNOWN, Observed, Run, engine_name
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
 
@@ -19,7 +19,6 @@ KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a sys
 MAX_MESSAGE_BYTES = 4096  # kubelet's MaxContainerTerminationMessageLength
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048  # ...LogLines, ...LogLength
 NANO = 1e9
-UNKNOWN = "ContainerStatusUnknown"
 _UNKNOWN_TEXT = "The container could not be located when the pod was terminated"
 
 

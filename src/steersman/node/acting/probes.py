@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -105,7 +105,7 @@ class Prober:
                     yield key, (container, known.run, probe)
 
     async def _probe(self, kind: Kind, container: Container, run: Run, probe: Probe) -> None:
-        """Asks for as long as it is not cancelled."""
+        """Asks until it is cancelled, or until the run must end."""
         now = self._tools.world.now()
         await self._tools.world.sleep(max(0.0, run.started_at + probe.initial_delay_seconds - now))
         tally = Tally()
@@ -114,19 +114,20 @@ class Prober:
             if not answer.good:
                 self._tell(kind, container, answer)
             before, tally = tally, judge(tally, answer.good, probe)
-            if tally.good is not None and (tally.good != before.good or not tally.good):
-                tally = self._conclude(kind, container, run, tally)
+            if tally.good is not None and tally.good != before.good:
+                self._conclude(kind, container, run, tally.good)
+                if kind != "readiness" and not tally.good:
+                    return
             await self._tools.world.sleep(probe.period_seconds)
 
-    def _conclude(self, kind: Kind, container: Container, run: Run, tally: Tally) -> Tally:
+    def _conclude(self, kind: Kind, container: Container, run: Run, good: bool) -> None:
         _, seen = self._read()
         known = seen.of(container.name)
-        if known.run is None or known.run.attempt != run.attempt or tally.good is None:
-            return tally
-        after = apply(kind, container.name, known, tally.good)
+        if known.run is None or known.run.attempt != run.attempt:
+            return
+        after = apply(kind, container.name, known, good)
         if after != known:
             self._write(container.name, after)
-        return tally if kind == "readiness" or tally.good else replace(tally, good=None)
 
     async def _ask(self, container: Container, run: Run, probe: Probe) -> Answer:
         pod, seen = self._read()

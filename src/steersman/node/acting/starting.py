@@ -19,6 +19,7 @@ from steersman.node.render import environment
 from steersman.node.render.bundle import Ground, render_bundle
 from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
+from steersman.node.volumes.mounting import is_kept
 from steersman.runtime.engine import EngineError
 from steersman.runtime.kernel import mounts
 
@@ -105,12 +106,12 @@ def _document(
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
         variables = {"HOSTNAME": name, **variables}
-    places = tools.volumes.places(pod)
     ground = Ground(
         pid=sandbox.pid,
         shm=sandbox.shm,
         layers=pulled.layers,
-        volumes=places,
+        volumes=tools.volumes.places(pod),
+        readonly={it.name for it in pod.spec.volumes if is_kept(it)},
         etc=tools.paths.etc(seen.uid),
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
         log=_make_log(tools, seen, container.name, attempt),

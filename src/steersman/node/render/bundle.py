@@ -6,7 +6,7 @@ raises BadConfiguration; nothing is left out in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +34,14 @@ class Ground:
 
     layers:   directories, top first
     volumes:  where each volume is on the node
+    readonly: those that the node keeps true, and nobody else writes to
     """
 
     pid: int
     shm: str
     layers: Sequence[Path]
     volumes: Mapping[str, Path]
+    readonly: Collection[str]
     etc: Path
     termination_log: Path
     log: Path
@@ -200,7 +202,7 @@ def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) ->
     return spec.bind_mount(
         str(ground.volumes[mount.name]),
         mount.mount_path,
-        readonly=mount.read_only,
+        readonly=mount.read_only or mount.name in ground.readonly,
         propagation=_PROPAGATION[mount.mount_propagation],
         subpath=expand(mount.sub_path_expr, env) if mount.sub_path_expr else mount.sub_path,
     )

@@ -30,6 +30,9 @@ from steersman.node.volumes.tokens import Tokens
 from steersman.node.volumes.tree import File
 from steersman.world.interface import World
 
+# As the kubelet's; the mount in a container is read-only
+_KEPT_MODE = 0o1777
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -87,7 +90,7 @@ class Volumes:
             hidden = volume.secret is not None or volume.projected is not None
             if hidden and not memory.is_mounted(directory):
                 memory.mount(directory)
-            memory.give(directory, 0o755, group)
+            memory.give(directory, _KEPT_MODE, group)
             tree.write(directory, files, group, self._world.uid())
 
     def _render(
@@ -120,17 +123,9 @@ class Volumes:
         self._tokens.forget(uid)
 
 
-def is_supported(volume: Volume) -> bool:
-    """Whether this node can prepare a volume."""
-    known = (
-        volume.empty_dir,
-        volume.host_path,
-        volume.config_map,
-        volume.secret,
-        volume.projected,
-        volume.downward_api,
-    )
-    return any(source is not None for source in known)
+def is_kept(volume: Volume) -> bool:
+    """Whether the node keeps a volume's files true; containers then only read them."""
+    return volume.empty_dir is None and volume.host_path is None
 
 
 def release(paths: Paths, uid: str) -> None:
