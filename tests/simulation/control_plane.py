@@ -79,7 +79,7 @@ class ControlPlane:
         self._tasks = tasks
         self._assembly = Assembly(
             Cache(SeenStore(world, see), world),
-            Configuration("10.96.0.0/16", signing_key(), 6443, "127.0.0.1"),
+            Configuration("10.96.0.0/16", signing_key(), 6443, "192.0.2.1"),
             world,
         )
         self.admin = self.client(User("admin", ("system:masters", "system:authenticated")))
