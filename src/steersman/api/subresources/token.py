@@ -10,7 +10,6 @@ from steersman.api import body
 from steersman.api.access import token_request
 from steersman.api.access.tokens import Tokens
 from steersman.api.call import Call
-from steersman.model.errors import BadRequest
 from steersman.model.kind import Document
 from steersman.model.ref import Ref
 from steersman.wire.message import Response
@@ -27,11 +26,6 @@ class TokenRequest:
 
     def handle(self, call: Call) -> Response:
         """Issues a token; raises NotFound, Invalid."""
-        try:
-            given = body.parse_any(call.request, DEFINITION) if call.request.body else {}
-        except ValueError as error:
-            raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
-        if not isinstance(given, dict) or given.get("kind", "TokenRequest") != "TokenRequest":
-            raise BadRequest("the body of the request is not a TokenRequest")
+        given = body.read_as(call, DEFINITION) if call.request.body else {}
         made = token_request.create(self._tokens, self._find, call.namespace, call.name, given)
         return Response(orjson.dumps(made), 201)
