@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from steersman.api import keys, present
+from steersman.api import keys, option_checks, present
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
 from steersman.api.select import Selection, selection_of
@@ -73,7 +73,7 @@ class Reader:
         selection = selection_of(call.kind, request)
         if not request.query:
             return self._answer(call, self._now(call, selection))
-        check_list_parameters(call)
+        option_checks.check_list(request)
         revision = parse_revision(request.param("resourceVersion"))
         exact = request.param("resourceVersionMatch") == "Exact"
         if request.param("continue") or (exact and revision != self._cache.revision):
@@ -215,26 +215,6 @@ def parse_limit(call: Call) -> int:
         return max(int(text or 0), 0)
     except ValueError as error:
         raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
-
-
-def check_list_parameters(call: Call) -> None:
-    """Refuses combinations of resourceVersion parameters that mean nothing (ListOptions)."""
-    request = call.request
-    match, revision = request.param("resourceVersionMatch"), request.param("resourceVersion")
-    if not match:
-        return
-    why = ""
-    if match not in ("Exact", "NotOlderThan"):
-        supported = '"Exact", "NotOlderThan", ""'
-        why = f'Unsupported value: "{match}": supported values: {supported}'
-    elif request.param("continue"):
-        why = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
-    elif not revision:
-        why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-    elif match == "Exact" and revision == "0":
-        why = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-    if why:
-        raise BadRequest(f"resourceVersionMatch: {why}")
 
 
 def write_continue(revision: int, last: Entry) -> str:

@@ -177,6 +177,13 @@ class InternalError(APIError):
     reason = "InternalError"
 
 
+class Unexplained(APIError):
+    """The server failed in a way that upstream has no reason for."""
+
+    code = 500
+    reason = ""
+
+
 class ServiceUnavailable(APIError):
     """The server cannot serve this now."""
 

@@ -242,8 +242,18 @@ def test_names_are_case_sensitive() -> None:
 def test_nulls_are_absent() -> None:
     document = {"metadata": {"name": "a", "creationTimestamp": None}, "status": None}
     admitted = admit(POD, document)
-    assert admitted.document == {"metadata": {"name": "a"}}
+    assert admitted.document["metadata"] == {"name": "a"}
+    assert "status" not in admitted.document
     assert admitted.unknown == ()
+
+
+def test_the_spec_and_its_template_are_there_with_their_defaults_whatever_the_body_says() -> None:
+    for given in ({}, {"spec": None}, {"spec": {}}):
+        assert admit(POD, given).document["spec"]["restartPolicy"] == "Always"
+    found = admit("io.k8s.api.batch.v1.CronJob", {}).document["spec"]["jobTemplate"]
+    assert found["spec"]["template"]["spec"]["dnsPolicy"] == "ClusterFirst"
+    controller = admit("io.k8s.api.core.v1.ReplicationController", {}).document
+    assert controller["spec"] == {"replicas": 1}
 
 
 def test_a_null_in_a_map_or_list_becomes_the_zero_value() -> None:
