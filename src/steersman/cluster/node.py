@@ -35,6 +35,9 @@ from steersman.node.paths import Paths
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
 from steersman.node.render.files import Resolution
+from steersman.node.serve import Port
+from steersman.node.serve import serve as serve_streams
+from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
@@ -96,6 +99,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         pods = FollowedView(client, POD, world, fields=selected)
         registration = Registration(client, world, place, tools.facts)
         agent = Agent(tools, pods, tasks)
+        here = ObservedPods(tools.engine, tools.paths, agent.workers.values)
+        tasks.start(serve_streams(kubelet_port(settings), here, world), name="port")
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
@@ -152,6 +157,13 @@ def _proxy(
     """Returns what keeps the service rules of this machine."""
     views = FollowedViews(client, world, tasks)
     return Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, Rules())
+
+
+def kubelet_port(settings: NodeSettings) -> Port:
+    """Returns where the API server finds this node's logs and streams."""
+    files, own = Certificates(settings.certificates), f"node-{settings.name}"
+    address = first_address(settings.pod_cidr)
+    return Port(address, KUBELET_PORT, files.certificate(own), files.key(own), files.ca)
 
 
 def api_transport(settings: NodeSettings, file: str = "", user: str = "") -> HTTPTransport:

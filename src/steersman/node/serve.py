@@ -51,7 +51,9 @@ class Port:
     authority: Path
 
 
-async def serve(port: Port, pods: Pods, world: World, ready: Callable[[int], None]) -> None:
+async def serve(
+    port: Port, pods: Pods, world: World, ready: Callable[[int], None] = lambda number: None
+) -> None:
     """Serves until cancelled; `ready` gets the port's number. Raises OSError."""
     tls = tls_context(port.certificate, port.key, port.authority)
     async with world.tasks() as tasks, Server(handler(pods, world, tasks), world) as server:
