@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import resource
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
-from steersman.cluster.server import first_address, settle, stop_signal
+from steersman.cluster.process import Report, settle, stop_signal
+from steersman.cluster.server import first_address
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
@@ -51,8 +50,6 @@ CLUSTER_DOMAIN = "cluster.local"
 DNS_PLACE = 10  # in the range of services, as everybody's cluster has it
 # Each pod has a socket to its shim, each exec probe three descriptors
 DESCRIPTORS = 65536
-
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
