@@ -163,13 +163,6 @@ def _proxy(
     return Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, Rules())
 
 
-def kubelet_port(settings: NodeSettings) -> Port:
-    """Returns where the API server finds this node's logs and streams."""
-    files, own = Certificates(settings.certificates), f"node-{settings.name}"
-    address = first_address(settings.pod_cidr)
-    return Port(address, KUBELET_PORT, files.certificate(own), files.key(own), files.ca)
-
-
 def api_transport(settings: NodeSettings, file: str = "", user: str = "") -> HTTPTransport:
     """Returns the way to the API over HTTPS, as this node or as another user by certificate."""
     files = Certificates(settings.certificates)
