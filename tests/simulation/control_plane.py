@@ -19,7 +19,7 @@ from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster import AUTHENTICATED, GROUPS, MANAGER
+from steersman.cluster.control import AUTHENTICATED, GROUPS, MANAGER
 from steersman.model.kind import Document
 from steersman.model.kinds.rbac import CLUSTERROLEBINDING
 from steersman.model.ref import Resource
