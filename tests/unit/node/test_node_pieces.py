@@ -72,9 +72,10 @@ def test_times_of_pulls_print_as_go_prints_them(seconds: float, text: str) -> No
 
 
 def test_the_grace_is_the_deletions_or_the_specs() -> None:
-    assert containers.grace_seconds(pod()) == 30.0
+    assert containers.grace_seconds(pod(), False) == 30.0
     asked = {"deletionGracePeriodSeconds": 0}
-    assert containers.grace_seconds(pod(metadata=asked)) == 0.0
+    assert containers.grace_seconds(pod(metadata=asked), False) == 0.0
+    assert containers.grace_seconds(pod(), True) == 1.0
 
 
 # Probes
