@@ -11,6 +11,8 @@ from steersman.node.observed import Run, Seen
 FIRST_BACKOFF_SECONDS = 10.0
 LAST_BACKOFF_SECONDS = 300.0
 FORGET_BACKOFF_SECONDS = 2 * LAST_BACKOFF_SECONDS
+# What the kubelet gives pods that the API has no more
+GONE_GRACE_SECONDS = 1.0
 
 
 def is_sidecar(container: Container) -> bool:
@@ -74,7 +76,9 @@ def is_past(pod: Pod, container: Container, seen: Seen) -> bool:
     return run is not None and run.exit_code == 0
 
 
-def grace_seconds(pod: Pod) -> float:
-    """How long containers have to end by themselves."""
+def grace_seconds(pod: Pod, gone: bool) -> float:
+    """How long containers have to end by themselves; hardly, where the object is gone already."""
+    if gone:
+        return GONE_GRACE_SECONDS
     asked = pod.metadata.deletion_grace_period_seconds
     return float(pod.spec.termination_grace_period_seconds if asked is None else asked)

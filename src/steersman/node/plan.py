@@ -206,7 +206,7 @@ def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
 
 def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
     """Yields what ends a pod: containers, then sidecars, then what they stood on, then it."""
-    grace = containers.grace_seconds(pod)
+    grace = containers.grace_seconds(pod, seen.gone)
     running = [it for it in pod.spec.containers if seen.of(it.name).running]
     # Sidecars serve the others until these have ended
     running = running or [it for it in pod.spec.init_containers if seen.of(it.name).running]

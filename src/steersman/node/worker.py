@@ -65,6 +65,7 @@ class Worker:
         self._failures: dict[str, int] = {}
         self._early: dict[tuple[str, int], ExitStatus] = {}
         self._ended: list[str] = []
+        self._kills: dict[str, tuple[asyncio.Task[None], float]] = {}
         self._prober = Prober(tools, lambda: (self.pod, self.seen), self.update)
         self._renew_volumes_at = 0.0
         self._wake = asyncio.Event()
@@ -177,6 +178,8 @@ class Worker:
                 until.append(action.until)
             elif self._may_begin(action):
                 self._begin(action)
+            elif isinstance(action, KillContainer):
+                self._hasten(action)
         if self._renew_volumes_at and self.seen.volumes_ready:
             if self._renew_volumes_at <= now and "volumes" not in self._busy:
                 self._begin(PrepareVolumes())
@@ -193,7 +196,18 @@ class Worker:
 
     def _begin(self, action: Action) -> None:
         self._busy.add(action.key)
-        self._tasks.start(self._do(action), name=f"{type(action).__name__} {self.seen.name}")
+        name = f"{type(action).__name__} {self.seen.name}"
+        task = self._tasks.start(self._do(action), name=name)
+        if isinstance(action, KillContainer):
+            due = self._tools.world.now() + action.grace_seconds
+            self._kills[action.key] = (task, due)
+
+    def _hasten(self, action: KillContainer) -> None:
+        """Begins a kill anew where less time is given than was at first."""
+        task, due = self._kills[action.key]
+        if self._tools.world.now() + action.grace_seconds + ending.MIN_GRACE_SECONDS < due:
+            self._kills[action.key] = (task, 0.0)
+            task.cancel()
 
     async def _do(self, action: Action) -> None:
         try:

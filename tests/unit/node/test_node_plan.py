@@ -156,9 +156,8 @@ def test_volumes_alone_are_torn_down_too() -> None:
 
 
 def test_a_pod_that_the_api_has_no_more_goes_the_same_way() -> None:
-    spec = {"terminationGracePeriodSeconds": 7}
     seen = observed(ready=True, gone=True, containers={"app": running()})
-    assert wants(seen, spec=spec) == [KillContainer("app", 0, 7.0, "Stopping container app")]
+    assert wants(seen) == [KillContainer("app", 0, 1.0, "Stopping container app")]
     assert wants(observed(gone=True)) == [DeletePod()]
 
 
