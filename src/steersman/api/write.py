@@ -21,7 +21,6 @@ from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
-from steersman.api.route import find_version
 from steersman.model import builtin, decode, errors
 from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Unexplained
 from steersman.model.kind import Document, Subresource
@@ -111,7 +110,8 @@ class Writer:
         kind = call.kind
         if kind.stored_with is not None:  # its fields are those of the kind it is kept as
             kind = builtin.registry().of(kind.stored_with) or kind
-        storage = find_version(kind, kind.storage)
+        storage = kind.version(kind.storage)
+        assert storage is not None
         return decode.admit(storage.definition, admitted, kind.name, storage.name).document
 
     def _begin(self, call: Call, document: Document) -> Document:
