@@ -157,6 +157,8 @@ class Api:
         own = self._subresources.get((call.kind.plural, name)) or self._subresources.get(("", name))
         if own is not None:
             return own(call)
+        if not found.writes:  # nothing of the object is meant, as with a proxy
+            raise not_allowed()
         verb = call.attributes.verb
         if verb == "get":
             return self._reader.get(call)
