@@ -3,25 +3,38 @@
 
 prepare_environment() { # checkout, extra
     stamp="$1/.venv/stamp"
-    wanted="$(cksum < "$1/pyproject.toml") $(cksum < "$1/src/steersman/model/pack.py") $2"
-    [ -f "$stamp" ] && case "$(cat "$stamp")" in "$wanted"*) return ;; esac
-    [ "$2" = "" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "${wanted}test" ] && return
+    wanted="$(cksum < "$1/pyproject.toml") $(cksum < "$1/src/steersman/model/pack.py") "
+    if [ -f "$stamp" ]; then
+        # what the tests need holds what steer needs
+        case "$(cat "$stamp")" in "$wanted$2" | "${wanted}test") return ;; esac
+    fi
     python=$(find_python) || {
         echo "steer: Python 3.11 or later is needed (apt-get install python3 python3-venv)" >&2
         exit 1
     }
     echo "making $1/.venv (once)" >&2
-    [ -x "$1/.venv/bin/python" ] || "$python" -m venv "$1/.venv" || {
+    make_environment "$1/.venv"
+    "$1/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --editable "$1${2:+[$2]}" >&2 || {
+        echo "steer: what it depends on could not be installed into $1/.venv" >&2
+        exit 1
+    }
+    echo "$wanted$2" > "$stamp"
+}
+
+# Debian's Python without python3-venv leaves half an environment behind: it is made anew
+make_environment() { # directory
+    "$1/bin/python" -m pip --version >/dev/null 2>&1 && return
+    rm -rf "$1"
+    "$python" -m venv "$1" >/dev/null || {
+        rm -rf "$1"
         echo "steer: the venv module is needed (apt-get install python3-venv)" >&2
         exit 1
     }
-    "$1/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --editable "$1${2:+[$2]}" >&2
-    echo "$wanted" > "$stamp"
 }
 
 find_python() {
-    for name in python3 python3.13 python3.12 python3.11; do
+    for name in python3 python3.14 python3.13 python3.12 python3.11; do
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$name"
             return

@@ -19,14 +19,14 @@ from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.controllers.registry import controllers
+from steersman.cluster.control import AUTHENTICATED, GROUPS, MANAGER
 from steersman.model.kind import Document
-from steersman.model.kinds.rbac import CLUSTERROLE, CLUSTERROLEBINDING
+from steersman.model.kinds.rbac import CLUSTERROLEBINDING
 from steersman.model.ref import Resource
 from steersman.node.simulated import Behaviour, SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.loop import Controller
-from steersman.reconcile.rules import identity, role
+from steersman.reconcile.rules import identity
 from steersman.scheduler import service as scheduler
 from steersman.store.interface import Write
 from steersman.store.memory import MemoryStore
@@ -37,6 +37,7 @@ from steersman.world.simulated import SimulatedWorld
 from .faults import FaultyTransport, Weather
 
 RESTART_SECONDS = 0.5
+TESTER = "test-controller"  # the account of controllers that only tests have
 See = Callable[[Resource, str, str, Document | None], None]
 
 
@@ -79,7 +80,7 @@ class ControlPlane:
         self._tasks = tasks
         self._assembly = Assembly(
             Cache(SeenStore(world, see), world),
-            Configuration("10.96.0.0/16", signing_key(), 6443, "127.0.0.1"),
+            Configuration("10.96.0.0/16", signing_key(), 6443, "10.0.0.1"),
             world,
         )
         self.admin = self.client(User("admin", ("system:masters", "system:authenticated")))
@@ -93,18 +94,11 @@ class ControlPlane:
         return APIClient(self.transport(user), self.world)
 
     async def start(self) -> None:
-        """Starts the API and grants the parts what they need."""
+        """Starts the API and grants the account that only tests have."""
         started = asyncio.Event()
         self._tasks.start(self._assembly.run(started.set), name="api")
         await started.wait()
-        for kind in controllers("CA"):
-            await self._grant(*role(kind.name, kind.watches, kind.writes))
-        await self._grant(*masters_of_nodes())
-
-    async def _grant(self, cluster_role: Document | None, binding: Document) -> None:
-        if cluster_role is not None:
-            await self.admin.create(CLUSTERROLE, cluster_role)
-        await self.admin.create(CLUSTERROLEBINDING, binding)
+        await self.admin.create(CLUSTERROLEBINDING, rights_of_tester())
 
     def run_controllers(self, chosen: Iterable[type[Controller]]) -> None:
         """Runs controllers as one process."""
@@ -113,7 +107,7 @@ class ControlPlane:
         async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
             await loop.run(kinds, lambda name: client_for(identity(name)), views, self.world)
 
-        self._process("controllers", work, identity(kinds[0].name))
+        self._process("controllers", work, MANAGER)
 
     def run_scheduler(self) -> None:
         """Runs the scheduler as a process."""
@@ -134,7 +128,7 @@ class ControlPlane:
         def client_for_node(name: str) -> APIClient:
             return APIClient(self.faulty(f"system:node:{name}", None), self.world)
 
-        self._process("nodes", work, f"system:node:{names[0]}", dies=False)
+        self._process("nodes", work, MANAGER, dies=False)
 
     def faulty(self, name: str, crash: Callable[[], None] | None) -> FaultyTransport:
         """Returns the way to the API of one identity, through the weather."""
@@ -172,24 +166,17 @@ class ControlPlane:
 
 
 def groups_of(name: str) -> tuple[str, ...]:
-    """Returns the groups of a part's identity."""
-    if name.startswith("system:serviceaccount:"):
-        namespace = name.split(":")[2]
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-        # one process reads through one set of views, as the server's parts do
-        return (*groups, "system:masters", "system:authenticated")
-    if name.startswith("system:node:"):
-        return ("system:nodes", "system:authenticated")
-    return ("system:authenticated",)
+    """Returns the groups of a part's identity, as the composition gives them."""
+    found = next((groups for start, groups in GROUPS.items() if name.startswith(start)), ())
+    return (*found, AUTHENTICATED)
 
 
-def masters_of_nodes() -> tuple[None, Document]:
-    """Returns the binding that stands in for the Node authorizer, which the API does not have."""
+def rights_of_tester() -> Document:
+    """Returns the binding under which controllers of tests may do everything."""
     group = "rbac.authorization.k8s.io"
-    subject = {"apiGroup": group, "kind": "Group", "name": "system:nodes"}
+    tester = {"kind": "ServiceAccount", "namespace": "kube-system", "name": TESTER}
     reference = {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}
-    binding = {"metadata": {"name": "nodes"}, "roleRef": reference, "subjects": [subject]}
-    return None, binding
+    return {"metadata": {"name": TESTER}, "roleRef": reference, "subjects": [tester]}
 
 
 @asynccontextmanager

@@ -147,7 +147,7 @@ async def count(quiet: Quiet, number: int) -> bool:
 def test_a_rollout_that_does_not_move_is_told_after_its_deadline() -> None:
     async def scenario(quiet: Quiet) -> None:
         template = pod_template(APP)
-        template["spec"]["nodeSelector"] = {"disk": "none such"}
+        template["spec"]["nodeSelector"] = {"disk": "none-such"}
         spec = {"replicas": 1, "selector": {"matchLabels": APP}, "progressDeadlineSeconds": 30}
         await quiet.create(DEPLOYMENT, "web", spec={"template": template, **spec})
         await quiet.world.sleep(20)

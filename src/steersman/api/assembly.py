@@ -105,7 +105,7 @@ class Assembly:
         self.watches = Watches(cache, self.reader, world)
         chain = self._chain(authorizer)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
-        self.writer = Writer(cache, self.reader, chain, effects, world)
+        self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
         self._configuration = configuration
         self._address = f"127.0.0.1:{configuration.port}"

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from steersman.api.call import Call
+from steersman.model import builtin, decode
 from steersman.model.errors import BadRequest, UnsupportedMediaType
 from steersman.model.kind import Document
+from steersman.wire import json
 from steersman.wire.message import Request
 
 ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 # How much of a body that nobody understands is shown in the error (apiserver: summarizeData)
 SHOWN_BYTES = 30
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-FIELD_VALIDATION = ("", "Ignore", "Warn", "Strict")
+_NO_KIND = "couldn't get version/kind; json parse error: "
 
 
 def media_type(request: Request) -> str:
@@ -34,7 +34,7 @@ def parse_any(request: Request, definition: str = "") -> Any:
     """
     kind = media_type(request)
     if kind in ("application/json", ""):
-        return orjson.loads(request.body)
+        return json.load(request.body)
     if kind == "application/yaml":
         from steersman.wire import yaml  # loaded with the first YAML body
 
@@ -66,38 +66,74 @@ def parse_protobuf(body: bytes, definition: str) -> Document:
 def parse(call: Call) -> Document:
     """Returns the body as a document whose kind and version are those of the call."""
     try:
-        value = parse_any(call.request, call.version.definition)
-    except ValueError as error:
-        raise unrecognized(call, f"couldn't get version/kind; json parse error: {error}") from error
-    if not isinstance(value, dict):
-        what = _go_name(value)
-        why = (
-            f"couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go "
-            'value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind '
-            'string "json:\\"kind,omitempty\\"" }'
-        )
-        raise unrecognized(call, why)
+        value = read(call, call.version.definition)
+    except Unreadable as error:
+        raise unrecognized(call, str(error)) from error
     check_type(call, value)
     return value
+
+
+class Unreadable(BadRequest):
+    """The body is no object that says what it is."""
+
+
+def read(call: Call, definition: str) -> Document:
+    """Returns the body as a document of whatever kind; raises Unreadable."""
+    try:
+        value = parse_any(call.request, definition)
+    except json.BadJSON as error:
+        raise Unreadable(f"{_NO_KIND}{error}") from error
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+    if not isinstance(value, dict):
+        struct = (
+            'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+            'Kind string "json:\\"kind,omitempty\\"" }'
+        )
+        what = f"{_go_name(value)} into Go value of type {struct}"
+        raise Unreadable(f"{_NO_KIND}json: cannot unmarshal {what}")
+    for name in ("apiVersion", "kind"):
+        if not isinstance(value.get(name, ""), str | None):
+            what = f"{_go_name(value[name])} into Go struct field .{name} of type string"
+            raise Unreadable(f"{_NO_KIND}json: cannot unmarshal {what}")
+    return value
+
+
+def read_as(call: Call, definition: str) -> Document:
+    """Returns the body of a subresource: a document of a definition, its types checked and its
+    defaults set; one without a kind is taken as right. Raises BadRequest."""
+    kind = definition.rsplit(".", 1)[1]
+    version = definition.rsplit(".", 2)[1]
+    value = read(call, definition)
+    if (value.get("kind") or kind) != kind:
+        raise BadRequest(
+            f'{value["kind"]} in version "{version}" cannot be handled as a {kind}: converting '
+            f"({version}.{value['kind']}) to ({version}.{kind}): unknown conversion"
+        )
+    return decode.admit(definition, value, kind, version).document
 
 
 def check_type(call: Call, document: Mapping[str, Any]) -> None:
     """Refuses a document of another kind or version; what it leaves out is taken as right."""
     expected = call.form.api_version
     given = document.get("apiVersion") or expected
+    kind = document.get("kind") or call.kind.name
+    if given == expected and kind == call.kind.name:
+        return
+    group, _, version = given.rpartition("/")
+    handled = f'{kind} in version "{version}" cannot be handled as a {call.kind.name}'
+    if builtin.by_kind(group, version, kind) is None:
+        where = f'for version "{given}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+        raise BadRequest(f'{handled}: no kind "{kind}" is registered {where}')
     if given != expected:
         raise BadRequest(
             f"the API version in the data ({given}) does not match the expected API version "
             f"({expected})"
         )
-    kind = document.get("kind") or call.kind.name
-    if kind != call.kind.name:
-        version = call.version.name
-        raise BadRequest(
-            f'{kind} in version "{version}" cannot be handled as a {call.kind.name}: '
-            f"converting ({version}.{kind}) to ({call.kind.group or 'core'}.{call.kind.name}): "
-            "unknown conversion"
-        )
+    raise BadRequest(
+        f"{handled}: converting ({version}.{kind}) to "
+        f"({call.kind.group or 'core'}.{call.kind.name}): unknown conversion"
+    )
 
 
 def unrecognized(call: Call, why: str) -> BadRequest:
@@ -123,23 +159,12 @@ def _go_name(value: object) -> str:
     return names.get(type(value), "number")
 
 
-def field_validation(request: Request) -> str:
-    """Returns Ignore, Warn or Strict; Warn is the default. Raises BadRequest."""
-    wanted = request.param("fieldValidation")
-    if wanted not in FIELD_VALIDATION:
-        raise BadRequest(
-            f'fieldValidation: Unsupported value: "{wanted}": supported values: '
-            '"Ignore", "Warn", "Strict"'
-        )
-    return wanted or "Warn"
-
-
 def unknown_fields(call: Call, unknown: tuple[str, ...]) -> tuple[str, ...]:
     """Decides what unknown fields come to: warnings to send, or BadRequest where validation is
     strict."""
     if not unknown:
         return ()
-    wanted = field_validation(call.request)
+    wanted = call.request.param("fieldValidation") or "Warn"
     if wanted == "Ignore":
         return ()
     texts = tuple(f'unknown field "{path}"' for path in unknown)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from steersman.api import body, keys, metadata
+from steersman.api import body, keys, metadata, option_checks
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Entry
 from steersman.api.call import Call
@@ -19,21 +19,28 @@ from steersman.api.effects.effect import Effects
 from steersman.api.read import Reader, finish
 from steersman.api.select import selection_of
 from steersman.api.write import MOST_TRIES, Writer, modified
-from steersman.model import errors
+from steersman.model import decode, errors
 from steersman.model.errors import BadRequest, NotFound
+from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.store import interface as store
 from steersman.store.interface import Write
-from steersman.wire.message import Response
+from steersman.wire.message import Request, Response
 from steersman.world.interface import World
 
 DEFINITION = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 REVISION_HEADER = "x-steersman-revision"
-PROPAGATION = ("", "Orphan", "Background", "Foreground")
-# pods end after this long where nobody says otherwise (core/v1 DefaultTerminationGracePeriod)
-POD_GRACE_SECONDS = 30
+PROPAGATION = ("Foreground", "Background", "Orphan")
+SUPPORTED = (*PROPAGATION, "nil")
+# What leaves its dependents behind where nobody says otherwise: the first versions did
+# (jobStrategy and rcStrategy.DefaultGarbageCollectionPolicy)
+ORPHANING = ("jobs", "replicationcontrollers")
+JOB_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
+    "to remove them or set propagationPolicy=Orphan to suppress this warning"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,9 @@ class Deleter:
         """Deletes one object; the answer is what remains of it, or a Status."""
         options = parse_options(call)
         old, remains, revision = await self.delete_entry(call, options)
-        headers = {REVISION_HEADER: str(revision)} if revision else None
+        headers = {REVISION_HEADER: str(revision)} if revision else {}
+        if call.kind.plural == "jobs" and not options.propagation:
+            headers |= body.warnings((JOB_WARNING,)) or {}
         if remains is not None or call.kind.returns_deleted:
             entry = remains or old.at(revision or old.revision)
             response = self._reader.show(call, entry)
@@ -110,10 +119,7 @@ class Deleter:
             if options.dry_run:
                 return entry, None, 0
             return entry, None, await self._writer.commit(call, *writes)
-        document = fate.document
-        if (number := old["metadata"].get("generation")) is not None and document is not old:
-            document["metadata"]["generation"] = number + 1
-        value = call.form.stored(document)
+        value = call.form.stored(fate.document)
         if value == entry.value or options.dry_run:
             return entry, entry, 0
         revision = await self._writer.commit(call, Write(key, value, entry.revision))
@@ -144,46 +150,44 @@ class Deleter:
 def parse_options(call: Call) -> Options:
     """Returns the options of the body or the query; raises BadRequest, Invalid."""
     request = call.request
-    given: dict[str, Any] = {}
-    if request.body:
-        given = _parse_body(call)
-    grace = given.get("gracePeriodSeconds", _number(request.param("gracePeriodSeconds")))
-    propagation = given.get("propagationPolicy") or request.param("propagationPolicy")
+    given = _parse_body(call) if request.body else _of_query(request)
+    propagation = given.get("propagationPolicy")
     orphan = given.get("orphanDependents")
-    if orphan is None and "orphanDependents" in request.params:
-        orphan = request.flag("orphanDependents")
-    if propagation not in PROPAGATION:
-        listed = '"Background", "Foreground", "Orphan"'
-        text = f'Unsupported value: "{propagation}": supported values: {listed}'
-        cause = errors.Cause("FieldValueNotSupported", text, "propagationPolicy")
-        raise errors.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
-    if orphan is not None and not propagation:
+    causes = []
+    if orphan is not None and propagation is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        text = f"Invalid value: {quote(propagation)}: {why}"
+        causes.append(errors.Cause("FieldValueInvalid", text, "propagationPolicy"))
+    if propagation is not None and propagation not in PROPAGATION:
+        causes.append(option_checks.unsupported("propagationPolicy", propagation, SUPPORTED))
+    causes += option_checks.check_dry_run(given.get("dryRun") or [])
+    option_checks.refuse("DeleteOptions", causes)
+    if orphan is not None:
         propagation = "Orphan" if orphan else "Background"
     conditions = given.get("preconditions") or {}
-    dry = call.dry_run or "All" in (given.get("dryRun") or ())
     return Options(
-        grace,
-        propagation,
+        given.get("gracePeriodSeconds"),
+        propagation or "",
         conditions.get("uid") or "",
         conditions.get("resourceVersion") or "",
-        dry,
+        call.dry_run or bool(given.get("dryRun")),
     )
 
 
-def _parse_body(call: Call) -> dict[str, Any]:
-    try:
-        value = body.parse_any(call.request, DEFINITION)
-    except ValueError as error:
-        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
-    if not isinstance(value, dict) or value.get("kind", "DeleteOptions") != "DeleteOptions":
+def _parse_body(call: Call) -> Document:
+    value = body.read(call, DEFINITION)
+    if (value.get("kind") or "DeleteOptions") != "DeleteOptions":
         raise BadRequest("decoded object cannot be converted to DeleteOptions")
-    grace = value.get("gracePeriodSeconds")
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise BadRequest(
-            "json: cannot unmarshal into Go struct field DeleteOptions.gracePeriodSeconds of type "
-            "int64"
-        )
-    return value
+    return decode.admit(DEFINITION, value, "DeleteOptions", "v1").document
+
+
+def _of_query(request: Request) -> Document:
+    given: Document = {"gracePeriodSeconds": _number(request.param("gracePeriodSeconds"))}
+    given["propagationPolicy"] = request.param("propagationPolicy") or None
+    if "orphanDependents" in request.params:
+        given["orphanDependents"] = request.flag("orphanDependents")
+    given["dryRun"] = list(request.params.get("dryRun", ()))
+    return given
 
 
 def _number(text: str) -> int | None:
@@ -194,61 +198,86 @@ def _number(text: str) -> int | None:
 
 
 def check_preconditions(call: Call, options: Options, entry: Entry, old: Document) -> None:
-    """Raises Conflict where the object is another than the one meant."""
+    """Raises Conflict where the object is another than the one meant (rest.BeforeDelete)."""
     kind = call.kind
-    uid = old["metadata"].get("uid")
+    uid, why = old["metadata"].get("uid"), ""
     if options.uid and options.uid != uid:
-        why = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}"
-        raise errors.conflict(kind.group, kind.plural, entry.name, why)
-    if options.revision and options.revision != str(entry.revision):
         why = (
-            f"Precondition failed: ResourceVersion in precondition: {options.revision}, "
-            f"ResourceVersion in object meta: {entry.revision}"
+            f"the UID in the precondition ({options.uid}) does not match the UID in record "
+            f"({uid}). The object might have been deleted and then recreated"
         )
-        raise errors.conflict(kind.group, kind.plural, entry.name, why)
+    elif options.revision and options.revision != str(entry.revision):
+        why = (
+            f"the ResourceVersion in the precondition ({options.revision}) does not match the "
+            f"ResourceVersion in record ({entry.revision}). The object might have been modified"
+        )
+    if why:
+        raise errors.conflict(kind.group, kind.name, entry.name, why)
 
 
 def decide(name: str, plural: str, old: Document, options: Options, now: float) -> Fate:
     """Decides what a deletion comes to. Pure: `old` is not changed."""
     meta = dict(old["metadata"])
-    meta["finalizers"] = _finalizers(meta.get("finalizers") or [], options.propagation)
-    grace = _grace(plural, old, options)
-    waits = bool(meta["finalizers"]) or bool(grace) or _is_live_namespace(name, old)
-    if not waits:
+    if plural == "pods":
+        pending = _end_pod(meta, old, options, now)
+        if pending:
+            return Fate(old)
+    meta["finalizers"] = finalizers(plural, meta.get("finalizers") or [], options.propagation)
+    waits = bool(meta["finalizers"]) or _is_live_namespace(name, old)
+    if not waits and not meta.get("deletionGracePeriodSeconds"):
         return Fate(None)
-    if meta.get("deletionTimestamp"):
-        before = meta.get("deletionGracePeriodSeconds") or 0
-        if grace < before:  # a shorter period moves the end closer, a longer one changes nothing
-            meta["deletionGracePeriodSeconds"] = grace
-            meta["deletionTimestamp"] = metadata.timestamp(now + grace)
-    else:
-        meta["deletionTimestamp"] = metadata.timestamp(now + grace)
-        meta["deletionGracePeriodSeconds"] = grace
+    if not meta.get("deletionTimestamp"):
+        meta["deletionTimestamp"] = metadata.timestamp(now)
+        meta["deletionGracePeriodSeconds"] = 0
+    if not old["metadata"].get("deletionTimestamp") and meta.get("generation"):
+        meta["generation"] += 1
     if not meta["finalizers"]:
         del meta["finalizers"]
     return Fate(_terminating(name, {**old, "metadata": meta}))
 
 
-def _finalizers(present: list[str], propagation: str) -> list[str]:
+def finalizers(plural: str, present: list[str], propagation: str) -> list[str]:
     """Returns the finalizers after a propagation policy: each policy takes the other's away."""
-    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(propagation)
-    if not propagation:
+    if plural == "events":  # the garbage collector does not know them (Unsupported)
         return present
+    if not propagation:
+        if plural not in ORPHANING or FOREGROUND in present or ORPHAN in present:
+            return present
+        propagation = "Orphan"
+    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(propagation)
     kept = [item for item in present if item not in (FOREGROUND, ORPHAN)]
     return [*kept, wanted] if wanted else kept
 
 
-def _grace(plural: str, old: Document, options: Options) -> int:
-    """Returns the grace period in seconds; only pods have one (pod strategy)."""
-    if plural != "pods":
-        return 0
-    spec, status = old.get("spec") or {}, old.get("status") or {}
+def _end_pod(meta: dict[str, Any], old: Document, options: Options, now: float) -> bool:
+    """Sets when a pod's grace period ends; says whether its end is near enough already."""
     grace = options.grace_seconds
-    if grace is None:
-        grace = spec.get("terminationGracePeriodSeconds", POD_GRACE_SECONDS)
+    if grace is not None and grace < 0:
+        grace = 1
+    before = meta.get("deletionGracePeriodSeconds") or 0
+    if meta.get("deletionTimestamp"):
+        if not before:
+            return False
+        if grace is None or grace >= before:
+            return True
+        end = metadata.parse_timestamp(meta["deletionTimestamp"]) - before + grace
+        if end < int(now):  # a shorter period never ends in the past
+            end, grace = now, min(grace, 1)
+    else:
+        grace = pod_grace(old, grace)
+        end = now + grace
+    meta["deletionTimestamp"] = metadata.timestamp(end)
+    meta["deletionGracePeriodSeconds"] = grace
+    return False
+
+
+def pod_grace(pod: Document, wanted: int | None) -> int:
+    """Returns the grace period of a pod in seconds (podStrategy.CheckGracefulDelete)."""
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
     if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
         return 0
-    return max(int(grace), 1) if grace < 0 else int(grace)
+    grace = spec.get("terminationGracePeriodSeconds", 0) if wanted is None else wanted
+    return 1 if grace < 0 else int(grace)
 
 
 def _is_live_namespace(name: str, old: Document) -> bool:

@@ -41,7 +41,9 @@ class Form:
         self._converted: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
 
     def object(self, entry: Entry) -> bytes:
-        """Returns the object."""
+        """Returns the object; one of no revision (a dry run) has none."""
+        if not entry.revision:
+            return self._head + self._tail(entry)
         return b'%b"resourceVersion":"%d",%b' % (self._head, entry.revision, self._tail(entry))
 
     def item(self, entry: Entry) -> bytes:

@@ -35,6 +35,11 @@ def _second(now: int) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def parse_timestamp(text: str) -> float:
+    """Returns the seconds that a timestamp stands for."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def micro_timestamp(now: float) -> str:
     """Returns a time as metav1.MicroTime writes it."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -45,8 +50,7 @@ def begin(document: Document, kind: Kind, namespace: str, uid: str, now: float) 
     metadata = dict(document.get("metadata") or {})
     for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
         metadata.pop(name, None)
-    if kind.namespaced:
-        metadata["namespace"] = namespace
+    _place(metadata, namespace)
     metadata["uid"] = uid
     metadata["creationTimestamp"] = timestamp(now)
     metadata.pop("generation", None)
@@ -58,12 +62,21 @@ def begin(document: Document, kind: Kind, namespace: str, uid: str, now: float) 
 def carry(metadata: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """Returns an updated object's metadata with what an update cannot change."""
     carried = {key: value for key, value in metadata.items() if key != "selfLink"}
+    _place(carried, old.get("namespace", ""))
     for name in KEPT:
         if name in old:
             carried[name] = old[name]
         else:
             carried.pop(name, None)
     return carried
+
+
+def _place(metadata: dict[str, Any], namespace: str) -> None:
+    """Puts an object where the request is about, whatever it says of a cluster-scoped one."""
+    if namespace:
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
 
 
 def generation(kind: Kind, old: Document, new: Document) -> int | None:
@@ -96,7 +109,7 @@ def _with(document: Document, path: tuple[str, ...], value: Any) -> Document:
     copy = dict(document)
     if rest:
         value = _with(copy.get(name) or {}, tuple(rest), value)
-        if not value:
+        if not value and name not in copy:
             value = None
     if value is None:
         copy.pop(name, None)

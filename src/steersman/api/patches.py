@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import orjson
 
-from steersman.api import metadata, owners
+from steersman.api import metadata, option_checks, owners
 from steersman.api.body import media_type
 from steersman.api.call import Call
 from steersman.model import apply, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
 from steersman.model.kind import Document
+from steersman.wire import json
 
 How = Literal["json", "merge", "strategic", "apply"]
 
@@ -53,8 +54,8 @@ class Patch:
                 f"the body of the request was in an unknown format - accepted media types "
                 f"include: {listed}"
             )
+        option_checks.check_write(call.request, "PatchOptions", apply=how == "apply")
         value = _parse_yaml(call) if how == "apply" else _parse_json(call)
-        check_options(call, how)
         return cls(how, value, now)
 
     def apply(self, call: Call, old: Document | None) -> Document:
@@ -93,8 +94,8 @@ def _served(call: Call, how: How) -> bool:
 
 def _parse_json(call: Call) -> Any:
     try:
-        return orjson.loads(call.request.body)
-    except ValueError as error:
+        return json.load(call.request.body)
+    except json.BadJSON as error:
         raise BadRequest(f"error decoding patch: {error}") from error
 
 
@@ -111,18 +112,3 @@ def _parse_yaml(call: Call) -> Document:
     if not isinstance(value, dict):
         raise BadRequest("error decoding YAML: an object is expected")
     return value
-
-
-def check_options(call: Call, how: How) -> None:
-    """Refuses options that do not go with the patch (PatchOptions validation)."""
-    request = call.request
-    if how == "apply" and not request.param("fieldManager"):
-        raise BadRequest(
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required '
-            "for apply patch"
-        )
-    if how != "apply" and "force" in request.params:
-        raise BadRequest(
-            'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for '
-            "non-apply patch"
-        )

@@ -35,9 +35,7 @@ _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 def parse(request: Request) -> Attributes:
     """Returns the attributes of a request; a path outside /api and /apis is no resource."""
     path = request.path
-    parts = path.split("/")[1:]
-    if parts[-1] == "":
-        parts = parts[:-1]
+    parts = path.strip("/").split("/")
     if len(parts) >= 3 and parts[0] == "api":
         return _resource(request, "", parts[1], parts[2:])
     if len(parts) >= 4 and parts[0] == "apis":
@@ -47,16 +45,14 @@ def parse(request: Request) -> Attributes:
 
 
 def _resource(request: Request, group: str, version: str, rest: list[str]) -> Attributes:
-    namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 1 and group == "":
-        namespace = rest[1]
-        if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
-            rest = rest[2:]
-    elif rest[0] == "namespaces" and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
     watched = rest[0] == "watch" and len(rest) > 1
     if watched:  # the old /watch/ prefix
         rest = rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
     subresource = "/".join(rest[2:]) if len(rest) > 2 else ""

@@ -27,6 +27,8 @@ from steersman.wire.message import Request, Response, User
 Answer = Response | Coroutine[Any, Any, Response]
 Subresource = Callable[[Call], Answer]
 
+# What can be asked of a namespaced kind without naming a namespace
+EVERYWHERE = ("list", "watch")
 UNKNOWN_PATH = "the server could not find the requested resource"
 
 
@@ -95,8 +97,10 @@ class Api:
         """Returns the call that a request to a resource makes; raises NotFound."""
         group, version, plural = attributes.group, attributes.version, attributes.resource
         kind = self._kinds.by_resource(group, version, plural)
-        if kind is None or (kind.namespaced and not _has_place(attributes)):
+        if kind is None or not _has_place(kind, attributes):
             raise NotFound(UNKNOWN_PATH)
+        if kind.namespaced and not attributes.namespace and attributes.verb not in EVERYWHERE:
+            raise not_allowed()
         form = self.form(kind, version)
         table = self._cache.table(keys.table_of(kind))
         presentation = parse_accept(request.headers.get("accept", ""))
@@ -153,6 +157,8 @@ class Api:
         own = self._subresources.get((call.kind.plural, name)) or self._subresources.get(("", name))
         if own is not None:
             return own(call)
+        if not found.writes:  # nothing of the object is meant, as with a proxy
+            raise not_allowed()
         verb = call.attributes.verb
         if verb == "get":
             return self._reader.get(call)
@@ -163,12 +169,15 @@ class Api:
         raise not_allowed()
 
 
-def _has_place(attributes: Attributes) -> bool:
-    """Says whether a request to a namespaced kind names a namespace, as it must for one object and
-    for writing."""
-    if attributes.namespace:
-        return True
-    return attributes.verb in ("list", "watch", "deletecollection") and not attributes.name
+def _has_place(kind: Kind, attributes: Attributes) -> bool:
+    """Says whether there is such a path: an object of a namespaced kind stands in a namespace, one
+    of a cluster-scoped kind does not (whoever was allowed something in a namespace was allowed
+    nothing outside of it)."""
+    if kind.namespaced:
+        return bool(attributes.namespace) or not attributes.name
+    if kind.plural == "namespaces" and not kind.group:
+        return attributes.namespace in ("", attributes.name)
+    return not attributes.namespace
 
 
 def not_allowed() -> MethodNotAllowed:

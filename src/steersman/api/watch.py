@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from steersman.api import present
+from steersman.api import option_checks, present
 from steersman.api.cache import Cache, Entry, Event
 from steersman.api.call import Call
 from steersman.api.read import Reader, parse_revision
@@ -172,7 +172,8 @@ class Watches:
         if call.name:
             selection = selection_of_name(call)
         revision = parse_revision(request.param("resourceVersion"))
-        check_watch_parameters(call)
+        parse_timeout(call)
+        option_checks.check_watch(request)
         await self._reader.wait_for(revision)
 
         def push(sink: Sink) -> Callable[[], None]:
@@ -247,20 +248,3 @@ def parse_timeout(call: Call) -> float:
         return float(max(int(text or 0), 0))
     except ValueError as error:
         raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
-
-
-def check_watch_parameters(call: Call) -> None:
-    """Refuses combinations that mean nothing (ListOptions validation for watches)."""
-    request = call.request
-    parse_timeout(call)
-    initial, match = request.param("sendInitialEvents"), request.param("resourceVersionMatch")
-    if not initial and match:
-        raise BadRequest(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless "
-            "sendInitialEvents is provided"
-        )
-    if initial and match != "NotOlderThan":
-        raise BadRequest(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
-            "resourceVersionMatch to NotOlderThan"
-        )

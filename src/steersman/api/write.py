@@ -6,26 +6,27 @@ of a refused write is stored; an update that changes nothing is not written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from steersman.api import body, keys, metadata, owners
+from steersman.api import body, keys, metadata, option_checks, owners
+from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
-from steersman.api.effects.effect import Effects, Taken
+from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
-from steersman.model import decode, errors
-from steersman.model.errors import BadRequest, Conflict, InsufficientStorage
+from steersman.model import builtin, decode, errors
+from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Unexplained
 from steersman.model.kind import Document, Subresource
 from steersman.store import interface as store
 from steersman.store.interface import Record, Write
-from steersman.wire.message import Response
+from steersman.wire.message import Response, User
 from steersman.world.interface import World
 
 # An update without a resourceVersion is tried again on the newer object this often (upstream's
@@ -33,6 +34,10 @@ from steersman.world.interface import World
 MOST_TRIES = 16
 # A generated name that is taken is drawn again this often (maxNameGenerationCreateAttempts)
 MOST_NAMES = 8
+
+
+# Raises Forbidden; a write that turns out to create asks for that right too
+Authorize = Callable[[User, Attributes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,16 @@ class Writer:
     """Answers writes; see the module."""
 
     def __init__(
-        self, cache: Cache, reader: Reader, chain: Chain, effects: Effects, world: World
+        self,
+        cache: Cache,
+        reader: Reader,
+        chain: Chain,
+        effects: Effects,
+        world: World,
+        authorize: Authorize,
     ) -> None:
         self.cache = cache
+        self._authorize = authorize
         self._reader = reader
         self._chain = chain
         self._effects = effects
@@ -57,6 +69,7 @@ class Writer:
 
     async def create(self, call: Call) -> Response:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
+        option_checks.check_write(call.request, "CreateOptions")
         decoded = self.decode(call, body.parse(call))
         entry = await self.create_document(call, decoded.document)
         return self._answer(call, entry, 201, decoded.warnings)
@@ -79,6 +92,7 @@ class Writer:
             except Taken as error:
                 if attempt == MOST_NAMES - 1:
                     raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
+                await self.cache.reached(error.revision)
         raise AssertionError("the loop ends by return or raise")
 
     def decode(self, call: Call, document: Document) -> Decoded:
@@ -93,9 +107,12 @@ class Writer:
         if convert is None:
             return document
         admitted = convert(document)
-        storage = call.kind.version(call.kind.storage)
+        kind = call.kind
+        if kind.stored_with is not None:  # its fields are those of the kind it is kept as
+            kind = builtin.registry().of(kind.stored_with) or kind
+        storage = kind.version(kind.storage)
         assert storage is not None
-        return decode.admit(storage.definition, admitted, call.kind.name, storage.name).document
+        return decode.admit(storage.definition, admitted, kind.name, storage.name).document
 
     def _begin(self, call: Call, document: Document) -> Document:
         """Returns a new object before admission: metadata set, what create may not set reset."""
@@ -103,8 +120,8 @@ class Writer:
         check_namespace(call, document)
         now = self._world.now()
         given = document.get("metadata") or {}
-        if given.get("resourceVersion") not in (None, "", "0"):
-            raise BadRequest("resourceVersion should not be set on objects to be created")
+        if _revision(given).isdigit():
+            raise Unexplained("resourceVersion should not be set on objects to be created")
         meta = metadata.begin(document, kind, call.namespace, self._world.uid(), now)
         if not meta.get("name") and meta.get("generateName"):
             prefix = meta["generateName"][: metadata.GENERATED_PREFIX]
@@ -117,11 +134,11 @@ class Writer:
             new = owners.update(call, None, new, self._world.now())
         new = self._chain.admit(Change(call, "CREATE", new, None))
         new = kind.prepare(new, None, call.subresource)
-        effect = self._effects.begin(call, new, None)
+        name = new["metadata"].get("name") or ""
+        effect = self._effects.begin(call, new, None) if name else Outcome(new)
         new = effect.document
         self._validate(call, new, None)
         self._chain.check(Change(call, "CREATE", new, None))
-        name = new["metadata"]["name"]
         if call.table.get(call.namespace, name) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
         key = keys.key_of(call.table.resource, call.namespace, name)
@@ -130,8 +147,9 @@ class Writer:
             revision = await self.commit(call, Write(key, value, 0), *effect.writes)
         except store.Conflict as error:
             if error.key != key:
-                raise Taken(f"{error.key} was taken meanwhile") from error
+                raise Taken(error) from error
             raise errors.already_exists(kind.group, kind.plural, name) from error
+        revision = 0 if call.dry_run else revision
         record = Record(key, value, revision, revision)
         return Entry(record, value, call.namespace, name)
 
@@ -146,14 +164,18 @@ class Writer:
 
     async def update(self, call: Call) -> Response:
         """Replaces an object, or what a subresource may write of it."""
-        given = body.parse(call)
-        check_name(call, given)
-        check_namespace(call, given)
-        decoded = self.decode(call, given)
+        option_checks.check_write(call.request, "UpdateOptions")
+        decoded = self.decode(call, body.parse(call))
+        check_namespace(call, decoded.document)
+        check_name(call, decoded.document)
         entry = call.table.get(call.namespace, call.name)
         if entry is None and call.kind.create_on_update and not call.subresource:
+            self._authorize(call.user, call.attributes._replace(verb="create"))
+            check_unborn(call, decoded.document)
             stored = await self.create_document(call, decoded.document)
             return self._answer(call, stored, 201, decoded.warnings)
+        if entry is not None:
+            check_conditional(call, decoded.document)
         stored = await self.change(call, lambda _old: decoded.document)
         return self._answer(call, stored, 200, decoded.warnings)
 
@@ -178,9 +200,11 @@ class Writer:
     async def _apply_new(self, call: Call, patch: Patch) -> Response:
         if call.subresource:
             raise call.not_found()
+        self._authorize(call.user, call.attributes._replace(verb="create"))
         decoded = self.decode(call, patch.apply(call, None))
         document = decoded.document
         document["metadata"] = {**document.get("metadata", {}), "name": call.name}
+        check_unborn(call, document)
         entry = await self.create_document(call, document, applied=True)
         return self._answer(call, entry, 201, decoded.warnings)
 
@@ -217,6 +241,7 @@ class Writer:
             except Taken as error:
                 if attempt == MOST_TRIES - 1:
                     raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
+                await self.cache.reached(error.revision)
         raise AssertionError("the loop ends by return or raise")
 
     async def _store_changed(
@@ -228,7 +253,8 @@ class Writer:
             new = owners.update(call, old, new, self._world.now())
         new = self._chain.admit(Change(call, "UPDATE", new, old))
         new = kind.prepare(new, old, call.subresource)
-        if (number := metadata.generation(kind, old, new)) is not None:
+        number = metadata.generation(kind, old, new)
+        if number is not None and call.subresource != "binding":  # it is no wish of the owner's
             new = {**new, "metadata": {**new["metadata"], "generation": number}}
         effect = self._effects.begin(call, new, old)
         new = effect.document
@@ -241,13 +267,15 @@ class Writer:
             return entry
         gone = _is_gone(new)
         write = Write(key, None if gone else value, entry.revision)
+        writes = self._effects.end(call, old) if gone else effect.writes
         try:
-            revision = await self.commit(call, write, *effect.writes)
+            revision = await self.commit(call, write, *writes)
         except store.Conflict as error:
             if error.key != key:
-                raise Taken(f"{error.key} was taken meanwhile") from error
+                raise Taken(error) from error
             raise
-        record = Record(key, value, revision, entry.created)
+        shown = entry.revision if call.dry_run else revision
+        record = Record(key, value, shown, entry.created)
         return Entry(record, value, entry.namespace, entry.name)
 
     def _merge(self, call: Call, old: Document, made: Document) -> Document:
@@ -318,7 +346,7 @@ def _is_gone(document: Document) -> bool:
 def check_namespace(call: Call, document: Document) -> None:
     """Refuses a body that names another namespace than the path."""
     given = (document.get("metadata") or {}).get("namespace")
-    if given and given != call.namespace:
+    if given and call.namespace and given != call.namespace:
         raise BadRequest(
             "the namespace of the provided object does not match the namespace sent on the request"
         )
@@ -328,15 +356,14 @@ def check_name(call: Call, document: Document) -> None:
     """Refuses a body that names another object than the path."""
     given = (document.get("metadata") or {}).get("name")
     if not given:
-        raise BadRequest("name must be provided" if not call.name else _unnamed(call))
+        raise BadRequest(
+            f"the name of the object ({call.name} based on URL) was undeterminable: name must be "
+            "provided"
+        )
     if given != call.name:
         raise BadRequest(
             f"the name of the object ({given}) does not match the name on the URL ({call.name})"
         )
-
-
-def _unnamed(call: Call) -> str:
-    return f"the name of the object () does not match the name on the URL ({call.name})"
 
 
 def check_unmoved(call: Call, document: Document) -> None:
@@ -349,15 +376,48 @@ def check_preconditions(call: Call, made: Document, entry: Entry, old: Document)
     """Refuses a write that is about another revision or another life of the object; says whether
     it was about a certain revision."""
     meta = made.get("metadata") or {}
-    revision = meta.get("resourceVersion") or ""
+    revision = _revision(meta)
     if revision and revision != str(entry.revision):
         raise modified(call)
     uid = meta.get("uid")
     if uid and uid != old["metadata"].get("uid"):
-        found = old["metadata"].get("uid")
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
-        raise errors.conflict(call.kind.group, call.kind.plural, call.name, why)
+        raise other_life(call, uid, old["metadata"].get("uid") or "")
     return bool(revision) and call.request.method == "PUT"
+
+
+def check_conditional(call: Call, document: Document) -> None:
+    """Refuses an update that names no revision where the kind asks for one."""
+    if not call.kind.conditional or _revision(document["metadata"]):
+        return
+    text = "Invalid value: 0: must be specified for an update"
+    cause = errors.Cause("FieldValueInvalid", text, "metadata.resourceVersion")
+    kind = call.kind
+    raise errors.invalid(kind.group, kind.plural, call.name, [cause])
+
+
+def check_unborn(call: Call, document: Document) -> None:
+    """Refuses to create by update or apply what is named by the uid of an earlier life."""
+    if uid := (document.get("metadata") or {}).get("uid"):
+        raise other_life(call, uid, "")
+
+
+def other_life(call: Call, wanted: str, found: str) -> Conflict:
+    """Returns the error that says that another object of this name was meant."""
+    kind = call.kind
+    place = f"/{call.namespace}" if call.namespace else ""
+    key = f"/registry/{kind.plural}{place}/{call.name}"
+    why = (
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object "
+        f"meta: {found}"
+    )
+    return errors.conflict(kind.group, kind.plural, call.name, why)
+
+
+def _revision(meta: Mapping[str, Any]) -> str:
+    """Returns the revision that metadata names; 0 is none."""
+    revision: str = meta.get("resourceVersion") or ""
+    return "" if revision == "0" else revision
 
 
 def modified(call: Call) -> Conflict:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from steersman.cli.failure import Failure, printable
 
@@ -30,6 +31,8 @@ COMMANDS = {
     "demo": ("demo", "show a cluster at work, from a build to a healed Deployment"),
     "version": ("status", "print versions"),
 }
+# Started by other commands; not in the list that people see
+HIDDEN = {"control": ("control", "run controllers and scheduler alone")}
 EXAMPLE = "example:\n  steer up --detach && export KUBECONFIG=~/.kube/steer.config"
 
 
@@ -42,10 +45,11 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module, summary) in COMMANDS.items():
+    for name, (module, summary) in {**COMMANDS, **HIDDEN}.items():
+        listed: dict[str, Any] = {"help": summary} if name in COMMANDS else {}
         child = commands.add_parser(
             name,
-            help=summary,
+            **listed,
             description=summary[0].upper() + summary[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -57,7 +61,7 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    command = next((word for word in words if word in COMMANDS), None)
+    command = next((word for word in words if word in COMMANDS or word in HIDDEN), None)
     arguments = build_parser(command).parse_args(words)
     try:
         code: int = arguments.run(arguments)

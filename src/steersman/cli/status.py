@@ -24,7 +24,7 @@ EXAMPLES = {
     "logs": "example:\n  steer logs server --follow",
     "version": "example:\n  steer version",
 }
-LOGS = ("supervisor", "server", "node")
+LOGS = ("supervisor", "server", "control", "node")
 ANSWER_SECONDS = 5.0
 
 

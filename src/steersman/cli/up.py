@@ -144,16 +144,9 @@ class Supervisor:
     def _run(self, identity: Identity) -> int:
         self._identity = identity
         self._watch_signals()
-        words = ["--data-dir", str(self._directory.path)]
-        nodes = self._nodes()
-        server = [*words, "--port", str(identity.port), "--simulated-nodes", str(nodes[1])]
-        self._children.start("server", ["server", *server, *self._server_options()])
-        self._waits = {"server"}
-        if nodes[0]:
-            self._children.start("node", ["node", *words])
-            self._waits.add("node")
+        self._start(identity)
         kubeconfig = self._certify(identity)
-        for name in tuple(self._waits):
+        for name in self._waits - {"control"}:
             self._children.release(name)
         try:
             with Progress() as progress:
@@ -164,8 +157,22 @@ class Supervisor:
             self._stop()
         return 0
 
-    def _server_options(self) -> list[str]:
-        return ["--no-controllers"] if self._arguments.split else []
+    def _start(self, identity: Identity) -> None:
+        """Starts the processes; each loads its code and waits to be released."""
+        words = ["--data-dir", str(self._directory.path)]
+        machine, simulated = self._nodes()
+        controls = [*words, "--simulated-nodes", str(simulated)]
+        server = ["server", "--port", str(identity.port)]
+        if self._arguments.split:
+            self._children.start("server", [*server, *words, "--no-controllers"])
+            self._children.start("control", ["control", *controls])
+            self._waits.add("control")
+        else:
+            self._children.start("server", [*server, *controls])
+        self._waits.add("server")
+        if machine:
+            self._children.start("node", ["node", *words])
+            self._waits.add("node")
 
     def _nodes(self) -> tuple[bool, int]:
         """Returns whether this machine is a node, and how many are simulated."""
@@ -215,6 +222,8 @@ class Supervisor:
             raise Failure(f"the {news.child} ended while starting: {tail(log, 1)}")
         if news.said.get("state") == "ready":
             self._waits.discard(news.child)
+            if news.child == "server" and "control" in self._waits:
+                self._children.release("control")  # its socket is there
         if note := news.said.get("note"):
             self._notes.append(note)
 
@@ -264,10 +273,11 @@ class Supervisor:
             raise Failure(f"the {news.child} does not stay up: see `steer logs {news.child}`")
 
     def _stop(self) -> None:
-        """Ends the node with all of its containers, then the server."""
+        """Ends the node with all of its containers, then those who use the server, then it."""
         self._children.stop("node")
         if self._identity is not None and os.geteuid() == 0:
             from steersman.cli.clean import clean
 
             clean(self._directory, self._identity)
+        self._children.stop("control")
         self._children.stop("server")

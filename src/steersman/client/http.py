@@ -42,8 +42,9 @@ SAFE = frozenset(("GET", "HEAD"))
 class Target:
     """Where a server is and how one shows oneself to it.
 
-    `socket` is the path of a Unix socket, used in place of host, port and TLS. `token` is asked
-    for each request, since tokens are renewed. `prefix` stands before every path.
+    `socket` is the path of a Unix socket, used in place of host, port and TLS; over it `user` and
+    `groups` say who asks. `token` is asked for each request, since tokens are renewed. `prefix`
+    stands before every path.
     """
 
     host: str = "localhost"
@@ -53,6 +54,8 @@ class Target:
     socket: str = ""
     token: Callable[[], str] | None = None
     prefix: str = ""
+    user: str = ""
+    groups: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.socket:
@@ -192,6 +195,9 @@ class HTTPTransport:
         lines = [f"{request.method} {path}{query} HTTP/1.1", f"host: {_host(target)}"]
         for name, value in request.headers.items():
             lines += [f"{name}: {line}" for line in value.split("\n")]
+        if target.socket and target.user:
+            lines.append(f"x-remote-user: {target.user}")
+            lines += [f"x-remote-group: {group}" for group in target.groups]
         if target.token is not None and "authorization" not in request.headers:
             lines.append(f"authorization: Bearer {_token(target.token)}")
         if request.body or request.method in ("POST", "PUT", "PATCH"):

@@ -1,1 +1,1 @@
-"""The only place where the parts are put together: the server, and the node agent."""
+"""The only place where the parts are put together: server, control loops, node agent."""

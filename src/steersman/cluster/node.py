@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import resource
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
-from steersman.cluster.server import first_address, settle, stop_signal
+from steersman.cluster.process import Report, settle, stop_signal
+from steersman.cluster.server import first_address
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
@@ -35,6 +34,9 @@ from steersman.node.paths import Paths
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
 from steersman.node.render.files import Resolution
+from steersman.node.serve import Port
+from steersman.node.serve import serve as serve_streams
+from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
@@ -48,8 +50,6 @@ CLUSTER_DOMAIN = "cluster.local"
 DNS_PLACE = 10  # in the range of services, as everybody's cluster has it
 # Each pod has a socket to its shim, each exec probe three descriptors
 DESCRIPTORS = 65536
-
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         pods = FollowedView(client, POD, world, fields=selected)
         registration = Registration(client, world, place, tools.facts)
         agent = Agent(tools, pods, tasks)
+        here = ObservedPods(tools.engine, tools.paths, agent.workers.values)
+        tasks.start(serve_streams(kubelet_port(settings), here, world), name="port")
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
@@ -144,6 +146,13 @@ def _tools(
         services=services.list,
         cgroup=cgroup_of(settings.cluster),
     )
+
+
+def kubelet_port(settings: NodeSettings) -> Port:
+    """Returns where the API server finds this node's logs and streams."""
+    files, own = Certificates(settings.certificates), f"node-{settings.name}"
+    address = first_address(settings.pod_cidr)
+    return Port(address, KUBELET_PORT, files.certificate(own), files.key(own), files.ca)
 
 
 def _proxy(

@@ -7,55 +7,36 @@ client of its own identity, and ends them in order.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.client.client import APIClient
-from steersman.client.interface import Views
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.controllers.registry import controllers
+from steersman.cluster.control import (
+    MANAGER,
+    groups_of,
+    start_control,
+    start_simulated_nodes,
+    until_default_account,
+)
+from steersman.cluster.process import Report, settle, stop_signal
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
-from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
-from steersman.node.simulated import SimulatedNodes
-from steersman.reconcile import loop
-from steersman.scheduler import service as scheduler
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
 from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
-
-# Generation thresholds once the server is up: what is allocated per request is freed by counting,
-# and a full collection over a large heap would stop every request for its time
-GC_THRESHOLDS = (50_000, 50, 1_000)
-
-# What follows everything for all controllers of a process, and what each of them is
-MANAGER = "system:kube-controller-manager"
-SCHEDULER = "system:kube-scheduler"
-ACCOUNT = "system:serviceaccount:kube-system:"
-NODE = "system:node:"
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    ACCOUNT: ("system:serviceaccounts", "system:serviceaccounts:kube-system"),
-    NODE: ("system:nodes",),
-}
-# The default ServiceAccount is there some milliseconds after the controllers
-READY_SECONDS = 30.0
-AUTHENTICATED = "system:authenticated"
-
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +116,6 @@ async def _serve(
         tasks.stop()
 
 
-def settle() -> None:
-    """Takes what start-up made out of the collector's sight."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-
-
 def kubelet_context(files: Certificates) -> ssl.SSLContext:
     """Returns what the server shows to kubelets, and by whom it knows them."""
     context = ssl.create_default_context(cafile=str(files.ca))
@@ -159,15 +133,6 @@ def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)
 
 
-def stop_signal() -> asyncio.Event:
-    """Returns an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
 def first_address(cidr: str) -> str:
     """Returns the first address of a range: the `kubernetes` Service's, or the bridge's."""
     return str(ip_network(cidr)[1])
@@ -177,47 +142,7 @@ def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[s
     """Returns what makes clients in this process by user name."""
 
     def client_for(name: str) -> APIClient:
-        groups = next((found for start, found in GROUPS.items() if name.startswith(start)), ())
-        groups = (*groups, AUTHENTICATED)
-        transport = LocalTransport(assembly.api.handle, User(name, groups), tasks)
+        transport = LocalTransport(assembly.api.handle, User(name, groups_of(name)), tasks)
         return APIClient(transport, world)
 
     return client_for
-
-
-def start_control(
-    client_for: Callable[[str], APIClient],
-    views: Views,
-    bundle: str,
-    world: World,
-    tasks: Tasks,
-) -> None:
-    """Starts the controllers and the scheduler; they share one followed copy of each kind."""
-    running = loop.run(controllers(bundle), lambda name: client_for(ACCOUNT + name), views, world)
-    tasks.start(running, name="controllers")
-    tasks.start(scheduler.run(client_for(SCHEDULER), views, world), name="scheduler")
-
-
-def start_simulated_nodes(
-    count: int,
-    client_for: Callable[[str], APIClient],
-    views: Views,
-    world: World,
-    tasks: Tasks,
-) -> None:
-    """Starts nodes without machines, each with the rights of a node."""
-    names = [f"simulated-{number}" for number in range(count)]
-    nodes = SimulatedNodes(names, lambda name: client_for(NODE + name), views, world)
-    tasks.start(nodes.run(), name="simulated nodes")
-
-
-async def until_default_account(client: APIClient, world: World) -> None:
-    """Waits until pods can be created in the default namespace."""
-    account = SERVICEACCOUNT.ref("default", "default")
-    async with world.timeout(READY_SECONDS):
-        listing = await client.list(SERVICEACCOUNT, "default")
-        if any(found.metadata.name == account.name for found in listing.items):
-            return
-        async for changes in client.watch(SERVICEACCOUNT, "default", after=listing.revision):
-            if any(getattr(change.object, "key", None) == account[1:] for change in changes):
-                return

@@ -95,6 +95,7 @@ class TaintEvictionController:
     """See `reconcile.loop.Controller`."""
 
     name: ClassVar[str] = "taint-eviction-controller"
+    account: ClassVar[str] = "node-controller"  # upstream's roles know no other
     watches: ClassVar[tuple[Watch, ...]] = (
         Watch(POD, _of_pod, {BY_NODE: by_node}),
         Watch(NODE, _of_node),

@@ -232,7 +232,8 @@ class Server:
     async def _greet(self, connected: socket.socket, host: str, tls: ssl.SSLContext | None) -> None:
         """Does the handshake; the connection joins when it is done."""
         compress = host != "unix" and not host.startswith(LOOPBACK)
-        connection = Connection(self, Peer(host), compress=compress)
+        peer = Peer(host, local=connected.family == socket.AF_UNIX)
+        connection = Connection(self, peer, compress=compress)
         self._greeting.add(connection)
         here = asyncio.current_task()
         if tls is not None and here is not None:

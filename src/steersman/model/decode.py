@@ -102,10 +102,14 @@ def _object(node: Node) -> Walk:
     get_type = _plain_types(node).get
     others = _Fields(node)
     zero, unset, then = _defaults(node)
+    structs = defaults.structs(node)
 
     def walk(document: Any) -> None:
         if type(document) is not dict:
             raise _Odd
+        for name in structs:
+            if document.get(name) is None:
+                document[name] = {}
         nulls = False
         for name, value in document.items():
             if type(value) is get_type(name):

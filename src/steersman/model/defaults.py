@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steersman.model.kind import Document
+from steersman.model.schema import Node
 from steersman.model.types import cluster_defaults, pod_defaults, workload_defaults
 
 Then = Callable[[Document], None]
@@ -34,6 +35,15 @@ class Defaults:
 def of(definition: str) -> Defaults | None:
     """Returns the defaults of a definition, None where it has none."""
     return _TABLE.get(definition)
+
+
+def structs(node: Node) -> tuple[str, ...]:
+    """Returns the fields of a definition that are always there, since they are structs in Go, and
+    whose parts have defaults: the spec of every object and the template in it."""
+    if node.definition.endswith(".ReplicationControllerSpec"):
+        return ()  # its template alone is a pointer
+    fields = [name for name in ("spec", "template", "jobTemplate") if name in node.fields]
+    return tuple(name for name in fields if name != "spec" or "metadata" in node.fields)
 
 
 def _zero(**fields: Any) -> Defaults:

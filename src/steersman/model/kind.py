@@ -88,6 +88,7 @@ class Kind:
     complete:   defaults and checks are upstream's; False means "schema only"
     name_check: the messages for a bad name (names.py); the default is a DNS subdomain
     create_on_update: a PUT of an absent object creates it (leases, events, RBAC, ...)
+    conditional: a PUT must name the revision that it is about
     strategic:  strategic merge patch is served; custom resources have none
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
@@ -113,6 +114,7 @@ class Kind:
     name_check: Callable[[str], list[str]] | None = None
     complete: bool = False
     create_on_update: bool = False
+    conditional: bool = False
     returns_deleted: bool = False
     strategic: bool = True
     stored_with: Resource | None = None

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import ctypes.util
 import shutil
 import subprocess
 import threading
 from functools import cache
 
+LIBRARIES = ("libnftables.so.1", "libnftables.so")
 PROGRAM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 MISSING = "nftables is not installed: apt-get install nftables"
 
@@ -28,15 +28,14 @@ class Unavailable(Exception):
 @cache
 def find_library() -> ctypes.CDLL | None:
     """Returns libnftables, None where it is not installed."""
-    for name in ("libnftables.so.1", ctypes.util.find_library("nftables")):
-        if name:
-            try:
-                library = ctypes.CDLL(name)
-            except OSError:
-                continue
-            library.nft_ctx_new.restype = ctypes.c_void_p
-            library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
-            return library
+    for name in LIBRARIES:
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        library.nft_ctx_new.restype = ctypes.c_void_p
+        library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        return library
     return None
 
 

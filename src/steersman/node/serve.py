@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ from steersman.model.errors import (
     NotFound,
     Unauthorized,
 )
-from steersman.node.streams import session
+from steersman.node.streams import session, spdy_remote
 from steersman.node.streams.endings import Endings
+from steersman.node.streams.forward import Forwarding
 from steersman.node.streams.logs import Logs
 from steersman.node.streams.pods import Pod, Pods
 from steersman.node.streams.remote import Remote, WebSocketRemote
 from steersman.node.streams.session import Wanted
+from steersman.node.streams.spdy_remote import SpdyRemote
+from steersman.node.streams.tunnel import Tunnel
 from steersman.wire import channels, der, websocket
 from steersman.wire.log_options import parse
 from steersman.wire.message import Channel, Handler, Request, Response, Upgrade
@@ -35,6 +39,9 @@ from steersman.world.interface import Tasks, World
 # The user name in the certificate by which the API server shows itself to kubelets
 CLIENT = "kube-apiserver-kubelet-client"
 TEXT = "text/plain; charset=utf-8"
+SPDY = "SPDY/3.1"
+# What is spoken over SPDY for port-forward
+FORWARD = "portforward.k8s.io"
 
 Answer = Response | Coroutine[Any, Any, Response]
 Play = Callable[[Remote], Coroutine[Any, Any, None]]
@@ -51,7 +58,9 @@ class Port:
     authority: Path
 
 
-async def serve(port: Port, pods: Pods, world: World, ready: Callable[[int], None]) -> None:
+async def serve(
+    port: Port, pods: Pods, world: World, ready: Callable[[int], None] = lambda number: None
+) -> None:
     """Serves until cancelled; `ready` gets the port's number. Raises OSError."""
     tls = tls_context(port.certificate, port.key, port.authority)
     async with world.tasks() as tasks, Server(handler(pods, world, tasks), world) as server:
@@ -104,6 +113,8 @@ class Streams:
         if parts == ["healthz"]:
             return Response(b"ok", content_type=TEXT)
         known = {"containerLogs": self._log, "exec": self._exec, "attach": self._attach}
+        if parts[0] == "portForward" and len(parts) == 3:
+            return self._forward(request, *parts[1:])
         if parts[0] not in known or len(parts) != 4:
             raise NotFound("404 page not found")
         if request.method not in (("GET",) if parts[0] == "containerLogs" else ("GET", "POST")):
@@ -133,7 +144,7 @@ class Streams:
             engine = self._pods.engine
             return session.execute(engine, place, command, wanted, remote, self._world)
 
-        return upgrade(request, play)
+        return upgrade(request, play, wanted, self._world)
 
     def _attach(self, request: Request, namespace: str, name: str, container: str) -> Response:
         pod = self._find(namespace, name, "pod does not exist")
@@ -146,7 +157,13 @@ class Streams:
         def play(remote: Remote) -> Coroutine[Any, Any, None]:
             return session.attach(self._pods.engine, place, wanted, remote, self._world)
 
-        return upgrade(request, play)
+        return upgrade(request, play, wanted, self._world)
+
+    def _forward(self, request: Request, namespace: str, name: str) -> Response:
+        pod = self._find(namespace, name, "pod does not exist")
+        if not pod.netns:
+            raise InternalError(f"not able to find sandbox of pod {name}_{namespace}")
+        return upgrade_forward(request, pod, self._world)
 
 
 def parse_wanted(request: Request, terminal: bool) -> Wanted:
@@ -167,29 +184,73 @@ def _running(pod: Pod, container: str, missing: str) -> tuple[str, str]:
     return pod.sandbox, found.current.id
 
 
-def upgrade(request: Request, play: Play) -> Response:
+def upgrade(request: Request, play: Play, wanted: Wanted, world: World) -> Response:
     """Returns the 101 that hands the connection to exec or attach; raises BadRequest."""
+    if request.headers.get("upgrade", "").lower() == SPDY.lower():
+        choose(spdy_offered(request), (spdy_remote.PROTOCOL,))
+        return Response(
+            Upgrade(lambda channel: _play_spdy(channel, play, wanted, world)),
+            headers=spdy_handshake(spdy_remote.PROTOCOL),
+        )
     if not websocket.is_handshake(request.headers):
         raise BadRequest("Upgrade request required")
     protocol = choose(websocket.offered(request.headers), channels.REMOTE_COMMAND)
 
     async def take(channel: Channel) -> None:
-        try:
+        with suppress(ConnectionError):  # the client went away while it was being told
             await play(WebSocketRemote(channel, protocol))
-        except ConnectionError:
-            pass  # the client went away while it was being told
 
-    return Response(Upgrade(take), headers=_handshake(request, protocol))
+    return Response(Upgrade(take), headers=handshake(request, protocol))
+
+
+async def _play_spdy(channel: Channel, play: Play, wanted: Wanted, world: World) -> None:
+    async with world.tasks() as tasks:
+        with suppress(ConnectionError):
+            await play(SpdyRemote(channel, wanted, world, tasks))
+        tasks.stop()
+
+
+def upgrade_forward(request: Request, pod: Pod, world: World) -> Response:
+    """Returns the 101 that hands the connection to port-forward; raises BadRequest."""
+    if request.headers.get("upgrade", "").lower() == SPDY.lower():
+        choose(spdy_offered(request), (FORWARD,))
+        headers = spdy_handshake(FORWARD)
+        return Response(
+            Upgrade(lambda channel: Forwarding(pod, channel, world).run()), headers=headers
+        )
+    if not websocket.is_handshake(request.headers):
+        raise BadRequest("Upgrade request required")
+    protocol = choose(websocket.offered(request.headers), (channels.TUNNEL,))
+    return Response(
+        Upgrade(lambda channel: Forwarding(pod, Tunnel(channel), world).run()),
+        headers=handshake(request, protocol),
+    )
 
 
 def choose(offered: Sequence[str], supported: Sequence[str]) -> str:
-    """Returns the protocol to speak; raises BadRequest where there is none."""
+    """Returns the protocol to speak; raises Forbidden where there is none, as upstream does."""
     if not (protocol := channels.choose(offered, supported)):
-        raise BadRequest(f"unable to negotiate protocol: client supports {list(offered)}")
+        shown = [f"[{' '.join(names)}]" for names in (offered, supported)]
+        raise Forbidden(
+            f"unable to upgrade: unable to negotiate protocol: client supports {shown[0]}, "
+            f"server accepts {shown[1]}"
+        )
     return protocol
 
 
-def _handshake(request: Request, protocol: str) -> dict[str, str]:
+def spdy_offered(request: Request) -> list[str]:
+    """Returns the protocols that a client offers to speak over SPDY."""
+    lines = request.headers.get("x-stream-protocol-version", "").replace("\n", ",")
+    return [name.strip() for name in lines.split(",") if name.strip()]
+
+
+def spdy_handshake(protocol: str) -> dict[str, str]:
+    """Returns the headers of the 101 that grants SPDY."""
+    return {"Upgrade": SPDY, "X-Stream-Protocol-Version": protocol}
+
+
+def handshake(request: Request, protocol: str) -> dict[str, str]:
+    """Returns the headers of the 101 that grants a WebSocket; raises BadRequest."""
     try:
         return websocket.handshake(request.headers, protocol)
     except websocket.ProtocolError as error:

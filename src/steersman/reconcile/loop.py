@@ -185,14 +185,21 @@ class Runner:
             wait = min(wait * 2, BARRIER_RETRY_MAX_SECONDS)
 
 
+def account_of(kind: type[Controller]) -> str:
+    """Returns the ServiceAccount as which a controller acts: its `account` where it shares that
+    of another, else its name."""
+    account: str = getattr(kind, "account", kind.name)
+    return account
+
+
 async def run(
     controllers: Iterable[type[Controller]],
     client_for: Callable[[str], Client],
     views: Views,
     world: World,
 ) -> None:
-    """Runs controllers until cancelled; `client_for` gives a client by controller name."""
-    runners = [Runner(kind, client_for(kind.name), views, world) for kind in controllers]
+    """Runs controllers until cancelled; `client_for` gives a client by account (`account_of`)."""
+    runners = [Runner(kind, client_for(account_of(kind)), views, world) for kind in controllers]
     await views.synced()
     async with world.tasks() as group:
         for runner in runners:

@@ -26,6 +26,7 @@ BODY_BYTES = 3 * 1024 * 1024
 PIECE_BYTES = 256 * 1024
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NAMING_GROUPS = ("impersonate-", "x-remote-")
 LAST_CHUNK = b"0\r\n\r\n"
 NO_CONTENT = frozenset((204, 304))
 
@@ -253,9 +254,9 @@ def _head_too_large() -> Refused:
 
 
 def _joined(name: str, first: str, second: str) -> str:
-    """Joins a header that came twice. The names of groups may hold commas, so impersonation
-    headers are joined by a line break, which no header value can hold."""
-    return f"{first}\n{second}" if name.startswith("impersonate-") else f"{first}, {second}"
+    """Joins a header that came twice. The names of groups may hold commas, so headers that name
+    them are joined by a line break, which no header value can hold."""
+    return f"{first}\n{second}" if name.startswith(_NAMING_GROUPS) else f"{first}, {second}"
 
 
 def _origin_form(url: bytes) -> bytes:

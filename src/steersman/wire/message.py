@@ -24,13 +24,15 @@ class User:
 class Peer:
     """One connection: what is known of the other end, for as long as it lasts.
 
-    `certificate` is the verified client certificate in DER, or None. `identity` is the
-    authenticator's cache: it keeps here what it found out once per connection.
+    `certificate` is the verified client certificate in DER, or None. `local` says that the
+    connection came over the server's own Unix socket, which its user alone can open. `identity` is
+    the authenticator's cache: it keeps here what it found out once per connection.
     """
 
     address: str = ""
     certificate: bytes | None = None
     identity: dict[str, Any] = field(default_factory=dict)
+    local: bool = False
 
 
 class Request:

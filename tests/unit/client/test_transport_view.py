@@ -39,7 +39,7 @@ class Script:
             self.times.append(self.world.monotonic())
         return self.steps.pop(0) if self.steps else None
 
-    async def list(self, kind: Kind, namespace: str = "") -> Listing:
+    async def list(self, kind: Kind, namespace: str = "", *, fields: str = "") -> Listing:
         step = self.next("list")
         if isinstance(step, Exception):
             raise step
@@ -49,7 +49,7 @@ class Script:
         return step
 
     async def watch(
-        self, kind: Kind, namespace: str = "", *, after: int
+        self, kind: Kind, namespace: str = "", *, after: int, fields: str = ""
     ) -> AsyncIterator[tuple[Change, ...]]:
         step = self.next(f"watch {after}")
         if step is None:

@@ -169,6 +169,19 @@ WRONG_TYPES = [
         {"metadata": {"creationTimestamp": "2020-13-01T00:00:00Z"}},
         'parsing time "2020-13-01T00:00:00Z": month out of range',
     ),
+    *(
+        (
+            POD,
+            {"metadata": {"creationTimestamp": f"2020-01-01T{clock}Z"}},
+            f'parsing time "2020-01-01T{clock}Z": {name} out of range',
+        )
+        for clock, name in (("24:00:00", "hour"), ("00:60:00", "minute"), ("00:00:60", "second"))
+    ),
+    (
+        POD,
+        {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Zx"}},
+        'parsing time "2020-01-01T00:00:00Zx": extra text: "x"',
+    ),
     (
         POD,
         {"metadata": {"creationTimestamp": 7}},
@@ -229,8 +242,18 @@ def test_names_are_case_sensitive() -> None:
 def test_nulls_are_absent() -> None:
     document = {"metadata": {"name": "a", "creationTimestamp": None}, "status": None}
     admitted = admit(POD, document)
-    assert admitted.document == {"metadata": {"name": "a"}}
+    assert admitted.document["metadata"] == {"name": "a"}
+    assert "status" not in admitted.document
     assert admitted.unknown == ()
+
+
+def test_the_spec_and_its_template_are_there_with_their_defaults_whatever_the_body_says() -> None:
+    for given in ({}, {"spec": None}, {"spec": {}}):
+        assert admit(POD, given).document["spec"]["restartPolicy"] == "Always"
+    found = admit("io.k8s.api.batch.v1.CronJob", {}).document["spec"]["jobTemplate"]
+    assert found["spec"]["template"]["spec"]["dnsPolicy"] == "ClusterFirst"
+    controller = admit("io.k8s.api.core.v1.ReplicationController", {}).document
+    assert controller["spec"] == {"replicas": 1}
 
 
 def test_a_null_in_a_map_or_list_becomes_the_zero_value() -> None:
@@ -264,6 +287,8 @@ def test_a_quantity_outside_a_map_is_canonical_too() -> None:
         ("2020-01-31T23:30:00-01:00", "2020-02-01T00:30:00Z"),
         ("2020-01-01T00:00:00.999Z", "2020-01-01T00:00:00Z"),
         ("2020-02-29T00:00:00Z", "2020-02-29T00:00:00Z"),
+        ("2020-12-31T23:59:59Z", "2020-12-31T23:59:59Z"),
+        ("2020-12-31T23:59:59+00:00", "2020-12-31T23:59:59Z"),
     ],
 )
 def test_times_are_kept_in_utc_and_whole_seconds(given: str, kept: str) -> None:

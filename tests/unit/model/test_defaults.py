@@ -217,9 +217,15 @@ def test_two_documents_do_not_share_their_defaults() -> None:
     assert admit(driver, {})["volumeLifecycleModes"] == ["Persistent"]
 
 
+def template() -> dict[str, Any]:
+    return core("PodTemplateSpec", {})
+
+
 def test_the_other_workloads() -> None:
-    assert admit("io.k8s.api.apps.v1.ReplicaSetSpec", {}) == {"replicas": 1}
+    replica_set = admit("io.k8s.api.apps.v1.ReplicaSetSpec", {})
+    assert replica_set == {"replicas": 1, "template": template()}
     assert admit("io.k8s.api.apps.v1.DaemonSetSpec", {}) == {
+        "template": template(),
         "updateStrategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0},
@@ -227,6 +233,7 @@ def test_the_other_workloads() -> None:
         "revisionHistoryLimit": 10,
     }
     assert admit("io.k8s.api.apps.v1.StatefulSetSpec", {}) == {
+        "template": template(),
         "replicas": 1,
         "podManagementPolicy": "OrderedReady",
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
@@ -266,7 +273,7 @@ JOB = {
     ],
 )
 def test_a_job_runs_once(given: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert admit("io.k8s.api.batch.v1.JobSpec", given) == expected
+    assert admit("io.k8s.api.batch.v1.JobSpec", given) == {**expected, "template": template()}
 
 
 def test_a_job_is_labelled_like_its_pods() -> None:
@@ -283,6 +290,7 @@ def test_a_job_is_labelled_like_its_pods() -> None:
 def test_a_cron_job() -> None:
     assert admit("io.k8s.api.batch.v1.CronJobSpec", {"schedule": "* * * * *"}) == {
         "schedule": "* * * * *",
+        "jobTemplate": admit("io.k8s.api.batch.v1.JobTemplateSpec", {}),
         "concurrencyPolicy": "Allow",
         "suspend": False,
         "successfulJobsHistoryLimit": 3,
@@ -354,10 +362,9 @@ def test_services_are_completed_by_their_type(
 
 def test_a_namespace_is_labelled_with_its_name() -> None:
     found = core("Namespace", {"metadata": {"name": "a"}})
-    assert found == {"metadata": {"name": "a", "labels": {"kubernetes.io/metadata.name": "a"}}}
-    assert core("Namespace", {"metadata": {"generateName": "a"}}) == {
-        "metadata": {"generateName": "a"}
-    }
+    assert found["metadata"] == {"name": "a", "labels": {"kubernetes.io/metadata.name": "a"}}
+    found = core("Namespace", {"metadata": {"generateName": "a"}})
+    assert found["metadata"] == {"generateName": "a"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from steersman.model import builtin, decode, errors
 from steersman.model.kind import Kind
+from steersman.model.types import address_check, workload_check
 
 TEMPLATE = {
     "metadata": {"labels": {"app": "a"}},
@@ -1192,3 +1193,153 @@ def test_a_new_object_has_a_new_status(group: str, plural: str, expected: dict[s
 def test_a_node_registers_with_its_status() -> None:
     given = {"metadata": {}, "status": {"capacity": {"cpu": "1"}}}
     assert kind_of("", "nodes").prepare(given, None, "") == given
+
+
+def test_an_event_of_the_new_form_says_who_reports_and_why() -> None:
+    event = {
+        "involvedObject": {"namespace": "n"},
+        "eventTime": "2020-01-01T00:00:00.000000Z",
+        "reportingComponent": "a.example/b",
+        "reportingInstance": "b",
+        "action": "Do",
+        "reason": "Why",
+        "type": "Normal",
+    }
+    assert causes("", "events", event) == []
+    assert causes("", "events", {**event, "type": "Warning"}) == []
+    faulty = {**event, "type": "Odd", "action": "", "reason": "x" * 129, "message": "y" * 1025}
+    assert causes("", "events", faulty) == [
+        ("action", "Required value"),
+        ("reason", 'Invalid value: "": can have at most 128 characters'),
+        ("message", 'Invalid value: "": can have at most 1024 characters'),
+        ("type", 'Invalid value: "": has invalid value: Odd'),
+    ]
+    del event["reportingComponent"]
+    assert ("reportingController", "Required value") in causes("", "events", event)
+
+
+@pytest.mark.parametrize(
+    ("address", "special"),
+    [
+        ("10.0.0.1", ""),
+        ("fd00::1", ""),
+        ("0.0.0.0", "unspecified (0.0.0.0)"),
+        ("::", "unspecified (::)"),
+        ("127.1.2.3", "loopback range"),
+        ("::1", "loopback range"),
+        ("169.254.0.1", "link-local range"),
+        ("fe80::1", "link-local range"),
+        ("febf::1", "link-local range"),
+        ("fec0::1", ""),
+        ("224.0.0.1", "link-local multicast range"),
+        ("224.0.1.1", ""),
+        ("ff02::1", "link-local multicast range"),
+        ("ff05::1", ""),
+        ("x", "must be a valid IP address"),
+        ("010.0.0.1", "must be a valid IP address"),
+    ],
+)
+def test_addresses_that_may_stand_for_an_endpoint(address: str, special: str) -> None:
+    found = list(address_check.check_not_special("p", address))
+    assert len(found) == (1 if special else 0)
+    assert all(special in cause.message for cause in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "sound"),
+    [
+        ("10.0.0.0/8", True),
+        ("10.0.0.0/32", True),
+        ("10.0.0.0/33", False),
+        ("10.0.0.0", False),
+        ("10.0.0.0/", False),
+        ("10.0.0.0/x", False),
+        ("fd::/128", True),
+        ("fd::/129", False),
+        ("x/8", False),
+    ],
+)
+def test_prefixes(value: str, sound: bool) -> None:
+    assert (list(address_check.check_cidr("p", value)) == []) is sound
+
+
+def test_a_strategy_without_its_bounds_is_refused() -> None:
+    strategy = {"type": "RollingUpdate"}
+    daemon = workload_check.check_daemon_strategy(strategy, "s")
+    assert [cause.message for cause in daemon] == ["Required value"]
+    deployment = workload_check.check_deployment_strategy(strategy, "s")
+    assert [cause.message for cause in deployment] == [
+        "Required value: this should be defaulted and never be nil"
+    ]
+    on_delete = workload_check.check_daemon_strategy({"type": "OnDelete"}, "s")
+    assert list(on_delete) == []
+
+
+@pytest.mark.parametrize(
+    ("policies", "expected"),
+    [
+        (
+            {"updateStrategy": {"type": "OnDelete", "rollingUpdate": {}}},
+            [
+                (
+                    "spec.updateStrategy.rollingUpdate",
+                    "Invalid value: {}: only allowed for updateStrategy 'RollingUpdate'",
+                )
+            ],
+        ),
+        ({"updateStrategy": {"type": "OnDelete"}}, []),
+        ({"podManagementPolicy": "Parallel"}, []),
+        (
+            {"ordinals": {"start": -1}},
+            [("spec.ordinals.start", "Invalid value: -1: must be greater than or equal to 0")],
+        ),
+        (
+            {"selector": {}},
+            [
+                (
+                    "spec.selector",
+                    "Invalid value: {}: empty selector is invalid for statefulset",
+                )
+            ],
+        ),
+    ],
+)
+def test_policies_of_stateful_sets(
+    policies: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    assert causes("apps", "statefulsets", {"spec": {**WORKLOAD, **policies}}) == expected
+
+
+def test_the_new_counts_of_other_statuses() -> None:
+    daemon = {"spec": WORKLOAD, "status": {"numberReady": -1, "numberAvailable": -2}}
+    assert [field for field, _ in causes("apps", "daemonsets", daemon, daemon, "status")] == [
+        "status.numberReady",
+        "status.numberAvailable",
+    ]
+    job = {"spec": {}, "status": {"failed": -1}}
+    assert causes("batch", "jobs", job, job, "status") == [
+        ("status.failed", "Invalid value: -1: must be greater than or equal to 0")
+    ]
+
+
+def test_equal_counts_are_sound() -> None:
+    status = {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "updatedReplicas": 2}
+    document = {"spec": WORKLOAD, "status": status}
+    for plural in ("deployments", "replicasets", "statefulsets"):
+        kept = {name: count for name, count in status.items() if "updated" not in name}
+        shown = document if plural != "replicasets" else {**document, "status": kept}
+        assert causes("apps", plural, shown, shown, "status") == []
+
+
+def test_the_ports_of_endpoints_need_names_only_where_there_are_several() -> None:
+    address = [{"ip": "10.0.0.1"}]
+    one, two = [{"port": 1}], [{"port": 1, "name": "a"}, {"port": 65535, "name": "b"}]
+    for ports in (one, two):
+        assert causes("", "endpoints", {"subsets": [{"addresses": address, "ports": ports}]}) == []
+
+
+def test_an_indexed_jobs_width_is_bounded() -> None:
+    spec = {"selector": SELECTOR, "template": NEVER, "completionMode": "Indexed", "completions": 1}
+    assert causes("batch", "jobs", {"spec": {**spec, "parallelism": 100_000}}) == []
+    ((field, _),) = causes("batch", "jobs", {"spec": {**spec, "parallelism": 100_001}})
+    assert field == "spec.parallelism"

@@ -749,6 +749,28 @@ CHANGEABLE = (
         ({}, {"tolerations": [{"key": "a", "operator": "Exists"}]}),
         ({}, {"activeDeadlineSeconds": 5}),
         ({"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": 4}),
+        ({"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": 5}),
+        ({"terminationGracePeriodSeconds": -1}, {"terminationGracePeriodSeconds": 1}),
+        (
+            {"tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute"}]},
+            {
+                "tolerations": [
+                    {
+                        "key": "a",
+                        "operator": "Exists",
+                        "effect": "NoExecute",
+                        "tolerationSeconds": 5,
+                    }
+                ]
+            },
+        ),
+        (
+            {"schedulingGates": [{"name": "g"}]},
+            {
+                "schedulingGates": [{"name": "g"}],
+                "affinity": {"nodeAffinity": {}},
+            },
+        ),
         ({"schedulingGates": [{"name": "g"}]}, {}),
         (
             {"schedulingGates": [{"name": "g"}]},
@@ -803,6 +825,28 @@ def test_an_update_may_change_a_little(old: dict[str, Any], new: dict[str, Any])
                     "Invalid value: null: must not update from a positive integer to nil value",
                 )
             ],
+        ),
+        (
+            {"schedulingGates": [{"name": "g"}], "nodeSelector": {"a": "b"}},
+            {"schedulingGates": [{"name": "g"}], "nodeSelector": {"a": "c"}},
+            [
+                (
+                    "spec.nodeSelector",
+                    'Invalid value: {"a":"c"}: only additions to spec.nodeSelector are allowed '
+                    "(no mutations or deletions)",
+                )
+            ],
+        ),
+        (
+            {},
+            {"containers": [{"name": "a", "image": "j "}]},
+            [
+                (
+                    f"{C0}.image",
+                    'Invalid value: "j ": must not have leading or trailing whitespace',
+                )
+            ]
+            * 2,
         ),
         (
             {},
@@ -956,3 +1000,279 @@ def test_a_gated_pod_says_so() -> None:
         "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates",
     }
+
+
+SIDECAR = {"name": "s", "image": "i", "restartPolicy": "Always"}
+PLAIN = {"name": "s", "image": "i"}
+
+
+@pytest.mark.parametrize(
+    ("init", "now", "then", "expected"),
+    [
+        (SIDECAR, {"requests": {"cpu": "2"}}, {"requests": {"cpu": "1"}}, []),
+        (
+            PLAIN,
+            {"requests": {"cpu": "2"}},
+            {"requests": {"cpu": "1"}},
+            [("spec", "Forbidden: resources for non-sidecar init containers are immutable")],
+        ),
+        (PLAIN, {"requests": {"cpu": "1"}}, {"requests": {"cpu": "1"}}, []),
+        (
+            SIDECAR,
+            {"requests": {"cpu": "1", "ephemeral-storage": "2"}},
+            {"requests": {"cpu": "1", "ephemeral-storage": "1"}},
+            [
+                (
+                    "spec",
+                    "Forbidden: only cpu and memory resources for sidecar containers are mutable",
+                )
+            ],
+        ),
+    ],
+)
+def test_a_resize_of_containers_that_start_first(
+    init: dict[str, Any], now: Any, then: Any, expected: list[tuple[str, str]]
+) -> None:
+    new, old = (pod(initContainers=[{**init, "resources": one}]) for one in (now, then))
+    assert causes(new, old, "resize") == expected
+
+
+def test_a_container_that_restarts_in_a_resize_may_have_less_memory() -> None:
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    small, big = (
+        one(resources={"limits": {"memory": amount}}, resizePolicy=policy)
+        for amount in ("1Gi", "2Gi")
+    )
+    assert causes(small, big, "resize") == []
+    other = one(resources={"limits": {"memory": "2Gi", "ephemeral-storage": "1Gi"}})
+    assert causes(other, one(resources={"limits": {"memory": "2Gi"}}), "resize") == [
+        ("spec", "Forbidden: only cpu and memory resources are mutable")
+    ]
+
+
+def test_pods_of_the_node_itself_stay_as_they_are() -> None:
+    mirror = one()
+    mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    assert causes(mirror, mirror, "resize") == [("", "Forbidden: static pods cannot be resized")]
+    assert causes(mirror, mirror, "ephemeralcontainers") == [
+        ("", "Forbidden: static pods do not support ephemeral containers")
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0, 30])
+def test_a_hook_may_sleep_as_long_as_the_pod_may_end(seconds: int) -> None:
+    assert causes(one(lifecycle={"preStop": {"sleep": {"seconds": seconds}}})) == []
+
+
+@pytest.mark.parametrize(("count", "refused"), [(32, False), (33, True)])
+def test_search_domains_are_bounded(count: int, refused: bool) -> None:
+    found = causes(pod(dnsConfig={"searches": ["a_b.example."] * count}))
+    assert bool(found) is refused
+    if refused:
+        assert found[0][0] == "spec.dnsConfig.searches"
+        assert found[0][1].endswith("must not have more than 32 search paths")
+    ((_, message),) = causes(pod(dnsConfig={"searches": ["a" * 60 + ".b" * 60] * 12}))
+    assert "characters (including spaces) in the search list" in message
+
+
+VOLUMES = [
+    ({"csi": {"driver": ""}}, [("csi.driver", "Required value")]),
+    (
+        {"csi": {"driver": "d", "nodePublishSecretRef": {}}},
+        [("csi.nodePublishSecretRef.name", "Required value")],
+    ),
+    ({"image": {}}, [("image.reference", "Required value")]),
+    (
+        {"nfs": {"server": "s", "path": "p"}},
+        [("nfs.path", 'Invalid value: "p": must be an absolute path')],
+    ),
+    ({"ephemeral": {}}, [("ephemeral.volumeClaimTemplate", "Required value")]),
+    (
+        {"emptyDir": {"sizeLimit": "-1"}},
+        [("emptyDir.sizeLimit", "Forbidden: SizeLimit field must be a valid resource quantity")],
+    ),
+    ({"emptyDir": {"medium": "HugePages-2Mi"}}, []),
+    (
+        {"projected": {"sources": [{"secret": {"name": "s"}, "configMap": {"name": "c"}}]}},
+        [
+            (
+                "projected.sources[0]",
+                "Forbidden: may not specify more than 1 volume type per source",
+            )
+        ],
+    ),
+    (
+        {
+            "projected": {
+                "sources": [
+                    {"secret": {"name": "s", "items": [{"key": "k", "path": "p"}]}},
+                    {"configMap": {"name": "c", "items": [{"key": "k", "path": "p"}]}},
+                ]
+            }
+        },
+        [("projected", 'Invalid value: "c": conflicting duplicate paths')],
+    ),
+    (
+        {
+            "downwardAPI": {
+                "items": [{"path": "..x", "fieldRef": {"fieldPath": "metadata.labels['a']"}}]
+            }
+        },
+        [("downwardAPI.path", "Invalid value: \"..x\": must not start with '..'")],
+    ),
+    (
+        {
+            "downwardAPI": {
+                "items": [
+                    {
+                        "path": "p",
+                        "resourceFieldRef": {
+                            "containerName": "a",
+                            "resource": "limits.memory",
+                            "divisor": "3Mi",
+                        },
+                    }
+                ]
+            }
+        },
+        [
+            (
+                "downwardAPI.resourceFieldRef.divisor",
+                'Invalid value: "limits.memory": only divisor\'s values 1, 1k, 1M, 1G, 1T, '
+                "1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource",
+            )
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("volume", "expected"), VOLUMES)
+def test_a_faulty_volume(volume: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    found = causes(pod(volumes=[{"name": "v", **volume}]))
+    assert found == [(f"spec.volumes[0].{field}", message) for field, message in expected]
+
+
+def test_devices_of_one_container() -> None:
+    devices = [{"name": "v", "devicePath": "/d"}, {"name": "w", "devicePath": "/../d"}]
+    document = one(volumeDevices=devices)
+    document["spec"]["volumes"] = [
+        {"name": "v", "persistentVolumeClaim": {"claimName": "c"}},
+        {"name": "w", "emptyDir": {}},
+    ]
+    path = f"{C0}.volumeDevices"
+    assert causes(document) == [
+        (
+            f"{path}[1].name",
+            'Invalid value: "w": can only use volume source type of PersistentVolumeClaim or '
+            "Ephemeral for block mode",
+        ),
+        (
+            f"{path}[1].devicePath",
+            "Invalid value: \"/../d\": can not contain backsteps ('..')",
+        ),
+    ]
+    document["spec"]["containers"][0]["volumeDevices"] = [devices[0]] * 2
+    assert causes(document) == [
+        (f"{path}[1].name", 'Invalid value: "v": must be unique'),
+        (f"{path}[1].devicePath", 'Invalid value: "/d": must be unique'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ({}, ("type", "Required value: type is required when appArmorProfile is set")),
+        (
+            {"type": "Localhost"},
+            ("localhostProfile", "Required value: must be set when AppArmor type is Localhost"),
+        ),
+        (
+            {"type": "Localhost", "localhostProfile": " a"},
+            ("localhostProfile", 'Invalid value: " a": must not be padded with whitespace'),
+        ),
+        (
+            {"type": "Unconfined", "localhostProfile": "a"},
+            (
+                "localhostProfile",
+                'Invalid value: "a": can only be set when AppArmor type is Localhost',
+            ),
+        ),
+    ],
+)
+def test_app_armor(profile: dict[str, Any], expected: tuple[str, str]) -> None:
+    path = "spec.securityContext.appArmorProfile"
+    found = causes(pod(securityContext={"appArmorProfile": profile}))
+    assert found == [(f"{path}.{expected[0]}", expected[1])]
+
+
+def test_the_claims_of_a_pod() -> None:
+    claims = [{"name": "a"}, {"name": "a", "resourceClaimName": "x"}]
+    used = {"claims": [{"name": "a"}, {"name": "a"}, {"name": "b"}]}
+    document = one(resources=used)
+    document["spec"]["resourceClaims"] = claims
+    where = f"{C0}.resources.claims"
+    assert causes(document) == [
+        (
+            "spec.resourceClaims[0]",
+            'Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, '
+            "`resourceClaimTemplateName`",
+        ),
+        ("spec.resourceClaims[1].name", 'Duplicate value: "a"'),
+        (f"{where}[1]", 'Duplicate value: "a"'),
+        (f"{where}[2]", 'Not found: "b": must be one of the names in pod.spec.resourceClaims: a'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        one(resources={"requests": {"cpu": "0"}, "limits": {"x.y/gpu": "2"}}),
+        one(resources={"requests": {"cpu": "1"}, "limits": {"cpu": "1"}}),
+        one(resources={"limits": {"cpu": "1", "hugepages-2Mi": "4Mi"}}),
+        one(ports=[{"containerPort": 1}, {"containerPort": 65535, "hostPort": 65535}]),
+        one(livenessProbe={"grpc": {"port": 1}, "terminationGracePeriodSeconds": 1}),
+        one(securityContext={"runAsUser": 0, "runAsGroup": 2147483647, "procMount": "Default"}),
+        one(env=[{"name": "a", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]),
+        pod(securityContext={"fsGroupChangePolicy": "Always", "supplementalGroupsPolicy": "Merge"}),
+        pod(securityContext={"fsGroupChangePolicy": "OnRootMismatch", "supplementalGroups": [0]}),
+        pod(securityContext={"sysctls": [{"name": "net.a/b"}, {"name": "kernel.x"}]}),
+        pod(tolerations=[{"operator": "Exists"}, {"key": "a", "value": "b"}]),
+        pod(
+            hostUsers=False,
+            containers=[{"name": "a", "image": "i", "securityContext": {"procMount": "Unmasked"}}],
+        ),
+        pod(topologySpreadConstraints=[{**SPREAD, "minDomains": 1}]),
+        pod(activeDeadlineSeconds=1, hostname="h", subdomain="s", preemptionPolicy="Never"),
+        pod(dnsPolicy="None", dnsConfig={"nameservers": ["1.1.1.1"], "searches": ["."]}),
+    ],
+)
+def test_what_stands_at_the_edge_is_sound(document: dict[str, Any]) -> None:
+    assert causes(document) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"securityContext": {"fsGroupChangePolicy": "x"}}, "securityContext.fsGroupChangePolicy"),
+        (
+            {"securityContext": {"supplementalGroupsPolicy": "x"}},
+            "securityContext.supplementalGroupsPolicy",
+        ),
+        ({"preemptionPolicy": "x"}, "preemptionPolicy"),
+        (
+            {"topologySpreadConstraints": [{**SPREAD, "minDomains": 0}]},
+            "topologySpreadConstraints[0].minDomains",
+        ),
+        (
+            {"topologySpreadConstraints": [{**SPREAD, "nodeTaintsPolicy": "x"}]},
+            "topologySpreadConstraints[0].nodeTaintsPolicy",
+        ),
+        ({"priorityClassName": "A"}, "priorityClassName"),
+        ({"runtimeClassName": "A"}, "runtimeClassName"),
+        ({"serviceAccountName": "A"}, "serviceAccountName"),
+        ({"readinessGates": [{"conditionType": "a b"}]}, "readinessGates[0].conditionType"),
+        ({"overhead": {"cpu": "-1"}}, "overhead[cpu]"),
+    ],
+)
+def test_one_faulty_field(fields: dict[str, Any], path: str) -> None:
+    assert [field for field, _ in causes(pod(**fields))] == [f"spec.{path}"]

@@ -24,7 +24,7 @@ def recorded(work: Work, form: Form = "count", weather: Weather | None = None) -
         async with control_plane(world, weather or Weather(), lambda *_: None) as plane:
             document = {"metadata": {"name": "mine", "namespace": "default"}}
             found = await plane.admin.create(CONFIGMAP, document)
-            transport = plane.faulty("system:serviceaccount:kube-system:x", None)
+            transport = plane.faulty("system:serviceaccount:kube-system:test-controller", None)
             recorder = Recorder(APIClient(transport, world), world, "x", form=form)
             async with world.tasks() as tasks:
                 tasks.start(recorder.run(), name="events")

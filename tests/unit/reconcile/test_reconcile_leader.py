@@ -34,7 +34,9 @@ class Stage:
 
 def candidate(plane: ControlPlane, world: SimulatedWorld, name: str, weather: Weather) -> Candidate:
     plane.weather = weather
-    client = APIClient(plane.faulty("system:serviceaccount:kube-system:x", None), world)
+    client = APIClient(
+        plane.faulty("system:serviceaccount:kube-system:test-controller", None), world
+    )
     return Candidate(client, world, "steersman", name)
 
 

@@ -21,7 +21,7 @@ from steersman.world.simulated import SimulatedWorld, simulate
 class Recording:
     """A controller whose deeds are given by a test; it sees ConfigMaps named `mine`."""
 
-    name: ClassVar[str] = "replicaset-controller"
+    name: ClassVar[str] = "test-controller"
     watches: ClassVar[tuple[Watch, ...]] = (Watch(CONFIGMAP, partial(to_self, kind=CONFIGMAP)),)
     writes: ClassVar[tuple[Rule, ...]] = (Rule("", ("configmaps",), ("create", "patch")),)
     calls: ClassVar[list[float]] = []
@@ -90,7 +90,7 @@ def test_a_permanent_failure_is_told_as_an_event_and_not_tried_again() -> None:
     assert (event.type, event.reason) == ("Warning", "Unusable")
     assert event.message == "this can never work"
     assert (event.involved_object.kind, event.involved_object.name) == ("ConfigMap", "mine")
-    assert event.source.component == "replicaset-controller"
+    assert event.source.component == "test-controller"
 
 
 def test_an_object_is_not_seen_again_before_the_view_has_what_was_written() -> None:

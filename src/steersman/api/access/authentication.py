@@ -1,7 +1,8 @@
 """Who asks: client certificates, bearer tokens, nobody, and those who act as somebody else.
 
-Follows upstream's order (certificate, token, anonymous) and its impersonation filter. Whether
-they may is the authorizer's; anonymous requests pass here and find no rule there.
+Follows upstream's order (front proxy, certificate, token, anonymous) and its impersonation filter.
+The only front proxies are processes of the server's own user, on its Unix socket. Whether they may
+is the authorizer's; anonymous requests pass here and find no rule there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 
+_REMOTE_USER = "x-remote-user"
+_REMOTE_GROUP = "x-remote-group"
 _AS_USER = "impersonate-user"
 _AS_GROUP = "impersonate-group"
 _AS_UID = "impersonate-uid"
@@ -44,7 +47,12 @@ class Authenticator:
         """
         user = request.user
         if user is None:
-            user = self._from_peer(request.peer) or self._from_token(request.headers) or ANONYMOUS
+            user = (
+                remote_user(request)
+                or self._from_peer(request.peer)
+                or self._from_token(request.headers)
+                or ANONYMOUS
+            )
         if any(name.startswith("impersonate-") for name in request.headers):
             return self._impersonate(user, request.headers)
         return user
@@ -77,6 +85,16 @@ class Authenticator:
         for attributes in wanted.questions():
             self._authorizer.require(user, attributes)
         return wanted.user()
+
+
+def remote_user(request: Request) -> User | None:
+    """Returns the user whom the headers name, None where they do not or may not: over TCP anybody
+    can send them."""
+    name = request.headers.get(_REMOTE_USER, "")
+    if not name or request.peer is None or not request.peer.local:
+        return None
+    groups = _list(request.headers.get(_REMOTE_GROUP, ""))
+    return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))))
 
 
 def certificate_user(certificate: bytes) -> User | None:

@@ -98,12 +98,7 @@ class Eviction:
 
 
 def _parse(call: Call, kind: str) -> Document:
-    try:
-        given = body.parse_any(call.request, DEFINITIONS[kind])
-    except ValueError as error:
-        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
-    if not isinstance(given, dict) or given.get("kind", kind) != kind:
-        raise BadRequest(f"the body of the request is not a {kind}")
+    given = body.read_as(call, DEFINITIONS[kind])
     name = (given.get("metadata") or {}).get("name")
     if name and name != call.name:
         raise BadRequest("name in URL does not match name in object")

@@ -6,7 +6,8 @@ from steersman.api import body
 from steersman.api.call import Call
 from steersman.api.metadata import overlay
 from steersman.api.read import Reader
-from steersman.api.write import Writer
+from steersman.api.write import Writer, check_name
+from steersman.model import decode
 from steersman.model.kind import Document
 from steersman.wire.message import Response
 
@@ -20,7 +21,10 @@ class Finalize:
 
     async def handle(self, call: Call) -> Response:
         """Stores the finalizers that remain."""
-        given = body.parse(call)
+        version = call.version
+        parsed = body.parse(call)
+        given = decode.admit(version.definition, parsed, "Namespace", version.name).document
+        check_name(call, given)
 
         def finalized(old: Document) -> Document:
             made = overlay(old, given, [("spec", "finalizers")])

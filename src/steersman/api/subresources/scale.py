@@ -12,8 +12,8 @@ from steersman.api.call import Call
 from steersman.api.metadata import overlay
 from steersman.api.patches import Patch
 from steersman.api.write import Writer
-from steersman.model import errors, selectors
-from steersman.model.errors import BadRequest, Cause
+from steersman.model import decode, errors, selectors
+from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.wire.message import Response
 
@@ -34,7 +34,7 @@ class Scale:
         if verb == "get":
             return Response(orjson.dumps(scale_of(call.entry())))
         if verb == "update":
-            given = _parse(call)
+            given = body.read_as(call, DEFINITION)
             entry = await self._writer.change(call, lambda old: _scaled(call, old, given))
         else:
             patch = Patch.parse(call, 0.0)
@@ -65,29 +65,16 @@ def scale_of(entry: Entry) -> Document:
     }
 
 
-def _parse(call: Call) -> Document:
-    try:
-        given = body.parse_any(call.request, DEFINITION)
-    except ValueError as error:
-        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
-    if not isinstance(given, dict) or given.get("kind", "Scale") != "Scale":
-        raise BadRequest("expected autoscaling/v1 Scale")
-    return given
-
-
 def _patched(call: Call, patch: Patch, old: Document) -> Document:
     entry = call.entry()
     del old
-    return patch.apply(call, scale_of(entry))
+    made = patch.apply(call, scale_of(entry))
+    return decode.admit(DEFINITION, made, "Scale", "v1").document
 
 
 def _scaled(call: Call, old: Document, scale: Document) -> Document:
     """Returns the workload with the replicas and preconditions of a Scale."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise BadRequest(
-            "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32"
-        )
     if replicas < 0:
         text = f"Invalid value: {replicas}: must be greater than or equal to 0"
         cause = Cause("FieldValueInvalid", text, "spec.replicas")

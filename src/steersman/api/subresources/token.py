@@ -11,7 +11,6 @@ from steersman.api.access import node_restriction, token_request
 from steersman.api.access.node_restriction import Write
 from steersman.api.access.tokens import Tokens
 from steersman.api.call import Call
-from steersman.model.errors import BadRequest
 from steersman.model.kind import Document
 from steersman.model.ref import Ref
 from steersman.wire.message import Response
@@ -28,12 +27,7 @@ class TokenRequest:
 
     def handle(self, call: Call) -> Response:
         """Issues a token; raises NotFound, Invalid, and Forbidden for a node and another's pod."""
-        try:
-            given = body.parse_any(call.request, DEFINITION) if call.request.body else {}
-        except ValueError as error:
-            raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
-        if not isinstance(given, dict) or given.get("kind", "TokenRequest") != "TokenRequest":
-            raise BadRequest("the body of the request is not a TokenRequest")
+        given = body.read_as(call, DEFINITION) if call.request.body else {}
         write = Write(
             "CREATE", "", "serviceaccounts", "token", call.namespace, call.name, given, None
         )

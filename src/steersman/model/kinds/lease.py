@@ -55,4 +55,5 @@ LEASE = Kind(
     view=Lease,
     complete=True,
     create_on_update=True,
+    conditional=True,
 )

@@ -3,7 +3,8 @@
 A line: group, plural, kind, scope (N or C), versions (storage version first), definition prefix,
 options. Options: `short=a,b`; `category=`; `gen=`, the fields whose change raises the generation;
 `status`, a status subresource that may also write metadata; `status!`, one that may not; `scale`;
-`upsert`, an update creates; `returned`, a deletion answers with the object.
+`upsert`, an update creates; `conditional`, an update names its revision; `returned`, a deletion
+answers with the object.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ core resourcequotas ResourceQuota N v1 core short=quota status returned
 core limitranges LimitRange N v1 core short=limits upsert
 admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks
+admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
 admissionregistration.k8s.io validatingadmissionpolicies ValidatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec status!
 admissionregistration.k8s.io validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks
-apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status!
-apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status!
+admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
+apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status! conditional
+apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status! conditional
 certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
 flowcontrol.apiserver.k8s.io flowschemas FlowSchema C v1 flowcontrol gen=spec status!
@@ -44,19 +45,19 @@ networking.k8s.io ingressclasses IngressClass C v1 networking gen=spec
 networking.k8s.io ipaddresses IPAddress C v1 networking short=ip
 networking.k8s.io networkpolicies NetworkPolicy N v1 networking short=netpol gen=spec
 networking.k8s.io servicecidrs ServiceCIDR C v1 networking gen=spec status
-node.k8s.io runtimeclasses RuntimeClass C v1 node
-policy poddisruptionbudgets PodDisruptionBudget N v1 policy short=pdb gen=spec status
+node.k8s.io runtimeclasses RuntimeClass C v1 node conditional
+policy poddisruptionbudgets PodDisruptionBudget N v1 policy short=pdb gen=spec status conditional
 resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
 resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
 scheduling.k8s.io priorityclasses PriorityClass C v1 scheduling short=pc gen=value
-storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec returned
-storage.k8s.io csinodes CSINode C v1 storage status! returned
+storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec returned conditional
+storage.k8s.io csinodes CSINode C v1 storage status! returned conditional
 storage.k8s.io csistoragecapacities CSIStorageCapacity N v1 storage returned
 storage.k8s.io storageclasses StorageClass C v1 storage short=sc returned
-storage.k8s.io volumeattachments VolumeAttachment C v1 storage status! returned
+storage.k8s.io volumeattachments VolumeAttachment C v1 storage status! returned conditional
 storage.k8s.io volumeattributesclasses VolumeAttributesClass C v1 storage short=vac returned
 storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
 """  # noqa: E501
@@ -143,6 +144,7 @@ def _kind(line: str) -> Kind:
         selectable=_SELECTABLE.get(plural, {}),
         spec_fields=generation,
         create_on_update="upsert" in options,
+        conditional="conditional" in options,
         returns_deleted="returned" in options,
     )
 

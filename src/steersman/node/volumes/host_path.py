@@ -20,7 +20,8 @@ _CHECKS = {
 def prepare(volume: HostPath) -> Path:
     """Returns the path; raises BadConfiguration where it is not what the type says."""
     path = Path(volume.path)
-    if volume.type == "DirectoryOrCreate":
+    unchecked = not volume.type and not path.exists()  # container runtimes make what is missing
+    if volume.type == "DirectoryOrCreate" or unchecked:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     elif volume.type == "FileOrCreate":
         path.touch(mode=0o644, exist_ok=True)

@@ -1,0 +1,124 @@
+"""The options that stand in a request's query, checked as upstream checks them.
+
+Pure. Wrong options are Invalid objects of their own (CreateOptions, ListOptions, ...), after
+apimachinery's meta/v1/validation and meta/internalversion/validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from steersman.model import errors
+from steersman.model.errors import Cause
+from steersman.model.gotext import quote
+from steersman.wire.message import Request
+
+FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
+# metav1 FieldManagerMaxLength
+MANAGER_LENGTH = 128
+_NOT_OLDER = "NotOlderThan"
+_MATCH = "resourceVersionMatch"
+
+
+def check_write(request: Request, kind: str, *, apply: bool = False) -> None:
+    """Refuses options of a write that mean nothing; `kind` is what they are called."""
+    if not request.query and not apply:
+        return
+    causes = list(_force(request, apply)) if kind == "PatchOptions" else []
+    causes += _manager(request.param("fieldManager"))
+    causes += check_dry_run(request.params.get("dryRun", ()))
+    wanted = request.param("fieldValidation")
+    if wanted not in FIELD_VALIDATION:
+        causes.append(unsupported("fieldValidation", wanted, FIELD_VALIDATION))
+    refuse(kind, causes)
+
+
+def check_list(request: Request) -> None:
+    """Refuses combinations of list options that mean nothing."""
+    match, revision = request.param(_MATCH), request.param("resourceVersion")
+    causes = []
+    if match and not revision:
+        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        causes.append(forbidden(_MATCH, why))
+    if match and request.param("continue"):
+        causes.append(_forbidden_continue())
+    if match and match not in ("Exact", _NOT_OLDER):
+        causes.append(unsupported(_MATCH, match, ("Exact", _NOT_OLDER, "")))
+    if match == "Exact" and revision == "0":
+        why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        causes.append(forbidden(_MATCH, why))
+    if request.param("sendInitialEvents"):
+        causes.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    refuse("ListOptions", causes)
+
+
+def check_watch(request: Request) -> None:
+    """Refuses combinations of watch options that mean nothing."""
+    match, initial = request.param(_MATCH), request.param("sendInitialEvents")
+    causes = []
+    if initial and match != _NOT_OLDER:
+        why = f"sendInitialEvents requires setting resourceVersionMatch to {_NOT_OLDER}"
+        causes.append(forbidden(_MATCH, why))
+    if match and not initial:
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        causes.append(forbidden(_MATCH, why))
+    if match and match != _NOT_OLDER:
+        causes.append(unsupported(_MATCH, match, (_NOT_OLDER,)))
+    if match and request.param("continue"):
+        causes.append(_forbidden_continue())
+    refuse("ListOptions", causes)
+
+
+def check_dry_run(values: object) -> list[Cause]:
+    """Returns what is wrong with the values of dryRun."""
+    given = list(values) if isinstance(values, (list, tuple)) else []
+    if all(value == "All" for value in given):
+        return []
+    shown = "[" + ",".join(quote(str(value)) for value in given) + "]"
+    text = f'Unsupported value: {shown}: supported values: "All"'
+    return [_cause("NotSupported", "dryRun", text)]
+
+
+def unsupported(field: str, value: str, supported: tuple[str, ...]) -> Cause:
+    """Says that a value is none of those supported (field.NotSupported)."""
+    listed = ", ".join(map(quote, supported))
+    text = f"Unsupported value: {quote(value)}: supported values: {listed}"
+    return _cause("NotSupported", field, text)
+
+
+def forbidden(field: str, why: str) -> Cause:
+    """Says that a field may not be given here (field.Forbidden)."""
+    return _cause("Forbidden", field, f"Forbidden: {why}")
+
+
+def refuse(kind: str, causes: list[Cause]) -> None:
+    """Raises Invalid where anything is wrong."""
+    if causes:
+        raise errors.invalid("meta.k8s.io", kind, "", causes)
+
+
+def _cause(reason: str, field: str, text: str) -> Cause:
+    return Cause(f"FieldValue{reason}", text, field)
+
+
+def _forbidden_continue() -> Cause:
+    return forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")
+
+
+def _force(request: Request, apply: bool) -> Iterator[Cause]:
+    if apply and not request.param("fieldManager"):
+        yield _cause("Required", "fieldManager", "Required value: is required for apply patch")
+    if not apply and "force" in request.params:
+        yield forbidden("force", "may not be specified for non-apply patch")
+
+
+def _manager(name: str) -> Iterator[Cause]:
+    if len(name.encode()) > MANAGER_LENGTH:
+        text = f"Too long: may not be more than {MANAGER_LENGTH} bytes"
+        yield _cause("TooLong", "fieldManager", text)
+    at = 0
+    for sign in name:
+        if not sign.isprintable():
+            why = f"invalid character U+{ord(sign):04X} (at position {at})"
+            yield _cause("Invalid", "fieldManager", f"Invalid value: {quote(name)}: {why}")
+        at += len(sign.encode())

@@ -1,0 +1,193 @@
+"""Puts controllers and scheduler together: in the server's process, or in one of their own.
+
+The same code either way; what differs is how a client reaches the API. Processes of their own
+elect who works by a Lease, so that of several one acts at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steersman.client.client import APIClient
+from steersman.client.http import HTTPTransport, Target
+from steersman.client.interface import Views
+from steersman.client.view import FollowedViews
+from steersman.cluster.process import Report, settle, stop_signal
+from steersman.controllers.registry import controllers
+from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
+from steersman.node.simulated import SimulatedNodes
+from steersman.reconcile import loop
+from steersman.reconcile.leader import Candidate
+from steersman.scheduler import service as scheduler
+from steersman.world.interface import Tasks, World
+
+# What follows everything for all controllers of a process, and what each of them is
+MANAGER = "system:kube-controller-manager"
+SCHEDULER = "system:kube-scheduler"
+ACCOUNT = "system:serviceaccount:kube-system:"
+NODE = "system:node:"
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    ACCOUNT: ("system:serviceaccounts", "system:serviceaccounts:kube-system"),
+    NODE: ("system:nodes",),
+}
+AUTHENTICATED = "system:authenticated"
+# Who leads what, by upstream's names
+LEASES = {MANAGER: "kube-controller-manager", SCHEDULER: "kube-scheduler"}
+# The default ServiceAccount is there some milliseconds after the controllers
+READY_SECONDS = 30.0
+
+ClientFor = Callable[[str], APIClient]
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """What `steer control` was told; `name` says in Leases who works."""
+
+    name: str
+    socket: Path
+    authority: Path
+    simulated_nodes: int = 0
+
+
+def groups_of(name: str) -> tuple[str, ...]:
+    """Returns the groups of a part's identity."""
+    found = next((groups for start, groups in GROUPS.items() if name.startswith(start)), ())
+    return (*found, AUTHENTICATED)
+
+
+async def run_control(settings: ControlSettings, world: World, report: Report) -> None:
+    """Runs controllers and scheduler against a server until SIGTERM or SIGINT.
+
+    Raises Lost, in a group, where another may work now.
+    """
+    stop = stop_signal()
+    # Renewed certificates are none of its business: it speaks over the socket
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    bundle = settings.authority.read_text()
+    clients: dict[str, APIClient] = {}
+
+    def client_for(name: str) -> APIClient:
+        if name not in clients:
+            target = Target(socket=str(settings.socket), user=name, groups=groups_of(name))
+            clients[name] = APIClient(HTTPTransport(target, identity=name), world)
+        return clients[name]
+
+    async with world.tasks() as tasks:
+        views = FollowedViews(client_for(MANAGER), world, tasks)
+        work: dict[str, Work] = {
+            MANAGER: lambda: _manage(settings, client_for, views, bundle, world),
+            SCHEDULER: lambda: scheduler.run(client_for(SCHEDULER), views, world),
+        }
+        posts = [
+            Post(Candidate(client_for(user), world, LEASES[user], settings.name), run, world)
+            for user, run in work.items()
+        ]
+        for post in posts:
+            post.start(tasks)
+        await _default_account(views)
+        settle()
+        report({"state": "ready"})
+        await stop.wait()
+        for post in posts:
+            await post.leave()
+        tasks.stop()
+    for client in clients.values():
+        await client.close()
+
+
+async def _default_account(views: Views) -> None:
+    """Waits until pods can be created in the default namespace, through outages of the server."""
+    view, there = views.of(SERVICEACCOUNT), asyncio.Event()
+
+    def look(*_: object) -> None:
+        if view.get(SERVICEACCOUNT.ref("default", "default")) is not None:
+            there.set()
+
+    leave = view.listen(look)
+    look()
+    await there.wait()
+    leave()
+
+
+class Post:
+    """Work that one process at a time does."""
+
+    def __init__(self, candidate: Candidate, work: Work, world: World) -> None:
+        self._candidate = candidate
+        self._work = work
+        self._world = world
+        self._over = asyncio.Event()
+        self._leads = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, tasks: Tasks) -> None:
+        """Stands for the post, and works when it is had."""
+        self._task = tasks.start(self._candidate.lead(self._lead), name="post")
+
+    async def _lead(self) -> None:
+        self._leads = True
+        async with self._world.tasks() as group:
+            group.start(self._work(), name="work")
+            await self._over.wait()
+            group.stop()
+
+    async def leave(self) -> None:
+        """Ends the work and gives the post up, so that another has it at once."""
+        assert self._task is not None
+        self._over.set()
+        if not self._leads:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+async def _manage(
+    settings: ControlSettings, client_for: ClientFor, views: Views, bundle: str, world: World
+) -> None:
+    """Runs the controllers, and the nodes without machines where there are some."""
+    async with world.tasks() as tasks:
+        start_controllers(client_for, views, bundle, world, tasks)
+        if settings.simulated_nodes:
+            start_simulated_nodes(settings.simulated_nodes, client_for, views, world, tasks)
+
+
+def start_control(
+    client_for: ClientFor, views: Views, bundle: str, world: World, tasks: Tasks
+) -> None:
+    """Starts the controllers and the scheduler; they share one followed copy of each kind."""
+    start_controllers(client_for, views, bundle, world, tasks)
+    tasks.start(scheduler.run(client_for(SCHEDULER), views, world), name="scheduler")
+
+
+def start_controllers(
+    client_for: ClientFor, views: Views, bundle: str, world: World, tasks: Tasks
+) -> None:
+    """Starts the controllers, each with its own rights."""
+    running = loop.run(controllers(bundle), lambda name: client_for(ACCOUNT + name), views, world)
+    tasks.start(running, name="controllers")
+
+
+def start_simulated_nodes(
+    count: int, client_for: ClientFor, views: Views, world: World, tasks: Tasks
+) -> None:
+    """Starts nodes without machines, each with the rights of a node."""
+    names = [f"simulated-{number}" for number in range(count)]
+    nodes = SimulatedNodes(names, lambda name: client_for(NODE + name), views, world)
+    tasks.start(nodes.run(), name="simulated nodes")
+
+
+async def until_default_account(client: APIClient, world: World) -> None:
+    """Waits until pods can be created in the default namespace."""
+    account = SERVICEACCOUNT.ref("default", "default")
+    async with world.timeout(READY_SECONDS):
+        listing = await client.list(SERVICEACCOUNT, "default")
+        if any(found.metadata.name == account.name for found in listing.items):
+            return
+        async for changes in client.watch(SERVICEACCOUNT, "default", after=listing.revision):
+            if any(getattr(change.object, "key", None) == account[1:] for change in changes):
+                return

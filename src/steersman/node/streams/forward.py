@@ -1,0 +1,174 @@
+"""Port-forward: pairs of streams, one for data and one for errors, each to a port of the pod.
+
+Follows kubelet's cri/streaming/portforward: the header `requestid` makes the pair, what goes
+wrong is told on the error stream, and every stream has its own end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass, field
+
+from steersman.node.streams.inside import Unconnected, connect
+from steersman.node.streams.pods import Pod
+from steersman.node.streams.spdy_connection import SpdyConnection
+from steersman.wire import spdy
+from steersman.wire.message import Channel
+from steersman.world.interface import Tasks, World
+
+PIECE_BYTES = 32 * 1024
+# Pieces from the client that wait for a slow port, per stream; then the whole client waits
+PIECES_AHEAD = 16
+# A stream whose other half does not come is given up (streamCreationTimeout)
+PAIR_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Pair:
+    """One connection that is forwarded; a stream is 0 until it is there."""
+
+    port: int
+    data: int = 0
+    error: int = 0
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    pieces: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(PIECES_AHEAD))
+    over: bool = False
+
+    def close(self) -> None:
+        """Drops what waits, and lets go of who waits to hand more on."""
+        self.over = True
+        while not self.pieces.empty():
+            self.pieces.get_nowait()
+
+
+class Forwarding:
+    """All forwarded connections of one client."""
+
+    def __init__(self, pod: Pod, channel: Channel, world: World) -> None:
+        self._pod = pod
+        self._spdy = SpdyConnection(channel)
+        self._world = world
+        self._pairs: dict[str, Pair] = {}
+        self._streams: dict[int, Pair] = {}
+
+    async def run(self) -> None:
+        """Forwards until the client is gone."""
+        async with self._world.tasks() as tasks:
+            async for event in self._spdy.events():
+                if isinstance(event, spdy.Opened):
+                    await self._open(event, tasks)
+                elif isinstance(event, spdy.Data):
+                    await self._take(event)
+                elif isinstance(event, spdy.Reset):
+                    self._give_up(event.stream)
+            tasks.stop()
+
+    async def _open(self, opened: spdy.Opened, tasks: Tasks) -> None:
+        port = parse_port(opened.headers.get("port", ""))
+        kind = opened.headers.get("streamtype", "")
+        if port is None or kind not in ("data", "error"):
+            await self._spdy.reset(opened.stream)
+            return
+        await self._spdy.accept(opened.stream)
+        # Clients before requestid open the error stream first, and the data stream next to it
+        name = opened.headers.get("requestid") or str(
+            opened.stream if kind == "error" else opened.stream - 2
+        )
+        pair = self._pairs.get(name)
+        if pair is None:
+            pair = self._pairs[name] = Pair(port)
+            pair.task = tasks.start(self._forward(name, pair), name=f"port {port}")
+        setattr(pair, kind, opened.stream)
+        self._streams[opened.stream] = pair
+        if pair.data and pair.error:
+            pair.complete.set()
+
+    async def _take(self, event: spdy.Data) -> None:
+        """Hands data on; waits while the port is slow, and with it everything of the client."""
+        pair = self._streams.get(event.stream)
+        if pair is None or event.stream != pair.data:
+            return
+        if event.data:
+            await pair.pieces.put(event.data)
+        if event.finished and not pair.over:
+            await pair.pieces.put(b"")
+
+    def _give_up(self, stream: int) -> None:
+        pair = self._streams.get(stream)
+        if pair is not None and pair.task is not None and stream == pair.data:
+            pair.task.cancel()
+
+    async def _forward(self, name: str, pair: Pair) -> None:
+        try:
+            async with self._world.timeout(PAIR_SECONDS):
+                await pair.complete.wait()
+            await self._connect(pair)
+            await self._finish(pair)
+        except TimeoutError:
+            await self._spdy.reset(pair.data or pair.error)
+        finally:
+            pair.close()
+            self._pairs.pop(name, None)
+            self._streams.pop(pair.data, None)
+            self._streams.pop(pair.error, None)
+
+    async def _finish(self, pair: Pair) -> None:
+        """Ends both streams; the client waits for the error stream's end above all."""
+        await self._spdy.send(pair.data, b"", finish=True)
+        await self._spdy.send(pair.error, b"", finish=True)
+
+    async def _connect(self, pair: Pair) -> None:
+        pod, port = self._pod, pair.port
+        try:
+            connected = await connect(pod.netns, port)
+        except Unconnected as error:
+            why = (
+                f"error forwarding port {port} to pod {pod.sandbox}, uid : "
+                f'failed to execute portforward in network namespace "{pod.netns}": failed to '
+                f'connect to localhost:{port} inside namespace "{pod.sandbox}", {error}'
+            )
+            await self._spdy.send(pair.error, why.encode())
+            return
+        with connected:
+            await self._copy(pair, connected)
+
+    async def _copy(self, pair: Pair, connected: socket.socket) -> None:
+        """Copies both ways; each way has its own end. The client's reset ends both."""
+        async with self._world.tasks() as tasks:
+            upwards = tasks.start(_upwards(pair, connected), name="to the port")
+            while piece := await _receive(connected):
+                if not await self._spdy.send(pair.data, piece):
+                    break
+            await self._finish(pair)
+            await upwards
+
+
+async def _receive(connected: socket.socket) -> bytes:
+    """Returns what the port sends next, b"" once it has closed or broken off."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(connected, PIECE_BYTES)
+    except OSError:
+        return b""
+
+
+async def _upwards(pair: Pair, connected: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    takes = True
+    while piece := await pair.pieces.get():
+        try:
+            if takes:
+                await loop.sock_sendall(connected, piece)
+        except OSError:
+            takes = False  # what the client still sends is read away
+    with contextlib.suppress(OSError):  # the port has closed the connection already
+        connected.shutdown(socket.SHUT_WR)
+
+
+def parse_port(text: str) -> int | None:
+    """Returns a port's number, None where the text is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        return None
+    return int(text) if 0 < int(text) < 1 << 16 else None

@@ -1,0 +1,197 @@
+"""JSON from clients, read as Go reads it: what is broken is said in encoding/json's words.
+
+orjson reads; only a text that it refuses is looked at again here. Not used for our own documents.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from steersman.model.gotext import quote
+
+# What orjson can nest; Go stops at 10,000 with the same words
+DEEPEST = 1000
+TOO_DEEP = "exceeded max depth"
+ENDED = "unexpected end of JSON input"
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+_DIGITS = re.compile(rb"[0-9]*")
+_HEX = b"0123456789abcdefABCDEF"
+_LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
+
+
+class BadJSON(ValueError):
+    """The text is not JSON; the message is Go's."""
+
+
+def load(data: bytes) -> Any:
+    """Returns the value of a JSON text; raises BadJSON.
+
+    Go takes what is not UTF-8 and lone surrogates as U+FFFD; so do we.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        _Scan(data).check()
+    text = json.dumps(json.loads(data.decode("utf-8", "replace")), ensure_ascii=False)
+    return orjson.loads(text.encode("utf-8", "replace"))
+
+
+class _Scan:
+    """One walk over a text that raises at the first byte that Go would not read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self._open: list[int] = []  # the brackets around the present place
+
+    def check(self) -> None:
+        """Walks to the end; raises BadJSON."""
+        self._value()
+        while self._open:
+            self._space()
+            inside = self._open[-1]
+            sign = self._sign()
+            if sign == ord(","):
+                self._at += 1
+                self._key() if inside == ord("{") else self._value()
+            elif sign == inside + 2:  # the closing bracket of either kind
+                self._at += 1
+                self._open.pop()
+            else:
+                pair = inside == ord("{")
+                raise self._bad("after object key:value pair" if pair else "after array element")
+        self._space()
+        if self._at < len(self._data):
+            raise self._bad("after top-level value")
+
+    def _value(self) -> None:
+        """Walks over a value, or into as many brackets as open at its beginning."""
+        while True:
+            self._space()
+            sign = self._sign()
+            if sign not in b"{[":
+                break
+            self._at += 1
+            self._space()
+            if self._sign() == sign + 2:
+                self._at += 1
+                return
+            self._open.append(sign)
+            if len(self._open) > DEEPEST:
+                raise BadJSON(TOO_DEEP)
+            if sign == ord("{"):
+                self._name()
+        self._scalar(sign)
+
+    def _key(self) -> None:
+        self._space()
+        self._name()
+        self._value()
+
+    def _name(self) -> None:
+        """Walks over an object's key and its colon."""
+        if self._sign() != ord('"'):
+            raise self._bad("looking for beginning of object key string")
+        self._string()
+        self._space()
+        if self._sign() != ord(":"):
+            raise self._bad("after object key")
+        self._at += 1
+
+    def _scalar(self, sign: int) -> None:
+        if sign == ord('"'):
+            self._string()
+        elif sign in _LITERALS:
+            self._literal(_LITERALS[sign])
+        elif sign in b"-0123456789":
+            self._number()
+        else:
+            raise self._bad("looking for beginning of value")
+
+    def _string(self) -> None:
+        self._at += 1
+        while True:
+            self._skip(_PLAIN)
+            sign = self._sign()
+            if sign == ord('"'):
+                self._at += 1
+                return
+            if sign != ord("\\"):
+                raise self._bad("in string literal")
+            self._at += 1
+            self._escape()
+
+    def _escape(self) -> None:
+        sign = self._sign()
+        if sign not in b'"\\/bfnrtu':
+            raise self._bad("in string escape code")
+        self._at += 1
+        for _ in range(4 if sign == ord("u") else 0):
+            if self._sign() not in _HEX:
+                raise self._bad("in \\u hexadecimal character escape")
+            self._at += 1
+
+    def _literal(self, word: bytes) -> None:
+        for expected in word[1:]:
+            self._at += 1
+            if self._sign() != expected:
+                raise self._bad(f"in literal {word.decode()} (expecting {_shown(expected)})")
+        self._at += 1
+
+    def _number(self) -> None:
+        if self._sign() == ord("-"):
+            self._at += 1
+            self._digit("in numeric literal")
+        if self._sign() == ord("0"):
+            self._at += 1
+        else:
+            self._skip(_DIGITS)
+        if self._peek() == b".":
+            self._at += 1
+            self._digit("after decimal point in numeric literal")
+            self._skip(_DIGITS)
+        if self._peek() in (b"e", b"E"):
+            self._at += 1
+            if self._peek() in (b"+", b"-"):
+                self._at += 1
+            self._digit("in exponent of numeric literal")
+            self._skip(_DIGITS)
+
+    def _digit(self, where: str) -> None:
+        if self._sign() not in b"0123456789":
+            raise self._bad(where)
+
+    def _space(self) -> None:
+        self._skip(_SPACE)
+
+    def _skip(self, pattern: re.Pattern[bytes]) -> None:
+        found = pattern.match(self._data, self._at)
+        assert found is not None
+        self._at = found.end()
+
+    def _peek(self) -> bytes:
+        return self._data[self._at : self._at + 1]
+
+    def _sign(self) -> int:
+        """Returns the byte at the present place; raises BadJSON at the end."""
+        if self._at >= len(self._data):
+            raise BadJSON(ENDED)
+        return self._data[self._at]
+
+    def _bad(self, where: str) -> BadJSON:
+        return BadJSON(f"invalid character {_shown(self._sign())} {where}")
+
+
+def _shown(sign: int) -> str:
+    """Returns a byte as Go quotes it, taken for a code point."""
+    if sign == ord("'"):
+        return "'\\''"
+    if sign == ord('"'):
+        return "'\"'"
+    return f"'{quote(chr(sign))[1:-1]}'"
