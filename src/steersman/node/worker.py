@@ -73,6 +73,7 @@ class Worker:
         self._stale = asyncio.Event()
         self._settled = asyncio.Event()
         self._told: Document | None = None
+        self._removed = False
         self._done = False
         self._tasks: Tasks
 
@@ -109,7 +110,8 @@ class Worker:
 
     def change(self, seen: Observed) -> None:
         """Takes over what is observed now, on disk first."""
-        record.save(self._tools.paths, seen)
+        if not self._removed:
+            record.save(self._tools.paths, seen)
         self.seen = seen
         self._changed()
 
@@ -398,6 +400,7 @@ class Worker:
         self._done = not stays
 
     async def _remove_files(self) -> None:
+        self._removed = True
         seen, paths = self.seen, self._tools.paths
         for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
             await asyncio.to_thread(record.remove_tree, path)
