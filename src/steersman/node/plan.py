@@ -193,9 +193,15 @@ def next_attempt(known: Seen) -> int:
 
 
 def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
+    """Yields the end of runs that must not go on: by a probe, or with another image."""
     for container in containers.all_containers(pod):
         known = seen.of(container.name)
-        if known.unhealthy and known.run is not None and known.running:
+        changed = known.image not in ("", container.image)
+        if changed and known.run is not None and known.running:
+            note = f"Container {container.name} definition changed, will be restarted"
+            grace = float(pod.spec.termination_grace_period_seconds)
+            yield KillContainer(container.name, known.run.attempt, grace, note)
+        elif known.unhealthy and known.run is not None and known.running:
             grace = float(pod.spec.termination_grace_period_seconds)
             for probe in (container.liveness_probe, container.startup_probe):
                 if probe is not None and probe.termination_grace_period_seconds is not None:

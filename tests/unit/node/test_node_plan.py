@@ -186,6 +186,14 @@ def test_an_unhealthy_container_is_killed_with_the_probes_own_grace() -> None:
     assert wants(seen, livenessProbe=probe) == [KillContainer("app", 0, 3.0, "because")]
 
 
+def test_a_container_with_another_image_is_restarted() -> None:
+    seen = observed(ready=True, containers={"app": running(image="busybox:0")})
+    note = "Container app definition changed, will be restarted"
+    assert wants(seen) == [KillContainer("app", 0, 30.0, note)]
+    seen = observed(ready=True, containers={"app": running(image="busybox:1")})
+    assert wants(seen) == []
+
+
 def test_a_pod_over_its_deadline_is_killed_and_waits_for_it_before() -> None:
     seen = observed(ready=True, containers={"app": running()})
     assert wants(seen, spec={"activeDeadlineSeconds": 130}) == [Wait(NOW + 30)]
