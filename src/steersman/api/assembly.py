@@ -28,7 +28,6 @@ from steersman.api.cache import Cache, Event
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
-from steersman.api.kubelets import Kubelets
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
@@ -36,6 +35,7 @@ from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources.binding import Binding, Eviction
 from steersman.api.subresources.finalize import Finalize
+from steersman.api.subresources.kubelets import Kubelets
 from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.streams import Streams

@@ -16,7 +16,7 @@ import pytest
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
-from steersman.api.kubelets import Kubelets, Undelivered, locate
+from steersman.api.subresources.kubelets import Kubelets, Undelivered, locate
 from steersman.client.http import HTTPTransport, Target
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates, Identity
