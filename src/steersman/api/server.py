@@ -43,8 +43,10 @@ class Access(Protocol):
 class Paths(Protocol):
     """What is served outside of resources: health, version, discovery, documents."""
 
-    def handle(self, request: Request, user: User) -> Answer | None:
-        """Returns the answer, None for an unknown path."""
+    def handle(
+        self, request: Request, user: User
+    ) -> Response | Coroutine[Any, Any, Response | None] | None:
+        """Returns the answer, None for an unknown path, at once or awaited."""
 
 
 class Api:
@@ -87,6 +89,8 @@ class Api:
 
     def _other(self, request: Request, user: User) -> Answer:
         answer = self._paths.handle(request, user)
+        if isinstance(answer, Coroutine):
+            return _served(answer)
         if answer is None:
             raise NotFound(UNKNOWN_PATH)
         return answer
@@ -95,7 +99,7 @@ class Api:
         """Returns the call that a request to a resource makes; raises NotFound."""
         group, version, plural = attributes.group, attributes.version, attributes.resource
         kind = self._kinds.by_resource(group, version, plural)
-        if kind is None or (kind.namespaced and not _has_place(attributes)):
+        if kind is None or not _has_place(kind, attributes):
             raise NotFound(UNKNOWN_PATH)
         form = self.form(kind, version)
         table = self._cache.table(keys.table_of(kind))
@@ -163,12 +167,30 @@ class Api:
         raise not_allowed()
 
 
-def _has_place(attributes: Attributes) -> bool:
-    """Says whether a request to a namespaced kind names a namespace, as it must for one object and
-    for writing."""
+async def _served(answer: Coroutine[Any, Any, Response | None]) -> Response:
+    """Returns what an unknown path may only turn out to be in the end."""
+    response = await answer
+    if response is None:
+        raise NotFound(UNKNOWN_PATH)
+    return response
+
+
+def _has_place(kind: Kind, attributes: Attributes) -> bool:
+    """Says whether a path names a namespace exactly where its kind has one.
+
+    A namespaced kind needs it for one object and for writing. Elsewhere it would be authorized by
+    the rules of that namespace and then reach objects of the whole cluster; a Namespace alone
+    counts as its own.
+    """
+    if not kind.namespaced:
+        return attributes.namespace in ("", attributes.name if _is_namespace(kind) else "")
     if attributes.namespace:
         return True
     return attributes.verb in ("list", "watch", "deletecollection") and not attributes.name
+
+
+def _is_namespace(kind: Kind) -> bool:
+    return kind.plural == "namespaces" and not kind.group
 
 
 def not_allowed() -> MethodNotAllowed:
