@@ -7,6 +7,7 @@ raises BadConfiguration; nothing is left out in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from steersman.images.documents import RunConfig
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, SecurityContext, VolumeMount
+from steersman.model.types.volume import Volume
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
 from steersman.node.render.expand import expand
@@ -25,6 +27,8 @@ _PROPAGATION = {
     "HostToContainer": "rslave",
     "Bidirectional": "rshared",
 }
+# Users and groups beyond have other meanings to system calls (validation.IsValidUserID)
+MAX_ID = (1 << 31) - 1
 _ETC = ("hosts", "hostname", "resolv.conf")
 
 
@@ -65,7 +69,7 @@ def render_bundle(
         cwd=container.working_dir or image.working_dir or "/",
         user=_user(pod, container, image),
         capabilities=_capabilities(security),
-        mounts=_mounts(container, ground, env),
+        mounts=_mounts(pod, container, ground, env),
         shm=ground.shm,
         resources=limits.render_resources(container),
         log=str(ground.log),
@@ -135,7 +139,7 @@ def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int |
             raise BadConfiguration(f"{text} {where}")
         return
     name = image.user.partition(":")[0]
-    if name.isdecimal() and int(name) != 0:
+    if name.isdecimal() and 0 < int(name) <= MAX_ID:
         return
     if not name or name.isdecimal():
         text = "container has runAsNonRoot and image will run as root"
@@ -177,13 +181,16 @@ def _seccomp(pod: Pod, security: SecurityContext) -> str:
     raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
 
 
-def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
+def _mounts(
+    pod: Pod, container: Container, ground: Ground, env: Mapping[str, str]
+) -> list[Document]:
     """Returns the bind mounts; what the pod mounts itself takes the place of our files."""
     if container.volume_devices:
         raise BadConfiguration("volumeDevices are not supported")
     ours = {f"/etc/{name}": ground.etc / name for name in _ETC}
     ours[container.termination_message_path] = ground.termination_log
-    own = [_volume_mount(mount, ground, env) for mount in container.volume_mounts]
+    fixed = {volume.name for volume in pod.spec.volumes if is_of_node(volume)}
+    own = [_volume_mount(mount, ground, env, fixed) for mount in container.volume_mounts]
     taken = {mount["destination"].rstrip("/") for mount in own}
     found = [
         spec.bind_mount(str(source), path, recursive=False)
@@ -194,13 +201,25 @@ def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> lis
     return [*found, *sorted(own, key=lambda it: it["destination"].rstrip("/").count("/"))]
 
 
-def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) -> Document:
+def is_of_node(volume: Volume) -> bool:
+    """Says whether the node, as root, writes a volume's files again and again.
+
+    Containers only read those, whatever the mount says (CVE-2017-1002102): links that a container
+    leaves there would lead the node through its own file system.
+    """
+    sources = (volume.config_map, volume.secret, volume.projected, volume.downward_api)
+    return any(source is not None for source in sources)
+
+
+def _volume_mount(
+    mount: VolumeMount, ground: Ground, env: Mapping[str, str], fixed: AbstractSet[str]
+) -> Document:
     if mount.name not in ground.volumes:
         raise BadConfiguration(f"volume {mount.name} is not there")
     return spec.bind_mount(
         str(ground.volumes[mount.name]),
         mount.mount_path,
-        readonly=mount.read_only,
+        readonly=mount.read_only or mount.name in fixed,
         propagation=_PROPAGATION[mount.mount_propagation],
         subpath=expand(mount.sub_path_expr, env) if mount.sub_path_expr else mount.sub_path,
     )
