@@ -28,6 +28,8 @@ _VERBS = {
     "PATCH": ("patch", "patch"),
     "DELETE": ("delete", "deletecollection"),
 }
+# verbs about many objects: they alone have a field selector
+_MANY = ("list", "watch", "deletecollection")
 # subresources of namespaces; any other third segment is a resource in the namespace
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
@@ -58,7 +60,7 @@ def _resource(request: Request, group: str, version: str, rest: list[str]) -> At
     subresource = "/".join(rest[2:]) if len(rest) > 2 else ""
     verb = _verb(request, name, watched)
     asked = Attributes(verb, group, version, resource, subresource, namespace, name, request.path)
-    if request.query and (fields := request.param("fieldSelector")):
+    if verb in _MANY and request.query and (fields := request.param("fieldSelector")):
         return asked._replace(fields=fields)
     return asked
 
