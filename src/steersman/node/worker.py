@@ -154,8 +154,7 @@ class Worker:
             self._say("Warning", "BackOff", text, container)
 
     def _say(self, kind: str, reason: str, note: str, container: str = "") -> None:
-        init = any(it.name == container for it in self.pod.spec.init_containers)
-        self._tools.say(self.pod, kind, reason, note, container, init=init)
+        self._tools.say(self.pod, kind, reason, note, container)
 
     # The loop
 

@@ -147,5 +147,4 @@ class Prober:
     def _tell(self, kind: Kind, container: Container, answer: Answer) -> None:
         pod, _ = self._read()
         note = f"{kind.capitalize()} probe failed: {answer.text}"
-        init = containers.is_init(pod, container)
-        self._tools.say(pod, "Warning", "Unhealthy", note, container.name, init=init)
+        self._tools.say(pod, "Warning", "Unhealthy", note, container.name)
