@@ -259,6 +259,49 @@ def test_a_failed_liveness_probe_restarts_the_container(cluster: Cluster) -> Non
     cluster.run(scenario)
 
 
+def test_grpc_probes_are_refused_in_plain_sight_and_end_nothing(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        probe = {"grpc": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+        await session.create("grpc", script=SLEEP, livenessProbe=probe, readinessProbe=probe)
+        pod = await session.until("grpc", runs)
+        told = await events(session, pod, "Unhealthy")
+        assert told["Unhealthy"].endswith("gRPC probes are not supported by this node")
+        assert (app(pod).restart_count, is_ready(pod)) == (0, False)
+        await session.delete("grpc")
+
+    cluster.run(scenario)
+
+
+def test_an_ephemeral_container_sees_the_processes_of_its_target(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("target", script=SLEEP)
+        await session.until("target", runs)
+        debug = {
+            "name": "debug",
+            "image": "node-test:1",
+            "targetContainerName": "app",
+            "command": ["sh", "-c", "cat /proc/1/cmdline | grep -c trap"],
+        }
+        await session.client.patch(
+            POD.ref("default", "target"),
+            {"spec": {"ephemeralContainers": [debug]}},
+            how="strategic",
+            subresource="ephemeralcontainers",
+        )
+
+        def ended(pod: Pod) -> bool:
+            found = pod.status.ephemeral_container_statuses
+            return bool(found) and found[0].state.terminated is not None
+
+        pod = await session.until("target", ended)
+        terminated = pod.status.ephemeral_container_statuses[0].state.terminated
+        assert terminated is not None
+        assert terminated.exit_code == 0
+        await session.delete("target")
+
+    cluster.run(scenario)
+
+
 def test_pods_outlive_the_agent_and_are_found_again(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         await session.create("stays", script=f"echo once; {SLEEP}")

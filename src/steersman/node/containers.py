@@ -21,8 +21,8 @@ def is_sidecar(container: Container) -> bool:
 
 
 def all_containers(pod: Pod) -> tuple[Container, ...]:
-    """Init containers and containers."""
-    return pod.spec.init_containers + pod.spec.containers
+    """Init containers, containers and ephemeral ones."""
+    return pod.spec.init_containers + pod.spec.containers + pod.spec.ephemeral_containers
 
 
 def find(pod: Pod, name: str) -> Container | None:
@@ -35,8 +35,24 @@ def is_init(pod: Pod, container: Container) -> bool:
     return any(found.name == container.name for found in pod.spec.init_containers)
 
 
+def is_ephemeral(pod: Pod, container: Container) -> bool:
+    """Whether a container was added to a pod that runs."""
+    return any(found.name == container.name for found in pod.spec.ephemeral_containers)
+
+
+def list_of(pod: Pod, name: str) -> str:
+    """Returns the list of the spec in which a container stands."""
+    if any(found.name == name for found in pod.spec.init_containers):
+        return "initContainers"
+    if any(found.name == name for found in pod.spec.ephemeral_containers):
+        return "ephemeralContainers"
+    return "containers"
+
+
 def starts_again(pod: Pod, container: Container, run: Run) -> bool:
     """Whether a run that ended is to be followed by another."""
+    if is_ephemeral(pod, container):
+        return False
     if is_init(pod, container):
         if is_sidecar(container):
             return True

@@ -162,6 +162,8 @@ def _prepare(seen: Observed, now: float) -> Iterator[Action]:
 
 def _run(pod: Pod, seen: Observed, now: float) -> Iterator[Action]:
     """Yields what brings the containers on whose turn it is."""
+    for container in pod.spec.ephemeral_containers:
+        yield from _bring_up(pod, container, seen, now)
     initialized = is_initialized(pod, seen)
     for container in pod.spec.init_containers:
         known = seen.of(container.name)
@@ -213,7 +215,8 @@ def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
 def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
     """Yields what ends a pod: containers, then sidecars, then what they stood on, then it."""
     grace = containers.grace_seconds(pod, seen.gone)
-    running = [it for it in pod.spec.containers if seen.of(it.name).running]
+    serving = pod.spec.containers + pod.spec.ephemeral_containers
+    running = [it for it in serving if seen.of(it.name).running]
     # Sidecars serve the others until these have ended
     running = running or [it for it in pod.spec.init_containers if seen.of(it.name).running]
     for container in running:

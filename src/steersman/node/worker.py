@@ -7,6 +7,7 @@ and whatever fails becomes a trouble that is tried again later.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -47,6 +48,7 @@ TELL_RETRY_SECONDS = 1.0
 CONFIG_ERROR = "CreateContainerConfigError"
 # A pod on its way up has several states in a blink; telling each would slow down the next
 SETTLE_SECONDS = 0.15
+log = logging.getLogger(__name__)
 OVERDUE = (
     "DeadlineExceeded",
     "Pod was active on the node longer than the specified deadline",
@@ -154,8 +156,7 @@ class Worker:
             self._say("Warning", "BackOff", text, container)
 
     def _say(self, kind: str, reason: str, note: str, container: str = "") -> None:
-        init = any(it.name == container for it in self.pod.spec.init_containers)
-        self._tools.say(self.pod, kind, reason, note, container, init=init)
+        self._tools.say(self.pod, kind, reason, note, container)
 
     # The loop
 
@@ -421,7 +422,9 @@ class Worker:
                 await self._write_status()
             except (NotFound, Conflict):
                 continue  # the object is gone: its end is told by the view
-            except (APIError, Unreachable):
+            except (APIError, Unreachable) as error:
+                if isinstance(error, APIError):  # said by whoever looks into the agent's log
+                    log.warning("the status of pod %s is refused: %s", self.seen.name, error)
                 await self._tools.world.sleep(TELL_RETRY_SECONDS)
                 self._stale.set()
 

@@ -164,7 +164,16 @@ def test_a_sandbox_is_what_the_spec_says() -> None:
     assert (made["network"], made["ipc"], made["sysctls"]) == ("host", "host", {"net.x": "1"})
 
 
-@pytest.mark.parametrize("spec", [{"shareProcessNamespace": True}, {"hostUsers": False}])
+def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
+    ports = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]
+    assert sandboxes.host_ports(pod(ports=ports)) == [8080]
+    assert sandboxes.host_ports(pod(ports=ports, spec={"hostNetwork": True})) == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"shareProcessNamespace": True}, {"hostUsers": False}, {"runtimeClassName": "kata"}],
+)
 def test_what_the_runtime_cannot_do_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration, match="not supported"):
         sandboxes.render_sandbox(pod(spec=spec), "/c")

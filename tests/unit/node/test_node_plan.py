@@ -186,6 +186,17 @@ def test_an_unhealthy_container_is_killed_with_the_probes_own_grace() -> None:
     assert wants(seen, livenessProbe=probe) == [KillContainer("app", 0, 3.0, "because")]
 
 
+def test_ephemeral_containers_join_once_and_never_again() -> None:
+    spec = {"ephemeralContainers": [{"name": "debug", "image": "i"}]}
+    seen = observed(ready=True, containers={"app": running()})
+    assert wants(seen, spec=spec) == [PullImage("debug")]
+    seen = observed(ready=True, containers={"app": running(), "debug": exited(1)})
+    assert wants(seen, spec=spec) == []
+    seen = observed(ready=True, containers={"app": exited(0), "debug": running()})
+    kills = wants(seen, spec=spec, metadata=deleted())
+    assert [it.container for it in kills if isinstance(it, KillContainer)] == ["debug"]
+
+
 def test_a_container_with_another_image_is_restarted() -> None:
     seen = observed(ready=True, containers={"app": running(image="busybox:0")})
     note = "Container app definition changed, will be restarted"
