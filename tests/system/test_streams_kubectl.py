@@ -212,3 +212,10 @@ def test_port_forward_reaches_what_listens_in_the_pod(
                     assert answer.read() == b"hello\n"
         finally:
             running.kill()
+
+
+def test_a_pod_answers_through_the_api_servers_proxy(cluster: Cluster) -> None:
+    path = "/api/v1/namespaces/default/pods/web:8080/proxy/index.html"
+    assert cluster.kubectl("get", "--raw", path) == "hello\n"
+    nodes = cluster.kubectl("get", "nodes", "-o", "name").strip().removeprefix("node/")
+    assert cluster.kubectl("get", "--raw", f"/api/v1/nodes/{nodes}/proxy/healthz") == "ok"

@@ -57,7 +57,7 @@ def _resource(request: Request, group: str, version: str, rest: list[str]) -> At
             rest = rest[2:]
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
-    subresource = "/".join(rest[2:]) if len(rest) > 2 else ""
+    subresource = rest[2] if len(rest) > 2 else ""  # what follows `proxy` is no matter of rules
     verb = _verb(request, name, watched)
     asked = Attributes(verb, group, version, resource, subresource, namespace, name, request.path)
     if verb in _MANY and request.query and (fields := request.param("fieldSelector")):
