@@ -211,9 +211,7 @@ def test_a_readiness_gate_must_be_true() -> None:
     )
     unsure = {"conditions": [{"type": "lb", "status": "Unknown"}]}
     ready = found(told(seen, spec=spec, status=unsure), "Ready")
-    assert ready["message"] == (
-        'the status of pod readiness gate "lb" is not "True", but Unknown'
-    )
+    assert ready["message"] == ('the status of pod readiness gate "lb" is not "True", but Unknown')
     given = {"conditions": [{"type": "lb", "status": "True"}]}
     assert found(told(seen, spec=spec, status=given), "Ready")["status"] == "True"
 
