@@ -19,7 +19,7 @@ from steersman.api.effects.effect import Effects
 from steersman.api.read import Reader, finish
 from steersman.api.select import selection_of
 from steersman.api.write import MOST_TRIES, Writer, modified
-from steersman.model import errors
+from steersman.model import decode, errors
 from steersman.model.errors import BadRequest, NotFound
 from steersman.model.kind import Document
 from steersman.store import interface as store
@@ -33,6 +33,8 @@ ORPHAN = "orphan"
 REVISION_HEADER = "x-steersman-revision"
 PROPAGATION = ("", "Orphan", "Background", "Foreground")
 # pods end after this long where nobody says otherwise (core/v1 DefaultTerminationGracePeriod)
+# 136 years; later ends cannot be written as a time, and such a pod could never be deleted
+MOST_GRACE_SECONDS = 1 << 32
 POD_GRACE_SECONDS = 30
 
 
@@ -177,13 +179,8 @@ def _parse_body(call: Call) -> dict[str, Any]:
         raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(value, dict) or value.get("kind", "DeleteOptions") != "DeleteOptions":
         raise BadRequest("decoded object cannot be converted to DeleteOptions")
-    grace = value.get("gracePeriodSeconds")
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise BadRequest(
-            "json: cannot unmarshal into Go struct field DeleteOptions.gracePeriodSeconds of type "
-            "int64"
-        )
-    return value
+    document: dict[str, Any] = decode.admit(DEFINITION, value, "DeleteOptions", "v1").document
+    return document
 
 
 def _number(text: str) -> int | None:
@@ -248,7 +245,7 @@ def _grace(plural: str, old: Document, options: Options) -> int:
         grace = spec.get("terminationGracePeriodSeconds", POD_GRACE_SECONDS)
     if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
         return 0
-    return max(int(grace), 1) if grace < 0 else int(grace)
+    return max(int(grace), 1) if grace < 0 else min(int(grace), MOST_GRACE_SECONDS)
 
 
 def _is_live_namespace(name: str, old: Document) -> bool:

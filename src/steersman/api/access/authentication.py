@@ -44,7 +44,7 @@ class Authenticator:
         """
         user = request.user
         if user is None:
-            user = self._from_peer(request.peer) or self._from_token(request.headers) or ANONYMOUS
+            user = self._from_peer(request.peer) or self._from_token(request) or ANONYMOUS
         if any(name.startswith("impersonate-") for name in request.headers):
             return self._impersonate(user, request.headers)
         return user
@@ -57,8 +57,8 @@ class Authenticator:
         user: User | None = peer.identity["user"]
         return user
 
-    def _from_token(self, headers: Mapping[str, str]) -> User | None:
-        header = headers.get("authorization")
+    def _from_token(self, request: Request) -> User | None:
+        header = request.headers.get("authorization")
         if header is None:
             return None
         scheme, _, token = header.strip().partition(" ")
@@ -66,9 +66,13 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token:
             return None
         try:
-            return self._tokens.verify(token).user
+            user = self._tokens.verify(token).user
         except InvalidToken:
             raise Unauthorized from None
+        if request.peer is not None:
+            # Says that the connection is somebody's, and nothing of later requests on it
+            request.peer.identity["token"] = True
+        return user
 
     def _impersonate(self, user: User, headers: Mapping[str, str]) -> User:
         wanted = parse_impersonation(headers)

@@ -10,7 +10,7 @@ from steersman.api import body, metadata
 from steersman.api.call import Call
 from steersman.api.delete import Deleter, Options
 from steersman.api.write import Writer
-from steersman.model import errors
+from steersman.model import decode, errors
 from steersman.model.errors import BadRequest
 from steersman.model.kind import Document
 from steersman.wire.message import Response
@@ -104,7 +104,9 @@ def _parse(call: Call, kind: str) -> Document:
         raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(given, dict) or given.get("kind", kind) != kind:
         raise BadRequest(f"the body of the request is not a {kind}")
+    given = decode.admit(DEFINITIONS[kind], given, kind, "v1").document
     name = (given.get("metadata") or {}).get("name")
     if name and name != call.name:
         raise BadRequest("name in URL does not match name in object")
-    return given
+    checked: Document = given
+    return checked

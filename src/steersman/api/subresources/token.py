@@ -11,6 +11,7 @@ from steersman.api.access import node_restriction, token_request
 from steersman.api.access.node_restriction import Write
 from steersman.api.access.tokens import Tokens
 from steersman.api.call import Call
+from steersman.model import decode
 from steersman.model.errors import BadRequest
 from steersman.model.kind import Document
 from steersman.model.ref import Ref
@@ -34,6 +35,7 @@ class TokenRequest:
             raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
         if not isinstance(given, dict) or given.get("kind", "TokenRequest") != "TokenRequest":
             raise BadRequest("the body of the request is not a TokenRequest")
+        given = decode.admit(DEFINITION, given, "TokenRequest", "v1").document
         write = Write(
             "CREATE", "", "serviceaccounts", "token", call.namespace, call.name, given, None
         )
