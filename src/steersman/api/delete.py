@@ -33,6 +33,8 @@ DEFINITION = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 REVISION_HEADER = "x-steersman-revision"
+# 136 years; later ends cannot be written as a time, and such a pod could never be deleted
+MOST_GRACE_SECONDS = 1 << 32
 PROPAGATION = ("Foreground", "Background", "Orphan")
 SUPPORTED = (*PROPAGATION, "nil")
 # What leaves its dependents behind where nobody says otherwise: the first versions did
@@ -278,7 +280,7 @@ def pod_grace(pod: Document, wanted: int | None) -> int:
     if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
         return 0
     grace = spec.get("terminationGracePeriodSeconds", 0) if wanted is None else wanted
-    return 1 if grace < 0 else int(grace)
+    return 1 if grace < 0 else min(int(grace), MOST_GRACE_SECONDS)
 
 
 def _is_live_namespace(name: str, old: Document) -> bool:

@@ -254,6 +254,7 @@ class Connection(asyncio.Protocol):
             answer = self._server.handler(request)
         except Exception as error:  # noqa: BLE001 - the HTTP edge
             answer = self._failure(request, error)
+        self._note_who()  # now: a watch does not finish for hours
         if isinstance(answer, Response):
             rest = self._send(incoming, answer)
             if rest is not None:
@@ -452,5 +453,8 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._queue.clear()
             self._transport.close()
+        self._note_who()
+
+    def _note_who(self) -> None:
         if self.unproven and self.peer.identity:
             self._server.prove(self)

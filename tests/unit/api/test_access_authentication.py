@@ -153,6 +153,18 @@ def test_a_bearer_token_names_its_account() -> None:
         assert found.name == "system:serviceaccount:ci:builder"
 
 
+def test_a_token_shows_that_a_connection_is_somebodys_and_holds_for_its_request_alone() -> None:
+    cluster = Cluster()
+    token = cluster.tokens.issue("ci", ACCOUNT, seconds=600)
+    peer = Peer()
+    who = authenticator(cluster)
+    assert who.identify(asks(peer=peer)) == ANONYMOUS
+    assert not peer.identity
+    assert who.identify(asks({"authorization": f"Bearer {token}"}, peer=peer)) != ANONYMOUS
+    assert peer.identity
+    assert who.identify(asks(peer=peer)) == ANONYMOUS
+
+
 def test_a_bad_token_is_unauthorized_even_where_nobody_may_ask() -> None:
     with pytest.raises(Unauthorized) as raised:
         authenticator().identify(asks({"authorization": "Bearer nonsense"}))

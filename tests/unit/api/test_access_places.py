@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
-from steersman.model.errors import APIError, Forbidden, NotFound
+from steersman.model.errors import APIError, BadRequest, Forbidden, Invalid, NotFound
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import Request, Response, User
 from steersman.world.real import RealWorld
@@ -128,5 +128,64 @@ def test_a_field_selector_names_an_object_for_reading_many_alone() -> None:
 def test_an_unknown_document_is_not_found_also_where_documents_are_made_in_a_thread() -> None:
     async def case(ask: Ask) -> None:
         await refused(ask, NotFound, BOB, "GET", "/openapi/v3/apis/none/v1")
+
+    run(case)
+
+
+NAMED = "/api/v1/namespaces/default"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", f"{NAMED}/serviceaccounts/any/token", {"spec": [1]}),
+        ("POST", f"{NAMED}/serviceaccounts/any/token", {"spec": {"expirationSeconds": 1e15}}),
+        ("POST", f"{NAMED}/serviceaccounts/any/token", {"metadata": "x"}),
+        ("POST", f"{NAMED}/serviceaccounts/any/token", {"spec": {"audiences": "x"}}),
+        ("POST", f"{NAMED}/pods/any/eviction", {"deleteOptions": [1]}),
+        ("POST", f"{NAMED}/pods/any/binding", {"target": "x"}),
+        ("DELETE", f"{NAMED}/configmaps/any", {"preconditions": [1]}),
+        ("DELETE", f"{NAMED}/configmaps/any", {"dryRun": 5}),
+    ],
+)
+def test_a_body_of_the_wrong_shape_is_a_bad_request(
+    method: str, path: str, body: dict[str, Any]
+) -> None:
+    async def case(ask: Ask) -> None:
+        await refused(ask, BadRequest, ADMIN, method, path, body)
+
+    run(case)
+
+
+def test_a_pod_without_a_spec_is_invalid() -> None:
+    async def case(ask: Ask) -> None:
+        await ask(ADMIN, "POST", f"{NAMED}/serviceaccounts", {"metadata": {"name": "default"}})
+        await refused(ask, Invalid, ADMIN, "POST", f"{NAMED}/pods", {"metadata": {"name": "p"}})
+        meta = {"name": "p", "annotations": {"kubernetes.io/config.mirror": "x"}}
+        await refused(ask, Invalid, ADMIN, "POST", f"{NAMED}/pods", {"metadata": meta})
+
+    run(case)
+
+
+def test_a_pod_can_be_deleted_however_long_its_grace_period() -> None:
+    async def case(ask: Ask) -> None:
+        await ask(ADMIN, "POST", f"{NAMED}/serviceaccounts", {"metadata": {"name": "default"}})
+        containers = [{"name": "c", "image": "i"}]
+        spec = {"containers": containers, "nodeName": "n", "terminationGracePeriodSeconds": 1 << 50}
+        await ask(ADMIN, "POST", f"{NAMED}/pods", {"metadata": {"name": "p"}, "spec": spec})
+        found = await ask(ADMIN, "DELETE", f"{NAMED}/pods/p")
+        assert found["metadata"]["deletionGracePeriodSeconds"] == 1 << 32
+
+    run(case)
+
+
+@pytest.mark.parametrize("name", ["a b", "a\0b", "A", "x\ny", "a" * 254])
+def test_an_autoscaler_is_named_like_a_subdomain(name: str) -> None:
+    async def case(ask: Ask) -> None:
+        path = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+        spec = {"scaleTargetRef": target, "maxReplicas": 2}
+        body = {"metadata": {"name": name}, "spec": spec}
+        await refused(ask, Invalid, ADMIN, "POST", path, body)
 
     run(case)

@@ -971,6 +971,34 @@ def test_over_tls_whoever_a_request_made_known_stays(tmp_path: Path) -> None:
     tls(tmp_path, handler, case, max_unproven=2)
 
 
+def test_over_tls_who_only_watches_is_known_before_the_watch_ends(tmp_path: Path) -> None:
+    def handler(request: Request) -> Response:
+        assert request.peer is not None
+        request.peer.identity["token"] = True
+
+        def push(sink: Sink) -> Callable[[], None]:
+            sink.send(Chunk(b"first"))
+            return lambda: None
+
+        return Response(push)
+
+    async def case(port: int, connect: Any) -> None:
+        watching, writer = await connect(False)
+        writer.write(get("/"))
+        assert (await head_of(watching))[0] == 200
+        assert await chunk_of(watching) == b"first"
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        assert await silent[0][0].read() == b""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await watching.read(1)
+        for _, other in silent:
+            other.close()
+        writer.close()
+
+    tls(tmp_path, handler, case, max_unproven=2)
+
+
 def test_over_tls_a_silent_client_is_left_in_the_handshake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

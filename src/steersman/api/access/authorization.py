@@ -38,7 +38,7 @@ class Attributes(NamedTuple):
     def object_name(self) -> str:
         """The one object asked for: by its name, or, where many are read, by a field selector on
         metadata.name (RequestInfoFactory takes it for no other verb)."""
-        if self.name or not self.fields or self.verb not in ("list", "watch"):
+        if self.name or not self.fields or self.verb not in ("get", "list", "watch"):
             return self.name
         return self.selected("metadata.name")
 
