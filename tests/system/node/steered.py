@@ -115,8 +115,8 @@ class Cluster:
 
     def apply(self, namespace: str, *documents: Document) -> None:
         """Applies documents in a namespace."""
-        items = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
-        self.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(items))
+        text = "".join(f"---\n{json.dumps(each)}\n" for each in documents)
+        self.kubectl("apply", "-n", namespace, "-f", "-", input=text)
 
     def wait(self, what: str, condition: str, *words: str) -> None:
         """Waits until `kubectl wait` sees a condition."""
@@ -140,9 +140,10 @@ class Cluster:
     def process(self, pod: str, namespace: str) -> int:
         """Returns the process, on this machine, of a pod's first container."""
         found = self.json("pod", pod, "-n", namespace)
-        container = found["status"]["containerStatuses"][0]["containerID"].partition("//")[2]
-        processes = [pid for pid, group in self.processes() if container in group]
-        assert processes, f"no process of {pod} ({container})"
+        uid, name = found["metadata"]["uid"], found["spec"]["containers"][0]["name"]
+        group = f"pod{uid}/{name}."
+        processes = [process for process, groups in self.processes() if group in groups]
+        assert processes, f"no process of {pod} in {group}"
         return min(processes)
 
     def processes(self) -> Iterator[tuple[int, str]]:

@@ -39,13 +39,13 @@ def address(cluster: Cluster, name: str, namespace: str) -> str:
 
 def from_here(url: str) -> str:
     """Asks from this machine; returns the answer, or the reason why there is none."""
-    done = run(["busybox", "wget", "-T", "3", "-qO-", url])
+    done = run(["busybox", "timeout", "3", "busybox", "wget", "-qO-", url])
     return (done.stdout or done.stderr).strip()
 
 
 def spread(cluster: Cluster, namespace: str, url: str) -> Counter[str]:
     """Asks many times from a pod; returns who answered how often."""
-    script = f"i=0; while [ $i -lt {REQUESTS} ]; do wget -T 3 -qO- {url}; i=$((i+1)); done"
+    script = f"i=0; while [ $i -lt {REQUESTS} ]; do timeout 3 wget -qO- {url}; i=$((i+1)); done"
     text = cluster.kubectl("exec", "-n", namespace, "client", "--", "sh", "-c", script)
     return Counter(text.split())
 
