@@ -113,6 +113,7 @@ class Machine(Place):
 
     def __init__(self) -> None:
         super().__init__(_here())
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")  # as a machine has it at first
         self.cluster = "t" + secrets.token_hex(2)
         self.bridge = Bridge(self.cluster, PODS, SERVICES)
         self.rules = Rules()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +89,9 @@ class Cluster:
         environment = {**os.environ, **(over or {}), "KUBECONFIG": str(self.kubeconfig)}
         pipe = subprocess.PIPE
         command = [KUBECTL, *words]
-        return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
+        return subprocess.Popen(
+            command, bufsize=0, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+        )
 
     def run(
         self, *words: str, given: bytes = b"", over: dict[str, str] | None = None
@@ -105,14 +109,25 @@ class Cluster:
         return out
 
 
+def line_of(process: subprocess.Popen[bytes]) -> bytes:
+    """Returns the next line that a command prints; fails where none comes."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], SECONDS)
+    if not ready:
+        process.kill()
+    return process.stdout.readline()
+
+
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("streams"))
+def cluster() -> Iterator[Cluster]:
+    # Not pytest's own directory: another run would remove it under a cluster that was left
+    made = Cluster(Path(tempfile.mkdtemp(prefix="steer-streams-")))
     try:
         made.start()
         yield made
     finally:
         made.steer("down")
+    shutil.rmtree(made.directory)
 
 
 def test_logs_have_both_streams_and_follow_what_is_attached(cluster: Cluster) -> None:
@@ -120,15 +135,14 @@ def test_logs_have_both_streams_and_follow_what_is_attached(cluster: Cluster) ->
     assert sorted(cluster.kubectl("logs", *web).splitlines())[-2:] == ["one", "two"]
     stamped = cluster.kubectl("logs", *web, "--timestamps").splitlines()
     assert all(line.split(" ")[0].endswith("Z") for line in stamped)
-    with cluster.begin("logs", *web, "-f", "--tail=0") as following:
+    with cluster.begin("logs", *web, "-f") as following:
+        assert {line_of(following), line_of(following)} == {b"one\n", b"two\n"}
         with cluster.begin("attach", "-i", *web) as attached:
             assert attached.stdin is not None
-            assert attached.stdout is not None
-            assert following.stdout is not None
             attached.stdin.write(b"word\n")
             attached.stdin.flush()
-            assert attached.stdout.readline() == b"got word\n"
-            assert following.stdout.readline() == b"got word\n"
+            assert line_of(attached) == b"got word\n"
+            assert line_of(following) == b"got word\n"
             attached.kill()
         following.kill()
     assert cluster.kubectl("logs", *web, "--tail=1") == "got word\n"
@@ -192,10 +206,16 @@ def test_port_forward_reaches_what_listens_in_the_pod(
     words = ("port-forward", "pod/web", f"{port}:8080", "--address=127.0.0.1")
     with cluster.begin(*words, over=over) as running:
         try:
-            assert running.stdout is not None
-            assert running.stdout.readline().startswith(b"Forwarding from 127.0.0.1:")
+            assert line_of(running).startswith(b"Forwarding from 127.0.0.1:")
             for _ in range(3):
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
                     assert answer.read() == b"hello\n"
         finally:
             running.kill()
+
+
+def test_a_pod_answers_through_the_api_servers_proxy(cluster: Cluster) -> None:
+    path = "/api/v1/namespaces/default/pods/web:8080/proxy/index.html"
+    assert cluster.kubectl("get", "--raw", path) == "hello\n"
+    nodes = cluster.kubectl("get", "nodes", "-o", "name").strip().removeprefix("node/")
+    assert cluster.kubectl("get", "--raw", f"/api/v1/nodes/{nodes}/proxy/healthz") == "ok"

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from steersman.api import body, keys, metadata, option_checks
+from steersman.api import body, keys, metadata
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Entry
 from steersman.api.call import Call
@@ -26,6 +26,7 @@ from steersman.model.kind import Document
 from steersman.store import interface as store
 from steersman.store.interface import Write
 from steersman.wire.message import Request, Response
+from steersman.wire.options import check_dry_run, refuse, unsupported
 from steersman.world.interface import World
 
 DEFINITION = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
@@ -159,9 +160,9 @@ def parse_options(call: Call) -> Options:
         text = f"Invalid value: {quote(propagation)}: {why}"
         causes.append(errors.Cause("FieldValueInvalid", text, "propagationPolicy"))
     if propagation is not None and propagation not in PROPAGATION:
-        causes.append(option_checks.unsupported("propagationPolicy", propagation, SUPPORTED))
-    causes += option_checks.check_dry_run(given.get("dryRun") or [])
-    option_checks.refuse("DeleteOptions", causes)
+        causes.append(unsupported("propagationPolicy", propagation, SUPPORTED))
+    causes += check_dry_run(given.get("dryRun") or [])
+    refuse("DeleteOptions", causes)
     if orphan is not None:
         propagation = "Orphan" if orphan else "Background"
     conditions = given.get("preconditions") or {}

@@ -12,13 +12,14 @@ from typing import Any
 
 import orjson
 
-from steersman.api import keys, option_checks, present
+from steersman.api import keys, present
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import BadRequest, Cause, Expired, Timeout
 from steersman.model.kind import Document
 from steersman.store.interface import Compacted, Page, Record
+from steersman.wire import options
 from steersman.wire.message import Response
 from steersman.world.interface import World
 
@@ -79,7 +80,7 @@ class Reader:
         selection = selection_of(call.kind, request)
         if not request.query:
             return self._answer(call, self._now(call, selection))
-        option_checks.check_list(request)
+        options.check_list(request)
         revision = parse_revision(request.param("resourceVersion"))
         exact = request.param("resourceVersionMatch") == "Exact"
         if request.param("continue") or (exact and revision != self._cache.revision):

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from steersman.api import body, keys, metadata, option_checks, owners
+from steersman.api import body, keys, metadata, owners
 from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
@@ -26,6 +26,7 @@ from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Un
 from steersman.model.kind import Document, Subresource
 from steersman.store import interface as store
 from steersman.store.interface import Record, Write
+from steersman.wire import options
 from steersman.wire.message import Response, User
 from steersman.world.interface import World
 
@@ -69,7 +70,7 @@ class Writer:
 
     async def create(self, call: Call) -> Response:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
-        option_checks.check_write(call.request, "CreateOptions")
+        options.check_write(call.request, "CreateOptions")
         decoded = self.decode(call, body.parse(call))
         entry = await self.create_document(call, decoded.document)
         return self._answer(call, entry, 201, decoded.warnings)
@@ -164,7 +165,7 @@ class Writer:
 
     async def update(self, call: Call) -> Response:
         """Replaces an object, or what a subresource may write of it."""
-        option_checks.check_write(call.request, "UpdateOptions")
+        options.check_write(call.request, "UpdateOptions")
         decoded = self.decode(call, body.parse(call))
         check_namespace(call, decoded.document)
         check_name(call, decoded.document)

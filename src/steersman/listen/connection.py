@@ -280,8 +280,14 @@ class Connection(asyncio.Protocol):
             response = await work
         except Exception as error:  # noqa: BLE001 - the HTTP edge
             response = self._failure(incoming.request, error)
+        await self._guarded(self._sent(incoming, response), incoming.request)
+
+    async def _sent(self, incoming: Incoming, response: Response) -> None:
+        """Writes an answer whole. Guarded: an error of one answer must not reach the group of
+        tasks that all connections live in, which ends the server."""
         rest = None if self._gate.lost else self._send(incoming, response)
-        await self._guarded(rest, incoming.request)
+        if rest is not None:
+            await rest
 
     async def _guarded(self, rest: Coroutine[Any, Any, None] | None, request: Request) -> None:
         """Finishes an answer whose head is out: all that can be done of a failure now is to

@@ -639,6 +639,28 @@ def test_an_unexpected_error_is_logged_and_tells_nothing(
             assert "swordfish" in caplog.text
 
 
+def test_an_answer_that_cannot_be_sent_ends_its_connection_and_not_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nothing() -> Any:
+        return None
+
+    def handler(request: Request) -> Any:
+        return nothing() if request.path == "/nothing" else Response(b"well")
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/nothing"))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await head_of(reader)
+        reader, writer = await connect()
+        writer.write(get("/"))
+        assert (await answer_of(reader))[2] == b"well"
+
+    serving(tmp_path, handler, case)
+    assert "GET /nothing failed" in caplog.text
+
+
 def test_a_header_value_cannot_end_its_header(tmp_path: Path) -> None:
     response = Response(b"", headers={"Warning": "a\r\nEvil: yes"})
     _, headers, _ = exchange(tmp_path, lambda _: response, get("/"))
