@@ -356,6 +356,8 @@ def test_a_token_is_narrow_where_only_root_reads_it() -> None:
     root = {"runAsUser": 0}
     made = pod(spec={"securityContext": root}, securityContext=root)
     assert projected.token_mode(made) == 0o600
+    made = pod(spec={"securityContext": root}, securityContext={"runAsUser": 5})
+    assert projected.token_mode(made) == 0o644
 
 
 def test_fields_are_files() -> None:

@@ -159,6 +159,7 @@ def test_services_are_told_in_variables() -> None:
 
 def test_other_namespaces_headless_services_and_refused_links_are_not_told() -> None:
     others = [service("x", "other"), service("y", address="None"), service("kubernetes")]
+    others.append(service("z"))
     found = environment.service_variables(others, pod(spec={"enableServiceLinks": False}))
     assert {name.partition("_")[0] for name in found} == {"KUBERNETES"}
     assert environment.service_variables(others[:2], pod()) == {}
@@ -279,6 +280,7 @@ def test_volumes_are_mounted_and_what_the_node_keeps_is_read_only() -> None:
     assert "ro" in found["/ro"]["options"]
     assert {"ro", "rslave"} <= set(found["/kept"]["options"])
     assert found["/etc/hosts"]["source"] == "/v"
+    assert [it["source"] for it in made["mounts"] if it["destination"] == "/etc/hosts"] == ["/v"]
     order = [it["destination"] for it in made["mounts"]]
     assert order.index("/a") < order.index("/a/b/c")
 
@@ -391,8 +393,9 @@ def test_a_pod_is_bounded_only_where_all_of_its_containers_are() -> None:
     assert found["memory"]["limit"] == 2 << 20
     assert found["cpu"] == {"shares": 2048, "quota": 200_000, "period": 100_000}
     free = {"name": "c", "image": "i"}
-    found = limits.render_pod_resources(pod(spec={"containers": [one, free]}))
-    assert found == {"cpu": {"shares": 1024}}
+    for order in ([one, free], [free, one]):
+        found = limits.render_pod_resources(pod(spec={"containers": order}))
+        assert found == {"cpu": {"shares": 1024}}
 
 
 @pytest.mark.parametrize(
