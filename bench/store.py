@@ -183,7 +183,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="on the disk to measure")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("/var/tmp"), help="on the disk to measure"
+    )
     arguments = parser.parse_args()
     seconds = arguments.seconds
     for _ in range(arguments.rounds):

@@ -13,7 +13,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 from steersman.network import netlink
@@ -56,32 +56,32 @@ class Place:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.path = Path(f"/proc/self/fd/{descriptor}")
-        self._open: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
 
-    def socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    def open(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
         """Makes a socket here."""
         with netlink.entered(self.descriptor):
             made = socket.socket(socket.AF_INET, kind)
         made.settimeout(WAIT_SECONDS)
-        self._open.append(made)
+        self._sockets.append(made)
         return made
 
     def listen(self, port: int, address: str = "0.0.0.0") -> socket.socket:
         """Listens for TCP connections."""
-        made = self.socket()
+        made = self.open()
         made.bind((address, port))
         made.listen(64)
         return made
 
     def receive(self, port: int) -> socket.socket:
         """Receives UDP datagrams."""
-        made = self.socket(socket.SOCK_DGRAM)
+        made = self.open(socket.SOCK_DGRAM)
         made.bind(("0.0.0.0", port))
         return made
 
     def dial(self, address: object, port: int) -> socket.socket:
         """Connects by TCP."""
-        made = self.socket()
+        made = self.open()
         made.connect((str(address), port))
         return made
 
@@ -95,7 +95,7 @@ class Place:
 
     def close(self) -> None:
         """Closes the sockets and lets the namespace go."""
-        for made in self._open:
+        for made in self._sockets:
             made.close()
         os.close(self.descriptor)
 
@@ -113,6 +113,7 @@ class Machine(Place):
 
     def __init__(self) -> None:
         super().__init__(_here())
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")  # as a machine has it at first
         self.cluster = "t" + secrets.token_hex(2)
         self.bridge = Bridge(self.cluster, PODS, SERVICES)
         self.rules = Rules()
@@ -148,12 +149,12 @@ class Machine(Place):
         with Netlink() as link:
             link.add_veth("uplink", 0, "eth0", place.descriptor, 1500)
             index = netlink.index_of("uplink")
-            link.add_address(index, netlink.IPv4Interface("192.0.2.1/24"))
+            link.add_address(index, IPv4Interface("192.0.2.1/24"))
             link.set_up(index)
         with netlink.entered(place.descriptor), Netlink() as inside:
             inside.set_up(1)
             index = netlink.index_of("eth0")
-            inside.add_address(index, netlink.IPv4Interface("192.0.2.2/24"))
+            inside.add_address(index, IPv4Interface("192.0.2.2/24"))
             inside.set_up(index)
         return place
 

@@ -113,7 +113,7 @@ def test_datagrams_are_answered_from_the_address_that_was_asked(run: Run, where:
         places: dict[str, Place] = {"node": machine, "pod": machine.pod("client"), "itself": pod}
         apply(machine, service([pod], protocol="udp"))
         server = pod.receive(8080)
-        client = places[where].socket(socket.SOCK_DGRAM)
+        client = places[where].open(socket.SOCK_DGRAM)
         client.connect((str(ADDRESS), 80))
         client.send(b"question")
         question, peer = server.recvfrom(100)
@@ -144,7 +144,7 @@ def test_a_service_without_endpoints_refuses_at_once_however_often(run: Run, whe
         for _ in range(20):
             with pytest.raises(ConnectionRefusedError):
                 place.dial(ADDRESS, 80)
-        datagrams = place.socket(socket.SOCK_DGRAM)
+        datagrams = place.open(socket.SOCK_DGRAM)
         datagrams.connect((str(ADDRESS), 80))
         # On the node itself the refusal meets the sender before the datagram is out
         with pytest.raises((ConnectionRefusedError, PermissionError)):

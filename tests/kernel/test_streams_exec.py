@@ -12,6 +12,7 @@ from streams_port import Caller, Known, port, running
 from test_runtime_rig import Rig, needs_root, run
 
 from steersman.model.errors import APIError
+from steersman.node.streams.pods import Container, Instance
 from steersman.wire.channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, V4, V5
 
 pytestmark = needs_root
@@ -171,6 +172,21 @@ def test_refusals_are_kubelets(path: str, params: dict[str, Any], code: int, mes
         assert (refused.value.code, refused.value.message) == (code, message)
 
     with_container(scenario)
+
+
+def test_a_container_that_has_ended_runs_nothing() -> None:
+    async def whole(rig: Rig) -> None:
+        known = Known(rig.engine)
+        ended = Container(Instance("main.0", "/log"), None, False)
+        known.add("p", "/proc/self/ns/net", {"main": ended})
+        async with port(known, Path(rig.directory)) as (files, number):
+            caller = Caller(files, "apiserver-kubelet-client", number)
+            with pytest.raises(APIError) as refused:
+                await caller.open(exec_path(), V5, command=["true"], output=1)
+            assert refused.value.message == 'container not found ("main")'
+            await caller.transport.close()
+
+    run(whole)
 
 
 def test_only_the_api_server_is_let_in() -> None:

@@ -351,7 +351,8 @@ def test_exec_over_spdy_has_streams_an_end_of_input_and_a_status() -> None:
 
 def test_a_terminal_over_spdy_is_resized() -> None:
     async def scenario(caller: Caller, rig: Rig, netns: str) -> None:
-        params = {"command": "sh", "input": 1, "output": 1, "tty": 1}
+        # a client that asks for a terminal and for stderr opens no stream for stderr
+        params = {"command": "sh", "input": 1, "output": 1, "error": 1, "tty": 1}
         client, streams = await spdy_exec(caller, "error stdin stdout resize", **params)
         size = b'{"Width":91,"Height":17}\n'
         await client.send(streams["resize"], size[:10])

@@ -19,7 +19,7 @@ from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster import AUTHENTICATED, GROUPS, MANAGER
+from steersman.cluster.control import AUTHENTICATED, GROUPS, MANAGER
 from steersman.model.kind import Document
 from steersman.model.kinds.rbac import CLUSTERROLEBINDING
 from steersman.model.ref import Resource
@@ -94,11 +94,11 @@ class ControlPlane:
         return APIClient(self.transport(user), self.world)
 
     async def start(self) -> None:
-        """Starts the API and lets nodes act: the API has no Node authorizer yet."""
+        """Starts the API and grants the account that only tests have."""
         started = asyncio.Event()
         self._tasks.start(self._assembly.run(started.set), name="api")
         await started.wait()
-        await self.admin.create(CLUSTERROLEBINDING, rights_of_nodes())
+        await self.admin.create(CLUSTERROLEBINDING, rights_of_tester())
 
     def run_controllers(self, chosen: Iterable[type[Controller]]) -> None:
         """Runs controllers as one process."""
@@ -128,7 +128,7 @@ class ControlPlane:
         def client_for_node(name: str) -> APIClient:
             return APIClient(self.faulty(f"system:node:{name}", None), self.world)
 
-        self._process("nodes", work, f"system:node:{names[0]}", dies=False)
+        self._process("nodes", work, MANAGER, dies=False)
 
     def faulty(self, name: str, crash: Callable[[], None] | None) -> FaultyTransport:
         """Returns the way to the API of one identity, through the weather."""
@@ -171,13 +171,12 @@ def groups_of(name: str) -> tuple[str, ...]:
     return (*found, AUTHENTICATED)
 
 
-def rights_of_nodes() -> Document:
-    """Returns the binding that stands in for the Node authorizer, and serves TESTER."""
+def rights_of_tester() -> Document:
+    """Returns the binding under which controllers of tests may do everything."""
     group = "rbac.authorization.k8s.io"
-    nodes = {"apiGroup": group, "kind": "Group", "name": "system:nodes"}
     tester = {"kind": "ServiceAccount", "namespace": "kube-system", "name": TESTER}
     reference = {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}
-    return {"metadata": {"name": "nodes"}, "roleRef": reference, "subjects": [nodes, tester]}
+    return {"metadata": {"name": TESTER}, "roleRef": reference, "subjects": [tester]}
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from steersman.model.kinds.pod import POD
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.node.simulated import Behaviour
-from steersman.world.simulated import SimulatedWorld, simulate
+from steersman.world.simulated import START, SimulatedWorld, simulate
 
 from .control_plane import ControlPlane, control_plane
 from .faults import Weather
@@ -137,7 +137,7 @@ async def prepare(plane: ControlPlane, world: SimulatedWorld, behaviour: Behavio
     plane.run_controllers(CONTROLLERS)
     plane.run_scheduler()
     plane.run_nodes(NODES, behaviour)
-    while True:
+    while world.now() < START + CALM_SECONDS:
         try:
             await plane.admin.get(SERVICEACCOUNT.ref(NAMESPACE, "default"))
             if len((await plane.admin.list(NODE)).items) == NODES:
@@ -145,6 +145,7 @@ async def prepare(plane: ControlPlane, world: SimulatedWorld, behaviour: Behavio
         except APIError:
             pass
         await world.sleep(0.1)
+    raise Broken("the nodes never came up")
 
 
 async def scenario(world: SimulatedWorld, seed: int) -> Outcome:

@@ -100,10 +100,8 @@ def test_foreground_deletion_ends_the_dependents_before_the_owner() -> None:
         await deploy(quiet, 2)
         ref = DEPLOYMENT.ref("default", "web")
         await quiet.admin.delete(ref, propagation="Foreground")
-        while not await quiet.gone(ref):
-            found = await quiet.admin.get(ref)
-            assert found.metadata.deletion_timestamp is not None
-            await quiet.world.sleep(0.1)
+        assert (await quiet.admin.get(ref)).metadata.deletion_timestamp is not None
+        await quiet.until(lambda: quiet.gone(ref))
         assert await nothing_left(quiet)
 
     quietly(scenario, behaviour=Behaviour(stop_seconds=2.0))

@@ -109,10 +109,13 @@ def test_recreate_ends_all_old_pods_before_the_first_new_one() -> None:
         await deploy(quiet, 3, strategy={"type": "Recreate"})
         await quiet.admin.patch(WEB, {"spec": {"template": pod_template(APP, "web:2")}})
         images: list[set[str]] = []
-        while not await rolled_out(quiet):
+        for _ in range(600):
+            if await rolled_out(quiet):
+                break
             pods = await quiet.items(POD)
             images.append({pod.spec.containers[0].image for pod in pods})
             await quiet.world.sleep(0.1)
+        assert await rolled_out(quiet)
         assert all(len(one) <= 1 for one in images)
 
     quietly(scenario, behaviour=Behaviour(start_seconds=1.0, stop_seconds=3.0))
@@ -243,7 +246,9 @@ def test_a_daemon_set_update_replaces_one_pod_after_the_other() -> None:
         ref = DAEMONSET.ref("default", "web")
         await quiet.admin.patch(ref, {"spec": {"template": pod_template(APP, "web:2")}})
         least = 3
-        while {pod.spec.containers[0].image for pod in await quiet.pods()} != {"web:2"}:
+        for _ in range(600):
+            if {pod.spec.containers[0].image for pod in await quiet.pods()} == {"web:2"}:
+                break
             least = min(least, len(await quiet.pods()))
             await quiet.world.sleep(0.1)
         await quiet.until(lambda: count(quiet, 3))

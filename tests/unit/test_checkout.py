@@ -102,6 +102,7 @@ def test_an_older_python_is_refused_in_one_line(checkout: Checkout) -> None:
     assert done.stderr == (
         "steer: Python 3.11 or later is needed (apt-get install python3 python3-venv)\n"
     )
+    assert "sys.version_info < (3, 11)" in checkout.calls.read_text()
     assert not (checkout.path / ".venv").exists()
 
 

@@ -28,7 +28,6 @@ from steersman.api.cache import Cache, Event
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
-from steersman.api.kubelets import Kubelets
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
@@ -36,6 +35,8 @@ from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources.binding import Binding, Eviction
 from steersman.api.subresources.finalize import Finalize
+from steersman.api.subresources.kubelets import Kubelets
+from steersman.api.subresources.proxy import Proxies
 from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.streams import Streams
@@ -149,7 +150,11 @@ class Assembly:
     def _streams(self) -> Mapping[tuple[str, str], Subresource]:
         kubelets = Kubelets(self._objects.find, self._configuration.kubelet_tls)
         streams = Streams(kubelets, self.access.require, self._world)
+        proxies = Proxies(self._objects.find, kubelets, self._world)
         return {
+            ("pods", "proxy"): proxies.pod,
+            ("services", "proxy"): proxies.service,
+            ("nodes", "proxy"): proxies.node,
             ("pods", "log"): streams.log,
             ("pods", "exec"): streams.exec,
             ("pods", "attach"): streams.attach,

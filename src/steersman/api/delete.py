@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from steersman.api import body, keys, metadata, option_checks
+from steersman.api import body, keys, metadata
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Entry
 from steersman.api.call import Call
@@ -26,12 +26,15 @@ from steersman.model.kind import Document
 from steersman.store import interface as store
 from steersman.store.interface import Write
 from steersman.wire.message import Request, Response
+from steersman.wire.options import check_dry_run, refuse, unsupported
 from steersman.world.interface import World
 
 DEFINITION = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 REVISION_HEADER = "x-steersman-revision"
+# 136 years; later ends cannot be written as a time, and such a pod could never be deleted
+MOST_GRACE_SECONDS = 1 << 32
 PROPAGATION = ("Foreground", "Background", "Orphan")
 SUPPORTED = (*PROPAGATION, "nil")
 # What leaves its dependents behind where nobody says otherwise: the first versions did
@@ -159,9 +162,9 @@ def parse_options(call: Call) -> Options:
         text = f"Invalid value: {quote(propagation)}: {why}"
         causes.append(errors.Cause("FieldValueInvalid", text, "propagationPolicy"))
     if propagation is not None and propagation not in PROPAGATION:
-        causes.append(option_checks.unsupported("propagationPolicy", propagation, SUPPORTED))
-    causes += option_checks.check_dry_run(given.get("dryRun") or [])
-    option_checks.refuse("DeleteOptions", causes)
+        causes.append(unsupported("propagationPolicy", propagation, SUPPORTED))
+    causes += check_dry_run(given.get("dryRun") or [])
+    refuse("DeleteOptions", causes)
     if orphan is not None:
         propagation = "Orphan" if orphan else "Background"
     conditions = given.get("preconditions") or {}
@@ -277,7 +280,7 @@ def pod_grace(pod: Document, wanted: int | None) -> int:
     if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
         return 0
     grace = spec.get("terminationGracePeriodSeconds", 0) if wanted is None else wanted
-    return 1 if grace < 0 else int(grace)
+    return 1 if grace < 0 else min(int(grace), MOST_GRACE_SECONDS)
 
 
 def _is_live_namespace(name: str, old: Document) -> bool:

@@ -109,7 +109,7 @@ def _with(document: Document, path: tuple[str, ...], value: Any) -> Document:
     copy = dict(document)
     if rest:
         value = _with(copy.get(name) or {}, tuple(rest), value)
-        if not value:
+        if not value and name not in copy:
             value = None
     if value is None:
         copy.pop(name, None)

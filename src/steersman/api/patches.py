@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import orjson
 
-from steersman.api import metadata, option_checks, owners
+from steersman.api import metadata, owners
 from steersman.api.body import media_type
 from steersman.api.call import Call
 from steersman.model import apply, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
 from steersman.model.kind import Document
-from steersman.wire import json
+from steersman.wire import json, options
 
 How = Literal["json", "merge", "strategic", "apply"]
 
@@ -54,7 +54,7 @@ class Patch:
                 f"the body of the request was in an unknown format - accepted media types "
                 f"include: {listed}"
             )
-        option_checks.check_write(call.request, "PatchOptions", apply=how == "apply")
+        options.check_write(call.request, "PatchOptions", apply=how == "apply")
         value = _parse_yaml(call) if how == "apply" else _parse_json(call)
         return cls(how, value, now)
 

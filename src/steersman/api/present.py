@@ -7,7 +7,7 @@ entries into what was asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -22,9 +22,8 @@ Shape = Literal["object", "table", "metadata"]
 IncludeObject = Literal["Metadata", "Object", "None"]
 
 _JSON = ("application/json", "*/*", "application/*")
-_SUPPORTED = (
-    "application/json, application/json;as=Table, application/json;as=PartialObjectMetadata"
-)
+_YAML = "application/yaml"
+_SUPPORTED = f"application/json, {_YAML}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,10 @@ def parse_accept(accept: str) -> Presentation:
     for choice in accept.split(","):
         media, *rest = (part.strip() for part in choice.split(";"))
         parameters = dict(part.split("=", 1) for part in rest if "=" in part)
-        if media == "application/yaml" and "as" not in parameters:
-            return Presentation(yaml=True)
-        if media in _JSON and (found := _presentation(parameters)) is not None:
-            return found
+        if media not in _JSON and media != _YAML:
+            continue
+        if (found := _presentation(parameters)) is not None:
+            return found if media != _YAML else replace(found, yaml=True)
     raise NotAcceptable(f"only the following media types are accepted: {_SUPPORTED}")
 
 

@@ -12,22 +12,29 @@ from typing import Any
 
 import orjson
 
-from steersman.api import keys, option_checks, present
+from steersman.api import keys, present
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import BadRequest, Cause, Expired, Timeout
 from steersman.model.kind import Document
 from steersman.store.interface import Compacted, Page, Record
+from steersman.wire import options
 from steersman.wire.message import Response
 from steersman.world.interface import World
 
 # A list goes out in pieces of this size, so that no other request waits behind it
 PIECE_BYTES = 256 * 1024
 
-TOO_OLD = (
+# A token that names no moment: it goes on with whatever is there (storage.EncodeContinue, rv -1)
+INCONSISTENT = -1
+TOO_OLD = "The resourceVersion for the provided list is too old."
+CONTINUE_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start "
-    "a new list without the continue parameter."
+    "a new list without the continue parameter, or use the continue token in this response to "
+    "retrieve the remainder of the results. Continuing with the provided token results in an "
+    "inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list."
 )
 
 
@@ -73,7 +80,7 @@ class Reader:
         selection = selection_of(call.kind, request)
         if not request.query:
             return self._answer(call, self._now(call, selection))
-        option_checks.check_list(request)
+        options.check_list(request)
         revision = parse_revision(request.param("resourceVersion"))
         exact = request.param("resourceVersionMatch") == "Exact"
         if request.param("continue") or (exact and revision != self._cache.revision):
@@ -109,17 +116,22 @@ class Reader:
 
     async def _list_past(self, call: Call, selection: Selection, revision: int) -> Response:
         """Lists at a past revision: a further page, or an exact match."""
-        start = ""
+        start = behind = ""
         if token := call.request.param("continue"):
-            revision, start = read_continue(token)
-            start = keys.prefix_of(call.table.resource) + start
+            revision, behind = read_continue(token)
+            start = keys.prefix_of(call.table.resource) + behind
+        if revision == INCONSISTENT:
+            revision = self._cache.revision
         await self.wait_for(revision)
         limit = parse_limit(call)
         prefix = keys.prefix_of(call.table.resource, call.namespace)
         try:
             page = await self._matching(prefix, revision, start, limit, selection)
         except Compacted as error:
-            raise Expired(TOO_OLD) from error
+            if not behind:
+                raise Expired(TOO_OLD) from error
+            goes_on = encode_continue(INCONSISTENT, behind)
+            raise Expired(CONTINUE_TOO_OLD, goes_on=goes_on) from error
         return self._answer(call, page)
 
     async def _matching(
@@ -219,7 +231,11 @@ def parse_limit(call: Call) -> int:
 
 def write_continue(revision: int, last: Entry) -> str:
     """Returns the token that continues behind an entry (storage.EncodeContinue)."""
-    start = f"{last.namespace}/{last.name}"
+    return encode_continue(revision, f"{last.namespace}/{last.name}")
+
+
+def encode_continue(revision: int, start: str) -> str:
+    """Returns the token that continues behind a place."""
     token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 

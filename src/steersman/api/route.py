@@ -28,6 +28,8 @@ _VERBS = {
     "PATCH": ("patch", "patch"),
     "DELETE": ("delete", "deletecollection"),
 }
+# verbs about many objects: they alone have a field selector
+_MANY = ("list", "watch", "deletecollection")
 # subresources of namespaces; any other third segment is a resource in the namespace
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
@@ -55,10 +57,10 @@ def _resource(request: Request, group: str, version: str, rest: list[str]) -> At
             rest = rest[2:]
     resource = rest[0]
     name = rest[1] if len(rest) > 1 else ""
-    subresource = "/".join(rest[2:]) if len(rest) > 2 else ""
+    subresource = rest[2] if len(rest) > 2 else ""  # what follows `proxy` is no matter of rules
     verb = _verb(request, name, watched)
     asked = Attributes(verb, group, version, resource, subresource, namespace, name, request.path)
-    if request.query and (fields := request.param("fieldSelector")):
+    if verb in _MANY and request.query and (fields := request.param("fieldSelector")):
         return asked._replace(fields=fields)
     return asked
 

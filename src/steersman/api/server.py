@@ -45,8 +45,10 @@ class Access(Protocol):
 class Paths(Protocol):
     """What is served outside of resources: health, version, discovery, documents."""
 
-    def handle(self, request: Request, user: User) -> Answer | None:
-        """Returns the answer, None for an unknown path."""
+    def handle(
+        self, request: Request, user: User
+    ) -> Response | Coroutine[Any, Any, Response | None] | None:
+        """Returns the answer, None for an unknown path, at once or awaited."""
 
 
 class Api:
@@ -89,6 +91,8 @@ class Api:
 
     def _other(self, request: Request, user: User) -> Answer:
         answer = self._paths.handle(request, user)
+        if isinstance(answer, Coroutine):
+            return _served(answer)
         if answer is None:
             raise NotFound(UNKNOWN_PATH)
         return answer
@@ -157,6 +161,8 @@ class Api:
         own = self._subresources.get((call.kind.plural, name)) or self._subresources.get(("", name))
         if own is not None:
             return own(call)
+        if not found.writes:  # nothing of the object is meant, as with a proxy
+            raise not_allowed()
         verb = call.attributes.verb
         if verb == "get":
             return self._reader.get(call)
@@ -165,6 +171,14 @@ class Api:
         if verb == "patch":
             return self._writer.patch(call)
         raise not_allowed()
+
+
+async def _served(answer: Coroutine[Any, Any, Response | None]) -> Response:
+    """Returns what an unknown path may only turn out to be in the end."""
+    response = await answer
+    if response is None:
+        raise NotFound(UNKNOWN_PATH)
+    return response
 
 
 def _has_place(kind: Kind, attributes: Attributes) -> bool:

@@ -12,12 +12,13 @@ from typing import Any
 
 import orjson
 
-from steersman.api import option_checks, present
+from steersman.api import present
 from steersman.api.cache import Cache, Entry, Event
 from steersman.api.call import Call
 from steersman.api.read import Reader, parse_revision
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
+from steersman.wire import options
 from steersman.wire.message import Chunk, Response, Sink
 from steersman.world.interface import World
 
@@ -173,7 +174,7 @@ class Watches:
             selection = selection_of_name(call)
         revision = parse_revision(request.param("resourceVersion"))
         parse_timeout(call)
-        option_checks.check_watch(request)
+        options.check_watch(request)
         await self._reader.wait_for(revision)
 
         def push(sink: Sink) -> Callable[[], None]:

@@ -12,20 +12,21 @@ from typing import Any
 
 import orjson
 
-from steersman.api import body, keys, metadata, option_checks, owners
+from steersman.api import body, keys, metadata, owners
 from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
-from steersman.api.effects.effect import Effects, Taken
+from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
-from steersman.model import decode, errors
+from steersman.model import builtin, decode, errors
 from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Unexplained
 from steersman.model.kind import Document, Subresource
 from steersman.store import interface as store
 from steersman.store.interface import Record, Write
+from steersman.wire import options
 from steersman.wire.message import Response, User
 from steersman.world.interface import World
 
@@ -69,7 +70,7 @@ class Writer:
 
     async def create(self, call: Call) -> Response:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
-        option_checks.check_write(call.request, "CreateOptions")
+        options.check_write(call.request, "CreateOptions")
         decoded = self.decode(call, body.parse(call))
         entry = await self.create_document(call, decoded.document)
         return self._answer(call, entry, 201, decoded.warnings)
@@ -92,6 +93,7 @@ class Writer:
             except Taken as error:
                 if attempt == MOST_NAMES - 1:
                     raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
+                await self.cache.reached(error.revision)
         raise AssertionError("the loop ends by return or raise")
 
     def decode(self, call: Call, document: Document) -> Decoded:
@@ -106,9 +108,12 @@ class Writer:
         if convert is None:
             return document
         admitted = convert(document)
-        storage = call.kind.version(call.kind.storage)
+        kind = call.kind
+        if kind.stored_with is not None:  # its fields are those of the kind it is kept as
+            kind = builtin.registry().of(kind.stored_with) or kind
+        storage = kind.version(kind.storage)
         assert storage is not None
-        return decode.admit(storage.definition, admitted, call.kind.name, storage.name).document
+        return decode.admit(storage.definition, admitted, kind.name, storage.name).document
 
     def _begin(self, call: Call, document: Document) -> Document:
         """Returns a new object before admission: metadata set, what create may not set reset."""
@@ -130,11 +135,11 @@ class Writer:
             new = owners.update(call, None, new, self._world.now())
         new = self._chain.admit(Change(call, "CREATE", new, None))
         new = kind.prepare(new, None, call.subresource)
-        effect = self._effects.begin(call, new, None)
+        name = new["metadata"].get("name") or ""
+        effect = self._effects.begin(call, new, None) if name else Outcome(new)
         new = effect.document
         self._validate(call, new, None)
         self._chain.check(Change(call, "CREATE", new, None))
-        name = new["metadata"]["name"]
         if call.table.get(call.namespace, name) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
         key = keys.key_of(call.table.resource, call.namespace, name)
@@ -143,7 +148,7 @@ class Writer:
             revision = await self.commit(call, Write(key, value, 0), *effect.writes)
         except store.Conflict as error:
             if error.key != key:
-                raise Taken(f"{error.key} was taken meanwhile") from error
+                raise Taken(error) from error
             raise errors.already_exists(kind.group, kind.plural, name) from error
         revision = 0 if call.dry_run else revision
         record = Record(key, value, revision, revision)
@@ -160,7 +165,7 @@ class Writer:
 
     async def update(self, call: Call) -> Response:
         """Replaces an object, or what a subresource may write of it."""
-        option_checks.check_write(call.request, "UpdateOptions")
+        options.check_write(call.request, "UpdateOptions")
         decoded = self.decode(call, body.parse(call))
         check_namespace(call, decoded.document)
         check_name(call, decoded.document)
@@ -237,6 +242,7 @@ class Writer:
             except Taken as error:
                 if attempt == MOST_TRIES - 1:
                     raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
+                await self.cache.reached(error.revision)
         raise AssertionError("the loop ends by return or raise")
 
     async def _store_changed(
@@ -248,7 +254,8 @@ class Writer:
             new = owners.update(call, old, new, self._world.now())
         new = self._chain.admit(Change(call, "UPDATE", new, old))
         new = kind.prepare(new, old, call.subresource)
-        if (number := metadata.generation(kind, old, new)) is not None:
+        number = metadata.generation(kind, old, new)
+        if number is not None and call.subresource != "binding":  # it is no wish of the owner's
             new = {**new, "metadata": {**new["metadata"], "generation": number}}
         effect = self._effects.begin(call, new, old)
         new = effect.document
@@ -266,7 +273,7 @@ class Writer:
             revision = await self.commit(call, write, *writes)
         except store.Conflict as error:
             if error.key != key:
-                raise Taken(f"{error.key} was taken meanwhile") from error
+                raise Taken(error) from error
             raise
         shown = entry.revision if call.dry_run else revision
         record = Record(key, value, shown, entry.created)

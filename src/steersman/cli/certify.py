@@ -45,7 +45,9 @@ def write_kubeconfig(files: Certificates, identity: Identity, path: Path) -> Non
     """Writes the administrator's kubeconfig, readable by its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Where others may write, one of them could have put a file or a link of theirs under this name
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(render_kubeconfig(files, identity))
     partial.replace(path)

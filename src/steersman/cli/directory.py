@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ FILE = "cluster.json"
 ID_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 # A bridge is named steer-ID and Linux allows 15 characters
 ID_LENGTH = 6
+# All that a cluster ever puts into its directory; `reset` removes nothing else
+CONTENTS = frozenset(
+    (FILE, "cluster.partial", "supervisor.lock", "certificates", "store", "logs", "node", "images")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Directory:
             document = json.loads(self.file.read_text())
             found = document.pop("format")
             if found == FORMAT:
-                return Identity(**document)
+                return _known(Identity(**document))
         except FileNotFoundError:
             raise Failure(f"there is no cluster in {self.path}: run `steer up`") from None
         except PermissionError:
@@ -81,11 +86,26 @@ class Directory:
         self._write({**json.loads(self.file.read_text()), "format": found + 1})
 
     def create(self, identity: Identity) -> None:
-        """Makes the directory, for its owner alone."""
+        """Makes the directory, for its owner alone; raises Failure for one with other things in it
+        or of somebody else, who could read the keys."""
+        self.check()
         for path in (self.path, self.certificates, self.store, self.logs, self.node, self.images):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(self.path, 0o700)
         self._write({"format": FORMAT, **asdict(identity)})
+
+    def check(self) -> None:
+        """Refuses a directory that a cluster could not have for itself; raises Failure."""
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise Failure(f"{self.path} is no directory")
+        if self.path.stat().st_uid != os.geteuid():
+            raise Failure(f"{self.path} belongs to another user")
+        if self.exists():
+            return
+        if others := sorted({path.name for path in self.path.iterdir()} - CONTENTS):
+            raise Failure(f"{self.path} is no cluster's directory, it holds {others[0]!r}")
 
     def _write(self, document: Mapping[str, object]) -> None:
         partial = self.file.with_suffix(".partial")
@@ -96,12 +116,41 @@ class Directory:
         """Returns the directory of sockets and process ids; short, since socket paths must be."""
         if os.geteuid() == 0:
             return Path("/run/steersman") / identity.id
-        base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/steersman-{os.getuid()}"
+        base = os.environ.get("XDG_RUNTIME_DIR") or private(Path(f"/tmp/steersman-{os.getuid()}"))
         return Path(base) / f"steersman-{identity.id}"
 
     def remove(self) -> None:
-        """Removes the directory and all that is in it."""
-        shutil.rmtree(self.path)
+        """Removes what is the cluster's, and the directory where nothing else is in it."""
+        for name in CONTENTS:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+
+def private(path: Path) -> Path:
+    """Makes a directory in a place where everybody may, and returns it; raises Failure where
+    somebody else was faster and could read or replace what comes into it."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    found = path.lstat()
+    is_open = bool(stat.S_IMODE(found.st_mode) & 0o077)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or is_open:
+        raise Failure(f"{path} is not a directory of this user alone")
+    return path
+
+
+def _known(identity: Identity) -> Identity:
+    """Returns an identity whose id can stand in names and paths; raises ValueError."""
+    known = isinstance(identity.id, str) and set(identity.id) <= set(ID_ALPHABET)
+    if not known or len(identity.id) != ID_LENGTH:
+        raise ValueError(f"{identity.id!r} is no cluster's id")
+    return identity
 
 
 class Lock:

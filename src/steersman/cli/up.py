@@ -118,6 +118,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Starts, waits for a signal, stops."""
+        self._directory.check()
         self._directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.take()
         try:

@@ -7,6 +7,7 @@ elect who works by a Lease, so that of several one acts at a time.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
     Raises Lost, in a group, where another may work now.
     """
     stop = stop_signal()
+    # Renewed certificates are none of its business: it speaks over the socket
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     bundle = settings.authority.read_text()
     clients: dict[str, APIClient] = {}
 

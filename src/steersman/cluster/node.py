@@ -81,9 +81,13 @@ def warm_socket(run: Path) -> Path:
 
 
 async def run_node(settings: NodeSettings, world: World, report: Report) -> None:
-    """Runs the agent until SIGTERM or SIGINT; pods go on without it."""
+    """Runs the agent until SIGTERM or SIGINT; pods go on without it.
+
+    Raises OSError, Unavailable where nftables is not installed.
+    """
     stop = stop_signal()
     _raise_descriptors()
+    rules = Rules()
     bridge = Bridge(
         settings.cluster, IPv4Network(settings.pod_cidr), IPv4Network(settings.service_cidr)
     )
@@ -103,7 +107,9 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(registration.run(), name="registration")
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, PROXY.file, PROXY.user), world)
-        tasks.start(_proxy(settings, proxy_client, bridge, world, tasks).run(), name="proxy")
+        views = FollowedViews(proxy_client, world, tasks)
+        proxy = Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, rules)
+        tasks.start(proxy.run(), name="proxy")
         await registration.registered.wait()
         settle()
         report({"state": "ready"})
@@ -146,21 +152,6 @@ def _tools(
         services=services.list,
         cgroup=cgroup_of(settings.cluster),
     )
-
-
-def kubelet_port(settings: NodeSettings) -> Port:
-    """Returns where the API server finds this node's logs and streams."""
-    files, own = Certificates(settings.certificates), f"node-{settings.name}"
-    address = first_address(settings.pod_cidr)
-    return Port(address, KUBELET_PORT, files.certificate(own), files.key(own), files.ca)
-
-
-def _proxy(
-    settings: NodeSettings, client: APIClient, bridge: Bridge, world: World, tasks: Tasks
-) -> Proxy:
-    """Returns what keeps the service rules of this machine."""
-    views = FollowedViews(client, world, tasks)
-    return Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, Rules())
 
 
 def kubelet_port(settings: NodeSettings) -> Port:

@@ -155,7 +155,7 @@ class NamespaceController:
         *(Watch(kind, _of_content, metadata=True) for kind in contents()),
     )
     writes: ClassVar[tuple[Rule, ...]] = (
-        Rule("", ("namespaces",), ("delete", "get", "list", "update", "watch")),
+        Rule("", ("namespaces",), ("delete", "get", "list", "watch")),
         Rule("", ("namespaces/finalize", "namespaces/status"), ("update", "patch")),
         Rule("*", ("*",), ("delete", "deletecollection", "get", "list")),
     )

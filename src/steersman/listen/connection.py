@@ -254,6 +254,7 @@ class Connection(asyncio.Protocol):
             answer = self._server.handler(request)
         except Exception as error:  # noqa: BLE001 - the HTTP edge
             answer = self._failure(request, error)
+        self._note_who()  # now: a watch does not finish for hours
         if isinstance(answer, Response):
             rest = self._send(incoming, answer)
             if rest is not None:
@@ -280,8 +281,14 @@ class Connection(asyncio.Protocol):
             response = await work
         except Exception as error:  # noqa: BLE001 - the HTTP edge
             response = self._failure(incoming.request, error)
+        await self._guarded(self._sent(incoming, response), incoming.request)
+
+    async def _sent(self, incoming: Incoming, response: Response) -> None:
+        """Writes an answer whole. Guarded: an error of one answer must not reach the group of
+        tasks that all connections live in, which ends the server."""
         rest = None if self._gate.lost else self._send(incoming, response)
-        await self._guarded(rest, incoming.request)
+        if rest is not None:
+            await rest
 
     async def _guarded(self, rest: Coroutine[Any, Any, None] | None, request: Request) -> None:
         """Finishes an answer whose head is out: all that can be done of a failure now is to
@@ -446,5 +453,8 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._queue.clear()
             self._transport.close()
+        self._note_who()
+
+    def _note_who(self) -> None:
         if self.unproven and self.peer.identity:
             self._server.prove(self)

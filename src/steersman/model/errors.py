@@ -129,10 +129,19 @@ class AlreadyExists(APIError):
 
 
 class Expired(APIError):
-    """The revision asked for is no longer kept."""
+    """The revision asked for is no longer kept; `goes_on` continues a list without it."""
 
     code = 410
     reason = "Expired"
+
+    def __init__(self, message: str, *, goes_on: str = "") -> None:
+        super().__init__(message)
+        self.goes_on = goes_on
+
+    def status(self) -> dict[str, Any]:
+        """Returns the metav1.Status document, its list metadata with the token."""
+        document = super().status()
+        return {**document, "metadata": {"continue": self.goes_on}} if self.goes_on else document
 
 
 class Gone(APIError):
@@ -256,6 +265,8 @@ def from_status(document: Mapping[str, Any]) -> APIError:
         details=details,
         causes=causes,
     )
+    if isinstance(error, Expired):
+        error.goes_on = (document.get("metadata") or {}).get("continue", "")
     return error
 
 

@@ -11,6 +11,8 @@ from steersman.node.observed import Run, Seen
 FIRST_BACKOFF_SECONDS = 10.0
 LAST_BACKOFF_SECONDS = 300.0
 FORGET_BACKOFF_SECONDS = 2 * LAST_BACKOFF_SECONDS
+# What the kubelet gives pods that the API has no more
+GONE_GRACE_SECONDS = 1.0
 
 
 def is_sidecar(container: Container) -> bool:
@@ -19,8 +21,8 @@ def is_sidecar(container: Container) -> bool:
 
 
 def all_containers(pod: Pod) -> tuple[Container, ...]:
-    """Init containers and containers."""
-    return pod.spec.init_containers + pod.spec.containers
+    """Init containers, containers and ephemeral ones."""
+    return pod.spec.init_containers + pod.spec.containers + pod.spec.ephemeral_containers
 
 
 def find(pod: Pod, name: str) -> Container | None:
@@ -33,8 +35,24 @@ def is_init(pod: Pod, container: Container) -> bool:
     return any(found.name == container.name for found in pod.spec.init_containers)
 
 
+def is_ephemeral(pod: Pod, container: Container) -> bool:
+    """Whether a container was added to a pod that runs."""
+    return any(found.name == container.name for found in pod.spec.ephemeral_containers)
+
+
+def list_of(pod: Pod, name: str) -> str:
+    """Returns the list of the spec in which a container stands."""
+    if any(found.name == name for found in pod.spec.init_containers):
+        return "initContainers"
+    if any(found.name == name for found in pod.spec.ephemeral_containers):
+        return "ephemeralContainers"
+    return "containers"
+
+
 def starts_again(pod: Pod, container: Container, run: Run) -> bool:
     """Whether a run that ended is to be followed by another."""
+    if is_ephemeral(pod, container):
+        return False
     if is_init(pod, container):
         if is_sidecar(container):
             return True
@@ -74,7 +92,9 @@ def is_past(pod: Pod, container: Container, seen: Seen) -> bool:
     return run is not None and run.exit_code == 0
 
 
-def grace_seconds(pod: Pod) -> float:
-    """How long containers have to end by themselves."""
+def grace_seconds(pod: Pod, gone: bool) -> float:
+    """How long containers have to end by themselves; hardly, where the object is gone already."""
+    if gone:
+        return GONE_GRACE_SECONDS
     asked = pod.metadata.deletion_grace_period_seconds
     return float(pod.spec.termination_grace_period_seconds if asked is None else asked)

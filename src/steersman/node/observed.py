@@ -46,7 +46,8 @@ class Trouble(msgspec.Struct, frozen=True):
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     """One container of a pod.
 
-    image_id:       of the last start, as the status shows it
+    image:          of the last start, as the pod named it
+    image_id:       the same as the status shows it
     pulled:         the image is here for the next start
     backoff:        seconds that the next restart waits after the end of the run; 0: none
     backoff_at:     when it was last raised
@@ -56,6 +57,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
 
     run: Run | None = None
     last: Run | None = None
+    image: str = ""
     image_id: str = ""
     pulled: bool = False
     trouble: Trouble | None = None

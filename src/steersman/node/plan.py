@@ -162,6 +162,8 @@ def _prepare(seen: Observed, now: float) -> Iterator[Action]:
 
 def _run(pod: Pod, seen: Observed, now: float) -> Iterator[Action]:
     """Yields what brings the containers on whose turn it is."""
+    for container in pod.spec.ephemeral_containers:
+        yield from _bring_up(pod, container, seen, now)
     initialized = is_initialized(pod, seen)
     for container in pod.spec.init_containers:
         known = seen.of(container.name)
@@ -193,9 +195,15 @@ def next_attempt(known: Seen) -> int:
 
 
 def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
+    """Yields the end of runs that must not go on: by a probe, or with another image."""
     for container in containers.all_containers(pod):
         known = seen.of(container.name)
-        if known.unhealthy and known.run is not None and known.running:
+        changed = known.image not in ("", container.image)
+        if changed and known.run is not None and known.running:
+            note = f"Container {container.name} definition changed, will be restarted"
+            grace = float(pod.spec.termination_grace_period_seconds)
+            yield KillContainer(container.name, known.run.attempt, grace, note)
+        elif known.unhealthy and known.run is not None and known.running:
             grace = float(pod.spec.termination_grace_period_seconds)
             for probe in (container.liveness_probe, container.startup_probe):
                 if probe is not None and probe.termination_grace_period_seconds is not None:
@@ -206,8 +214,9 @@ def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
 
 def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
     """Yields what ends a pod: containers, then sidecars, then what they stood on, then it."""
-    grace = containers.grace_seconds(pod)
-    running = [it for it in pod.spec.containers if seen.of(it.name).running]
+    grace = containers.grace_seconds(pod, seen.gone)
+    serving = pod.spec.containers + pod.spec.ephemeral_containers
+    running = [it for it in serving if seen.of(it.name).running]
     # Sidecars serve the others until these have ended
     running = running or [it for it in pod.spec.init_containers if seen.of(it.name).running]
     for container in running:

@@ -36,6 +36,10 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
         status["initContainerStatuses"] = [
             _container(pod, it, seen, now) for it in pod.spec.init_containers
         ]
+    if pod.spec.ephemeral_containers:
+        status["ephemeralContainerStatuses"] = [
+            _container(pod, it, seen, now) for it in pod.spec.ephemeral_containers
+        ]
     if seen.ended is not None:
         status["reason"], status["message"] = seen.ended
     addresses = addresses_of(pod, seen, host)
@@ -112,6 +116,8 @@ def is_ready(pod: Pod, container: Container, known: Seen) -> bool:
     """Whether a container counts as ready; an init container is when it has succeeded."""
     if containers.is_init(pod, container) and not containers.is_sidecar(container):
         return (run := known.exited) is not None and run.exit_code == 0
+    if containers.is_ephemeral(pod, container):
+        return False
     return known.running and known.started and known.ready
 
 

@@ -11,6 +11,7 @@ from steersman.client.interface import Client
 from steersman.images.pull import Puller
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
+from steersman.node import containers
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
@@ -69,13 +70,9 @@ class Tools:
         reason: str,
         note: str,
         container: str = "",
-        *,
-        init: bool = False,
     ) -> None:
         """Tells an event about a pod, or one of its containers."""
-        path = ""
-        if container:
-            path = f"spec.{'initContainers' if init else 'containers'}{{{container}}}"
+        path = f"spec.{containers.list_of(pod, container)}{{{container}}}" if container else ""
         metadata = pod.metadata
         named = (metadata.namespace, metadata.name, metadata.uid)
         # The view itself does not say what it is where it came from a list

@@ -7,6 +7,7 @@ and whatever fails becomes a trouble that is tried again later.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -44,8 +45,10 @@ from steersman.world.interface import Tasks
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 122.0
 TELL_RETRY_SECONDS = 1.0
+CONFIG_ERROR = "CreateContainerConfigError"
 # A pod on its way up has several states in a blink; telling each would slow down the next
 SETTLE_SECONDS = 0.15
+log = logging.getLogger(__name__)
 OVERDUE = (
     "DeadlineExceeded",
     "Pod was active on the node longer than the specified deadline",
@@ -65,12 +68,14 @@ class Worker:
         self._failures: dict[str, int] = {}
         self._early: dict[tuple[str, int], ExitStatus] = {}
         self._ended: list[str] = []
+        self._kills: dict[str, tuple[asyncio.Task[None], float]] = {}
         self._prober = Prober(tools, lambda: (self.pod, self.seen), self.update)
         self._renew_volumes_at = 0.0
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
         self._settled = asyncio.Event()
         self._told: Document | None = None
+        self._removed = False
         self._done = False
         self._tasks: Tasks
 
@@ -107,7 +112,8 @@ class Worker:
 
     def change(self, seen: Observed) -> None:
         """Takes over what is observed now, on disk first."""
-        record.save(self._tools.paths, seen)
+        if not self._removed:
+            record.save(self._tools.paths, seen)
         self.seen = seen
         self._changed()
 
@@ -116,9 +122,17 @@ class Worker:
         self.change(self.seen.having(container, seen))
 
     def objects_changed(self) -> None:
-        """A ConfigMap or Secret of the pod has changed."""
-        self._renew_volumes_at = self._tools.world.now()
-        self._changed()
+        """A ConfigMap or Secret of the pod has changed: what it stood in the way of goes on."""
+        now = self._tools.world.now()
+        self._renew_volumes_at = now
+        seen = self.seen
+        if seen.trouble is not None:
+            seen = replace(seen, trouble=replace(seen.trouble, again_at=now))
+        for name, known in self.seen.containers.items():
+            trouble = known.trouble
+            if trouble is not None and trouble.reason == CONFIG_ERROR:
+                seen = seen.having(name, replace(known, trouble=replace(trouble, again_at=now)))
+        self.change(seen)
 
     def _changed(self) -> None:
         self._wake.set()
@@ -142,8 +156,7 @@ class Worker:
             self._say("Warning", "BackOff", text, container)
 
     def _say(self, kind: str, reason: str, note: str, container: str = "") -> None:
-        init = any(it.name == container for it in self.pod.spec.init_containers)
-        self._tools.say(self.pod, kind, reason, note, container, init=init)
+        self._tools.say(self.pod, kind, reason, note, container)
 
     # The loop
 
@@ -177,6 +190,8 @@ class Worker:
                 until.append(action.until)
             elif self._may_begin(action):
                 self._begin(action)
+            elif isinstance(action, KillContainer):
+                self._hasten(action)
         if self._renew_volumes_at and self.seen.volumes_ready:
             if self._renew_volumes_at <= now and "volumes" not in self._busy:
                 self._begin(PrepareVolumes())
@@ -189,11 +204,22 @@ class Worker:
     def _may_begin(self, action: Action) -> bool:
         if isinstance(action, TearDown):  # what is under way stands on what it takes away
             return not self._busy
-        return action.key not in self._busy
+        return not self._busy & {action.key, f"pause of {action.key}"}
 
     def _begin(self, action: Action) -> None:
         self._busy.add(action.key)
-        self._tasks.start(self._do(action), name=f"{type(action).__name__} {self.seen.name}")
+        name = f"{type(action).__name__} {self.seen.name}"
+        task = self._tasks.start(self._do(action), name=name)
+        if isinstance(action, KillContainer):
+            due = self._tools.world.now() + action.grace_seconds
+            self._kills[action.key] = (task, due)
+
+    def _hasten(self, action: KillContainer) -> None:
+        """Begins a kill anew where less time is given than was at first."""
+        task, due = self._kills[action.key]
+        if self._tools.world.now() + action.grace_seconds + ending.MIN_GRACE_SECONDS < due:
+            self._kills[action.key] = (task, 0.0)
+            task.cancel()
 
     async def _do(self, action: Action) -> None:
         try:
@@ -227,9 +253,7 @@ class Worker:
 
     def _fail(self, action: Action, error: Exception) -> None:
         """Makes a failure a trouble of the pod or the container, and tells it."""
-        failures = self._failures.get(action.key, 0)
-        self._failures[action.key] = failures + 1
-        wait = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
+        wait = self._count_failure(action.key)
         again = self._tools.world.now() + wait
         reasons = {
             StartSandbox: ("FailedCreatePodSandBox", "Failed to create pod sandbox: "),
@@ -250,6 +274,12 @@ class Worker:
         else:
             self._tasks.start(self._wake_after(wait), name=f"again {self.seen.name}")
             self._busy.add(f"pause of {action.key}")
+
+    def _count_failure(self, key: str) -> float:
+        """Returns how long to wait after one more failure in a row."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS)
 
     async def _wake_after(self, seconds: float) -> None:
         await self._tools.world.sleep(seconds)
@@ -306,13 +336,14 @@ class Worker:
         begun = Seen(
             run=run,
             last=known.run,
+            image=container.image,
             image_id=pulled.image.repo_digest,
             backoff=containers.next_backoff(known, now) if attempt else 0.0,
             backoff_at=now,
             started=container.startup_probe is None,
             ready=container.readiness_probe is None,
         )
-        self._failures.pop(name, None)
+        self._failures.pop(f"start of {name}", None)
         self.update(name, begun)
         if run.state == "exited":
             self._end_run(name, run)
@@ -324,13 +355,10 @@ class Worker:
         """Notes that a container cannot be made; it is tried again as its image would be."""
         reason = "CreateContainerError"
         if isinstance(error, BadConfiguration):
-            reason = "CreateContainerConfigError"
-        failures = self._failures.get(name, 0)
-        wait = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
-        again = self._tools.world.now() + wait
+            reason = CONFIG_ERROR
+        again = self._tools.world.now() + self._count_failure(f"start of {name}")
         known = replace(self.seen.of(name), trouble=Trouble(reason, str(error), again))
         self.update(name, replace(known, pulled=False))
-        self._failures[name] = failures + 1
         self._say("Warning", "Failed", f"Error: {error}", name)
 
     async def _kill(self, action: KillContainer) -> None:
@@ -354,20 +382,29 @@ class Worker:
                 raise
 
     async def _delete(self) -> None:
-        """Tells the last status, removes the object, then all that is left on disk."""
+        """Tells the last status, removes what is on disk, then the object: once that is gone,
+        nothing of the pod is left here."""
+        if self.seen.gone:
+            await self._remove_files()
+            self._done = True
+            return
         ref = POD.ref(self.seen.namespace, self.seen.name)
-        if not self.seen.gone:
-            try:
-                await self._write_status()
-                await self._tools.client.delete(ref, uid=self.seen.uid, grace_seconds=0)
-            except (NotFound, Conflict):
-                pass  # it is gone, or another pod bears the name
-        if self.pod.metadata.finalizers and not self.seen.gone:
-            return  # the object stays until whoever set them is done; `vanish` tells
-        logs = self._tools.paths.pod_logs(self.seen.namespace, self.seen.name, self.seen.uid)
-        for path in (logs, self._tools.paths.pod(self.seen.uid)):
+        stays = bool(self.pod.metadata.finalizers)
+        try:
+            await self._write_status()
+            if not stays:
+                await self._remove_files()
+            await self._tools.client.delete(ref, uid=self.seen.uid, grace_seconds=0)
+        except (NotFound, Conflict):
+            pass  # it is gone, or another pod bears the name
+        # With finalizers the object is there until whoever set them is done; `vanish` tells
+        self._done = not stays
+
+    async def _remove_files(self) -> None:
+        self._removed = True
+        seen, paths = self.seen, self._tools.paths
+        for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
             await asyncio.to_thread(record.remove_tree, path)
-        self._done = True
 
     # Telling
 
@@ -385,7 +422,9 @@ class Worker:
                 await self._write_status()
             except (NotFound, Conflict):
                 continue  # the object is gone: its end is told by the view
-            except (APIError, Unreachable):
+            except (APIError, Unreachable) as error:
+                if isinstance(error, APIError):  # said by whoever looks into the agent's log
+                    log.warning("the status of pod %s is refused: %s", self.seen.name, error)
                 await self._tools.world.sleep(TELL_RETRY_SECONDS)
                 self._stale.set()
 

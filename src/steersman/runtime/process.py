@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A passwd file beyond this is not one; it is read before the process has its user.
 _MAX_ACCOUNTS_BYTES = 1 << 20
+# (uid_t) -1 of setresuid(2)
+_NO_ID = (1 << 32) - 1
 _UNSUPPORTED = ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
 
 
@@ -58,9 +60,9 @@ class Process:
         if not self.args or not self.cwd.startswith("/"):
             raise ValueError("process needs args, and an absolute cwd")
         user = section.get("user") or {}
-        self.uid = int(user.get("uid", 0))
-        self.gid = int(user.get("gid", 0))
-        self.groups = [int(group) for group in user.get("additionalGids") or ()]
+        self.uid = parse_id(user.get("uid", 0))
+        self.gid = parse_id(user.get("gid", 0))
+        self.groups = [parse_id(group) for group in user.get("additionalGids") or ()]
         self.umask = int(user.get("umask", 0o022))
         self.username = str(user.get("username", ""))
         self.capabilities = capabilities.parse(section.get("capabilities"), held)
@@ -72,6 +74,15 @@ class Process:
         self.console_size = (int(size.get("width", 0)), int(size.get("height", 0)))
         self.filter = b""
         self.filter_flags = 0
+
+
+def parse_id(number: Any) -> int:
+    """A user or group id. -1, as which 4294967295 counts too, asks setresuid(2) for no change and
+    would leave root what was to become nobody in particular."""
+    found = int(number)
+    if not 0 <= found < _NO_ID:
+        raise ValueError(f"{number} is no user or group")
+    return found
 
 
 def parse_environment(entries: Any) -> dict[str, str]:
@@ -128,16 +139,19 @@ def _needs_accounts(process: Process) -> bool:
 
 def _resolve_user(process: Process, accounts: list[list[str]]) -> None:
     user, _, group = process.username.partition(":")
-    known = [line for line in accounts if len(line) > 3 and user in (line[0], line[2])]
+    # A number is an id and never a name: an account "1000" with the id 0 would be root where
+    # runAsUser and runAsNonRoot promise that nobody is.
+    column = 2 if user.isdigit() else 0
+    known = [line for line in accounts if len(line) > 3 and user == line[column]]
     groups = _read_accounts("/etc/group")
     if known:
-        process.uid, process.gid = int(known[0][2]), int(known[0][3])
+        process.uid, process.gid = parse_id(known[0][2]), parse_id(known[0][3])
         name = known[0][0]
         process.groups += [
-            int(line[2]) for line in groups if len(line) > 3 and name in line[3].split(",")
+            parse_id(line[2]) for line in groups if len(line) > 3 and name in line[3].split(",")
         ]
     elif user.isdigit():
-        process.uid = int(user)
+        process.uid = parse_id(user)
     else:
         raise ValueError(f"unable to find user {user}: no matching entries in passwd file")
     if group:
@@ -145,11 +159,11 @@ def _resolve_user(process: Process, accounts: list[list[str]]) -> None:
 
 
 def _resolve_group(group: str, groups: list[list[str]]) -> int:
-    for line in groups:
-        if len(line) > 2 and group in (line[0], line[2]):
-            return int(line[2])
     if group.isdigit():
-        return int(group)
+        return parse_id(group)
+    for line in groups:
+        if len(line) > 2 and group == line[0]:
+            return parse_id(line[2])
     raise ValueError(f"unable to find group {group}: no matching entries in group file")
 
 

@@ -72,6 +72,41 @@ def test_a_certificate_names_its_user_groups_and_uid() -> None:
     )
 
 
+REMOTE = {"x-remote-user": "system:kube-scheduler", "x-remote-group": "one, two\nthree"}
+
+
+def test_headers_over_the_servers_own_socket_name_the_user_and_its_groups() -> None:
+    request = asks(REMOTE, peer=Peer("unix", local=True))
+    expected = User("system:kube-scheduler", ("one, two", "three", "system:authenticated"))
+    assert authenticator().identify(request) == expected
+    named_alone = asks({"x-remote-user": "jane"}, peer=Peer("unix", local=True))
+    assert authenticator().identify(named_alone) == User("jane", ("system:authenticated",))
+    twice = {"x-remote-user": "jane", "x-remote-group": "system:authenticated\na\na"}
+    found = authenticator().identify(asks(twice, peer=Peer("unix", local=True)))
+    assert found.groups == ("system:authenticated", "a")
+
+
+@pytest.mark.parametrize("peer", [Peer(), Peer("unix"), Peer("127.0.0.1", certificate=None)])
+def test_headers_that_name_a_user_are_nothing_over_tcp(peer: Peer) -> None:
+    assert authenticator().identify(asks(REMOTE, peer=peer)) == ANONYMOUS
+
+
+def test_headers_that_name_a_user_do_not_change_whom_a_certificate_names() -> None:
+    found = authenticator().identify(asks(REMOTE, peer=Peer("192.0.2.1", certificate=ADMIN)))
+    assert (found.name, found.groups) == ("jane", ("one", "two", "system:authenticated"))
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-remote-user": ""}, {"x-remote-group": "one"}])
+def test_the_servers_own_socket_alone_makes_nobody_somebody(headers: dict[str, str]) -> None:
+    assert authenticator().identify(asks(headers, peer=Peer("unix", local=True))) == ANONYMOUS
+
+
+def test_who_is_named_by_headers_needs_the_right_to_act_as_somebody_else() -> None:
+    headers = {"x-remote-user": "jane", "impersonate-user": "admin"}
+    with pytest.raises(Forbidden):
+        authenticator().identify(asks(headers, peer=Peer("unix", local=True)))
+
+
 def test_a_certificate_is_read_once_per_connection() -> None:
     peer = Peer(certificate=ADMIN)
     who = authenticator()
@@ -116,6 +151,18 @@ def test_a_bearer_token_names_its_account() -> None:
     for header in (f"Bearer {token}", f"bearer  {token} "):
         found = who.identify(asks({"authorization": header}))
         assert found.name == "system:serviceaccount:ci:builder"
+
+
+def test_a_token_shows_that_a_connection_is_somebodys_and_holds_for_its_request_alone() -> None:
+    cluster = Cluster()
+    token = cluster.tokens.issue("ci", ACCOUNT, seconds=600)
+    peer = Peer()
+    who = authenticator(cluster)
+    assert who.identify(asks(peer=peer)) == ANONYMOUS
+    assert not peer.identity
+    assert who.identify(asks({"authorization": f"Bearer {token}"}, peer=peer)) != ANONYMOUS
+    assert peer.identity
+    assert who.identify(asks(peer=peer)) == ANONYMOUS
 
 
 def test_a_bad_token_is_unauthorized_even_where_nobody_may_ask() -> None:

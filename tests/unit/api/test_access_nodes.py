@@ -175,6 +175,7 @@ def test_a_node_reads_what_its_pods_name() -> None:
     for verb in ("get", "list", "watch"):
         assert nodes.may(verb, "secrets", "env")
         assert nodes.may(verb, "configmaps", "from")
+    for verb in ("list", "watch"):
         assert nodes.may(verb, "secrets", fields="metadata.name=env")
     for plural in ("secrets", "configmaps"):
         assert nodes.why("get", plural, "other") == UNRELATED
@@ -301,6 +302,7 @@ def test_a_node_reads_its_own_node_only() -> None:
     nodes = Nodes()
     for verb in ("get", "list", "watch"):
         assert nodes.may(verb, "nodes", "n1", namespace="")
+    for verb in ("list", "watch"):
         assert nodes.may(verb, "nodes", namespace="", fields="metadata.name=n1")
     why = nodes.why("get", "nodes", "n2", namespace="")
     assert why == "node 'n1' cannot read 'n2', only its own Node object"

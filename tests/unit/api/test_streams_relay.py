@@ -16,12 +16,13 @@ import pytest
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
-from steersman.api.kubelets import Kubelets, Undelivered, locate
+from steersman.api.subresources import proxy
+from steersman.api.subresources.kubelets import Kubelets, Undelivered, locate
 from steersman.client.http import HTTPTransport, Target
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates, Identity
 from steersman.listen.serve import Server, tls_context
-from steersman.model.errors import APIError, NotFound
+from steersman.model.errors import APIError, BadRequest, NotFound, ServiceUnavailable
 from steersman.store.memory import MemoryStore
 from steersman.wire import der
 from steersman.wire.channels import ERROR, TUNNEL, V4, V5, Channels, Data, Ended
@@ -542,3 +543,99 @@ def test_a_server_without_a_certificate_for_kubelets_says_so() -> None:
     kubelets = Kubelets(lambda ref: node_document(1), None)
     with pytest.raises(APIError, match="no certificate"):
         kubelets.of(NODE)
+
+
+# Proxies
+
+
+def test_a_nodes_proxy_passes_method_path_query_and_body(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.node.answer = lambda request: Response(b"made", 201, "text/x", {"X-Own": "1"})
+        path = f"/api/v1/nodes/{NODE}/proxy/some/a b/"
+        headers = {"x-mine": "2", "cookie": "secret"}
+        request = Request("POST", path, "q=1&q=2", headers, b"body")
+        answer = await world.transport().send(request)
+        assert (answer.status, answer.body, answer.content_type) == (201, b"made", "text/x")
+        assert answer.headers is not None
+        assert answer.headers["x-own"] == "1"
+        asked = world.node.asked[0]
+        assert (asked.method, asked.path, asked.query) == ("POST", "/some/a b/", "q=1&q=2")
+        assert (asked.body, asked.headers["x-mine"]) == (b"body", "2")
+        assert asked.headers["x-forwarded-for"] == "127.0.0.1"
+        assert "cookie" not in asked.headers
+
+    with_world(tmp_path, scenario)
+
+
+def test_a_proxy_without_a_path_is_sent_to_its_directory(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        path = f"/api/v1/nodes/{NODE}/proxy"
+        answer = await world.transport().send(Request("GET", path, "x=1"))
+        assert answer.status == 301
+        assert answer.headers is not None
+        assert answer.headers["location"] == f"{path}/?x=1"
+        world.node.answer = text(200, "root")
+        assert await world.get(f"{path}/") == (200, "root")
+        assert world.node.asked[0].path == "/"
+
+    with_world(tmp_path, scenario)
+
+
+def test_an_upgrade_passes_a_proxy(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.node.answer = echoing
+        _, channel = await world.upgrade(f"/api/v1/nodes/{NODE}/proxy/ws", "", "any")
+        assert channel is not None
+        assert await channel.read() == b"hello "
+        channel.close()
+
+    with_world(tmp_path, scenario)
+
+
+def test_names_in_proxies_carry_scheme_and_port() -> None:
+    assert proxy.parse_name("web") == ("", "web", "")
+    assert proxy.parse_name("web:80") == ("", "web", "80")
+    assert proxy.parse_name("https:web:") == ("https", "web", "")
+    for wrong in ("ftp:web:1", "a:b:c:d"):
+        with pytest.raises(BadRequest):
+            proxy.parse_name(wrong)
+
+
+def test_a_pod_is_reached_at_the_port_named_or_its_first() -> None:
+    container = {"name": "a", "ports": [{"containerPort": 8080}, {"containerPort": 9090}]}
+    document: Document = {"spec": {"containers": [container]}, "status": {"podIP": "10.1.1.1"}}
+    for name, address, secure in (
+        ("web", "10.1.1.1:8080", False),
+        ("web:9090", "10.1.1.1:9090", False),
+        ("https:web:8443", "10.1.1.1:8443", True),
+    ):
+        target = proxy.locate_pod(document, proxy.parse_name(name))
+        assert (f"{target.host}:{target.port}", target.tls is not None) == (address, secure)
+    del container["ports"]
+    assert proxy.locate_pod(document, proxy.parse_name("web")).port == 80
+    del document["status"]
+    with pytest.raises(BadRequest, match="does not have an address assigned"):
+        proxy.locate_pod(document, proxy.parse_name("web"))
+
+
+def test_a_service_is_reached_at_its_ready_endpoints() -> None:
+    ports = [{"name": "http", "port": 80}, {"name": "admin", "port": 81}]
+    service: Document = {"spec": {"ports": ports}}
+    subset = {
+        "addresses": [{"ip": "10.1.1.1"}, {"ip": "10.1.1.2"}],
+        "notReadyAddresses": [{"ip": "10.1.1.3"}],
+        "ports": [{"name": "http", "port": 8080}, {"name": "admin", "port": 8081}],
+    }
+    endpoints: Document = {"subsets": [subset]}
+
+    def found(name: str) -> list[str]:
+        targets = proxy.locate_endpoints(service, endpoints, proxy.parse_name(name))
+        return [f"{target.host}:{target.port}" for target in targets]
+
+    assert found("web:http") == ["10.1.1.1:8080", "10.1.1.2:8080"]
+    assert found("web:81") == ["10.1.1.1:8081", "10.1.1.2:8081"]
+    with pytest.raises(ServiceUnavailable, match='no service port "x" found for service "web"'):
+        found("web:x")
+    endpoints.clear()
+    with pytest.raises(ServiceUnavailable, match='no endpoints available for service "web"'):
+        found("web:http")

@@ -103,6 +103,13 @@ def test_unhealthy_old_pods_go_first_and_oldest_sets_before_younger_ones() -> No
     assert sizes(decided) == {"sick": 0}
 
 
+def test_an_old_set_never_grows_while_more_pods_are_missing_than_may_be() -> None:
+    # four of ten wanted pods exist in the old set, the new one has none that is available
+    old = replica_set("old", 4, template=OLD, status={"availableReplicas": 1})
+    new = replica_set("new", 7, status={"availableReplicas": 0})
+    assert rollout.decide_rolling(deployment(10, surge=1, missing=0), new, [old]) == []
+
+
 def test_available_pods_above_a_sets_size_are_not_counted() -> None:
     old = replica_set("old", 2, template=OLD, status={"replicas": 4, "availableReplicas": 4})
     assert bounds.available([old]) == 2

@@ -639,6 +639,28 @@ def test_an_unexpected_error_is_logged_and_tells_nothing(
             assert "swordfish" in caplog.text
 
 
+def test_an_answer_that_cannot_be_sent_ends_its_connection_and_not_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nothing() -> Any:
+        return None
+
+    def handler(request: Request) -> Any:
+        return nothing() if request.path == "/nothing" else Response(b"well")
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/nothing"))
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await head_of(reader)
+        reader, writer = await connect()
+        writer.write(get("/"))
+        assert (await answer_of(reader))[2] == b"well"
+
+    serving(tmp_path, handler, case)
+    assert "GET /nothing failed" in caplog.text
+
+
 def test_a_header_value_cannot_end_its_header(tmp_path: Path) -> None:
     response = Response(b"", headers={"Warning": "a\r\nEvil: yes"})
     _, headers, _ = exchange(tmp_path, lambda _: response, get("/"))
@@ -945,6 +967,34 @@ def test_over_tls_whoever_a_request_made_known_stays(tmp_path: Path) -> None:
         assert (await answer_of(known))[0] == 200
         for _, writer in [*silent, (known, known_writer)]:
             writer.close()
+
+    tls(tmp_path, handler, case, max_unproven=2)
+
+
+def test_over_tls_who_only_watches_is_known_before_the_watch_ends(tmp_path: Path) -> None:
+    def handler(request: Request) -> Response:
+        assert request.peer is not None
+        request.peer.identity["token"] = True
+
+        def push(sink: Sink) -> Callable[[], None]:
+            sink.send(Chunk(b"first"))
+            return lambda: None
+
+        return Response(push)
+
+    async def case(port: int, connect: Any) -> None:
+        watching, writer = await connect(False)
+        writer.write(get("/"))
+        assert (await head_of(watching))[0] == 200
+        assert await chunk_of(watching) == b"first"
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        assert await silent[0][0].read() == b""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await watching.read(1)
+        for _, other in silent:
+            other.close()
+        writer.close()
 
     tls(tmp_path, handler, case, max_unproven=2)
 

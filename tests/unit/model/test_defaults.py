@@ -514,7 +514,16 @@ FLOW = "io.k8s.api.flowcontrol.v1"
                 "spec": {
                     "replicas": 1,
                     "selector": {"a": "b"},
-                    "template": {"metadata": {"labels": {"a": "b"}}},
+                    "template": {
+                        "metadata": {"labels": {"a": "b"}},
+                        "spec": {
+                            "dnsPolicy": "ClusterFirst",
+                            "restartPolicy": "Always",
+                            "schedulerName": "default-scheduler",
+                            "securityContext": {},
+                            "terminationGracePeriodSeconds": 30,
+                        },
+                    },
                 },
             },
         ),

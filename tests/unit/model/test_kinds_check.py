@@ -336,14 +336,7 @@ WORKLOADS = [
         "deployments",
         {"selector": SELECTOR, "template": {"metadata": {"labels": {"app": "a"}}}},
         [
-            ("spec.template.spec.terminationGracePeriodSeconds", "Required value"),
             ("spec.template.spec.containers", "Required value"),
-            ("spec.template.spec.restartPolicy", "Required value"),
-            ("spec.template.spec.dnsPolicy", "Required value"),
-            (
-                "spec.template.spec.restartPolicy",
-                'Unsupported value: "": supported values: "Always"',
-            ),
         ],
     ),
     (

@@ -156,9 +156,8 @@ def test_volumes_alone_are_torn_down_too() -> None:
 
 
 def test_a_pod_that_the_api_has_no_more_goes_the_same_way() -> None:
-    spec = {"terminationGracePeriodSeconds": 7}
     seen = observed(ready=True, gone=True, containers={"app": running()})
-    assert wants(seen, spec=spec) == [KillContainer("app", 0, 7.0, "Stopping container app")]
+    assert wants(seen) == [KillContainer("app", 0, 1.0, "Stopping container app")]
     assert wants(observed(gone=True)) == [DeletePod()]
 
 
@@ -185,6 +184,25 @@ def test_an_unhealthy_container_is_killed_with_the_probes_own_grace() -> None:
     assert wants(seen) == [KillContainer("app", 0, 30.0, "because")]
     probe = {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 3}
     assert wants(seen, livenessProbe=probe) == [KillContainer("app", 0, 3.0, "because")]
+
+
+def test_ephemeral_containers_join_once_and_never_again() -> None:
+    spec = {"ephemeralContainers": [{"name": "debug", "image": "i"}]}
+    seen = observed(ready=True, containers={"app": running()})
+    assert wants(seen, spec=spec) == [PullImage("debug")]
+    seen = observed(ready=True, containers={"app": running(), "debug": exited(1)})
+    assert wants(seen, spec=spec) == []
+    seen = observed(ready=True, containers={"app": exited(0), "debug": running()})
+    kills = wants(seen, spec=spec, metadata=deleted())
+    assert [it.container for it in kills if isinstance(it, KillContainer)] == ["debug"]
+
+
+def test_a_container_with_another_image_is_restarted() -> None:
+    seen = observed(ready=True, containers={"app": running(image="busybox:0")})
+    note = "Container app definition changed, will be restarted"
+    assert wants(seen) == [KillContainer("app", 0, 30.0, note)]
+    seen = observed(ready=True, containers={"app": running(image="busybox:1")})
+    assert wants(seen) == []
 
 
 def test_a_pod_over_its_deadline_is_killed_and_waits_for_it_before() -> None:

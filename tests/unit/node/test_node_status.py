@@ -201,6 +201,15 @@ def test_a_pod_given_up_by_the_node_says_why() -> None:
     )
 
 
+def test_ephemeral_containers_are_told_and_never_ready() -> None:
+    spec = {"ephemeralContainers": [{"name": "debug", "image": "i"}]}
+    seen = observed(ready=True, containers={"app": running(), "debug": running()})
+    document = told(seen, spec=spec)
+    (debug,) = document["ephemeralContainerStatuses"]
+    assert (debug["ready"], "running" in debug["state"]) == (False, True)
+    assert conditions(document)["Ready"] == "True"
+
+
 def test_a_readiness_gate_must_be_true() -> None:
     spec = {"readinessGates": [{"conditionType": "lb"}]}
     seen = observed(ready=True, containers={"app": running()})
@@ -211,9 +220,7 @@ def test_a_readiness_gate_must_be_true() -> None:
     )
     unsure = {"conditions": [{"type": "lb", "status": "Unknown"}]}
     ready = found(told(seen, spec=spec, status=unsure), "Ready")
-    assert ready["message"] == (
-        'the status of pod readiness gate "lb" is not "True", but Unknown'
-    )
+    assert ready["message"] == ('the status of pod readiness gate "lb" is not "True", but Unknown')
     given = {"conditions": [{"type": "lb", "status": "True"}]}
     assert found(told(seen, spec=spec, status=given), "Ready")["status"] == "True"
 

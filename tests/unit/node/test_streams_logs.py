@@ -214,6 +214,9 @@ def test_a_file_emptied_in_place_is_read_from_its_beginning(tmp_path: Path) -> N
         assert file.read() == b"a long line\n"
         path.write_bytes(b"new\n")
         assert file.read() == b"new\n"
+        append(path, b"more\n")
+        assert file.read() == b"more\n"
+        assert file.read() == b""
 
 
 # Which log
@@ -361,6 +364,16 @@ def test_a_lost_shim_ends_the_log_as_the_container_does(tmp_path: Path) -> None:
         shim.fails = True
         shim.over.set()
         assert [piece async for piece in opened(logs, path, follow=True)] == [b"one\n"]
+
+    with_logs(tmp_path, scenario)
+
+
+def test_a_followed_log_shows_what_a_full_disk_left_unfinished(tmp_path: Path) -> None:
+    async def scenario(logs: Logs, shim: Shim, path: Path) -> None:
+        path.write_bytes(entry(1, "one") + entry(2, "two")[:-2])
+        shim.over.set()
+        got = [piece async for piece in opened(logs, path, follow=True)]
+        assert b"".join(got) == b"one\ntw"
 
     with_logs(tmp_path, scenario)
 

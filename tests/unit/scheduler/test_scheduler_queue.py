@@ -97,6 +97,19 @@ def test_help_that_came_during_the_decision_is_not_lost() -> None:
     with_queue(work)
 
 
+def test_help_counts_for_one_decision_only() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.helped(lambda _: True)
+        queue.failed("a")
+        assert await taken(queue, world, 5) == "a"
+        queue.failed("a")
+        assert await taken(queue, world, 50) == ""
+
+    with_queue(work)
+
+
 def test_nobody_waits_longer_than_five_minutes() -> None:
     async def work(queue: PodQueue, world: SimulatedWorld) -> None:
         queue.put(pod("a"))

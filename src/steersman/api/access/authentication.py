@@ -50,7 +50,7 @@ class Authenticator:
             user = (
                 remote_user(request)
                 or self._from_peer(request.peer)
-                or self._from_token(request.headers)
+                or self._from_token(request)
                 or ANONYMOUS
             )
         if any(name.startswith("impersonate-") for name in request.headers):
@@ -65,8 +65,8 @@ class Authenticator:
         user: User | None = peer.identity["user"]
         return user
 
-    def _from_token(self, headers: Mapping[str, str]) -> User | None:
-        header = headers.get("authorization")
+    def _from_token(self, request: Request) -> User | None:
+        header = request.headers.get("authorization")
         if header is None:
             return None
         scheme, _, token = header.strip().partition(" ")
@@ -74,9 +74,13 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token:
             return None
         try:
-            return self._tokens.verify(token).user
+            user = self._tokens.verify(token).user
         except InvalidToken:
             raise Unauthorized from None
+        if request.peer is not None:
+            # Says that the connection is somebody's, and nothing of later requests on it
+            request.peer.identity["token"] = True
+        return user
 
     def _impersonate(self, user: User, headers: Mapping[str, str]) -> User:
         wanted = parse_impersonation(headers)

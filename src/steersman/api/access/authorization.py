@@ -36,8 +36,11 @@ class Attributes(NamedTuple):
 
     @property
     def object_name(self) -> str:
-        """The one object asked for: by its name, or by a field selector on metadata.name."""
-        return self.name or (self.selected("metadata.name") if self.fields else "")
+        """The one object asked for: by its name, or, where many are read, by a field selector on
+        metadata.name (RequestInfoFactory takes it for no other verb)."""
+        if self.name or not self.fields or self.verb not in ("get", "list", "watch"):
+            return self.name
+        return self.selected("metadata.name")
 
     def selected(self, field: str) -> str:
         """Returns the value that the field selector demands of a field, empty for none."""

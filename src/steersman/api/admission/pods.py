@@ -29,7 +29,7 @@ class DefaultTolerationSeconds:
         if not _is_new_pod(change):
             return None
         assert change.new is not None
-        spec = change.new["spec"]
+        spec = change.new.get("spec") or {}
         present = spec.get("tolerations") or []
         added = [
             {
@@ -69,7 +69,7 @@ class Priority:
             return None
         assert change.new is not None
         pod = change.new
-        spec = dict(pod["spec"])
+        spec = dict(pod.get("spec") or {})
         found = self._class_of(pod, spec.get("priorityClassName", ""))
         value = found["value"] if found else 0
         policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"

@@ -55,7 +55,7 @@ class ServiceAccount:
         pod = change.new
         if MIRROR in (pod["metadata"].get("annotations") or {}):
             return None
-        spec = dict(pod["spec"])
+        spec = dict(pod.get("spec") or {})
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name
         entry = self._accounts.get(call.namespace, name)
@@ -92,11 +92,11 @@ class ServiceAccount:
         pod = change.new
         if MIRROR not in (pod["metadata"].get("annotations") or {}):
             return
-        name = pod["metadata"].get("name", "")
-        if pod["spec"].get("serviceAccountName"):
+        name, spec = pod["metadata"].get("name", ""), pod.get("spec") or {}
+        if spec.get("serviceAccountName"):
             why = "a mirror pod may not reference service accounts"
             raise errors.forbidden("", "pods", name, why)
-        if any("secret" in volume for volume in pod["spec"].get("volumes") or ()):
+        if any("secret" in volume for volume in spec.get("volumes") or ()):
             raise errors.forbidden("", "pods", name, "a mirror pod may not reference secrets")
 
 

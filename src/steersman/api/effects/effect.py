@@ -12,7 +12,7 @@ from typing import Protocol
 from steersman.api.call import Call
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
-from steersman.store.interface import Write
+from steersman.store.interface import Conflict, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,12 @@ class Outcome:
 
 
 class Taken(Exception):
-    """Another write was faster with something that an effect wanted; to be tried again."""
+    """Another write was faster with something that an effect wanted; to be tried again once the
+    cache knows of that write, which made `revision`."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(f"{conflict.key} was taken meanwhile")
+        self.revision = conflict.current.revision if conflict.current else 0
 
 
 class Effect(Protocol):

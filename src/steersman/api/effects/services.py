@@ -87,7 +87,7 @@ class ServiceAddresses:
             spec.setdefault("ipFamilies", ["IPv6" if self._network.version == 6 else "IPv4"])
             spec.setdefault("ipFamilyPolicy", "SingleStack")
         wanted = set(_addresses(spec))
-        for address in sorted(wanted - had):
+        for address in sorted(filter(_is_address, wanted - had)):
             self._check_address(new, address)
             writes.append(Write(_address_key(address), self._object(call, new, address), 0))
         writes += self._releases(map(_address_key, had - wanted))
@@ -204,6 +204,15 @@ def _allocates(spec: dict[str, Any]) -> bool:
 def _addresses(spec: dict[str, Any]) -> list[str]:
     found = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
     return [address for address in found if address != "None"]
+
+
+def _is_address(text: str) -> bool:
+    """Says whether a text can be parsed; the check of the object refuses what cannot."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _ports(spec: dict[str, Any]) -> list[int]:

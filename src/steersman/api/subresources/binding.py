@@ -102,4 +102,5 @@ def _parse(call: Call, kind: str) -> Document:
     name = (given.get("metadata") or {}).get("name")
     if name and name != call.name:
         raise BadRequest("name in URL does not match name in object")
-    return given
+    checked: Document = given
+    return checked

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.call import Call
-from steersman.api.kubelets import Kubelet, Kubelets, Undelivered
+from steersman.api.subresources.kubelets import Kubelet, Kubelets, Undelivered
 from steersman.client.errors import Unreachable
 from steersman.model.errors import APIError, BadRequest, InternalError, from_status
 from steersman.model.kind import Document

@@ -140,10 +140,11 @@ _SELECTABLE = {
     "source": _source,
     "type": _at("type"),
 }
+# They are read from what is stored: the core form
 _SELECTABLE_EVENTS = {
-    **{f"regarding.{name}": _at("regarding", name) for name in _REFERENCE},
+    **{f"regarding.{name}": _at("involvedObject", name) for name in _REFERENCE},
     "reason": _at("reason"),
-    "reportingController": _at("reportingController"),
+    "reportingController": _at("reportingComponent"),
     "type": _at("type"),
 }
 

@@ -12,7 +12,7 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, labels, text
 from steersman.model.kinds.subresources import PROXY, STATUS
-from steersman.model.types import service_check
+from steersman.model.types import service_check, service_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -162,7 +162,7 @@ SERVICE = Kind(
     check=_check,
     name_check=names.dns1035_label,
     view=Service,
-    prepare=preparer(status={"loadBalancer": {}}),
+    prepare=preparer(service_update.update, status={"loadBalancer": {}}),
     subresources=(PROXY, STATUS),
     selectable={
         "spec.clusterIP": lambda service: service.get("spec", {}).get("clusterIP", ""),

@@ -106,6 +106,9 @@ class Prober:
 
     async def _probe(self, kind: Kind, container: Container, run: Run, probe: Probe) -> None:
         """Asks until it is cancelled, or until the run must end."""
+        if probe.grpc is not None:  # never good, but no reason to end what may be well
+            self._tell(kind, container, Answer(False, NOT_SUPPORTED))
+            return
         now = self._tools.world.now()
         await self._tools.world.sleep(max(0.0, run.started_at + probe.initial_delay_seconds - now))
         tally = Tally()
@@ -147,5 +150,4 @@ class Prober:
     def _tell(self, kind: Kind, container: Container, answer: Answer) -> None:
         pod, _ = self._read()
         note = f"{kind.capitalize()} probe failed: {answer.text}"
-        init = containers.is_init(pod, container)
-        self._tools.say(pod, "Warning", "Unhealthy", note, container.name, init=init)
+        self._tools.say(pod, "Warning", "Unhealthy", note, container.name)

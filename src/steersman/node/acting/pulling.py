@@ -16,7 +16,6 @@ from steersman.images.pull import NotPresent, Policy
 from steersman.images.store import Image
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
-from steersman.node import containers
 from steersman.node.observed import Trouble
 from steersman.node.tools import Tools
 
@@ -52,11 +51,10 @@ def policy_of(container: Container) -> Policy:
 
 async def pull(tools: Tools, pod: Pod, container: Container, backoff: float) -> Pulled:
     """Returns the image; raises Failed, whose troubles last `backoff` seconds."""
-    init = containers.is_init(pod, container)
     image, policy = container.image, policy_of(container)
 
     def say(kind: str, reason: str, note: str) -> None:
-        tools.say(pod, kind, reason, note, container.name, init=init)
+        tools.say(pod, kind, reason, note, container.name)
 
     try:
         found = None if policy == "Always" else await _here(tools, image)
@@ -120,10 +118,9 @@ def _failed(tools: Tools, image: str, error: ImageError, backoff: float, say: Sa
 
 def tell_waiting(tools: Tools, pod: Pod, container: Container) -> None:
     """Tells that a container waits until its image is tried again."""
-    init = containers.is_init(pod, container)
     note = f'Back-off pulling image "{container.image}"'
-    tools.say(pod, "Normal", "BackOff", note, container.name, init=init)
-    tools.say(pod, "Warning", "Failed", "Error: ImagePullBackOff", container.name, init=init)
+    tools.say(pod, "Normal", "BackOff", note, container.name)
+    tools.say(pod, "Warning", "Failed", "Error: ImagePullBackOff", container.name)
 
 
 def next_backoff(before: float) -> float:

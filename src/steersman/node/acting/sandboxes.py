@@ -21,6 +21,9 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         raise BadConfiguration("shareProcessNamespace is not supported")
     if pod.spec.host_users is False:
         raise BadConfiguration("hostUsers: false is not supported")
+    if pod.spec.runtime_class_name:
+        name = pod.spec.runtime_class_name
+        raise BadConfiguration(f'RuntimeClass "{name}" is not supported')
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
         "hostname": files.hostname(pod),
@@ -31,10 +34,20 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
     }
 
 
+def host_ports(pod: Pod) -> list[int]:
+    """Returns the ports of the node that a pod asks for; none where it has all of them."""
+    if pod.spec.host_network:
+        return []
+    return [it.host_port for one in pod.spec.containers for it in one.ports if it.host_port]
+
+
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
     wanted = render_sandbox(pod, tools.cgroup)
+    for port in host_ports(pod):
+        text = f"hostPort {port} is not supported: use a Service of type NodePort"
+        tools.say(pod, "Warning", "HostPortNotSupported", text)
     try:
         made = await tools.engine.start_sandbox(uid, wanted)
     except EngineError as error:

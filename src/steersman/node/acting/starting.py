@@ -7,10 +7,10 @@ import contextlib
 import os
 import signal as signals
 from pathlib import Path
+from typing import Any
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, LifecycleHandler
-from steersman.node import containers
 from steersman.node.acting import handlers
 from steersman.node.acting.pulling import Pulled
 from steersman.node.objects import BadConfiguration
@@ -43,23 +43,40 @@ async def start(
     """
     document = await asyncio.to_thread(_document, tools, pod, container, seen, attempt, pulled)
     name = engine_name(container.name, attempt)
+    if container.target_container_name:
+        await _share_processes(tools, seen, container.target_container_name, document)
     try:
         await tools.engine.create(seen.uid, name, document)
     except EngineError as error:
         raise CreateFailed(str(error)) from error
-    init = containers.is_init(pod, container)
-    tools.say(pod, "Normal", "Created", "Container created", container.name, init=init)
+    tools.say(pod, "Normal", "Created", "Container created", container.name)
     signal = container.lifecycle.stop_signal if container.lifecycle is not None else ""
     signal = signal or pulled.image.run_config.stop_signal
     try:
         started = await tools.engine.start(seen.uid, name)
     except EngineError as error:
         return _never_started(tools, pod, container, attempt, error)
-    tools.say(pod, "Normal", "Started", "Container started", container.name, init=init)
+    tools.say(pod, "Normal", "Started", "Container started", container.name)
     run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run
+
+
+async def _share_processes(
+    tools: Tools, seen: Observed, target: str, document: dict[str, Any]
+) -> None:
+    """Puts a container among the processes of another one (kubectl debug --target)."""
+    run = seen.of(target).run
+    if run is None or run.state != "running":
+        raise CreateFailed(f"target container {target} does not run")
+    try:
+        state = await tools.engine.state(seen.uid, engine_name(target, run.attempt))
+    except EngineError as error:
+        raise CreateFailed(str(error)) from error
+    for namespace in document["linux"]["namespaces"]:
+        if namespace["type"] == "pid":
+            namespace["path"] = f"/proc/{state.pid}/ns/pid"
 
 
 async def _run_hook(
@@ -69,10 +86,9 @@ async def _run_hook(
     try:
         await handlers.run_hook(tools, pod, container, run, hook)
     except handlers.HookFailed as error:
-        init = containers.is_init(pod, container)
         note = f"PostStartHook failed: {error}"
-        tools.say(pod, "Warning", "FailedPostStartHook", note, container.name, init=init)
-        tools.say(pod, "Normal", "Killing", "FailedPostStartHook", container.name, init=init)
+        tools.say(pod, "Warning", "FailedPostStartHook", note, container.name)
+        tools.say(pod, "Normal", "Killing", "FailedPostStartHook", container.name)
         with contextlib.suppress(EngineError):  # it may have ended meanwhile
             name = engine_name(container.name, run.attempt)
             await tools.engine.kill(pod.metadata.uid, name, signals.SIGKILL)
@@ -85,15 +101,14 @@ def _never_started(
         "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
         f"runc create failed: unable to start container process: {error}"
     )
-    init = containers.is_init(pod, container)
-    tools.say(pod, "Warning", "Failed", f"Error: {text}", container.name, init=init)
+    tools.say(pod, "Warning", "Failed", f"Error: {text}", container.name)
     now = tools.world.now()
     return Run(attempt, "exited", 0.0, now, START_ERROR_CODE, 0, START_ERROR, text)
 
 
 def _document(
     tools: Tools, pod: Pod, container: Container, seen: Observed, attempt: int, pulled: Pulled
-) -> dict[str, object]:
+) -> dict[str, Any]:
     sandbox = seen.sandbox
     assert sandbox is not None
     addresses = sandbox.addresses or (tools.place.address,)

@@ -25,6 +25,8 @@ _PROPAGATION = {
     "HostToContainer": "rslave",
     "Bidirectional": "rshared",
 }
+# Users and groups beyond have other meanings to system calls (validation.IsValidUserID)
+MAX_ID = (1 << 31) - 1
 _ETC = ("hosts", "hostname", "resolv.conf")
 
 
@@ -137,7 +139,7 @@ def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int |
             raise BadConfiguration(f"{text} {where}")
         return
     name = image.user.partition(":")[0]
-    if name.isdecimal() and int(name) != 0:
+    if name.isdecimal() and 0 < int(name) <= MAX_ID:
         return
     if not name or name.isdecimal():
         text = "container has runAsNonRoot and image will run as root"

@@ -46,13 +46,12 @@ def _source(
         return downward_api.render(pod, source.downward_api.items, mode, machine)
     if source.service_account_token is not None:
         path = check_path(source.service_account_token.path)
-        return {path: File(tokens[path].encode(), token_mode(pod, mode))}
+        return {path: File(tokens[path].encode(), token_mode(pod))}
     raise BadConfiguration("this source of a projected volume is not supported")
 
 
-def token_mode(pod: Pod, default_mode: int) -> int:
+def token_mode(pod: Pod) -> int:
     """Returns the mode of a token: narrow where all containers run as its owner (root here)."""
-    del default_mode
     users = {pod.spec.security_context.run_as_user}
     for container in pod.spec.init_containers + pod.spec.containers:
         own = container.security_context

@@ -42,7 +42,7 @@ def write(directory: Path, files: Mapping[str, File], group: int | None, version
         return False
     fresh = directory / f"..{version}"
     _write_files(fresh, files, group)
-    old = os.readlink(directory / DATA) if (directory / DATA).is_symlink() else ""
+    old = _present(directory)
     link = directory / f"{DATA}_tmp"
     link.symlink_to(fresh.name)
     link.rename(directory / DATA)
@@ -52,11 +52,21 @@ def write(directory: Path, files: Mapping[str, File], group: int | None, version
     return True
 
 
+def _present(directory: Path) -> str:
+    """Returns the name of the present version, empty where there is none.
+
+    A link to anywhere else is none of ours, and nothing beyond it is read or removed.
+    """
+    link = directory / DATA
+    name = os.readlink(link) if link.is_symlink() else ""
+    plain = name.startswith("..") and name not in ("..", DATA) and "/" not in name
+    return name if plain and not (directory / name).is_symlink() else ""
+
+
 def _holds(directory: Path, files: Mapping[str, File]) -> bool:
-    data = directory / DATA
-    if not data.is_symlink():
+    if not (present := _present(directory)):
         return False
-    there = _files_below(data.resolve())
+    there = _files_below(directory / present)
     return there.keys() == files.keys() and all(
         path.read_bytes() == files[name].content for name, path in there.items()
     )

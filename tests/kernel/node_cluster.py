@@ -1,0 +1,230 @@
+"""A whole cluster with one real node for the kernel tests, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+from steersman.client import kubeconfig
+from steersman.client.client import APIClient
+from steersman.client.http import HTTPTransport
+from steersman.images.building.build import Request, build
+from steersman.images.references import parse
+from steersman.images.store import Store
+from steersman.model.kinds.pod import POD, Pod
+from steersman.world.real import RealWorld
+
+ROOT = Path(__file__).parent.parent.parent
+BUSYBOX = "/usr/bin/busybox"
+APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep")
+IMAGE = "node-test:1"
+SECONDS = 40.0
+# A shell that goes when it is asked to
+SLEEP = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
+
+
+def build_image(images: Path) -> None:
+    """Builds busybox under its names into an image store."""
+    images.mkdir(mode=0o700, parents=True)
+    with tempfile.TemporaryDirectory() as name:
+        context = Path(name)
+        context.chmod(0o755)
+        (context / "bin").mkdir()
+        (context / "etc").mkdir()
+        shutil.copy(BUSYBOX, context / "bin" / "busybox")
+        for applet in APPLETS:
+            (context / "bin" / applet).symlink_to("busybox")
+        (context / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+        (context / "Containerfile").write_text("FROM scratch\nCOPY . /\nENV PATH=/bin\n")
+        build(Store(images), Request(context, (parse(IMAGE),), time.time()))
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+class Cluster:
+    """One cluster, from an empty directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.data = directory / "data"
+        self._kubeconfig = directory / "kubeconfig"
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready."""
+        reading, writing = os.pipe()
+        words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self._kubeconfig)]
+        words += ["--port", str(free_port()), "--status-fd", str(writing)]
+        command = [sys.executable, "-P", "-m", "steersman", *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        self._supervisor = subprocess.Popen(command, pass_fds=(writing,), env=environment)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            assert json.loads(pipe.readline())["processes"]["node"]
+
+    def stop(self) -> None:
+        """Ends it."""
+        assert self._supervisor is not None
+        self._supervisor.send_signal(signal.SIGTERM)
+        assert self._supervisor.wait(SECONDS) == 0
+
+    def kill(self) -> None:
+        """Ends what a failed test may have left."""
+        if self._supervisor is not None and self._supervisor.poll() is None:
+            self._supervisor.send_signal(signal.SIGTERM)
+            self._supervisor.wait(SECONDS)
+
+    @property
+    def id(self) -> str:
+        """What everything on the machine bears."""
+        found: str = json.loads((self.data / "cluster.json").read_text())["id"]
+        return found
+
+    def agent(self) -> int:
+        """The process of the agent."""
+        needle = [b"node", b"--data-dir", str(self.data).encode()]
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdecimal():
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    if words[4:7] == needle:
+                        return int(entry.name)
+        raise AssertionError("no agent runs")
+
+    def log(self, pod: Pod, container: str = "app", attempt: int = 0) -> str:
+        """What a run wrote."""
+        meta = pod.metadata
+        directory = f"{meta.namespace}_{meta.name}_{meta.uid}"
+        path = self.data / "node" / "logs" / directory / container / f"{attempt}.log"
+        lines = path.read_text().splitlines()
+        return "".join(line.split(" ", 3)[3] + "\n" for line in lines)
+
+    def process(self, pod: Pod) -> int:
+        """A handle of the process of the pod's first run of `app`; for `ended`."""
+        groups = Path("/sys/fs/cgroup").glob(f"**/pod{pod.metadata.uid}/app.0/cgroup.procs")
+        return os.pidfd_open(int(next(groups).read_text().split()[0]))
+
+    def volume(self, pod: Pod, name: str) -> Path:
+        """A volume of a pod on the node."""
+        return self.data / "node" / "pods" / pod.metadata.uid / "volumes" / name
+
+    def run(self, scenario: Callable[[Session], Coroutine[Any, Any, None]]) -> None:
+        """Runs a test with a client."""
+
+        async def run() -> None:
+            client = APIClient(HTTPTransport(kubeconfig.read(self._kubeconfig)), RealWorld())
+            try:
+                async with asyncio.timeout(2 * SECONDS):
+                    await scenario(Session(client))
+            finally:
+                await client.close()
+
+        asyncio.run(run())
+
+    @staticmethod
+    async def ended(handle: int) -> None:
+        """Waits until a process has ended."""
+        loop = asyncio.get_running_loop()
+        gone = loop.create_future()
+        loop.add_reader(handle, lambda: gone.done() or gone.set_result(None))
+        try:
+            async with asyncio.timeout(SECONDS):
+                await gone
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+
+    def leftovers(self, cluster: str) -> list[str]:
+        """What is on the machine of this cluster."""
+        found = [it for it in os.listdir("/sys/class/net") if cluster in it]
+        found += [str(it) for it in Path("/sys/fs/cgroup").glob(f"**/steersman-{cluster}")]
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        found += [line for line in mounts if str(self.data) in line]
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdecimal() and int(entry.name) != os.getpid():
+                    words = (entry / "cmdline").read_bytes()
+                    found += [words.decode()] if str(self.data).encode() in words else []
+        return found
+
+
+class Session:
+    """A client with words for pods."""
+
+    def __init__(self, client: APIClient) -> None:
+        self.client = client
+
+    async def create(self, name: str, **fields: Any) -> Pod:
+        """Creates a pod with one container, `app`; `spec` goes to the pod."""
+        spec = fields.pop("spec", {})
+        if "script" in fields:
+            fields["command"] = ["sh", "-c", fields.pop("script")]
+        container = {"name": "app", "image": IMAGE, **fields}
+        document = {"metadata": {"name": name}, "spec": {"containers": [container], **spec}}
+        made: Pod = await self.client.create(POD, document, namespace="default")
+        return made
+
+    async def until(self, name: str, good: Callable[[Pod], object]) -> Pod:
+        """Waits until a pod is as wanted; returns it."""
+        fields = f"metadata.name={name}"
+        listing = await self.client.list(POD, "default", fields=fields)
+        for found in listing.items:
+            if good(found):
+                return found  # type: ignore[no-any-return]
+        last = listing.items
+        try:
+            async with asyncio.timeout(SECONDS):
+                watching = self.client.watch(POD, "default", after=listing.revision, fields=fields)
+                async for changes in watching:
+                    for change in changes:
+                        last = change.object or last
+                        if change.type != "BOOKMARK" and good(change.object):
+                            return change.object  # type: ignore[no-any-return]
+        except TimeoutError:
+            raise AssertionError(f"{name} did not come to be as wanted: {last}") from None
+        raise AssertionError("the watch ended")
+
+    async def delete(self, name: str, grace: int | None = None) -> None:
+        """Deletes a pod and waits until it is gone."""
+        ref = POD.ref("default", name)
+        deleted = await self.client.delete(ref, grace_seconds=grace)
+        if deleted.object is None:
+            return
+        fields = f"metadata.name={name}"
+        watching = self.client.watch(POD, "default", after=deleted.revision, fields=fields)
+        async for changes in watching:
+            if any(change.type == "DELETED" for change in changes):
+                return
+
+
+@contextlib.contextmanager
+def clusters() -> Iterator[Cluster]:
+    """A cluster that is there for a while."""
+    directory = Path(tempfile.mkdtemp(prefix="steer-node-"))
+    cluster = Cluster(directory)
+    try:
+        build_image(cluster.data / "images")
+        cluster.start()
+        yield cluster
+        cluster.stop()
+        assert cluster.leftovers(cluster.id) == []
+    finally:
+        cluster.kill()
+        shutil.rmtree(directory)

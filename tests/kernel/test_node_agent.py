@@ -1,0 +1,370 @@
+"""Pods on a real node: from creation to removal, through crashes of containers and of the agent."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
+
+from steersman.model.kinds.configmap import CONFIGMAP
+from steersman.model.kinds.event import EVENT
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import POD, ContainerStatus, Pod
+from steersman.model.kinds.secret import SECRET
+from steersman.model.types.condition import is_true
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with clusters() as found:
+        yield found
+
+
+def app(pod: Pod) -> ContainerStatus:
+    return pod.status.container_statuses[0]
+
+
+def runs(pod: Pod) -> bool:
+    return pod.status.phase == "Running" and app(pod).state.running is not None
+
+
+def is_ready(pod: Pod) -> bool:
+    return is_true(pod.status.conditions, "Ready")
+
+
+def waits_with(reason: str, pod: Pod) -> bool:
+    statuses = pod.status.container_statuses
+    return bool(statuses) and (w := statuses[0].state.waiting) is not None and w.reason == reason
+
+
+async def events(session: Session, pod: Pod, *reasons: str) -> dict[str, str]:
+    """Waits until the events of these reasons are told; returns their messages."""
+    found: dict[str, str] = {}
+    fields = f"involvedObject.uid={pod.metadata.uid}"
+    listing = await session.client.list(EVENT, "default", fields=fields)
+    found |= {it.reason: it.message for it in listing.items}
+    if found.keys() >= set(reasons):
+        return found
+    watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
+    async for changes in watching:
+        found |= {it.object.reason: it.object.message for it in changes if it.object is not None}
+        if found.keys() >= set(reasons):
+            return found
+    raise AssertionError(found)
+
+
+def test_a_pod_runs_writes_its_log_and_goes_without_a_trace(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        script = f"echo hello $HOSTNAME; touch /ready; {SLEEP}"
+        probe = {"exec": {"command": ["test", "-e", "/ready"]}, "periodSeconds": 1}
+        await session.create("plain", script=script, readinessProbe=probe)
+        pod = await session.until("plain", is_ready)
+        assert runs(pod)
+        assert pod.status.pod_ip.startswith("10.")
+        assert app(pod).container_id.startswith("steersman://")
+        assert app(pod).image_id.startswith("sha256:")
+        told = await events(session, pod, "Scheduled", "Pulled", "Created", "Started")
+        assert told["Created"] == "Container created"
+        assert told["Started"] == "Container started"
+        assert cluster.log(pod) == "hello plain\n"
+        await session.delete("plain")
+        assert (await events(session, pod, "Killing"))["Killing"] == "Stopping container app"
+        assert not (cluster.data / "node" / "pods" / pod.metadata.uid).exists()
+        assert list((cluster.data / "node" / "logs").iterdir()) == []
+
+    cluster.run(scenario)
+
+
+def test_the_node_is_ready(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        assert is_true(node.status.conditions, "Ready")
+        assert node.status.node_info.kubelet_version == "v1.37.0"
+        assert node.status.daemon_endpoints.kubelet_endpoint.port > 0
+
+    cluster.run(scenario)
+
+
+def test_a_crash_is_followed_by_a_restart_and_then_by_back_off(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("crash", script="echo why > /dev/termination-log; exit 3")
+        pod = await session.until("crash", lambda it: waits_with("CrashLoopBackOff", it))
+        assert app(pod).restart_count == 1
+        last = app(pod).last_state.terminated
+        assert last is not None
+        assert (last.exit_code, last.reason, last.message) == (3, "Error", "why\n")
+        told = await events(session, pod, "BackOff")
+        assert told["BackOff"].startswith("Back-off restarting failed container app in pod crash_")
+        await session.delete("crash")
+
+    cluster.run(scenario)
+
+
+def test_init_containers_sidecars_and_completion(cluster: Cluster) -> None:
+    init = [
+        {"name": "one", "image": "node-test:1", "command": ["sh", "-c", "echo one > /d/one"]},
+        {
+            "name": "side",
+            "image": "node-test:1",
+            "restartPolicy": "Always",
+            "command": ["sh", "-c", SLEEP],
+        },
+    ]
+    mount = [{"name": "d", "mountPath": "/d"}]
+    spec = {
+        "restartPolicy": "Never",
+        "initContainers": [{**it, "volumeMounts": mount} for it in init],
+        "volumes": [{"name": "d", "emptyDir": {}}],
+    }
+
+    async def scenario(session: Session) -> None:
+        await session.create("job", script="cat /d/one", volumeMounts=mount, spec=spec)
+        pod = await session.until("job", lambda it: it.status.phase == "Succeeded")
+        assert cluster.log(pod) == "one\n"
+        pod = await session.until(
+            "job",
+            lambda it: it.status.init_container_statuses[1].state.terminated is not None,
+        )
+        ended = [it.state.terminated for it in pod.status.init_container_statuses]
+        assert [it.exit_code for it in ended if it is not None] == [0, 0]
+        await session.delete("job")
+
+    cluster.run(scenario)
+
+
+def test_volumes_and_variables_reach_the_container(cluster: Cluster) -> None:
+    spec = {
+        "volumes": [
+            {"name": "cm", "configMap": {"name": "settings"}},
+            {"name": "se", "secret": {"secretName": "hidden"}},
+            {"name": "mem", "emptyDir": {"medium": "Memory"}},
+        ]
+    }
+    mounts = [{"name": name, "mountPath": f"/v/{name}"} for name in ("cm", "se", "mem")]
+    token = "/var/run/secrets/kubernetes.io/serviceaccount"
+    script = f"cat /v/cm/a /v/se/pw; echo $A; ls {token}; touch /v/cm/x || echo kept; {SLEEP}"
+    probe = {"exec": {"command": ["grep", "two", "/v/cm/a"]}, "periodSeconds": 1}
+    env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}]
+
+    async def scenario(session: Session) -> None:
+        client = session.client
+        settings = {"metadata": {"name": "settings"}, "data": {"a": "one\n"}}
+        await client.create(CONFIGMAP, settings, namespace="default")
+        hidden = {"metadata": {"name": "hidden"}, "stringData": {"pw": "hush\n"}}
+        await client.create(SECRET, hidden, namespace="default")
+        await session.create(
+            "vols", script=script, env=env, volumeMounts=mounts, spec=spec, readinessProbe=probe
+        )
+        pod = await session.until("vols", runs)
+        file = cluster.volume(pod, "cm") / "a"
+        assert file.read_text() == "one\n"
+        await client.patch(CONFIGMAP.ref("default", "settings"), {"data": {"a": "two"}})
+        await session.until("vols", is_ready)
+        assert file.read_text() == "two"
+        names = "ca.crt\nnamespace\ntoken\n"
+        refused = "touch: /v/cm/x: Read-only file system\nkept\n"
+        wanted = f"one\nhush\none\n{names}{refused}"
+        assert sorted(cluster.log(pod).splitlines()) == sorted(wanted.splitlines())
+        await session.delete("vols")
+
+    cluster.run(scenario)
+
+
+def test_a_missing_object_is_waited_for_in_plain_sight(cluster: Cluster) -> None:
+    source = [{"configMapRef": {"name": "later"}}]
+
+    async def scenario(session: Session) -> None:
+        made = await session.create("wait", script=SLEEP, envFrom=source)
+        reason = "CreateContainerConfigError"
+        pod = await session.until("wait", lambda it: waits_with(reason, it))
+        assert app(pod).state.waiting is not None
+        assert app(pod).state.waiting.message == 'configmap "later" not found'
+        told = await events(session, made, "Failed")
+        assert told["Failed"] == 'Error: configmap "later" not found'
+        later = {"metadata": {"name": "later"}, "data": {"a": "one"}}
+        await session.client.create(CONFIGMAP, later, namespace="default")
+        await session.until("wait", runs)
+        await session.delete("wait")
+
+    cluster.run(scenario)
+
+
+def test_an_image_that_cannot_be_had_backs_off(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("nopull", image="127.0.0.1:1/nope:1")
+        await session.until("nopull", lambda it: waits_with("ErrImagePull", it))
+        pod = await session.until("nopull", lambda it: waits_with("ImagePullBackOff", it))
+        told = await events(session, pod, "BackOff", "Pulling", "Failed")
+        assert told["BackOff"] == 'Back-off pulling image "127.0.0.1:1/nope:1"'
+        await session.create("never", image="nope:1", imagePullPolicy="Never")
+        await session.until("never", lambda it: waits_with("ErrImageNeverPull", it))
+        for name in ("nopull", "never"):
+            await session.delete(name)
+
+    cluster.run(scenario)
+
+
+def test_a_program_that_is_not_there_is_a_start_error(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("noprogram", command=["/nope"], spec={"restartPolicy": "Never"})
+        pod = await session.until("noprogram", lambda it: it.status.phase == "Failed")
+        ended = app(pod).state.terminated
+        assert ended is not None
+        assert (ended.exit_code, ended.reason) == (128, "StartError")
+        assert 'exec: "/nope": stat /nope: no such file or directory' in ended.message
+        await session.delete("noprogram")
+
+    cluster.run(scenario)
+
+
+def test_readiness_follows_its_probe(cluster: Cluster) -> None:
+    probe = {"exec": {"command": ["test", "-e", "/d/ready"]}, "periodSeconds": 1}
+    spec = {"volumes": [{"name": "d", "emptyDir": {}}]}
+    mount = [{"name": "d", "mountPath": "/d"}]
+
+    async def scenario(session: Session) -> None:
+        await session.create(
+            "slow", script=SLEEP, readinessProbe=probe, volumeMounts=mount, spec=spec
+        )
+        pod = await session.until("slow", runs)
+        assert not is_ready(pod)
+        (cluster.volume(pod, "d") / "ready").touch()
+        await session.until("slow", is_ready)
+        await session.delete("slow")
+
+    cluster.run(scenario)
+
+
+def test_a_failed_liveness_probe_restarts_the_container(cluster: Cluster) -> None:
+    script = f"echo hi > /index.html; httpd -p 8080 -h /; {SLEEP}"
+    alive = {"httpGet": {"port": 8080, "path": "/none"}, "periodSeconds": 1, "failureThreshold": 2}
+    started = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 20}
+
+    async def scenario(session: Session) -> None:
+        await session.create("ill", script=script, livenessProbe=alive, startupProbe=started)
+        pod = await session.until("ill", lambda it: runs(it) and app(it).restart_count == 1)
+        told = await events(session, pod, "Unhealthy", "Killing")
+        assert told["Killing"] == "Container app failed liveness probe, will be restarted"
+        await session.delete("ill")
+
+    cluster.run(scenario)
+
+
+def test_grpc_probes_are_refused_in_plain_sight_and_end_nothing(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        probe = {"grpc": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
+        await session.create("grpc", script=SLEEP, livenessProbe=probe, readinessProbe=probe)
+        pod = await session.until("grpc", runs)
+        told = await events(session, pod, "Unhealthy")
+        assert told["Unhealthy"].endswith("gRPC probes are not supported by this node")
+        assert (app(pod).restart_count, is_ready(pod)) == (0, False)
+        await session.delete("grpc")
+
+    cluster.run(scenario)
+
+
+def test_an_ephemeral_container_sees_the_processes_of_its_target(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("target", script=SLEEP)
+        await session.until("target", runs)
+        debug = {
+            "name": "debug",
+            "image": "node-test:1",
+            "targetContainerName": "app",
+            "command": ["sh", "-c", "cat /proc/1/cmdline | grep -c trap"],
+        }
+        await session.client.patch(
+            POD.ref("default", "target"),
+            {"spec": {"ephemeralContainers": [debug]}},
+            how="strategic",
+            subresource="ephemeralcontainers",
+        )
+
+        def ended(pod: Pod) -> bool:
+            found = pod.status.ephemeral_container_statuses
+            return bool(found) and found[0].state.terminated is not None
+
+        pod = await session.until("target", ended)
+        terminated = pod.status.ephemeral_container_statuses[0].state.terminated
+        assert terminated is not None
+        assert terminated.exit_code == 0
+        await session.delete("target")
+
+    cluster.run(scenario)
+
+
+def test_pods_outlive_the_agent_and_are_found_again(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("stays", script=f"echo once; {SLEEP}")
+        script = "while test ! -e /d/go; do sleep 0.05; done; exit 4"
+        spec = {"restartPolicy": "Never", "volumes": [{"name": "d", "emptyDir": {}}]}
+        mount = [{"name": "d", "mountPath": "/d"}]
+        await session.create("ends", script=script, volumeMounts=mount, spec=spec)
+        before = await session.until("stays", runs)
+        ending = await session.until("ends", runs)
+        killed = cluster.agent()
+        os.kill(killed, signal.SIGKILL)
+        (cluster.volume(ending, "d") / "go").touch()  # it ends while nobody looks
+        ended = await session.until("ends", lambda it: it.status.phase == "Failed")
+        terminated = app(ended).state.terminated
+        assert terminated is not None
+        assert terminated.exit_code == 4
+        assert cluster.agent() != killed
+        after = await session.until("stays", runs)
+        assert app(after) == app(before)
+        assert cluster.log(after) == "once\n"
+        for name in ("stays", "ends"):
+            await session.delete(name)
+
+    cluster.run(scenario)
+
+
+def test_a_pod_that_is_forced_away_is_ended_all_the_same(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("forced", script="sleep 1000")
+        process = cluster.process(await session.until("forced", runs))
+        await session.delete("forced", grace=0)
+        await cluster.ended(process)
+
+    cluster.run(scenario)
+
+
+def test_a_shorter_grace_given_later_counts(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("stubborn", script="sleep 1000")
+        process = cluster.process(await session.until("stubborn", runs))
+        await session.client.delete(POD.ref("default", "stubborn"))
+        await session.until("stubborn", lambda it: it.metadata.deletion_timestamp is not None)
+        await session.delete("stubborn", grace=1)
+        await cluster.ended(process)
+
+    cluster.run(scenario)
+
+
+def test_a_cluster_that_stops_with_pods_leaves_nothing_and_runs_them_again() -> None:
+    with clusters() as cluster:
+
+        async def begin(session: Session) -> None:
+            await session.create("again", script=SLEEP)
+            await session.until("again", runs)
+
+        async def resumed(session: Session) -> None:
+            pod = await session.until("again", lambda it: runs(it) and app(it).restart_count == 1)
+            last = app(pod).last_state.terminated
+            assert last is not None
+            assert last.reason == "ContainerStatusUnknown"
+
+        cluster.run(begin)
+        cluster.stop()
+        assert cluster.leftovers(cluster.id) == []
+        cluster.start()
+        cluster.run(resumed)

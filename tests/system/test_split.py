@@ -1,0 +1,213 @@
+"""`steer up --split`: a cluster whose controllers and scheduler are a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steersman.cli.directory import Directory
+from steersman.client.client import APIClient
+from steersman.client.http import HTTPTransport, Target
+from steersman.cluster.control import LEASES, MANAGER, SCHEDULER, groups_of
+from steersman.model.errors import Forbidden
+from steersman.model.kinds.configmap import CONFIGMAP
+from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.lease import LEASE
+from steersman.model.kinds.pod import POD
+from steersman.world.real import RealWorld
+
+pytestmark = pytest.mark.system
+SOURCE = Path(__file__).parent.parent.parent / "src"
+READY_SECONDS = 60.0
+# Longer than a lease: a control that was killed cannot give its leases up
+TAKEOVER_SECONDS = 40.0
+ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))
+
+
+def steer(*words: str) -> subprocess.Popen[bytes]:
+    """Starts a command; its standard output is read by the test."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "steersman", *words],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    """Ends a command as Ctrl-C does; returns its exit code."""
+    assert process.stdout is not None
+    process.send_signal(signal.SIGTERM)
+    with process.stdout:
+        return process.wait(30)
+
+
+class Cluster:
+    """A cluster that is up; clients reach it over its socket."""
+
+    def __init__(self, directory: Directory, ready: dict[str, Any]) -> None:
+        self.directory = directory
+        self.server = ready["server"]
+        self.processes: dict[str, int] = ready["processes"]
+        self.socket = directory.run(directory.identity()) / "api.sock"
+
+    @contextlib.asynccontextmanager
+    async def client(
+        self, user: str = ADMIN[0], groups: tuple[str, ...] = ADMIN[1]
+    ) -> AsyncIterator[APIClient]:
+        target = Target(socket=str(self.socket), user=user, groups=groups)
+        client = APIClient(HTTPTransport(target, identity=user), RealWorld())
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    def run(self, test: Callable[[APIClient], Coroutine[Any, Any, None]]) -> None:
+        """Runs a test as the administrator."""
+
+        async def scenario() -> None:
+            async with asyncio.timeout(READY_SECONDS), self.client() as client:
+                await test(client)
+
+        asyncio.run(scenario())
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    path = tmp_path_factory.mktemp("split")
+    words = ["--split", "--no-node", "--simulated-nodes", "3", "-o", "json"]
+    places = ["--data-dir", str(path / "data"), "--kubeconfig", str(path / "config")]
+    supervisor = steer("up", *words, *places)
+    try:
+        assert supervisor.stdout is not None
+        line = supervisor.stdout.readline()
+        assert line, "the cluster did not start"
+        yield Cluster(Directory(path / "data"), json.loads(line))
+    finally:
+        code = end(supervisor)
+    assert code == 0
+    assert not Directory(path / "data").run(Directory(path / "data").identity()).exists()
+
+
+def deployment(name: str, replicas: int) -> dict[str, Any]:
+    labels = {"app": name}
+    container = {"name": "web", "image": "nginx"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+async def until_running(client: APIClient, name: str, count: int) -> None:
+    """Waits until so many pods of an application run, and no more than that are there."""
+    listing = await client.list(POD, "default", labels=f"app={name}")
+    pods = {pod.metadata.name: pod for pod in listing.items}
+    if _running(pods) == count:
+        return
+    watching = client.watch(POD, "default", after=listing.revision, labels=f"app={name}")
+    async for changes in watching:
+        for change in changes:
+            if change.object is not None:
+                pods[change.object.metadata.name] = change.object
+        assert len(pods) <= count
+        if _running(pods) == count:
+            return
+
+
+def _running(pods: dict[str, Any]) -> int:
+    return sum(1 for pod in pods.values() if pod.status.phase == "Running")
+
+
+async def holders(client: APIClient) -> set[str]:
+    """Who holds the leases of the parts."""
+    found = [await client.get(LEASE.ref("kube-system", name)) for name in LEASES.values()]
+    return {lease.spec.holder_identity for lease in found}
+
+
+def test_controllers_and_scheduler_run_in_a_process_of_their_own(cluster: Cluster) -> None:
+    assert set(cluster.processes) == {"server", "control"}
+    command = Path(f"/proc/{cluster.processes['server']}/cmdline").read_text()
+    assert "--no-controllers" in command
+
+    async def test(client: APIClient) -> None:
+        (holder,) = await holders(client)
+        assert holder.endswith(f"_{cluster.processes['control']}")
+
+    cluster.run(test)
+
+
+def test_a_deployment_comes_to_run(cluster: Cluster) -> None:
+    async def test(client: APIClient) -> None:
+        await client.create(DEPLOYMENT, deployment("web", 3), namespace="default")
+        await until_running(client, "web", 3)
+
+    cluster.run(test)
+
+
+def test_parts_over_the_socket_have_their_own_rights_and_no_more(cluster: Cluster) -> None:
+    async def test(_: APIClient) -> None:
+        for user in (MANAGER, SCHEDULER):
+            async with cluster.client(user, groups_of(user)) as client:
+                assert (await client.list(POD, "default")).revision
+                with pytest.raises(Forbidden, match=f'User "{user}" cannot create resource'):
+                    document = {"metadata": {"name": "x", "namespace": "default"}}
+                    await client.create(CONFIGMAP, document, namespace="default")
+
+    cluster.run(test)
+
+
+def test_over_tcp_nobody_can_forge_who_they_are(cluster: Cluster) -> None:
+    authority = cluster.directory.certificates / "ca.crt"
+    context = ssl.create_default_context(cafile=str(authority))
+    forged = {"X-Remote-User": ADMIN[0], "X-Remote-Group": "system:masters"}
+    url = f"{cluster.server}/api/v1/namespaces"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, headers=forged), context=context)
+    with refused.value as answer:
+        assert answer.code == 403
+        assert 'User "system:anonymous" cannot list' in json.load(answer)["message"]
+
+
+def test_a_second_control_waits_and_takes_over_when_the_first_is_killed(cluster: Cluster) -> None:
+    second = steer("control", "--data-dir", str(cluster.directory.path), "--simulated-nodes", "3")
+    assert second.stdout is not None
+    try:
+        assert json.loads(second.stdout.readline()) == {"state": "ready"}
+
+        async def test(client: APIClient) -> None:
+            before = await holders(client)
+            assert before == {f"{os.uname().nodename.lower()}_{cluster.processes['control']}"}
+            listing = await client.list(LEASE, "kube-system")
+            os.kill(cluster.processes["control"], signal.SIGKILL)
+            changed = set()
+            watching = client.watch(LEASE, "kube-system", after=listing.revision)
+            async with asyncio.timeout(TAKEOVER_SECONDS):
+                async for changes in watching:
+                    changed |= {
+                        change.object.metadata.name
+                        for change in changes
+                        if change.object and change.object.spec.holder_identity not in before
+                    }
+                    if changed >= set(LEASES.values()):
+                        break
+            await client.create(DEPLOYMENT, deployment("after", 2), namespace="default")
+            await until_running(client, "after", 2)
+
+        cluster.run(test)
+    finally:
+        assert end(second) == 0

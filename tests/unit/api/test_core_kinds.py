@@ -1,0 +1,236 @@
+"""Every stored kind through every verb, on its smallest valid object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Document, Served, served
+from steersman.model import builtin
+from steersman.model.kind import Kind
+
+STORED = [kind for kind in builtin.all() if kind.stored]
+LABELS = {"app": "x"}
+TEMPLATE = {
+    "metadata": {"labels": LABELS},
+    "spec": {"containers": [{"name": "main", "image": "busybox"}]},
+}
+ONCE = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
+WORKLOAD = {"selector": {"matchLabels": LABELS}, "template": TEMPLATE}
+GROUP = "rbac.authorization.k8s.io"
+# What a kind needs beside a name
+BODIES: dict[str, Document] = {
+    "pods": {"spec": TEMPLATE["spec"]},
+    "services": {"spec": {"ports": [{"port": 80}]}},
+    "replicationcontrollers": {"spec": {"selector": LABELS, "template": TEMPLATE}},
+    "deployments": {"spec": WORKLOAD},
+    "replicasets": {"spec": WORKLOAD},
+    "daemonsets": {"spec": WORKLOAD},
+    "statefulsets": {"spec": {**WORKLOAD, "serviceName": "x"}},
+    "jobs": {"spec": {"template": ONCE}},
+    "cronjobs": {"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": ONCE}}}},
+    "endpointslices": {"addressType": "IPv4", "endpoints": []},
+    "clusterrolebindings": {
+        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "view"},
+    },
+    "rolebindings": {"roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "view"}},
+    "priorityclasses": {"value": 1},
+    "storageclasses": {"provisioner": "x.example.com"},
+    "runtimeclasses": {"handler": "x"},
+    "horizontalpodautoscalers": {
+        "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "x"}}
+    },
+    "certificatesigningrequests": {
+        "spec": {"request": "eA==", "signerName": "example.com/x", "usages": ["client auth"]}
+    },
+    "controllerrevisions": {"revision": 1, "data": {}},
+    "persistentvolumeclaims": {
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        }
+    },
+    "persistentvolumes": {
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": {"storage": "1Gi"},
+            "hostPath": {"path": "/x"},
+        }
+    },
+    "ingresses": {"spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}},
+}
+EVENT = {
+    "involvedObject": {"kind": "Pod", "namespace": "default", "name": "x"},
+    "reason": "Tested",
+    "message": "x",
+    "type": "Normal",
+}
+
+
+def name_of(kind: Kind) -> str:
+    return "10.96.7.7" if kind.plural == "ipaddresses" else "x"
+
+
+def body_of(kind: Kind, version: str) -> Document:
+    body = BODIES.get(kind.plural, {})
+    if kind.plural == "events" and not kind.group:
+        body = EVENT
+    if kind.group == "events.k8s.io":
+        body = {
+            "eventTime": "2026-01-01T00:00:00.000000Z",
+            "reportingController": "example.com/tests",
+            "reportingInstance": "x",
+            "action": "Testing",
+            "reason": "Tested",
+            "note": "x",
+            "type": "Normal",
+            "regarding": {"kind": "Pod", "namespace": "default", "name": "x"},
+        }
+    head = {"apiVersion": kind.api_version(version), "kind": kind.name}
+    return {**head, "metadata": {"name": name_of(kind), "labels": {"a": "b"}}, **body}
+
+
+def collection(kind: Kind, version: str) -> str:
+    root = f"/apis/{kind.group}/{version}" if kind.group else f"/api/{version}"
+    return f"{root}{'/namespaces/default' if kind.namespaced else ''}/{kind.plural}"
+
+
+EACH = pytest.mark.parametrize(
+    ("kind", "version"),
+    [(kind, version.name) for kind in STORED for version in kind.versions],
+    ids=[f"{kind.plural}.{kind.group}-{v.name}" for kind in STORED for v in kind.versions],
+)
+
+
+@EACH
+@served
+async def test_a_kind_goes_through_its_whole_life(api: Served, kind: Kind, version: str) -> None:
+    path, given = collection(kind, version), body_of(kind, version)
+    one = f"{path}/{given['metadata']['name']}"
+    watched = await api.watch(path, resourceVersion=str(api.revision))
+    created = (await api.post(path, given)).ok()
+    assert (created["kind"], created["apiVersion"]) == (kind.name, kind.api_version(version))
+    assert (await api.get(one)).document == created
+    assert (await api.post(path, given)).code == 409
+    for index, (how, patch) in enumerate(_patches(kind, version, given), start=1):
+        if how == STRATEGIC and not kind.strategic:
+            continue
+        answer = await api.patch(one, patch, how, **_manager(how))
+        assert answer.ok()["metadata"]["labels"][f"l{index}"] == "v", how
+    current = (await api.get(one)).document
+    same = await api.put(one, current)
+    assert same.ok()["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
+    current["metadata"]["annotations"] = {"note": "put"}
+    changed = (await api.put(one, current)).ok()
+    assert changed["metadata"]["resourceVersion"] != current["metadata"]["resourceVersion"]
+    await _shown(api, kind, path, one)
+    await _deleted(api, kind, one)
+    types = [kind_of for kind_of, _ in watched.brief()]
+    assert types[0] == "ADDED"
+    assert types[-1] == ("MODIFIED" if kind.name == "Namespace" else "DELETED")
+    assert set(types[1:-1]) == {"MODIFIED"}
+
+
+def _patches(kind: Kind, version: str, given: Document) -> list[tuple[str, Any]]:
+    applied = {
+        "apiVersion": kind.api_version(version),
+        "kind": kind.name,
+        "metadata": {"name": given["metadata"]["name"], "labels": {"l4": "v"}},
+    }
+    return [
+        (JSON_PATCH, [{"op": "add", "path": "/metadata/labels/l1", "value": "v"}]),
+        (MERGE, {"metadata": {"labels": {"l2": "v"}}}),
+        (STRATEGIC, {"metadata": {"labels": {"l3": "v"}}}),
+        (APPLY, applied),
+    ]
+
+
+def _manager(how: str) -> dict[str, str]:
+    return {"fieldManager": "applier"} if how == APPLY else {}
+
+
+async def _shown(api: Served, kind: Kind, path: str, one: str) -> None:
+    listed = (await api.get(path, labelSelector="a=b,l1")).ok()
+    assert listed["kind"] == f"{kind.name}List"
+    name = one.rpartition("/")[2]
+    assert [item["metadata"]["name"] for item in listed["items"]] == [name]
+    assert "kind" not in listed["items"][0]
+    selected = await api.get(path, fieldSelector=f"metadata.name={name}")
+    assert selected.names == [name]
+    table = (await api.get(path, accept=TABLE, labelSelector="a=b")).ok()
+    assert table["kind"] == "Table"
+    (row,) = table["rows"]
+    assert len(row["cells"]) == len(table["columnDefinitions"])
+    assert row["object"]["kind"] == "PartialObjectMetadata"
+    partial = (await api.get(path, accept=METADATA, labelSelector="a=b")).ok()
+    assert partial["kind"] == "PartialObjectMetadataList"
+    assert set(partial["items"][0]) == {"kind", "apiVersion", "metadata"}
+    for selectable in kind.selectable:
+        (await api.get(path, fieldSelector=f"{selectable}!=nothing")).ok()
+
+
+async def _deleted(api: Served, kind: Kind, one: str) -> None:
+    answer = (await api.delete(one, propagationPolicy="Background")).ok()
+    if kind.returns_deleted or kind.name == "Namespace":
+        assert answer["kind"] == kind.name
+        if kind.name == "Namespace":
+            return
+    else:
+        assert (answer["kind"], answer["status"]) == ("Status", "Success")
+        assert answer["details"]["kind"] == kind.plural
+    assert (await api.get(one)).code == 404
+
+
+@EACH
+@served
+async def test_no_kind_takes_a_name_that_would_break_its_key(
+    api: Served, kind: Kind, version: str
+) -> None:
+    path = collection(kind, version)
+    for name in ("a/b", "..", ".", "a%b"):
+        given = body_of(kind, version)
+        given["metadata"]["name"] = name
+        answer = await api.post(path, given)
+        assert answer.code == 422, (name, answer.document)
+        assert "metadata.name" in answer.message
+
+
+@EACH
+@served
+async def test_a_kind_without_a_name_says_so(api: Served, kind: Kind, version: str) -> None:
+    given = body_of(kind, version)
+    given["metadata"] = {}
+    answer = await api.post(collection(kind, version), given)
+    assert answer.code == 422
+    assert "name or generateName is required" in answer.message
+
+
+HAVE_STATUS = [kind for kind in STORED if kind.subresource("status")]
+
+
+@pytest.mark.parametrize("kind", HAVE_STATUS, ids=lambda kind: str(kind.plural))
+@served
+async def test_the_status_is_written_through_its_subresource_alone(api: Served, kind: Kind) -> None:
+    version = kind.storage
+    path, given = collection(kind, version), body_of(kind, version)
+    one = f"{path}/{given['metadata']['name']}"
+    condition = {
+        "type": "Tested",
+        "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "reason": "Tested",
+        "message": "x",
+    }
+    wanted = {"status": {"conditions": [condition]}}
+    before = (await api.post(path, given)).ok()
+    unchanged = (await api.patch(one, wanted)).ok()
+    assert unchanged.get("status") == before.get("status")
+    assert unchanged["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    answer = await api.patch(f"{one}/status", wanted)
+    if answer.code == 422 or "conditions" not in (answer.document.get("status") or {}):
+        return  # this kind's status has no conditions
+    kept = (await api.patch(f"{one}/status", {"spec": {"x": 1}})).ok()
+    assert kept.get("spec") == answer.document.get("spec")
+    assert (await api.get(f"{one}/status")).ok() == kept
+    assert kept["metadata"].get("generation") == before["metadata"].get("generation")

@@ -1,0 +1,183 @@
+"""Addresses and node ports of Services: taken once, given back, whoever races."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from served import MERGE, SERVICES, Document, Served, served, service
+
+ADDRESSES = "/apis/networking.k8s.io/v1/ipaddresses"
+RANGE = ip_network("10.96.0.0/16")
+
+
+async def create(api: Served, name: str, **spec: object) -> Document:
+    spec_made: Document = (await api.post(SERVICES, service(name, **spec))).ok()["spec"]
+    return spec_made
+
+
+async def taken(api: Served) -> list[str]:
+    return (await api.get(ADDRESSES)).names
+
+
+@served
+async def test_a_service_gets_an_address_that_is_an_object_of_its_own(api: Served) -> None:
+    spec = await create(api, "a")
+    assert ip_address(spec["clusterIP"]) in RANGE
+    assert spec["clusterIPs"] == [spec["clusterIP"]]
+    assert (spec["ipFamilies"], spec["ipFamilyPolicy"]) == (["IPv4"], "SingleStack")
+    address = (await api.get(f"{ADDRESSES}/{spec['clusterIP']}")).ok()
+    assert address["spec"]["parentRef"] == {
+        "group": "",
+        "resource": "services",
+        "namespace": "default",
+        "name": "a",
+    }
+    assert address["metadata"]["labels"] == {
+        "ipaddress.kubernetes.io/ip-family": "IPv4",
+        "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+    }
+    (await api.delete(f"{SERVICES}/a")).ok()
+    assert spec["clusterIP"] not in await taken(api)
+
+
+@served
+async def test_fifty_who_race_get_fifty_addresses_and_ports(api: Served) -> None:
+    made = await asyncio.gather(*(create(api, f"s{n}", type="NodePort") for n in range(50)))
+    assert len({spec["clusterIP"] for spec in made}) == 50
+    ports = {spec["ports"][0]["nodePort"] for spec in made}
+    assert len(ports) == 50
+    assert all(30000 <= port <= 32767 for port in ports)
+    deletions = [api.delete(f"{SERVICES}/s{n}") for n in range(50)]
+    for answer in await asyncio.gather(*deletions):
+        answer.ok()
+    assert await taken(api) == ["10.96.0.1"]
+
+
+@served
+async def test_two_who_race_for_one_address_are_told_apart(api: Served) -> None:
+    posts = [api.post(SERVICES, service(f"s{n}", clusterIP="10.96.1.1")) for n in range(5)]
+    answers = await asyncio.gather(*posts)
+    assert sorted(answer.code for answer in answers) == [201, 422, 422, 422, 422]
+    refused = next(answer for answer in answers if answer.code == 422)
+    assert refused.message.endswith(
+        'spec.clusterIPs: Invalid value: ["10.96.1.1"]: failed to allocate IP 10.96.1.1: provided '
+        "IP is already allocated"
+    )
+
+
+@served
+async def test_an_address_outside_the_range_is_refused(api: Served) -> None:
+    answer = await api.post(SERVICES, service("a", clusterIP="192.168.0.1"))
+    assert (answer.code, answer.message) == (
+        422,
+        'Service "a" is invalid: spec.clusterIPs: Invalid value: ["192.168.0.1"]: failed to '
+        "allocate IP 192.168.0.1: the provided IP (192.168.0.1) is not in the valid range. The "
+        "range of valid IPs is 10.96.0.0/16",
+    )
+    answer = await api.post(SERVICES, service("a", clusterIP="nonsense"))
+    assert answer.code == 422
+    assert "must be a valid IP address" in answer.message
+
+
+@served
+async def test_a_headless_service_takes_no_address(api: Served) -> None:
+    before = await taken(api)
+    spec = await create(api, "a", clusterIP="None")
+    assert (spec["clusterIP"], spec["clusterIPs"]) == ("None", ["None"])
+    assert await taken(api) == before
+
+
+@served
+async def test_an_address_stays_through_updates_that_leave_it_out(api: Served) -> None:
+    spec = await create(api, "a")
+    replaced = (await api.put(f"{SERVICES}/a", service("a"))).ok()["spec"]
+    assert replaced["clusterIP"] == spec["clusterIP"]
+    answer = await api.patch(f"{SERVICES}/a", {"spec": {"clusterIP": "10.96.9.9"}})
+    assert answer.code == 422
+    assert "may not change once set" in answer.message
+
+
+@served
+async def test_an_external_name_gives_the_address_back_and_takes_one_again(api: Served) -> None:
+    spec = await create(api, "a", type="NodePort")
+    outside = {"spec": {"type": "ExternalName", "externalName": "example.com", "ports": None}}
+    changed = (await api.patch(f"{SERVICES}/a", outside)).ok()["spec"]
+    for gone in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+        assert gone not in changed
+    assert spec["clusterIP"] not in await taken(api)
+    inside = {"spec": {"type": "ClusterIP", "externalName": None, "ports": [{"port": 80}]}}
+    changed = (await api.patch(f"{SERVICES}/a", inside)).ok()["spec"]
+    assert changed["clusterIP"] in await taken(api)
+
+
+@served
+async def test_a_node_port_goes_with_the_type_that_needs_it(api: Served) -> None:
+    spec = await create(api, "a", type="NodePort")
+    port = spec["ports"][0]["nodePort"]
+    kept = (await api.put(f"{SERVICES}/a", service("a", type="NodePort"))).ok()["spec"]
+    assert kept["ports"][0]["nodePort"] == port, "an update that leaves it out keeps it"
+    changed = (await api.patch(f"{SERVICES}/a", {"spec": {"type": "ClusterIP"}})).ok()["spec"]
+    assert "nodePort" not in changed["ports"][0]
+    fixed = [{"port": 80, "nodePort": port}]
+    assert (await create(api, "b", type="NodePort", ports=fixed))["ports"][0]["nodePort"] == port
+
+
+@served
+async def test_fixed_node_ports_are_taken_once(api: Served) -> None:
+    fixed = [{"port": 80, "nodePort": 30080}]
+    await create(api, "a", type="NodePort", ports=fixed)
+    answer = await api.post(SERVICES, service("b", type="NodePort", ports=fixed))
+    assert (answer.code, answer.message) == (
+        422,
+        'Service "b" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is '
+        "already allocated",
+    )
+    low = [{"port": 80, "nodePort": 80}]
+    answer = await api.post(SERVICES, service("b", type="NodePort", ports=low))
+    assert answer.message == (
+        'Service "b" is invalid: spec.ports[0].nodePort: Invalid value: 80: provided port is not '
+        "in the valid range. The range of valid ports is 30000-32767"
+    )
+    (await api.delete(f"{SERVICES}/a")).ok()
+    await create(api, "b", type="NodePort", ports=fixed)
+
+
+@served
+async def test_one_node_port_serves_two_protocols(api: Served) -> None:
+    ports = [
+        {"name": "t", "port": 53, "protocol": "TCP", "nodePort": 30053},
+        {"name": "u", "port": 53, "protocol": "UDP", "nodePort": 30053},
+    ]
+    spec = await create(api, "a", type="NodePort", ports=ports)
+    assert [port["nodePort"] for port in spec["ports"]] == [30053, 30053]
+
+
+@served
+async def test_a_load_balancer_may_do_without_node_ports(api: Served) -> None:
+    spec = await create(api, "a", type="LoadBalancer")
+    assert spec["ports"][0]["nodePort"]
+    spec = await create(api, "b", type="LoadBalancer", allocateLoadBalancerNodePorts=False)
+    assert "nodePort" not in spec["ports"][0]
+
+
+@served
+async def test_a_service_that_ends_with_its_finalizer_gives_all_back(api: Served) -> None:
+    given = service("a", type="NodePort", ports=[{"port": 80, "nodePort": 30081}])
+    given["metadata"]["finalizers"] = ["example.com/x"]
+    address = (await api.post(SERVICES, given)).ok()["spec"]["clusterIP"]
+    (await api.delete(f"{SERVICES}/a")).ok()
+    assert address in await taken(api)
+    (await api.patch(f"{SERVICES}/a", {"metadata": {"finalizers": None}}, MERGE)).ok()
+    assert address not in await taken(api)
+    await create(api, "b", type="NodePort", ports=[{"port": 80, "nodePort": 30081}])
+
+
+@pytest.mark.parametrize("spec", [{"ports": []}, {"type": "Weird"}])
+@served
+async def test_a_refused_service_takes_nothing(api: Served, spec: Document) -> None:
+    before = await taken(api)
+    assert (await api.post(SERVICES, service("a", **spec))).code == 422
+    assert await taken(api) == before

@@ -1,0 +1,54 @@
+"""What the node lets a container do, in the OCI document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from steersman.images.documents import RunConfig
+from steersman.model.kinds.pod import Pod
+from steersman.node.objects import BadConfiguration
+from steersman.node.render.bundle import Ground, render_bundle
+
+GROUND = Ground(
+    pid=1,
+    shm="/shm",
+    layers=[Path("/layer")],
+    volumes={"v": Path("/volume"), "kept": Path("/kept")},
+    readonly={"kept"},
+    etc=Path("/etc-of-pod"),
+    termination_log=Path("/termination"),
+    log=Path("/log"),
+    memory_bytes=1 << 30,
+)
+
+
+def render(container: dict[str, Any], spec: dict[str, Any], user: str = "") -> Any:
+    whole = {"name": "c", "image": "i", "command": ["x"], **container}
+    document = {"metadata": {"name": "p"}, "spec": {"containers": [whole], **spec}}
+    pod = msgspec.convert(document, Pod, strict=False)
+    image = msgspec.convert({"User": user}, RunConfig)
+    return render_bundle(pod, pod.spec.containers[0], image, {}, GROUND)
+
+
+def test_files_that_the_node_keeps_are_read_only_whatever_the_mount_says() -> None:
+    container = {"volumeMounts": [{"name": "kept", "mountPath": "/v", "readOnly": False}]}
+    document = render(container, {"volumes": [{"name": "kept", "secret": {"secretName": "s"}}]})
+    (mount,) = [it for it in document["mounts"] if it["destination"] == "/v"]
+    assert "ro" in mount["options"] and "rw" not in mount["options"]
+
+
+def test_a_volume_of_the_pods_own_is_writable() -> None:
+    container = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    document = render(container, {"volumes": [{"name": "v", "emptyDir": {}}]})
+    (mount,) = [it for it in document["mounts"] if it["destination"] == "/v"]
+    assert "rw" in mount["options"]
+
+
+@pytest.mark.parametrize("user", ["4294967295", "4294967296", "2147483648"])
+def test_a_number_that_is_no_user_does_not_pass_for_one_that_is_not_root(user: str) -> None:
+    with pytest.raises(BadConfiguration):
+        render({"securityContext": {"runAsNonRoot": True}}, {}, user)

@@ -1,0 +1,394 @@
+"""Small deciding parts of the node: back-off, probes, signals, the Node object, records, files."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_documents import NOW, UID, exited, observed, pod, running
+
+from steersman.model.kinds.configmap import ConfigMap
+from steersman.model.kinds.node import Node
+from steersman.model.kinds.secret import Secret
+from steersman.model.types.condition import Condition
+from steersman.model.types.container import Container, ContainerPort, Probe
+from steersman.model.types.volume import HostPath
+from steersman.node import containers, record, register
+from steersman.node import observed as values
+from steersman.node.acting import ending, handlers, probes, pulling, sandboxes
+from steersman.node.acting.probes import Tally, judge
+from steersman.node.machine import Facts
+from steersman.node.objects import BadConfiguration, Objects
+from steersman.node.paths import Paths
+from steersman.node.register import Place
+from steersman.node.render.downward import Machine
+from steersman.node.volumes import (
+    config_map,
+    downward_api,
+    host_path,
+    mounting,
+    projected,
+    secret,
+    tree,
+)
+from steersman.node.volumes.tree import File
+
+# Back-off
+
+
+def test_restarts_back_off_from_ten_seconds_to_five_minutes() -> None:
+    waits = []
+    known = exited(1)
+    assert containers.restart_at(known) == 0.0
+    for _ in range(7):
+        backoff = containers.next_backoff(known, NOW)
+        known = exited(1, at=NOW, backoff=backoff, backoff_at=NOW)
+        waits.append(containers.restart_at(known) - NOW)
+    assert waits == [10, 20, 40, 80, 160, 300, 300]
+
+
+def test_ten_minutes_without_a_restart_end_the_back_off() -> None:
+    old = exited(1, at=NOW, backoff=80.0, backoff_at=NOW - 601)
+    assert containers.restart_at(old) == 0.0
+    assert containers.next_backoff(old, NOW) == 10.0
+    young = exited(1, at=NOW, backoff=80.0, backoff_at=NOW - 599)
+    assert containers.restart_at(young) == NOW + 80
+    assert containers.next_backoff(young, NOW) == 160.0
+
+
+def test_pulls_back_off_the_same_way() -> None:
+    assert [pulling.next_backoff(it) for it in (0.0, 10.0, 160.0, 300.0)] == [10, 20, 300, 300]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "250ms"), (1.234, "1.234s"), (2.0, "2s"), (62.5, "1m2.5s")],
+)
+def test_times_of_pulls_print_as_go_prints_them(seconds: float, text: str) -> None:
+    assert pulling.go_seconds(seconds) == text
+
+
+def test_the_grace_is_the_deletions_or_the_specs() -> None:
+    assert containers.grace_seconds(pod(), False) == 30.0
+    asked = {"deletionGracePeriodSeconds": 0}
+    assert containers.grace_seconds(pod(metadata=asked), False) == 0.0
+    assert containers.grace_seconds(pod(), True) == 1.0
+
+
+# Probes
+
+
+def test_results_count_in_a_row() -> None:
+    probe = Probe(success_threshold=2, failure_threshold=3)
+    tally, seen = Tally(), []
+    for success in (True, True, False, False, True, False, False, False, True):
+        tally = judge(tally, success, probe)
+        seen.append(tally.good)
+    assert seen == [None, True, True, True, True, True, True, False, False]
+
+
+def probed(**given: Any) -> Container:
+    return pod(**given).spec.containers[0]
+
+
+TCP = {"tcpSocket": {"port": 1}}
+
+
+def test_nothing_else_is_asked_before_the_startup_probe_succeeded() -> None:
+    container = probed(startupProbe=TCP, readinessProbe=TCP, livenessProbe=TCP)
+    asked = [kind for kind, _ in probes.probes_of(container, running(started=False))]
+    assert asked == ["startup"]
+    asked = [kind for kind, _ in probes.probes_of(container, running())]
+    assert asked == ["readiness", "liveness"]
+
+
+def test_what_a_conclusion_does() -> None:
+    known = running(started=False, ready=False)
+    assert probes.apply("startup", "app", known, True).started
+    assert probes.apply("readiness", "app", known, True).ready
+    assert not probes.apply("readiness", "app", running(), False).ready
+    assert probes.apply("liveness", "app", known, True) == known
+    failed = probes.apply("liveness", "app", known, False).unhealthy
+    assert failed == "Container app failed liveness probe, will be restarted"
+    failed = probes.apply("startup", "app", known, False).unhealthy
+    assert failed == "Container app failed startup probe, will be restarted"
+
+
+def test_ports_are_found_by_name() -> None:
+    container = Container(ports=(ContainerPort(8080, "web"),))
+    assert handlers.port_of(container, "web") == 8080
+    assert handlers.port_of(container, "81") == 81
+    assert handlers.port_of(container, 82) == 82
+    assert handlers.port_of(container, "none") == 0
+
+
+# Ends
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("", signal.SIGTERM),
+        ("SIGQUIT", signal.SIGQUIT),
+        ("INT", signal.SIGINT),
+        ("9", signal.SIGKILL),
+        ("SIGRTMIN+3", signal.SIGRTMIN + 3),
+        ("nonsense", signal.SIGTERM),
+    ],
+)
+def test_signals_are_known_by_name_and_number(name: str, number: int) -> None:
+    assert ending.signal_number(name) == number
+
+
+def test_a_lost_run_counts_as_killed() -> None:
+    run = ending.read_loss(values.Run(3, "running", 5.0), NOW)
+    assert (run.attempt, run.state, run.exit_code, run.reason) == (3, "exited", 137, values.UNKNOWN)
+
+
+# Sandboxes
+
+
+def test_a_sandbox_is_what_the_spec_says() -> None:
+    made = sandboxes.render_sandbox(pod(), "/steersman-x")
+    assert made["cgroup_parent"] == f"/steersman-x/pod{UID}"
+    assert (made["hostname"], made["network"], made["ipc"]) == ("web", "pod", "pod")
+    spec = {
+        "hostNetwork": True,
+        "hostIPC": True,
+        "securityContext": {"sysctls": [{"name": "net.x", "value": "1"}]},
+    }
+    made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x")
+    assert (made["network"], made["ipc"], made["sysctls"]) == ("host", "host", {"net.x": "1"})
+
+
+def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
+    ports = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]
+    assert sandboxes.host_ports(pod(ports=ports)) == [8080]
+    assert sandboxes.host_ports(pod(ports=ports, spec={"hostNetwork": True})) == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"shareProcessNamespace": True}, {"hostUsers": False}, {"runtimeClassName": "kata"}],
+)
+def test_what_the_runtime_cannot_do_is_refused(spec: dict[str, Any]) -> None:
+    with pytest.raises(BadConfiguration, match="not supported"):
+        sandboxes.render_sandbox(pod(spec=spec), "/c")
+
+
+# The Node
+
+FACTS = Facts(4, 8 << 30, 100 << 30, "m", "u", "b", "6.1", "Debian", "amd64")
+PLACE = Place("vm", "10.0.0.1", 10250, "0.1")
+
+
+def test_a_node_tells_what_it_is() -> None:
+    node = register.render_node(PLACE, FACTS)
+    labels = node["metadata"]["labels"]
+    assert labels["kubernetes.io/hostname"] == "vm"
+    assert labels["kubernetes.io/arch"] == "amd64"
+    assert labels["kubernetes.io/os"] == "linux"
+    status = register.render_status(PLACE, FACTS, None, NOW)
+    assert status["capacity"]["cpu"] == "4"
+    assert status["capacity"]["memory"] == f"{8 << 20}Ki"
+    assert status["allocatable"]["pods"] == "110"
+    assert status["addresses"][0] == {"type": "InternalIP", "address": "10.0.0.1"}
+    assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 10250}}
+    assert status["nodeInfo"]["kubeletVersion"] == "v1.37.0"
+    assert status["nodeInfo"]["containerRuntimeVersion"] == "steersman://0.1"
+    states = {it["type"]: it["status"] for it in status["conditions"]}
+    assert states == {
+        "MemoryPressure": "False",
+        "DiskPressure": "False",
+        "PIDPressure": "False",
+        "Ready": "True",
+    }
+
+
+def test_conditions_of_a_node_keep_their_times() -> None:
+    from datetime import UTC, datetime
+
+    old_time = datetime(2020, 1, 1, tzinfo=UTC)
+    old = Condition("Ready", "True", last_transition_time=old_time)
+    gone = Condition("DiskPressure", "Unknown", last_transition_time=old_time)
+    node = Node()
+    node = Node(status=type(node.status)(conditions=(old, gone)))
+    status = register.render_status(PLACE, FACTS, node, NOW)
+    times = {it["type"]: it["lastTransitionTime"] for it in status["conditions"]}
+    assert times["Ready"] == "2020-01-01T00:00:00Z"
+    assert times["DiskPressure"] != "2020-01-01T00:00:00Z"
+
+
+# Records
+
+
+def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    seen = observed(ready=True, containers={"app": exited(3, attempt=2, backoff=20.0)})
+    record.save(paths, seen)
+    assert list(record.load_all(paths)) == [seen]
+    json.loads((paths.pod(UID) / "record.json").read_text())
+
+
+def test_a_damaged_record_is_as_good_as_none(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    record.save(paths, observed())
+    (paths.pod(UID) / "record.json").write_text("{")
+    assert list(record.load_all(paths)) == []
+    assert list(record.load_all(Paths(tmp_path / "none"))) == []
+
+
+def test_removing_a_tree_follows_no_links(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    inside = tmp_path / "inside"
+    (inside / "a" / "b").mkdir(parents=True)
+    (inside / "a" / "link").symlink_to(outside)
+    record.remove_tree(inside)
+    record.remove_tree(inside)
+    assert not inside.exists()
+    assert (outside / "kept").exists()
+
+
+def test_names_of_runs_go_both_ways() -> None:
+    name = values.engine_name("my.app", 12)
+    assert values.parse_engine_name(name) == ("my.app", 12)
+    assert values.container_id("u", "a", 0) != values.container_id("u", "a", 1)
+    assert values.container_id("u", "a", 0).startswith("steersman://")
+
+
+def test_paths_are_where_others_expect_them(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    assert paths.pod(UID) == tmp_path / "pods" / UID
+    log = paths.log(observed(), "app", 3)
+    assert log == tmp_path / "logs" / f"default_web_{UID}" / "app" / "3.log"
+
+
+# Files of volumes
+
+
+def test_files_change_together_and_are_reached_through_one_link(tmp_path: Path) -> None:
+    files = {"a": File(b"1", 0o644), "d/x": File(b"2", 0o400)}
+    assert tree.write(tmp_path, files, None, "v1")
+    assert (tmp_path / "a").read_bytes() == b"1"
+    assert (tmp_path / "d" / "x").read_bytes() == b"2"
+    assert (tmp_path / "d" / "x").stat().st_mode & 0o777 == 0o400
+    assert (tmp_path / "a").readlink() == Path("..data/a")
+    assert (tmp_path / "..data").readlink() == Path("..v1")
+    assert not tree.write(tmp_path, files, None, "v2")
+    assert tree.write(tmp_path, {"b": File(b"3", 0o644)}, None, "v3")
+    assert sorted(it.name for it in tmp_path.iterdir()) == ["..data", "..v3", "b"]
+
+
+def test_a_group_that_is_given_the_files_can_read_them(tmp_path: Path) -> None:
+    import os
+
+    tree.write(tmp_path, {"a": File(b"1", 0o400)}, os.getgid(), "v1")
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o440
+
+
+@pytest.mark.parametrize("path", ["", "/x", "../x", "a/../b", "..x"])
+def test_paths_that_would_leave_the_volume_are_refused(path: str) -> None:
+    with pytest.raises(BadConfiguration, match="invalid path"):
+        tree.check_path(path)
+
+
+STORED = {
+    "cm": ConfigMap(data={"a": "one"}, binary_data={"b": b"\xff"}),
+    "se": Secret(data={"pw": b"hush"}),
+}
+OBJECTS = Objects("default", lambda ref: STORED.get(ref.name))
+
+
+def volume(**source: Any) -> Any:
+    return pod(spec={"volumes": [{"name": "v", **source}]}).spec.volumes[0]
+
+
+def test_keys_of_a_config_map_are_files() -> None:
+    made = volume(configMap={"name": "cm"}).config_map
+    assert config_map.render(made, OBJECTS, 0o644) == {
+        "a": File(b"one", 0o644),
+        "b": File(b"\xff", 0o644),
+    }
+    chosen = {"name": "cm", "items": [{"key": "a", "path": "x/y", "mode": 0o600}]}
+    made = volume(configMap=chosen).config_map
+    assert config_map.render(made, OBJECTS, 0o644) == {"x/y": File(b"one", 0o600)}
+
+
+def test_missing_objects_and_keys_are_refused_unless_optional() -> None:
+    with pytest.raises(BadConfiguration, match='configmap "no" not found'):
+        config_map.render(volume(configMap={"name": "no"}).config_map, OBJECTS, 0)
+    made = volume(configMap={"name": "no", "optional": True}).config_map
+    assert config_map.render(made, OBJECTS, 0) == {}
+    missing = {"items": [{"key": "z", "path": "z"}]}
+    with pytest.raises(BadConfiguration, match="references non-existent config key: z"):
+        config_map.render(volume(configMap={"name": "cm", **missing}).config_map, OBJECTS, 0)
+    made = volume(configMap={"name": "cm", "optional": True, **missing}).config_map
+    assert config_map.render(made, OBJECTS, 0) == {}
+    items = volume(secret={"secretName": "se", **missing}).secret.items
+    with pytest.raises(BadConfiguration, match="references non-existent secret key: z"):
+        secret.render("se", items, False, OBJECTS, 0)
+
+
+def test_several_sources_share_a_directory() -> None:
+    sources = [
+        {"configMap": {"name": "cm", "items": [{"key": "a", "path": "a"}]}},
+        {"secret": {"name": "se"}},
+        {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+        {"serviceAccountToken": {"path": "token"}},
+    ]
+    made = volume(projected={"sources": sources, "defaultMode": 0o644}).projected
+    machine = Machine({})
+    found = projected.render(pod(), made, OBJECTS, machine, {"token": "t"})
+    contents = {name: file.content for name, file in found.items()}
+    assert contents == {"a": b"one", "pw": b"hush", "n": b"web", "token": b"t"}
+    made = volume(projected={"sources": [{"clusterTrustBundle": {"path": "x"}}]}).projected
+    with pytest.raises(BadConfiguration, match="not supported"):
+        projected.render(pod(), made, OBJECTS, machine, {})
+
+
+def test_a_token_is_narrow_where_only_root_reads_it() -> None:
+    assert projected.token_mode(pod()) == 0o644
+    root = {"runAsUser": 0}
+    made = pod(spec={"securityContext": root}, securityContext=root)
+    assert projected.token_mode(made) == 0o600
+    made = pod(spec={"securityContext": root}, securityContext={"runAsUser": 5})
+    assert projected.token_mode(made) == 0o644
+
+
+def test_fields_are_files() -> None:
+    items = volume(
+        downwardAPI={
+            "items": [
+                {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}, "mode": 0o600},
+                {
+                    "path": "cpu",
+                    "resourceFieldRef": {"containerName": "app", "resource": "limits.cpu"},
+                },
+            ]
+        }
+    ).downward_api.items
+    found = downward_api.render(pod(), items, 0o644, Machine({"cpu": "4"}))
+    assert found == {"name": File(b"web", 0o600), "cpu": File(b"4", 0o644)}
+
+
+def test_paths_of_the_node_are_checked_by_type(tmp_path: Path) -> None:
+    file, directory = tmp_path / "f", tmp_path / "d"
+    host_path.prepare(HostPath(str(directory), "DirectoryOrCreate"))
+    host_path.prepare(HostPath(str(file), "FileOrCreate"))
+    assert directory.is_dir()
+    assert file.is_file()
+    assert host_path.prepare(HostPath(str(tmp_path / "whatever"))) == tmp_path / "whatever"
+    for path, kind in ((file, "Directory"), (directory, "File"), (file, "Socket")):
+        with pytest.raises(BadConfiguration, match="hostPath type check failed"):
+            host_path.prepare(HostPath(str(path), kind))
+
+
+def test_only_what_the_node_keeps_is_read_only() -> None:
+    assert not mounting.is_kept(volume(emptyDir={}))
+    assert not mounting.is_kept(volume(hostPath={"path": "/x"}))
+    assert mounting.is_kept(volume(configMap={"name": "x"}))
