@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from steersman.client.channel import Gate, SocketChannel
 from steersman.listen.streaming import PushSink, cut, gzipped, pulled
-from steersman.model.errors import APIError, UnsupportedMediaType
+from steersman.model.errors import APIError, TooManyRequests, UnsupportedMediaType
 from steersman.wire.http import (
     BODY,
     CONTINUE,
@@ -49,6 +49,8 @@ MAX_PIPELINED = 32
 COMPRESS_BYTES = 128 * 1024
 # A client may choose its Audit-ID up to this length (maxAuditIDLength)
 AUDIT_ID_CHARACTERS = 64
+
+CROWDED = "too many requests, please try again later"
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,9 @@ class Connection(asyncio.Protocol):
             behind = reader.feed(data)
         except Refused as refusal:
             self._refuse(refusal)
+            return
+        if self.unproven and not self._server.hold(self, reader.body_bytes):
+            self._refuse(Refused(to_response(TooManyRequests(CROWDED, retry_after_seconds=1))))
             return
         if behind is not None:
             self._leave_http(behind)
