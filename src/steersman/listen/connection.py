@@ -143,6 +143,7 @@ class Connection(asyncio.Protocol):
             self._sink.close()
         elif self._task is not None and self._channel is None:
             self._task.cancel()
+        self._reader.drop()
         self._server.forget(self)
 
     # What the server calls
@@ -175,6 +176,7 @@ class Connection(asyncio.Protocol):
             self._answer(incoming)
 
     def _refuse(self, refusal: Refused) -> None:
+        self._reader.drop()
         self._discarding = True
         self._queue.append(refusal)
         self._advance()

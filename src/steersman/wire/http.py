@@ -139,6 +139,14 @@ class RequestReader:
             raise _head_too_large()
         return None
 
+    def drop(self) -> None:
+        """Lets go of an unfinished body; the reader is not fed any more.
+
+        Parser and reader hold each other, so it would stay until the collector runs.
+        """
+        self._pieces = []
+        self.body_bytes = 0
+
     def _remember(self, data: bytes) -> None:
         """Keeps the header lines of a GET that came alone and without anything special."""
         line = data.find(b"\r\n")
