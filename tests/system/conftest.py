@@ -1,104 +1,14 @@
-"""One whole cluster for all system tests: started as a user starts it, driven by kubectl.
-
-Three simulated nodes, no real one, a directory and a port of its own; at the end nothing is left.
-"""
+"""One whole cluster for all system tests; at its end nothing is left."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-UP_SECONDS = 60
-KUBECTL_SECONDS = 60
-NODES = 3
-
-
-class Said(NamedTuple):
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A running cluster and the commands that drive it."""
-
-    directory: Path
-    kubeconfig: Path
-    port: int
-
-    def steer(self, *words: str) -> Said:
-        """Runs `steer`."""
-        command = [sys.executable, "-P", "-m", "steersman", *words]
-        return _run(command, UP_SECONDS, {})
-
-    def up(self, *words: str) -> Said:
-        """Starts the cluster and returns once it is ready."""
-        place = ["--data-dir", str(self.directory), "--kubeconfig", str(self.kubeconfig)]
-        how = ["--no-node", "--simulated-nodes", str(NODES), "--port", str(self.port)]
-        return self.steer("up", "--detach", *place, *how, *words)
-
-    def down(self) -> Said:
-        """Stops it."""
-        return self.steer("down", "--data-dir", str(self.directory))
-
-    def kubectl(self, *words: str, stdin: str = "", **environment: str) -> Said:
-        """Runs kubectl; what it caches stays in the cluster's directory."""
-        cache = self.kubeconfig.with_name("cache")
-        command = ["kubectl", "--cache-dir", str(cache), *words]
-        given = {"KUBECONFIG": str(self.kubeconfig), **environment}
-        return _run(command, KUBECTL_SECONDS, given, stdin)
-
-    def ok(self, *words: str, stdin: str = "", **environment: str) -> str:
-        """Runs kubectl, which must succeed, and returns what it printed."""
-        said = self.kubectl(*words, stdin=stdin, **environment)
-        assert said.code == 0, f"kubectl {' '.join(words)}: {said.err}{said.out}"
-        return said.out
-
-    def refused(self, *words: str, stdin: str = "", **environment: str) -> str:
-        """Runs kubectl, which must fail, and returns what it said."""
-        said = self.kubectl(*words, stdin=stdin, **environment)
-        assert said.code != 0, f"kubectl {' '.join(words)}: {said.out}"
-        return said.err.strip()
-
-    def supervisor(self) -> int:
-        """Returns the process that supervises the cluster, 0 where none does."""
-        from steersman.cli.directory import Directory, Lock
-
-        return Lock(Directory(self.directory)).holder()
-
-
-def _run(command: list[str], seconds: float, environment: dict[str, str], stdin: str = "") -> Said:
-    source = str(Path(__file__).parents[2] / "src")
-    done = subprocess.run(
-        command,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env={**os.environ, "PYTHONPATH": source, **environment},
-        check=False,
-    )
-    return Said(done.returncode, done.stdout, done.stderr)
-
-
-def free_port() -> int:
-    """Returns a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from clusters import Cluster, free_port
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import Cluster, free_port
+from clusters import Cluster, free_port
 
 pytestmark = pytest.mark.system
 

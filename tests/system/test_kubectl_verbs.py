@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cluster
+from clusters import Cluster
 
 pytestmark = pytest.mark.system
 
@@ -130,7 +130,7 @@ def test_an_editor_edits(cluster: Cluster, namespace: str) -> None:
     said = cluster.ok("edit", *where, KUBE_EDITOR="sed -i 's/k: v/k: w/'")
     assert said == "configmap/a edited\n"
     assert cluster.ok("get", *where, "-o", "jsonpath={.data.k}") == "w"
-    said = cluster.kubectl("edit", *where, KUBE_EDITOR="true").out
+    said = cluster.kubectl("edit", *where, KUBE_EDITOR="true").err
     assert said == "Edit cancelled, no changes made.\n"
 
 

@@ -190,7 +190,12 @@ POD = Kind(
     prepare=preparer(_begin),
     subresources=(
         Subresource("attach", _CONNECT),
-        Subresource("binding", ("create",), (("spec", "nodeName"), ("status",)), "v1 Binding"),
+        Subresource(
+            "binding",
+            ("create",),
+            (("spec", "nodeName"), ("status",), ("metadata", "annotations")),
+            "v1 Binding",
+        ),
         Subresource("ephemeralcontainers", _GET_AND_CHANGE, (("spec", "ephemeralContainers"),)),
         Subresource("eviction", ("create",), (), "policy/v1 Eviction"),
         Subresource("exec", _CONNECT),

@@ -1,0 +1,127 @@
+"""Scale, binding, eviction and token through the served API; RBAC and escalation there."""
+
+from __future__ import annotations
+
+from served import DEPLOYMENTS, MERGE, PODS, Served, deployment, pod, served
+from steersman.wire.message import User
+
+ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
+GROUP = "rbac.authorization.k8s.io"
+JANE = User("jane", ("system:authenticated",))
+
+
+@served
+async def test_a_scale_shows_and_changes_the_replicas_alone(api: Served) -> None:
+    made = (await api.post(DEPLOYMENTS, deployment("a", replicas=2))).ok()
+    path = f"{DEPLOYMENTS}/a/scale"
+    scale = (await api.get(path)).ok()
+    assert (scale["kind"], scale["apiVersion"]) == ("Scale", "autoscaling/v1")
+    assert scale["spec"] == {"replicas": 2}
+    assert scale["status"] == {"replicas": 0, "selector": "app=a"}
+    assert scale["metadata"]["uid"] == made["metadata"]["uid"]
+    scale["spec"]["replicas"] = 4
+    assert (await api.put(path, scale)).ok()["spec"] == {"replicas": 4}
+    assert (await api.put(path, scale)).code == 409
+    assert (await api.patch(path, {"spec": {"replicas": 0}}, MERGE)).ok()["spec"] == {}
+    after = (await api.get(f"{DEPLOYMENTS}/a")).document
+    assert after["spec"] == {**made["spec"], "replicas": 0}
+    assert after["metadata"]["generation"] == 3
+    answer = await api.patch(path, {"spec": {"replicas": -1}}, MERGE)
+    assert (answer.code, answer.message) == (
+        422,
+        'Scale.autoscaling "a" is invalid: spec.replicas: Invalid value: -1: must be greater than '
+        "or equal to 0",
+    )
+    assert (await api.put(path, {"spec": {"replicas": "many"}})).code == 400
+    assert (await api.get("/api/v1/namespaces/default/pods/a/scale")).code == 404
+    assert (await api.get(f"{DEPLOYMENTS}/absent/scale")).code == 404
+    assert (await api.delete(path)).code == 405
+
+
+@served
+async def test_a_pod_is_bound_once(api: Served) -> None:
+    (await api.post(PODS, pod("a"))).ok()
+    binding = {"metadata": {"annotations": {"x": "y"}}, "target": {"kind": "Node", "name": "n"}}
+    answer = await api.post(f"{PODS}/a/binding", binding)
+    assert (answer.code, answer.document["status"]) == (201, "Success")
+    bound = (await api.get(f"{PODS}/a")).document
+    assert bound["spec"]["nodeName"] == "n"
+    assert bound["metadata"]["annotations"] == {"x": "y"}
+    assert bound["metadata"]["generation"] == 1
+    (condition,) = bound["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
+    answer = await api.post(f"{PODS}/a/binding", binding)
+    assert (answer.code, answer.message) == (
+        409,
+        'Operation cannot be fulfilled on pods/binding "a": pod a is already assigned to node "n"',
+    )
+    assert (await api.post(f"{PODS}/b/binding", binding)).code == 404
+    assert (await api.post(f"{PODS}/a/binding", {"target": "n"})).code == 400
+    assert (await api.post(f"{PODS}/a/binding", {"target": {}})).code == 400
+    other = {**binding, "metadata": {"name": "b"}}
+    assert (await api.post(f"{PODS}/a/binding", other)).code == 400
+
+
+@served
+async def test_an_eviction_deletes_under_its_options(api: Served) -> None:
+    (await api.post(PODS, pod("a", nodeName="n"))).ok()
+    eviction = {"metadata": {"name": "a"}, "deleteOptions": {"gracePeriodSeconds": 3}}
+    dry = {"metadata": {"name": "a"}, "deleteOptions": {"dryRun": ["All"]}}
+    assert (await api.post(f"{PODS}/a/eviction", dry)).code == 201
+    assert "deletionTimestamp" not in (await api.get(f"{PODS}/a")).document["metadata"]
+    assert (await api.post(f"{PODS}/a/eviction", eviction)).code == 201
+    meta = (await api.get(f"{PODS}/a")).document["metadata"]
+    assert meta["deletionGracePeriodSeconds"] == 3
+    wrong = {"deleteOptions": {"preconditions": {"uid": "u"}}}
+    assert (await api.post(f"{PODS}/a/eviction", wrong)).code == 409
+    assert (await api.post(f"{PODS}/b/eviction", eviction)).code in (400, 404)
+
+
+@served
+async def test_a_token_is_issued_for_an_account_that_exists(api: Served) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts"
+    answer = await api.post(f"{path}/default/token", {"spec": {"expirationSeconds": 700}})
+    assert answer.code == 201
+    assert answer.document["status"]["token"].count(".") == 2
+    assert (await api.post(f"{path}/absent/token", {"spec": {}})).code == 404
+    assert (await api.post(f"{path}/default/token", {"kind": "Pod"})).code == 400
+
+
+@served
+async def test_a_role_in_a_namespace_reaches_nothing_outside_of_it(api: Served) -> None:
+    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    (await api.post(ROLES, {"metadata": {"name": "all"}, "rules": everything})).ok()
+    binding = {
+        "metadata": {"name": "all"},
+        "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "all"},
+        "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "jane"}],
+    }
+    (await api.post(ROLES.replace("roles", "rolebindings"), binding)).ok()
+    (await api.get(PODS, user=JANE)).ok()
+    for path, code in (
+        ("/api/v1/nodes", 403),
+        ("/api/v1/namespaces/default/nodes", 404),
+        ("/api/v1/namespaces/default/namespaces/kube-system", 404),
+        ("/api/v1/namespaces/kube-system/pods", 403),
+        (f"/apis/{GROUP}/v1/namespaces/default/clusterroles", 404),
+    ):
+        assert (await api.get(path, user=JANE)).code == code, path
+    path = "/api/v1/namespaces/default/nodes"
+    assert (await api.post(path, {"metadata": {"name": "n"}}, user=JANE)).code == 404
+
+
+@served
+async def test_nobody_grants_more_than_they_hold(api: Served) -> None:
+    makers = [{"apiGroups": [GROUP], "resources": ["roles"], "verbs": ["create"]}]
+    (await api.post(ROLES, {"metadata": {"name": "maker"}, "rules": makers})).ok()
+    binding = {
+        "metadata": {"name": "maker"},
+        "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "maker"},
+        "subjects": [{"apiGroup": GROUP, "kind": "User", "name": "jane"}],
+    }
+    (await api.post(ROLES.replace("roles", "rolebindings"), binding)).ok()
+    secrets = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+    answer = await api.post(ROLES, {"metadata": {"name": "r"}, "rules": secrets}, user=JANE)
+    assert answer.code == 403
+    assert "is attempting to grant RBAC permissions not currently held" in answer.message
+    (await api.post(ROLES, {"metadata": {"name": "r"}, "rules": makers}, user=JANE)).ok()
