@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from node_documents import NOW, UID, exited, observed, pod, running
 
 from steersman.model.kinds.configmap import ConfigMap
