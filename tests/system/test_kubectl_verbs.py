@@ -100,7 +100,7 @@ def test_labels_and_annotations_come_and_go(cluster: Cluster, namespace: str) ->
         assert "already has a value" in cluster.refused(*where, "x=z")
         assert cluster.ok(*where, "x=z", "--overwrite") == f"configmap/a {done}\n"
         assert cluster.ok(*where, "x-") == f"configmap/a {undone}\n"
-    assert "must consist of alphanumeric characters" in cluster.refused(
+    assert "a valid label must be an empty string or consist of" in cluster.refused(
         "label", "-n", namespace, "configmap/a", "x=-bad-"
     )
 
@@ -127,7 +127,7 @@ def test_every_kind_of_patch_patches(
 def test_an_editor_edits(cluster: Cluster, namespace: str) -> None:
     where = ("-n", namespace, "configmap", "a")
     cluster.ok("create", *where, "--from-literal=k=v")
-    said = cluster.ok("edit", *where, KUBE_EDITOR="sed -i s/k:.v/k:.w/")
+    said = cluster.ok("edit", *where, KUBE_EDITOR="sed -i 's/k: v/k: w/'")
     assert said == "configmap/a edited\n"
     assert cluster.ok("get", *where, "-o", "jsonpath={.data.k}") == "w"
     said = cluster.kubectl("edit", *where, KUBE_EDITOR="true").out
@@ -254,8 +254,8 @@ BAD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name
         (BAD.replace("name: a", "name: A_") + "}]}", "a lowercase RFC 1123 subdomain must consist"),
         (f"{BAD}, ports: [{{containerPort: many}}]}}]}}", "cannot unmarshal string into Go struct"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "spec.containers: Required value"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {}\nspec: {}\n", "resource name may not be empty"),
-        ("apiVersion: v1\nmetadata: {name: a}\n", "Object 'Kind' is missing"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {}\nspec: {}\n", "name or generateName is required"),
+        ("apiVersion: v1\nmetadata: {name: a}\n", "error validating data: kind not set"),
         ("a: [", "error converting YAML to JSON"),
     ],
 )

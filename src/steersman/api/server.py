@@ -154,7 +154,7 @@ class Api:
         """Answers a subresource: by its own code, or by the verbs on the paths it writes."""
         name = call.attributes.subresource.split("/", 1)[0]
         found = call.kind.subresource(name)
-        if found is None:
+        if found is None or name != call.attributes.subresource:
             raise NotFound(UNKNOWN_PATH)
         if call.attributes.verb not in found.verbs:
             raise not_allowed()

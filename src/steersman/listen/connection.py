@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from steersman.client.channel import Gate, SocketChannel
 from steersman.listen.streaming import PushSink, cut, gzipped, pulled
-from steersman.model.errors import APIError, UnsupportedMediaType
+from steersman.model.errors import APIError, TooManyRequests, UnsupportedMediaType
 from steersman.wire.http import (
     BODY,
     CONTINUE,
@@ -49,6 +49,8 @@ MAX_PIPELINED = 32
 COMPRESS_BYTES = 128 * 1024
 # A client may choose its Audit-ID up to this length (maxAuditIDLength)
 AUDIT_ID_CHARACTERS = 64
+
+CROWDED = "too many requests, please try again later"
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +111,9 @@ class Connection(asyncio.Protocol):
         except Refused as refusal:
             self._refuse(refusal)
             return
+        if self.unproven and not self._server.hold(self, reader.body_bytes):
+            self._refuse(Refused(to_response(TooManyRequests(CROWDED, retry_after_seconds=1))))
+            return
         if behind is not None:
             self._leave_http(behind)
         elif reader.stage != stage or reader.taken != taken:
@@ -138,6 +143,7 @@ class Connection(asyncio.Protocol):
             self._sink.close()
         elif self._task is not None and self._channel is None:
             self._task.cancel()
+        self._reader.drop()
         self._server.forget(self)
 
     # What the server calls
@@ -170,6 +176,7 @@ class Connection(asyncio.Protocol):
             self._answer(incoming)
 
     def _refuse(self, refusal: Refused) -> None:
+        self._reader.drop()
         self._discarding = True
         self._queue.append(refusal)
         self._advance()

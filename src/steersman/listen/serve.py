@@ -28,6 +28,8 @@ MAX_CONNECTIONS = 16_384
 RESERVED_DESCRIPTORS = 256
 # Connections in the handshake or without an identity; beyond, the oldest of them gives way
 MAX_UNPROVEN = 1_024
+# Unfinished bodies of all of those together; each may be as long as anybody's, 3 MiB
+MAX_UNPROVEN_BYTES = 32 * 1024 * 1024
 # How long a stop waits for answers under way
 STOP_SECONDS = 5.0
 # Connections that the kernel keeps ready while the loop is busy
@@ -73,12 +75,14 @@ class Server:
         *,
         max_connections: int = MAX_CONNECTIONS,
         max_unproven: int = MAX_UNPROVEN,
+        max_unproven_bytes: int = MAX_UNPROVEN_BYTES,
     ) -> None:
         self.handler = handler
         self.world = world
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.max_connections = max(1, min(max_connections, files - RESERVED_DESCRIPTORS))
         self.max_unproven = max_unproven
+        self.max_unproven_bytes = max_unproven_bytes
         self._loop = asyncio.get_running_loop()
         self._tasks = world.tasks()
         self._listeners: list[socket.socket] = []
@@ -86,6 +90,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._greeting: set[Connection] = set()
         self._unproven: dict[Connection, Callable[[], object]] = {}
+        self._bodies: dict[Connection, int] = {}
         self._empty: asyncio.Future[None] | None = None
         self._date = ""
         self._date_second = 0
@@ -176,11 +181,22 @@ class Server:
         """Notes that it is known who is behind a connection."""
         connection.unproven = False
         self._unproven.pop(connection, None)
+        self._bodies.pop(connection, None)
+
+    def hold(self, connection: Connection, count: int) -> bool:
+        """Notes how many bytes of a body are kept for somebody unknown; says if that may be."""
+        self._bodies.pop(connection, None)
+        if count:
+            if sum(self._bodies.values()) + count > self.max_unproven_bytes:
+                return False
+            self._bodies[connection] = count
+        return True
 
     def forget(self, connection: Connection) -> None:
         """Notes that a connection is gone."""
         self._connections.discard(connection)
         self._unproven.pop(connection, None)
+        self._bodies.pop(connection, None)
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 

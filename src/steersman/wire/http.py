@@ -93,6 +93,7 @@ class RequestReader:
     stage: where it stands between two calls of `feed`
     taken: how many requests it has given away
     continue_due: the client waits for 100 Continue before it sends a body
+    body_bytes: what is held of a body that has not ended yet
     """
 
     def __init__(self, peer: Peer, take: Callable[[Incoming], None]) -> None:
@@ -100,6 +101,7 @@ class RequestReader:
         self.stage = IDLE
         self.taken = 0
         self.continue_due = False
+        self.body_bytes = 0
         self._take = take
         self._refusal: Refused | None = None
         self._headers: dict[str, str] = {}
@@ -136,6 +138,14 @@ class RequestReader:
         if self._silent > HEADER_BYTES:
             raise _head_too_large()
         return None
+
+    def drop(self) -> None:
+        """Lets go of an unfinished body; the reader is not fed any more.
+
+        Parser and reader hold each other, so it would stay until the collector runs.
+        """
+        self._pieces = []
+        self.body_bytes = 0
 
     def _remember(self, data: bytes) -> None:
         """Keeps the header lines of a GET that came alone and without anything special."""
@@ -200,6 +210,7 @@ class RequestReader:
     def on_body(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._seen += len(piece)
+        self.body_bytes += len(piece)
         if self._seen > self._limit:
             self._refuse(Refused(to_response(too_large())))
 
@@ -218,6 +229,7 @@ class RequestReader:
         if self._pieces:
             body = b"".join(self._pieces)
             self._pieces = []
+            self.body_bytes = 0
         method = parser.get_method().decode("latin-1")
         request = Request(method, path, query, headers, body, peer=self.peer)
         self.continue_due = False

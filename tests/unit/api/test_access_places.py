@@ -157,6 +157,15 @@ def test_a_body_of_the_wrong_shape_is_a_bad_request(
     run(case)
 
 
+def test_nothing_lies_below_a_status() -> None:
+    async def case(ask: Ask) -> None:
+        for method in ("GET", "PATCH", "PUT"):
+            path = "/api/v1/namespaces/mine/status/x"
+            await refused(ask, NotFound, ADMIN, method, path, {"metadata": {"name": "mine"}})
+
+    run(case)
+
+
 def test_a_pod_without_a_spec_is_invalid() -> None:
     async def case(ask: Ask) -> None:
         await ask(ADMIN, "POST", f"{NAMED}/serviceaccounts", {"metadata": {"name": "default"}})

@@ -999,6 +999,29 @@ def test_over_tls_who_only_watches_is_known_before_the_watch_ends(tmp_path: Path
     tls(tmp_path, handler, case, max_unproven=2)
 
 
+def test_over_tls_the_bodies_of_the_unknown_are_bounded_together(tmp_path: Path) -> None:
+    async def case(_port: int, connect: Any) -> None:
+        begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + b"x" * 600
+        _, first = await connect(False)
+        first.write(begun)
+        known, known_writer = await connect()
+        known_writer.write(begun)
+        second, writer = await connect(False)
+        writer.write(begun)
+        code, _, body = await answer_of(second)
+        assert (code, json.loads(body)["reason"]) == (429, "TooManyRequests")
+        known_writer.write(b"x" * 400)
+        assert (await answer_of(known))[0] == 200
+        first.write(b"x" * 400)
+        third, third_writer = await connect(False)
+        third_writer.write(begun + b"x" * 400)
+        assert (await answer_of(third))[0] == 200
+        for other in (first, writer, known_writer, third_writer):
+            other.close()
+
+    tls(tmp_path, echo, case, max_unproven_bytes=1000)
+
+
 def test_over_tls_a_silent_client_is_left_in_the_handshake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

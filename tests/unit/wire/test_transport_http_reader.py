@@ -174,3 +174,15 @@ def test_an_answer_that_is_no_status_is_quoted(body: bytes, message: str) -> Non
     found = from_body(503, body)
     assert (found.code, found.message) == (503, message)
     assert len(from_body(500, b"x" * 10_000).message) < 1000
+
+
+def test_an_unfinished_body_is_counted_and_let_go() -> None:
+    side, _ = reader()
+    side.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+    side.feed(b"defg")
+    assert side.body_bytes == 7
+    side.drop()
+    assert (side.body_bytes, side._pieces) == (0, [])
+    other, taken = reader()
+    other.feed(POST)
+    assert (len(taken), other.body_bytes) == (1, 0)

@@ -1,7 +1,7 @@
 """OpenAPI documents: version 3 by group and version, version 2 as a whole.
 
 Built in a thread when first asked for, kept as compressed bytes, forgotten when the kinds change.
-Served as JSON; who takes the binary form alone is told 406.
+Served as JSON; version 2 also in the binary form, which kubectl asks for.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ REVISION = 1
 V3 = "/openapi/v3"
 V2 = "/openapi/v2"
 _FORMS = (Form(JSON, {}),)
+# The name that clients ask for holds a sign that media types may not; it is told without
+PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_BINARY = tuple(Form(PROTOBUF.replace("v2.v1", f"v2{sign}v1"), {}) for sign in "@.")
 _IMMUTABLE = {"cache-control": "public, immutable"}
 _BASIS = (operations.STATUS, operations.OPTIONS, operations.PATCH)
 
@@ -75,7 +78,9 @@ class OpenAPI:
         key = "" if path == V2 else path.removeprefix(f"{V3}/")
         if key and key not in self.hashes():
             return None
-        choose(request.headers.get("accept", ""), _FORMS)
+        forms = _FORMS if key else (*_FORMS, *_BINARY)
+        if choose(request.headers.get("accept", ""), forms) in _BINARY:
+            return await self._answer(request, PROTOBUF, {})
         asked = request.param("hash")
         if key and asked and asked != self.hashes()[key]:
             return Response(b"", 301, JSON, {"location": self._url(key)})
@@ -124,16 +129,22 @@ class OpenAPI:
             kept = self._packed
             packed = await asyncio.to_thread(self._pack, key)
             kept[key] = packed  # in the dictionary of before, should the kinds have changed
+        kind = PROTOBUF if key == PROTOBUF else JSON
         told = {**headers, "etag": packed.tag, "vary": "Accept, Accept-Encoding"}
         if packed.tag in request.headers.get("if-none-match", ""):
-            return Response(b"", 304, JSON, told)
+            return Response(b"", 304, kind, told)
         if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(packed.body, 200, JSON, {**told, "Content-Encoding": "gzip"})
+            return Response(packed.body, 200, kind, {**told, "Content-Encoding": "gzip"})
         body = await asyncio.to_thread(gzip.decompress, packed.body)
-        return Response(body, 200, JSON, told)
+        return Response(body, 200, kind, told)
 
     def _pack(self, key: str) -> Packed:
-        body = orjson.dumps(self.build(key, "v3" if key else "v2"))
+        if key == PROTOBUF:
+            from steersman.wire import openapi_protobuf  # old clients alone ask for it
+
+            body = openapi_protobuf.encode(self.build("", "v2"))
+        else:
+            body = orjson.dumps(self.build(key, "v3" if key else "v2"))
         tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
         return Packed(gzip.compress(body, GZIP_LEVEL, mtime=0), tag)
 

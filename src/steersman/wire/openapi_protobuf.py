@@ -1,0 +1,160 @@
+"""An OpenAPI v2 document in its Protocol Buffers form, which kubectl alone asks for.
+
+Writes the fields that our documents have, by the numbers of gnostic's openapi.v2 messages; reading
+is not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+Document = Mapping[str, Any]
+Write = Callable[[Any], bytes]
+
+_VERBS = {"get": 2, "put": 3, "post": 4, "delete": 5, "head": 7, "patch": 8}
+_LENGTH_DELIMITED = 2
+
+
+def encode(document: Document) -> bytes:
+    """Returns the document as an openapi.v2.Document message."""
+    info = document["info"]
+    return b"".join(
+        (
+            _text(1, document["swagger"]),
+            _part(2, _text(1, info["title"]) + _text(2, info["version"])),
+            _part(8, _all(2, document["paths"], _path)),
+            _part(9, _all(1, document["definitions"], _schema)),
+            _part(10, _all(1, document.get("parameters") or {}, _parameter)),
+            *(_part(12, _requirement(one)) for one in document.get("security", ())),
+            _part(13, _all(1, document.get("securityDefinitions") or {}, _security)),
+        )
+    )
+
+
+def _path(item: Document) -> bytes:
+    verbs = [(number, item[verb]) for verb, number in _VERBS.items() if verb in item]
+    operations = (_part(number, _operation(operation)) for number, operation in verbs)
+    return b"".join(operations) + _parameters(9, item) + _extensions(10, item)
+
+
+def _operation(operation: Document) -> bytes:
+    return b"".join(
+        (
+            _texts(1, operation.get("tags")),
+            _text(3, operation.get("description")),
+            _text(5, operation.get("operationId")),
+            _texts(6, operation.get("produces")),
+            _texts(7, operation.get("consumes")),
+            _parameters(8, operation),
+            _part(9, _all(1, operation.get("responses") or {}, _response)),
+            _texts(10, operation.get("schemes")),
+            _extensions(13, operation),
+        )
+    )
+
+
+def _parameters(number: int, owner: Document) -> bytes:
+    return b"".join(_part(number, _parameter_item(one)) for one in owner.get("parameters", ()))
+
+
+def _parameter_item(item: Document) -> bytes:
+    if "$ref" in item:
+        return _part(2, _text(1, item["$ref"]))
+    return _part(1, _parameter(item))
+
+
+def _parameter(item: Document) -> bytes:
+    place = item["in"]
+    required = _flag(4 if place == "body" else 1, item.get("required"))
+    if place == "body":
+        told = _text(1, item.get("description")) + _text(2, item["name"]) + _text(3, place)
+        return _part(1, told + required + _part(5, _schema(item["schema"])))
+    told = _text(2, place) + _text(3, item.get("description")) + _text(4, item["name"])
+    # a query parameter has one more field (allow_empty_value) than one of the path
+    shift, choice, unique = (1, 3, 21) if place == "query" else (0, 4, 20)
+    kind = _text(5 + shift, item.get("type")) + _text(6 + shift, item.get("format"))
+    return _part(2, _part(choice, required + told + kind + _flag(unique, item.get("uniqueItems"))))
+
+
+def _response(response: Document) -> bytes:
+    schema = response.get("schema")
+    shown = b"" if schema is None else _part(2, _part(1, _schema(schema)))
+    return _part(1, _text(1, response.get("description")) + shown)
+
+
+def _schema(schema: Document) -> bytes:
+    return b"".join(_schema_fields(schema))
+
+
+def _schema_fields(schema: Document) -> Iterator[bytes]:
+    for number, name in ((1, "$ref"), (2, "format"), (3, "title"), (4, "description")):
+        yield _text(number, schema.get(name))
+    if "default" in schema:
+        yield _part(5, _any(schema["default"]))
+    yield _texts(19, schema.get("required"))
+    yield from (_part(20, _any(value)) for value in schema.get("enum", ()))
+    more = schema.get("additionalProperties")
+    if more is not None:
+        yield _part(21, _flag(2, more) if isinstance(more, bool) else _part(1, _schema(more)))
+    if "type" in schema:
+        yield _part(22, _text(1, schema["type"]))
+    if "items" in schema:
+        yield _part(23, _part(1, _schema(schema["items"])))
+    yield from (_part(24, _schema(one)) for one in schema.get("allOf", ()))
+    if "properties" in schema:
+        yield _part(25, _all(1, schema["properties"], _schema))
+    yield _extensions(31, schema)
+
+
+def _requirement(requirement: Document) -> bytes:
+    return _all(1, requirement, lambda scopes: _texts(1, scopes))
+
+
+def _security(definition: Document) -> bytes:
+    names = ("type", "name", "in", "description")
+    fields = (_text(number, definition.get(name)) for number, name in enumerate(names, start=1))
+    return _part(2, b"".join(fields))
+
+
+def _extensions(number: int, owner: Document) -> bytes:
+    named = {name: value for name, value in owner.items() if name.startswith("x-")}
+    return _all(number, named, _any)
+
+
+def _any(value: Any) -> bytes:
+    """Returns a value as YAML in an Any; JSON is YAML."""
+    return _text(2, orjson.dumps(value).decode())
+
+
+def _all(number: int, items: Document, write: Write) -> bytes:
+    """Returns the entries of a map, each a message of its name and its value."""
+    entries = (_text(1, str(name)) + _part(2, write(value)) for name, value in items.items())
+    return b"".join(_part(number, entry) for entry in entries)
+
+
+def _texts(number: int, values: Any) -> bytes:
+    return b"".join(_part(number, value.encode()) for value in values or ())
+
+
+def _text(number: int, value: str | None) -> bytes:
+    return _part(number, value.encode()) if value else b""
+
+
+def _flag(number: int, value: bool | None) -> bytes:
+    return _varint(number << 3) + b"\x01" if value else b""
+
+
+def _part(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
