@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
-from steersman.node.observed import Run, Seen
+from steersman.node.observed import UNKNOWN, Run, Seen
 
 # kubelet's back-off of containers: the first restart is at once, then 10 s doubling to 300 s;
 # twice the longest without a restart ends it (client-go flowcontrol.Backoff)
@@ -69,9 +69,9 @@ def next_backoff(seen: Seen, now: float) -> float:
 
 
 def restart_at(seen: Seen) -> float:
-    """When a container whose run has ended may run again."""
+    """When a container whose run has ended may run again; at once where the machine lost it."""
     run = seen.exited
-    if run is None or not seen.backoff:
+    if run is None or not seen.backoff or run.reason == UNKNOWN:
         return 0.0
     if run.finished_at - seen.backoff_at > FORGET_BACKOFF_SECONDS:
         return 0.0

@@ -18,6 +18,9 @@ from steersman.node.plan import ENDED, is_finished, is_initialized
 from steersman.node.render import limits
 from steersman.reconcile.times import rfc3339
 
+# A list with a merge key is merged by it: an address of before would stay beside the new one
+WHOLE = {"$patch": "replace"}
+
 
 def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
     """Returns the patch that makes the status tell what is observed."""
@@ -27,7 +30,7 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
         "observedGeneration": pod.metadata.generation,
         "qosClass": limits.quality(pod),
         "hostIP": host,
-        "hostIPs": [{"ip": host}],
+        "hostIPs": [WHOLE, {"ip": host}],
         "startTime": rfc3339(seen.began_at),
         "conditions": _conditions(pod, seen, phase, now),
         "containerStatuses": [_container(pod, it, seen, now) for it in pod.spec.containers],
@@ -45,7 +48,7 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
     addresses = addresses_of(pod, seen, host)
     if addresses:
         status["podIP"] = addresses[0]
-        status["podIPs"] = [{"ip": address} for address in addresses]
+        status["podIPs"] = [WHOLE, *({"ip": address} for address in addresses)]
     return status
 
 

@@ -23,7 +23,7 @@ def test_help_shows_an_example(command: str) -> None:
 
 def test_the_list_of_commands_is_whole() -> None:
     text = succeeded(run(steer_words("--help")))
-    assert set(re.findall(r"^    ([a-z]+) ", text, re.M)) == set(COMMANDS)
+    assert set(re.findall(r"^    ([a-z]+)\b", text, re.M)) == set(COMMANDS)
 
 
 def test_json_is_json(cluster: Cluster, context: Path) -> None:

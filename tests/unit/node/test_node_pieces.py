@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from node_documents import NOW, UID, exited, observed, pod, running
 
 from steersman.model.kinds.configmap import ConfigMap
@@ -57,6 +58,14 @@ def test_ten_minutes_without_a_restart_end_the_back_off() -> None:
     young = exited(1, at=NOW, backoff=80.0, backoff_at=NOW - 599)
     assert containers.restart_at(young) == NOW + 80
     assert containers.next_backoff(young, NOW) == 160.0
+
+
+def test_a_run_that_the_machine_lost_is_followed_at_once() -> None:
+    known = exited(137, at=NOW, backoff=80.0, backoff_at=NOW)
+    assert known.run is not None
+    lost = replace(known, run=replace(known.run, reason=values.UNKNOWN))
+    assert containers.restart_at(lost) == 0.0
+    assert containers.restart_at(known) == NOW + 80
 
 
 def test_pulls_back_off_the_same_way() -> None:

@@ -34,7 +34,7 @@ def test_a_pod_that_runs_is_ready() -> None:
     document = told(observed(ready=True, containers={"app": running()}))
     assert document["phase"] == "Running"
     assert document["podIP"] == "10.0.0.5"
-    assert document["podIPs"] == [{"ip": "10.0.0.5"}]
+    assert document["podIPs"] == [{"$patch": "replace"}, {"ip": "10.0.0.5"}]
     assert document["hostIP"] == "10.0.0.1"
     assert document["startTime"] == rfc3339(NOW - 100)
     assert document["qosClass"] == "BestEffort"
