@@ -67,7 +67,7 @@ def test_an_interrupt_stops_a_cluster_in_the_foreground(own: Cluster) -> None:
     with started(steer_words("up", *config), stdout=subprocess.PIPE) as process:
         text = read_until(process, "export KUBECONFIG=")
         assert text.startswith("The cluster is ready at https://127.0.0.1:")
-        assert f"export KUBECONFIG={own.kubeconfig}\n" in text
+        assert f"export KUBECONFIG={own.kubeconfig}" in text
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert not any(own.traces().values()), own.traces()
