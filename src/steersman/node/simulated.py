@@ -88,7 +88,11 @@ class SimulatedNodes:
         hosts = IPv4Network(ranges.nodes)
         self._addresses = {name: str(hosts[place + 2]) for place, name in enumerate(self.names)}
         self._pod_range = IPv4Network(ranges.pods)
-        self._clients = {name: Noting(client_for(name)) for name in self.names}
+        self._clients = {
+            # status patches and deletions by uid; and a node may not list all pods to settle them
+            name: Noting(client_for(name), repeatable=True)
+            for name in self.names
+        }
         self._lives: dict[str, Life] = {}
         self._taken: set[str] = set()
         self._next_address = 2

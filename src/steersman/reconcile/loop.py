@@ -180,7 +180,10 @@ class Runner:
                 listing = await self._client.list(watch.kind, namespace)
                 return max((it.metadata.revision for it in listing.items), default=0)
             except Exception as error:  # noqa: BLE001 - asked again
-                log.info("%s: no answer, asking again in %.1f s: %s", self.name, wait, error)
+                refused = isinstance(error, APIError) and error.code < 500
+                level = logging.WARNING if refused else logging.INFO
+                text = "%s: %s waits, asking again in %.1f s: %s"
+                log.log(level, text, self.name, ref, wait, error)
             await self._world.sleep(wait)
             wait = min(wait * 2, BARRIER_RETRY_MAX_SECONDS)
 

@@ -6,7 +6,7 @@ answer was lost may have been done: its kind is noted as uncertain.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,10 +53,15 @@ def begin() -> Notes:
 
 
 class Noting:
-    """See `client.interface.Client`; passes everything on and keeps the current call's notes."""
+    """See `client.interface.Client`; passes everything on and keeps the current call's notes.
 
-    def __init__(self, client: Client) -> None:
+    `repeatable` promises that every write may be done twice without harm (status patches,
+    deletions by uid): then a lost answer is not noted, and nobody has to ask what there is.
+    """
+
+    def __init__(self, client: Client, *, repeatable: bool = False) -> None:
         self._client = client
+        self._repeatable = repeatable
         self.identity = client.identity
 
     async def get(self, ref: Ref) -> Any:
@@ -80,7 +85,7 @@ class Noting:
     ) -> Any:
         """Notes the revision of the new object."""
         work = self._client.create(kind, document, namespace=namespace, dry_run=dry_run)
-        return await _noted(kind.resource, work)
+        return await self._noted(kind.resource, work)
 
     async def patch(
         self,
@@ -103,12 +108,12 @@ class Noting:
             revision=revision,
             dry_run=dry_run,
         )
-        return await _noted(ref.kind, work)
+        return await self._noted(ref.kind, work)
 
     async def update(self, ref: Ref, document: Document, *, subresource: str = "") -> Any:
         """Notes the revision of the updated object."""
         work = self._client.update(ref, document, subresource=subresource)
-        return await _noted(ref.kind, work)
+        return await self._noted(ref.kind, work)
 
     async def apply(
         self,
@@ -123,7 +128,7 @@ class Noting:
         work = self._client.apply(
             ref, document, manager=manager, force=force, subresource=subresource
         )
-        return await _noted(ref.kind, work)
+        return await self._noted(ref.kind, work)
 
     async def delete(
         self,
@@ -138,7 +143,7 @@ class Noting:
         work = self._client.delete(
             ref, uid=uid, revision=revision, grace_seconds=grace_seconds, propagation=propagation
         )
-        deleted: Deleted = await _noted(ref.kind, work)
+        deleted: Deleted = await self._noted(ref.kind, work)
         return deleted
 
     async def delete_collection(
@@ -155,16 +160,15 @@ class Noting:
         """Passes on."""
         return await self._client.stream(ref, subresource, query)
 
-
-async def _noted(resource: Resource, work: Any) -> Any:
-    notes = _current.get()
-    try:
-        answer = await work
-    except BaseException as error:
-        if notes is not None:
-            notes.failed(resource, error)
-        raise
-    if notes is not None and answer is not None:
-        revision = answer.revision if isinstance(answer, Deleted) else answer.metadata.revision
-        notes.wrote(resource, revision)
-    return answer
+    async def _noted(self, resource: Resource, work: Awaitable[Any]) -> Any:
+        notes = _current.get()
+        try:
+            answer = await work
+        except BaseException as error:
+            if notes is not None and not self._repeatable:
+                notes.failed(resource, error)
+            raise
+        if notes is not None and answer is not None:
+            revision = answer.revision if isinstance(answer, Deleted) else answer.metadata.revision
+            notes.wrote(resource, revision)
+        return answer

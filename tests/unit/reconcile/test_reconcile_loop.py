@@ -5,15 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar
 
+import pytest
+
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
+from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable
 from steersman.model.errors import Conflict, InternalError
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.event import EVENT
 from steersman.model.ref import Ref
 from steersman.reconcile.loop import Done, Given, Permanent
-from steersman.reconcile.noting import Notes
+from steersman.reconcile.noting import Notes, Noting, begin
 from steersman.reconcile.rules import Rule, Watch, identity, role, to_self
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -134,6 +137,23 @@ def test_a_write_whose_answer_was_lost_is_waited_for_too() -> None:
     for seed in range(5):
         most = max(most, simulate(seed, main))
     assert most == 5
+
+
+def test_what_may_be_repeated_is_not_waited_for_after_a_lost_answer() -> None:
+    async def main(world: SimulatedWorld) -> Any:
+        weather = Weather(lose_answer=1.0)
+        async with control_plane(world, weather, lambda *_: None) as plane:
+            client = APIClient(plane.faulty(identity("test-controller"), None), world)
+            document = {"metadata": {"generateName": "x-", "namespace": "default"}}
+            noted = []
+            for repeatable in (False, True):
+                notes = begin()
+                with pytest.raises(Unreachable):
+                    await Noting(client, repeatable=repeatable).create(CONFIGMAP, document)
+                noted.append(set(notes.uncertain))
+            return noted
+
+    assert simulate(1, main) == [{CONFIGMAP.resource}, set()]
 
 
 def test_only_a_refusal_proves_that_nothing_was_written() -> None:
