@@ -152,9 +152,10 @@ class Api:
 
     def _subresource(self, call: Call) -> Answer:
         """Answers a subresource: by its own code, or by the verbs on the paths it writes."""
-        name = call.attributes.subresource.split("/", 1)[0]
+        name = call.attributes.subresource
         found = call.kind.subresource(name)
-        if found is None or name != call.attributes.subresource:
+        last = call.request.path.rstrip("/").rpartition("/")[2]
+        if found is None or (last != name and name != "proxy"):  # a proxied path goes on
             raise NotFound(UNKNOWN_PATH)
         if call.attributes.verb not in found.verbs:
             raise not_allowed()

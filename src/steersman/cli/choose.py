@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Network, ip_network
@@ -14,6 +16,40 @@ PORT = 6443
 # Pod and service ranges go together: 10.64/10.96 for the first cluster of a machine, and so on
 _PODS = tuple(ip_network(f"10.{64 + number}.0.0/16") for number in range(32))
 _SERVICES = tuple(ip_network(f"10.{96 + number}.0.0/16") for number in range(32))
+
+
+class Reservations:
+    """Which ranges the clusters of this machine have, so that two that start at once differ.
+
+    A file for each range of pods names the directory of the cluster that has it; one whose
+    directory is gone counts for nothing. To be used with `with`, which holds a lock.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._lock = -1
+
+    def __enter__(self) -> Reservations:
+        self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self._place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._lock)
+
+    def taken(self, own: Path) -> list[str]:
+        """Returns the pod ranges that other clusters than that of a directory have."""
+        found = []
+        for file in self._place.glob("*_*"):
+            owner = Path(file.read_text())
+            if owner != own and (owner / "cluster.json").exists():
+                found.append(file.name.replace("_", "/"))
+        return found
+
+    def take(self, pods: str, own: Path) -> None:
+        """Notes whose a range is."""
+        (self._place / pods.replace("/", "_")).write_text(str(own))
 
 
 def choose_ranges(routes: Iterable[IPv4Network], taken: Iterable[str]) -> tuple[str, str]:

@@ -112,12 +112,17 @@ class Directory:
         partial.write_text(json.dumps(document, indent=2) + "\n")
         partial.replace(self.file)
 
-    def run(self, identity: Identity) -> Path:
-        """Returns the directory of sockets and process ids; short, since socket paths must be."""
+    def runs(self) -> Path:
+        """Returns where this user's clusters have their sockets; short, since their paths must
+        be."""
         if os.geteuid() == 0:
-            return Path("/run/steersman") / identity.id
+            return Path("/run/steersman")
         base = os.environ.get("XDG_RUNTIME_DIR") or private(Path(f"/tmp/steersman-{os.getuid()}"))
-        return Path(base) / f"steersman-{identity.id}"
+        return Path(base) / "steersman"
+
+    def run(self, identity: Identity) -> Path:
+        """Returns the directory of one cluster's sockets and process ids."""
+        return self.runs() / identity.id
 
     def remove(self) -> None:
         """Removes what is the cluster's, and the directory where nothing else is in it."""

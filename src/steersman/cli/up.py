@@ -136,10 +136,20 @@ class Supervisor:
                 known.id, port, arguments.store or known.store, known.service_cidr, known.pod_cidr
             )
         else:
-            port = choose.choose_port(arguments.port, None)
-            pods, services = choose.choose_ranges(choose.read_routes(), ())
-            identity = Identity(new_id(), port, arguments.store or "sqlite", services, pods)
+            identity = self._choose()
         directory.create(identity)
+        return identity
+
+    def _choose(self) -> Identity:
+        """Returns a new identity whose address ranges no other cluster of this machine has."""
+        arguments, own = self._arguments, self._directory.path
+        with choose.Reservations(self._directory.runs() / "ranges") as reservations:
+            port = choose.choose_port(arguments.port, None)
+            taken = reservations.taken(own)
+            pods, services = choose.choose_ranges(choose.read_routes(), taken)
+            identity = Identity(new_id(), port, arguments.store or "sqlite", services, pods)
+            self._directory.create(identity)
+            reservations.take(pods, own)
         return identity
 
     def _run(self, identity: Identity) -> int:
