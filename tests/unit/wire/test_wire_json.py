@@ -81,13 +81,24 @@ def test_whatever_comes_is_read_or_refused_as_the_standard_says(given: bytes | s
     data = given if isinstance(given, bytes) else given.encode()
     text = data.decode("utf-8", "replace")
     try:
-        expected = reference.loads(text, parse_constant=_no_constant)
+        expected = reference.loads(text, parse_constant=_no_constant, parse_int=_int64_or_float)
     except (ValueError, RecursionError):
         with pytest.raises(json.BadJSON):
             json.load(data)
         return
     found = json.load(data)
     assert reference.dumps(found) == reference.dumps(expected) or found == expected
+
+
+def _int64_or_float(digits: str) -> int | float:
+    """A number that 64 bits do not hold is a float, as in apimachinery's util/json."""
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else float(digits)
+
+
+def test_a_number_beyond_64_bits_is_a_float() -> None:
+    assert json.load(b"20000000000000000001") == 2e19
+    assert json.load(b"18446744073709551615") == 2**64 - 1
 
 
 def _no_constant(name: str) -> None:
