@@ -40,11 +40,6 @@ def parse_timestamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def micro_timestamp(now: float) -> str:
-    """Returns a time as metav1.MicroTime writes it."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def begin(document: Document, kind: Kind, namespace: str, uid: str, now: float) -> Document:
     """Returns a new object's metadata with what the server sets."""
     metadata = dict(document.get("metadata") or {})

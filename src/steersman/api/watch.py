@@ -9,6 +9,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import WeakMethod
 
 import orjson
 
@@ -31,19 +32,23 @@ BOOKMARK_SECONDS = 60.0
 
 
 class Deadlines:
-    """Ends watches when their time is over: one task for all of them."""
+    """Ends watches when their time is over: one task for all of them.
+
+    It keeps no watch alive: one that has ended early is gone, and only its place in the heap is
+    left until its time comes.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, WeakMethod[Callable[[], None]]]] = []
         self._count = 0
         self._changed = asyncio.Event()
 
     def add(self, seconds: float, end: Callable[[], None]) -> None:
-        """Calls `end` once the time has passed; it must be harmless for an ended watch."""
+        """Calls `end`, a method, once the time has passed and its object is still there."""
         self._count += 1
         at = self._world.monotonic() + seconds
-        heapq.heappush(self._heap, (at, self._count, end))
+        heapq.heappush(self._heap, (at, self._count, WeakMethod(end)))
         if self._heap[0][1] == self._count:
             self._changed.set()
 
@@ -55,7 +60,8 @@ class Deadlines:
             if wait is None or wait > 0:
                 await self._sleep(wait)
                 continue
-            heapq.heappop(self._heap)[2]()
+            if (end := heapq.heappop(self._heap)[2]()) is not None:
+                end()
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
@@ -75,7 +81,6 @@ class Watcher:
         self._include = call.request.param("includeObject")
         self._now = now
         self._first = True
-        self.revision = 0
         self.leave: Callable[[], None] = lambda: None
 
     def hear(self, event: Event) -> None:
@@ -83,7 +88,6 @@ class Watcher:
         if self._sink.pending > PENDING_BYTES:
             self.end()
             return
-        self.revision = event.revision
         kind, entry = self._translate(event)
         if entry is None:
             return

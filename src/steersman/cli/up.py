@@ -256,11 +256,13 @@ class Supervisor:
     def _serve(self) -> None:
         """Keeps the children running until a signal comes."""
         while not self._stopping:
-            for news in self._children.news(self._renewal_seconds()):
+            seconds = self._renewal_seconds()
+            if seconds <= 0:
+                self._renew()
+                seconds = self._renewal_seconds()
+            for news in self._children.news(seconds):
                 if news.said is None and not self._stopping:
                     self._restart(news)
-            if self._renewal_seconds() <= 0:
-                self._renew()
 
     def _renewal_seconds(self) -> float:
         """Returns how long the certificates are good before they are to be renewed."""

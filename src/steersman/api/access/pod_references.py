@@ -162,11 +162,6 @@ def read_pod(value: bytes) -> PodReferences:
     return _references(_POD.decode(value))
 
 
-def read_pod_document(document: Mapping[str, Any]) -> PodReferences:
-    """Returns what a pod names; one without a namespace is in the empty one."""
-    return _references(msgspec.convert(document, _Pod))
-
-
 def read_volume(value: bytes) -> VolumeReferences:
     """Returns what an encoded persistent volume names."""
     volume = _VOLUME.decode(value)

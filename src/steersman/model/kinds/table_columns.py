@@ -81,10 +81,6 @@ def _claim_modes(claim: Document, _now: float) -> str:
     return _access(at(claim, "status", "accessModes")) if bound else ""
 
 
-def _bound_of(name: str) -> Any:
-    return lambda budget, _now: str(field("spec", name, default="N/A")(budget, 0))
-
-
 def _quota(limits: bool) -> Any:
     def value(quota: Document, _now: float) -> str:
         hard, used = at(quota, "status", "hard") or {}, at(quota, "status", "used") or {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec import field
-
 from steersman.model.view import View
 
 
@@ -55,12 +53,3 @@ class FileKeySelector(View, frozen=True):
     path: str = ""
     key: str = ""
     optional: bool = False
-
-
-class TypedReference(View, frozen=True):
-    """core/v1 TypedLocalObjectReference and TypedObjectReference."""
-
-    api_group: str = field(default="", name="apiGroup")
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""
