@@ -7,7 +7,7 @@ count as `assumed`. Every change is logged, so that what was worked out is mende
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -101,12 +101,14 @@ class Snapshot:
             found = self._topologies[key] = Topology(key, labels)
         return found
 
-    def since(self, position: int) -> Iterator[Change] | None:
-        """Yields what was logged after a position, None where that is too long ago."""
+    def since(self, position: int) -> Sequence[Change] | None:
+        """Returns what was logged after a position, None where that is too long ago."""
         missing = self.logged - position
         if missing > len(self._log):
             return None
-        return islice(self._log, len(self._log) - missing, None)
+        newest = list(islice(reversed(self._log), missing))  # a queue is short from its end
+        newest.reverse()
+        return newest
 
     # Nodes
 
