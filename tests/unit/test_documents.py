@@ -147,7 +147,7 @@ def dependencies() -> list[str]:
 
 
 def test_every_dependency_has_a_row_that_is_filled_in_and_no_other_has() -> None:
-    text = (ADR / "0004-six-dependencies.md").read_text()
+    text = (ADR / "0004-few-dependencies.md").read_text()
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in text.splitlines()
@@ -159,7 +159,7 @@ def test_every_dependency_has_a_row_that_is_filled_in_and_no_other_has() -> None
 
 
 def test_every_test_tool_is_named_beside_them() -> None:
-    text = (ADR / "0004-six-dependencies.md").read_text()
+    text = (ADR / "0004-few-dependencies.md").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     tools = [re.split(r"[<>=]", found)[0] for found in project["optional-dependencies"]["test"]]
     assert [tool for tool in tools if tool not in text] == []
