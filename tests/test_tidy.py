@@ -50,6 +50,7 @@ BAD_WORDS = re.compile(
 # where everything may be caught, and why
 CATCH_ALL = {
     "listen/connection.py": "the HTTP edge",
+    "api/watch.py": "one watch's trouble must not end the server",
     "reconcile/loop.py": "the reconcile loop",
     "cli/main.py": "the command line's edge",
     "node/worker.py": "one pod's trouble must not end the node",

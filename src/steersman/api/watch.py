@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakMethod
@@ -29,6 +30,8 @@ PENDING_BYTES = 8 * 1024 * 1024
 TIMEOUT_SECONDS = 1800.0
 # How often a watch that asked for bookmarks is told how far it has come (upstream: one minute)
 BOOKMARK_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 
 class Deadlines:
@@ -84,6 +87,16 @@ class Watcher:
         self.leave: Callable[[], None] = lambda: None
 
     def hear(self, event: Event) -> None:
+        """Sends what an event means to this watch. A failure ends this watch and no other: the
+        client sees its connection break off, and asks anew."""
+        try:
+            self.relay(event)
+        except Exception:
+            log.exception("the watch of %s failed", self._call.request.path)
+            self.leave()
+            self._sink.abort()
+
+    def relay(self, event: Event) -> None:
         """Sends what an event means to this watch."""
         if self._sink.pending > PENDING_BYTES:
             self.end()
@@ -205,7 +218,7 @@ class Watches:
                 watcher.fail(Expired(f"too old resource version: {revision} ({oldest})"))
                 return lambda: None
             for event in missed:
-                watcher.hear(event)
+                watcher.relay(event)
         return self._keep(call, watcher, bookmarks)
 
     def _keep(self, call: Call, watcher: Watcher, bookmarks: bool) -> Callable[[], None]:

@@ -21,7 +21,7 @@ from steersman.network.proxy import Proxy, plan_ports
 from steersman.network.rules import Endpoint, ServicePort
 from steersman.world.real import RealWorld
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 PODS = IPv4Network("10.244.0.0/24")
 ADDRESS = "10.96.0.10"
 
