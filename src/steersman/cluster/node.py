@@ -16,6 +16,7 @@ from pathlib import Path
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
+from steersman.cluster import names
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.cluster.server import first_address
 from steersman.images.http import StreamHttp
@@ -46,8 +47,6 @@ from steersman.runtime.engine import Engine
 from steersman.world.interface import Tasks, World
 
 KUBELET_PORT = 10250
-CLUSTER_DOMAIN = "cluster.local"
-DNS_PLACE = 10  # in the range of services, as everybody's cluster has it
 # Each pod has a socket to its shim, each exec probe three descriptors
 DESCRIPTORS = 65536
 
@@ -88,9 +87,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     stop = stop_signal()
     _raise_descriptors()
     rules = Rules()
-    bridge = Bridge(
-        settings.cluster, IPv4Network(settings.pod_cidr), IPv4Network(settings.service_cidr)
-    )
+    services = IPv4Network(settings.service_cidr)
+    bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
     bridge.set_up()
     async with world.tasks() as tasks:
         client = APIClient(api_transport(settings), world)
@@ -110,10 +108,12 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         views = FollowedViews(proxy_client, world, tasks)
         proxy = Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, rules)
         tasks.start(proxy.run(), name="proxy")
+        server = await names.serve_names(bridge, services, views, world, tasks)
         await registration.registered.wait()
         settle()
         report({"state": "ready"})
         await stop.wait()
+        server.close()
         tasks.stop()
     await tools.engine.close()
     await client.close()
@@ -148,7 +148,11 @@ def _tools(
         place=place,
         facts=facts,
         machine=limits,
-        resolution=Resolution(dns_address(settings.service_cidr), CLUSTER_DOMAIN, host_dns()),
+        resolution=Resolution(
+            names.dns_address(IPv4Network(settings.service_cidr)),
+            names.DOMAIN,
+            names.HostResolution().text(),
+        ),
         services=services.list,
         cgroup=cgroup_of(settings.cluster),
     )
@@ -170,19 +174,6 @@ def api_transport(settings: NodeSettings, file: str = "", user: str = "") -> HTT
     context.set_alpn_protocols(["http/1.1"])
     target = Target(host="127.0.0.1", port=settings.port, tls=context, server_name="localhost")
     return HTTPTransport(target, identity=user or f"system:node:{settings.name}")
-
-
-def dns_address(service_cidr: str) -> str:
-    """Returns the address of the cluster's DNS service."""
-    return str(IPv4Network(service_cidr)[DNS_PLACE])
-
-
-def host_dns() -> str:
-    """Returns how this machine resolves names."""
-    try:
-        return Path("/etc/resolv.conf").read_text()
-    except OSError:
-        return ""
 
 
 def version() -> str:

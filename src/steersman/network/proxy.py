@@ -16,12 +16,11 @@ from steersman.model.kinds.endpointslice import ENDPOINTSLICE, EndpointSlice
 from steersman.model.kinds.service import SERVICE, Service
 from steersman.model.kinds.service import ServicePort as Port
 from steersman.network import rules
+from steersman.network.dns.followed import BY_SERVICE, service_of
 from steersman.network.rules import Endpoint, ServicePort
 
-SERVICE_NAME = "kubernetes.io/service-name"
 # A Service with this label is left to the proxy that the label names
 OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
-BY_SERVICE = "service"
 
 
 class Applies(Protocol):
@@ -74,12 +73,6 @@ class Proxy:
     def _ports(self) -> Iterator[ServicePort]:
         for service in self._services.list():
             yield from plan_ports(service, self._slices.by(BY_SERVICE, _key(service)))
-
-
-def service_of(found: EndpointSlice) -> tuple[str, ...]:
-    """Returns the key of the Service that a slice belongs to, for the index."""
-    name = found.metadata.labels.get(SERVICE_NAME)
-    return (f"{found.metadata.namespace}/{name}",) if name else ()
 
 
 def _key(service: Service) -> str:

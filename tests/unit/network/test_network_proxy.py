@@ -15,7 +15,8 @@ from steersman.client.view import FollowedViews
 from steersman.model.kind import Kind
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE, EndpointSlice
 from steersman.model.kinds.service import SERVICE, Service
-from steersman.network import proxy, rules
+from steersman.network import rules
+from steersman.network.dns import followed
 from steersman.network.nft import RulesRefused
 from steersman.network.proxy import Proxy, plan_ports
 from steersman.network.rules import Endpoint, ServicePort
@@ -181,8 +182,8 @@ def test_a_node_port_is_kept() -> None:
 
 
 def test_a_slice_belongs_to_the_service_that_its_label_names() -> None:
-    assert proxy.service_of(slice_of()) == ("default/web",)
-    assert proxy.service_of(slice_of(metadata={"namespace": "default", "name": "x"})) == ()
+    assert followed.service_of(slice_of()) == ("default/web",)
+    assert followed.service_of(slice_of(metadata={"namespace": "default", "name": "x"})) == ()
 
 
 class Cluster:
