@@ -28,6 +28,7 @@ PODS = IPv4Network("10.244.7.0/24")
 SERVICES = IPv4Network("10.96.0.0/16")
 WAIT_SECONDS = 5.0
 TEST_SECONDS = 60.0
+Run = Callable[[Callable[["Machine"], None]], None]
 
 
 def on_a_machine(test: Callable[[Machine], None]) -> None:

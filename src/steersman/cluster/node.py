@@ -16,7 +16,7 @@ from pathlib import Path
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
-from steersman.cluster import names
+from steersman.cluster import network
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.cluster.server import first_address
 from steersman.images.http import StreamHttp
@@ -27,7 +27,7 @@ from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
-from steersman.network.proxy import Proxy
+from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.agent import Agent
 from steersman.node.objects import FollowedObjects
@@ -98,22 +98,27 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         pods = FollowedView(client, POD, world, fields=selected)
         registration = Registration(client, world, place, tools.facts)
         agent = Agent(tools, pods, tasks)
-        here = ObservedPods(tools.engine, tools.paths, agent.workers.values)
-        tasks.start(serve_streams(kubelet_port(settings), here, world), name="port")
+        observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
+        tasks.start(serve_streams(kubelet_port(settings), observed, world), name="port")
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, PROXY.file, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
-        proxy = Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, rules)
-        tasks.start(proxy.run(), name="proxy")
-        server = await names.serve_names(bridge, services, views, world, tasks)
+        here = Here(
+            settings.cluster,
+            settings.name,
+            bridge.name,
+            bridge.addresses.gateway,
+            bridge.addresses.network,
+        )
+        close = await network.serve_network(here, services, views, rules, world, tasks)
         await registration.registered.wait()
         settle()
         report({"state": "ready"})
         await stop.wait()
-        server.close()
+        close()
         tasks.stop()
     await tools.engine.close()
     await client.close()
@@ -149,9 +154,9 @@ def _tools(
         facts=facts,
         machine=limits,
         resolution=Resolution(
-            names.dns_address(IPv4Network(settings.service_cidr)),
-            names.DOMAIN,
-            names.HostResolution().text(),
+            network.dns_address(IPv4Network(settings.service_cidr)),
+            network.DOMAIN,
+            network.HostResolution().text(),
         ),
         services=services.list,
         cgroup=cgroup_of(settings.cluster),

@@ -1,12 +1,15 @@
-"""Puts the cluster's DNS server of a node together, and reads how the machine resolves names."""
+"""Puts the network of a node together: Service rules, health checks, and the cluster's DNS server.
+
+Reads also how the machine itself resolves names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
 from steersman.client.interface import Views
-from steersman.network.bridge import Bridge
 from steersman.network.dns.followed import FollowedNames
 from steersman.network.dns.forward import Forwarder, plan_servers
 from steersman.network.dns.forward import Server as Nameserver
@@ -14,6 +17,9 @@ from steersman.network.dns.resolver import Resolver
 from steersman.network.dns.serve import Server
 from steersman.network.dns.sockets import Sockets
 from steersman.network.dns.zone import Zone
+from steersman.network.health import Checks
+from steersman.network.nft import Rules
+from steersman.network.proxy import Place, Proxy
 from steersman.node.render.files import parse_resolution
 from steersman.world.interface import Tasks, World
 
@@ -81,24 +87,37 @@ def _is_loopback(text: str) -> bool:
         return False
 
 
-async def serve_names(
-    bridge: Bridge, services: IPv4Network, views: Views, world: World, tasks: Tasks
-) -> Server:
-    """Begins to answer for names on the bridge, once they are known; raises OSError where that
-    cannot be."""
-    pods, gateway = bridge.addresses.network, str(bridge.addresses.gateway)
-    own = (gateway, dns_address(services))
-    host, names = HostResolution(), FollowedNames(views)
+async def serve_network(
+    here: Place, services: IPv4Network, views: Views, rules: Rules, world: World, tasks: Tasks
+) -> Callable[[], None]:
+    """Begins to keep the rules, and to answer for names once they are known; returns what ends
+    the listening. Raises OSError where the bridge's ports are taken."""
+    checks = Checks(str(here.gateway), world)
+    proxy = Proxy(here, views, rules, checks)
+    tasks.start(proxy.run(), name="proxy")
+    server = _name_server(here, services, views, world, tasks)
     await views.synced()
+    await server.listen(str(here.gateway))
+
+    def close() -> None:
+        server.close()
+        checks.close()
+
+    return close
+
+
+def _name_server(
+    here: Place, services: IPv4Network, views: Views, world: World, tasks: Tasks
+) -> Server:
+    own = (str(here.gateway), dns_address(services))
+    host, names = HostResolution(), FollowedNames(views)
 
     def zone() -> Zone:
         serial = names.revision & 0xFFFFFFFF
-        return Zone(DOMAIN, services[PLACE], (pods, services), serial)
+        return Zone(DOMAIN, services[PLACE], (here.pods, services), serial)
 
     def servers() -> list[Nameserver]:
         return plan_servers(host.servers(), own)
 
     forwarder = Forwarder(servers, Sockets(), world, tasks)
-    server = Server(Resolver(zone, names, forwarder, world), world, tasks)
-    await server.listen(gateway)
-    return server
+    return Server(Resolver(zone, names, forwarder, world), world, tasks)
