@@ -25,6 +25,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="port of the API (default: the cluster's)")
     parser.add_argument("--no-controllers", action="store_true", help="the API alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
+    parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         pod_cidr=identity.pod_cidr,
         controllers=not arguments.no_controllers,
         simulated_nodes=arguments.simulated_nodes,
+        node=not arguments.no_node,
     )
     wait_for_certificates(arguments, directory, identity)
     try:

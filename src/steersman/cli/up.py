@@ -174,6 +174,7 @@ class Supervisor:
         machine, simulated = self._nodes()
         controls = [*words, "--simulated-nodes", str(simulated)]
         server = ["server", "--port", str(identity.port)]
+        server += [] if machine else ["--no-node"]
         if self._arguments.split:
             self._children.start("server", [*server, *words, "--no-controllers"])
             self._children.start("control", ["control", *controls])
