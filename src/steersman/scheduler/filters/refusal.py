@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from steersman.scheduler.demand import Demand
-from steersman.scheduler.snapshot import NodeState
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.node import NodeState
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a node is out of the question; `final` where removing pods from it could not help."""
+    """Why a node is out of the question, and by which plugin; `final` where removing pods from
+    the node could not help."""
 
+    plugin: str
     reasons: tuple[str, ...]
     final: bool = True
 
