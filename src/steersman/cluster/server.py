@@ -12,10 +12,11 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+
+import msgspec
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
@@ -39,8 +40,7 @@ from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(msgspec.Struct, frozen=True):
     """What `steer server` was told."""
 
     store_directory: Path | None

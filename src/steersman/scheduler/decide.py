@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.scheduler.demand import Demand
 from steersman.scheduler.filters import (
@@ -46,24 +47,21 @@ _NO_HELP = "Preemption is not helpful for scheduling"
 _NEVER = "not eligible due to preemptionPolicy=Never."
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """The node, and how many nodes were looked at."""
 
     node: NodeState
     looked_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
+class Unfit(msgspec.Struct, frozen=True):
     """No node fits; the message is that of upstream's FitError."""
 
     message: str
     looked_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True):
     """A node that fits: the sum of its plain scores and the two that are normalized."""
 
     score: int

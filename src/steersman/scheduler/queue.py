@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import field
 
 from steersman.model.kinds.pod import Pod
 from steersman.world.interface import World
@@ -19,8 +21,7 @@ LAST_BACKOFF_SECONDS = 10.0  # DefaultPodMaxBackoffDuration
 MAX_UNSCHEDULABLE_SECONDS = 300.0  # DefaultPodMaxInUnschedulablePodsDuration
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(msgspec.Struct):
     """A pod in the queue; `where` is active, backoff, unschedulable or taken."""
 
     pod: Pod

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.scheduler.demand import Demand
 from steersman.scheduler.snapshot import NodeState
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """Why a node is out of the question; `final` where removing pods from it could not help."""
 
     reasons: tuple[str, ...]
