@@ -12,10 +12,11 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+
+import msgspec
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache

@@ -6,8 +6,9 @@ Follows the kubelet's managedHostsFileContent and the CRI's DNS configuration.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 
@@ -25,8 +26,7 @@ fe00::2\tip6-allrouters
 _ALIASES = "\n# Entries added by HostAliases.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True):
     """How names are resolved: the cluster's DNS server and domain, and the host's own file."""
 
     server: str
