@@ -12,10 +12,11 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+
+import msgspec
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
@@ -32,6 +33,7 @@ from steersman.cluster.control import (
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
+from steersman.network.dns.serve import PORT as DNS_PORT
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -41,7 +43,7 @@ from steersman.world.interface import Tasks, World
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What `steer server` was told."""
+    """What `steer server` was told; `node`: this machine is a node, which answers for names."""
 
     store_directory: Path | None
     certificates: Path
@@ -51,6 +53,7 @@ class ServerSettings:
     pod_cidr: str
     controllers: bool = True
     simulated_nodes: int = 0
+    node: bool = True
 
 
 def fatal(error: BaseException) -> None:
@@ -86,6 +89,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
+        dns=(first_address(settings.pod_cidr), DNS_PORT) if settings.node else ("", 0),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()

@@ -20,8 +20,7 @@ LAST_BACKOFF_SECONDS = 10.0  # DefaultPodMaxBackoffDuration
 MAX_UNSCHEDULABLE_SECONDS = 300.0  # DefaultPodMaxInUnschedulablePodsDuration
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(msgspec.Struct):
     """A pod in the queue; `where` is active, backoff, unschedulable or taken."""
 
     pod: Pod

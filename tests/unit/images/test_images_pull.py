@@ -29,7 +29,7 @@ from steersman.images.store import Image, Store
 
 BASE = tar_of(file("base", b"1"))
 TOP = tar_of(file("top", b"2" * 3_000_000))
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
-core persistentvolumes PersistentVolume C v1 core short=pv status returned
-core persistentvolumeclaims PersistentVolumeClaim N v1 core short=pvc status returned
 admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
@@ -47,12 +45,6 @@ resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec returned conditional
-storage.k8s.io csinodes CSINode C v1 storage status! returned conditional
-storage.k8s.io csistoragecapacities CSIStorageCapacity N v1 storage returned
-storage.k8s.io storageclasses StorageClass C v1 storage short=sc returned
-storage.k8s.io volumeattachments VolumeAttachment C v1 storage status! returned conditional
-storage.k8s.io volumeattributesclasses VolumeAttributesClass C v1 storage short=vac returned
 storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
 """  # noqa: E501
 
@@ -77,8 +69,6 @@ def _spec(name: str) -> Select:
 
 
 _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
-    "persistentvolumes": {"name": lambda document: document["metadata"]["name"]},
-    "persistentvolumeclaims": {"name": lambda document: document["metadata"]["name"]},
     "clustertrustbundles": {"spec.signerName": _spec("signerName")},
     "podcertificaterequests": {
         "spec.signerName": _spec("signerName"),
@@ -88,10 +78,7 @@ _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
 }
 # Statuses of new objects that upstream encodes although nothing is known yet
 _INITIAL: dict[str, Document] = {
-    "persistentvolumes": {"phase": "Pending"},
-    "persistentvolumeclaims": {"phase": "Pending"},
     "ingresses": {"loadBalancer": {}},
-    "volumeattachments": {"attached": False},
 }
 
 

@@ -6,8 +6,9 @@ Follows the kubelet's managedHostsFileContent and the CRI's DNS configuration.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 
@@ -25,8 +26,7 @@ fe00::2\tip6-allrouters
 _ALIASES = "\n# Entries added by HostAliases.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True):
     """How names are resolved: the cluster's DNS server and domain, and the host's own file."""
 
     server: str
@@ -84,7 +84,7 @@ def render_resolution(pod: Pod, resolution: Resolution) -> str:
 
 def _by_policy(pod: Pod, resolution: Resolution) -> tuple[list[str], list[str], dict[str, str]]:
     policy = pod.spec.dns_policy
-    servers, searches, options = _parse(resolution.host)
+    servers, searches, options = parse_resolution(resolution.host)
     if policy == "None":
         return [], [], {}
     if policy == "Default" or (policy == "ClusterFirst" and pod.spec.host_network):
@@ -94,7 +94,7 @@ def _by_policy(pod: Pod, resolution: Resolution) -> tuple[list[str], list[str], 
     return [resolution.server], [*own, *searches], {"ndots": "5"}
 
 
-def _parse(text: str) -> tuple[list[str], list[str], dict[str, str]]:
+def parse_resolution(text: str) -> tuple[list[str], list[str], dict[str, str]]:
     """Reads a resolv.conf(5)."""
     servers: list[str] = []
     searches: list[str] = []

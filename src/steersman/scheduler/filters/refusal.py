@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.scheduler.state.demand import Demand
 from steersman.scheduler.state.node import NodeState

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import field
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
@@ -27,8 +27,7 @@ EVERY_ADDRESS = "0.0.0.0"
 MAX_SHAPES = 256  # shapes remembered; each deployment is one
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Demand:
+class Demand(msgspec.Struct, frozen=True, eq=False):
     """The shape of a pod, as far as it matters where the pod runs; compared by identity.
 
     `requests` are what must be free, `scored` the amounts by which scores count the pod. `images`
