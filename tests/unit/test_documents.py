@@ -8,11 +8,11 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.cli.main import COMMANDS, build_parser
 from steersman.model import builtin

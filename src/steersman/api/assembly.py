@@ -60,8 +60,7 @@ RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 DNS_PLACE = 10  # of the DNS server in the range of services, as kubeadm has it
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True):
     """What makes this server another than its like.
 
     signing_key: the private key (PEM) of service account tokens

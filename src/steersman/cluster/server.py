@@ -41,8 +41,7 @@ from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(msgspec.Struct, frozen=True):
     """What `steer server` was told; `node`: this machine is a node, which answers for names."""
 
     store_directory: Path | None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.world.interface import World
@@ -28,7 +29,7 @@ class Waiting(msgspec.Struct):
     attempts: int = 0
     where: str = "active"
     until: float = 0.0
-    moved: bool = field(default=False)  # something helpful happened while it was taken
+    moved: bool = False  # something helpful happened while it was taken
     group: Hashable = None  # who waits for the same
 
 

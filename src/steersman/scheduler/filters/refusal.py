@@ -10,8 +10,7 @@ from steersman.scheduler.state.demand import Demand
 from steersman.scheduler.state.node import NodeState
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """Why a node is out of the question, and by which plugin; `final` where removing pods from
     the node could not help."""
 
