@@ -8,8 +8,9 @@ they cost nothing. The best wins, chance decides among equals.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from steersman.scheduler.filters import inter_pod_affinity, pod_topology_spread
 from steersman.scheduler.filters.refusal import Refusal
@@ -28,20 +29,18 @@ NODES_PER_PERCENT: Final = 125
 Refused = Mapping[Refusal, Bits]
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """The node, and where the search for nodes goes on next time."""
 
     node: NodeState
     start: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
+class Unfit(msgspec.Struct, frozen=True):
     """No node fits: who is refused why, or one reason (`early`) that holds for all nodes."""
 
     nodes: int
-    refused: Refused = field(default_factory=dict)
+    refused: Refused = msgspec.field(default_factory=dict)
     early: str = ""
     plugin: str = ""  # by which the early reason is given
 

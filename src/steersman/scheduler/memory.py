@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.selectors import Selector
@@ -24,8 +25,7 @@ MAX_NEIGHBOURHOODS: Final = 128
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """One question: where may this pod go? With all that is known about its like."""
 
     pod: Pod

@@ -10,8 +10,9 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from steersman.model.selectors import Selector
 from steersman.model.types.condition import condition
@@ -33,8 +34,7 @@ SPARE: Final = 64  # undone candidates that are kept at least, so that cleaning 
 _ABOVE_ALL: Final = 2**31  # lifts every priority above zero
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True):
     """A PodDisruptionBudget, understood; `disrupted` are pods whose going is counted already."""
 
     namespace: str
@@ -46,8 +46,7 @@ class Budget:
 Cost = tuple[int, int, int, int, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A node, the pods that would have to leave it (the most important first), how many budgets
     that breaks, and what is compared of it all."""
 
@@ -80,7 +79,8 @@ class Trials:
         self.whole: Bits = 0  # those of them that break no budget
         self._found: dict[int, Candidate | Reasons] = {}
         self._reasons: dict[Reasons, Bits] = {}
-        self._heap: list[tuple[Cost, int, Candidate]] = []
+        self._heap: list[tuple[Cost, int, int, Candidate]] = []
+        self._count = 0  # sets apart what else would be compared by candidate
         self._position = -1
         self._budgets: Sequence[Budget] = ()
 
@@ -112,7 +112,8 @@ class Trials:
         if isinstance(found, Candidate):
             self.good |= bit
             self.whole |= 0 if found.violations else bit
-            heapq.heappush(self._heap, (found.cost, place, found))
+            self._count += 1
+            heapq.heappush(self._heap, (found.cost, place, self._count, found))
             self._clean()
         else:
             self._reasons[found] = self._reasons.get(found, 0) | bit
@@ -120,7 +121,7 @@ class Trials:
     def _clean(self) -> None:
         """Drops what is undone once it is more than what holds."""
         if len(self._heap) > 2 * len(self._found) + SPARE:
-            self._heap = [it for it in self._heap if self._found.get(it[1]) is it[2]]
+            self._heap = [it for it in self._heap if self._found.get(it[1]) is it[3]]
             heapq.heapify(self._heap)
 
     def best(self, possible: Bits) -> Candidate | None:
@@ -128,7 +129,7 @@ class Trials:
         aside = []
         best = None
         while self._heap and best is None:
-            _, place, found = self._heap[0]
+            _, place, _, found = self._heap[0]
             if self._found.get(place) is not found:
                 heapq.heappop(self._heap)  # undone since
             elif possible >> place & 1:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
@@ -35,8 +36,7 @@ class Change(NamedTuple):
     sign: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, eq=False):
     """A pod that takes room on a node; `assumed` until it is seen there."""
 
     pod: Pod
@@ -185,7 +185,7 @@ class Snapshot:
         known = self._pods.get(uid)
         there = known is not None and known.state.name == node_name and known.demand is demand
         if known is not None and there and _same_flock(known.pod, pod):
-            self._pods[uid] = replace(known, pod=pod, assumed=assumed)
+            self._pods[uid] = msgspec.structs.replace(known, pod=pod, assumed=assumed)
             return
         self.remove(uid)
         self.nominate(pod, "")
