@@ -75,7 +75,7 @@ class Configuration(msgspec.Struct, frozen=True):
     port: int
     advertised: str
     kubelet_tls: Callable[[], ssl.SSLContext] | None = None
-    dns: tuple[str, int] = ("", 0)
+    dns: tuple[str, int] = ("", dns_service.PORT)
 
 
 class Access:

@@ -88,7 +88,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
-        dns=(first_address(settings.pod_cidr), DNS_PORT) if settings.node else ("", 0),
+        dns=(first_address(settings.pod_cidr), DNS_PORT) if settings.node else ("", DNS_PORT),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
