@@ -15,10 +15,13 @@ from simulation.quiet import Quiet, quietly, ready
 from steersman.controllers.registry import controllers
 from steersman.model.kind import Document
 from steersman.model.kinds.node import NODE
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
 from steersman.model.kinds.service import SERVICE
+from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.ref import Resource
 from steersman.node.simulated import Behaviour
 from steersman.scheduler.state.demand import amount
@@ -121,7 +124,8 @@ def test_an_unschedulable_pod_is_tried_when_what_it_waits_for_comes() -> None:
         assert not await runs(quiet, "waits")
         (event,) = [it for it in await quiet.events("Pod") if it[0] == "FailedScheduling"]
         assert event[1] == (
-            "0/2 nodes are available: 2 node(s) didn't match pod affinity rules. preemption: 0/2 "
+            "0/2 nodes are available: 2 node(s) didn't match pod affinity rules. "
+            "no new claims to deallocate, preemption: 0/2 "
             "nodes are available: 2 Preemption is not helpful for scheduling."
         )
         await quiet.create(POD, "friend", spec=wanting("1"), metadata={"labels": {"a": "b"}})
@@ -147,6 +151,48 @@ def test_pods_of_a_service_are_spread_without_being_told_to() -> None:
         assert int(nodes[0][-1]) % 2 != int(nodes[1][-1]) % 2  # the other zone comes first
 
     quietly(scenario, nodes=4, behaviour=SMALL)
+
+
+def test_a_waiting_claim_gets_its_volume_with_the_node_and_then_the_pod_is_bound() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        late = {"volumeBindingMode": "WaitForFirstConsumer"}
+        await quiet.create(STORAGECLASS, "late", provisioner="kubernetes.io/no-provisioner", **late)
+        size = {"requests": {"storage": "1Gi"}}
+        modes = {"accessModes": ["ReadWriteOnce"], "storageClassName": "late"}
+        await quiet.create(PERSISTENTVOLUMECLAIM, "data", spec={**modes, "resources": size})
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        await quiet.create(POD, "p", spec=wanting("1", volumes=volumes))
+        text = (
+            "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind. "
+            "no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not "
+            "helpful for scheduling."
+        )
+        await quiet.until(lambda: said(quiet, ("FailedScheduling", text)))
+        on = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}
+        affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [on]}]}}
+        local = {"local": {"path": "/data"}, "capacity": {"storage": "1Gi"}}
+        spec = {**modes, **local, "nodeAffinity": affinity}
+        volume = await quiet.create(PERSISTENTVOLUME, "v", spec=spec)
+        status = {"status": {"phase": "Available"}}
+        await quiet.admin.patch(PERSISTENTVOLUME.ref("", "v"), status, subresource="status")
+        claim = PERSISTENTVOLUMECLAIM.ref("default", "data")
+
+        async def given() -> bool:
+            found = await quiet.admin.get(PERSISTENTVOLUME.ref("", volume.metadata.name))
+            return found.spec.claim_ref is not None
+
+        await quiet.until(given)
+        assert not await runs(quiet, "p")
+        bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+        await quiet.admin.patch(claim, {"metadata": bound, "spec": {"volumeName": "v"}})
+        await quiet.until(lambda: runs(quiet, "p"))
+        assert (await quiet.admin.get(POD.ref("default", "p"))).spec.node_name == "node-1"
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+async def said(quiet: Quiet, event: tuple[str, str]) -> bool:
+    return event in await quiet.events("Pod")
 
 
 class Overcommitted:

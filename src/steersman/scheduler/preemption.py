@@ -182,7 +182,7 @@ def preempt(
     where among the nodes the search begins."""
     possible = unfit.open
     wanted = _wanted(ask, possible.bit_count())
-    if trials is None or ask.hood.filters:  # what pods elsewhere do undoes these
+    if trials is None or ask.hood.filters or ask.local is not None:  # others undo these
         trials = Trials()
     trials.catch_up(ask.snapshot, budgets)
     untried = possible & ~trials.known
@@ -233,6 +233,10 @@ def try_node(ask: Ask, place: int, budgets: Sequence[Budget]) -> Candidate | Rea
 
 def _refuse(ask: Ask, trial: NodeState, gone: Sequence[Placed]) -> Refusal | None:
     refusal = ask.standing.rule.refuse(ask.demand, trial)
+    if refusal is None and ask.local is not None:
+        refusal = ask.local.refuse(
+            ask.snapshot.at(trial.place), {it.pod.metadata.uid for it in gone}
+        )
     if refusal is not None or not ask.hood.filters:
         return refusal
     lost = ask.hood.losses(gone)
