@@ -34,6 +34,7 @@ from steersman.cluster.process import Report, settle, stop_signal
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.network.dns.serve import PORT as DNS_PORT
+from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -52,6 +53,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     pod_cidr: str
     controllers: bool = True
     simulated_nodes: int = 0
+    scheduling: SchedulerConfiguration = DEFAULT
     node: bool = True
 
 
@@ -107,7 +109,7 @@ async def _serve(
                 bundle = files.ca.read_text()
                 client_for = local_clients(assembly, world, tasks)
                 views = FollowedViews(client_for(MANAGER), world, tasks)
-                start_control(client_for, views, bundle, world, tasks)
+                start_control(client_for, views, bundle, world, tasks, settings.scheduling)
                 if settings.simulated_nodes:
                     count = settings.simulated_nodes
                     start_simulated_nodes(count, client_for, views, world, tasks)

@@ -60,6 +60,9 @@ class Rule:
             added = node_affinity.added(profile.added_affinity)
             place = self._filters.index(node_affinity.refuse)
             self._filters.insert(place, added)
+        if any(profile.ignored) and "NodeResourcesFit" in profile.filters:
+            place = self._filters.index(node_resources_fit.refuse)
+            self._filters[place] = node_resources_fit.ignoring(*profile.ignored)
         self._profile = profile
         self._weights = profile.weights
 
