@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from scheduler_cluster import Cluster, asking, node, pod, state
+from scheduler_cluster import Cluster, HeldViews, asking, node, pod, state
 from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
+from steersman.model.kinds.replicaset import REPLICASET
+from steersman.model.kinds.replicationcontroller import REPLICATIONCONTROLLER
+from steersman.model.kinds.service import SERVICE
+from steersman.scheduler.budgets import Budgets
 from steersman.scheduler.decide import Unfit
 from steersman.scheduler.hints import (
     Waits,
@@ -14,6 +19,7 @@ from steersman.scheduler.hints import (
     helped_by_pod,
     helped_by_volume,
 )
+from steersman.scheduler.owners import Owners
 from steersman.scheduler.scores import image_locality
 from steersman.scheduler.state.demand import demand_of, full_name
 from steersman.scheduler.state.snapshot import Placed
@@ -144,3 +150,53 @@ def test_names_of_images_are_completed() -> None:
     assert full_name("host:5000/web") == "host:5000/web:latest"
     assert full_name("host:5000/web:1") == "host:5000/web:1"
     assert full_name("web@sha256:ab") == "web@sha256:ab"
+
+
+def service(name: str, **selector: str) -> Any:
+    return {"metadata": {"name": name, "namespace": "default"}, "spec": {"selector": selector}}
+
+
+def replicaset(**labels: str) -> Any:
+    metadata = {"name": "rs", "namespace": "default", "uid": "u"}
+    return {"metadata": metadata, "spec": {"selector": {"matchLabels": labels}}}
+
+
+def test_pods_are_spread_among_those_of_their_services_and_their_controller() -> None:
+    views = HeldViews((SERVICE, service("a", app="x")), (SERVICE, service("b", app="y")))
+    owners = Owners(views)  # type: ignore[arg-type]
+    owner = {"kind": "ReplicaSet", "name": "rs", "uid": "u", "controller": True}
+    plain = pod(labels={"app": "x", "hash": "1"})
+    owned = pod(labels={"app": "x", "hash": "1"}, metadata={"ownerReferences": [owner]})
+    assert str(owners.selector(plain)) == "app=x"
+    assert str(owners.selector(owned)) == "app=x"
+    views.put(REPLICASET, replicaset(hash="1"))
+    assert str(owners.selector(owned)) == "app=x,hash=1"
+    assert owners.selector(pod(labels={"app": "z"})) is None
+    assert owners.selector(pod(labels={"app": "x"}, namespace="other")) is None
+    views.put(SERVICE, service("a", app="z"))
+    assert owners.selector(plain) is None
+    views.put(REPLICATIONCONTROLLER, {**replicaset(), "spec": {"selector": {"app": "x"}}})
+    controlled = pod(
+        labels={"app": "x"},
+        metadata={"ownerReferences": [{**owner, "kind": "ReplicationController"}]},
+    )
+    assert str(owners.selector(controlled)) == "app=x"
+
+
+def test_budgets_are_understood_once_for_each_change() -> None:
+    metadata = {"name": "web", "namespace": "default"}
+    selector = {"matchLabels": {"app": "x"}}
+    document = {
+        "metadata": metadata,
+        "spec": {"selector": selector},
+        "status": {"disruptionsAllowed": 2, "disruptedPods": {"p": "2026-01-01T00:00:00Z"}},
+    }
+    views = HeldViews((PODDISRUPTIONBUDGET, document))
+    budgets = Budgets(views)  # type: ignore[arg-type]
+    (found,) = budgets.all()
+    assert (found.namespace, found.allowed, found.disrupted) == ("default", 2, {"p"})
+    assert found.selector({"app": "x"})
+    assert budgets.all() is budgets.all()
+    views.put(PODDISRUPTIONBUDGET, {**document, "status": {}})
+    (found,) = budgets.all()
+    assert found.allowed == 0
