@@ -39,8 +39,10 @@ _BASIS = (operations.STATUS, operations.OPTIONS, operations.PATCH)
 Structure = Callable[[Kind, str], Mapping[str, Any] | None]
 
 
-def built_in(_kind: Kind, _version: str) -> None:
-    """Says that there is no kind but the built-in ones."""
+def shape_of(kind: Kind, version: str) -> Mapping[str, Any] | None:
+    """Returns the schema that a version brings itself."""
+    found = kind.version(version)
+    return None if found is None or found.shape is None else found.shape.raw
 
 
 class Packed(NamedTuple):
@@ -57,7 +59,7 @@ class OpenAPI:
     """
 
     def __init__(
-        self, kinds: Callable[[], Iterable[Kind]], structure: Structure = built_in
+        self, kinds: Callable[[], Iterable[Kind]], structure: Structure = shape_of
     ) -> None:
         self._kinds = kinds
         self._structure = structure
