@@ -16,7 +16,7 @@ SPEC: Document = {
     "properties": {
         "size": {"type": "integer", "minimum": 0, "maximum": 10},
         "colour": {"type": "string", "default": "red", "enum": ["red", "green"]},
-        "name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 8},
+        "label": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 8},
         "port": {"x-kubernetes-int-or-string": True},
         "parts": {
             "type": "array",
