@@ -26,6 +26,10 @@ from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, Tai
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
+from steersman.api.custom.admission import DefinitionLifecycle
+from steersman.api.custom.definitions import Definitions
+from steersman.api.custom.keeper import Keeper
+from steersman.api.custom.scale import CustomScale
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
@@ -102,6 +106,7 @@ class Assembly:
         self.kinds = Registry()
         self._world = world
         self._objects = Objects(cache)
+        self.definitions = Definitions(cache, self.kinds, lambda _definition: None)
         self.rbac = RBAC(self._objects)
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
@@ -110,6 +115,7 @@ class Assembly:
         self.access = Access(Authenticator(self.tokens, authorizer), authorizer)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
+        self.definitions.changed = self.watches.end_of
         chain = self._chain(authorizer)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
@@ -118,6 +124,7 @@ class Assembly:
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
         self.api = self._api()
+        self._keeper = Keeper(self.definitions, cache, self.api, world, lambda _definition: True)
 
     def _tokens(self, configuration: Configuration) -> Tokens:
         return Tokens(
@@ -132,6 +139,7 @@ class Assembly:
         cache = self.cache
         return Chain(
             [
+                DefinitionLifecycle(self.definitions),
                 NamespaceLifecycle(cache),
                 ServiceAccount(cache, self._world),
                 TaintNodesByCondition(),
@@ -143,10 +151,10 @@ class Assembly:
         )
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
-        scale = Scale(self.writer).handle
+        scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
         return {
             **self._streams(),
-            ("", "scale"): scale,
+            ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
             ("pods", "binding"): Binding(self.writer, self._world).handle,
             ("pods", "eviction"): Eviction(self.deleter).handle,
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
@@ -211,10 +219,12 @@ class Assembly:
         """Loads the state, writes what a cluster cannot be without, and serves until cancelled."""
         await self.cache.load()
         self._follow()
+        self.definitions.follow()
         async with self._world.tasks() as tasks:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
             tasks.start(self.watches.bookmark(), name="bookmarks")
+            tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
             self.ready = True
             started()

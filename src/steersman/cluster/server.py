@@ -146,6 +146,6 @@ def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[s
 
     def client_for(name: str) -> APIClient:
         transport = LocalTransport(assembly.api.handle, User(name, groups_of(name)), tasks)
-        return APIClient(transport, world)
+        return APIClient(transport, world, find=assembly.kinds.of)
 
     return client_for
