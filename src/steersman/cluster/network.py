@@ -20,7 +20,7 @@ from steersman.network.dns.zone import Zone
 from steersman.network.health import Checks
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place, Proxy
-from steersman.node.render.files import parse_resolution
+from steersman.node.render.resolution import parse_resolution
 from steersman.world.interface import Tasks, World
 
 DOMAIN = "cluster.local"

@@ -34,7 +34,7 @@ from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
-from steersman.node.render.files import Resolution
+from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Port
 from steersman.node.serve import serve as serve_streams
 from steersman.node.streams.observed_pods import ObservedPods
