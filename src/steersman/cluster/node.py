@@ -25,6 +25,7 @@ from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
+from steersman.model.service_range import dns_address
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
@@ -154,7 +155,7 @@ def _tools(
         facts=facts,
         machine=limits,
         resolution=Resolution(
-            network.dns_address(IPv4Network(settings.service_cidr)),
+            str(dns_address(IPv4Network(settings.service_cidr))),
             network.DOMAIN,
             network.HostResolution().text(),
         ),
