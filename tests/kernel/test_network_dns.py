@@ -14,11 +14,12 @@ import pytest
 from network_machine import PODS, SERVICES, Machine, Place, Run
 
 from steersman.model.kinds.service import Service
+from steersman.model.service_range import DNS_LISTENS
 from steersman.network import nft, rules
 from steersman.network.dns.forward import Forwarder
 from steersman.network.dns.forward import Server as Nameserver
 from steersman.network.dns.resolver import Resolver
-from steersman.network.dns.serve import PORT, Server
+from steersman.network.dns.serve import Server
 from steersman.network.dns.sockets import Sockets
 from steersman.network.dns.zone import Zone
 from steersman.network.service_port import Endpoint, ServicePort
@@ -99,7 +100,7 @@ def answer_once(receiver: socket.socket) -> None:
 
 def serving(machine: Machine, test: Callable[[], Awaitable[None]]) -> None:
     """Serves names on the machine's bridge, and leads the Service there."""
-    behind = (Endpoint(GATEWAY, PORT),)
+    behind = (Endpoint(GATEWAY, DNS_LISTENS),)
     ports = [
         ServicePort("kube-system/kube-dns:dns:udp:53", "udp", 53, (ADDRESS,), behind),
         ServicePort("kube-system/kube-dns:dns-tcp:tcp:53", "tcp", 53, (ADDRESS,), behind),

@@ -257,7 +257,7 @@ def test_a_pod_reaches_a_tls_server_of_the_node_through_the_kubernetes_service(
                 ) as secured:
                     secured.sendall(b"version")
                     assert secured.recv(100) == b"version"
-                served.result(5)
+                served.result(60)
 
     run(test)
 

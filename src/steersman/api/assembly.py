@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from typing import Any
+
+import msgspec
 
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
@@ -57,8 +58,7 @@ ADDRESSES = Resource("networking.k8s.io", "ipaddresses")
 RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True):
     """What makes this server another than its like.
 
     signing_key: the private key (PEM) of service account tokens

@@ -6,9 +6,9 @@ policies as finalizers, and the graceful deletion of pods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import body, keys, metadata
@@ -46,8 +46,7 @@ JOB_WARNING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """metav1.DeleteOptions; `grace_seconds` is None where none was given."""
 
     grace_seconds: int | None = None
@@ -57,8 +56,7 @@ class Options:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(msgspec.Struct, frozen=True):
     """What a deletion comes to: the document that remains, or None where the object goes."""
 
     document: Document | None

@@ -7,9 +7,9 @@ of a refused write is stored; an update that changes nothing is not written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import body, keys, metadata, owners
@@ -41,8 +41,7 @@ MOST_NAMES = 8
 Authorize = Callable[[User, Attributes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """A document in the storage version and the warnings its decoding gave."""
 
     document: Document

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from steersman.cli.directory import Directory, Identity, default_path
-from steersman.cli.failure import Failure
+from steersman.cli.failure import Failure, sole
 
 EXAMPLE = """example:
   steer server --data-dir /var/lib/steersman"""
@@ -57,8 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))
     except (InUse, UnknownFormat) as error:
         raise Failure(str(error)) from error
-    except OSError as error:
-        raise Failure(f"the server cannot start: {error}") from error
+    except (OSError, ExceptionGroup) as error:
+        cause = sole(error)
+        if not isinstance(cause, OSError):
+            raise
+        why = os.strerror(cause.errno) if cause.errno else cause
+        raise Failure(f"the server cannot serve on port {settings.port}: {why}") from error
     return 0
 
 

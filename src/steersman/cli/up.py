@@ -144,7 +144,7 @@ class Supervisor:
         """Returns a new identity whose address ranges no other cluster of this machine has."""
         arguments, own = self._arguments, self._directory.path
         with choose.Reservations(self._directory.runs() / "ranges") as reservations:
-            port = choose.choose_port(arguments.port, None)
+            port = choose.choose_port(arguments.port, None, reservations.ports(own))
             taken = reservations.taken(own)
             pods, services = choose.choose_ranges(choose.read_routes(), taken)
             identity = Identity(new_id(), port, arguments.store or "sqlite", services, pods)

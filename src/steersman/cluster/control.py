@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
@@ -46,8 +47,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 Chosen = tuple[type[loop.Controller], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ControlSettings:
+class ControlSettings(msgspec.Struct, frozen=True):
     """What `steer control` was told; `name` says in Leases who works."""
 
     name: str

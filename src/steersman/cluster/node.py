@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import resource
 import ssl
-from dataclasses import dataclass
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
+
+import msgspec
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
@@ -52,8 +53,7 @@ KUBELET_PORT = 10250
 DESCRIPTORS = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
+class NodeSettings(msgspec.Struct, frozen=True):
     """What `steer node` was told.
 
     directory:  of the node; images has the image store; run the sockets, on a short path

@@ -12,10 +12,11 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+
+import msgspec
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
@@ -33,7 +34,7 @@ from steersman.cluster.process import Report, settle, stop_signal
 from steersman.controllers.registry import controllers
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
-from steersman.network.dns.serve import PORT as DNS_PORT
+from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -41,8 +42,7 @@ from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(msgspec.Struct, frozen=True):
     """What `steer server` was told; `node`: this machine is a node, which answers for names."""
 
     store_directory: Path | None
@@ -89,7 +89,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
-        dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_PORT),
+        dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()

@@ -6,8 +6,10 @@ A custom resource is a `Kind` without code; a built-in one adds `prepare` and `c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import field
 
 from steersman.model.errors import Cause
 from steersman.model.ref import Ref, Resource
@@ -23,8 +25,7 @@ Convert = Callable[[Document], Document]
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version in which a kind is read and written.
 
     `definition` names its schema; conversions are None where the document is the same.
@@ -37,8 +38,7 @@ class Version:
     deprecation: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(msgspec.Struct, frozen=True):
     """A path below an object.
 
     `writes` are the only fields an update through it may change, as tuples of names; update,
@@ -52,8 +52,7 @@ class Subresource:
     document: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A printed column (metav1.TableColumnDefinition); `value` gets the document and the time.
 
     Priority 0 always shows, 1 in wide output.
@@ -77,8 +76,7 @@ def nothing_wrong(_new: Document, _old: Document | None, _subresource: str) -> I
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """A kind of object.
 
     storage:    the version in which it is stored; the first of `versions` is preferred

@@ -11,6 +11,9 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 DNS_PLACE = 10  # of the cluster's DNS server, as kubeadm has it
+# Where that server listens on a node's bridge; its Service leads port 53 there. Not 53 itself,
+# which a nameserver of the machine's may have taken on every address.
+DNS_LISTENS = 10053
 # Load balancers get the end of the range: as many as a class C, of a small range a sixteenth
 MOST_BALANCED, BALANCED_SHARE = 256, 16
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from steersman.client.interface import Client
 from steersman.images.pull import Puller
@@ -38,8 +39,7 @@ class Network(Protocol):
         """Notes the addresses that a pod has from before the agent began."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(msgspec.Struct, frozen=True):
     """The node's means.
 
     cgroup:    the control group of all pods, which bears the cluster's id

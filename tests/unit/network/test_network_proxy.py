@@ -22,7 +22,7 @@ from steersman.network.proxy import Place, Proxy
 from steersman.network.service_port import Endpoint, ServicePort
 from steersman.world.real import RealWorld
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 PODS = IPv4Network("10.244.0.0/24")
 GATEWAY = IPv4Address("10.244.0.1")
 HERE = Place("abc", "here", "steer-abc", GATEWAY, PODS)

@@ -6,7 +6,8 @@ Follows pkg/kubelet/network/dns: what a resolver cannot hold is left out, and to
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 
@@ -18,8 +19,7 @@ MAX_SEARCH_PATH_CHARACTERS = 253  # some versions of glibc abort on longer ones
 REASON = "DNSConfigForming"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True):
     """How names are resolved: the cluster's DNS server and domain, and the host's own file."""
 
     server: str
@@ -27,8 +27,7 @@ class Resolution:
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True):
     """A pod's resolv.conf, and what people are told of what was left out."""
 
     text: str
