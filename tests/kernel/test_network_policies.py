@@ -6,10 +6,10 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from msgspec.structs import replace
 from network_machine import PODS, Machine, Place, Pod, Run, exchanged
 
 from steersman.network import choosing, nft, rules

@@ -51,6 +51,7 @@ from steersman.api.write import Writer
 from steersman.model.builtin import Registry
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
+from steersman.model.service_range import dns_address
 from steersman.wire.message import Request, User
 from steersman.world.interface import World
 
@@ -59,9 +60,6 @@ PODS = Resource("", "pods")
 VOLUMES = Resource("", "persistentvolumes")
 ADDRESSES = Resource("networking.k8s.io", "ipaddresses")
 RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
-
-
-DNS_PLACE = 10  # of the DNS server in the range of services, as kubeadm has it
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -205,7 +203,7 @@ class Assembly:
         configuration = self._configuration
         network = ip_network(configuration.service_cidr)
         own = own_service.documents(str(network[1]), configuration.advertised, configuration.port)
-        names = str(network[DNS_PLACE])
+        names = str(dns_address(network))
         service = self._objects.find(Ref(SERVICES, dns_service.NAMESPACE, dns_service.NAME))
         holder = self._objects.find(Ref(ADDRESSES, "", names))
         if dns_service.check_vacant(service, holder):

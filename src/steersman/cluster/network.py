@@ -6,10 +6,11 @@ Reads also how the machine itself resolves names.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
 from steersman.client.interface import Views
+from steersman.model.service_range import dns_address
 from steersman.network.dns.followed import FollowedNames
 from steersman.network.dns.forward import Forwarder, plan_servers
 from steersman.network.dns.forward import Server as Nameserver
@@ -20,20 +21,14 @@ from steersman.network.dns.zone import Zone
 from steersman.network.health import Checks
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place, Proxy
-from steersman.node.render.files import parse_resolution
+from steersman.node.render.resolution import parse_resolution
 from steersman.world.interface import Tasks, World
 
 DOMAIN = "cluster.local"
-PLACE = 10  # in the range of services, as everybody's cluster has it
 RESOLUTION = Path("/etc/resolv.conf")
 # What systemd-resolved itself asks, where the machine's file names only its stub (kubeadm looks
 # for the same file): pods cannot reach the machine's loopback
 BEHIND_STUB = Path("/run/systemd/resolve/resolv.conf")
-
-
-def dns_address(services: IPv4Network) -> str:
-    """Returns the address of the cluster's DNS service."""
-    return str(services[PLACE])
 
 
 class HostResolution:
@@ -109,12 +104,13 @@ async def serve_network(
 def _name_server(
     here: Place, services: IPv4Network, views: Views, world: World, tasks: Tasks
 ) -> Server:
-    own = (str(here.gateway), dns_address(services))
+    address = IPv4Address(str(dns_address(services)))
+    own = (str(here.gateway), str(address))
     host, names = HostResolution(), FollowedNames(views)
 
     def zone() -> Zone:
         serial = names.revision & 0xFFFFFFFF
-        return Zone(DOMAIN, services[PLACE], (here.pods, services), serial)
+        return Zone(DOMAIN, address, (here.pods, services), serial)
 
     def servers() -> list[Nameserver]:
         return plan_servers(host.servers(), own)

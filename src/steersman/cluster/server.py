@@ -31,9 +31,10 @@ from steersman.cluster.control import (
     until_default_account,
 )
 from steersman.cluster.process import Report, settle, stop_signal
+from steersman.controllers.registry import controllers
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
-from steersman.network.dns.serve import PORT as DNS_PORT
+from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -88,7 +89,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
-        dns=(first_address(settings.pod_cidr), DNS_PORT) if settings.node else ("", DNS_PORT),
+        dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
@@ -104,10 +105,10 @@ async def _serve(
             server.listen_unix(settings.socket)
             report({"state": "serving"})
             if settings.controllers:
-                bundle = files.ca.read_text()
+                chosen = controllers(files.ca.read_text(), settings.service_cidr)
                 client_for = local_clients(assembly, world, tasks)
                 views = FollowedViews(client_for(MANAGER), world, tasks)
-                start_control(client_for, views, bundle, world, tasks)
+                start_control(client_for, views, chosen, world, tasks)
                 if settings.simulated_nodes:
                     count = settings.simulated_nodes
                     start_simulated_nodes(count, client_for, views, world, tasks)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
+
+import msgspec
 
 from steersman.client.interface import View, Views
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE
@@ -40,8 +41,7 @@ class Tells(Protocol):
         """Answers for these from now on, and for no others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where the proxy works: the node, its bridge and the range of its pods."""
 
     cluster: str
