@@ -1,33 +1,29 @@
 """The processes that a supervisor runs: started, heard, started again, ended in order.
 
-Each child says what it has reached in lines of JSON on a pipe of its own; nobody polls.
+Each child says what it has reached in lines of JSON on a pipe of its own; nobody polls. Its
+standard input is a pipe that the supervisor holds: it ends with the supervisor, however that ends.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
+import select
 import selectors
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 STOP_SECONDS = 20.0
 # A child that ends this often within a minute of starting is not started again
 MOST_RESTARTS = 5
 YOUNG_SECONDS = 60.0
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """What a child said (`said`), or that it ended (`said` is None, with its exit code)."""
 
     child: str
@@ -35,20 +31,44 @@ class News:
     code: int = 0
 
 
-@dataclass(slots=True)
 class Child:
-    """One process of the cluster."""
+    """One process of the cluster; `process` is its id, 0 where it does not run."""
 
-    name: str
-    command: list[str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    restarts: int = 0
-    buffer: bytes = b""
-    pipe: IO[bytes] | None = None
-    go: IO[bytes] | None = None
-    watches: list[int] = field(default_factory=list)
+    def __init__(self, name: str, command: list[str], log: Path) -> None:
+        self.name = name
+        self.command = command
+        self.log = log
+        self.process = 0
+        self.started = 0.0
+        self.restarts = 0
+        self.buffer = b""
+        self.pipe: IO[bytes] | None = None
+        self.go = -1
+
+    def spawn(self) -> None:
+        """Starts the process, in a session of its own."""
+        reading, said = os.pipe()
+        standing, self.go = os.pipe()
+        os.set_inheritable(said, True)
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        command = [*self.command, "--status-fd", str(said)]
+        streams = [(os.POSIX_SPAWN_DUP2, standing, 0)]
+        streams += [(os.POSIX_SPAWN_DUP2, log, number) for number in (1, 2)]
+        self.process = os.posix_spawn(
+            command[0], command, os.environ, file_actions=streams, setsid=True
+        )
+        for descriptor in (said, standing, log):
+            os.close(descriptor)
+        self.started = time.monotonic()
+        self.buffer = b""
+        self.pipe = os.fdopen(reading, "rb", buffering=0)
+
+    def wait(self) -> int:
+        """Waits for the end; returns the exit code, or less than 0 for a signal."""
+        _, status = os.waitpid(self.process, 0)
+        self.process = 0
+        os.close(self.go)
+        return os.waitstatus_to_exitcode(status)
 
 
 def python_command(*words: str) -> list[str]:
@@ -64,43 +84,23 @@ class Children:
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
 
-    def start(self, name: str, words: Sequence[str]) -> Child:
-        """Starts a child; its output goes to a log, its standard input waits for `release`."""
+    def start(self, name: str, words: Sequence[str]) -> None:
+        """Starts a child; its output goes to a log, it waits for `release` when it is loaded."""
         child = Child(name, python_command(*words), self._logs / f"{name}.log")
         self._children[name] = child
         self._spawn(child)
-        return child
 
     def _spawn(self, child: Child) -> None:
-        reading, writing = os.pipe()
-        command = [*child.command, "--status-fd", str(writing)]
-        with open(child.log, "ab") as log:
-            child.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writing,),
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-            )
-        os.close(writing)
-        child.go = child.process.stdin
-        child.started = time.monotonic()
-        child.buffer = b""
-        child.pipe = os.fdopen(reading, "rb", buffering=0)
+        child.spawn()
+        assert child.pipe is not None
         self._selector.register(child.pipe, selectors.EVENT_READ, child)
 
     def release(self, name: str) -> None:
         """Tells a child that what it waits for (the certificates) is there."""
-        child = self._children[name]
-        if child.go is not None:
-            try:
-                child.go.write(b"go\n")
-                child.go.close()
-            except BrokenPipeError:
-                pass  # it has ended; its news says so
-            child.go = None
+        try:
+            os.write(self._children[name].go, b"go\n")
+        except BrokenPipeError:
+            pass  # it has ended; its news says so
 
     def listen(self, descriptor: int) -> None:
         """Wakes `news` when a descriptor (the signal pipe) becomes readable."""
@@ -125,11 +125,10 @@ class Children:
             self._selector.unregister(child.pipe)
             child.pipe.close()
             child.pipe = None
-            assert child.process is not None
-            yield News(child.name, None, child.process.wait())
+            yield News(child.name, None, child.wait())
 
     def restart(self, name: str) -> bool:
-        """Starts a child again that has ended; says whether it may be tried once more."""
+        """Starts a child that ended once more; says whether it may be tried once more."""
         child = self._children[name]
         young = time.monotonic() - child.started < YOUNG_SECONDS
         child.restarts = child.restarts + 1 if young else 0
@@ -141,28 +140,19 @@ class Children:
 
     def processes(self) -> dict[str, int]:
         """Returns the children that run."""
-        return {
-            name: child.process.pid
-            for name, child in self._children.items()
-            if child.process is not None and child.process.poll() is None
-        }
+        return {name: child.process for name, child in self._children.items() if child.process}
 
     def stop(self, name: str) -> None:
         """Ends a child: asks, waits, and kills what does not go."""
         child = self._children.get(name)
-        if child is None or child.process is None or child.process.poll() is not None:
+        if child is None or not child.process:
             return
-        child.process.send_signal(signal.SIGTERM)
-        try:
-            child.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.process.kill()
-            child.process.wait()
-
-
-def _end_with_parent() -> None:
-    """Runs in the child before exec: when the supervisor dies, the kernel ends the child."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ends = os.pidfd_open(child.process)
+        signal.pidfd_send_signal(ends, signal.SIGTERM)
+        if not select.select([ends], [], [], STOP_SECONDS)[0]:
+            signal.pidfd_send_signal(ends, signal.SIGKILL)
+        os.close(ends)
+        child.wait()
 
 
 def tail(log: Path, lines: int = 3) -> str:

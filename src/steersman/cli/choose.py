@@ -1,21 +1,29 @@
-"""What a new cluster takes of its machine: a port and two ranges of addresses nobody else uses."""
+"""What a new cluster takes: an id, and of its machine a port and two ranges of addresses that
+nobody else uses."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import secrets
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
+from steersman.cli.directory import ID_ALPHABET, ID_LENGTH
 from steersman.cli.failure import Failure
 
 PORT = 6443
 # Pod and service ranges go together: 10.64/10.96 for the first cluster of a machine, and so on
 _PODS = tuple(ip_network(f"10.{64 + number}.0.0/16") for number in range(32))
 _SERVICES = tuple(ip_network(f"10.{96 + number}.0.0/16") for number in range(32))
+
+
+def new_id() -> str:
+    """Returns an id for a new cluster."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
 
 
 class Reservations:
