@@ -1,11 +1,13 @@
 """The processes that a supervisor runs: started, heard, started again, ended in order.
 
-Each child says what it has reached in lines of JSON on a pipe of its own; nobody polls. Its
-standard input is a pipe that the supervisor holds: it ends with the supervisor, however that ends.
+A child is a fork, which has half of what it loads already. It says what it has reached in lines of
+JSON on a pipe of its own; nobody polls. Its standard input is a pipe that the supervisor holds: it
+ends with the supervisor, however that ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -15,12 +17,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
 STOP_SECONDS = 20.0
 # A child that ends this often within a minute of starting is not started again
 MOST_RESTARTS = 5
 YOUNG_SECONDS = 60.0
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# The descriptor on which a child says what it has reached
+STATUS = 3
 
 
 class News(NamedTuple):
@@ -34,9 +39,9 @@ class News(NamedTuple):
 class Child:
     """One process of the cluster; `process` is its id, 0 where it does not run."""
 
-    def __init__(self, name: str, command: list[str], log: Path) -> None:
+    def __init__(self, name: str, words: Sequence[str], log: Path) -> None:
         self.name = name
-        self.command = command
+        self.words = words
         self.log = log
         self.process = 0
         self.started = 0.0
@@ -46,22 +51,32 @@ class Child:
         self.go = -1
 
     def spawn(self) -> None:
-        """Starts the process, in a session of its own."""
+        """Starts the process."""
         reading, said = os.pipe()
         standing, self.go = os.pipe()
-        os.set_inheritable(said, True)
-        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        command = [*self.command, "--status-fd", str(said)]
-        streams = [(os.POSIX_SPAWN_DUP2, standing, 0)]
-        streams += [(os.POSIX_SPAWN_DUP2, log, number) for number in (1, 2)]
-        self.process = os.posix_spawn(
-            command[0], command, os.environ, file_actions=streams, setsid=True
-        )
-        for descriptor in (said, standing, log):
-            os.close(descriptor)
+        self.process = os.fork()
+        if self.process == 0:
+            self._live(standing, said)
+        os.close(said)
+        os.close(standing)
         self.started = time.monotonic()
         self.buffer = b""
         self.pipe = os.fdopen(reading, "rb", buffering=0)
+
+    def _live(self, standing: int, said: int) -> NoReturn:
+        """The life of the process: in a session of its own, with nothing of its parent open."""
+        from steersman.cli.main import main
+
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        move(self.log, standing, said)
+        with open("/proc/self/comm", "w") as comm:
+            comm.write(f"steer-{self.name}")
+        code = main([self.name, *self.words, "--status-fd", str(STATUS)])
+        sys.stdout.flush()
+        os._exit(code)
 
     def wait(self) -> int:
         """Waits for the end; returns the exit code, or less than 0 for a signal."""
@@ -71,9 +86,16 @@ class Child:
         return os.waitstatus_to_exitcode(status)
 
 
-def python_command(*words: str) -> list[str]:
-    """Returns the command that runs steer again with the same interpreter."""
-    return [sys.executable, "-P", "-m", "steersman", *words]
+def move(log: Path, standing: int, *others: int) -> None:
+    """Makes a log what is printed to, `standing` what is read from, the others 3 and up; closes
+    all else."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    wanted = (standing, output, output, *others)
+    # Above all targets first, so that no dup2 overwrites a descriptor still needed
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, len(wanted)) for number in wanted]
+    for place, descriptor in enumerate(high):
+        os.dup2(descriptor, place, inheritable=place < STATUS)
+    os.closerange(len(wanted), os.sysconf("SC_OPEN_MAX"))
 
 
 class Children:
@@ -86,7 +108,7 @@ class Children:
 
     def start(self, name: str, words: Sequence[str]) -> None:
         """Starts a child; its output goes to a log, it waits for `release` when it is loaded."""
-        child = Child(name, python_command(*words), self._logs / f"{name}.log")
+        child = Child(name, words, self._logs / f"{name}.log")
         self._children[name] = child
         self._spawn(child)
 

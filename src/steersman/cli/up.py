@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli.children import Children, News, tail
+from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
 
@@ -69,9 +69,9 @@ def _detach(arguments: argparse.Namespace) -> int:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(reading)
-        _leave_terminal(log)
-        return Supervisor(arguments, lambda ready: _tell(writing, ready)).run()
+        os.setsid()
+        move(log, os.open(os.devnull, os.O_RDONLY), writing)
+        return Supervisor(arguments, lambda ready: _tell(STATUS, ready)).run()
     os.close(writing)
     with Progress() as progress, os.fdopen(reading, "rb") as pipe:
         progress.say("starting the cluster")
@@ -81,17 +81,6 @@ def _detach(arguments: argparse.Namespace) -> int:
         raise Failure(tail(log, 1).removeprefix("steer: ") or "the supervisor ended")
     report(arguments, json.loads(line))
     return 0
-
-
-def _leave_terminal(log: Path) -> None:
-    """Moves this process to a session of its own; what it prints goes to a file."""
-    os.setsid()
-    null = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for descriptor, place in ((null, 0), (output, 1), (output, 2)):
-        os.dup2(descriptor, place)
-    os.close(null)
-    os.close(output)
 
 
 def _tell(descriptor: int, ready: dict[str, Any]) -> None:
@@ -193,14 +182,14 @@ class Supervisor:
         machine, simulated = self._nodes()
         controls = [*words, "--simulated-nodes", str(simulated)]
         if self._arguments.split:
-            self._children.start("server", ["server", *words, "--no-controllers"])
-            self._children.start("control", ["control", *controls])
+            self._children.start("server", [*words, "--no-controllers"])
+            self._children.start("control", controls)
             self._waits.add("control")
         else:
-            self._children.start("server", ["server", *controls])
+            self._children.start("server", controls)
         self._waits.add("server")
         if machine:
-            self._children.start("node", ["node", *words])
+            self._children.start("node", words)
             self._waits.add("node")
 
     def _nodes(self) -> tuple[bool, int]:
@@ -228,7 +217,7 @@ class Supervisor:
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing)
         self._children.listen(reading)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in HANDLED:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: object) -> None:
