@@ -79,6 +79,7 @@ class Watched:
     def __init__(self) -> None:
         self.frames: list[Document] = []
         self.finished = False
+        self.broken = False
         self.pending = 0
         self.slow = False
         self.leave: Callable[[], None] = lambda: None
@@ -95,6 +96,11 @@ class Watched:
         """Hears that the stream ends."""
         self.finished = True
         self._came.set()
+
+    def abort(self) -> None:
+        """Hears that the stream breaks off."""
+        self.broken = True
+        self.finish()
 
     async def next(self) -> Document:
         """Returns the next frame, waiting in virtual time."""

@@ -24,7 +24,7 @@ from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.service_account import ServiceAccount
-from steersman.api.bootstrap import own_service, writing
+from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
@@ -46,14 +46,18 @@ from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
 from steersman.model.kind import Document
-from steersman.model.ref import Resource
+from steersman.model.ref import Ref, Resource
 from steersman.wire.message import Request, User
 from steersman.world.interface import World
 
 SERVICES = Resource("", "services")
 PODS = Resource("", "pods")
 VOLUMES = Resource("", "persistentvolumes")
+ADDRESSES = Resource("networking.k8s.io", "ipaddresses")
 RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+
+
+DNS_PLACE = 10  # of the DNS server in the range of services, as kubeadm has it
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -63,6 +67,7 @@ class Configuration(msgspec.Struct, frozen=True):
     advertised:  the address at which pods reach this server, at `port`
     kubelet_tls: makes the settings with which this server shows itself to kubelets; without
                  them no logs of pods can be read and no command be run in them
+    dns:         the address and port at which a node answers for names; "": no node does
     """
 
     service_cidr: str
@@ -70,6 +75,7 @@ class Configuration(msgspec.Struct, frozen=True):
     port: int
     advertised: str
     kubelet_tls: Callable[[], ssl.SSLContext] | None = None
+    dns: tuple[str, int] = ("", dns_service.PORT)
 
 
 class Access:
@@ -187,11 +193,16 @@ class Assembly:
                 changed(None, entry.value)
 
     def _own(self) -> list[Document]:
-        """Returns the objects that stand for this server."""
-        address = str(ip_network(self._configuration.service_cidr)[1])
-        return own_service.documents(
-            address, self._configuration.advertised, self._configuration.port
-        )
+        """Returns the objects that stand for this server, and for the node's DNS server."""
+        configuration = self._configuration
+        network = ip_network(configuration.service_cidr)
+        own = own_service.documents(str(network[1]), configuration.advertised, configuration.port)
+        names = str(network[DNS_PLACE])
+        service = self._objects.find(Ref(SERVICES, dns_service.NAMESPACE, dns_service.NAME))
+        holder = self._objects.find(Ref(ADDRESSES, "", names))
+        if dns_service.check_vacant(service, holder):
+            own += dns_service.documents(names, *configuration.dns)
+        return own
 
     def _startup(self) -> str:
         return "" if self.ready else "not finished"

@@ -68,17 +68,20 @@ def _presentation(parameters: dict[str, str]) -> Presentation | None:
     return None if wanted else PLAIN
 
 
+class _Parts(msgspec.Struct, frozen=True):
+    metadata: msgspec.Raw
+
+
+_parts = msgspec.json.Decoder(_Parts)
+
+
 def metadata_only(form: Form, entry: Entry, presentation: Presentation) -> bytes:
-    """Returns the object as a PartialObjectMetadata."""
-    return orjson.dumps(_partial(form, entry, presentation))
-
-
-def _partial(form: Form, entry: Entry, presentation: Presentation) -> Document:
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": f"meta.k8s.io/{presentation.meta_version}",
-        "metadata": form.document(entry)["metadata"],
-    }
+    """Returns the object as a PartialObjectMetadata; its metadata is cut out, not decoded."""
+    metadata = _parts.decode(form.object(entry)).metadata
+    return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%b","metadata":%b}' % (
+        presentation.meta_version.encode(),
+        metadata,
+    )
 
 
 # columns of a kind that declares none (printers.DefaultTableConvertor)
@@ -128,7 +131,7 @@ class Tables:
         if self._include == "Object":
             row["object"] = document
         elif self._include == "Metadata":
-            row["object"] = _partial(self._form, entry, self._presentation)
+            row["object"] = orjson.Fragment(metadata_only(self._form, entry, self._presentation))
         else:
             row["object"] = None
         return row

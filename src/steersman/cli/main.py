@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from steersman.cli.failure import Failure, printable
+from steersman.cli.failure import Failure, printable, sole
 
 # command -> module, one line of help
 COMMANDS = {
@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("STEER_DEBUG"):
             raise
-        return fail(f"{type(error).__name__}: {error} (STEER_DEBUG=1 shows where)")
+        cause = sole(error)
+        return fail(f"{type(cause).__name__}: {cause} (STEER_DEBUG=1 shows where)")
     return code
 
 

@@ -150,7 +150,7 @@ class Supervisor:
 
         arguments, own = self._arguments, self._directory.path
         with choose.Reservations(self._directory.runs() / "ranges") as reservations:
-            port = choose.choose_port(arguments.port, None)
+            port = choose.choose_port(arguments.port, None, reservations.ports(own))
             taken = reservations.taken(own)
             pods, services = choose.choose_ranges(choose.read_routes(), taken)
             identity = Identity(choose.new_id(), port, arguments.store or "sqlite", services, pods)
@@ -180,13 +180,14 @@ class Supervisor:
         self._directory.logs.mkdir(mode=0o700, exist_ok=True)
         words = ["--data-dir", str(self._directory.path)]
         machine, simulated = self._nodes()
-        controls = [*words, "--simulated-nodes", str(simulated)]
+        controls = ["--simulated-nodes", str(simulated)]
+        server = words if machine else [*words, "--no-node"]
         if self._arguments.split:
-            self._children.start("server", [*words, "--no-controllers"])
-            self._children.start("control", controls)
+            self._children.start("server", [*server, "--no-controllers"])
+            self._children.start("control", [*words, *controls])
             self._waits.add("control")
         else:
-            self._children.start("server", controls)
+            self._children.start("server", [*server, *controls])
         self._waits.add("server")
         if machine:
             self._children.start("node", words)

@@ -17,6 +17,7 @@ import msgspec
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
+from steersman.cluster import network
 from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
@@ -26,7 +27,7 @@ from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
-from steersman.network.proxy import Proxy
+from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.agent import Agent
 from steersman.node.objects import FollowedObjects
@@ -46,8 +47,6 @@ from steersman.runtime.engine import Engine
 from steersman.world.interface import Tasks, World
 
 KUBELET_PORT = 10250
-CLUSTER_DOMAIN = "cluster.local"
-DNS_PLACE = 10  # in the range of services, as everybody's cluster has it
 # Each pod has a socket to its shim, each exec probe three descriptors
 DESCRIPTORS = 65536
 
@@ -87,9 +86,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     stop = stop_signal()
     _raise_descriptors()
     rules = Rules()
-    bridge = Bridge(
-        settings.cluster, IPv4Network(settings.pod_cidr), IPv4Network(settings.service_cidr)
-    )
+    services = IPv4Network(settings.service_cidr)
+    bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
     bridge.set_up()
     async with world.tasks() as tasks:
         client = APIClient(api_transport(settings), world)
@@ -99,20 +97,27 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         pods = FollowedView(client, POD, world, fields=selected)
         registration = Registration(client, world, place, tools.facts)
         agent = Agent(tools, pods, tasks)
-        here = ObservedPods(tools.engine, tools.paths, agent.workers.values)
-        tasks.start(serve_streams(kubelet_port(settings), here, world), name="port")
+        observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
+        tasks.start(serve_streams(kubelet_port(settings), observed, world), name="port")
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, PROXY.file, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
-        proxy = Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, rules)
-        tasks.start(proxy.run(), name="proxy")
+        here = Here(
+            settings.cluster,
+            settings.name,
+            bridge.name,
+            bridge.addresses.gateway,
+            bridge.addresses.network,
+        )
+        close = await network.serve_network(here, services, views, rules, world, tasks)
         await registration.registered.wait()
         settle()
         report({"state": "ready"})
         await stop.wait()
+        close()
         tasks.stop()
     await tools.engine.close()
     await client.close()
@@ -147,7 +152,11 @@ def _tools(
         place=place,
         facts=facts,
         machine=limits,
-        resolution=Resolution(dns_address(settings.service_cidr), CLUSTER_DOMAIN, host_dns()),
+        resolution=Resolution(
+            network.dns_address(IPv4Network(settings.service_cidr)),
+            network.DOMAIN,
+            network.HostResolution().text(),
+        ),
         services=services.list,
         cgroup=cgroup_of(settings.cluster),
     )
@@ -169,19 +178,6 @@ def api_transport(settings: NodeSettings, file: str = "", user: str = "") -> HTT
     context.set_alpn_protocols(["http/1.1"])
     target = Target(host="127.0.0.1", port=settings.port, tls=context, server_name="localhost")
     return HTTPTransport(target, identity=user or f"system:node:{settings.name}")
-
-
-def dns_address(service_cidr: str) -> str:
-    """Returns the address of the cluster's DNS service."""
-    return str(IPv4Network(service_cidr)[DNS_PLACE])
-
-
-def host_dns() -> str:
-    """Returns how this machine resolves names."""
-    try:
-        return Path("/etc/resolv.conf").read_text()
-    except OSError:
-        return ""
 
 
 def version() -> str:

@@ -24,6 +24,7 @@ from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
+from steersman.network.dns.serve import PORT as DNS_PORT
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -32,7 +33,7 @@ from steersman.world.interface import Tasks, World
 
 
 class ServerSettings(msgspec.Struct, frozen=True):
-    """What `steer server` was told."""
+    """What `steer server` was told; `node`: this machine is a node, which answers for names."""
 
     store_directory: Path | None
     certificates: Path
@@ -42,6 +43,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     pod_cidr: str
     controllers: bool = True
     simulated_nodes: int = 0
+    node: bool = True
 
 
 def fatal(error: BaseException) -> None:
@@ -77,6 +79,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
+        dns=(first_address(settings.pod_cidr), DNS_PORT) if settings.node else ("", DNS_PORT),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()

@@ -53,6 +53,37 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "certificatesigningrequests",
         ),
     ),
+    "limitrange": (("LIMITRANGE", "", "LimitRange", "limitranges"),),
+    "resourcequota": (("RESOURCEQUOTA", "", "ResourceQuota", "resourcequotas"),),
+    "podtemplate": (("PODTEMPLATE", "", "PodTemplate", "podtemplates"),),
+    "replicationcontroller": (
+        ("REPLICATIONCONTROLLER", "", "ReplicationController", "replicationcontrollers"),
+    ),
+    "priorityclass": (("PRIORITYCLASS", "scheduling.k8s.io", "PriorityClass", "priorityclasses"),),
+    "poddisruptionbudget": (
+        ("PODDISRUPTIONBUDGET", "policy", "PodDisruptionBudget", "poddisruptionbudgets"),
+    ),
+    "persistentvolume": (("PERSISTENTVOLUME", "", "PersistentVolume", "persistentvolumes"),),
+    "persistentvolumeclaim": (
+        ("PERSISTENTVOLUMECLAIM", "", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    ),
+    "storageclass": (("STORAGECLASS", "storage.k8s.io", "StorageClass", "storageclasses"),),
+    "volumeattributesclass": (
+        (
+            "VOLUMEATTRIBUTESCLASS",
+            "storage.k8s.io",
+            "VolumeAttributesClass",
+            "volumeattributesclasses",
+        ),
+    ),
+    "volumeattachment": (
+        ("VOLUMEATTACHMENT", "storage.k8s.io", "VolumeAttachment", "volumeattachments"),
+    ),
+    "csidriver": (("CSIDRIVER", "storage.k8s.io", "CSIDriver", "csidrivers"),),
+    "csinode": (("CSINODE", "storage.k8s.io", "CSINode", "csinodes"),),
+    "csistoragecapacity": (
+        ("CSISTORAGECAPACITY", "storage.k8s.io", "CSIStorageCapacity", "csistoragecapacities"),
+    ),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "endpointslice": (("ENDPOINTSLICE", "discovery.k8s.io", "EndpointSlice", "endpointslices"),),
     "rbac": (

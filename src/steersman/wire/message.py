@@ -112,6 +112,9 @@ class Sink(Protocol):
     def finish(self) -> None:
         """Ends the stream cleanly after what was sent."""
 
+    def abort(self) -> None:
+        """Breaks the stream off, so that the other end cannot take it for a clean end."""
+
 
 class Channel(Protocol):
     """The raw connection after an upgrade."""

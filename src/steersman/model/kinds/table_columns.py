@@ -6,7 +6,7 @@ Source: pkg/printers/internalversion/printers.go. A kind that is not here shows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from steersman.model.kind import Column, Document
 from steersman.model.kinds.printing import (
@@ -15,79 +15,11 @@ from steersman.model.kinds.printing import (
     NONE,
     UNSET,
     at,
-    containers,
     count,
     field,
-    labels,
-    number,
     selector,
     text,
 )
-
-_DEFAULT_CLASS: Final = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
-_DEFAULT_ATTRIBUTES: Final = ("volumeattributesclass.alpha.kubernetes.io/is-default-class",)
-_CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
-_MODES: Final = {
-    "ReadWriteOnce": "RWO",
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOncePod": "RWOP",
-}
-
-
-def _name_with_default(annotations: tuple[str, ...]) -> Column:
-    def value(document: Document, _now: float) -> str:
-        found = at(document, "metadata", "annotations") or {}
-        default = any(found.get(name) == "true" for name in annotations)
-        return str(document["metadata"]["name"]) + (" (default)" if default else "")
-
-    return Column("Name", value, format="name")
-
-
-def _phase(document: Document, _now: float) -> str:
-    if at(document, "metadata", "deletionTimestamp"):
-        return "Terminating"
-    return at(document, "status", "phase") or ""
-
-
-def _access(modes: Any) -> str:
-    return ",".join(short for mode, short in _MODES.items() if mode in (modes or ()))
-
-
-def _claim(volume: Document, _now: float) -> str:
-    claim = at(volume, "spec", "claimRef")
-    return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
-
-
-def _storage_class(document: Document, _now: float) -> str:
-    annotations = at(document, "metadata", "annotations") or {}
-    given = annotations.get(_CLASS_ANNOTATION)
-    return str(given if given is not None else at(document, "spec", "storageClassName") or "")
-
-
-def _bound(*path: str) -> Column:
-    def value(claim: Document, _now: float) -> str:
-        bound = at(claim, "spec", "volumeName")
-        return str(at(claim, *path) or "0") if bound else ""
-
-    return Column("Capacity", value)
-
-
-def _claim_modes(claim: Document, _now: float) -> str:
-    bound = at(claim, "spec", "volumeName")
-    return _access(at(claim, "status", "accessModes")) if bound else ""
-
-
-def _quota(limits: bool) -> Any:
-    def value(quota: Document, _now: float) -> str:
-        hard, used = at(quota, "status", "hard") or {}, at(quota, "status", "used") or {}
-        names = (name for name in sorted(hard) if name.startswith("limits.") == limits)
-        return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
-
-    return value
 
 
 def _hosts(ingress: Document, _now: float) -> str:
@@ -153,17 +85,8 @@ def _claim_state(claim: Document, _now: float) -> str:
     return ",".join([*states, "allocated", *reserved])
 
 
-def _audiences(driver: Document, _now: float) -> str:
-    requests = at(driver, "spec", "tokenRequests")
-    return UNSET if requests is None else ",".join(one.get("audience", "") for one in requests)
-
-
 def _joined(*path: str, empty: str = "") -> Any:
     return lambda document, _now: ",".join(at(document, *path) or ()) or empty
-
-
-def _flag(name: str, *path: str, default: bool = False) -> Column:
-    return Column(name, field(*path, default=default), type="boolean")
 
 
 def _available(service: Document, _now: float) -> str:
@@ -192,75 +115,6 @@ _LIMITED = ("spec", "limited")
 _QUEUING = (*_LIMITED, "limitResponse", "queuing")
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
-    "podtemplates": (
-        NAME,
-        *(
-            Column(one.name, one.value, description=one.description)
-            for one in containers("template")
-        ),
-        Column("Pod Labels", lambda d, _now: labels(at(d, "template", "metadata", "labels"))),
-    ),
-    "replicationcontrollers": (
-        NAME,
-        number("Desired", "spec", "replicas"),
-        number("Current", "status", "replicas"),
-        number("Ready", "status", "readyReplicas"),
-        AGE,
-        *containers("spec", "template"),
-        Column("Selector", lambda d, _now: labels(at(d, "spec", "selector")), priority=1),
-    ),
-    "resourcequotas": (
-        NAME,
-        Column(
-            "Request",
-            _quota(limits=False),
-            description="Request represents a minimum amount of cpu/memory that a container may "
-            "consume.",
-        ),
-        Column(
-            "Limit",
-            _quota(limits=True),
-            description="Limits control the maximum amount of cpu/memory that a container may use "
-            "independent of contention on the node.",
-        ),
-        AGE,
-    ),
-    "persistentvolumes": (
-        NAME,
-        text("Capacity", "spec", "capacity", "storage", default="0"),
-        Column("Access Modes", lambda d, _now: _access(at(d, "spec", "accessModes"))),
-        text("Reclaim Policy", "spec", "persistentVolumeReclaimPolicy"),
-        Column("Status", _phase),
-        Column("Claim", _claim),
-        Column("StorageClass", _storage_class, description="StorageClass of the pv"),
-        text("VolumeAttributesClass", "spec", "volumeAttributesClassName", default=UNSET),
-        text("Reason", "status", "reason"),
-        AGE,
-        text("VolumeMode", "spec", "volumeMode", default=UNSET, priority=1),
-    ),
-    "persistentvolumeclaims": (
-        NAME,
-        Column("Status", _phase),
-        text("Volume", "spec", "volumeName"),
-        _bound("status", "capacity", "storage"),
-        Column("Access Modes", _claim_modes),
-        Column("StorageClass", _storage_class, description="StorageClass of the pvc"),
-        text("VolumeAttributesClass", "spec", "volumeAttributesClassName", default=UNSET),
-        AGE,
-        text("VolumeMode", "spec", "volumeMode", default=UNSET, priority=1),
-    ),
-    "poddisruptionbudgets": (
-        NAME,
-        Column(
-            "Min Available", lambda d, _now: str(field("spec", "minAvailable", default="N/A")(d, 0))
-        ),
-        Column(
-            "Max Unavailable",
-            lambda d, _now: str(field("spec", "maxUnavailable", default="N/A")(d, 0)),
-        ),
-        number("Allowed Disruptions", "status", "disruptionsAllowed"),
-        AGE,
-    ),
     "ingresses": (
         NAME,
         text("Class", "spec", "ingressClassName", default=NONE),
@@ -282,50 +136,6 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     ),
     "servicecidrs": (NAME, Column("CIDRs", _joined("spec", "cidrs")), AGE),
     "ipaddresses": (NAME, Column("ParentRef", _parent)),
-    "storageclasses": (
-        _name_with_default(_DEFAULT_CLASS),
-        text("Provisioner", "provisioner"),
-        text("ReclaimPolicy", "reclaimPolicy", default="Delete"),
-        text("VolumeBindingMode", "volumeBindingMode", default="Immediate"),
-        Column("AllowVolumeExpansion", field("allowVolumeExpansion", default=False)),
-        AGE,
-    ),
-    "volumeattributesclasses": (
-        _name_with_default(_DEFAULT_ATTRIBUTES),
-        text("DriverName", "driverName"),
-        AGE,
-    ),
-    "volumeattachments": (
-        NAME,
-        Column("Attacher", field("spec", "attacher"), format="name"),
-        text("PV", "spec", "source", "persistentVolumeName"),
-        text("Node", "spec", "nodeName"),
-        _flag("Attached", "status", "attached"),
-        AGE,
-    ),
-    "csinodes": (NAME, Column("Drivers", count("spec", "drivers"), type="integer"), AGE),
-    "csidrivers": (
-        NAME,
-        _flag("AttachRequired", "spec", "attachRequired", default=True),
-        _flag("PodInfoOnMount", "spec", "podInfoOnMount"),
-        _flag("StorageCapacity", "spec", "storageCapacity"),
-        Column("TokenRequests", _audiences),
-        _flag("RequiresRepublish", "spec", "requiresRepublish"),
-        Column("Modes", _joined("spec", "volumeLifecycleModes", empty=NONE)),
-        AGE,
-    ),
-    "csistoragecapacities": (
-        NAME,
-        text("StorageClassName", "storageClassName"),
-        text("Capacity", "capacity", default=UNSET),
-    ),
-    "priorityclasses": (
-        NAME,
-        number("Value", "value"),
-        _flag("Global-Default", "globalDefault"),
-        AGE,
-        text("PreemptionPolicy", "preemptionPolicy"),
-    ),
     "runtimeclasses": (NAME, text("Handler", "handler"), AGE),
     "mutatingwebhookconfigurations": _WEBHOOKS,
     "validatingwebhookconfigurations": _WEBHOOKS,

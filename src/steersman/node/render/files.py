@@ -84,7 +84,7 @@ def render_resolution(pod: Pod, resolution: Resolution) -> str:
 
 def _by_policy(pod: Pod, resolution: Resolution) -> tuple[list[str], list[str], dict[str, str]]:
     policy = pod.spec.dns_policy
-    servers, searches, options = _parse(resolution.host)
+    servers, searches, options = parse_resolution(resolution.host)
     if policy == "None":
         return [], [], {}
     if policy == "Default" or (policy == "ClusterFirst" and pod.spec.host_network):
@@ -94,7 +94,7 @@ def _by_policy(pod: Pod, resolution: Resolution) -> tuple[list[str], list[str], 
     return [resolution.server], [*own, *searches], {"ndots": "5"}
 
 
-def _parse(text: str) -> tuple[list[str], list[str], dict[str, str]]:
+def parse_resolution(text: str) -> tuple[list[str], list[str], dict[str, str]]:
     """Reads a resolv.conf(5)."""
     servers: list[str] = []
     searches: list[str] = []

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import msgspec
 
-from steersman.scheduler.demand import Demand
-from steersman.scheduler.snapshot import NodeState
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.node import NodeState
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why a node is out of the question; `final` where removing pods from it could not help."""
+    """Why a node is out of the question, and by which plugin; `final` where removing pods from
+    the node could not help."""
 
+    plugin: str
     reasons: tuple[str, ...]
     final: bool = True
 
