@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clusters import Cluster, free_port
+from clusters import Cluster
+from ports import free_port
 
 pytestmark = pytest.mark.system
 END_SECONDS = 30.0

@@ -24,7 +24,7 @@ from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
-from steersman.network.dns.serve import PORT as DNS_PORT
+from steersman.network.dns.port import PORT as DNS_PORT
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite

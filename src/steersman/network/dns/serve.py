@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from steersman.network.dns.port import PORT
 from steersman.network.dns.resolver import Resolver
 from steersman.wire import dns
 from steersman.wire.dns import Message
 from steersman.world.interface import Tasks, World
 
-# Where the server listens on the bridge; the Service leads port 53 there. Not 53 itself, which a
-# nameserver of the machine's may have taken on every address.
-PORT = 10053
 # A query has one name and perhaps options; a longer one is nothing of ours
 QUERY_BYTES = 4096
 # Each costs a task; beyond, resolvers ask again by themselves
