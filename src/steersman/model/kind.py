@@ -92,6 +92,8 @@ class Kind:
     strategic:  strategic merge patch is served; custom resources have none
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
+    metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
+                at it elsewhere: then what the rest of a new object comes to can be remembered
     stored:     False for reviews and the like, which are answered and not kept
     """
 
@@ -107,6 +109,7 @@ class Kind:
     view: type[Any] | None = None
     prepare: Prepare = unchanged
     check: Check = nothing_wrong
+    metadata_check: Check | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
