@@ -84,6 +84,12 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "csistoragecapacity": (
         ("CSISTORAGECAPACITY", "storage.k8s.io", "CSIStorageCapacity", "csistoragecapacities"),
     ),
+    "ingress": (("INGRESS", "networking.k8s.io", "Ingress", "ingresses"),),
+    "ingressclass": (("INGRESSCLASS", "networking.k8s.io", "IngressClass", "ingressclasses"),),
+    "networkpolicy": (("NETWORKPOLICY", "networking.k8s.io", "NetworkPolicy", "networkpolicies"),),
+    "servicecidr": (("SERVICECIDR", "networking.k8s.io", "ServiceCIDR", "servicecidrs"),),
+    "ipaddress": (("IPADDRESS", "networking.k8s.io", "IPAddress", "ipaddresses"),),
+    "runtimeclass": (("RUNTIMECLASS", "node.k8s.io", "RuntimeClass", "runtimeclasses"),),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "endpointslice": (("ENDPOINTSLICE", "discovery.k8s.io", "EndpointSlice", "endpointslices"),),
     "rbac": (

@@ -69,6 +69,9 @@ BODIES: dict[str, Document] = {
     "csistoragecapacities": {"storageClassName": "x"},
     "volumeattributesclasses": {"driverName": "x.example.com", "parameters": {"a": "b"}},
     "csinodes": {"spec": {"drivers": []}},
+    "ingressclasses": {"spec": {"controller": "example.com/x"}},
+    "servicecidrs": {"spec": {"cidrs": ["10.99.0.0/24"]}},
+    "ipaddresses": {"spec": {"parentRef": {"resource": "services", "name": "x"}}},
     "ingresses": {"spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}},
 }
 EVENT = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from tests.checked import IMMUTABLE, NEGATIVE, Causes, causes
 
 GROUP = "storage.k8s.io"
@@ -137,7 +136,10 @@ def inline(**spec: Any) -> dict[str, Any]:
             inline(csi=None, hostPath={"path": "/"}, accessModes=[], capacity={"storage": "1"}),
             [
                 (f"{INLINE}.capacity", NOT_INLINE),
-                (f"{INLINE}.csi", f"{REQUIRED}: has to be specified in the context of inline volumes"),
+                (
+                    f"{INLINE}.csi",
+                    f"{REQUIRED}: has to be specified in the context of inline volumes",
+                ),
                 (f"{INLINE}.accessModes", REQUIRED),
             ],
         ),

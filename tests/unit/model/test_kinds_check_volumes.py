@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.checked import IMMUTABLE, Causes, admitted, causes, kind_of
 
 from steersman.model.schema import builtin
 from steersman.model.types.persistent_sources import SOURCES
-from tests.checked import IMMUTABLE, Causes, admitted, causes, kind_of
 
 REQUIRED = "Required value"
 ONE_TYPE = "Forbidden: may not specify more than 1 volume type"
@@ -583,7 +583,8 @@ def test_names_in_a_claim() -> None:
         "spec.dataSource.apiGroup",
         "spec.dataSourceRef.apiGroup",
         "spec.dataSourceRef.namespace",
-    ] + ["spec"]
+        "spec",
+    ]
     spec = {**CLAIM, "dataSource": group, "dataSourceRef": group}
     assert claim(spec, **spec) == []
 

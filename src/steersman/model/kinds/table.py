@@ -34,12 +34,6 @@ certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
 flowcontrol.apiserver.k8s.io flowschemas FlowSchema C v1 flowcontrol gen=spec status!
 flowcontrol.apiserver.k8s.io prioritylevelconfigurations PriorityLevelConfiguration C v1 flowcontrol gen=spec status!
-networking.k8s.io ingresses Ingress N v1 networking short=ing gen=spec status
-networking.k8s.io ingressclasses IngressClass C v1 networking gen=spec
-networking.k8s.io ipaddresses IPAddress C v1 networking short=ip
-networking.k8s.io networkpolicies NetworkPolicy N v1 networking short=netpol gen=spec
-networking.k8s.io servicecidrs ServiceCIDR C v1 networking gen=spec status
-node.k8s.io runtimeclasses RuntimeClass C v1 node conditional
 resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
 resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
@@ -77,9 +71,7 @@ _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
     "resourceslices": {"spec.nodeName": _spec("nodeName"), "spec.driver": _spec("driver")},
 }
 # Statuses of new objects that upstream encodes although nothing is known yet
-_INITIAL: dict[str, Document] = {
-    "ingresses": {"loadBalancer": {}},
-}
+_INITIAL: dict[str, Document] = {}
 
 
 def kinds() -> tuple[Kind, ...]:

@@ -6,7 +6,6 @@ Source: pkg/printers/internalversion/printers.go. A kind that is not here shows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from steersman.model.kind import Column, Document
 from steersman.model.kinds.printing import (
@@ -20,40 +19,6 @@ from steersman.model.kinds.printing import (
     selector,
     text,
 )
-
-
-def _hosts(ingress: Document, _now: float) -> str:
-    rules = at(ingress, "spec", "rules") or ()
-    found: list[str] = []
-    cut = False
-    for rule in rules:
-        cut = cut or len(found) == 3
-        if not cut and rule.get("host"):
-            found.append(rule["host"])
-    shown = ",".join(found) or "*"
-    return f"{shown} + {len(rules) - 3} more..." if cut else shown
-
-
-def _addresses(ingress: Document, _now: float) -> str:
-    found = at(ingress, "status", "loadBalancer", "ingress") or ()
-    return ",".join(sorted({one.get("ip") or one.get("hostname") or "" for one in found} - {""}))
-
-
-def _parameters(ingress_class: Document, _now: float) -> str:
-    found = at(ingress_class, "spec", "parameters")
-    if not found:
-        return NONE
-    group = f".{found['apiGroup']}" if "apiGroup" in found else ""
-    return f"{found.get('kind', '')}{group}/{found.get('name', '')}"
-
-
-def _parent(address: Document, _now: float) -> str:
-    found = at(address, "spec", "parentRef")
-    if not found:
-        return NONE
-    group = f".{found['group']}" if found.get("group") else ""
-    parts = [f"{found.get('resource', '')}{group}".lower(), found.get("namespace", "")]
-    return "/".join(part for part in (*parts, found.get("name", "")) if part)
 
 
 def _param_kind(policy: Document, _now: float) -> str:
@@ -85,10 +50,6 @@ def _claim_state(claim: Document, _now: float) -> str:
     return ",".join([*states, "allocated", *reserved])
 
 
-def _joined(*path: str, empty: str = "") -> Any:
-    return lambda document, _now: ",".join(at(document, *path) or ()) or empty
-
-
 def _available(service: Document, _now: float) -> str:
     conditions = at(service, "status", "conditions") or ()
     for one in conditions:
@@ -115,28 +76,6 @@ _LIMITED = ("spec", "limited")
 _QUEUING = (*_LIMITED, "limitResponse", "queuing")
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
-    "ingresses": (
-        NAME,
-        text("Class", "spec", "ingressClassName", default=NONE),
-        Column("Hosts", _hosts),
-        Column("Address", _addresses),
-        Column("Ports", lambda d, _now: "80, 443" if at(d, "spec", "tls") else "80"),
-        AGE,
-    ),
-    "ingressclasses": (
-        NAME,
-        text("Controller", "spec", "controller"),
-        Column("Parameters", _parameters),
-        AGE,
-    ),
-    "networkpolicies": (
-        NAME,
-        Column("Pod-Selector", lambda d, _now: selector(at(d, "spec", "podSelector") or {})),
-        AGE,
-    ),
-    "servicecidrs": (NAME, Column("CIDRs", _joined("spec", "cidrs")), AGE),
-    "ipaddresses": (NAME, Column("ParentRef", _parent)),
-    "runtimeclasses": (NAME, text("Handler", "handler"), AGE),
     "mutatingwebhookconfigurations": _WEBHOOKS,
     "validatingwebhookconfigurations": _WEBHOOKS,
     "validatingadmissionpolicies": (
