@@ -90,6 +90,50 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "servicecidr": (("SERVICECIDR", "networking.k8s.io", "ServiceCIDR", "servicecidrs"),),
     "ipaddress": (("IPADDRESS", "networking.k8s.io", "IPAddress", "ipaddresses"),),
     "runtimeclass": (("RUNTIMECLASS", "node.k8s.io", "RuntimeClass", "runtimeclasses"),),
+    "validatingwebhookconfiguration": (
+        (
+            "VALIDATINGWEBHOOKCONFIGURATION",
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration",
+            "validatingwebhookconfigurations",
+        ),
+    ),
+    "mutatingwebhookconfiguration": (
+        (
+            "MUTATINGWEBHOOKCONFIGURATION",
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration",
+            "mutatingwebhookconfigurations",
+        ),
+    ),
+    "validatingadmissionpolicy": (
+        (
+            "VALIDATINGADMISSIONPOLICY",
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicy",
+            "validatingadmissionpolicies",
+        ),
+        (
+            "VALIDATINGADMISSIONPOLICYBINDING",
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicyBinding",
+            "validatingadmissionpolicybindings",
+        ),
+    ),
+    "mutatingadmissionpolicy": (
+        (
+            "MUTATINGADMISSIONPOLICY",
+            "admissionregistration.k8s.io",
+            "MutatingAdmissionPolicy",
+            "mutatingadmissionpolicies",
+        ),
+        (
+            "MUTATINGADMISSIONPOLICYBINDING",
+            "admissionregistration.k8s.io",
+            "MutatingAdmissionPolicyBinding",
+            "mutatingadmissionpolicybindings",
+        ),
+    ),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "endpointslice": (("ENDPOINTSLICE", "discovery.k8s.io", "EndpointSlice", "endpointslices"),),
     "rbac": (

@@ -18,6 +18,16 @@ TEMPLATE = {
 }
 ONCE = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 WORKLOAD = {"selector": {"matchLabels": LABELS}, "template": TEMPLATE}
+MATCH = {
+    "resourceRules": [
+        {
+            "operations": ["CREATE"],
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": ["pods"],
+        }
+    ]
+}
 GROUP = "rbac.authorization.k8s.io"
 # What a kind needs beside a name
 BODIES: dict[str, Document] = {
@@ -69,6 +79,20 @@ BODIES: dict[str, Document] = {
     "csistoragecapacities": {"storageClassName": "x"},
     "volumeattributesclasses": {"driverName": "x.example.com", "parameters": {"a": "b"}},
     "csinodes": {"spec": {"drivers": []}},
+    "validatingadmissionpolicies": {
+        "spec": {"matchConstraints": MATCH, "validations": [{"expression": "true"}]}
+    },
+    "mutatingadmissionpolicies": {
+        "spec": {
+            "matchConstraints": MATCH,
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+            "reinvocationPolicy": "Never",
+        }
+    },
+    "validatingadmissionpolicybindings": {
+        "spec": {"policyName": "x", "validationActions": ["Deny"]}
+    },
+    "mutatingadmissionpolicybindings": {"spec": {"policyName": "x"}},
     "ingressclasses": {"spec": {"controller": "example.com/x"}},
     "servicecidrs": {"spec": {"cidrs": ["10.99.0.0/24"]}},
     "ipaddresses": {"spec": {"parentRef": {"resource": "services", "name": "x"}}},

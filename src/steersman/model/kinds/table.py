@@ -22,12 +22,6 @@ _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
-admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
-admissionregistration.k8s.io validatingadmissionpolicies ValidatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec status!
-admissionregistration.k8s.io validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
 apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status! conditional
 apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status! conditional
 certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates

@@ -12,27 +12,10 @@ from steersman.model.kinds.printing import (
     AGE,
     NAME,
     NONE,
-    UNSET,
     at,
-    count,
     field,
-    selector,
     text,
 )
-
-
-def _param_kind(policy: Document, _now: float) -> str:
-    kind = at(policy, "spec", "paramKind")
-    return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else UNSET
-
-
-def _param_ref(binding: Document, _now: float) -> str:
-    found = at(binding, "spec", "paramRef")
-    if not found:
-        return UNSET
-    if found.get("name"):
-        return f"{found.get('namespace') or '*'}/{found['name']}"
-    return selector(found["selector"]) if "selector" in found else UNSET
 
 
 def _dangling(schema: Document, _now: float) -> str:
@@ -70,28 +53,10 @@ def _migrated(migration: Document, _now: float) -> str:
     return f"{resource.get('resource', '')}.{resource.get('group', '')}"
 
 
-_WEBHOOKS = (NAME, Column("Webhooks", count("webhooks"), type="integer"), AGE)
-_BINDING = (NAME, text("PolicyName", "spec", "policyName"), Column("ParamRef", _param_ref), AGE)
 _LIMITED = ("spec", "limited")
 _QUEUING = (*_LIMITED, "limitResponse", "queuing")
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
-    "mutatingwebhookconfigurations": _WEBHOOKS,
-    "validatingwebhookconfigurations": _WEBHOOKS,
-    "validatingadmissionpolicies": (
-        NAME,
-        Column("Validations", count("spec", "validations"), type="integer"),
-        Column("ParamKind", _param_kind),
-        AGE,
-    ),
-    "mutatingadmissionpolicies": (
-        NAME,
-        Column("Mutations", count("spec", "mutations"), type="integer"),
-        Column("ParamKind", _param_kind),
-        AGE,
-    ),
-    "validatingadmissionpolicybindings": _BINDING,
-    "mutatingadmissionpolicybindings": _BINDING,
     "flowschemas": (
         NAME,
         text("PriorityLevel", "spec", "priorityLevelConfiguration", "name"),
