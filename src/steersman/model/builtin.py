@@ -134,6 +134,27 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "mutatingadmissionpolicybindings",
         ),
     ),
+    "flowschema": (("FLOWSCHEMA", "flowcontrol.apiserver.k8s.io", "FlowSchema", "flowschemas"),),
+    "prioritylevelconfiguration": (
+        (
+            "PRIORITYLEVELCONFIGURATION",
+            "flowcontrol.apiserver.k8s.io",
+            "PriorityLevelConfiguration",
+            "prioritylevelconfigurations",
+        ),
+    ),
+    "apiservice": (("APISERVICE", "apiregistration.k8s.io", "APIService", "apiservices"),),
+    "clustertrustbundle": (
+        ("CLUSTERTRUSTBUNDLE", "certificates.k8s.io", "ClusterTrustBundle", "clustertrustbundles"),
+    ),
+    "storageversionmigration": (
+        (
+            "STORAGEVERSIONMIGRATION",
+            "storagemigration.k8s.io",
+            "StorageVersionMigration",
+            "storageversionmigrations",
+        ),
+    ),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "endpointslice": (("ENDPOINTSLICE", "discovery.k8s.io", "EndpointSlice", "endpointslices"),),
     "rbac": (

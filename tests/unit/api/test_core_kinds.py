@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.authorities import certificate
 
 from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Document, Served, served
 from steersman.model import builtin
@@ -79,6 +80,20 @@ BODIES: dict[str, Document] = {
     "csistoragecapacities": {"storageClassName": "x"},
     "volumeattributesclasses": {"driverName": "x.example.com", "parameters": {"a": "b"}},
     "csinodes": {"spec": {"drivers": []}},
+    "flowschemas": {"spec": {"priorityLevelConfiguration": {"name": "x"}, "matchingPrecedence": 5}},
+    "prioritylevelconfigurations": {
+        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+    },
+    "apiservices": {
+        "spec": {
+            "group": "x",
+            "version": "v1",
+            "groupPriorityMinimum": 1,
+            "versionPriority": 1,
+        }
+    },
+    "clustertrustbundles": {"spec": {"trustBundle": certificate("x")}},
+    "storageversionmigrations": {"spec": {"resource": {"resource": "pods"}}},
     "validatingadmissionpolicies": {
         "spec": {"matchConstraints": MATCH, "validations": [{"expression": "true"}]}
     },
@@ -107,7 +122,7 @@ EVENT = {
 
 
 def name_of(kind: Kind) -> str:
-    return "10.96.7.7" if kind.plural == "ipaddresses" else "x"
+    return {"ipaddresses": "10.96.7.7", "apiservices": "v1.x"}.get(kind.plural, "x")
 
 
 def body_of(kind: Kind, version: str) -> Document:

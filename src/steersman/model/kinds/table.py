@@ -23,17 +23,12 @@ _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
 apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status! conditional
-apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status! conditional
-certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
-flowcontrol.apiserver.k8s.io flowschemas FlowSchema C v1 flowcontrol gen=spec status!
-flowcontrol.apiserver.k8s.io prioritylevelconfigurations PriorityLevelConfiguration C v1 flowcontrol gen=spec status!
 resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
 resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
 """  # noqa: E501
 
 # Kinds that upstream has switched off by default: no stable version (KEP-3136)
@@ -57,7 +52,6 @@ def _spec(name: str) -> Select:
 
 
 _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
-    "clustertrustbundles": {"spec.signerName": _spec("signerName")},
     "podcertificaterequests": {
         "spec.signerName": _spec("signerName"),
         "spec.nodeName": _spec("nodeName"),
