@@ -7,6 +7,7 @@ from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
 from steersman.controllers.garbage import GarbageController
+from steersman.controllers.job import JobController
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
@@ -14,6 +15,7 @@ from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.reconcile.loop import Controller
 
 
@@ -23,6 +25,8 @@ def controllers(bundle: str) -> tuple[type[Controller], ...]:
         DeploymentController,
         ReplicaSetController,
         DaemonSetController,
+        JobController,
+        TTLAfterFinishedController,
         EndpointSliceController,
         EndpointsController,
         NamespaceController,

@@ -9,6 +9,7 @@ import msgspec
 
 from steersman.model.kinds.daemonset import DaemonSet
 from steersman.model.kinds.deployment import Deployment
+from steersman.model.kinds.job import Job
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.replicaset import ReplicaSet
@@ -50,6 +51,8 @@ def pod(
     phase: str = "Running",
     deleted: bool = False,
     born: float = 100.0,
+    spec: Any = None,
+    status: Any = None,
     **metadata: Any,
 ) -> Pod:
     """Returns a pod; `ready` and `born` are seconds ago."""
@@ -68,8 +71,8 @@ def pod(
             "resourceVersion": "5",
             **metadata,
         },
-        "spec": {"nodeName": node},
-        "status": {"phase": phase, "conditions": [condition]},
+        "spec": {"nodeName": node, **(spec or {})},
+        "status": {"phase": phase, "conditions": [condition], **(status or {})},
     }
     found: Pod = decoded(document, Pod)
     return found
@@ -131,6 +134,29 @@ def daemon_set(**fields: Any) -> DaemonSet:
         "spec": {"selector": {"matchLabels": LABELS}, "template": TEMPLATE, **fields},
     }
     found: DaemonSet = decoded(document, DaemonSet)
+    return found
+
+
+def job(*, metadata: Any = None, status: Any = None, **spec: Any) -> Job:
+    """Returns a job of one completion; `spec` adds to its spec."""
+    document = {
+        "metadata": {
+            "name": "sum",
+            "namespace": "default",
+            "uid": "uid-sum",
+            "resourceVersion": "9",
+            **(metadata or {}),
+        },
+        "spec": {
+            "completions": 1,
+            "parallelism": 1,
+            "selector": {"matchLabels": LABELS},
+            "template": TEMPLATE,
+            **spec,
+        },
+        "status": status or {},
+    }
+    found: Job = decoded(document, Job)
     return found
 
 
