@@ -53,6 +53,16 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "certificatesigningrequests",
         ),
     ),
+    "limitrange": (("LIMITRANGE", "", "LimitRange", "limitranges"),),
+    "resourcequota": (("RESOURCEQUOTA", "", "ResourceQuota", "resourcequotas"),),
+    "podtemplate": (("PODTEMPLATE", "", "PodTemplate", "podtemplates"),),
+    "replicationcontroller": (
+        ("REPLICATIONCONTROLLER", "", "ReplicationController", "replicationcontrollers"),
+    ),
+    "priorityclass": (("PRIORITYCLASS", "scheduling.k8s.io", "PriorityClass", "priorityclasses"),),
+    "poddisruptionbudget": (
+        ("PODDISRUPTIONBUDGET", "policy", "PodDisruptionBudget", "poddisruptionbudgets"),
+    ),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "endpointslice": (("ENDPOINTSLICE", "discovery.k8s.io", "EndpointSlice", "endpointslices"),),
     "rbac": (

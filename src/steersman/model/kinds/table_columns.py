@@ -15,11 +15,8 @@ from steersman.model.kinds.printing import (
     NONE,
     UNSET,
     at,
-    containers,
     count,
     field,
-    labels,
-    number,
     selector,
     text,
 )
@@ -79,15 +76,6 @@ def _bound(*path: str) -> Column:
 def _claim_modes(claim: Document, _now: float) -> str:
     bound = at(claim, "spec", "volumeName")
     return _access(at(claim, "status", "accessModes")) if bound else ""
-
-
-def _quota(limits: bool) -> Any:
-    def value(quota: Document, _now: float) -> str:
-        hard, used = at(quota, "status", "hard") or {}, at(quota, "status", "used") or {}
-        names = (name for name in sorted(hard) if name.startswith("limits.") == limits)
-        return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
-
-    return value
 
 
 def _hosts(ingress: Document, _now: float) -> str:
@@ -192,39 +180,6 @@ _LIMITED = ("spec", "limited")
 _QUEUING = (*_LIMITED, "limitResponse", "queuing")
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
-    "podtemplates": (
-        NAME,
-        *(
-            Column(one.name, one.value, description=one.description)
-            for one in containers("template")
-        ),
-        Column("Pod Labels", lambda d, _now: labels(at(d, "template", "metadata", "labels"))),
-    ),
-    "replicationcontrollers": (
-        NAME,
-        number("Desired", "spec", "replicas"),
-        number("Current", "status", "replicas"),
-        number("Ready", "status", "readyReplicas"),
-        AGE,
-        *containers("spec", "template"),
-        Column("Selector", lambda d, _now: labels(at(d, "spec", "selector")), priority=1),
-    ),
-    "resourcequotas": (
-        NAME,
-        Column(
-            "Request",
-            _quota(limits=False),
-            description="Request represents a minimum amount of cpu/memory that a container may "
-            "consume.",
-        ),
-        Column(
-            "Limit",
-            _quota(limits=True),
-            description="Limits control the maximum amount of cpu/memory that a container may use "
-            "independent of contention on the node.",
-        ),
-        AGE,
-    ),
     "persistentvolumes": (
         NAME,
         text("Capacity", "spec", "capacity", "storage", default="0"),
@@ -248,18 +203,6 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         text("VolumeAttributesClass", "spec", "volumeAttributesClassName", default=UNSET),
         AGE,
         text("VolumeMode", "spec", "volumeMode", default=UNSET, priority=1),
-    ),
-    "poddisruptionbudgets": (
-        NAME,
-        Column(
-            "Min Available", lambda d, _now: str(field("spec", "minAvailable", default="N/A")(d, 0))
-        ),
-        Column(
-            "Max Unavailable",
-            lambda d, _now: str(field("spec", "maxUnavailable", default="N/A")(d, 0)),
-        ),
-        number("Allowed Disruptions", "status", "disruptionsAllowed"),
-        AGE,
     ),
     "ingresses": (
         NAME,
@@ -318,13 +261,6 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         NAME,
         text("StorageClassName", "storageClassName"),
         text("Capacity", "capacity", default=UNSET),
-    ),
-    "priorityclasses": (
-        NAME,
-        number("Value", "value"),
-        _flag("Global-Default", "globalDefault"),
-        AGE,
-        text("PreemptionPolicy", "preemptionPolicy"),
     ),
     "runtimeclasses": (NAME, text("Handler", "handler"), AGE),
     "mutatingwebhookconfigurations": _WEBHOOKS,
