@@ -51,10 +51,16 @@ def owner_of(found: Any, kind: Kind) -> Ref | None:
     return kind.ref(found.metadata.namespace, manager.name)
 
 
+def owned(kind: Kind, _views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]:
+    """Maps an object to the owner that manages it now or did before; bind `kind` with
+    functools.partial."""
+    return {ref: None for ref in (owner_of(old, kind), owner_of(new, kind)) if ref is not None}
+
+
 def owners(kind: Kind, views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]:
     """Maps an object to the owner that manages it now or did before, or to all that might adopt
     it; bind `kind` with functools.partial."""
-    found = {ref: None for ref in (owner_of(old, kind), owner_of(new, kind)) if ref is not None}
+    found = dict.fromkeys(owned(kind, views, old, new))
     if new is not None and new.metadata.controller is None:
         for owner in views.of(kind).list(new.metadata.namespace):
             if selector_of(owner.spec.selector)(new.metadata.labels):

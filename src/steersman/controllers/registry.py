@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.endpoints import EndpointsController
@@ -26,6 +27,7 @@ def controllers(bundle: str) -> tuple[type[Controller], ...]:
         ReplicaSetController,
         DaemonSetController,
         JobController,
+        CronJobController,
         TTLAfterFinishedController,
         EndpointSliceController,
         EndpointsController,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from steersman.model.kinds.cronjob import CronJob
 from steersman.model.kinds.daemonset import DaemonSet
 from steersman.model.kinds.deployment import Deployment
 from steersman.model.kinds.job import Job
@@ -157,6 +158,28 @@ def job(*, metadata: Any = None, status: Any = None, **spec: Any) -> Job:
         "status": status or {},
     }
     found: Job = decoded(document, Job)
+    return found
+
+
+def cron_job(*, metadata: Any = None, status: Any = None, **spec: Any) -> CronJob:
+    """Returns a cron job that is due every hour, made an hour and a half before NOW."""
+    document = {
+        "metadata": {
+            "name": "hourly",
+            "namespace": "default",
+            "uid": "uid-hourly",
+            "resourceVersion": "9",
+            "creationTimestamp": time(5400),
+            **(metadata or {}),
+        },
+        "spec": {
+            "schedule": "0 * * * *",
+            "jobTemplate": {"spec": {"template": TEMPLATE}},
+            **spec,
+        },
+        "status": status or {},
+    }
+    found: CronJob = decoded(document, CronJob)
     return found
 
 
