@@ -8,7 +8,7 @@ from functools import partial
 from typing import ClassVar
 
 from steersman.client.interface import Views
-from steersman.controllers import daemonset_place, daemonset_revision, ownership, pods
+from steersman.controllers import daemonset_place, ownership, pods, revisions
 from steersman.controllers.daemonset_plan import BURST, Known, Steps, plan, plan_status
 from steersman.controllers.pod_control import PodControl
 from steersman.model.errors import AlreadyExists, APIError
@@ -21,6 +21,7 @@ from steersman.reconcile.actions import act, act_one, slow_start, status, togeth
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 
+REVISED = revisions.Revised(DAEMONSET, daemonset_place.HASH_LABEL)
 SELECTS_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
 
 
@@ -73,15 +74,17 @@ class DaemonSetController:
             self._events.warning(owner, "SelectingAll", SELECTS_ALL)
             return Done()
         claimed = await self._claim(owner)
-        revisions = list(self._revisions.by(ownership.BY_OWNER, owner.metadata.uid))
-        if await self._revise(owner, revisions):
+        history = list(self._revisions.by(ownership.BY_OWNER, owner.metadata.uid))
+        if await self._revise(owner, history):
             return Done()  # the new revision's own change brings the next step
-        current = daemonset_revision.find_current(owner, revisions)
+        current = revisions.find_current(owner, history)
         assert current is not None
-        known = self._known(owner, claimed, daemonset_revision.hash_of(current))
+        known = self._known(owner, claimed, REVISED.hash_of(current))
         error = await self._act(owner, known)
         used = {pod.metadata.labels.get(daemonset_place.HASH_LABEL, "") for pod in claimed}
-        cleanup = daemonset_revision.plan_cleanup(owner, revisions, current, used)
+        live = [it.metadata.name for it in history if REVISED.hash_of(it) in used]
+        old = [it for it in history if it is not current]
+        cleanup = revisions.plan_cleanup(old, owner.spec.revision_history_limit, live)
         await act(self._client, self._events, cleanup)
         if patch := plan_status(known):
             await act_one(self._client, self._events, patch)
@@ -98,9 +101,9 @@ class DaemonSetController:
         matches = ownership.selector_of(owner.spec.selector)
         return await self._control.claim(owner, matches, candidates)
 
-    async def _revise(self, owner: DaemonSet, revisions: Sequence[ControllerRevision]) -> bool:
+    async def _revise(self, owner: DaemonSet, history: Sequence[ControllerRevision]) -> bool:
         """Makes the present template the newest revision; says whether it wrote."""
-        actions = daemonset_revision.plan(owner, revisions)
+        actions = REVISED.plan(owner, history)
         try:
             await act(self._client, self._events, actions)
         except AlreadyExists:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from steersman.client.interface import Views
@@ -68,10 +68,12 @@ def owners(kind: Kind, views: Views, old: Any | None, new: Any | None) -> Iterab
     return found
 
 
-def selector_of(selector: LabelSelector | None) -> Selector:
-    """Returns what matches a view's label selector; None matches nothing."""
+def selector_of(selector: LabelSelector | Mapping[str, str] | None) -> Selector:
+    """Returns what matches a view's label selector or plain map; None matches nothing."""
     if selector is None:
         return of_document(None)
+    if not isinstance(selector, LabelSelector):
+        return of_document({"matchLabels": selector})
     expressions = [
         {"key": item.key, "operator": item.operator, "values": list(item.values)}
         for item in selector.match_expressions

@@ -13,8 +13,10 @@ from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
+from steersman.controllers.replicationcontroller import ReplicationControllerController
 from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
+from steersman.controllers.statefulset import StatefulSetController
 from steersman.controllers.taint_eviction import TaintEvictionController
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.reconcile.loop import Controller
@@ -25,7 +27,9 @@ def controllers(bundle: str) -> tuple[type[Controller], ...]:
     return (
         DeploymentController,
         ReplicaSetController,
+        ReplicationControllerController,
         DaemonSetController,
+        StatefulSetController,
         JobController,
         CronJobController,
         TTLAfterFinishedController,

@@ -18,7 +18,7 @@ import msgspec
 from steersman.controllers import conditions, ownership, pods
 from steersman.controllers.pod_control import PodControl
 from steersman.model.errors import APIError
-from steersman.model.kind import Document
+from steersman.model.kind import Document, Kind
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.replicaset import REPLICASET, ReplicaSet
 from steersman.model.ref import Ref
@@ -41,7 +41,13 @@ class Plan:
     deletes: tuple[Pod, ...] = ()
 
 
-def plan(owner: ReplicaSet, claimed: Sequence[Pod], related: Iterable[Pod], now: float) -> Plan:
+def plan(
+    owner: ReplicaSet,
+    claimed: Sequence[Pod],
+    related: Iterable[Pod],
+    now: float,
+    kind: Kind = REPLICASET,
+) -> Plan:
     """Decides what to create or delete; `claimed` are the pods it manages, `related` those of
     all sets of the same deployment (they say which nodes are crowded)."""
     if owner.metadata.deletion_timestamp is not None:
@@ -49,20 +55,20 @@ def plan(owner: ReplicaSet, claimed: Sequence[Pod], related: Iterable[Pod], now:
     active = [pod for pod in claimed if pods.is_active(pod)]
     missing = owner.spec.replicas - len(active)
     if missing > 0:
-        return Plan(create=_new_pod(owner), count=min(missing, BURST))
+        return Plan(create=_new_pod(owner, kind), count=min(missing, BURST))
     if missing < 0:
         doomed = choose(active, related, min(-missing, BURST), now)
         return Plan(deletes=tuple(doomed))
     return Plan()
 
 
-def _new_pod(owner: ReplicaSet) -> Create:
+def _new_pod(owner: ReplicaSet, kind: Kind) -> Create:
     metadata = owner.metadata
     return pods.from_template(
         msgspec.json.decode(owner.spec.template),
         namespace=metadata.namespace,
         prefix=f"{metadata.name}-",
-        owner=ownership.reference(owner, REPLICASET),
+        owner=ownership.reference(owner, kind),
     )
 
 
@@ -107,15 +113,22 @@ def _age(since: float, now: float) -> int:
 
 
 def plan_status(
-    owner: ReplicaSet, claimed: Sequence[Pod], failure: tuple[str, str] | None, now: float
+    owner: ReplicaSet,
+    claimed: Sequence[Pod],
+    failure: tuple[str, str] | None,
+    now: float,
+    kind: Kind = REPLICASET,
 ) -> Patch | None:
     """Returns the patch of the status, None where it is right; `failure` is reason, message."""
     new = _status(owner, claimed, failure, now)
+    if kind is not REPLICASET:  # the older kind's status does not know of pods on their way out
+        del new["terminatingReplicas"]
     changed = conditions.changes(_old_status(owner), new)
     if not changed:
         return None
-    ref = REPLICASET.ref(owner.metadata.namespace, owner.metadata.name)
-    return status(ref, changed, uid=owner.metadata.uid, revision=owner.metadata.revision)
+    return status(
+        kind.ref(*owner.key), changed, uid=owner.metadata.uid, revision=owner.metadata.revision
+    )
 
 
 def _status(
@@ -169,43 +182,39 @@ def again(owner: ReplicaSet, claimed: Iterable[Pod], now: float) -> float | None
     return min((wait for wait in waits if wait), default=None)
 
 
-class ReplicaSetController:
-    """See `reconcile.loop.Controller`."""
+class Replication:
+    """What both kinds of owner do with their pods; see `reconcile.loop.Controller`."""
 
-    name: ClassVar[str] = "replicaset-controller"
-    watches: ClassVar[tuple[Watch, ...]] = (
-        Watch(REPLICASET, partial(to_self, kind=REPLICASET), ownership.INDEXES),
-        Watch(POD, partial(ownership.owners, REPLICASET), ownership.INDEXES),
-    )
-    writes: ClassVar[tuple[Rule, ...]] = (
-        Rule("apps", ("replicasets",), ("get", "update", "patch")),
-        Rule("apps", ("replicasets/status", "replicasets/finalizers"), ("update", "patch")),
-        Rule("", ("pods",), ("create", "delete", "patch")),
-    )
+    kind: ClassVar[Kind] = REPLICASET
 
     def __init__(self, given: Given) -> None:
         self._client = given.client
         self._events = given.events
         self._world = given.world
-        self._control = PodControl(given.client, given.events, REPLICASET)
-        self._sets = given.views.of(REPLICASET)
+        self._control = PodControl(given.client, given.events, self.kind)
+        self._sets = given.views.of(self.kind)
         self._pods = given.views.of(POD)
+
+    def owner(self, ref: Ref) -> ReplicaSet | None:
+        """Returns the owner of a key in the form that plans read."""
+        found: ReplicaSet | None = self._sets.get(ref)
+        return found
 
     async def reconcile(self, ref: Ref) -> Done:
         """Makes the pods of one set as many as asked for and writes its status."""
-        owner: ReplicaSet | None = self._sets.get(ref)
+        owner = self.owner(ref)
         if owner is None:
             return Done()
         claimed = await self._claim(owner)
         now = self._world.now()
-        decided = plan(owner, claimed, self._related(owner), now)
+        decided = plan(owner, claimed, self._related(owner), now, self.kind)
         failure, error = None, None
         try:
             await self._act(owner, decided)
         except APIError as raised:
             error = raised
             failure = ("FailedCreate" if decided.create else "FailedDelete", raised.message)
-        if written := plan_status(owner, claimed, failure, now):
+        if written := plan_status(owner, claimed, failure, now, self.kind):
             await act_one(self._client, self._events, written)
         if error is not None:
             raise error
@@ -236,3 +245,18 @@ class ReplicaSetController:
 
             await slow_start(decided.count, one)
         await together(decided.deletes, partial(self._control.delete, owner))
+
+
+class ReplicaSetController(Replication):
+    """See `reconcile.loop.Controller`."""
+
+    name: ClassVar[str] = "replicaset-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
+        Watch(REPLICASET, partial(to_self, kind=REPLICASET), ownership.INDEXES),
+        Watch(POD, partial(ownership.owners, REPLICASET), ownership.INDEXES),
+    )
+    writes: ClassVar[tuple[Rule, ...]] = (
+        Rule("apps", ("replicasets",), ("get", "update", "patch")),
+        Rule("apps", ("replicasets/status", "replicasets/finalizers"), ("update", "patch")),
+        Rule("", ("pods",), ("create", "delete", "patch")),
+    )
