@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
+from steersman.controllers.disruption import DisruptionController
 from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
 from steersman.controllers.garbage import GarbageController
@@ -33,6 +34,7 @@ def controllers(bundle: str) -> tuple[type[Controller], ...]:
         JobController,
         CronJobController,
         TTLAfterFinishedController,
+        DisruptionController,
         EndpointSliceController,
         EndpointsController,
         NamespaceController,
