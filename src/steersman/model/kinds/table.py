@@ -28,7 +28,7 @@ resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-"""  # noqa: E501
+"""
 
 # Kinds that upstream has switched off by default: no stable version (KEP-3136)
 _UNSTABLE = """
