@@ -38,7 +38,8 @@ from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
-from steersman.api.subresources.binding import Binding, Eviction
+from steersman.api.subresources.binding import Binding
+from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.kubelets import Kubelets
 from steersman.api.subresources.proxy import Proxies
@@ -154,7 +155,7 @@ class Assembly:
             **self._streams(),
             ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
             ("pods", "binding"): Binding(self.writer, self._world).handle,
-            ("pods", "eviction"): Eviction(self.deleter).handle,
+            ("pods", "eviction"): Eviction(self.writer, self.deleter, self._world).handle,
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
             ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
         }

@@ -136,6 +136,8 @@ class Kind(msgspec.Struct, frozen=True):
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
     retire:     what a deletion changes as it begins, given the time (finalizers, conditions)
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
+    metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
+                at it elsewhere: then what the rest of a new object comes to can be remembered
     stored:     False for reviews and the like, which are answered and not kept
     """
 
@@ -152,6 +154,7 @@ class Kind(msgspec.Struct, frozen=True):
     prepare: Prepare = unchanged
     check: Check = nothing_wrong
     warn: Warn = no_remarks
+    metadata_check: Check | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)

@@ -59,7 +59,7 @@ class Status(View, frozen=True):
     """What became of a definition."""
 
     accepted_names: Names = Names()
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition, ...] | None = None
 
 
 class CustomResourceDefinition(Object, frozen=True):
@@ -71,11 +71,8 @@ class CustomResourceDefinition(Object, frozen=True):
     @property
     def established(self) -> bool:
         """Whether its resources are served."""
-        return any(one.type == "Established" and one.status == "True" for one in self._conditions)
-
-    @property
-    def _conditions(self) -> tuple[Condition, ...]:
-        return self.status.conditions
+        conditions = self.status.conditions or ()
+        return any(one.type == "Established" and one.status == "True" for one in conditions)
 
 
 def plain_kind(definition: CustomResourceDefinition) -> Kind | None:
