@@ -21,7 +21,9 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
+from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
+from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.bootstrap import dns_service, own_service, writing
@@ -140,11 +142,13 @@ class Assembly:
             [
                 DefinitionLifecycle(self.definitions),
                 NamespaceLifecycle(cache),
+                LimitRanger(cache),
                 ServiceAccount(cache, self._world),
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
                 NodeRestriction(self._objects.find),
+                PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
             ]
         )

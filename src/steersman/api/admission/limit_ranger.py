@@ -6,11 +6,12 @@ claims also when they are updated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache
+from steersman.api.call import Call
 from steersman.model import errors, quantity
 from steersman.model.kind import Document
 from steersman.model.quantity import Quantity
@@ -60,6 +61,10 @@ class LimitRanger:
             listed = ", ".join(reasons)
             why = listed if len(reasons) == 1 else f"[{listed}]"
             raise errors.forbidden("", change.call.kind.plural, name, why)
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the LimitRanges where the namespace has some: they note what they gave."""
+        return None if self._ranges.entries.get(call.namespace) else ()
 
     def _limits(self, change: Change) -> Iterator[Sequence[Document]]:
         """Yields the limits of each LimitRange of the namespace, by name."""

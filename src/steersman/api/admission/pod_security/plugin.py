@@ -7,7 +7,7 @@ is kept for `audit`: there is no audit log. Follows k8s.io/pod-security-admissio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Final
 
 from steersman.api.admission.chain import Change
@@ -20,6 +20,7 @@ from steersman.api.admission.pod_security.levels import (
     violations,
 )
 from steersman.api.cache import Cache
+from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
@@ -69,6 +70,12 @@ class PodSecurity:
         elif kind in _TEMPLATES and not change.call.subresource:
             self._tell_of_template(change, change.new)
 
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the policy of the namespace, and on annotations that name profiles."""
+        if call.kind.name == "Namespace" or meta.get("annotations"):
+            return None if self._policy(call.namespace) != Policy() else ()
+        return self._policy(call.namespace)
+
     def _policy(self, namespace: str) -> Policy:
         """Returns a namespace's policy, read again when the namespace changed."""
         entry = self._namespaces.get("", namespace)
@@ -107,14 +114,14 @@ class PodSecurity:
             return
         new, wrong = policy_of(_labels(namespace))
         if change.old is None:
-            old, known = Policy(), []
+            old, known = policy_of({})
         else:
             old, known = policy_of(_labels(change.old))
         name = namespace["metadata"].get("name", "")
         if wrong and wrong != known:
             raise errors.invalid("", "Namespace", name, wrong)
         if change.old is not None and is_raised(old.enforce, new.enforce):
-            change.remarks.extend(self._violators(name, new.enforce))
+            change.call.remarks.extend(self._violators(name, new.enforce))
 
     def _violators(self, namespace: str, standard: Standard) -> Iterator[str]:
         """Yields which pods that exist a new standard would refuse."""
@@ -150,7 +157,7 @@ def _labels(namespace: Document) -> dict[str, str]:
 
 def _warn(change: Change, standard: Standard, pod: Document) -> None:
     if found := list(violations(standard, pod)):
-        change.remarks.append(f'would violate PodSecurity "{standard}": {detail(found)}')
+        change.call.remarks.append(f'would violate PodSecurity "{standard}": {detail(found)}')
 
 
 def _is_significant(new: Document, old: Document) -> bool:
