@@ -17,6 +17,7 @@ from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
+from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
@@ -157,6 +158,7 @@ class Writer:
         if call.table.get(call.namespace, name) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
         key = keys.key_of(call.table.resource, call.namespace, name)
+        await conversion.ready_to_store(call.form, new)
         value = call.form.stored(new)
         try:
             revision = await self.commit(call, Write(key, value, 0), *effect.writes)
@@ -166,7 +168,9 @@ class Writer:
             raise errors.already_exists(kind.group, kind.plural, name) from error
         revision = 0 if call.dry_run else revision
         record = Record(key, value, revision, revision)
-        return Entry(record, value, call.namespace, name)
+        entry = Entry(record, value, call.namespace, name)
+        await conversion.ready(call.form, (entry,))
+        return entry
 
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
         causes = tuple(call.kind.check(new, old, call.subresource))
@@ -255,6 +259,7 @@ class Writer:
         """
         for attempt in range(MOST_TRIES):
             entry = call.entry()
+            await conversion.ready(call.form, (entry,))
             old = call.form.parsed(entry)
             old["metadata"]["resourceVersion"] = str(entry.revision)
             made = make(old)
@@ -288,6 +293,7 @@ class Writer:
         self._validate(call, new, old)
         self._chain.check(Change(call, "UPDATE", new, old))
         key = keys.key_of(call.table.resource, entry.namespace, entry.name)
+        await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
         if is_same(value, entry.value):
@@ -303,7 +309,9 @@ class Writer:
             raise
         shown = entry.revision if call.dry_run else revision
         record = Record(key, value, shown, entry.created)
-        return Entry(record, value, entry.namespace, entry.name)
+        entry = Entry(record, value, entry.namespace, entry.name)
+        await conversion.ready(call.form, (entry,))
+        return entry
 
     def _merge(self, call: Call, old: Document, made: Document) -> Document:
         """Returns what the call may change of the old object, taken from the made one."""
