@@ -6,9 +6,9 @@ policies as finalizers, and the graceful deletion of pods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import body, keys, metadata
@@ -47,8 +47,7 @@ JOB_WARNING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """metav1.DeleteOptions; `grace_seconds` is None where none was given."""
 
     grace_seconds: int | None = None
@@ -58,8 +57,7 @@ class Options:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(msgspec.Struct, frozen=True):
     """What a deletion comes to: the document that remains, or None where the object goes."""
 
     document: Document | None
@@ -101,7 +99,8 @@ class Deleter:
             entry = call.table.get(namespace, name)
             if entry is None:
                 raise call.not_found()
-            await conversion.ready(call.form, (entry,))
+            if call.version.shape is not None:
+                await conversion.ready(call.form, (entry,))
             old = call.form.parsed(entry)
             check_preconditions(call, options, entry, old)
             self._chain.check(Change(call, "DELETE", None, old))

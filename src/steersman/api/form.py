@@ -32,7 +32,8 @@ class Form:
         self.version = version
         self.api_version = kind.api_version(version)
         self._head = _head(kind.name, self.api_version)
-        self._skip = len(_head(kind.name, kind.stored_api_version))
+        self._stored_head = _head(kind.name, kind.stored_api_version)
+        self._skip = len(self._stored_head)
         found = kind.version(version)
         assert found is not None, f"{kind.name} is not served in {version}"
         self.served = found
@@ -71,6 +72,10 @@ class Form:
         metadata = document["metadata"]
         head = {"kind": self.kind.name, "apiVersion": self.kind.stored_api_version}
         return encode({**head, "metadata": metadata, **_rest(document)})
+
+    def joined(self, metadata: Document, rest: bytes) -> bytes:
+        """Returns the stored bytes of an object whose bytes behind its metadata are known."""
+        return self._stored_head + orjson.dumps(metadata)[1:] + rest
 
     def _tail(self, entry: Entry) -> bytes:
         if self.is_current(entry):

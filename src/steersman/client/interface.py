@@ -7,8 +7,9 @@ Every method raises the errors of `model.errors`; a lost connection is `client.e
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from steersman.model.kind import Document, Kind
 from steersman.model.ref import Ref, Resource
@@ -34,8 +35,7 @@ class Transport(Protocol):
         """Releases connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One event of a watch; `object` is the kind's view; BOOKMARK and SYNC carry None.
 
     `revision` is the history's revision up to which this watch has now told everything.
@@ -46,16 +46,14 @@ class Change:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """Views and the revision of the history at which they were all true."""
 
     items: tuple[Any, ...]
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """What a deletion came to: `object` is the view of what remains (finalizers, a grace period)
     or None where it is gone. `revision` is that of the deletion, 0 where nothing was written."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
+
+import msgspec
 
 from steersman.client.interface import Propagation, Views
 from steersman.model import builtin
@@ -44,8 +45,7 @@ def owners(found: Any) -> tuple[str, ...]:
     return tuple({owner.uid for owner in found.metadata.owner_references})
 
 
-@dataclass(frozen=True, slots=True)
-class Owners:
+class Owners(msgspec.Struct, frozen=True):
     """An object's owner references by what became of the owners."""
 
     solid: tuple[OwnerReference, ...] = ()
@@ -53,8 +53,7 @@ class Owners:
     waiting: tuple[OwnerReference, ...] = ()  # deleted in the foreground: wait for us
 
 
-@dataclass(frozen=True, slots=True)
-class Dependent:
+class Dependent(msgspec.Struct, frozen=True):
     """An object and the reference it is named by."""
 
     ref: Ref

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
+
+import msgspec
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions
@@ -36,8 +37,7 @@ def contents() -> tuple[Kind, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """What a namespace still holds: objects by resource, and finalizers by name; `failures` are
     refusals while deleting."""
 

@@ -8,8 +8,10 @@ encodes because they are structs (`resources: {}`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import field
 
 from steersman.model.kind import Document
 from steersman.model.schema import Node
@@ -23,8 +25,7 @@ from steersman.model.types import (
 Then = Callable[[Document], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(msgspec.Struct, frozen=True):
     """What a definition's fields become.
 
     zero:  set where the field is absent, empty or zero

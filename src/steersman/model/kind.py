@@ -6,8 +6,10 @@ A custom resource is a `Kind` without code; a built-in one adds `prepare` and `c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from msgspec import field
 
 from steersman.model.errors import Cause
 from steersman.model.ref import Ref, Resource
@@ -66,8 +68,7 @@ class Shape(Protocol):
         """Returns a document of this version in the version in which it is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """One version in which a kind is read and written.
 
     `definition` names its schema, or `shape` is it, and then also converts; conversions are None
@@ -84,8 +85,7 @@ class Version:
     fresh: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(msgspec.Struct, frozen=True):
     """A path below an object.
 
     `writes` are the only fields an update through it may change, as tuples of names; update,
@@ -99,8 +99,7 @@ class Subresource:
     document: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A printed column (metav1.TableColumnDefinition); `value` gets the document and the time.
 
     Priority 0 always shows, 1 in wide output.
@@ -129,8 +128,7 @@ def nothing_wrong(_new: Document, _old: Document | None, _subresource: str) -> I
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """A kind of object.
 
     storage:    the version in which it is stored; the first of `versions` is preferred
@@ -148,6 +146,8 @@ class Kind:
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
     retire:     what a deletion changes as it begins, given the time (finalizers, conditions)
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
+    metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
+                at it elsewhere: then what the rest of a new object comes to can be remembered
     stored:     False for reviews and the like, which are answered and not kept
     """
 
@@ -164,6 +164,7 @@ class Kind:
     prepare: Prepare = unchanged
     check: Check = nothing_wrong
     warn: Warn = no_remarks
+    metadata_check: Check | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
+
+import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, View, Views
@@ -32,8 +33,7 @@ BARRIER_RETRY_MAX_SECONDS = 5.0
 NOTABLE_FAILURES = 12  # conflicts and short outages are everyday; told once, after 20 seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """An object is as it should be for now; `again` asks for a call after so many seconds."""
 
     again: float | None = None
@@ -48,8 +48,7 @@ class Permanent(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """All that a controller may use. Its client notes what it writes."""
 
     client: Client

@@ -33,22 +33,28 @@ class BadPattern(ValueError):
 
 
 @lru_cache(_CACHED)
-def matcher(pattern: str) -> Matches:
-    """Returns what says whether a pattern occurs in a text; raises BadPattern."""
+def compiled(pattern: str) -> Any:
+    """Returns a pattern of RE2 with `search` and `finditer`; raises BadPattern."""
     import re2  # loaded with the first pattern
 
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MEMORY_BYTES
     try:
-        compiled = re2.compile(pattern, options)
+        return re2.compile(pattern, options)
     except re2.error as error:
         raise BadPattern(_told(error, pattern)) from None
     except UnicodeEncodeError:  # a lone surrogate
         raise BadPattern(f"error parsing regexp: invalid UTF-8: `{pattern}`") from None
 
+
+@lru_cache(_CACHED)
+def matcher(pattern: str) -> Matches:
+    """Returns what says whether a pattern occurs in a text; raises BadPattern."""
+    found = compiled(pattern)
+
     def matches(text: str) -> bool:
-        return compiled.search(text.encode("utf-8", "replace").decode()) is not None
+        return found.search(text.encode("utf-8", "replace").decode()) is not None
 
     return matches
 
