@@ -51,6 +51,16 @@ class Shape(Protocol):
     def admit(self, document: Document) -> Admitted:
         """Takes a client's document into the version's shape, in place; raises BadRequest."""
 
+    @property
+    def webhook(self) -> object | None:
+        """What converts to and from other versions by asking somebody, None for nobody."""
+
+    def before(self, stored: Document) -> Document | None:
+        """Returns the document that `parse` will have converted, None where it has none."""
+
+    def before_store(self, document: Document) -> Document | None:
+        """Returns the document that `store` will have converted, None where it has none."""
+
     def parse(self, stored: Document) -> Document:
         """Returns a stored document, which may be of another version, in this one."""
 
