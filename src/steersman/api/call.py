@@ -44,7 +44,8 @@ class Call:
     @property
     def dry_run(self) -> bool:
         """Whether nothing is to be stored."""
-        return self.request.param("dryRun") == "All"
+        request = self.request
+        return bool(request.query) and request.param("dryRun") == "All"
 
     def entry(self) -> Entry:
         """Returns the object asked for; raises NotFound."""
