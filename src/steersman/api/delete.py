@@ -98,11 +98,11 @@ class Deleter:
             entry = call.table.get(namespace, name)
             if entry is None:
                 raise call.not_found()
-            old = entry.document()
+            old = call.form.parsed(entry)
             check_preconditions(call, options, entry, old)
             self._chain.check(Change(call, "DELETE", None, old))
             now = self._world.now()
-            fate = decide(call.kind.name, call.kind.plural, old, options, now)
+            fate = decide(call.kind.name, call.kind.plural, begun(call, old, now), options, now)
             try:
                 return await self._carry_out(call, options, entry, old, fate)
             except store.Conflict as error:
@@ -140,7 +140,7 @@ class Deleter:
             except NotFound:
                 continue  # somebody else was faster; it is gone all the same
         head = {
-            "kind": f"{call.kind.name}List",
+            "kind": call.kind.list_kind,
             "apiVersion": call.form.api_version,
             "metadata": {"resourceVersion": str(self._writer.cache.revision)},
         }
@@ -214,6 +214,13 @@ def check_preconditions(call: Call, options: Options, entry: Entry, old: Documen
         )
     if why:
         raise errors.conflict(kind.group, kind.name, entry.name, why)
+
+
+def begun(call: Call, old: Document, now: float) -> Document:
+    """Returns the object as its kind wants it where its deletion begins."""
+    if call.kind.retire is None or old["metadata"].get("deletionTimestamp"):
+        return old
+    return call.kind.retire(old, metadata.timestamp(now))
 
 
 def decide(name: str, plural: str, old: Document, options: Options, now: float) -> Fate:

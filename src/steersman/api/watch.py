@@ -20,6 +20,7 @@ from steersman.api.call import Call
 from steersman.api.read import Reader, parse_revision
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
+from steersman.model.ref import Resource
 from steersman.wire import options
 from steersman.wire.message import Chunk, Response, Sink
 from steersman.world.interface import World
@@ -89,6 +90,11 @@ class Watcher:
         if shown.shape != "table":
             self._shared = (form.api_version, shown.shape, shown.meta_version)
         self.leave: Callable[[], None] = lambda: None
+
+    @property
+    def resource(self) -> Resource:
+        """The resource type that is watched."""
+        return self._call.table.resource
 
     def hear(self, event: Event) -> None:
         """Sends what an event means to this watch. A failure ends this watch and no other: the
@@ -250,6 +256,12 @@ class Watches:
             told = self._cache.revision
             for watcher in self._bookmarked:
                 watcher.bookmark(told)
+
+    def end_of(self, resource: Resource) -> None:
+        """Ends the watches of a resource type: what it is has changed."""
+        for watcher in list(self._open):
+            if watcher.resource == resource:
+                watcher.end()
 
     def end_all(self) -> None:
         """Ends every watch; the server is going."""

@@ -24,7 +24,7 @@ from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
-from steersman.network.dns.port import PORT as DNS_PORT
+from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -79,7 +79,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
-        dns=(first_address(settings.pod_cidr), DNS_PORT) if settings.node else ("", DNS_PORT),
+        dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
@@ -109,13 +109,15 @@ async def _control(
     """Starts controllers, scheduler and simulated nodes; returns when pods can be created."""
     # Loaded here, since the server answers without them
     from steersman.cluster import control
+    from steersman.controllers.registry import controllers
 
     def client_for(name: str) -> APIClient:
-        user = User(name, control.groups_of(name))
-        return APIClient(LocalTransport(assembly.api.handle, user, tasks), world)
+        transport = LocalTransport(assembly.api.handle, User(name, control.groups_of(name)), tasks)
+        return APIClient(transport, world, find=assembly.kinds.of)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
-    control.start_control(client_for, views, bundle, world, tasks)
+    chosen = controllers(bundle, settings.service_cidr)
+    control.start_control(client_for, views, chosen, world, tasks)
     if count := settings.simulated_nodes:
         control.start_simulated_nodes(count, client_for, views, world, tasks)
     await control.until_default_account(client_for(control.MANAGER), world)

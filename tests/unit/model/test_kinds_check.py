@@ -53,7 +53,11 @@ SOUND = [
         "cronjobs",
         {"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": NEVER}}}},
     ),
-    ("autoscaling", "horizontalpodautoscalers", {"spec": {"maxReplicas": 1}}),
+    (
+        "autoscaling",
+        "horizontalpodautoscalers",
+        {"spec": {"maxReplicas": 1, "scaleTargetRef": {"kind": "D", "name": "d"}}},
+    ),
     ("storage.k8s.io", "storageclasses", {"provisioner": "p"}),
 ]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 from dns_cluster import HEADLESS, NAMES, PEERS, ZONE, ListedNames, endpoint, query, slice_of
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from steersman.network.dns import forward, serve
 from steersman.network.dns.forward import Forwarder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from steersman.network.dns.port import PORT
+from steersman.model.service_range import DNS_LISTENS
 from steersman.network.dns.resolver import Resolver
 from steersman.wire import dns
 from steersman.wire.dns import Message
@@ -35,7 +35,7 @@ class Server:
         self._datagrams: asyncio.DatagramTransport | None = None
         self._listener: asyncio.Server | None = None
 
-    async def listen(self, address: str, port: int = PORT) -> int:
+    async def listen(self, address: str, port: int = DNS_LISTENS) -> int:
         """Begins to listen on an address; returns the port. Raises OSError."""
         self._listener = await asyncio.start_server(self._connected, address, port)
         port = int(self._listener.sockets[0].getsockname()[1])
