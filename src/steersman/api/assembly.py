@@ -22,6 +22,7 @@ from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.bootstrap import own_service, writing
 from steersman.api.cache import Cache, Event
@@ -131,6 +132,7 @@ class Assembly:
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                Recording(self._world),
                 NodeRestriction(self._objects.find),
                 Granting(Escalation(self.rbac, authorizer)),
             ]
