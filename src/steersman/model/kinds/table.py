@@ -22,14 +22,13 @@ _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
-apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status! conditional
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
 resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
 resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-"""  # noqa: E501
+"""
 
 # Kinds that upstream has switched off by default: no stable version (KEP-3136)
 _UNSTABLE = """
