@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 BUSYBOX = "/usr/bin/busybox"
 APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep")
 IMAGE = "node-test:1"
-SECONDS = 40.0
+SECONDS = 120.0
 # A shell that goes when it is asked to
 SLEEP = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 
@@ -49,14 +49,6 @@ def build_image(images: Path) -> None:
         (context / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         (context / "Containerfile").write_text("FROM scratch\nCOPY . /\nENV PATH=/bin\n")
         build(Store(images), Request(context, (parse(IMAGE),), time.time()))
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
 
 
 class Cluster:

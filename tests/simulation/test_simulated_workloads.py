@@ -166,7 +166,8 @@ def test_a_rollout_that_does_not_move_is_told_after_its_deadline() -> None:
         (scheduled,) = [it for it in pod.status.conditions if it.type == "PodScheduled"]
         assert scheduled.message == (
             "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. "
-            "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+            "no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption "
+            "is not helpful for scheduling."
         )
 
     quietly(scenario)

@@ -31,9 +31,9 @@ from steersman.world.real import RealWorld
 
 pytestmark = pytest.mark.system
 SOURCE = Path(__file__).parent.parent.parent / "src"
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0
 # Longer than a lease: a control that was killed cannot give its leases up
-TAKEOVER_SECONDS = 40.0
+TAKEOVER_SECONDS = 120.0
 ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))
 
 
@@ -51,7 +51,7 @@ def end(process: subprocess.Popen[bytes]) -> int:
     assert process.stdout is not None
     process.send_signal(signal.SIGTERM)
     with process.stdout:
-        return process.wait(30)
+        return process.wait(READY_SECONDS)
 
 
 class Cluster:

@@ -116,6 +116,9 @@ def read_as(call: Call, definition: str) -> Document:
 def check_type(call: Call, document: Mapping[str, Any]) -> None:
     """Refuses a document of another kind or version; what it leaves out is taken as right."""
     expected = call.form.api_version
+    if call.version.shape is not None:
+        check_custom_type(call, document)
+        return
     given = document.get("apiVersion") or expected
     kind = document.get("kind") or call.kind.name
     if given == expected and kind == call.kind.name:
@@ -126,13 +129,28 @@ def check_type(call: Call, document: Mapping[str, Any]) -> None:
         where = f'for version "{given}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
         raise BadRequest(f'{handled}: no kind "{kind}" is registered {where}')
     if given != expected:
-        raise BadRequest(
-            f"the API version in the data ({given}) does not match the expected API version "
-            f"({expected})"
-        )
+        raise another_version(given, expected)
     raise BadRequest(
         f"{handled}: converting ({version}.{kind}) to "
         f"({call.kind.group or 'core'}.{call.kind.name}): unknown conversion"
+    )
+
+
+def check_custom_type(call: Call, document: Mapping[str, Any]) -> None:
+    """Refuses a custom resource that does not say what it is; its kind is checked with the rest."""
+    if not document.get("kind"):
+        text = call.request.body.decode("utf-8", "replace")
+        raise unrecognized(call, f"Object 'Kind' is missing in '{text}'")
+    given = document.get("apiVersion") or ""
+    if given != call.form.api_version:
+        raise another_version(given, call.form.api_version)
+
+
+def another_version(given: str, expected: str) -> BadRequest:
+    """Says that a body is of another version than its path."""
+    return BadRequest(
+        f"the API version in the data ({given}) does not match the expected API version "
+        f"({expected})"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.cache import Entry, Table
@@ -13,8 +13,7 @@ from steersman.model.kind import Kind, Version
 from steersman.wire.message import Request, User
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Who asks what of which kind, where it is kept and how it is to be shown."""
 
     request: Request

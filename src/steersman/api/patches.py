@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import orjson
 
 from steersman.api import metadata, owners
@@ -25,8 +25,7 @@ _TYPES: dict[str, How] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(msgspec.Struct, frozen=True):
     """A parsed patch. An apply may create the object and settles field ownership itself."""
 
     how: How

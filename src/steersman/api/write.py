@@ -7,9 +7,9 @@ of a refused write is stored; an update that changes nothing is not written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import body, keys, metadata, owners
@@ -41,8 +41,7 @@ MOST_NAMES = 8
 Authorize = Callable[[User, Attributes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """A document in the storage version and the warnings its decoding gave."""
 
     document: Document
@@ -72,21 +71,28 @@ class Writer:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
         options.check_write(call.request, "CreateOptions")
         decoded = self.decode(call, body.parse(call))
-        entry = await self.create_document(call, decoded.document)
-        return self._answer(call, entry, 201, decoded.warnings)
+        remarks: list[str] = [*decoded.warnings]
+        entry = await self.create_document(call, decoded.document, remarks=remarks)
+        return self._answer(call, entry, 201, remarks)
 
     async def create_document(
-        self, call: Call, document: Document, *, applied: bool = False
+        self,
+        call: Call,
+        document: Document,
+        *,
+        applied: bool = False,
+        remarks: list[str] | None = None,
     ) -> Entry:
         """Stores a new object from a decoded document and returns its entry.
 
-        `applied` says that its managedFields are up to date.
+        `applied` says that its managedFields are up to date. What the kind remarks is added to
+        `remarks`.
         """
         generated = _generated(document)
         for attempt in range(MOST_NAMES):
             new = self._begin(call, document)
             try:
-                return await self._store_new(call, new, applied)
+                entry = await self._store_new(call, new, applied)
             except errors.AlreadyExists:
                 if not generated or attempt == MOST_NAMES - 1:
                     raise
@@ -94,12 +100,19 @@ class Writer:
                 if attempt == MOST_NAMES - 1:
                     raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
                 await self.cache.reached(error.revision)
+            else:
+                if remarks is not None:
+                    remarks += call.kind.warn(new, None, call.subresource)
+                return entry
         raise AssertionError("the loop ends by return or raise")
 
     def decode(self, call: Call, document: Document) -> Decoded:
         """Returns the document pruned, with defaults, in the storage version."""
         version = call.version
-        admitted = decode.admit(version.definition, document, call.kind.name, version.name)
+        if version.shape is not None:
+            admitted = version.shape.admit(document)
+        else:
+            admitted = decode.admit(version.definition, document, call.kind.name, version.name)
         warnings = body.unknown_fields(call, admitted.unknown)
         return Decoded(self._to_storage(call, admitted.document), warnings)
 
@@ -173,12 +186,22 @@ class Writer:
         if entry is None and call.kind.create_on_update and not call.subresource:
             self._authorize(call.user, call.attributes._replace(verb="create"))
             check_unborn(call, decoded.document)
-            stored = await self.create_document(call, decoded.document)
-            return self._answer(call, stored, 201, decoded.warnings)
+            remarks: list[str] = [*decoded.warnings]
+            stored = await self.create_document(call, decoded.document, remarks=remarks)
+            return self._answer(call, stored, 201, remarks)
         if entry is not None:
             check_conditional(call, decoded.document)
-        stored = await self.change(call, lambda _old: decoded.document)
-        return self._answer(call, stored, 200, decoded.warnings)
+        remarks = []
+
+        def replaced(old: Document) -> Document:
+            remarks[:] = [
+                *decoded.warnings,
+                *call.kind.warn(decoded.document, old, call.subresource),
+            ]
+            return decoded.document
+
+        stored = await self.change(call, replaced)
+        return self._answer(call, stored, 200, remarks)
 
     async def patch(self, call: Call) -> Response:
         """Changes an object by a JSON, merge, strategic merge or apply patch."""
@@ -191,7 +214,8 @@ class Writer:
             nonlocal warnings
             document = patch.apply(call, self._shown(call, old))
             decoded = self.decode(call, document)
-            warnings = decoded.warnings
+            remarks = call.kind.warn(decoded.document, old, call.subresource)
+            warnings = (*decoded.warnings, *remarks)
             check_unmoved(call, decoded.document)
             return decoded.document
 
@@ -206,8 +230,9 @@ class Writer:
         document = decoded.document
         document["metadata"] = {**document.get("metadata", {}), "name": call.name}
         check_unborn(call, document)
-        entry = await self.create_document(call, document, applied=True)
-        return self._answer(call, entry, 201, decoded.warnings)
+        remarks = [*decoded.warnings]
+        entry = await self.create_document(call, document, applied=True, remarks=remarks)
+        return self._answer(call, entry, 201, remarks)
 
     @staticmethod
     def _shown(call: Call, old: Document) -> Document:
@@ -229,7 +254,7 @@ class Writer:
         """
         for attempt in range(MOST_TRIES):
             entry = call.entry()
-            old = entry.document()
+            old = call.form.parsed(entry)
             old["metadata"]["resourceVersion"] = str(entry.revision)
             made = make(old)
             pinned = check_preconditions(call, made, entry, old)

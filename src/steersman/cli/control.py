@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=f"{node_name()}_{os.getpid()}",
         socket=directory.run(identity) / "api.sock",
         authority=directory.certificates / "ca.crt",
+        service_cidr=identity.service_cidr,
         simulated_nodes=arguments.simulated_nodes,
     )
     try:

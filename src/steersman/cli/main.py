@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from steersman.cli.failure import Failure, printable
+from steersman.cli.failure import Failure, printable, sole
 
 # command -> module, one line of help
 COMMANDS = {
@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("STEER_DEBUG"):
             raise
-        return fail(f"{type(error).__name__}: {error} (STEER_DEBUG=1 shows where)")
+        cause = sole(error)
+        return fail(f"{type(cause).__name__}: {cause} (STEER_DEBUG=1 shows where)")
     return code
 
 

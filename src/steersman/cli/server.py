@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from steersman.cli.directory import Directory, Identity, default_path
-from steersman.cli.failure import Failure
+from steersman.cli.failure import Failure, sole
 
 EXAMPLE = """example:
   steer server --data-dir /var/lib/steersman"""
@@ -25,6 +25,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="port of the API (default: the cluster's)")
     parser.add_argument("--no-controllers", action="store_true", help="the API alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
+    parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -49,14 +50,19 @@ def run(arguments: argparse.Namespace) -> int:
         pod_cidr=identity.pod_cidr,
         controllers=not arguments.no_controllers,
         simulated_nodes=arguments.simulated_nodes,
+        node=not arguments.no_node,
     )
     wait_for_certificates(arguments, directory, identity)
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))
     except (InUse, UnknownFormat) as error:
         raise Failure(str(error)) from error
-    except OSError as error:
-        raise Failure(f"the server cannot start: {error}") from error
+    except (OSError, ExceptionGroup) as error:
+        cause = sole(error)
+        if not isinstance(cause, OSError):
+            raise
+        why = os.strerror(cause.errno) if cause.errno else cause
+        raise Failure(f"the server cannot serve on port {settings.port}: {why}") from error
     return 0
 
 

@@ -144,7 +144,7 @@ class Supervisor:
         """Returns a new identity whose address ranges no other cluster of this machine has."""
         arguments, own = self._arguments, self._directory.path
         with choose.Reservations(self._directory.runs() / "ranges") as reservations:
-            port = choose.choose_port(arguments.port, None)
+            port = choose.choose_port(arguments.port, None, reservations.ports(own))
             taken = reservations.taken(own)
             pods, services = choose.choose_ranges(choose.read_routes(), taken)
             identity = Identity(new_id(), port, arguments.store or "sqlite", services, pods)
@@ -174,6 +174,7 @@ class Supervisor:
         machine, simulated = self._nodes()
         controls = [*words, "--simulated-nodes", str(simulated)]
         server = ["server", "--port", str(identity.port)]
+        server += [] if machine else ["--no-node"]
         if self._arguments.split:
             self._children.start("server", [*server, *words, "--no-controllers"])
             self._children.start("control", ["control", *controls])

@@ -12,10 +12,11 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+
+import msgspec
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
@@ -30,8 +31,10 @@ from steersman.cluster.control import (
     until_default_account,
 )
 from steersman.cluster.process import Report, settle, stop_signal
+from steersman.controllers.registry import controllers
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
+from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -39,9 +42,8 @@ from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What `steer server` was told."""
+class ServerSettings(msgspec.Struct, frozen=True):
+    """What `steer server` was told; `node`: this machine is a node, which answers for names."""
 
     store_directory: Path | None
     certificates: Path
@@ -51,6 +53,7 @@ class ServerSettings:
     pod_cidr: str
     controllers: bool = True
     simulated_nodes: int = 0
+    node: bool = True
 
 
 def fatal(error: BaseException) -> None:
@@ -86,6 +89,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
+        dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
@@ -101,10 +105,10 @@ async def _serve(
             server.listen_unix(settings.socket)
             report({"state": "serving"})
             if settings.controllers:
-                bundle = files.ca.read_text()
+                chosen = controllers(files.ca.read_text(), settings.service_cidr)
                 client_for = local_clients(assembly, world, tasks)
                 views = FollowedViews(client_for(MANAGER), world, tasks)
-                start_control(client_for, views, bundle, world, tasks)
+                start_control(client_for, views, chosen, world, tasks)
                 if settings.simulated_nodes:
                     count = settings.simulated_nodes
                     start_simulated_nodes(count, client_for, views, world, tasks)
@@ -143,6 +147,6 @@ def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[s
 
     def client_for(name: str) -> APIClient:
         transport = LocalTransport(assembly.api.handle, User(name, groups_of(name)), tasks)
-        return APIClient(transport, world)
+        return APIClient(transport, world, find=assembly.kinds.of)
 
     return client_for

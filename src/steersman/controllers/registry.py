@@ -1,4 +1,4 @@
-"""All controllers that a cluster runs; the root CA publisher is made for one cluster's bundle."""
+"""All controllers that a cluster runs; some are made for one cluster's bundle or range."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.job import JobController
+from steersman.controllers.load_balancer import with_services
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
@@ -23,8 +24,9 @@ from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.reconcile.loop import Controller
 
 
-def controllers(bundle: str) -> tuple[type[Controller], ...]:
-    """Returns all controllers; `bundle` is the cluster's CA as PEM."""
+def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
+    """Returns all controllers; `bundle` is the cluster's CA as PEM, `services` the range of its
+    Services."""
     return (
         DeploymentController,
         ReplicaSetController,
@@ -40,6 +42,7 @@ def controllers(bundle: str) -> tuple[type[Controller], ...]:
         NamespaceController,
         ServiceAccountController,
         with_bundle(bundle),
+        with_services(services),
         GarbageController,
         NodeLifecycleController,
         TaintEvictionController,

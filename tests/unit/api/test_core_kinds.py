@@ -58,6 +58,17 @@ BODIES: dict[str, Document] = {
             "hostPath": {"path": "/x"},
         }
     },
+    "podtemplates": {"template": TEMPLATE},
+    "volumeattachments": {
+        "spec": {
+            "attacher": "x.example.com",
+            "nodeName": "x",
+            "source": {"persistentVolumeName": "x"},
+        }
+    },
+    "csistoragecapacities": {"storageClassName": "x"},
+    "volumeattributesclasses": {"driverName": "x.example.com", "parameters": {"a": "b"}},
+    "csinodes": {"spec": {"drivers": []}},
     "ingresses": {"spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}},
 }
 EVENT = {

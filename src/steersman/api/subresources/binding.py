@@ -67,6 +67,7 @@ def bind(
     others = [item for item in status.get("conditions") or () if item["type"] != "PodScheduled"]
     condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
     status["conditions"] = [*others, condition]
+    status.pop("nominatedNodeName", None)  # it has served its end (KEP-5278)
     merged = {**(meta.get("annotations") or {}), **annotations}
     meta = {**meta, "annotations": merged} if merged else meta
     return {**old, "metadata": meta, "spec": {**spec, "nodeName": node}, "status": status}

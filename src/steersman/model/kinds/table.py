@@ -22,15 +22,12 @@ _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
-core persistentvolumes PersistentVolume C v1 core short=pv status returned
-core persistentvolumeclaims PersistentVolumeClaim N v1 core short=pvc status returned
 admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
 admissionregistration.k8s.io validatingadmissionpolicies ValidatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec status!
 admissionregistration.k8s.io validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
 admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
-apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status! conditional
 apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status! conditional
 certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
@@ -47,12 +44,6 @@ resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec returned conditional
-storage.k8s.io csinodes CSINode C v1 storage status! returned conditional
-storage.k8s.io csistoragecapacities CSIStorageCapacity N v1 storage returned
-storage.k8s.io storageclasses StorageClass C v1 storage short=sc returned
-storage.k8s.io volumeattachments VolumeAttachment C v1 storage status! returned conditional
-storage.k8s.io volumeattributesclasses VolumeAttributesClass C v1 storage short=vac returned
 storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
 """  # noqa: E501
 
@@ -77,8 +68,6 @@ def _spec(name: str) -> Select:
 
 
 _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
-    "persistentvolumes": {"name": lambda document: document["metadata"]["name"]},
-    "persistentvolumeclaims": {"name": lambda document: document["metadata"]["name"]},
     "clustertrustbundles": {"spec.signerName": _spec("signerName")},
     "podcertificaterequests": {
         "spec.signerName": _spec("signerName"),
@@ -88,10 +77,7 @@ _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
 }
 # Statuses of new objects that upstream encodes although nothing is known yet
 _INITIAL: dict[str, Document] = {
-    "persistentvolumes": {"phase": "Pending"},
-    "persistentvolumeclaims": {"phase": "Pending"},
     "ingresses": {"loadBalancer": {}},
-    "volumeattachments": {"attached": False},
 }
 
 

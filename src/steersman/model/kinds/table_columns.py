@@ -6,7 +6,7 @@ Source: pkg/printers/internalversion/printers.go. A kind that is not here shows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from steersman.model.kind import Column, Document
 from steersman.model.kinds.printing import (
@@ -20,62 +20,6 @@ from steersman.model.kinds.printing import (
     selector,
     text,
 )
-
-_DEFAULT_CLASS: Final = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
-_DEFAULT_ATTRIBUTES: Final = ("volumeattributesclass.alpha.kubernetes.io/is-default-class",)
-_CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
-_MODES: Final = {
-    "ReadWriteOnce": "RWO",
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOncePod": "RWOP",
-}
-
-
-def _name_with_default(annotations: tuple[str, ...]) -> Column:
-    def value(document: Document, _now: float) -> str:
-        found = at(document, "metadata", "annotations") or {}
-        default = any(found.get(name) == "true" for name in annotations)
-        return str(document["metadata"]["name"]) + (" (default)" if default else "")
-
-    return Column("Name", value, format="name")
-
-
-def _phase(document: Document, _now: float) -> str:
-    if at(document, "metadata", "deletionTimestamp"):
-        return "Terminating"
-    return at(document, "status", "phase") or ""
-
-
-def _access(modes: Any) -> str:
-    return ",".join(short for mode, short in _MODES.items() if mode in (modes or ()))
-
-
-def _claim(volume: Document, _now: float) -> str:
-    claim = at(volume, "spec", "claimRef")
-    return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
-
-
-def _storage_class(document: Document, _now: float) -> str:
-    annotations = at(document, "metadata", "annotations") or {}
-    given = annotations.get(_CLASS_ANNOTATION)
-    return str(given if given is not None else at(document, "spec", "storageClassName") or "")
-
-
-def _bound(*path: str) -> Column:
-    def value(claim: Document, _now: float) -> str:
-        bound = at(claim, "spec", "volumeName")
-        return str(at(claim, *path) or "0") if bound else ""
-
-    return Column("Capacity", value)
-
-
-def _claim_modes(claim: Document, _now: float) -> str:
-    bound = at(claim, "spec", "volumeName")
-    return _access(at(claim, "status", "accessModes")) if bound else ""
 
 
 def _hosts(ingress: Document, _now: float) -> str:
@@ -141,17 +85,8 @@ def _claim_state(claim: Document, _now: float) -> str:
     return ",".join([*states, "allocated", *reserved])
 
 
-def _audiences(driver: Document, _now: float) -> str:
-    requests = at(driver, "spec", "tokenRequests")
-    return UNSET if requests is None else ",".join(one.get("audience", "") for one in requests)
-
-
 def _joined(*path: str, empty: str = "") -> Any:
     return lambda document, _now: ",".join(at(document, *path) or ()) or empty
-
-
-def _flag(name: str, *path: str, default: bool = False) -> Column:
-    return Column(name, field(*path, default=default), type="boolean")
 
 
 def _available(service: Document, _now: float) -> str:
@@ -180,30 +115,6 @@ _LIMITED = ("spec", "limited")
 _QUEUING = (*_LIMITED, "limitResponse", "queuing")
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
-    "persistentvolumes": (
-        NAME,
-        text("Capacity", "spec", "capacity", "storage", default="0"),
-        Column("Access Modes", lambda d, _now: _access(at(d, "spec", "accessModes"))),
-        text("Reclaim Policy", "spec", "persistentVolumeReclaimPolicy"),
-        Column("Status", _phase),
-        Column("Claim", _claim),
-        Column("StorageClass", _storage_class, description="StorageClass of the pv"),
-        text("VolumeAttributesClass", "spec", "volumeAttributesClassName", default=UNSET),
-        text("Reason", "status", "reason"),
-        AGE,
-        text("VolumeMode", "spec", "volumeMode", default=UNSET, priority=1),
-    ),
-    "persistentvolumeclaims": (
-        NAME,
-        Column("Status", _phase),
-        text("Volume", "spec", "volumeName"),
-        _bound("status", "capacity", "storage"),
-        Column("Access Modes", _claim_modes),
-        Column("StorageClass", _storage_class, description="StorageClass of the pvc"),
-        text("VolumeAttributesClass", "spec", "volumeAttributesClassName", default=UNSET),
-        AGE,
-        text("VolumeMode", "spec", "volumeMode", default=UNSET, priority=1),
-    ),
     "ingresses": (
         NAME,
         text("Class", "spec", "ingressClassName", default=NONE),
@@ -225,43 +136,6 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     ),
     "servicecidrs": (NAME, Column("CIDRs", _joined("spec", "cidrs")), AGE),
     "ipaddresses": (NAME, Column("ParentRef", _parent)),
-    "storageclasses": (
-        _name_with_default(_DEFAULT_CLASS),
-        text("Provisioner", "provisioner"),
-        text("ReclaimPolicy", "reclaimPolicy", default="Delete"),
-        text("VolumeBindingMode", "volumeBindingMode", default="Immediate"),
-        Column("AllowVolumeExpansion", field("allowVolumeExpansion", default=False)),
-        AGE,
-    ),
-    "volumeattributesclasses": (
-        _name_with_default(_DEFAULT_ATTRIBUTES),
-        text("DriverName", "driverName"),
-        AGE,
-    ),
-    "volumeattachments": (
-        NAME,
-        Column("Attacher", field("spec", "attacher"), format="name"),
-        text("PV", "spec", "source", "persistentVolumeName"),
-        text("Node", "spec", "nodeName"),
-        _flag("Attached", "status", "attached"),
-        AGE,
-    ),
-    "csinodes": (NAME, Column("Drivers", count("spec", "drivers"), type="integer"), AGE),
-    "csidrivers": (
-        NAME,
-        _flag("AttachRequired", "spec", "attachRequired", default=True),
-        _flag("PodInfoOnMount", "spec", "podInfoOnMount"),
-        _flag("StorageCapacity", "spec", "storageCapacity"),
-        Column("TokenRequests", _audiences),
-        _flag("RequiresRepublish", "spec", "requiresRepublish"),
-        Column("Modes", _joined("spec", "volumeLifecycleModes", empty=NONE)),
-        AGE,
-    ),
-    "csistoragecapacities": (
-        NAME,
-        text("StorageClassName", "storageClassName"),
-        text("Capacity", "capacity", default=UNSET),
-    ),
     "runtimeclasses": (NAME, text("Handler", "handler"), AGE),
     "mutatingwebhookconfigurations": _WEBHOOKS,
     "validatingwebhookconfigurations": _WEBHOOKS,

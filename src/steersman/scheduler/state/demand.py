@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import field
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
 from steersman.model.types.container import Container
 from steersman.model.types.podspec import PodSpec
-from steersman.model.types.scheduling import Affinity, Toleration
+from steersman.model.types.scheduling import Affinity, Toleration, TopologySpreadConstraint
 
 Amounts = dict[str, int]
 Port = tuple[str, str, int]  # host address, protocol, port
@@ -27,11 +27,11 @@ EVERY_ADDRESS = "0.0.0.0"
 MAX_SHAPES = 256  # shapes remembered; each deployment is one
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Demand:
+class Demand(msgspec.Struct, frozen=True, eq=False):
     """The shape of a pod, as far as it matters where the pod runs; compared by identity.
 
-    `requests` are what must be free, `scored` the amounts by which scores count the pod.
+    `requests` are what must be free, `scored` the amounts by which scores count the pod. `images`
+    are by their full names, `containers` counts those that need one.
     """
 
     requests: Mapping[str, int]
@@ -42,6 +42,10 @@ class Demand:
     affinity: Affinity | None = None
     tolerations: tuple[Toleration, ...] = ()
     preempts: bool = True
+    priority: int = 0
+    spread: tuple[TopologySpreadConstraint, ...] = ()
+    images: tuple[str, ...] = ()
+    containers: int = 1
 
 
 def amount(name: str, text: str) -> int:
@@ -123,8 +127,8 @@ class Shapes:
 
 def _key(spec: PodSpec) -> bytes:
     parts = (
-        [(item.resources, item.ports) for item in spec.containers],
-        [(item.resources, item.restart_policy) for item in spec.init_containers],
+        [(item.image, item.resources, item.ports) for item in spec.containers],
+        [(item.image, item.resources, item.restart_policy) for item in spec.init_containers],
         [item.ports for item in spec.init_containers],
         spec.node_name,
         spec.node_selector,
@@ -133,6 +137,8 @@ def _key(spec: PodSpec) -> bytes:
         spec.overhead,
         spec.resources,
         spec.preemption_policy,
+        spec.priority,
+        spec.topology_spread_constraints,
     )
     return msgspec.json.encode(parts)
 
@@ -149,4 +155,13 @@ def demand_of(spec: PodSpec) -> Demand:
         affinity=spec.affinity,
         tolerations=spec.tolerations,
         preempts=spec.preemption_policy != "Never",
+        priority=spec.priority,
+        spread=spec.topology_spread_constraints,
+        images=tuple(full_name(item.image) for item in (*spec.init_containers, *spec.containers)),
+        containers=len(spec.init_containers) + len(spec.containers),
     )
+
+
+def full_name(image: str) -> str:
+    """Returns an image's name with its tag (imagelocality normalizedImageName)."""
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
