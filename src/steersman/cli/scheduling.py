@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steersman.cli.failure import Failure
-from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
+
+if TYPE_CHECKING:  # loaded where there is a file to read
+    from steersman.scheduler.configuration import SchedulerConfiguration
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +18,10 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler-config", type=Path, metavar="FILE", help=text)
 
 
-def configuration(path: Path | None) -> SchedulerConfiguration:
-    """Returns what a file says; raises Failure with one line."""
+def configuration(path: Path | None) -> SchedulerConfiguration | None:
+    """Returns what a file says, None without one; raises Failure with one line."""
     if path is None:
-        return DEFAULT
+        return None
     from steersman.scheduler.configuration_file import parse
     from steersman.wire import yaml
 

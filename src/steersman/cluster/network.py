@@ -5,11 +5,14 @@ Reads also how the machine itself resolves names.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
 from steersman.client.interface import Views
+from steersman.model.service_range import dns_address
+from steersman.network.conntrack import Behind, forget
 from steersman.network.dns.followed import FollowedNames
 from steersman.network.dns.forward import Forwarder, plan_servers
 from steersman.network.dns.forward import Server as Nameserver
@@ -20,20 +23,14 @@ from steersman.network.dns.zone import Zone
 from steersman.network.health import Checks
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place, Proxy
-from steersman.node.render.files import parse_resolution
+from steersman.node.render.resolution import parse_resolution
 from steersman.world.interface import Tasks, World
 
 DOMAIN = "cluster.local"
-PLACE = 10  # in the range of services, as everybody's cluster has it
 RESOLUTION = Path("/etc/resolv.conf")
 # What systemd-resolved itself asks, where the machine's file names only its stub (kubeadm looks
 # for the same file): pods cannot reach the machine's loopback
 BEHIND_STUB = Path("/run/systemd/resolve/resolv.conf")
-
-
-def dns_address(services: IPv4Network) -> str:
-    """Returns the address of the cluster's DNS service."""
-    return str(services[PLACE])
 
 
 class HostResolution:
@@ -93,7 +90,7 @@ async def serve_network(
     """Begins to keep the rules, and to answer for names once they are known; returns what ends
     the listening. Raises OSError where the bridge's ports are taken."""
     checks = Checks(str(here.gateway), world)
-    proxy = Proxy(here, views, rules, checks)
+    proxy = Proxy(here, views, rules, checks, _forget)
     tasks.start(proxy.run(), name="proxy")
     server = _name_server(here, services, views, world, tasks)
     await views.synced()
@@ -106,15 +103,20 @@ async def serve_network(
     return close
 
 
+async def _forget(behind: Behind, pods: IPv4Network) -> None:
+    await asyncio.to_thread(forget, behind, pods)
+
+
 def _name_server(
     here: Place, services: IPv4Network, views: Views, world: World, tasks: Tasks
 ) -> Server:
-    own = (str(here.gateway), dns_address(services))
+    address = IPv4Address(str(dns_address(services)))
+    own = (str(here.gateway), str(address))
     host, names = HostResolution(), FollowedNames(views)
 
     def zone() -> Zone:
         serial = names.revision & 0xFFFFFFFF
-        return Zone(DOMAIN, services[PLACE], (here.pods, services), serial)
+        return Zone(DOMAIN, address, (here.pods, services), serial)
 
     def servers() -> list[Nameserver]:
         return plan_servers(host.servers(), own)

@@ -18,14 +18,14 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
-from steersman.cluster.process import Report, settle, stop_signal
-from steersman.cluster.server import first_address
+from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
+from steersman.model.service_range import dns_address
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
@@ -35,7 +35,7 @@ from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
-from steersman.node.render.files import Resolution
+from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Port
 from steersman.node.serve import serve as serve_streams
 from steersman.node.streams.observed_pods import ObservedPods
@@ -154,7 +154,7 @@ def _tools(
         facts=facts,
         machine=limits,
         resolution=Resolution(
-            network.dns_address(IPv4Network(settings.service_cidr)),
+            str(dns_address(IPv4Network(settings.service_cidr))),
             network.DOMAIN,
             network.HostResolution().text(),
         ),

@@ -5,23 +5,22 @@ Values only; who makes them of Services and EndpointSlices is the proxy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
+
+import msgspec
 
 Protocol = Literal["tcp", "udp", "sctp"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, order=True):
     """Where a connection goes."""
 
     address: IPv4Address
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePort:
+class ServicePort(msgspec.Struct, frozen=True):
     """One port of a Service.
 
     addresses:  the cluster's own

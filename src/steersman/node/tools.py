@@ -18,7 +18,7 @@ from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
-from steersman.node.render.files import Resolution
+from steersman.node.render.resolution import Resolution
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said

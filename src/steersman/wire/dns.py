@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT = 1, 2, 5, 6, 12, 16, 28, 33, 41
 # Questions about whole zones (RFC 5936), which nobody here answers
@@ -88,8 +90,7 @@ class Record(NamedTuple):
     class_: int = IN
 
 
-@dataclass(frozen=True, slots=True)
-class Edns:
+class Edns(msgspec.Struct, frozen=True):
     """What a message says beyond RFC 1035: `size` in bytes of the datagrams its sender takes."""
 
     size: int = DATAGRAM_BYTES
@@ -97,8 +98,7 @@ class Edns:
     dnssec: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A query or an answer."""
 
     id: int
@@ -357,25 +357,27 @@ def _flags(message: Message) -> int:
     return flags
 
 
-@dataclass(slots=True)
 class _Writer:
     """Writes a message; names that end like earlier ones point there."""
 
-    data: bytearray = field(default_factory=lambda: bytearray(HEADER_BYTES))
-    _places: dict[tuple[bytes, ...], int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.data = bytearray(HEADER_BYTES)
+        self._places: dict[tuple[bytes, ...], int] = {}
 
     def question(self, question: Question) -> None:
         self.name(question.name)
         self.data += _QUESTION.pack(question.type, question.class_)
 
     def fitting(self, records: tuple[Record, ...], room: int) -> list[Record]:
-        """Writes records until one would go beyond the room; returns those it wrote."""
+        """Writes records until one would go beyond the room; returns those it wrote.
+
+        After a record that was taken back no name may be written: it might point there.
+        """
         for count, record in enumerate(records):
             before = len(self.data)
             self.record(record)
             if len(self.data) > room:
                 del self.data[before:]
-                self._places = {key: at for key, at in self._places.items() if at < before}
                 return list(records[:count])
         return list(records)
 
@@ -453,4 +455,4 @@ def answering(query: Message, code: int = NOERROR, **fields: object) -> Message:
         code=code,
         edns=edns,
     )
-    return replace(answer, **fields)  # type: ignore[arg-type]
+    return replace(answer, **fields)

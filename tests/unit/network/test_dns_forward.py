@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 from dns_cluster import query
+from msgspec.structs import replace
 
 from steersman.network.dns import forward
 from steersman.network.dns.forward import Forwarder, Server, check_answer, lifetime, plan_servers

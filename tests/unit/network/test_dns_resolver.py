@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 from dns_cluster import HEADLESS, NAMES, PEERS, ZONE, ListedNames, endpoint, query, slice_of
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from steersman.network.dns import forward, serve
 from steersman.network.dns.forward import Forwarder
@@ -278,6 +278,26 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ConnectionError):
             await sockets.stream(Nameserver(host, port), data)
         writer.close()
+
+    serving(test)
+
+
+def test_connections_and_queries_that_are_over_leave_their_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serve, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(serve, "MOST_WAITING", 1)
+
+    async def test(host: str, port: int) -> None:
+        server, sockets = Nameserver(host, port), Sockets()
+        for name in ("a.org", "b.org", "c.org"):
+            data = dns.encode(query(name))
+            assert await sockets.datagram(server, data, lambda _: True)
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(len(data).to_bytes(2, "big") + data)
+            writer.write_eof()
+            assert len(await reader.read()) > 2
+            writer.close()
 
     serving(test)
 

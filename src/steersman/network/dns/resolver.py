@@ -6,7 +6,8 @@ A query that is nonsense gets the code that says so, what is no query gets nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from steersman.network.dns import zone as zones
 from steersman.network.dns.forward import Forwarder

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from steersman.model.service_range import DNS_LISTENS
 from steersman.network.dns.resolver import Resolver
 from steersman.wire import dns
 from steersman.wire.dns import Message
 from steersman.world.interface import Tasks, World
 
-# Where the server listens on the bridge; the Service leads port 53 there. Not 53 itself, which a
-# nameserver of the machine's may have taken on every address.
-PORT = 10053
 # A query has one name and perhaps options; a longer one is nothing of ours
 QUERY_BYTES = 4096
 # Each costs a task; beyond, resolvers ask again by themselves
@@ -37,7 +35,7 @@ class Server:
         self._datagrams: asyncio.DatagramTransport | None = None
         self._listener: asyncio.Server | None = None
 
-    async def listen(self, address: str, port: int = PORT) -> int:
+    async def listen(self, address: str, port: int = DNS_LISTENS) -> int:
         """Begins to listen on an address; returns the port. Raises OSError."""
         self._listener = await asyncio.start_server(self._connected, address, port)
         port = int(self._listener.sockets[0].getsockname()[1])

@@ -8,9 +8,11 @@ their word. Names beyond the cluster's are not answered here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from steersman.model.kinds.endpointslice import Endpoint, EndpointSlice
 from steersman.model.kinds.service import Service
@@ -31,8 +33,7 @@ _WEIGHT = 100  # shared among the records of one answer
 Address = IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class Zone:
+class Zone(msgspec.Struct, frozen=True):
     """The cluster's zone: its domain, who answers for it, and the addresses that are its own."""
 
     domain: str
