@@ -3,13 +3,15 @@ condition or a phase changed (pkg/registry/certificates, pkg/registry/core/persi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from steersman.api.admission.chain import Change
+from steersman.api.call import Call
 from steersman.api.metadata import timestamp
 from steersman.model.kind import Document
 from steersman.world.interface import World
 
+_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
 _REQUESTER = ("username", "uid", "groups", "extra")
 
 
@@ -27,7 +29,7 @@ class Recording:
         plural = (call.kind.group, call.kind.plural)
         if new is None:
             return None
-        if plural == ("certificates.k8s.io", "certificatesigningrequests"):
+        if plural == _REQUESTS:
             if change.operation == "CREATE":
                 return _with_requester(change, new)
             if call.subresource and old is not None:
@@ -38,6 +40,10 @@ class Recording:
 
     def check(self, change: Change) -> None:
         """Refuses nothing."""
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on who asks where a certificate is asked for, and else on nothing."""
+        return None if (call.kind.group, call.kind.plural) == _REQUESTS else ()
 
 
 def _with_requester(change: Change, new: Document) -> Document:
