@@ -93,6 +93,21 @@ BODIES: dict[str, Document] = {
         }
     },
     "clustertrustbundles": {"spec": {"trustBundle": certificate("x")}},
+    "customresourcedefinitions": {
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "xs", "kind": "X"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object"}},
+                }
+            ],
+        }
+    },
     "storageversionmigrations": {"spec": {"resource": {"resource": "pods"}}},
     "validatingadmissionpolicies": {
         "spec": {"matchConstraints": MATCH, "validations": [{"expression": "true"}]}
@@ -121,8 +136,16 @@ EVENT = {
 }
 
 
+# What a kind is named where it is not free to choose
+NAMES = {
+    "ipaddresses": "10.96.7.7",
+    "apiservices": "v1.x",
+    "customresourcedefinitions": "xs.example.com",
+}
+
+
 def name_of(kind: Kind) -> str:
-    return {"ipaddresses": "10.96.7.7", "apiservices": "v1.x"}.get(kind.plural, "x")
+    return NAMES.get(kind.plural, "x")
 
 
 def body_of(kind: Kind, version: str) -> Document:
