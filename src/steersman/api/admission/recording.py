@@ -11,7 +11,6 @@ from steersman.api.metadata import timestamp
 from steersman.model.kind import Document
 from steersman.world.interface import World
 
-_REQUESTS = ("certificates.k8s.io", "certificatesigningrequests")
 _REQUESTER = ("username", "uid", "groups", "extra")
 
 
@@ -29,7 +28,7 @@ class Recording:
         plural = (call.kind.group, call.kind.plural)
         if new is None:
             return None
-        if plural == _REQUESTS:
+        if plural == ("certificates.k8s.io", "certificatesigningrequests"):
             if change.operation == "CREATE":
                 return _with_requester(change, new)
             if call.subresource and old is not None:
@@ -42,8 +41,8 @@ class Recording:
         """Refuses nothing."""
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on who asks where a certificate is asked for, and else on nothing."""
-        return None if (call.kind.group, call.kind.plural) == _REQUESTS else ()
+        """Rests on the object alone, but where the writer is noted."""
+        return None if call.kind.group == "certificates.k8s.io" else ()
 
 
 def _with_requester(change: Change, new: Document) -> Document:
