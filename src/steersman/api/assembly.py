@@ -21,11 +21,19 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
+from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
+from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
+from steersman.api.custom.admission import DefinitionLifecycle
+from steersman.api.custom.conversion import Webhook, is_good_bundle
+from steersman.api.custom.definitions import Definitions
+from steersman.api.custom.keeper import Keeper
+from steersman.api.custom.scale import CustomScale
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
@@ -34,7 +42,8 @@ from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
-from steersman.api.subresources.binding import Binding, Eviction
+from steersman.api.subresources.binding import Binding
+from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.kubelets import Kubelets
 from steersman.api.subresources.proxy import Proxies
@@ -100,6 +109,7 @@ class Assembly:
         self.kinds = Registry()
         self._world = world
         self._objects = Objects(cache)
+        self.definitions = Definitions(cache, self.kinds, self._converter)
         self.rbac = RBAC(self._objects)
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
@@ -108,6 +118,7 @@ class Assembly:
         self.access = Access(Authenticator(self.tokens, authorizer), authorizer)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
+        self.definitions.changed = self.watches.end_of
         chain = self._chain(authorizer)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
@@ -116,6 +127,15 @@ class Assembly:
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
         self.api = self._api()
+        self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
+
+    def _converter(self, definition: Document) -> Webhook | None:
+        """Returns what converts objects of a definition, None where their apiVersion alone
+        differs."""
+        strategy = (definition["spec"].get("conversion") or {}).get("strategy")
+        if strategy != "Webhook":
+            return None
+        return Webhook(definition, self._objects.find, self._world)
 
     def _tokens(self, configuration: Configuration) -> Tokens:
         return Tokens(
@@ -130,23 +150,27 @@ class Assembly:
         cache = self.cache
         return Chain(
             [
+                DefinitionLifecycle(self.definitions),
                 NamespaceLifecycle(cache),
+                LimitRanger(cache),
                 ServiceAccount(cache, self._world),
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                Recording(self._world),
                 NodeRestriction(self._objects.find),
+                PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
             ]
         )
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
-        scale = Scale(self.writer).handle
+        scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
         return {
             **self._streams(),
-            ("", "scale"): scale,
+            ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
             ("pods", "binding"): Binding(self.writer, self._world).handle,
-            ("pods", "eviction"): Eviction(self.deleter).handle,
+            ("pods", "eviction"): Eviction(self.writer, self.deleter, self._world).handle,
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
             ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
         }
@@ -209,10 +233,13 @@ class Assembly:
         """Loads the state, writes what a cluster cannot be without, and serves until cancelled."""
         await self.cache.load()
         self._follow()
+        self.definitions.follow()
         async with self._world.tasks() as tasks:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
             tasks.start(self.watches.bookmark(), name="bookmarks")
+            self.watches.tasks = tasks
+            tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
             self.ready = True
             started()

@@ -194,7 +194,7 @@ def list_pieces(
             lambda metadata: _list_head("PartialObjectMetadataList", version, metadata),
             lambda entry: metadata_only(form, entry, presentation),
         )
-    name = f"{form.kind.name}List"
+    name = form.kind.list_kind
     return lambda metadata: _list_head(name, form.api_version, metadata), form.item
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from steersman.model.kind import Document, Kind
-from steersman.model.ref import Ref
+from steersman.model.ref import Ref, Resource
 from steersman.wire.message import Channel, Request, Response
 
 PatchType = Literal["merge", "strategic", "json"]
@@ -168,6 +168,13 @@ class Views(Protocol):
 
     def metadata_of(self, kind: Kind) -> View:
         """Returns a copy that holds metadata only (`model.view.Object`)."""
+
+    def custom(self) -> Mapping[Resource, Kind]:
+        """Returns the kinds of custom resources that are served now."""
+
+    def on_custom(self, hear: Callable[[Kind, bool], None]) -> None:
+        """Calls `hear(kind, True)` for each kind that comes, those of now included, and
+        `hear(kind, False)` for each that goes; its copies are followed no more then."""
 
     async def synced(self) -> None:
         """Waits until every copy asked for so far has had its first list."""

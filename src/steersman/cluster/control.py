@@ -20,7 +20,10 @@ from steersman.client.interface import Views
 from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.controllers.registry import controllers
+from steersman.model import builtin
+from steersman.model.kind import Kind
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
+from steersman.model.ref import Resource
 from steersman.node.simulated import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.leader import Candidate
@@ -77,8 +80,11 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
     def client_for(name: str) -> APIClient:
         if name not in clients:
             target = Target(socket=str(settings.socket), user=name, groups=groups_of(name))
-            clients[name] = APIClient(HTTPTransport(target, identity=name), world)
+            clients[name] = APIClient(HTTPTransport(target, identity=name), world, find=find)
         return clients[name]
+
+    def find(resource: Resource) -> Kind | None:
+        return builtin.registry().of(resource) or views.custom().get(resource)
 
     async with world.tasks() as tasks:
         views = FollowedViews(client_for(MANAGER), world, tasks)

@@ -18,8 +18,7 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
-from steersman.cluster.process import Report, settle, stop_signal
-from steersman.cluster.server import first_address
+from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store

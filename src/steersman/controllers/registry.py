@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
+from steersman.controllers.disruption import DisruptionController
 from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
 from steersman.controllers.garbage import GarbageController
+from steersman.controllers.job import JobController
 from steersman.controllers.load_balancer import with_services
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
+from steersman.controllers.replicationcontroller import ReplicationControllerController
 from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
+from steersman.controllers.statefulset import StatefulSetController
 from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.reconcile.loop import Controller
 
 
@@ -24,7 +30,13 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
     return (
         DeploymentController,
         ReplicaSetController,
+        ReplicationControllerController,
         DaemonSetController,
+        StatefulSetController,
+        JobController,
+        CronJobController,
+        TTLAfterFinishedController,
+        DisruptionController,
         EndpointSliceController,
         EndpointsController,
         NamespaceController,

@@ -15,7 +15,12 @@ from msgspec import field
 
 from steersman.model.kind import Document
 from steersman.model.schema import Node
-from steersman.model.types import cluster_defaults, pod_defaults, workload_defaults
+from steersman.model.types import (
+    cluster_defaults,
+    pod_defaults,
+    schema_props,
+    workload_defaults,
+)
 
 Then = Callable[[Document], None]
 
@@ -231,6 +236,7 @@ _EXTENSIONS: dict[str, Defaults] = {
     "CustomResourceDefinitionSpec": _unset(conversion={"strategy": "None"}),
     "CustomResourceDefinitionNames": _then(cluster_defaults.definition_names),
     "CustomResourceConversion": _zero(strategy="None"),
+    "JSONSchemaProps": _then(schema_props.settle),
     "ServiceReference": _unset(port=443),
 }
 _AUTOSCALING: dict[str, Defaults] = {

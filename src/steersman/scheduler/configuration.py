@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from steersman.scheduler import profile
 from steersman.scheduler.profile import Profile
 from steersman.scheduler.queue import FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True):
     """KubeSchedulerConfiguration, as far as it means something here."""
 
-    profiles: Mapping[str, Profile] = field(
+    profiles: Mapping[str, Profile] = msgspec.field(
         default_factory=lambda: {profile.DEFAULT_NAME: profile.DEFAULT}
     )
     first_backoff_seconds: float = FIRST_BACKOFF_SECONDS

@@ -8,8 +8,9 @@ they cost nothing. The best wins, chance decides among equals.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from steersman.scheduler.filters import inter_pod_affinity, pod_topology_spread
 from steersman.scheduler.filters.refusal import Refusal
@@ -17,7 +18,7 @@ from steersman.scheduler.memory import Ask
 from steersman.scheduler.scores import inter_pod_affinity as affinity_score
 from steersman.scheduler.scores import pod_topology_spread as spread_score
 from steersman.scheduler.scores.partition import Part
-from steersman.scheduler.state.bits import Bits, nth
+from steersman.scheduler.state.bits import Bits, nth, places
 from steersman.scheduler.state.node import NodeState
 
 BEST: Final = 100
@@ -28,20 +29,18 @@ NODES_PER_PERCENT: Final = 125
 Refused = Mapping[Refusal, Bits]
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """The node, and where the search for nodes goes on next time."""
 
     node: NodeState
     start: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
+class Unfit(msgspec.Struct, frozen=True):
     """No node fits: who is refused why, or one reason (`early`) that holds for all nodes."""
 
     nodes: int
-    refused: Refused = field(default_factory=dict)
+    refused: Refused = msgspec.field(default_factory=dict)
     early: str = ""
     plugin: str = ""  # by which the early reason is given
 
@@ -69,11 +68,11 @@ def enough(nodes: int, percent: int = 0) -> int:
     return max(MIN_NODES, nodes * percent // 100)
 
 
-def fitting(ask: Ask, local: Mapping[Refusal, Bits] | None = None) -> Bits:
+def fitting(ask: Ask) -> Bits:
     """Returns all nodes where the pod may go; judges every node."""
     ask.standing.judge_until(lambda: False, 0)
     found = ask.standing.fits
-    for bits in _near(ask, local or {}).values():
+    for bits in _near(ask).values():
         found &= ~bits
     return found
 
@@ -83,17 +82,15 @@ def decide(
     *,
     start: int = 0,
     draw: float = 0.0,
-    local: Mapping[Refusal, Bits] | None = None,
     most: int | None = None,
 ) -> Chosen | Unfit:
     """Decides on a node. `start` is where the search begins, `draw` (0 to below 1) picks among
-    equals, `most` bounds the fitting nodes to find (default: the profile's share), `local` are
-    refusals for this pod alone (its volumes)."""
+    equals, `most` bounds the fitting nodes to find (default: the profile's share)."""
     standing, snapshot = ask.standing, ask.snapshot
     nodes = snapshot.all.bit_count()
     if not nodes:
         return Unfit(0)
-    near = _near(ask, local or {})
+    near = _near(ask)
     allowed = snapshot.all
     for bits in near.values():
         allowed &= ~bits
@@ -108,9 +105,10 @@ def decide(
     return Unfit(nodes, _refusals(ask, near))
 
 
-def _near(ask: Ask, local: Refused) -> dict[Refusal, Bits]:
-    """Returns the refusals that hold beyond one node, each node under its first reason."""
-    hood, found = ask.hood, dict(local)
+def _near(ask: Ask) -> dict[Refusal, Bits]:
+    """Returns the refusals that hold for this pod and its neighbours, each node under its first
+    reason."""
+    hood, found = ask.hood, _local(ask)
     if not hood.filters:
         return found
     left = ask.snapshot.all
@@ -120,6 +118,15 @@ def _near(ask: Ask, local: Refused) -> dict[Refusal, Bits]:
         for refusal, bits in rule.refused(hood, left):
             found[refusal] = found.get(refusal, 0) | bits
             left &= ~bits
+    return found
+
+
+def _local(ask: Ask) -> dict[Refusal, Bits]:
+    found: dict[Refusal, Bits] = {}
+    if ask.local is not None:
+        for place in places(ask.snapshot.all):
+            if (refusal := ask.local.refuse(ask.snapshot.at(place))) is not None:
+                found[refusal] = found.get(refusal, 0) | 1 << place
     return found
 
 

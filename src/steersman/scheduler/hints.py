@@ -7,7 +7,8 @@ Follows KEP-4247; upstream's hints are methods of the plugins that refused.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.scheduler.neighbourhood import Neighbourhood
 from steersman.scheduler.standing import Rule
@@ -19,8 +20,7 @@ NEIGHBOURS = frozenset(("InterPodAffinity", "PodTopologySpread"))
 VOLUMES = frozenset(("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone"))
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(msgspec.Struct, frozen=True):
     """What pods of one kind wait for; `uid` sets apart a pod that is nominated for a node."""
 
     demand: Demand

@@ -6,17 +6,20 @@ Pods with an equal spec share both. The least recently used are forgotten.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from collections.abc import Callable, Container, Hashable
+from typing import Final, Protocol, TypeVar
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.selectors import Selector
+from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.neighbourhood import Neighbourhood
 from steersman.scheduler.profile import DEFAULT, Profile
 from steersman.scheduler.standing import Rule, Standing
 from steersman.scheduler.state.demand import Demand
 from steersman.scheduler.state.neighbours import Flock, rules_of
+from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.snapshot import Snapshot
 
 MAX_STANDINGS: Final = 64  # shapes; each holds a verdict for every node
@@ -24,8 +27,14 @@ MAX_NEIGHBOURHOODS: Final = 128
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Local(Protocol):
+    """A rule for one pod alone, asked node by node: its volumes."""
+
+    def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
+        """Refuses a node; pods whose uids are `gone` do not count."""
+
+
+class Ask(msgspec.Struct, frozen=True):
     """One question: where may this pod go? With all that is known about its like."""
 
     pod: Pod
@@ -34,6 +43,7 @@ class Ask:
     standing: Standing
     hood: Neighbourhood
     snapshot: Snapshot
+    local: Local | None = None
 
 
 class Memory:
@@ -46,7 +56,11 @@ class Memory:
         self._hoods: OrderedDict[Hashable, Neighbourhood] = OrderedDict()
 
     def of(
-        self, pod: Pod, profile: Profile = DEFAULT, default_selector: Selector | None = None
+        self,
+        pod: Pod,
+        profile: Profile = DEFAULT,
+        default_selector: Selector | None = None,
+        local: Local | None = None,
     ) -> Ask:
         """Returns the question where a pod may go. `default_selector` finds the pods it is spread
         among when it has no constraints of its own."""
@@ -55,7 +69,7 @@ class Memory:
         standing.catch_up()
         hood = self._hood(pod, demand, profile, default_selector)
         hood.catch_up()
-        return Ask(pod, demand, profile, standing, hood, self._snapshot)
+        return Ask(pod, demand, profile, standing, hood, self._snapshot, local)
 
     def _standing(self, demand: Demand, profile: Profile) -> Standing:
         def make() -> Standing:

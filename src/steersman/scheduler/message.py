@@ -10,16 +10,19 @@ from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.state.bits import Bits
 
 NO_NODES = "no nodes available to schedule pods"
+NO_CLAIMS = "no new claims to deallocate"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
 
 def fit_error(unfit: Unfit, preemption: str = "") -> str:
-    """Returns the message of an attempt: reasons with their counts, then what preemption says."""
+    """Returns the message of an attempt: reasons with their counts, then what the plugins say that
+    could have made room: DynamicResources, which comes first, and preemption."""
     if not unfit.nodes:
         return NO_NODES
-    reasons = unfit.early or counted(unfit.refused)
-    text = f"0/{unfit.nodes} nodes are available: {reasons}."
-    return f"{text} preemption: {preemption}" if preemption else text
+    if unfit.early:  # DynamicResources misses what it would have noted, and ends the matter
+        return f"0/{unfit.nodes} nodes are available: {unfit.early}. not found"
+    text = f"0/{unfit.nodes} nodes are available: {counted(unfit.refused)}."
+    return f"{text} {NO_CLAIMS}, preemption: {preemption}" if preemption else text
 
 
 def counted(refused: Mapping[Refusal, Bits]) -> str:

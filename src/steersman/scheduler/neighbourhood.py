@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.model.selectors import Selector
 from steersman.model.types.scheduling import TopologySpreadConstraint
@@ -31,8 +32,7 @@ MAX_FLOCKS = 16_384  # remembered answers of selectors; then they are asked agai
 HARD, SOFT = "DoNotSchedule", "ScheduleAnyway"
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(msgspec.Struct, frozen=True):
     """A spread constraint, understood, with the tally of the pods it counts."""
 
     given: TopologySpreadConstraint

@@ -7,10 +7,12 @@ the others. Follows framework/preemption/preemption.go and plugins/defaultpreemp
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from steersman.model.selectors import Selector
 from steersman.model.types.condition import condition
@@ -20,19 +22,19 @@ from steersman.scheduler.filters import inter_pod_affinity, pod_topology_spread
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import unhelpful
-from steersman.scheduler.state.bits import places_from
+from steersman.scheduler.state.bits import Bits, places_from
 from steersman.scheduler.state.node import NodeState
-from steersman.scheduler.state.snapshot import Placed
+from steersman.scheduler.state.snapshot import Placed, Snapshot
 
 NEVER: Final = "not eligible due to preemptionPolicy=Never."
 WAITING: Final = "not eligible due to a terminating pod on the nominated node."
 NO_VICTIMS: Final = "No preemption victims found for incoming pod"
 DISRUPTION_TARGET, BY_SCHEDULER = "DisruptionTarget", "PreemptionByScheduler"
+SPARE: Final = 64  # undone candidates that are kept at least, so that cleaning is rare
 _ABOVE_ALL: Final = 2**31  # lifts every priority above zero
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True):
     """A PodDisruptionBudget, understood; `disrupted` are pods whose going is counted already."""
 
     namespace: str
@@ -41,51 +43,110 @@ class Budget:
     disrupted: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A node and the pods that would have to leave it, the most important first."""
+Cost = tuple[int, int, int, int, float]
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A node, the pods that would have to leave it (the most important first), how many budgets
+    that breaks, and what is compared of it all."""
 
     node: NodeState
     victims: tuple[Placed, ...]
-    violations: int = 0
-
-    @property
-    def cost(self) -> tuple[int, int, int, int, float]:
-        """What is compared, the least wins: broken budgets, the most important victim, the sum
-        of importance, the number of victims, and how long the most important have run."""
-        priorities = [it.demand.priority for it in self.victims]
-        top = max(priorities)
-        started = min(_started(it) for it in self.victims if it.demand.priority == top)
-        total = sum(priority + _ABOVE_ALL for priority in priorities)
-        return (self.violations, priorities[0], total, len(priorities), -started)
+    violations: int
+    cost: Cost
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What a trial on a node came to: a candidate, or why not."""
+def cost_of(victims: Sequence[Placed], violations: int) -> Cost:
+    """Returns what is compared, the least wins: broken budgets, the most important victim, the
+    sum of importance, the number of victims, and how long the most important have run."""
+    priorities = [it.demand.priority for it in victims]
+    top = priorities[0]
+    started = min(_started(it) for it in victims if it.demand.priority == top)
+    total = sum(priorities) + len(priorities) * _ABOVE_ALL
+    return (violations, top, total, len(priorities), -started)
 
-    candidate: Candidate | None = None
-    reasons: tuple[str, ...] = ()
+
+Reasons = tuple[str, ...]
 
 
 class Trials:
-    """Trials that still hold: what a node came to for a shape, until the node changes."""
+    """What trials of nodes came to for one shape; a trial holds until its node or a budget
+    changes, so that a decision tries few nodes and compares few candidates."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, Tried] = {}
+        self.known: Bits = 0
+        self.good: Bits = 0  # those that are candidates
+        self.whole: Bits = 0  # those of them that break no budget
+        self._found: dict[int, Candidate | Reasons] = {}
+        self._reasons: dict[Reasons, Bits] = {}
+        self._heap: list[tuple[Cost, int, int, Candidate]] = []
+        self._count = 0  # sets apart what else would be compared by candidate
         self._position = -1
         self._budgets: Sequence[Budget] = ()
 
-    def current(self, ask: Ask, budgets: Sequence[Budget]) -> dict[int, Tried]:
-        """Returns the trials by place, without those that changes have undone."""
-        snapshot = ask.snapshot
+    def catch_up(self, snapshot: Snapshot, budgets: Sequence[Budget]) -> None:
+        """Forgets the trials that changes have undone."""
         changes = snapshot.since(self._position) if self._position >= 0 else None
         if changes is None or budgets is not self._budgets:
-            self._kept.clear()
+            self.known = self.good = self.whole = 0
+            self._found, self._reasons, self._heap = {}, {}, []
         for change in changes or ():
-            self._kept.pop(change.place, None)
+            self._forget(change.place)
         self._position, self._budgets = snapshot.logged, budgets
-        return self._kept
+
+    def _forget(self, place: int) -> None:
+        found, rest = self._found.pop(place, None), ~(1 << place)
+        if found is None:
+            return
+        self.known &= rest
+        self.good &= rest
+        self.whole &= rest
+        if not isinstance(found, Candidate):
+            self._reasons[found] &= rest
+
+    def add(self, place: int, found: Candidate | Reasons) -> None:
+        """Keeps what a trial came to."""
+        bit = 1 << place
+        self._found[place] = found
+        self.known |= bit
+        if isinstance(found, Candidate):
+            self.good |= bit
+            self.whole |= 0 if found.violations else bit
+            self._count += 1
+            heapq.heappush(self._heap, (found.cost, place, self._count, found))
+            self._clean()
+        else:
+            self._reasons[found] = self._reasons.get(found, 0) | bit
+
+    def _clean(self) -> None:
+        """Drops what is undone once it is more than what holds."""
+        if len(self._heap) > 2 * len(self._found) + SPARE:
+            self._heap = [it for it in self._heap if self._found.get(it[1]) is it[3]]
+            heapq.heapify(self._heap)
+
+    def best(self, possible: Bits) -> Candidate | None:
+        """Returns the candidate that costs least; among equals, the first place."""
+        aside = []
+        best = None
+        while self._heap and best is None:
+            _, place, _, found = self._heap[0]
+            if self._found.get(place) is not found:
+                heapq.heappop(self._heap)  # undone since
+            elif possible >> place & 1:
+                best = found
+            else:
+                aside.append(heapq.heappop(self._heap))
+        for entry in aside:
+            heapq.heappush(self._heap, entry)
+        return best
+
+    def reasons(self, possible: Bits) -> Counter[str]:
+        """Returns how many nodes are no candidates for which reasons."""
+        counts: Counter[str] = Counter()
+        for reasons, bits in self._reasons.items():
+            if number := (bits & possible).bit_count():
+                counts.update(dict.fromkeys(reasons, number))
+        return counts
 
 
 def ineligible(ask: Ask, unfit: Unfit, nominated: str) -> str:
@@ -120,25 +181,19 @@ def preempt(
     """Returns the best candidate, or what preemption says instead. `draw` (0 to below 1) picks
     where among the nodes the search begins."""
     possible = unfit.open
-    count = possible.bit_count()
-    wanted = _wanted(ask, count)
-    kept = trials.current(ask, budgets) if trials is not None and not ask.hood.filters else {}
-    found: list[Candidate] = []
-    whole = False  # a candidate breaks no budget
-    counts: Counter[str] = Counter()
-    for place in places_from(possible, int(draw * ask.snapshot.all.bit_length())):
-        if (tried := kept.get(place)) is None:
-            tried = kept[place] = try_node(ask, place, budgets)
-        if tried.candidate is None:
-            counts.update(tried.reasons)
-            continue
-        found.append(tried.candidate)
-        whole = whole or not tried.candidate.violations
-        if whole and len(found) >= wanted:
+    wanted = _wanted(ask, possible.bit_count())
+    if trials is None or ask.hood.filters or ask.local is not None:  # others undo these
+        trials = Trials()
+    trials.catch_up(ask.snapshot, budgets)
+    untried = possible & ~trials.known
+    for place in places_from(untried, int(draw * ask.snapshot.all.bit_length())):
+        good = trials.good & possible
+        if trials.whole & good and good.bit_count() >= wanted:
             break
-    if not found:
-        return unhelpful(unfit.nodes, counts, count)
-    return min(found, key=lambda it: it.cost)
+        trials.add(place, try_node(ask, place, budgets))
+    if (best := trials.best(possible)) is not None:
+        return best
+    return unhelpful(unfit.nodes, trials.reasons(possible), possible.bit_count())
 
 
 def _wanted(ask: Ask, nodes: int) -> int:
@@ -147,17 +202,17 @@ def _wanted(ask: Ask, nodes: int) -> int:
     return min(most, nodes)
 
 
-def try_node(ask: Ask, place: int, budgets: Sequence[Budget]) -> Tried:
+def try_node(ask: Ask, place: int, budgets: Sequence[Budget]) -> Candidate | Reasons:
     """Tries a node without its less important pods (SelectVictimsOnNode)."""
     state, priority = ask.snapshot.at(place), ask.demand.priority
     lower = [it for it in ask.snapshot.pods_on(state) if it.demand.priority < priority]
     if not lower:
-        return Tried(reasons=(NO_VICTIMS,))
+        return (NO_VICTIMS,)
     trial = state.copy()
     for placed in lower:
         trial.add(placed.demand, -1)
     if (refusal := _refuse(ask, trial, lower)) is not None:
-        return Tried(reasons=refusal.reasons)
+        return refusal.reasons
     lower.sort(key=_importance)
     broken = set(violating(lower, budgets))
     gone: dict[str, Placed] = {it.pod.metadata.uid: it for it in lower}
@@ -171,11 +226,17 @@ def try_node(ask: Ask, place: int, budgets: Sequence[Budget]) -> Tried:
             gone[uid] = placed
             violations += uid in broken
     victims = tuple(it for it in lower if it.pod.metadata.uid in gone)
-    return Tried(Candidate(state, victims, violations) if victims else None)
+    if not victims:
+        return (f'expected at least one victim pod on node "{state.name}"',)
+    return Candidate(state, victims, violations, cost_of(victims, violations))
 
 
 def _refuse(ask: Ask, trial: NodeState, gone: Sequence[Placed]) -> Refusal | None:
     refusal = ask.standing.rule.refuse(ask.demand, trial)
+    if refusal is None and ask.local is not None:
+        refusal = ask.local.refuse(
+            ask.snapshot.at(trial.place), {it.pod.metadata.uid for it in gone}
+        )
     if refusal is not None or not ask.hood.filters:
         return refusal
     lost = ask.hood.losses(gone)

@@ -6,8 +6,9 @@ The defaults are upstream's (apis/config/v1/default_plugins.go); `configuration`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from steersman.model.types.scheduling import NodeAffinity, TopologySpreadConstraint
 from steersman.scheduler.scores.allocation import LEAST, Strategy
@@ -50,8 +51,7 @@ SYSTEM_CONSTRAINTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Profile:
+class Profile(msgspec.Struct, frozen=True, eq=False):
     """One profile; compared by identity.
 
     `added_affinity` holds for every pod. `percentage` is of nodes to find fitting before the
@@ -60,7 +60,7 @@ class Profile:
 
     name: str = DEFAULT_NAME
     filters: frozenset[str] = frozenset(FILTERS)
-    weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
+    weights: Mapping[str, int] = msgspec.field(default_factory=lambda: dict(WEIGHTS))
     preempts: bool = True
     strategy: Strategy = LEAST
     balanced: tuple[str, ...] = RESOURCES

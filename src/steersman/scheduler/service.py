@@ -22,7 +22,7 @@ from steersman.reconcile.rules import Rule
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler.budgets import Budgets
 from steersman.scheduler.configuration import DEFAULT, Configuration
-from steersman.scheduler.decide import Chosen, Unfit, decide
+from steersman.scheduler.decide import Unfit, decide
 from steersman.scheduler.eviction import Evictor
 from steersman.scheduler.following import Following
 from steersman.scheduler.hints import Waits, blocked_by
@@ -32,6 +32,10 @@ from steersman.scheduler.owners import Owners
 from steersman.scheduler.preemption import Candidate, Trials, ineligible, preempt
 from steersman.scheduler.queue import PodQueue
 from steersman.scheduler.state.snapshot import Snapshot
+from steersman.scheduler.volumes.binder import Binder, NotBound
+from steersman.scheduler.volumes.binding import Choice
+from steersman.scheduler.volumes.rule import VolumeRule, rule_of
+from steersman.scheduler.volumes.storage import Storage
 from steersman.world.interface import Tasks, World
 
 IDENTITY = "system:kube-scheduler"
@@ -43,6 +47,7 @@ WRITES = (
     Rule("", ("pods/binding", "bindings"), ("create",)),
     Rule("", ("pods",), ("delete",)),
     Rule("", ("pods/status",), ("patch", "update")),
+    Rule("", ("persistentvolumeclaims", "persistentvolumes"), ("patch", "update")),
 )
 
 
@@ -98,6 +103,8 @@ class Scheduler:
         self._following = Following(views, self.snapshot, self.queue, self._profiles)
         self._owners = Owners(views)
         self._budgets = Budgets(views)
+        self._storage = Storage(views)
+        self._binder = Binder(client, world, self._storage)
         self._evictor = Evictor(client, world, self.snapshot, self.events)
         self._memory = Memory(self.snapshot)
         self._trials: OrderedDict[Hashable, Trials] = OrderedDict()
@@ -107,7 +114,7 @@ class Scheduler:
     async def run(self) -> None:
         """Follows, decides and binds for ever."""
         await self._views.synced()
-        leave = self._following.begin()
+        leave = [*self._following.begin(), *self._storage.listen(self._following.hear_storage)]
         try:
             async with self._world.tasks() as group:
                 group.start(self.queue.keep_time(), name="scheduler timers")
@@ -137,19 +144,29 @@ class Scheduler:
         nominated = self.snapshot.nominated(pod.metadata.uid)
         self.snapshot.nominate(pod, "")  # a pod does not stand in its own way
         profile = self._profiles[pod.spec.scheduler_name]
-        ask = self._memory.of(pod, profile, self._owners.selector(pod))
+        rule = rule_of(pod, profile, self._storage, self.snapshot)
+        local = rule if isinstance(rule, VolumeRule) else None
+        ask = self._memory.of(pod, profile, self._owners.selector(pod), local)
+        if isinstance(rule, str):
+            unfit = Unfit(self.snapshot.all.bit_count(), early=rule, plugin="VolumeBinding")
+            self.snapshot.nominate(pod, nominated)
+            return self._refuse(ask, unfit, fit_error(unfit), None)
         answer = decide(ask, start=self._start, draw=self._draw())
-        if isinstance(answer, Chosen):
-            self._start = answer.start
-            self.snapshot.put(pod, answer.node.name, assumed=True)
-            return self._bind(pod, answer.node.name)
-        return self._make_room(ask, answer, nominated)
+        if isinstance(answer, Unfit):
+            return self._make_room(ask, answer, nominated)
+        self._start = answer.start
+        choice = rule.choice(answer.node) if rule is not None else Choice()
+        self._binder.promise(choice)
+        self.snapshot.put(pod, answer.node.name, assumed=True)
+        return self._bind(pod, answer.node.name, choice)
 
     def _draw(self) -> float:
         return self._world.jitter(1.0, 1.0) - 1.0
 
-    async def _bind(self, pod: Pod, node: str) -> None:
+    async def _bind(self, pod: Pod, node: str, choice: Choice) -> None:
         ref = POD.ref(*pod.key)
+        if (choice.given or choice.made) and not await self._bind_volumes(pod, node, choice):
+            return
         try:
             await self._client.post(ref, "binding", binding(pod, node))
         except (NotFound, Conflict):  # gone, or somebody else's: the view tells
@@ -161,6 +178,17 @@ class Scheduler:
         else:
             text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
             self.events.normal(pod, "Scheduled", text, "Binding")
+
+    async def _bind_volumes(self, pod: Pod, node: str, choice: Choice) -> bool:
+        """Binds the pod's claims first; says whether that was done."""
+        try:
+            await self._binder.bind(choice, node)
+        except (NotBound, APIError, Unreachable) as error:
+            text = f'running PreBind plugin "VolumeBinding": {error}'
+            self.events.warning(pod, "FailedScheduling", text, "Scheduling")
+            self._give_up(pod)
+            return False
+        return True
 
     def _give_up(self, pod: Pod) -> None:
         self.queue.retry(pod.metadata.uid)

@@ -7,8 +7,9 @@ score, so that a decision reads them at once and a change of one node moves one 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from steersman.scheduler.filters import (
     node_affinity,
@@ -39,8 +40,7 @@ FILTERS: Final[tuple[tuple[str, Filter], ...]] = (
 Raw = tuple[int, int]  # untolerated soft taints, weight of preferred node affinity
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(msgspec.Struct, frozen=True):
     """A node that fits: the sum of its plain scores and the two that are normalized."""
 
     score: int

@@ -188,7 +188,7 @@ def test_a_function_has_its_value(text: str, expected: Any) -> None:
         ("'%s %s'.format(['x'])", "index 1 out of range"),
         ("'%q'.format(['x'])", "could not parse formatting clause"),
         ("'%.9999f'.format([1.0])", "precision 9999 is over 1000"),
-        ("'x'.matches('(')", "error parsing regexp: missing )"),
+        ("'x'.matches('(')", "error parsing regexp: missing closing )"),
     ],
 )
 def test_a_function_says_what_is_wrong(text: str, message: str) -> None:

@@ -182,11 +182,11 @@ def test_the_message_counts_reasons_in_order_and_says_what_preemption_could_do()
         cluster.put(asking("4", name=f"big-{name}"), on=name)
     assert message(cluster, asking("1")) == (
         "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. "
-        "preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, "
-        "2 No preemption victims found for incoming pod."
+        "no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is "
+        "not helpful for scheduling, 2 No preemption victims found for incoming pod."
     )
     never = message(cluster, asking("1", preemptionPolicy="Never"))
-    assert never.endswith(". preemption: not eligible due to preemptionPolicy=Never.")
+    assert never.endswith(" deallocate, preemption: not eligible due to preemptionPolicy=Never.")
 
 
 def test_without_nodes_there_is_one_sentence() -> None:

@@ -1,35 +1,21 @@
-"""Regular expressions: matches, find, findAll. They run on RE2, in time linear in the text.
-
-RE2 is what upstream's Go package follows, so the syntax is the same; Python's `re` would let a
-pattern take exponential time.
-"""
+"""Regular expressions: matches, find, findAll, on RE2 (record 11), in Go's syntax."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 from steersman.cel.errors import EvaluationError
 from steersman.cel.functions import Functions, Overload
 from steersman.cel.types import BOOL, INT, STRING, list_of
-
-_KEPT: Final = 256  # compiled patterns; they come from rules, which are few
-_MOST_BYTES: Final = 8 << 20  # of memory for one compiled pattern (RE2's own default)
+from steersman.model.structural import patterns
 
 
-@lru_cache(_KEPT)
 def compiled(pattern: str) -> Any:
     """Returns a compiled pattern; raises EvaluationError where it is none."""
-    import re2  # loaded with the first pattern
-
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = _MOST_BYTES
     try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        detail = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-        raise EvaluationError(f"error parsing regexp: {detail}") from None
+        return patterns.compiled(pattern)
+    except patterns.BadPattern as error:
+        raise EvaluationError(str(error)) from None
 
 
 def _matches(text: str, pattern: str) -> bool:

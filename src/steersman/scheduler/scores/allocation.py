@@ -6,8 +6,9 @@ Follows noderesources/least_allocated.go, most_allocated.go, requested_to_capaci
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import floor
+
+import msgspec
 
 from steersman.scheduler.state.demand import CPU, MEMORY, Demand
 from steersman.scheduler.state.node import NodeState
@@ -16,8 +17,7 @@ Of = Callable[[int, int], int]  # (taken after the pod has come, capacity) -> 0 
 FULL = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(msgspec.Struct, frozen=True):
     """A rule for one resource, and the weights of the resources it is asked about.
 
     `shape` bends the ratio: points of utilization (percent) and score (0 to 100).

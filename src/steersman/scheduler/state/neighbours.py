@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from steersman.model import selectors
 from steersman.model.selectors import Selector, SelectorError
@@ -19,19 +20,17 @@ Labels = Mapping[str, str]
 Namespaces = Mapping[str, Labels]  # the labels of each namespace
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flock:
+class Flock(msgspec.Struct, frozen=True, eq=False):
     """Pods with one namespace and the same labels, and where they are; `leaving` pods are being
     deleted."""
 
     namespace: str
     labels: Labels
     leaving: bool = False
-    places: Counter[int] = field(default_factory=Counter)
+    places: Counter[int] = msgspec.field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """One term of affinity or anti-affinity, understood."""
 
     key: str
@@ -49,8 +48,7 @@ class Term:
         return self.selector(flock.labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """What a pod wants of its neighbours; the weights of what it would rather avoid are below 0."""
 
     near: tuple[Term, ...] = ()

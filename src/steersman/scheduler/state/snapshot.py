@@ -7,10 +7,11 @@ count as `assumed`. Every change is logged, so that what was worked out is mende
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
@@ -35,8 +36,7 @@ class Change(NamedTuple):
     sign: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class Placed(msgspec.Struct, frozen=True, eq=False):
     """A pod that takes room on a node; `assumed` until it is seen there."""
 
     pod: Pod
@@ -101,12 +101,14 @@ class Snapshot:
             found = self._topologies[key] = Topology(key, labels)
         return found
 
-    def since(self, position: int) -> Iterator[Change] | None:
-        """Yields what was logged after a position, None where that is too long ago."""
+    def since(self, position: int) -> Sequence[Change] | None:
+        """Returns what was logged after a position, None where that is too long ago."""
         missing = self.logged - position
         if missing > len(self._log):
             return None
-        return islice(self._log, len(self._log) - missing, None)
+        newest = list(islice(reversed(self._log), missing))  # a queue is short from its end
+        newest.reverse()
+        return newest
 
     # Nodes
 
@@ -183,7 +185,7 @@ class Snapshot:
         known = self._pods.get(uid)
         there = known is not None and known.state.name == node_name and known.demand is demand
         if known is not None and there and _same_flock(known.pod, pod):
-            self._pods[uid] = replace(known, pod=pod, assumed=assumed)
+            self._pods[uid] = msgspec.structs.replace(known, pod=pod, assumed=assumed)
             return
         self.remove(uid)
         self.nominate(pod, "")
