@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import field
+from msgspec import field, structs
 
 from steersman.model.errors import Cause
 from steersman.model.ref import Ref, Resource
@@ -181,10 +181,10 @@ class Kind(msgspec.Struct, frozen=True):
     retire: Callable[[Document, str], Document] | None = None
     stored_with: Resource | None = None
     stored: bool = True
-    resource: Resource = field(init=False, compare=False)
+    resource: Resource = Resource("", "")  # worked out of group and plural, since it is asked often
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resource", Resource(self.group, self.plural))
+        structs.force_setattr(self, "resource", Resource(self.group, self.plural))
 
     @property
     def stored_api_version(self) -> str:
