@@ -47,7 +47,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         def prepared(machine: Machine) -> None:
             if BRIDGED.exists():
                 BRIDGED.write_text("1" if bridged else "0")
-            machine.bridge.set_up()
+            machine.set_up()
             test(machine)
 
         on_a_machine(prepared)
@@ -228,7 +228,7 @@ def test_two_clusters_work_side_by_side(run: Run) -> None:
     def test(machine: Machine) -> None:
         pods, services = IPv4Network("10.9.0.0/24"), IPv4Network("10.97.0.0/16")
         second = Bridge("second", pods, services)
-        second.set_up()
+        machine.set_up(second)
         here, there = machine.pod("web"), machine.pod("web", second)
         apply(machine, service([here]))
         other = service([there], addresses=(IPv4Address("10.97.0.10"),))

@@ -82,7 +82,7 @@ class Children:
                 stderr=log,
                 pass_fds=(writing,),
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_begin,
             )
         os.close(writing)
         child.go = child.process.stdin
@@ -160,8 +160,10 @@ class Children:
             child.process.wait()
 
 
-def _end_with_parent() -> None:
-    """Runs in the child before exec: when the supervisor dies, the kernel ends the child."""
+def _begin() -> None:
+    """Runs in the child before exec: when the supervisor dies, the kernel ends the child. A word
+    of renewed certificates is for those who have read old ones."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

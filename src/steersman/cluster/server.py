@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import ssl
 import sys
 from collections.abc import Callable
@@ -29,8 +28,8 @@ from steersman.cluster.control import (
     start_simulated_nodes,
     until_default_account,
 )
-from steersman.cluster.process import Report, settle, stop_signal
-from steersman.listen.certificates import KUBELET_CLIENT, Certificates
+from steersman.cluster.process import Report, reload_on_hangup, settle, stop_signal
+from steersman.listen.certificates import KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
@@ -90,7 +89,7 @@ async def _serve(
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca)
-    reload_on_hangup(tls, files)
+    reload_on_hangup(files, (SERVER, tls))
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
@@ -122,15 +121,6 @@ def kubelet_context(files: Certificates) -> ssl.SSLContext:
     own = KUBELET_CLIENT.file
     context.load_cert_chain(files.certificate(own), files.key(own))
     return context
-
-
-def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
-    """Loads the renewed certificate for connections to come when SIGHUP says that it is there."""
-
-    def load() -> None:
-        tls.load_cert_chain(files.certificate(), files.key())
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)
 
 
 def first_address(cidr: str) -> str:

@@ -13,6 +13,7 @@ import threading
 from functools import cache
 
 LIBRARIES = ("libnftables.so.1", "libnftables.so")
+OUTPUT_HANDLE = 1 << 3  # nftables/libnftables.h NFT_CTX_OUTPUT_HANDLE
 PROGRAM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 MISSING = "nftables is not installed: apt-get install nftables"
 
@@ -35,6 +36,7 @@ def find_library() -> ctypes.CDLL | None:
             continue
         library.nft_ctx_new.restype = ctypes.c_void_p
         library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
         return library
     return None
 
@@ -78,25 +80,31 @@ class Rules:
 
     def apply_now(self, text: str) -> None:
         """Applies a text, waiting for the kernel."""
+        self.ask(text)
+
+    def ask(self, text: str) -> str:
+        """Applies a text, waiting for the kernel; returns what it lists, with handles."""
         with self._turn:
             if self._library is not None:
-                self._apply_by_library(self._library, text)
-            else:
-                self._apply_by_program(text)
+                return self._apply_by_library(self._library, text)
+            return self._apply_by_program(text)
 
-    def _apply_by_library(self, library: ctypes.CDLL, text: str) -> None:
+    def _apply_by_library(self, library: ctypes.CDLL, text: str) -> str:
         if self._context is None:
             self._context = ctypes.c_void_p(library.nft_ctx_new(0))
             library.nft_ctx_buffer_output(self._context)
             library.nft_ctx_buffer_error(self._context)
+            library.nft_ctx_output_set_flags(self._context, OUTPUT_HANDLE)
         if library.nft_run_cmd_from_buffer(self._context, text.encode()) != 0:
             found = library.nft_ctx_get_error_buffer(self._context) or b""
             raise RulesRefused(found.decode(errors="replace").strip())
+        listed = library.nft_ctx_get_output_buffer(self._context) or b""
+        return str(listed.decode(errors="replace"))
 
-    def _apply_by_program(self, text: str) -> None:
+    def _apply_by_program(self, text: str) -> str:
         assert self._program is not None
-        done = subprocess.run(
-            [self._program, "-f", "-"], input=text, text=True, capture_output=True, check=False
-        )
+        command = [self._program, "--handle", "-f", "-"]
+        done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
         if done.returncode != 0:
             raise RulesRefused(done.stderr.strip())
+        return done.stdout
