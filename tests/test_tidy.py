@@ -16,6 +16,7 @@ LAYERS = {
     "model": set(),
     "wire": {"model"},
     "world": set(),
+    "cel": {"model"},
     "store": {"model.errors", "world"},
     "client": {"model", "wire", "world"},
     "listen": {"model", "wire", "world", "client.channel"},

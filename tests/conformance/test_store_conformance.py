@@ -45,9 +45,9 @@ async def memory(_: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def etcd(directory: Path) -> AsyncIterator[Store]:
     if not ETCD.exists():
-        pytest.skip(f"there is no {ETCD}")
-    pytest.importorskip("grpc", reason="grpcio is not installed")
-    pytest.importorskip("aetcd", reason="aetcd is not installed")
+        pytest.skip("etcd is not installed here")
+    pytest.importorskip("grpc", reason="aetcd brings grpcio, which is not installed here")
+    pytest.importorskip("aetcd", reason="aetcd is not installed here")
     from steersman.store.etcd import open_etcd
 
     async with etcd_server(directory) as address:

@@ -31,6 +31,7 @@ SERVICES = IPv4Network("10.96.0.0/16")
 # Only a machine with far more to do than its cores can makes a packet that late
 WAIT_SECONDS = 60.0
 TEST_SECONDS = 180.0
+Run = Callable[[Callable[["Machine"], None]], None]
 
 
 def on_a_machine(test: Callable[[Machine], None]) -> None:

@@ -28,7 +28,7 @@ pytestmark = [
 NOW = 1_700_000_000.0
 SECONDS = 120
 BUSYBOX = demo_image.find_busybox()
-needs_busybox = pytest.mark.skipif(BUSYBOX is None, reason="needs a static busybox")
+needs_busybox = pytest.mark.skipif(BUSYBOX is None, reason="busybox-static is not installed here")
 
 # Runs one process on an overlay in a mount namespace of its own, so that nothing is left behind.
 RUNNER = """

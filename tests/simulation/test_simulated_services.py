@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from simulation.quiet import Quiet, pod_template, quietly
@@ -157,3 +158,39 @@ def test_a_headless_service_is_marked_and_its_endpoints_go_with_it() -> None:
 
 async def none_left(quiet: Quiet) -> bool:
     return not await slices(quiet) and await quiet.gone(ENDPOINTS.ref("default", "web"))
+
+
+def balanced(found: Any) -> list[str]:
+    return [one.ip for one in found.status.load_balancer.ingress]
+
+
+BALANCED = {"type": "LoadBalancer", "selector": APP, "ports": PORTS}
+
+
+def test_load_balancers_that_come_at_once_get_an_address_each_and_give_it_back() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        names = [f"lb{number}" for number in range(20)]
+        await asyncio.gather(*(quiet.create(SERVICE, name, spec=BALANCED) for name in names))
+        await quiet.until(lambda: all_balanced(quiet, 20))
+        given = [balanced(found) for found in await quiet.items(SERVICE) if balanced(found)]
+        assert {len(one) for one in given} == {1}
+        wanted = {f"10.96.255.{number}" for number in range(1, 21)}
+        assert {address for one in given for address in one} == wanted
+        event = ("EnsuredLoadBalancer", "Ensured load balancer")
+        await quiet.until(lambda: has_event(quiet, event))
+        plain = {"spec": {"type": "ClusterIP"}}
+        (freed,) = balanced(await quiet.admin.patch(SERVICE.ref("default", "lb3"), plain))
+        await quiet.until(lambda: all_balanced(quiet, 19))
+        await quiet.create(SERVICE, "next", spec=BALANCED)
+        await quiet.until(lambda: all_balanced(quiet, 20))
+        assert balanced(await quiet.admin.get(SERVICE.ref("default", "next"))) == [freed]
+
+    quietly(scenario)
+
+
+async def all_balanced(quiet: Quiet, count: int) -> bool:
+    return sum(bool(balanced(found)) for found in await quiet.items(SERVICE)) == count
+
+
+async def has_event(quiet: Quiet, event: tuple[str, str]) -> bool:
+    return event in await quiet.events("Service")

@@ -6,9 +6,9 @@ policies as finalizers, and the graceful deletion of pods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import body, keys, metadata
@@ -46,8 +46,7 @@ JOB_WARNING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """metav1.DeleteOptions; `grace_seconds` is None where none was given."""
 
     grace_seconds: int | None = None
@@ -57,8 +56,7 @@ class Options:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(msgspec.Struct, frozen=True):
     """What a deletion comes to: the document that remains, or None where the object goes."""
 
     document: Document | None
@@ -100,11 +98,11 @@ class Deleter:
             entry = call.table.get(namespace, name)
             if entry is None:
                 raise call.not_found()
-            old = entry.document()
+            old = call.form.parsed(entry)
             check_preconditions(call, options, entry, old)
             self._chain.check(Change(call, "DELETE", None, old))
             now = self._world.now()
-            fate = decide(call.kind.name, call.kind.plural, old, options, now)
+            fate = decide(call.kind.name, call.kind.plural, begun(call, old, now), options, now)
             try:
                 return await self._carry_out(call, options, entry, old, fate)
             except store.Conflict as error:
@@ -142,7 +140,7 @@ class Deleter:
             except NotFound:
                 continue  # somebody else was faster; it is gone all the same
         head = {
-            "kind": f"{call.kind.name}List",
+            "kind": call.kind.list_kind,
             "apiVersion": call.form.api_version,
             "metadata": {"resourceVersion": str(self._writer.cache.revision)},
         }
@@ -216,6 +214,13 @@ def check_preconditions(call: Call, options: Options, entry: Entry, old: Documen
         )
     if why:
         raise errors.conflict(kind.group, kind.name, entry.name, why)
+
+
+def begun(call: Call, old: Document, now: float) -> Document:
+    """Returns the object as its kind wants it where its deletion begins."""
+    if call.kind.retire is None or old["metadata"].get("deletionTimestamp"):
+        return old
+    return call.kind.retire(old, metadata.timestamp(now))
 
 
 def decide(name: str, plural: str, old: Document, options: Options, now: float) -> Fate:

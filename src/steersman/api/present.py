@@ -7,11 +7,12 @@ entries into what was asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+import msgspec
 import orjson
+from msgspec.structs import replace
 
 from steersman.api.cache import Entry
 from steersman.api.form import Form
@@ -26,8 +27,7 @@ _YAML = "application/yaml"
 _SUPPORTED = f"application/json, {_YAML}"
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
+class Presentation(msgspec.Struct, frozen=True):
     """The form in which a client wants objects; `meta_version` is v1 or v1beta1."""
 
     shape: Shape = "object"
@@ -68,17 +68,20 @@ def _presentation(parameters: dict[str, str]) -> Presentation | None:
     return None if wanted else PLAIN
 
 
+class _Parts(msgspec.Struct, frozen=True):
+    metadata: msgspec.Raw
+
+
+_parts = msgspec.json.Decoder(_Parts)
+
+
 def metadata_only(form: Form, entry: Entry, presentation: Presentation) -> bytes:
-    """Returns the object as a PartialObjectMetadata."""
-    return orjson.dumps(_partial(form, entry, presentation))
-
-
-def _partial(form: Form, entry: Entry, presentation: Presentation) -> Document:
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": f"meta.k8s.io/{presentation.meta_version}",
-        "metadata": form.document(entry)["metadata"],
-    }
+    """Returns the object as a PartialObjectMetadata; its metadata is cut out, not decoded."""
+    metadata = _parts.decode(form.object(entry)).metadata
+    return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%b","metadata":%b}' % (
+        presentation.meta_version.encode(),
+        metadata,
+    )
 
 
 # columns of a kind that declares none (printers.DefaultTableConvertor)
@@ -128,7 +131,7 @@ class Tables:
         if self._include == "Object":
             row["object"] = document
         elif self._include == "Metadata":
-            row["object"] = _partial(self._form, entry, self._presentation)
+            row["object"] = orjson.Fragment(metadata_only(self._form, entry, self._presentation))
         else:
             row["object"] = None
         return row
@@ -191,7 +194,7 @@ def list_pieces(
             lambda metadata: _list_head("PartialObjectMetadataList", version, metadata),
             lambda entry: metadata_only(form, entry, presentation),
         )
-    name = f"{form.kind.name}List"
+    name = form.kind.list_kind
     return lambda metadata: _list_head(name, form.api_version, metadata), form.item
 
 

@@ -20,6 +20,7 @@ from steersman.api.call import Call
 from steersman.api.read import Reader, parse_revision
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
+from steersman.model.ref import Resource
 from steersman.wire import options
 from steersman.wire.message import Chunk, Response, Sink
 from steersman.world.interface import World
@@ -84,7 +85,16 @@ class Watcher:
         self._include = call.request.param("includeObject")
         self._now = now
         self._first = True
+        form, shown = call.form, call.presentation
+        self._shared = None
+        if shown.shape != "table":
+            self._shared = (form.api_version, shown.shape, shown.meta_version)
         self.leave: Callable[[], None] = lambda: None
+
+    @property
+    def resource(self) -> Resource:
+        """The resource type that is watched."""
+        return self._call.table.resource
 
     def hear(self, event: Event) -> None:
         """Sends what an event means to this watch. A failure ends this watch and no other: the
@@ -104,10 +114,18 @@ class Watcher:
         kind, entry = self._translate(event)
         if entry is None:
             return
-        if self._call.presentation is present.PLAIN:
-            self._sink.send(_plain(self._call, event, kind, entry))
-        else:
-            self._sink.send(Chunk(_frame(kind, self._encode(entry))))
+        self._sink.send(self._chunk(event, kind, entry))
+
+    def _chunk(self, event: Event, kind: str, entry: Entry) -> Chunk:
+        """Returns the event's frame, encoded once for all who watch in the same form; a table's is
+        each watcher's own, for it depends on the time and on what was sent before."""
+        if self._shared is None:
+            return Chunk(_frame(kind, self._encode(entry)))
+        key = (self._shared, kind)
+        if (found := event.forms.get(key)) is None:
+            found = event.forms[key] = Chunk(_frame(kind, self._encode(entry)))
+        chunk: Chunk = found
+        return chunk
 
     def _translate(self, event: Event) -> tuple[str, Entry | None]:
         """Returns the type and object: an object that comes to match is ADDED, one that ceases
@@ -122,11 +140,9 @@ class Watcher:
 
     def start(self, entries: Iterable[Entry]) -> None:
         """Sends the present state as ADDED events."""
-        plain = self._call.presentation is present.PLAIN
         for entry in entries:
             if self._selection.matches(entry):
-                body = self._call.form.object(entry) if plain else self._encode(entry)
-                self._sink.send(Chunk(_frame("ADDED", body)))
+                self._sink.send(Chunk(_frame("ADDED", self._encode(entry))))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
         """Tells how far the watch has come."""
@@ -151,21 +167,14 @@ class Watcher:
 
     def _encode(self, entry: Entry) -> bytes:
         call = self._call
-        if call.presentation.shape != "table":
+        if call.presentation.shape == "object":
+            return call.form.object(entry)
+        if call.presentation.shape == "metadata":
             return present.encoder(call.form, call.presentation, self._include, 0)(entry)
         include = present.include_object(self._include)
         tables = present.Tables(call.form, call.presentation, include, self._now())
         first, self._first = self._first, False
         return tables.one(entry, with_columns=first)
-
-
-def _plain(call: Call, event: Event, kind: str, entry: Entry) -> Chunk:
-    """Returns the event's frame, encoded once for all who watch in the same form."""
-    key = (call.form.api_version, kind)
-    if (found := event.forms.get(key)) is None:
-        found = event.forms[key] = Chunk(_frame(kind, call.form.object(entry)))
-    chunk: Chunk = found
-    return chunk
 
 
 def _frame(kind: str, body: bytes) -> bytes:
@@ -247,6 +256,12 @@ class Watches:
             told = self._cache.revision
             for watcher in self._bookmarked:
                 watcher.bookmark(told)
+
+    def end_of(self, resource: Resource) -> None:
+        """Ends the watches of a resource type: what it is has changed."""
+        for watcher in list(self._open):
+            if watcher.resource == resource:
+                watcher.end()
 
     def end_all(self) -> None:
         """Ends every watch; the server is going."""

@@ -6,13 +6,13 @@ of a refused write is stored; an update that changes nothing is not written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import orjson
 
-from steersman.api import body, keys, metadata, owners
+from steersman.api import body, keys, metadata, owners, templates
 from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
@@ -21,9 +21,10 @@ from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
+from steersman.api.templates import Sent, Template, Templates
 from steersman.model import builtin, decode, errors
 from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Unexplained
-from steersman.model.kind import Document, Subresource
+from steersman.model.kind import Check, Document, Subresource
 from steersman.store import interface as store
 from steersman.store.interface import Record, Write
 from steersman.wire import options
@@ -41,8 +42,7 @@ MOST_NAMES = 8
 Authorize = Callable[[User, Attributes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """A document in the storage version and the warnings its decoding gave."""
 
     document: Document
@@ -67,13 +67,31 @@ class Writer:
         self._chain = chain
         self._effects = effects
         self._world = world
+        self.templates = Templates()
 
     async def create(self, call: Call) -> Response:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
         options.check_write(call.request, "CreateOptions")
+        sent = templates.read(call, self._chain) if call.kind.metadata_check else None
+        if sent is not None and (known := self.templates.find(sent)) is not None:
+            entry = await self._create_known(call, sent, known)
+            return self._answer(call, entry, 201, ())
         decoded = self.decode(call, body.parse(call))
         entry = await self.create_document(call, decoded.document)
+        if sent is not None and not decoded.warnings and not call.remarks:
+            self.templates.learn(call, sent, entry)
         return self._answer(call, entry, 201, decoded.warnings)
+
+    async def _create_known(self, call: Call, sent: Sent, known: Template) -> Entry:
+        """Stores a new object of which only the metadata is new."""
+
+        async def put(new: Document) -> Entry:
+            self._check(call, call.kind.metadata_check, new, None)
+            meta = new["metadata"]
+            value = known.object(call.form, meta, meta["creationTimestamp"])
+            return await self._put_new(call, meta.get("name") or "", value, ())
+
+        return await self._named(call, {"metadata": sent.metadata}, put)
 
     async def create_document(
         self, call: Call, document: Document, *, applied: bool = False
@@ -82,11 +100,22 @@ class Writer:
 
         `applied` says that its managedFields are up to date.
         """
+
+        async def put(new: Document) -> Entry:
+            return await self._store_new(call, new, applied)
+
+        return await self._named(call, document, put)
+
+    async def _named(
+        self, call: Call, document: Document, put: Callable[[Document], Awaitable[Entry]]
+    ) -> Entry:
+        """Puts a new object with its metadata begun, again under another name where a generated
+        one is taken."""
         generated = _generated(document)
         for attempt in range(MOST_NAMES):
             new = self._begin(call, document)
             try:
-                return await self._store_new(call, new, applied)
+                return await put(new)
             except errors.AlreadyExists:
                 if not generated or attempt == MOST_NAMES - 1:
                     raise
@@ -99,7 +128,10 @@ class Writer:
     def decode(self, call: Call, document: Document) -> Decoded:
         """Returns the document pruned, with defaults, in the storage version."""
         version = call.version
-        admitted = decode.admit(version.definition, document, call.kind.name, version.name)
+        if version.shape is not None:
+            admitted = version.shape.admit(document)
+        else:
+            admitted = decode.admit(version.definition, document, call.kind.name, version.name)
         warnings = body.unknown_fields(call, admitted.unknown)
         return Decoded(self._to_storage(call, admitted.document), warnings)
 
@@ -140,12 +172,16 @@ class Writer:
         new = effect.document
         self._validate(call, new, None)
         self._chain.check(Change(call, "CREATE", new, None))
+        return await self._put_new(call, name, call.form.stored(new), effect.writes)
+
+    async def _put_new(self, call: Call, name: str, value: bytes, writes: Sequence[Write]) -> Entry:
+        """Commits a new object's bytes together with what else its creation writes."""
+        kind = call.kind
         if call.table.get(call.namespace, name) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
         key = keys.key_of(call.table.resource, call.namespace, name)
-        value = call.form.stored(new)
         try:
-            revision = await self.commit(call, Write(key, value, 0), *effect.writes)
+            revision = await self.commit(call, Write(key, value, 0), *writes)
         except store.Conflict as error:
             if error.key != key:
                 raise Taken(error) from error
@@ -155,7 +191,12 @@ class Writer:
         return Entry(record, value, call.namespace, name)
 
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
-        causes = tuple(call.kind.check(new, old, call.subresource))
+        self._check(call, call.kind.check, new, old)
+        call.remarks.extend(call.kind.warn(new, old, call.subresource))
+
+    @staticmethod
+    def _check(call: Call, check: Check | None, new: Document, old: Document | None) -> None:
+        causes = tuple(check(new, old, call.subresource)) if check else ()
         if causes:
             kind = call.kind
             name = new["metadata"].get("name") or ""
@@ -229,7 +270,7 @@ class Writer:
         """
         for attempt in range(MOST_TRIES):
             entry = call.entry()
-            old = entry.document()
+            old = call.form.parsed(entry)
             old["metadata"]["resourceVersion"] = str(entry.revision)
             made = make(old)
             pinned = check_preconditions(call, made, entry, old)
@@ -304,10 +345,10 @@ class Writer:
         return revision
 
     def _answer(self, call: Call, entry: Entry, status: int, warnings: Sequence[str]) -> Response:
-        if not warnings and call.presentation is PLAIN:
+        if not (warnings or call.remarks) and call.presentation is PLAIN:
             return Response(call.form.object(entry), status)
         response = self._reader.show(call, entry, status)
-        response.headers = body.warnings(tuple(warnings))
+        response.headers = body.warnings(tuple(dict.fromkeys((*warnings, *call.remarks))))
         return response
 
 

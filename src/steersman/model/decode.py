@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from steersman.model import defaults, mistakes, quantity, schema
 from steersman.model.defaults import Defaults
@@ -31,8 +32,7 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 _QUANTITIES_KEPT = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """A document in its kind's shape and the paths of the fields that its kind does not have."""
 
     document: Document
@@ -57,6 +57,16 @@ def admit(definition: str, document: Any, kind: str, version: str) -> Admitted:
         walk(document)
         return Admitted(document, unknown)
     return Admitted(document)
+
+
+def takes(definition: str, part: Any) -> bool:
+    """Takes a part of a document into its definition's shape, in place; False where anything about
+    it is odd, after which it is not to be used."""
+    try:
+        _WALKS[definition](part)
+    except _Odd:
+        return False
+    return True
 
 
 class _Walks(dict[str, Walk]):

@@ -9,8 +9,9 @@ import asyncio
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.listen.serve import Server
 from steersman.model.errors import (
@@ -47,8 +48,7 @@ Answer = Response | Coroutine[Any, Any, Response]
 Play = Callable[[Remote], Coroutine[Any, Any, None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(msgspec.Struct, frozen=True):
     """Where the agent listens, and how it shows itself and knows the others."""
 
     address: str

@@ -148,6 +148,16 @@ class Cluster:
         ]
         return "\n".join(["asked anew:", asked.stdout or asked.stderr, *logs])
 
+    def wait_endpoints(self, name: str, namespace: str, count: int) -> None:
+        """Waits until a service has so many ready endpoints."""
+        self.until(
+            lambda found: (
+                sum(bool(each["conditions"]["ready"]) for each in found.get("endpoints") or ())
+                == count
+            ),
+            *("endpointslices", "-n", namespace, "-l", f"kubernetes.io/service-name={name}"),
+        )
+
     def until_event(self, pod: str, reason: str, *words: str) -> Document:
         """Waits for an event of a pod; returns it."""
         chosen = f"involvedObject.name={pod},reason={reason}"
@@ -228,6 +238,12 @@ def rules_of(ruleset: str, name: str) -> set[str]:
         if name in table.partition("\n")[0]
         for line in [*table.split("\n")]
     }
+
+
+def from_here(url: str) -> str:
+    """Asks from this machine; returns the answer, or the reason why there is none."""
+    done = run(["busybox", "timeout", "60", "busybox", "wget", "-qO-", url])
+    return (done.stdout or done.stderr).strip()
 
 
 @contextmanager

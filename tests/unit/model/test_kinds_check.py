@@ -7,9 +7,9 @@ import copy
 from typing import Any
 
 import pytest
+from tests.checked import admitted, causes, kind_of
 
 from steersman.model import builtin, decode, errors
-from steersman.model.kind import Kind
 from steersman.model.types import address_check, workload_check
 
 TEMPLATE = {
@@ -20,34 +20,6 @@ NEVER = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 SELECTOR = {"matchLabels": {"app": "a"}}
 WORKLOAD = {"selector": SELECTOR, "template": TEMPLATE}
 RBAC = "rbac.authorization.k8s.io"
-
-
-def kind_of(group: str, plural: str) -> Kind:
-    version = "v2" if plural == "horizontalpodautoscalers" else "v1"
-    kind = builtin.by_resource(group, version, plural)
-    assert kind is not None
-    return kind
-
-
-def admitted(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": "x", "namespace": "n"} if kind.namespaced else {"name": "x"}
-    whole = {**copy.deepcopy(document), "metadata": {**metadata, **document.get("metadata", {})}}
-    found = decode.admit(kind.versions[0].definition, whole, kind.name, "v1")
-    assert found.unknown == ()
-    return found.document
-
-
-def causes(
-    group: str,
-    plural: str,
-    new: dict[str, Any],
-    old: dict[str, Any] | None = None,
-    subresource: str = "",
-) -> list[tuple[str, str]]:
-    kind = kind_of(group, plural)
-    before = None if old is None else admitted(kind, old)
-    found = kind.check(admitted(kind, new), before, subresource)
-    return [(cause.field, cause.message) for cause in found]
 
 
 SOUND = [
@@ -81,7 +53,11 @@ SOUND = [
         "cronjobs",
         {"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": NEVER}}}},
     ),
-    ("autoscaling", "horizontalpodautoscalers", {"spec": {"maxReplicas": 1}}),
+    (
+        "autoscaling",
+        "horizontalpodautoscalers",
+        {"spec": {"maxReplicas": 1, "scaleTargetRef": {"kind": "D", "name": "d"}}},
+    ),
     ("storage.k8s.io", "storageclasses", {"provisioner": "p"}),
 ]
 
