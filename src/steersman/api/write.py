@@ -17,6 +17,7 @@ from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
+from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
@@ -172,6 +173,8 @@ class Writer:
         new = effect.document
         self._validate(call, new, None)
         self._chain.check(Change(call, "CREATE", new, None))
+        if call.version.shape is not None:
+            await conversion.ready_to_store(call.form, new)
         return await self._put_new(call, name, call.form.stored(new), effect.writes)
 
     async def _put_new(self, call: Call, name: str, value: bytes, writes: Sequence[Write]) -> Entry:
@@ -188,7 +191,14 @@ class Writer:
             raise errors.already_exists(kind.group, kind.plural, name) from error
         revision = 0 if call.dry_run else revision
         record = Record(key, value, revision, revision)
-        return Entry(record, value, call.namespace, name)
+        return await self._readable(call, Entry(record, value, call.namespace, name))
+
+    @staticmethod
+    async def _readable(call: Call, entry: Entry) -> Entry:
+        """Returns an entry that can be read in the version of the call."""
+        if call.version.shape is not None:
+            await conversion.ready(call.form, (entry,))
+        return entry
 
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
         self._check(call, call.kind.check, new, old)
@@ -269,7 +279,7 @@ class Writer:
         `owned` says that `make` has brought managedFields up to date itself.
         """
         for attempt in range(MOST_TRIES):
-            entry = call.entry()
+            entry = await self._readable(call, call.entry())
             old = call.form.parsed(entry)
             old["metadata"]["resourceVersion"] = str(entry.revision)
             made = make(old)
@@ -303,6 +313,8 @@ class Writer:
         self._validate(call, new, old)
         self._chain.check(Change(call, "UPDATE", new, old))
         key = keys.key_of(call.table.resource, entry.namespace, entry.name)
+        if call.version.shape is not None:
+            await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
         if is_same(value, entry.value):
@@ -318,7 +330,7 @@ class Writer:
             raise
         shown = entry.revision if call.dry_run else revision
         record = Record(key, value, shown, entry.created)
-        return Entry(record, value, entry.namespace, entry.name)
+        return await self._readable(call, Entry(record, value, entry.namespace, entry.name))
 
     def _merge(self, call: Call, old: Document, made: Document) -> Document:
         """Returns what the call may change of the old object, taken from the made one."""
