@@ -79,7 +79,7 @@ class Cluster:
     @property
     def server(self) -> int:
         """The server's process."""
-        return processes.find("steersman", "server", str(self.directory))
+        return processes.find("steer-server", str(self.directory))
 
     def kubectl(self, *words: str, text: str | None = None) -> str:
         """Runs kubectl on the cluster."""

@@ -6,15 +6,14 @@ Three simulated nodes, no real one, a directory and a port of its own.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-UP_SECONDS = 60
-KUBECTL_SECONDS = 60
+UP_SECONDS = 120
+KUBECTL_SECONDS = 120
 NODES = 3
 
 
@@ -68,6 +67,20 @@ class Cluster:
         assert said.code != 0, f"kubectl {' '.join(words)}: {said.out}"
         return said.err.strip()
 
+    def first(self, count: int, *words: str) -> list[str]:
+        """Returns the first lines of a kubectl that does not end, as of `get --watch`."""
+        cache = self.kubeconfig.with_name("cache")
+        bounded = ["timeout", str(KUBECTL_SECONDS), "kubectl", "--cache-dir", str(cache)]
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        with subprocess.Popen(
+            [*bounded, *words], stdout=subprocess.PIPE, text=True, env=environment
+        ) as watching:
+            assert watching.stdout is not None
+            lines = [watching.stdout.readline() for _ in range(count)]
+            watching.terminate()
+        assert all(lines), f"kubectl {' '.join(words)}: {lines}"
+        return lines
+
     def supervisor(self) -> int:
         """Returns the process that supervises the cluster, 0 where none does."""
         from steersman.cli.directory import Directory, Lock
@@ -87,11 +100,3 @@ def _run(command: list[str], seconds: float, environment: dict[str, str], stdin:
         check=False,
     )
     return Said(done.returncode, done.stdout, done.stderr)
-
-
-def free_port() -> int:
-    """Returns a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

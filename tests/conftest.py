@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Reasons for which a test may be skipped; any other skip fails the run
 ALLOWED_SKIPS = (
@@ -15,6 +16,18 @@ ALLOWED_SKIPS = (
     "this kernel",
     "aetcd",
 )
+
+# The same examples in every run, and no verdict from how fast the machine is; new examples are
+# looked for by `./test tests/property --hypothesis-profile=explore`
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

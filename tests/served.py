@@ -79,6 +79,7 @@ class Watched:
     def __init__(self) -> None:
         self.frames: list[Document] = []
         self.finished = False
+        self.broken = False
         self.pending = 0
         self.slow = False
         self.leave: Callable[[], None] = lambda: None
@@ -95,6 +96,11 @@ class Watched:
         """Hears that the stream ends."""
         self.finished = True
         self._came.set()
+
+    def abort(self) -> None:
+        """Hears that the stream breaks off."""
+        self.broken = True
+        self.finish()
 
     async def next(self) -> Document:
         """Returns the next frame, waiting in virtual time."""
@@ -217,10 +223,12 @@ async def _document(response: Response) -> Any:
 
 
 @asynccontextmanager
-async def serving(world: SimulatedWorld, store: MemoryStore | None = None) -> AsyncIterator[Served]:
+async def serving(
+    world: SimulatedWorld, store: MemoryStore | None = None, dns: tuple[str, int] = ("", 53)
+) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
-    configuration = Configuration("10.96.0.0/16", signing_key(), 6443, "10.64.0.1")
+    configuration = Configuration("10.96.0.0/16", signing_key(), 6443, "10.64.0.1", dns=dns)
     assembly = Assembly(Cache(kept, world), configuration, world)
     async with world.tasks() as tasks:
         started = asyncio.Event()

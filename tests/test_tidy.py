@@ -16,6 +16,7 @@ LAYERS = {
     "model": set(),
     "wire": {"model"},
     "world": set(),
+    "cel": {"model"},
     "store": {"model.errors", "world"},
     "client": {"model", "wire", "world"},
     "listen": {"model", "wire", "world", "client.channel"},
@@ -49,6 +50,7 @@ BAD_WORDS = re.compile(
 # where everything may be caught, and why
 CATCH_ALL = {
     "listen/connection.py": "the HTTP edge",
+    "api/watch.py": "one watch's trouble must not end the server",
     "reconcile/loop.py": "the reconcile loop",
     "cli/main.py": "the command line's edge",
     "node/worker.py": "one pod's trouble must not end the node",

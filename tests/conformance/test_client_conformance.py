@@ -41,7 +41,7 @@ from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.wire.message import Channel, Chunk, Request, Response, Sink, Upgrade, User
 from steersman.world.real import RealWorld
 
-WAIT = 10.0
+WAIT = 60.0
 COLLECTION = "/api/v1/configmaps"
 PLURAL = "configmaps"
 Document = dict[str, Any]

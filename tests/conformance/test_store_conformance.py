@@ -6,7 +6,6 @@ The same tests run against memory, SQLite and Debian's etcd.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ports import free_port
 from steersman.store.interface import (
     MOST_WRITES,
     Batch,
@@ -28,7 +28,7 @@ from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
 from steersman.world.real import RealWorld
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 ETCD = Path("/usr/bin/etcd")
 
 Body = Callable[[Store], Awaitable[None]]
@@ -45,9 +45,9 @@ async def memory(_: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def etcd(directory: Path) -> AsyncIterator[Store]:
     if not ETCD.exists():
-        pytest.skip(f"there is no {ETCD}")
-    pytest.importorskip("grpc", reason="grpcio is not installed")
-    pytest.importorskip("aetcd", reason="aetcd is not installed")
+        pytest.skip("etcd is not installed here")
+    pytest.importorskip("grpc", reason="aetcd brings grpcio, which is not installed here")
+    pytest.importorskip("aetcd", reason="aetcd is not installed here")
     from steersman.store.etcd import open_etcd
 
     async with etcd_server(directory) as address:
@@ -59,10 +59,7 @@ async def etcd(directory: Path) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def etcd_server(directory: Path) -> AsyncIterator[str]:
     """Runs an etcd on loopback while the block runs; one member elects itself at once."""
-    with socket.socket() as client, socket.socket() as peer:
-        client.bind(("127.0.0.1", 0))
-        peer.bind(("127.0.0.1", 0))
-        address, peer_address = (f"127.0.0.1:{s.getsockname()[1]}" for s in (client, peer))
+    address, peer_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
     process = await asyncio.create_subprocess_exec(
         str(ETCD),
         *("--name=test", f"--data-dir={directory / 'etcd'}", "--logger=zap"),

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 BUSYBOX = "/usr/bin/busybox"
 APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep")
 IMAGE = "node-test:1"
-SECONDS = 40.0
+SECONDS = 120.0
 # A shell that goes when it is asked to
 SLEEP = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 
@@ -51,14 +51,6 @@ def build_image(images: Path) -> None:
         build(Store(images), Request(context, (parse(IMAGE),), time.time()))
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
-
-
 class Cluster:
     """One cluster, from an empty directory."""
 
@@ -69,21 +61,21 @@ class Cluster:
 
     def start(self) -> None:
         """Starts it and waits until it is ready."""
-        reading, writing = os.pipe()
         words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self._kubeconfig)]
-        words += ["--port", str(free_port()), "--status-fd", str(writing)]
+        words += ["--port", str(free_port()), "-o", "json"]
         command = [sys.executable, "-P", "-m", "steersman", *words]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        self._supervisor = subprocess.Popen(command, pass_fds=(writing,), env=environment)
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            assert json.loads(pipe.readline())["processes"]["node"]
+        self._supervisor = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+        assert self._supervisor.stdout is not None
+        assert json.loads(self._supervisor.stdout.readline())["processes"]["node"]
 
     def stop(self) -> None:
         """Ends it."""
         assert self._supervisor is not None
         self._supervisor.send_signal(signal.SIGTERM)
         assert self._supervisor.wait(SECONDS) == 0
+        assert self._supervisor.stdout is not None
+        self._supervisor.stdout.close()
 
     def kill(self) -> None:
         """Ends what a failed test may have left."""
@@ -99,13 +91,12 @@ class Cluster:
 
     def agent(self) -> int:
         """The process of the agent."""
-        needle = [b"node", b"--data-dir", str(self.data).encode()]
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdecimal():
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
-                    if words[4:7] == needle:
-                        return int(entry.name)
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                named = (entry / "comm").read_text() == "steer-node\n"
+                if named and str(self.data).encode() in words:
+                    return int(entry.name)
         raise AssertionError("no agent runs")
 
     def log(self, pod: Pod, container: str = "app", attempt: int = 0) -> str:

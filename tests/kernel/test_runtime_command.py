@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_runtime_rig import BUSYBOX, needs_root
+from test_runtime_rig import BUSYBOX, needs_root, read_terminal
 
 from steersman.runtime import spec
 
@@ -66,7 +66,7 @@ class Bundle:
         """Runs a command; gives what it wrote, standard error in failure."""
         command = [sys.executable, "-I", "-S", MAIN, "--root", str(self.root), *words]
         done = subprocess.run(
-            command, cwd=self.directory, capture_output=True, text=True, timeout=30, check=False
+            command, cwd=self.directory, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == code, done
         return done.stderr if code else done.stdout
@@ -101,7 +101,7 @@ def test_create_start_state_exec_kill_delete(bundle: Bundle) -> None:
     subprocess.run(
         [sys.executable, "-I", "-S", MAIN, "--root", str(bundle.root), "create",
          "--bundle", str(bundle.directory), "--pid-file", str(bundle.directory / "pid"), "c1"],
-        check=True, timeout=30, stdin=subprocess.DEVNULL,
+        check=True, timeout=60, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     state = json.loads(bundle.run("state", "c1"))
@@ -126,7 +126,7 @@ def test_create_start_state_exec_kill_delete(bundle: Bundle) -> None:
 
         poller = select.poll()
         poller.register(file, select.POLLIN)
-        assert poller.poll(10_000)
+        assert poller.poll(60_000)
     bundle.run("delete", "c1")
     assert "does not exist" in bundle.run("state", "c1", code=1)
 
@@ -150,5 +150,5 @@ def test_a_terminal_is_sent_to_the_console_socket(bundle: Bundle) -> None:
             _, ancillary, _, _ = peer.recvmsg(100, socket.CMSG_SPACE(4))
     numbers = array.array("i")
     numbers.frombytes(ancillary[0][2][:4])
-    assert os.read(numbers[0], 100) == b"/dev/pts/0\r\n"
+    assert read_terminal(numbers[0]) == "/dev/pts/0\r\n"
     os.close(numbers[0])

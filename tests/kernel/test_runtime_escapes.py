@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import fcntl
 import os
@@ -165,11 +166,16 @@ def test_a_process_being_executed_into_a_container_cannot_be_opened_by_it() -> N
         sandbox = await rig.sandbox()
         script = "while true; do for p in /proc/[0-9]*; do readlink $p/exe; ls -l $p/fd; done; done"
         name = await rig.launch(sandbox, "/bin/sh", "-c", script + " 2>/dev/null")
+        reader, writer = os.pipe()
+        await rig.engine.attach("p", name, {"stdout": writer})
+        os.close(writer)
+        await asyncio.to_thread(os.read, reader, 1)  # it looks by now
+        os.close(reader)
         for _ in range(20):
             made = await rig.engine.exec("p", name, {"args": ["true"]})
-            await made.wait(10)
+            await made.wait(60)
         await rig.engine.kill("p", name, signal.SIGKILL)
-        await rig.engine.wait("p", name, 10)
+        await rig.engine.wait("p", name, 60)
         seen = rig.text(name)
         assert "/bin/busybox" in seen
         assert "python" not in seen
@@ -188,7 +194,7 @@ def test_no_descriptor_of_the_runtime_is_open_in_a_container_or_an_exec() -> Non
         name = await rig.launch(sandbox, "sleep", "1000")
         reader, writer = os.pipe()
         made = await rig.engine.exec("p", name, {"args": ["sh", "-c", script]}, [reader, writer])
-        await made.wait(10)
+        await made.wait(60)
         os.close(writer)
         assert [line.split(":")[0] for line in os.read(reader, 4096).decode().splitlines()] == [
             "pipe",

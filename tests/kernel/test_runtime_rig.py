@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -62,7 +63,8 @@ APPLETS = [
     "nice",
     "yes",
 ]
-TIMEOUT_SECONDS = 60.0
+# Fifty pods on a machine with more to do
+TIMEOUT_SECONDS = 180.0
 
 needs_root = [
     pytest.mark.kernel,
@@ -109,7 +111,7 @@ class Rig:
         assert self.warm is not None
         assert self.warm.stdout is not None
         self.warm.send_signal(number)
-        self.warm.wait(10)
+        self.warm.wait(60)
         self.warm.stdout.close()
 
     async def sandbox(self, pod: str = "p", **spec: Any) -> SandboxState:
@@ -184,6 +186,18 @@ class Rig:
                 if self.socket in line:
                     found.append(f"{name} {line}")
         return found
+
+
+def read_terminal(terminal: int) -> str:
+    """Reads what is left in a terminal whose last user is gone. The kernel hands a terminal's
+    output on in pieces as it was written, so one read may give a part of it."""
+    text = b""
+    while True:
+        try:
+            text += os.read(terminal, 10_000)
+        except OSError as error:
+            assert error.errno == errno.EIO  # how a terminal says that it has ended
+            return text.decode()
 
 
 def run(test: Callable[[Rig], Awaitable[None]]) -> None:

@@ -87,7 +87,7 @@ def test_rotation_while_a_log_is_followed_loses_nothing() -> None:
 
 def test_a_log_of_an_ended_container_is_whole_and_follow_ends_at_once() -> None:
     async def scenario(caller: Caller, rig: Rig, name: str, stdin: int) -> None:
-        await rig.engine.wait("p", name, 30)
+        await rig.engine.wait("p", name, 60)
         whole = "".join(f"{line}\n" for line in range(1, 50_001))
         assert await caller.text(PATH) == (200, whole)
         assert await caller.text(PATH, follow="true") == (200, whole)
@@ -101,7 +101,7 @@ def test_a_log_of_an_ended_container_is_whole_and_follow_ends_at_once() -> None:
 
 def test_a_long_line_is_joined_and_stamped_once() -> None:
     async def scenario(caller: Caller, rig: Rig, name: str, stdin: int) -> None:
-        await rig.engine.wait("p", name, 30)
+        await rig.engine.wait("p", name, 60)
         code, text = await caller.text(PATH, timestamps="true")
         stamp, _, line = text.partition(" ")
         assert (code, line) == (200, "0" * 40_000 + "\n")

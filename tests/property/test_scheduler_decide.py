@@ -8,10 +8,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler_cluster import Cluster
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
-from steersman.scheduler.decide import Chosen, Memory, Unfit, decide
-from steersman.scheduler.snapshot import Snapshot
+from steersman.scheduler.decide import Chosen, Unfit
+from steersman.scheduler.memory import Memory
+from steersman.scheduler.message import fit_error
 
 LABELS = st.dictionaries(st.sampled_from("ab"), st.sampled_from("12"), max_size=2)
 KEYS = st.sampled_from(["k", "j"])
@@ -105,15 +107,13 @@ def fits(pod: Any, node: Any, there: list[Any]) -> bool:
 def test_a_pod_is_placed_exactly_where_it_fits_and_refused_exactly_where_nothing_fits(
     nodes: Any, pods: Any, draws: list[float], leaving: set[int]
 ) -> None:
-    snapshot, memory = Snapshot(), Memory()
-    for at, given_node in enumerate(nodes):
-        snapshot.node_changed(None, make_node(at, given_node))
+    cluster = Cluster(*(make_node(at, given_node) for at, given_node in enumerate(nodes)))
+    snapshot = cluster.snapshot
     there: dict[str, dict[int, Any]] = {f"n{at}": {} for at in range(len(nodes))}
     start = 0
     for at, given_pod in enumerate(pods):
         pod = make_pod(at, given_pod)
-        shape = snapshot.shapes.of(pod)
-        answer = decide(shape, snapshot.order, start=start, draw=draws[at], known=memory.of(shape))
+        answer = cluster.decide(pod, start=start, draw=draws[at])
         possible = {
             f"n{number}"
             for number, node in enumerate(nodes)
@@ -121,11 +121,12 @@ def test_a_pod_is_placed_exactly_where_it_fits_and_refused_exactly_where_nothing
         }
         if isinstance(answer, Unfit):
             assert possible == set()
-            assert not nodes or answer.message.startswith(f"0/{len(nodes)} nodes are available: ")
+            text = fit_error(answer)
+            assert not nodes or text.startswith(f"0/{len(nodes)} nodes are available: ")
             continue
         assert isinstance(answer, Chosen)
         assert answer.node.name in possible
-        start = (start + answer.looked_at) % len(nodes)
+        start = answer.start
         snapshot.put(pod, answer.node.name, assumed=True)
         there[answer.node.name][at] = given_pod
         if at in leaving:
@@ -135,13 +136,11 @@ def test_a_pod_is_placed_exactly_where_it_fits_and_refused_exactly_where_nothing
 
 @given(NODES, PODS)
 def test_memory_changes_no_answer(nodes: Any, pods: Any) -> None:
-    snapshot, memory = Snapshot(), Memory()
-    for at, given_node in enumerate(nodes):
-        snapshot.node_changed(None, make_node(at, given_node))
+    cluster = Cluster(*(make_node(at, given_node) for at, given_node in enumerate(nodes)))
     for at, given_pod in enumerate(pods):
         pod = make_pod(at, given_pod)
-        shape = snapshot.shapes.of(pod)
-        remembered = decide(shape, snapshot.order, known=memory.of(shape))
-        assert decide(shape, snapshot.order) == remembered
+        remembered = cluster.decide(pod)
+        cluster.memory = Memory(cluster.snapshot)
+        assert cluster.decide(pod) == remembered
         if isinstance(remembered, Chosen):
-            snapshot.put(pod, remembered.node.name)
+            cluster.snapshot.put(pod, remembered.node.name)

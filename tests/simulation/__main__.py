@@ -1,4 +1,5 @@
-"""Runs many seeds: `PYTHONPATH=src python -m tests.simulation --seeds 10000 [--from N]`.
+"""Runs many seeds: `PYTHONPATH=src python -m tests.simulation --seeds 10000 [--from N]
+[--of rollout|batch]`.
 
 Prints the seeds that fail, and how to run one of them again; exits with 1 when there are any.
 """
@@ -8,15 +9,18 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
+from functools import partial
 from multiprocessing import Pool
 
-from .rollout import run
+from . import batch, rollout
+
+SCENARIOS = {"rollout": rollout.run, "batch": batch.run}
 
 
-def attempt(seed: int) -> tuple[int, str]:
-    """Runs one seed and returns what was wrong, empty where nothing was."""
+def attempt(of: str, seed: int) -> tuple[int, str]:
+    """Runs one seed of a scenario and returns what was wrong, empty where nothing was."""
     try:
-        run(seed)
+        SCENARIOS[of](seed)
     except BaseException:  # noqa: BLE001 - whatever it is, it is what this seed found
         return seed, traceback.format_exc()
     return seed, ""
@@ -27,12 +31,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first one")
+    parser.add_argument("--of", choices=tuple(SCENARIOS), default="rollout", help="the scenario")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     failed = 0
     with Pool(arguments.processes) as pool:
-        for seed, wrong in pool.imap_unordered(attempt, seeds):
+        for seed, wrong in pool.imap_unordered(partial(attempt, arguments.of), seeds):
             if wrong:
                 failed += 1
                 print(f"seed {seed}:\n{wrong}\n", flush=True)

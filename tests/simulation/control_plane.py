@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
+from steersman.api.effects.services import NODE_PORTS
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
@@ -58,15 +59,24 @@ class SeenStore(MemoryStore):
 
     async def commit(self, *writes: Write) -> int:
         """Commits, then shows what was written."""
-        revision = await super().commit(*writes)
+        try:
+            revision = await super().commit(*writes)
+        except asyncio.CancelledError:  # who asked has died, but it was written before its turn
+            self._show(writes)
+            raise
+        self._show(writes)
+        return revision
+
+    def _show(self, writes: tuple[Write, ...]) -> None:
         for write in writes:
             if write.key.count("/") < 4:
                 continue
             _, group, plural, namespace, name = write.key.split("/", 4)
+            if group == NODE_PORTS.group:
+                continue  # no object: the key alone says that a port is taken
             resource = Resource("" if group == "core" else group, plural)
             document = None if write.value is None else msgspec.json.decode(write.value)
             self._see(resource, namespace, name, document)
-        return revision
 
 
 class ControlPlane:

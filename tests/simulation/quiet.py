@@ -97,7 +97,7 @@ def quietly(
 
     async def main(world: SimulatedWorld) -> Any:
         async with control_plane(world, Weather(), lambda *_: None) as plane:
-            plane.run_controllers(controllers("BUNDLE"))
+            plane.run_controllers(controllers("BUNDLE", "10.96.0.0/16"))
             plane.run_scheduler()
             plane.run_nodes(nodes, behaviour or Behaviour())
             quiet = Quiet(plane, world)

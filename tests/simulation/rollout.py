@@ -6,6 +6,7 @@ One seed is one run, exactly. `run(seed)` raises what is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from steersman.model.kinds.pod import POD
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.node.simulated import Behaviour
+from steersman.reconcile.loop import Controller
 from steersman.world.simulated import START, SimulatedWorld, simulate
 
 from .control_plane import ControlPlane, control_plane
@@ -132,9 +134,14 @@ async def rest(plane: ControlPlane, world: SimulatedWorld) -> None:
         await world.sleep(LOOK_SECONDS)
 
 
-async def prepare(plane: ControlPlane, world: SimulatedWorld, behaviour: Behaviour) -> None:
+async def prepare(
+    plane: ControlPlane,
+    world: SimulatedWorld,
+    behaviour: Behaviour,
+    controllers: Sequence[type[Controller]] = CONTROLLERS,
+) -> None:
     """Starts the parts and waits for what a pod needs."""
-    plane.run_controllers(CONTROLLERS)
+    plane.run_controllers(controllers)
     plane.run_scheduler()
     plane.run_nodes(NODES, behaviour)
     while world.now() < START + CALM_SECONDS:

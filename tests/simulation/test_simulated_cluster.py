@@ -219,7 +219,8 @@ def test_a_pod_that_fits_nowhere_says_why_and_is_placed_as_soon_as_it_fits() -> 
         (told,) = [it for it in waiting.status.conditions if it.type == "PodScheduled"]
         assert (told.status, told.reason) == ("False", "Unschedulable")
         assert told.message == (
-            "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: "
+            "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, "
+            "preemption: 0/2 nodes are available: "
             "2 No preemption victims found for incoming pod."
         )
         assert ("FailedScheduling", told.message) in await quiet.events("Pod")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from simulation.quiet import Quiet, pod_template, quietly
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.endpoints import ENDPOINTS
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
@@ -157,3 +159,45 @@ def test_a_headless_service_is_marked_and_its_endpoints_go_with_it() -> None:
 
 async def none_left(quiet: Quiet) -> bool:
     return not await slices(quiet) and await quiet.gone(ENDPOINTS.ref("default", "web"))
+
+
+def balanced(found: Any) -> list[str]:
+    return [one.ip for one in found.status.load_balancer.ingress]
+
+
+BALANCED = {"type": "LoadBalancer", "selector": APP, "ports": PORTS}
+
+
+def test_load_balancers_that_come_at_once_get_an_address_each_and_give_it_back() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        names = [f"lb{number}" for number in range(20)]
+        await asyncio.gather(*(quiet.create(SERVICE, name, spec=BALANCED) for name in names))
+        await quiet.until(lambda: all_balanced(quiet, 20))
+        given = [balanced(found) for found in await quiet.items(SERVICE) if balanced(found)]
+        assert {len(one) for one in given} == {1}
+        wanted = {f"10.96.255.{number}" for number in range(1, 21)}
+        assert {address for one in given for address in one} == wanted
+        event = ("EnsuredLoadBalancer", "Ensured load balancer")
+        await quiet.until(lambda: has_event(quiet, event))
+        # One after another: nobody was given an address twice
+        await quiet.world.sleep(5)
+        told = [it for it in await quiet.items(EVENT) if it.reason == event[0]]
+        assert sorted((it.involved_object.name, it.count) for it in told) == [
+            (name, 1) for name in sorted(names)
+        ]
+        plain = {"spec": {"type": "ClusterIP"}}
+        (freed,) = balanced(await quiet.admin.patch(SERVICE.ref("default", "lb3"), plain))
+        await quiet.until(lambda: all_balanced(quiet, 19))
+        await quiet.create(SERVICE, "next", spec=BALANCED)
+        await quiet.until(lambda: all_balanced(quiet, 20))
+        assert balanced(await quiet.admin.get(SERVICE.ref("default", "next"))) == [freed]
+
+    quietly(scenario)
+
+
+async def all_balanced(quiet: Quiet, count: int) -> bool:
+    return sum(bool(balanced(found)) for found in await quiet.items(SERVICE)) == count
+
+
+async def has_event(quiet: Quiet, event: tuple[str, str]) -> bool:
+    return event in await quiet.events("Service")

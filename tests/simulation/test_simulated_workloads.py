@@ -10,6 +10,7 @@ from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.replicaset import REPLICASET
+from steersman.model.kinds.replicationcontroller import REPLICATIONCONTROLLER
 from steersman.node.simulated import Behaviour
 
 APP = {"app": "web"}
@@ -165,7 +166,8 @@ def test_a_rollout_that_does_not_move_is_told_after_its_deadline() -> None:
         (scheduled,) = [it for it in pod.status.conditions if it.type == "PodScheduled"]
         assert scheduled.message == (
             "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. "
-            "preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+            "no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption "
+            "is not helpful for scheduling."
         )
 
     quietly(scenario)
@@ -255,3 +257,25 @@ def test_a_daemon_set_update_replaces_one_pod_after_the_other() -> None:
         assert least == 2
 
     quietly(scenario, behaviour=Behaviour(start_seconds=1.0, stop_seconds=1.0))
+
+
+def test_a_replication_controller_keeps_its_pods_and_says_what_it_does() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        spec = {"replicas": 2, "selector": APP, "template": pod_template(APP)}
+        await quiet.create(REPLICATIONCONTROLLER, "web", spec=spec)
+        await quiet.until(lambda: count(quiet, 2))
+        ref = REPLICATIONCONTROLLER.ref("default", "web")
+        pod = (await quiet.pods())[0]
+        owner = pod.metadata.controller
+        assert (owner.api_version, owner.kind) == ("v1", "ReplicationController")
+        await quiet.admin.delete(POD.ref(*pod.key))
+        await quiet.until(lambda: replaced(quiet, pod.metadata.name))
+        await quiet.admin.patch(ref, {"spec": {"replicas": 1}})
+        await quiet.until(lambda: count(quiet, 1))
+        await quiet.world.sleep(1)
+        status = (await quiet.admin.get(ref)).status
+        assert (status.replicas, status.ready_replicas, status.available_replicas) == (1, 1, 1)
+        said = [reason for reason, _ in await quiet.events("ReplicationController")]
+        assert sorted(said) == ["SuccessfulCreate"] * 3 + ["SuccessfulDelete"]
+
+    quietly(scenario)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from clusters import Cluster, free_port
+from clusters import Cluster
+from ports import free_port
 
 
 @pytest.fixture(scope="session")

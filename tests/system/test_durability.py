@@ -22,13 +22,14 @@ from typing import Any
 import pytest
 import yaml
 
-from clusters import Cluster, free_port
+from clusters import Cluster
+from ports import free_port
 
 pytestmark = pytest.mark.system
 
 ROUNDS = int(os.environ.get("STEER_DURABILITY_ROUNDS", "5"))
 WRITERS = 4
-BACK_SECONDS = 30.0
+BACK_SECONDS = 120.0
 # between two tries of a writer whose server is away; nothing tells a client that it is back
 RETRY_SECONDS = 0.02
 # The supervisor gives a server up that dies more often than this within its first minute
@@ -54,7 +55,7 @@ class Api:
     def connect(self) -> http.client.HTTPSConnection:
         """Returns a new connection."""
         return http.client.HTTPSConnection(
-            "127.0.0.1", self._port, context=self._context, timeout=10
+            "127.0.0.1", self._port, context=self._context, timeout=BACK_SECONDS
         )
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -76,10 +77,13 @@ def _decoded(server: dict[str, str]) -> bytes:
 class Writer(threading.Thread):
     """Creates objects one after the other and remembers which were acknowledged."""
 
-    def __init__(self, api: Api, name: str, stop: threading.Event) -> None:
+    def __init__(
+        self, api: Api, name: str, stop: threading.Event, heard: threading.Semaphore
+    ) -> None:
         super().__init__()
         self._api = api
         self._stop_event = stop
+        self._heard = heard
         self._prefix = name
         self.acknowledged: dict[str, str] = {}
 
@@ -101,6 +105,7 @@ class Writer(threading.Thread):
                 continue
             if answer.status == 201:
                 self.acknowledged[name] = document["metadata"]["resourceVersion"]
+                self._heard.release()
         connection.close()
 
 
@@ -144,11 +149,12 @@ def test_every_acknowledged_write_survives_a_killed_server(lasting: Cluster) -> 
     api, chance = Api(lasting), random.Random(1)
     expected: dict[str, str] = {}
     for number in range(ROUNDS):
-        stop = threading.Event()
-        writers = [Writer(api, f"r{number}-w{n}", stop) for n in range(WRITERS)]
+        stop, heard = threading.Event(), threading.Semaphore(0)
+        writers = [Writer(api, f"r{number}-w{n}", stop, heard) for n in range(WRITERS)]
         for writer in writers:
             writer.start()
-        time.sleep(0.1 + 0.4 * chance.random())  # the moment is what is tested
+        assert all(heard.acquire(timeout=BACK_SECONDS) for _ in range(WRITERS))
+        time.sleep(0.4 * chance.random())  # the moment is what is tested
         os.kill(server_of(lasting), signal.SIGKILL)
         stop.set()
         for writer in writers:

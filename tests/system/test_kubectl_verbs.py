@@ -13,6 +13,8 @@ from clusters import Cluster
 pytestmark = pytest.mark.system
 
 DEPLOYMENT = "deployment/nginx-deployment"
+TIMEOUT = "--timeout=120s"
+AGE = r"(\d+m)?\d+s"
 
 
 @pytest.fixture
@@ -22,8 +24,14 @@ def manifests(shared: Path) -> Path:
 
 def deployed(cluster: Cluster, namespace: str, manifests: Path) -> None:
     cluster.ok("apply", "-n", namespace, "-f", str(manifests / "deployment.yaml"))
-    said = cluster.ok("rollout", "status", "-n", namespace, DEPLOYMENT, "--timeout=30s")
+    said = cluster.ok("rollout", "status", "-n", namespace, DEPLOYMENT, TIMEOUT)
     assert said.endswith('deployment "nginx-deployment" successfully rolled out\n')
+
+
+def told(cluster: Cluster, namespace: str, reason: str, count: int) -> None:
+    """Waits until so many events of a reason are written, which nothing else waits for."""
+    chosen = ("--field-selector", f"reason={reason}", "--watch", "-o", "name")
+    cluster.first(count, "get", "events", "-n", namespace, *chosen)
 
 
 def test_nodes_are_listed_as_upstream_lists_them(cluster: Cluster) -> None:
@@ -41,7 +49,7 @@ def test_real_manifests_are_applied_and_run(
         path = str(manifests / f"{name}.yaml")
         assert cluster.ok("apply", "-n", namespace, "-f", path).endswith(" created\n")
         assert cluster.ok("apply", "-n", namespace, "-f", path).endswith(" unchanged\n")
-    cluster.ok("wait", "-n", namespace, "--for=condition=Ready", "pod/nginx", "--timeout=30s")
+    cluster.ok("wait", "-n", namespace, "--for=condition=Ready", "pod/nginx", TIMEOUT)
     deployed(cluster, namespace, manifests)
     head, row = cluster.ok("get", "-n", namespace, "deployments").splitlines()
     assert head.split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
@@ -50,14 +58,14 @@ def test_real_manifests_are_applied_and_run(
     assert "nginx:1.14.2" in wide
     _, row = cluster.ok("get", "-n", namespace, "services").splitlines()
     assert re.fullmatch(
-        r"my-service +ClusterIP +10\.\d+\.\d+\.\d+ +<none> +80/TCP +\d+s", row.strip()
+        rf"my-service +ClusterIP +10\.\d+\.\d+\.\d+ +<none> +80/TCP +{AGE}", row.strip()
     )
 
 
 def test_a_daemon_set_runs_on_every_node(cluster: Cluster, manifests: Path) -> None:
     path = str(manifests / "daemonset.yaml")
     assert cluster.ok("apply", "-f", path) == "daemonset.apps/fluentd-elasticsearch created\n"
-    cluster.ok("rollout", "status", "-n", "kube-system", "-f", path, "--timeout=30s")
+    cluster.ok("rollout", "status", "-n", "kube-system", "-f", path, TIMEOUT)
     rows = cluster.ok("get", "pods", "-n", "kube-system", "-o", "name").splitlines()
     assert len(rows) == 3
     assert cluster.ok("delete", "-f", path) == ('daemonset.apps "fluentd-elasticsearch" deleted\n')
@@ -151,29 +159,31 @@ def test_workloads_scale_and_roll(cluster: Cluster, namespace: str, manifests: P
     deployed(cluster, namespace, manifests)
     here = ("-n", namespace, DEPLOYMENT)
     assert cluster.ok("scale", *here, "--replicas=5") == "deployment.apps/nginx-deployment scaled\n"
-    cluster.ok("rollout", "status", *here, "--timeout=30s")
+    cluster.ok("rollout", "status", *here, TIMEOUT)
     cluster.ok("set", "image", *here, "nginx=nginx:1.16.1")
-    cluster.ok("rollout", "status", *here, "--timeout=30s")
+    cluster.ok("rollout", "status", *here, TIMEOUT)
     history = cluster.ok("rollout", "history", *here).splitlines()
     assert history[:2] == ["deployment.apps/nginx-deployment ", "REVISION  CHANGE-CAUSE"]
     assert [line.split()[0] for line in history[2:] if line] == ["1", "2"]
     assert cluster.ok("rollout", "undo", *here) == (
         "deployment.apps/nginx-deployment rolled back\n"
     )
-    cluster.ok("rollout", "status", *here, "--timeout=30s")
+    cluster.ok("rollout", "status", *here, TIMEOUT)
     image = "jsonpath={.spec.template.spec.containers[0].image}"
     assert cluster.ok("get", *here, "-o", image) == "nginx:1.14.2"
     assert cluster.ok("rollout", "restart", *here).endswith(" restarted\n")
-    cluster.ok("rollout", "status", *here, "--timeout=30s")
+    cluster.ok("rollout", "status", *here, TIMEOUT)
     assert cluster.ok("get", *here, "-o", "jsonpath={.status.readyReplicas}") == "5"
 
 
 def test_describe_tells_the_story(cluster: Cluster, namespace: str, manifests: Path) -> None:
     deployed(cluster, namespace, manifests)
+    told(cluster, namespace, "ScalingReplicaSet", 1)
+    told(cluster, namespace, "Scheduled", 3)
     text = cluster.ok("describe", "-n", namespace, DEPLOYMENT)
     assert "Replicas:               3 desired | 3 updated | 3 total | 3 available | 0 unav" in text
     assert re.search(
-        r"Normal +ScalingReplicaSet +\d+s +deployment-controller +Scaled up replica set "
+        rf"Normal +ScalingReplicaSet +{AGE} +deployment-controller +Scaled up replica set "
         r"nginx-deployment-[a-z0-9]+ from 0 to 3",
         text,
     )
@@ -186,6 +196,8 @@ def test_describe_tells_the_story(cluster: Cluster, namespace: str, manifests: P
 
 def test_events_are_told_in_order(cluster: Cluster, namespace: str, manifests: Path) -> None:
     deployed(cluster, namespace, manifests)
+    told(cluster, namespace, "ScalingReplicaSet", 1)
+    told(cluster, namespace, "Scheduled", 3)
     head, *rows = cluster.ok("events", "-n", namespace).splitlines()
     assert head.split() == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
     assert any("ScalingReplicaSet" in row for row in rows)
@@ -283,14 +295,10 @@ def test_deletion_waits_until_all_is_gone(
     cluster: Cluster, namespace: str, manifests: Path
 ) -> None:
     deployed(cluster, namespace, manifests)
-    said = cluster.ok(
-        "delete", "-n", namespace, DEPLOYMENT, "--cascade=foreground", "--timeout=30s"
-    )
+    said = cluster.ok("delete", "-n", namespace, DEPLOYMENT, "--cascade=foreground", TIMEOUT)
     assert said == 'deployment.apps "nginx-deployment" deleted\n'
     assert cluster.ok("get", "-n", namespace, "all", "-o", "name") == ""
     inner = f"{namespace}-inner"
     cluster.ok("create", "namespace", inner)
     cluster.ok("create", "-n", inner, "configmap", "a")
-    assert cluster.ok("delete", "namespace", inner, "--timeout=30s") == (
-        f'namespace "{inner}" deleted\n'
-    )
+    assert cluster.ok("delete", "namespace", inner, TIMEOUT) == (f'namespace "{inner}" deleted\n')

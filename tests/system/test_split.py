@@ -31,9 +31,9 @@ from steersman.world.real import RealWorld
 
 pytestmark = pytest.mark.system
 SOURCE = Path(__file__).parent.parent.parent / "src"
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0
 # Longer than a lease: a control that was killed cannot give its leases up
-TAKEOVER_SECONDS = 40.0
+TAKEOVER_SECONDS = 120.0
 ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))
 
 
@@ -51,7 +51,7 @@ def end(process: subprocess.Popen[bytes]) -> int:
     assert process.stdout is not None
     process.send_signal(signal.SIGTERM)
     with process.stdout:
-        return process.wait(30)
+        return process.wait(READY_SECONDS)
 
 
 class Cluster:
@@ -141,8 +141,8 @@ async def holders(client: APIClient) -> set[str]:
 
 def test_controllers_and_scheduler_run_in_a_process_of_their_own(cluster: Cluster) -> None:
     assert set(cluster.processes) == {"server", "control"}
-    command = Path(f"/proc/{cluster.processes['server']}/cmdline").read_text()
-    assert "--no-controllers" in command
+    for name, process in cluster.processes.items():
+        assert Path(f"/proc/{process}/comm").read_text() == f"steer-{name}\n"
 
     async def test(client: APIClient) -> None:
         (holder,) = await holders(client)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +17,7 @@ import pytest
 
 BUSYBOX = "/usr/bin/busybox"
 KUBECTL = shutil.which("kubectl")
-SECONDS = 60
+SECONDS = 180
 pytestmark = [
     pytest.mark.system,
     pytest.mark.kernel,
@@ -46,6 +46,7 @@ spec:
     image: streams:1
     imagePullPolicy: Never
     command: [sh, -c, 'echo hello > /index.html; exec httpd -f -p 8080 -h /']
+    readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
 ---
 apiVersion: v1
 kind: Pod
@@ -82,7 +83,9 @@ class Cluster:
         self.steer("up", "--detach", "--store", "memory", "--kubeconfig", str(self.kubeconfig))
         self.steer("build", "-t", "streams:1", str(context))
         self.kubectl("apply", "-f", str(self.directory / "pods.yaml"))
-        self.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=30s")
+        self.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=120s")
+        reason = "{.status.containerStatuses[0].state.waiting.reason}=ErrImageNeverPull"
+        self.kubectl("wait", f"--for=jsonpath={reason}", "pod/waits", "--timeout=120s")
 
     def begin(self, *words: str, over: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         assert KUBECTL is not None
@@ -132,6 +135,10 @@ def cluster() -> Iterator[Cluster]:
 
 def test_logs_have_both_streams_and_follow_what_is_attached(cluster: Cluster) -> None:
     web = ("web", "-c", "logs")
+    with cluster.begin("logs", *web, "-f") as following:
+        # Ready says that the container runs, not that its program has said something
+        assert {line_of(following), line_of(following)} == {b"one\n", b"two\n"}
+        following.kill()
     assert sorted(cluster.kubectl("logs", *web).splitlines())[-2:] == ["one", "two"]
     stamped = cluster.kubectl("logs", *web, "--timestamps").splitlines()
     assert all(line.split(" ")[0].endswith("Z") for line in stamped)
@@ -200,15 +207,14 @@ def test_files_are_copied_there_and_back(cluster: Cluster, tmp_path: Path) -> No
 def test_port_forward_reaches_what_listens_in_the_pod(
     cluster: Cluster, over: dict[str, str]
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = ("port-forward", "pod/web", f"{port}:8080", "--address=127.0.0.1")
+    words = ("port-forward", "pod/web", ":8080", "--address=127.0.0.1")
     with cluster.begin(*words, over=over) as running:
         try:
-            assert line_of(running).startswith(b"Forwarding from 127.0.0.1:")
+            found = re.match(rb"Forwarding from 127\.0\.0\.1:(\d+) ->", line_of(running))
+            assert found
+            url = f"http://127.0.0.1:{found[1].decode()}/"
             for _ in range(3):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                with urllib.request.urlopen(url, timeout=SECONDS) as answer:
                     assert answer.read() == b"hello\n"
         finally:
             running.kill()

@@ -51,7 +51,7 @@ class Checkout:
             cwd=self.programs,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_network
 from typing import Any
+
+import msgspec
 
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
@@ -20,11 +21,19 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
+from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
+from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
-from steersman.api.bootstrap import own_service, writing
+from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
+from steersman.api.custom.admission import DefinitionLifecycle
+from steersman.api.custom.conversion import Webhook, is_good_bundle
+from steersman.api.custom.definitions import Definitions
+from steersman.api.custom.keeper import Keeper
+from steersman.api.custom.scale import CustomScale
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
@@ -33,7 +42,8 @@ from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
-from steersman.api.subresources.binding import Binding, Eviction
+from steersman.api.subresources.binding import Binding
+from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.kubelets import Kubelets
 from steersman.api.subresources.proxy import Proxies
@@ -45,24 +55,26 @@ from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
 from steersman.model.kind import Document
-from steersman.model.ref import Resource
+from steersman.model.ref import Ref, Resource
+from steersman.model.service_range import dns_address
 from steersman.wire.message import Request, User
 from steersman.world.interface import World
 
 SERVICES = Resource("", "services")
 PODS = Resource("", "pods")
 VOLUMES = Resource("", "persistentvolumes")
+ADDRESSES = Resource("networking.k8s.io", "ipaddresses")
 RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True):
     """What makes this server another than its like.
 
     signing_key: the private key (PEM) of service account tokens
     advertised:  the address at which pods reach this server, at `port`
     kubelet_tls: makes the settings with which this server shows itself to kubelets; without
                  them no logs of pods can be read and no command be run in them
+    dns:         the address and port at which a node answers for names; "": no node does
     """
 
     service_cidr: str
@@ -70,6 +82,7 @@ class Configuration:
     port: int
     advertised: str
     kubelet_tls: Callable[[], ssl.SSLContext] | None = None
+    dns: tuple[str, int] = ("", dns_service.PORT)
 
 
 class Access:
@@ -96,6 +109,7 @@ class Assembly:
         self.kinds = Registry()
         self._world = world
         self._objects = Objects(cache)
+        self.definitions = Definitions(cache, self.kinds, self._converter)
         self.rbac = RBAC(self._objects)
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
@@ -104,6 +118,7 @@ class Assembly:
         self.access = Access(Authenticator(self.tokens, authorizer), authorizer)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
+        self.definitions.changed = self.watches.end_of
         chain = self._chain(authorizer)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
@@ -112,6 +127,15 @@ class Assembly:
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
         self.api = self._api()
+        self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
+
+    def _converter(self, definition: Document) -> Webhook | None:
+        """Returns what converts objects of a definition, None where their apiVersion alone
+        differs."""
+        strategy = (definition["spec"].get("conversion") or {}).get("strategy")
+        if strategy != "Webhook":
+            return None
+        return Webhook(definition, self._objects.find, self._world)
 
     def _tokens(self, configuration: Configuration) -> Tokens:
         return Tokens(
@@ -126,23 +150,27 @@ class Assembly:
         cache = self.cache
         return Chain(
             [
+                DefinitionLifecycle(self.definitions),
                 NamespaceLifecycle(cache),
+                LimitRanger(cache),
                 ServiceAccount(cache, self._world),
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                Recording(self._world),
                 NodeRestriction(self._objects.find),
+                PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
             ]
         )
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
-        scale = Scale(self.writer).handle
+        scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
         return {
             **self._streams(),
-            ("", "scale"): scale,
+            ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
             ("pods", "binding"): Binding(self.writer, self._world).handle,
-            ("pods", "eviction"): Eviction(self.deleter).handle,
+            ("pods", "eviction"): Eviction(self.writer, self.deleter, self._world).handle,
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
             ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
         }
@@ -187,11 +215,16 @@ class Assembly:
                 changed(None, entry.value)
 
     def _own(self) -> list[Document]:
-        """Returns the objects that stand for this server."""
-        address = str(ip_network(self._configuration.service_cidr)[1])
-        return own_service.documents(
-            address, self._configuration.advertised, self._configuration.port
-        )
+        """Returns the objects that stand for this server, and for the node's DNS server."""
+        configuration = self._configuration
+        network = ip_network(configuration.service_cidr)
+        own = own_service.documents(str(network[1]), configuration.advertised, configuration.port)
+        names = str(dns_address(network))
+        service = self._objects.find(Ref(SERVICES, dns_service.NAMESPACE, dns_service.NAME))
+        holder = self._objects.find(Ref(ADDRESSES, "", names))
+        if dns_service.check_vacant(service, holder):
+            own += dns_service.documents(names, *configuration.dns)
+        return own
 
     def _startup(self) -> str:
         return "" if self.ready else "not finished"
@@ -200,10 +233,13 @@ class Assembly:
         """Loads the state, writes what a cluster cannot be without, and serves until cancelled."""
         await self.cache.load()
         self._follow()
+        self.definitions.follow()
         async with self._world.tasks() as tasks:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
             tasks.start(self.watches.bookmark(), name="bookmarks")
+            self.watches.tasks = tasks
+            tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
             self.ready = True
             started()

@@ -19,6 +19,8 @@ ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.proto
 # How much of a body that nobody understands is shown in the error (apiserver: summarizeData)
 SHOWN_BYTES = 30
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+# Go takes 10,000 levels; what nests deeper than this cannot be encoded here (orjson: 254)
+MOST_NESTED = 200
 _NO_KIND = "couldn't get version/kind; json parse error: "
 
 
@@ -85,6 +87,8 @@ def read(call: Call, definition: str) -> Document:
         raise Unreadable(f"{_NO_KIND}{error}") from error
     except ValueError as error:
         raise Unreadable(str(error)) from error
+    if is_too_deep(call.request.body, value):
+        raise Unreadable(f"{_NO_KIND}{json.TOO_DEEP}")
     if not isinstance(value, dict):
         struct = (
             'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
@@ -97,6 +101,21 @@ def read(call: Call, definition: str) -> Document:
             what = f"{_go_name(value[name])} into Go struct field .{name} of type string"
             raise Unreadable(f"{_NO_KIND}json: cannot unmarshal {what}")
     return value
+
+
+def is_too_deep(data: bytes, value: Any) -> bool:
+    """Says whether a body nests deeper than can be kept. Few bodies have so many brackets that
+    they need to be walked."""
+    if data[:1] in (b"{", b"[") and data.count(b"{") + data.count(b"[") <= MOST_NESTED:
+        return False
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
+    while level:
+        depth += 1
+        if depth > MOST_NESTED + 1:
+            return True
+        parts = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [inner for part in parts for inner in part if isinstance(inner, dict | list)]
+    return False
 
 
 def read_as(call: Call, definition: str) -> Document:
@@ -116,6 +135,9 @@ def read_as(call: Call, definition: str) -> Document:
 def check_type(call: Call, document: Mapping[str, Any]) -> None:
     """Refuses a document of another kind or version; what it leaves out is taken as right."""
     expected = call.form.api_version
+    if call.version.shape is not None:
+        check_custom_type(call, document)
+        return
     given = document.get("apiVersion") or expected
     kind = document.get("kind") or call.kind.name
     if given == expected and kind == call.kind.name:
@@ -126,13 +148,28 @@ def check_type(call: Call, document: Mapping[str, Any]) -> None:
         where = f'for version "{given}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
         raise BadRequest(f'{handled}: no kind "{kind}" is registered {where}')
     if given != expected:
-        raise BadRequest(
-            f"the API version in the data ({given}) does not match the expected API version "
-            f"({expected})"
-        )
+        raise another_version(given, expected)
     raise BadRequest(
         f"{handled}: converting ({version}.{kind}) to "
         f"({call.kind.group or 'core'}.{call.kind.name}): unknown conversion"
+    )
+
+
+def check_custom_type(call: Call, document: Mapping[str, Any]) -> None:
+    """Refuses a custom resource that does not say what it is; its kind is checked with the rest."""
+    if not document.get("kind"):
+        text = call.request.body.decode("utf-8", "replace")
+        raise unrecognized(call, f"Object 'Kind' is missing in '{text}'")
+    given = document.get("apiVersion") or ""
+    if given != call.form.api_version:
+        raise another_version(given, call.form.api_version)
+
+
+def another_version(given: str, expected: str) -> BadRequest:
+    """Says that a body is of another version than its path."""
+    return BadRequest(
+        f"the API version in the data ({given}) does not match the expected API version "
+        f"({expected})"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.cache import Entry, Table
@@ -13,9 +13,12 @@ from steersman.model.kind import Kind, Version
 from steersman.wire.message import Request, User
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Who asks what of which kind, where it is kept and how it is to be shown."""
+class Call(msgspec.Struct, frozen=True):
+    """Who asks what of which kind, where it is kept and how it is to be shown.
+
+    `remarks` collects what the writer is told of a write that is accepted: an answer says each
+    once, however often the write was tried.
+    """
 
     request: Request
     user: User
@@ -25,6 +28,7 @@ class Call:
     form: Form
     table: Table
     presentation: Presentation
+    remarks: list[str] = msgspec.field(default_factory=list)
 
     @property
     def namespace(self) -> str:

@@ -6,15 +6,16 @@ policies as finalizers, and the graceful deletion of pods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import body, keys, metadata
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Entry
 from steersman.api.call import Call
+from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects
 from steersman.api.read import Reader, finish
 from steersman.api.select import selection_of
@@ -46,8 +47,7 @@ JOB_WARNING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """metav1.DeleteOptions; `grace_seconds` is None where none was given."""
 
     grace_seconds: int | None = None
@@ -57,8 +57,7 @@ class Options:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(msgspec.Struct, frozen=True):
     """What a deletion comes to: the document that remains, or None where the object goes."""
 
     document: Document | None
@@ -100,11 +99,13 @@ class Deleter:
             entry = call.table.get(namespace, name)
             if entry is None:
                 raise call.not_found()
-            old = entry.document()
+            if call.version.shape is not None:
+                await conversion.ready(call.form, (entry,))
+            old = call.form.parsed(entry)
             check_preconditions(call, options, entry, old)
             self._chain.check(Change(call, "DELETE", None, old))
             now = self._world.now()
-            fate = decide(call.kind.name, call.kind.plural, old, options, now)
+            fate = decide(call.kind.name, call.kind.plural, begun(call, old, now), options, now)
             try:
                 return await self._carry_out(call, options, entry, old, fate)
             except store.Conflict as error:
@@ -122,12 +123,15 @@ class Deleter:
             if options.dry_run:
                 return entry, None, 0
             return entry, None, await self._writer.commit(call, *writes)
+        await conversion.ready_to_store(call.form, fate.document)
         value = call.form.stored(fate.document)
         if value == entry.value or options.dry_run:
             return entry, entry, 0
         revision = await self._writer.commit(call, Write(key, value, entry.revision))
         record = store.Record(key, value, revision, entry.created)
-        return entry, Entry(record, value, entry.namespace, entry.name), revision
+        remains = Entry(record, value, entry.namespace, entry.name)
+        await conversion.ready(call.form, (remains,))
+        return entry, remains, revision
 
     async def delete_collection(self, call: Call) -> Response:
         """Deletes all selected objects and answers with what they were."""
@@ -142,7 +146,7 @@ class Deleter:
             except NotFound:
                 continue  # somebody else was faster; it is gone all the same
         head = {
-            "kind": f"{call.kind.name}List",
+            "kind": call.kind.list_kind,
             "apiVersion": call.form.api_version,
             "metadata": {"resourceVersion": str(self._writer.cache.revision)},
         }
@@ -216,6 +220,13 @@ def check_preconditions(call: Call, options: Options, entry: Entry, old: Documen
         )
     if why:
         raise errors.conflict(kind.group, kind.name, entry.name, why)
+
+
+def begun(call: Call, old: Document, now: float) -> Document:
+    """Returns the object as its kind wants it where its deletion begins."""
+    if call.kind.retire is None or old["metadata"].get("deletionTimestamp"):
+        return old
+    return call.kind.retire(old, metadata.timestamp(now))
 
 
 def decide(name: str, plural: str, old: Document, options: Options, now: float) -> Fate:

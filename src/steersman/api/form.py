@@ -39,7 +39,9 @@ class Form:
         self.served = found
         self._from_storage = found.from_storage
         self._same = version == kind.storage and self._from_storage is None
-        self._converted: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
+        self._shape = found.shape
+        self._fresh = found.fresh
+        self._converted: OrderedDict[tuple[str, str, int], tuple[bytes, bytes]] = OrderedDict()
 
     def object(self, entry: Entry) -> bytes:
         """Returns the object; one of no revision (a dry run) has none."""
@@ -56,10 +58,18 @@ class Form:
         document: Document = orjson.loads(self.object(entry))
         return document
 
+    def parsed(self, entry: Entry) -> Document:
+        """Returns the object as a fresh document, without a revision, in the version in which it
+        is changed and checked: the stored one, or where this version has a shape, this one."""
+        document = entry.document()
+        return document if self._shape is None else self._shape.parse(document)
+
     def stored(self, document: Document) -> bytes:
-        """Returns the stored bytes of a document that is in the storage version."""
-        metadata = dict(document["metadata"])
-        metadata.pop("resourceVersion", None)
+        """Returns the stored bytes of a document that is in the version of `parsed`."""
+        document = self.without_revision(document)
+        if self._shape is not None:
+            document = self._shape.store(document)
+        metadata = document["metadata"]
         head = {"kind": self.kind.name, "apiVersion": self.kind.stored_api_version}
         return encode({**head, "metadata": metadata, **_rest(document)})
 
@@ -68,17 +78,36 @@ class Form:
         return self._stored_head + orjson.dumps(metadata)[1:] + rest
 
     def _tail(self, entry: Entry) -> bytes:
-        if self._same:
+        if self.is_current(entry):
             return entry.value[self._skip :]
         key = (entry.namespace, entry.name, entry.revision)
-        if (found := self._converted.get(key)) is None:
-            found = self._converted[key] = self._convert(entry)
+        found = self._converted.get(key)
+        if found is None or found[0] is not entry.value:  # a dry run's has the same revision
+            found = self._converted[key] = (entry.value, self._convert(entry))
             if len(self._converted) > CONVERTED_KEPT:
                 self._converted.popitem(last=False)
-        return found
+        return found[1]
+
+    def is_current(self, entry: Entry) -> bool:
+        """Says whether an entry is shown as it is stored."""
+        return self._same and self._is_fresh(entry)
+
+    @staticmethod
+    def without_revision(document: Document) -> Document:
+        """Returns a document as it is stored: its revision is not."""
+        metadata = dict(document["metadata"])
+        metadata.pop("resourceVersion", None)
+        return {**document, "metadata": metadata}
+
+    def _is_fresh(self, entry: Entry) -> bool:
+        """Says whether a stored object is what it would be if it were written now: it is of the
+        stored version, and the shape has not changed since."""
+        if self._shape is None:
+            return True
+        return entry.revision > self._fresh and entry.value.startswith(self._head)
 
     def _convert(self, entry: Entry) -> bytes:
-        document = entry.document()
+        document = self.parsed(entry)
         if self._from_storage is not None:
             document = self._from_storage(document)
         head = {"kind": self.kind.name, "apiVersion": self.api_version}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from steersman.model.kind import Document, Kind
+from steersman.model.kind import EVERY_FIELD, Document, Kind
 
 # generateName keeps at most this much before its suffix (names.go: 63 - 5)
 GENERATED_PREFIX = 58
@@ -79,7 +79,11 @@ def generation(kind: Kind, old: Document, new: Document) -> int | None:
     present = old["metadata"].get("generation")
     if not kind.spec_fields:
         return present if isinstance(present, int) else None
-    changed = any(old.get(name) != new.get(name) for name in kind.spec_fields)
+    names: Iterable[str] = kind.spec_fields
+    if names == EVERY_FIELD:
+        alone = () if kind.subresource("status") is None else ("status",)
+        names = {*old, *new} - {"metadata", "apiVersion", "kind", *alone}
+    changed = any(old.get(name) != new.get(name) for name in names)
     return int(present or 1) + changed
 
 

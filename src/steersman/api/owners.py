@@ -26,7 +26,8 @@ def _builtin_node(definition: str) -> Node:
 
 def node_of(call: Call) -> Node:
     """Returns the schema of the version that a call is made in."""
-    return _builtin_node(call.version.definition)
+    shape = call.version.shape
+    return _builtin_node(call.version.definition) if shape is None else shape.node
 
 
 def manager_of(call: Call) -> str:
@@ -43,12 +44,22 @@ def _status() -> FieldSet:
     return fieldset.of_paths(("f:status",))
 
 
+@cache
+def _all_but_status() -> FieldSet:
+    return fieldset.of_paths(("f:metadata",), ("f:spec",))
+
+
 def reset_of(call: Call) -> FieldSet | None:
     """Returns the fields that this call cannot write and so cannot own: the status, through the
-    main resource of a kind that has it as a subresource."""
-    if call.subresource or call.kind.subresource("status") is None:
+    main resource of a kind that has it as a subresource; through the status of a custom resource,
+    all else."""
+    if call.kind.subresource("status") is None:
         return None
-    return _status()
+    if not call.subresource:
+        return _status()
+    if call.subresource == "status" and call.version.shape is not None:
+        return _all_but_status()
+    return None
 
 
 def update(call: Call, old: Document | None, new: Document, now: float) -> Document:

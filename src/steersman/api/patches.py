@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
 import orjson
 
 from steersman.api import metadata, owners
-from steersman.api.body import media_type
+from steersman.api.body import is_too_deep, media_type
 from steersman.api.call import Call
 from steersman.model import apply, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
@@ -25,8 +25,7 @@ _TYPES: dict[str, How] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(msgspec.Struct, frozen=True):
     """A parsed patch. An apply may create the object and settles field ownership itself."""
 
     how: How
@@ -56,6 +55,8 @@ class Patch:
             )
         options.check_write(call.request, "PatchOptions", apply=how == "apply")
         value = _parse_yaml(call) if how == "apply" else _parse_json(call)
+        if is_too_deep(call.request.body, value):
+            raise BadRequest(f"error decoding patch: {json.TOO_DEEP}")
         return cls(how, value, now)
 
     def apply(self, call: Call, old: Document | None) -> Document:

@@ -7,12 +7,12 @@ entries into what was asked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from steersman.api.cache import Entry
 from steersman.api.form import Form
@@ -27,8 +27,7 @@ _YAML = "application/yaml"
 _SUPPORTED = f"application/json, {_YAML}"
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
+class Presentation(msgspec.Struct, frozen=True):
     """The form in which a client wants objects; `meta_version` is v1 or v1beta1."""
 
     shape: Shape = "object"
@@ -195,7 +194,7 @@ def list_pieces(
             lambda metadata: _list_head("PartialObjectMetadataList", version, metadata),
             lambda entry: metadata_only(form, entry, presentation),
         )
-    name = f"{form.kind.name}List"
+    name = form.kind.list_kind
     return lambda metadata: _list_head(name, form.api_version, metadata), form.item
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import keys, present
@@ -36,8 +36,7 @@ CONTINUE_TOO_OLD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Selected:
+class _Selected(msgspec.Struct, frozen=True):
     """The entries of one answer and the list metadata that goes with them."""
 
     entries: Sequence[Entry]

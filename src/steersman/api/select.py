@@ -32,7 +32,7 @@ class Selection:
     def _check_fields(self, fields: selectors.Selector) -> None:
         for field, *_ in fields.requirements:
             if field not in _NAMES and field not in self._kind.selectable:
-                if self._kind.selectable:
+                if self._kind.selectable or self._kind.versions[0].shape is not None:
                     raise BadRequest(f"field label not supported: {field}")
                 known = ", ".join(f'"{name}"' for name in _NAMES)
                 raise BadRequest(f'"{field}" is not a known field selector: only {known}')
@@ -52,20 +52,25 @@ class Selection:
         return values
 
 
-_readers: dict[tuple[str, str], Callable[[Document], Mapping[str, str]]] = {}
+_Read = Callable[[Document], Mapping[str, str]]
+_readers: dict[tuple[str, str], tuple[object, _Read]] = {}
 
 
-def _reader(kind: Kind) -> Callable[[Document], Mapping[str, str]]:
+def _reader(kind: Kind) -> _Read:
     """Returns the function that reads a kind's selectable fields; one for each kind, so that an
-    entry knows its own answer again."""
-    if (found := _readers.get(kind.resource)) is None:
-        selectable = kind.selectable
+    entry knows its own answer again. Those of a custom resource may change."""
+    selectable, shape = kind.selectable, kind.versions[0].shape
+    found = _readers.get(kind.resource)
+    if found is not None and found[0] is selectable:
+        return found[1]
 
-        def read(document: Document) -> Mapping[str, str]:
-            return {name: value(document) for name, value in selectable.items()}
+    def read(document: Document) -> Mapping[str, str]:
+        if shape is not None:
+            document = shape.parse(document)
+        return {name: value(document) for name, value in selectable.items()}
 
-        found = _readers[kind.resource] = read
-    return found
+    _readers[kind.resource] = (selectable, read)
+    return read
 
 
 def selection_of(kind: Kind, request: Request) -> Selection:

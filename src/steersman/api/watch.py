@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakMethod
@@ -16,12 +17,14 @@ import orjson
 from steersman.api import present
 from steersman.api.cache import Cache, Entry, Event
 from steersman.api.call import Call
+from steersman.api.custom.relay import Relay
 from steersman.api.read import Reader, parse_revision
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
+from steersman.model.ref import Resource
 from steersman.wire import options
 from steersman.wire.message import Chunk, Response, Sink
-from steersman.world.interface import World
+from steersman.world.interface import Tasks, World
 
 # A watcher that has this much unsent is ended: it is slower than the changes it asked for
 PENDING_BYTES = 8 * 1024 * 1024
@@ -29,6 +32,8 @@ PENDING_BYTES = 8 * 1024 * 1024
 TIMEOUT_SECONDS = 1800.0
 # How often a watch that asked for bookmarks is told how far it has come (upstream: one minute)
 BOOKMARK_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 
 class Deadlines:
@@ -87,7 +92,22 @@ class Watcher:
             self._shared = (form.api_version, shown.shape, shown.meta_version)
         self.leave: Callable[[], None] = lambda: None
 
+    @property
+    def resource(self) -> Resource:
+        """The resource type that is watched."""
+        return self._call.table.resource
+
     def hear(self, event: Event) -> None:
+        """Sends what an event means to this watch. A failure ends this watch and no other: the
+        client sees its connection break off, and asks anew."""
+        try:
+            self.relay(event)
+        except Exception:
+            log.exception("the watch of %s failed", self._call.request.path)
+            self.leave()
+            self._sink.abort()
+
+    def relay(self, event: Event) -> None:
         """Sends what an event means to this watch."""
         if self._sink.pending > PENDING_BYTES:
             self.end()
@@ -172,6 +192,7 @@ class Watches:
         self.deadlines = Deadlines(world)
         self._bookmarked: set[Watcher] = set()
         self._open: set[Watcher] = set()
+        self.tasks: Tasks | None = None
 
     async def open(self, call: Call) -> Response:
         """Answers a watch: past events from the window, then those to come."""
@@ -185,14 +206,37 @@ class Watches:
         await self._reader.wait_for(revision)
 
         def push(sink: Sink) -> Callable[[], None]:
+            shape = call.version.shape
+            if shape is not None and shape.webhook is not None:
+                return self._relay(call, selection, revision, sink)
             return self._push(call, selection, revision, sink)
 
         return Response(push)
 
+    def _relay(
+        self, call: Call, selection: Selection, revision: int, sink: Sink
+    ) -> Callable[[], None]:
+        """Opens a watch whose objects are converted before they are told."""
+        assert self.tasks is not None, "the server does not run"
+        watcher = Watcher(call, selection, sink, self._world.now)
+        relay = Relay(call, watcher, revision)
+        relay.begin = lambda: self._begin(call, watcher, revision, relay)
+        work = self.tasks.start(relay.run(), name=f"watch of {call.kind.plural}")
+
+        def leave() -> None:
+            relay.leave()
+            work.cancel()
+
+        return leave
+
     def _push(
         self, call: Call, selection: Selection, revision: int, sink: Sink
     ) -> Callable[[], None]:
-        watcher = Watcher(call, selection, sink, self._world.now)
+        return self._begin(call, Watcher(call, selection, sink, self._world.now), revision)
+
+    def _begin(
+        self, call: Call, watcher: Watcher, revision: int, relay: Relay | None = None
+    ) -> Callable[[], None]:
         request = call.request
         initial = request.flag("sendInitialEvents")
         bookmarks = request.flag("allowWatchBookmarks")
@@ -208,15 +252,19 @@ class Watches:
                 watcher.fail(Expired(f"too old resource version: {revision} ({oldest})"))
                 return lambda: None
             for event in missed:
-                watcher.hear(event)
-        return self._keep(call, watcher, bookmarks)
+                watcher.relay(event)
+        return self._keep(call, watcher, bookmarks, relay)
 
-    def _keep(self, call: Call, watcher: Watcher, bookmarks: bool) -> Callable[[], None]:
-        leave_table = call.table.watch(call.namespace, watcher.hear)
+    def _keep(
+        self, call: Call, watcher: Watcher, bookmarks: bool, relay: Relay | None
+    ) -> Callable[[], None]:
+        leave_table = call.table.watch(call.namespace, relay.hear if relay else watcher.hear)
         self._open.add(watcher)
 
         def leave() -> None:
             leave_table()
+            if relay is not None:
+                relay.close()
             self._bookmarked.discard(watcher)
             self._open.discard(watcher)
 
@@ -237,6 +285,12 @@ class Watches:
             told = self._cache.revision
             for watcher in self._bookmarked:
                 watcher.bookmark(told)
+
+    def end_of(self, resource: Resource) -> None:
+        """Ends the watches of a resource type: what it is has changed."""
+        for watcher in list(self._open):
+            if watcher.resource == resource:
+                watcher.end()
 
     def end_all(self) -> None:
         """Ends every watch; the server is going."""

@@ -7,9 +7,9 @@ of a refused write is stored; an update that changes nothing is not written.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from steersman.api import body, keys, metadata, owners, templates
@@ -17,6 +17,7 @@ from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
+from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
@@ -42,8 +43,7 @@ MOST_NAMES = 8
 Authorize = Callable[[User, Attributes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """A document in the storage version and the warnings its decoding gave."""
 
     document: Document
@@ -79,7 +79,7 @@ class Writer:
             return self._answer(call, entry, 201, ())
         decoded = self.decode(call, body.parse(call))
         entry = await self.create_document(call, decoded.document)
-        if sent is not None and not decoded.warnings:
+        if sent is not None and not decoded.warnings and not call.remarks:
             self.templates.learn(call, sent, entry)
         return self._answer(call, entry, 201, decoded.warnings)
 
@@ -129,7 +129,10 @@ class Writer:
     def decode(self, call: Call, document: Document) -> Decoded:
         """Returns the document pruned, with defaults, in the storage version."""
         version = call.version
-        admitted = decode.admit(version.definition, document, call.kind.name, version.name)
+        if version.shape is not None:
+            admitted = version.shape.admit(document)
+        else:
+            admitted = decode.admit(version.definition, document, call.kind.name, version.name)
         warnings = body.unknown_fields(call, admitted.unknown)
         return Decoded(self._to_storage(call, admitted.document), warnings)
 
@@ -170,6 +173,8 @@ class Writer:
         new = effect.document
         self._validate(call, new, None)
         self._chain.check(Change(call, "CREATE", new, None))
+        if call.version.shape is not None:
+            await conversion.ready_to_store(call.form, new)
         return await self._put_new(call, name, call.form.stored(new), effect.writes)
 
     async def _put_new(self, call: Call, name: str, value: bytes, writes: Sequence[Write]) -> Entry:
@@ -186,10 +191,18 @@ class Writer:
             raise errors.already_exists(kind.group, kind.plural, name) from error
         revision = 0 if call.dry_run else revision
         record = Record(key, value, revision, revision)
-        return Entry(record, value, call.namespace, name)
+        return await self._readable(call, Entry(record, value, call.namespace, name))
+
+    @staticmethod
+    async def _readable(call: Call, entry: Entry) -> Entry:
+        """Returns an entry that can be read in the version of the call."""
+        if call.version.shape is not None:
+            await conversion.ready(call.form, (entry,))
+        return entry
 
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
         self._check(call, call.kind.check, new, old)
+        call.remarks.extend(call.kind.warn(new, old, call.subresource))
 
     @staticmethod
     def _check(call: Call, check: Check | None, new: Document, old: Document | None) -> None:
@@ -266,8 +279,8 @@ class Writer:
         `owned` says that `make` has brought managedFields up to date itself.
         """
         for attempt in range(MOST_TRIES):
-            entry = call.entry()
-            old = entry.document()
+            entry = await self._readable(call, call.entry())
+            old = call.form.parsed(entry)
             old["metadata"]["resourceVersion"] = str(entry.revision)
             made = make(old)
             pinned = check_preconditions(call, made, entry, old)
@@ -300,6 +313,8 @@ class Writer:
         self._validate(call, new, old)
         self._chain.check(Change(call, "UPDATE", new, old))
         key = keys.key_of(call.table.resource, entry.namespace, entry.name)
+        if call.version.shape is not None:
+            await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
         if is_same(value, entry.value):
@@ -315,7 +330,7 @@ class Writer:
             raise
         shown = entry.revision if call.dry_run else revision
         record = Record(key, value, shown, entry.created)
-        return Entry(record, value, entry.namespace, entry.name)
+        return await self._readable(call, Entry(record, value, entry.namespace, entry.name))
 
     def _merge(self, call: Call, old: Document, made: Document) -> Document:
         """Returns what the call may change of the old object, taken from the made one."""
@@ -342,10 +357,10 @@ class Writer:
         return revision
 
     def _answer(self, call: Call, entry: Entry, status: int, warnings: Sequence[str]) -> Response:
-        if not warnings and call.presentation is PLAIN:
+        if not (warnings or call.remarks) and call.presentation is PLAIN:
             return Response(call.form.object(entry), status)
         response = self._reader.show(call, entry, status)
-        response.headers = body.warnings(tuple(warnings))
+        response.headers = body.warnings(tuple(dict.fromkeys((*warnings, *call.remarks))))
         return response
 
 

@@ -1,25 +1,36 @@
-"""What a new cluster takes of its machine: a port and two ranges of addresses nobody else uses."""
+"""What a new cluster takes: an id, and of its machine a port and two ranges of addresses that
+nobody else uses."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
+import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
+from steersman.cli.directory import ID_ALPHABET, ID_LENGTH
 from steersman.cli.failure import Failure
 
-PORT = 6443
+# The first is upstream's; below those that the kernel gives to connections
+PORTS = range(6443, 6543)
 # Pod and service ranges go together: 10.64/10.96 for the first cluster of a machine, and so on
 _PODS = tuple(ip_network(f"10.{64 + number}.0.0/16") for number in range(32))
 _SERVICES = tuple(ip_network(f"10.{96 + number}.0.0/16") for number in range(32))
 
 
+def new_id() -> str:
+    """Returns an id for a new cluster."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
 class Reservations:
-    """Which ranges the clusters of this machine have, so that two that start at once differ.
+    """Which ranges and ports the clusters of this machine have, so that two that start at once
+    differ.
 
     A file for each range of pods names the directory of the cluster that has it; one whose
     directory is gone counts for nothing. To be used with `with`, which holds a lock.
@@ -40,11 +51,26 @@ class Reservations:
 
     def taken(self, own: Path) -> list[str]:
         """Returns the pod ranges that other clusters than that of a directory have."""
+        return [pods for pods, _ in self._others(own)]
+
+    def ports(self, own: Path) -> set[int]:
+        """Returns the ports of other clusters, which may be about to listen there."""
+        found = set()
+        for _, file in self._others(own):
+            try:
+                found.add(int(json.loads(file.read_text())["port"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # damaged: its own commands say so
+        return found
+
+    def _others(self, own: Path) -> list[tuple[str, Path]]:
+        """Returns the pod ranges of other clusters, and the files that describe those."""
         found = []
         for file in self._place.glob("*_*"):
             owner = Path(file.read_text())
-            if owner != own and (owner / "cluster.json").exists():
-                found.append(file.name.replace("_", "/"))
+            described = owner / "cluster.json"
+            if owner != own and described.exists():
+                found.append((file.name.replace("_", "/"), described))
         return found
 
     def take(self, pods: str, own: Path) -> None:
@@ -81,14 +107,19 @@ def read_routes() -> list[IPv4Network]:
         return []
 
 
-def choose_port(wanted: int | None, remembered: int | None) -> int:
-    """Returns a port that can be listened on: the one asked for, the cluster's own, the usual one,
-    or any. Raises Failure where the one asked for is taken."""
+def choose_port(
+    wanted: int | None, remembered: int | None, taken: Container[int] = frozenset()
+) -> int:
+    """Returns a port that can be listened on: the one asked for, the cluster's own, or the first
+    of the usual ones that is not `taken`. Raises Failure where the one asked for is in use."""
     if wanted is not None:
         return _check(wanted, "choose another with --port")
     if remembered is not None:
         return _check(remembered, "something else listens there; choose another with --port")
-    return PORT if _is_free(PORT) else _any_port()
+    for port in PORTS:
+        if port not in taken and _is_free(port):
+            return port
+    raise Failure(f"no port from {PORTS[0]} to {PORTS[-1]} is free: choose another with --port")
 
 
 def _check(port: int, what: str) -> int:
@@ -107,10 +138,3 @@ def _is_free(port: int) -> bool:
                 return False
             raise
     return True
-
-
-def _any_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

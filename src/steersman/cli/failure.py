@@ -10,6 +10,13 @@ class Failure(Exception):
     """The command cannot do what was asked; the text is one line that says why and what to do."""
 
 
+def sole(error: BaseException) -> BaseException:
+    """Returns what went wrong, out of the groups of tasks that it has passed alone."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 class Progress:
     """One line on a terminal that says what is being waited for; nothing when piped."""
 

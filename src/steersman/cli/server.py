@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
-import sys
+import select
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from steersman.cli.directory import Directory, Identity, default_path
-from steersman.cli.failure import Failure
+from steersman.cli.failure import Failure, sole
 
+# The pipe from the supervisor, which writes once to it
+SUPERVISOR = 0
 EXAMPLE = """example:
   steer server --data-dir /var/lib/steersman"""
 
@@ -25,21 +29,25 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="port of the API (default: the cluster's)")
     parser.add_argument("--no-controllers", action="store_true", help="the API alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
+    parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the server until it is told to stop."""
+    # The slow part; who the cluster is, and its certificates, are made meanwhile
     import uvloop
 
     from steersman.cluster import server as cluster
+    from steersman.cluster.process import loaded
     from steersman.store.format import UnknownFormat
     from steersman.store.table import InUse
     from steersman.world.real import RealWorld
 
+    loaded()
     directory = Directory(arguments.data_dir)
-    identity = directory.identity()
+    identity = await_identity(arguments, directory)
     settings = cluster.ServerSettings(
         store_directory=directory.store if identity.store == "sqlite" else None,
         certificates=directory.certificates,
@@ -49,27 +57,42 @@ def run(arguments: argparse.Namespace) -> int:
         pod_cidr=identity.pod_cidr,
         controllers=not arguments.no_controllers,
         simulated_nodes=arguments.simulated_nodes,
+        node=not arguments.no_node,
     )
-    wait_for_certificates(arguments, directory, identity)
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))
     except (InUse, UnknownFormat) as error:
         raise Failure(str(error)) from error
-    except OSError as error:
-        raise Failure(f"the server cannot start: {error}") from error
+    except (OSError, ExceptionGroup) as error:
+        cause = sole(error)
+        if not isinstance(cause, OSError):
+            raise
+        why = os.strerror(cause.errno) if cause.errno else cause
+        raise Failure(f"the server cannot serve on port {settings.port}: {why}") from error
     return 0
 
 
-def wait_for_certificates(
-    arguments: argparse.Namespace, directory: Directory, identity: Identity
-) -> None:
-    """Waits for the supervisor's word; alone, makes the certificates itself."""
+def await_identity(arguments: argparse.Namespace, directory: Directory) -> Identity:
+    """Returns who the cluster is once its certificates are there: waits for the supervisor's
+    word; alone, makes them itself."""
     if arguments.status_fd is not None:
-        sys.stdin.readline()
-        return
+        os.read(SUPERVISOR, 64)
+        end_with_supervisor()
+        return directory.identity()
     from steersman.cli.certify import certify
 
+    identity = directory.identity()
     certify(directory, identity)
+    return identity
+
+
+def end_with_supervisor() -> None:
+    """Has the kernel send SIGTERM when the supervisor ends, which closes its end of the pipe."""
+    fcntl.fcntl(SUPERVISOR, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(SUPERVISOR, fcntl.F_SETSIG, signal.SIGTERM)
+    fcntl.fcntl(SUPERVISOR, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([SUPERVISOR], [], [], 0)[0]:
+        raise Failure("the supervisor has ended")
 
 
 def reporter(descriptor: int | None) -> Callable[[dict[str, Any]], None]:

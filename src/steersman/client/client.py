@@ -317,7 +317,7 @@ class APIClient:
     # Requests
 
     def _kind(self, resource: Resource) -> Kind:
-        kind = self._kinds.get(resource) or self._find(resource)
+        kind = self._find(resource) or self._kinds.get(resource)  # custom ones may change
         if kind is None:
             raise LookupError(f"{resource} is not a kind that this client knows")
         self._kinds[resource] = kind

@@ -10,11 +10,11 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
 import httptools
+import msgspec
 
 from steersman.client.channel import Gate, SocketChannel
 from steersman.client.errors import Unreachable
@@ -38,8 +38,7 @@ BODY_BYTES = 1024 * 1024 * 1024
 SAFE = frozenset(("GET", "HEAD"))
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where a server is and how one shows oneself to it.
 
     `socket` is the path of a Unix socket, used in place of host, port and TLS; over it `user` and
@@ -227,8 +226,7 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     streamed: bool

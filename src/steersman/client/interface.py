@@ -7,11 +7,12 @@ Every method raises the errors of `model.errors`; a lost connection is `client.e
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from steersman.model.kind import Document, Kind
-from steersman.model.ref import Ref
+from steersman.model.ref import Ref, Resource
 from steersman.wire.message import Channel, Request, Response
 
 PatchType = Literal["merge", "strategic", "json"]
@@ -34,8 +35,7 @@ class Transport(Protocol):
         """Releases connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One event of a watch; `object` is the kind's view; BOOKMARK and SYNC carry None.
 
     `revision` is the history's revision up to which this watch has now told everything.
@@ -46,16 +46,14 @@ class Change:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """Views and the revision of the history at which they were all true."""
 
     items: tuple[Any, ...]
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """What a deletion came to: `object` is the view of what remains (finalizers, a grace period)
     or None where it is gone. `revision` is that of the deletion, 0 where nothing was written."""
 
@@ -170,6 +168,13 @@ class Views(Protocol):
 
     def metadata_of(self, kind: Kind) -> View:
         """Returns a copy that holds metadata only (`model.view.Object`)."""
+
+    def custom(self) -> Mapping[Resource, Kind]:
+        """Returns the kinds of custom resources that are served now."""
+
+    def on_custom(self, hear: Callable[[Kind, bool], None]) -> None:
+        """Calls `hear(kind, True)` for each kind that comes, those of now included, and
+        `hear(kind, False)` for each that goes; its copies are followed no more then."""
 
     async def synced(self) -> None:
         """Waits until every copy asked for so far has had its first list."""

@@ -80,7 +80,7 @@ class PushedBody(AsyncIterator[bytes]):
         self._waiting: list[bytes] = []
         self._size = 0
         self._finished = False
-        self._overrun = False
+        self._broken = ""
         self._waiter: asyncio.Future[None] | None = None
         self._told: Callable[[], None] | None = None
         self._told = push(self)
@@ -97,10 +97,7 @@ class PushedBody(AsyncIterator[bytes]):
         self._waiting.append(chunk.data)
         self._size += len(chunk.data)
         if self._size > BUFFER_BYTES:
-            self._overrun = True
-            self._waiting.clear()
-            self._size = 0
-            self.finish()
+            self._break_off("its reader is too slow")
         self._wake()
 
     def finish(self) -> None:
@@ -108,12 +105,22 @@ class PushedBody(AsyncIterator[bytes]):
         self._finished = True
         self._wake()
 
+    def abort(self) -> None:
+        """Breaks the stream off: who reads is told that it has not come to its end."""
+        self._break_off("the other end has failed")
+
+    def _break_off(self, why: str) -> None:
+        self._broken = why
+        self._waiting.clear()
+        self._size = 0
+        self.finish()
+
     async def __anext__(self) -> bytes:
         while not self._waiting:
             if self._finished:
                 self._tell()
-                if self._overrun:
-                    raise Unreachable("the stream was ended: its reader is too slow")
+                if self._broken:
+                    raise Unreachable(f"the stream was ended: {self._broken}")
                 raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()
             try:

@@ -7,13 +7,15 @@ lists again and tells its listeners the differences, so that nobody misses a cha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from steersman.client.customs import Customs
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Change, Listing
 from steersman.model.errors import APIError, Expired, Gone
 from steersman.model.kind import Kind
+from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.ref import Ref, Resource
 from steersman.world.interface import Tasks, World
 
@@ -91,6 +93,7 @@ class FollowedView:
         self._listeners: list[Hear] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._synced = asyncio.Event()
+        self._closed = False
 
     # Reading
 
@@ -123,7 +126,7 @@ class FollowedView:
 
     async def reached(self, revision: int) -> None:
         """Waits until this copy holds every change up to a revision (of a write to its kind)."""
-        if self._revision >= revision:
+        if self._revision >= revision or self._closed:
             return
         waiter = asyncio.get_running_loop().create_future()
         entry = (revision, waiter)
@@ -149,6 +152,14 @@ class FollowedView:
         return leave
 
     # Following
+
+    def close(self) -> None:
+        """Says that nobody follows any more; whoever waits need not."""
+        self._closed = True
+        self._synced.set()
+        for _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def follow(self) -> None:
         """Keeps the copy true for ever, through lost connections and forgotten revisions."""
@@ -249,6 +260,8 @@ class FollowedViews:
         self._world = world
         self._tasks = tasks
         self._views: dict[tuple[Resource, bool], FollowedView] = {}
+        self._following: dict[tuple[Resource, bool], asyncio.Task[Any]] = {}
+        self._customs: Customs | None = None
 
     def of(self, kind: Kind) -> FollowedView:
         """Returns the copy of a kind, beginning to follow it with the first call."""
@@ -258,10 +271,35 @@ class FollowedViews:
         """Returns a copy that holds metadata only."""
         return self._view(kind, metadata=True)
 
+    def custom(self) -> Mapping[Resource, Kind]:
+        """Returns the kinds of custom resources that are served now."""
+        return self._custom_kinds().kinds
+
+    def on_custom(self, hear: Callable[[Kind, bool], None]) -> None:
+        """Calls `hear` for each custom kind that is there, comes or goes."""
+        self._custom_kinds().listen(hear)
+
+    def _custom_kinds(self) -> Customs:
+        if self._customs is None:
+            self._customs = Customs(self.of(CUSTOMRESOURCEDEFINITION), self._drop)
+        return self._customs
+
+    def _drop(self, kind: Kind) -> None:
+        """Follows a kind no more."""
+        for metadata in (False, True):
+            if (view := self._views.pop((kind.resource, metadata), None)) is not None:
+                view.close()
+            if (task := self._following.pop((kind.resource, metadata), None)) is not None:
+                task.cancel()
+
     async def synced(self) -> None:
-        """Waits until every copy asked for so far has had its first list."""
-        for view in list(self._views.values()):
-            await view.synced()
+        """Waits until every copy asked for so far has had its first list, and those that were asked
+        for because of it."""
+        waited: set[FollowedView] = set()
+        while left := set(self._views.values()) - waited:
+            for view in left:
+                await view.synced()
+            waited |= left
 
     def troubles(self) -> dict[str, Exception]:
         """Returns why copies do not follow at present, by resource."""
@@ -276,5 +314,6 @@ class FollowedViews:
         if (view := self._views.get(key)) is None:
             source = self._client.metadata_only() if metadata else self._client
             view = self._views[key] = FollowedView(source, kind, self._world)
-            self._tasks.start(view.follow(), name=f"view {kind.resource}")
+            work = self._tasks.start(view.follow(), name=f"view {kind.resource}")
+            self._following[key] = work
         return view

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
@@ -19,7 +20,10 @@ from steersman.client.interface import Views
 from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.controllers.registry import controllers
+from steersman.model import builtin
+from steersman.model.kind import Kind
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
+from steersman.model.ref import Resource
 from steersman.node.simulated import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.leader import Candidate
@@ -43,15 +47,16 @@ READY_SECONDS = 30.0
 
 ClientFor = Callable[[str], APIClient]
 Work = Callable[[], Coroutine[Any, Any, None]]
+Chosen = tuple[type[loop.Controller], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ControlSettings:
+class ControlSettings(msgspec.Struct, frozen=True):
     """What `steer control` was told; `name` says in Leases who works."""
 
     name: str
     socket: Path
     authority: Path
+    service_cidr: str
     simulated_nodes: int = 0
 
 
@@ -69,19 +74,22 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
     stop = stop_signal()
     # Renewed certificates are none of its business: it speaks over the socket
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    bundle = settings.authority.read_text()
+    chosen = controllers(settings.authority.read_text(), settings.service_cidr)
     clients: dict[str, APIClient] = {}
 
     def client_for(name: str) -> APIClient:
         if name not in clients:
             target = Target(socket=str(settings.socket), user=name, groups=groups_of(name))
-            clients[name] = APIClient(HTTPTransport(target, identity=name), world)
+            clients[name] = APIClient(HTTPTransport(target, identity=name), world, find=find)
         return clients[name]
+
+    def find(resource: Resource) -> Kind | None:
+        return builtin.registry().of(resource) or views.custom().get(resource)
 
     async with world.tasks() as tasks:
         views = FollowedViews(client_for(MANAGER), world, tasks)
         work: dict[str, Work] = {
-            MANAGER: lambda: _manage(settings, client_for, views, bundle, world),
+            MANAGER: lambda: _manage(settings, client_for, views, chosen, world),
             SCHEDULER: lambda: scheduler.run(client_for(SCHEDULER), views, world),
         }
         posts = [
@@ -147,28 +155,28 @@ class Post:
 
 
 async def _manage(
-    settings: ControlSettings, client_for: ClientFor, views: Views, bundle: str, world: World
+    settings: ControlSettings, client_for: ClientFor, views: Views, chosen: Chosen, world: World
 ) -> None:
     """Runs the controllers, and the nodes without machines where there are some."""
     async with world.tasks() as tasks:
-        start_controllers(client_for, views, bundle, world, tasks)
+        start_controllers(client_for, views, chosen, world, tasks)
         if settings.simulated_nodes:
             start_simulated_nodes(settings.simulated_nodes, client_for, views, world, tasks)
 
 
 def start_control(
-    client_for: ClientFor, views: Views, bundle: str, world: World, tasks: Tasks
+    client_for: ClientFor, views: Views, chosen: Chosen, world: World, tasks: Tasks
 ) -> None:
     """Starts the controllers and the scheduler; they share one followed copy of each kind."""
-    start_controllers(client_for, views, bundle, world, tasks)
+    start_controllers(client_for, views, chosen, world, tasks)
     tasks.start(scheduler.run(client_for(SCHEDULER), views, world), name="scheduler")
 
 
 def start_controllers(
-    client_for: ClientFor, views: Views, bundle: str, world: World, tasks: Tasks
+    client_for: ClientFor, views: Views, chosen: Chosen, world: World, tasks: Tasks
 ) -> None:
     """Starts the controllers, each with its own rights."""
-    running = loop.run(controllers(bundle), lambda name: client_for(ACCOUNT + name), views, world)
+    running = loop.run(chosen, lambda name: client_for(ACCOUNT + name), views, world)
     tasks.start(running, name="controllers")
 
 

@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import resource
 import ssl
-from dataclasses import dataclass
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
 
+import msgspec
+
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
-from steersman.cluster.process import Report, settle, stop_signal
-from steersman.cluster.server import first_address
+from steersman.cluster import network
+from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
+from steersman.model.service_range import dns_address
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
-from steersman.network.proxy import Proxy
+from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.agent import Agent
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
-from steersman.node.render.files import Resolution
+from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Port
 from steersman.node.serve import serve as serve_streams
 from steersman.node.streams.observed_pods import ObservedPods
@@ -46,14 +48,11 @@ from steersman.runtime.engine import Engine
 from steersman.world.interface import Tasks, World
 
 KUBELET_PORT = 10250
-CLUSTER_DOMAIN = "cluster.local"
-DNS_PLACE = 10  # in the range of services, as everybody's cluster has it
 # Each pod has a socket to its shim, each exec probe three descriptors
 DESCRIPTORS = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
+class NodeSettings(msgspec.Struct, frozen=True):
     """What `steer node` was told.
 
     directory:  of the node; images has the image store; run the sockets, on a short path
@@ -88,9 +87,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     stop = stop_signal()
     _raise_descriptors()
     rules = Rules()
-    bridge = Bridge(
-        settings.cluster, IPv4Network(settings.pod_cidr), IPv4Network(settings.service_cidr)
-    )
+    services = IPv4Network(settings.service_cidr)
+    bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
     bridge.set_up()
     async with world.tasks() as tasks:
         client = APIClient(api_transport(settings), world)
@@ -100,20 +98,27 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         pods = FollowedView(client, POD, world, fields=selected)
         registration = Registration(client, world, place, tools.facts)
         agent = Agent(tools, pods, tasks)
-        here = ObservedPods(tools.engine, tools.paths, agent.workers.values)
-        tasks.start(serve_streams(kubelet_port(settings), here, world), name="port")
+        observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
+        tasks.start(serve_streams(kubelet_port(settings), observed, world), name="port")
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, PROXY.file, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
-        proxy = Proxy(settings.cluster, bridge.name, bridge.addresses.network, views, rules)
-        tasks.start(proxy.run(), name="proxy")
+        here = Here(
+            settings.cluster,
+            settings.name,
+            bridge.name,
+            bridge.addresses.gateway,
+            bridge.addresses.network,
+        )
+        close = await network.serve_network(here, services, views, rules, world, tasks)
         await registration.registered.wait()
         settle()
         report({"state": "ready"})
         await stop.wait()
+        close()
         tasks.stop()
     await tools.engine.close()
     await client.close()
@@ -148,7 +153,11 @@ def _tools(
         place=place,
         facts=facts,
         machine=limits,
-        resolution=Resolution(dns_address(settings.service_cidr), CLUSTER_DOMAIN, host_dns()),
+        resolution=Resolution(
+            str(dns_address(IPv4Network(settings.service_cidr))),
+            network.DOMAIN,
+            network.HostResolution().text(),
+        ),
         services=services.list,
         cgroup=cgroup_of(settings.cluster),
     )
@@ -170,19 +179,6 @@ def api_transport(settings: NodeSettings, file: str = "", user: str = "") -> HTT
     context.set_alpn_protocols(["http/1.1"])
     target = Target(host="127.0.0.1", port=settings.port, tls=context, server_name="localhost")
     return HTTPTransport(target, identity=user or f"system:node:{settings.name}")
-
-
-def dns_address(service_cidr: str) -> str:
-    """Returns the address of the cluster's DNS service."""
-    return str(IPv4Network(service_cidr)[DNS_PLACE])
-
-
-def host_dns() -> str:
-    """Returns how this machine resolves names."""
-    try:
-        return Path("/etc/resolv.conf").read_text()
-    except OSError:
-        return ""
 
 
 def version() -> str:

@@ -11,27 +11,20 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
+
+import msgspec
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster.control import (
-    MANAGER,
-    groups_of,
-    start_control,
-    start_simulated_nodes,
-    until_default_account,
-)
-from steersman.cluster.process import Report, settle, stop_signal
+from steersman.cluster.process import Report, first_address, settle, stop_signal
 from steersman.listen.certificates import KUBELET_CLIENT, Certificates
 from steersman.listen.serve import Server, tls_context
+from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -39,9 +32,8 @@ from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What `steer server` was told."""
+class ServerSettings(msgspec.Struct, frozen=True):
+    """What `steer server` was told; `node`: this machine is a node, which answers for names."""
 
     store_directory: Path | None
     certificates: Path
@@ -51,6 +43,7 @@ class ServerSettings:
     pod_cidr: str
     controllers: bool = True
     simulated_nodes: int = 0
+    node: bool = True
 
 
 def fatal(error: BaseException) -> None:
@@ -86,6 +79,7 @@ async def _serve(
         settings.port,
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
+        dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
@@ -101,19 +95,32 @@ async def _serve(
             server.listen_unix(settings.socket)
             report({"state": "serving"})
             if settings.controllers:
-                bundle = files.ca.read_text()
-                client_for = local_clients(assembly, world, tasks)
-                views = FollowedViews(client_for(MANAGER), world, tasks)
-                start_control(client_for, views, bundle, world, tasks)
-                if settings.simulated_nodes:
-                    count = settings.simulated_nodes
-                    start_simulated_nodes(count, client_for, views, world, tasks)
-                await until_default_account(client_for(MANAGER), world)
+                await _control(settings, assembly, files.ca.read_text(), world, tasks)
             settle()
             report({"state": "ready"})
             await stop.wait()
             assembly.watches.end_all()
         tasks.stop()
+
+
+async def _control(
+    settings: ServerSettings, assembly: Assembly, bundle: str, world: World, tasks: Tasks
+) -> None:
+    """Starts controllers, scheduler and simulated nodes; returns when pods can be created."""
+    # Loaded here, since the server answers without them
+    from steersman.cluster import control
+    from steersman.controllers.registry import controllers
+
+    def client_for(name: str) -> APIClient:
+        transport = LocalTransport(assembly.api.handle, User(name, control.groups_of(name)), tasks)
+        return APIClient(transport, world, find=assembly.kinds.of)
+
+    views = FollowedViews(client_for(control.MANAGER), world, tasks)
+    chosen = controllers(bundle, settings.service_cidr)
+    control.start_control(client_for, views, chosen, world, tasks)
+    if count := settings.simulated_nodes:
+        control.start_simulated_nodes(count, client_for, views, world, tasks)
+    await control.until_default_account(client_for(control.MANAGER), world)
 
 
 def kubelet_context(files: Certificates) -> ssl.SSLContext:
@@ -131,18 +138,3 @@ def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
         tls.load_cert_chain(files.certificate(), files.key())
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)
-
-
-def first_address(cidr: str) -> str:
-    """Returns the first address of a range: the `kubernetes` Service's, or the bridge's."""
-    return str(ip_network(cidr)[1])
-
-
-def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[str], APIClient]:
-    """Returns what makes clients in this process by user name."""
-
-    def client_for(name: str) -> APIClient:
-        transport = LocalTransport(assembly.api.handle, User(name, groups_of(name)), tasks)
-        return APIClient(transport, world)
-
-    return client_for

@@ -8,33 +8,21 @@ from functools import partial
 from typing import ClassVar
 
 from steersman.client.interface import Views
-from steersman.controllers import daemonset_place, daemonset_revision, ownership, pods
+from steersman.controllers import daemonset_place, ownership, pods, revisions
 from steersman.controllers.daemonset_plan import BURST, Known, Steps, plan, plan_status
+from steersman.controllers.pod_control import PodControl
 from steersman.model.errors import AlreadyExists, APIError
 from steersman.model.kinds.controllerrevision import CONTROLLERREVISION, ControllerRevision
 from steersman.model.kinds.daemonset import DAEMONSET, DaemonSet
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
-from steersman.reconcile.actions import Delete, act, act_one, slow_start, status, together
+from steersman.reconcile.actions import act, act_one, slow_start, status, together
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 
+REVISED = revisions.Revised(DAEMONSET, daemonset_place.HASH_LABEL)
 SELECTS_ALL = "This daemon set is selecting all pods. A non-empty selector is required."
-
-
-def _of_owned(kind: str, views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
-    """Maps a pod or revision to the set that manages it, or to those that might adopt it."""
-    found: dict[Ref, None] = {}
-    for one in (old, new):
-        manager = one.metadata.controller if one is not None else None
-        if one is not None and manager is not None and manager.kind == kind:
-            found[DAEMONSET.ref(one.metadata.namespace, manager.name)] = None
-    if new is not None and new.metadata.controller is None:
-        for owner in views.of(DAEMONSET).list(new.metadata.namespace):
-            if ownership.selector_of(owner.spec.selector)(new.metadata.labels):
-                found[DAEMONSET.ref(*owner.key)] = None
-    return found
 
 
 def _of_node(views: Views, old: Node | None, new: Node | None) -> Iterable[Ref]:
@@ -54,8 +42,8 @@ class DaemonSetController:
     name: ClassVar[str] = "daemon-set-controller"
     watches: ClassVar[tuple[Watch, ...]] = (
         Watch(DAEMONSET, partial(to_self, kind=DAEMONSET)),
-        Watch(POD, partial(_of_owned, "DaemonSet"), ownership.INDEXES),
-        Watch(CONTROLLERREVISION, partial(_of_owned, "DaemonSet"), ownership.INDEXES),
+        Watch(POD, partial(ownership.owners, DAEMONSET), ownership.INDEXES),
+        Watch(CONTROLLERREVISION, partial(ownership.owners, DAEMONSET), ownership.INDEXES),
         Watch(NODE, _of_node),
     )
     writes: ClassVar[tuple[Rule, ...]] = (
@@ -70,6 +58,7 @@ class DaemonSetController:
         self._given = given
         self._client = given.client
         self._events = given.events
+        self._control = PodControl(given.client, given.events, DAEMONSET)
         self._sets = given.views.of(DAEMONSET)
         self._pods = given.views.of(POD)
         self._revisions = given.views.of(CONTROLLERREVISION)
@@ -85,15 +74,17 @@ class DaemonSetController:
             self._events.warning(owner, "SelectingAll", SELECTS_ALL)
             return Done()
         claimed = await self._claim(owner)
-        revisions = list(self._revisions.by(ownership.BY_OWNER, owner.metadata.uid))
-        if await self._revise(owner, revisions):
+        history = list(self._revisions.by(ownership.BY_OWNER, owner.metadata.uid))
+        if await self._revise(owner, history):
             return Done()  # the new revision's own change brings the next step
-        current = daemonset_revision.find_current(owner, revisions)
+        current = revisions.find_current(owner, history)
         assert current is not None
-        known = self._known(owner, claimed, daemonset_revision.hash_of(current))
+        known = self._known(owner, claimed, REVISED.hash_of(current))
         error = await self._act(owner, known)
         used = {pod.metadata.labels.get(daemonset_place.HASH_LABEL, "") for pod in claimed}
-        cleanup = daemonset_revision.plan_cleanup(owner, revisions, current, used)
+        live = [it.metadata.name for it in history if REVISED.hash_of(it) in used]
+        old = [it for it in history if it is not current]
+        cleanup = revisions.plan_cleanup(old, owner.spec.revision_history_limit, live)
         await act(self._client, self._events, cleanup)
         if patch := plan_status(known):
             await act_one(self._client, self._events, patch)
@@ -108,19 +99,11 @@ class DaemonSetController:
             *self._pods.by(ownership.ORPHANS, namespace),
         ]
         matches = ownership.selector_of(owner.spec.selector)
-        mine, adopt, release = ownership.claim(owner, DAEMONSET, matches, candidates)
-        if adopt:
-            fresh = await self._client.get(DAEMONSET.ref(*owner.key))
-            if fresh.metadata.uid != uid or fresh.metadata.deletion_timestamp is not None:
-                adopt = []
-        for patch in (*adopt, *release):
-            changed = await act_one(self._client, self._events, patch)
-            mine += [changed] if patch in adopt else []
-        return mine
+        return await self._control.claim(owner, matches, candidates)
 
-    async def _revise(self, owner: DaemonSet, revisions: Sequence[ControllerRevision]) -> bool:
+    async def _revise(self, owner: DaemonSet, history: Sequence[ControllerRevision]) -> bool:
         """Makes the present template the newest revision; says whether it wrote."""
-        actions = daemonset_revision.plan(owner, revisions)
+        actions = REVISED.plan(owner, history)
         try:
             await act(self._client, self._events, actions)
         except AlreadyExists:
@@ -153,30 +136,11 @@ class DaemonSetController:
         names = steps.create[:BURST]
 
         async def create(number: int) -> None:
-            await self._create(owner, names[number], known.text)
+            new = daemonset_place.new_pod(owner, names[number], known.text)
+            await self._control.create(owner, new)
 
         await slow_start(len(names), create)
-        await together(steps.delete[:BURST], partial(self._delete, owner))
-
-    async def _create(self, owner: DaemonSet, node: str, text: str) -> None:
-        try:
-            create = daemonset_place.new_pod(owner, node, text)
-            made = await act_one(self._client, self._events, create)
-        except APIError as error:
-            if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
-                return
-            self._events.warning(owner, "FailedCreate", f"Error creating: {error.message}")
-            raise
-        self._events.normal(owner, "SuccessfulCreate", f"Created pod: {made.metadata.name}")
-
-    async def _delete(self, owner: DaemonSet, pod: Pod) -> None:
-        delete = Delete(POD.ref(*pod.key), pod.metadata.uid)
-        try:
-            await act(self._client, self._events, (delete,))
-        except APIError as error:
-            self._events.warning(owner, "FailedDelete", f"Error deleting: {error.message}")
-            raise
-        self._events.normal(owner, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        await together(steps.delete[:BURST], partial(self._control.delete, owner))
 
     def _again(self, owner: DaemonSet, claimed: Iterable[Pod]) -> float | None:
         now = self._given.world.now()

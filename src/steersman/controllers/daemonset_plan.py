@@ -5,9 +5,9 @@ rolling update, the status. Pure. Follows pkg/controller/daemon.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import field
 
 from steersman.controllers import conditions, daemonset_place, pods
 from steersman.controllers.daemonset_place import HASH_LABEL
@@ -23,8 +23,7 @@ from steersman.reconcile.times import seconds
 BURST = 250  # upstream BurstReplicas
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What a plan is made from; `text` is the hash of the present revision."""
 
     owner: DaemonSet
@@ -34,8 +33,7 @@ class Known:
     now: float
 
 
-@dataclass(slots=True)
-class Steps:
+class Steps(msgspec.Struct):
     """Nodes that get a pod, pods that go, and what is told about it."""
 
     create: list[str] = field(default_factory=list)

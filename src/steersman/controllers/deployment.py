@@ -7,9 +7,10 @@ Rolling back is the client's: it writes the old template.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
+
+import msgspec
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions, ownership
@@ -31,8 +32,7 @@ SELECTS_ALL = "This deployment is selecting all pods. A non-empty selector is re
 CREATE_FAILED = "ReplicaSetCreateError"
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What a plan is made from; `pods` are those of the deployment's sets."""
 
     deployment: Deployment
@@ -52,8 +52,7 @@ class Known:
         return [found for found in self.sets if found is not new]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What is done now, in order, and when to look again though nothing happened."""
 
     actions: tuple[Action, ...] = ()

@@ -6,8 +6,9 @@ Follows pkg/controller/deployment/{sync,progress}.go, messages and reasons inclu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from steersman.controllers import conditions
 from steersman.controllers.deployment_bounds import max_unavailable, wanted
@@ -30,8 +31,7 @@ _COUNTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What a status is made from."""
 
     deployment: Deployment

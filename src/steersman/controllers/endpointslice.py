@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -34,8 +33,7 @@ ZONE = "topology.kubernetes.io/zone"
 BY_SERVICE = "service"  # index: our slices by namespace/service
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Endpoints of one address family with the same ports."""
 
     family: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
+
+import msgspec
 
 from steersman.client.interface import Propagation, Views
 from steersman.model import builtin
@@ -44,8 +45,7 @@ def owners(found: Any) -> tuple[str, ...]:
     return tuple({owner.uid for owner in found.metadata.owner_references})
 
 
-@dataclass(frozen=True, slots=True)
-class Owners:
+class Owners(msgspec.Struct, frozen=True):
     """An object's owner references by what became of the owners."""
 
     solid: tuple[OwnerReference, ...] = ()
@@ -53,8 +53,7 @@ class Owners:
     waiting: tuple[OwnerReference, ...] = ()  # deleted in the foreground: wait for us
 
 
-@dataclass(frozen=True, slots=True)
-class Dependent:
+class Dependent(msgspec.Struct, frozen=True):
     """An object and the reference it is named by."""
 
     ref: Ref
@@ -130,10 +129,20 @@ def is_waiting(owner: Object) -> bool:
     return owner.metadata.deletion_timestamp is not None and FOREGROUND in owner.metadata.finalizers
 
 
-def kind_of(owner: OwnerReference) -> Kind | None:
+def kind_of(owner: OwnerReference, views: Views) -> Kind | None:
     """Returns the kind that an owner reference names, None where it is not known here."""
     group, _, version = owner.api_version.rpartition("/")
-    return builtin.by_kind(group, version, owner.kind)
+    if (found := builtin.by_kind(group, version, owner.kind)) is not None:
+        return found
+    for kind in views.custom().values():
+        if (kind.group, kind.name) == (group, owner.kind) and kind.version(version) is not None:
+            return kind
+    return None
+
+
+def all_collected(views: Views) -> dict[Resource, Kind]:
+    """Returns the kinds that may own or be owned, those of custom resources too."""
+    return {**collected(), **views.custom()}
 
 
 def owner_ref(kind: Kind, owner: OwnerReference, namespace: str) -> Ref:
@@ -145,7 +154,7 @@ def dependents_of(views: Views, uid: str) -> list[Dependent]:
     """Returns all objects that name an owner by its uid."""
     return [
         Dependent(kind.ref(*found.key), found)
-        for kind in collected().values()
+        for kind in all_collected(views).values()
         for found in views.metadata_of(kind).by(BY_OWNER, uid)
     ]
 
@@ -177,8 +186,8 @@ def _ends_with_policy(found: Object) -> bool:
 
 def _waiting_owners(views: Views, found: Object) -> Iterable[Ref]:
     for owner in found.metadata.owner_references:
-        kind = kind_of(owner)
-        if kind is None or kind.resource not in collected():
+        kind = kind_of(owner, views)
+        if kind is None or kind.resource not in all_collected(views):
             continue
         ref = owner_ref(kind, owner, found.metadata.namespace)
         held = views.metadata_of(kind).get(ref)
@@ -196,6 +205,8 @@ def _watch(kind: Kind) -> Watch:
 class GarbageController:
     """See `reconcile.loop.Controller`."""
 
+    custom = staticmethod(_watch)
+
     name: ClassVar[str] = "generic-garbage-collector"
     watches: ClassVar[tuple[Watch, ...]] = tuple(_watch(kind) for kind in collected().values())
     writes: ClassVar[tuple[Rule, ...]] = (
@@ -208,7 +219,7 @@ class GarbageController:
 
     async def reconcile(self, ref: Ref) -> Done:
         """Collects one object, or helps it to go in the order asked for."""
-        kind = collected().get(ref.kind)
+        kind = all_collected(self._given.views).get(ref.kind)
         found: Object | None = self._given.views.metadata_of(kind).get(ref) if kind else None
         if found is None:
             return Done()
@@ -235,7 +246,7 @@ class GarbageController:
         """Returns what became of the owners, None where one of them is of an unknown kind."""
         solid, absent, waiting = [], [], []
         for owner in found.metadata.owner_references:
-            kind = kind_of(owner)
+            kind = kind_of(owner, self._given.views)
             if kind is None or (kind.namespaced and not found.metadata.namespace):
                 return None  # cannot be looked up: such an object is never collected
             held = await self._owner(kind, owner, found.metadata.namespace)
@@ -249,7 +260,7 @@ class GarbageController:
 
     async def _owner(self, kind: Kind, owner: OwnerReference, namespace: str) -> Object | None:
         ref = owner_ref(kind, owner, namespace)
-        if kind.resource in collected():
+        if kind.resource in all_collected(self._given.views):
             held: Object | None = self._given.views.metadata_of(kind).get(ref)
             if held is not None and held.metadata.uid == owner.uid:
                 return held

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
+
+import msgspec
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions
@@ -36,8 +37,7 @@ def contents() -> tuple[Kind, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """What a namespace still holds: objects by resource, and finalizers by name; `failures` are
     refusals while deleting."""
 
@@ -146,8 +146,15 @@ def _of_content(views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]
     return (ref,)
 
 
+def _content(kind: Kind) -> Watch | None:
+    """Returns how a kind of content is followed, None where a namespace holds none of it."""
+    return Watch(kind, _of_content, metadata=True) if kind.namespaced else None
+
+
 class NamespaceController:
     """See `reconcile.loop.Controller`."""
+
+    custom = staticmethod(_content)
 
     name: ClassVar[str] = "namespace-controller"
     watches: ClassVar[tuple[Watch, ...]] = (
@@ -163,7 +170,7 @@ class NamespaceController:
     def __init__(self, given: Given) -> None:
         self._given = given
         self._namespaces = given.views.of(NAMESPACE)
-        self._contents = [(kind, given.views.metadata_of(kind)) for kind in contents()]
+        self._built_in = contents()
 
     async def reconcile(self, ref: Ref) -> Done:
         """Takes a deleted namespace one step nearer to its end."""
@@ -183,19 +190,27 @@ class NamespaceController:
         await self._given.client.update(ref, finalized(fresh), subresource="finalize")
         return Done()
 
+    def _contents(self) -> tuple[Kind, ...]:
+        customs = self._given.views.custom().values()
+        return (*self._built_in, *(kind for kind in customs if kind.namespaced))
+
     def _objects(self, name: str) -> Objects:
-        return {kind.resource: list(view.list(name)) for kind, view in self._contents}
+        views = self._given.views
+        found = {}
+        for kind in self._contents():
+            found[kind.resource] = list(views.metadata_of(kind).list(name))
+        return found
 
     async def _objects_surely(self, name: str) -> Objects:
         """Asks the API itself: a view may not have what came last."""
         found = {}
-        for kind, _ in self._contents:
+        for kind in self._contents():
             found[kind.resource] = list((await self._given.client.list(kind, name)).items)
         return found
 
     async def _empty(self, namespace: Namespace, objects: Objects) -> None:
         pods_first = bool(objects.get(POD.resource))
-        for kind, _ in self._contents:
+        for kind in self._contents():
             if pods_first and kind.resource != POD.resource:
                 continue
             found = objects[kind.resource]

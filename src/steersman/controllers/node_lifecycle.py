@@ -8,9 +8,10 @@ claim. Follows pkg/controller/nodelifecycle.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
+
+import msgspec
 
 from steersman.client.interface import Views
 from steersman.controllers import conditions, pods
@@ -43,8 +44,7 @@ _OURS = frozenset((NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()))
 _KEPT_BY_AGENT = ("MemoryPressure", "DiskPressure", "PIDPressure")
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True):
     """When a node was last heard of, in our own time, and whether that was ever."""
 
     at: float

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from steersman.client.interface import Views
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.pod import POD
+from steersman.model.ref import Ref
 from steersman.model.selectors import Selector, of_document
 from steersman.model.types.selector import LabelSelector
 from steersman.reconcile.actions import Patch
@@ -41,8 +43,37 @@ def reference(owner: Any, kind: Kind) -> Document:
     }
 
 
-def selector_of(selector: LabelSelector) -> Selector:
-    """Returns what matches a view's label selector."""
+def owner_of(found: Any, kind: Kind) -> Ref | None:
+    """Returns the owner of a kind that manages an object, None where another or nobody does."""
+    manager = found.metadata.controller if found is not None else None
+    if manager is None or manager.kind != kind.name or manager.api_version != kind.api_version():
+        return None
+    return kind.ref(found.metadata.namespace, manager.name)
+
+
+def owned(kind: Kind, _views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]:
+    """Maps an object to the owner that manages it now or did before; bind `kind` with
+    functools.partial."""
+    return {ref: None for ref in (owner_of(old, kind), owner_of(new, kind)) if ref is not None}
+
+
+def owners(kind: Kind, views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]:
+    """Maps an object to the owner that manages it now or did before, or to all that might adopt
+    it; bind `kind` with functools.partial."""
+    found = dict.fromkeys(owned(kind, views, old, new))
+    if new is not None and new.metadata.controller is None:
+        for owner in views.of(kind).list(new.metadata.namespace):
+            if selector_of(owner.spec.selector)(new.metadata.labels):
+                found[kind.ref(*owner.key)] = None
+    return found
+
+
+def selector_of(selector: LabelSelector | Mapping[str, str] | None) -> Selector:
+    """Returns what matches a view's label selector or plain map; None matches nothing."""
+    if selector is None:
+        return of_document(None)
+    if not isinstance(selector, LabelSelector):
+        return of_document({"matchLabels": selector})
     expressions = [
         {"key": item.key, "operator": item.operator, "values": list(item.values)}
         for item in selector.match_expressions
@@ -51,12 +82,18 @@ def selector_of(selector: LabelSelector) -> Selector:
 
 
 def claim(
-    owner: Any, kind: Kind, matches: Selector, candidates: Iterable[Any], of: Kind = POD
+    owner: Any,
+    kind: Kind,
+    matches: Selector,
+    candidates: Iterable[Any],
+    of: Kind = POD,
+    finalizer: str = "",
 ) -> tuple[list[Any], list[Patch], list[Patch]]:
     """Returns what an owner manages, the adoptions and the releases.
 
     An object it manages but no longer selects is released; one that it selects and that nobody
-    manages is adopted; neither happens to what is being deleted or by an owner that is.
+    manages is adopted; neither happens to what is being deleted or by an owner that is. A
+    finalizer comes with the adoption and goes with the release.
     """
     mine, adopt, release = [], [], []
     for found in candidates:
@@ -67,9 +104,9 @@ def claim(
             if manager is not None:
                 mine.append(found)
             elif _free(owner, found):
-                adopt.append(_adoption(owner, kind, found, of))
+                adopt.append(_adoption(owner, kind, found, of, finalizer))
         elif manager is not None and owner.metadata.deletion_timestamp is None:
-            release.append(_release(owner, found, of))
+            release.append(_release(owner, found, of, finalizer))
     return mine, adopt, release
 
 
@@ -78,13 +115,18 @@ def _free(owner: Any, found: Any) -> bool:
     return deleted is None
 
 
-def _adoption(owner: Any, kind: Kind, found: Any, of: Kind) -> Patch:
-    metadata = {"ownerReferences": [reference(owner, kind)]}
+def _adoption(owner: Any, kind: Kind, found: Any, of: Kind, finalizer: str) -> Patch:
+    metadata: Document = {"ownerReferences": [reference(owner, kind)]}
+    if finalizer:
+        metadata["finalizers"] = [finalizer]
     return _patch(found, of, metadata)
 
 
-def _release(owner: Any, found: Any, of: Kind) -> Patch:
-    metadata = {"ownerReferences": [{"$patch": "delete", "uid": owner.metadata.uid}]}
+def _release(owner: Any, found: Any, of: Kind, finalizer: str) -> Patch:
+    gone = {"$patch": "delete", "uid": owner.metadata.uid}
+    metadata: Document = {"ownerReferences": [gone]}
+    if finalizer:
+        metadata["$deleteFromPrimitiveList/finalizers"] = [finalizer]
     return _patch(found, of, metadata)
 
 

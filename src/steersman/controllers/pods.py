@@ -21,6 +21,11 @@ def is_terminating(pod: Pod) -> bool:
     return pod.metadata.deletion_timestamp is not None
 
 
+def is_going(pod: Pod) -> bool:
+    """Says whether a pod is being deleted and has not ended yet."""
+    return is_terminating(pod) and pod.status.phase not in ("Succeeded", "Failed")
+
+
 def is_ready(pod: Pod) -> bool:
     """Says whether the pod's Ready condition is True."""
     found = condition(pod.status.conditions, "Ready")
@@ -48,6 +53,23 @@ def available_in(pod: Pod, min_ready_seconds: int, now: float) -> float | None:
 def is_available(pod: Pod, min_ready_seconds: int, now: float) -> bool:
     """Says whether a pod has been ready for long enough."""
     return available_in(pod, min_ready_seconds, now) == 0.0
+
+
+PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
+
+
+def removal_order(pod: Pod) -> tuple[Any, ...]:
+    """Returns a key that sorts what should go first to the front: unassigned, pending, not ready,
+    ready for a shorter time, restarted more often, younger (upstream's ActivePods)."""
+    restarts = max((item.restart_count for item in pod.status.container_statuses), default=0)
+    return (
+        bool(pod.spec.node_name),
+        PHASES.get(pod.status.phase, 0),
+        is_ready(pod),
+        -ready_since(pod),
+        -restarts,
+        -seconds(pod.metadata.creation_timestamp),
+    )
 
 
 def from_template(

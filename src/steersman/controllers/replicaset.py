@@ -9,29 +9,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
 
-from steersman.client.interface import Views
 from steersman.controllers import conditions, ownership, pods
+from steersman.controllers.pod_control import PodControl
 from steersman.model.errors import APIError
-from steersman.model.kind import Document
+from steersman.model.kind import Document, Kind
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.replicaset import REPLICASET, ReplicaSet
 from steersman.model.ref import Ref
-from steersman.reconcile.actions import (
-    Create,
-    Delete,
-    Patch,
-    act,
-    act_one,
-    slow_start,
-    status,
-    together,
-)
+from steersman.reconcile.actions import Create, Patch, act_one, slow_start, status, together
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 from steersman.reconcile.times import seconds
@@ -41,17 +31,21 @@ DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 HASH_LABEL = "pod-template-hash"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What one call does: claims first, then pods; `deletes` names the pods for the events."""
+class Plan(msgspec.Struct, frozen=True):
+    """What one call does: pods that are created of one template, or pods that go."""
 
-    claims: tuple[Patch, ...] = ()
     create: Create | None = None
     count: int = 0
-    deletes: tuple[Delete, ...] = ()
+    deletes: tuple[Pod, ...] = ()
 
 
-def plan(owner: ReplicaSet, claimed: Sequence[Pod], related: Iterable[Pod], now: float) -> Plan:
+def plan(
+    owner: ReplicaSet,
+    claimed: Sequence[Pod],
+    related: Iterable[Pod],
+    now: float,
+    kind: Kind = REPLICASET,
+) -> Plan:
     """Decides what to create or delete; `claimed` are the pods it manages, `related` those of
     all sets of the same deployment (they say which nodes are crowded)."""
     if owner.metadata.deletion_timestamp is not None:
@@ -59,25 +53,21 @@ def plan(owner: ReplicaSet, claimed: Sequence[Pod], related: Iterable[Pod], now:
     active = [pod for pod in claimed if pods.is_active(pod)]
     missing = owner.spec.replicas - len(active)
     if missing > 0:
-        return Plan(create=_new_pod(owner), count=min(missing, BURST))
+        return Plan(create=_new_pod(owner, kind), count=min(missing, BURST))
     if missing < 0:
         doomed = choose(active, related, min(-missing, BURST), now)
-        return Plan(deletes=tuple(_deletion(pod) for pod in doomed))
+        return Plan(deletes=tuple(doomed))
     return Plan()
 
 
-def _new_pod(owner: ReplicaSet) -> Create:
+def _new_pod(owner: ReplicaSet, kind: Kind) -> Create:
     metadata = owner.metadata
     return pods.from_template(
         msgspec.json.decode(owner.spec.template),
         namespace=metadata.namespace,
         prefix=f"{metadata.name}-",
-        owner=ownership.reference(owner, REPLICASET),
+        owner=ownership.reference(owner, kind),
     )
-
-
-def _deletion(pod: Pod) -> Delete:
-    return Delete(POD.ref(pod.metadata.namespace, pod.metadata.name), pod.metadata.uid)
 
 
 def choose(active: Sequence[Pod], related: Iterable[Pod], count: int, now: float) -> list[Pod]:
@@ -88,16 +78,13 @@ def choose(active: Sequence[Pod], related: Iterable[Pod], count: int, now: float
     return sorted(active, key=lambda pod: _order(pod, crowd[pod.spec.node_name], now))[:count]
 
 
-_PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
-
-
 def _order(pod: Pod, crowd: int, now: float) -> tuple[Any, ...]:
     """Returns a key that sorts what should go first to the front; ages count by their logarithm
     so that the choice among equals is by chance (KEP-2185)."""
     restarts = max((item.restart_count for item in pod.status.container_statuses), default=0)
     return (
         bool(pod.spec.node_name),
-        _PHASES.get(pod.status.phase, 0),
+        pods.PHASES.get(pod.status.phase, 0),
         pods.is_ready(pod),
         deletion_cost(pod),
         -crowd,
@@ -124,15 +111,22 @@ def _age(since: float, now: float) -> int:
 
 
 def plan_status(
-    owner: ReplicaSet, claimed: Sequence[Pod], failure: tuple[str, str] | None, now: float
+    owner: ReplicaSet,
+    claimed: Sequence[Pod],
+    failure: tuple[str, str] | None,
+    now: float,
+    kind: Kind = REPLICASET,
 ) -> Patch | None:
     """Returns the patch of the status, None where it is right; `failure` is reason, message."""
     new = _status(owner, claimed, failure, now)
+    if kind is not REPLICASET:  # the older kind's status does not know of pods on their way out
+        del new["terminatingReplicas"]
     changed = conditions.changes(_old_status(owner), new)
     if not changed:
         return None
-    ref = REPLICASET.ref(owner.metadata.namespace, owner.metadata.name)
-    return status(ref, changed, uid=owner.metadata.uid, revision=owner.metadata.revision)
+    return status(
+        kind.ref(*owner.key), changed, uid=owner.metadata.uid, revision=owner.metadata.revision
+    )
 
 
 def _status(
@@ -149,10 +143,7 @@ def _status(
     }
     new: Document = {"replicas": len(active), **{key: n for key, n in counts.items() if n}}
     new["observedGeneration"] = owner.metadata.generation
-    new["terminatingReplicas"] = sum(
-        pods.is_terminating(pod) and pod.status.phase not in ("Succeeded", "Failed")
-        for pod in claimed
-    )
+    new["terminatingReplicas"] = sum(map(pods.is_going, claimed))
     if found := _conditions(owner, failure, now):
         new["conditions"] = found
     return new
@@ -189,56 +180,39 @@ def again(owner: ReplicaSet, claimed: Iterable[Pod], now: float) -> float | None
     return min((wait for wait in waits if wait), default=None)
 
 
-def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
-    """Maps a pod to the set that manages it now or did before, or to all that might adopt it."""
-    found: dict[Ref, None] = {}
-    for pod in (old, new):
-        manager = pod.metadata.controller if pod is not None else None
-        if pod is not None and manager is not None and manager.kind == "ReplicaSet":
-            found[REPLICASET.ref(pod.metadata.namespace, manager.name)] = None
-    if new is not None and new.metadata.controller is None:
-        for owner in views.of(REPLICASET).list(new.metadata.namespace):
-            if ownership.selector_of(owner.spec.selector)(new.metadata.labels):
-                found[REPLICASET.ref(*owner.key)] = None
-    return found
+class Replication:
+    """What both kinds of owner do with their pods; see `reconcile.loop.Controller`."""
 
-
-class ReplicaSetController:
-    """See `reconcile.loop.Controller`."""
-
-    name: ClassVar[str] = "replicaset-controller"
-    watches: ClassVar[tuple[Watch, ...]] = (
-        Watch(REPLICASET, partial(to_self, kind=REPLICASET), ownership.INDEXES),
-        Watch(POD, _of_pod, ownership.INDEXES),
-    )
-    writes: ClassVar[tuple[Rule, ...]] = (
-        Rule("apps", ("replicasets",), ("get", "update", "patch")),
-        Rule("apps", ("replicasets/status", "replicasets/finalizers"), ("update", "patch")),
-        Rule("", ("pods",), ("create", "delete", "patch")),
-    )
+    kind: ClassVar[Kind] = REPLICASET
 
     def __init__(self, given: Given) -> None:
         self._client = given.client
         self._events = given.events
         self._world = given.world
-        self._sets = given.views.of(REPLICASET)
+        self._control = PodControl(given.client, given.events, self.kind)
+        self._sets = given.views.of(self.kind)
         self._pods = given.views.of(POD)
+
+    def owner(self, ref: Ref) -> ReplicaSet | None:
+        """Returns the owner of a key in the form that plans read."""
+        found: ReplicaSet | None = self._sets.get(ref)
+        return found
 
     async def reconcile(self, ref: Ref) -> Done:
         """Makes the pods of one set as many as asked for and writes its status."""
-        owner: ReplicaSet | None = self._sets.get(ref)
+        owner = self.owner(ref)
         if owner is None:
             return Done()
         claimed = await self._claim(owner)
         now = self._world.now()
-        decided = plan(owner, claimed, self._related(owner), now)
+        decided = plan(owner, claimed, self._related(owner), now, self.kind)
         failure, error = None, None
         try:
             await self._act(owner, decided)
         except APIError as raised:
             error = raised
             failure = ("FailedCreate" if decided.create else "FailedDelete", raised.message)
-        if written := plan_status(owner, claimed, failure, now):
+        if written := plan_status(owner, claimed, failure, now, self.kind):
             await act_one(self._client, self._events, written)
         if error is not None:
             raise error
@@ -251,15 +225,7 @@ class ReplicaSetController:
             *filter(pods.is_active, self._pods.by(ownership.ORPHANS, namespace)),
         ]
         matches = ownership.selector_of(owner.spec.selector)
-        mine, adopt, release = ownership.claim(owner, REPLICASET, matches, candidates)
-        if adopt:
-            fresh = await self._client.get(REPLICASET.ref(*owner.key))
-            if fresh.metadata.uid != uid or fresh.metadata.deletion_timestamp is not None:
-                adopt = []
-        for patch in (*adopt, *release):
-            changed = await act_one(self._client, self._events, patch)
-            mine += [changed] if patch in adopt else []
-        return mine
+        return await self._control.claim(owner, matches, candidates)
 
     def _related(self, owner: ReplicaSet) -> Iterable[Pod]:
         manager = owner.metadata.controller
@@ -270,28 +236,25 @@ class ReplicaSetController:
             yield from self._pods.by(ownership.BY_OWNER, sibling.metadata.uid)
 
     async def _act(self, owner: ReplicaSet, decided: Plan) -> None:
-        if decided.create is not None:
-            await slow_start(decided.count, partial(self._create, owner, decided.create))
-        await together(decided.deletes, partial(self._delete, owner))
+        if (create := decided.create) is not None:
 
-    async def _create(self, owner: ReplicaSet, create: Create, _number: int) -> None:
-        try:
-            made = await act_one(self._client, self._events, create)
-        except APIError as error:
-            if not _terminating(error):
-                self._events.warning(owner, "FailedCreate", f"Error creating: {error.message}")
-                raise
-            return
-        self._events.normal(owner, "SuccessfulCreate", f"Created pod: {made.metadata.name}")
+            async def one(_number: int) -> None:
+                await self._control.create(owner, create)
 
-    async def _delete(self, owner: ReplicaSet, delete: Delete) -> None:
-        try:
-            await act(self._client, self._events, (delete,))
-        except APIError as error:
-            self._events.warning(owner, "FailedDelete", f"Error deleting: {error.message}")
-            raise
-        self._events.normal(owner, "SuccessfulDelete", f"Deleted pod: {delete.ref.name}")
+            await slow_start(decided.count, one)
+        await together(decided.deletes, partial(self._control.delete, owner))
 
 
-def _terminating(error: APIError) -> bool:
-    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)
+class ReplicaSetController(Replication):
+    """See `reconcile.loop.Controller`."""
+
+    name: ClassVar[str] = "replicaset-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
+        Watch(REPLICASET, partial(to_self, kind=REPLICASET), ownership.INDEXES),
+        Watch(POD, partial(ownership.owners, REPLICASET), ownership.INDEXES),
+    )
+    writes: ClassVar[tuple[Rule, ...]] = (
+        Rule("apps", ("replicasets",), ("get", "update", "patch")),
+        Rule("apps", ("replicasets/status", "replicasets/finalizers"), ("update", "patch")),
+        Rule("", ("pods",), ("create", "delete", "patch")),
+    )

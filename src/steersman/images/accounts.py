@@ -4,7 +4,8 @@ One rule: a number needs no entry, a name does. Follows config.User of the OCI i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.images.errors import Refused
 from steersman.images.merged import Merged
@@ -13,8 +14,7 @@ FILE_LIMIT = 4 << 20  # bytes of a passwd or group file
 ID_LIMIT = (1 << 31) - 1  # as Kubernetes' runAsUser
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """Numbers for the kernel; `home` is / where there is no entry."""
 
     uid: int

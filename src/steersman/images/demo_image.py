@@ -47,7 +47,7 @@ ENV LD_LIBRARY_PATH={libraries}
 EXPOSE {port}
 ENTRYPOINT ["{python}", "-I", "-S", "/bin/serve"]
 """
-_PYTHON_SCRIPT = f"""import http.server, signal, socket, sys
+_PYTHON_SCRIPT = f"""import http.server, os, signal, socket
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -59,7 +59,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+# At once: threads that still answer are not waited for
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 http.server.ThreadingHTTPServer(("", {PORT}), Answer).serve_forever()
 """
 

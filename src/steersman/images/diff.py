@@ -7,8 +7,10 @@ and synchronous: call in a thread. Follows the OCI image specification, layer.md
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from steersman.images.errors import Corrupt, Refused
 from steersman.images.layers import OPAQUE_MARKER, WHITEOUT_PREFIX, kept_xattrs
@@ -35,8 +37,7 @@ MOUNT_POINTS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """An entry and, for a regular file, the layer directory and path that hold its content."""
 
     entry: tar.Entry

@@ -7,9 +7,10 @@ buffer a bound; what fails below HTTP is Unreachable. Follows RFC 9112.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol, Self
 from urllib.parse import urlsplit
+
+import msgspec
 
 from steersman.images.errors import Refused, Unreachable
 
@@ -47,8 +48,7 @@ class Http(Protocol):
     async def get(self, url: str, headers: Mapping[str, str]) -> Response: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
+class _Address(msgspec.Struct, frozen=True):
     host: str
     port: int
     is_tls: bool

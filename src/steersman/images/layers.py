@@ -10,8 +10,9 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from steersman.images.compression import Plain
 from steersman.images.errors import Corrupt, ImageError, Refused
@@ -31,8 +32,7 @@ TIME_LIMIT = 1 << 40  # far beyond what any file system keeps
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What one layer may use; more than the largest published images need."""
 
     total_bytes: int = 64 << 30

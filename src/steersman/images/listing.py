@@ -4,14 +4,14 @@ Pure. An image that was pulled by digest alone has no tag.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.images.references import Reference
 from steersman.images.store import Image
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """`id` is the whole digest of the configuration; `created` is RFC 3339, or nothing."""
 
     repository: str

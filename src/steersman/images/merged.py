@@ -7,8 +7,9 @@ hide what is below. The builder reads its context (one directory) and root file 
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from steersman.images.errors import Refused
 from steersman.images.rooted import open_in_root
@@ -18,8 +19,7 @@ DEPTH_LIMIT = 128  # far beyond real trees; who walks the view recurses this dee
 LINK_LIMIT = 40  # as the kernel's
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A file of the view: its canonical path (no leading slash), layer and lstat."""
 
     path: str

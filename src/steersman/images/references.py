@@ -5,7 +5,9 @@ shows these messages to people (InvalidImageName).
 """
 
 import re
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from steersman.images.errors import InvalidReference
 
@@ -26,8 +28,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A normalised image name; prints as `domain/path[:tag][@digest]`."""
 
     domain: str

@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -45,8 +44,7 @@ class _Table(msgspec.Struct, frozen=True):
     references: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """One image of the store; `id` is the digest of its configuration, `digest` its manifest's."""
 
     id: str
@@ -72,8 +70,7 @@ class Image:
         return min(pulled, default=self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(msgspec.Struct, frozen=True):
     """What a collection has removed."""
 
     blobs: int

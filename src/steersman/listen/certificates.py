@@ -9,10 +9,11 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -39,8 +40,7 @@ class BadCertificate(Exception):
     """A certificate or key file cannot be used; the text names the file and says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """A client certificate to be kept: its file name, user name and groups."""
 
     file: str
@@ -61,8 +61,7 @@ def node(name: str) -> Identity:
     return Identity(f"node-{name}", f"system:node:{name}", ("system:nodes",))
 
 
-@dataclass(frozen=True, slots=True)
-class Certificates:
+class Certificates(msgspec.Struct, frozen=True):
     """Where the files lie; `certificate` and `key` give those of an identity."""
 
     directory: Path
@@ -125,8 +124,7 @@ def renewal_due(certificate: Path, now: float) -> float:
     return (_renewal(found) - datetime.fromtimestamp(now, UTC)).total_seconds()
 
 
-@dataclass(frozen=True, slots=True)
-class _Authority:
+class _Authority(msgspec.Struct, frozen=True):
     certificate: Certificate
     key: EllipticCurvePrivateKey
 

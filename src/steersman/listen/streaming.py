@@ -78,6 +78,11 @@ class PushSink:
         self._loop.call_soon(self._tell)
         self._ended()
 
+    def abort(self) -> None:
+        """Breaks the connection off; the client is told nothing more."""
+        if not self._closed:
+            self._transport.abort()
+
     def close(self) -> None:
         """Says that the client is gone."""
         if not self._closed:

@@ -1,4 +1,4 @@
-"""The registry of all built-in kinds.
+"""The registry of kinds: all built-in ones, and in a server the custom ones that come and go.
 
 An index says which module holds a kind, so that a server pays for the kinds it serves when it
 first serves them. `Registry(unstable=True)` also holds what upstream switches off by default.
@@ -6,6 +6,7 @@ first serves them. `Registry(unstable=True)` also holds what upstream switches o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
@@ -53,7 +54,117 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "certificatesigningrequests",
         ),
     ),
+    "limitrange": (("LIMITRANGE", "", "LimitRange", "limitranges"),),
+    "resourcequota": (("RESOURCEQUOTA", "", "ResourceQuota", "resourcequotas"),),
+    "podtemplate": (("PODTEMPLATE", "", "PodTemplate", "podtemplates"),),
+    "replicationcontroller": (
+        ("REPLICATIONCONTROLLER", "", "ReplicationController", "replicationcontrollers"),
+    ),
+    "priorityclass": (("PRIORITYCLASS", "scheduling.k8s.io", "PriorityClass", "priorityclasses"),),
+    "poddisruptionbudget": (
+        ("PODDISRUPTIONBUDGET", "policy", "PodDisruptionBudget", "poddisruptionbudgets"),
+    ),
+    "persistentvolume": (("PERSISTENTVOLUME", "", "PersistentVolume", "persistentvolumes"),),
+    "persistentvolumeclaim": (
+        ("PERSISTENTVOLUMECLAIM", "", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    ),
+    "storageclass": (("STORAGECLASS", "storage.k8s.io", "StorageClass", "storageclasses"),),
+    "volumeattributesclass": (
+        (
+            "VOLUMEATTRIBUTESCLASS",
+            "storage.k8s.io",
+            "VolumeAttributesClass",
+            "volumeattributesclasses",
+        ),
+    ),
+    "volumeattachment": (
+        ("VOLUMEATTACHMENT", "storage.k8s.io", "VolumeAttachment", "volumeattachments"),
+    ),
+    "csidriver": (("CSIDRIVER", "storage.k8s.io", "CSIDriver", "csidrivers"),),
+    "csinode": (("CSINODE", "storage.k8s.io", "CSINode", "csinodes"),),
+    "csistoragecapacity": (
+        ("CSISTORAGECAPACITY", "storage.k8s.io", "CSIStorageCapacity", "csistoragecapacities"),
+    ),
+    "ingress": (("INGRESS", "networking.k8s.io", "Ingress", "ingresses"),),
+    "ingressclass": (("INGRESSCLASS", "networking.k8s.io", "IngressClass", "ingressclasses"),),
+    "networkpolicy": (("NETWORKPOLICY", "networking.k8s.io", "NetworkPolicy", "networkpolicies"),),
+    "servicecidr": (("SERVICECIDR", "networking.k8s.io", "ServiceCIDR", "servicecidrs"),),
+    "ipaddress": (("IPADDRESS", "networking.k8s.io", "IPAddress", "ipaddresses"),),
+    "runtimeclass": (("RUNTIMECLASS", "node.k8s.io", "RuntimeClass", "runtimeclasses"),),
+    "validatingwebhookconfiguration": (
+        (
+            "VALIDATINGWEBHOOKCONFIGURATION",
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration",
+            "validatingwebhookconfigurations",
+        ),
+    ),
+    "mutatingwebhookconfiguration": (
+        (
+            "MUTATINGWEBHOOKCONFIGURATION",
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration",
+            "mutatingwebhookconfigurations",
+        ),
+    ),
+    "validatingadmissionpolicy": (
+        (
+            "VALIDATINGADMISSIONPOLICY",
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicy",
+            "validatingadmissionpolicies",
+        ),
+        (
+            "VALIDATINGADMISSIONPOLICYBINDING",
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicyBinding",
+            "validatingadmissionpolicybindings",
+        ),
+    ),
+    "mutatingadmissionpolicy": (
+        (
+            "MUTATINGADMISSIONPOLICY",
+            "admissionregistration.k8s.io",
+            "MutatingAdmissionPolicy",
+            "mutatingadmissionpolicies",
+        ),
+        (
+            "MUTATINGADMISSIONPOLICYBINDING",
+            "admissionregistration.k8s.io",
+            "MutatingAdmissionPolicyBinding",
+            "mutatingadmissionpolicybindings",
+        ),
+    ),
+    "flowschema": (("FLOWSCHEMA", "flowcontrol.apiserver.k8s.io", "FlowSchema", "flowschemas"),),
+    "prioritylevelconfiguration": (
+        (
+            "PRIORITYLEVELCONFIGURATION",
+            "flowcontrol.apiserver.k8s.io",
+            "PriorityLevelConfiguration",
+            "prioritylevelconfigurations",
+        ),
+    ),
+    "apiservice": (("APISERVICE", "apiregistration.k8s.io", "APIService", "apiservices"),),
+    "clustertrustbundle": (
+        ("CLUSTERTRUSTBUNDLE", "certificates.k8s.io", "ClusterTrustBundle", "clustertrustbundles"),
+    ),
+    "storageversionmigration": (
+        (
+            "STORAGEVERSIONMIGRATION",
+            "storagemigration.k8s.io",
+            "StorageVersionMigration",
+            "storageversionmigrations",
+        ),
+    ),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
+    "customresourcedefinition": (
+        (
+            "CUSTOMRESOURCEDEFINITION",
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+        ),
+    ),
     "endpointslice": (("ENDPOINTSLICE", "discovery.k8s.io", "EndpointSlice", "endpointslices"),),
     "rbac": (
         ("ROLE", "rbac.authorization.k8s.io", "Role", "roles"),
@@ -111,6 +222,8 @@ class Registry:
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._names: dict[tuple[str, str], tuple[str, str]] = {}
         self._where: dict[tuple[str, str], tuple[str, str]] = {}
+        self._custom: dict[tuple[str, str], tuple[Kind, ...]] = {}
+        self._hear: list[Callable[[], None]] = []
         for module, entries in _MODULES.items():
             for constant, group, name, plural in entries:
                 self._names[group, name] = (group, plural)
@@ -122,11 +235,32 @@ class Registry:
     def by_resource(self, group: str, version: str, plural: str) -> Kind | None:
         """Returns the kind of a served resource, None where there is none."""
         kind = self._kinds.get((group, plural)) or self._load((group, plural))
-        return kind if kind is not None and kind.version(version) is not None else None
+        if kind is None:
+            found = self._custom.get((group, plural), ())
+            return next((one for one in found if one.version(version) is not None), None)
+        return kind if kind.version(version) is not None else None
 
     def of(self, resource: tuple[str, str]) -> Kind | None:
         """Returns the kind of a group and plural name in whatever version, None for none."""
-        return self._kinds.get(resource) or self._load(resource)
+        found = self._kinds.get(resource) or self._load(resource)
+        return found or next(iter(self._custom.get(resource, ())), None)
+
+    def serve(self, resource: tuple[str, str], kinds: tuple[Kind, ...]) -> None:
+        """Registers a custom resource: a kind for each of its versions, the preferred one first;
+        none ends it. A built-in resource of that name hides it."""
+        built_in = resource in self._where or resource in self._kinds
+        for kind in self._custom.pop(resource, ()):
+            if not built_in and self._names.get((kind.group, kind.name)) == resource:
+                del self._names[kind.group, kind.name]
+        if kinds:
+            self._custom[resource] = kinds
+            self._names.setdefault((kinds[0].group, kinds[0].name), resource)
+        for hear in self._hear:
+            hear()
+
+    def on_change(self, hear: Callable[[], None]) -> None:
+        """Calls `hear` after every change of the custom kinds."""
+        self._hear.append(hear)
 
     def by_kind(self, group: str, version: str, name: str) -> Kind | None:
         """Returns the kind of a group, version and name, None where there is none."""
@@ -134,10 +268,12 @@ class Registry:
         return None if resource is None else self.by_resource(group, version, resource[1])
 
     def all(self) -> tuple[Kind, ...]:
-        """Returns all kinds, sorted by group and plural."""
+        """Returns all kinds, sorted by group and plural; a custom one for each of its versions."""
         for resource in self._where:
             self._load(resource)
-        return tuple(self._kinds[resource] for resource in sorted(self._kinds))
+        found: dict[tuple[str, str], tuple[Kind, ...]] = dict(self._custom)
+        found |= {resource: (kind,) for resource, kind in self._kinds.items()}
+        return tuple(kind for resource in sorted(found) for kind in found[resource])
 
     def _load(self, resource: tuple[str, str]) -> Kind | None:
         if (where := self._where.get(resource)) is None:

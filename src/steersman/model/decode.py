@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from steersman.model import defaults, mistakes, quantity, schema
 from steersman.model.defaults import Defaults
@@ -31,8 +32,7 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 _QUANTITIES_KEPT = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """A document in its kind's shape and the paths of the fields that its kind does not have."""
 
     document: Document

@@ -8,18 +8,24 @@ encodes because they are structs (`resources: {}`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import field
 
 from steersman.model.kind import Document
 from steersman.model.schema import Node
-from steersman.model.types import cluster_defaults, pod_defaults, workload_defaults
+from steersman.model.types import (
+    cluster_defaults,
+    pod_defaults,
+    schema_props,
+    workload_defaults,
+)
 
 Then = Callable[[Document], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(msgspec.Struct, frozen=True):
     """What a definition's fields become.
 
     zero:  set where the field is absent, empty or zero
@@ -230,6 +236,7 @@ _EXTENSIONS: dict[str, Defaults] = {
     "CustomResourceDefinitionSpec": _unset(conversion={"strategy": "None"}),
     "CustomResourceDefinitionNames": _then(cluster_defaults.definition_names),
     "CustomResourceConversion": _zero(strategy="None"),
+    "JSONSchemaProps": _then(schema_props.settle),
     "ServiceReference": _unset(port=443),
 }
 _AUTOSCALING: dict[str, Defaults] = {

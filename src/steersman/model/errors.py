@@ -8,12 +8,12 @@ while a request is served.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+
+class Cause(msgspec.Struct, frozen=True):
     """One reason why an object is invalid (metav1.StatusCause); `field` is a path like
     `spec.containers[0].name`."""
 

@@ -5,6 +5,7 @@ Only for messages; nothing reads these texts back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +23,12 @@ def shown(value: Any) -> str:
     """Returns JSON as encoding/json writes it, which escapes three signs for HTML's sake."""
     text = msgspec.json.encode(value).decode()
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def struct(document: Mapping[str, Any], *fields: str) -> dict[str, Any]:
+    """Returns a document as `shown` prints Go's internal type of it, which has no JSON names:
+    all fields, under Go's names."""
+    return {name: document.get(name[0].lower() + name[1:]) for name in fields}
 
 
 def printed(value: Any) -> str:

@@ -6,11 +6,18 @@ A custom resource is a `Kind` without code; a built-in one adds `prepare` and `c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from msgspec import field, structs
 
 from steersman.model.errors import Cause
 from steersman.model.ref import Ref, Resource
+
+if TYPE_CHECKING:
+    from steersman.model.decode import Admitted
+    from steersman.model.schema import Node
+    from steersman.model.structural.scaling import Scaling
 
 Document = dict[str, Any]
 
@@ -19,15 +26,54 @@ Prepare = Callable[[Document, Document | None, str], Document]
 # (new, old or None on create, subresource or "") -> what is wrong, in upstream's order
 Check = Callable[[Document, Document | None, str], Iterable[Cause]]
 Convert = Callable[[Document], Document]
+# (new, old or None on create, subresource or "") -> what its writer is told, though it is accepted
+Warn = Callable[[Document, Document | None, str], Iterable[str]]
 
+EVERY_FIELD = ("*",)
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Shape(Protocol):
+    """The schema of a version that is no definition of the packed one (a custom resource's)."""
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The structural schema, for documents."""
+
+    @property
+    def node(self) -> Node:
+        """The schema as field ownership and apply read it."""
+
+    @property
+    def scale(self) -> Scaling | None:
+        """Where the numbers of the scale subresource stand, None where it has none."""
+
+    def admit(self, document: Document) -> Admitted:
+        """Takes a client's document into the version's shape, in place; raises BadRequest."""
+
+    @property
+    def webhook(self) -> object | None:
+        """What converts to and from other versions by asking somebody, None for nobody."""
+
+    def before(self, stored: Document) -> Document | None:
+        """Returns the document that `parse` will have converted, None where it has none."""
+
+    def before_store(self, document: Document) -> Document | None:
+        """Returns the document that `store` will have converted, None where it has none."""
+
+    def parse(self, stored: Document) -> Document:
+        """Returns a stored document, which may be of another version, in this one."""
+
+    def store(self, document: Document) -> Document:
+        """Returns a document of this version in the version in which it is stored."""
+
+
+class Version(msgspec.Struct, frozen=True):
     """One version in which a kind is read and written.
 
-    `definition` names its schema; conversions are None where the document is the same.
+    `definition` names its schema, or `shape` is it, and then also converts; conversions are None
+    where the document is the same. `fresh` is the revision behind which every stored object was
+    admitted by this very shape.
     """
 
     name: str
@@ -35,10 +81,11 @@ class Version:
     to_storage: Convert | None = None
     from_storage: Convert | None = None
     deprecation: str = ""
+    shape: Shape | None = None
+    fresh: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(msgspec.Struct, frozen=True):
     """A path below an object.
 
     `writes` are the only fields an update through it may change, as tuples of names; update,
@@ -52,8 +99,7 @@ class Subresource:
     document: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A printed column (metav1.TableColumnDefinition); `value` gets the document and the time.
 
     Priority 0 always shows, 1 in wide output.
@@ -72,18 +118,25 @@ def unchanged(new: Document, _old: Document | None, _subresource: str) -> Docume
     return new
 
 
+def no_remarks(_new: Document, _old: Document | None, _subresource: str) -> Iterable[str]:
+    """Tells nothing."""
+    return ()
+
+
 def nothing_wrong(_new: Document, _old: Document | None, _subresource: str) -> Iterable[Cause]:
     """Finds nothing: the kind has no rules beyond its schema."""
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """A kind of object.
 
     storage:    the version in which it is stored; the first of `versions` is preferred
     selectable: field selectors beside metadata.name and metadata.namespace, each from a document
-    spec_fields: top-level fields whose change raises metadata.generation; empty: no generation
+    spec_fields: top-level fields whose change raises metadata.generation; empty: no generation;
+                 EVERY_FIELD: all but metadata, and the status where that has a path of its own
+    singular_name: what clients may use for the plural; empty: the kind in lower case
+    list_name:  the kind of its lists; empty: the kind and "List"
     view:       the frozen typed form that parts read (a msgspec Struct), None: none yet
     complete:   defaults and checks are upstream's; False means "schema only"
     name_check: the messages for a bad name (names.py); the default is a DNS subdomain
@@ -91,6 +144,7 @@ class Kind:
     conditional: a PUT must name the revision that it is about
     strategic:  strategic merge patch is served; custom resources have none
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
+    retire:     what a deletion changes as it begins, given the time (finalizers, conditions)
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
     metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
                 at it elsewhere: then what the rest of a new object comes to can be remembered
@@ -110,23 +164,27 @@ class Kind:
     view: type[Any] | None = None
     prepare: Prepare = unchanged
     check: Check = nothing_wrong
+    warn: Warn = no_remarks
     metadata_check: Check | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
     spec_fields: tuple[str, ...] = ()
+    singular_name: str = ""
+    list_name: str = ""
     name_check: Callable[[str], list[str]] | None = None
     complete: bool = False
     create_on_update: bool = False
     conditional: bool = False
     returns_deleted: bool = False
     strategic: bool = True
+    retire: Callable[[Document, str], Document] | None = None
     stored_with: Resource | None = None
     stored: bool = True
-    resource: Resource = field(init=False, compare=False)
+    resource: Resource = Resource("", "")  # worked out of group and plural, since it is asked often
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resource", Resource(self.group, self.plural))
+        structs.force_setattr(self, "resource", Resource(self.group, self.plural))
 
     @property
     def stored_api_version(self) -> str:
@@ -137,7 +195,12 @@ class Kind:
     @property
     def singular(self) -> str:
         """The lower-case name that clients may use for the plural."""
-        return self.name.lower()
+        return self.singular_name or self.name.lower()
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of its lists."""
+        return self.list_name or f"{self.name}List"
 
     def ref(self, namespace: str, name: str) -> Ref:
         """Returns a reference to one object of this kind."""

@@ -159,7 +159,7 @@ class Schema:
 
 def from_openapi(document: Mapping[str, Any]) -> Node:
     """Returns the root node of a structural OpenAPI v3 schema (a custom resource's version)."""
-    return Node(Schema({}), document, "")
+    return Node(builtin(), document, "")
 
 
 @cache

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Mapping
 from functools import cache
 
 LIBRARIES = ("libnftables.so.1", "libnftables.so")
 PROGRAM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 MISSING = "nftables is not installed: apt-get install nftables"
+
+_ABSENT = "No such file or directory"
+_SET = re.compile(r"^\tset (\S+) \{\n(.*?)^\t\}", re.M | re.S)
+_ELEMENT = re.compile(r"([\d.]+)(?: timeout \w+)? expires (\w+)")
+_TIME = re.compile(r"(\d+)(ms|[dhms])")
+_MILLIS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class RulesRefused(Exception):
@@ -35,6 +43,7 @@ def find_library() -> ctypes.CDLL | None:
             continue
         library.nft_ctx_new.restype = ctypes.c_void_p
         library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
         return library
     return None
 
@@ -80,11 +89,30 @@ class Rules:
         """Applies a text, waiting for the kernel."""
         with self._turn:
             if self._library is not None:
-                self._apply_by_library(self._library, text)
+                self._run_by_library(self._library, text)
             else:
-                self._apply_by_program(text)
+                self._run_by_program(text)
 
-    def _apply_by_library(self, library: ctypes.CDLL, text: str) -> None:
+    async def read_sets(self, table: str) -> Mapping[str, Mapping[str, int]]:
+        """Returns the elements of a table's sets that end, with the seconds that they stay; none
+        where there is no such table. Raises RulesRefused."""
+        return await asyncio.to_thread(self.read_sets_now, table)
+
+    def read_sets_now(self, table: str) -> Mapping[str, Mapping[str, int]]:
+        """Reads the sets, waiting for the kernel."""
+        command = f"list sets table ip {table}\n"
+        try:
+            with self._turn:
+                if self._library is not None:
+                    return parse_sets(self._run_by_library(self._library, command))
+                return parse_sets(self._run_by_program(command))
+        except RulesRefused as error:
+            if _ABSENT in str(error):
+                return {}
+            raise
+
+    def _run_by_library(self, library: ctypes.CDLL, text: str) -> str:
+        """Runs commands and returns what they print."""
         if self._context is None:
             self._context = ctypes.c_void_p(library.nft_ctx_new(0))
             library.nft_ctx_buffer_output(self._context)
@@ -92,11 +120,35 @@ class Rules:
         if library.nft_run_cmd_from_buffer(self._context, text.encode()) != 0:
             found = library.nft_ctx_get_error_buffer(self._context) or b""
             raise RulesRefused(found.decode(errors="replace").strip())
+        printed: bytes = library.nft_ctx_get_output_buffer(self._context) or b""
+        return printed.decode(errors="replace")
 
-    def _apply_by_program(self, text: str) -> None:
+    def _run_by_program(self, text: str) -> str:
+        """Runs commands and returns what they print."""
         assert self._program is not None
         done = subprocess.run(
-            [self._program, "-f", "-"], input=text, text=True, capture_output=True, check=False
+            [self._program, "-f", "-"],
+            input=text,
+            text=True,
+            capture_output=True,
+            check=False,
+            env={"LC_ALL": "C"},
         )
         if done.returncode != 0:
             raise RulesRefused(done.stderr.strip())
+        return done.stdout
+
+
+def parse_sets(text: str) -> dict[str, dict[str, int]]:
+    """Returns the elements that end of listed sets, with the seconds that each stays (rounded up),
+    by the names of the sets."""
+    return {
+        name: {address: _seconds(left) for address, left in _ELEMENT.findall(body)}
+        for name, body in _SET.findall(text)
+    }
+
+
+def _seconds(text: str) -> int:
+    """Reads a time as nft writes it: 2h59m59s980ms."""
+    millis = sum(int(count) * _MILLIS[unit] for count, unit in _TIME.findall(text))
+    return -(-millis // 1000)

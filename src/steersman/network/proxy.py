@@ -1,27 +1,28 @@
 """Keeps a node's service rules in step with Services and their endpoints.
 
 Follows the API, renders everything anew after a change, applies it in one transaction; what comes
-while a transaction runs is in the next one.
+while a transaction runs is in the next one. Which client stays with which endpoint is read out of
+the kernel before, and put into the new rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
-from typing import Protocol, get_args
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import IPv4Address, IPv4Network
+from typing import Protocol
+
+import msgspec
 
 from steersman.client.interface import View, Views
-from steersman.model.kinds.endpointslice import ENDPOINTSLICE, EndpointSlice
-from steersman.model.kinds.service import SERVICE, Service
-from steersman.model.kinds.service import ServicePort as Port
+from steersman.model.kinds.endpointslice import ENDPOINTSLICE
+from steersman.model.kinds.service import SERVICE
 from steersman.network import rules
-from steersman.network.rules import Endpoint, ServicePort
-
-SERVICE_NAME = "kubernetes.io/service-name"
-# A Service with this label is left to the proxy that the label names
-OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
-BY_SERVICE = "service"
+from steersman.network.choosing import Remembered
+from steersman.network.conntrack import Behind, plan_behind
+from steersman.network.dns.followed import BY_SERVICE, service_of
+from steersman.network.planning import Health, key_of, plan_health, plan_health_port, plan_ports
+from steersman.network.service_port import ServicePort
 
 
 class Applies(Protocol):
@@ -30,18 +31,43 @@ class Applies(Protocol):
     async def apply(self, text: str) -> None:
         """Applies a text as a whole or not at all."""
 
+    async def read_sets(self, table: str) -> Remembered:
+        """Returns the elements of a table's sets with the seconds that they stay."""
+
+
+class Tells(Protocol):
+    """Who tells load balancers how a Service is here (`network.health.Checks`)."""
+
+    async def tell(self, checks: Iterable[Health]) -> None:
+        """Answers for these from now on, and for no others."""
+
+
+# Makes the kernel forget what leads to none of these endpoints any more (`network.conntrack`)
+Forget = Callable[[Behind, IPv4Network], Awaitable[object]]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the proxy works: the node, its bridge and the range of its pods."""
+
+    cluster: str
+    node: str
+    bridge: str
+    gateway: IPv4Address
+    pods: IPv4Network
+
 
 class Proxy:
     """See the module."""
 
     def __init__(
-        self, cluster: str, bridge: str, pods: IPv4Network, views: Views, applies: Applies
+        self, place: Place, views: Views, applies: Applies, tells: Tells, forget: Forget
     ) -> None:
-        self._cluster = cluster
-        self._bridge = bridge
-        self._pods = pods
+        self._place = place
         self._views = views
         self._applies = applies
+        self._tells = tells
+        self._forget = forget
+        self._behind: Behind = {}
         self._services: View = views.of(SERVICE)
         self._slices: View = views.of(ENDPOINTSLICE)
         self._slices.index(BY_SERVICE, service_of)
@@ -66,93 +92,31 @@ class Proxy:
         self._changed.set()
 
     async def _apply(self) -> None:
-        text = rules.render(self._cluster, self._bridge, self._pods, self._ports())
+        ports, checks = self._plan()
+        text = self._render(ports, {})
         if text != self.applied:
-            await self._applies.apply(text)
+            remembered: Remembered = {}
+            if any(port.affinity_seconds for port in ports):
+                remembered = await self._applies.read_sets(rules.table_name(self._place.cluster))
+            await self._applies.apply(self._render(ports, remembered))
             self.applied = text
+        behind = plan_behind(ports)
+        if behind != self._behind:
+            await self._forget(behind, self._place.pods)
+            self._behind = behind
+        await self._tells.tell(checks)
 
-    def _ports(self) -> Iterator[ServicePort]:
+    def _render(self, ports: Iterable[ServicePort], remembered: Remembered) -> str:
+        place = self._place
+        return rules.render(place.cluster, place.bridge, place.pods, ports, remembered)
+
+    def _plan(self) -> tuple[list[ServicePort], list[Health]]:
+        ports: list[ServicePort] = []
+        checks: list[Health] = []
         for service in self._services.list():
-            yield from plan_ports(service, self._slices.by(BY_SERVICE, _key(service)))
-
-
-def service_of(found: EndpointSlice) -> tuple[str, ...]:
-    """Returns the key of the Service that a slice belongs to, for the index."""
-    name = found.metadata.labels.get(SERVICE_NAME)
-    return (f"{found.metadata.namespace}/{name}",) if name else ()
-
-
-def _key(service: Service) -> str:
-    return f"{service.metadata.namespace}/{service.metadata.name}"
-
-
-def plan_ports(service: Service, slices: Iterable[EndpointSlice]) -> Iterator[ServicePort]:
-    """Yields the ports of a Service with the endpoints behind them.
-
-    One that is headless, an ExternalName, or another proxy's has none (kube-proxy
-    ShouldSkipService).
-    """
-    if service.spec.type == "ExternalName" or OTHER_PROXY in service.metadata.labels:
-        return
-    cluster_address = parse_address(service.spec.cluster_ip)
-    if cluster_address is None:
-        return
-    addresses = tuple(dict.fromkeys((cluster_address, *_external_addresses(service))))
-    slices = tuple(slices)
-    for port in service.spec.ports:
-        protocol = port.protocol.lower()
-        if protocol not in get_args(rules.Protocol):
-            continue
-        yield ServicePort(
-            key=f"{_key(service)}:{port.name}:{protocol}:{port.port}",
-            protocol=protocol,  # type: ignore[arg-type]
-            port=port.port,
-            addresses=addresses,
-            endpoints=tuple(sorted(set(_endpoints(slices, port)))),
-            node_port=port.node_port or 0,
-        )
-
-
-def _external_addresses(service: Service) -> Iterator[IPv4Address]:
-    for text in service.spec.external_ips:
-        if (address := parse_address(text)) is not None:
-            yield address
-    for ingress in service.status.load_balancer.ingress:
-        # With mode Proxy the balancer hands on to node ports itself (KEP-1860)
-        address = parse_address(ingress.ip)
-        if address is not None and ingress.ip_mode != "Proxy":
-            yield address
-
-
-def _endpoints(slices: Iterable[EndpointSlice], port: Port) -> Iterator[Endpoint]:
-    """Yields the ready endpoints of a port; terminating ones that still serve stand in where none
-    is ready (KEP-1669)."""
-    ready, serving = [], []
-    for found in slices:
-        number = _number_of(found, port)
-        if number is None or found.address_type != "IPv4":
-            continue
-        for endpoint in found.endpoints:
-            address = parse_address(endpoint.addresses[0]) if endpoint.addresses else None
-            if address is None:
-                continue
-            conditions = endpoint.conditions
-            if conditions.ready is not False:
-                ready.append(Endpoint(address, number))
-            elif conditions.serving is not False and conditions.terminating:
-                serving.append(Endpoint(address, number))
-    yield from ready or serving
-
-
-def _number_of(found: EndpointSlice, port: Port) -> int | None:
-    """Returns the number that a Service's port has at the endpoints of a slice."""
-    wanted = (port.name, port.protocol)
-    return next((one.port for one in found.ports if (one.name, one.protocol) == wanted), None)
-
-
-def parse_address(text: str) -> IPv4Address | None:
-    """Returns an IPv4 address, None for anything else (`None`, IPv6, names)."""
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        return None
+            slices = tuple(self._slices.by(BY_SERVICE, key_of(service)))
+            ports += plan_ports(service, slices, self._place.node)
+            if (health := plan_health(service, slices, self._place.node)) is not None:
+                checks.append(health)
+                ports.append(plan_health_port(health, self._place.gateway))
+        return ports, checks

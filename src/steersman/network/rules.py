@@ -6,40 +6,25 @@ goes to one of them: the kernel refuses a text that says a thing twice, for all 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
+from typing import Literal, NamedTuple
 
-Protocol = Literal["tcp", "udp", "sctp"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
-    """Where a connection goes."""
-
-    address: IPv4Address
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class ServicePort:
-    """One port of a Service: where it is reached, and what stands behind it.
-
-    addresses:  the cluster address, then external ones
-    node_port:  reached on every address of the node; 0: not
-    """
-
-    key: str
-    protocol: Protocol
-    port: int
-    addresses: tuple[IPv4Address, ...]
-    endpoints: tuple[Endpoint, ...]
-    node_port: int = 0
-
+from steersman.network import choosing
+from steersman.network.choosing import Remembered
+from steersman.network.service_port import ServicePort
 
 _ADDRESSED = "ipv4_addr . inet_proto . inet_service"
+_NUMBERED = "inet_proto . inet_service"
+_NODE = "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport"
+Way = Literal["cluster", "external", "balanced"]
+
+
+class Claim(NamedTuple):
+    """Whose an address and port is, and by which way it is reached there."""
+
+    port: ServicePort
+    way: Way
 
 
 def table_name(cluster: str) -> str:
@@ -47,16 +32,26 @@ def table_name(cluster: str) -> str:
     return f"steer_{cluster}"
 
 
-def render(cluster: str, bridge: str, pods: IPv4Network, ports: Iterable[ServicePort]) -> str:
-    """Returns the whole table; applying it replaces the one before."""
+def render(
+    cluster: str,
+    bridge: str,
+    pods: IPv4Network,
+    ports: Iterable[ServicePort],
+    remembered: Remembered | None = None,
+) -> str:
+    """Returns the whole table; applying it replaces the one before.
+
+    `remembered` says which clients stay with which endpoints, and for how long yet.
+    """
     table = table_name(cluster)
     ordered = sorted(ports, key=lambda port: port.key)
     lines = [f"table ip {table} {{}}", f"delete table ip {table}", f"table ip {table} {{"]
+    for port in ordered:
+        lines += choosing.sets(port, remembered or {})
     lines += _maps(ordered)
     lines += _chains(bridge, pods)
     for port in ordered:
-        if port.endpoints:
-            lines += _service(port)
+        lines += choosing.chains(port, pods)
     return "\n".join([*lines, "}", ""])
 
 
@@ -68,32 +63,57 @@ def render_removal(cluster: str) -> str:
 
 def _maps(ports: list[ServicePort]) -> Iterator[str]:
     claimed = _claims(ports)
-    addressed = [f"{key} : goto {_chain(port)}" for key, port in claimed.items() if port.endpoints]
-    refused = [key for key, port in claimed.items() if not port.endpoints]
-    node: dict[str, ServicePort] = {}
-    for port in ports:
-        if port.node_port and port.endpoints:
-            node.setdefault(f"{port.protocol} . {port.node_port}", port)
+    node = _node_claims(ports)
+    refused = [key for key, claim in claimed.items() if not claim.port.endpoints]
     reached = sorted({endpoint.address for port in ports for endpoint in port.endpoints})
-    yield from _set("map services", f"{_ADDRESSED} : verdict", addressed)
-    yield from _set(
-        "map node_ports",
-        "inet_proto . inet_service : verdict",
-        [f"{key} : goto {_chain(port)}" for key, port in node.items()],
-    )
+    yield from _set("map services", f"{_ADDRESSED} : verdict", _led(claimed, _lead))
+    yield from _set("map node_ports", f"{_NUMBERED} : verdict", _led(node, _lead))
+    yield from _set("map guarded", f"{_ADDRESSED} : verdict", _led(claimed, _guard))
+    yield from _set("map guarded_ports", f"{_NUMBERED} : verdict", _led(node, _guard))
     yield from _set("set without_endpoints", _ADDRESSED, refused)
     yield from _set("set itself", "ipv4_addr . ipv4_addr", [f"{one} . {one}" for one in reached])
 
 
-def _claims(ports: list[ServicePort]) -> dict[str, ServicePort]:
-    """Returns who has each address and port: cluster addresses before external ones, which their
-    Services choose for themselves, then in order of the keys."""
-    claimed: dict[str, ServicePort] = {}
-    for chosen in (slice(0, 1), slice(1, None)):
-        for port in ports:
-            for address in port.addresses[chosen]:
-                claimed.setdefault(f"{address} . {port.protocol} . {port.port}", port)
+def _claims(ports: list[ServicePort]) -> dict[str, Claim]:
+    """Returns who has each address and port: cluster addresses before those that a load balancer
+    gave, these before external ones, which Services choose for themselves; then in order of keys.
+    """
+    claimed: dict[str, Claim] = {}
+
+    def claim(port: ServicePort, way: Way, addresses: Iterable[IPv4Address]) -> None:
+        for address in addresses:
+            claimed.setdefault(f"{address} . {port.protocol} . {port.port}", Claim(port, way))
+
+    for port in ports:
+        claim(port, "cluster", port.addresses)
+    for port in ports:
+        claim(port, "balanced", port.balanced)
+    for port in ports:
+        claim(port, "external", port.external)
     return claimed
+
+
+def _node_claims(ports: list[ServicePort]) -> dict[str, Claim]:
+    node: dict[str, Claim] = {}
+    for port in ports:
+        if port.node_port and port.endpoints:
+            node.setdefault(f"{port.protocol} . {port.node_port}", Claim(port, "external"))
+    return node
+
+
+def _led(claims: Mapping[str, Claim], lead: choosing.Lead) -> list[str]:
+    """Returns the elements that lead claims on, without those that are led nowhere."""
+    found = ((key, lead(*claim)) for key, claim in claims.items())
+    return [f"{key} : {verdict}" for key, verdict in found if verdict]
+
+
+def _lead(port: ServicePort, way: str) -> str:
+    chain = choosing.chain_of(port, outside=way != "cluster")
+    return f"goto {chain}" if chain else ""
+
+
+def _guard(port: ServicePort, way: str) -> str:
+    return choosing.guard_of(port, way)
 
 
 def _set(head: str, kind: str, elements: list[str]) -> Iterator[str]:
@@ -118,18 +138,21 @@ def _chains(bridge: str, pods: IPv4Network) -> Iterator[str]:
             f"type nat hook {hook} priority {priority}",
             "ip daddr . meta l4proto . th dport vmap @services",
             # Not on loopback: answers to it would have to be let in from outside (CVE-2020-8558)
-            "fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @node_ports",
+            f"{_NODE} vmap @node_ports",
         )
     # Before forwarding: what comes in and would leave through the bridge makes the kernel send a
     # redirect first, which uses up what it allows itself of ICMP to the same host
     for hook in ("prerouting", "output"):
         # Connections that were made stay: their endpoint may be finishing its work
-        matched = "ct state new ip daddr . meta l4proto . th dport @without_endpoints"
+        matched = "ct state new ip daddr . meta l4proto . th dport"
+        refused = f"{matched} @without_endpoints"
         yield from _chain_of(
             f"refuse_{hook}",
             f"type filter hook {hook} priority -110",
-            f"meta l4proto tcp {matched} reject with tcp reset",
-            f"{matched} reject",
+            f"meta l4proto tcp {refused} reject with tcp reset",
+            f"{refused} reject",
+            f"{matched} vmap @guarded",
+            f"ct state new {_NODE} vmap @guarded_ports",
         )
 
 
@@ -138,19 +161,3 @@ def _chain_of(name: str, hook: str, *rules: str) -> Iterator[str]:
     yield f"    {hook}; policy accept;"
     yield from (f"    {rule}" for rule in rules)
     yield "  }"
-
-
-def _service(port: ServicePort) -> Iterator[str]:
-    """Yields the chain of one port, which chooses an endpoint and goes there."""
-    choices = ", ".join(
-        f"{number} : {endpoint.address} . {endpoint.port}"
-        for number, endpoint in enumerate(port.endpoints)
-    )
-    chosen = f"numgen random mod {len(port.endpoints)} map {{ {choices} }}"
-    yield f"  chain {_chain(port)} {{"
-    yield f"    meta l4proto {port.protocol} dnat ip to {chosen}"
-    yield "  }"
-
-
-def _chain(port: ServicePort) -> str:
-    return f"s{hashlib.sha256(port.key.encode()).hexdigest()[:16]}"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
+from msgspec import field
 
 from steersman.client.client import APIClient
 from steersman.client.view import FollowedView
@@ -31,8 +33,7 @@ class BadConfiguration(Exception):
     """What a pod asks for cannot be had; the text is the message of its waiting state."""
 
 
-@dataclass(slots=True)
-class _Followed:
+class _Followed(msgspec.Struct):
     view: FollowedView
     task: asyncio.Task[Any]
     pods: set[str] = field(default_factory=set)

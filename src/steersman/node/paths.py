@@ -10,16 +10,16 @@ runtime/                     the runtime's state
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from steersman.node.observed import Observed
 
 RECORD = "record.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(msgspec.Struct, frozen=True):
     """The directories of one node."""
 
     root: Path

@@ -7,7 +7,8 @@ under way; what is busy is left out by the one who acts.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
@@ -17,22 +18,19 @@ from steersman.node.observed import Observed, Seen
 ENDED = ("Succeeded", "Failed")
 
 
-@dataclass(frozen=True, slots=True)
-class StartSandbox:
+class StartSandbox(msgspec.Struct, frozen=True):
     """Make the pod's namespaces and connect them."""
 
     key = "sandbox"
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareVolumes:
+class PrepareVolumes(msgspec.Struct, frozen=True):
     """Fill the pod's directory."""
 
     key = "volumes"
 
 
-@dataclass(frozen=True, slots=True)
-class PullImage:
+class PullImage(msgspec.Struct, frozen=True):
     """Have a container's image here."""
 
     container: str
@@ -43,8 +41,7 @@ class PullImage:
         return self.container
 
 
-@dataclass(frozen=True, slots=True)
-class StartContainer:
+class StartContainer(msgspec.Struct, frozen=True):
     """Begin a run."""
 
     container: str
@@ -56,8 +53,7 @@ class StartContainer:
         return self.container
 
 
-@dataclass(frozen=True, slots=True)
-class KillContainer:
+class KillContainer(msgspec.Struct, frozen=True):
     """End a run: ask, wait, insist."""
 
     container: str
@@ -71,22 +67,19 @@ class KillContainer:
         return f"end of {self.container}"
 
 
-@dataclass(frozen=True, slots=True)
-class TearDown:
+class TearDown(msgspec.Struct, frozen=True):
     """Remove namespaces, connection and volumes; the logs stay."""
 
     key = "sandbox"
 
 
-@dataclass(frozen=True, slots=True)
-class DeletePod:
+class DeletePod(msgspec.Struct, frozen=True):
     """Remove the object, its status told, and all that is left on disk."""
 
     key = "object"
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Plan again at a time."""
 
     until: float

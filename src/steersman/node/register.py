@@ -7,7 +7,8 @@ minutes to show that it is still true (KEP-589).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client
@@ -41,8 +42,7 @@ CONDITIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a node is reached."""
 
     name: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from steersman.listen.serve import Server, tls_context
 from steersman.model.errors import (
@@ -47,8 +48,7 @@ Answer = Response | Coroutine[Any, Any, Response]
 Play = Callable[[Remote], Coroutine[Any, Any, None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(msgspec.Struct, frozen=True):
     """Where the agent listens, and the files it shows itself with and knows the others by."""
 
     address: str

@@ -7,9 +7,10 @@ writes as itself (`system:node:NAME`). Times and failures are drawn from the Wor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any, ClassVar
+
+import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, Views
@@ -42,8 +43,7 @@ BY_NODE = "node name"  # index: pods by the node they are bound to
 VERSION = "v1.37.0"
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(msgspec.Struct, frozen=True):
     """How simulated pods behave; every time is drawn between the given one and twice it.
 
     crash_chance is the chance that a run of containers ends by itself with exit code 1; runs of
@@ -60,8 +60,7 @@ class Behaviour:
     pods: str = "110"
 
 
-@dataclass(frozen=True, slots=True)
-class Ranges:
+class Ranges(msgspec.Struct, frozen=True):
     """Where addresses come from; `nodes` gives one to each node, `pods` one to each pod."""
 
     nodes: str = "172.30.0.0/16"

@@ -5,8 +5,9 @@ Nothing runs; the status says what a kubelet would say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
@@ -19,8 +20,7 @@ LAST_RESTART_SECONDS = 300.0
 ENDED = ("Succeeded", "Failed")
 
 
-@dataclass(slots=True)
-class Life:
+class Life(msgspec.Struct):
     """What was drawn for a pod, in cluster time; None stands for never.
 
     exit_code is that of the end at `ends_at`; 0 means success.

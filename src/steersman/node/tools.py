@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from steersman.client.interface import Client
 from steersman.images.pull import Puller
@@ -17,7 +18,7 @@ from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
-from steersman.node.render.files import Resolution
+from steersman.node.render.resolution import Resolution
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said
@@ -38,8 +39,7 @@ class Network(Protocol):
         """Notes the addresses that a pod has from before the agent began."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(msgspec.Struct, frozen=True):
     """The node's means.
 
     cgroup:    the control group of all pods, which bears the cluster's id

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.client.interface import Client, PatchType, Propagation
 from steersman.model.errors import NotFound
@@ -19,8 +20,7 @@ from steersman.reconcile.events import Recorder
 MAX_AT_ONCE = 64  # writes under way in one batch; memory and the API's queue stay bounded
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(msgspec.Struct, frozen=True):
     """Creates an object."""
 
     kind: Kind
@@ -28,8 +28,7 @@ class Create:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(msgspec.Struct, frozen=True):
     """Changes an object; with `uid` or `revision` only that very one."""
 
     ref: Ref
@@ -40,8 +39,7 @@ class Patch:
     how: PatchType = "merge"
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """Deletes an object; one that is gone already counts as deleted."""
 
     ref: Ref
@@ -51,8 +49,7 @@ class Delete:
     propagation: Propagation = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(msgspec.Struct, frozen=True):
     """Records an event about an object (its view)."""
 
     about: Any

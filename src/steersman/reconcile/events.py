@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
+
+import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client
@@ -34,8 +35,7 @@ REFILL_PER_SECOND = 1 / 300  # client-go defaultSpamQPS
 MAX_NOTE = 1024  # validation's bound on a note; longer ones are cut
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """One thing that was said, without its time: what makes two events equal."""
 
     about: tuple[str, str, str, str, str, str]  # apiVersion, kind, namespace, name, uid, fieldPath
@@ -46,15 +46,13 @@ class Said:
     host: str = ""  # the node that says it; empty: the component's own
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(msgspec.Struct):
     ref: Ref
     first: float
     count: int = 1
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     tokens: float
     at: float
 

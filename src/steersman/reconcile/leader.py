@@ -7,8 +7,9 @@ duration, as seen from here. Follows client-go tools/leaderelection.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client
@@ -28,8 +29,7 @@ class Lost(Exception):
     """The lease could not be renewed in time: another may work now, so this one must not."""
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(msgspec.Struct):
     revision: int = -1
     at: float = 0.0
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
+
+import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, View, Views
 from steersman.model.errors import APIError
-from steersman.model.ref import Ref
+from steersman.model.kind import Kind
+from steersman.model.ref import Ref, Resource
 from steersman.reconcile import noting
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.queue import Queue
@@ -31,8 +33,7 @@ BARRIER_RETRY_MAX_SECONDS = 5.0
 NOTABLE_FAILURES = 12  # conflicts and short outages are everyday; told once, after 20 seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """An object is as it should be for now; `again` asks for a call after so many seconds."""
 
     again: float | None = None
@@ -47,8 +48,7 @@ class Permanent(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """All that a controller may use. Its client notes what it writes."""
 
     client: Client
@@ -68,6 +68,8 @@ class Controller(Protocol):
     watches: ClassVar[tuple[Watch, ...]]
     writes: ClassVar[tuple[Rule, ...]]
 
+    # A controller that follows custom resources too says how in `custom` (see `custom_of`)
+
     def __init__(self, given: Given) -> None: ...
 
     async def reconcile(self, ref: Ref) -> Done:
@@ -85,7 +87,11 @@ class Runner:
         self._views = views
         self._world = world
         self._watched = [(watch, self._view(watch)) for watch in kind.watches]
+        self._leave: dict[Resource, Callable[[], None]] = {}
         self._controller = kind(Given(noting.Noting(client), views, world, self.events))
+        self._custom = custom_of(kind)
+        if self._custom is not None:
+            views.on_custom(self._hear_custom)
 
     def _view(self, watch: Watch) -> View:
         view = self._views.metadata_of(watch.kind) if watch.metadata else self._views.of(watch.kind)
@@ -95,7 +101,11 @@ class Runner:
 
     async def run(self) -> None:
         """Works for ever; the views must have synced."""
-        leave = [view.listen(partial(self._hear, watch)) for watch, view in self._watched]
+        leave = [
+            view.listen(partial(self._hear, watch))
+            for watch, view in self._watched
+            if watch.kind.resource not in self._leave
+        ]
         try:
             self._hear_all()
             async with self._world.tasks() as group:
@@ -114,6 +124,23 @@ class Runner:
     def _hear(self, watch: Watch, old: Any | None, new: Any | None) -> None:
         for ref in watch.to(self._views, old, new):
             self.queue.add(ref)
+
+    def _hear_custom(self, kind: Kind, came: bool) -> None:
+        """Follows a custom kind that came, and no more one that went."""
+        assert self._custom is not None
+        if (leave := self._leave.pop(kind.resource, None)) is not None:
+            leave()
+            self._watched = [
+                (watch, view)
+                for watch, view in self._watched
+                if watch.kind.resource != kind.resource
+            ]
+        if came and (watch := self._custom(kind)) is not None:
+            view = self._view(watch)
+            self._watched.append((watch, view))
+            self._leave[kind.resource] = view.listen(partial(self._hear, watch))
+            for found in list(view.list()):
+                self._hear(watch, None, found)
 
     def _hear_all(self) -> None:
         for watch, view in self._watched:
@@ -186,6 +213,12 @@ class Runner:
                 log.log(level, text, self.name, ref, wait, error)
             await self._world.sleep(wait)
             wait = min(wait * 2, BARRIER_RETRY_MAX_SECONDS)
+
+
+def custom_of(kind: type[Controller]) -> Callable[[Kind], Watch | None] | None:
+    """Returns how a controller follows a custom kind, None where it follows none."""
+    found: Callable[[Kind], Watch | None] | None = getattr(kind, "custom", None)
+    return found
 
 
 def account_of(kind: type[Controller]) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import field
 
 from steersman.client.interface import (
     Change,
@@ -24,8 +26,7 @@ from steersman.model.kind import Document, Kind
 from steersman.model.ref import Ref, Resource
 
 
-@dataclass(slots=True)
-class Notes:
+class Notes(msgspec.Struct):
     """What one call of `reconcile` wrote: the last revision by resource, and where it is not
     known whether a write was done."""
 

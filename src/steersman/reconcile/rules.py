@@ -6,8 +6,10 @@ Its role grants reads of what it watches, the writes it names, and events; nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import field
 
 from steersman.client.interface import Views
 from steersman.model.kind import Document, Kind
@@ -20,8 +22,7 @@ PREFIX = "steersman:controller:"
 NAMESPACE = "kube-system"  # where upstream keeps the controllers' ServiceAccounts
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True):
     """A kind that a controller follows, and which objects are to be reconciled on a change.
 
     `indexes` are made on the view before it is read. `metadata` asks for the metadata-only copy.
@@ -33,8 +34,7 @@ class Watch:
     metadata: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One rule of a role (rbac/v1 PolicyRule); subresources are written `pods/status`."""
 
     group: str

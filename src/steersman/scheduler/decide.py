@@ -1,176 +1,193 @@
 """Which node a pod goes to, or why it goes nowhere. Pure: the same input, the same answer.
 
-Nodes are looked at in turn, from where the last decision ended, until enough of them fit
-(upstream's percentageOfNodesToScore); the best of those wins, chance decides among equals.
+Nodes not yet judged for the pod's shape are looked at in turn, from where the last search ended,
+until enough fit (upstream's percentageOfNodesToScore); all that are known to fit compete, because
+they cost nothing. The best wins, chance decides among equals.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-from steersman.scheduler.demand import Demand
-from steersman.scheduler.filters import (
-    node_affinity,
-    node_name,
-    node_ports,
-    node_resources_fit,
-    node_unschedulable,
-    taint_toleration,
-)
-from steersman.scheduler.filters.refusal import Filter, Refusal
-from steersman.scheduler.scores import balanced_allocation, least_allocated
-from steersman.scheduler.scores import node_affinity as affinity_score
-from steersman.scheduler.scores import taint_toleration as taint_score
-from steersman.scheduler.snapshot import NodeState
+import msgspec
 
-FILTERS: tuple[Filter, ...] = (  # in upstream's default order: the first refusal is the reason
-    node_unschedulable.refuse,
-    node_name.refuse,
-    taint_toleration.refuse,
-    node_affinity.refuse,
-    node_ports.refuse,
-    node_resources_fit.refuse,
-)
-TAINT_WEIGHT, AFFINITY_WEIGHT = 3, 2  # upstream's default profile; the others weigh 1
-BEST = 100
-MIN_NODES = 100  # upstream minFeasibleNodesToFind
+from steersman.scheduler.filters import inter_pod_affinity, pod_topology_spread
+from steersman.scheduler.filters.refusal import Refusal
+from steersman.scheduler.memory import Ask
+from steersman.scheduler.scores import inter_pod_affinity as affinity_score
+from steersman.scheduler.scores import pod_topology_spread as spread_score
+from steersman.scheduler.scores.partition import Part
+from steersman.scheduler.state.bits import Bits, nth, places
+from steersman.scheduler.state.node import NodeState
+
+BEST: Final = 100
+MIN_NODES: Final = 100  # upstream minFeasibleNodesToFind
 MIN_PERCENT, MAX_PERCENT = 5, 50  # upstream's adaptive percentage of nodes to score
-NODES_PER_PERCENT = 125
-MAX_MEMOS = 64  # shapes whose verdicts are kept; one is a list as long as there are nodes
+NODES_PER_PERCENT: Final = 125
 
-NO_NODES = "no nodes available to schedule pods"
-_NO_VICTIMS = "No preemption victims found for incoming pod"
-_NO_HELP = "Preemption is not helpful for scheduling"
-_NEVER = "not eligible due to preemptionPolicy=Never."
+Refused = Mapping[Refusal, Bits]
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The node, and how many nodes were looked at."""
+class Chosen(msgspec.Struct, frozen=True):
+    """The node, and where the search for nodes goes on next time."""
 
     node: NodeState
-    looked_at: int
+    start: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """No node fits; the message is that of upstream's FitError."""
+class Unfit(msgspec.Struct, frozen=True):
+    """No node fits: who is refused why, or one reason (`early`) that holds for all nodes."""
 
-    message: str
-    looked_at: int = 0
+    nodes: int
+    refused: Refused = msgspec.field(default_factory=dict)
+    early: str = ""
+    plugin: str = ""  # by which the early reason is given
 
+    @property
+    def open(self) -> Bits:
+        """The nodes on which removing pods could help."""
+        found: Bits = 0
+        for refusal, bits in self.refused.items():
+            if not refusal.final:
+                found |= bits
+        return found
 
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """A node that fits: the sum of its plain scores and the two that are normalized."""
-
-    score: int
-    taints: int
-    affinity: int
-
-
-Verdict = Fit | Refusal
-
-
-def judge(demand: Demand, node: NodeState) -> Verdict:
-    """Returns how well a node fits, or the first filter's refusal."""
-    for refuse in FILTERS:
-        if (refusal := refuse(demand, node)) is not None:
-            return refusal
-    score = least_allocated.score(demand, node) + balanced_allocation.score(demand, node)
-    return Fit(score, taint_score.count(demand, node), affinity_score.weight(demand, node))
+    @property
+    def blockers(self) -> frozenset[str]:
+        """The plugins that refuse nodes."""
+        found = {refusal.plugin for refusal in self.refused}
+        return frozenset(found | {self.plugin} if self.plugin else found)
 
 
-def enough(nodes: int) -> int:
-    """Returns after how many fitting nodes the search ends."""
-    if nodes < MIN_NODES:
+def enough(nodes: int, percent: int = 0) -> int:
+    """Returns after how many fitting nodes the search ends; 0 percent adapts to their number."""
+    if nodes < MIN_NODES or percent >= 100:
         return nodes
-    percent = max(MIN_PERCENT, MAX_PERCENT - nodes // NODES_PER_PERCENT)
+    percent = percent or max(MIN_PERCENT, MAX_PERCENT - nodes // NODES_PER_PERCENT)
     return max(MIN_NODES, nodes * percent // 100)
 
 
-class Memory:
-    """Verdicts that still hold: a node is judged again for a shape only after it changed."""
-
-    def __init__(self) -> None:
-        self._by_shape: OrderedDict[int, tuple[Demand, dict[str, tuple[int, Verdict]]]]
-        self._by_shape = OrderedDict()
-
-    def of(self, demand: Demand) -> dict[str, tuple[int, Verdict]]:
-        """Returns what is known for a shape, by node: generation and verdict."""
-        key = id(demand)  # kept alive by the entry
-        if (found := self._by_shape.get(key)) is not None:
-            self._by_shape.move_to_end(key)
-            return found[1]
-        found = self._by_shape[key] = (demand, {})
-        if len(self._by_shape) > MAX_MEMOS:
-            self._by_shape.popitem(last=False)
-        return found[1]
+def fitting(ask: Ask) -> Bits:
+    """Returns all nodes where the pod may go; judges every node."""
+    ask.standing.judge_until(lambda: False, 0)
+    found = ask.standing.fits
+    for bits in _near(ask).values():
+        found &= ~bits
+    return found
 
 
 def decide(
-    demand: Demand,
-    nodes: Sequence[NodeState],
+    ask: Ask,
     *,
     start: int = 0,
     draw: float = 0.0,
-    known: dict[str, tuple[int, Verdict]] | None = None,
     most: int | None = None,
 ) -> Chosen | Unfit:
-    """Decides on a node. `start` is the first node to look at, `draw` (0 to below 1) picks among
-    equals, `most` bounds the fitting nodes to find (default: upstream's share)."""
+    """Decides on a node. `start` is where the search begins, `draw` (0 to below 1) picks among
+    equals, `most` bounds the fitting nodes to find (default: the profile's share)."""
+    standing, snapshot = ask.standing, ask.snapshot
+    nodes = snapshot.all.bit_count()
     if not nodes:
-        return Unfit(NO_NODES)
-    known = {} if known is None else known
-    fits: list[tuple[NodeState, Fit]] = []
-    refusals: list[Refusal] = []
-    most = enough(len(nodes)) if most is None else most
-    looked_at = 0
-    for place in range(start, start + len(nodes)):
-        node = nodes[place % len(nodes)]
-        looked_at += 1
-        entry = known.get(node.name)
-        if entry is None or entry[0] != node.generation:
-            entry = known[node.name] = (node.generation, judge(demand, node))
-        verdict = entry[1]
-        if isinstance(verdict, Refusal):
-            refusals.append(verdict)
-            continue
-        fits.append((node, verdict))
-        if len(fits) >= most:
-            break
-    if not fits:
-        return Unfit(message(len(nodes), refusals, preempts=demand.preempts), looked_at)
-    return Chosen(_best(fits, draw), looked_at)
+        return Unfit(0)
+    near = _near(ask)
+    allowed = snapshot.all
+    for bits in near.values():
+        allowed &= ~bits
+    wanted = enough(nodes, ask.profile.percentage) if most is None else most
+
+    def found_enough() -> bool:
+        return (standing.fits & allowed).bit_count() >= wanted
+
+    start = standing.judge_until(found_enough, start)
+    if fit := standing.fits & allowed:
+        return Chosen(snapshot.at(_best(ask, fit, draw)), start)
+    return Unfit(nodes, _refusals(ask, near))
 
 
-def _best(fits: list[tuple[NodeState, Fit]], draw: float) -> NodeState:
-    taints = max(fit.taints for _, fit in fits)
-    affinity = max(fit.affinity for _, fit in fits)
-    top, best = -1, []
-    for node, fit in fits:
-        total = fit.score
+def _near(ask: Ask) -> dict[Refusal, Bits]:
+    """Returns the refusals that hold for this pod and its neighbours, each node under its first
+    reason."""
+    hood, found = ask.hood, _local(ask)
+    if not hood.filters:
+        return found
+    left = ask.snapshot.all
+    for bits in found.values():
+        left &= ~bits
+    for rule in (pod_topology_spread, inter_pod_affinity):
+        for refusal, bits in rule.refused(hood, left):
+            found[refusal] = found.get(refusal, 0) | bits
+            left &= ~bits
+    return found
+
+
+def _local(ask: Ask) -> dict[Refusal, Bits]:
+    found: dict[Refusal, Bits] = {}
+    if ask.local is not None:
+        for place in places(ask.snapshot.all):
+            if (refusal := ask.local.refuse(ask.snapshot.at(place))) is not None:
+                found[refusal] = found.get(refusal, 0) | 1 << place
+    return found
+
+
+def _refusals(ask: Ask, near: Refused) -> Refused:
+    """Joins the refusals of single nodes with those beyond; the former come first."""
+    fits, found = ask.standing.fits, dict(ask.standing.refused)
+    for refusal, bits in near.items():
+        if rest := bits & fits:
+            found[refusal] = found.get(refusal, 0) | rest
+    return found
+
+
+def _best(ask: Ask, fit: Bits, draw: float) -> int:
+    """Returns the place of the best node."""
+    top, best = -1, 0
+    for extra, nodes in _extra(ask, fit):
+        for total, bits in _plain(ask, fit, nodes):
+            if extra + total > top:
+                top, best = extra + total, bits
+            elif extra + total == top:
+                best |= bits
+    count = best.bit_count()
+    return nth(best, min(int(draw * count), count - 1))
+
+
+def _extra(ask: Ask, fit: Bits) -> Iterable[Part]:
+    """Yields the fitting nodes by the weighted score that their neighbours give them."""
+    hood, weights = ask.hood, ask.profile.weights
+    by_affinity: Sequence[Part] = ((0, fit),)
+    if hood.scored:
+        by_affinity = affinity_score.parts(hood, fit)
+    if not hood.soft:
+        weight = weights.get("InterPodAffinity", 0)
+        yield from ((weight * score, bits) for score, bits in by_affinity)
+        return
+    by_spread = spread_score.parts(hood, fit)
+    for affinity, one in by_affinity:
+        for spread, other in by_spread:
+            if both := one & other:
+                score = weights.get("InterPodAffinity", 0) * affinity
+                yield score + weights["PodTopologySpread"] * spread, both
+
+
+def _plain(ask: Ask, fit: Bits, nodes: Bits) -> Iterable[Part]:
+    """Yields, of some fitting nodes, the best of each kind by the scores of single nodes."""
+    standing, weights = ask.standing, ask.profile.weights
+    present = [raw for raw, filed in standing.scores.items() if _any(filed.values(), fit)]
+    taints = max(raw[0] for raw in present)
+    affinity = max(raw[1] for raw in present)
+    for raw in present:
         # DefaultNormalizeScore: 0 to 100 relative to the largest, reversed for taints
-        total += TAINT_WEIGHT * (BEST - BEST * fit.taints // taints if taints else BEST)
-        total += AFFINITY_WEIGHT * (BEST * fit.affinity // affinity if affinity else 0)
-        if total > top:
-            top, best = total, [node]
-        elif total == top:
-            best.append(node)
-    return best[min(int(draw * len(best)), len(best) - 1)]
+        worse = BEST * raw[0] // taints if taints else 0
+        better = BEST * raw[1] // affinity if affinity else 0
+        total = weights.get("TaintToleration", 0) * (BEST - worse)
+        total += weights.get("NodeAffinity", 0) * better
+        filed = standing.scores[raw]
+        for score in sorted(filed, reverse=True):
+            if bits := filed[score] & nodes:
+                yield total + score, bits
+                break
 
 
-def message(nodes: int, refusals: Sequence[Refusal], *, preempts: bool = True) -> str:
-    """Returns upstream's text: reasons with their counts, then what preemption could do."""
-    reasons = Counter(reason for refusal in refusals for reason in refusal.reasons)
-    text = f"0/{nodes} nodes are available: {_listed(reasons)}. preemption: "
-    if not preempts:
-        return text + _NEVER
-    helps = Counter(_NO_HELP if refusal.final else _NO_VICTIMS for refusal in refusals)
-    return f"{text}0/{nodes} nodes are available: {_listed(helps)}."
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items()))
+def _any(sets: Iterable[Bits], fit: Bits) -> bool:
+    return any(bits & fit for bits in sets)

@@ -1,15 +1,17 @@
 """Pods that wait to be scheduled: active (now), back-off (soon), unschedulable (until something
 changes that could help them).
 
-Follows pkg/scheduler/backend/queue; the caller says what could help.
+Follows pkg/scheduler/backend/queue; the caller says what could help. Unschedulable pods that wait
+for the same are one group, asked about once, so that many of them cost no more than one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.world.interface import World
@@ -19,8 +21,7 @@ LAST_BACKOFF_SECONDS = 10.0  # DefaultPodMaxBackoffDuration
 MAX_UNSCHEDULABLE_SECONDS = 300.0  # DefaultPodMaxInUnschedulablePodsDuration
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(msgspec.Struct):
     """A pod in the queue; `where` is active, backoff, unschedulable or taken."""
 
     pod: Pod
@@ -28,15 +29,25 @@ class Waiting:
     attempts: int = 0
     where: str = "active"
     until: float = 0.0
-    moved: bool = field(default=False)  # something helpful happened while it was taken
+    moved: bool = False  # something helpful happened while it was taken
+    group: Hashable = None  # who waits for the same
 
 
 class PodQueue:
     """The pods that wait, each once, by uid."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(
+        self,
+        world: World,
+        first_backoff: float = FIRST_BACKOFF_SECONDS,
+        last_backoff: float = LAST_BACKOFF_SECONDS,
+    ) -> None:
         self._world = world
+        self._first_backoff = first_backoff
+        self._last_backoff = last_backoff
         self._pods: dict[str, Waiting] = {}
+        self._groups: dict[Hashable, dict[str, Waiting]] = {}
+        self._taken: dict[str, Waiting] = {}
         self._active: list[tuple[int, float, int, str]] = []
         self._timers: list[tuple[float, int, str]] = []
         self._sequence = 0
@@ -49,6 +60,10 @@ class PodQueue:
     def pods(self, where: str) -> list[Pod]:
         """Returns the pods of one part of the queue."""
         return [found.pod for found in self._pods.values() if found.where == where]
+
+    def knows(self, uid: str) -> bool:
+        """Says whether a pod waits here."""
+        return uid in self._pods
 
     def put(self, pod: Pod) -> None:
         """Adds a pod, or takes over its new state; a changed unschedulable pod is tried again."""
@@ -64,7 +79,8 @@ class PodQueue:
 
     def remove(self, uid: str) -> None:
         """Forgets a pod: it is bound, deleted or another scheduler's."""
-        self._pods.pop(uid, None)
+        if (found := self._pods.pop(uid, None)) is not None:
+            self._leave(found)
 
     async def take(self) -> Pod:
         """Returns the next pod, the highest priority first, then the longest in the queue."""
@@ -75,15 +91,18 @@ class PodQueue:
                 if found is not None and found.where == "active":
                     found.where, found.moved = "taken", False
                     found.attempts += 1
+                    self._taken[uid] = found
                     return found.pod
             self._some.clear()
             await self._some.wait()
 
-    def failed(self, uid: str) -> None:
-        """Puts a taken pod back because no node fits; it waits for something that helps."""
+    def failed(self, uid: str, group: Hashable = None) -> None:
+        """Puts a taken pod back because no node fits; it waits for what helps its group."""
         if (found := self._pods.get(uid)) is None:
             return
-        found.where = "unschedulable"
+        self._leave(found)
+        found.where, found.group = "unschedulable", group
+        self._groups.setdefault(group, {})[uid] = found
         found.until = self._world.now() + self._backoff(found)
         if found.moved:
             self._wake(found)
@@ -93,27 +112,44 @@ class PodQueue:
     def retry(self, uid: str) -> None:
         """Puts a taken pod back because something went wrong; it comes again after back-off."""
         if (found := self._pods.get(uid)) is not None:
+            self._leave(found)
             found.where = "backoff"
             found.until = self._world.now() + self._backoff(found)
             self._delay(found, found.until)
 
-    def helped(self, may_fit: Callable[[Pod], bool]) -> None:
-        """Tries again the pods which, after a change, might fit somewhere."""
-        for found in list(self._pods.values()):
-            if found.where == "unschedulable" and may_fit(found.pod):
-                self._wake(found)
-            elif found.where == "taken" and not found.moved:
-                found.moved = True
+    def activate(self, uid: str) -> None:
+        """Tries a pod again now."""
+        if (found := self._pods.get(uid)) is not None:
+            self._wake(found)
+
+    def helped(self, may_fit: Callable[[Hashable], bool]) -> None:
+        """Tries again the groups which, after a change, might fit somewhere."""
+        for found in self._taken.values():
+            found.moved = True
+        for group in list(self._groups):
+            if may_fit(group):
+                for found in list(self._groups.get(group, {}).values()):
+                    self._wake(found)
 
     def _wake(self, found: Waiting) -> None:
         if found.where == "taken":
             found.moved = True
         elif found.where == "unschedulable":
+            self._leave(found)
             if found.until > self._world.now():
                 found.where = "backoff"
                 self._delay(found, found.until)
             else:
                 self._activate(found)
+
+    def _leave(self, found: Waiting) -> None:
+        """Takes a pod out of where it is filed."""
+        uid = found.pod.metadata.uid
+        self._taken.pop(uid, None)
+        if (group := self._groups.get(found.group)) is not None:
+            group.pop(uid, None)
+            if not group:
+                del self._groups[found.group]
 
     def _activate(self, found: Waiting) -> None:
         found.where = "active"
@@ -124,7 +160,7 @@ class PodQueue:
 
     def _backoff(self, found: Waiting) -> float:
         power = min(found.attempts - 1, 10)  # beyond this the bound holds anyway
-        return float(min(FIRST_BACKOFF_SECONDS * 2**power, LAST_BACKOFF_SECONDS))
+        return float(min(self._first_backoff * 2**power, self._last_backoff))
 
     def _delay(self, found: Waiting, due: float) -> None:
         self._sequence += 1
@@ -158,4 +194,5 @@ class PodQueue:
         """Activates a pod whose timer came, unless that timer belongs to an earlier wait."""
         waits_longer = found.where == "backoff" and found.until > due
         if not waits_longer and (found.where == "backoff" or found.until <= due):
+            self._leave(found)
             self._activate(found)

@@ -1,4 +1,4 @@
-"""The scheduler's shell: follows pods and nodes, decides one pod at a time, binds.
+"""The scheduler's shell: decides one pod at a time, binds, makes room by preemption.
 
 Runs as `system:kube-scheduler`. A pod counts on its node from the decision on (assumed), until
 the view shows it there or it is certain that the binding was not done.
@@ -7,78 +7,72 @@ the view shows it there or it is certain that the binding was not done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections import OrderedDict
+from collections.abc import Coroutine, Hashable
 from typing import Any
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, Views
 from steersman.model.errors import APIError, Conflict, NotFound
 from steersman.model.kind import Document
-from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.types.condition import condition
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.rules import Rule
 from steersman.reconcile.times import rfc3339
-from steersman.scheduler.decide import Chosen, Fit, Memory, Unfit, decide, judge
-from steersman.scheduler.filters.scheduling_gates import gated
+from steersman.scheduler.budgets import Budgets
+from steersman.scheduler.configuration import DEFAULT, Configuration
+from steersman.scheduler.decide import Unfit, decide
+from steersman.scheduler.eviction import Evictor
+from steersman.scheduler.following import Following
+from steersman.scheduler.hints import Waits, blocked_by
+from steersman.scheduler.memory import Ask, Memory, kept
+from steersman.scheduler.message import fit_error
+from steersman.scheduler.owners import Owners
+from steersman.scheduler.preemption import Candidate, Trials, ineligible, preempt
 from steersman.scheduler.queue import PodQueue
-from steersman.scheduler.snapshot import NodeState, Snapshot
+from steersman.scheduler.state.snapshot import Snapshot
+from steersman.scheduler.volumes.binder import Binder, NotBound
+from steersman.scheduler.volumes.binding import Choice
+from steersman.scheduler.volumes.rule import VolumeRule, rule_of
+from steersman.scheduler.volumes.storage import Storage
 from steersman.world.interface import Tasks, World
 
 IDENTITY = "system:kube-scheduler"
-NAME = "default-scheduler"  # what pods name in spec.schedulerName
+COMPONENT = "default-scheduler"
 WRITES_AT_ONCE = 128  # bindings and conditions under way: enough to share one group commit
 UNSURE_RETRY_SECONDS = 0.5  # between questions whether a binding with a lost answer was done
-ENDED = ("Succeeded", "Failed")
+MAX_TRIALS = 16  # shapes whose trials of preemption are kept
 WRITES = (
     Rule("", ("pods/binding", "bindings"), ("create",)),
+    Rule("", ("pods",), ("delete",)),
     Rule("", ("pods/status",), ("patch", "update")),
+    Rule("", ("persistentvolumeclaims", "persistentvolumes"), ("patch", "update")),
 )
 
 
-def waits(pod: Pod) -> bool:
-    """Says whether a pod is this scheduler's to place."""
-    return (
-        not pod.spec.node_name
-        and pod.spec.scheduler_name == NAME
-        and pod.metadata.deletion_timestamp is None
-        and pod.status.phase not in ENDED
-        and not gated(pod)
-    )
-
-
-def differs(old: Node | None, new: Node | None) -> bool:
-    """Says whether a change of a node matters here; heartbeats do not."""
-    if old is None or new is None:
-        return True
-    return (
-        old.spec != new.spec
-        or old.metadata.labels != new.metadata.labels
-        or old.status.allocatable != new.status.allocatable
-        or old.metadata.uid != new.metadata.uid
-    )
-
-
-def plan_condition(pod: Pod, message: str, now: float) -> Document | None:
-    """Returns the patch that says why a pod is not scheduled, None where it says so already."""
+def plan_condition(
+    pod: Pod, message: str, now: float, nominated: str | None = None
+) -> Document | None:
+    """Returns the patch that says why a pod is not scheduled and for which node it is nominated
+    (None: as it was), None where it says so already."""
+    status: Document = {}
+    if nominated is not None and nominated != pod.status.nominated_node_name:
+        status["nominatedNodeName"] = nominated or None
     old = condition(pod.status.conditions, "PodScheduled")
-    if old is not None and (old.status, old.reason, old.message) == (
-        "False",
-        "Unschedulable",
-        message,
-    ):
-        return None
-    new: Document = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": message,
-        "observedGeneration": pod.metadata.generation,
-    }
-    if old is None or old.status != "False":
-        new["lastTransitionTime"] = rfc3339(now)
-    return {"status": {"conditions": [new]}}
+    told = ("False", "Unschedulable", message)
+    if old is None or (old.status, old.reason, old.message) != told:
+        new: Document = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "observedGeneration": pod.metadata.generation,
+        }
+        if old is None or old.status != "False":
+            new["lastTransitionTime"] = rfc3339(now)
+        status["conditions"] = [new]
+    return {"status": status} if status else None
 
 
 def binding(pod: Pod, node: str) -> Document:
@@ -95,28 +89,33 @@ def binding(pod: Pod, node: str) -> Document:
 class Scheduler:
     """One scheduler; `run` works until cancelled."""
 
-    def __init__(self, client: Client, views: Views, world: World) -> None:
+    def __init__(
+        self, client: Client, views: Views, world: World, configuration: Configuration = DEFAULT
+    ) -> None:
         self._client = client
         self._views = views
         self._world = world
-        self._pods = views.of(POD)
-        self._nodes = views.of(NODE)
-        self.events = Recorder(client, world, NAME, form="series")
-        self.queue = PodQueue(world)
+        self._profiles = configuration.profiles
+        self.events = Recorder(client, world, COMPONENT, form="series")
+        first, last = configuration.first_backoff_seconds, configuration.last_backoff_seconds
+        self.queue = PodQueue(world, first, last)
         self.snapshot = Snapshot()
-        self._memory = Memory()
+        self._following = Following(views, self.snapshot, self.queue, self._profiles)
+        self._owners = Owners(views)
+        self._budgets = Budgets(views)
+        self._storage = Storage(views)
+        self._binder = Binder(client, world, self._storage)
+        self._evictor = Evictor(client, world, self.snapshot, self.events)
+        self._memory = Memory(self.snapshot)
+        self._trials: OrderedDict[Hashable, Trials] = OrderedDict()
         self._slots = asyncio.Semaphore(WRITES_AT_ONCE)
         self._start = 0
 
     async def run(self) -> None:
         """Follows, decides and binds for ever."""
         await self._views.synced()
-        leave = [self._nodes.listen(self._hear_node), self._pods.listen(self._hear_pod)]
+        leave = [*self._following.begin(), *self._storage.listen(self._following.hear_storage)]
         try:
-            for node in list(self._nodes.list()):
-                self._hear_node(None, node)
-            for pod in list(self._pods.list()):
-                self._hear_pod(None, pod)
             async with self._world.tasks() as group:
                 group.start(self.queue.keep_time(), name="scheduler timers")
                 group.start(self.events.run(), name="scheduler events")
@@ -125,41 +124,6 @@ class Scheduler:
         finally:
             for out in leave:
                 out()
-
-    def _hear_node(self, old: Node | None, new: Node | None) -> None:
-        if not differs(old, new):
-            return
-        state = self.snapshot.node_changed(old, new)
-        if state.exists:
-            self._helped(state)
-
-    def _hear_pod(self, old: Pod | None, new: Pod | None) -> None:
-        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
-            self._gone(old)
-        if new is None:
-            return
-        if not new.spec.node_name:
-            self._hear_unbound(new)
-        elif new.status.phase in ENDED:
-            self._gone(new)
-        else:
-            self.queue.remove(new.metadata.uid)
-            self.snapshot.put(new, new.spec.node_name)
-
-    def _hear_unbound(self, pod: Pod) -> None:
-        if waits(pod):
-            self.queue.put(pod)
-        else:
-            self._gone(pod)
-
-    def _gone(self, pod: Pod) -> None:
-        self.queue.remove(pod.metadata.uid)
-        if (state := self.snapshot.remove(pod.metadata.uid)) is not None and state.exists:
-            self._helped(state)
-
-    def _helped(self, state: NodeState) -> None:
-        shapes = self.snapshot.shapes
-        self.queue.helped(lambda pod: isinstance(judge(shapes.of(pod), state), Fit))
 
     async def _next(self, group: Tasks) -> None:
         await self._slots.acquire()
@@ -177,20 +141,32 @@ class Scheduler:
 
     def _place(self, pod: Pod) -> Coroutine[Any, Any, None]:
         """Decides, and returns the writing that follows."""
-        demand = self.snapshot.shapes.of(pod)
-        nodes = self.snapshot.order
-        draw = self._world.jitter(1.0, 1.0) - 1.0
-        known = self._memory.of(demand)
-        answer = decide(demand, nodes, start=self._start, draw=draw, known=known)
-        if nodes:
-            self._start = (self._start + answer.looked_at) % len(nodes)
-        if isinstance(answer, Chosen):
-            self.snapshot.put(pod, answer.node.name, assumed=True)
-            return self._bind(pod, answer.node.name)
-        return self._refuse(pod, answer)
+        nominated = self.snapshot.nominated(pod.metadata.uid)
+        self.snapshot.nominate(pod, "")  # a pod does not stand in its own way
+        profile = self._profiles[pod.spec.scheduler_name]
+        rule = rule_of(pod, profile, self._storage, self.snapshot)
+        local = rule if isinstance(rule, VolumeRule) else None
+        ask = self._memory.of(pod, profile, self._owners.selector(pod), local)
+        if isinstance(rule, str):
+            unfit = Unfit(self.snapshot.all.bit_count(), early=rule, plugin="VolumeBinding")
+            self.snapshot.nominate(pod, nominated)
+            return self._refuse(ask, unfit, fit_error(unfit), None)
+        answer = decide(ask, start=self._start, draw=self._draw())
+        if isinstance(answer, Unfit):
+            return self._make_room(ask, answer, nominated)
+        self._start = answer.start
+        choice = rule.choice(answer.node) if rule is not None else Choice()
+        self._binder.promise(choice)
+        self.snapshot.put(pod, answer.node.name, assumed=True)
+        return self._bind(pod, answer.node.name, choice)
 
-    async def _bind(self, pod: Pod, node: str) -> None:
+    def _draw(self) -> float:
+        return self._world.jitter(1.0, 1.0) - 1.0
+
+    async def _bind(self, pod: Pod, node: str, choice: Choice) -> None:
         ref = POD.ref(*pod.key)
+        if (choice.given or choice.made) and not await self._bind_volumes(pod, node, choice):
+            return
         try:
             await self._client.post(ref, "binding", binding(pod, node))
         except (NotFound, Conflict):  # gone, or somebody else's: the view tells
@@ -203,11 +179,22 @@ class Scheduler:
             text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
             self.events.normal(pod, "Scheduled", text, "Binding")
 
+    async def _bind_volumes(self, pod: Pod, node: str, choice: Choice) -> bool:
+        """Binds the pod's claims first; says whether that was done."""
+        try:
+            await self._binder.bind(choice, node)
+        except (NotBound, APIError, Unreachable) as error:
+            text = f'running PreBind plugin "VolumeBinding": {error}'
+            self.events.warning(pod, "FailedScheduling", text, "Scheduling")
+            self._give_up(pod)
+            return False
+        return True
+
     def _give_up(self, pod: Pod) -> None:
         self.queue.retry(pod.metadata.uid)
-        state = self.snapshot.remove(pod.metadata.uid, only_assumed=True)
-        if state is not None and state.exists:
-            self._helped(state)
+        placed = self.snapshot.remove(pod.metadata.uid, only_assumed=True)
+        if placed is not None:
+            self._following.left(placed)
 
     async def _make_sure(self, pod: Pod) -> None:
         """Finds out whether a binding was done; until then the pod keeps its room."""
@@ -224,21 +211,68 @@ class Scheduler:
             break
         self._give_up(pod)
 
-    async def _refuse(self, pod: Pod, answer: Unfit) -> None:
-        self.queue.failed(pod.metadata.uid)
-        self.events.warning(pod, "FailedScheduling", answer.message, "Scheduling")
-        patch = plan_condition(pod, answer.message, self._world.now())
-        if patch is None:
-            return
-        ref, uid = POD.ref(*pod.key), pod.metadata.uid
+    # Where nothing fits
+
+    def _make_room(self, ask: Ask, unfit: Unfit, nominated: str) -> Coroutine[Any, Any, None]:
+        pod = ask.pod
+        if not unfit.nodes or not ask.profile.preempts:
+            return self._refuse(ask, unfit, fit_error(unfit), None)
+        if why := ineligible(ask, unfit, nominated):
+            self.snapshot.nominate(pod, nominated)
+            return self._refuse(ask, unfit, fit_error(unfit, why), None)
+        trials = kept(self._trials, (ask.profile, ask.demand), Trials, MAX_TRIALS)
+        found = preempt(ask, unfit, self._budgets.all(), draw=self._draw(), trials=trials)
+        if isinstance(found, str):
+            return self._refuse(ask, unfit, fit_error(unfit, found), "")
+        self.snapshot.nominate(pod, found.node.name)
+        return self._preempt(ask, unfit, found)
+
+    async def _preempt(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
+        """Writes the nomination, and makes the victims leave before the pod is tried again."""
+        pod, uid = ask.pod, ask.pod.metadata.uid
         try:
-            await self._client.patch(ref, patch, how="strategic", subresource="status", uid=uid)
+            await self._tell(pod, fit_error(unfit), found.node.name)
+            for other, demand in list(found.node.nominated.values()):
+                if demand.priority < ask.demand.priority:
+                    self.snapshot.nominate(other, "")
+                    await self._evictor.release(other)
+                    self.queue.activate(other.metadata.uid)
+            await self._evictor.evict(pod, found)
+        except (NotFound, Conflict):  # gone, or another pod has its name now
+            self.snapshot.nominate(pod, "")
+            self.queue.remove(uid)
+        except (APIError, Unreachable):  # what is left undone comes with the next attempt
+            self.queue.retry(uid)
+        else:
+            self.queue.failed(uid, self._waits(ask, unfit, nominated=True))
+
+    async def _refuse(self, ask: Ask, unfit: Unfit, text: str, nominated: str | None) -> None:
+        uid = ask.pod.metadata.uid
+        waits = self._waits(ask, unfit, nominated=bool(self.snapshot.nominated(uid)))
+        self.queue.failed(uid, waits)
+        try:
+            await self._tell(ask.pod, text, nominated)
         except (NotFound, Conflict):  # gone, or another pod has its name now
             self.queue.remove(uid)
         except (APIError, Unreachable):  # the condition is written with the next attempt
             self.queue.retry(uid)
 
+    def _waits(self, ask: Ask, unfit: Unfit, *, nominated: bool) -> Waits:
+        uid = ask.pod.metadata.uid if nominated else ""
+        blockers = blocked_by(unfit.blockers)
+        return Waits(ask.demand, ask.standing.rule, ask.hood, blockers, uid)
 
-async def run(client: Client, views: Views, world: World) -> None:
+    async def _tell(self, pod: Pod, text: str, nominated: str | None) -> None:
+        """Says on a pod why it is not scheduled, as an event and in its status."""
+        self.events.warning(pod, "FailedScheduling", text, "Scheduling")
+        patch = plan_condition(pod, text, self._world.now(), nominated)
+        if patch is not None:
+            ref, uid = POD.ref(*pod.key), pod.metadata.uid
+            await self._client.patch(ref, patch, how="strategic", subresource="status", uid=uid)
+
+
+async def run(
+    client: Client, views: Views, world: World, configuration: Configuration = DEFAULT
+) -> None:
     """Schedules until cancelled; the client's identity is `system:kube-scheduler`."""
-    await Scheduler(client, views, world).run()
+    await Scheduler(client, views, world, configuration).run()

@@ -7,8 +7,9 @@ durable or not: the group becomes durable as a whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from steersman.store.index import revision_of, row_number
 from steersman.store.interface import Record, Write
@@ -34,16 +35,14 @@ class Row(NamedTuple):
         return Record(self.key, self.value, revision_of(self.row), self.created)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """The write that does not hold, and what stands in its way."""
 
     key: str
     standing: Standing | None
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(msgspec.Struct):
     """The rows to store, each commit's answer in order, and what the keys stand at afterwards."""
 
     newest: int

@@ -7,14 +7,14 @@ to nobody before it is durable. docs/adr/0003 maps each method to an etcd call.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 MOST_WRITES = 128  # in one commit: etcd's default --max-txn-ops
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One key at one revision; `value` is None where the revision deleted the key.
 
     `created` is the revision that created this life of the key (etcd's create_revision). A
@@ -27,16 +27,14 @@ class Record:
     created: int
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Whole revisions, in order, up to and including `revision`; empty means progress only."""
 
     records: tuple[Record, ...]
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """Part of a range at one revision, in key order; `remaining` counts the keys behind it."""
 
     records: tuple[Record, ...]
@@ -44,8 +42,7 @@ class Page:
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """One put (`value`) or deletion (`value` is None) under a precondition.
 
     `expected` is the revision the key must stand at: None for no condition, 0 for "must not

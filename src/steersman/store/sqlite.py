@@ -12,9 +12,10 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from steersman.store import table
 from steersman.store.checks import check_writes
@@ -35,8 +36,7 @@ GIVE_WAY_SECONDS = 0.000_02  # with the timer slack of Linux about 0.1 ms
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(msgspec.Struct, frozen=True):
     """What an open store holds; `release` gives back all of it."""
 
     reading: sqlite3.Connection
@@ -44,8 +44,7 @@ class _Held:
     release: ExitStack
 
 
-@dataclass(slots=True)
-class _Loaded:
+class _Loaded(msgspec.Struct):
     """What one scan of the table gives."""
 
     index: Index

@@ -10,8 +10,9 @@ import sqlite3
 import threading
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+
+import msgspec
 
 from steersman.store import table
 from steersman.store.decide import Decision, Refusal, Standing, decide
@@ -26,8 +27,7 @@ Answer = tuple["Future[int]", int | Exception]
 Removed = tuple["Future[None]", Exception | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(msgspec.Struct, frozen=True):
     """Rows to remove, and the oldest readable revision from then on."""
 
     future: Future[None]
@@ -35,8 +35,7 @@ class Removal:
     oldest: int
 
 
-@dataclass(slots=True)
-class Group:
+class Group(msgspec.Struct):
     """What one transaction made durable, and the answer to everyone who is in it."""
 
     revisions: list[tuple[Record, ...]]

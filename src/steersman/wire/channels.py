@@ -10,8 +10,9 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.wire.websocket import ProtocolError, WebSocket
 
@@ -36,16 +37,14 @@ def choose(offered: Iterable[str], supported: Iterable[str]) -> str:
     return next((name for name in supported if name in known), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(msgspec.Struct, frozen=True):
     """Bytes on a channel."""
 
     channel: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """Nothing more comes on a channel; None stands for the whole connection."""
 
     channel: int | None

@@ -6,8 +6,9 @@ Used on both sides of the way to a log: by the API server, which refuses, and by
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from steersman.model.errors import BadRequest, Cause, invalid
 
@@ -15,8 +16,7 @@ STREAMS = ("All", "Stderr", "Stdout")
 _FALSE = ("", "0", "f", "F", "FALSE", "false", "False")
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
+class LogOptions(msgspec.Struct, frozen=True):
     """What of a log is wanted; None and "" say that nothing was asked.
 
     since_time: nanoseconds since 1970

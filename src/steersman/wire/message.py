@@ -5,13 +5,14 @@ exchange. Not a parser; the transport turns these into bytes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
+import msgspec
+from msgspec import field
 
-@dataclass(frozen=True, slots=True)
-class User:
+
+class User(msgspec.Struct, frozen=True):
     """Who asks (authentication.k8s.io UserInfo)."""
 
     name: str
@@ -20,8 +21,7 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Peer:
+class Peer(msgspec.Struct):
     """One connection: what is known of the other end, for as long as it lasts.
 
     `certificate` is the verified client certificate in DER, or None. `local` says that the
@@ -112,6 +112,9 @@ class Sink(Protocol):
     def finish(self) -> None:
         """Ends the stream cleanly after what was sent."""
 
+    def abort(self) -> None:
+        """Breaks the stream off, so that the other end cannot take it for a clean end."""
+
 
 class Channel(Protocol):
     """The raw connection after an upgrade."""
@@ -130,8 +133,7 @@ class Channel(Protocol):
 Push = Callable[[Sink], Callable[[], None]]
 
 
-@dataclass(slots=True)
-class Upgrade:
+class Upgrade(msgspec.Struct):
     """Hands the connection over once the 101 answer is out."""
 
     take: Callable[[Channel], Coroutine[Any, Any, None]]

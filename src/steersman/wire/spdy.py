@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import field
 
 # A frame's payload is bounded by its 24-bit length; this is for what peers really send (32 kB)
 MAX_FRAME_BYTES = 1024 * 1024
@@ -63,8 +65,7 @@ class ProtocolError(Exception):
     """The other side breaks the protocol; the connection cannot be read any further."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """The other side opened a stream; header names are lower case."""
 
     stream: int
@@ -72,16 +73,14 @@ class Opened:
     finished: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Replied:
+class Replied(msgspec.Struct, frozen=True):
     """The other side accepted a stream that we opened."""
 
     stream: int
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(msgspec.Struct, frozen=True):
     """Bytes on a stream; `finished`: nothing more comes on it."""
 
     stream: int
@@ -89,16 +88,14 @@ class Data:
     finished: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(msgspec.Struct, frozen=True):
     """The other side gave a stream up."""
 
     stream: int
     reason: int
 
 
-@dataclass(frozen=True, slots=True)
-class GoneAway:
+class GoneAway(msgspec.Struct, frozen=True):
     """The other side opens no more streams."""
 
 

@@ -6,8 +6,10 @@ pax (ustar with extended headers) and the GNU long names that docker and buildah
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
+from msgspec import field
 
 BLOCK_BYTES = 512
 METADATA_LIMIT = 1 << 20  # one extended header; xattr values are at most 64 kB in Linux
@@ -34,8 +36,7 @@ class TarError(ValueError):
     """The bytes are not a tar archive that this module reads; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One member; names are bytes decoded as UTF-8 with surrogate escapes, times are seconds."""
 
     name: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 # One message, fragments joined; kubectl sends pieces of 32 kB at most
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -38,8 +39,7 @@ class ProtocolError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One whole message; a close carries its code as two bytes and a reason, or nothing."""
 
     kind: Kind

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from steered import (
+    TIMEOUT,
     Cluster,
     Document,
     container,
@@ -126,7 +127,9 @@ def test_a_startup_probe_holds_the_others_back_until_it_succeeds(
     startup = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
     ready = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
     script = "trap 'exit 0' TERM; httpd -f -p 80 & wait"
-    slow = container(script, startupProbe={**startup, "failureThreshold": 30}, readinessProbe=ready)
+    slow = container(
+        script, startupProbe={**startup, "failureThreshold": 300}, readinessProbe=ready
+    )
     cluster.apply(namespace, pod("slow", slow))
     cluster.until_event("slow", "Unhealthy", "-n", namespace)
     found = cluster.json("pod", "slow", "-n", namespace)
@@ -275,7 +278,7 @@ def test_deletion_lets_the_container_handle_sigterm(cluster: Cluster, namespace:
     words = cluster.kubectl_words("logs", "-f", "polite", "-n", namespace)
     with started(words, stdout=subprocess.PIPE) as process:
         assert read_until(process, "started") == "started\n"
-        cluster.kubectl("delete", "pod", "polite", "-n", namespace, "--timeout=20s")
+        cluster.kubectl("delete", "pod", "polite", "-n", namespace, TIMEOUT)
         assert "".join(pieces(process)) == "stopping\n"
 
 
@@ -286,5 +289,5 @@ def test_a_container_deaf_to_sigterm_is_killed_after_the_grace_period(
     cluster.apply(namespace, document)
     cluster.wait("pod/deaf", "condition=Ready", "-n", namespace)
     process = cluster.process("deaf", namespace)
-    cluster.kubectl("delete", "pod", "deaf", "-n", namespace, "--timeout=20s")
+    cluster.kubectl("delete", "pod", "deaf", "-n", namespace, TIMEOUT)
     assert process not in [pid for pid, _ in cluster.processes()]

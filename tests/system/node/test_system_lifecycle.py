@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from steered import (
+    COMMAND_SECONDS,
+    TIMEOUT,
     TOOLS,
     Cluster,
     Document,
@@ -42,7 +44,7 @@ def test_down_leaves_nothing_and_a_second_up_continues(own: Cluster, context: Pa
     assert own.up()["server"] == ready["server"]
     assert {each["metadata"]["uid"] for each in own.json("pods")["items"]} == before
     own.until(running_again, "pod", "alone")
-    own.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    own.kubectl("rollout", "status", "deployment/web", TIMEOUT)
     assert own.kubectl("exec", "alone", "--", "echo", "back") == "back\n"
 
 
@@ -69,7 +71,7 @@ def test_an_interrupt_stops_a_cluster_in_the_foreground(own: Cluster) -> None:
         assert text.startswith("The cluster is ready at https://127.0.0.1:")
         assert f"export KUBECONFIG={own.kubeconfig}" in text
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(COMMAND_SECONDS) == 0
     assert not any(own.traces().values()), own.traces()
 
 
@@ -159,6 +161,6 @@ def test_without_root_nodes_are_simulated_and_the_command_says_so(unprivileged: 
         "Without root there are no real containers: one simulated node takes their place."
     )
     unprivileged.apply("default", deployment("web", 3))
-    unprivileged.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    unprivileged.kubectl("rollout", "status", "deployment/web", TIMEOUT)
     (node,) = unprivileged.json("nodes")["items"]
     assert node["metadata"]["name"] == "simulated-0"

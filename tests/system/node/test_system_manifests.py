@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from steered import WAIT_SECONDS, Cluster, is_ready, read_until, run, started
-
-TIMEOUT = f"--timeout={WAIT_SECONDS:.0f}s"
+from steered import AGE, COMMAND_SECONDS, TIMEOUT, Cluster, is_ready, read_until, run, started
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +18,9 @@ def nginx(cluster: Cluster, shared: Path) -> Iterator[str]:
     manifest = str(shared / "manifests" / "pod.yaml")
     cluster.kubectl("apply", "-f", manifest)
     cluster.wait("pod/nginx", "condition=Ready")
+    # Ready says that the container runs, not that its program listens
+    listens = "until wget -qO- http://127.0.0.1/; do sleep 0.1; done"
+    cluster.kubectl("exec", "nginx", "--", "sh", "-c", listens)
     yield "nginx"
     cluster.kubectl("delete", "-f", manifest)
 
@@ -47,7 +49,7 @@ def test_the_pod_serves_and_its_logs_are_there(cluster: Cluster, nginx: str) -> 
 def test_the_pods_table_has_upstreams_columns(cluster: Cluster, nginx: str) -> None:
     head, row = cluster.kubectl("get", "pods").splitlines()
     assert head.split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]
-    assert re.fullmatch(r"nginx +1/1 +Running +0 +\d+s", row)
+    assert re.fullmatch(rf"nginx +1/1 +Running +0 +{AGE}", row)
     wide = cluster.kubectl("get", "pods", "-o", "wide").splitlines()[0]
     more = ["IP", "NODE", "NOMINATED NODE", "READINESS GATES"]
     assert re.split(r" {2,}", wide)[-4:] == more
@@ -56,6 +58,8 @@ def test_the_pods_table_has_upstreams_columns(cluster: Cluster, nginx: str) -> N
 def test_describe_tells_the_pods_whole_story_in_upstreams_words(
     cluster: Cluster, nginx: str
 ) -> None:
+    for reason in ("Scheduled", "Pulled", "Created", "Started"):
+        cluster.until_event(nginx, reason)
     text = cluster.kubectl("describe", "pod", nginx)
     for words in (
         r"^Status: +Running$",
@@ -92,11 +96,23 @@ def test_exec_with_a_terminal_has_one(cluster: Cluster, nginx: str) -> None:
     assert re.search(r"^/dev/(pts/\d+|console)\s*$", done.stdout, re.M), done.stdout
 
 
+@contextmanager
+def saying(cluster: Cluster, name: str, words: str) -> Iterator[None]:
+    """Lets a container print words over and over: nothing tells when a follower is there."""
+    said = f"until test -e /tmp/heard; do echo {words} > /proc/1/fd/1; sleep 0.1; done"
+    script = f"rm -f /tmp/heard; {said}"
+    with started(cluster.kubectl_words("exec", name, "--", "sh", "-c", script)) as process:
+        try:
+            yield
+        finally:
+            cluster.kubectl("exec", name, "--", "touch", "/tmp/heard")
+            process.wait(COMMAND_SECONDS)
+
+
 def test_attach_shows_what_the_container_prints_from_then_on(cluster: Cluster, nginx: str) -> None:
     words = cluster.kubectl_words("attach", nginx)
-    with started(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        read_until(process, "press")
-        cluster.kubectl("exec", nginx, "--", "sh", "-c", "echo from outside > /proc/1/fd/1")
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with started(words, **both) as process, saying(cluster, nginx, "from outside"):
         read_until(process, "from outside")
 
 
@@ -112,9 +128,9 @@ def test_port_forward_reaches_the_container(cluster: Cluster, nginx: str) -> Non
 
 def test_logs_follow_and_take_tail_and_previous(cluster: Cluster, nginx: str) -> None:
     words = cluster.kubectl_words("logs", "-f", "--tail=0", nginx)
-    with started(words, stdout=subprocess.PIPE) as process:
-        cluster.kubectl("exec", nginx, "--", "sh", "-c", "sleep 0.3; echo more > /proc/1/fd/1")
-        assert read_until(process, "more") == "more\n"
+    with started(words, stdout=subprocess.PIPE) as process, saying(cluster, nginx, "more"):
+        text = read_until(process, "more\n")
+    assert set(text.splitlines()) == {"more"}
     previous = cluster.try_kubectl("logs", "--previous", nginx)
     assert previous.returncode == 1
     assert "previous terminated container" in previous.stderr
@@ -129,8 +145,9 @@ def test_top_is_refused_plainly(cluster: Cluster) -> None:
 def test_the_deployment_rolls_out_three_replicas(cluster: Cluster, rolled_out: str) -> None:
     rows = cluster.kubectl("get", "deployments,replicasets", "-n", rolled_out).splitlines()
     assert rows[0].split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
-    assert re.fullmatch(r"deployment.apps/nginx-deployment +3/3 +3 +3 +\d+s", rows[1])
-    assert re.fullmatch(r"replicaset.apps/nginx-deployment-\w+ +3 +3 +3 +\d+s", rows[4])
+    assert re.fullmatch(rf"deployment.apps/nginx-deployment +3/3 +3 +3 +{AGE}", rows[1])
+    assert re.fullmatch(rf"replicaset.apps/nginx-deployment-\w+ +3 +3 +3 +{AGE}", rows[4])
+    cluster.until_event("nginx-deployment", "ScalingReplicaSet", "-n", rolled_out)
     text = cluster.kubectl("describe", "deployment", "nginx-deployment", "-n", rolled_out)
     assert re.search(r"ScalingReplicaSet .*Scaled up replica set \S+ from 0 to 3", text)
     assert "3 desired | 3 updated | 3 total | 3 available | 0 unavailable" in text
@@ -159,6 +176,8 @@ def ready_pods(cluster: Cluster, namespace: str) -> set[str]:
 def test_scale_down_deletes_pods_and_events_say_so(cluster: Cluster, rolled_out: str) -> None:
     cluster.kubectl("scale", "deployment/nginx-deployment", "--replicas=1", "-n", rolled_out)
     cluster.wait("deployment/nginx-deployment", "jsonpath={.status.replicas}=1", "-n", rolled_out)
+    chosen = ("--field-selector", "reason=ScalingReplicaSet", "-n", rolled_out)
+    cluster.until(lambda found: "Scaled down" in found["message"], "events", *chosen)
     events = cluster.kubectl("events", "-n", rolled_out)
     assert events.split()[:5] == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT"]
     assert re.search(r"Scaled down replica set \S+ from 3 to 1", events)
@@ -170,11 +189,11 @@ def test_the_daemon_set_runs_on_the_node_with_its_volumes(cluster: Cluster, shar
     name = "daemonset/fluentd-elasticsearch"
     cluster.kubectl("rollout", "status", name, "-n", "kube-system", TIMEOUT)
     row = cluster.kubectl("get", name, "-n", "kube-system", "--no-headers")
-    assert re.fullmatch(r"fluentd-elasticsearch +1 +1 +1 +1 +1 +<none> +\d+s\n", row)
+    assert re.fullmatch(rf"fluentd-elasticsearch +1 +1 +1 +1 +1 +<none> +{AGE}\n", row)
     script = "ls /var/log >/dev/null && ! touch /var/lib/docker/containers/x 2>&1"
     text = cluster.kubectl("exec", "-n", "kube-system", name, "--", "sh", "-c", script)
     assert "Read-only file system" in text
-    cluster.kubectl("delete", "-f", manifest, "--timeout=20s")
+    cluster.kubectl("delete", "-f", manifest, TIMEOUT)
 
 
 def test_the_service_has_an_address_and_no_endpoints(cluster: Cluster, shared: Path) -> None:
@@ -182,7 +201,7 @@ def test_the_service_has_an_address_and_no_endpoints(cluster: Cluster, shared: P
     cluster.kubectl("apply", "-f", manifest)
     row = cluster.kubectl("get", "service", "my-service").splitlines()
     assert row[0].split() == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"]
-    assert re.fullmatch(r"my-service +ClusterIP +10[\d.]+ +<none> +80/TCP +\d+s", row[1])
+    assert re.fullmatch(rf"my-service +ClusterIP +10[\d.]+ +<none> +80/TCP +{AGE}", row[1])
     described = cluster.kubectl("describe", "service", "my-service")
     assert re.search(r"^TargetPort: +9376/TCP$", described, re.M)
     assert re.search(r"^Endpoints: +$", described, re.M)

@@ -24,7 +24,7 @@ CAROL = User("carol", ("system:authenticated",))
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ANYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 ONE = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["own"], "verbs": ["*"]}
-SECONDS = 10
+SECONDS = 60
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
     serialization.Encoding.PEM,
     serialization.PrivateFormat.PKCS8,

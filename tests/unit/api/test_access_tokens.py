@@ -375,5 +375,5 @@ def test_no_certificate_library_is_loaded_before_the_first_token() -> None:
         "import sys, steersman.api.access.authentication, steersman.api.access.token_request; "
         "sys.exit('cryptography' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
     assert done.returncode == 0

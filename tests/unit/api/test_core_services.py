@@ -53,7 +53,7 @@ async def test_fifty_who_race_get_fifty_addresses_and_ports(api: Served) -> None
     deletions = [api.delete(f"{SERVICES}/s{n}") for n in range(50)]
     for answer in await asyncio.gather(*deletions):
         answer.ok()
-    assert await taken(api) == ["10.96.0.1"]
+    assert await taken(api) == ["10.96.0.1", "10.96.0.10"]
 
 
 @served
@@ -181,3 +181,56 @@ async def test_a_refused_service_takes_nothing(api: Served, spec: Document) -> N
     before = await taken(api)
     assert (await api.post(SERVICES, service("a", **spec))).code == 422
     assert await taken(api) == before
+
+
+@served
+async def test_the_end_of_the_range_is_left_to_load_balancers(api: Served) -> None:
+    for number in range(200):
+        spec = await create(api, f"s{number}")
+        assert not spec["clusterIP"].startswith("10.96.255.")
+    asked = await create(api, "asked", clusterIP="10.96.255.9")
+    assert asked["clusterIP"] == "10.96.255.9"
+
+
+LOCAL = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+
+
+@served
+async def test_a_health_check_gets_a_port_of_the_nodes_keeps_it_and_gives_it_back(
+    api: Served,
+) -> None:
+    spec = await create(api, "a", **LOCAL)
+    port, own = spec["healthCheckNodePort"], spec["ports"][0]["nodePort"]
+    assert 30000 <= port <= 32767 and port != own
+    answer = await api.post(SERVICES, service("b", type="NodePort", ports=[taking(port)]))
+    assert answer.document["details"]["causes"][0]["field"] == "spec.ports[0].nodePort"
+    without = (await api.get(f"{SERVICES}/a")).ok()
+    del without["spec"]["healthCheckNodePort"]
+    assert (await api.put(f"{SERVICES}/a", without)).ok()["spec"]["healthCheckNodePort"] == port
+    policy = {"spec": {"externalTrafficPolicy": "Cluster"}}
+    changed = (await api.patch(f"{SERVICES}/a", policy, MERGE)).ok()["spec"]
+    assert "healthCheckNodePort" not in changed and changed["ports"][0]["nodePort"] == own
+    await create(api, "b", type="NodePort", ports=[taking(port)])
+    again = (await create(api, "c", **LOCAL))["healthCheckNodePort"]
+    assert again not in (port, own)
+
+
+def taking(port: int) -> Document:
+    return {"port": 80, "nodePort": port}
+
+
+@served
+async def test_a_health_check_never_gets_the_port_that_its_service_gets(api: Served) -> None:
+    api.world.draw = lambda _count: 0  # type: ignore[method-assign]
+    spec = await create(api, "a", **LOCAL)
+    assert (spec["healthCheckNodePort"], spec["ports"][0]["nodePort"]) == (30000, 30001)
+
+
+@served
+async def test_a_health_check_may_ask_for_its_port(api: Served) -> None:
+    spec = await create(api, "a", healthCheckNodePort=31234, **LOCAL)
+    assert spec["healthCheckNodePort"] == 31234
+    answer = await api.post(SERVICES, service("b", healthCheckNodePort=31234, **LOCAL))
+    assert answer.code == 422
+    (await api.delete(f"{SERVICES}/a")).ok()
+    await create(api, "b", healthCheckNodePort=31234, **LOCAL)

@@ -9,6 +9,7 @@ import pytest
 from served import MAPS, METADATA, PODS, TABLE, Document, Served, Watched, config_map, pod, served
 from steersman.api import watch
 from steersman.api.cache import Cache
+from steersman.store.interface import Write
 
 
 def labelled(name: str, **labels: str) -> Document:
@@ -248,6 +249,27 @@ async def test_a_watcher_that_takes_nothing_is_ended_and_the_others_go_on(api: S
     await make(api, "last")
     assert len(slow.frames) == heard == number - 1
     assert len(quick.frames) == number + 1
+
+
+@served
+async def test_a_watch_that_fails_is_broken_off_alone_and_the_server_goes_on(
+    api: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    selecting = await api.watch(MAPS, labelSelector="a=b")
+    selecting_too = await api.watch("/api/v1/configmaps", labelSelector="a=b")
+    plain = await api.watch(MAPS)
+    (await api.post(MAPS, labelled("one", a="c"))).ok()
+    record = await api.store.get(key := "/core/configmaps/default/one")
+    assert record is not None and record.value is not None
+    damaged = record.value.replace(b'{"a":"c"}', b"5")
+    await api.store.commit(Write(key, damaged))
+    await make(api, "after")
+    assert plain.brief() == [("ADDED", "one"), ("MODIFIED", "one"), ("ADDED", "after")]
+    for each in (selecting, selecting_too):
+        assert (each.broken, each.frames) == (True, [])
+    assert caplog.text.count(f"the watch of {MAPS} failed") == 1
+    assert caplog.text.count("AttributeError") == 2
+    assert not plain.finished
 
 
 @served

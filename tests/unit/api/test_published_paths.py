@@ -16,6 +16,9 @@ from steersman.wire.message import Request, User
 
 
 class Kinds:
+    def on_change(self, hear: Any) -> None:
+        """Never changes."""
+
     def all(self) -> Any:
         return KINDS[2:4]
 

@@ -32,7 +32,7 @@ from steersman.world.real import RealWorld
 
 NODE = "node-a"
 NOBODY = Identity("viewer", "viewer")
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 MASTER = User("admin", ("system:masters", "system:authenticated"))
 PODS = "/api/v1/namespaces/default/pods"
 Document = dict[str, Any]

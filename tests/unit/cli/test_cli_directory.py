@@ -36,7 +36,7 @@ def test_a_making_that_was_broken_off_goes_on(tmp_path: Path) -> None:
     assert Directory(tmp_path).exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: gives a directory away")
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
     with pytest.raises(Failure, match="belongs to another user"):

@@ -1,16 +1,22 @@
-"""The address ranges of clusters on one machine."""
+"""The address ranges and ports of clusters on one machine."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
-from steersman.cli.choose import Reservations, choose_ranges
+import pytest
+
+from ports import free_port
+from steersman.cli import choose
+from steersman.cli.choose import Reservations, choose_port, choose_ranges
+from steersman.cli.failure import Failure
 
 
-def cluster(place: Path, name: str) -> Path:
+def cluster(place: Path, name: str, described: str = "{}") -> Path:
     directory = place / name
     directory.mkdir()
-    (directory / "cluster.json").write_text("{}")
+    (directory / "cluster.json").write_text(described)
     return directory
 
 
@@ -32,3 +38,38 @@ def test_the_range_of_a_removed_cluster_is_free(tmp_path: Path) -> None:
         reservations.take("10.64.0.0/16", gone)
         (gone / "cluster.json").unlink()
         assert reservations.taken(new) == []
+
+
+def test_a_port_that_another_cluster_has_or_is_about_to_have_is_known(tmp_path: Path) -> None:
+    first = cluster(tmp_path, "first", '{"port": 7001}')
+    broken = cluster(tmp_path, "broken", '{"port": "many"}')
+    with Reservations(tmp_path / "ranges") as reservations:
+        reservations.take("10.64.0.0/16", first)
+        reservations.take("10.65.0.0/16", broken)
+        assert reservations.ports(tmp_path / "second") == {7001}
+        assert reservations.ports(first) == set()
+
+
+def test_the_first_port_that_is_free_and_nobody_elses_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken, used, free, other = (free_port() for _ in range(4))
+    monkeypatch.setattr(choose, "PORTS", (taken, used, free, other))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", used))
+        listener.listen()
+        assert choose_port(None, None, {taken}) == free
+        with pytest.raises(Failure, match=f"no port from {taken} to {other} is free"):
+            choose_port(None, None, {taken, free, other})
+
+
+def test_a_port_that_was_asked_for_or_is_the_clusters_own_is_not_exchanged() -> None:
+    port, used = free_port(), free_port()
+    assert choose_port(port, used, {port}) == port
+    assert choose_port(None, port, {port}) == port
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", used))
+        listener.listen()
+        for wanted, remembered in ((used, None), (None, used)):
+            with pytest.raises(Failure, match=f"port {used} is in use: .*--port"):
+                choose_port(wanted, remembered)

@@ -16,7 +16,7 @@ from steersman.client.http import HTTPTransport, Target
 from steersman.model.errors import APIError, Forbidden
 from steersman.wire.message import Request, Response
 
-WAIT = 10.0
+WAIT = 60.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -143,6 +143,21 @@ def test_a_reader_that_is_far_too_slow_loses_the_stream(monkeypatch: pytest.Monk
     run(case)
 
 
+def test_a_stream_that_is_broken_off_does_not_look_like_its_end() -> None:
+    closings = []
+
+    async def case(world: World) -> None:
+        body = PushedBody(lambda sink: lambda: closings.append(1))
+        body.send(Chunk(b"lost"))
+        body.abort()
+        body.send(Chunk(b"late"))
+        with pytest.raises(Unreachable, match="the other end has failed"):
+            await anext(body)
+
+    run(case)
+    assert closings == [1]
+
+
 def test_a_channel_holds_its_writer_back_until_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "CHANNEL_BYTES", 10)
 

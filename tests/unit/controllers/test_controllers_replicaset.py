@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steersman.controllers import ownership, replicaset
 from steersman.controllers.replicaset import BURST, choose, plan, plan_status
+from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.replicaset import REPLICASET
 from unit.controllers.views import LABELS, NOW, owned_by, pod, replica_set
 
 
-def names(pods: list) -> list[str]:  # type: ignore[type-arg]
+def names(pods: Iterable[Pod]) -> list[str]:
     return [found.metadata.name for found in pods]
 
 
@@ -58,9 +61,8 @@ def test_a_set_that_is_being_deleted_does_nothing() -> None:
     assert plan(owner, [pod("a")], [], NOW) == replicaset.Plan()
 
 
-def test_deletions_name_the_very_pod() -> None:
-    (delete,) = plan(replica_set("web", 0), [pod("a")], [], NOW).deletes
-    assert (delete.ref.name, delete.uid) == ("a", "uid-a")
+def test_too_many_pods_go() -> None:
+    assert names(plan(replica_set("web", 0), [pod("a")], [], NOW).deletes) == ["a"]
 
 
 def test_unassigned_pods_go_before_assigned_ones() -> None:
@@ -181,6 +183,6 @@ def test_a_plan_never_overshoots_and_never_kills_ready_pods_before_unready_ones(
     decided = plan(replica_set("web", wanted), present, [], NOW)
     assert len(present) + decided.count - len(decided.deletes) == wanted
     assert not (decided.count and decided.deletes)
-    gone = {delete.ref.name for delete in decided.deletes}
+    gone = set(names(decided.deletes))
     lost = sum(ok for at, ok in enumerate(readiness) if f"p{at}" in gone)
     assert lost == max(0, len(gone) - readiness.count(False))

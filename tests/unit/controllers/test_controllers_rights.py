@@ -13,7 +13,7 @@ from steersman.controllers.registry import controllers
 from steersman.model.kind import Document
 from steersman.reconcile.loop import Controller, account_of
 
-CONTROLLERS = controllers("a bundle")
+CONTROLLERS = controllers("a bundle", "10.96.0.0/16")
 
 
 def rules_of(account: str) -> list[Document]:

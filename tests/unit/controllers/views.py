@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from steersman.model.kinds.cronjob import CronJob
 from steersman.model.kinds.daemonset import DaemonSet
 from steersman.model.kinds.deployment import Deployment
+from steersman.model.kinds.job import Job
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.replicaset import ReplicaSet
@@ -50,6 +52,8 @@ def pod(
     phase: str = "Running",
     deleted: bool = False,
     born: float = 100.0,
+    spec: Any = None,
+    status: Any = None,
     **metadata: Any,
 ) -> Pod:
     """Returns a pod; `ready` and `born` are seconds ago."""
@@ -68,8 +72,8 @@ def pod(
             "resourceVersion": "5",
             **metadata,
         },
-        "spec": {"nodeName": node},
-        "status": {"phase": phase, "conditions": [condition]},
+        "spec": {"nodeName": node, **(spec or {})},
+        "status": {"phase": phase, "conditions": [condition], **(status or {})},
     }
     found: Pod = decoded(document, Pod)
     return found
@@ -131,6 +135,51 @@ def daemon_set(**fields: Any) -> DaemonSet:
         "spec": {"selector": {"matchLabels": LABELS}, "template": TEMPLATE, **fields},
     }
     found: DaemonSet = decoded(document, DaemonSet)
+    return found
+
+
+def job(*, metadata: Any = None, status: Any = None, **spec: Any) -> Job:
+    """Returns a job of one completion; `spec` adds to its spec."""
+    document = {
+        "metadata": {
+            "name": "sum",
+            "namespace": "default",
+            "uid": "uid-sum",
+            "resourceVersion": "9",
+            **(metadata or {}),
+        },
+        "spec": {
+            "completions": 1,
+            "parallelism": 1,
+            "selector": {"matchLabels": LABELS},
+            "template": TEMPLATE,
+            **spec,
+        },
+        "status": status or {},
+    }
+    found: Job = decoded(document, Job)
+    return found
+
+
+def cron_job(*, metadata: Any = None, status: Any = None, **spec: Any) -> CronJob:
+    """Returns a cron job that is due every hour, made an hour and a half before NOW."""
+    document = {
+        "metadata": {
+            "name": "hourly",
+            "namespace": "default",
+            "uid": "uid-hourly",
+            "resourceVersion": "9",
+            "creationTimestamp": time(5400),
+            **(metadata or {}),
+        },
+        "spec": {
+            "schedule": "0 * * * *",
+            "jobTemplate": {"spec": {"template": TEMPLATE}},
+            **spec,
+        },
+        "status": status or {},
+    }
+    found: CronJob = decoded(document, CronJob)
     return found
 
 

@@ -20,7 +20,7 @@ from steersman.images.references import parse
 from steersman.images.removal import remove_tree
 from steersman.images.store import Image, Store
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="unpacking sets owners")
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root: unpacking sets owners")
 NOW = 1_700_000_000.0
 
 

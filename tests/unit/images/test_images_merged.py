@@ -10,7 +10,7 @@ from steersman.images.accounts import Account, look_up
 from steersman.images.errors import Refused
 from steersman.images.merged import OPAQUE, Merged
 
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="whiteouts are device nodes")
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: whiteouts are device nodes")
 
 
 def layer(root: Path, **files: str) -> Path:

@@ -22,7 +22,7 @@ from steersman.images.listing import rows
 from steersman.images.references import parse
 from steersman.images.store import Store
 
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="unpacking sets owners")
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: unpacking sets owners")
 BASE = tar_of(folder("etc"), file("etc/base", b"1"))
 TOP = tar_of(file("etc/top", b"2"))
 

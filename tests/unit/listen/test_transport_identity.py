@@ -18,7 +18,7 @@ from steersman.listen.serve import Server, tls_context
 from steersman.wire.message import Request, Response
 from steersman.world.real import RealWorld
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0
 USER = "system:node:one"
 GROUPS = ("system:nodes", "a, b")
 

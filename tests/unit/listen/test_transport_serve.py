@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -21,7 +22,10 @@ from steersman.wire.http import BODY_BYTES, HEADER_BYTES
 from steersman.wire.message import Channel, Chunk, Handler, Request, Response, Sink, Upgrade
 from steersman.world.real import RealWorld
 
-WAIT = 10.0
+# For what is over in milliseconds on a machine with nothing else to do
+WAIT = 60.0
+# For times that are to run out
+SHORT = 0.05
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Case = Callable[[serve.Server, Callable[[], Awaitable[Streams]]], Coroutine[Any, Any, None]]
 
@@ -502,6 +506,40 @@ def test_a_push_is_told_once_when_its_client_goes(tmp_path: Path) -> None:
     assert pushing.closings == 1
 
 
+def test_a_push_that_is_broken_off_has_no_end_and_is_told_once(tmp_path: Path) -> None:
+    pushing = Pushing()
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/watch"))
+        await head_of(reader)
+        assert await chunk_of(reader) == b"first"
+        pushing.sinks[0].abort()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await chunk_of(reader)
+        await pushing.closed.wait()
+        pushing.sinks[0].abort()
+
+    serving(tmp_path, pushing, case)
+    assert pushing.closings == 1
+
+
+def test_a_push_that_has_finished_is_not_broken_off_any_more(tmp_path: Path) -> None:
+    pushing = Pushing()
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/watch") + get("/other"))
+        await head_of(reader)
+        pushing.sinks[0].finish()
+        pushing.sinks[0].abort()
+        assert await chunk_of(reader) == b"first"
+        assert await chunk_of(reader) == b""
+        assert (await answer_of(reader))[2] == b"other"
+
+    serving(tmp_path, pushing, case)
+
+
 def test_what_a_slow_client_has_not_taken_is_pending(tmp_path: Path) -> None:
     pushing = Pushing()
 
@@ -693,16 +731,20 @@ def test_own_caching_rules_replace_the_usual_ones(tmp_path: Path) -> None:
 def test_a_client_that_says_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
-    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.1)
-
     async def case(_server: Any, connect: Any) -> None:
+        monkeypatch.setattr(connection, "HEAD_SECONDS", SHORT)
         silent, _ = await connect()
         assert await silent.read() == b""
+        # Time to ask in, however busy the machine is; what is short is what is looked at
+        monkeypatch.setattr(connection, "HEAD_SECONDS", WAIT)
         slow, writer = await connect()
-        writer.write(get("/") + b"GET / HT")
+        writer.write(get("/"))
         await answer_of(slow)
+        monkeypatch.setattr(connection, "HEAD_SECONDS", SHORT)
+        writer.write(b"GET / HT")
         assert await slow.read() == b""
+        monkeypatch.setattr(connection, "HEAD_SECONDS", WAIT)
+        monkeypatch.setattr(connection, "IDLE_SECONDS", SHORT)
         idle, writer = await connect()
         writer.write(get("/"))
         await answer_of(idle)
@@ -712,7 +754,7 @@ def test_a_client_that_says_nothing_is_left(
 
 
 def test_whoever_was_refused_is_left_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "LINGER_SECONDS", SHORT)
 
     async def case(_server: Any, connect: Any) -> None:
         for sent in (b"nonsense\r\n\r\n", get("/", f"Content-Length: {BODY_BYTES + 1}")):
@@ -720,7 +762,10 @@ def test_whoever_was_refused_is_left_soon(tmp_path: Path, monkeypatch: pytest.Mo
             writer.write(sent)
             assert (await answer_of(reader))[0] in (400, 413)
             writer.write(b"more")
-            assert await reader.read() == b""
+            try:
+                assert await reader.read() == b""
+            except ConnectionError:
+                pass  # it had been left before it said more
 
     serving(tmp_path, echo, case)
 
@@ -743,19 +788,23 @@ def test_a_refusal_waits_for_the_answers_before_it(tmp_path: Path) -> None:
 
 
 def test_a_watch_has_all_the_time_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
-    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", SHORT)
+    monkeypatch.setattr(connection, "IDLE_SECONDS", SHORT)
     pushing = Pushing()
 
     async def case(_server: Any, connect: Any) -> None:
-        reader, writer = await connect()
-        writer.write(get("/watch"))
+        # What it asks is there before the server takes the connection, so it is never late
+        early = socket.socket(socket.AF_UNIX)
+        early.connect(str(tmp_path / "s"))
+        early.sendall(get("/watch"))
+        reader, writer = await asyncio.open_unix_connection(sock=early)
         await head_of(reader)
         assert await chunk_of(reader) == b"first"
         silent, _ = await connect()
         assert await silent.read() == b""  # by now the idle time has passed
         pushing.sinks[0].send(Chunk(b"second"))
         assert await chunk_of(reader) == b"second"
+        writer.close()
 
     serving(tmp_path, pushing, case)
 
@@ -845,8 +894,6 @@ def test_a_unix_socket_is_private_and_replaces_a_dead_one(tmp_path: Path) -> Non
                 (tmp_path / "file").write_text("mine")
                 with pytest.raises(OSError, match="not a socket"):
                     second.listen_unix(tmp_path / "file")
-
-    import socket
 
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "s"))
@@ -1025,7 +1072,7 @@ def test_over_tls_the_bodies_of_the_unknown_are_bounded_together(tmp_path: Path)
 def test_over_tls_a_silent_client_is_left_in_the_handshake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(serve, "HEAD_SECONDS", SHORT)
 
     async def case(port: int, _connect: Any) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -1053,8 +1100,6 @@ def test_a_long_body_is_compressed_off_loopback_only(tmp_path: Path) -> None:
 
 async def _over_pair(handler: Handler, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     """Exchanges over a pair of sockets as if the client were on another machine."""
-    import socket
-
     from steersman.wire.message import Peer
 
     here, there = socket.socketpair()

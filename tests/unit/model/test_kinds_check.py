@@ -7,9 +7,10 @@ import copy
 from typing import Any
 
 import pytest
+from tests.authorities import request
+from tests.checked import admitted, causes, kind_of
 
 from steersman.model import builtin, decode, errors
-from steersman.model.kind import Kind
 from steersman.model.types import address_check, workload_check
 
 TEMPLATE = {
@@ -20,34 +21,6 @@ NEVER = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 SELECTOR = {"matchLabels": {"app": "a"}}
 WORKLOAD = {"selector": SELECTOR, "template": TEMPLATE}
 RBAC = "rbac.authorization.k8s.io"
-
-
-def kind_of(group: str, plural: str) -> Kind:
-    version = "v2" if plural == "horizontalpodautoscalers" else "v1"
-    kind = builtin.by_resource(group, version, plural)
-    assert kind is not None
-    return kind
-
-
-def admitted(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": "x", "namespace": "n"} if kind.namespaced else {"name": "x"}
-    whole = {**copy.deepcopy(document), "metadata": {**metadata, **document.get("metadata", {})}}
-    found = decode.admit(kind.versions[0].definition, whole, kind.name, "v1")
-    assert found.unknown == ()
-    return found.document
-
-
-def causes(
-    group: str,
-    plural: str,
-    new: dict[str, Any],
-    old: dict[str, Any] | None = None,
-    subresource: str = "",
-) -> list[tuple[str, str]]:
-    kind = kind_of(group, plural)
-    before = None if old is None else admitted(kind, old)
-    found = kind.check(admitted(kind, new), before, subresource)
-    return [(cause.field, cause.message) for cause in found]
 
 
 SOUND = [
@@ -81,7 +54,11 @@ SOUND = [
         "cronjobs",
         {"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": NEVER}}}},
     ),
-    ("autoscaling", "horizontalpodautoscalers", {"spec": {"maxReplicas": 1}}),
+    (
+        "autoscaling",
+        "horizontalpodautoscalers",
+        {"spec": {"maxReplicas": 1, "scaleTargetRef": {"kind": "D", "name": "d"}}},
+    ),
     ("storage.k8s.io", "storageclasses", {"provisioner": "p"}),
 ]
 
@@ -108,12 +85,23 @@ def test_every_kind_checks_its_metadata() -> None:
         assert "metadata.namespace" in fields, kind.plural
 
 
+# kinds that read the name last, and only where all else is sound
+SPECS = {
+    "certificatesigningrequests": {
+        "request": request("x"),
+        "signerName": "a.b/s",
+        "usages": ["client auth"],
+    }
+}
+
+
 def test_the_name_check_of_a_kind_is_the_one_that_its_check_uses() -> None:
     for kind in builtin.all():
         if not kind.stored or kind.name_check is None:
             continue
         for name in ("a.b", "A", "1a", "a/b", "a" * 60):
-            document = {"metadata": {"name": name, "namespace": "n" if kind.namespaced else ""}}
+            metadata = {"name": name, "namespace": "n" if kind.namespaced else ""}
+            document = {"metadata": metadata, "spec": SPECS.get(kind.plural, {})}
             found = [c for c in kind.check(document, None, "") if c.field == "metadata.name"]
             assert bool(found) == bool(kind.name_check(name)), (kind.plural, name)
 

@@ -18,7 +18,6 @@ from steersman.node.render import bundle, downward, environment, files, limits
 from steersman.node.render.bundle import Ground
 from steersman.node.render.downward import Facts, Machine
 from steersman.node.render.expand import expand
-from steersman.node.render.files import Resolution
 
 FACTS = Facts("10.0.0.1", ("10.0.0.5",))
 MACHINE = Machine({"cpu": "4", "memory": "8Gi"})
@@ -414,33 +413,6 @@ def test_who_is_killed_first_for_memory(quality: str, asked: str, score: int) ->
 
 
 # Files
-
-HERE = Resolution("10.96.0.10", "cluster.local", "nameserver 1.1.1.1\nsearch home\noptions edns0\n")
-
-
-def test_names_are_resolved_by_the_cluster_first() -> None:
-    assert files.render_resolution(pod(), HERE) == (
-        "search default.svc.cluster.local svc.cluster.local cluster.local home\n"
-        "nameserver 10.96.0.10\noptions ndots:5\n"
-    )
-
-
-@pytest.mark.parametrize("spec", [{"dnsPolicy": "Default"}, {"hostNetwork": True}])
-def test_or_as_the_node_does(spec: dict[str, Any]) -> None:
-    text = files.render_resolution(pod(spec=spec), HERE)
-    assert text == "search home\nnameserver 1.1.1.1\noptions edns0\n"
-
-
-def test_or_as_the_pod_says() -> None:
-    config = {
-        "nameservers": ["9.9.9.9"],
-        "searches": ["x"],
-        "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
-    }
-    none = files.render_resolution(pod(spec={"dnsPolicy": "None", "dnsConfig": config}), HERE)
-    assert none == "search x\nnameserver 9.9.9.9\noptions ndots:2 edns0\n"
-    both = files.render_resolution(pod(spec={"dnsConfig": config}), HERE)
-    assert "nameserver 10.96.0.10\nnameserver 9.9.9.9\noptions ndots:2 edns0\n" in both
 
 
 def test_a_pod_knows_itself_by_name() -> None:

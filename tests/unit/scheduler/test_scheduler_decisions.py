@@ -4,71 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
-from steersman.model.kinds.node import Node
-from steersman.model.kinds.pod import Pod
-from steersman.scheduler.decide import (
-    NO_NODES,
-    Chosen,
-    Memory,
-    Unfit,
-    decide,
-    enough,
-    judge,
-)
-from steersman.scheduler.demand import Demand, demand_of, requested
-from steersman.scheduler.filters.refusal import Refusal
-from steersman.scheduler.scores import balanced_allocation, least_allocated
-from steersman.scheduler.snapshot import NodeState, Snapshot
-
-ROOM = {"cpu": "4", "memory": "8Gi", "pods": "10"}
-
-
-def pod(name: str = "p", **spec: Any) -> Pod:
-    containers = spec.pop("containers", [{"name": "c", **spec.pop("container", {})}])
-    metadata = {"name": name, "uid": f"uid-{name}", "namespace": "default"}
-    document = {"metadata": metadata, "spec": {"containers": containers, **spec}}
-    return msgspec.convert(document, Pod)
-
-
-def asking(cpu: str = "", memory: str = "", **spec: Any) -> Pod:
-    amounts = {"cpu": cpu, "memory": memory}
-    requests = {name: text for name, text in amounts.items() if text}
-    return pod(container={"resources": {"requests": requests}}, **spec)
-
-
-def node(name: str = "n", room: Any = ROOM, labels: Any = None, **spec: Any) -> Node:
-    document = {
-        "metadata": {"name": name, "labels": labels or {}},
-        "spec": spec,
-        "status": {"allocatable": room},
-    }
-    return msgspec.convert(document, Node)
-
-
-def state(*args: Any, pods: tuple[Pod, ...] = (), **kwargs: Any) -> NodeState:
-    snapshot = Snapshot()
-    found = snapshot.node_changed(None, node(*args, **kwargs))
-    for one in pods:
-        snapshot.put(one, found.name)
-    return found
-
-
-def demand(found: Pod) -> Demand:
-    return demand_of(found.spec)
-
-
-def reasons(found: Pod, where: NodeState) -> tuple[str, ...]:
-    verdict = judge(demand(found), where)
-    return verdict.reasons if isinstance(verdict, Refusal) else ()
-
-
-def final(found: Pod, where: NodeState) -> bool:
-    verdict = judge(demand(found), where)
-    assert isinstance(verdict, Refusal)
-    return verdict.final
+from scheduler_cluster import ROOM, Cluster, asking, demand, final, node, pod, reasons, state
+from steersman.scheduler.decide import Chosen, Unfit, enough
+from steersman.scheduler.message import NO_NODES, fit_error
+from steersman.scheduler.preemption import ineligible, preempt
+from steersman.scheduler.scores import balanced_allocation
+from steersman.scheduler.scores.allocation import LEAST
+from steersman.scheduler.state.demand import requested
+from steersman.scheduler.state.snapshot import Snapshot
 
 
 def test_requests_are_those_of_all_containers_or_of_the_hungriest_beginning() -> None:
@@ -137,14 +82,10 @@ def test_untolerated_taints_keep_pods_away(toleration: Any, fits: bool) -> None:
 def test_preferred_taints_only_make_a_node_worse() -> None:
     mild = state(taints=[{"key": "k", "effect": "PreferNoSchedule"}])
     assert reasons(pod(), mild) == ()
-    snapshot = Snapshot()
     taints = [{"key": "k", "effect": "PreferNoSchedule"}]
-    snapshot.node_changed(None, node("mild", taints=taints))
-    snapshot.node_changed(None, node("good"))
+    cluster = Cluster(node("mild", taints=taints), node("good"))
     for draw in (0.0, 0.5, 0.99):
-        answer = decide(demand(pod()), snapshot.order, draw=draw)
-        assert isinstance(answer, Chosen)
-        assert answer.node.name == "good"
+        assert cluster.chosen(pod(), draw=draw) == "good"
 
 
 TEXT = ("node(s) didn't match Pod's node affinity/selector",)
@@ -183,15 +124,12 @@ def test_a_node_selector_must_match_whole() -> None:
 
 
 def test_preferred_affinity_draws_by_weight() -> None:
-    snapshot = Snapshot()
-    snapshot.node_changed(None, node("plain"))
-    snapshot.node_changed(None, node("liked", labels={"disk": "ssd"}))
+    cluster = Cluster(node("plain"), node("liked", labels={"disk": "ssd"}))
     term = {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}
     preferred = [{"weight": 5, "preference": term}]
     found = pod(affinity=affinity(preferredDuringSchedulingIgnoredDuringExecution=preferred))
-    answer = decide(demand(found), snapshot.order)
-    assert isinstance(answer, Chosen)
-    assert answer.node.name == "liked"
+    assert cluster.chosen(found, draw=0.0) == "liked"
+    assert cluster.chosen(found, draw=0.99) == "liked"
 
 
 def port(number: int, address: str = "", protocol: str = "TCP") -> dict[str, Any]:
@@ -223,59 +161,60 @@ def test_a_pod_that_names_its_node_goes_nowhere_else() -> None:
 
 def test_scores_prefer_empty_and_even_nodes() -> None:
     found = demand(asking("1", "2Gi"))
-    assert least_allocated.score(found, state()) == 75
-    assert least_allocated.score(found, state(pods=(asking("1", "2Gi", name="x"),))) == 50
+    assert LEAST.score(found, state()) == 75
+    assert LEAST.score(found, state(pods=(asking("1", "2Gi", name="x"),))) == 50
     assert balanced_allocation.score(found, state()) == 100
     assert balanced_allocation.score(demand(asking("4")), state()) == 50
 
 
+def message(cluster: Cluster, found: Any) -> str:
+    """Returns what is said of a pod that fits nowhere and can displace nobody."""
+    ask, answer = cluster.ask(found), cluster.decide(found)
+    assert isinstance(answer, Unfit)
+    why = ineligible(ask, answer, "") or preempt(ask, answer, ())
+    assert isinstance(why, str)
+    return fit_error(answer, why)
+
+
 def test_the_message_counts_reasons_in_order_and_says_what_preemption_could_do() -> None:
-    snapshot = Snapshot()
-    snapshot.node_changed(None, node("a", taints=[{"key": "k", "effect": "NoExecute"}]))
-    snapshot.node_changed(None, node("b"))
-    snapshot.node_changed(None, node("c"))
+    cluster = Cluster(node("a", taints=[{"key": "k", "effect": "NoExecute"}]), node("b"), node("c"))
     for name in ("b", "c"):
-        snapshot.put(asking("4", name=f"big-{name}"), name)
-    answer = decide(demand(asking("1")), snapshot.order)
-    assert answer == Unfit(
+        cluster.put(asking("4", name=f"big-{name}"), on=name)
+    assert message(cluster, asking("1")) == (
         "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. "
-        "preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, "
-        "2 No preemption victims found for incoming pod.",
-        3,
+        "no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is "
+        "not helpful for scheduling, 2 No preemption victims found for incoming pod."
     )
-    never = decide(demand(asking("1", preemptionPolicy="Never")), snapshot.order)
-    assert isinstance(never, Unfit)
-    assert never.message.endswith(". preemption: not eligible due to preemptionPolicy=Never.")
+    never = message(cluster, asking("1", preemptionPolicy="Never"))
+    assert never.endswith(" deallocate, preemption: not eligible due to preemptionPolicy=Never.")
 
 
 def test_without_nodes_there_is_one_sentence() -> None:
-    assert decide(demand(pod()), []) == Unfit(NO_NODES)
+    answer = Cluster().decide(pod())
+    assert isinstance(answer, Unfit)
+    assert fit_error(answer) == NO_NODES
 
 
 def test_the_search_ends_when_enough_nodes_fit_and_goes_on_where_it_stopped() -> None:
     assert [enough(n) for n in (5, 99, 100, 1000, 5000, 100_000)] == [5, 99, 100, 420, 500, 5000]
-    snapshot = Snapshot()
-    for number in range(6):
-        snapshot.node_changed(None, node(f"n{number}"))
-    answer = decide(demand(pod()), snapshot.order, start=4, most=3)
+    assert [enough(1000, percent) for percent in (5, 20, 100)] == [100, 200, 1000]
+    cluster = Cluster(*(node(f"n{number}") for number in range(300)))
+    answer = cluster.decide(pod(), start=100, most=10)
     assert isinstance(answer, Chosen)
-    assert (answer.node.name, answer.looked_at) == ("n4", 3)
-    last = decide(demand(pod()), snapshot.order, start=4, most=3, draw=0.999)
-    assert isinstance(last, Chosen)
-    assert last.node.name == "n0"
+    assert (answer.node.name, answer.start) == ("n100", 164)
+    assert cluster.chosen(pod(), start=164, most=100, draw=0.999) == "n227"
+    assert cluster.chosen(pod(), start=228, most=300, draw=0.999) == "n299"
 
 
 def test_a_remembered_verdict_holds_until_the_node_changes() -> None:
-    snapshot, memory = Snapshot(), Memory()
-    snapshot.node_changed(None, node("n"))
+    cluster = Cluster(node("n"))
     big = asking("3")
-    shape = snapshot.shapes.of(big)
-    assert shape is snapshot.shapes.of(asking("3", name="same"))
-    assert isinstance(decide(shape, snapshot.order, known=memory.of(shape)), Chosen)
-    snapshot.put(big, "n", assumed=True)
-    assert isinstance(decide(shape, snapshot.order, known=memory.of(shape)), Unfit)
-    snapshot.remove("uid-p")
-    assert isinstance(decide(shape, snapshot.order, known=memory.of(shape)), Chosen)
+    assert cluster.ask(big).demand is cluster.ask(asking("3", name="same")).demand
+    assert cluster.chosen(big) == "n"
+    cluster.snapshot.put(big, "n", assumed=True)
+    assert cluster.refused(big) == {"n": ("Insufficient cpu",)}
+    cluster.snapshot.remove("uid-p")
+    assert cluster.chosen(big) == "n"
 
 
 def test_an_assumed_pod_counts_once_and_can_be_given_up() -> None:
@@ -285,10 +224,12 @@ def test_an_assumed_pod_counts_once_and_can_be_given_up() -> None:
     snapshot.put(asking("1"), "n")
     assert (where.count, where.free("cpu"), where.free("pods")) == (1, 3000, 9)
     assert snapshot.remove("uid-p", only_assumed=True) is None
-    assert snapshot.remove("uid-p") is where
+    gone = snapshot.remove("uid-p")
+    assert gone is not None
+    assert gone.state is where
     assert (where.count, where.free("cpu")) == (0, 4000)
     snapshot.put(asking("1"), "n", assumed=True)
-    assert snapshot.remove("uid-p", only_assumed=True) is where
+    assert snapshot.remove("uid-p", only_assumed=True) is not None
 
 
 def test_a_pod_seen_elsewhere_leaves_where_it_was_assumed() -> None:
@@ -306,7 +247,7 @@ def test_a_removed_node_is_not_chosen_and_its_pods_still_count_when_it_returns()
     snapshot.node_changed(None, first)
     snapshot.put(asking("3"), "n")
     snapshot.node_changed(first, None)
-    assert snapshot.order == []
-    snapshot.node_changed(None, first)
-    (back,) = snapshot.order
+    assert snapshot.all == 0
+    back = snapshot.node_changed(None, first)
+    assert snapshot.all == 1 << back.place
     assert back.free("cpu") == 1000

@@ -10,9 +10,12 @@ import pytest
 
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
+from steersman.scheduler.following import differs, waits
 from steersman.scheduler.queue import MAX_UNSCHEDULABLE_SECONDS, PodQueue
-from steersman.scheduler.service import differs, plan_condition, waits
+from steersman.scheduler.service import plan_condition
 from steersman.world.simulated import SimulatedWorld, simulate
+
+NAMES = ("default-scheduler",)
 
 
 def pod(name: str, **spec: Any) -> Pod:
@@ -148,15 +151,15 @@ def test_a_changed_pod_is_tried_again_and_a_removed_one_is_not() -> None:
     ],
 )
 def test_the_scheduler_waits_for_its_own_unbound_ungated_pods(change: Any, expected: bool) -> None:
-    assert waits(pod("a", **change)) is expected
+    assert waits(pod("a", **change), NAMES) is expected
 
 
 def test_ended_and_deleted_pods_are_nobodys() -> None:
     ended = msgspec.convert({"metadata": {"name": "a"}, "status": {"phase": "Failed"}}, Pod)
-    assert not waits(ended)
+    assert not waits(ended, NAMES)
     time = "2026-01-01T00:00:00Z"
     deleted = msgspec.convert({"metadata": {"name": "a", "deletionTimestamp": time}}, Pod)
-    assert not waits(deleted)
+    assert not waits(deleted, NAMES)
 
 
 def test_a_condition_is_written_once_and_its_time_moves_with_its_status() -> None:

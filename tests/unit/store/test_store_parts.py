@@ -99,7 +99,7 @@ def test_a_key_that_was_forgotten_and_put_again_is_listed_once() -> None:
 
 def run(body: object) -> None:
     async def main() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await body()  # type: ignore[operator]
 
     asyncio.run(main())
@@ -195,12 +195,12 @@ class Thread:
         return future
 
     def next(self) -> Group:
-        return self.groups.get(timeout=10)
+        return self.groups.get(timeout=60)
 
     def close(self) -> None:
         self.writer.stop()
         if self.writer.thread.ident:
-            self.writer.thread.join(10)
+            self.writer.thread.join(60)
         self.connection.close()
         self.loop.close()
 
@@ -310,7 +310,7 @@ def test_after_a_failure_nothing_is_answered_and_the_unanswered_are_named(thread
     thread.connection.execute("DROP TABLE revisions")
     first = thread.submit(Write("a", b""))
     thread.writer.thread.start()
-    assert isinstance(thread.failures.get(timeout=10), sqlite3.Error)
+    assert isinstance(thread.failures.get(timeout=60), sqlite3.Error)
     second = thread.submit(Write("b", b""))
     assert thread.writer.unanswered() == [first, second]
     assert thread.groups.empty()

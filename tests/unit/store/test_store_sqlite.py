@@ -34,7 +34,7 @@ def using(directory: Path, body: Body, quota_bytes: int = 0) -> None:
             directory, world=RealWorld(), on_fatal=failures.append, quota_bytes=quota_bytes
         )
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await body(store)
         finally:
             await store.close()
@@ -258,7 +258,7 @@ def test_a_failing_disk_ends_the_process_and_loses_nothing_acknowledged(tmp_path
     done = subprocess.run(
         [sys.executable, "-c", FAILING, str(tmp_path)],
         stdout=subprocess.PIPE,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     acknowledged = done.stdout.split()
@@ -293,7 +293,7 @@ def test_where_on_fatal_returns_the_store_is_closed_for_good(tmp_path: Path) -> 
         await store.close()
 
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await main()
 
     asyncio.run(bounded())
@@ -314,7 +314,7 @@ def test_a_loop_that_never_rests_does_not_starve_the_writer(tmp_path: Path) -> N
 
     async def main() -> None:
         store = await open_sqlite(tmp_path, world=RealWorld(), on_fatal=lambda _: None)
-        async with asyncio.timeout(20):  # without giving way: a minute and more
+        async with asyncio.timeout(40):  # without giving way: a minute and more
             await body(store)
         await store.close()
 

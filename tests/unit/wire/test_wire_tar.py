@@ -38,7 +38,7 @@ entries = st.builds(
 
 @given(entries, st.binary(max_size=1600))
 def test_an_entry_survives_writing_and_reading(entry: tar.Entry, data: bytes) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     entry = replace(entry, size=len(data))
     assert read_all(written((entry, data))) == [(entry, data)]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.api.access.authorization import quoted
 from steersman.api.access.node_authorizer import LEASES, node_of
@@ -46,8 +47,7 @@ _NODE_SIGNERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """One write: `operation` is CREATE, UPDATE, DELETE or CONNECT; `new` is None on delete, `old`
     on create; `name` is the object's, also on create."""
 

@@ -7,8 +7,9 @@ but for what they look up in the cache.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from steersman.api.call import Call
 from steersman.model.kind import Document
@@ -16,8 +17,7 @@ from steersman.model.kind import Document
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One write on its way: `old` is None on create, `new` is None on delete."""
 
     call: Call

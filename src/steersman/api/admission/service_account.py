@@ -7,8 +7,9 @@ Follows plugin/pkg/admission/serviceaccount: default account, the projected volu
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache, Entry
@@ -28,8 +29,7 @@ TOKEN_SECONDS = 3607
 MOST_READ = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """An account at one revision; its token's volume has one name in all of its pods, so that pods
     of one template stay equal."""
 

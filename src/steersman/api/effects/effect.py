@@ -6,8 +6,9 @@ A kind with an effect registers it in `server.py`; the others cost one look-up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from steersman.api.call import Call
 from steersman.model.kind import Document
@@ -15,8 +16,7 @@ from steersman.model.ref import Resource
 from steersman.store.interface import Conflict, Write
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The document to go on with and what else is to be written with it."""
 
     document: Document

@@ -20,6 +20,8 @@ from steersman.model import errors
 from steersman.model.errors import APIError, Cause
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
+from steersman.model.service_range import balanced_count
+from steersman.model.types.service_check import needs_health_check
 from steersman.store.interface import Write
 from steersman.world.interface import World
 
@@ -141,7 +143,10 @@ class ServiceAddresses:
 
     def _candidates(self) -> Iterator[int]:
         """Yields offsets into the range: from a random place in the upper band, then the lower."""
-        size = self._network.num_addresses - (1 if self._network.version == 4 else 0)
+        # The end of the range is for load balancers
+        size = self._network.num_addresses - max(
+            balanced_count(self._network), 1 if self._network.version == 4 else 0
+        )
         offset = min(max(STATIC_MINIMUM, size // STATIC_STEP), STATIC_MAXIMUM)
         offset = offset if size > STATIC_MINIMUM else 1
         span = size - offset
@@ -158,16 +163,20 @@ class ServiceAddresses:
         writes: list[Write],
     ) -> None:
         had = set(_ports(before))
-        wanted: set[int] = set()
         ports = [dict(port) for port in spec.get("ports") or ()]
+        busy = had | set(_ports(spec))
+        if needs_health_check(spec) and not spec.get("healthCheckNodePort"):
+            kept = before.get("healthCheckNodePort") if needs_health_check(before) else None
+            spec["healthCheckNodePort"] = kept or self._free_port(busy)
+            busy.add(spec["healthCheckNodePort"])
         if spec.get("type") in ("NodePort", "LoadBalancer") and _allocates(spec):
             for port in ports:
                 port.setdefault("nodePort", 0)
-                port["nodePort"] = port["nodePort"] or self._free_port(had | wanted)
-                wanted.add(port["nodePort"])
+                port["nodePort"] = port["nodePort"] or self._free_port(busy)
+                busy.add(port["nodePort"])
         if ports:
             spec["ports"] = ports
-        wanted |= set(_ports(spec))
+        wanted = set(_ports(spec))
         owner = f"{call.namespace}/{new['metadata']['name']}".encode()
         for number in sorted(wanted - had):
             self._check_port(new, number)
@@ -216,7 +225,10 @@ def _is_address(text: str) -> bool:
 
 
 def _ports(spec: dict[str, Any]) -> list[int]:
-    return [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
+    """Returns the ports of nodes that a Service has, that of its health check among them."""
+    found = [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
+    health = spec.get("healthCheckNodePort")
+    return [*found, health] if health else found
 
 
 def _address_key(address: str) -> str:

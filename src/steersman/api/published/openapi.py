@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from steersman.api.published import operations, schemas
+from steersman.api.published.customs import custom_name, custom_shapes, list_name
 from steersman.api.published.negotiate import JSON, Form, choose, publish, respond
 from steersman.api.published.operations import Names
 from steersman.api.published.schemas import Dialect, Shapes, Texts
@@ -39,8 +40,10 @@ _BASIS = (operations.STATUS, operations.OPTIONS, operations.PATCH)
 Structure = Callable[[Kind, str], Mapping[str, Any] | None]
 
 
-def built_in(_kind: Kind, _version: str) -> None:
-    """Says that there is no kind but the built-in ones."""
+def shape_of(kind: Kind, version: str) -> Mapping[str, Any] | None:
+    """Returns the schema that a version brings itself."""
+    found = kind.version(version)
+    return None if found is None or found.shape is None else found.shape.raw
 
 
 class Packed(NamedTuple):
@@ -57,7 +60,7 @@ class OpenAPI:
     """
 
     def __init__(
-        self, kinds: Callable[[], Iterable[Kind]], structure: Structure = built_in
+        self, kinds: Callable[[], Iterable[Kind]], structure: Structure = shape_of
     ) -> None:
         self._kinds = kinds
         self._structure = structure
@@ -110,7 +113,7 @@ class OpenAPI:
             for version in kind.versions
             if not key or _key(kind.group, version.name) == key
         ]
-        shapes, texts = self._sources(chosen)
+        shapes, texts = self._sources(chosen, dialect)
         paths: Document = {}
         roots = list(_BASIS)
         for kind, version in chosen:
@@ -159,17 +162,19 @@ class OpenAPI:
             "verbs": kind.verbs,
             "subresources": [(one.name, one.verbs, one.document) for one in kind.subresources],
             "structure": self._structure(kind, version),
+            "told": (kind.list_kind, list(kind.selectable)),
         }
 
     def _names(self, kind: Kind, version: str) -> Names:
         found = kind.version(version)
         assert found is not None
-        own = found.definition
         if self._structure(kind, version) is not None:
-            own = custom_name(kind, version)
-        return Names(own, f"{own}List")
+            return Names(custom_name(kind, version), list_name(kind, version))
+        return Names(found.definition, f"{found.definition}List")
 
-    def _sources(self, chosen: Sequence[tuple[Kind, str]]) -> tuple[Shapes, Texts]:
+    def _sources(
+        self, chosen: Sequence[tuple[Kind, str]], dialect: Dialect
+    ) -> tuple[Shapes, Texts]:
         """Returns all shapes and descriptions; the latter are not kept, they are 2 MB."""
         schema.check_pin()
         shapes: dict[str, Any] = dict(pack.read(schema.FILE, 0))
@@ -177,36 +182,8 @@ class OpenAPI:
         for kind, version in chosen:
             structure = self._structure(kind, version)
             if structure is not None:
-                shapes.update(custom_shapes(kind, version, structure))
+                shapes.update(custom_shapes(kind, version, structure, dialect))
         return shapes, texts
-
-
-def custom_name(kind: Kind, version: str) -> str:
-    """Returns the definition's name of a custom resource: the group reversed, version, kind."""
-    return ".".join([*reversed(kind.group.split(".")), version, kind.name])
-
-
-def custom_shapes(kind: Kind, version: str, structure: Mapping[str, Any]) -> Document:
-    """Returns the definitions of a custom resource and its list."""
-    name, meta = custom_name(kind, version), operations.META
-    described = {"type": "string"}
-    own = {"apiVersion": described, "kind": described}
-    properties = {**(structure.get("properties") or {}), **own}
-    properties["metadata"] = {"$ref": f"{meta}.ObjectMeta"}
-    gvk = {"group": kind.group, "version": version, "kind": kind.name}
-    shape = {**structure, "type": "object", "properties": properties}
-    items = {"type": "array", "items": {"$ref": name}}
-    listed = {**own, "metadata": {"$ref": f"{meta}.ListMeta"}, "items": items}
-    key = "x-kubernetes-group-version-kind"
-    return {
-        name: {**shape, key: [gvk]},
-        f"{name}List": {
-            "type": "object",
-            "required": ["items"],
-            "properties": listed,
-            key: [{**gvk, "kind": f"{kind.name}List"}],
-        },
-    }
 
 
 def _bodies(kind: Kind, version: str) -> list[str]:

@@ -24,12 +24,17 @@ class Kinds(Protocol):
     def all(self) -> Iterable[Kind]:
         """Returns every kind."""
 
+    def on_change(self, hear: Callable[[], None]) -> None:
+        """Calls `hear` after every change."""
+
 
 def document_paths(kinds: Kinds, tokens: Tokens, address: str = "") -> Mapping[str, Answer]:
     """Returns who answers what the server says of itself; a path that ends in a slash stands for
     all below it. `address` is how clients reach the server (host:port)."""
     discovery = Discovery(kinds.all, address)
     documents = OpenAPI(kinds.all)
+    kinds.on_change(discovery.changed)
+    kinds.on_change(documents.changed)
     return {
         **dict.fromkeys(("/api", "/api/", "/apis", "/apis/", "/version"), discovery.handle),
         **dict.fromkeys(("/openapi/v2", "/openapi/v3", "/openapi/v3/"), documents.handle),

@@ -1,6 +1,4 @@
-"""Binding a pod to a node, and evicting it: the two pod subresources that the scheduler and
-`kubectl drain` use.
-"""
+"""Binding a pod to a node, and how the pod subresources that only take a document read it."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import orjson
 
 from steersman.api import body, metadata
 from steersman.api.call import Call
-from steersman.api.delete import Deleter, Options
 from steersman.api.write import Writer
 from steersman.model import errors
 from steersman.model.errors import BadRequest
@@ -32,7 +29,7 @@ class Binding:
 
     async def handle(self, call: Call) -> Response:
         """Binds; raises Conflict where the pod has a node already."""
-        given = _parse(call, "Binding")
+        given = parse(call, "Binding")
         target = given.get("target") or {}
         if target.get("kind", "Node") not in ("", "Node") or not target.get("name"):
             raise BadRequest("target.name: Required value" if not target.get("name") else _KIND)
@@ -70,34 +67,14 @@ def bind(
     others = [item for item in status.get("conditions") or () if item["type"] != "PodScheduled"]
     condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
     status["conditions"] = [*others, condition]
+    status.pop("nominatedNodeName", None)  # it has served its end (KEP-5278)
     merged = {**(meta.get("annotations") or {}), **annotations}
     meta = {**meta, "annotations": merged} if merged else meta
     return {**old, "metadata": meta, "spec": {**spec, "nodeName": node}, "status": status}
 
 
-class Eviction:
-    """Answers `eviction` on pods: a deletion under the options that the eviction carries."""
-
-    def __init__(self, deleter: Deleter) -> None:
-        self._deleter = deleter
-
-    async def handle(self, call: Call) -> Response:
-        """Evicts; raises what a deletion raises."""
-        given = _parse(call, "Eviction")
-        options = given.get("deleteOptions") or {}
-        conditions = options.get("preconditions") or {}
-        wanted = Options(
-            options.get("gracePeriodSeconds"),
-            options.get("propagationPolicy") or "",
-            conditions.get("uid") or "",
-            conditions.get("resourceVersion") or "",
-            call.dry_run or "All" in (options.get("dryRun") or ()),
-        )
-        await self._deleter.delete_entry(call, wanted)
-        return Response(orjson.dumps(CREATED), 201)
-
-
-def _parse(call: Call, kind: str) -> Document:
+def parse(call: Call, kind: str) -> Document:
+    """Returns the body of a call about one pod, whose name it may repeat; raises BadRequest."""
     given = body.read_as(call, DEFINITIONS[kind])
     name = (given.get("metadata") or {}).get("name")
     if name and name != call.name:

@@ -19,7 +19,7 @@ from steersman.wire.message import Response
 
 DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 API_VERSION = "autoscaling/v1"
-_COPIED = ("name", "namespace", "uid", "creationTimestamp")
+COPIED = ("name", "namespace", "uid", "creationTimestamp")
 
 
 class Scale:
@@ -54,7 +54,7 @@ def scale_of(entry: Entry) -> Document:
         text = str(selectors.of_document(selector))
     else:
         text = ",".join(f"{key}={value}" for key, value in sorted((selector or {}).items()))
-    shown: dict[str, Any] = {key: meta[key] for key in _COPIED if key in meta}
+    shown: dict[str, Any] = {key: meta[key] for key in COPIED if key in meta}
     counted = {"replicas": status.get("replicas", 0)}
     return {
         "kind": "Scale",

@@ -7,10 +7,11 @@ caller passes in. One rule: an error names file, line and reason, and leaves not
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+from msgspec import field
 from msgspec.structs import replace
 
 from steersman.images import accounts, diff, layers
@@ -43,8 +44,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FILE_LIMIT = 4 << 20  # bytes of a Containerfile or an ignore file
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """What RUN executes, in the words of `process` of the OCI runtime specification."""
 
     args: tuple[str, ...]
@@ -62,8 +62,7 @@ The directory above the upper one is private to the step: overlayfs' work direct
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What to build; `epoch` is SOURCE_DATE_EPOCH, and `now` the time otherwise (Unix seconds)."""
 
     context: Path
@@ -122,8 +121,7 @@ def _read_ignore(context: Path) -> ignore.Ignore:
     return ignore.Ignore()
 
 
-@dataclass(slots=True)
-class _Stage:
+class _Stage(msgspec.Struct):
     """An image in the making."""
 
     run: RunConfig

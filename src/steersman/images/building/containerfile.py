@@ -8,7 +8,9 @@ Dockerfile reference.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import field
 
 from steersman.images.building.substitution import SubstitutionError, words
 from steersman.images.errors import BuildError
@@ -21,8 +23,7 @@ _STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True):
     """One instruction: `words` as its name needs them, unexpanded; `text` as written, joined.
 
     RUN, CMD and ENTRYPOINT: the argument vector of the exec form, or one word in the shell form.
@@ -37,8 +38,7 @@ class Instruction:
     exec_form: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """A FROM and what follows it; `name` is empty where there is no AS."""
 
     origin: Instruction
@@ -46,8 +46,7 @@ class Stage:
     instructions: tuple[Instruction, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Containerfile:
+class Containerfile(msgspec.Struct, frozen=True):
     """A parsed file: the ARGs before the first FROM, the stages, and the escape character."""
 
     file: str

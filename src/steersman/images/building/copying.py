@@ -7,7 +7,9 @@ context or stage they come from. Follows the COPY section of docs.docker.com's D
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from steersman.images.building.ignore import NOTHING_IGNORED, Ignore, expression
 from steersman.images.compression import Plain, read_up_to
@@ -22,8 +24,7 @@ _MAGIC = slice(257, 262)  # of a tar header
 _UNSUPPORTED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True):
     """What a COPY or ADD says, with variables and names resolved.
 
     `extract` unpacks a tar archive somewhere and shows it; without it archives are copied as files.

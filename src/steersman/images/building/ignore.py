@@ -6,15 +6,15 @@ its parents decides, `!` takes back, `**` stands for any number of directories.
 
 import posixpath
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.images.errors import Refused
 
 PATTERN_LIMIT = 1024  # characters of one pattern
 
 
-@dataclass(frozen=True, slots=True)
-class Ignore:
+class Ignore(msgspec.Struct, frozen=True):
     """The patterns of one file, as expressions and whether each of them ignores."""
 
     patterns: tuple[tuple[re.Pattern[str], bool], ...] = ()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Raw
 
+from steersman.model.causes import immutable, not_negative, required
+from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, field
-from steersman.model.types.metadata import checked
+from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object
 
 
@@ -26,6 +30,16 @@ def _controller(document: Document, _now: float) -> str:
     return NONE
 
 
+def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    data = new.get("data")
+    if data is None:
+        yield required("data", "data is mandatory")
+    yield from not_negative("revision", new.get("revision"))
+    if old is not None:
+        yield from immutable("data", data, old.get("data"))
+
+
 _COLUMNS = (
     NAME,
     Column("Controller", _controller, description="Controller of the object"),
@@ -41,6 +55,7 @@ CONTROLLERREVISION = Kind(
     versions=(Version("v1", "io.k8s.api.apps.v1.ControllerRevision"),),
     storage="v1",
     columns=_COLUMNS,
-    check=checked(),
+    check=_check,
     view=ControllerRevision,
+    complete=True,
 )

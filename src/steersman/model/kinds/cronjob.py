@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Raw
 
 from steersman.model import names
-from steersman.model.causes import each, not_negative, not_supported, one_of, required
+from steersman.model.causes import (
+    each,
+    invalid,
+    not_negative,
+    not_supported,
+    one_of,
+    required,
+)
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
@@ -25,9 +34,11 @@ from steersman.model.kinds.printing import (
     text,
 )
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.types import schedule
 from steersman.model.types.job_check import check_template_spec
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
+from steersman.model.types.schedule import ScheduleError
 from steersman.model.view import Object, View
 
 # a job's name is its cron job's and eleven characters of the time (ValidateCronJob)
@@ -35,10 +46,12 @@ _LONGEST_NAME = 52
 
 
 def _name(name: str) -> list[str]:
-    problems = names.dns1123_subdomain(name)
-    if len(name) > _LONGEST_NAME:
-        problems.append(f"must be no more than {_LONGEST_NAME} characters")
-    return problems
+    return [*names.dns1123_subdomain(name), *_length_problems(name)]
+
+
+def _length_problems(name: str) -> list[str]:
+    most = f"must be no more than {_LONGEST_NAME} characters"
+    return [most] if len(name) > _LONGEST_NAME else []
 
 
 class CronJobSpec(View, frozen=True):
@@ -70,45 +83,73 @@ class CronJob(Object, frozen=True):
 
 
 _POLICIES = ("Allow", "Forbid", "Replace")
-_FIELDS = 5
+_ZONE_PART = re.compile(r"[A-Za-z.\-_0-9+]{1,14}")
+_AMBIGUOUS = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+_MISPLACED = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+_NOT_LOCAL = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
 
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old, name=_name)
+    yield from check_metadata(new, old)
     if subresource:
         return
     spec = new.get("spec") or {}
-    schedule = spec.get("schedule", "")
-    if not schedule:
-        yield required("spec.schedule")
-    else:
-        yield from each("spec.schedule", schedule, _schedule_problems(schedule))
-    names_of_numbers = (
-        "startingDeadlineSeconds",
-        "successfulJobsHistoryLimit",
-        "failedJobsHistoryLimit",
-    )
-    for name in names_of_numbers:
-        yield from not_negative(f"spec.{name}", spec.get(name))
+    before = None if old is None else old.get("spec") or {}
+    yield from _check_schedule(spec, before)
+    yield from not_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
+    zone = spec.get("timeZone")
+    if zone is not None and (before is None or before.get("timeZone") != zone):
+        yield from each("spec.timeZone", zone, _zone_problems(zone))
     yield from one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), _POLICIES)
-    template = (spec.get("jobTemplate") or {}).get("spec") or {}
-    yield from check_template_spec(template, "spec.jobTemplate.spec")
-    if template.get("manualSelector"):
-        where = "spec.jobTemplate.spec.manualSelector"
-        yield not_supported(where, True, ("nil", "false"))
+    yield from _check_template((spec.get("jobTemplate") or {}).get("spec") or {})
+    for name in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        yield from not_negative(f"spec.{name}", spec.get(name))
+    if before is None:
+        name = (new.get("metadata") or {}).get("name", "")
+        yield from each("metadata.name", name, _length_problems(name))
 
 
-def _schedule_problems(schedule: str) -> list[str]:
-    # the fields' own syntax is the controller's, which parses them
-    if schedule.startswith("@"):
+def _check_schedule(spec: Document, before: Document | None) -> Iterator[Cause]:
+    text = spec.get("schedule", "")
+    if not text:
+        yield required("spec.schedule")
+        return
+    try:
+        schedule.parse(text)
+    except ScheduleError as error:
+        yield invalid("spec.schedule", text, str(error))
+    if "TZ" in text:
+        if before is None or "TZ" not in before.get("schedule", ""):
+            yield invalid("spec.schedule", text, _MISPLACED)
+        elif spec.get("timeZone") is not None:
+            yield invalid("spec.schedule", text, _AMBIGUOUS)
+
+
+def _zone_problems(zone: str) -> list[str]:
+    if not zone:
+        return ["timeZone must be nil or non-empty string"]
+    for part in zone.split("/"):
+        if part in (".", "..") or part.startswith("-") or not _ZONE_PART.fullmatch(part):
+            return [f"unknown time zone {zone}"]
+    if zone.lower() == "local":
+        # Go knows one spelling of it as the machine's own zone
+        return [_NOT_LOCAL] if zone == "Local" else [_NOT_LOCAL, f"unknown time zone {zone}"]
+    if zone == "UTC":  # known without a database of zones
         return []
-    if schedule.startswith(("TZ=", "CRON_TZ=")):
-        return ["cannot use TZ or CRON_TZ in schedule, use timeZone field instead"]
-    fields = schedule.split()
-    if len(fields) == _FIELDS:
-        return []
-    listed = " ".join(fields)
-    return [f"expected exactly {_FIELDS} fields, found {len(fields)}: [{listed}]"]
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, OSError, ValueError):
+        return [f"unknown time zone {zone}"]
+    return []
+
+
+def _check_template(spec: Document) -> Iterator[Cause]:
+    path = "spec.jobTemplate.spec"
+    yield from check_template_spec(spec, path)
+    if spec.get("selector") is not None:
+        yield invalid(f"{path}.selector", spec["selector"], "`selector` will be auto-generated")
+    if spec.get("manualSelector"):
+        yield not_supported(f"{path}.manualSelector", True, ("nil", "false"))
 
 
 def _last(job: Document, now: float) -> str:
@@ -144,4 +185,5 @@ CRONJOB = Kind(
     prepare=preparer(status={}),
     subresources=(STATUS,),
     spec_fields=("spec",),
+    complete=True,
 )

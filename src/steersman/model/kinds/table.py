@@ -22,45 +22,13 @@ _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
-core persistentvolumes PersistentVolume C v1 core short=pv status returned
-core persistentvolumeclaims PersistentVolumeClaim N v1 core short=pvc status returned
-core podtemplates PodTemplate N v1 core gen=template returned
-core replicationcontrollers ReplicationController N v1 core short=rc category=all gen=spec status scale
-core resourcequotas ResourceQuota N v1 core short=quota status returned
-core limitranges LimitRange N v1 core short=limits upsert
-admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
-admissionregistration.k8s.io validatingadmissionpolicies ValidatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec status!
-admissionregistration.k8s.io validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
-apiextensions.k8s.io customresourcedefinitions CustomResourceDefinition C v1 apiextensions short=crd,crds category=api-extensions gen=spec status! conditional
-apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status! conditional
-certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
-flowcontrol.apiserver.k8s.io flowschemas FlowSchema C v1 flowcontrol gen=spec status!
-flowcontrol.apiserver.k8s.io prioritylevelconfigurations PriorityLevelConfiguration C v1 flowcontrol gen=spec status!
-networking.k8s.io ingresses Ingress N v1 networking short=ing gen=spec status
-networking.k8s.io ingressclasses IngressClass C v1 networking gen=spec
-networking.k8s.io ipaddresses IPAddress C v1 networking short=ip
-networking.k8s.io networkpolicies NetworkPolicy N v1 networking short=netpol gen=spec
-networking.k8s.io servicecidrs ServiceCIDR C v1 networking gen=spec status
-node.k8s.io runtimeclasses RuntimeClass C v1 node conditional
-policy poddisruptionbudgets PodDisruptionBudget N v1 policy short=pdb gen=spec status conditional
 resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
 resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-scheduling.k8s.io priorityclasses PriorityClass C v1 scheduling short=pc gen=value
-storage.k8s.io csidrivers CSIDriver C v1 storage gen=spec returned conditional
-storage.k8s.io csinodes CSINode C v1 storage status! returned conditional
-storage.k8s.io csistoragecapacities CSIStorageCapacity N v1 storage returned
-storage.k8s.io storageclasses StorageClass C v1 storage short=sc returned
-storage.k8s.io volumeattachments VolumeAttachment C v1 storage status! returned conditional
-storage.k8s.io volumeattributesclasses VolumeAttributesClass C v1 storage short=vac returned
-storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
-"""  # noqa: E501
+"""
 
 # Kinds that upstream has switched off by default: no stable version (KEP-3136)
 _UNSTABLE = """
@@ -83,12 +51,6 @@ def _spec(name: str) -> Select:
 
 
 _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
-    "persistentvolumes": {"name": lambda document: document["metadata"]["name"]},
-    "persistentvolumeclaims": {"name": lambda document: document["metadata"]["name"]},
-    "replicationcontrollers": {
-        "status.replicas": lambda document: str(document.get("status", {}).get("replicas", 0))
-    },
-    "clustertrustbundles": {"spec.signerName": _spec("signerName")},
     "podcertificaterequests": {
         "spec.signerName": _spec("signerName"),
         "spec.nodeName": _spec("nodeName"),
@@ -96,19 +58,7 @@ _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
     "resourceslices": {"spec.nodeName": _spec("nodeName"), "spec.driver": _spec("driver")},
 }
 # Statuses of new objects that upstream encodes although nothing is known yet
-_INITIAL: dict[str, Document] = {
-    "persistentvolumes": {"phase": "Pending"},
-    "persistentvolumeclaims": {"phase": "Pending"},
-    "replicationcontrollers": {"replicas": 0},
-    "ingresses": {"loadBalancer": {}},
-    "poddisruptionbudgets": {
-        "disruptionsAllowed": 0,
-        "currentHealthy": 0,
-        "desiredHealthy": 0,
-        "expectedPods": 0,
-    },
-    "volumeattachments": {"attached": False},
-}
+_INITIAL: dict[str, Document] = {}
 
 
 def kinds() -> tuple[Kind, ...]:

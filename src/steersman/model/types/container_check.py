@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from steersman.model import names
 from steersman.model.causes import (
@@ -73,8 +74,7 @@ _FOR_EPHEMERAL: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What the containers of a pod are checked against."""
 
     volumes: Sources

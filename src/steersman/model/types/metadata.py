@@ -143,6 +143,21 @@ def checked(
     return check
 
 
+def check_around(
+    new: Document, old: Document | None, found: Iterator[Cause], *, namespaced: bool = True
+) -> Iterator[Cause]:
+    """Yields what is wrong with an object whose kind leaves the metadata to the server
+    (rest.BeforeCreate): on create it is read last, and any path segment is a name."""
+    if old is not None:
+        yield from check_metadata(new, old, namespaced=namespaced)
+        yield from found
+        return
+    causes = list(found)
+    yield from causes
+    if not causes:
+        yield from check_metadata(new, None, namespaced=namespaced, name=names.path_segment)
+
+
 def given(document: Any, name: str) -> Any:
     """Returns a field, or an empty object where it is absent or null."""
     return document.get(name) or {}

@@ -41,7 +41,7 @@ from steersman.model.types.volume_check import check_volumes, sources
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _DNS_POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
-_PREEMPTION_POLICIES: Final = ("PreemptLowerPriority", "Never")
+PREEMPTION_POLICIES: Final = ("PreemptLowerPriority", "Never")
 _SYSTEMS: Final = ("linux", "windows")
 _MOST_SECONDS: Final = 2**31 - 1
 _MOST_NAMESERVERS: Final = 3
@@ -157,7 +157,7 @@ def _check_policies(spec: Document, path: str) -> Iterator[Cause]:
             yield from each(f"{path}.{name}", value, names.dns1123_subdomain(value))
     policy = spec.get("preemptionPolicy")
     if policy is not None:
-        yield from one_of(f"{path}.preemptionPolicy", policy, _PREEMPTION_POLICIES)
+        yield from one_of(f"{path}.preemptionPolicy", policy, PREEMPTION_POLICIES)
     for name, amount in (spec.get("overhead") or {}).items():
         yield from check_amount(name, amount, f"{path}.overhead[{name}]")
     if (system := spec.get("os")) is not None:

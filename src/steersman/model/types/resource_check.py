@@ -37,16 +37,17 @@ _COUNTS: Final = frozenset(
     )
 )
 _COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
-_STANDARD: Final = frozenset(
+# what a quota can bound without a prefix; huge pages beside
+STANDARD_QUOTA: Final = frozenset(
     (
         *_COMPUTE,
         *(f"requests.{name}" for name in _COMPUTE),
         *(f"limits.{name}" for name in _COMPUTE),
         *_COUNTS,
-        "storage",
         "requests.storage",
     )
 )
+_STANDARD: Final = STANDARD_QUOTA | {"storage"}
 # what a pod as a whole can ask for; huge pages beside
 _POD_LEVEL: Final = ("cpu", "memory")
 # Names, and names with amounts, seen lately; a cluster has few
@@ -62,6 +63,11 @@ def is_native(name: str) -> bool:
 def is_huge_pages(name: str) -> bool:
     """Tells whether a resource is huge pages of some size."""
     return name.startswith(HUGE_PAGES)
+
+
+def is_quota_huge_pages(name: str) -> bool:
+    """Tells whether a resource is huge pages as a quota names them."""
+    return name.startswith((HUGE_PAGES, f"requests.{HUGE_PAGES}"))
 
 
 def may_overcommit(name: str) -> bool:
@@ -86,7 +92,7 @@ def check_resource_name(name: str, path: str) -> Iterator[Cause]:
     """Yields what is wrong with any resource name (validateResourceName)."""
     problems = names.qualified_name(name)
     yield from each(path, name, problems)
-    if not problems and "/" not in name and not (name in _STANDARD or is_huge_pages(name)):
+    if not problems and "/" not in name and not (name in _STANDARD or is_quota_huge_pages(name)):
         yield invalid(path, name, "must be a standard resource type or fully qualified")
 
 

@@ -101,7 +101,8 @@ def _check_empty_dir(source: Document, path: str) -> Iterator[Cause]:
         yield not_supported(f"{path}.medium", medium, ("", "HugePages", "Memory"))
 
 
-def _check_host_path(source: Document, path: str) -> Iterator[Cause]:
+def check_host_path(source: Document, path: str) -> Iterator[Cause]:
+    """Checks a path of the node, also of a PersistentVolume."""
     if not source.get("path"):
         yield required(f"{path}.path")
         return
@@ -300,7 +301,8 @@ def _check_claim(source: Document, path: str) -> Iterator[Cause]:
         yield required(f"{path}.claimName")
 
 
-def _check_nfs(source: Document, path: str) -> Iterator[Cause]:
+def check_nfs(source: Document, path: str) -> Iterator[Cause]:
+    """Checks an NFS export, also of a PersistentVolume."""
     for name in ("server", "path"):
         if not source.get(name):
             yield required(f"{path}.{name}")
@@ -331,9 +333,9 @@ def _check_ephemeral(source: Document, path: str) -> Iterator[Cause]:
 # in upstream's order, which decides what of several sources is one too many
 _SOURCES: dict[str, SourceCheck] = {
     "emptyDir": _check_empty_dir,
-    "hostPath": _check_host_path,
+    "hostPath": check_host_path,
     "secret": _check_keys("secretName"),
-    "nfs": _check_nfs,
+    "nfs": check_nfs,
     "persistentVolumeClaim": _check_claim,
     "downwardAPI": _check_downward,
     "configMap": _check_keys("name"),

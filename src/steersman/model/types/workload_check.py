@@ -20,7 +20,7 @@ from steersman.model.kind import Document
 from steersman.model.types.podspec_check import check_restarting_template, check_template
 from steersman.model.types.selector import check_selector, compiled, is_empty
 
-_UNMATCHED: Final = "`selector` does not match template `labels`"
+UNMATCHED: Final = "`selector` does not match template `labels`"
 _TOO_MUCH: Final = "must not be greater than 100%"
 
 
@@ -48,7 +48,7 @@ def check_matching(spec: Document) -> Iterator[Cause]:
         return
     labels = _template_labels(spec)
     if not selector(labels or {}):
-        yield invalid("spec.template.metadata.labels", labels, _UNMATCHED)
+        yield invalid("spec.template.metadata.labels", labels, UNMATCHED)
 
 
 def _template_labels(spec: Document) -> dict[str, str] | None:

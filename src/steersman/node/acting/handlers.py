@@ -12,7 +12,8 @@ import os
 import signal
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import (
@@ -34,8 +35,7 @@ class HookFailed(Exception):
     """A hook did not succeed; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What came of it."""
 
     good: bool

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -28,8 +27,7 @@ Key = tuple[str, int, Kind]
 NOT_SUPPORTED = "gRPC probes are not supported by this node"
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """Results in a row; `good` is what was concluded last, None before the first conclusion."""
 
     good: bool | None = None

@@ -7,9 +7,10 @@ with ImagePullBackOff from the next look on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+import msgspec
 
 from steersman.images.errors import ImageError, InvalidReference
 from steersman.images.pull import NotPresent, Policy
@@ -27,8 +28,7 @@ LOOK_SECONDS = 1.0
 Say = Callable[[str, str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(msgspec.Struct, frozen=True):
     """An image that is here, with its layers from the top down, as the runtime takes them."""
 
     image: Image

@@ -9,7 +9,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Sandbox
-from steersman.node.render import files, limits
+from steersman.node.render import files, limits, resolution
 from steersman.node.tools import Tools
 from steersman.node.volumes import mounting
 from steersman.runtime.engine import EngineError
@@ -60,7 +60,8 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
         if not pod.spec.host_network:
             addresses = await tools.network.add(uid, Path(made.netns))
         shown = addresses or [tools.place.address]
-        files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution)
+        for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):
+            tools.say(pod, "Warning", resolution.REASON, text)
     except BaseException:
         await tools.engine.remove_sandbox(uid)
         await tools.network.delete(uid)

@@ -7,8 +7,9 @@ raises BadConfiguration; nothing is left out in silence.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from steersman.images.documents import RunConfig
 from steersman.model.kind import Document
@@ -30,8 +31,7 @@ MAX_ID = (1 << 31) - 1
 _ETC = ("hosts", "hostname", "resolv.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(msgspec.Struct, frozen=True):
     """What a container stands on.
 
     layers:   directories, top first

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import Quantity, of_bytes, of_milli, parse
@@ -21,16 +22,14 @@ _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
 _WIDE = ("memory", "ephemeral-storage")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What a pod's own document does not say yet when its containers begin."""
 
     host: str
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """What a container without limits may use."""
 
     allocatable: Mapping[str, str]

@@ -1,18 +1,17 @@
 """The files that every container of a pod finds: hosts, hostname, resolv.conf. Rendered purely.
 
-Follows the kubelet's managedHostsFileContent and the CRI's DNS configuration.
+Follows the kubelet's managedHostsFileContent; resolv.conf is `resolution`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from steersman.model.kinds.pod import Pod
+from steersman.node.render.resolution import Resolution, render_resolution
 
 HOSTNAME_LENGTH = 63  # a label of DNS, and Linux' limit
-MAX_NAMESERVERS = 3  # what resolvers read (validation.MaxDNSNameservers)
 _HOSTS = """\
 # Kubernetes-managed hosts file.
 127.0.0.1\tlocalhost
@@ -23,15 +22,6 @@ fe00::1\tip6-allnodes
 fe00::2\tip6-allrouters
 """
 _ALIASES = "\n# Entries added by HostAliases.\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """How names are resolved: the cluster's DNS server and domain, and the host's own file."""
-
-    server: str
-    domain: str
-    host: str
 
 
 def hostname(pod: Pod) -> str:
@@ -65,57 +55,10 @@ def render_aliases(pod: Pod) -> str:
     return _ALIASES + "".join(lines)
 
 
-def render_resolution(pod: Pod, resolution: Resolution) -> str:
-    """Returns /etc/resolv.conf by the pod's DNS policy."""
-    servers, searches, options = _by_policy(pod, resolution)
-    config = pod.spec.dns_config
-    if config is not None:
-        servers += [it for it in config.nameservers if it not in servers]
-        searches += [it for it in config.searches if it not in searches]
-        for option in config.options:
-            options.pop(option.name, None)
-            options[option.name] = option.value or ""
-    lines = [f"search {' '.join(searches)}"] if searches else []
-    lines += [f"nameserver {it}" for it in servers[:MAX_NAMESERVERS]]
-    if options:
-        lines.append("options " + " ".join(f"{k}:{v}" if v else k for k, v in options.items()))
-    return "\n".join([*lines, ""])
-
-
-def _by_policy(pod: Pod, resolution: Resolution) -> tuple[list[str], list[str], dict[str, str]]:
-    policy = pod.spec.dns_policy
-    servers, searches, options = _parse(resolution.host)
-    if policy == "None":
-        return [], [], {}
-    if policy == "Default" or (policy == "ClusterFirst" and pod.spec.host_network):
-        return servers, searches, options
-    domain = resolution.domain
-    own = [f"{pod.metadata.namespace}.svc.{domain}", f"svc.{domain}", domain]
-    return [resolution.server], [*own, *searches], {"ndots": "5"}
-
-
-def _parse(text: str) -> tuple[list[str], list[str], dict[str, str]]:
-    """Reads a resolv.conf(5)."""
-    servers: list[str] = []
-    searches: list[str] = []
-    options: dict[str, str] = {}
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 2 or words[0].startswith(("#", ";")):
-            continue
-        if words[0] == "nameserver":
-            servers.append(words[1])
-        elif words[0] in ("search", "domain"):
-            searches = [word for word in words[1:] if word != "."]
-        elif words[0] == "options":
-            for word in words[1:]:
-                name, _, value = word.partition(":")
-                options[name] = value
-    return servers, searches, options
-
-
-def write_all(pod: Pod, directory: Path, addresses: Sequence[str], resolution: Resolution) -> None:
-    """Writes the files of a pod."""
+def write_all(
+    pod: Pod, directory: Path, addresses: Sequence[str], resolution: Resolution
+) -> Sequence[str]:
+    """Writes the files of a pod; returns what people are to be told of them."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     if pod.spec.host_network:
         hosts = Path("/etc/hosts").read_text() + render_aliases(pod)
@@ -125,4 +68,6 @@ def write_all(pod: Pod, directory: Path, addresses: Sequence[str], resolution: R
         name = hostname(pod) + "\n"
     (directory / "hosts").write_text(hosts)
     (directory / "hostname").write_text(name)
-    (directory / "resolv.conf").write_text(render_resolution(pod, resolution))
+    rendered = render_resolution(pod, resolution)
+    (directory / "resolv.conf").write_text(rendered.text)
+    return rendered.complaints

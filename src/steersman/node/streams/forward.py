@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import field
 
 from steersman.node.streams.inside import Unconnected, connect
 from steersman.node.streams.pods import Pod
@@ -25,8 +27,7 @@ PIECES_AHEAD = 16
 PAIR_SECONDS = 30.0
 
 
-@dataclass(slots=True)
-class Pair:
+class Pair(msgspec.Struct):
     """One connection that is forwarded; a stream is 0 until it is there."""
 
     port: int

@@ -6,22 +6,21 @@ Everything here is a value of the moment at which it was asked for. Nothing is k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from steersman.runtime.engine import Engine
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True):
     """One run of a container: its name in the engine, and the path of its log."""
 
     id: str
     log: str
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(msgspec.Struct, frozen=True):
     """One container of a pod; init and ephemeral ones too.
 
     current:  the run that goes on, or else the last that ended; None where none ever started
@@ -39,8 +38,7 @@ class Container:
     stdin: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(msgspec.Struct, frozen=True):
     """One pod: its name in the engine, its UID, the path of its network namespace."""
 
     sandbox: str

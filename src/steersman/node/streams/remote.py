@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from steersman.wire import channels, websocket
 from steersman.wire.channels import ERROR, RESIZE, STDIN, Channels, Ended
@@ -17,15 +18,13 @@ from steersman.wire.message import Channel
 from steersman.wire.websocket import WebSocket
 
 
-@dataclass(frozen=True, slots=True)
-class Stdin:
+class Stdin(msgspec.Struct, frozen=True):
     """Bytes for the process; b"" says that no more will come."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Resize:
+class Resize(msgspec.Struct, frozen=True):
     """The size of the person's terminal in characters."""
 
     width: int

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.model.errors import InternalError
 from steersman.node.streams.descriptors import Descriptor, Pipes
@@ -26,8 +27,7 @@ _CHANNELS = {"stdout": STDOUT, "stderr": STDERR}
 _SUCCESS: Mapping[str, Any] = {"metadata": {}, "status": "Success"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """The streams that a client asked for; with a terminal there is no stderr."""
 
     stdin: bool

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
@@ -34,8 +35,7 @@ from steersman.world.interface import World
 _KEPT_MODE = 0o1777
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """What came of it: when the volumes must be prepared again, 0 for never."""
 
     renew_at: float

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from steersman.client.interface import Client
 from steersman.model.kinds.pod import Pod
@@ -16,8 +17,7 @@ RENEW_FRACTION = 0.8  # of its life: then a token is asked for anew, as by the k
 MOST_SECONDS = 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     """A token and when it is time for the next."""
 
     text: str

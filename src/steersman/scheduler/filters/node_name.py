@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from steersman.scheduler.demand import Demand
 from steersman.scheduler.filters.refusal import Refusal
-from steersman.scheduler.snapshot import NodeState
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.node import NodeState
 
-_REFUSAL = Refusal(("node(s) didn't match the requested node name",))
+_REFUSAL = Refusal("NodeName", ("node(s) didn't match the requested node name",))
 
 
 def refuse(demand: Demand, node: NodeState) -> Refusal | None:

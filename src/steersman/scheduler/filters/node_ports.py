@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from steersman.scheduler.demand import EVERY_ADDRESS, Demand, Port
 from steersman.scheduler.filters.refusal import Refusal
-from steersman.scheduler.snapshot import NodeState
+from steersman.scheduler.state.demand import EVERY_ADDRESS, Demand, Port
+from steersman.scheduler.state.node import NodeState
 
-_REFUSAL = Refusal(("node(s) didn't have free ports for the requested pod ports",), final=False)
+_REFUSAL = Refusal(
+    "NodePorts", ("node(s) didn't have free ports for the requested pod ports",), final=False
+)
 
 
 def refuse(demand: Demand, node: NodeState) -> Refusal | None:

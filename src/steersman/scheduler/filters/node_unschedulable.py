@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from steersman.model.types.scheduling import Taint
-from steersman.scheduler.demand import Demand
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.filters.taint_toleration import tolerated
-from steersman.scheduler.snapshot import NodeState
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.node import NodeState
 
 _TAINT = Taint("node.kubernetes.io/unschedulable", effect="NoSchedule")
-_REFUSAL = Refusal(("node(s) were unschedulable",))
+_REFUSAL = Refusal("NodeUnschedulable", ("node(s) were unschedulable",))
 
 
 def refuse(demand: Demand, node: NodeState) -> Refusal | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from steersman.scheduler.demand import Demand
-from steersman.scheduler.snapshot import NodeState
+import msgspec
+
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.node import NodeState
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a node is out of the question; `final` where removing pods from it could not help."""
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a node is out of the question, and by which plugin; `final` where removing pods from
+    the node could not help."""
 
+    plugin: str
     reasons: tuple[str, ...]
     final: bool = True
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from steersman.model.types.scheduling import Taint, Toleration
-from steersman.scheduler.demand import Demand
 from steersman.scheduler.filters.refusal import Refusal
-from steersman.scheduler.snapshot import NodeState
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.node import NodeState
 
 # one text for all taints since 1.35; before, each taint was named
-_REFUSAL = Refusal(("node(s) had untolerated taint(s)",))
+_REFUSAL = Refusal("TaintToleration", ("node(s) had untolerated taint(s)",))
 
 
 def bears(toleration: Toleration, taint: Taint) -> bool:

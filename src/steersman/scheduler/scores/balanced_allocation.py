@@ -1,17 +1,33 @@
-"""BalancedAllocation: CPU and memory used to the same degree are better than one used up
+"""BalancedAllocation: resources used to the same degree are better than one used up
 (noderesources/balanced_allocation.go)."""
 
 from __future__ import annotations
 
-from steersman.scheduler.demand import CPU, MEMORY, Demand
-from steersman.scheduler.snapshot import NodeState
+from math import sqrt
+
+from steersman.scheduler.state.demand import CPU, MEMORY, Demand
+from steersman.scheduler.state.node import NodeState
+
+RESOURCES = (CPU, MEMORY)
 
 
-def score(demand: Demand, node: NodeState) -> int:
-    """Returns 100 for equal shares of CPU and memory, less the more they differ."""
-    cpu, memory = node.allocatable.get(CPU, 0), node.allocatable.get(MEMORY, 0)
-    if not cpu or not memory:
-        return 100
-    cpu_share = (node.taken.get(CPU, 0) + demand.requests.get(CPU, 0)) / cpu
-    memory_share = (node.taken.get(MEMORY, 0) + demand.requests.get(MEMORY, 0)) / memory
-    return int((1 - abs(min(cpu_share, 1.0) - min(memory_share, 1.0)) / 2) * 100)
+def score(demand: Demand, node: NodeState, resources: tuple[str, ...] = RESOURCES) -> int:
+    """Returns 100 for equal shares, less the more they deviate; 0 for every node where the pod
+    asks for none of these resources."""
+    if not any(demand.requests.get(name) for name in resources):
+        return 0
+    shares = []
+    for name in resources:
+        if capacity := node.allocatable.get(name, 0):
+            taken = node.taken.get(name, 0) + demand.requests.get(name, 0)
+            shares.append(min(taken / capacity, 1.0))
+    return int((1 - _deviation(shares)) * 100)
+
+
+def _deviation(shares: list[float]) -> float:
+    if len(shares) == 2:
+        return abs(shares[0] - shares[1]) / 2
+    if len(shares) < 2:
+        return 0.0
+    mean = sum(shares) / len(shares)
+    return sqrt(sum((share - mean) ** 2 for share in shares) / len(shares))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from steersman.scheduler.demand import Demand
 from steersman.scheduler.filters.taint_toleration import tolerated
-from steersman.scheduler.snapshot import NodeState
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.node import NodeState
 
 
 def count(demand: Demand, node: NodeState) -> int:

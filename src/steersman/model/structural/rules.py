@@ -1,0 +1,52 @@
+"""The seam for validation rules (x-kubernetes-validations): what a compiled rule will fulfil.
+
+Rules are not evaluated yet: `compiled` finds none, and a definition that has some is accepted with
+a warning. Whoever compiles CEL gives `Shape` another `Compile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from steersman.model.errors import Cause
+
+Raw = Mapping[str, Any]
+
+NOT_EVALUATED: Final = (
+    "x-kubernetes-validations are stored and not evaluated by this server: objects that break them "
+    "are accepted"
+)
+
+
+class Rule(Protocol):
+    """One compiled rule of one place in a schema."""
+
+    def check(self, new: Any, old: Any) -> Iterable[Cause]:
+        """Yields what is wrong with an object as a whole, in the place of an old one or of none.
+
+        Not asked where the schema itself was broken (`blocks`).
+        """
+
+
+# Returns the rules of a schema, those of its root and of all below
+Compile = Callable[[Raw], tuple[Rule, ...]]
+
+# After these a rule may meet what its types exclude (hasBlockingErr)
+_BLOCKING: Final = (
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+)
+
+
+def compiled(_raw: Raw) -> tuple[Rule, ...]:
+    """Finds no rules."""
+    return ()
+
+
+def blocks(causes: Iterable[Cause]) -> bool:
+    """Says whether rules are not to be asked after these causes."""
+    return any(cause.reason in _BLOCKING for cause in causes)

@@ -1,0 +1,54 @@
+"""What could help a pod that fits nowhere: queueing hints. Pure; a wrong yes costs one attempt, a
+wrong no costs the five minutes after which everybody is tried again.
+
+Follows KEP-4247; upstream's hints are methods of the plugins that refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from steersman.scheduler.neighbourhood import Neighbourhood
+from steersman.scheduler.standing import Rule
+from steersman.scheduler.state.demand import Demand
+from steersman.scheduler.state.neighbours import Flock, Rules
+from steersman.scheduler.state.node import NodeState
+
+NEIGHBOURS = frozenset(("InterPodAffinity", "PodTopologySpread"))
+VOLUMES = frozenset(("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone"))
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """What pods of one kind wait for; `uid` sets apart a pod that is nominated for a node."""
+
+    demand: Demand
+    rule: Rule
+    hood: Neighbourhood
+    blockers: frozenset[str]
+    uid: str = ""
+
+
+def helped_by_node(waits: Waits, state: NodeState, *, reshaped: bool) -> bool:
+    """Says whether a change of a node could help; `reshaped` where its labels or taints changed."""
+    if reshaped and waits.blockers & NEIGHBOURS:
+        return True
+    return waits.uid in state.nominated or waits.rule.refuse(waits.demand, state) is None
+
+
+def helped_by_pod(waits: Waits, state: NodeState | None, flock: Flock, rules: Rules) -> bool:
+    """Says whether the coming or going of a pod could help; `state` is the node with more room."""
+    if waits.blockers & NEIGHBOURS and waits.hood.touched_by(flock, rules):
+        return True
+    return state is not None and helped_by_node(waits, state, reshaped=False)
+
+
+def helped_by_volume(waits: Waits) -> bool:
+    """Says whether a change of a claim, volume or class could help."""
+    return bool(waits.blockers & VOLUMES)
+
+
+def blocked_by(names: Iterable[str]) -> frozenset[str]:
+    """Returns the plugins for which something is to be heard beyond single nodes."""
+    return frozenset(names) & (NEIGHBOURS | VOLUMES)

@@ -1,0 +1,81 @@
+"""The volume filters together, for one pod: what `decide` asks of nodes for this pod alone."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from steersman.model.kinds.pod import Pod
+from steersman.scheduler.filters import (
+    node_volume_limits,
+    volume_binding,
+    volume_restrictions,
+    volume_zone,
+)
+from steersman.scheduler.filters.refusal import Refusal
+from steersman.scheduler.profile import Profile
+from steersman.scheduler.state.node import NodeState
+from steersman.scheduler.state.snapshot import Snapshot
+from steersman.scheduler.volumes.binding import Choice, choose
+from steersman.scheduler.volumes.needs import Needs, needs_of
+from steersman.scheduler.volumes.storage import Storage
+
+
+class VolumeRule:
+    """See `memory.Local`."""
+
+    def __init__(
+        self, pod: Pod, needs: Needs, profile: Profile, storage: Storage, snapshot: Snapshot
+    ) -> None:
+        self._pod = pod
+        self._needs = needs
+        self._filters = profile.filters
+        self._storage = storage
+        self._snapshot = snapshot
+
+    def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
+        """Returns the first volume filter's refusal; pods whose uids are `gone` do not count."""
+        pods = self._snapshot.pods_on(node)
+        there = [placed for placed in pods if placed.pod.metadata.uid not in gone]
+        pod, needs, storage, on = self._pod, self._needs, self._storage, self._filters
+        found = None
+        if "VolumeRestrictions" in on:
+            found = volume_restrictions.refuse(pod, needs.claims, there)
+        if found is None and "NodeVolumeLimits" in on:
+            csi = storage.csi_node(node.name)
+            found = node_volume_limits.refuse(pod, csi, there, storage)
+        if found is None and "VolumeBinding" in on:
+            found = volume_binding.refuse(needs, node, storage)
+        if found is None and "VolumeZone" in on:
+            found = volume_zone.refuse(needs, node)
+        return found
+
+    def choice(self, node: NodeState) -> Choice:
+        """Returns the volumes that the pod's claims get on a node that fits."""
+        return choose(self._needs.waiting, node, self._storage) or Choice()
+
+
+def rule_of(
+    pod: Pod, profile: Profile, storage: Storage, snapshot: Snapshot
+) -> VolumeRule | str | None:
+    """Returns the rule of a pod's volumes: None where none matters, a text where the pod can run
+    nowhere yet."""
+    if not any(_matters(volume) for volume in pod.spec.volumes):
+        return None
+    needs = needs_of(pod, storage)
+    if isinstance(needs, str):
+        return needs if "VolumeBinding" in profile.filters else None
+    return VolumeRule(pod, needs, profile, storage, snapshot)
+
+
+def _matters(volume: object) -> bool:
+    return any(getattr(volume, name) is not None for name in _MATTERING)
+
+
+_MATTERING = (
+    "persistent_volume_claim",
+    "ephemeral",
+    "gce_persistent_disk",
+    "aws_elastic_block_store",
+    "iscsi",
+    "rbd",
+)

@@ -1,0 +1,89 @@
+"""Claims, volumes and classes as the scheduler reads them, with the choices it made that are not
+seen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from steersman.client.interface import Views
+from steersman.model.kinds.csinode import CSINODE, CSINode
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
+from steersman.model.kinds.persistentvolumeclaim import (
+    PERSISTENTVOLUMECLAIM,
+    PersistentVolumeClaim,
+)
+from steersman.model.kinds.storageclass import STORAGECLASS, StorageClass
+
+CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
+BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
+BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
+WAITS: Final = "WaitForFirstConsumer"
+
+
+class Storage:
+    """The storage of a cluster, from followed copies."""
+
+    def __init__(self, views: Views) -> None:
+        self._claims = views.of(PERSISTENTVOLUMECLAIM)
+        self._volumes = views.of(PERSISTENTVOLUME)
+        self._classes = views.of(STORAGECLASS)
+        self._nodes = views.of(CSINODE)
+        self._promised: dict[str, str] = {}  # volumes chosen for claims (by uid), not yet seen so
+
+    def listen(self, hear: Callable[[], None]) -> list[Callable[[], None]]:
+        """Calls when anything here changes; returns the ways out."""
+
+        def changed(_old: Any | None, _new: Any | None) -> None:
+            hear()
+
+        views = (self._claims, self._volumes, self._classes, self._nodes)
+        return [view.listen(changed) for view in views]
+
+    def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
+        """Returns a claim."""
+        return self._claims.get(PERSISTENTVOLUMECLAIM.ref(namespace, name))
+
+    def volume(self, name: str) -> PersistentVolume | None:
+        """Returns a volume."""
+        return self._volumes.get(PERSISTENTVOLUME.ref("", name))
+
+    def volumes(self) -> Iterable[PersistentVolume]:
+        """Returns all volumes."""
+        return self._volumes.list()
+
+    def storage_class(self, name: str) -> StorageClass | None:
+        """Returns a class."""
+        return self._classes.get(STORAGECLASS.ref("", name)) if name else None
+
+    def csi_node(self, name: str) -> CSINode | None:
+        """Returns what CSI drivers say of a node."""
+        return self._nodes.get(CSINODE.ref("", name))
+
+    def owner(self, volume: PersistentVolume) -> str:
+        """Returns the uid of the claim that has a volume or was promised it; empty: it is free,
+        "?" where it is reserved by name alone."""
+        if (claim := volume.spec.claim_ref) is not None:
+            return claim.uid or "?"
+        return self._promised.get(volume.metadata.name, "")
+
+    def promise(self, volume: str, claim_uid: str) -> None:
+        """Keeps a volume for a claim until the view shows it."""
+        self._promised[volume] = claim_uid
+
+    def withdraw(self, volume: str) -> None:
+        """Takes a promise back."""
+        self._promised.pop(volume, None)
+
+
+def class_of(found: PersistentVolume | PersistentVolumeClaim) -> str:
+    """Returns the class of a volume or a claim."""
+    given = found.metadata.annotations.get(CLASS_ANNOTATION)
+    return given if given is not None else found.spec.storage_class_name or ""
+
+
+def is_bound(claim: PersistentVolumeClaim) -> bool:
+    """Says whether a claim has its volume, completely."""
+    return bool(claim.spec.volume_name) and BIND_COMPLETED in claim.metadata.annotations

@@ -1,0 +1,260 @@
+"""Preemption and spreading on a whole control plane, also in a storm: no node ever has more than
+it has room for, and the important pods run in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from simulation.control_plane import control_plane
+from simulation.faults import Weather
+from simulation.invariants import PODS, Broken
+from simulation.quiet import Quiet, quietly, ready
+from steersman.controllers.registry import controllers
+from steersman.model.kind import Document
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
+from steersman.model.kinds.pod import POD
+from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
+from steersman.model.kinds.priorityclass import PRIORITYCLASS
+from steersman.model.kinds.service import SERVICE
+from steersman.model.kinds.storageclass import STORAGECLASS
+from steersman.model.ref import Resource
+from steersman.node.simulated import Behaviour
+from steersman.scheduler.state.demand import amount
+from steersman.world.simulated import SimulatedWorld, simulate
+
+SMALL = Behaviour(cpu="4", stop_seconds=3.0)
+
+
+def wanting(cpu: str, priority: str = "", **spec: Any) -> Document:
+    container = {"name": "c", "image": "i:1", "resources": {"requests": {"cpu": cpu}}}
+    return {"containers": [container], "priorityClassName": priority, **spec}
+
+
+async def classes(quiet: Quiet) -> None:
+    await quiet.create(PRIORITYCLASS, "high", value=1000)
+    await quiet.create(PRIORITYCLASS, "low", value=10)
+
+
+async def runs(quiet: Quiet, *names: str) -> bool:
+    return set(names) <= {pod.metadata.name for pod in await quiet.pods()}
+
+
+def test_an_important_pod_takes_the_place_of_less_important_ones() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await classes(quiet)
+        for name, priority in (("a", "low"), ("b", "")):
+            await quiet.create(POD, name, spec=wanting("3", priority))
+        await quiet.until(lambda: runs(quiet, "a", "b"))
+        victim = await quiet.admin.get(POD.ref("default", "b"))
+        made = await quiet.create(POD, "new", spec=wanting("2", "high"))
+        nominated = await quiet.until(lambda: nomination(quiet, "new"))
+        assert nominated == victim.spec.node_name
+        await quiet.until(lambda: runs(quiet, "a", "new"))
+        found = await quiet.admin.get(POD.ref("default", "new"))
+        assert (found.spec.node_name, found.status.nominated_node_name) == (nominated, "")
+        assert await quiet.gone(POD.ref("default", "b"))
+        events = await quiet.events("Pod")
+        text = f"Preempted by pod {made.metadata.uid} on node {nominated}"
+        assert ("Preempted", text) in events
+        text = "0/2 nodes are available: 2 Insufficient cpu."
+        assert ("FailedScheduling", text) in events
+        assert len([it for it in events if it[0] == "Preempted"]) == 1
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+async def nomination(quiet: Quiet, name: str) -> str:
+    found = await quiet.admin.get(POD.ref("default", name))
+    return str(found.status.nominated_node_name)
+
+
+def test_a_victim_is_told_before_it_goes() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await classes(quiet)
+        await quiet.create(POD, "old", spec=wanting("3"))
+        await quiet.until(lambda: runs(quiet, "old"))
+        await quiet.create(POD, "new", spec=wanting("3", "high"))
+
+        async def told() -> Any:
+            found = await quiet.admin.get(POD.ref("default", "old"))
+            return next(
+                (it for it in found.status.conditions if it.type == "DisruptionTarget"), None
+            )
+
+        condition = await quiet.until(told)
+        assert (condition.status, condition.reason) == ("True", "PreemptionByScheduler")
+        assert condition.message == (
+            "default-scheduler: preempting to accommodate a higher priority pod"
+        )
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
+def test_a_disruption_budget_sends_preemption_to_another_node() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await classes(quiet)
+        selector = {"matchLabels": {"app": "web"}}
+        budget = {"selector": selector, "minAvailable": 1}
+        await quiet.create(PODDISRUPTIONBUDGET, "web", spec=budget)
+        labels = {"labels": {"app": "web"}}
+        await quiet.create(POD, "guarded", spec=wanting("3"), metadata=labels)
+        await quiet.create(POD, "dearer", spec=wanting("3", "low"))
+        await quiet.until(lambda: runs(quiet, "guarded", "dearer"))
+        await quiet.create(POD, "new", spec=wanting("3", "high"))
+        await quiet.until(lambda: runs(quiet, "guarded", "new"))
+        assert await quiet.gone(POD.ref("default", "dearer"))
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_an_unschedulable_pod_is_tried_when_what_it_waits_for_comes() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        near = {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"a": "b"}},
+        }
+        rules = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [near]}}
+        await quiet.create(POD, "waits", spec=wanting("1", affinity=rules))
+        await quiet.world.sleep(30)
+        assert not await runs(quiet, "waits")
+        (event,) = [it for it in await quiet.events("Pod") if it[0] == "FailedScheduling"]
+        assert event[1] == (
+            "0/2 nodes are available: 2 node(s) didn't match pod affinity rules. "
+            "no new claims to deallocate, preemption: 0/2 "
+            "nodes are available: 2 Preemption is not helpful for scheduling."
+        )
+        await quiet.create(POD, "friend", spec=wanting("1"), metadata={"labels": {"a": "b"}})
+        await quiet.until(lambda: runs(quiet, "waits", "friend"), within=15)
+        waits, friend = await quiet.pods()
+        assert waits.spec.node_name == friend.spec.node_name
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_pods_of_a_service_are_spread_without_being_told_to() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        for number in range(4):
+            labels = {"metadata": {"labels": {"topology.kubernetes.io/zone": f"z{number % 2}"}}}
+            await quiet.admin.patch(NODE.ref("", f"node-{number}"), labels)
+        await quiet.create(SERVICE, "web", spec={"selector": {"app": "w"}, "ports": [{"port": 80}]})
+        for name in "abcd":
+            # much of one node is taken already: without spreading all would avoid it
+            await quiet.create(POD, name, spec=wanting("100m"), metadata={"labels": {"app": "w"}})
+            await quiet.until(lambda name=name: runs(quiet, name))  # type: ignore[misc]
+        nodes = [pod.spec.node_name for pod in await quiet.pods()]
+        assert sorted(nodes) == [f"node-{number}" for number in range(4)]
+        assert int(nodes[0][-1]) % 2 != int(nodes[1][-1]) % 2  # the other zone comes first
+
+    quietly(scenario, nodes=4, behaviour=SMALL)
+
+
+def test_a_waiting_claim_gets_its_volume_with_the_node_and_then_the_pod_is_bound() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        late = {"volumeBindingMode": "WaitForFirstConsumer"}
+        await quiet.create(STORAGECLASS, "late", provisioner="kubernetes.io/no-provisioner", **late)
+        size = {"requests": {"storage": "1Gi"}}
+        modes = {"accessModes": ["ReadWriteOnce"], "storageClassName": "late"}
+        await quiet.create(PERSISTENTVOLUMECLAIM, "data", spec={**modes, "resources": size})
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        await quiet.create(POD, "p", spec=wanting("1", volumes=volumes))
+        text = (
+            "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind. "
+            "no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not "
+            "helpful for scheduling."
+        )
+        await quiet.until(lambda: said(quiet, ("FailedScheduling", text)))
+        on = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-1"]}
+        affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [on]}]}}
+        local = {"local": {"path": "/data"}, "capacity": {"storage": "1Gi"}}
+        spec = {**modes, **local, "nodeAffinity": affinity}
+        volume = await quiet.create(PERSISTENTVOLUME, "v", spec=spec)
+        status = {"status": {"phase": "Available"}}
+        await quiet.admin.patch(PERSISTENTVOLUME.ref("", "v"), status, subresource="status")
+        claim = PERSISTENTVOLUMECLAIM.ref("default", "data")
+
+        async def given() -> bool:
+            found = await quiet.admin.get(PERSISTENTVOLUME.ref("", volume.metadata.name))
+            return found.spec.claim_ref is not None
+
+        await quiet.until(given)
+        assert not await runs(quiet, "p")
+        bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+        await quiet.admin.patch(claim, {"metadata": bound, "spec": {"volumeName": "v"}})
+        await quiet.until(lambda: runs(quiet, "p"))
+        assert (await quiet.admin.get(POD.ref("default", "p"))).spec.node_name == "node-1"
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+async def said(quiet: Quiet, event: tuple[str, str]) -> bool:
+    return event in await quiet.events("Pod")
+
+
+class Overcommitted:
+    """Sees every commit; raises where a node gets more than it has, or a pod moves."""
+
+    def __init__(self, millis: int) -> None:
+        self._millis = millis
+        self._pods: dict[tuple[str, str], Document] = {}
+
+    def see(self, resource: Resource, namespace: str, name: str, new: Document | None) -> None:
+        if resource != PODS:
+            return
+        key = (namespace, name)
+        if new is None:
+            self._pods.pop(key, None)
+            return
+        self._pods[key] = new
+        sums: Counter[str] = Counter()
+        for pod in self._pods.values():
+            ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+            if not ended and (node := pod["spec"].get("nodeName")):
+                sums[node] += sum(cpu_of(pod))
+        for node, taken in sums.items():
+            if taken > self._millis:
+                raise Broken(f"{node} has {taken} of {self._millis} millis taken by {name}")
+
+
+def cpu_of(pod: Document) -> list[int]:
+    return [
+        amount("cpu", it.get("resources", {}).get("requests", {}).get("cpu", "0"))
+        for it in pod["spec"]["containers"]
+    ]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(seed: int) -> None:
+    behaviour = Behaviour(cpu="4", stop_seconds=2.0)
+    invariants = Overcommitted(4000)
+
+    async def main(world: SimulatedWorld) -> None:
+        weather = Weather()
+        async with control_plane(world, weather, invariants.see) as plane:
+            plane.run_controllers(controllers("BUNDLE"))
+            plane.run_scheduler()
+            plane.run_nodes(3, behaviour)
+            quiet = Quiet(plane, world)
+            await quiet.until(lambda: ready(quiet, 3))
+            await classes(quiet)
+            for number in range(6):
+                priority = ("", "low")[number % 2]
+                await quiet.create(POD, f"old-{number}", spec=wanting("2", priority))
+            await quiet.until(lambda: runs(quiet, *(f"old-{number}" for number in range(6))))
+            weather.lose_request = weather.lose_answer = (0.0, 0.1, 0.3)[seed % 3]
+            weather.slow_watch = (0.0, 2.0)[seed % 2]
+            weather.slow_call = (0.0, 0.3)[seed // 2 % 2]
+            weather.crash_every = (0, 11, 23)[seed // 3 % 3]
+            for number in range(4):
+                await quiet.create(POD, f"new-{number}", spec=wanting(f"{1 + number % 3}", "high"))
+                await world.sleep((0.1, 3.0)[seed % 2])
+            await world.sleep(20)
+            weather.calm()
+            names = [f"new-{number}" for number in range(4)]
+            await quiet.until(lambda: runs(quiet, *names), within=400)
+
+    simulate(seed, main)
