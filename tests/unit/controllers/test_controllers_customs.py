@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 
 from customs import CRDS, WIDGETS, Document, definition, establish, gone, version, widget
 from served import MAPS, NAMESPACES, Served, config_map, served
+from steersman.client.client import APIClient
+from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster.control import ACCOUNT, MANAGER
-from steersman.cluster.server import local_clients
+from steersman.cluster.control import ACCOUNT, MANAGER, groups_of
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.namespace import NamespaceController
 from steersman.reconcile import loop
+from steersman.wire.message import User
 
 DEFINITION = f"{CRDS}/widgets.example.com"
 
@@ -21,7 +23,12 @@ DEFINITION = f"{CRDS}/widgets.example.com"
 async def controlled(api: Served) -> AsyncIterator[FollowedViews]:
     """Runs both controllers as a server runs them."""
     async with api.world.tasks() as tasks:
-        client_for = local_clients(api.assembly, api.world, tasks)
+
+        def client_for(name: str) -> APIClient:
+            user = User(name, groups_of(name))
+            transport = LocalTransport(api.assembly.api.handle, user, tasks)
+            return APIClient(transport, api.world, find=api.assembly.kinds.of)
+
         views = FollowedViews(client_for(MANAGER), api.world, tasks)
         kinds = [NamespaceController, GarbageController]
         work = loop.run(kinds, lambda name: client_for(ACCOUNT + name), views, api.world)
