@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 
@@ -30,3 +32,29 @@ def certificate(name: str, *, ca: bool | None = True) -> str:
         constraints = x509.BasicConstraints(ca=ca, path_length=None)
         builder = builder.add_extension(constraints, critical=True)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+@cache
+def request(name: str, *, algorithm: str = "ecdsa", broken: bool = False) -> str:
+    """Returns a request for a certificate in base64, as the API takes it; `broken`: what it says
+    is not what was signed."""
+    key = rsa.generate_private_key(65537, 2048) if algorithm == "rsa" else _KEYS[algorithm]()
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    digest = None if algorithm == "ed25519" else hashes.SHA256()
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, digest)
+    content = made.public_bytes(Encoding.DER)
+    if broken:
+        content = content.replace(name.encode(), name.upper().encode())
+    return base64.b64encode(pem("CERTIFICATE REQUEST", content).encode()).decode()
+
+
+_KEYS: dict[str, Any] = {
+    "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+def pem(kind: str, content: bytes, headers: str = "") -> str:
+    """Returns one block of PEM."""
+    body = base64.b64encode(content).decode()
+    return f"-----BEGIN {kind}-----\n{headers}{body}\n-----END {kind}-----\n"

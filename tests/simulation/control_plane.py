@@ -59,7 +59,15 @@ class SeenStore(MemoryStore):
 
     async def commit(self, *writes: Write) -> int:
         """Commits, then shows what was written."""
-        revision = await super().commit(*writes)
+        try:
+            revision = await super().commit(*writes)
+        except asyncio.CancelledError:  # who asked has died, but it was written before its turn
+            self._show(writes)
+            raise
+        self._show(writes)
+        return revision
+
+    def _show(self, writes: tuple[Write, ...]) -> None:
         for write in writes:
             if write.key.count("/") < 4:
                 continue
@@ -69,7 +77,6 @@ class SeenStore(MemoryStore):
             resource = Resource("" if group == "core" else group, plural)
             document = None if write.value is None else msgspec.json.decode(write.value)
             self._see(resource, namespace, name, document)
-        return revision
 
 
 class ControlPlane:

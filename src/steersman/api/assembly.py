@@ -21,8 +21,11 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
+from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
+from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
@@ -149,11 +152,14 @@ class Assembly:
             [
                 DefinitionLifecycle(self.definitions),
                 NamespaceLifecycle(cache),
+                LimitRanger(cache),
                 ServiceAccount(cache, self._world),
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                Recording(self._world),
                 NodeRestriction(self._objects.find),
+                PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
             ]
         )

@@ -48,7 +48,8 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def dry_run(self) -> bool:
         """Whether nothing is to be stored."""
-        return self.request.param("dryRun") == "All"
+        request = self.request
+        return bool(request.query) and request.param("dryRun") == "All"
 
     def entry(self) -> Entry:
         """Returns the object asked for; raises NotFound."""

@@ -113,7 +113,7 @@ def read(call: Call, chain: Chain) -> Sent | None:
         return None
     if (rests_on := chain.rests_on(call, meta)) is None:
         return None
-    before, _, behind = request.body.partition(raw)
+    before, behind = _around(request.body, raw)
     shape = shape_of(meta, structure_of(owners.node_of(call)).child("metadata"))
     try:
         hash(shape)
@@ -121,6 +121,14 @@ def read(call: Call, chain: Chain) -> Sent | None:
         return None
     manager = owners.manager_of(call)
     return Sent(meta, Key(call.form, manager, request.query, before, behind, rests_on, shape))
+
+
+def _around(whole: bytes, raw: bytes) -> tuple[bytes, bytes]:
+    """Returns what stands before and behind the metadata: probably where the name first comes."""
+    start = whole.find(b"{", whole.find(b'"metadata"'))
+    if not whole.startswith(raw, start):
+        start = whole.index(raw)
+    return whole[:start], whole[start + len(raw) :]
 
 
 def _template(call: Call, sent: Sent, entry: Entry) -> Template | None:

@@ -6,7 +6,6 @@ Follows pkg/controller/cronjob/cronjob_controllerv2.go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
 import msgspec
@@ -31,18 +30,16 @@ TOO_MANY_MISSED = (
 )
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(msgspec.Struct):
     """The status on its way, and what is told about it."""
 
     active: list[ObjectReference]
     scheduled: float
     succeeded: float
-    tell: list[Tell] = field(default_factory=list)
+    tell: list[Tell] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Whether a job is due: at `due`, None where none is to start; `wait` is when to look again.
 
     `replaces` are the running jobs that go first.

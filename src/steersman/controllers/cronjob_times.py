@@ -7,9 +7,10 @@ clock on the wall: one that daylight saving skips is not run, one that it repeat
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from steersman.model.kinds.cronjob import CronJob
 from steersman.model.types.schedule import Schedule
@@ -75,8 +76,7 @@ def _is_day(schedule: Schedule, local: datetime) -> bool:
     return (day or weekday) if either else (day and weekday)
 
 
-@dataclass(frozen=True, slots=True)
-class Recent:
+class Recent(msgspec.Struct, frozen=True):
     """The last time a cron job was due and not started, None where there is none; `earliest` is
     since when times count, `missed` about how many passed."""
 

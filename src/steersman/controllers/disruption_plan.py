@@ -6,7 +6,8 @@ Follows pkg/controller/disruption/disruption.go.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.controllers import conditions, pods
 from steersman.controllers.deployment_bounds import scaled
@@ -32,8 +33,7 @@ class NotCountable(Exception):
     """It cannot be told how many pods there should be; the message is upstream's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """How many pods there should be, how many of them healthy, and which nobody manages."""
 
     pods: int
@@ -41,8 +41,7 @@ class Expected:
     unmanaged: Sequence[Pod] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(msgspec.Struct, frozen=True):
     """An owner of pods that can be scaled: its uid and the pods it shall have."""
 
     uid: str

@@ -191,6 +191,7 @@ class JobController:
         except APIError as raised:
             error = raised
         left = job_status.held(known.pods) - set(freed)
+        tracked.full |= error is not None  # nothing ends while a pod is held
         new, finished = job_status.conclude(tracked, left, known.now)
         await self._write(job, new)
         if error is not None:

@@ -6,7 +6,8 @@ Follows pkg/controller/job/backoff_utils.go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.controllers import job_index
 from steersman.model.kinds.pod import Pod
@@ -17,8 +18,7 @@ FIRST_SECONDS = 10.0  # upstream DefaultJobPodFailureBackOff
 LAST_SECONDS = 600.0  # upstream MaxJobPodFailureBackOff
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
+class Failures(msgspec.Struct, frozen=True):
     """The failures since the last success, and when the last one was (0: there was none)."""
 
     count: int = 0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 
@@ -23,8 +24,7 @@ _DIGITS = 10  # of that number; what has more is none
 Range = tuple[int, int]  # first and last
 
 
-@dataclass(frozen=True, slots=True)
-class Indexes:
+class Indexes(msgspec.Struct, frozen=True):
     """A set of indexes: ranges in order that do not touch."""
 
     ranges: tuple[Range, ...] = ()

@@ -6,7 +6,6 @@ Follows syncJob and manageJob in pkg/controller/job/job_controller.go.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -26,8 +25,7 @@ CONTROLLER = "kubernetes.io/job-controller"  # spec.managedBy of jobs that are o
 BURST = 500  # upstream MaxPodCreateDeletePerSync
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What a job is judged by; `failures` are those before the pods that ended since."""
 
     job: Job
@@ -41,8 +39,7 @@ class Known:
         return [pod for pod in self.pods if pods.is_active(pod)]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """What a job comes to; `verdict` is the condition with which it ends, None while it goes on.
 
     `before` and `done` are the completed indexes, as the status says and with those that ended
@@ -58,11 +55,10 @@ class Judgement:
     before: Indexes = NONE
     done: Indexes = NONE
     lost: Indexes | None = None
-    delayed: Mapping[int, Pod] = field(default_factory=dict)
+    delayed: Mapping[int, Pod] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(msgspec.Struct, frozen=True):
     """Pods that go and pods that come; those that are `spared` lose their finalizer first, so
     they count as nothing. `wait` is how long failures still hold back what is missing."""
 
@@ -134,7 +130,7 @@ def judge(known: Known) -> Judgement:
         _started(known),
     )
     verdict = _decided(known) or _exceeded(known, found)
-    found = replace(found, verdict=verdict)
+    found = msgspec.structs.replace(found, verdict=verdict)
     return _of_indexes(known, found) if is_indexed(job) else found
 
 
@@ -209,17 +205,17 @@ def _of_indexes(known: Known, found: Judgement) -> Judgement:
     before = job_index.parse(job.status.completed_indexes, completions)
     ended = [it for it in _fresh(known, ()) if it.status.phase == "Succeeded"]
     done = before | job_index.indexes_of(ended)
-    found = replace(found, succeeded=len(done), before=before, done=done)
+    found = msgspec.structs.replace(found, succeeded=len(done), before=before, done=done)
     if job.spec.backoff_limit_per_index is not None:
         lost = job_index.parse(job.status.failed_indexes or "", completions)
         lost |= job_index.indexes_of(it for it in _fresh(known, ()) if _lost(job, it))
         verdict = found.verdict or _lost_too_many(known, lost, done)
         delayed = _delayed(known, done | lost)
-        found = replace(found, lost=lost, verdict=verdict, delayed=delayed)
+        found = msgspec.structs.replace(found, lost=lost, verdict=verdict, delayed=delayed)
     text = job_policy.succeeded(job.spec.success_policy, completions, done)
     if text and found.verdict is None:
         met = new_condition("SuccessCriteriaMet", "SuccessPolicy", text, known.now)
-        return replace(found, verdict=met)
+        return msgspec.structs.replace(found, verdict=met)
     return found
 
 

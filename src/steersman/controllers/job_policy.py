@@ -6,8 +6,9 @@ Follows pod_failure_policy.go and success_policy.go in pkg/controller/job.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.controllers import job_index
 from steersman.controllers.job_index import Indexes
@@ -16,8 +17,7 @@ from steersman.model.kinds.pod import ContainerStatus, Pod
 Policy = Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """What the first matching rule makes of a failed pod: why the job fails (empty: it does not),
     whether the failure counts, and the rule's action (empty: no rule matched)."""
 

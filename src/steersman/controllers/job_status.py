@@ -8,7 +8,8 @@ trackJobStatusAndRemoveFinalizers in pkg/controller/job (KEP-2307).
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+
+import msgspec
 
 from steersman.controllers import conditions, job_index, job_policy, pods
 from steersman.controllers.job_plan import (
@@ -30,16 +31,14 @@ MOST_UNCOUNTED = 500  # upstream MaxUncountedPods: the status stays below 20 kB
 REACHED = "Reached expected number of succeeded pods"
 
 
-@dataclass(frozen=True, slots=True)
-class Acted:
+class Acted(msgspec.Struct, frozen=True):
     """What was done to the pods of a job: how many came, which went."""
 
     created: int = 0
     deleted: Collection[Pod] = ()
 
 
-@dataclass(slots=True)
-class Tracked:
+class Tracked(msgspec.Struct):
     """The status on its way; `release` are the pods whose finalizer goes once it is written.
 
     `ending` is the condition with which the job ends when nothing is left to count, None while it
@@ -47,8 +46,8 @@ class Tracked:
     """
 
     status: Document
-    release: list[Pod] = field(default_factory=list)
-    tell: list[Tell] = field(default_factory=list)
+    release: list[Pod] = msgspec.field(default_factory=list)
+    tell: list[Tell] = msgspec.field(default_factory=list)
     ending: Document | None = None
     full: bool = False
 

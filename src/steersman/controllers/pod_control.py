@@ -6,8 +6,9 @@ Follows RealPodControl and PodControllerRefManager in pkg/controller.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from steersman.client.interface import Client
 from steersman.controllers import ownership
@@ -19,8 +20,7 @@ from steersman.reconcile.actions import Create, Delete, act, act_one
 from steersman.reconcile.events import Recorder
 
 
-@dataclass(frozen=True, slots=True)
-class PodControl:
+class PodControl(msgspec.Struct, frozen=True):
     """The pods of one kind of owner; adopted pods get `finalizer`, released ones lose it."""
 
     client: Client

@@ -6,7 +6,6 @@ Follows pkg/controller/history, and update.go of DaemonSets, whose label has ano
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,8 +17,7 @@ from steersman.model.kinds.controllerrevision import CONTROLLERREVISION, Control
 from steersman.reconcile.actions import Action, Create, Delete, Patch
 
 
-@dataclass(frozen=True, slots=True)
-class Revised:
+class Revised(msgspec.Struct, frozen=True):
     """A kind of owner that has revisions, and the label under which they bear their hash."""
 
     kind: Kind

@@ -5,7 +5,8 @@ and its status. Pure. Follows pkg/controller/statefulset/stateful_set_control.go
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from steersman.controllers import conditions, pods, statefulset_pod
 from steersman.controllers.deployment_bounds import scaled
@@ -17,16 +18,14 @@ from steersman.model.view import Object
 from steersman.reconcile.actions import Create, Patch, status
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(msgspec.Struct, frozen=True):
     """One revision: its name and the template it stores."""
 
     name: str
     template: Document
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What a plan is made from; `claims` are the claims of the namespace by name."""
 
     owner: StatefulSet
@@ -50,8 +49,7 @@ def _first(item: tuple[int | None, Pod]) -> int:
     return -1 if item[0] is None else item[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Birth:
+class Birth(msgspec.Struct, frozen=True):
     """A pod that comes, and the claims that come before it."""
 
     ordinal: int
@@ -59,19 +57,18 @@ class Birth:
     claims: Sequence[Create] = ()
 
 
-@dataclass(slots=True)
-class Steps:
+class Steps(msgspec.Struct):
     """What is done now; `patch` are labels and owners that are mended.
 
     `claims` are what pending pods still lack; `blocked` are claims that are being deleted, which
     hold back the pod of that ordinal.
     """
 
-    create: list[Birth] = field(default_factory=list)
-    delete: list[Pod] = field(default_factory=list)
-    patch: list[Patch] = field(default_factory=list)
-    claims: list[tuple[str, Create]] = field(default_factory=list)
-    blocked: dict[int, str] = field(default_factory=dict)
+    create: list[Birth] = msgspec.field(default_factory=list)
+    delete: list[Pod] = msgspec.field(default_factory=list)
+    patch: list[Patch] = msgspec.field(default_factory=list)
+    claims: list[tuple[str, Create]] = msgspec.field(default_factory=list)
+    blocked: dict[int, str] = msgspec.field(default_factory=dict)
 
 
 def is_parallel(owner: StatefulSet) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from steersman.controllers import ownership, pods
-from steersman.model import builtin
-from steersman.model.kind import Document, Kind
+from steersman.model.kind import Document
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.statefulset import STATEFULSET, RetentionPolicy, StatefulSet
 from steersman.model.view import Object, OwnerReference
@@ -22,13 +22,7 @@ POD_INDEX = "apps.kubernetes.io/pod-index"
 _DIGITS = 10  # of the largest 32-bit number
 
 
-def _claims() -> Kind:
-    found = builtin.by_kind("", "v1", "PersistentVolumeClaim")
-    assert found is not None
-    return found
-
-
-CLAIM = _claims()
+CLAIM = PERSISTENTVOLUMECLAIM
 
 
 def ordinal_of(owner: StatefulSet, pod: Pod) -> int | None:

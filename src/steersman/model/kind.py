@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import field
+from msgspec import field, structs
 
 from steersman.model.errors import Cause
 from steersman.model.ref import Ref, Resource
@@ -149,6 +149,7 @@ class Kind(msgspec.Struct, frozen=True):
     metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
                 at it elsewhere: then what the rest of a new object comes to can be remembered
     stored:     False for reviews and the like, which are answered and not kept
+    resource:   its group and plural name
     """
 
     group: str
@@ -180,11 +181,10 @@ class Kind(msgspec.Struct, frozen=True):
     retire: Callable[[Document, str], Document] | None = None
     stored_with: Resource | None = None
     stored: bool = True
+    resource: Resource = Resource("", "")  # worked out of group and plural, since it is asked often
 
-    @property
-    def resource(self) -> Resource:
-        """Its group and plural name."""
-        return Resource(self.group, self.plural)
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "resource", Resource(self.group, self.plural))
 
     @property
     def stored_api_version(self) -> str:
@@ -208,11 +208,17 @@ class Kind(msgspec.Struct, frozen=True):
 
     def version(self, name: str) -> Version | None:
         """Returns a served version, None where there is none of that name."""
-        return next((version for version in self.versions if version.name == name), None)
+        for version in self.versions:
+            if version.name == name:
+                return version
+        return None
 
     def subresource(self, name: str) -> Subresource | None:
         """Returns a subresource, None where there is none of that name."""
-        return next((found for found in self.subresources if found.name == name), None)
+        for found in self.subresources:
+            if found.name == name:
+                return found
+        return None
 
     def api_version(self, version: str = "") -> str:
         """Returns `group/version` (or `v1` in the core group)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.authorities import certificate
+from tests.authorities import certificate, request
 
 from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Document, Served, served
 from steersman.model import builtin
@@ -53,7 +53,7 @@ BODIES: dict[str, Document] = {
         "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "x"}}
     },
     "certificatesigningrequests": {
-        "spec": {"request": "eA==", "signerName": "example.com/x", "usages": ["client auth"]}
+        "spec": {"request": request("x"), "signerName": "example.com/x", "usages": ["client auth"]}
     },
     "controllerrevisions": {"revision": 1, "data": {}},
     "persistentvolumeclaims": {

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
-from tests.authorities import certificate
+from tests.authorities import certificate, pem
 from tests.checked import IMMUTABLE, Causes, causes
 
 CERTIFICATES = "certificates.k8s.io"
 REQUIRED = "Required value"
 SUBDOMAIN = "a lowercase RFC 1123 subdomain must consist of"
-
-
-def block(kind: str, content: bytes, headers: str = "") -> str:
-    body = base64.b64encode(content).decode()
-    return f"-----BEGIN {kind}-----\n{headers}{body}\n-----END {kind}-----\n"
 
 
 def bundle(text: str, name: str = "x", signer: str = "", old: Any = None) -> Causes:
@@ -39,9 +33,9 @@ def test_a_sound_bundle_passes() -> None:
             "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n",
             "at least one trust anchor must be provided",
         ),
-        (block("KEY", b"x"), "entry 0 has bad block type: KEY"),
-        (block("CERTIFICATE", b"x", "A: b\n\n"), "entry 0 has PEM block headers"),
-        (block("CERTIFICATE", b"x"), "entry 0 does not parse as X.509"),
+        (pem("KEY", b"x"), "entry 0 has bad block type: KEY"),
+        (pem("CERTIFICATE", b"x", "A: b\n\n"), "entry 0 has PEM block headers"),
+        (pem("CERTIFICATE", b"x"), "entry 0 does not parse as X.509"),
     ],
 )
 def test_what_is_no_bundle(text: str, problem: str) -> None:

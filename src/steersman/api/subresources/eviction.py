@@ -7,9 +7,9 @@ deleted, so two evictions at once never take the last one twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from steersman.api import delete, metadata
 from steersman.api.bootstrap.writing import SERVER

@@ -6,13 +6,14 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from steersman.model import names
-from steersman.model.causes import invalid, required, too_long
+from steersman.model.causes import duplicate, invalid, not_supported, required, too_long
 from steersman.model.errors import Cause
+from steersman.model.gotext import quote
 
 _MOST_BUNDLE_BYTES: Final = 1024 * 1024
 _MOST_SIGNER: Final = 2 * names.DNS_SUBDOMAIN_LENGTH + names.DNS_LABEL_LENGTH + 2
@@ -20,6 +21,37 @@ _BLOCK: Final = re.compile(
     r"^-----BEGIN ([^\n]+?)-----[ \t\r]*\n(.*?)^-----END \1-----[ \t\r]*$",
     re.DOTALL | re.MULTILINE,
 )
+_USAGES: Final = (
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+)
+# what Go says of a signature that is not the key's, by the name of the key's type
+_VERIFICATION: Final = {
+    "EC": "x509: ECDSA verification failure",
+    "Ed25519": "x509: Ed25519 verification failure",
+}
+_UNVERIFIED: Final = "crypto/rsa: verification error"
 _HIDDEN: Final = "<value omitted>"
 _SIGNER_FORM: Final = (
     "must be a fully qualified domain and path of the form 'example.com/signer-name'"
@@ -45,6 +77,64 @@ def pem_blocks(text: str) -> Iterator[Block]:
         except binascii.Error:
             continue
         yield Block(found[1], headers, content)
+
+
+def check_usages(usages: Sequence[str], old: Sequence[str] | None) -> Iterator[Cause]:
+    """Yields what is wrong with the usages of a certificate; what was with the old may stay."""
+    before = old or ()
+    if not usages:
+        yield required("spec.usages")
+    if all(usage in _USAGES for usage in before):
+        for index, usage in enumerate(usages):
+            if usage not in _USAGES:
+                yield not_supported(f"spec.usages[{index}]", usage, _USAGES)
+    if len(set(before)) == len(before):
+        for index, usage in enumerate(usages):
+            if usage in usages[:index]:
+                yield duplicate(f"spec.usages[{index}]", usage)
+
+
+def request_problem(encoded: str) -> str:
+    """Returns what is wrong with a request for a certificate, in base64; empty: nothing."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    block = next(pem_blocks(_decoded(encoded)), None)
+    if block is None or block.type != "CERTIFICATE REQUEST":
+        return "PEM block type must be CERTIFICATE REQUEST"
+    try:
+        found = x509.load_der_x509_csr(block.content)
+        sound = found.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm):
+        return "asn1: structure error: the request cannot be read"
+    kind = type(found.public_key()).__name__
+    return "" if sound else _VERIFICATION.get(kind.rpartition("PublicKey")[0], _UNVERIFIED)
+
+
+def certificate_problem(encoded: str) -> str:
+    """Returns what is wrong with an issued certificate, in base64; empty: nothing."""
+    from cryptography import x509
+
+    blocks = 0
+    for block in pem_blocks(_decoded(encoded)):
+        blocks += 1
+        if block.type != "CERTIFICATE":
+            return f"only CERTIFICATE PEM blocks are allowed, found {quote(block.type)}"
+        if block.headers:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_der_x509_certificate(block.content)
+        except ValueError:
+            return "x509: malformed certificate"
+    none = encoded and not blocks
+    return "must contain at least one CERTIFICATE PEM block" if none else ""
+
+
+def _decoded(encoded: str) -> str:
+    try:
+        return b64decode(encoded, validate=True).decode("latin-1")
+    except binascii.Error:
+        return ""
 
 
 def check_signer(name: str, path: str) -> Iterator[Cause]:
