@@ -387,15 +387,6 @@ async def test_documents_of_other_groups_are_kept_when_definitions_change(api: S
 
 
 @served
-async def test_rules_that_are_not_evaluated_are_said_to_be(api: Served) -> None:
-    ruled = definition()
-    schema = ruled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    schema["x-kubernetes-validations"] = [{"rule": "self.spec.size > 0"}]
-    answer = await api.post(CRDS, ruled)
-    assert answer.code == 201 and "not evaluated" in answer.headers["Warning"]
-
-
-@served
 async def test_embedded_objects_are_pruned_and_checked_as_objects(api: Served) -> None:
     inner = {
         "type": "object",
