@@ -11,7 +11,10 @@ from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Documen
 from steersman.model import builtin
 from steersman.model.kind import Kind
 
-STORED = [kind for kind in builtin.all() if kind.stored]
+# The server itself goes on to write a definition (test_custom_serving.py holds its life)
+STORED = [
+    kind for kind in builtin.all() if kind.stored and kind.plural != "customresourcedefinitions"
+]
 LABELS = {"app": "x"}
 TEMPLATE = {
     "metadata": {"labels": LABELS},
