@@ -71,6 +71,8 @@ class Child:
         signal.set_wakeup_fd(-1)
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
+        # A word of renewed certificates is for those who have read old ones
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         move(self.log, standing, said)
         with open("/proc/self/comm", "w") as comm:
             comm.write(f"steer-{self.name}")

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.cli.certify import node_name
     from steersman.cluster import node
     from steersman.cluster.process import loaded
-    from steersman.network.nft import Unavailable
+    from steersman.network.nft import RulesRefused, Unavailable
     from steersman.world.real import RealWorld
 
     loaded()
@@ -51,6 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         uvloop.run(node.run_node(settings, RealWorld(), reporter(arguments.status_fd)))
-    except (OSError, Unavailable) as error:
+    except (OSError, RulesRefused, Unavailable) as error:
         raise Failure(f"the node cannot start: {error}") from error
     return 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import ssl
 from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
+
+from steersman.listen.certificates import Certificates
 
 # Generation thresholds once a process is up: what is allocated per request is freed by counting,
 # and a full collection over a large heap would stop every request for its time
@@ -26,6 +29,17 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def reload_on_hangup(files: Certificates, *shown: tuple[str, ssl.SSLContext]) -> None:
+    """Loads renewed certificates, by name, for connections to come when SIGHUP says that they are
+    there; those that are open go on."""
+
+    def load() -> None:
+        for name, context in shown:
+            context.load_cert_chain(files.certificate(name), files.key(name))
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)
 
 
 def stop_signal() -> asyncio.Event:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import ssl
 import sys
 from functools import partial
@@ -22,8 +21,8 @@ from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster.process import Report, first_address, settle, stop_signal
-from steersman.listen.certificates import KUBELET_CLIENT, Certificates
+from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
+from steersman.listen.certificates import KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
@@ -89,7 +88,7 @@ async def _serve(
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca)
-    reload_on_hangup(tls, files)
+    reload_on_hangup(files, (SERVER, tls))
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
@@ -134,12 +133,3 @@ def kubelet_context(files: Certificates) -> ssl.SSLContext:
     own = KUBELET_CLIENT.file
     context.load_cert_chain(files.certificate(own), files.key(own))
     return context
-
-
-def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
-    """Loads the renewed certificate for connections to come when SIGHUP says that it is there."""
-
-    def load() -> None:
-        tls.load_cert_chain(files.certificate(), files.key())
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)

@@ -346,12 +346,9 @@ def test_a_definition_that_is_accepted_may_be_remarked_on() -> None:
         "type": "object",
         "properties": {
             "a": {"type": "string", "format": "odd"},
-            "b": {"type": "string", "x-kubernetes-validations": [{"rule": "self == 'x'"}]},
         },
     }
     document = admitted(with_schema(schema))
-    remarks = list(KIND.warn(document, None, ""))
-    assert remarks[0] == 'unrecognized format "odd"'
-    assert "not evaluated" in remarks[1]
+    assert list(KIND.warn(document, None, "")) == ['unrecognized format "odd"']
     assert list(KIND.warn(document, document, "")) == []
     assert SPEC["type"] == "object"

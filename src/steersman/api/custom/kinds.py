@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from steersman.api.custom import validations
 from steersman.api.custom.columns import columns
 from steersman.api.published.order import sorted_versions
 from steersman.model import names
@@ -28,7 +29,7 @@ def kinds_of(
     definition: Document,
     fresh: int,
     webhook: Converter | None = None,
-    compile_rules: rules.Compile = rules.compiled,
+    compile_rules: rules.Compile = validations.compiled,
 ) -> tuple[Kind, ...]:
     """Returns the kinds that a definition stands for now, the preferred version first.
 

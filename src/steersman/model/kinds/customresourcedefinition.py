@@ -12,7 +12,7 @@ from typing import Any, Final
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import at, is_true
 from steersman.model.kinds.subresources import STATUS
-from steersman.model.structural import definition_check, formats, rules, structure_check
+from steersman.model.structural import definition_check, formats, structure_check
 from steersman.model.view import Object, View
 
 GROUP: Final = "apiextensions.k8s.io"
@@ -132,7 +132,7 @@ def with_condition(
 
 
 def _retire(definition: Document, time: str) -> Document:
-    """Says that the objects of a definition go first."""
+    """Says that the objects of a definition go first; its generation stays as it is."""
     metadata = definition["metadata"]
     finalizers = metadata.get("finalizers") or []
     if CLEANUP not in finalizers:
@@ -140,7 +140,8 @@ def _retire(definition: Document, time: str) -> Document:
     message = (
         "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
     )
-    marked = {**definition, "metadata": {**metadata, "finalizers": finalizers}}
+    ended = {"deletionTimestamp": time, "finalizers": finalizers}
+    marked = {**definition, "metadata": {**metadata, **ended}}
     return with_condition(marked, "Terminating", "True", "InstanceDeletionPending", message, time)
 
 
@@ -155,10 +156,8 @@ def _warn(new: Document, old: Document | None, subresource: str) -> Iterator[str
 def _remarks(definition: Document) -> list[str]:
     formed: list[str] = []
     lists: set[str] = set()
-    ruled = False
 
     def look(raw: Mapping[str, Any]) -> None:
-        nonlocal ruled
         form = raw.get("format")
         if form and not formats.is_known(raw.get("type") or "", form):
             formed.append(f'unrecognized format "{form}"')
@@ -169,13 +168,12 @@ def _remarks(definition: Document) -> list[str]:
                 f'x-kubernetes-list-type: set for items of type "{kind}" is not supported by '
                 "server-side apply or CEL validation rules"
             )
-        ruled = ruled or bool(raw.get("x-kubernetes-validations"))
 
     for version in at(definition, "spec", "versions") or ():
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         if schema is not None:
             structure_check.walk(schema, look)
-    return [*formed, *sorted(lists), *((rules.NOT_EVALUATED,) if ruled else ())]
+    return [*formed, *sorted(lists)]
 
 
 def _versions(document: Document, _now: float) -> str:

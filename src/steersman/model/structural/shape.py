@@ -70,7 +70,7 @@ class Shape:
         namespaced: bool,
         status: bool = False,
         scale: Scaling | None = None,
-        compile_rules: rules.Compile = rules.compiled,
+        compile_rules: rules.Compile = rules.none,
     ) -> None:
         self.raw = raw
         self._family = family
