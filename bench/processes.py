@@ -22,15 +22,16 @@ def pss_bytes(process: int) -> int:
     raise RuntimeError(f"no Pss for process {process}")
 
 
-def find(*words: str) -> int:
-    """Returns the one process whose command line holds all words; raises LookupError."""
+def find(name: str, word: str) -> int:
+    """Returns the one process of this name with a word in its command line; raises LookupError."""
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+        if not entry.name.isdigit():
             continue
         try:
-            line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            found = (entry / "comm").read_text().strip()
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if all(word in line for word in words):
+        if found == name and word in words:
             return int(entry.name)
-    raise LookupError(f"no process with {words}")
+    raise LookupError(f"no process {name} with {word}")

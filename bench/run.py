@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import etcd
+import lists
 import processes
 
 from steersman.client import kubeconfig
@@ -78,7 +79,7 @@ class Cluster:
     @property
     def server(self) -> int:
         """The server's process."""
-        return processes.find("steersman", "server", str(self.directory))
+        return processes.find("steer-server", str(self.directory))
 
     def kubectl(self, *words: str, text: str | None = None) -> str:
         """Runs kubectl on the cluster."""
@@ -172,7 +173,24 @@ def reads(made: Cluster, kload: Path) -> list[Row]:
     found = next(line for line in lines if line["scenario"] == "list_consistent")
     what = f"LIST of {PODS} Pods (four at once)"
     rows.append(Row(what, f"p50 {found['p50_ms']:.0f} ms", "60 ms", raw=lines))
-    return rows
+    return [*rows, *lists_alone(made)]
+
+
+def lists_alone(made: Cluster) -> list[Row]:
+    """One LIST at a time, and what a client that GETs waits meanwhile."""
+    path = "/api/v1/namespaces/kload/pods"
+    before = processes.cpu_seconds(made.server)
+    found = lists.alone(made.config, path)
+    used = (processes.cpu_seconds(made.server) - before) / lists.LISTS
+    first, whole = (statistics.median(times) * 1000 for times in zip(*found, strict=True))
+    shown = f"{whole:.0f} ms, first byte {first:.1f} ms"
+    what = f"LIST of {PODS} Pods, one at a time"
+    rows = [Row(what, shown, "60 ms, first byte 5 ms", f"{used * 1000:.1f} ms", found)]
+    waits = lists.beside(made.config, path, f"{path}/p-000000")
+    longest = [f"{max(times) * 1000:.1f} ms" for times in waits]
+    shown = f"{longest[1]} (without LISTs {longest[0]})"
+    what = f"longest wait of a client's GETs while another LISTs {PODS} Pods"
+    return [*rows, Row(what, shown, "10 ms", raw=[max(times) for times in waits])]
 
 
 def etcd_puts(value_bytes: int) -> tuple[float, float]:

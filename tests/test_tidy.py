@@ -22,7 +22,7 @@ LAYERS = {
     "listen": {"model", "wire", "world", "client.channel"},
     "images": {"model", "wire", "world", "client"},
     "runtime": set(),
-    "api": {"model", "wire", "world", "store", "client"},
+    "api": {"model", "cel", "wire", "world", "store", "client"},
     "reconcile": {"model", "client", "world"},
     "controllers": {"model", "client", "reconcile", "world"},
     "scheduler": {"model", "client", "reconcile", "world"},

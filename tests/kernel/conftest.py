@@ -22,7 +22,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         def prepared(machine: Machine) -> None:
             if BRIDGED.exists():
                 BRIDGED.write_text("1" if bridged else "0")
-            machine.bridge.set_up()
+            machine.set_up()
             test(machine)
 
         on_a_machine(prepared)

@@ -10,7 +10,9 @@ import ctypes
 import os
 import secrets
 import select
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Interface, IPv4Network
@@ -118,6 +120,7 @@ class Machine(Place):
         Path("/proc/sys/net/ipv4/ip_forward").write_text("0")  # as a machine has it at first
         self.cluster = "t" + secrets.token_hex(2)
         self.bridge = Bridge(self.cluster, PODS, SERVICES)
+        self.records = Path(tempfile.mkdtemp(prefix="steer-machine-"))
         self.rules = Rules()
         self._places: list[Place] = []
 
@@ -129,6 +132,11 @@ class Machine(Place):
             place.close()
         self.rules.close()
         self.close()
+        shutil.rmtree(self.records)
+
+    def set_up(self, bridge: Bridge | None = None) -> None:
+        """Sets a bridge up, the machine's own where none is given."""
+        (bridge or self.bridge).set_up(self.records)
 
     def place(self) -> Place:
         """Makes another namespace."""

@@ -61,21 +61,21 @@ class Cluster:
 
     def start(self) -> None:
         """Starts it and waits until it is ready."""
-        reading, writing = os.pipe()
         words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self._kubeconfig)]
-        words += ["--port", str(free_port()), "--status-fd", str(writing)]
+        words += ["--port", str(free_port()), "-o", "json"]
         command = [sys.executable, "-P", "-m", "steersman", *words]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        self._supervisor = subprocess.Popen(command, pass_fds=(writing,), env=environment)
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            assert json.loads(pipe.readline())["processes"]["node"]
+        self._supervisor = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+        assert self._supervisor.stdout is not None
+        assert json.loads(self._supervisor.stdout.readline())["processes"]["node"]
 
     def stop(self) -> None:
         """Ends it."""
         assert self._supervisor is not None
         self._supervisor.send_signal(signal.SIGTERM)
         assert self._supervisor.wait(SECONDS) == 0
+        assert self._supervisor.stdout is not None
+        self._supervisor.stdout.close()
 
     def kill(self) -> None:
         """Ends what a failed test may have left."""
@@ -91,13 +91,12 @@ class Cluster:
 
     def agent(self) -> int:
         """The process of the agent."""
-        needle = [b"node", b"--data-dir", str(self.data).encode()]
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdecimal():
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
-                    if words[4:7] == needle:
-                        return int(entry.name)
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                named = (entry / "comm").read_text() == "steer-node\n"
+                if named and str(self.data).encode() in words:
+                    return int(entry.name)
         raise AssertionError("no agent runs")
 
     def log(self, pod: Pod, container: str = "app", attempt: int = 0) -> str:

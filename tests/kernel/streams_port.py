@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from steersman.client.http import HTTPTransport, Target
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
+from steersman.listen.serve import tls_context
 from steersman.node.serve import Port, serve
 from steersman.node.streams.pods import Container, Instance, Pod
 from steersman.runtime.engine import Engine
@@ -120,7 +121,7 @@ async def port(known: Known, directory: Path) -> AsyncIterator[tuple[Certificate
     identities = (ADMIN, KUBELET_CLIENT, certificates.node(NODE))
     files = certificates.ensure(directory / "pki", (), time.time(), identities)
     name = f"node-{NODE}"
-    place = Port("127.0.0.1", 0, files.certificate(name), files.key(name), files.ca)
+    place = Port("127.0.0.1", 0, tls_context(files.certificate(name), files.key(name), files.ca))
     number: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     world = RealWorld()
     async with world.tasks() as tasks:

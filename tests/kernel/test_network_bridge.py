@@ -33,9 +33,9 @@ def routes() -> str:
 
 def test_setting_up_a_bridge_twice_changes_nothing() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         before = links(), routes()
-        machine.bridge.set_up()
+        machine.set_up()
         assert (links(), routes()) == before
         assert links() == [bridge_name(machine.cluster)]
         assert Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
@@ -46,7 +46,7 @@ def test_setting_up_a_bridge_twice_changes_nothing() -> None:
 
 def test_pods_reach_one_another_and_the_node_and_are_seen_with_their_own_address() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         one, two = machine.pod("one"), machine.pod("two")
         assert one.address == "10.244.7.2"
         listener, node = two.listen(80), machine.listen(80)
@@ -64,7 +64,7 @@ def test_pods_reach_one_another_and_the_node_and_are_seen_with_their_own_address
 
 def test_connecting_a_pod_twice_keeps_its_address_its_link_and_its_connections() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         pod = machine.pod("pod")
         listener = machine.listen(80)
         client = pod.dial("10.244.7.1", 80)
@@ -79,7 +79,7 @@ def test_connecting_a_pod_twice_keeps_its_address_its_link_and_its_connections()
 
 def test_a_deleted_pod_leaves_no_link_and_deleting_it_again_is_fine() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         machine.pod("pod")
         assert link_name(machine.cluster, "pod") in links()
         asyncio.run(machine.bridge.delete("pod"))
@@ -91,7 +91,7 @@ def test_a_deleted_pod_leaves_no_link_and_deleting_it_again_is_fine() -> None:
 
 def test_a_pod_in_a_new_namespace_takes_over_the_link_of_the_old_one() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         old = machine.pod("pod")
         new = machine.pod("pod")
         assert new.address == old.address
@@ -104,11 +104,11 @@ def test_a_pod_in_a_new_namespace_takes_over_the_link_of_the_old_one() -> None:
 
 def test_a_restarted_agent_goes_on_with_the_addresses_that_running_pods_have() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         pod = machine.pod("pod")
         again = Bridge(machine.cluster, PODS, SERVICES)
         again.restore("pod", [pod.address])
-        again.set_up()
+        machine.set_up(again)
         other = machine.pod("other", again)
         assert other.address == "10.244.7.3"
         assert again.connect("pod", pod.path) == pod.address
@@ -122,7 +122,7 @@ def test_a_restarted_agent_goes_on_with_the_addresses_that_running_pods_have() -
 def test_a_full_range_refuses_the_next_pod_until_one_is_gone() -> None:
     def test(machine: Machine) -> None:
         bridge = Bridge("tiny", IPv4Network("10.9.0.0/30"), SERVICES)
-        bridge.set_up()
+        machine.set_up(bridge)
         assert machine.pod("one", bridge).address == "10.9.0.2"
         with pytest.raises(NoAddressLeft, match=r"all 1 addresses of 10\.9\.0\.0/30 are in use"):
             machine.pod("two", bridge)
@@ -134,7 +134,7 @@ def test_a_full_range_refuses_the_next_pod_until_one_is_gone() -> None:
 
 def test_a_pod_whose_namespace_is_not_there_is_refused() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         with pytest.raises(FileNotFoundError):
             asyncio.run(machine.bridge.add("pod", Path("/proc/self/fd/9999")))
         assert links() == [machine.bridge.name]
@@ -144,7 +144,7 @@ def test_a_pod_whose_namespace_is_not_there_is_refused() -> None:
 
 def test_pods_reach_the_outside_under_the_address_of_the_node() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         outside = machine.outside()
         machine.rules.apply_now(rules.render(machine.cluster, machine.bridge.name, PODS, []))
         listener = outside.listen(80)
@@ -156,7 +156,7 @@ def test_pods_reach_the_outside_under_the_address_of_the_node() -> None:
 
 def test_pods_believe_no_redirects_which_would_lead_them_past_the_service_rules() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         pod = machine.pod("pod")
         with netlink.entered(pod.descriptor):
             for name in ("all", "eth0"):
@@ -171,12 +171,12 @@ def test_cleaning_removes_one_cluster_alone_and_may_be_repeated() -> None:
         kept = Bridge("kept", IPv4Network("10.9.0.0/24"), IPv4Network("10.97.0.0/16"))
         pods = []
         for bridge, cluster in ((machine.bridge, machine.cluster), (kept, "kept")):
-            bridge.set_up()
+            machine.set_up(bridge)
             pods.append(machine.pod("pod", bridge))
             network = bridge.addresses.network
             machine.rules.apply_now(rules.render(cluster, bridge.name, network, []))
         for _ in range(2):
-            clean(machine.cluster)
+            clean(machine.cluster, machine.records)
             assert links() == sorted([kept.name, link_name("kept", "pod")])
         with pytest.raises(RulesRefused):
             machine.rules.apply_now(f"delete table ip steer_{machine.cluster}\n")
@@ -190,12 +190,12 @@ def test_cleaning_removes_one_cluster_alone_and_may_be_repeated() -> None:
 
 def test_cleaning_removes_links_whose_bridge_is_gone() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         machine.pod("pod")
         machine.bridge.remove()
         machine.bridge.remove()
         assert links() == [link_name(machine.cluster, "pod")]
-        clean(machine.cluster)
+        clean(machine.cluster, machine.records)
         assert links() == []
 
     on_a_machine(test)
@@ -203,7 +203,7 @@ def test_cleaning_removes_links_whose_bridge_is_gone() -> None:
 
 def test_a_thread_comes_back_from_a_namespace_even_when_its_work_fails() -> None:
     def test(machine: Machine) -> None:
-        machine.bridge.set_up()
+        machine.set_up()
         descriptor = namespace()
         with pytest.raises(OSError), netlink.entered(descriptor):
             netlink.index_of(machine.bridge.name)

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from network_machine import PODS, Machine, Place, Pod, Run, exchanged
 
-from steersman.network import choosing, nft, rules
+from steersman.network import choosing, conntrack, nft, rules
 from steersman.network.health import Checks
 from steersman.network.nft import Rules
 from steersman.network.planning import Health, plan_health_port
@@ -237,5 +237,42 @@ def test_a_health_check_answers_on_the_addresses_of_the_node(run: Run) -> None:
         assert b"X-Load-Balancing-Endpoint-Weight: 2\r\n" in some
         assert none.startswith(b"HTTP/1.1 503 ") and b'"localEndpoints": 0' in none
         assert gone
+
+    run(test)
+
+
+def heard(server: socket.socket) -> bytes:
+    return server.recv(100)
+
+
+@pytest.mark.parametrize("way", ["service", "node port"])
+def test_datagrams_of_a_client_go_on_to_another_endpoint_when_theirs_is_gone(
+    run: Run, way: str
+) -> None:
+    def test(machine: Machine) -> None:
+        first, second, client = (machine.pod(name) for name in ("first", "second", "client"))
+        other = replace(service([first], "udp"), key="default/other", node_port=0)
+        other = replace(other, addresses=(IPv4Address("10.96.0.11"),), balanced=())
+        servers = [first.receive(8080), second.receive(8080)]
+        place = (ADDRESS, 80) if way == "service" else (GATEWAY, NODE_PORT)
+        senders = [client.open(socket.SOCK_DGRAM) for _ in range(2)]
+        for sender, (address, port) in zip(senders, [place, ("10.96.0.11", 80)], strict=True):
+            sender.connect((str(address), port))
+
+        def change(pods: Sequence[Pod]) -> int:
+            ports = [service(pods, "udp"), other]
+            apply(machine, *ports)
+            return conntrack.forget(conntrack.plan_behind(ports), PODS)
+
+        change([first])
+        for sender in senders:
+            sender.send(b"1")
+            assert heard(servers[0]) == b"1"
+        assert change([second]) == 1
+        assert change([second]) == 0
+        senders[0].send(b"2")
+        assert heard(servers[1]) == b"2"
+        senders[1].send(b"3")
+        assert heard(servers[0]) == b"3"
 
     run(test)

@@ -212,7 +212,7 @@ def test_two_clusters_work_side_by_side(run: Run) -> None:
     def test(machine: Machine) -> None:
         pods, services = IPv4Network("10.9.0.0/24"), IPv4Network("10.97.0.0/16")
         second = Bridge("second", pods, services)
-        second.set_up()
+        machine.set_up(second)
         here, there = machine.pod("web"), machine.pod("web", second)
         apply(machine, service([here]))
         other = service([there], addresses=(IPv4Address("10.97.0.10"),))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
 
+from steersman.cli.certify import certify, node_name
+from steersman.cli.directory import Directory
+from steersman.cluster.node import KUBELET_PORT
+from steersman.cluster.server import first_address
+from steersman.listen.certificates import Certificates
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE
@@ -324,6 +332,39 @@ def test_pods_outlive_the_agent_and_are_found_again(cluster: Cluster) -> None:
         assert cluster.log(after) == "once\n"
         for name in ("stays", "ends"):
             await session.delete(name)
+
+    cluster.run(scenario)
+
+
+async def shown(address: str, authority: Path) -> bytes:
+    """The certificate that the agent's port shows to a new connection."""
+    trusting = ssl.create_default_context(cafile=str(authority))
+    trusting.check_hostname = False
+    _, writer = await asyncio.open_connection(address, KUBELET_PORT, ssl=trusting)
+    found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    return found
+
+
+def test_renewed_certificates_are_taken_by_an_agent_that_goes_on(cluster: Cluster) -> None:
+    directory = Directory(cluster.data)
+    identity, files = directory.identity(), Certificates(directory.certificates)
+    own, agent = f"node-{node_name()}", cluster.agent()
+    address = first_address(identity.pod_cidr)
+
+    async def scenario(session: Session) -> None:
+        old = await shown(address, files.ca)
+        for path in (files.certificate(own), files.key(own)):
+            path.unlink()
+        certify(directory, identity)
+        new = ssl.PEM_cert_to_DER_cert(files.certificate(own).read_text())
+        os.kill(agent, signal.SIGHUP)
+        while (found := await shown(address, files.ca)) != new:
+            assert found == old
+        await session.create("renewed", script=SLEEP)
+        await session.until("renewed", runs)
+        assert cluster.agent() == agent
+        await session.delete("renewed")
 
     cluster.run(scenario)
 

@@ -9,6 +9,7 @@ from simulation.quiet import Quiet, pod_template, quietly
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.endpoints import ENDPOINTS
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
@@ -178,6 +179,12 @@ def test_load_balancers_that_come_at_once_get_an_address_each_and_give_it_back()
         assert {address for one in given for address in one} == wanted
         event = ("EnsuredLoadBalancer", "Ensured load balancer")
         await quiet.until(lambda: has_event(quiet, event))
+        # One after another: nobody was given an address twice
+        await quiet.world.sleep(5)
+        told = [it for it in await quiet.items(EVENT) if it.reason == event[0]]
+        assert sorted((it.involved_object.name, it.count) for it in told) == [
+            (name, 1) for name in sorted(names)
+        ]
         plain = {"spec": {"type": "ClusterIP"}}
         (freed,) = balanced(await quiet.admin.patch(SERVICE.ref("default", "lb3"), plain))
         await quiet.until(lambda: all_balanced(quiet, 19))

@@ -105,7 +105,7 @@ def test_every_command_shown_is_one_that_steer_takes(name: str, words: list[str]
     parser = build_parser(words[0])
     if words in (["build"], ["load"], ["pull"]):
         return  # named in a sentence, without what they work on
-    assert callable(parser.parse_args(given).run)
+    assert callable(parser.parse_args(given[1:]).run)
 
 
 def test_every_command_of_steer_is_named_in_a_document() -> None:

@@ -21,12 +21,16 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
+from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
+from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
+from steersman.api.custom.conversion import Webhook, is_good_bundle
 from steersman.api.custom.definitions import Definitions
 from steersman.api.custom.keeper import Keeper
 from steersman.api.custom.scale import CustomScale
@@ -105,7 +109,7 @@ class Assembly:
         self.kinds = Registry()
         self._world = world
         self._objects = Objects(cache)
-        self.definitions = Definitions(cache, self.kinds, lambda _definition: None)
+        self.definitions = Definitions(cache, self.kinds, self._converter)
         self.rbac = RBAC(self._objects)
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
@@ -123,7 +127,15 @@ class Assembly:
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
         self.api = self._api()
-        self._keeper = Keeper(self.definitions, cache, self.api, world, lambda _definition: True)
+        self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
+
+    def _converter(self, definition: Document) -> Webhook | None:
+        """Returns what converts objects of a definition, None where their apiVersion alone
+        differs."""
+        strategy = (definition["spec"].get("conversion") or {}).get("strategy")
+        if strategy != "Webhook":
+            return None
+        return Webhook(definition, self._objects.find, self._world)
 
     def _tokens(self, configuration: Configuration) -> Tokens:
         return Tokens(
@@ -140,11 +152,14 @@ class Assembly:
             [
                 DefinitionLifecycle(self.definitions),
                 NamespaceLifecycle(cache),
+                LimitRanger(cache),
                 ServiceAccount(cache, self._world),
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                Recording(self._world),
                 NodeRestriction(self._objects.find),
+                PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
             ]
         )
@@ -223,6 +238,7 @@ class Assembly:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
             tasks.start(self.watches.bookmark(), name="bookmarks")
+            self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
             self.ready = True

@@ -19,6 +19,8 @@ ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.proto
 # How much of a body that nobody understands is shown in the error (apiserver: summarizeData)
 SHOWN_BYTES = 30
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+# Go takes 10,000 levels; what nests deeper than this cannot be encoded here (orjson: 254)
+MOST_NESTED = 200
 _NO_KIND = "couldn't get version/kind; json parse error: "
 
 
@@ -85,6 +87,8 @@ def read(call: Call, definition: str) -> Document:
         raise Unreadable(f"{_NO_KIND}{error}") from error
     except ValueError as error:
         raise Unreadable(str(error)) from error
+    if is_too_deep(call.request.body, value):
+        raise Unreadable(f"{_NO_KIND}{json.TOO_DEEP}")
     if not isinstance(value, dict):
         struct = (
             'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
@@ -97,6 +101,21 @@ def read(call: Call, definition: str) -> Document:
             what = f"{_go_name(value[name])} into Go struct field .{name} of type string"
             raise Unreadable(f"{_NO_KIND}json: cannot unmarshal {what}")
     return value
+
+
+def is_too_deep(data: bytes, value: Any) -> bool:
+    """Says whether a body nests deeper than can be kept. Few bodies have so many brackets that
+    they need to be walked."""
+    if data[:1] in (b"{", b"[") and data.count(b"{") + data.count(b"[") <= MOST_NESTED:
+        return False
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
+    while level:
+        depth += 1
+        if depth > MOST_NESTED + 1:
+            return True
+        parts = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [inner for part in parts for inner in part if isinstance(inner, dict | list)]
+    return False
 
 
 def read_as(call: Call, definition: str) -> Document:

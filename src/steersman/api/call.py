@@ -14,7 +14,11 @@ from steersman.wire.message import Request, User
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Who asks what of which kind, where it is kept and how it is to be shown."""
+    """Who asks what of which kind, where it is kept and how it is to be shown.
+
+    `remarks` collects what the writer is told of a write that is accepted: an answer says each
+    once, however often the write was tried.
+    """
 
     request: Request
     user: User
@@ -24,6 +28,7 @@ class Call(msgspec.Struct, frozen=True):
     form: Form
     table: Table
     presentation: Presentation
+    remarks: list[str] = msgspec.field(default_factory=list)
 
     @property
     def namespace(self) -> str:
@@ -43,7 +48,8 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def dry_run(self) -> bool:
         """Whether nothing is to be stored."""
-        return self.request.param("dryRun") == "All"
+        request = self.request
+        return bool(request.query) and request.param("dryRun") == "All"
 
     def entry(self) -> Entry:
         """Returns the object asked for; raises NotFound."""

@@ -15,6 +15,7 @@ from steersman.api import body, keys, metadata
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Entry
 from steersman.api.call import Call
+from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects
 from steersman.api.read import Reader, finish
 from steersman.api.select import selection_of
@@ -98,6 +99,8 @@ class Deleter:
             entry = call.table.get(namespace, name)
             if entry is None:
                 raise call.not_found()
+            if call.version.shape is not None:
+                await conversion.ready(call.form, (entry,))
             old = call.form.parsed(entry)
             check_preconditions(call, options, entry, old)
             self._chain.check(Change(call, "DELETE", None, old))
@@ -120,12 +123,15 @@ class Deleter:
             if options.dry_run:
                 return entry, None, 0
             return entry, None, await self._writer.commit(call, *writes)
+        await conversion.ready_to_store(call.form, fate.document)
         value = call.form.stored(fate.document)
         if value == entry.value or options.dry_run:
             return entry, entry, 0
         revision = await self._writer.commit(call, Write(key, value, entry.revision))
         record = store.Record(key, value, revision, entry.created)
-        return entry, Entry(record, value, entry.namespace, entry.name), revision
+        remains = Entry(record, value, entry.namespace, entry.name)
+        await conversion.ready(call.form, (remains,))
+        return entry, remains, revision
 
     async def delete_collection(self, call: Call) -> Response:
         """Deletes all selected objects and answers with what they were."""

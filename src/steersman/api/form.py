@@ -32,7 +32,8 @@ class Form:
         self.version = version
         self.api_version = kind.api_version(version)
         self._head = _head(kind.name, self.api_version)
-        self._skip = len(_head(kind.name, kind.stored_api_version))
+        self._stored_head = _head(kind.name, kind.stored_api_version)
+        self._skip = len(self._stored_head)
         found = kind.version(version)
         assert found is not None, f"{kind.name} is not served in {version}"
         self.served = found
@@ -65,15 +66,19 @@ class Form:
 
     def stored(self, document: Document) -> bytes:
         """Returns the stored bytes of a document that is in the version of `parsed`."""
+        document = self.without_revision(document)
         if self._shape is not None:
             document = self._shape.store(document)
-        metadata = dict(document["metadata"])
-        metadata.pop("resourceVersion", None)
+        metadata = document["metadata"]
         head = {"kind": self.kind.name, "apiVersion": self.kind.stored_api_version}
         return encode({**head, "metadata": metadata, **_rest(document)})
 
+    def joined(self, metadata: Document, rest: bytes) -> bytes:
+        """Returns the stored bytes of an object whose bytes behind its metadata are known."""
+        return self._stored_head + orjson.dumps(metadata)[1:] + rest
+
     def _tail(self, entry: Entry) -> bytes:
-        if self._same and self._is_fresh(entry):
+        if self.is_current(entry):
             return entry.value[self._skip :]
         key = (entry.namespace, entry.name, entry.revision)
         found = self._converted.get(key)
@@ -82,6 +87,17 @@ class Form:
             if len(self._converted) > CONVERTED_KEPT:
                 self._converted.popitem(last=False)
         return found[1]
+
+    def is_current(self, entry: Entry) -> bool:
+        """Says whether an entry is shown as it is stored."""
+        return self._same and self._is_fresh(entry)
+
+    @staticmethod
+    def without_revision(document: Document) -> Document:
+        """Returns a document as it is stored: its revision is not."""
+        metadata = dict(document["metadata"])
+        metadata.pop("resourceVersion", None)
+        return {**document, "metadata": metadata}
 
     def _is_fresh(self, entry: Entry) -> bool:
         """Says whether a stored object is what it would be if it were written now: it is of the

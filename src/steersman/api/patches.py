@@ -8,7 +8,7 @@ import msgspec
 import orjson
 
 from steersman.api import metadata, owners
-from steersman.api.body import media_type
+from steersman.api.body import is_too_deep, media_type
 from steersman.api.call import Call
 from steersman.model import apply, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
@@ -55,6 +55,8 @@ class Patch(msgspec.Struct, frozen=True):
             )
         options.check_write(call.request, "PatchOptions", apply=how == "apply")
         value = _parse_yaml(call) if how == "apply" else _parse_json(call)
+        if is_too_deep(call.request.body, value):
+            raise BadRequest(f"error decoding patch: {json.TOO_DEEP}")
         return cls(how, value, now)
 
     def apply(self, call: Call, old: Document | None) -> Document:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from steersman.api import keys
+from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
 from steersman.api.cache import Cache
 from steersman.api.call import Call
+from steersman.api.custom import conversion
 from steersman.api.delete import Deleter
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
@@ -118,6 +119,13 @@ class Api:
         return form
 
     def _dispatch(self, call: Call) -> Answer:
+        shape = call.version.shape
+        answer = self._converted(call) if shape and shape.webhook else self._answer(call)
+        if call.version.deprecation and call.kind.stored:
+            return _remarked(answer, call.version.deprecation)
+        return answer
+
+    def _answer(self, call: Call) -> Answer:
         attributes, kind = call.attributes, call.kind
         if not kind.stored:
             return self._reviews(call)
@@ -150,6 +158,16 @@ class Api:
             raise not_allowed()
         return answer(call)
 
+    async def _converted(self, call: Call) -> Response:
+        """Answers a call to a version whose objects a webhook converts: first those."""
+        entries = call.table.ordered(call.namespace)
+        if call.name:
+            found = call.table.get(call.namespace, call.name)
+            entries = [found] if found is not None else []
+        await conversion.ready(call.form, entries)
+        answer = self._answer(call)
+        return answer if isinstance(answer, Response) else await answer
+
     def _subresource(self, call: Call) -> Answer:
         """Answers a subresource: by its own code, or by the verbs on the paths it writes."""
         name = call.attributes.subresource
@@ -172,6 +190,16 @@ class Api:
         if verb == "patch":
             return self._writer.patch(call)
         raise not_allowed()
+
+
+async def _remarked(answer: Answer, remark: str) -> Response:
+    """Tells a client that the version it uses is deprecated."""
+    response = answer if isinstance(answer, Response) else await answer
+    headers = dict(response.headers or {})
+    told = (body.warnings((remark,)) or {})["Warning"]
+    headers["Warning"] = ", ".join(filter(None, (told, headers.get("Warning"))))
+    response.headers = headers
+    return response
 
 
 async def _served(answer: Coroutine[Any, Any, Response | None]) -> Response:

@@ -17,13 +17,14 @@ import orjson
 from steersman.api import present
 from steersman.api.cache import Cache, Entry, Event
 from steersman.api.call import Call
+from steersman.api.custom.relay import Relay
 from steersman.api.read import Reader, parse_revision
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
 from steersman.model.ref import Resource
 from steersman.wire import options
 from steersman.wire.message import Chunk, Response, Sink
-from steersman.world.interface import World
+from steersman.world.interface import Tasks, World
 
 # A watcher that has this much unsent is ended: it is slower than the changes it asked for
 PENDING_BYTES = 8 * 1024 * 1024
@@ -191,6 +192,7 @@ class Watches:
         self.deadlines = Deadlines(world)
         self._bookmarked: set[Watcher] = set()
         self._open: set[Watcher] = set()
+        self.tasks: Tasks | None = None
 
     async def open(self, call: Call) -> Response:
         """Answers a watch: past events from the window, then those to come."""
@@ -204,14 +206,37 @@ class Watches:
         await self._reader.wait_for(revision)
 
         def push(sink: Sink) -> Callable[[], None]:
+            shape = call.version.shape
+            if shape is not None and shape.webhook is not None:
+                return self._relay(call, selection, revision, sink)
             return self._push(call, selection, revision, sink)
 
         return Response(push)
 
+    def _relay(
+        self, call: Call, selection: Selection, revision: int, sink: Sink
+    ) -> Callable[[], None]:
+        """Opens a watch whose objects are converted before they are told."""
+        assert self.tasks is not None, "the server does not run"
+        watcher = Watcher(call, selection, sink, self._world.now)
+        relay = Relay(call, watcher, revision)
+        relay.begin = lambda: self._begin(call, watcher, revision, relay)
+        work = self.tasks.start(relay.run(), name=f"watch of {call.kind.plural}")
+
+        def leave() -> None:
+            relay.leave()
+            work.cancel()
+
+        return leave
+
     def _push(
         self, call: Call, selection: Selection, revision: int, sink: Sink
     ) -> Callable[[], None]:
-        watcher = Watcher(call, selection, sink, self._world.now)
+        return self._begin(call, Watcher(call, selection, sink, self._world.now), revision)
+
+    def _begin(
+        self, call: Call, watcher: Watcher, revision: int, relay: Relay | None = None
+    ) -> Callable[[], None]:
         request = call.request
         initial = request.flag("sendInitialEvents")
         bookmarks = request.flag("allowWatchBookmarks")
@@ -228,14 +253,18 @@ class Watches:
                 return lambda: None
             for event in missed:
                 watcher.relay(event)
-        return self._keep(call, watcher, bookmarks)
+        return self._keep(call, watcher, bookmarks, relay)
 
-    def _keep(self, call: Call, watcher: Watcher, bookmarks: bool) -> Callable[[], None]:
-        leave_table = call.table.watch(call.namespace, watcher.hear)
+    def _keep(
+        self, call: Call, watcher: Watcher, bookmarks: bool, relay: Relay | None
+    ) -> Callable[[], None]:
+        leave_table = call.table.watch(call.namespace, relay.hear if relay else watcher.hear)
         self._open.add(watcher)
 
         def leave() -> None:
             leave_table()
+            if relay is not None:
+                relay.close()
             self._bookmarked.discard(watcher)
             self._open.discard(watcher)
 

@@ -6,24 +6,26 @@ of a refused write is stored; an update that changes nothing is not written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import orjson
 
-from steersman.api import body, keys, metadata, owners
+from steersman.api import body, keys, metadata, owners, templates
 from steersman.api.access.authorization import Attributes
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
+from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
+from steersman.api.templates import Sent, Template, Templates
 from steersman.model import builtin, decode, errors
 from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Unexplained
-from steersman.model.kind import Document, Subresource
+from steersman.model.kind import Check, Document, Subresource
 from steersman.store import interface as store
 from steersman.store.interface import Record, Write
 from steersman.wire import options
@@ -66,33 +68,55 @@ class Writer:
         self._chain = chain
         self._effects = effects
         self._world = world
+        self.templates = Templates()
 
     async def create(self, call: Call) -> Response:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
         options.check_write(call.request, "CreateOptions")
+        sent = templates.read(call, self._chain) if call.kind.metadata_check else None
+        if sent is not None and (known := self.templates.find(sent)) is not None:
+            entry = await self._create_known(call, sent, known)
+            return self._answer(call, entry, 201, ())
         decoded = self.decode(call, body.parse(call))
-        remarks: list[str] = [*decoded.warnings]
-        entry = await self.create_document(call, decoded.document, remarks=remarks)
-        return self._answer(call, entry, 201, remarks)
+        entry = await self.create_document(call, decoded.document)
+        if sent is not None and not decoded.warnings and not call.remarks:
+            self.templates.learn(call, sent, entry)
+        return self._answer(call, entry, 201, decoded.warnings)
+
+    async def _create_known(self, call: Call, sent: Sent, known: Template) -> Entry:
+        """Stores a new object of which only the metadata is new."""
+
+        async def put(new: Document) -> Entry:
+            self._check(call, call.kind.metadata_check, new, None)
+            meta = new["metadata"]
+            value = known.object(call.form, meta, meta["creationTimestamp"])
+            return await self._put_new(call, meta.get("name") or "", value, ())
+
+        return await self._named(call, {"metadata": sent.metadata}, put)
 
     async def create_document(
-        self,
-        call: Call,
-        document: Document,
-        *,
-        applied: bool = False,
-        remarks: list[str] | None = None,
+        self, call: Call, document: Document, *, applied: bool = False
     ) -> Entry:
         """Stores a new object from a decoded document and returns its entry.
 
-        `applied` says that its managedFields are up to date. What the kind remarks is added to
-        `remarks`.
+        `applied` says that its managedFields are up to date.
         """
+
+        async def put(new: Document) -> Entry:
+            return await self._store_new(call, new, applied)
+
+        return await self._named(call, document, put)
+
+    async def _named(
+        self, call: Call, document: Document, put: Callable[[Document], Awaitable[Entry]]
+    ) -> Entry:
+        """Puts a new object with its metadata begun, again under another name where a generated
+        one is taken."""
         generated = _generated(document)
         for attempt in range(MOST_NAMES):
             new = self._begin(call, document)
             try:
-                entry = await self._store_new(call, new, applied)
+                return await put(new)
             except errors.AlreadyExists:
                 if not generated or attempt == MOST_NAMES - 1:
                     raise
@@ -100,10 +124,6 @@ class Writer:
                 if attempt == MOST_NAMES - 1:
                     raise errors.ServerTimeout(str(error), retry_after_seconds=1) from error
                 await self.cache.reached(error.revision)
-            else:
-                if remarks is not None:
-                    remarks += call.kind.warn(new, None, call.subresource)
-                return entry
         raise AssertionError("the loop ends by return or raise")
 
     def decode(self, call: Call, document: Document) -> Decoded:
@@ -153,22 +173,40 @@ class Writer:
         new = effect.document
         self._validate(call, new, None)
         self._chain.check(Change(call, "CREATE", new, None))
+        if call.version.shape is not None:
+            await conversion.ready_to_store(call.form, new)
+        return await self._put_new(call, name, call.form.stored(new), effect.writes)
+
+    async def _put_new(self, call: Call, name: str, value: bytes, writes: Sequence[Write]) -> Entry:
+        """Commits a new object's bytes together with what else its creation writes."""
+        kind = call.kind
         if call.table.get(call.namespace, name) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
         key = keys.key_of(call.table.resource, call.namespace, name)
-        value = call.form.stored(new)
         try:
-            revision = await self.commit(call, Write(key, value, 0), *effect.writes)
+            revision = await self.commit(call, Write(key, value, 0), *writes)
         except store.Conflict as error:
             if error.key != key:
                 raise Taken(error) from error
             raise errors.already_exists(kind.group, kind.plural, name) from error
         revision = 0 if call.dry_run else revision
         record = Record(key, value, revision, revision)
-        return Entry(record, value, call.namespace, name)
+        return await self._readable(call, Entry(record, value, call.namespace, name))
+
+    @staticmethod
+    async def _readable(call: Call, entry: Entry) -> Entry:
+        """Returns an entry that can be read in the version of the call."""
+        if call.version.shape is not None:
+            await conversion.ready(call.form, (entry,))
+        return entry
 
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
-        causes = tuple(call.kind.check(new, old, call.subresource))
+        self._check(call, call.kind.check, new, old)
+        call.remarks.extend(call.kind.warn(new, old, call.subresource))
+
+    @staticmethod
+    def _check(call: Call, check: Check | None, new: Document, old: Document | None) -> None:
+        causes = tuple(check(new, old, call.subresource)) if check else ()
         if causes:
             kind = call.kind
             name = new["metadata"].get("name") or ""
@@ -186,22 +224,12 @@ class Writer:
         if entry is None and call.kind.create_on_update and not call.subresource:
             self._authorize(call.user, call.attributes._replace(verb="create"))
             check_unborn(call, decoded.document)
-            remarks: list[str] = [*decoded.warnings]
-            stored = await self.create_document(call, decoded.document, remarks=remarks)
-            return self._answer(call, stored, 201, remarks)
+            stored = await self.create_document(call, decoded.document)
+            return self._answer(call, stored, 201, decoded.warnings)
         if entry is not None:
             check_conditional(call, decoded.document)
-        remarks = []
-
-        def replaced(old: Document) -> Document:
-            remarks[:] = [
-                *decoded.warnings,
-                *call.kind.warn(decoded.document, old, call.subresource),
-            ]
-            return decoded.document
-
-        stored = await self.change(call, replaced)
-        return self._answer(call, stored, 200, remarks)
+        stored = await self.change(call, lambda _old: decoded.document)
+        return self._answer(call, stored, 200, decoded.warnings)
 
     async def patch(self, call: Call) -> Response:
         """Changes an object by a JSON, merge, strategic merge or apply patch."""
@@ -214,8 +242,7 @@ class Writer:
             nonlocal warnings
             document = patch.apply(call, self._shown(call, old))
             decoded = self.decode(call, document)
-            remarks = call.kind.warn(decoded.document, old, call.subresource)
-            warnings = (*decoded.warnings, *remarks)
+            warnings = decoded.warnings
             check_unmoved(call, decoded.document)
             return decoded.document
 
@@ -230,9 +257,8 @@ class Writer:
         document = decoded.document
         document["metadata"] = {**document.get("metadata", {}), "name": call.name}
         check_unborn(call, document)
-        remarks = [*decoded.warnings]
-        entry = await self.create_document(call, document, applied=True, remarks=remarks)
-        return self._answer(call, entry, 201, remarks)
+        entry = await self.create_document(call, document, applied=True)
+        return self._answer(call, entry, 201, decoded.warnings)
 
     @staticmethod
     def _shown(call: Call, old: Document) -> Document:
@@ -253,7 +279,7 @@ class Writer:
         `owned` says that `make` has brought managedFields up to date itself.
         """
         for attempt in range(MOST_TRIES):
-            entry = call.entry()
+            entry = await self._readable(call, call.entry())
             old = call.form.parsed(entry)
             old["metadata"]["resourceVersion"] = str(entry.revision)
             made = make(old)
@@ -287,6 +313,8 @@ class Writer:
         self._validate(call, new, old)
         self._chain.check(Change(call, "UPDATE", new, old))
         key = keys.key_of(call.table.resource, entry.namespace, entry.name)
+        if call.version.shape is not None:
+            await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
         if is_same(value, entry.value):
@@ -302,7 +330,7 @@ class Writer:
             raise
         shown = entry.revision if call.dry_run else revision
         record = Record(key, value, shown, entry.created)
-        return Entry(record, value, entry.namespace, entry.name)
+        return await self._readable(call, Entry(record, value, entry.namespace, entry.name))
 
     def _merge(self, call: Call, old: Document, made: Document) -> Document:
         """Returns what the call may change of the old object, taken from the made one."""
@@ -329,10 +357,10 @@ class Writer:
         return revision
 
     def _answer(self, call: Call, entry: Entry, status: int, warnings: Sequence[str]) -> Response:
-        if not warnings and call.presentation is PLAIN:
+        if not (warnings or call.remarks) and call.presentation is PLAIN:
             return Response(call.form.object(entry), status)
         response = self._reader.show(call, entry, status)
-        response.headers = body.warnings(tuple(warnings))
+        response.headers = body.warnings(tuple(dict.fromkeys((*warnings, *call.remarks))))
         return response
 
 

@@ -1,33 +1,34 @@
 """The processes that a supervisor runs: started, heard, started again, ended in order.
 
-Each child says what it has reached in lines of JSON on a pipe of its own; nobody polls.
+A child is a fork, which has half of what it loads already. It says what it has reached in lines of
+JSON on a pipe of its own; nobody polls. Its standard input is a pipe that the supervisor holds: it
+ends with the supervisor, however that ends.
 """
 
 from __future__ import annotations
 
-import ctypes
+import fcntl
 import json
 import os
+import select
 import selectors
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, NoReturn
 
 STOP_SECONDS = 20.0
 # A child that ends this often within a minute of starting is not started again
 MOST_RESTARTS = 5
 YOUNG_SECONDS = 60.0
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# The descriptor on which a child says what it has reached
+STATUS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """What a child said (`said`), or that it ended (`said` is None, with its exit code)."""
 
     child: str
@@ -35,25 +36,68 @@ class News:
     code: int = 0
 
 
-@dataclass(slots=True)
 class Child:
-    """One process of the cluster."""
+    """One process of the cluster; `process` is its id, 0 where it does not run."""
 
-    name: str
-    command: list[str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    restarts: int = 0
-    buffer: bytes = b""
-    pipe: IO[bytes] | None = None
-    go: IO[bytes] | None = None
-    watches: list[int] = field(default_factory=list)
+    def __init__(self, name: str, words: Sequence[str], log: Path) -> None:
+        self.name = name
+        self.words = words
+        self.log = log
+        self.process = 0
+        self.started = 0.0
+        self.restarts = 0
+        self.buffer = b""
+        self.pipe: IO[bytes] | None = None
+        self.go = -1
+
+    def spawn(self) -> None:
+        """Starts the process."""
+        reading, said = os.pipe()
+        standing, self.go = os.pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            self._live(standing, said)
+        os.close(said)
+        os.close(standing)
+        self.started = time.monotonic()
+        self.buffer = b""
+        self.pipe = os.fdopen(reading, "rb", buffering=0)
+
+    def _live(self, standing: int, said: int) -> NoReturn:
+        """The life of the process: in a session of its own, with nothing of its parent open."""
+        from steersman.cli.main import main
+
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        # A word of renewed certificates is for those who have read old ones
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        move(self.log, standing, said)
+        with open("/proc/self/comm", "w") as comm:
+            comm.write(f"steer-{self.name}")
+        code = main([self.name, *self.words, "--status-fd", str(STATUS)])
+        sys.stdout.flush()
+        os._exit(code)
+
+    def wait(self) -> int:
+        """Waits for the end; returns the exit code, or less than 0 for a signal."""
+        _, status = os.waitpid(self.process, 0)
+        self.process = 0
+        os.close(self.go)
+        return os.waitstatus_to_exitcode(status)
 
 
-def python_command(*words: str) -> list[str]:
-    """Returns the command that runs steer again with the same interpreter."""
-    return [sys.executable, "-P", "-m", "steersman", *words]
+def move(log: Path, standing: int, *others: int) -> None:
+    """Makes a log what is printed to, `standing` what is read from, the others 3 and up; closes
+    all else."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    wanted = (standing, output, output, *others)
+    # Above all targets first, so that no dup2 overwrites a descriptor still needed
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, len(wanted)) for number in wanted]
+    for place, descriptor in enumerate(high):
+        os.dup2(descriptor, place, inheritable=place < STATUS)
+    os.closerange(len(wanted), os.sysconf("SC_OPEN_MAX"))
 
 
 class Children:
@@ -64,43 +108,23 @@ class Children:
         self._children: dict[str, Child] = {}
         self._selector = selectors.DefaultSelector()
 
-    def start(self, name: str, words: Sequence[str]) -> Child:
-        """Starts a child; its output goes to a log, its standard input waits for `release`."""
-        child = Child(name, python_command(*words), self._logs / f"{name}.log")
+    def start(self, name: str, words: Sequence[str]) -> None:
+        """Starts a child; its output goes to a log, it waits for `release` when it is loaded."""
+        child = Child(name, words, self._logs / f"{name}.log")
         self._children[name] = child
         self._spawn(child)
-        return child
 
     def _spawn(self, child: Child) -> None:
-        reading, writing = os.pipe()
-        command = [*child.command, "--status-fd", str(writing)]
-        with open(child.log, "ab") as log:
-            child.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writing,),
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-            )
-        os.close(writing)
-        child.go = child.process.stdin
-        child.started = time.monotonic()
-        child.buffer = b""
-        child.pipe = os.fdopen(reading, "rb", buffering=0)
+        child.spawn()
+        assert child.pipe is not None
         self._selector.register(child.pipe, selectors.EVENT_READ, child)
 
     def release(self, name: str) -> None:
         """Tells a child that what it waits for (the certificates) is there."""
-        child = self._children[name]
-        if child.go is not None:
-            try:
-                child.go.write(b"go\n")
-                child.go.close()
-            except BrokenPipeError:
-                pass  # it has ended; its news says so
-            child.go = None
+        try:
+            os.write(self._children[name].go, b"go\n")
+        except BrokenPipeError:
+            pass  # it has ended; its news says so
 
     def listen(self, descriptor: int) -> None:
         """Wakes `news` when a descriptor (the signal pipe) becomes readable."""
@@ -125,11 +149,10 @@ class Children:
             self._selector.unregister(child.pipe)
             child.pipe.close()
             child.pipe = None
-            assert child.process is not None
-            yield News(child.name, None, child.process.wait())
+            yield News(child.name, None, child.wait())
 
     def restart(self, name: str) -> bool:
-        """Starts a child again that has ended; says whether it may be tried once more."""
+        """Starts a child that ended once more; says whether it may be tried once more."""
         child = self._children[name]
         young = time.monotonic() - child.started < YOUNG_SECONDS
         child.restarts = child.restarts + 1 if young else 0
@@ -141,28 +164,19 @@ class Children:
 
     def processes(self) -> dict[str, int]:
         """Returns the children that run."""
-        return {
-            name: child.process.pid
-            for name, child in self._children.items()
-            if child.process is not None and child.process.poll() is None
-        }
+        return {name: child.process for name, child in self._children.items() if child.process}
 
     def stop(self, name: str) -> None:
         """Ends a child: asks, waits, and kills what does not go."""
         child = self._children.get(name)
-        if child is None or child.process is None or child.process.poll() is not None:
+        if child is None or not child.process:
             return
-        child.process.send_signal(signal.SIGTERM)
-        try:
-            child.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.process.kill()
-            child.process.wait()
-
-
-def _end_with_parent() -> None:
-    """Runs in the child before exec: when the supervisor dies, the kernel ends the child."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ends = os.pidfd_open(child.process)
+        signal.pidfd_send_signal(ends, signal.SIGTERM)
+        if not select.select([ends], [], [], STOP_SECONDS)[0]:
+            signal.pidfd_send_signal(ends, signal.SIGKILL)
+        os.close(ends)
+        child.wait()
 
 
 def tail(log: Path, lines: int = 3) -> str:

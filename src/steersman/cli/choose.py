@@ -1,4 +1,5 @@
-"""What a new cluster takes of its machine: a port and two ranges of addresses nobody else uses."""
+"""What a new cluster takes: an id, and of its machine a port and two ranges of addresses that
+nobody else uses."""
 
 from __future__ import annotations
 
@@ -6,11 +7,13 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import socket
 from collections.abc import Container, Iterable
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
+from steersman.cli.directory import ID_ALPHABET, ID_LENGTH
 from steersman.cli.failure import Failure
 
 # The first is upstream's; below those that the kernel gives to connections
@@ -18,6 +21,11 @@ PORTS = range(6443, 6543)
 # Pod and service ranges go together: 10.64/10.96 for the first cluster of a machine, and so on
 _PODS = tuple(ip_network(f"10.{64 + number}.0.0/16") for number in range(32))
 _SERVICES = tuple(ip_network(f"10.{96 + number}.0.0/16") for number in range(32))
+
+
+def new_id() -> str:
+    """Returns an id for a new cluster."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
 
 
 class Reservations:

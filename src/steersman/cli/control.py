@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
-from steersman.cli.server import reporter, wait_for_certificates
+from steersman.cli.server import await_identity, reporter
 
 EXAMPLE = """example:
   steer control --data-dir /var/lib/steersman"""
@@ -33,12 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     from steersman.cli.certify import node_name
     from steersman.cluster import control
+    from steersman.cluster.process import loaded
     from steersman.reconcile.leader import Lost
     from steersman.world.real import RealWorld
 
+    loaded()
     directory = Directory(arguments.data_dir)
-    identity = directory.identity()
-    wait_for_certificates(arguments, directory, identity)
+    identity = await_identity(arguments, directory)
     settings = control.ControlSettings(
         name=f"{node_name()}_{os.getpid()}",
         socket=directory.run(identity) / "api.sock",

@@ -10,13 +10,13 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli.children import python_command
 from steersman.cli.failure import Failure
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def steer(*words: str) -> None:
     """Runs a command of steer and shows what it says."""
-    done = subprocess.run(python_command(*words), check=False)
+    done = subprocess.run([sys.executable, "-P", "-m", "steersman", *words], check=False)
     if done.returncode:
         raise Failure(f"steer {words[0]} failed")
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from steersman.cli.failure import Failure
 
@@ -32,8 +29,7 @@ CONTENTS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What makes one cluster another than its neighbours on the machine."""
 
     id: str
@@ -80,6 +76,8 @@ class Directory:
             raise Failure(
                 f"{self.path} has format {found}, this steer knows {FORMAT}: use a newer steer"
             )
+        import shutil
+
         copy = self.path.with_name(f"{self.path.name}.format-{found}")
         shutil.copytree(self.path, copy, symlinks=True)
         MIGRATIONS[found](self.path)
@@ -92,7 +90,7 @@ class Directory:
         for path in (self.path, self.certificates, self.store, self.logs, self.node, self.images):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(self.path, 0o700)
-        self._write({"format": FORMAT, **asdict(identity)})
+        self._write({"format": FORMAT, **identity._asdict()})
 
     def check(self) -> None:
         """Refuses a directory that a cluster could not have for itself; raises Failure."""
@@ -126,6 +124,8 @@ class Directory:
 
     def remove(self) -> None:
         """Removes what is the cluster's, and the directory where nothing else is in it."""
+        import shutil
+
         for name in CONTENTS:
             path = self.path / name
             if path.is_dir() and not path.is_symlink():
@@ -206,8 +206,3 @@ def default_path() -> Path:
         return Path("/var/lib/steersman")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "steersman"
-
-
-def new_id() -> str:
-    """Returns an id for a new cluster."""
-    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
-from steersman.cli.server import reporter, wait_for_certificates
+from steersman.cli.server import await_identity, reporter
 
 EXAMPLE = """example:
   steer node --data-dir /var/lib/steersman"""
@@ -31,11 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     from steersman.cli.certify import node_name
     from steersman.cluster import node
-    from steersman.network.nft import Unavailable
+    from steersman.cluster.process import loaded
+    from steersman.network.nft import RulesRefused, Unavailable
     from steersman.world.real import RealWorld
 
+    loaded()
     directory = Directory(arguments.data_dir)
-    identity = directory.identity()
+    identity = await_identity(arguments, directory)
     settings = node.NodeSettings(
         name=node_name(),
         cluster=identity.id,
@@ -47,9 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         service_cidr=identity.service_cidr,
         pod_cidr=identity.pod_cidr,
     )
-    wait_for_certificates(arguments, directory, identity)
     try:
         uvloop.run(node.run_node(settings, RealWorld(), reporter(arguments.status_fd)))
-    except (OSError, Unavailable) as error:
+    except (OSError, RulesRefused, Unavailable) as error:
         raise Failure(f"the node cannot start: {error}") from error
     return 0

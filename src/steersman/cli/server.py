@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
-import sys
+import select
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
 
+# The pipe from the supervisor, which writes once to it
+SUPERVISOR = 0
 EXAMPLE = """example:
   steer server --data-dir /var/lib/steersman"""
 
@@ -32,15 +36,18 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the server until it is told to stop."""
+    # The slow part; who the cluster is, and its certificates, are made meanwhile
     import uvloop
 
     from steersman.cluster import server as cluster
+    from steersman.cluster.process import loaded
     from steersman.store.format import UnknownFormat
     from steersman.store.table import InUse
     from steersman.world.real import RealWorld
 
+    loaded()
     directory = Directory(arguments.data_dir)
-    identity = directory.identity()
+    identity = await_identity(arguments, directory)
     settings = cluster.ServerSettings(
         store_directory=directory.store if identity.store == "sqlite" else None,
         certificates=directory.certificates,
@@ -52,7 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
         simulated_nodes=arguments.simulated_nodes,
         node=not arguments.no_node,
     )
-    wait_for_certificates(arguments, directory, identity)
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))
     except (InUse, UnknownFormat) as error:
@@ -66,16 +72,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def wait_for_certificates(
-    arguments: argparse.Namespace, directory: Directory, identity: Identity
-) -> None:
-    """Waits for the supervisor's word; alone, makes the certificates itself."""
+def await_identity(arguments: argparse.Namespace, directory: Directory) -> Identity:
+    """Returns who the cluster is once its certificates are there: waits for the supervisor's
+    word; alone, makes them itself."""
     if arguments.status_fd is not None:
-        sys.stdin.readline()
-        return
+        os.read(SUPERVISOR, 64)
+        end_with_supervisor()
+        return directory.identity()
     from steersman.cli.certify import certify
 
+    identity = directory.identity()
     certify(directory, identity)
+    return identity
+
+
+def end_with_supervisor() -> None:
+    """Has the kernel send SIGTERM when the supervisor ends, which closes its end of the pipe."""
+    fcntl.fcntl(SUPERVISOR, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(SUPERVISOR, fcntl.F_SETSIG, signal.SIGTERM)
+    fcntl.fcntl(SUPERVISOR, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([SUPERVISOR], [], [], 0)[0]:
+        raise Failure("the supervisor has ended")
 
 
 def reporter(descriptor: int | None) -> Callable[[dict[str, Any]], None]:

@@ -9,15 +9,14 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import choose
-from steersman.cli.children import Children, News, python_command, tail
-from steersman.cli.directory import Directory, Identity, Lock, default_path, new_id
+from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
+from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
 
 KUBECONFIG = Path("~/.kube/steer.config")
@@ -43,7 +42,6 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
-    parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
@@ -52,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     check(arguments)
     if arguments.detach:
         return _detach(arguments)
-    return Supervisor(arguments).run()
+    return Supervisor(arguments, lambda ready: report(arguments, ready)).run()
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -64,30 +62,31 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def _detach(arguments: argparse.Namespace) -> int:
-    """Runs `steer up` in a session of its own and waits until it says it is ready."""
+    """Forks the supervisor into a session of its own and waits until it says it is ready."""
     directory = Directory(arguments.data_dir)
     directory.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    reading, writing = os.pipe()
-    words = [word for word in sys.argv[1:] if word != "--detach"]
     log = directory.logs / "supervisor.log"
-    with open(log, "ab") as output, Progress() as progress:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        move(log, os.open(os.devnull, os.O_RDONLY), writing)
+        return Supervisor(arguments, lambda ready: _tell(STATUS, ready)).run()
+    os.close(writing)
+    with Progress() as progress, os.fdopen(reading, "rb") as pipe:
         progress.say("starting the cluster")
-        child = subprocess.Popen(
-            python_command(*words, "--status-fd", str(writing)),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(writing,),
-            start_new_session=True,
-        )
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            line = pipe.readline()
+        line = pipe.readline()
     if not line:
-        child.wait()
+        os.waitpid(child, 0)
         raise Failure(tail(log, 1).removeprefix("steer: ") or "the supervisor ended")
     report(arguments, json.loads(line))
     return 0
+
+
+def _tell(descriptor: int, ready: dict[str, Any]) -> None:
+    """Tells the process that waits, which ends at that."""
+    os.write(descriptor, json.dumps(ready).encode() + b"\n")
+    os.close(descriptor)
 
 
 def report(arguments: argparse.Namespace, ready: dict[str, Any]) -> None:
@@ -103,10 +102,13 @@ def report(arguments: argparse.Namespace, ready: dict[str, Any]) -> None:
 
 
 class Supervisor:
-    """One run of a cluster."""
+    """One run of a cluster; `on_ready` is told what is there then."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, on_ready: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._arguments = arguments
+        self._on_ready = on_ready
         self._began = time.monotonic()
         self._directory = Directory(arguments.data_dir)
         self._lock = Lock(self._directory)
@@ -122,12 +124,14 @@ class Supervisor:
         self._directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.take()
         try:
-            return self._run(self._prepare())
+            return self._run()
         finally:
             self._lock.release()
 
     def _prepare(self) -> Identity:
         """Returns the cluster's identity, made now where the directory is empty."""
+        from steersman.cli import choose
+
         directory, arguments = self._directory, self._arguments
         if directory.exists():
             known = directory.identity()
@@ -142,24 +146,26 @@ class Supervisor:
 
     def _choose(self) -> Identity:
         """Returns a new identity whose address ranges no other cluster of this machine has."""
+        from steersman.cli import choose
+
         arguments, own = self._arguments, self._directory.path
         with choose.Reservations(self._directory.runs() / "ranges") as reservations:
             port = choose.choose_port(arguments.port, None, reservations.ports(own))
             taken = reservations.taken(own)
             pods, services = choose.choose_ranges(choose.read_routes(), taken)
-            identity = Identity(new_id(), port, arguments.store or "sqlite", services, pods)
+            identity = Identity(choose.new_id(), port, arguments.store or "sqlite", services, pods)
             self._directory.create(identity)
             reservations.take(pods, own)
         return identity
 
-    def _run(self, identity: Identity) -> int:
-        self._identity = identity
+    def _run(self) -> int:
         self._watch_signals()
-        self._start(identity)
-        kubeconfig = self._certify(identity)
-        for name in self._waits - {"control"}:
-            self._children.release(name)
         try:
+            self._start()
+            self._identity = identity = self._prepare()
+            kubeconfig = self._certify(identity)
+            for name in self._waits - {"control"}:
+                self._children.release(name)
             with Progress() as progress:
                 self._until_ready(progress)
             self._ready(identity, kubeconfig)
@@ -168,22 +174,23 @@ class Supervisor:
             self._stop()
         return 0
 
-    def _start(self, identity: Identity) -> None:
-        """Starts the processes; each loads its code and waits to be released."""
+    def _start(self) -> None:
+        """Starts the processes, which takes longest, before anything else: each loads its code
+        and waits to be released."""
+        self._directory.logs.mkdir(mode=0o700, exist_ok=True)
         words = ["--data-dir", str(self._directory.path)]
         machine, simulated = self._nodes()
-        controls = [*words, "--simulated-nodes", str(simulated)]
-        server = ["server", "--port", str(identity.port)]
-        server += [] if machine else ["--no-node"]
+        controls = ["--simulated-nodes", str(simulated)]
+        server = words if machine else [*words, "--no-node"]
         if self._arguments.split:
-            self._children.start("server", [*server, *words, "--no-controllers"])
-            self._children.start("control", ["control", *controls])
+            self._children.start("server", [*server, "--no-controllers"])
+            self._children.start("control", [*words, *controls])
             self._waits.add("control")
         else:
             self._children.start("server", [*server, *controls])
         self._waits.add("server")
         if machine:
-            self._children.start("node", ["node", *words])
+            self._children.start("node", words)
             self._waits.add("node")
 
     def _nodes(self) -> tuple[bool, int]:
@@ -211,7 +218,7 @@ class Supervisor:
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing)
         self._children.listen(reading)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in HANDLED:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: object) -> None:
@@ -240,19 +247,15 @@ class Supervisor:
             self._notes.append(note)
 
     def _ready(self, identity: Identity, kubeconfig: Path) -> None:
-        ready = {
-            "server": f"https://127.0.0.1:{identity.port}",
-            "kubeconfig": str(kubeconfig),
-            "seconds": time.monotonic() - self._began,
-            "processes": self._children.processes(),
-            "notes": self._notes,
-        }
-        if self._arguments.status_fd is None:
-            report(self._arguments, ready)
-            return
-        with os.fdopen(self._arguments.status_fd, "wb") as pipe:
-            pipe.write(json.dumps(ready).encode() + b"\n")
-        self._arguments.status_fd = None
+        self._on_ready(
+            {
+                "server": f"https://127.0.0.1:{identity.port}",
+                "kubeconfig": str(kubeconfig),
+                "seconds": time.monotonic() - self._began,
+                "processes": self._children.processes(),
+                "notes": self._notes,
+            }
+        )
 
     def _serve(self) -> None:
         """Keeps the children running until a signal comes."""

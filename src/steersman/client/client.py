@@ -61,7 +61,16 @@ class _Page(msgspec.Struct, Generic[T], frozen=True):
     metadata: _ListMeta = _ListMeta()
 
 
+class _Told(msgspec.Struct, Generic[T], frozen=True):
+    """An event of a watch whose object is what was asked for."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: T
+
+
 class _Frame(msgspec.Struct, frozen=True):
+    """An event of a watch whose object is not read yet."""
+
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
     object: msgspec.Raw
 
@@ -73,10 +82,25 @@ class _Decoders:
         self._name = view.__name__
         self._one = msgspec.json.Decoder(view)
         self._page = msgspec.json.Decoder(_Page[view])  # type: ignore[valid-type]
+        self._told = msgspec.json.Decoder(_Told[view])  # type: ignore[valid-type]
 
     def one(self, body: bytes | msgspec.Raw) -> Any:
         """Returns the view of one object; raises Unreadable."""
         return _read(self._one, body, self._name)
+
+    def change(self, line: bytes) -> Change:
+        """Returns what a line of a watch tells; raises the error of an ERROR event, Unreadable."""
+        try:
+            told: Any = self._told.decode(line)
+            type, found = told.type, told.object
+        except msgspec.DecodeError:
+            frame = _read(_frame, line, "event of a watch")
+            if frame.type == "ERROR":
+                status: Document = _read(_document, frame.object, "Status")
+                raise from_status(status) from None
+            type, found = frame.type, self.one(frame.object)
+        revision = found.metadata.revision
+        return Change(type, None if type == "BOOKMARK" else found, revision)
 
     def page(self, body: bytes) -> _Page[Any]:
         """Returns a page of a list; raises Unreadable."""
@@ -175,12 +199,12 @@ class APIClient:
         }
         request = self._request("GET", path_of(kind, namespace), query)
         response = await self._ask(request)
-        decode = self._decoder(kind).one
+        change = self._decoder(kind).change
         body = response.body
         pieces = body if isinstance(body, AsyncIterator) else _once(body)
         async with aclosing(_frames(pieces)) as frames:
             async for batch in frames:
-                yield tuple(_change(frame, decode) for frame in batch)
+                yield tuple(map(change, batch))
 
     # Writes
 
@@ -442,16 +466,3 @@ async def _frames(pieces: AsyncIterator[bytes]) -> AsyncGenerator[list[bytes], N
     finally:
         if close := getattr(pieces, "aclose", None):
             await close()
-
-
-def _change(line: bytes, decode: Callable[[msgspec.Raw], Any]) -> Change:
-    """Returns what a line of a watch tells; raises the error of an ERROR event."""
-    frame = _read(_frame, line, "event of a watch")
-    if frame.type == "ERROR":
-        status: Document = _read(_document, frame.object, "Status")
-        raise from_status(status)
-    found = decode(frame.object)
-    revision = found.metadata.revision
-    if frame.type == "BOOKMARK":
-        return Change("BOOKMARK", None, revision)
-    return Change(frame.type, found, revision)

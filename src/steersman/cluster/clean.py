@@ -33,7 +33,7 @@ def clean_node(cluster: str, directory: Path, run: Path) -> None:
     group = cgroups.opener(cgroups.find_hierarchies())(cgroup_of(cluster))
     cgroups.kill(group)
     group.remove()
-    clean(cluster)
+    clean(cluster, run.parent)
 
 
 async def _end_pods(paths: Paths, run: Path) -> None:

@@ -5,12 +5,14 @@ Reads also how the machine itself resolves names.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
 from steersman.client.interface import Views
 from steersman.model.service_range import dns_address
+from steersman.network.conntrack import Behind, forget
 from steersman.network.dns.followed import FollowedNames
 from steersman.network.dns.forward import Forwarder, plan_servers
 from steersman.network.dns.forward import Server as Nameserver
@@ -88,7 +90,7 @@ async def serve_network(
     """Begins to keep the rules, and to answer for names once they are known; returns what ends
     the listening. Raises OSError where the bridge's ports are taken."""
     checks = Checks(str(here.gateway), world)
-    proxy = Proxy(here, views, rules, checks)
+    proxy = Proxy(here, views, rules, checks, _forget)
     tasks.start(proxy.run(), name="proxy")
     server = _name_server(here, services, views, world, tasks)
     await views.synced()
@@ -99,6 +101,10 @@ async def serve_network(
         checks.close()
 
     return close
+
+
+async def _forget(behind: Behind, pods: IPv4Network) -> None:
+    await asyncio.to_thread(forget, behind, pods)
 
 
 def _name_server(

@@ -18,15 +18,22 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
-from steersman.cluster.process import Report, settle, stop_signal
-from steersman.cluster.server import first_address
+from steersman.cluster.process import (
+    Report,
+    first_address,
+    reload_on_hangup,
+    settle,
+    stop_signal,
+)
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
+from steersman.listen.serve import tls_context
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
 from steersman.model.service_range import dns_address
+from steersman.network import firewall
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
@@ -90,9 +97,15 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     rules = Rules()
     services = IPv4Network(settings.service_cidr)
     bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
-    bridge.set_up()
+    bridge.set_up(settings.run.parent)
+    if note := firewall.open_for(rules, bridge.name):
+        report({"note": note})
+    files, own = Certificates(settings.certificates), f"node-{settings.name}"
+    as_node, as_proxy = client_tls(files, own), client_tls(files, PROXY.file)
+    listening = tls_context(files.certificate(own), files.key(own), files.ca)
+    reload_on_hangup(files, (own, as_node), (PROXY.file, as_proxy), (own, listening))
     async with world.tasks() as tasks:
-        client = APIClient(api_transport(settings), world)
+        client = APIClient(api_transport(settings, as_node, f"system:node:{settings.name}"), world)
         place = Place(settings.name, first_address(settings.pod_cidr), KUBELET_PORT, version())
         tools = _tools(settings, client, place, bridge, world, tasks)
         selected = f"spec.nodeName={settings.name}"
@@ -100,12 +113,13 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         registration = Registration(client, world, place, tools.facts)
         agent = Agent(tools, pods, tasks)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
-        tasks.start(serve_streams(kubelet_port(settings), observed, world), name="port")
+        port = Port(place.address, place.port, listening)
+        tasks.start(serve_streams(port, observed, world), name="port")
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
         tasks.start(agent.run(), name="agent")
-        proxy_client = APIClient(api_transport(settings, PROXY.file, PROXY.user), world)
+        proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
         here = Here(
             settings.cluster,
@@ -164,22 +178,18 @@ def _tools(
     )
 
 
-def kubelet_port(settings: NodeSettings) -> Port:
-    """Returns where the API server finds this node's logs and streams."""
-    files, own = Certificates(settings.certificates), f"node-{settings.name}"
-    address = first_address(settings.pod_cidr)
-    return Port(address, KUBELET_PORT, files.certificate(own), files.key(own), files.ca)
-
-
-def api_transport(settings: NodeSettings, file: str = "", user: str = "") -> HTTPTransport:
-    """Returns the way to the API over HTTPS, as this node or as another user by certificate."""
-    files = Certificates(settings.certificates)
+def client_tls(files: Certificates, name: str) -> ssl.SSLContext:
+    """Returns what shows a certificate to the API server, and by whom that is known."""
     context = ssl.create_default_context(cafile=str(files.ca))
-    own = file or f"node-{settings.name}"
-    context.load_cert_chain(str(files.certificate(own)), str(files.key(own)))
+    context.load_cert_chain(files.certificate(name), files.key(name))
     context.set_alpn_protocols(["http/1.1"])
-    target = Target(host="127.0.0.1", port=settings.port, tls=context, server_name="localhost")
-    return HTTPTransport(target, identity=user or f"system:node:{settings.name}")
+    return context
+
+
+def api_transport(settings: NodeSettings, tls: ssl.SSLContext, user: str) -> HTTPTransport:
+    """Returns the way to the API over HTTPS, as the user whom a certificate shows."""
+    target = Target(host="127.0.0.1", port=settings.port, tls=tls, server_name="localhost")
+    return HTTPTransport(target, identity=user)
 
 
 def version() -> str:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import ssl
 import sys
-from collections.abc import Callable
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
@@ -23,16 +20,8 @@ from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster.control import (
-    MANAGER,
-    groups_of,
-    start_control,
-    start_simulated_nodes,
-    until_default_account,
-)
-from steersman.cluster.process import Report, settle, stop_signal
-from steersman.controllers.registry import controllers
-from steersman.listen.certificates import KUBELET_CLIENT, Certificates
+from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
+from steersman.listen.certificates import KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
@@ -94,7 +83,7 @@ async def _serve(
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca)
-    reload_on_hangup(tls, files)
+    reload_on_hangup(files, (SERVER, tls))
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
@@ -105,19 +94,32 @@ async def _serve(
             server.listen_unix(settings.socket)
             report({"state": "serving"})
             if settings.controllers:
-                chosen = controllers(files.ca.read_text(), settings.service_cidr)
-                client_for = local_clients(assembly, world, tasks)
-                views = FollowedViews(client_for(MANAGER), world, tasks)
-                start_control(client_for, views, chosen, world, tasks)
-                if settings.simulated_nodes:
-                    count = settings.simulated_nodes
-                    start_simulated_nodes(count, client_for, views, world, tasks)
-                await until_default_account(client_for(MANAGER), world)
+                await _control(settings, assembly, files.ca.read_text(), world, tasks)
             settle()
             report({"state": "ready"})
             await stop.wait()
             assembly.watches.end_all()
         tasks.stop()
+
+
+async def _control(
+    settings: ServerSettings, assembly: Assembly, bundle: str, world: World, tasks: Tasks
+) -> None:
+    """Starts controllers, scheduler and simulated nodes; returns when pods can be created."""
+    # Loaded here, since the server answers without them
+    from steersman.cluster import control
+    from steersman.controllers.registry import controllers
+
+    def client_for(name: str) -> APIClient:
+        transport = LocalTransport(assembly.api.handle, User(name, control.groups_of(name)), tasks)
+        return APIClient(transport, world, find=assembly.kinds.of)
+
+    views = FollowedViews(client_for(control.MANAGER), world, tasks)
+    chosen = controllers(bundle, settings.service_cidr)
+    control.start_control(client_for, views, chosen, world, tasks)
+    if count := settings.simulated_nodes:
+        control.start_simulated_nodes(count, client_for, views, world, tasks)
+    await control.until_default_account(client_for(control.MANAGER), world)
 
 
 def kubelet_context(files: Certificates) -> ssl.SSLContext:
@@ -126,27 +128,3 @@ def kubelet_context(files: Certificates) -> ssl.SSLContext:
     own = KUBELET_CLIENT.file
     context.load_cert_chain(files.certificate(own), files.key(own))
     return context
-
-
-def reload_on_hangup(tls: ssl.SSLContext, files: Certificates) -> None:
-    """Loads the renewed certificate for connections to come when SIGHUP says that it is there."""
-
-    def load() -> None:
-        tls.load_cert_chain(files.certificate(), files.key())
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, load)
-
-
-def first_address(cidr: str) -> str:
-    """Returns the first address of a range: the `kubernetes` Service's, or the bridge's."""
-    return str(ip_network(cidr)[1])
-
-
-def local_clients(assembly: Assembly, world: World, tasks: Tasks) -> Callable[[str], APIClient]:
-    """Returns what makes clients in this process by user name."""
-
-    def client_for(name: str) -> APIClient:
-        transport = LocalTransport(assembly.api.handle, User(name, groups_of(name)), tasks)
-        return APIClient(transport, world, find=assembly.kinds.of)
-
-    return client_for

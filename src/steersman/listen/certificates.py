@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import Certificate, GeneralName
 
+# The file of what the API server shows
+SERVER = "server"
 # kubeadm's lifetimes: ten years for the authority, one for what it signs
 CA_DAYS = 3650
 LEAF_DAYS = 365
@@ -81,11 +83,11 @@ class Certificates(msgspec.Struct, frozen=True):
         """The public key that verifies them."""
         return self.directory / "sa.pub"
 
-    def certificate(self, file: str = "server") -> Path:
+    def certificate(self, file: str = SERVER) -> Path:
         """The certificate of an identity's file name."""
         return self.directory / f"{file}.crt"
 
-    def key(self, file: str = "server") -> Path:
+    def key(self, file: str = SERVER) -> Path:
         """The private key of an identity's file name."""
         return self.directory / f"{file}.key"
 
@@ -106,7 +108,7 @@ def ensure(
     when = datetime.fromtimestamp(now, UTC)
     authority = _ensure_authority(files, when)
     wanted = tuple(dict.fromkeys((*LOCAL_NAMES, *SERVICE_NAMES, *names)))
-    _ensure_leaf(files, authority, Identity("server", "kube-apiserver"), wanted, when)
+    _ensure_leaf(files, authority, Identity(SERVER, "kube-apiserver"), wanted, when)
     for identity in identities:
         # The agent serves with its certificate too, under the node's name
         own = (

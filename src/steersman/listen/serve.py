@@ -13,12 +13,12 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Coroutine
-from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from steersman.listen.connection import HEAD_SECONDS, Connection
+from steersman.wire.http import render_date
 from steersman.wire.message import Handler, Peer
 from steersman.world.interface import World
 
@@ -174,7 +174,7 @@ class Server:
         second = int(self.world.now())
         if second != self._date_second:
             self._date_second = second
-            self._date = formatdate(second, usegmt=True)
+            self._date = render_date(second)
         return self._date
 
     def prove(self, connection: Connection) -> None:

@@ -85,6 +85,77 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "csistoragecapacity": (
         ("CSISTORAGECAPACITY", "storage.k8s.io", "CSIStorageCapacity", "csistoragecapacities"),
     ),
+    "ingress": (("INGRESS", "networking.k8s.io", "Ingress", "ingresses"),),
+    "ingressclass": (("INGRESSCLASS", "networking.k8s.io", "IngressClass", "ingressclasses"),),
+    "networkpolicy": (("NETWORKPOLICY", "networking.k8s.io", "NetworkPolicy", "networkpolicies"),),
+    "servicecidr": (("SERVICECIDR", "networking.k8s.io", "ServiceCIDR", "servicecidrs"),),
+    "ipaddress": (("IPADDRESS", "networking.k8s.io", "IPAddress", "ipaddresses"),),
+    "runtimeclass": (("RUNTIMECLASS", "node.k8s.io", "RuntimeClass", "runtimeclasses"),),
+    "validatingwebhookconfiguration": (
+        (
+            "VALIDATINGWEBHOOKCONFIGURATION",
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration",
+            "validatingwebhookconfigurations",
+        ),
+    ),
+    "mutatingwebhookconfiguration": (
+        (
+            "MUTATINGWEBHOOKCONFIGURATION",
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration",
+            "mutatingwebhookconfigurations",
+        ),
+    ),
+    "validatingadmissionpolicy": (
+        (
+            "VALIDATINGADMISSIONPOLICY",
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicy",
+            "validatingadmissionpolicies",
+        ),
+        (
+            "VALIDATINGADMISSIONPOLICYBINDING",
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicyBinding",
+            "validatingadmissionpolicybindings",
+        ),
+    ),
+    "mutatingadmissionpolicy": (
+        (
+            "MUTATINGADMISSIONPOLICY",
+            "admissionregistration.k8s.io",
+            "MutatingAdmissionPolicy",
+            "mutatingadmissionpolicies",
+        ),
+        (
+            "MUTATINGADMISSIONPOLICYBINDING",
+            "admissionregistration.k8s.io",
+            "MutatingAdmissionPolicyBinding",
+            "mutatingadmissionpolicybindings",
+        ),
+    ),
+    "flowschema": (("FLOWSCHEMA", "flowcontrol.apiserver.k8s.io", "FlowSchema", "flowschemas"),),
+    "prioritylevelconfiguration": (
+        (
+            "PRIORITYLEVELCONFIGURATION",
+            "flowcontrol.apiserver.k8s.io",
+            "PriorityLevelConfiguration",
+            "prioritylevelconfigurations",
+        ),
+    ),
+    "apiservice": (("APISERVICE", "apiregistration.k8s.io", "APIService", "apiservices"),),
+    "clustertrustbundle": (
+        ("CLUSTERTRUSTBUNDLE", "certificates.k8s.io", "ClusterTrustBundle", "clustertrustbundles"),
+    ),
+    "storageversionmigration": (
+        (
+            "STORAGEVERSIONMIGRATION",
+            "storagemigration.k8s.io",
+            "StorageVersionMigration",
+            "storageversionmigrations",
+        ),
+    ),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "customresourcedefinition": (
         (

@@ -59,6 +59,16 @@ def admit(definition: str, document: Any, kind: str, version: str) -> Admitted:
     return Admitted(document)
 
 
+def takes(definition: str, part: Any) -> bool:
+    """Takes a part of a document into its definition's shape, in place; False where anything about
+    it is odd, after which it is not to be used."""
+    try:
+        _WALKS[definition](part)
+    except _Odd:
+        return False
+    return True
+
+
 class _Walks(dict[str, Walk]):
     """The walk of each definition, made on first use."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import field
+from msgspec import field, structs
 
 from steersman.model.errors import Cause
 from steersman.model.ref import Ref, Resource
@@ -50,6 +50,16 @@ class Shape(Protocol):
 
     def admit(self, document: Document) -> Admitted:
         """Takes a client's document into the version's shape, in place; raises BadRequest."""
+
+    @property
+    def webhook(self) -> object | None:
+        """What converts to and from other versions by asking somebody, None for nobody."""
+
+    def before(self, stored: Document) -> Document | None:
+        """Returns the document that `parse` will have converted, None where it has none."""
+
+    def before_store(self, document: Document) -> Document | None:
+        """Returns the document that `store` will have converted, None where it has none."""
 
     def parse(self, stored: Document) -> Document:
         """Returns a stored document, which may be of another version, in this one."""
@@ -136,7 +146,10 @@ class Kind(msgspec.Struct, frozen=True):
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
     retire:     what a deletion changes as it begins, given the time (finalizers, conditions)
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
+    metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
+                at it elsewhere: then what the rest of a new object comes to can be remembered
     stored:     False for reviews and the like, which are answered and not kept
+    resource:   its group and plural name
     """
 
     group: str
@@ -152,6 +165,7 @@ class Kind(msgspec.Struct, frozen=True):
     prepare: Prepare = unchanged
     check: Check = nothing_wrong
     warn: Warn = no_remarks
+    metadata_check: Check | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
@@ -167,11 +181,10 @@ class Kind(msgspec.Struct, frozen=True):
     retire: Callable[[Document, str], Document] | None = None
     stored_with: Resource | None = None
     stored: bool = True
+    resource: Resource = Resource("", "")  # worked out of group and plural, since it is asked often
 
-    @property
-    def resource(self) -> Resource:
-        """Its group and plural name."""
-        return Resource(self.group, self.plural)
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "resource", Resource(self.group, self.plural))
 
     @property
     def stored_api_version(self) -> str:
@@ -195,11 +208,17 @@ class Kind(msgspec.Struct, frozen=True):
 
     def version(self, name: str) -> Version | None:
         """Returns a served version, None where there is none of that name."""
-        return next((version for version in self.versions if version.name == name), None)
+        for version in self.versions:
+            if version.name == name:
+                return version
+        return None
 
     def subresource(self, name: str) -> Subresource | None:
         """Returns a subresource, None where there is none of that name."""
-        return next((found for found in self.subresources if found.name == name), None)
+        for found in self.subresources:
+            if found.name == name:
+                return found
+        return None
 
     def api_version(self, version: str = "") -> str:
         """Returns `group/version` (or `v1` in the core group)."""

@@ -7,8 +7,11 @@ Each function returns what is wrong with a value, in upstream's words, or an emp
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
+
+Check = Callable[[str], list[str]]
 
 DNS_LABEL_LENGTH: Final = 63
 DNS_SUBDOMAIN_LENGTH: Final = 253

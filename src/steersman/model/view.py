@@ -53,7 +53,10 @@ class Meta(View, frozen=True):
     @property
     def controller(self) -> OwnerReference | None:
         """The owner that manages this object, None where nobody does."""
-        return next((owner for owner in self.owner_references if owner.controller), None)
+        for owner in self.owner_references:
+            if owner.controller:
+                return owner
+        return None
 
 
 class Object(View, frozen=True):

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
-from steersman.network import netlink
+from steersman.network import forwarding, netlink
 from steersman.network.addresses import Addresses
 from steersman.network.netlink import Netlink, NetlinkError
 
@@ -59,8 +59,14 @@ class Bridge:
         self._services = services
         self._index = 0
 
-    def set_up(self) -> None:
-        """Makes the bridge and the ways to it; needs root. Raises OSError."""
+    def set_up(self, place: Path) -> None:
+        """Makes the bridge and the ways to it, and lets the machine forward, of which `place`
+        keeps the record for all clusters; needs root. Raises OSError."""
+        with forwarding.held(place) as record:
+            forwarding.turn_on(record)
+            self._make()
+
+    def _make(self) -> None:
         with Netlink() as link:
             try:
                 link.add_bridge(self.name)
@@ -73,7 +79,6 @@ class Bridge:
             link.set_up(self._index)
             # Without a route of its own a Service's address would follow the default route, if any
             link.add_route(self._services, self._index)
-        _write(_SETTINGS / "ip_forward", "1")
         _write(_SETTINGS / "conf" / self.name / "forwarding", "1")
 
     def remove(self) -> None:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 
-from steersman.network import rules
+from steersman.network import firewall, forwarding, rules
 from steersman.network.bridge import DIGEST, bridge_name, link_prefix
 from steersman.network.netlink import Netlink
 from steersman.network.nft import Rules, Unavailable
 
 
-def clean(cluster: str) -> None:
-    """Removes the rules, the links and the bridge of a cluster; what is not there is fine.
+def clean(cluster: str, place: Path) -> None:
+    """Removes the rules, the links and the bridge of a cluster; what is not there is fine. The
+    last cluster of a machine leaves forwarding as the first has found it, by the record in `place`.
 
     Needs root. Raises OSError, RulesRefused.
     """
-    with Netlink() as link:
+    with forwarding.held(place) as record, Netlink() as link:
         for name in plan_links(cluster, [name for _, name in socket.if_nameindex()]):
             link.delete_link(name)
+        forwarding.put_back(record)
     try:
         applied = Rules()
     except Unavailable:
         return  # without nftables the cluster had no rules
     with applied:
         applied.apply_now(rules.render_removal(cluster))
+        firewall.close_for(applied, bridge_name(cluster))
 
 
 def plan_links(cluster: str, names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from functools import cache
 
 LIBRARIES = ("libnftables.so.1", "libnftables.so")
+OUTPUT_HANDLE = 1 << 3  # nftables/libnftables.h NFT_CTX_OUTPUT_HANDLE
 PROGRAM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 MISSING = "nftables is not installed: apt-get install nftables"
 
@@ -87,11 +88,17 @@ class Rules:
 
     def apply_now(self, text: str) -> None:
         """Applies a text, waiting for the kernel."""
+        self._run(text)
+
+    def ask(self, text: str) -> str:
+        """Returns what a text lists, with the handles of rules; waits for the kernel."""
+        return self._run(text, handles=True)
+
+    def _run(self, text: str, *, handles: bool = False) -> str:
         with self._turn:
             if self._library is not None:
-                self._run_by_library(self._library, text)
-            else:
-                self._run_by_program(text)
+                return self._run_by_library(self._library, text, handles=handles)
+            return self._run_by_program(text, handles=handles)
 
     async def read_sets(self, table: str) -> Mapping[str, Mapping[str, int]]:
         """Returns the elements of a table's sets that end, with the seconds that they stay; none
@@ -102,32 +109,30 @@ class Rules:
         """Reads the sets, waiting for the kernel."""
         command = f"list sets table ip {table}\n"
         try:
-            with self._turn:
-                if self._library is not None:
-                    return parse_sets(self._run_by_library(self._library, command))
-                return parse_sets(self._run_by_program(command))
+            return parse_sets(self._run(command))
         except RulesRefused as error:
             if _ABSENT in str(error):
                 return {}
             raise
 
-    def _run_by_library(self, library: ctypes.CDLL, text: str) -> str:
+    def _run_by_library(self, library: ctypes.CDLL, text: str, *, handles: bool) -> str:
         """Runs commands and returns what they print."""
         if self._context is None:
             self._context = ctypes.c_void_p(library.nft_ctx_new(0))
             library.nft_ctx_buffer_output(self._context)
             library.nft_ctx_buffer_error(self._context)
+        library.nft_ctx_output_set_flags(self._context, OUTPUT_HANDLE if handles else 0)
         if library.nft_run_cmd_from_buffer(self._context, text.encode()) != 0:
             found = library.nft_ctx_get_error_buffer(self._context) or b""
             raise RulesRefused(found.decode(errors="replace").strip())
         printed: bytes = library.nft_ctx_get_output_buffer(self._context) or b""
         return printed.decode(errors="replace")
 
-    def _run_by_program(self, text: str) -> str:
+    def _run_by_program(self, text: str, *, handles: bool) -> str:
         """Runs commands and returns what they print."""
         assert self._program is not None
         done = subprocess.run(
-            [self._program, "-f", "-"],
+            [self._program, *(["--handle"] if handles else []), "-f", "-"],
             input=text,
             text=True,
             capture_output=True,

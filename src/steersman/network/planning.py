@@ -66,8 +66,7 @@ def plan_ports(
             protocol=protocol,  # type: ignore[arg-type]
             port=port.port,
             addresses=(cluster_address,),
-            # Where none is ready, one that ends its work here is still an endpoint from here
-            endpoints=every or here,
+            endpoints=every,
             node_port=port.node_port or 0,
             external=tuple(dict.fromkeys(external)),
             balanced=tuple(it for it in balanced if it not in external),

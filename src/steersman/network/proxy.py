@@ -8,7 +8,7 @@ the kernel before, and put into the new rules.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from steersman.model.kinds.endpointslice import ENDPOINTSLICE
 from steersman.model.kinds.service import SERVICE
 from steersman.network import rules
 from steersman.network.choosing import Remembered
+from steersman.network.conntrack import Behind, plan_behind
 from steersman.network.dns.followed import BY_SERVICE, service_of
 from steersman.network.planning import Health, key_of, plan_health, plan_health_port, plan_ports
 from steersman.network.service_port import ServicePort
@@ -41,6 +42,10 @@ class Tells(Protocol):
         """Answers for these from now on, and for no others."""
 
 
+# Makes the kernel forget what leads to none of these endpoints any more (`network.conntrack`)
+Forget = Callable[[Behind, IPv4Network], Awaitable[object]]
+
+
 class Place(msgspec.Struct, frozen=True):
     """Where the proxy works: the node, its bridge and the range of its pods."""
 
@@ -54,11 +59,15 @@ class Place(msgspec.Struct, frozen=True):
 class Proxy:
     """See the module."""
 
-    def __init__(self, place: Place, views: Views, applies: Applies, tells: Tells) -> None:
+    def __init__(
+        self, place: Place, views: Views, applies: Applies, tells: Tells, forget: Forget
+    ) -> None:
         self._place = place
         self._views = views
         self._applies = applies
         self._tells = tells
+        self._forget = forget
+        self._behind: Behind = {}
         self._services: View = views.of(SERVICE)
         self._slices: View = views.of(ENDPOINTSLICE)
         self._slices.index(BY_SERVICE, service_of)
@@ -91,6 +100,10 @@ class Proxy:
                 remembered = await self._applies.read_sets(rules.table_name(self._place.cluster))
             await self._applies.apply(self._render(ports, remembered))
             self.applied = text
+        behind = plan_behind(ports)
+        if behind != self._behind:
+            await self._forget(behind, self._place.pods)
+            self._behind = behind
         await self._tells.tell(checks)
 
     def _render(self, ports: Iterable[ServicePort], remembered: Remembered) -> str:

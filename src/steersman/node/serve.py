@@ -6,14 +6,14 @@ Logs are streamed, exec, attach and port-forward are upgrades. Errors are plain 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from steersman.listen.serve import Server, tls_context
+from steersman.listen.serve import Server
 from steersman.model.errors import (
     APIError,
     BadRequest,
@@ -49,22 +49,19 @@ Play = Callable[[Remote], Coroutine[Any, Any, None]]
 
 
 class Port(msgspec.Struct, frozen=True):
-    """Where the agent listens, and the files it shows itself with and knows the others by."""
+    """Where the agent listens, and how it shows itself and knows the others."""
 
     address: str
     number: int
-    certificate: Path
-    key: Path
-    authority: Path
+    tls: ssl.SSLContext
 
 
 async def serve(
     port: Port, pods: Pods, world: World, ready: Callable[[int], None] = lambda number: None
 ) -> None:
     """Serves until cancelled; `ready` gets the port's number. Raises OSError."""
-    tls = tls_context(port.certificate, port.key, port.authority)
     async with world.tasks() as tasks, Server(handler(pods, world, tasks), world) as server:
-        _, number = await server.listen(port.address, port.number, tls)
+        _, number = await server.listen(port.address, port.number, port.tls)
         ready(number)
         try:
             await asyncio.get_running_loop().create_future()

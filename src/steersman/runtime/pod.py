@@ -342,13 +342,14 @@ class Pod:
             raise Conflict(f"container {made.name!r} is {made.first.status}")
 
     def _dispose(self, made: Container) -> None:
+        """Removes a container. What is on disk may name it until it is written next: to remove
+        what is gone already is fine."""
         self.containers.pop(made.name, None)
         if hasattr(made, "first"):
             made.first.close_channel()
             made.streams.close()
         made.cgroup.remove()
         state.remove_directory(made.plan.directory)
-        self.save()
 
     def execute(
         self,

@@ -369,13 +369,15 @@ class _Writer:
         self.data += _QUESTION.pack(question.type, question.class_)
 
     def fitting(self, records: tuple[Record, ...], room: int) -> list[Record]:
-        """Writes records until one would go beyond the room; returns those it wrote."""
+        """Writes records until one would go beyond the room; returns those it wrote.
+
+        After a record that was taken back no name may be written: it might point there.
+        """
         for count, record in enumerate(records):
             before = len(self.data)
             self.record(record)
             if len(self.data) > room:
                 del self.data[before:]
-                self._places = {key: at for key, at in self._places.items() if at < before}
                 return list(records[:count])
         return list(records)
 

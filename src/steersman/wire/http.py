@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -315,6 +316,11 @@ def head(
     if extra:
         line += "".join([f"{key}: {_one_line(extra[key])}\r\n" for key in extra])
     return f"{line}{fixed}{framing}\r\n".encode()
+
+
+def render_date(seconds: int) -> str:
+    """Returns a moment as the Date header has it (RFC 9110 section 5.6.7)."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
 
 def _one_line(value: str) -> str:

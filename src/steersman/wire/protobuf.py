@@ -7,19 +7,19 @@ come from the schema, numbers from `model.numbers`. Nesting and sizes are bounde
 from __future__ import annotations
 
 import base64
-import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from steersman.model import numbers, schema
 from steersman.model.schema import Node
+from steersman.wire import json
 
 MAGIC = b"k8s\x00"
 # As deep as the JSON parser goes; the deepest built-in kind has some thirty levels
 DEEPEST = 128
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_EMPTY = {"string": "", "integer": 0, "number": 0, "boolean": False}
+_EMPTY = {"string": "", "integer": 0, "boolean": False}
 _TIME_FORMATS = {"io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "%Y-%m-%dT%H:%M:%S.%fZ"}
 
 
@@ -106,7 +106,7 @@ def _value(node: Node, value: Any, depth: int) -> Any:
     kind = node.type
     if kind == "string":
         return _string(node, value)
-    if kind in ("integer", "boolean", "number"):
+    if kind in ("integer", "boolean"):
         return _scalar(kind, value)
     data = _message(value)
     if kind == "quantity":
@@ -129,10 +129,6 @@ def _string(node: Node, value: Any) -> Any:
 
 
 def _scalar(kind: str, value: Any) -> Any:
-    if kind == "number":
-        if not isinstance(value, bytes):
-            raise Malformed("a number has the wrong wire type")
-        return struct.unpack("<d", value)[0]
     if not isinstance(value, int):
         raise Malformed(f"a field of type {kind} has the wrong wire type")
     if kind == "boolean":
@@ -162,10 +158,11 @@ def _int_or_string(data: memoryview) -> int | str:
 
 def _raw(data: memoryview) -> Any:
     """Returns JSON that stands inside a message (RawExtension, FieldsV1, JSON)."""
-    import json  # only objects that hold raw JSON need it
-
     inner = bytes(_message(dict(_fields(data)).get(1, b"")))
-    return json.loads(inner) if inner else None
+    try:
+        return json.load(inner) if inner else None
+    except json.BadJSON as error:
+        raise Malformed(f"raw JSON: {error}") from error
 
 
 def _text(value: Any) -> str:
@@ -182,7 +179,7 @@ def _message(value: Any) -> memoryview:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
-    """Yields field numbers and values: an int, bytes of a fixed number, or a view of the bytes."""
+    """Yields field numbers and values: an int or a view of the bytes."""
     at, end = 0, len(data)
     while at < end:
         tag, at = _varint(data, at)
@@ -199,8 +196,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
             raise Malformed(f"wire type {kind} is not known")
         if at + length > end:
             raise Malformed("unexpected EOF")
-        piece = data[at : at + length]
-        yield number, piece if kind == _BYTES else bytes(piece)
+        yield number, data[at : at + length]
         at += length
 
 

@@ -135,7 +135,18 @@ class Cluster:
             for last in documents(process):
                 if holds(last):
                     return last
-        raise AssertionError(f"not seen in {WAIT_SECONDS} s: {json.dumps(last.get('status'))}")
+        told = f"not seen in {WAIT_SECONDS} s: {json.dumps(last.get('status'))}"
+        raise AssertionError(f"{told}\n{self.evidence(*words)}")
+
+    def evidence(self, *words: str) -> str:
+        """Returns what helps to see why something did not come: what the API shows when it is
+        asked anew, which tells a lost watch from a status that was not written, and the logs."""
+        asked = self.try_kubectl("get", "-o", "json", *words)
+        logs = [
+            f"==> {name}\n" + "\n".join(lines(str(self.data / "logs" / name))[-20:])
+            for name in ("node.log", "server.log", "supervisor.log")
+        ]
+        return "\n".join(["asked anew:", asked.stdout or asked.stderr, *logs])
 
     def wait_endpoints(self, name: str, namespace: str, count: int) -> None:
         """Waits until a service has so many ready endpoints."""

@@ -80,8 +80,12 @@ def test_a_container_killed_from_outside_is_started_again(cluster: Cluster, name
 def part(cluster: Cluster, word: str) -> int:
     """Returns the process of a part of the cluster: up, server, node or warm."""
     data = str(cluster.data)
-    found = [line for line in commands(data) if f" {word} " in line]
-    return min(int(line.split()[0]) for line in found)
+    named = {int(line.split()[0]): line for line in commands(data)}
+    # Server and node are forks of the supervisor: they have its command line and names of their own
+    names = {process: Path(f"/proc/{process}/comm").read_text().strip() for process in named}
+    forks = [process for process in named if names[process] == f"steer-{word}"]
+    others = [process for process, line in named.items() if f" {word} " in line]
+    return min(forks or [each for each in others if not names[each].startswith("steer-")])
 
 
 def serves(cluster: Cluster, namespace: str, name: str) -> None:

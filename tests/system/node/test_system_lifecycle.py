@@ -164,3 +164,8 @@ def test_without_root_nodes_are_simulated_and_the_command_says_so(unprivileged: 
     unprivileged.kubectl("rollout", "status", "deployment/web", TIMEOUT)
     (node,) = unprivileged.json("nodes")["items"]
     assert node["metadata"]["name"] == "simulated-0"
+
+
+def test_a_node_without_root_is_refused_in_one_line(unprivileged: Cluster) -> None:
+    line = one_line(without_root(unprivileged, "node"))
+    assert line == "a node makes namespaces and mounts, which needs root: run it with sudo"

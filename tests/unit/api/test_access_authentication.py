@@ -61,6 +61,19 @@ def authenticator(cluster: Cluster | None = None, *rules: Document) -> Authentic
     return Authenticator((cluster or Cluster()).tokens, Union(Masters(), rbac(*rules)))
 
 
+def test_other_headers_of_a_known_connection_are_looked_at() -> None:
+    peer, plain = Peer(certificate=ADMIN), {"accept": "x"}
+    masters = Authenticator(Cluster().tokens, Union(Masters(), rbac()))
+    assert [masters.identify(asks(plain, peer=peer)).name for _ in range(2)] == ["jane"] * 2
+    with pytest.raises(Forbidden):
+        masters.identify(asks({"impersonate-user": "x"}, peer=peer))
+    token = {"authorization": "Bearer x"}
+    stranger = Peer()
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            masters.identify(asks(token, peer=stranger))
+
+
 def test_a_certificate_names_its_user_groups_and_uid() -> None:
     found = authenticator().identify(asks(der=ADMIN))
     fingerprint = hashlib.sha256(ADMIN).hexdigest()

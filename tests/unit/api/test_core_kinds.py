@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.authorities import certificate, request
 
 from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Document, Served, served
 from steersman.model import builtin
@@ -18,6 +19,16 @@ TEMPLATE = {
 }
 ONCE = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 WORKLOAD = {"selector": {"matchLabels": LABELS}, "template": TEMPLATE}
+MATCH = {
+    "resourceRules": [
+        {
+            "operations": ["CREATE"],
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": ["pods"],
+        }
+    ]
+}
 GROUP = "rbac.authorization.k8s.io"
 # What a kind needs beside a name
 BODIES: dict[str, Document] = {
@@ -42,7 +53,7 @@ BODIES: dict[str, Document] = {
         "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "x"}}
     },
     "certificatesigningrequests": {
-        "spec": {"request": "eA==", "signerName": "example.com/x", "usages": ["client auth"]}
+        "spec": {"request": request("x"), "signerName": "example.com/x", "usages": ["client auth"]}
     },
     "controllerrevisions": {"revision": 1, "data": {}},
     "persistentvolumeclaims": {
@@ -69,6 +80,37 @@ BODIES: dict[str, Document] = {
     "csistoragecapacities": {"storageClassName": "x"},
     "volumeattributesclasses": {"driverName": "x.example.com", "parameters": {"a": "b"}},
     "csinodes": {"spec": {"drivers": []}},
+    "flowschemas": {"spec": {"priorityLevelConfiguration": {"name": "x"}, "matchingPrecedence": 5}},
+    "prioritylevelconfigurations": {
+        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+    },
+    "apiservices": {
+        "spec": {
+            "group": "x",
+            "version": "v1",
+            "groupPriorityMinimum": 1,
+            "versionPriority": 1,
+        }
+    },
+    "clustertrustbundles": {"spec": {"trustBundle": certificate("x")}},
+    "storageversionmigrations": {"spec": {"resource": {"resource": "pods"}}},
+    "validatingadmissionpolicies": {
+        "spec": {"matchConstraints": MATCH, "validations": [{"expression": "true"}]}
+    },
+    "mutatingadmissionpolicies": {
+        "spec": {
+            "matchConstraints": MATCH,
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+            "reinvocationPolicy": "Never",
+        }
+    },
+    "validatingadmissionpolicybindings": {
+        "spec": {"policyName": "x", "validationActions": ["Deny"]}
+    },
+    "mutatingadmissionpolicybindings": {"spec": {"policyName": "x"}},
+    "ingressclasses": {"spec": {"controller": "example.com/x"}},
+    "servicecidrs": {"spec": {"cidrs": ["10.99.0.0/24"]}},
+    "ipaddresses": {"spec": {"parentRef": {"resource": "services", "name": "x"}}},
     "ingresses": {"spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}},
 }
 EVENT = {
@@ -80,7 +122,7 @@ EVENT = {
 
 
 def name_of(kind: Kind) -> str:
-    return "10.96.7.7" if kind.plural == "ipaddresses" else "x"
+    return {"ipaddresses": "10.96.7.7", "apiservices": "v1.x"}.get(kind.plural, "x")
 
 
 def body_of(kind: Kind, version: str) -> Document:

@@ -220,6 +220,13 @@ def taking(port: int) -> Document:
 
 
 @served
+async def test_a_health_check_never_gets_the_port_that_its_service_gets(api: Served) -> None:
+    api.world.draw = lambda _count: 0  # type: ignore[method-assign]
+    spec = await create(api, "a", **LOCAL)
+    assert (spec["healthCheckNodePort"], spec["ports"][0]["nodePort"]) == (30000, 30001)
+
+
+@served
 async def test_a_health_check_may_ask_for_its_port(api: Served) -> None:
     spec = await create(api, "a", healthCheckNodePort=31234, **LOCAL)
     assert spec["healthCheckNodePort"] == 31234

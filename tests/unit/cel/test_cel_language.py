@@ -183,7 +183,10 @@ def test_an_optional_is_there_or_not(text: str, expected: Any) -> None:
         ("m.transformMapEntry(k, v, {'same': v})", "insert failed: key same already exists"),
         ("int('x')", 'strconv.ParseInt: parsing "x": invalid syntax'),
         ("duration('1x')", 'time: invalid duration "1x"'),
-        ("'x'.matches(self.items[0] == 1 ? '(' : '')", "error parsing regexp: missing closing ): `(`"),
+        (
+            "'x'.matches(self.items[0] == 1 ? '(' : '')",
+            "error parsing regexp: missing closing ): `(`",
+        ),
     ],
 )
 def test_an_evaluation_without_a_value_says_why(text: str, message: str) -> None:

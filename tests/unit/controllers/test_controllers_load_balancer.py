@@ -116,6 +116,15 @@ def test_an_address_that_two_have_stays_with_the_older() -> None:
     assert planned(first, second) == [] and gives(planned(second, first)) == SECOND
 
 
+def test_of_three_with_one_address_the_oldest_keeps_it_in_whatever_order_they_are_seen() -> None:
+    one, two, three = (service(f"s{born}", FIRST, born=born) for born in (1, 2, 3))
+    for others in ((one, three), (three, one)):
+        assert gives(planned(two, *others)) == SECOND
+    for others in ((one, two), (two, one)):
+        assert gives(planned(three, *others)) == SECOND
+        assert planned(one, *others[1:], three) == []
+
+
 def test_a_cluster_address_is_stronger_than_one_that_was_given() -> None:
     late = service("late", born=9, type="ClusterIP", clusterIP=FIRST, clusterIPs=[FIRST])
     assert gives(planned(service("web", FIRST), late)) == SECOND

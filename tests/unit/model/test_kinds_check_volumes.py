@@ -583,7 +583,8 @@ def test_names_in_a_claim() -> None:
         "spec.dataSource.apiGroup",
         "spec.dataSourceRef.apiGroup",
         "spec.dataSourceRef.namespace",
-    ] + ["spec"]
+        "spec",
+    ]
     spec = {**CLAIM, "dataSource": group, "dataSourceRef": group}
     assert claim(spec, **spec) == []
 

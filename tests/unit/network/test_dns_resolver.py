@@ -282,6 +282,26 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     serving(test)
 
 
+def test_connections_and_queries_that_are_over_leave_their_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serve, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(serve, "MOST_WAITING", 1)
+
+    async def test(host: str, port: int) -> None:
+        server, sockets = Nameserver(host, port), Sockets()
+        for name in ("a.org", "b.org", "c.org"):
+            data = dns.encode(query(name))
+            assert await sockets.datagram(server, data, lambda _: True)
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(len(data).to_bytes(2, "big") + data)
+            writer.write_eof()
+            assert len(await reader.read()) > 2
+            writer.close()
+
+    serving(test)
+
+
 def test_silent_connections_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "IDLE_SECONDS", 0.01)
 

@@ -15,7 +15,7 @@ from steersman.client.view import FollowedViews
 from steersman.model.kind import Kind
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE
 from steersman.model.kinds.service import SERVICE
-from steersman.network import choosing, rules
+from steersman.network import choosing, conntrack, rules
 from steersman.network.nft import RulesRefused
 from steersman.network.planning import Health, plan_health_port
 from steersman.network.proxy import Place, Proxy
@@ -64,6 +64,7 @@ class Recorder:
         self.free.set()
         self.sets: dict[str, dict[str, int]] = {}
         self.read: list[str] = []
+        self.behind: asyncio.Queue[dict[Any, Any]] = asyncio.Queue()
         self.told: asyncio.Queue[list[Health]] = asyncio.Queue()
 
     async def apply(self, text: str) -> None:
@@ -73,6 +74,10 @@ class Recorder:
     async def read_sets(self, table: str) -> Mapping[str, Mapping[str, int]]:
         self.read.append(table)
         return self.sets
+
+    async def forget(self, behind: conntrack.Behind, pods: IPv4Network) -> None:
+        assert pods == PODS
+        self.behind.put_nowait(dict(behind))
 
     async def tell(self, checks: Iterable[Health]) -> None:
         self.told.put_nowait(list(checks))
@@ -87,7 +92,7 @@ def run(test: Callable[[Cluster, Recorder, FollowedViews], Awaitable[None]]) -> 
         cluster, recorder = Cluster(), Recorder()
         async with world.tasks() as tasks:
             views = FollowedViews(cluster, world, tasks)
-            found = Proxy(HERE, views, recorder, recorder)
+            found = Proxy(HERE, views, recorder, recorder, recorder.forget)
             tasks.start(found.run(), name="proxy")
             await test(cluster, recorder, views)
             tasks.stop()
@@ -159,7 +164,7 @@ def test_refused_rules_end_the_proxy_with_the_reason() -> None:
         world = RealWorld()
         async with world.tasks() as tasks:
             views = FollowedViews(Cluster(), world, tasks)
-            found = Proxy(HERE, views, Refusing(), Refusing())
+            found = Proxy(HERE, views, Refusing(), Refusing(), Refusing().forget)
             with pytest.raises(RulesRefused, match="no such thing"):
                 await asyncio.wait_for(found.run(), WAIT_SECONDS)
             tasks.stop()
@@ -204,5 +209,30 @@ def test_health_checks_are_told_and_reached_through_the_rules() -> None:
         assert await asyncio.wait_for(recorder.told.get(), WAIT_SECONDS) == [
             check._replace(endpoints=1)
         ]
+
+    run(test)
+
+
+def test_datagrams_that_lead_nowhere_are_forgotten_when_their_endpoints_change_alone() -> None:
+    async def test(cluster: Cluster, recorder: Recorder, _: FollowedViews) -> None:
+        await recorder.next()
+        udp = service({"port": 53, "protocol": "UDP"})
+        ports = [{"port": 5353, "protocol": "UDP"}]
+        cluster.change(SERVICE, service(clusterIP="10.96.0.11", ports=[{"port": 80}]))
+        cluster.change(SERVICE, udp)
+        await recorder.next()
+        found = slice_of(endpoint("10.244.0.2"), ports=ports)
+        cluster.change(ENDPOINTSLICE, found)
+        behind = await asyncio.wait_for(recorder.behind.get(), WAIT_SECONDS)
+        assert behind == {
+            (IPv4Address("10.96.0.10"), 53): {Endpoint(IPv4Address("10.244.0.2"), 5353)}
+        }
+        cluster.change(
+            SERVICE, service({"port": 53, "protocol": "UDP"}, sessionAffinity="ClientIP")
+        )
+        await recorder.next()
+        cluster.change(ENDPOINTSLICE, slice_of(ports=ports))
+        assert await asyncio.wait_for(recorder.behind.get(), WAIT_SECONDS) == {}
+        assert recorder.behind.empty()
 
     run(test)

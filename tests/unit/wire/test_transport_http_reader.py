@@ -18,6 +18,7 @@ from steersman.wire.http import (
     head,
     inflate,
     percent_decoded,
+    render_date,
 )
 from steersman.wire.message import Peer
 from steersman.wire.status import from_body, to_response
@@ -186,3 +187,7 @@ def test_an_unfinished_body_is_counted_and_let_go() -> None:
     other, taken = reader()
     other.feed(POST)
     assert (len(taken), other.body_bytes) == (1, 0)
+
+
+def test_a_date_is_in_the_form_of_the_header() -> None:
+    assert render_date(784111777) == "Sun, 06 Nov 1994 08:49:37 GMT"

@@ -273,3 +273,13 @@ def test_addresses_are_read_as_such() -> None:
     six = Record("a", dns.AAAA, 1, IPv6Address("fd00::1"))
     found = dns.parse(dns.encode(Message(1, answers=(ADDRESS, six)))).answers
     assert found == (ADDRESS, six)
+
+
+def test_what_comes_after_a_cut_is_left_out_too() -> None:
+    long = Record("a.b", dns.TXT, 5, (bytes(200),))
+    message = Message(1, answers=(long, long), authority=(ADDRESS,), additional=(ADDRESS,))
+    found = dns.parse(dns.encode(message, 300))
+    assert (len(found.answers), found.authority, found.additional) == (1, (), ())
+    assert found.truncated
+    fewer = dns.parse(dns.encode(Message(1, answers=(ADDRESS,), additional=(long, long)), 300))
+    assert (len(fewer.additional), fewer.truncated) == (1, False)

@@ -45,16 +45,22 @@ class Authenticator:
         Raises Unauthorized for a bad token, Forbidden where impersonation is not allowed. The
         in-process client's requests carry their user with them.
         """
-        user = request.user
-        if user is None:
-            user = (
-                remote_user(request)
-                or self._from_peer(request.peer)
-                or self._from_token(request)
-                or ANONYMOUS
-            )
+        peer = request.peer
+        if peer is not None and peer.identity.get("headers") is request.headers:
+            # a connection's reader gives headers that came again as the same mapping
+            known: User = peer.identity["user"]
+            return known
+        user = (
+            request.user
+            or remote_user(request)
+            or self._from_peer(peer)
+            or self._from_token(request)
+            or ANONYMOUS
+        )
         if any(name.startswith("impersonate-") for name in request.headers):
             return self._impersonate(user, request.headers)
+        if peer is not None and user is peer.identity.get("user"):
+            peer.identity["headers"] = request.headers
         return user
 
     def _from_peer(self, peer: Peer | None) -> User | None:

@@ -7,11 +7,14 @@ here a node may read, so that only what the node needs to run the pod belongs he
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from steersman.model.view import View
+
+Shape = TypeVar("Shape", bound=View)
 
 MIRROR = "kubernetes.io/config.mirror"
 
@@ -153,18 +156,20 @@ class VolumeReferences(NamedTuple):
     secrets: frozenset[Named]
 
 
-_POD = msgspec.json.Decoder(_Pod)
-_VOLUME = msgspec.json.Decoder(_PersistentVolume)
+@cache
+def _decoder(shape: type[Shape]) -> msgspec.json.Decoder[Shape]:
+    """Returns the decoder; made with its first use, which takes as long as loading two modules."""
+    return msgspec.json.Decoder(shape)
 
 
 def read_pod(value: bytes) -> PodReferences:
     """Returns what an encoded pod names."""
-    return _references(_POD.decode(value))
+    return _references(_decoder(_Pod).decode(value))
 
 
 def read_volume(value: bytes) -> VolumeReferences:
     """Returns what an encoded persistent volume names."""
-    volume = _VOLUME.decode(value)
+    volume = _decoder(_PersistentVolume).decode(value)
     claim = volume.spec.claim_ref
     if claim is None:
         return VolumeReferences(volume.metadata.name, None, frozenset())

@@ -6,7 +6,7 @@ but for what they look up in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Literal, Protocol
 
 import msgspec
@@ -37,6 +37,10 @@ class Plugin(Protocol):
     def check(self, change: Change) -> None:
         """Raises an APIError where the change is refused."""
 
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Returns what `admit` and `check` look at when an object is made, beside its own fields
+        outside of metadata; None where they look at more than can be named."""
+
 
 class Chain:
     """Runs plugins in order: all that change, later all that check."""
@@ -57,3 +61,8 @@ class Chain:
         """Raises the first refusal."""
         for plugin in self._plugins:
             plugin.check(change)
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Returns what the answers of all plugins about a new object rest on; see `Plugin`."""
+        found = [plugin.rests_on(call, meta) for plugin in self._plugins]
+        return None if None in found else tuple(found)

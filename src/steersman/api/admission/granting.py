@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.rbac import GROUP
 from steersman.api.admission.chain import Change
+from steersman.api.call import Call
 from steersman.model.kind import Document
 
 
@@ -26,3 +29,7 @@ class Granting:
             return
         plural, namespace = call.kind.plural, call.namespace
         self._escalation.check(call.user, plural, namespace, change.new, change.old)
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on all rules where they are written, and on nothing elsewhere."""
+        return None if call.kind.group == GROUP else ()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache
+from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
@@ -46,6 +49,11 @@ class NamespaceLifecycle:
                 why = "this namespace may not be deleted"
                 raise errors.forbidden("", "namespaces", name, why)
             self._live.pop(name, None)
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the namespace as it is."""
+        entry = self._namespaces.get("", call.namespace)
+        return entry.revision if entry else None
 
 
 def _terminating(change: Change) -> errors.Forbidden:

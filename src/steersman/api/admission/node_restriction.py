@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from steersman.api.access import node_restriction
+from steersman.api.access.node_authorizer import node_of
 from steersman.api.access.node_restriction import Write
 from steersman.api.admission.chain import Change
+from steersman.api.call import Call
 from steersman.model.kind import Document
 from steersman.model.ref import Ref
 
@@ -39,3 +41,7 @@ class NodeRestriction:
             change.old,
         )
         node_restriction.check(call.user, write, self._find)
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the metadata too of what a node makes, and on nothing of others' objects."""
+        return () if node_of(call.user) is None else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache
+from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
@@ -47,6 +50,10 @@ class DefaultTolerationSeconds:
 
     def check(self, change: Change) -> None:
         """Refuses nothing."""
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the object alone."""
+        return ()
 
 
 def _covers(toleration: Document, key: str) -> bool:
@@ -107,6 +114,10 @@ class Priority:
     def check(self, change: Change) -> None:
         """Refuses nothing beyond what `admit` refuses."""
 
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the priority classes."""
+        return self._classes.revision
+
 
 class TaintNodesByCondition:
     """A new node is not ready until its lifecycle controller has seen it so."""
@@ -128,3 +139,7 @@ class TaintNodesByCondition:
 
     def check(self, change: Change) -> None:
         """Refuses nothing."""
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the object alone."""
+        return ()

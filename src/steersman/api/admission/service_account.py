@@ -6,12 +6,14 @@ Follows plugin/pkg/admission/serviceaccount: default account, the projected volu
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import msgspec
 
 from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache, Entry
+from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
@@ -98,6 +100,10 @@ class ServiceAccount:
             raise errors.forbidden("", "pods", name, why)
         if any("secret" in volume for volume in spec.get("volumes") or ()):
             raise errors.forbidden("", "pods", name, "a mirror pod may not reference secrets")
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the accounts, and on whether the pod is a mirror."""
+        return None if MIRROR in (meta.get("annotations") or ()) else self._accounts.revision
 
 
 def _with_token(spec: dict[str, Any], volume: str) -> dict[str, Any]:

@@ -1,14 +1,18 @@
-"""No custom resource is created while its definition goes.
-
-After apiextensions' forbidCreateAdmission.
-"""
+"""No custom resource is created while its definition goes (apiextensions' forbidCreateAdmission),
+and no definition whose rules do not compile or are too dear."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from steersman.api.admission.chain import Change
+from steersman.api.call import Call
+from steersman.api.custom import rule_check
 from steersman.api.custom.definitions import Definitions
 from steersman.model import errors
+from steersman.model.errors import Cause
 from steersman.model.kind import Document
+from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 
 
 class DefinitionLifecycle:
@@ -31,4 +35,24 @@ class DefinitionLifecycle:
         return None
 
     def check(self, change: Change) -> None:
-        """Refuses nothing further."""
+        """Refuses a definition with rules that cannot be asked."""
+        kind, new = change.call.kind, change.new
+        if kind is not CUSTOMRESOURCEDEFINITION or new is None or change.call.subresource:
+            return
+        if change.old is not None and _versions(new) == _versions(change.old):
+            return
+        found: list[Cause] = []
+        for index, version in enumerate(_versions(new)):
+            raw = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+            path = f"spec.versions[{index}].schema.openAPIV3Schema"
+            found += rule_check.check(raw, path)
+        if found:
+            raise errors.invalid(kind.group, kind.name, new["metadata"].get("name", ""), found)
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on nothing for a built-in kind."""
+        return () if call.version.shape is None else None
+
+
+def _versions(definition: Document) -> list[Document]:
+    return (definition.get("spec") or {}).get("versions") or []

@@ -14,10 +14,10 @@ from steersman.model.builtin import Registry
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.ref import Resource
-from steersman.model.structural.shape import Convert
+from steersman.model.structural.shape import Converter
 
 # Gives what converts objects of a definition, None where only their apiVersion changes
-Converters = Callable[[Document], Convert | None]
+Converters = Callable[[Document], Converter | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from steersman.api.custom import validations
 from steersman.api.custom.columns import columns
 from steersman.api.published.order import sorted_versions
 from steersman.model import names
@@ -14,7 +15,7 @@ from steersman.model.kinds.subresources import STATUS_ALONE
 from steersman.model.structural import fieldpath, rules, scaling
 from steersman.model.structural.definition_check import is_true
 from steersman.model.structural.scaling import Scaling
-from steersman.model.structural.shape import Convert, Family, Shape
+from steersman.model.structural.shape import Converter, Family, Shape
 
 Raw = Mapping[str, Any]
 
@@ -27,19 +28,19 @@ _VERBS = ("get", "patch", "update")
 def kinds_of(
     definition: Document,
     fresh: int,
-    convert: Convert | None = None,
-    compile_rules: rules.Compile = rules.compiled,
+    webhook: Converter | None = None,
+    compile_rules: rules.Compile = validations.compiled,
 ) -> tuple[Kind, ...]:
     """Returns the kinds that a definition stands for now, the preferred version first.
 
     fresh:   the revision behind which every object was written under this very definition
-    convert: makes of an object the same in another version; None: only its apiVersion changes
+    webhook: makes of an object the same in another version; None: only its apiVersion changes
     """
     if not is_true(definition, "NamesAccepted") and not is_true(definition, "Established"):
         return ()
     versions = {version["name"]: version for version in definition["spec"]["versions"]}
     storage = next(name for name, version in versions.items() if version.get("storage"))
-    family = Family(storage, convert)
+    family = Family(storage, webhook)
     for name, version in versions.items():
         family[name] = _shape(definition, version, family, compile_rules)
     served = [name for name, version in versions.items() if version.get("served")]

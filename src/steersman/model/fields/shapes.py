@@ -24,6 +24,13 @@ MAX_SHAPES: Final = 1024  # a cluster writes some hundred shapes; a full memory 
 MAX_PARTS: Final = 2048  # an object with more parts is rare, and its key would cost memory
 
 
+def shape_of(value: Mapping[str, Any], structure: Structure) -> Key:
+    """Returns what stands for the shape of a part of a document."""
+    parts: list[Any] = []
+    (structure.walk or _ready(structure))(value, parts.append)
+    return tuple(parts)
+
+
 class Shapes:
     """Answers by shape; the older half goes when it is full."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from steersman.model import names
 from steersman.model.kind import Column, Document, Kind, Subresource, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, human_duration, text
-from steersman.model.types.metadata import checked
+from steersman.model.types.signing_check import DECISIONS, check, of_type
 from steersman.model.view import Object, View
 
 
@@ -53,6 +53,24 @@ class CertificateSigningRequest(Object, frozen=True):
 _GET_AND_CHANGE = ("get", "patch", "update")
 
 
+def _prepare(new: Document, old: Document | None, subresource: str) -> Document:
+    """Keeps the spec of a request, and on updates of its status what was decided."""
+    if old is None:
+        return {**new, "status": {}}
+    new = {**new, "spec": old.get("spec") or {}}
+    if subresource != "status":
+        return new
+    status = new.get("status") or {}
+    conditions = list(status.get("conditions") or ())
+    for kind in DECISIONS:
+        before = of_type(old, kind)
+        places = [index for index, one in enumerate(conditions) if one.get("type") == kind]
+        if len(places) == len(before):
+            for index, condition in zip(places, before, strict=True):
+                conditions[index] = condition
+    return {**new, "status": {**status, "conditions": conditions}} if conditions else new
+
+
 def _condition(request: Document, _now: float) -> str:
     status = request.get("status", {})
     types = {condition.get("type") for condition in status.get("conditions") or ()}
@@ -84,9 +102,10 @@ CERTIFICATESIGNINGREQUEST = Kind(
     storage="v1",
     short_names=("csr",),
     columns=_COLUMNS,
-    check=checked(namespaced=False),
+    check=check,
+    name_check=names.path_segment,
     view=CertificateSigningRequest,
-    prepare=preparer(status={}),
+    prepare=_prepare,
     subresources=(
         Subresource("approval", _GET_AND_CHANGE, (("status", "conditions"),)),
         Subresource(
@@ -94,4 +113,5 @@ CERTIFICATESIGNINGREQUEST = Kind(
         ),
     ),
     selectable={"spec.signerName": lambda request: request["spec"].get("signerName", "")},
+    complete=True,
 )

@@ -12,7 +12,7 @@ from typing import Any, Final
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import at, is_true
 from steersman.model.kinds.subresources import STATUS
-from steersman.model.structural import definition_check, formats, rules, structure_check
+from steersman.model.structural import definition_check, formats, structure_check
 from steersman.model.view import Object, View
 
 GROUP: Final = "apiextensions.k8s.io"
@@ -59,7 +59,7 @@ class Status(View, frozen=True):
     """What became of a definition."""
 
     accepted_names: Names = Names()
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition, ...] | None = None
 
 
 class CustomResourceDefinition(Object, frozen=True):
@@ -71,11 +71,8 @@ class CustomResourceDefinition(Object, frozen=True):
     @property
     def established(self) -> bool:
         """Whether its resources are served."""
-        return any(one.type == "Established" and one.status == "True" for one in self._conditions)
-
-    @property
-    def _conditions(self) -> tuple[Condition, ...]:
-        return self.status.conditions
+        conditions = self.status.conditions or ()
+        return any(one.type == "Established" and one.status == "True" for one in conditions)
 
 
 def plain_kind(definition: CustomResourceDefinition) -> Kind | None:
@@ -158,10 +155,8 @@ def _warn(new: Document, old: Document | None, subresource: str) -> Iterator[str
 def _remarks(definition: Document) -> list[str]:
     formed: list[str] = []
     lists: set[str] = set()
-    ruled = False
 
     def look(raw: Mapping[str, Any]) -> None:
-        nonlocal ruled
         form = raw.get("format")
         if form and not formats.is_known(raw.get("type") or "", form):
             formed.append(f'unrecognized format "{form}"')
@@ -172,13 +167,12 @@ def _remarks(definition: Document) -> list[str]:
                 f'x-kubernetes-list-type: set for items of type "{kind}" is not supported by '
                 "server-side apply or CEL validation rules"
             )
-        ruled = ruled or bool(raw.get("x-kubernetes-validations"))
 
     for version in at(definition, "spec", "versions") or ():
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         if schema is not None:
             structure_check.walk(schema, look)
-    return [*formed, *sorted(lists), *((rules.NOT_EVALUATED,) if ruled else ())]
+    return [*formed, *sorted(lists)]
 
 
 def _versions(document: Document, _now: float) -> str:

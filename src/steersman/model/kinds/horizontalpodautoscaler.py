@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from steersman.model import names
+from steersman.model.causes import not_negative
+from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.horizontalpodautoscaler_v1 import from_v2, to_v2
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, UNKNOWN, at, field
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.types.autoscaler_check import SOURCES, check_spec
 from steersman.model.types.condition import Condition
-from steersman.model.types.metadata import checked
+from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -49,6 +52,15 @@ class HorizontalPodAutoscaler(Object, frozen=True):
 _MOST_METRICS = 2
 
 
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    if subresource == "status":
+        for name in ("currentReplicas", "desiredReplicas"):
+            yield from not_negative(f"status.{name}", (new.get("status") or {}).get(name))
+        return
+    yield from check_spec(new.get("spec") or {}, None if old is None else old.get("spec") or {})
+
+
 def _reference(document: Document, _now: float) -> str:
     target = at(document, "spec", "scaleTargetRef") or {}
     return f"{target.get('kind', '')}/{target.get('name', '')}"
@@ -68,17 +80,8 @@ def _targets(document: Document, _now: float) -> str:
     return f"{shown} + {beyond} more..." if beyond > 0 else shown
 
 
-_SOURCES = {
-    "External": "external",
-    "Pods": "pods",
-    "Object": "object",
-    "Resource": "resource",
-    "ContainerResource": "containerResource",
-}
-
-
 def _target(metric: Document, status: Document) -> str:
-    source = _SOURCES.get(metric.get("type", ""))
+    source = SOURCES.get(metric.get("type", ""))
     if source is None:
         return "<unknown type>"
     spec = metric.get(source) or {}
@@ -127,9 +130,10 @@ HORIZONTALPODAUTOSCALER = Kind(
     short_names=("hpa",),
     categories=("all",),
     columns=_COLUMNS,
-    check=checked(name=names.dns1123_subdomain),
+    check=_check,
     name_check=names.dns1123_subdomain,
     view=HorizontalPodAutoscaler,
     prepare=preparer(status={"currentReplicas": 0, "desiredReplicas": 0}),
     subresources=(STATUS,),
+    complete=True,
 )

@@ -131,8 +131,12 @@ def _begin(new: Document, old: Document | None) -> Document:
     return {**new, "status": status}
 
 
+def _check_metadata(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    return check_metadata(new, old)
+
+
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old)
+    yield from _check_metadata(new, old, subresource)
     if subresource == "status":
         if old is not None:
             yield from pod_update.check_status(new, old)
@@ -186,6 +190,7 @@ POD = Kind(
     categories=("all",),
     columns=COLUMNS,
     check=_check,
+    metadata_check=_check_metadata,
     view=Pod,
     prepare=preparer(_begin),
     subresources=(

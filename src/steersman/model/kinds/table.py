@@ -22,30 +22,13 @@ _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
-admissionregistration.k8s.io mutatingadmissionpolicies MutatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io mutatingwebhookconfigurations MutatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
-admissionregistration.k8s.io validatingadmissionpolicies ValidatingAdmissionPolicy C v1 admissionregistration category=api-extensions gen=spec status!
-admissionregistration.k8s.io validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding C v1 admissionregistration category=api-extensions gen=spec
-admissionregistration.k8s.io validatingwebhookconfigurations ValidatingWebhookConfiguration C v1 admissionregistration category=api-extensions gen=webhooks conditional
-apiregistration.k8s.io apiservices APIService C v1 apiregistration category=api-extensions status! conditional
-certificates.k8s.io clustertrustbundles ClusterTrustBundle C v1 certificates
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
-flowcontrol.apiserver.k8s.io flowschemas FlowSchema C v1 flowcontrol gen=spec status!
-flowcontrol.apiserver.k8s.io prioritylevelconfigurations PriorityLevelConfiguration C v1 flowcontrol gen=spec status!
-networking.k8s.io ingresses Ingress N v1 networking short=ing gen=spec status
-networking.k8s.io ingressclasses IngressClass C v1 networking gen=spec
-networking.k8s.io ipaddresses IPAddress C v1 networking short=ip
-networking.k8s.io networkpolicies NetworkPolicy N v1 networking short=netpol gen=spec
-networking.k8s.io servicecidrs ServiceCIDR C v1 networking gen=spec status
-node.k8s.io runtimeclasses RuntimeClass C v1 node conditional
 resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
 resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
 resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
 resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
 resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-storagemigration.k8s.io storageversionmigrations StorageVersionMigration C v1 storagemigration status!
-"""  # noqa: E501
+"""
 
 # Kinds that upstream has switched off by default: no stable version (KEP-3136)
 _UNSTABLE = """
@@ -68,7 +51,6 @@ def _spec(name: str) -> Select:
 
 
 _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
-    "clustertrustbundles": {"spec.signerName": _spec("signerName")},
     "podcertificaterequests": {
         "spec.signerName": _spec("signerName"),
         "spec.nodeName": _spec("nodeName"),
@@ -76,9 +58,7 @@ _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
     "resourceslices": {"spec.nodeName": _spec("nodeName"), "spec.driver": _spec("driver")},
 }
 # Statuses of new objects that upstream encodes although nothing is known yet
-_INITIAL: dict[str, Document] = {
-    "ingresses": {"loadBalancer": {}},
-}
+_INITIAL: dict[str, Document] = {}
 
 
 def kinds() -> tuple[Kind, ...]:

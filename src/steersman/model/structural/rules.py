@@ -1,7 +1,6 @@
-"""The seam for validation rules (x-kubernetes-validations): what a compiled rule will fulfil.
+"""The seam for validation rules (x-kubernetes-validations): what compiled rules fulfil.
 
-Rules are not evaluated yet: `compiled` finds none, and a definition that has some is accepted with
-a warning. Whoever compiles CEL gives `Shape` another `Compile`.
+The model knows no expressions; whoever serves custom resources gives `Shape` a `Compile`.
 """
 
 from __future__ import annotations
@@ -12,11 +11,6 @@ from typing import Any, Final, Protocol
 from steersman.model.errors import Cause
 
 Raw = Mapping[str, Any]
-
-NOT_EVALUATED: Final = (
-    "x-kubernetes-validations are stored and not evaluated by this server: objects that break them "
-    "are accepted"
-)
 
 
 class Rule(Protocol):
@@ -42,8 +36,8 @@ _BLOCKING: Final = (
 )
 
 
-def compiled(_raw: Raw) -> tuple[Rule, ...]:
-    """Finds no rules."""
+def none(_raw: Raw) -> tuple[Rule, ...]:
+    """Compiles no rules: the shape stands alone, for documents that were checked before."""
     return ()
 
 

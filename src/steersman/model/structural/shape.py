@@ -6,9 +6,9 @@ the schema on first use. After apiextensions' customresource_handler.go and regi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from steersman.model import causes, schema
 from steersman.model.decode import Admitted
@@ -22,8 +22,6 @@ from steersman.model.structural.validation import ABSENT, Validator
 from steersman.model.types.metadata import check_metadata
 
 Raw = Mapping[str, Any]
-# (document, apiVersion) -> the document in that version
-Convert = Callable[[Document, str], Document]
 
 _UNCHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
@@ -31,24 +29,31 @@ _UNCHECKED = (
 )
 
 
+class Converter(Protocol):
+    """Makes of a document the same in another version."""
+
+    def convert(self, document: Document, api_version: str) -> Document:
+        """Returns the document in a version; raises APIError."""
+
+
 class Family(dict[str, "Shape"]):
     """The shapes of all versions of one custom resource, by version.
 
-    `storage` is the version in which objects are stored; `convert` makes of a document the same in
-    another apiVersion, None where nothing but the apiVersion differs.
+    `storage` is the version in which objects are stored; `webhook` makes of a document the same in
+    another version, None where nothing but the apiVersion differs.
     """
 
-    def __init__(self, storage: str, convert: Convert | None = None) -> None:
+    def __init__(self, storage: str, webhook: Converter | None = None) -> None:
         super().__init__()
         self.storage = storage
-        self._convert = convert
+        self.webhook = webhook
 
     def convert(self, document: Document, api_version: str) -> Document:
         """Returns a document in another version."""
         if document["apiVersion"] == api_version:
             return document
-        if self._convert is not None:
-            return self._convert(document, api_version)
+        if self.webhook is not None:
+            return self.webhook.convert(document, api_version)
         return {**document, "apiVersion": api_version}
 
 
@@ -65,7 +70,7 @@ class Shape:
         namespaced: bool,
         status: bool = False,
         scale: Scaling | None = None,
-        compile_rules: rules.Compile = rules.compiled,
+        compile_rules: rules.Compile = rules.none,
     ) -> None:
         self.raw = raw
         self._family = family
@@ -116,28 +121,49 @@ class Shape:
                 unknown += embedded.coerce(document, self.raw)
             except embedded.BadMetadata as error:
                 raise self._refusal(str(error)) from None
-        if self._defaults:
-            defaulting.default(document, self.raw)
-        return Admitted(document, tuple(unknown))
+        return Admitted(self._completed(document), tuple(unknown))
 
     def parse(self, stored: Document) -> Document:
         """Returns a stored document in this version; what another schema let pass is pruned, and
         defaults that came later are set. Its metadata is ours and stays."""
-        held = self._family.get(stored["apiVersion"].rpartition("/")[2], self)
-        held.prune(stored)
-        if held._defaults:
-            defaulting.default(stored, held.raw)
+        held, stored = self._held(stored)
         if held is self:
             return stored
         return self.prune(self._family.convert(stored, self._version))
 
+    def before(self, stored: Document) -> Document | None:
+        """Returns the document that `parse` will have converted, None where it has none."""
+        held, stored = self._held(stored)
+        return None if held is self else stored
+
+    def _held(self, stored: Document) -> tuple[Shape, Document]:
+        held = self._family.get(stored["apiVersion"].rpartition("/")[2], self)
+        return held, held._completed(held.prune(stored))
+
+    def _completed(self, document: Document) -> Document:
+        if self._defaults:
+            defaulting.default(document, self.raw)
+        return document
+
     def store(self, document: Document) -> Document:
-        """Returns a document of this version in the one in which it is stored."""
+        """Returns a document of this version in the one in which it is stored, with the defaults
+        that a reader of that version would see."""
         held = self._family.get(self._family.storage, self)
-        if held is self:
+        if (given := self.before_store(document)) is None:
             return document
-        converted = self._family.convert({**document, "apiVersion": self._version}, held._version)
-        return held.prune(defaulting.copy(converted))
+        converted = self._family.convert(given, held._version)
+        return held._completed(held.prune(defaulting.copy(converted)))
+
+    def before_store(self, document: Document) -> Document | None:
+        """Returns the document that `store` will have converted, None where it has none."""
+        if self._family.get(self._family.storage, self) is self:
+            return None
+        return {**document, "apiVersion": self._version, "kind": self._name}
+
+    @property
+    def webhook(self) -> Converter | None:
+        """What converts to and from other versions, None where nothing needs to."""
+        return self._family.webhook
 
     def prune(self, document: Document) -> Document:
         """Takes away, in place, what this version does not have."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from steersman.model.causes import invalid
 from steersman.model.errors import Cause
+from steersman.model.gotext import quote
 
 _IP: Final = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # what IPv4 addresses begin with inside IPv6
 _CIDR: Final = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
@@ -47,6 +50,42 @@ def check_cidr(path: str, value: str) -> Iterator[Cause]:
     good = bool(slash) and found is not None and length.isascii() and length.isdigit()
     if not good or found is None or int(length) > len(found) * 8:
         yield invalid(path, value, _CIDR)
+
+
+def strict_ip(address: str) -> list[str]:
+    """Checks an address in a newer field, where it has one form only (IsValidIP)."""
+    found = packed(address)
+    if found is None:
+        zeros = "." in address and packed(_without_zeros(address)) is not None
+        return ["must not have leading 0s"] if zeros else [_IP]
+    if len(found) == 16 and found[:12] == _MAPPED:
+        return ["must not be an IPv4-mapped IPv6 address"]
+    canonical = ip_address(found).compressed
+    return [] if canonical == address else [f"must be in canonical form ({quote(canonical)})"]
+
+
+def strict_cidr(value: str) -> list[str]:
+    """Checks a prefix in a newer field, where it has one form only (IsValidCIDR)."""
+    address, slash, length = value.partition("/")
+    digits = length.lstrip("0") or "0"
+    if not slash or list(check_cidr("", f"{_without_zeros(address)}/{digits}")):
+        return [_CIDR]
+    found = packed(address)
+    if found is None or digits != length:
+        return ["must not have leading 0s in IP or prefix length"]
+    if len(found) == 16 and found[:12] == _MAPPED:
+        return ["must not have an IPv4-mapped IPv6 address"]
+    network = ip_network((found, int(length)), strict=False)
+    if network.network_address.packed != found:
+        return ["must not have bits set beyond the prefix length"]
+    canonical = network.compressed
+    return [] if canonical == value else [f"must be in canonical form ({quote(canonical)})"]
+
+
+def _without_zeros(address: str) -> str:
+    if ":" in address:
+        return address
+    return ".".join(part.lstrip("0") or part[:1] for part in address.split("."))
 
 
 def check_not_special(path: str, address: str) -> Iterator[Cause]:

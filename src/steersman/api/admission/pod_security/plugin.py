@@ -1,0 +1,176 @@
+"""PodSecurity: holds new pods against the standard that their namespace's labels name.
+
+`enforce` refuses, `warn` tells the writer, also of a workload whose pods would be refused. Nothing
+is kept for `audit`: there is no audit log. Follows k8s.io/pod-security-admission/admission.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from typing import Final
+
+from steersman.api.admission.chain import Change
+from steersman.api.admission.pod_security.levels import (
+    Policy,
+    Standard,
+    detail,
+    is_raised,
+    policy_of,
+    violations,
+)
+from steersman.api.cache import Cache
+from steersman.api.call import Call
+from steersman.model import errors
+from steersman.model.kind import Document
+from steersman.model.ref import Resource
+
+NAMESPACES: Final = Resource("", "namespaces")
+PODS: Final = Resource("", "pods")
+MOST_PODS: Final = 3000  # defaultNamespaceMaxPodsToCheck
+# What else changes a pod than these is looked at (ignoredPodSubresources)
+_HARMLESS: Final = ("exec", "attach", "binding", "eviction", "log", "portforward", "proxy",
+                    "status")  # fmt: skip
+# kind -> where its pods' template stands
+_TEMPLATES: Final = {
+    "PodTemplate": ("template",),
+    "ReplicationController": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+}
+_GROUPS: Final = ("", "apps", "batch")
+
+
+class PodSecurity:
+    """See the module."""
+
+    name = "PodSecurity"
+
+    def __init__(self, cache: Cache) -> None:
+        self._namespaces = cache.table(NAMESPACES)
+        self._pods = cache.table(PODS)
+        self._policies: dict[str, tuple[int, Policy]] = {}
+
+    def admit(self, change: Change) -> Document | None:
+        """Changes nothing."""
+
+    def check(self, change: Change) -> None:
+        """Refuses a pod that the enforced standard forbids, and wrong labels of a namespace."""
+        if change.new is None or change.call.kind.group not in _GROUPS:
+            return
+        kind = change.call.kind.name
+        if kind == "Namespace":
+            self._check_labels(change, change.new)
+        elif kind == "Pod" and change.call.subresource not in _HARMLESS:
+            self._check_pod(change, change.new)
+        elif kind in _TEMPLATES and not change.call.subresource:
+            self._tell_of_template(change, change.new)
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the policy of the namespace, and on annotations that name profiles."""
+        if call.kind.name == "Namespace" or meta.get("annotations"):
+            return None if self._policy(call.namespace) != Policy() else ()
+        return self._policy(call.namespace)
+
+    def _policy(self, namespace: str) -> Policy:
+        """Returns a namespace's policy, read again when the namespace changed."""
+        entry = self._namespaces.get("", namespace)
+        if entry is None:
+            return Policy()
+        known = self._policies.get(namespace)
+        if known is None or known[0] != entry.revision:
+            known = self._policies[namespace] = (entry.revision, policy_of(entry.labels)[0])
+        return known[1]
+
+    def _check_pod(self, change: Change, pod: Document) -> None:
+        policy = self._policy(change.call.namespace)
+        if policy.enforce.level == policy.warn.level == "privileged":
+            return
+        if change.old is not None and not _is_significant(pod, change.old):
+            return
+        found = list(violations(policy.enforce, pod))
+        if found:
+            name = pod["metadata"].get("name", "")
+            why = f'violates PodSecurity "{policy.enforce}": {detail(found)}'
+            raise errors.forbidden("", "pods", name, why)
+        _warn(change, policy.warn, pod)
+
+    def _tell_of_template(self, change: Change, document: Document) -> None:
+        policy = self._policy(change.call.namespace)
+        if policy.warn.level == "privileged":
+            return
+        template: Document = document
+        for field in _TEMPLATES[change.call.kind.name]:
+            template = template.get(field) or {}
+        if template:
+            _warn(change, policy.warn, template)
+
+    def _check_labels(self, change: Change, namespace: Document) -> None:
+        if change.call.subresource:
+            return
+        new, wrong = policy_of(_labels(namespace))
+        if change.old is None:
+            old, known = policy_of({})
+        else:
+            old, known = policy_of(_labels(change.old))
+        name = namespace["metadata"].get("name", "")
+        if wrong and wrong != known:
+            raise errors.invalid("", "Namespace", name, wrong)
+        if change.old is not None and is_raised(old.enforce, new.enforce):
+            change.call.remarks.extend(self._violators(name, new.enforce))
+
+    def _violators(self, namespace: str, standard: Standard) -> Iterator[str]:
+        """Yields which pods that exist a new standard would refuse."""
+        entries = self._pods.ordered(namespace)
+        found: dict[str, list[str]] = {}
+        for entry in entries[:MOST_PODS]:
+            reasons = ", ".join(one.reason for one in violations(standard, entry.document()))
+            if reasons:
+                found.setdefault(reasons, []).append(entry.name)
+        if len(entries) > MOST_PODS:
+            yield (
+                f"new PodSecurity enforce level only checked against the first {MOST_PODS}"
+                f" of {len(entries)} existing pods"
+            )
+        if found:
+            yield (
+                f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce'
+                f' level "{standard}"'
+            )
+        yield from sorted(f"{_counted(names)}: {reasons}" for reasons, names in found.items())
+
+
+def _counted(names: list[str]) -> str:
+    first, others = min(names), len(names) - 1
+    if not others:
+        return first
+    return f"{first} (and {others} other pod{'s' if others > 1 else ''})"
+
+
+def _labels(namespace: Document) -> dict[str, str]:
+    return (namespace.get("metadata") or {}).get("labels") or {}
+
+
+def _warn(change: Change, standard: Standard, pod: Document) -> None:
+    if found := list(violations(standard, pod)):
+        change.call.remarks.append(f'would violate PodSecurity "{standard}": {detail(found)}')
+
+
+def _is_significant(new: Document, old: Document) -> bool:
+    """Says whether an update may change what a pod is allowed: an image, or another container."""
+    for field in ("containers", "initContainers", "ephemeralContainers"):
+        images = Counter(_images(new, field))
+        if images - Counter(_images(old, field)) or (
+            field != "ephemeralContainers" and images != Counter(_images(old, field))
+        ):
+            return True
+    return False
+
+
+def _images(pod: Document, field: str) -> Iterator[tuple[str, str]]:
+    for container in (pod.get("spec") or {}).get(field) or ():
+        yield container.get("name", ""), container.get("image", "")

@@ -1,0 +1,84 @@
+"""What upstream's strategies note of the request itself: who asks for a certificate, and when a
+condition or a phase changed (pkg/registry/certificates, pkg/registry/core/persistentvolume)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from steersman.api.admission.chain import Change
+from steersman.api.call import Call
+from steersman.api.metadata import timestamp
+from steersman.model.kind import Document
+from steersman.world.interface import World
+
+_REQUESTER = ("username", "uid", "groups", "extra")
+
+
+class Recording:
+    """See the module."""
+
+    name = "Recording"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def admit(self, change: Change) -> Document | None:
+        """Returns the document with what is noted, None for other kinds."""
+        call, new, old = change.call, change.new, change.old
+        plural = (call.kind.group, call.kind.plural)
+        if new is None:
+            return None
+        if plural == ("certificates.k8s.io", "certificatesigningrequests"):
+            if change.operation == "CREATE":
+                return _with_requester(change, new)
+            if call.subresource and old is not None:
+                return _with_times(new, old, timestamp(self._world.now()))
+        if plural == ("", "persistentvolumes") and call.subresource and old is not None:
+            return _with_transition(new, old, timestamp(self._world.now()))
+        return None
+
+    def check(self, change: Change) -> None:
+        """Refuses nothing."""
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the object alone, but where the writer is noted."""
+        return None if call.kind.group == "certificates.k8s.io" else ()
+
+
+def _with_requester(change: Change, new: Document) -> Document:
+    """Says who asks, whatever the body says."""
+    user = change.call.user
+    spec = new.get("spec") or {}
+    kept = {name: value for name, value in spec.items() if name not in _REQUESTER}
+    extra = {name: list(values) for name, values in user.extra.items()}
+    found = zip(_REQUESTER, (user.name, user.uid, list(user.groups), extra), strict=True)
+    return {**new, "spec": {**kept, **{name: value for name, value in found if value}}}
+
+
+def _with_times(new: Document, old: Document, now: str) -> Document:
+    """Gives conditions the times that they lack."""
+    status = new.get("status") or {}
+    before = (old.get("status") or {}).get("conditions") or ()
+    conditions = [_timed(one, before, now) for one in status.get("conditions") or ()]
+    return {**new, "status": {**status, "conditions": conditions}} if conditions else new
+
+
+def _timed(condition: Document, before: Sequence[Document], now: str) -> Document:
+    if not condition.get("lastTransitionTime"):
+        same = (
+            one.get("lastTransitionTime")
+            for one in before
+            if all(one.get(name) == condition.get(name) for name in ("type", "status"))
+        )
+        condition = {**condition, "lastTransitionTime": next(filter(None, same), now)}
+    return condition if condition.get("lastUpdateTime") else {**condition, "lastUpdateTime": now}
+
+
+def _with_transition(new: Document, old: Document, now: str) -> Document:
+    """Says since when a volume is in another phase, unless the request does."""
+    status, before = new.get("status") or {}, old.get("status") or {}
+    name = "lastPhaseTransitionTime"
+    said = status.get(name) and status.get(name) != before.get(name)
+    if said or status.get("phase") == before.get("phase"):
+        return new
+    return {**new, "status": {**status, name: now}}

@@ -1,0 +1,60 @@
+"""Certificates for tests: made once in a run, of an authority or of somebody else."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+
+@cache
+def certificate(name: str, *, ca: bool | None = True) -> str:
+    """Returns a certificate as PEM; `ca` None: it does not say whether it is an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=1))
+    )
+    if ca is not None:
+        constraints = x509.BasicConstraints(ca=ca, path_length=None)
+        builder = builder.add_extension(constraints, critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+@cache
+def request(name: str, *, algorithm: str = "ecdsa", broken: bool = False) -> str:
+    """Returns a request for a certificate in base64, as the API takes it; `broken`: what it says
+    is not what was signed."""
+    key = rsa.generate_private_key(65537, 2048) if algorithm == "rsa" else _KEYS[algorithm]()
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    digest = None if algorithm == "ed25519" else hashes.SHA256()
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, digest)
+    content = made.public_bytes(Encoding.DER)
+    if broken:
+        content = content.replace(name.encode(), name.upper().encode())
+    return base64.b64encode(pem("CERTIFICATE REQUEST", content).encode()).decode()
+
+
+_KEYS: dict[str, Any] = {
+    "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+def pem(kind: str, content: bytes, headers: str = "") -> str:
+    """Returns one block of PEM."""
+    body = base64.b64encode(content).decode()
+    return f"-----BEGIN {kind}-----\n{headers}{body}\n-----END {kind}-----\n"

@@ -1,0 +1,45 @@
+"""The supervisor and its children: they end with it, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+from pathlib import Path
+
+import pytest
+
+from clusters import Cluster
+from ports import free_port
+
+pytestmark = pytest.mark.system
+END_SECONDS = 30.0
+
+
+def test_the_server_ends_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "data", tmp_path / "config", free_port())
+    ready = json.loads(cluster.up("-o", "json").out)
+    try:
+        assert os.getsid(cluster.supervisor()) == cluster.supervisor()
+        server = os.pidfd_open(ready["processes"]["server"])
+        os.kill(cluster.supervisor(), signal.SIGKILL)
+        ended, _, _ = select.select([server], [], [], END_SECONDS)
+        os.close(server)
+        assert ended
+    finally:
+        cluster.down()
+    assert cluster.supervisor() == 0
+
+
+def test_a_cluster_that_cannot_start_says_why_and_leaves_no_process(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "data", tmp_path / "config", free_port())
+    first = Cluster(tmp_path / "first", tmp_path / "config", cluster.port)
+    assert first.up().code == 0
+    try:
+        said = cluster.up()
+        assert said.code == 1
+        assert said.err == (f"steer: port {cluster.port} is in use: choose another with --port\n")
+        assert cluster.supervisor() == 0
+    finally:
+        first.down()

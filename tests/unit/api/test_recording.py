@@ -1,0 +1,68 @@
+"""What the server notes of a request itself: who asks, and when something changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.authorities import request
+
+from served import Served, served
+
+REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+VOLUMES = "/api/v1/persistentvolumes"
+
+
+def body(**spec: Any) -> dict[str, Any]:
+    usages = {"request": request("x"), "signerName": "a.b/s", "usages": ["client auth"]}
+    head = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
+    return {**head, "metadata": {"name": "x"}, "spec": {**usages, **spec}}
+
+
+@served
+async def test_a_request_for_a_certificate_says_who_asks(api: Served) -> None:
+    given = body(username="root", uid="1", groups=["g"], extra={"a": ["b"]})
+    spec = (await api.post(REQUESTS, given)).ok()["spec"]
+    plain = (await api.post(REQUESTS, {**body(), "metadata": {"name": "y"}})).ok()["spec"]
+    assert spec == plain
+    assert spec["username"] not in ("", "root")
+    assert "system:masters" in spec["groups"]
+    assert "extra" not in spec
+
+
+@served
+async def test_a_decision_says_when_it_was_made(api: Served) -> None:
+    one = (await api.post(REQUESTS, body())).ok()
+    one["status"] = {"conditions": [{"type": "Approved", "status": "True", "reason": "R"}]}
+    approved = (await api.put(f"{REQUESTS}/x/approval", one)).ok()
+    condition = approved["status"]["conditions"][0]
+    made = approved["metadata"]["creationTimestamp"]
+    assert (condition["lastTransitionTime"], condition["lastUpdateTime"]) == (made, made)
+    await api.world.sleep(60)
+    again = {**approved, "status": {"conditions": [{**condition, "message": "m"}]}}
+    again["status"]["conditions"][0].pop("lastTransitionTime")
+    again["status"]["conditions"][0].pop("lastUpdateTime")
+    found = (await api.put(f"{REQUESTS}/x/approval", again)).ok()["status"]["conditions"][0]
+    assert found["lastTransitionTime"] == made
+    assert found["lastUpdateTime"] != made
+
+
+@served
+async def test_a_volume_says_since_when_it_is_in_its_phase(api: Served) -> None:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "hostPath": {"path": "/x"},
+    }
+    head = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "x"}}
+    made = (await api.post(VOLUMES, {**head, "spec": spec})).ok()
+    since = made["status"]["lastPhaseTransitionTime"]
+    assert since == made["metadata"]["creationTimestamp"]
+    await api.world.sleep(60)
+    same = await api.put(f"{VOLUMES}/x/status", {**made, "status": {**made["status"]}})
+    assert same.ok()["status"]["lastPhaseTransitionTime"] == since
+    bound = {**same.ok(), "status": {"phase": "Bound", "lastPhaseTransitionTime": since}}
+    changed = (await api.put(f"{VOLUMES}/x/status", bound)).ok()
+    assert changed["status"]["lastPhaseTransitionTime"] > since
+    said = {**changed, "status": {"phase": "Released", "lastPhaseTransitionTime": since}}
+    kept = (await api.put(f"{VOLUMES}/x/status", said)).ok()
+    assert kept["status"]["lastPhaseTransitionTime"] == since
