@@ -235,7 +235,7 @@ def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(se
     async def main(world: SimulatedWorld) -> None:
         weather = Weather()
         async with control_plane(world, weather, invariants.see) as plane:
-            plane.run_controllers(controllers("BUNDLE"))
+            plane.run_controllers(controllers("BUNDLE", "10.96.0.0/16"))
             plane.run_scheduler()
             plane.run_nodes(3, behaviour)
             quiet = Quiet(plane, world)
