@@ -17,7 +17,6 @@ from steersman.model.ref import Resource
 from steersman.model.volume_binding import CLAIM_FINALIZER, CLASS_ANNOTATION, VOLUME_FINALIZER
 
 STORAGE_CLASSES: Final = Resource("storage.k8s.io", "storageclasses")
-NOT_BOUND: Final = "Only bound persistent volume claims can be expanded"
 NOT_RESIZABLE: Final = (
     "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
     "must support resize"
@@ -104,7 +103,7 @@ def is_default(storage_class: Document) -> bool:
 
 
 class PersistentVolumeClaimResize:
-    """A claim grows where it is bound and its class says that it may."""
+    """A claim grows where its class says that it may; that it is bound is validation's to ask."""
 
     name = "PersistentVolumeClaimResize"
 
@@ -121,13 +120,9 @@ class PersistentVolumeClaimResize:
             return
         if _asked(new) <= _asked(old):
             return
-        why = ""
-        if (old.get("status") or {}).get("phase") != "Bound":
-            why = NOT_BOUND
-        elif not self._may_grow(old):
-            why = NOT_RESIZABLE
-        if why:
-            raise errors.forbidden("", call.kind.plural, new["metadata"]["name"], why)
+        if not self._may_grow(old):
+            name = new["metadata"]["name"]
+            raise errors.forbidden("", call.kind.plural, name, NOT_RESIZABLE)
 
     def _may_grow(self, claim: Document) -> bool:
         annotations = claim["metadata"].get("annotations") or {}
