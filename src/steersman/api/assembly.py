@@ -27,6 +27,11 @@ from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
+from steersman.api.admission.storage import (
+    DefaultStorageClass,
+    PersistentVolumeClaimResize,
+    StorageObjectInUseProtection,
+)
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
@@ -159,6 +164,9 @@ class Assembly:
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                DefaultStorageClass(cache),
+                StorageObjectInUseProtection(),
+                PersistentVolumeClaimResize(cache),
                 Recording(self._world),
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
