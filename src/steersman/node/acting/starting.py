@@ -19,7 +19,7 @@ from steersman.node.render import environment
 from steersman.node.render.bundle import Ground, render_bundle
 from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
-from steersman.node.volumes.mounting import is_kept
+from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
 from steersman.runtime.kernel import mounts
 
@@ -138,7 +138,7 @@ def _document(
         shm=sandbox.shm,
         layers=pulled.layers,
         volumes=tools.volumes.places(pod),
-        readonly={it.name for it in pod.spec.volumes if is_kept(it)},
+        readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},
         etc=tools.paths.etc(seen.uid),
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
         log=_make_log(tools, seen, container.name, attempt),
