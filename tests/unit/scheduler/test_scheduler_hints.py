@@ -21,6 +21,7 @@ from steersman.scheduler.hints import (
 )
 from steersman.scheduler.owners import Owners
 from steersman.scheduler.scores import image_locality
+from steersman.scheduler.standing import Fit
 from steersman.scheduler.state.demand import demand_of, full_name
 from steersman.scheduler.state.snapshot import Placed
 from steersman.scheduler.why import Why, explain
@@ -129,6 +130,28 @@ def test_nodes_that_hold_large_images_are_better() -> None:
     cluster.snapshot.node_changed(node("b", images=[image("web:1", 900)]), emptied)
     assert [cluster.chosen(found, draw=draw) for draw in (0.0, 0.9)] == ["a", "b"]
     assert cluster.snapshot.images == {}
+
+
+def test_a_remembered_score_forgets_how_many_nodes_had_an_image() -> None:
+    cluster = Cluster(node("a", images=[image("web:1", 900)]), node("b"))
+    found = pod(container={"image": "web:1"})
+    before = cluster.ask(found).standing.verdict(0)
+    cluster.snapshot.node_changed(node("b"), node("b", images=[image("web:1", 900)]))
+    after = cluster.ask(found).standing.verdict(0)
+    assert isinstance(before, Fit)
+    assert isinstance(after, Fit)
+    assert after.score > before.score
+
+
+def test_pods_of_a_node_that_is_gone_count_nowhere() -> None:
+    far = {"podAntiAffinity": NEAR_X["podAffinity"]}
+    gone = node("gone", labels={"rack": "1"})
+    cluster = Cluster(gone, node("near", labels={"rack": "1"}))
+    cluster.put(pod("x", labels={"app": "x"}), on="gone")
+    assert cluster.fitting(pod(affinity=far)) == set()
+    cluster.snapshot.node_changed(gone, None)
+    cluster.snapshot.node_changed(None, node("new", labels={"rack": "2"}))
+    assert cluster.fitting(pod(affinity=far)) == {"near", "new"}
 
 
 def test_an_image_counts_by_its_size_and_the_share_of_nodes_that_have_it() -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from steersman.api.access import rules
-from steersman.api.access.rbac import aggregate
 from steersman.api.bootstrap import controllers, flow, roles
 from steersman.api.bootstrap.grammar import AUTOUPDATE, GROUP, binding_document, role_document
 from steersman.model import local_path
 from steersman.model.kind import Document
+from steersman.model.types.aggregation import aggregate
 
 NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 
