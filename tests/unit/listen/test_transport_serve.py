@@ -217,6 +217,32 @@ def test_a_client_that_expects_continue_is_told_to(tmp_path: Path) -> None:
     serving(tmp_path, echo, case)
 
 
+def test_a_client_is_told_to_continue_behind_the_answer_before(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    def handler(request: Request) -> Response | Coroutine[Any, Any, Response]:
+        async def slow() -> Response:
+            await release.wait()
+            return Response(b"slow")
+
+        return slow() if request.path == "/slow" else Response(request.body)
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        expecting = get("/", "Expect: 100-continue", "Content-Length: 3", method="PUT")
+        writer.write(get("/slow") + expecting)
+        other, another = await connect()
+        another.write(get("/other"))
+        await answer_of(other)  # what came before on another connection was read by now
+        release.set()
+        assert (await answer_of(reader))[2] == b"slow"
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"abc")
+        assert (await answer_of(reader))[2] == b"abc"
+
+    serving(tmp_path, handler, case)
+
+
 def test_a_client_with_too_much_to_send_is_not_told_to_continue(tmp_path: Path) -> None:
     sent = get("/", "Expect: 100-continue", f"Content-Length: {BODY_BYTES + 1}", method="PUT")
     assert exchange(tmp_path, echo, sent)[0] == 413
