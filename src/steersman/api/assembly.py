@@ -19,6 +19,7 @@ from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
+from steersman.api.admission.configuration import assemble_dynamic
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.limit_ranger import LimitRanger
@@ -119,6 +120,8 @@ class Assembly:
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
+        find = self._objects.find
+        self._dynamic = assemble_dynamic(cache, self.kinds, authorizer, find, world)
         chain = self._chain(authorizer)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
@@ -161,7 +164,8 @@ class Assembly:
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
-            ]
+            ],
+            self._dynamic,
         )
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
@@ -241,6 +245,7 @@ class Assembly:
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
+            self._dynamic.open()
             self.ready = True
             started()
 

@@ -97,6 +97,8 @@ class Compiler:
         name = qualified(node) or ""
         if name in TYPE_NAMES and name.partition(".")[0] not in self._slots:
             return _constant(TypeValue(name))
+        if (slot := self._slots.get(name)) is not None:  # a variable whose name has a dot
+            return lambda frame: frame[slot]
         type_ = self._checked.type(node.operand)
         operand = self.compile(node.operand)
         optional = type_.kind == "opaque" and type_.name == "optional_type"

@@ -1,0 +1,43 @@
+"""Puts together who is asked about a change beside the built-in plugins: what follows the objects
+in which webhooks and policies are configured.
+"""
+
+from __future__ import annotations
+
+from steersman.api.access.authorization import Authorizer
+from steersman.api.admission.asking.configured import Configured
+from steersman.api.admission.asking.matching import Asked
+from steersman.api.admission.dynamic import Dynamic
+from steersman.api.admission.webhooks.asking import Asker, Asking
+from steersman.api.admission.webhooks.hook import Hook, hooks_of
+from steersman.api.admission.webhooks.mutating import MutatingWebhooks
+from steersman.api.admission.webhooks.validating import ValidatingWebhooks
+from steersman.api.cache import Cache
+from steersman.api.hooks.client import Find
+from steersman.model.builtin import Registry
+from steersman.world.interface import World
+
+
+def assemble_dynamic(
+    cache: Cache, kinds: Registry, authorizer: Authorizer, find: Find, world: World
+) -> Dynamic:
+    """Returns what follows the configuration from now on."""
+    asker = Asker(authorizer, find, world)
+
+    def webhooks(plural: str) -> Configured[Hook, Asking]:
+        return Configured(
+            plural,
+            cache,
+            kinds,
+            lambda configuration: tuple(hooks_of(configuration, find, world)),
+            lambda hook, asked: _asking(hook, asked, kinds),
+        )
+
+    mutating = MutatingWebhooks(webhooks("mutatingwebhookconfigurations"), asker)
+    configured = webhooks("validatingwebhookconfigurations")
+    return Dynamic(mutating, (ValidatingWebhooks(configured, asker, world),))
+
+
+def _asking(hook: Hook, asked: Asked, kinds: Registry) -> Asking | None:
+    target = hook.target(asked, kinds)
+    return None if target is None else Asking(hook, target)
