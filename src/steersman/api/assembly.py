@@ -26,6 +26,7 @@ from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.policies.expression_check import ExpressionCheck
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.bootstrap import dns_service, own_service, writing
@@ -154,6 +155,7 @@ class Assembly:
         return Chain(
             [
                 DefinitionLifecycle(self.definitions),
+                ExpressionCheck(),
                 NamespaceLifecycle(cache),
                 LimitRanger(cache),
                 ServiceAccount(cache, self._world),

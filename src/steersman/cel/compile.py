@@ -230,7 +230,7 @@ def _tested(operand: Closure, key: str) -> Closure:
         found = operand(frame)
         if type(found) is Optional:
             found = found.value if found.present else {}
-        if type(found) is not dict:
+        if not isinstance(found, dict):
             raise no_overload("has", (found,))
         return key in found
 

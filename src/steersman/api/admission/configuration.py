@@ -8,6 +8,9 @@ from steersman.api.access.authorization import Authorizer
 from steersman.api.admission.asking.configured import Configured
 from steersman.api.admission.asking.matching import Asked
 from steersman.api.admission.dynamic import Dynamic
+from steersman.api.admission.policies.bindings import Bindings
+from steersman.api.admission.policies.params import Params
+from steersman.api.admission.policies.validating import Policy, ValidatingPolicies
 from steersman.api.admission.webhooks.asking import Asker, Asking
 from steersman.api.admission.webhooks.hook import Hook, hooks_of
 from steersman.api.admission.webhooks.mutating import MutatingWebhooks
@@ -35,7 +38,24 @@ def assemble_dynamic(
 
     mutating = MutatingWebhooks(webhooks("mutatingwebhookconfigurations"), asker)
     configured = webhooks("validatingwebhookconfigurations")
-    return Dynamic(mutating, (ValidatingWebhooks(configured, asker, world),))
+    validating = ValidatingWebhooks(configured, asker, world)
+    policies = _validating_policies(cache, kinds, authorizer, find)
+    return Dynamic(mutating, (policies, validating))
+
+
+def _validating_policies(
+    cache: Cache, kinds: Registry, authorizer: Authorizer, find: Find
+) -> ValidatingPolicies:
+    configured = Configured(
+        "validatingadmissionpolicies",
+        cache,
+        kinds,
+        lambda policy: (Policy(policy),),
+        lambda policy, asked: policy.covering(asked, kinds),
+    )
+    bindings = Bindings("validatingadmissionpolicybindings", cache)
+    params = Params(cache, kinds)
+    return ValidatingPolicies(configured, bindings, params, kinds, authorizer, find)
 
 
 def _asking(hook: Hook, asked: Asked, kinds: Registry) -> Asking | None:

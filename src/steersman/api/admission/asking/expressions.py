@@ -47,7 +47,10 @@ class Expression(msgspec.Struct, frozen=True):
         if self.program is None:
             raise Failed(f"compilation error: {self.wrong}")
         try:
-            return self.program.evaluate(values, budget)
+            found = self.program.evaluate(values, budget)
+            if budget.left < 0:  # variables are charged beside
+                raise Spent
+            return found
         except BudgetExceeded as error:
             if budget.left <= 0:
                 raise Spent from None
@@ -69,10 +72,15 @@ def compile_expression(environment: Environment, text: str, *results: Type) -> E
 
 def mismatch(error: WrongType) -> str:
     """Returns what is said of an expression of a wrong type."""
+    found = _name(error.found)
     if len(error.wanted) == 1:
-        return f"must evaluate to {error.wanted[0]} but got {error.found}"
-    wanted = " ".join(map(str, error.wanted))
-    return f"must evaluate to one of [{wanted}] but got {error.found}"
+        return f"must evaluate to {_name(error.wanted[0])} but got {found}"
+    return f"must evaluate to one of [{' '.join(map(_name, error.wanted))}] but got {found}"
+
+
+def _name(type_: Type) -> str:
+    """Returns a type as cel-go prints it outside of the checker's messages."""
+    return "null_type" if type_.kind == "null" else str(type_)
 
 
 class Conditions:
@@ -89,9 +97,9 @@ class Conditions:
     def __bool__(self) -> bool:
         return bool(self._expressions)
 
-    def match(self, values: Values) -> bool:
+    def match(self, values: Values, budget: Budget | None = None) -> bool:
         """Says whether all hold; raises Failed where that cannot be said."""
-        budget, failures = Budget(FOR_CONDITIONS), []
+        budget, failures = budget or Budget(FOR_CONDITIONS), []
         for expression in self._expressions:
             try:
                 if expression.evaluate(values, budget) is False:

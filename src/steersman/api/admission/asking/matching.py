@@ -127,3 +127,39 @@ def _selector(document: Document | None) -> Selector | None:
 
 def _labels(document: Document) -> Mapping[str, str]:
     return (document.get("metadata") or {}).get("labels") or {}
+
+
+class Covered(NamedTuple):
+    """How a request is covered by the rules of a policy or of its binding."""
+
+    found: tuple[Target, ...]
+    excluded: tuple[Target, ...]
+
+    def target(self, name: str) -> Target | None:
+        """Returns the version in which an object of a name is seen, None for none."""
+        return None if for_name(self.excluded, name) else for_name(self.found, name)
+
+
+class Criteria:
+    """The requests that a policy or its binding is about (MatchResources)."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.selectors = Selectors(document)
+        self._rules = document.get("resourceRules") or ()
+        self._excluded = document.get("excludeResourceRules") or ()
+        self._equivalent = document.get("matchPolicy") == "Equivalent"
+
+    def covered(self, asked: Asked, kinds: Registry) -> Covered | None:
+        """Returns how a request is covered; without rules every one is. None: it is not."""
+        found: tuple[Target, ...] = (Target(asked.kind, asked.version),)
+        if self._rules:
+            found = targets(self._rules, self._equivalent, asked, kinds)
+        if not found:
+            return None
+        return Covered(found, targets(self._excluded, self._equivalent, asked, kinds))
+
+    def match(self, covered: Covered, change: Change, find: Find) -> Target | None:
+        """Returns the version in which the object of a change is seen, None where it is not
+        meant; raises NotFound."""
+        target = covered.target(change.name)
+        return target if target and self.selectors.select(change, find) else None

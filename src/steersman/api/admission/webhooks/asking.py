@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from steersman.api.access.authorization import Authorizer
-from steersman.api.admission.asking import request, variables, versions
+from steersman.api.admission.asking import request, variables
 from steersman.api.admission.asking.expressions import Failed
 from steersman.api.admission.asking.matching import Target
+from steersman.api.admission.asking.seeing import Seen, see
 from steersman.api.admission.chain import Change
 from steersman.api.admission.webhooks import review
 from steersman.api.admission.webhooks.hook import Hook
@@ -16,7 +17,6 @@ from steersman.api.hooks.client import Find, Unanswered
 from steersman.model import errors
 from steersman.model.errors import BadRequest
 from steersman.model.gotext import quote
-from steersman.model.kind import Document
 from steersman.world.interface import World
 
 
@@ -25,25 +25,6 @@ class Asking(NamedTuple):
 
     hook: Hook
     target: Target
-
-
-class Seen(NamedTuple):
-    """The objects of a change in the version in which they are seen."""
-
-    new: Document | None
-    old: Document | None
-
-
-async def see(change: Change, target: Target) -> Seen:
-    """Returns the objects of a change in a version; those of another kind are as they are."""
-    if change.head is not None:
-        return Seen(change.new, change.old)
-    form, kind, version = change.call.form, target.kind, target.version
-    new, old = change.new, change.old
-    return Seen(
-        None if new is None else await versions.show(form, new, kind, version),
-        None if old is None else await versions.show(form, old, kind, version),
-    )
 
 
 class Asker:

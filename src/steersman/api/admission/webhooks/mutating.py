@@ -9,9 +9,10 @@ from typing import Any
 
 from steersman.api.admission.asking import versions
 from steersman.api.admission.asking.configured import Configured
+from steersman.api.admission.asking.seeing import Seen, see
 from steersman.api.admission.chain import Change
 from steersman.api.admission.webhooks import review
-from steersman.api.admission.webhooks.asking import Asker, Asking, Seen, see, uncalled
+from steersman.api.admission.webhooks.asking import Asker, Asking, uncalled
 from steersman.api.admission.webhooks.hook import Hook
 from steersman.api.admission.webhooks.review import Uncalled
 from steersman.api.call import Call

@@ -6,9 +6,10 @@ Follows apiserver's webhook/validating/dispatcher.go.
 from __future__ import annotations
 
 from steersman.api.admission.asking.configured import Configured
+from steersman.api.admission.asking.seeing import see
 from steersman.api.admission.chain import Change
 from steersman.api.admission.webhooks import review
-from steersman.api.admission.webhooks.asking import Asker, Asking, see, uncalled
+from steersman.api.admission.webhooks.asking import Asker, Asking, uncalled
 from steersman.api.admission.webhooks.hook import Hook
 from steersman.api.admission.webhooks.review import Uncalled
 from steersman.api.call import Call
