@@ -54,3 +54,29 @@ async def validate(api: Served, made: Document, **spec: Any) -> None:
     spec = {"validationActions": ["Deny"], **spec}
     bound = binding("ValidatingAdmissionPolicyBinding", f"{name}-bound", name, **spec)
     (await api.post(VALIDATING_BINDINGS, bound)).ok()
+
+
+def applying(expression: str, name: str = "rule", **spec: Any) -> Document:
+    """Returns a policy that applies what an expression gives."""
+    one = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+    return mutating(one, name=name, **spec)
+
+
+def patching(expression: str, name: str = "rule", **spec: Any) -> Document:
+    """Returns a policy that applies a list of operations that an expression gives."""
+    one = {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
+    return mutating(one, name=name, **spec)
+
+
+def mutating(*mutations: Document, name: str = "rule", **spec: Any) -> Document:
+    """Returns a policy with some mutations."""
+    spec = {"reinvocationPolicy": "Never", **spec}
+    return policy("MutatingAdmissionPolicy", name, mutations=list(mutations), **spec)
+
+
+async def mutate(api: Served, made: Document, **spec: Any) -> None:
+    """Creates a mutating policy and its binding."""
+    (await api.post(MUTATING, made)).ok()
+    name = made["metadata"]["name"]
+    bound = binding("MutatingAdmissionPolicyBinding", f"{name}-bound", name, **spec)
+    (await api.post(MUTATING_BINDINGS, bound)).ok()

@@ -44,9 +44,11 @@ from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
+from steersman.api.subresources import token
 from steersman.api.subresources.binding import Binding
 from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
+from steersman.api.subresources.heard import Heard
 from steersman.api.subresources.kubelets import Kubelets
 from steersman.api.subresources.proxy import Proxies
 from steersman.api.subresources.review import Review
@@ -124,6 +126,7 @@ class Assembly:
         find = self._objects.find
         self._dynamic = assemble_dynamic(cache, self.kinds, authorizer, find, world)
         chain = self._chain(authorizer)
+        self._heard = Heard(chain)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
@@ -172,27 +175,31 @@ class Assembly:
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
         scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
+        heard, tokens = self._heard, TokenRequest(self.tokens, self._objects.find)
+        binding = Binding(self.writer, self._world)
+        eviction = Eviction(self.writer, self.deleter, self._world)
         return {
             **self._streams(),
             ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
-            ("pods", "binding"): Binding(self.writer, self._world).handle,
-            ("pods", "eviction"): Eviction(self.writer, self.deleter, self._world).handle,
+            ("pods", "binding"): heard.created(binding.handle, "io.k8s.api.core.v1.Binding"),
+            ("pods", "eviction"): heard.created(eviction.handle, "io.k8s.api.policy.v1.Eviction"),
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
-            ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
+            ("serviceaccounts", "token"): heard.created(tokens.handle, token.DEFINITION),
         }
 
     def _streams(self) -> Mapping[tuple[str, str], Subresource]:
         kubelets = Kubelets(self._objects.find, self._configuration.kubelet_tls)
         streams = Streams(kubelets, self.access.require, self._world)
+        connected = self._heard.connected
         proxies = Proxies(self._objects.find, kubelets, self._world)
         return {
-            ("pods", "proxy"): proxies.pod,
-            ("services", "proxy"): proxies.service,
-            ("nodes", "proxy"): proxies.node,
+            ("pods", "proxy"): connected(proxies.pod),
+            ("services", "proxy"): connected(proxies.service),
+            ("nodes", "proxy"): connected(proxies.node),
             ("pods", "log"): streams.log,
-            ("pods", "exec"): streams.exec,
-            ("pods", "attach"): streams.attach,
-            ("pods", "portforward"): streams.portforward,
+            ("pods", "exec"): connected(streams.exec),
+            ("pods", "attach"): connected(streams.attach),
+            ("pods", "portforward"): connected(streams.portforward),
         }
 
     def _api(self) -> Api:

@@ -10,7 +10,7 @@ import pytest
 
 from customs import WIDGETS, definition, establish, version, widget
 from hooks import MAPS_RULE, MUTATING, VALIDATING, Hook, hooked
-from served import MAPS, NAMESPACES, Served, config_map
+from served import MAPS, NAMESPACES, PODS, Served, config_map, pod
 
 Document = dict[str, Any]
 NAMED = 'admission webhook "ask.example.com" denied the request'
@@ -270,5 +270,55 @@ def test_an_equivalent_version_is_asked_about_in_its_own_form(tmp_path: Path) ->
         assert asked["kind"]["version"] == asked["resource"]["version"] == "v2"
         assert asked["requestKind"]["version"] == asked["requestResource"]["version"] == "v1"
         assert asked["object"]["apiVersion"] == "example.com/v2"
+
+    hooked(tmp_path, case)
+
+
+def test_what_is_sent_to_subresources_is_asked_about_as_what_it_is(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        (await api.post(PODS, pod("one"))).ok()
+        rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"]}
+        names = ["pods/binding", "pods/eviction", "serviceaccounts/token"]
+        await hook.configure(api, VALIDATING, hook.webhook(rules=[{**rule, "resources": names}]))
+        target = {"target": {"kind": "Node", "name": "n"}}
+        (await api.post(f"{PODS}/one/binding", target)).ok()
+        (await api.post(f"{PODS}/one/eviction", {"metadata": {"name": "one"}})).ok()
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        (await api.post(f"{accounts}/default/token", {"spec": {"audiences": []}})).ok()
+        asked = [one for _, one in hook.asked]
+        assert [(one["kind"]["kind"], one["subResource"], one["name"]) for one in asked] == [
+            ("Binding", "binding", "one"),
+            ("Eviction", "eviction", "one"),
+            ("TokenRequest", "token", "default"),
+        ]
+        assert asked[0]["object"]["target"]["name"] == "n"
+        hook.answers["/ask"] = lambda _asked: {"allowed": False}
+        assert (await api.post(f"{PODS}/one/eviction", {})).code == 400
+
+    hooked(tmp_path, case)
+
+
+def test_connections_are_asked_about_with_their_options(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        (await api.post(PODS, pod("one"))).ok()
+        hook.answers["/ask"] = lambda _asked: {"allowed": False, "status": {"message": "no"}}
+        rule = {"operations": ["CONNECT"], "apiGroups": [""], "apiVersions": ["v1"]}
+        webhook = hook.webhook(rules=[{**rule, "resources": ["pods/*"]}])
+        await hook.configure(api, VALIDATING, webhook)
+        query = {"stdin": "true", "container": "main", "command": "sh"}
+        refused = await api.post(f"{PODS}/one/exec", None, **query)
+        assert (refused.code, refused.message) == (400, f"{NAMED}: no")
+        ((_, asked),) = hook.asked
+        assert asked["operation"] == "CONNECT" and asked["options"] is None
+        assert asked["kind"] == {"group": "", "version": "v1", "kind": "PodExecOptions"}
+        assert asked["object"] == {
+            "kind": "PodExecOptions",
+            "apiVersion": "v1",
+            "stdin": True,
+            "container": "main",
+            "command": ["sh"],
+        }
+        assert (await api.get(f"{PODS}/one/proxy/a/b")).code == 400
+        assert hook.asked[1][1]["object"]["path"] == "a/b"
 
     hooked(tmp_path, case)

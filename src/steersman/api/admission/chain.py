@@ -104,6 +104,23 @@ class Chain:
         outside = self.outside
         return outside is not None and _is_own(call) and outside.checks(call, operation)
 
+    def hears(self, call: Call, operation: Operation) -> bool:
+        """Says whether `pass_outside` is to be awaited for what is no object of the resource."""
+        outside = self.outside
+        return outside is not None and (
+            outside.changes(call, operation) or outside.checks(call, operation)
+        )
+
+    async def pass_outside(self, change: Change) -> Change:
+        """Returns what is no object of the resource (a Binding, options of a stream) after all
+        who are asked; raises the first refusal."""
+        assert self.outside is not None
+        if self.outside.changes(change.call, change.operation):
+            change = await self.outside.admit(change, lambda one: one.new or {})
+        if self.outside.checks(change.call, change.operation):
+            await self.outside.validate(change)
+        return change
+
     async def admit_outside(self, change: Change) -> Change:
         """Returns a change after those who change objects."""
         assert self.outside is not None

@@ -4,13 +4,19 @@ in which webhooks and policies are configured.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from steersman.api.access.authorization import Authorizer
 from steersman.api.admission.asking.configured import Configured
 from steersman.api.admission.asking.matching import Asked
 from steersman.api.admission.dynamic import Dynamic
 from steersman.api.admission.policies.bindings import Bindings
+from steersman.api.admission.policies.mutating import MutatingPolicies
+from steersman.api.admission.policies.mutator import Mutator
 from steersman.api.admission.policies.params import Params
-from steersman.api.admission.policies.validating import Policy, ValidatingPolicies
+from steersman.api.admission.policies.policy import Covering, Evaluator, Policies, Policy
+from steersman.api.admission.policies.validating import ValidatingPolicies
+from steersman.api.admission.policies.validator import Validator
 from steersman.api.admission.webhooks.asking import Asker, Asking
 from steersman.api.admission.webhooks.hook import Hook, hooks_of
 from steersman.api.admission.webhooks.mutating import MutatingWebhooks
@@ -18,6 +24,7 @@ from steersman.api.admission.webhooks.validating import ValidatingWebhooks
 from steersman.api.cache import Cache
 from steersman.api.hooks.client import Find
 from steersman.model.builtin import Registry
+from steersman.model.kind import Document
 from steersman.world.interface import World
 
 
@@ -39,23 +46,21 @@ def assemble_dynamic(
     mutating = MutatingWebhooks(webhooks("mutatingwebhookconfigurations"), asker)
     configured = webhooks("validatingwebhookconfigurations")
     validating = ValidatingWebhooks(configured, asker, world)
-    policies = _validating_policies(cache, kinds, authorizer, find)
-    return Dynamic(mutating, (policies, validating))
-
-
-def _validating_policies(
-    cache: Cache, kinds: Registry, authorizer: Authorizer, find: Find
-) -> ValidatingPolicies:
-    configured = Configured(
-        "validatingadmissionpolicies",
-        cache,
-        kinds,
-        lambda policy: (Policy(policy),),
-        lambda policy, asked: policy.covering(asked, kinds),
-    )
-    bindings = Bindings("validatingadmissionpolicybindings", cache)
     params = Params(cache, kinds)
-    return ValidatingPolicies(configured, bindings, params, kinds, authorizer, find)
+
+    def policies(plural: str, make: Callable[[Document], Evaluator]) -> Policies[Evaluator]:
+        configured: Configured[Policy[Evaluator], Covering[Evaluator]] = Configured(
+            plural.replace("policy", "policies"),
+            cache,
+            kinds,
+            lambda policy: (Policy(policy, make(policy["spec"])),),
+            lambda policy, asked: policy.covering(asked, kinds),
+        )
+        return Policies(configured, Bindings(f"{plural}bindings", cache), params, kinds, find)
+
+    changing = MutatingPolicies(policies("mutatingadmissionpolicy", Mutator), authorizer)
+    checking = ValidatingPolicies(policies("validatingadmissionpolicy", Validator), authorizer)
+    return Dynamic((changing, mutating), (checking, validating))
 
 
 def _asking(hook: Hook, asked: Asked, kinds: Registry) -> Asking | None:

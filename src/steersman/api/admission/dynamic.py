@@ -6,13 +6,23 @@ A request that none of them covers costs a look-up. What changes an object may b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from steersman.api.admission.asking.rounds import Rounds, replaced
 from steersman.api.admission.chain import Change
-from steersman.api.admission.webhooks.mutating import MutatingWebhooks, Rounds, replaced
 from steersman.api.call import Call
 from steersman.model.kind import Document
+
+
+class Changing(Protocol):
+    """Those who change objects."""
+
+    def cover(self, call: Call, operation: str) -> bool:
+        """Says whether they may have to be asked."""
+
+    async def admit(self, change: Change, rounds: Rounds) -> Change:
+        """Returns a change after all of them; raises an APIError where it is refused."""
 
 
 class Checking(Protocol):
@@ -28,8 +38,8 @@ class Checking(Protocol):
 class Dynamic:
     """See the module."""
 
-    def __init__(self, webhooks: MutatingWebhooks, checking: tuple[Checking, ...]) -> None:
-        self._webhooks = webhooks
+    def __init__(self, changing: Sequence[Changing], checking: Sequence[Checking]) -> None:
+        self._changing = changing
         self._checking = checking
         self._is_open = False
 
@@ -40,7 +50,7 @@ class Dynamic:
 
     def changes(self, call: Call, operation: str) -> bool:
         """Says whether something that changes objects may have to be asked."""
-        return self._hears(call) and self._webhooks.cover(call, operation)
+        return self._hears(call) and any(one.cover(call, operation) for one in self._changing)
 
     def checks(self, call: Call, operation: str) -> bool:
         """Says whether something that validates may have to be asked."""
@@ -52,12 +62,17 @@ class Dynamic:
     async def admit(self, change: Change, built_in: Callable[[Change], Document]) -> Change:
         """Returns a change after all that change objects; `built_in` are the plugins that ran
         before and run again in a second round."""
-        rounds = Rounds()
-        change = await self._webhooks.admit(change, rounds)
-        if rounds.wants_again and change.new is not None:
+        asked = [
+            (one, Rounds()) for one in self._changing if one.cover(change.call, change.operation)
+        ]
+        for one, rounds in asked:
+            change = await one.admit(change, rounds)
+        if change.new is None or not any(rounds.wants_again for _, rounds in asked):
+            return change
+        change = replaced(change, built_in(change))
+        for one, rounds in asked:
             rounds.is_again = True
-            change = replaced(change, built_in(change))
-            change = await self._webhooks.admit(change, rounds)
+            change = await one.admit(change, rounds)
         return change
 
     async def validate(self, change: Change) -> None:

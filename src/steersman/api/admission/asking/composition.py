@@ -21,30 +21,25 @@ VARIABLES: Final = "variables"
 
 
 class Composition:
-    """The variables of a policy, and the environment of its expressions.
+    """The variables of a policy, and the environments of its expressions: with an authorizer, and
+    without one for messages (`undecided`)."""
 
-    objects, functions: what else its expressions know (those that mutate)
-    """
-
-    def __init__(
-        self,
-        raw: Sequence[Mapping[str, Any]],
-        *,
-        params: bool,
-        objects: Mapping[str, Type] | None = None,
-        functions: Functions | None = None,
-    ) -> None:
+    def __init__(self, raw: Sequence[Mapping[str, Any]], *, params: bool) -> None:
         fields: dict[str, Field] = {}
         own = {VARIABLES: Type("object", "kubernetes.variables", (), fields)}
-        types = {**declared(params=params), **own}
-        self.environment = Environment(types, objects=objects, functions=functions)
+        self._types = {**declared(params=params), **own}
+        self.environment = Environment(self._types)
         without = {**declared(params=params, decides=False), **own}
-        self.undecided = Environment(without, objects=objects, functions=functions)
+        self.undecided = Environment(without)
         self.expressions: dict[str, Expression] = {}
         for one in raw:
             name, text = one.get("name") or "", one.get("expression") or ""
             made = self.expressions[name] = compile_expression(self.environment, text)
             fields[name] = Field(name, made.program.type if made.program else DYN)
+
+    def extended(self, objects: Mapping[str, Type], functions: Functions) -> Environment:
+        """Returns the environment of expressions that know more types and functions."""
+        return Environment(self._types, objects=objects, functions=functions)
 
     def bound(self, values: Values, budget: Budget) -> dict[str, Any]:
         """Returns values with those of the variables, which use them and are charged to a budget

@@ -13,6 +13,7 @@ from steersman.api.admission.asking.configured import GROUP
 from steersman.api.admission.asking.expressions import compile_expression
 from steersman.api.admission.asking.variables import declared
 from steersman.api.admission.chain import Change
+from steersman.api.admission.policies.mutator import mutations
 from steersman.api.call import Call
 from steersman.cel.environment import Environment
 from steersman.cel.types import BOOL, NULL, STRING, Type
@@ -105,8 +106,21 @@ def check_validating(document: Document) -> Iterator[Cause]:
         yield from check_expression(whole, one.get("valueExpression"), path, STRING, NULL)
 
 
+def check_mutating(document: Document) -> Iterator[Cause]:
+    """Yields what is wrong with the expressions of a MutatingAdmissionPolicy."""
+    spec = document.get("spec") or {}
+    params = spec.get("paramKind") is not None
+    composition = Composition(spec.get("variables") or (), params=params)
+    yield from check_beginning(spec, composition)
+    for index, (_, field, found) in enumerate(mutations(spec, composition)):
+        if found.wrong:
+            path = f"spec.mutations[{index}].{field}.expression"
+            yield causes.invalid(path, found.text, found.wrong)
+
+
 _CHECKS: Final[Mapping[str, Callable[[Document], Iterator[Cause]]]] = {
     "ValidatingWebhookConfiguration": check_webhooks,
     "MutatingWebhookConfiguration": check_webhooks,
     "ValidatingAdmissionPolicy": check_validating,
+    "MutatingAdmissionPolicy": check_mutating,
 }

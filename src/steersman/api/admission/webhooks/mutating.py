@@ -9,6 +9,7 @@ from typing import Any
 
 from steersman.api.admission.asking import versions
 from steersman.api.admission.asking.configured import Configured
+from steersman.api.admission.asking.rounds import Rounds, replaced, unborn
 from steersman.api.admission.asking.seeing import Seen, see
 from steersman.api.admission.chain import Change
 from steersman.api.admission.webhooks import review
@@ -21,46 +22,6 @@ from steersman.model.errors import BadRequest
 from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.model.patch import PatchFailed, PatchMalformed, equal, json_patch
-
-# What of an object's metadata is the server's, whatever a webhook makes of it
-_OURS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
-         "generation", "resourceVersion", "managedFields")  # fmt: skip
-
-
-class Rounds:
-    """What is known of the webhooks that were asked about one change: who is asked once more."""
-
-    def __init__(self) -> None:
-        self.is_again = False
-        self.wants_again = False
-        self._invoked: set[str] = set()
-        self._again: set[str] = set()
-        self._last: Document | None = None
-
-    def begin(self, document: Document | None) -> None:
-        """Begins a round; in the second one it matters whether others changed the object."""
-        if self.is_again and not equal(self._last, document):
-            self._require()
-
-    def end(self, document: Document | None) -> None:
-        """Notes what a round came to."""
-        self._last = document
-
-    def is_due(self, hook: Hook) -> bool:
-        """Says whether a webhook is to be asked in this round."""
-        return not self.is_again or hook.uid in self._again
-
-    def note(self, hook: Hook, changed: bool) -> None:
-        """Notes that a webhook was asked, and whether it changed something."""
-        if changed:
-            self._require()
-            self.wants_again = True
-        if hook.reinvocable:
-            self._invoked.add(hook.uid)
-
-    def _require(self) -> None:
-        self._again |= self._invoked
-        self._invoked = set()
 
 
 class MutatingWebhooks:
@@ -79,7 +40,7 @@ class MutatingWebhooks:
         upstream answers."""
         rounds.begin(change.new)
         for asking in self._configured.of(change.call, change.operation):
-            if rounds.is_due(asking.hook) and await self._asker.is_asked(asking, change):
+            if rounds.is_due(asking.hook.uid) and await self._asker.is_asked(asking, change):
                 change = await self._ask(asking, change, rounds)
         rounds.end(change.new)
         return change
@@ -99,7 +60,7 @@ class MutatingWebhooks:
         except Uncalled as error:
             if not hook.ignores:
                 raise uncalled(hook, error) from error
-        rounds.note(hook, changed)
+        rounds.note(hook.uid, changed, hook.reinvocable)
         return change
 
     @staticmethod
@@ -130,29 +91,3 @@ class MutatingWebhooks:
         except BadRequest as error:
             raise errors.internal(error.message) from error
         return replaced(change, taken)
-
-
-def unborn(document: Document | None) -> Document | None:
-    """Returns a new object as webhooks that change it see it: without what it is yet to be given
-    (rest.WipeObjectMetaSystemFields)."""
-    if document is None or "metadata" not in document:
-        return document
-    given = ("uid", "creationTimestamp", "generation")
-    meta = {key: value for key, value in document["metadata"].items() if key not in given}
-    return {**document, "metadata": meta}
-
-
-def replaced(change: Change, made: Document) -> Change:
-    """Returns a change of another object; what is the server's of its metadata stays."""
-    before = (change.new or {}).get("metadata") or {}
-    meta = {key: value for key, value in (made.get("metadata") or {}).items() if key not in _OURS}
-    meta |= {key: before[key] for key in _OURS if key in before}
-    return Change(
-        change.call,
-        change.operation,
-        {**made, "metadata": meta},
-        change.old,
-        change.options,
-        change.head,
-        change.dry_run,
-    )
