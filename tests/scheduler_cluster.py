@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
+from steersman.model.kind import Kind
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
+from steersman.model.ref import Ref
 from steersman.scheduler.decide import Chosen, Unfit, decide, fitting
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.memory import Ask, Memory
@@ -87,6 +90,46 @@ class Cluster:
     def fitting(self, found: Pod) -> set[str]:
         """Returns the names of all nodes where a pod may go."""
         return {self.snapshot.at(place).name for place in places(fitting(self.ask(found)))}
+
+
+class Held:
+    """A view that holds what it was given, and tells what is put into it."""
+
+    def __init__(self, objects: Iterable[Any] = ()) -> None:
+        self._objects = {found.key: found for found in objects}
+        self._hear: list[Callable[[Any, Any], None]] = []
+
+    def get(self, ref: Ref) -> Any | None:
+        return self._objects.get((ref.namespace, ref.name))
+
+    def list(self, namespace: str = "") -> Iterable[Any]:
+        return tuple(it for key, it in self._objects.items() if namespace in ("", key[0]))
+
+    def listen(self, hear: Callable[[Any, Any], None]) -> Callable[[], None]:
+        self._hear.append(hear)
+        return lambda: self._hear.remove(hear)
+
+    def put(self, new: Any) -> None:
+        old = self._objects.get(new.key)
+        self._objects[new.key] = new
+        for hear in self._hear:
+            hear(old, new)
+
+
+class HeldViews:
+    """Views of objects given as (kind, document)."""
+
+    def __init__(self, *given: tuple[Kind, Any]) -> None:
+        self._views: dict[str, Held] = {}
+        for kind, document in given:
+            self.put(kind, document)
+
+    def of(self, kind: Kind) -> Any:
+        return self._views.setdefault(kind.plural, Held())
+
+    def put(self, kind: Kind, document: Any) -> None:
+        assert kind.view is not None
+        self.of(kind).put(msgspec.convert(document, kind.view))
 
 
 def state(*args: Any, pods: tuple[Pod, ...] = (), **kwargs: Any) -> NodeState:

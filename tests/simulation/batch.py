@@ -100,7 +100,8 @@ async def change(plane: ControlPlane, random: Any) -> None:
 async def problems(plane: ControlPlane) -> list[str]:
     """Returns what is not yet as wanted."""
     found = []
-    status, spec = (await plane.admin.get(DB)).status, (await plane.admin.get(DB)).spec
+    database = await plane.admin.get(DB)
+    status, spec = database.status, database.spec
     counts = {status.replicas, status.updated_replicas, status.available_replicas}
     if counts != {spec.replicas} or status.current_revision != status.update_revision:
         found.append(f"the set wants {spec.replicas}, its status is {status}")
@@ -143,8 +144,11 @@ async def scenario(world: SimulatedWorld, seed: int) -> Outcome:
         weather.calm()
         await plane.admin.patch(SUM, {"spec": {"suspend": False}})
         await rest(plane, world)
-        await world.sleep(CALM_SECONDS)
-        invariants.check_ended(SUM.name)
+        end = world.now() + CALM_SECONDS
+        while (wrong := invariants.unended(SUM.name)) and world.now() < end:
+            await world.sleep(LOOK_SECONDS)
+        if wrong:
+            raise Broken(wrong)
         return Outcome(seed, invariants.commits, plane.crashes, world.monotonic())
 
 

@@ -193,11 +193,27 @@ def rights_of_tester() -> Document:
 async def control_plane(
     world: SimulatedWorld, weather: Weather, see: See
 ) -> AsyncIterator[ControlPlane]:
-    """Runs a control plane for the time of a `with`; a part that fails fails the test."""
+    """Runs a control plane for the time of a `with`; a part that fails fails the test.
+
+    So does what `see` finds wrong, though the loop of a controller would take it for a failure to
+    be tried again.
+    """
+    wrong: list[AssertionError] = []
+
+    def judge(resource: Resource, namespace: str, name: str, document: Document | None) -> None:
+        try:
+            see(resource, namespace, name, document)
+        except AssertionError as error:
+            wrong.append(error)
+
     async with world.tasks() as tasks:
-        plane = ControlPlane(world, tasks, weather, see)
+        plane = ControlPlane(world, tasks, weather, judge)
         await plane.start()
-        yield plane
+        try:
+            yield plane
+        finally:
+            if wrong:
+                raise wrong[0]
         tasks.stop()
 
 

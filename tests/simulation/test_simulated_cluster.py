@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from simulation.quiet import Quiet, pod_template, quietly, ready
+from steersman.model.errors import TooManyRequests
 from steersman.model.kinds.configmap import CONFIGMAP
+from steersman.model.kinds.daemonset import DAEMONSET
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
+from steersman.model.kinds.rbac import CLUSTERROLE
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Ref
@@ -286,3 +292,78 @@ def test_a_pod_that_is_not_restarted_ends() -> None:
 async def ended(quiet: Quiet) -> bool:
     found = await quiet.admin.get(POD.ref("default", "task"))
     return found.status.phase in ("Succeeded", "Failed")
+
+
+def test_an_aggregated_role_has_the_rules_of_the_roles_it_selects() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        selectors = [{"matchLabels": {"part": "yes"}}]
+        rule = {"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["things"]}
+        whole = CLUSTERROLE.ref("", "whole")
+        await quiet.create(
+            CLUSTERROLE, "whole", aggregationRule={"clusterRoleSelectors": selectors}, rules=[]
+        )
+        await quiet.create(CLUSTERROLE, "part", metadata={"labels": {"part": "yes"}}, rules=[rule])
+        found = await quiet.until(lambda: with_rules(quiet, whole, 1))
+        assert found.rules[0].resources == ("things",)
+        await quiet.admin.delete(CLUSTERROLE.ref("", "part"))
+        await quiet.until(lambda: with_rules(quiet, whole, 0))
+
+    quietly(scenario, nodes=1)
+
+
+async def with_rules(quiet: Quiet, ref: Ref, count: int) -> Any:
+    found = await quiet.admin.get(ref)
+    return found if len(found.rules) == count else None
+
+
+def test_an_eviction_waits_for_its_budget_and_the_budget_follows_the_pods() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await deploy(quiet, 3)
+        budget = PODDISRUPTIONBUDGET.ref("default", "web")
+        spec = {"maxUnavailable": 1, "selector": {"matchLabels": APP}}
+        await quiet.create(PODDISRUPTIONBUDGET, "web", spec=spec)
+        found = await quiet.until(lambda: allows(quiet, budget, 1))
+        assert (found.expected_pods, found.current_healthy, found.desired_healthy) == (3, 3, 2)
+        first, second, _ = await quiet.pods()
+        await quiet.admin.post(POD.ref(*first.key), "eviction", {})
+        with pytest.raises(TooManyRequests):
+            await quiet.admin.post(POD.ref(*second.key), "eviction", {})
+        found = await quiet.until(lambda: allows(quiet, budget, 1))
+        assert (found.current_healthy, dict(found.disrupted_pods)) == (3, {})
+        await quiet.admin.post(POD.ref(*second.key), "eviction", {})
+        scale = {"spec": {"replicas": 1}}
+        await quiet.admin.patch(DEPLOYMENT.ref("default", "web"), scale)
+        found = await quiet.until(lambda: expects(quiet, budget, 1))
+        assert found.desired_healthy == 0
+
+    quietly(scenario, behaviour=Behaviour(start_seconds=1.0, stop_seconds=1.0))
+
+
+async def allows(quiet: Quiet, ref: Ref, count: int) -> Any:
+    status = (await quiet.admin.get(ref)).status
+    return status if status.disruptions_allowed == count else None
+
+
+async def expects(quiet: Quiet, ref: Ref, count: int) -> Any:
+    status = (await quiet.admin.get(ref)).status
+    return status if status.expected_pods == count else None
+
+
+def test_a_budget_that_covers_pods_without_a_size_says_so_and_allows_nothing() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        daemon = {"selector": {"matchLabels": APP}, "template": pod_template(APP)}
+        await quiet.create(DAEMONSET, "web", spec=daemon)
+        budget = PODDISRUPTIONBUDGET.ref("default", "web")
+        spec = {"maxUnavailable": 1, "selector": {"matchLabels": APP}}
+        await quiet.until(lambda: count(quiet, 3))
+        await quiet.create(PODDISRUPTIONBUDGET, "web", spec=spec)
+        await quiet.world.sleep(5)
+        status = (await quiet.admin.get(budget)).status
+        (condition,) = status.conditions
+        text = "daemonsets.apps does not implement the scale subresource"
+        assert (status.disruptions_allowed, condition.reason) == (0, "SyncFailed")
+        assert condition.message == text
+        why = f"Failed to calculate the number of expected pods: {text}"
+        assert ("CalculateExpectedPodCountFailed", why) in await quiet.events("PodDisruptionBudget")
+
+    quietly(scenario)

@@ -109,6 +109,18 @@ def test_a_deleted_job_frees_the_pods_it_leaves_behind() -> None:
     quietly(scenario, behaviour=Behaviour(run_seconds=500.0))
 
 
+def test_a_deleted_job_takes_its_running_pods_along() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        for propagation in ("Background", "Foreground"):
+            await begin(quiet, completions=2, parallelism=2)
+            await quiet.until(lambda: active(quiet, 2))
+            await quiet.admin.delete(SUM, propagation=propagation)
+            await quiet.until(lambda: quiet.gone(SUM))
+            await quiet.until(lambda: empty(quiet))
+
+    quietly(scenario, behaviour=Behaviour(run_seconds=500.0, stop_seconds=2.0))
+
+
 def test_a_finished_job_goes_with_its_pods_after_its_time_to_live() -> None:
     async def scenario(quiet: Quiet) -> None:
         await begin(quiet, ttlSecondsAfterFinished=30)

@@ -73,6 +73,23 @@ async def nomination(quiet: Quiet, name: str) -> str:
     return str(found.status.nominated_node_name)
 
 
+def test_room_that_was_made_is_not_taken_by_others() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await classes(quiet)
+        await quiet.create(POD, "old", spec=wanting("4"))
+        await quiet.until(lambda: runs(quiet, "old"))
+        await quiet.create(POD, "thief", spec=wanting("3", "low"))
+        await quiet.until(lambda: nomination(quiet, "thief"))
+        await quiet.create(POD, "new", spec=wanting("3", "high"))
+        await quiet.until(lambda: runs(quiet, "new"))
+        assert not await runs(quiet, "thief")
+        await quiet.world.sleep(20)
+        assert not await nomination(quiet, "thief")
+        assert len([it for it in await quiet.events("Pod") if it[0] == "Preempted"]) == 1
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
 def test_a_victim_is_told_before_it_goes() -> None:
     async def scenario(quiet: Quiet) -> None:
         await classes(quiet)
@@ -235,7 +252,7 @@ def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(se
     async def main(world: SimulatedWorld) -> None:
         weather = Weather()
         async with control_plane(world, weather, invariants.see) as plane:
-            plane.run_controllers(controllers("BUNDLE"))
+            plane.run_controllers(controllers("BUNDLE", "10.96.0.0/16"))
             plane.run_scheduler()
             plane.run_nodes(3, behaviour)
             quiet = Quiet(plane, world)

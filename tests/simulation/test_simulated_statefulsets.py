@@ -7,6 +7,7 @@ from typing import Any
 from simulation.quiet import Quiet, pod_template, quietly
 from steersman.controllers.statefulset_pod import CLAIM
 from steersman.model.kinds.controllerrevision import CONTROLLERREVISION
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.statefulset import STATEFULSET
 from steersman.node.simulated import Behaviour
@@ -29,7 +30,23 @@ async def begin(quiet: Quiet, replicas: int = 3, **spec: Any) -> None:
     await quiet.until(lambda: settled(quiet))
 
 
+async def bind(quiet: Quiet) -> None:
+    """Binds claims as a volume controller would: pods with unbound ones are not placed."""
+    for claim in await quiet.items(CLAIM):
+        if claim.spec.volume_name or claim.metadata.deletion_timestamp is not None:
+            continue
+        name = f"pv-{claim.metadata.name}"
+        reference = {"namespace": "default", "name": claim.metadata.name, "uid": claim.metadata.uid}
+        spec = {**DATA["spec"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/srv"}}
+        del spec["resources"]
+        await quiet.create(PERSISTENTVOLUME, name, spec={**spec, "claimRef": reference})
+        done = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+        patch = {"metadata": done, "spec": {"volumeName": name}}
+        await quiet.admin.patch(CLAIM.ref("default", claim.metadata.name), patch)
+
+
 async def settled(quiet: Quiet) -> Any:
+    await bind(quiet)
     found = await quiet.admin.get(DB)
     status, spec = found.status, found.spec
     counts = {status.replicas, status.updated_replicas, status.available_replicas}

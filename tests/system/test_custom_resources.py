@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from clusters import Cluster, free_port
+from clusters import Cluster
 from customs import definition, version, widget
+from ports import free_port
 
 pytestmark = pytest.mark.system
 

@@ -29,6 +29,11 @@ from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, Tai
 from steersman.api.admission.policies.expression_check import ExpressionCheck
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
+from steersman.api.admission.storage import (
+    DefaultStorageClass,
+    PersistentVolumeClaimResize,
+    StorageObjectInUseProtection,
+)
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
@@ -41,6 +46,7 @@ from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
+from steersman.api.published import meter
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
@@ -61,7 +67,7 @@ from steersman.model.builtin import Registry
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
-from steersman.wire.message import Request, User
+from steersman.wire.message import Request, Response, User
 from steersman.world.interface import World
 
 SERVICES = Resource("", "services")
@@ -133,6 +139,7 @@ class Assembly:
         self._configuration = configuration
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
+        self._meter = meter.Meter(world.now())
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
 
@@ -165,6 +172,9 @@ class Assembly:
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                DefaultStorageClass(cache),
+                StorageObjectInUseProtection(),
+                PersistentVolumeClaimResize(cache),
                 Recording(self._world),
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
@@ -180,7 +190,9 @@ class Assembly:
         eviction = Eviction(self.writer, self.deleter, self._world)
         return {
             **self._streams(),
-            ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
+            ("", "scale"): heard.scaled(
+                lambda call: (custom if call.version.shape else scale)(call)
+            ),
             ("pods", "binding"): heard.created(binding.handle, "io.k8s.api.core.v1.Binding"),
             ("pods", "eviction"): heard.created(eviction.handle, "io.k8s.api.policy.v1.Eviction"),
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
@@ -204,18 +216,29 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
+        documents = document_paths(self.kinds, self.tokens, self._address)
         return Api(
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, document_paths(self.kinds, self.tokens, self._address)),
+            paths=Paths(checks, {**documents, "/metrics": lambda _request, _user: self._metrics()}),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
             deleter=self.deleter,
             subresources=self._subresources(),
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
+            meter=self._meter,
+            monotonic=self._world.monotonic,
         )
+
+    def _metrics(self) -> Response:
+        """Returns what was counted, and what is there to be counted."""
+        tables = self.cache.tables()
+        objects = {one.resource: len(one) for one in tables if len(one)}
+        watches = {one.resource: one.watching for one in tables}
+        text = meter.render(self._meter, objects, watches)
+        return Response(text.encode(), content_type=meter.CONTENT_TYPE)
 
     def _follow(self) -> None:
         """Keeps what authorizers know in step with the cache."""

@@ -20,12 +20,9 @@ from steersman.model.errors import BadRequest, Cause, Expired, Timeout
 from steersman.model.kind import Document
 from steersman.store.interface import Compacted, Page, Record
 from steersman.wire import options
+from steersman.wire.http import PIECE_BYTES
 from steersman.wire.message import Response
 from steersman.world.interface import World
-
-# A list goes out in pieces of this size, so that no other request waits behind it; what is larger
-# than 128 KiB the allocator fetches from the kernel, page by page, for three times the price
-PIECE_BYTES = 64 * 1024
 
 # A token that names no moment: it goes on with whatever is there (storage.EncodeContinue, rv -1)
 INCONSISTENT = -1

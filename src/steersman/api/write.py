@@ -6,7 +6,7 @@ of a refused write is stored; an update that changes nothing is not written.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -76,24 +76,29 @@ class Writer:
         options.check_write(call.request, "CreateOptions")
         sent = templates.read(call, self._chain) if call.kind.metadata_check else None
         if sent is not None and (known := self.templates.find(sent)) is not None:
-            entry = await self._create_known(call, sent, known)
-            return self._answer(call, entry, 201, ())
+            try:
+                return self._answer(call, await self._create_known(call, sent, known), 201, ())
+            except errors.AlreadyExists:
+                if not _generated({"metadata": sent.metadata}):
+                    raise  # else the whole way, for what the template rests on may have changed
         decoded = self.decode(call, body.parse(call))
         entry = await self.create_document(call, decoded.document)
         if sent is not None and not decoded.warnings and not call.remarks:
-            self.templates.learn(call, sent, entry)
+            self._learn(call, sent, entry)
         return self._answer(call, entry, 201, decoded.warnings)
 
     async def _create_known(self, call: Call, sent: Sent, known: Template) -> Entry:
         """Stores a new object of which only the metadata is new."""
+        new = self._begin(call, {"metadata": sent.metadata})
+        self._check(call, call.kind.metadata_check, new, None)
+        meta = new["metadata"]
+        value = known.object(call.form, meta, meta["creationTimestamp"])
+        return await self._put_new(call, meta["name"], value, ())
 
-        async def put(new: Document) -> Entry:
-            self._check(call, call.kind.metadata_check, new, None)
-            meta = new["metadata"]
-            value = known.object(call.form, meta, meta["creationTimestamp"])
-            return await self._put_new(call, meta.get("name") or "", value, ())
-
-        return await self._named(call, {"metadata": sent.metadata}, put)
+    def _learn(self, call: Call, sent: Sent, entry: Entry) -> None:
+        """Remembers the template of a new object, unless what it rests on changed meanwhile."""
+        if self._chain.rests_on(call, sent.metadata) == sent.key.rests_on:
+            self.templates.learn(call, sent, entry)
 
     async def create_document(
         self, call: Call, document: Document, *, applied: bool = False
@@ -102,22 +107,11 @@ class Writer:
 
         `applied` says that its managedFields are up to date.
         """
-
-        async def put(new: Document) -> Entry:
-            return await self._store_new(call, new, applied)
-
-        return await self._named(call, document, put)
-
-    async def _named(
-        self, call: Call, document: Document, put: Callable[[Document], Awaitable[Entry]]
-    ) -> Entry:
-        """Puts a new object with its metadata begun, again under another name where a generated
-        one is taken."""
         generated = _generated(document)
         for attempt in range(MOST_NAMES):
             new = self._begin(call, document)
             try:
-                return await put(new)
+                return await self._store_new(call, new, applied)
             except errors.AlreadyExists:
                 if not generated or attempt == MOST_NAMES - 1:
                     raise

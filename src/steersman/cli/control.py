@@ -11,6 +11,7 @@ from pathlib import Path
 
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
+from steersman.cli.scheduling import add_option, configuration
 from steersman.cli.server import await_identity, reporter
 
 EXAMPLE = """example:
@@ -23,6 +24,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("--data-dir", type=Path, default=default_path(), help="where it lives")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
+    add_option(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -46,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         authority=directory.certificates / "ca.crt",
         service_cidr=identity.service_cidr,
         simulated_nodes=arguments.simulated_nodes,
+        scheduling=configuration(arguments.scheduler_config),
     )
     try:
         uvloop.run(control.run_control(settings, RealWorld(), reporter(arguments.status_fd)))

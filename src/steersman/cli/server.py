@@ -14,6 +14,7 @@ from typing import Any
 
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
+from steersman.cli.scheduling import add_option, configuration
 
 # The pipe from the supervisor, which writes once to it
 SUPERVISOR = 0
@@ -30,6 +31,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-controllers", action="store_true", help="the API alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
     parser.add_argument("--no-node", action="store_true", help="this machine is no node")
+    add_option(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         pod_cidr=identity.pod_cidr,
         controllers=not arguments.no_controllers,
         simulated_nodes=arguments.simulated_nodes,
+        scheduling=configuration(arguments.scheduler_config),
         node=not arguments.no_node,
     )
     try:

@@ -18,6 +18,7 @@ from typing import Any
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
+from steersman.cli.scheduling import add_option, configuration
 
 KUBECONFIG = Path("~/.kube/steer.config")
 READY_SECONDS = 60.0
@@ -40,6 +41,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", choices=("sqlite", "memory"), help="default: sqlite")
     parser.add_argument("--no-node", action="store_true", help="no node: the control plane alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
+    add_option(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -59,6 +61,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise Failure("--simulated-nodes takes a number from 0")
     if arguments.port is not None and not 0 < arguments.port < 65536:
         raise Failure("--port takes a number from 1 to 65535")
+    configuration(arguments.scheduler_config)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -181,6 +184,8 @@ class Supervisor:
         words = ["--data-dir", str(self._directory.path)]
         machine, simulated = self._nodes()
         controls = ["--simulated-nodes", str(simulated)]
+        if (path := self._arguments.scheduler_config) is not None:
+            controls += ["--scheduler-config", str(path.resolve())]
         server = words if machine else [*words, "--no-node"]
         if self._arguments.split:
             self._children.start("server", [*server, "--no-controllers"])

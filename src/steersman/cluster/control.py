@@ -28,6 +28,7 @@ from steersman.node.simulated import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.leader import Candidate
 from steersman.scheduler import service as scheduler
+from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.world.interface import Tasks, World
 
 # What follows everything for all controllers of a process, and what each of them is
@@ -58,6 +59,7 @@ class ControlSettings(msgspec.Struct, frozen=True):
     authority: Path
     service_cidr: str
     simulated_nodes: int = 0
+    scheduling: SchedulerConfiguration | None = None
 
 
 def groups_of(name: str) -> tuple[str, ...]:
@@ -90,7 +92,9 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
         views = FollowedViews(client_for(MANAGER), world, tasks)
         work: dict[str, Work] = {
             MANAGER: lambda: _manage(settings, client_for, views, chosen, world),
-            SCHEDULER: lambda: scheduler.run(client_for(SCHEDULER), views, world),
+            SCHEDULER: lambda: scheduler.run(
+                client_for(SCHEDULER), views, world, settings.scheduling or DEFAULT
+            ),
         }
         posts = [
             Post(Candidate(client_for(user), world, LEASES[user], settings.name), run, world)
@@ -165,11 +169,17 @@ async def _manage(
 
 
 def start_control(
-    client_for: ClientFor, views: Views, chosen: Chosen, world: World, tasks: Tasks
+    client_for: ClientFor,
+    views: Views,
+    chosen: Chosen,
+    world: World,
+    tasks: Tasks,
+    scheduling: SchedulerConfiguration | None = None,
 ) -> None:
     """Starts the controllers and the scheduler; they share one followed copy of each kind."""
     start_controllers(client_for, views, chosen, world, tasks)
-    tasks.start(scheduler.run(client_for(SCHEDULER), views, world), name="scheduler")
+    work = scheduler.run(client_for(SCHEDULER), views, world, scheduling or DEFAULT)
+    tasks.start(work, name="scheduler")
 
 
 def start_controllers(

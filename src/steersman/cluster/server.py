@@ -12,6 +12,7 @@ import ssl
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,6 +31,9 @@ from steersman.store.sqlite import open_sqlite
 from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
+if TYPE_CHECKING:  # loaded with the control's parts, after the server serves
+    from steersman.scheduler.configuration import SchedulerConfiguration
+
 
 class ServerSettings(msgspec.Struct, frozen=True):
     """What `steer server` was told; `node`: this machine is a node, which answers for names."""
@@ -42,6 +46,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     pod_cidr: str
     controllers: bool = True
     simulated_nodes: int = 0
+    scheduling: SchedulerConfiguration | None = None
     node: bool = True
 
 
@@ -116,7 +121,7 @@ async def _control(
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
     chosen = controllers(bundle, settings.service_cidr)
-    control.start_control(client_for, views, chosen, world, tasks)
+    control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
     if count := settings.simulated_nodes:
         control.start_simulated_nodes(count, client_for, views, world, tasks)
     await control.until_default_account(client_for(control.MANAGER), world)

@@ -8,19 +8,27 @@ from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.disruption import DisruptionController
 from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
+from steersman.controllers.ephemeral_volume import EphemeralVolumeController
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.job import JobController
 from steersman.controllers.load_balancer import with_services
+from steersman.controllers.local_path import LocalPathController
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
+from steersman.controllers.role_aggregation import RoleAggregationController
 from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.statefulset import StatefulSetController
 from steersman.controllers.taint_eviction import TaintEvictionController
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
+from steersman.controllers.volume_binder import VolumeBinderController
+from steersman.controllers.volume_protection import (
+    ClaimProtectionController,
+    VolumeProtectionController,
+)
 from steersman.reconcile.loop import Controller
 
 
@@ -37,6 +45,7 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         CronJobController,
         TTLAfterFinishedController,
         DisruptionController,
+        RoleAggregationController,
         EndpointSliceController,
         EndpointsController,
         NamespaceController,
@@ -47,4 +56,9 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         NodeLifecycleController,
         TaintEvictionController,
         PodGarbageController,
+        VolumeBinderController,
+        LocalPathController,
+        EphemeralVolumeController,
+        ClaimProtectionController,
+        VolumeProtectionController,
     )

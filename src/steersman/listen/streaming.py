@@ -64,8 +64,8 @@ class PushSink:
     def _flush(self) -> None:
         pieces, self._waiting = self._waiting, []
         self._waiting_bytes = 0
-        if pieces and not self._transport.is_closing():
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        for batch in () if self._transport.is_closing() else batches(pieces):
+            self._transport.write(batch)
 
     def finish(self) -> None:
         """Ends the stream cleanly after what was sent."""
@@ -106,14 +106,14 @@ def batches(body: bytes | Sequence[bytes]) -> Iterator[bytes]:
     waiting: list[bytes] = []
     size = 0
     for piece in (body,) if isinstance(body, bytes) else body:
-        waiting.append(piece)
         size += len(piece)
-        if size >= PIECE_BYTES:
+        if size > PIECE_BYTES and waiting:
             yield from cut(b"".join(waiting))
             waiting.clear()
-            size = 0
+            size = len(piece)
+        waiting.append(piece)
     if waiting:
-        yield b"".join(waiting)
+        yield from cut(b"".join(waiting))
 
 
 def cut(piece: bytes) -> Iterator[bytes]:

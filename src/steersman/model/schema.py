@@ -140,6 +140,11 @@ class Schema:
     def __contains__(self, name: str) -> bool:
         return name in self._shapes
 
+    @property
+    def shapes(self) -> Mapping[str, Any]:
+        """The packed form of every definition."""
+        return self._shapes
+
     def definition(self, name: str) -> Node:
         """Returns the node of a definition; raises KeyError for an unknown name."""
         if (node := self._nodes.get(name)) is None:

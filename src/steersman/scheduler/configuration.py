@@ -1,4 +1,4 @@
-"""What a scheduler was told: its profiles and times."""
+"""What a scheduler is told: its profiles and times. `configuration_file` reads it from files."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final
 
 import msgspec
 
-from steersman.scheduler import profile
-from steersman.scheduler.profile import Profile
+from steersman.scheduler.profile import DEFAULT as DEFAULT_PROFILE
+from steersman.scheduler.profile import DEFAULT_NAME, Profile
 from steersman.scheduler.queue import FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS
 
 
-class Configuration(msgspec.Struct, frozen=True):
-    """KubeSchedulerConfiguration, as far as it means something here."""
+class SchedulerConfiguration(msgspec.Struct, frozen=True):
+    """What a scheduler was told."""
 
     profiles: Mapping[str, Profile] = msgspec.field(
-        default_factory=lambda: {profile.DEFAULT_NAME: profile.DEFAULT}
+        default_factory=lambda: {DEFAULT_NAME: DEFAULT_PROFILE}
     )
     first_backoff_seconds: float = FIRST_BACKOFF_SECONDS
     last_backoff_seconds: float = LAST_BACKOFF_SECONDS
 
 
-DEFAULT: Final = Configuration()
+DEFAULT: Final = SchedulerConfiguration()

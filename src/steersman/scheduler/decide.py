@@ -77,6 +77,12 @@ def fitting(ask: Ask) -> Bits:
     return found
 
 
+def refusals(ask: Ask) -> Refused:
+    """Returns who refuses the pod and why; judges every node."""
+    ask.standing.judge_until(lambda: False, 0)
+    return _refusals(ask, _near(ask))
+
+
 def decide(
     ask: Ask,
     *,

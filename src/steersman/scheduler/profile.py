@@ -41,7 +41,13 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "NodeResourcesBalancedAllocation": 1,
     "ImageLocality": 1,
 }
-OTHERS: Final = ("SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder")
+OTHERS: Final = (
+    "SchedulingGates",
+    "PrioritySort",
+    "DynamicResources",
+    "DefaultPreemption",
+    "DefaultBinder",
+)
 PLUGINS: Final = frozenset((*FILTERS, *WEIGHTS, *OTHERS))
 
 # What spreads pods without constraints of their own (podtopologyspread systemDefaultConstraints)
@@ -56,6 +62,7 @@ class Profile(msgspec.Struct, frozen=True, eq=False):
 
     `added_affinity` holds for every pod. `percentage` is of nodes to find fitting before the
     search among nodes not yet judged ends; 0 means upstream's share, which adapts to their number.
+    `ignored` are extended resources and groups of them that need not be free.
     """
 
     name: str = DEFAULT_NAME
@@ -72,6 +79,8 @@ class Profile(msgspec.Struct, frozen=True, eq=False):
     percentage: int = 0
     candidates_percent: int = 10  # of nodes that preemption looks at
     candidates_least: int = 100
+    ignored: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    bind_timeout_seconds: float = 600.0
 
 
 DEFAULT: Final = Profile()

@@ -21,7 +21,7 @@ from steersman.reconcile.events import Recorder
 from steersman.reconcile.rules import Rule
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler.budgets import Budgets
-from steersman.scheduler.configuration import DEFAULT, Configuration
+from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.decide import Unfit, decide
 from steersman.scheduler.eviction import Evictor
 from steersman.scheduler.following import Following
@@ -90,7 +90,11 @@ class Scheduler:
     """One scheduler; `run` works until cancelled."""
 
     def __init__(
-        self, client: Client, views: Views, world: World, configuration: Configuration = DEFAULT
+        self,
+        client: Client,
+        views: Views,
+        world: World,
+        configuration: SchedulerConfiguration = DEFAULT,
     ) -> None:
         self._client = client
         self._views = views
@@ -182,7 +186,8 @@ class Scheduler:
     async def _bind_volumes(self, pod: Pod, node: str, choice: Choice) -> bool:
         """Binds the pod's claims first; says whether that was done."""
         try:
-            await self._binder.bind(choice, node)
+            within = self._profiles[pod.spec.scheduler_name].bind_timeout_seconds
+            await self._binder.bind(choice, node, within)
         except (NotBound, APIError, Unreachable) as error:
             text = f'running PreBind plugin "VolumeBinding": {error}'
             self.events.warning(pod, "FailedScheduling", text, "Scheduling")
@@ -272,7 +277,7 @@ class Scheduler:
 
 
 async def run(
-    client: Client, views: Views, world: World, configuration: Configuration = DEFAULT
+    client: Client, views: Views, world: World, configuration: SchedulerConfiguration = DEFAULT
 ) -> None:
     """Schedules until cancelled; the client's identity is `system:kube-scheduler`."""
     await Scheduler(client, views, world, configuration).run()

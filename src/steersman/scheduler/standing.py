@@ -60,6 +60,9 @@ class Rule:
             added = node_affinity.added(profile.added_affinity)
             place = self._filters.index(node_affinity.refuse)
             self._filters.insert(place, added)
+        if any(profile.ignored) and "NodeResourcesFit" in profile.filters:
+            place = self._filters.index(node_resources_fit.refuse)
+            self._filters[place] = node_resources_fit.ignoring(*profile.ignored)
         self._profile = profile
         self._weights = profile.weights
 
@@ -101,6 +104,7 @@ class Standing:
         self.scores: dict[Raw, dict[int, Bits]] = {}
         self._snapshot = snapshot
         self._verdicts: dict[int, Verdict] = {}
+        self._same: dict[Verdict, Verdict] = {}  # equal verdicts are one: nodes are many
         self._position = snapshot.logged
         self._imagery = snapshot.imagery
 
@@ -139,7 +143,8 @@ class Standing:
         node, bit = self._snapshot.nodes[place], 1 << place
         if node is None:
             return
-        verdict = self._verdicts[place] = self.rule.judge(self.demand, node, self._snapshot)
+        verdict = self.rule.judge(self.demand, node, self._snapshot)
+        verdict = self._verdicts[place] = self._same.setdefault(verdict, verdict)
         self.known |= bit
         if isinstance(verdict, Refusal):
             self.refused[verdict] = self.refused.get(verdict, 0) | bit

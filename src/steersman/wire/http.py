@@ -23,8 +23,9 @@ from steersman.wire.status import to_response
 HEADER_BYTES = 64 * 1024
 # kube-apiserver's MaxRequestBodyBytes, here after decompression
 BODY_BYTES = 3 * 1024 * 1024
-# A single write of a stream; larger ones are cut so that no write holds the loop for long
-PIECE_BYTES = 256 * 1024
+# A single write of a stream, so that none holds the loop for long; and what is larger than 128 KiB
+# the allocator fetches from the kernel, page by page, for three times the price
+PIECE_BYTES = 64 * 1024
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NAMING_GROUPS = ("impersonate-", "x-remote-")

@@ -13,9 +13,10 @@ from steersman.api.access.authorization import (
     forbidden,
     quoted_list,
 )
-from steersman.api.access.rbac import RBAC, aggregate
+from steersman.api.access.rbac import RBAC
 from steersman.model.errors import Forbidden, NotFound
 from steersman.model.kind import Document
+from steersman.model.types.aggregation import aggregate
 from steersman.wire.message import User
 
 JANE = User("jane", ("team", "system:authenticated"))

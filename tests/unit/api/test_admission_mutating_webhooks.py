@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from customs import WIDGETS, definition, establish, version, widget
 from hooks import MUTATING, Hook, add, hooked, patch
 from served import APPLY, DEPLOYMENTS, MAPS, PODS, Served, config_map, deployment, pod
 
@@ -198,5 +201,35 @@ def test_a_deletion_cannot_be_patched(tmp_path: Path) -> None:
             'Internal error occurred: admission webhook "ask.example.com" attempted to modify the '
             "object, which is not supported for this operation"
         )
+
+    hooked(tmp_path, case)
+
+
+@pytest.mark.parametrize("custom", [False, True])
+def test_a_scale_is_asked_about_and_changed(tmp_path: Path, custom: bool) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        if custom:
+            await establish(api, definition(version()))
+            (await api.post(WIDGETS, widget("one", size=1))).ok()
+        else:
+            (await api.post(DEPLOYMENTS, deployment("one"))).ok()
+        path = f"{WIDGETS if custom else DEPLOYMENTS}/one"
+        rule = {"operations": ["UPDATE"], "apiGroups": ["*"], "apiVersions": ["v1"]}
+        rule["resources"] = ["*/scale"]
+        await hook.configure(api, MUTATING, hook.webhook(rules=[rule]))
+        (await api.patch(f"{path}/scale", {"spec": {"replicas": 2}})).ok()
+        asked = hook.asked[0][1]
+        assert asked["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+        assert asked["resource"]["resource"] == ("widgets" if custom else "deployments")
+        replicas = [asked[name]["spec"]["replicas"] for name in ("oldObject", "object")]
+        assert replicas == [1, 2]
+        hook.answers["/ask"] = lambda _asked: patch(
+            {"op": "replace", "path": "/spec/replicas", "value": 5}
+        )
+        scaled = (await api.patch(f"{path}/scale", {"spec": {"replicas": 3}})).ok()
+        assert scaled["spec"]["replicas"] == 5
+        scaled = (await api.put(f"{path}/scale", {**scaled, "spec": {"replicas": 4}})).ok()
+        assert scaled["spec"]["replicas"] == 5
+        assert (await api.get(path)).ok()["spec"]["size" if custom else "replicas"] == 5
 
     hooked(tmp_path, case)

@@ -301,6 +301,7 @@ async def test_a_definition_goes_after_its_objects(api: Served) -> None:
     watch = await api.watch(WIDGETS)
     going = (await api.delete(DEFINITION)).ok()
     assert going["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
+    assert going["metadata"]["deletionTimestamp"] and going["metadata"]["generation"] == 1
     assert going["status"]["conditions"][-1]["reason"] == "InstanceDeletionPending"
     late = await api.post(WIDGETS, widget("late"))
     assert (late.code, late.message) == (
@@ -353,6 +354,36 @@ async def test_finalizers_without_a_domain_are_remarked_on(api: Served) -> None:
         '299 - "metadata.finalizers: \\"hold\\": prefer a domain-qualified finalizer name to avoid '
         'accidental conflicts with other finalizer writers"'
     )
+
+
+@served
+async def test_whoever_uses_a_deprecated_version_is_told(api: Served) -> None:
+    old = version("v1beta1", storage=False, deprecated=True)
+    told = version("v1beta2", storage=False, deprecated=True, deprecationWarning="use v1")
+    await establish(api, definition(version(), old, told))
+    early = WIDGETS.replace("/v1/", "/v1beta1/")
+    answer = await api.post(early, widget("one", api="v1beta1", odd=1))
+    assert answer.headers["Warning"] == (
+        '299 - "example.com/v1beta1 Widget is deprecated", 299 - "unknown field \\"spec.odd\\""'
+    )
+    answer = await api.get(early.replace("v1beta1", "v1beta2"))
+    assert answer.headers["Warning"] == '299 - "use v1"'
+    assert "Warning" not in (await api.get(WIDGETS)).headers
+
+
+@served
+async def test_documents_of_other_groups_are_kept_when_definitions_change(api: Served) -> None:
+    index = (await api.get("/openapi/v3")).ok()["paths"]
+    await establish(api, definition())
+    later = (await api.get("/openapi/v3")).ok()["paths"]
+    assert {path for path in later if later[path] != index.get(path)} == {"apis/example.com/v1"}
+    before = (await api.get("/openapi/v3/apis/example.com/v1")).headers["etag"]
+    changed = (await api.get(DEFINITION)).document
+    changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "New."
+    (await api.put(DEFINITION, changed)).ok()
+    shown = await api.get("/openapi/v3/apis/example.com/v1")
+    assert shown.headers["etag"] != before
+    assert shown.ok()["components"]["schemas"]["com.example.v1.Widget"]["description"] == "New."
 
 
 @served

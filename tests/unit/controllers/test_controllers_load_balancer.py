@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import msgspec
 import pytest
 
-from steersman.controllers.load_balancer import _touched, plan
+from steersman.controllers.load_balancer import LoadBalancerController, _touched, plan
 from steersman.model import service_range
 from steersman.model.kinds.service import SERVICE, Service
+from steersman.model.ref import Ref
 from steersman.reconcile.actions import Action, Patch, Tell
+from steersman.reconcile.loop import Given
 
 RANGE = ip_network("10.96.0.0/16")
 FIRST, SECOND = "10.96.255.1", "10.96.255.2"
@@ -213,3 +216,52 @@ def test_the_pool_is_the_end_of_the_range(text: str, count: int, first: str, las
 
 def test_a_small_range_has_none() -> None:
     assert service_range.balanced_addresses(ip_network("10.96.0.0/28")) == []
+
+
+class SlowView:
+    """A copy of the Services that shows what was written only when a test says so."""
+
+    def __init__(self, *services: Service) -> None:
+        self.services = {found.key: found for found in services}
+        self.written: dict[tuple[str, str], Service] = {}
+        self.shown = asyncio.Event()
+
+    def of(self, _kind: object) -> SlowView:
+        return self
+
+    def get(self, ref: Ref) -> Service | None:
+        return self.services.get((ref.namespace, ref.name))
+
+    def list(self) -> list[Service]:
+        return [*self.services.values()]
+
+    async def reached(self, _revision: int) -> None:
+        await self.shown.wait()
+        self.services |= self.written
+
+    async def patch(self, ref: Ref, patch: Any, **_more: Any) -> Service:
+        (ingress,) = patch["status"]["loadBalancer"]["ingress"]
+        found = service(ref.name, ingress["ip"])
+        self.written[found.key] = found
+        return found
+
+    def normal(self, *_told: str) -> None:
+        """Events are not looked at here."""
+
+
+def test_the_next_service_waits_until_the_copy_shows_what_the_last_one_took() -> None:
+    async def main() -> None:
+        slow = SlowView(service("a"), service("b"))
+        given = Given(client=slow, views=slow, world=None, events=slow)  # type: ignore[arg-type]
+        controller = LoadBalancerController(given)
+        refs = [SERVICE.ref("default", name) for name in ("a", "b")]
+        working = [asyncio.ensure_future(controller.reconcile(ref)) for ref in refs]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(slow.written) == 1
+        slow.shown.set()
+        await asyncio.gather(*working)
+        given_now = [str(it.status.load_balancer.ingress[0].ip) for it in slow.list()]
+        assert given_now == [FIRST, SECOND]
+
+    asyncio.run(main())

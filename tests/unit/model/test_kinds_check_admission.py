@@ -128,6 +128,11 @@ def test_webhooks(change: dict[str, Any], expected: Causes) -> None:
     assert one_hook(**change) == expected
 
 
+def test_a_webhook_may_have_so_many_conditions() -> None:
+    conditions = [{"name": f"a{number}", "expression": "true"} for number in range(64)]
+    assert one_hook(matchConditions=conditions) == []
+
+
 def test_a_badly_named_webhook_has_one_cause() -> None:
     found = one_hook(name="A")
     assert [field for field, _text in found] == ["name"]

@@ -48,6 +48,7 @@ def test_a_sound_volume_passes_and_may_stay() -> None:
     ("change", "expected"),
     [
         ({"accessModes": []}, [("spec.accessModes", REQUIRED)]),
+        ({"accessModes": ["ReadWriteOncePod"]}, []),
         (
             {"accessModes": ["ReadWriteOncePod", "Often", "ReadOnlyMany"]},
             [

@@ -113,6 +113,41 @@ def test_help_counts_for_one_decision_only() -> None:
     with_queue(work)
 
 
+def test_pods_that_wait_for_the_same_are_asked_about_once_and_wake_together() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        for name, group in (("a", "small"), ("b", "small"), ("c", "large")):
+            queue.put(pod(name))
+            await taken(queue, world)
+            queue.failed(name, group)
+        await world.sleep(5)
+        asked: list[Any] = []
+
+        def small(group: Any) -> bool:
+            asked.append(group)
+            return bool(group == "small")
+
+        queue.helped(small)
+        assert asked == ["small", "large"]
+        assert {await taken(queue, world, 1), await taken(queue, world, 1)} == {"a", "b"}
+        queue.remove("c")
+        queue.helped(small)
+        assert asked == ["small", "large"]
+
+    with_queue(work)
+
+
+def test_a_pod_is_tried_at_once_when_it_is_told_to() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.failed("a")
+        await world.sleep(5)
+        queue.activate("a")
+        assert await taken(queue, world, 0.1) == "a"
+
+    with_queue(work)
+
+
 def test_nobody_waits_longer_than_five_minutes() -> None:
     async def work(queue: PodQueue, world: SimulatedWorld) -> None:
         queue.put(pod("a"))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 import pytest
 
-from scheduler_cluster import Cluster, node, pod
+from scheduler_cluster import Cluster, HeldViews, node, pod
 from steersman.model.kind import Kind
 from steersman.model.kinds.csinode import CSINODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.storageclass import STORAGECLASS
-from steersman.model.ref import Ref
+from steersman.model.volume_binding import BIND_COMPLETED, SELECTED_NODE
 from steersman.scheduler.decide import Chosen, Unfit, decide
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import fit_error
@@ -24,37 +22,10 @@ from steersman.scheduler.profile import DEFAULT
 from steersman.scheduler.volumes.binder import plan_volume
 from steersman.scheduler.volumes.binding import Choice, choose
 from steersman.scheduler.volumes.rule import VolumeRule, rule_of
-from steersman.scheduler.volumes.storage import BIND_COMPLETED, SELECTED_NODE, Storage
+from steersman.scheduler.volumes.storage import Storage
 
 ZONE = "topology.kubernetes.io/zone"
 DONE = {BIND_COMPLETED: "yes"}
-
-
-class Held:
-    """A view that holds what it was given."""
-
-    def __init__(self, objects: Iterable[Any]) -> None:
-        self._objects = {found.key: found for found in objects}
-
-    def get(self, ref: Ref) -> Any | None:
-        return self._objects.get((ref.namespace, ref.name))
-
-    def list(self, namespace: str = "") -> Iterable[Any]:
-        return tuple(self._objects.values())
-
-    def listen(self, hear: Callable[[Any, Any], None]) -> Callable[[], None]:
-        return lambda: None
-
-
-class HeldViews:
-    """Views of objects given as (kind, document)."""
-
-    def __init__(self, *given: tuple[Kind, Any]) -> None:
-        self._given = given
-
-    def of(self, kind: Kind) -> Any:
-        assert kind.view is not None
-        return Held(msgspec.convert(it, kind.view) for of, it in self._given if of is kind)
 
 
 def claim(name: str = "data", **fields: Any) -> tuple[Kind, Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from steersman.api.access import rules
-from steersman.api.access.rbac import aggregate
 from steersman.api.bootstrap import controllers, flow, roles
 from steersman.api.bootstrap.grammar import AUTOUPDATE, GROUP, binding_document, role_document
+from steersman.model import local_path
 from steersman.model.kind import Document
+from steersman.model.types.aggregation import aggregate
 
 NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 
@@ -39,6 +40,7 @@ def documents() -> list[Document]:
         ),
         *rbac_documents(),
         *(_priority(*one) for one in _PRIORITIES),
+        local_path.storage_class(),
         *flow.level_documents(),
         *flow.flow_documents(),
     ]

@@ -34,6 +34,8 @@ _FORMS = (Form(JSON, {}),)
 PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _BINARY = tuple(Form(PROTOBUF.replace("v2.v1", f"v2{sign}v1"), {}) for sign in "@.")
 _IMMUTABLE = {"cache-control": "public, immutable"}
+# What custom resources refer to: metadata, options, Scale
+_SHARED = ("io.k8s.apimachinery.pkg.", "io.k8s.api.autoscaling.v1.Scale")
 _BASIS = (operations.STATUS, operations.OPTIONS, operations.PATCH)
 
 # Gives the structural schema of a custom resource's version, None for a built-in kind
@@ -64,13 +66,15 @@ class OpenAPI:
     ) -> None:
         self._kinds = kinds
         self._structure = structure
-        self._packed: dict[str, Packed] = {}
+        self._packed: dict[str, tuple[str, Packed]] = {}
         self._hashes: dict[str, str] | None = None
+        self._shared: dict[str, Any] = {}
 
     def changed(self) -> None:
-        """Forgets all documents."""
-        self._packed = {}
+        """Looks anew at what there is; documents that are made of the same are kept."""
         self._hashes = None
+        known = {V2, PROTOBUF, "", *self.hashes()}
+        self._packed = {key: held for key, held in self._packed.items() if key in known}
 
     async def handle(self, request: Request, _user: User) -> Response | None:
         """Answers a path, None for one that is not served; raises NotAcceptable."""
@@ -127,11 +131,11 @@ class OpenAPI:
         return _whole(paths, definitions, dialect)
 
     async def _answer(self, request: Request, key: str, headers: Mapping[str, str]) -> Response:
-        packed = self._packed.get(key)
-        if packed is None:
-            kept = self._packed
-            packed = await asyncio.to_thread(self._pack, key)
-            kept[key] = packed  # in the dictionary of before, should the kinds have changed
+        made_of = self.hashes().get(key) or _hash(list(self.hashes().items()))
+        held = self._packed.get(key)
+        if held is None or held[0] != made_of:
+            held = self._packed[key] = (made_of, await asyncio.to_thread(self._pack, key))
+        packed = held[1]
         kind = PROTOBUF if key == PROTOBUF else JSON
         told = {**headers, "etag": packed.tag, "vary": "Accept, Accept-Encoding"}
         if packed.tag in request.headers.get("if-none-match", ""):
@@ -175,14 +179,19 @@ class OpenAPI:
     def _sources(
         self, chosen: Sequence[tuple[Kind, str]], dialect: Dialect
     ) -> tuple[Shapes, Texts]:
-        """Returns all shapes and descriptions; the latter are not kept, they are 2 MB."""
-        schema.check_pin()
-        shapes: dict[str, Any] = dict(pack.read(schema.FILE, 0))
-        texts: dict[str, Any] = pack.read(schema.FILE, 1)
+        """Returns all shapes and descriptions; of the latter, which are 2 MB, those are kept that
+        custom resources refer to."""
+        shapes: dict[str, Any] = dict(schema.builtin().shapes)
+        customs = 0
         for kind, version in chosen:
             structure = self._structure(kind, version)
             if structure is not None:
                 shapes.update(custom_shapes(kind, version, structure, dialect))
+                customs += 1
+        if customs == len(chosen) and self._shared:
+            return shapes, self._shared
+        texts: dict[str, Any] = pack.read(schema.FILE, 1)
+        self._shared = {name: told for name, told in texts.items() if name.startswith(_SHARED)}
         return shapes, texts
 
 
@@ -195,7 +204,7 @@ def _key(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
-def _hash(inputs: Sequence[Document]) -> str:
+def _hash(inputs: Sequence[Any]) -> str:
     made_of = [pack.PIN, REVISION, inputs]
     return hashlib.sha512(orjson.dumps(made_of)).hexdigest().upper()
 

@@ -1,5 +1,5 @@
 """Subresources that are no writes of their object: what is sent to them (a Binding, an Eviction, a
-TokenRequest), or what a stream is opened with, passes webhooks and policies here.
+TokenRequest, a Scale), or what a stream is opened with, passes webhooks and policies here.
 
 Follows apiserver's endpoints/handlers/create.go and rest.go (ConnectResource).
 """
@@ -15,7 +15,10 @@ from msgspec.structs import replace
 from steersman.api import body
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.call import Call
+from steersman.api.patches import Patch
 from steersman.api.server import Answer, Subresource
+from steersman.api.subresources.scale import DEFINITION as SCALE
+from steersman.model import decode
 from steersman.model.kind import Document
 from steersman.wire.message import Request, Response
 
@@ -60,6 +63,32 @@ class Heard:
             return self._connect(call, handle)
 
         return answer
+
+    def scaled(self, handle: Subresource) -> Subresource:
+        """Returns what answers for a Scale."""
+
+        def answer(call: Call) -> Answer:
+            if call.attributes.verb == "get" or not self._chain.hears(call, "UPDATE"):
+                return handle(call)
+            return self._scale(call, handle)
+
+        return answer
+
+    async def _scale(self, call: Call, handle: Subresource) -> Response:
+        shown = await _awaited(handle(_with_verb(call, "get")))
+        assert isinstance(shown.body, bytes)
+        old = orjson.loads(shown.body)
+        if call.attributes.verb == "update":
+            given = body.read_as(call, SCALE)
+        else:
+            patched = Patch.parse(call, 0.0).apply(call, old)
+            given = decode.admit(SCALE, patched, "Scale", "v1").document
+        document = {**given, "kind": "Scale", "apiVersion": "autoscaling/v1"}
+        change = Change(call, "UPDATE", document, old, head=("autoscaling", "v1", "Scale"))
+        made = (await self._chain.pass_outside(change)).new
+        if made is not document:  # what was patched is now the whole
+            call = replace(_with_verb(call, "update"), request=_resent(call.request, made))
+        return await _awaited(handle(call))
 
     async def _create(
         self, call: Call, handle: Subresource, definition: str, head: tuple[str, str, str]
@@ -112,6 +141,10 @@ def _resent(request: Request, document: Document | None) -> Request:
         peer=request.peer,
         user=request.user,
     )
+
+
+def _with_verb(call: Call, verb: str) -> Call:
+    return replace(call, attributes=call.attributes._replace(verb=verb))
 
 
 async def _awaited(answer: Answer) -> Response:

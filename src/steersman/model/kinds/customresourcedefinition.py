@@ -132,7 +132,7 @@ def with_condition(
 
 
 def _retire(definition: Document, time: str) -> Document:
-    """Says that the objects of a definition go first."""
+    """Says that the objects of a definition go first; its generation stays as it is."""
     metadata = definition["metadata"]
     finalizers = metadata.get("finalizers") or []
     if CLEANUP not in finalizers:
@@ -140,7 +140,8 @@ def _retire(definition: Document, time: str) -> Document:
     message = (
         "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
     )
-    marked = {**definition, "metadata": {**metadata, "finalizers": finalizers}}
+    ended = {"deletionTimestamp": time, "finalizers": finalizers}
+    marked = {**definition, "metadata": {**metadata, **ended}}
     return with_condition(marked, "Terminating", "True", "InstanceDeletionPending", message, time)
 
 

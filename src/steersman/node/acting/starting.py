@@ -19,7 +19,7 @@ from steersman.node.render import environment
 from steersman.node.render.bundle import Ground, render_bundle
 from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
-from steersman.node.volumes.mounting import is_kept
+from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
 from steersman.runtime.kernel import mounts
 
@@ -48,6 +48,7 @@ async def start(
     try:
         await tools.engine.create(seen.uid, name, document)
     except EngineError as error:
+        await _take_back(tools, seen.uid, name, error)
         raise CreateFailed(str(error)) from error
     tools.say(pod, "Normal", "Created", "Container created", container.name)
     signal = container.lifecycle.stop_signal if container.lifecycle is not None else ""
@@ -55,12 +56,23 @@ async def start(
     try:
         started = await tools.engine.start(seen.uid, name)
     except EngineError as error:
+        if error.kind == "unavailable":
+            await _take_back(tools, seen.uid, name, error)
+            raise CreateFailed(str(error)) from error
         return _never_started(tools, pod, container, attempt, error)
     tools.say(pod, "Normal", "Started", "Container started", container.name)
     run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run
+
+
+async def _take_back(tools: Tools, uid: str, name: str, error: EngineError) -> None:
+    """Removes what a try has left that got no answer in time, or the one before it: else every
+    further try would find the name taken."""
+    if error.kind in ("unavailable", "conflict"):
+        with contextlib.suppress(EngineError):  # the next try finds it, and is here again
+            await tools.engine.delete(uid, name, force=True)
 
 
 async def _share_processes(
@@ -126,7 +138,7 @@ def _document(
         shm=sandbox.shm,
         layers=pulled.layers,
         volumes=tools.volumes.places(pod),
-        readonly={it.name for it in pod.spec.volumes if is_kept(it)},
+        readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},
         etc=tools.paths.etc(seen.uid),
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
         log=_make_log(tools, seen, container.name, attempt),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from steersman.scheduler.filters.refusal import Refusal
+from collections.abc import Container
+
+import msgspec
+
+from steersman.scheduler.filters.refusal import Filter, Refusal
 from steersman.scheduler.state.demand import PODS, Amounts, Demand
 from steersman.scheduler.state.node import NodeState
 
@@ -16,6 +20,20 @@ def refuse(demand: Demand, node: NodeState) -> Refusal | None:
     wanted = demand.requests.items()
     final = any(amount > node.allocatable.get(name, 0) for name, amount in wanted)
     return Refusal("NodeResourcesFit", tuple(reasons), final)
+
+
+def ignoring(names: Container[str], groups: Container[str]) -> Filter:
+    """Returns the filter of a profile that does not look at some extended resources."""
+
+    def refuse_rest(demand: Demand, node: NodeState) -> Refusal | None:
+        rest = {
+            name: wanted
+            for name, wanted in demand.requests.items()
+            if "/" not in name or (name not in names and name.partition("/")[0] not in groups)
+        }
+        return refuse(msgspec.structs.replace(demand, requests=rest), node)
+
+    return refuse_rest
 
 
 def shortfall(demand: Demand, node: NodeState) -> Amounts:

@@ -15,11 +15,10 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PERSISTENTVOLUMECLAIM,
     PersistentVolumeClaim,
 )
+from steersman.model.volume_binding import BY_CONTROLLER, SELECTED_NODE, is_bound
 from steersman.scheduler.volumes.binding import Choice
-from steersman.scheduler.volumes.storage import BY_CONTROLLER, SELECTED_NODE, Storage, is_bound
+from steersman.scheduler.volumes.storage import Storage
 from steersman.world.interface import World
-
-TIMEOUT_SECONDS = 600.0  # upstream VolumeBindingArgs bindTimeoutSeconds
 
 
 class NotBound(Exception):
@@ -53,14 +52,14 @@ class Binder:
         for claim, volume in choice.given:
             self._storage.promise(volume.metadata.name, claim.metadata.uid)
 
-    async def bind(self, choice: Choice, node: str) -> None:
+    async def bind(self, choice: Choice, node: str, within_seconds: float) -> None:
         """Binds; raises NotBound, or what the API raises."""
         try:
             for claim, volume in choice.given:
                 await self._give(volume, claim)
             for claim in choice.made:
                 await self._ask(claim, node)
-            await self._wait(choice, node)
+            await self._wait(choice, node, within_seconds)
         finally:
             for _, volume in choice.given:
                 self._storage.withdraw(volume.metadata.name)
@@ -79,12 +78,12 @@ class Binder:
         patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
         await self._client.patch(ref, patch, uid=claim.metadata.uid)
 
-    async def _wait(self, choice: Choice, node: str) -> None:
+    async def _wait(self, choice: Choice, node: str, within_seconds: float) -> None:
         changed = asyncio.Event()
         leave = self._storage.listen(changed.set)
         claims = [*(claim for claim, _ in choice.given), *choice.made]
         try:
-            async with self._world.timeout(TIMEOUT_SECONDS):
+            async with self._world.timeout(within_seconds):
                 while not all(self._done(claim, node) for claim in claims):
                     changed.clear()
                     await changed.wait()

@@ -1,0 +1,204 @@
+"""The arguments of plugins as a configuration file gives them (kubescheduler.config.k8s.io/v1),
+and what they change in a profile. Ranges are upstream's (apis/config/validation)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from steersman.model.types.scheduling import NodeAffinity, TopologySpreadConstraint
+from steersman.scheduler.profile import SYSTEM_CONSTRAINTS, Profile
+from steersman.scheduler.scores.allocation import LEAST, Strategy
+
+MOST_OF_A_SHAPE: Final = 10  # scores of a shape go from 0 to this
+STRATEGIES: Final = ("LeastAllocated", "MostAllocated", "RequestedToCapacityRatio")
+
+
+class Refused(ValueError):
+    """An argument cannot be; the message names its field."""
+
+
+class Arguments(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What all arguments have; unknown fields are refused, as upstream's decoder does."""
+
+    api_version: str = ""
+    kind: str = ""
+
+
+class Weighted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A resource and its weight."""
+
+    name: str
+    weight: int = 1
+
+
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A point of a shape."""
+
+    utilization: int
+    score: int
+
+
+class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A broken line from utilization (percent) to score."""
+
+    shape: tuple[Point, ...] = ()
+
+
+class Scoring(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """How free room is scored."""
+
+    type: str = LEAST.kind
+    resources: tuple[Weighted, ...] = ()
+    requested_to_capacity_ratio: Shape = Shape()
+
+
+class FitArguments(Arguments, frozen=True):
+    """NodeResourcesFitArgs."""
+
+    ignored_resources: tuple[str, ...] = ()
+    ignored_resource_groups: tuple[str, ...] = ()
+    scoring_strategy: Scoring = Scoring()
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        given = self.scoring_strategy
+        if given.type not in STRATEGIES:
+            known = ", ".join(f'"{name}"' for name in STRATEGIES)
+            text = f'Unsupported value: "{given.type}": supported values: {known}'
+            raise Refused(f"scoringStrategy.type: {text}")
+        for item in given.resources:
+            _in_range("scoringStrategy.resources.weight", item.weight, 1, 100)
+        weights = tuple((it.name, it.weight) for it in given.resources) or LEAST.weights
+        strategy = Strategy(given.type, weights, _shape(given))
+        ignored = (frozenset(self.ignored_resources), frozenset(self.ignored_resource_groups))
+        return msgspec.structs.replace(profile, strategy=strategy, ignored=ignored)
+
+
+def _shape(given: Scoring) -> tuple[tuple[int, int], ...]:
+    if given.type != "RequestedToCapacityRatio":
+        return ()
+    path = "scoringStrategy.requestedToCapacityRatio.shape"
+    points = given.requested_to_capacity_ratio.shape
+    if not points:
+        raise Refused(f"{path}: Required value: at least one point must be specified")
+    before = -1
+    for index, point in enumerate(points):
+        _in_range(f"{path}[{index}].utilization", point.utilization, 0, 100)
+        _in_range(f"{path}[{index}].score", point.score, 0, MOST_OF_A_SHAPE)
+        if point.utilization <= before:
+            text = "utilization values must be sorted in increasing order"
+            value = point.utilization
+            raise Refused(f"{path}[{index}].utilization: Invalid value: {value}: {text}")
+        before = point.utilization
+    return tuple((it.utilization, it.score * 100 // MOST_OF_A_SHAPE) for it in points)
+
+
+class BalancedArguments(Arguments, frozen=True):
+    """NodeResourcesBalancedAllocationArgs."""
+
+    resources: tuple[Weighted, ...] = ()
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        names = tuple(it.name for it in self.resources) or profile.balanced
+        return msgspec.structs.replace(profile, balanced=names)
+
+
+class AffinityArguments(Arguments, frozen=True):
+    """NodeAffinityArgs."""
+
+    added_affinity: NodeAffinity | None = None
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        return msgspec.structs.replace(profile, added_affinity=self.added_affinity)
+
+
+class InterPodArguments(Arguments, frozen=True):
+    """InterPodAffinityArgs."""
+
+    hard_pod_affinity_weight: int = 1
+    ignore_preferred_terms_of_existing_pods: bool = False
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        weight = self.hard_pod_affinity_weight
+        _in_range("hardPodAffinityWeight", weight, 0, 100)
+        ignores = self.ignore_preferred_terms_of_existing_pods
+        return msgspec.structs.replace(
+            profile, hard_affinity_weight=weight, ignores_preferred_of_others=ignores
+        )
+
+
+class SpreadArguments(Arguments, frozen=True):
+    """PodTopologySpreadArgs."""
+
+    default_constraints: tuple[TopologySpreadConstraint, ...] = ()
+    defaulting_type: str = "System"
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        listed = self.defaulting_type == "List"
+        if self.default_constraints and not listed:
+            text = 'when .defaultConstraints are not empty, must be "List"'
+            value = self.defaulting_type
+            raise Refused(f'defaultingType: Invalid value: "{value}": {text}')
+        constraints = self.default_constraints if listed else SYSTEM_CONSTRAINTS
+        return msgspec.structs.replace(
+            profile, default_constraints=constraints, system_constraints=not listed
+        )
+
+
+class PreemptionArguments(Arguments, frozen=True):
+    """DefaultPreemptionArgs."""
+
+    min_candidate_nodes_percentage: int = 10
+    min_candidate_nodes_absolute: int = 100
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        percent, least = self.min_candidate_nodes_percentage, self.min_candidate_nodes_absolute
+        _in_range("minCandidateNodesPercentage", percent, 0, 100)
+        return msgspec.structs.replace(
+            profile, candidates_percent=percent, candidates_least=max(least, 1)
+        )
+
+
+class BindingArguments(Arguments, frozen=True):
+    """VolumeBindingArgs."""
+
+    bind_timeout_seconds: int = 600
+
+    def change(self, profile: Profile) -> Profile:
+        """Takes the arguments over."""
+        return msgspec.structs.replace(profile, bind_timeout_seconds=self.bind_timeout_seconds)
+
+
+def _in_range(path: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise Refused(f"{path}: Invalid value: {value}: not in valid range [{least}-{most}]")
+
+
+_KNOWN: Mapping[str, Any] = {
+    "NodeResourcesFit": FitArguments,
+    "NodeResourcesBalancedAllocation": BalancedArguments,
+    "NodeAffinity": AffinityArguments,
+    "InterPodAffinity": InterPodArguments,
+    "PodTopologySpread": SpreadArguments,
+    "DefaultPreemption": PreemptionArguments,
+    "VolumeBinding": BindingArguments,
+}
+
+
+def changed(profile: Profile, plugin: str, arguments: Any) -> Profile:
+    """Returns a profile with a plugin's arguments; raises Refused."""
+    if (kind := _KNOWN.get(plugin)) is None:
+        raise Refused(f'no arguments are known for plugin "{plugin}"')
+    try:
+        change: Callable[[Profile], Profile] = msgspec.convert(arguments or {}, kind).change
+    except msgspec.ValidationError as error:
+        raise Refused(f"{plugin}: {error}") from error
+    return change(profile)

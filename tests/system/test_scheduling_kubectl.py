@@ -1,0 +1,132 @@
+"""The scheduler as kubectl sees it: preemption, spreading, profiles of a configuration file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusters import Cluster
+from ports import free_port
+
+pytestmark = pytest.mark.system
+WAIT = "--timeout=60s"
+
+
+def manifest(kind: str, name: str, namespace: str = "", **fields: Any) -> str:
+    versions = {"PriorityClass": "scheduling.k8s.io/v1", "Deployment": "apps/v1"}
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    document = {"apiVersion": versions.get(kind, "v1"), "kind": kind, "metadata": metadata}
+    return json.dumps({**document, **fields})
+
+
+def asking(cpu: str, **spec: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "i:1", "resources": {"requests": {"cpu": cpu}}}
+    return {"containers": [container], "terminationGracePeriodSeconds": 0, **spec}
+
+
+def create(cluster: Cluster, *documents: str) -> None:
+    for document in documents:
+        cluster.ok("create", "-f", "-", stdin=document)
+
+
+def test_an_important_pod_takes_the_place_of_another(cluster: Cluster, namespace: str) -> None:
+    here = {"nodeSelector": {"kubernetes.io/hostname": "simulated-0"}}
+    high = f"high-{namespace}"
+    create(
+        cluster,
+        manifest("PriorityClass", high, value=1000),
+        manifest("Pod", "old", namespace, spec=asking("31", **here)),
+    )
+    cluster.ok("wait", "-n", namespace, "--for=condition=Ready", "pod/old", WAIT)
+    spec = asking("30", priorityClassName=high, **here)
+    create(cluster, manifest("Pod", "new", namespace, spec=spec))
+    cluster.ok("wait", "-n", namespace, "--for=delete", "pod/old", WAIT)
+    cluster.ok("wait", "-n", namespace, "--for=condition=Ready", "pod/new", WAIT)
+    place = "jsonpath={.spec.nodeName}"
+    assert cluster.ok("get", "pod", "new", "-n", namespace, "-o", place) == "simulated-0"
+    uid = cluster.ok("get", "pod", "new", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+    events = cluster.ok("get", "events", "-n", namespace)
+    assert f"Preempted by pod {uid} on node simulated-0" in events
+    assert (
+        "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't match Pod's node "
+        "affinity/selector."
+    ) in events
+    cluster.ok("delete", "priorityclass", high)
+
+
+def test_pods_are_spread_and_one_too_many_says_why(cluster: Cluster, namespace: str) -> None:
+    labels = {"app": "web"}
+    apart = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+    rules = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+    template = {"metadata": {"labels": labels}, "spec": asking("1", affinity=rules)}
+    spec = {"replicas": 4, "selector": {"matchLabels": labels}, "template": template}
+    create(cluster, manifest("Deployment", "web", namespace, spec=spec))
+    three = "jsonpath={.status.readyReplicas}=3"
+    cluster.ok("wait", "-n", namespace, f"--for={three}", "deployment/web", WAIT)
+    nodes = "jsonpath={.items[*].spec.nodeName}"
+    found = cluster.ok("get", "pods", "-n", namespace, "-o", nodes).split()
+    assert sorted(found) == ["simulated-0", "simulated-1", "simulated-2"]
+    pending = ("get", "pods", "-n", namespace, "--field-selector=spec.nodeName=", "-o")
+    said = cluster.ok(*pending, "jsonpath={.items[0].status.conditions[0].message}")
+    assert said == (
+        "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules. no new claims "
+        "to deallocate, preemption: 0/3 nodes are available: 3 No preemption victims found for "
+        "incoming pod."
+    )
+
+
+CONFIGURATION = """
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+leaderElection:
+  leaderElect: true
+profiles:
+- schedulerName: default-scheduler
+- schedulerName: packing
+  plugins:
+    score:
+      disabled:
+      - name: '*'
+      enabled:
+      - name: NodeResourcesFit
+  pluginConfig:
+  - name: NodeResourcesFit
+    args:
+      apiVersion: kubescheduler.config.k8s.io/v1
+      kind: NodeResourcesFitArgs
+      scoringStrategy:
+        type: MostAllocated
+        resources:
+        - name: cpu
+          weight: 1
+"""
+
+
+def test_profiles_of_a_file_are_chosen_by_the_scheduler_name(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed here")
+    path = tmp_path / "scheduler.yaml"
+    path.write_text(CONFIGURATION)
+    made = Cluster(tmp_path / "data", tmp_path / "kubeconfig", free_port())
+    path.with_name("bad.yaml").write_text(CONFIGURATION.replace("MostAllocated", "Best"))
+    refused = made.up("--scheduler-config", str(path.with_name("bad.yaml")))
+    assert refused.code != 0
+    assert 'scoringStrategy.type: Unsupported value: "Best"' in refused.err
+    started = made.up("--scheduler-config", str(path))
+    assert started.code == 0, started.err
+    try:
+        names = [f"p{number}" for number in range(4)]
+        for name in names:
+            spec = asking("2", schedulerName="packing")
+            create(made, manifest("Pod", name, "default", spec=spec))
+            made.ok("wait", "--for=condition=Ready", f"pod/{name}", WAIT)
+        nodes = made.ok("get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}").split()
+        assert len(nodes) == len(names)
+        assert len(set(nodes)) == 1
+    finally:
+        stopped = made.down()
+    assert stopped.code == 0, stopped.err

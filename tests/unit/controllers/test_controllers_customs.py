@@ -1,0 +1,121 @@
+"""Namespace deletion and garbage collection find custom resources, whenever their kinds came."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from customs import CRDS, WIDGETS, Document, definition, establish, gone, version, widget
+from served import MAPS, NAMESPACES, Served, config_map, served
+from steersman.client.client import APIClient
+from steersman.client.local import LocalTransport
+from steersman.client.view import FollowedViews
+from steersman.cluster.control import ACCOUNT, MANAGER, groups_of
+from steersman.controllers.garbage import GarbageController
+from steersman.controllers.namespace import NamespaceController
+from steersman.reconcile import loop
+from steersman.wire.message import User
+
+DEFINITION = f"{CRDS}/widgets.example.com"
+
+
+@asynccontextmanager
+async def controlled(api: Served) -> AsyncIterator[FollowedViews]:
+    """Runs both controllers as a server runs them."""
+    async with api.world.tasks() as tasks:
+
+        def client_for(name: str) -> APIClient:
+            user = User(name, groups_of(name))
+            transport = LocalTransport(api.assembly.api.handle, user, tasks)
+            return APIClient(transport, api.world, find=api.assembly.kinds.of)
+
+        views = FollowedViews(client_for(MANAGER), api.world, tasks)
+        kinds = [NamespaceController, GarbageController]
+        work = loop.run(kinds, lambda name: client_for(ACCOUNT + name), views, api.world)
+        tasks.start(work, name="controllers")
+        yield views
+        tasks.stop()
+
+
+def owned(document: Document, owner: Document) -> Document:
+    named = {key: owner[key] for key in ("apiVersion", "kind")}
+    reference = {**named, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
+    metadata = {**document["metadata"], "ownerReferences": [reference]}
+    return {**document, "metadata": metadata}
+
+
+async def emptied(api: Served) -> None:
+    (await api.post(NAMESPACES, {"metadata": {"name": "emptied"}})).ok()
+    (await api.post(WIDGETS.replace("default", "emptied"), widget("one"))).ok()
+    (await api.delete(f"{NAMESPACES}/emptied")).ok()
+    await gone(api, f"{NAMESPACES}/emptied")
+    assert (await api.get("/apis/example.com/v1/widgets")).names == []
+
+
+@served
+async def test_a_namespace_is_emptied_of_kinds_that_came_later(api: Served) -> None:
+    async with controlled(api) as views:
+        for _ in range(2):
+            await establish(api, definition())
+            await emptied(api)
+            (await api.delete(DEFINITION)).ok()
+            await gone(api, DEFINITION)
+        await api.world.sleep(1)
+        assert not views.custom() and not views.troubles()
+
+
+@served
+async def test_a_namespace_is_emptied_of_kinds_that_were_there_before(api: Served) -> None:
+    await establish(api, definition())
+    async with controlled(api):
+        await emptied(api)
+
+
+@served
+async def test_what_a_custom_resource_owned_goes_with_it(api: Served) -> None:
+    async with controlled(api):
+        await establish(api, definition())
+        owner = (await api.post(WIDGETS, widget("owner"))).ok()
+        (await api.post(MAPS, owned(config_map("dependent"), owner))).ok()
+        (await api.post(WIDGETS, owned(widget("dependent"), owner))).ok()
+        await api.world.sleep(5)
+        assert (await api.get(f"{MAPS}/dependent")).code == 200
+        (await api.delete(f"{WIDGETS}/owner")).ok()
+        await gone(api, f"{MAPS}/dependent")
+        await gone(api, f"{WIDGETS}/dependent")
+
+
+@served
+async def test_a_custom_resource_waits_for_its_dependents_in_the_foreground(api: Served) -> None:
+    async with controlled(api):
+        await establish(api, definition())
+        owner = (await api.post(WIDGETS, widget("owner"))).ok()
+        held = owned(config_map("held"), owner)
+        held["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = True
+        held["metadata"]["finalizers"] = ["example.com/hold"]
+        (await api.post(MAPS, held)).ok()
+        (await api.delete(f"{WIDGETS}/owner", propagationPolicy="Foreground")).ok()
+        await api.world.sleep(5)
+        assert (await api.get(f"{WIDGETS}/owner")).code == 200
+        (await api.patch(f"{MAPS}/held", {"metadata": {"finalizers": None}})).ok()
+        await gone(api, f"{WIDGETS}/owner")
+
+
+@served
+async def test_kinds_are_followed_in_the_version_that_is_served(api: Served) -> None:
+    async with controlled(api) as views:
+        await establish(api, definition(version(), version("v2", storage=False)))
+        await emptied(api)
+        changed = (await api.get(DEFINITION)).document
+        first, second = changed["spec"]["versions"]
+        first |= {"served": False, "storage": False}
+        second["storage"] = True
+        (await api.put(DEFINITION, changed)).ok()
+        await api.world.sleep(5)
+        (kind,) = views.custom().values()
+        assert kind.storage == "v2" and not views.troubles()
+        path = WIDGETS.replace("/v1/", "/v2/").replace("default", "emptied")
+        (await api.post(NAMESPACES, {"metadata": {"name": "emptied"}})).ok()
+        (await api.post(path, widget("one", api="v2"))).ok()
+        (await api.delete(f"{NAMESPACES}/emptied")).ok()
+        await gone(api, f"{NAMESPACES}/emptied")
