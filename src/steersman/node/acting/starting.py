@@ -162,8 +162,8 @@ def _make_termination_log(tools: Tools, uid: str, container: str, attempt: int) 
 def _make_log(tools: Tools, seen: Observed, container: str, attempt: int) -> Path:
     path = tools.paths.log(seen, container, attempt)
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    old = path.with_name(f"{attempt - KEPT_LOGS}.log")
-    old.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{attempt - KEPT_LOGS}.log*"):  # and what was moved aside of it
+        old.unlink(missing_ok=True)
     return path
 
 
