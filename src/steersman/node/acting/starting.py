@@ -164,8 +164,8 @@ def make_log(paths: Paths, seen: Observed, container: str, attempt: int) -> Path
     """Makes room for the log of a run and returns its path; the logs before the last one go."""
     path = paths.log(seen, container, attempt)
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    old = path.with_name(f"{attempt - KEPT_LOGS}.log")
-    old.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{attempt - KEPT_LOGS}.log*"):  # and what was moved aside of it
+        old.unlink(missing_ok=True)
     return path
 
 
