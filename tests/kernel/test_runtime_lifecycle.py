@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from test_runtime_rig import Rig, needs_root, read_terminal, run
 
+from steersman.runtime import state
 from steersman.runtime.engine import Engine, EngineError, Event
+from steersman.runtime.kernel import syscalls
 
 pytestmark = needs_root
 
@@ -482,6 +484,24 @@ def test_a_control_group_removed_by_somebody_else_harms_nothing() -> None:
         for path in pathlib.Path("/sys/fs/cgroup").glob(f"*{rig.cgroup}/p/{name}"):
             path.rmdir()
         await rig.engine.delete("p", name)
+        assert await rig.shell(sandbox, "echo fine") == "fine\n"
+
+    run(scenario)
+
+
+def test_a_removal_that_fails_is_answered_and_harms_nothing() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        busy = pathlib.Path(rig.state, "pods", "p", "containers", name, "busy")
+        busy.mkdir()
+        syscalls.mount("busy", str(busy), "tmpfs", 0, "")
+        try:
+            with pytest.raises(EngineError) as caught:
+                await rig.engine.delete("p", name, force=True)
+            assert (caught.value.kind, "busy" in str(caught.value)) == ("failed", True)
+        finally:
+            state.unmount(str(busy))
         assert await rig.shell(sandbox, "echo fine") == "fine\n"
 
     run(scenario)

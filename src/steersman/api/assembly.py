@@ -19,14 +19,21 @@ from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
+from steersman.api.admission.configuration import assemble_dynamic
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.policies.expression_check import ExpressionCheck
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
+from steersman.api.admission.storage import (
+    DefaultStorageClass,
+    PersistentVolumeClaimResize,
+    StorageObjectInUseProtection,
+)
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
@@ -39,12 +46,15 @@ from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
+from steersman.api.published import meter
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
+from steersman.api.subresources import token
 from steersman.api.subresources.binding import Binding
 from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
+from steersman.api.subresources.heard import Heard
 from steersman.api.subresources.kubelets import Kubelets
 from steersman.api.subresources.proxy import Proxies
 from steersman.api.subresources.review import Review
@@ -57,7 +67,7 @@ from steersman.model.builtin import Registry
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
-from steersman.wire.message import Request, User
+from steersman.wire.message import Request, Response, User
 from steersman.world.interface import World
 
 SERVICES = Resource("", "services")
@@ -119,13 +129,17 @@ class Assembly:
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
+        find = self._objects.find
+        self._dynamic = assemble_dynamic(cache, self.kinds, authorizer, find, world)
         chain = self._chain(authorizer)
+        self._heard = Heard(chain)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
         self._configuration = configuration
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
+        self._meter = meter.Meter(world.now())
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
 
@@ -151,58 +165,80 @@ class Assembly:
         return Chain(
             [
                 DefinitionLifecycle(self.definitions),
+                ExpressionCheck(),
                 NamespaceLifecycle(cache),
                 LimitRanger(cache),
                 ServiceAccount(cache, self._world),
                 TaintNodesByCondition(),
                 Priority(cache),
                 DefaultTolerationSeconds(),
+                DefaultStorageClass(cache),
+                StorageObjectInUseProtection(),
+                PersistentVolumeClaimResize(cache),
                 Recording(self._world),
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
-            ]
+            ],
+            self._dynamic,
         )
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
         scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
+        heard, tokens = self._heard, TokenRequest(self.tokens, self._objects.find)
+        binding = Binding(self.writer, self._world)
+        eviction = Eviction(self.writer, self.deleter, self._world)
         return {
             **self._streams(),
-            ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
-            ("pods", "binding"): Binding(self.writer, self._world).handle,
-            ("pods", "eviction"): Eviction(self.writer, self.deleter, self._world).handle,
+            ("", "scale"): heard.scaled(
+                lambda call: (custom if call.version.shape else scale)(call)
+            ),
+            ("pods", "binding"): heard.created(binding.handle, "io.k8s.api.core.v1.Binding"),
+            ("pods", "eviction"): heard.created(eviction.handle, "io.k8s.api.policy.v1.Eviction"),
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
-            ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
+            ("serviceaccounts", "token"): heard.created(tokens.handle, token.DEFINITION),
         }
 
     def _streams(self) -> Mapping[tuple[str, str], Subresource]:
         kubelets = Kubelets(self._objects.find, self._configuration.kubelet_tls)
         streams = Streams(kubelets, self.access.require, self._world)
+        connected = self._heard.connected
         proxies = Proxies(self._objects.find, kubelets, self._world)
         return {
-            ("pods", "proxy"): proxies.pod,
-            ("services", "proxy"): proxies.service,
-            ("nodes", "proxy"): proxies.node,
+            ("pods", "proxy"): connected(proxies.pod),
+            ("services", "proxy"): connected(proxies.service),
+            ("nodes", "proxy"): connected(proxies.node),
             ("pods", "log"): streams.log,
-            ("pods", "exec"): streams.exec,
-            ("pods", "attach"): streams.attach,
-            ("pods", "portforward"): streams.portforward,
+            ("pods", "exec"): connected(streams.exec),
+            ("pods", "attach"): connected(streams.attach),
+            ("pods", "portforward"): connected(streams.portforward),
         }
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
+        documents = document_paths(self.kinds, self.tokens, self._address)
         return Api(
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, document_paths(self.kinds, self.tokens, self._address)),
+            paths=Paths(checks, {**documents, "/metrics": lambda _request, _user: self._metrics()}),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
             deleter=self.deleter,
             subresources=self._subresources(),
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
+            meter=self._meter,
+            monotonic=self._world.monotonic,
         )
+
+    def _metrics(self) -> Response:
+        """Returns what was counted, and what is there to be counted."""
+        tables = self.cache.tables()
+        objects = {one.resource: len(one) for one in tables if len(one)}
+        watches = {one.resource: one.watching for one in tables}
+        text = meter.render(self._meter, objects, watches)
+        return Response(text.encode(), content_type=meter.CONTENT_TYPE)
 
     def _follow(self) -> None:
         """Keeps what authorizers know in step with the cache."""
@@ -241,6 +277,7 @@ class Assembly:
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
+            self._dynamic.open()
             self.ready = True
             started()
 

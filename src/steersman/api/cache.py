@@ -132,6 +132,11 @@ class Table:
 
         return leave
 
+    @property
+    def watching(self) -> int:
+        """How many watch it."""
+        return sum(map(len, self._watchers.values()))
+
     def after(self, revision: int, namespace: str = "") -> list[Event]:
         """Returns the window's events after a revision; raises LookupError where the window no
         longer reaches back to it."""
@@ -188,6 +193,10 @@ class Cache:
             table = self._tables[resource] = Table(resource)
             table.dropped = self.oldest
         return table
+
+    def tables(self) -> list[Table]:
+        """Returns every table that there is."""
+        return list(self._tables.values())
 
     async def load(self) -> None:
         """Reads the whole present state from the store."""

@@ -17,15 +17,17 @@ from steersman.api.custom import conversion
 from steersman.api.delete import Deleter
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
+from steersman.api.published.meter import Meter, Tally, series_of
 from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
-from steersman.model.errors import MethodNotAllowed, NotFound
+from steersman.model.errors import APIError, MethodNotAllowed, NotFound
 from steersman.model.kind import Kind
 from steersman.wire.message import Request, Response, User
 
-Answer = Response | Coroutine[Any, Any, Response]
+Awaited = Coroutine[Any, Any, Response]
+Answer = Response | Awaited
 Subresource = Callable[[Call], Answer]
 
 # What can be asked of a namespaced kind without naming a namespace
@@ -68,6 +70,8 @@ class Api:
         deleter: Deleter,
         subresources: Mapping[tuple[str, str], Subresource],
         reviews: Callable[[Call], Answer],
+        meter: Meter,
+        monotonic: Callable[[], float],
     ) -> None:
         self._kinds = kinds
         self._cache = cache
@@ -79,12 +83,61 @@ class Api:
         self._deleter = deleter
         self._subresources = subresources
         self._reviews = reviews
+        self._meter = meter
+        self._monotonic = monotonic
+        self._reads: dict[tuple[tuple[Any, ...], bool, bool], Tally] = {}
         self._forms: dict[tuple[str, str, str], Form] = {}
 
     def handle(self, request: Request) -> Answer:
-        """Answers one request; raises the errors of `model.errors`."""
-        user = request.user or self._access.identify(request)
+        """Answers one request and counts it; raises the errors of `model.errors`."""
+        began = self._monotonic()
         attributes = parse(request)
+        try:
+            answer = self._serve(request, attributes)
+        except APIError as error:
+            self._tally(request, attributes).count(error.code, self._monotonic() - began)
+            raise
+        if isinstance(answer, Response):
+            tally = self._tally_of_read(request, attributes)
+            tally.count(answer.status, self._monotonic() - began)
+            return answer
+        return self._counted(request, attributes, answer, began)
+
+    async def _counted(
+        self, request: Request, attributes: Attributes, answer: Awaited, began: float
+    ) -> Response:
+        tally = self._tally(request, attributes)
+        tally.inflight += 1
+        try:
+            response = await answer
+        except APIError as error:
+            tally.count(error.code, self._monotonic() - began)
+            raise
+        finally:
+            tally.inflight -= 1
+        tally.count(response.status, self._monotonic() - began)
+        return response
+
+    def _tally(self, request: Request, asked: Attributes) -> Tally:
+        """Returns where a request is counted."""
+        kind = None
+        if asked.is_resource:
+            kind = self._kinds.by_resource(asked.group, asked.version, asked.resource)
+        media_type = request.headers.get("content-type", "")
+        return self._meter.of(series_of(asked, kind, request.query, media_type))
+
+    def _tally_of_read(self, request: Request, asked: Attributes) -> Tally:
+        """Returns the same for a request that was answered at once, as most reads are; remembered,
+        since it costs more to find than to count."""
+        key = (asked[:5], not asked.name, not asked.namespace)
+        if (tally := self._reads.get(key)) is None or request.query:
+            tally = self._tally(request, asked)
+            if not request.query:
+                self._reads[key] = tally
+        return tally
+
+    def _serve(self, request: Request, attributes: Attributes) -> Answer:
+        user = request.user or self._access.identify(request)
         self._access.require(user, attributes)
         if not attributes.is_resource:
             return self._other(request, user)

@@ -30,8 +30,10 @@ from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
+from steersman.model.local_path import NODE_FIELD
 from steersman.model.service_range import dns_address
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
@@ -41,6 +43,7 @@ from steersman.node import machine
 from steersman.node.agent import Agent
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
+from steersman.node.reclaim import Reclaimer
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
@@ -48,6 +51,7 @@ from steersman.node.serve import Port
 from steersman.node.serve import serve as serve_streams
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
+from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.warm import WarmParent
@@ -106,7 +110,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     reload_on_hangup(files, (own, as_node), (PROXY.file, as_proxy), (own, listening))
     async with world.tasks() as tasks:
         client = APIClient(api_transport(settings, as_node, f"system:node:{settings.name}"), world)
-        place = Place(settings.name, first_address(settings.pod_cidr), KUBELET_PORT, version())
+        place = _place(settings)
         tools = _tools(settings, client, place, bridge, world, tasks)
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
@@ -118,6 +122,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
+        _reclaim(tools, client, tasks)
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
@@ -140,6 +145,22 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await proxy_client.close()
 
 
+def _place(settings: NodeSettings) -> Place:
+    volumes = str(Paths(settings.directory.absolute()).local_volumes)
+    address = first_address(settings.pod_cidr)
+    return Place(settings.name, address, KUBELET_PORT, version(), volumes)
+
+
+def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
+    """Starts what removes released volumes of this node."""
+    own = f"{NODE_FIELD}={tools.place.name}"
+    volumes = FollowedView(client, PERSISTENTVOLUME, tools.world, fields=own)
+    directory = Path(tools.place.volumes)
+    reclaimer = Reclaimer(client, volumes, tools.events, directory, tools.world)
+    tasks.start(volumes.follow(), name="volumes of the node")
+    tasks.start(reclaimer.run(), name="reclaimer")
+
+
 def _tools(
     settings: NodeSettings,
     client: APIClient,
@@ -148,7 +169,7 @@ def _tools(
     world: World,
     tasks: Tasks,
 ) -> Tools:
-    paths = Paths(settings.directory)
+    paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
     limits = Machine(allocatable(facts))
     socket = warm_socket(settings.run)
@@ -162,7 +183,9 @@ def _tools(
         network=bridge,
         puller=Puller(Store(settings.images), StreamHttp()),
         paths=paths,
-        volumes=Volumes(paths, Tokens(client, world), limits, world),
+        volumes=Volumes(
+            paths, Tokens(client, world), Claims(client), limits, world, node=settings.name
+        ),
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),
         place=place,

@@ -8,9 +8,11 @@ from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.disruption import DisruptionController
 from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
+from steersman.controllers.ephemeral_volume import EphemeralVolumeController
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.job import JobController
 from steersman.controllers.load_balancer import with_services
+from steersman.controllers.local_path import LocalPathController
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
@@ -22,6 +24,11 @@ from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.statefulset import StatefulSetController
 from steersman.controllers.taint_eviction import TaintEvictionController
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
+from steersman.controllers.volume_binder import VolumeBinderController
+from steersman.controllers.volume_protection import (
+    ClaimProtectionController,
+    VolumeProtectionController,
+)
 from steersman.reconcile.loop import Controller
 
 
@@ -49,4 +56,9 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         NodeLifecycleController,
         TaintEvictionController,
         PodGarbageController,
+        VolumeBinderController,
+        LocalPathController,
+        EphemeralVolumeController,
+        ClaimProtectionController,
+        VolumeProtectionController,
     )

@@ -7,7 +7,8 @@ touches nothing that is as it should be.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -19,8 +20,12 @@ from steersman.node.acting import ending, sandboxes
 from steersman.node.observed import Observed, engine_name, parse_engine_name
 from steersman.node.tools import Tools
 from steersman.node.worker import Worker
-from steersman.runtime.engine import Event, SandboxState
+from steersman.runtime.engine import EngineError, Event, SandboxState
 from steersman.world.interface import Tasks
+
+# Between tries to clear away what a dead shim has left; a busy control group is free by then
+CLEAR_RETRY_SECONDS = 1.0
+log = logging.getLogger(__name__)
 
 
 class Agent:
@@ -38,8 +43,7 @@ class Agent:
         await self._pods.synced()
         await self._take_over()
         self._pods.listen(self._hear)
-        for pod in self._pods.list():
-            self._hear(None, pod)
+        self._catch_up()
         async for event in self._tools.engine.events():
             await self._route(event)
 
@@ -57,6 +61,14 @@ class Agent:
         return None
 
     # What happens
+
+    def _catch_up(self) -> None:
+        """Hears what came and went while nobody listened."""
+        pods = {pod.metadata.uid: pod for pod in self._pods.list()}
+        for uid in self.workers.keys() - pods.keys():
+            self.workers[uid].vanish()
+        for pod in pods.values():
+            self._hear(None, pod)
 
     def _hear(self, old: Pod | None, new: Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
@@ -98,12 +110,32 @@ class Agent:
         if worker is None:
             return
         if event.kind == "lost":
-            await self._tools.engine.remove_sandbox(event.pod)
-            await self._tools.network.delete(event.pod)
-            worker.lost()
+            # Not here: it takes as long as the kernel does, and other pods' events wait meanwhile
+            self._tasks.start(self._clear(worker), name=f"loss of {worker.seen.name}")
         elif event.kind == "exit" and event.exit is not None:
             container, attempt = parse_engine_name(event.container)
             worker.exited(container, attempt, event.exit)
+
+    async def _clear(self, worker: Worker) -> None:
+        """Removes what a dead shim has left, trying until it is gone; the pod begins anew then."""
+        tools, uid = self._tools, worker.seen.uid
+
+        async def remove() -> None:
+            await asyncio.to_thread(tools.warm.ensure)  # it may have been killed too
+            await tools.engine.remove_sandbox(uid)
+            await tools.network.delete(uid)
+
+        await self._until_done(uid, remove)
+        worker.lost()
+
+    async def _until_done(self, uid: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+                return
+            except (EngineError, OSError) as error:
+                log.warning("what is left of pod %s cannot be removed: %s", uid, error)
+                await self._tools.world.sleep(CLEAR_RETRY_SECONDS)
 
     def _compare(self, sandbox: SandboxState) -> None:
         worker = self.workers.get(sandbox.pod)
@@ -115,6 +147,8 @@ class Agent:
     # What a predecessor left
 
     async def _take_over(self) -> None:
+        """Goes on with the pods that the API has; the rest is removed beside them, which takes as
+        long as the kernel does."""
         sandboxes_now = {it.pod: it for it in await self._tools.engine.connect()}
         records = {it.uid: it for it in record.load_all(self._tools.paths)}
         for uid, seen in records.items():
@@ -122,36 +156,39 @@ class Agent:
             if seen.sandbox is not None and uid in sandboxes_now and not sandboxes_now[uid].lost:
                 self._tools.network.restore(uid, seen.sandbox.addresses)
         pods = {pod.metadata.uid: pod for pod in self._pods.list()}
-        for uid, sandbox in sandboxes_now.items():
-            if uid not in records or uid not in pods or sandbox.lost:
+        for uid, pod in pods.items():
+            if uid in sandboxes_now and (uid not in records or sandboxes_now[uid].lost):
                 await self._tools.engine.remove_sandbox(uid)
-        for uid, seen in records.items():
-            if uid in pods:
-                await self._resume(pods[uid], seen, sandboxes_now.get(uid))
-            else:
-                await self._remove(seen)
+            if uid in records:
+                await self._resume(pod, records[uid], sandboxes_now.get(uid))
+        for uid in (sandboxes_now.keys() | records.keys()) - pods.keys():
+            self._tasks.start(self._remove(uid, records.get(uid)), name=f"rest of {uid}")
 
     async def _resume(self, pod: Pod, seen: Observed, sandbox: SandboxState | None) -> None:
-        """Takes a pod over; what happened while nobody looked is made good."""
+        """Takes a pod over; what happened while nobody looked is made good, first by removing
+        what was begun and never written down: the worker gives the same names."""
         if sandbox is None or sandbox.lost:
             await self._tools.network.delete(seen.uid)
             worker = self._adopt(pod, seen)
             worker.lost()
             return
-        states = {it.id: it for it in sandbox.containers}
-        worker = self._adopt(pod, _without_lost(seen, states, self._tools.world.now()))
+        states = {it.id for it in sandbox.containers}
         known = {engine_name(n, c.run.attempt) for n, c in seen.containers.items() if c.run}
-        for name in states.keys() - known:  # begun, and never written down
-            await self._tools.engine.delete(seen.uid, name, force=True)
-        if seen.sandbox is None:  # made, and never written down
+        if seen.sandbox is None:
             await self._tools.engine.remove_sandbox(seen.uid)
+        else:
+            for name in states - known:
+                await self._tools.engine.delete(seen.uid, name, force=True)
+        self._adopt(pod, _without_lost(seen, states, self._tools.world.now()))
         self._compare(sandbox)
 
-    async def _remove(self, seen: Observed) -> None:
-        """Removes what is left of a pod that the API has no more."""
-        await sandboxes.tear_down(self._tools, seen)
+    async def _remove(self, uid: str, seen: Observed | None) -> None:
+        """Removes what is left of a pod that the API has no more, trying until it is gone."""
+        await self._until_done(uid, lambda: sandboxes.tear_down(self._tools, uid))
+        if seen is None:
+            return
         paths = self._tools.paths
-        for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
+        for path in (paths.pod_logs(seen.namespace, seen.name, uid), paths.pod(uid)):
             await asyncio.to_thread(record.remove_tree, path)
 
 

@@ -1,10 +1,10 @@
 """Where a node keeps what: pure paths under its directory.
-
 pods/UID/record.json         what is observed of the pod
 pods/UID/etc/                hosts, hostname, resolv.conf
 pods/UID/volumes/NAME/       a volume
 pods/UID/containers/NAME/N   the termination message of run N
 logs/NS_POD_UID/NAME/N.log   the log of run N (CRI format)
+local-path/NAME/             a volume that is a directory of this node
 runtime/                     the runtime's state
 """
 
@@ -33,6 +33,11 @@ class Paths(msgspec.Struct, frozen=True):
     def logs(self) -> Path:
         """The logs of all pods."""
         return self.root / "logs"
+
+    @property
+    def local_volumes(self) -> Path:
+        """The directories that are volumes; they outlive pods, agent and cluster's process."""
+        return self.root / "local-path"
 
     @property
     def runtime(self) -> Path:

@@ -12,6 +12,7 @@ import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client
+from steersman.model import local_path
 from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
@@ -43,12 +44,13 @@ CONDITIONS = (
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a node is reached."""
+    """Where a node is reached; `volumes` is where its directories are that are volumes."""
 
     name: str
     address: str
     port: int
     version: str = ""
+    volumes: str = ""
 
 
 def render_node(place: Place, facts: Facts) -> Document:
@@ -61,6 +63,8 @@ def render_node(place: Place, facts: Facts) -> Document:
         "kubernetes.io/os": "linux",
     }
     metadata: Document = {"name": place.name, "labels": labels}
+    if place.volumes:
+        metadata["annotations"] = {local_path.DIRECTORY: place.volumes}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
 
 
@@ -164,8 +168,8 @@ class Registration:
         try:
             await self._client.create(NODE, document)
         except AlreadyExists:
-            labels = {"metadata": {"labels": document["metadata"]["labels"]}}
-            await self._client.patch(self._ref, labels)
+            said = {name: it for name, it in document["metadata"].items() if name != "name"}
+            await self._client.patch(self._ref, {"metadata": said})
 
     async def _tell(self) -> None:
         old: Node = await self._client.get(self._ref)

@@ -18,6 +18,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers, record
 from steersman.node.acting import ending, pulling, sandboxes, starting
+from steersman.node.acting.ending import NANO
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
 from steersman.node.objects import BadConfiguration, names_of
@@ -245,7 +246,7 @@ class Worker:
             case KillContainer():
                 await self._kill(action)
             case TearDown():
-                await sandboxes.tear_down(self._tools, self.seen)
+                await sandboxes.tear_down(self._tools, self.seen.uid)
                 self._tools.objects.release(self.seen.uid)
                 self.change(replace(self.seen, sandbox=None, volumes_ready=False))
             case DeletePod():
@@ -345,10 +346,12 @@ class Worker:
         )
         self._failures.pop(f"start of {name}", None)
         self.update(name, begun)
+        exit = self._early.pop((name, attempt), None)
         if run.state == "exited":
             self._end_run(name, run)
             self._ended.append(engine_name(name, attempt))
-        elif (exit := self._early.pop((name, attempt), None)) is not None:
+        elif exit is not None and exit.started_at / NANO == run.started_at:
+            # Of another start it may be: that of an agent before this one, which never noted it
             self.exited(name, attempt, exit)
 
     def _refuse(self, name: str, error: Exception) -> None:
@@ -374,12 +377,13 @@ class Worker:
             self._end_run(container.name, ending.read_loss(run, self._tools.world.now()))
 
     async def _discard(self, name: str) -> None:
-        """Removes an ended container from the runtime; its log stays."""
+        """Removes an ended container from the runtime; its log stays. What cannot be removed, as
+        a control group that is still being taken apart, goes with the sandbox."""
         try:
             await self._tools.engine.delete(self.seen.uid, name)
         except EngineError as error:
-            if error.kind not in ("not-found", "lost", "unavailable"):
-                raise
+            if error.kind not in ("not-found", "lost"):
+                log.warning("%s of pod %s stays until it ends: %s", name, self.seen.name, error)
 
     async def _delete(self) -> None:
         """Tells the last status, removes what is on disk, then the object: once that is gone,
@@ -420,10 +424,10 @@ class Worker:
             self._stale.clear()
             try:
                 await self._write_status()
-            except (NotFound, Conflict):
-                continue  # the object is gone: its end is told by the view
             except (APIError, Unreachable) as error:
-                if isinstance(error, APIError):  # said by whoever looks into the agent's log
+                # A conflict may be lost to other writers; where the object is gone or another pod
+                # bears the name, the view soon says so, and nothing is told any more
+                if not isinstance(error, (NotFound, Conflict, Unreachable)):
                     log.warning("the status of pod %s is refused: %s", self.seen.name, error)
                 await self._tools.world.sleep(TELL_RETRY_SECONDS)
                 self._stale.set()

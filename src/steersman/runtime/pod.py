@@ -255,8 +255,10 @@ class Pod:
     def _never_ready(self, made: Container, fail: Callable[[Exception], None]) -> None:
         assert made.first.exit is not None
         reason = made.first.reason or f"setup ended with code {made.first.exit['code']}"
-        self._dispose(made)
-        fail(Failed(reason))
+        try:
+            self._dispose(made)
+        finally:  # whatever is left: who waits for an answer must have one
+            fail(Failed(reason))
 
     def _ended(self, made: Container, status: int) -> None:
         made.first.ended(status, made.cgroup.oom_kills() > 0)
@@ -266,11 +268,13 @@ class Pod:
         if made.first.reason and made.first.exit is not None:
             made.first.exit["code"] = _START_ERROR_CODE
         callbacks, made.on_exit = made.on_exit, []
-        for callback in callbacks:
-            callback()
-        if made.name in self.containers:
-            self._publish({"kind": "exit", "container": made.name, "exit": made.first.exit})
-            self.save()
+        try:
+            for callback in callbacks:
+                callback()
+        finally:  # nobody asks: an end that is not told is waited for for ever
+            if made.name in self.containers:
+                self._publish({"kind": "exit", "container": made.name, "exit": made.first.exit})
+                self.save()
 
     def start(self, request: Document, answer: Answer, fail: Callable[[Exception], None]) -> None:
         """Runs the program of a created container; answers when it runs, or why it does not."""
@@ -324,7 +328,7 @@ class Pod:
         else:
             watched.on_exit.append(finished)
 
-    def delete(self, request: Document, answer: Answer) -> None:
+    def delete(self, request: Document, answer: Answer, fail: Callable[[Exception], None]) -> None:
         """Removes a container that has ended; with "force" kills it first."""
         made = self.find(request["container"])
         if made.first.status == STOPPED:
@@ -333,8 +337,12 @@ class Pod:
         elif made.first.status == CREATED or request.get("force"):
 
             def removed() -> None:
-                self._dispose(made)
-                answer({})
+                try:
+                    self._dispose(made)
+                except OSError as error:
+                    fail(error)
+                else:
+                    answer({})
 
             made.on_exit.append(removed)
             made.first.kill(9)

@@ -77,4 +77,9 @@ class Reactor:
                 return
             if process == 0:
                 return
-            self._on_exit(process, status)
+            try:
+                self._on_exit(process, status)
+            except BaseException:
+                # The kernel tells of those behind it no more: the next turn reaps them
+                os.write(self._waker, b"\0")
+                raise

@@ -203,10 +203,10 @@ class Shim:
         verb = request.get("verb", "")
         if verb in self._immediate:
             answer(self._immediate[verb](request))
-        elif verb in ("create", "start"):
+        elif verb in ("create", "start", "delete"):
             getattr(self.pod, verb)(request, answer, fail)
-        elif verb in ("wait", "delete"):
-            getattr(self.pod, verb)(request, answer)
+        elif verb == "wait":
+            self.pod.wait(request, answer)
         elif verb == "exec":
             self._execute(connection, message, answer, fail)
         elif verb == "attach":

@@ -131,11 +131,13 @@ class Cluster:
         """Follows `kubectl get --watch` until something holds of an object; returns it."""
         command = self.kubectl_words("get", "-o", "json", "--watch", *words)
         last: Document = {}
+        began = time.monotonic()
         with started(command, stdout=subprocess.PIPE) as process:
             for last in documents(process):
                 if holds(last):
                     return last
-        told = f"not seen in {WAIT_SECONDS} s: {json.dumps(last.get('status'))}"
+            waited = f"{time.monotonic() - began:.0f} s, kubectl's code is {process.poll()}"
+        told = f"not seen in {waited}: {json.dumps(last.get('status'))}"
         raise AssertionError(f"{told}\n{self.evidence(*words)}")
 
     def evidence(self, *words: str) -> str:

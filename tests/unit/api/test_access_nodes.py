@@ -441,3 +441,39 @@ def test_who_is_no_node_is_somebody_elses_question() -> None:
 def test_a_node_reads_paths_by_no_rule_of_its_own() -> None:
     asked = Attributes("get", path="/healthz", is_resource=False)
     assert not Nodes().authorizer.allowed(NODE, asked).allowed
+
+
+def local_volume(node: str, **fields: Any) -> Document:
+    annotations = {
+        "pv.kubernetes.io/provisioned-by": fields.get("by", "steersman.io/local-path"),
+        "local.path.provisioner/selected-node": node,
+    }
+    return {
+        "metadata": {"name": "pv", "annotations": annotations},
+        "spec": {"persistentVolumeReclaimPolicy": fields.get("policy", "Delete")},
+        "status": {"phase": fields.get("phase", "Released")},
+    }
+
+
+def test_a_node_follows_and_removes_the_volumes_that_are_its_own_directories() -> None:
+    ref = Ref(Resource("", "persistentvolumes"), "", "pv")
+
+    def may(
+        verb: str, found: Document | None, resource: str = "persistentvolumes", **more: str
+    ) -> bool:
+        nodes = Nodes(found={ref: found} if found else {})
+        return nodes.may(verb, resource, more.pop("name", "pv"), namespace="", **more)
+
+    for verb in ("list", "watch"):
+        assert may(verb, None, name="", fields="spec.nodeName=n1")
+        assert not may(verb, None, name="", fields="spec.nodeName=n2")
+        assert not may(verb, None, name="")
+    assert not may("deletecollection", None, name="", fields="spec.nodeName=n1")
+    assert may("delete", local_volume("n1"))
+    assert not may("delete", None)
+    assert not may("delete", local_volume("n2"))
+    assert not may("delete", local_volume("n1", by="example.com/disk"))
+    assert not may("delete", local_volume("n1", policy="Retain"))
+    assert not may("delete", local_volume("n1", phase="Bound"))
+    assert not may("delete", local_volume("n1"), "persistentvolumes/status")
+    assert not may("patch", local_volume("n1"))

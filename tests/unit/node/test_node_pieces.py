@@ -200,6 +200,9 @@ def test_a_node_tells_what_it_is() -> None:
     assert labels["kubernetes.io/hostname"] == "vm"
     assert labels["kubernetes.io/arch"] == "amd64"
     assert labels["kubernetes.io/os"] == "linux"
+    assert "annotations" not in node["metadata"]
+    told = register.render_node(replace(PLACE, volumes="/volumes"), FACTS)["metadata"]
+    assert told["annotations"] == {"steersman.io/local-path-directory": "/volumes"}
     status = register.render_status(PLACE, FACTS, None, NOW)
     assert status["capacity"]["cpu"] == "4"
     assert status["capacity"]["memory"] == f"{8 << 20}Ki"
@@ -405,7 +408,16 @@ def test_paths_of_the_node_are_checked_by_type(tmp_path: Path) -> None:
             host_path.prepare(HostPath(str(path), kind))
 
 
-def test_only_what_the_node_keeps_is_read_only() -> None:
-    assert not mounting.is_kept(volume(emptyDir={}))
-    assert not mounting.is_kept(volume(hostPath={"path": "/x"}))
-    assert mounting.is_kept(volume(configMap={"name": "x"}))
+def test_only_what_the_node_keeps_or_the_pod_says_is_read_only() -> None:
+    assert not readonly(emptyDir={})
+    assert not readonly(hostPath={"path": "/x"})
+    assert not readonly(nfs={"server": "s", "path": "/x"})
+    assert not readonly(persistentVolumeClaim={"claimName": "c"})
+    assert not readonly(ephemeral={"volumeClaimTemplate": {}})
+    assert readonly(persistentVolumeClaim={"claimName": "c", "readOnly": True})
+    assert readonly(configMap={"name": "x"})
+
+
+def readonly(**source: Any) -> bool:
+    owner = pod(spec={"volumes": [{"name": "v", **source}]})
+    return mounting.is_readonly(owner, owner.spec.volumes[0])

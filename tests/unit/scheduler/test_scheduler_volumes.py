@@ -13,6 +13,7 @@ from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.storageclass import STORAGECLASS
+from steersman.model.volume_binding import BIND_COMPLETED, SELECTED_NODE
 from steersman.scheduler.decide import Chosen, Unfit, decide
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import fit_error
@@ -21,7 +22,7 @@ from steersman.scheduler.profile import DEFAULT
 from steersman.scheduler.volumes.binder import plan_volume
 from steersman.scheduler.volumes.binding import Choice, choose
 from steersman.scheduler.volumes.rule import VolumeRule, rule_of
-from steersman.scheduler.volumes.storage import BIND_COMPLETED, SELECTED_NODE, Storage
+from steersman.scheduler.volumes.storage import Storage
 
 ZONE = "topology.kubernetes.io/zone"
 DONE = {BIND_COMPLETED: "yes"}

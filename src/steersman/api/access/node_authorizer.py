@@ -19,6 +19,7 @@ from steersman.api.access.authorization import (
 from steersman.api.access.node_graph import NodeGraph
 from steersman.api.access.pod_references import Named
 from steersman.api.bootstrap.roles import NODE_RULES
+from steersman.model import local_path
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
 from steersman.wire.message import User
@@ -55,7 +56,7 @@ class NodeAuthorizer:
             ("", "secrets"): self._read_one,
             ("", "configmaps"): self._read_one,
             ("", "persistentvolumeclaims"): self._claim,
-            ("", "persistentvolumes"): self._get,
+            ("", "persistentvolumes"): self._volume,
             ("resource.k8s.io", "resourceclaims"): self._get,
             ("", "serviceaccounts"): self._account,
             ("", "nodes"): self._node,
@@ -99,6 +100,20 @@ class NodeAuthorizer:
 
     def _get(self, node: str, asked: Attributes) -> Decision:
         return _only_get(asked) or self._related(node, asked)
+
+    def _volume(self, node: str, asked: Attributes) -> Decision:
+        """Beside upstream's: a node follows the volumes that are directories of its own, and
+        removes them when it has removed the directory."""
+        own = asked.selected(local_path.NODE_FIELD) == node
+        if asked.verb in ("list", "watch") and own:
+            return ALLOWED
+        if asked.verb != "delete" or asked.subresource or not asked.name:
+            return self._get(node, asked)
+        found = self._find(Ref(Resource("", "persistentvolumes"), "", asked.name)) or {}
+        spec, meta = found.get("spec") or {}, found.get("metadata") or {}
+        own = local_path.node_of(meta.get("annotations") or {}) == node
+        policy, phase = spec.get("persistentVolumeReclaimPolicy"), _phase(found)
+        return ALLOWED if own and (policy, phase) == ("Delete", "Released") else _unrelated(node)
 
     def _claim(self, node: str, asked: Attributes) -> Decision:
         if asked.subresource != "status":
@@ -211,6 +226,10 @@ def _only_get(asked: Attributes) -> Decision | None:
     if asked.verb != "get":
         return Decision(False, "can only get individual resources of this type")
     return Decision(False, "cannot get subresource") if asked.subresource else None
+
+
+def _phase(found: Document) -> str:
+    return str((found.get("status") or {}).get("phase", ""))
 
 
 def _unrelated(node: str) -> Decision:

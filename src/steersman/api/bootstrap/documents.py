@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from steersman.api.access import rules
 from steersman.api.bootstrap import controllers, flow, roles
 from steersman.api.bootstrap.grammar import AUTOUPDATE, GROUP, binding_document, role_document
+from steersman.model import local_path
 from steersman.model.kind import Document
 from steersman.model.types.aggregation import aggregate
 
@@ -39,6 +40,7 @@ def documents() -> list[Document]:
         ),
         *rbac_documents(),
         *(_priority(*one) for one in _PRIORITIES),
+        local_path.storage_class(),
         *flow.level_documents(),
         *flow.flow_documents(),
     ]

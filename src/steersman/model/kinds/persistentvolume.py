@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from steersman.model import local_path
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
@@ -148,7 +149,12 @@ PERSISTENTVOLUME = Kind(
     view=PersistentVolume,
     prepare=preparer(_begin),
     subresources=(STATUS,),
-    selectable={"name": lambda volume: volume["metadata"]["name"]},
+    selectable={
+        "name": lambda volume: volume["metadata"]["name"],
+        local_path.NODE_FIELD: lambda one: local_path.node_of(
+            one["metadata"].get("annotations") or {}
+        ),
+    },
     returns_deleted=True,
     complete=True,
 )

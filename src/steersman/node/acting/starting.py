@@ -20,7 +20,7 @@ from steersman.node.render import environment
 from steersman.node.render.bundle import Ground, render_bundle
 from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
-from steersman.node.volumes.mounting import is_kept
+from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
 from steersman.runtime.kernel import mounts
 
@@ -49,6 +49,7 @@ async def start(
     try:
         await tools.engine.create(seen.uid, name, document)
     except EngineError as error:
+        await _take_back(tools, seen.uid, name, error)
         raise CreateFailed(str(error)) from error
     tools.say(pod, "Normal", "Created", "Container created", container.name)
     signal = container.lifecycle.stop_signal if container.lifecycle is not None else ""
@@ -56,12 +57,23 @@ async def start(
     try:
         started = await tools.engine.start(seen.uid, name)
     except EngineError as error:
+        if error.kind == "unavailable":
+            await _take_back(tools, seen.uid, name, error)
+            raise CreateFailed(str(error)) from error
         return _never_started(tools, pod, container, attempt, error)
     tools.say(pod, "Normal", "Started", "Container started", container.name)
     run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run
+
+
+async def _take_back(tools: Tools, uid: str, name: str, error: EngineError) -> None:
+    """Removes what a try has left that got no answer in time, or the one before it: else every
+    further try would find the name taken."""
+    if error.kind in ("unavailable", "conflict"):
+        with contextlib.suppress(EngineError):  # the next try finds it, and is here again
+            await tools.engine.delete(uid, name, force=True)
 
 
 async def _share_processes(
@@ -127,7 +139,7 @@ def _document(
         shm=sandbox.shm,
         layers=pulled.layers,
         volumes=tools.volumes.places(pod),
-        readonly={it.name for it in pod.spec.volumes if is_kept(it)},
+        readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},
         etc=tools.paths.etc(seen.uid),
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
         log=make_log(tools.paths, seen, container.name, attempt),
@@ -152,8 +164,8 @@ def make_log(paths: Paths, seen: Observed, container: str, attempt: int) -> Path
     """Makes room for the log of a run and returns its path; the logs before the last one go."""
     path = paths.log(seen, container, attempt)
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    old = path.with_name(f"{attempt - KEPT_LOGS}.log")
-    old.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{attempt - KEPT_LOGS}.log*"):  # and what was moved aside of it
+        old.unlink(missing_ok=True)
     return path
 
 

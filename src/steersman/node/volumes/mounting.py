@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
 from steersman.node.objects import BadConfiguration, Objects
@@ -23,10 +24,13 @@ from steersman.node.volumes import (
     empty_dir,
     host_path,
     memory,
+    nfs,
+    persistent,
     projected,
     secret,
     tree,
 )
+from steersman.node.volumes.claims import Claims, Unusable, name_of
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.volumes.tree import File
 from steersman.world.interface import World
@@ -44,9 +48,20 @@ class Prepared(msgspec.Struct, frozen=True):
 class Volumes:
     """The volumes of all pods of the node."""
 
-    def __init__(self, paths: Paths, tokens: Tokens, machine: Machine, world: World) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        tokens: Tokens,
+        claims: Claims,
+        machine: Machine,
+        world: World,
+        *,
+        node: str,
+    ) -> None:
         self._paths = paths
+        self._node = node
         self._tokens = tokens
+        self._claims = claims
         self._machine = machine
         self._world = world
 
@@ -54,11 +69,18 @@ class Volumes:
         """Makes every volume as it should be now; raises BadVolume, and the API's errors."""
         renew_at = 0.0
         for volume in pod.spec.volumes:
+            behind = await self._claims.find(pod, volume)
+            name = volume.name if behind is None else behind.metadata.name
             try:
                 tokens, due = await self._ask_tokens(pod, volume)
-                await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
+                if behind is not None:
+                    await asyncio.to_thread(self._prepare_claimed, pod, volume, behind)
+                else:
+                    await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
+            except Unusable:
+                raise
             except (BadConfiguration, OSError) as error:
-                text = f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'
+                text = f'MountVolume.SetUp failed for volume "{name}" : {error}'
                 raise BadConfiguration(text) from error
             renew_at = min(filter(None, (renew_at, due)), default=0.0)
         return Prepared(renew_at)
@@ -74,6 +96,10 @@ class Volumes:
                 due.append(token.renew_at)
         return found, min(due, default=0.0)
 
+    def _prepare_claimed(self, pod: Pod, volume: Volume, behind: PersistentVolume) -> None:
+        place = self._paths.volume(pod.metadata.uid, volume.name)
+        persistent.prepare(behind, pod, self._paths.local_volumes, self._node, place)
+
     def _prepare(
         self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]
     ) -> None:
@@ -83,6 +109,8 @@ class Volumes:
             host_path.prepare(volume.host_path)
         elif volume.empty_dir is not None:
             empty_dir.prepare(volume.empty_dir, directory, group)
+        elif volume.nfs is not None:
+            nfs.prepare(volume.nfs, (), directory)
         else:
             files = self._render(pod, volume, objects, tokens)
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -110,22 +138,26 @@ class Volumes:
 
     def places(self, pod: Pod) -> dict[str, Path]:
         """Returns where each volume is on the node."""
-        uid = pod.metadata.uid
-        return {
-            volume.name: Path(volume.host_path.path)
-            if volume.host_path is not None
-            else self._paths.volume(uid, volume.name)
-            for volume in pod.spec.volumes
-        }
+        return {volume.name: self._place(pod, volume) for volume in pod.spec.volumes}
+
+    def _place(self, pod: Pod, volume: Volume) -> Path:
+        if volume.host_path is not None:
+            return Path(volume.host_path.path)
+        place = self._paths.volume(pod.metadata.uid, volume.name)
+        # None but the node writes there, so that such a link is its own
+        return place.readlink() if name_of(pod, volume) and place.is_symlink() else place
 
     def forget(self, uid: str) -> None:
         """Forgets what is kept in memory for a pod."""
         self._tokens.forget(uid)
 
 
-def is_kept(volume: Volume) -> bool:
-    """Whether the node keeps a volume's files true; containers then only read them."""
-    return volume.empty_dir is None and volume.host_path is None
+def is_readonly(pod: Pod, volume: Volume) -> bool:
+    """Whether containers only read a volume: the node keeps its files true, or the pod says so."""
+    if name_of(pod, volume):
+        return persistent.is_readonly(pod, volume.name)
+    written = (volume.empty_dir, volume.host_path, volume.nfs)
+    return all(source is None for source in written)
 
 
 def release(paths: Paths, uid: str) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from steersman.model.kinds.csinode import CSINode
 from steersman.model.kinds.pod import Pod
+from steersman.model.volume_binding import class_of
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.state.snapshot import Placed
 from steersman.scheduler.volumes.needs import claim_names
-from steersman.scheduler.volumes.storage import Storage, class_of
+from steersman.scheduler.volumes.storage import Storage
 
 REFUSAL = Refusal("NodeVolumeLimits", ("node(s) exceed max volume count",), final=False)
 Handle = tuple[str, str]  # driver, volume

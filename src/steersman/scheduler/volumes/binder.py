@@ -15,8 +15,9 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PERSISTENTVOLUMECLAIM,
     PersistentVolumeClaim,
 )
+from steersman.model.volume_binding import BY_CONTROLLER, SELECTED_NODE, is_bound
 from steersman.scheduler.volumes.binding import Choice
-from steersman.scheduler.volumes.storage import BY_CONTROLLER, SELECTED_NODE, Storage, is_bound
+from steersman.scheduler.volumes.storage import Storage
 from steersman.world.interface import World
 
 

@@ -12,16 +12,17 @@ import msgspec
 
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
-from steersman.model.quantity import parse
-from steersman.scheduler.filters.node_affinity import selects
-from steersman.scheduler.state.neighbours import selector_of
-from steersman.scheduler.state.node import NodeState
-from steersman.scheduler.volumes.storage import (
+from steersman.model.volume_binding import (
     NO_PROVISIONER,
     SELECTED_NODE,
-    Storage,
+    asked,
     class_of,
+    fits,
+    size,
 )
+from steersman.scheduler.filters.node_affinity import selects
+from steersman.scheduler.state.node import NodeState
+from steersman.scheduler.volumes.storage import Storage
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -52,16 +53,6 @@ def choose(
     return Choice(tuple(given.values()), tuple(made))
 
 
-def asked(claim: PersistentVolumeClaim) -> int:
-    """Returns how many bytes a claim asks for."""
-    return parse(claim.spec.resources.requests.get("storage", "0")).value()
-
-
-def size(volume: PersistentVolume) -> int:
-    """Returns how many bytes a volume has."""
-    return parse(volume.spec.capacity.get("storage", "0")).value()
-
-
 def reaches(volume: PersistentVolume, node: NodeState) -> bool:
     """Says whether a volume can be used on a node."""
     affinity = volume.spec.node_affinity
@@ -90,21 +81,6 @@ def _smallest(
 
 def _order(volume: PersistentVolume) -> tuple[int, str]:
     return (size(volume), volume.metadata.name)
-
-
-def fits(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
-    """Says whether a free volume is what a claim asks for (FindMatchingVolume)."""
-    spec, wanted = volume.spec, claim.spec
-    selected = wanted.selector is None or selector_of(wanted.selector)(volume.metadata.labels)
-    return (
-        volume.status.phase == "Available"
-        and volume.metadata.deletion_timestamp is None
-        and class_of(volume) == class_of(claim)
-        and spec.volume_mode == wanted.volume_mode
-        and set(wanted.access_modes) <= set(spec.access_modes)
-        and size(volume) >= asked(claim)
-        and selected
-    )
 
 
 def makes(claim: PersistentVolumeClaim, node: NodeState, storage: Storage) -> bool:

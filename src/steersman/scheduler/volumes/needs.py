@@ -10,7 +10,8 @@ from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
-from steersman.scheduler.volumes.storage import WAITS, Storage, class_of, is_bound
+from steersman.model.volume_binding import WAITS, class_of, is_bound
+from steersman.scheduler.volumes.storage import Storage
 
 UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
 

@@ -4,7 +4,7 @@ seen yet."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 
 from steersman.client.interface import Views
 from steersman.model.kinds.csinode import CSINODE, CSINode
@@ -14,13 +14,6 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PersistentVolumeClaim,
 )
 from steersman.model.kinds.storageclass import STORAGECLASS, StorageClass
-
-CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
-BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
-BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
-SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
-NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
-WAITS: Final = "WaitForFirstConsumer"
 
 
 class Storage:
@@ -76,14 +69,3 @@ class Storage:
     def withdraw(self, volume: str) -> None:
         """Takes a promise back."""
         self._promised.pop(volume, None)
-
-
-def class_of(found: PersistentVolume | PersistentVolumeClaim) -> str:
-    """Returns the class of a volume or a claim."""
-    given = found.metadata.annotations.get(CLASS_ANNOTATION)
-    return given if given is not None else found.spec.storage_class_name or ""
-
-
-def is_bound(claim: PersistentVolumeClaim) -> bool:
-    """Says whether a claim has its volume, completely."""
-    return bool(claim.spec.volume_name) and BIND_COMPLETED in claim.metadata.annotations

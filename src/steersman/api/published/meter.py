@@ -1,0 +1,201 @@
+"""Counts requests and how long they took, and writes it down as Prometheus reads it.
+
+Names, labels and buckets are those of kube-apiserver (staging/src/k8s.io/apiserver/pkg/endpoints/
+metrics). Labels come from what the server serves, never from what a client makes up, so that their
+number is bounded.
+"""
+
+from __future__ import annotations
+
+import resource
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from steersman.api.access.authorization import Attributes
+from steersman.model.kind import Kind
+from steersman.model.ref import Resource
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+# Upper bounds in seconds
+BUCKETS: Final = (
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30,
+    45, 60,
+)  # fmt: skip
+_VERBS: Final = {"create": "POST", "update": "PUT"}
+_MUTATING: Final = ("POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION")
+_STREAMS: Final = ("attach", "exec", "portforward", "proxy")
+_STATM: Final = Path("/proc/self/statm")  # proc_pid_statm(5): the second number is resident pages
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+
+
+class Series(NamedTuple):
+    """What requests are told apart by, beside the code of their answer."""
+
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    scope: str = ""
+    dry_run: str = ""
+
+
+def series_of(asked: Attributes, kind: Kind | None, query: str, media_type: str) -> Series:
+    """Returns what a request counts as; what is not served has no name."""
+    if not asked.is_resource:
+        return Series(asked.verb.upper())
+    dry_run = "All" if "dryRun=All" in query else ""
+    scope = "resource" if asked.name else "namespace" if asked.namespace else "cluster"
+    verb = _VERBS.get(asked.verb) or asked.verb.upper()
+    if verb == "PATCH" and media_type.startswith("application/apply-patch"):
+        verb = "APPLY"
+    if kind is None:
+        return Series(verb, scope=scope, dry_run=dry_run)
+    subresource = asked.subresource
+    if subresource and kind.subresource(subresource) is None:
+        subresource = ""
+    if subresource in _STREAMS:
+        verb = "CONNECT"
+    group, version, plural = asked.group, asked.version, asked.resource
+    return Series(verb, group, version, plural, subresource, scope, dry_run)
+
+
+class Tally:
+    """The answers of one series: by code, and by how long they took."""
+
+    __slots__ = ("codes", "inflight", "sum", "times")
+
+    def __init__(self) -> None:
+        self.codes: dict[int, int] = {}
+        self.times = [0] * (len(BUCKETS) + 1)  # by bucket, the last one beyond them
+        self.sum = 0.0
+        self.inflight = 0  # requests that are being answered in a task
+
+    def count(self, code: int, seconds: float) -> None:
+        """Counts an answer."""
+        self.codes[code] = self.codes.get(code, 0) + 1
+        self.times[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+
+class Meter:
+    """The tallies since the server's start, which was at `started` (seconds since 1970)."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.tallies: dict[Series, Tally] = {}
+
+    def of(self, series: Series) -> Tally:
+        """Returns the tally of a series."""
+        if (found := self.tallies.get(series)) is None:
+            found = self.tallies[series] = Tally()
+        return found
+
+    def inflight(self) -> dict[str, int]:
+        """Returns how many requests are being answered, those that change something apart."""
+        found = {"mutating": 0, "readOnly": 0}
+        for series, tally in self.tallies.items():
+            found["mutating" if series.verb in _MUTATING else "readOnly"] += tally.inflight
+        return found
+
+
+def render(meter: Meter, objects: Mapping[Resource, int], watches: Mapping[Resource, int]) -> str:
+    """Returns everything as text; `objects` and `watches` are counts by resource."""
+    lines = [
+        *_requests(meter),
+        *_durations(meter),
+        *_family("apiserver_current_inflight_requests", "gauge", "STABLE", (
+            (f'request_kind="{kind}"', count) for kind, count in sorted(meter.inflight().items())
+        )),
+        *_family("apiserver_longrunning_requests", "gauge", "STABLE", (
+            (f'component="apiserver",{_named(one)},verb="WATCH"', count)
+            for one, count in sorted(watches.items()) if count
+        )),
+        *_family("apiserver_resource_objects", "gauge", "ALPHA", (
+            (_named(one), count) for one, count in sorted(objects.items())
+        )),
+        *_family("apiserver_storage_objects", "gauge", "STABLE", (
+            (f'resource="{_whole(one)}"', count) for one, count in sorted(objects.items())
+        )),
+        *_process(meter.started),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+_HELP: Final = {
+    "apiserver_request_total": "Requests answered, by verb, resource and code.",
+    "apiserver_request_duration_seconds": "How long answers took, by verb and resource.",
+    "apiserver_current_inflight_requests": "Requests that are being answered now.",
+    "apiserver_longrunning_requests": "Watches that are open now.",
+    "apiserver_resource_objects": "Objects that are stored, by resource.",
+    "apiserver_storage_objects": "Objects that are stored, by resource.",
+    "process_cpu_seconds_total": "Processor time of the server's process.",
+    "process_resident_memory_bytes": "Memory of the server's process.",
+    "process_open_fds": "Open descriptors of the server's process.",
+    "process_start_time_seconds": "When the server's process started, since 1970.",
+}
+
+
+def _head(name: str, kind: str, stability: str) -> Iterator[str]:
+    mark = f"[{stability}] " if stability else ""
+    yield f"# HELP {name} {mark}{_HELP[name]}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _family(
+    name: str, kind: str, stability: str, samples: Iterable[tuple[str, float]]
+) -> Iterator[str]:
+    yield from _head(name, kind, stability)
+    for labels, value in samples:
+        yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"
+
+
+def _requests(meter: Meter) -> Iterator[str]:
+    samples = (
+        (f'code="{code}",{_labels(series)}', count)
+        for series, tally in sorted(meter.tallies.items())
+        for code, count in sorted(tally.codes.items())
+    )
+    return _family("apiserver_request_total", "counter", "STABLE", samples)
+
+
+def _durations(meter: Meter) -> Iterator[str]:
+    name = "apiserver_request_duration_seconds"
+    yield from _head(name, "histogram", "STABLE")
+    for series, tally in sorted(meter.tallies.items()):
+        labels, total = _labels(series), 0
+        for bound, count in zip((*BUCKETS, "+Inf"), tally.times, strict=True):
+            total += count
+            yield f'{name}_bucket{{{labels},le="{bound}"}} {total}'
+        yield f"{name}_sum{{{labels}}} {tally.sum:.6f}"
+        yield f"{name}_count{{{labels}}} {total}"
+
+
+def _labels(series: Series) -> str:
+    pairs = {"component": "apiserver", **series._asdict()}
+    return ",".join(f'{name}="{pairs[name]}"' for name in sorted(pairs))
+
+
+def _named(one: Resource) -> str:
+    return f'group="{one.group}",resource="{one.plural}"'
+
+
+def _whole(one: Resource) -> str:
+    return f"{one.plural}.{one.group}" if one.group else one.plural
+
+
+def _process(started: float) -> Iterator[str]:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    values: dict[str, float] = {
+        "process_cpu_seconds_total": round(used.ru_utime + used.ru_stime, 6),
+        "process_start_time_seconds": round(started, 3),
+    }
+    if _STATM.exists():  # Linux
+        pages = int(_STATM.read_text().split()[1])
+        values["process_resident_memory_bytes"] = pages * resource.getpagesize()
+        values["process_open_fds"] = sum(1 for _ in _DESCRIPTORS.iterdir())
+    for name, value in values.items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        yield from _family(name, kind, "", (("", value),))

@@ -1,0 +1,87 @@
+"""What volumes and claims are to each other: the marks of a binding, and which volume a claim may
+get. Pure; who binds is in `controllers` and, where a node comes first, in `scheduler`.
+
+Follows component-helpers/storage/volume (FindMatchingVolume) and its annotations.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from steersman.model import selectors
+from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
+from steersman.model.quantity import parse
+
+CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
+BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
+BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+PROVISIONERS: Final = (
+    "volume.beta.kubernetes.io/storage-provisioner",
+    "volume.kubernetes.io/storage-provisioner",
+)
+NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
+WAITS: Final = "WaitForFirstConsumer"
+CLAIM_FINALIZER: Final = "kubernetes.io/pvc-protection"
+VOLUME_FINALIZER: Final = "kubernetes.io/pv-protection"
+
+
+def class_of(found: PersistentVolume | PersistentVolumeClaim) -> str:
+    """Returns the class of a volume or a claim."""
+    given = found.metadata.annotations.get(CLASS_ANNOTATION)
+    return given if given is not None else found.spec.storage_class_name or ""
+
+
+def is_bound(claim: PersistentVolumeClaim) -> bool:
+    """Says whether a claim has its volume, completely."""
+    return bool(claim.spec.volume_name) and BIND_COMPLETED in claim.metadata.annotations
+
+
+def asked(claim: PersistentVolumeClaim) -> int:
+    """Returns how many bytes a claim asks for."""
+    return parse(claim.spec.resources.requests.get("storage", "0")).value()
+
+
+def size(volume: PersistentVolume) -> int:
+    """Returns how many bytes a volume has."""
+    return parse(volume.spec.capacity.get("storage", "0")).value()
+
+
+def is_reclaimed(volume: PersistentVolume) -> bool:
+    """Says whether a volume is to go with its data: its claim is gone and its policy says so."""
+    policy = volume.spec.persistent_volume_reclaim_policy
+    return volume.status.phase == "Released" and policy == "Delete"
+
+
+def fits(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+    """Says whether a free volume is what a claim asks for."""
+    return (
+        volume.status.phase == "Available"
+        and volume.metadata.deletion_timestamp is None
+        and not mismatch(volume, claim)
+        and _selects(claim, volume)
+    )
+
+
+def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
+    """Returns why a volume cannot be a claim's, in upstream's words; empty where it can."""
+    spec, wanted = volume.spec, claim.spec
+    if size(volume) < asked(claim):
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if spec.volume_mode != wanted.volume_mode:
+        return "incompatible volumeMode"
+    if not set(wanted.access_modes) <= set(spec.access_modes):
+        return "incompatible accessMode"
+    return ""
+
+
+def _selects(claim: PersistentVolumeClaim, volume: PersistentVolume) -> bool:
+    if claim.spec.selector is None:
+        return True
+    selector = selectors.of_document(msgspec.to_builtins(claim.spec.selector))
+    return selector(volume.metadata.labels)

@@ -1,0 +1,173 @@
+"""Claims on a real node: a directory that outlives its pods, belongs to their group, and goes with
+its claim."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_cluster import BUSYBOX, SECONDS, SLEEP, Cluster, Session, clusters
+from test_node_agent import events, runs
+
+from steersman.model.kind import Kind
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
+from steersman.model.kinds.pod import Pod
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+]
+
+MOUNT = {"name": "data", "mountPath": "/data"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with clusters() as found:
+        yield found
+
+
+def claimed(name: str, **more: Any) -> dict[str, Any]:
+    source = {"persistentVolumeClaim": {"claimName": name, **more}}
+    return {"volumes": [{"name": "data", **source}]}
+
+
+async def claim(session: Session, name: str, size: str = "1Mi", **spec: Any) -> None:
+    resources = {"requests": {"storage": size}}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": resources, **spec}
+    document = {"metadata": {"name": name}, "spec": spec}
+    await session.client.create(CLAIM, document, namespace="default")
+
+
+async def until(session: Session, kind: Kind, good: Callable[[list[Any]], Any]) -> Any:
+    """Waits until the objects of a kind are as wanted."""
+    listing = await session.client.list(kind)
+    async with asyncio.timeout(SECONDS):
+        while not (found := good(list(listing.items))):
+            async for _ in session.client.watch(kind, after=listing.revision):
+                break
+            listing = await session.client.list(kind)
+    return found
+
+
+async def ended(session: Session, name: str) -> Pod:
+    return await session.until(name, lambda it: it.status.phase in ("Succeeded", "Failed"))
+
+
+def directories(cluster: Cluster) -> list[Path]:
+    place = cluster.data / "node" / "local-path"
+    return sorted(place.iterdir()) if place.exists() else []
+
+
+def test_a_claim_keeps_its_files_from_pod_to_pod_and_goes_with_its_directory(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        await claim(session, "kept")
+        spec = {**claimed("kept"), "restartPolicy": "Never"}
+        spec["securityContext"] = {"fsGroup": 3000}
+        script = "echo first > /data/file; ls -ldn /data"
+        await session.create("one", script=script, volumeMounts=[MOUNT], spec=spec)
+        pod = await ended(session, "one")
+        assert pod.status.phase == "Succeeded"
+        said = cluster.log(pod).split()
+        assert (said[0], said[3]) == ("drwxrwsrwx", "3000")
+        await session.delete("one")
+        (directory,) = directories(cluster)
+        assert (directory / "file").read_text() == "first\n"
+        readonly = {**spec, **claimed("kept", readOnly=True)}
+        script = "cat /data/file; touch /data/no || echo refused"
+        await session.create("two", script=script, volumeMounts=[MOUNT], spec=readonly)
+        pod = await ended(session, "two")
+        assert "first\n" in cluster.log(pod)
+        assert "refused\n" in cluster.log(pod)
+        (volume,) = (await session.client.list(PERSISTENTVOLUME)).items
+        assert volume.status.phase == "Bound"
+        assert volume.spec.capacity["storage"] == "1Mi"
+        assert volume.spec.local.path == str(directory)
+        await session.client.delete(CLAIM.ref("default", "kept"))
+        await session.delete("two")
+        await until(session, PERSISTENTVOLUME, lambda found: not found)
+        assert directories(cluster) == []
+
+    cluster.run(scenario)
+
+
+def test_an_ephemeral_volume_goes_with_its_pod(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        resources = {"requests": {"storage": "1Mi"}}
+        template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": resources}}
+        volume = {"name": "data", "ephemeral": {"volumeClaimTemplate": template}}
+        mount = {**MOUNT, "subPath": "deep/er"}
+        script = f"echo x > /data/file; {SLEEP}"
+        spec = {"volumes": [volume]}
+        await session.create("short", script=script, volumeMounts=[mount], spec=spec)
+        await session.until("short", runs)
+        (directory,) = directories(cluster)
+        assert directory.name.endswith("_default_short-data")
+        assert (directory / "deep" / "er").is_dir()
+        await session.delete("short")
+        await until(session, PERSISTENTVOLUME, lambda found: not found)
+        assert directories(cluster) == []
+
+    cluster.run(scenario)
+
+
+def test_a_pod_waits_for_a_claim_that_is_not_bound_and_says_so(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await claim(session, "late", storageClassName="manual")
+        (node,) = (await session.client.list(NODE)).items
+        spec = {**claimed("late"), "nodeName": node.metadata.name}
+        pod = await session.create("waits", script=SLEEP, volumeMounts=[MOUNT], spec=spec)
+        told = await events(session, pod, "FailedMount")
+        assert told["FailedMount"] == (
+            "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], "
+            "failed to process volumes=[data]: error processing PVC default/late: PVC is not bound"
+        )
+        place = cluster.data.parent / "manual"
+        place.mkdir()
+        document = {
+            "metadata": {"name": "manual"},
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "manual",
+                "hostPath": {"path": str(place), "type": "Directory"},
+            },
+        }
+        await session.client.create(PERSISTENTVOLUME, document)
+        await session.until("waits", runs)
+        await session.client.delete(CLAIM.ref("default", "late"))
+        await session.delete("waits")
+        await until(session, PERSISTENTVOLUME, lambda it: it[0].status.phase == "Released")
+        await session.client.delete(PERSISTENTVOLUME.ref("", "manual"))
+        assert place.is_dir()
+
+    cluster.run(scenario)
+
+
+def test_a_full_log_is_moved_aside_while_the_container_writes_on(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        line = "x" * 1000
+        count = 12_000  # 12 MB: more than one file, less than two
+        script = f"i=0; while [ $i -lt {count} ]; do echo {line}; i=$((i+1)); done; echo last"
+        spec = {"restartPolicy": "Never"}
+        await session.create("wordy", script=script, spec=spec)
+        pod = await ended(session, "wordy")
+        assert pod.status.phase == "Succeeded"
+        assert cluster.log(pod).endswith(f"{line}\nlast\n")
+        meta = pod.metadata
+        place = cluster.data / "node" / "logs" / f"default_wordy_{meta.uid}" / "app"
+        kept = sorted(place.iterdir())
+        assert [it.name.partition(".log")[0] for it in kept] == ["0", "0"]
+        assert sum(it.read_text().count(line) for it in kept) == count
+        await session.delete("wordy")
+
+    cluster.run(scenario)

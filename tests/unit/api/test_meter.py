@@ -1,0 +1,129 @@
+"""/metrics: requests and objects counted under upstream's names, with labels of our own only."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from served import Served, config_map, pod, served
+from steersman.api.access.authorization import Attributes
+from steersman.api.published.meter import BUCKETS, Meter, Series, render, series_of
+from steersman.model.kinds.pod import POD
+from steersman.model.ref import Resource
+from steersman.wire.message import User
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+GET = Series("GET", "", "v1", "pods", "", "resource", "")
+
+
+def asked(verb: str, subresource: str = "", name: str = "x", namespace: str = "n") -> Attributes:
+    return Attributes(verb, "", "v1", "pods", subresource, namespace, name)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "query", "media_type", "expected"),
+    [
+        (asked("get"), "", "", GET),
+        (asked("create", name=""), "", "", GET._replace(verb="POST", scope="namespace")),
+        (asked("list", name="", namespace=""), "", "", GET._replace(verb="LIST", scope="cluster")),
+        (asked("update", "status"), "", "", GET._replace(verb="PUT", subresource="status")),
+        (asked("patch"), "", "application/apply-patch+yaml", GET._replace(verb="APPLY")),
+        (asked("patch"), "", "application/merge-patch+json", GET._replace(verb="PATCH")),
+        (asked("delete"), "dryRun=All", "", GET._replace(verb="DELETE", dry_run="All")),
+        (asked("create", "exec"), "", "", GET._replace(verb="CONNECT", subresource="exec")),
+        (asked("get", "made-up"), "", "", GET),
+    ],
+)
+def test_a_request_counts_as_what_it_asks(
+    attributes: Attributes, query: str, media_type: str, expected: Series
+) -> None:
+    assert series_of(attributes, POD, query, media_type) == expected
+
+
+def test_what_is_not_served_has_no_name() -> None:
+    assert series_of(asked("get"), None, "", "") == Series("GET", scope="resource")
+    path = Attributes("get", path="/made/up", is_resource=False)
+    assert series_of(path, None, "", "") == Series("GET")
+
+
+def test_durations_fall_into_buckets_that_add_up() -> None:
+    meter = Meter(0.0)
+    for seconds in (0.004, 0.005, 0.03, 100.0):
+        meter.of(GET).count(200, seconds)
+    text = render(meter, {}, {})
+    name = "apiserver_request_duration_seconds"
+    found = re.findall(rf'^{name}_bucket{{.*le="([^"]+)"}} (\d+)$', text, re.M)
+    assert [int(count) for _, count in found][:3] == [2, 2, 3]
+    assert found[-2:] == [("60", "3"), ("+Inf", "4")]
+    assert len(found) == len(BUCKETS) + 1
+    labels = (
+        'component="apiserver",dry_run="",group="",resource="pods",scope="resource",'
+        'subresource="",verb="GET",version="v1"'
+    )
+    assert f"{name}_count{{{labels}}} 4" in text
+    assert f"{name}_sum{{{labels}}} 100.039000" in text
+    assert f'apiserver_request_total{{code="200",{labels}}} 4' in text
+
+
+def test_objects_and_watches_are_named_by_resource() -> None:
+    deployments = Resource("apps", "deployments")
+    text = render(Meter(5.0), {deployments: 3}, {deployments: 2, Resource("", "pods"): 0})
+    assert 'apiserver_storage_objects{resource="deployments.apps"} 3' in text
+    assert 'apiserver_resource_objects{group="apps",resource="deployments"} 3' in text
+    assert (
+        'apiserver_longrunning_requests{component="apiserver",group="apps",'
+        'resource="deployments",verb="WATCH"} 2'
+    ) in text
+    assert 'resource="pods",verb="WATCH"' not in text
+    assert "\nprocess_start_time_seconds 5.0\n" in text
+    assert re.search(r"^process_resident_memory_bytes [1-9]\d{6,}$", text, re.M)
+    assert re.search(r"^process_open_fds [1-9]\d*$", text, re.M)
+
+
+def test_what_is_being_answered_is_told_apart_by_whether_it_changes_something() -> None:
+    meter = Meter(0.0)
+    meter.of(GET._replace(verb="PATCH")).inflight += 1
+    meter.of(GET).inflight += 2
+    text = render(meter, {}, {})
+    assert 'apiserver_current_inflight_requests{request_kind="mutating"} 1' in text
+    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 2' in text
+
+
+def total(text: str, code: int, verb: str, **labels: str) -> int:
+    wanted = [f'{name}="{value}"' for name, value in {**labels, "verb": verb}.items()]
+    for line in text.splitlines():
+        start = line.startswith(f'apiserver_request_total{{code="{code}"')
+        if start and all(one in line for one in wanted):
+            return int(line.rpartition(" ")[2])
+    return 0
+
+
+@served
+async def test_the_server_counts_what_it_answers(api: Served) -> None:
+    (await api.post(MAPS, config_map("a"))).ok()
+    assert (await api.post(MAPS, config_map("a"))).code == 409
+    (await api.get(f"{MAPS}/a")).ok()
+    (await api.get(f"{MAPS}/a")).ok()
+    assert (await api.get(f"{MAPS}/b")).code == 404
+    assert (await api.get("/api/v1/namespaces/default/made-up/x")).code == 404
+    (await api.post("/api/v1/namespaces/default/pods", pod("p"))).ok()
+    answer = await api.get("/metrics")
+    assert answer.headers is not None
+    text = answer.document.decode()
+    assert total(text, 201, "POST", resource="configmaps", scope="namespace") == 1
+    assert total(text, 409, "POST", resource="configmaps") == 1
+    assert total(text, 200, "GET", resource="configmaps", scope="resource") == 2
+    assert total(text, 404, "GET", resource="configmaps") == 1
+    assert total(text, 201, "POST", resource="pods") == 1
+    assert "made-up" not in text
+    assert 'apiserver_current_inflight_requests{request_kind="mutating"} 0' in text
+    assert 'apiserver_storage_objects{resource="pods"} 1' in text
+
+
+@served
+async def test_the_metrics_are_not_for_everybody(api: Served) -> None:
+    refused = await api.get("/metrics", user=User("jane", ("system:authenticated",)))
+    assert refused.code == 403
+    allowed = User("prometheus", ("system:monitoring", "system:authenticated"))
+    (await api.get("/metrics", user=allowed)).ok()
