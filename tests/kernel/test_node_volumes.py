@@ -151,3 +151,23 @@ def test_a_pod_waits_for_a_claim_that_is_not_bound_and_says_so(cluster: Cluster)
         assert place.is_dir()
 
     cluster.run(scenario)
+
+
+def test_a_full_log_is_moved_aside_while_the_container_writes_on(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        line = "x" * 1000
+        count = 12_000  # 12 MB: more than one file, less than two
+        script = f"i=0; while [ $i -lt {count} ]; do echo {line}; i=$((i+1)); done; echo last"
+        spec = {"restartPolicy": "Never"}
+        await session.create("wordy", script=script, spec=spec)
+        pod = await ended(session, "wordy")
+        assert pod.status.phase == "Succeeded"
+        assert cluster.log(pod).endswith(f"{line}\nlast\n")
+        meta = pod.metadata
+        place = cluster.data / "node" / "logs" / f"default_wordy_{meta.uid}" / "app"
+        kept = sorted(place.iterdir())
+        assert [it.name.partition(".log")[0] for it in kept] == ["0", "0"]
+        assert sum(it.read_text().count(line) for it in kept) == count
+        await session.delete("wordy")
+
+    cluster.run(scenario)

@@ -1023,6 +1023,28 @@ def test_over_tls_the_oldest_unknown_gives_way_and_the_known_stays(tmp_path: Pat
     tls(tmp_path, echo, case, max_unproven=2)
 
 
+def test_over_tls_a_handshake_that_failed_takes_nobodys_place(tmp_path: Path) -> None:
+    async def case(port: int, connect: Any) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        nonsense, spoken = await asyncio.open_connection("127.0.0.1", port)
+        spoken.write(get("/"))
+        while await nonsense.read(1 << 16):
+            continue
+        other, another = await connect(False)
+        another.write(get("/"))
+        assert (await answer_of(other))[0] == 200
+        await writer.start_tls(
+            ssl.create_default_context(cafile=tmp_path / "pki" / "ca.crt"),
+            server_hostname="localhost",
+        )
+        writer.write(get("/"))
+        assert (await answer_of(reader))[0] == 200
+        for each in (writer, spoken, another):
+            each.close()
+
+    tls(tmp_path, echo, case, max_unproven=2)
+
+
 def test_over_tls_whoever_a_request_made_known_stays(tmp_path: Path) -> None:
     def handler(request: Request) -> Response:
         assert request.peer is not None
