@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from node_cluster import BUSYBOX, SECONDS, SLEEP, Cluster, Session, clusters
-from test_node_agent import events, runs
+from test_node_agent import events, is_ready, runs
 
 from steersman.model.kind import Kind
+from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
@@ -94,6 +95,31 @@ def test_a_claim_keeps_its_files_from_pod_to_pod_and_goes_with_its_directory(
         assert volume.spec.local.path == str(directory)
         await session.client.delete(CLAIM.ref("default", "kept"))
         await session.delete("two")
+        await until(session, PERSISTENTVOLUME, lambda found: not found)
+        assert directories(cluster) == []
+
+    cluster.run(scenario)
+
+
+def test_what_is_mounted_stays_so_where_its_claim_is_being_deleted(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        await claim(session, "going")
+        meta = {"namespace": "default", "name": "live"}
+        await session.client.create(CONFIGMAP, {"metadata": meta, "data": {"a": "one"}})
+        live = {"name": "live", "configMap": {"name": "live"}}
+        spec = {"volumes": [*claimed("going")["volumes"], live]}
+        mounts = [MOUNT, {"name": "live", "mountPath": "/live"}]
+        script = f"touch /data/file; {SLEEP}"
+        probe = {"exec": {"command": ["grep", "two", "/live/a"]}, "periodSeconds": 1}
+        fields = {"volumeMounts": mounts, "readinessProbe": probe, "spec": spec}
+        await session.create("holder", script=script, **fields)
+        await session.until("holder", runs)
+        await session.client.delete(CLAIM.ref("default", "going"))
+        await session.client.patch(CONFIGMAP.ref("default", "live"), {"data": {"a": "two"}})
+        await session.until("holder", is_ready)  # it sees the new file
+        await session.delete("holder")
         await until(session, PERSISTENTVOLUME, lambda found: not found)
         assert directories(cluster) == []
 

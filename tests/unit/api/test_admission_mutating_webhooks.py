@@ -9,7 +9,9 @@ import pytest
 
 from customs import WIDGETS, definition, establish, version, widget
 from hooks import MUTATING, Hook, add, hooked, patch
-from served import APPLY, DEPLOYMENTS, MAPS, PODS, Served, config_map, deployment, pod
+from served import APPLY, DEPLOYMENTS, JSON_PATCH, MAPS, PODS, Served, config_map, deployment, pod
+from steersman.api.admission.webhooks import hook as webhook_hook
+from steersman.world.real import RealWorld
 
 Document = dict[str, Any]
 
@@ -233,3 +235,79 @@ def test_a_scale_is_asked_about_and_changed(tmp_path: Path, custom: bool) -> Non
         assert (await api.get(path)).ok()["spec"]["size" if custom else "replicas"] == 5
 
     hooked(tmp_path, case)
+
+
+def test_what_comes_back_in_another_version_is_converted(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        hook.answers["/ask"] = lambda _asked: patch(add("/note", "patched"))
+        rule = {"operations": ["CREATE"], "apiGroups": ["events.k8s.io"], "apiVersions": ["v1"]}
+        await hook.configure(api, MUTATING, hook.webhook(rules=[{**rule, "resources": ["events"]}]))
+        about = {"kind": "Pod", "name": "p", "namespace": "default"}
+        event = {"metadata": {"name": "e"}, "involvedObject": about, "message": "sent"}
+        made = (await api.post("/api/v1/namespaces/default/events", event)).ok()
+        assert made["message"] == "patched" and made["involvedObject"]["name"] == "p"
+        asked = hook.asked[0][1]
+        assert (asked["object"]["apiVersion"], asked["object"]["note"]) == (
+            "events.k8s.io/v1",
+            "sent",
+        )
+        assert asked["kind"]["group"] == "events.k8s.io" and asked["requestKind"]["group"] == ""
+
+    hooked(tmp_path, case)
+
+
+def test_custom_resources_are_changed_in_the_version_that_is_asked_for(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        await establish(api, definition(version(), version("v2", storage=False)))
+        hook.answers["/ask"] = lambda _asked: patch(
+            add("/spec/size", 7), add("/spec/unheard", "of"), add("/apiVersion", "example.com/v2")
+        )
+        rule = {"operations": ["*"], "apiGroups": ["example.com"], "apiVersions": ["v2"]}
+        webhook = hook.webhook(rules=[{**rule, "resources": ["widgets"]}])
+        await hook.configure(api, MUTATING, webhook)
+        made = (await api.post(WIDGETS, widget("one", size=1))).ok()
+        assert made["apiVersion"] == "example.com/v1"
+        assert made["spec"] == {"size": 7, "colour": "red"}
+        hook.answers["/ask"] = lambda _asked: patch(add("/spec/size", 70))
+        refused = await api.patch(f"{WIDGETS}/one", {"spec": {"size": 2}})
+        assert refused.code == 422 and "spec.size" in refused.message
+
+    hooked(tmp_path, case)
+
+
+def test_a_failure_refuses_unless_it_may_be_ignored(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        invalid = "received invalid webhook response: "
+        unpatched = "webhook returned response.patchType but not response.patch"
+        untyped = "webhook returned response.patch but not response.patchType"
+        bad = {"allowed": True, "patchType": "JSONPatch", "patch": "bm8="}
+        cases = [
+            ({"allowed": True, "patchType": "JSONPatch"}, f"{invalid}{unpatched}"),
+            ({"allowed": True, "patch": "W10="}, f"{invalid}{untyped}"),
+            ({**bad, "patchType": "Other"}, 'unsupported patch type "Other"'),
+            (bad, "received undecodable patch in webhook response: "),
+        ]
+        await hook.configure(api, MUTATING, hook.webhook())
+        for answer, told in cases:
+            hook.answers["/ask"] = lambda _asked, given=answer: given  # type: ignore[misc]
+            refused = await api.post(MAPS, config_map("one"))
+            start = 'Internal error occurred: failed calling webhook "ask.example.com": '
+            assert refused.code == 500 and refused.message.startswith(start + told)
+        ignoring = [{"op": "add", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+        (await api.patch(f"{MUTATING}/w", ignoring, JSON_PATCH)).ok()
+        (await api.post(MAPS, config_map("one"))).ok()
+        hook.answers["/ask"] = lambda _asked: {"allowed": False}
+        assert (await api.post(MAPS, config_map("two"))).code == 400, "a refusal is no failure"
+
+    hooked(tmp_path, case)
+
+
+def test_whether_a_webhook_may_be_asked_on_a_dry_run() -> None:
+    raw = {"name": "a", "clientConfig": {"url": "https://localhost"}}
+
+    def has_effects(given: str) -> bool:
+        made = {**raw, "sideEffects": given}
+        return webhook_hook.Hook(made, "a", lambda _ref: None, RealWorld()).has_effects
+
+    found = {given: has_effects(given) for given in ("None", "NoneOnDryRun", "Some", "Unknown")}
+    assert found == {"None": False, "NoneOnDryRun": False, "Some": True, "Unknown": True}

@@ -8,8 +8,10 @@ import pytest
 
 from customs import WIDGETS, definition, establish, version, widget
 from policies import MAPS_RULE, VALIDATING, VALIDATING_BINDINGS, validate, validating
-from served import MAPS, NAMESPACES, Served, config_map, served
+from served import MAPS, NAMESPACES, Served, config_map, served, serving
+from steersman.store.memory import MemoryStore
 from steersman.wire.message import User
+from steersman.world.simulated import SimulatedWorld, simulate
 
 Document = dict[str, Any]
 
@@ -367,3 +369,61 @@ async def test_conditions_of_webhooks_must_compile(api: Served) -> None:
     (cause,) = refused.document["details"]["causes"]
     assert cause["field"] == "webhooks[0].matchConditions[0].expression"
     assert "compilation failed: ERROR: <input>:1:1: undeclared reference" in cause["message"]
+
+
+@served
+async def test_parameters_must_stand_where_they_can(api: Served) -> None:
+    param = {"apiVersion": "v1", "kind": "Namespace"}
+    reference = {"name": "default", "namespace": "x", "parameterNotFoundAction": "Allow"}
+    await validate(api, validating("true", paramKind=param), paramRef=reference)
+    refused = await api.post(MAPS, LARGE)
+    assert refused.message.endswith(
+        "failed to configure binding: paramRef.namespace must not be provided for a cluster-scoped "
+        "`paramKind`"
+    )
+    rule = {**MAPS_RULE, "apiGroups": ["*"], "resources": ["clusterroles"]}
+    made = validating("true", "roles", rule=rule, paramKind=PARAM)
+    reference = {"name": "limit", "parameterNotFoundAction": "Allow"}
+    await validate(api, made, paramRef=reference)
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    refused = await api.post(roles, {"metadata": {"name": "r"}, "rules": []})
+    assert refused.message.endswith(
+        "failed to configure binding: cannot use namespaced paramRef in policy binding that "
+        "matches cluster-scoped resources"
+    )
+
+
+@served
+async def test_a_namespace_selector_is_about_namespaces_themselves(api: Served) -> None:
+    everything = {**MAPS_RULE, "apiGroups": ["*"], "resources": ["namespaces", "clusterroles"]}
+    made = validating("false", rule=everything)
+    wanted = {"matchLabels": {"strict": "yes"}}
+    made["spec"]["matchConstraints"]["namespaceSelector"] = wanted
+    await validate(api, made)
+    (await api.post(NAMESPACES, {"metadata": {"name": "loose"}})).ok()
+    strict = {"metadata": {"name": "strict", "labels": {"strict": "yes"}}}
+    assert (await api.post(NAMESPACES, strict)).code == 422
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    cluster_wide = await api.post(roles, {"metadata": {"name": "r"}, "rules": []})
+    assert cluster_wide.code == 422, "what has no namespace is selected"
+
+
+def test_a_server_starts_whatever_is_configured() -> None:
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/view"
+    everything = {
+        "operations": ["*"],
+        "apiGroups": ["*"],
+        "apiVersions": ["*"],
+        "resources": ["*"],
+    }
+
+    async def main(world: SimulatedWorld) -> None:
+        store = MemoryStore(world)
+        async with serving(world, store) as api:
+            (await api.delete(role)).ok()
+            await validate(api, validating("false", rule=everything))
+        async with serving(world, store) as api:
+            (await api.get(role)).ok()
+            assert (await api.post(MAPS, LARGE)).code == 422
+
+    simulate(1, main)

@@ -97,12 +97,12 @@ class Chain:
     def changes(self, call: Call, operation: Operation) -> bool:
         """Says whether `admit_outside` is to be awaited."""
         outside = self.outside
-        return outside is not None and _is_own(call) and outside.changes(call, operation)
+        return outside is not None and outside.changes(call, operation) and _is_own(call)
 
     def checks(self, call: Call, operation: Operation) -> bool:
         """Says whether `check_outside` is to be awaited."""
         outside = self.outside
-        return outside is not None and _is_own(call) and outside.checks(call, operation)
+        return outside is not None and outside.checks(call, operation) and _is_own(call)
 
     def hears(self, call: Call, operation: Operation) -> bool:
         """Says whether `pass_outside` is to be awaited for what is no object of the resource."""

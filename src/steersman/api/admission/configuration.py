@@ -5,9 +5,10 @@ in which webhooks and policies are configured.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from steersman.api.access.authorization import Authorizer
-from steersman.api.admission.asking.configured import Configured
+from steersman.api.admission.asking.configured import GROUP, Configured
 from steersman.api.admission.asking.matching import Asked
 from steersman.api.admission.dynamic import Dynamic
 from steersman.api.admission.policies.bindings import Bindings
@@ -25,7 +26,17 @@ from steersman.api.cache import Cache
 from steersman.api.hooks.client import Find
 from steersman.model.builtin import Registry
 from steersman.model.kind import Document
+from steersman.model.ref import Resource
 from steersman.world.interface import World
+
+_PLURALS: Final = (
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+)
 
 
 def assemble_dynamic(
@@ -60,7 +71,11 @@ def assemble_dynamic(
 
     changing = MutatingPolicies(policies("mutatingadmissionpolicy", Mutator), authorizer)
     checking = ValidatingPolicies(policies("validatingadmissionpolicy", Validator), authorizer)
-    return Dynamic((changing, mutating), (checking, validating))
+    made = Dynamic((changing, mutating), (checking, validating))
+    for plural in _PLURALS:
+        cache.table(Resource(GROUP, plural)).watch("", lambda _event: made.forget())
+    kinds.on_change(made.forget)
+    return made
 
 
 def _asking(hook: Hook, asked: Asked, kinds: Registry) -> Asking | None:

@@ -7,12 +7,16 @@ A request that none of them covers costs a look-up. What changes an object may b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
+from steersman.api.admission.asking.configured import MOST_KNOWN
 from steersman.api.admission.asking.rounds import Rounds, replaced
 from steersman.api.admission.chain import Change
 from steersman.api.call import Call
+from steersman.api.form import Form
 from steersman.model.kind import Document
+
+NOBODY: Final = (False, False)
 
 
 class Changing(Protocol):
@@ -41,6 +45,7 @@ class Dynamic:
     def __init__(self, changing: Sequence[Changing], checking: Sequence[Checking]) -> None:
         self._changing = changing
         self._checking = checking
+        self._known: dict[tuple[Form, str, str], tuple[bool, bool]] = {}
         self._is_open = False
 
     def open(self) -> None:
@@ -48,16 +53,28 @@ class Dynamic:
         ask can be there: a webhook that must be asked would keep it from ever starting."""
         self._is_open = True
 
+    def forget(self) -> None:
+        """Hears that something is configured otherwise."""
+        self._known.clear()
+
     def changes(self, call: Call, operation: str) -> bool:
         """Says whether something that changes objects may have to be asked."""
-        return self._hears(call) and any(one.cover(call, operation) for one in self._changing)
+        return self._asked(call, operation)[0]
 
     def checks(self, call: Call, operation: str) -> bool:
         """Says whether something that validates may have to be asked."""
-        return self._hears(call) and any(one.cover(call, operation) for one in self._checking)
+        return self._asked(call, operation)[1]
 
-    def _hears(self, call: Call) -> bool:
-        return self._is_open and not call.direct
+    def _asked(self, call: Call, operation: str) -> tuple[bool, bool]:
+        key = (call.form, call.attributes.subresource, operation)
+        if (found := self._known.get(key)) is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            found = self._known[key] = (
+                any(one.cover(call, operation) for one in self._changing),
+                any(one.cover(call, operation) for one in self._checking),
+            )
+        return found if self._is_open and not call.direct else NOBODY
 
     async def admit(self, change: Change, built_in: Callable[[Change], Document]) -> Change:
         """Returns a change after all that change objects; `built_in` are the plugins that ran
