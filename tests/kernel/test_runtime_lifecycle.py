@@ -381,11 +381,10 @@ def test_volumes_are_mounted_as_asked_and_a_subpath_stays_beneath_its_volume() -
         mount = {"destination": "/v", "type": "bind", "source": str(volume), "options": ["ro"]}
         text = await rig.shell(
             sandbox,
-            "cat /v/file; touch /v/x || echo refused",
+            "cat /v/file; touch /v/x 2>/dev/null || echo refused",
             mounts=[{**mount, "subPath": "inner"}],
         )
-        assert text.splitlines()[0] == "data"
-        assert text.splitlines()[-1] == "refused"
+        assert text.splitlines() == ["data", "refused"]
         for outside in ("out", "../", "inner/../../x"):
             with pytest.raises(EngineError):
                 await rig.launch(sandbox, "true", mounts=[{**mount, "subPath": outside}])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -93,3 +95,17 @@ def test_a_startup_probe_is_over_when_it_was_good() -> None:
     held, known = probed("startupProbe", False, True, periods=10)
     assert held.asked == 2
     assert (known.started, known.unhealthy) == (True, "")
+
+
+@pytest.mark.parametrize("action", ["httpGet", "tcpSocket"])
+def test_a_pod_that_has_lost_its_addresses_answers_badly_and_ends_nothing(action: str) -> None:
+    given = pod(livenessProbe={action: {"port": 80}})
+    seen = observed(containers={"app": running()})
+    place = SimpleNamespace(address="10.0.0.1")
+    tools = cast(Tools, SimpleNamespace(place=place))
+    prober = Prober(tools, lambda: (given, seen), lambda _name, _seen: None)
+    container = given.spec.containers[0]
+    run = seen.of("app").run
+    assert run is not None and container.liveness_probe is not None
+    answer = asyncio.run(prober._ask(container, run, container.liveness_probe))
+    assert answer == Answer(False, "the pod has no address")
