@@ -19,12 +19,14 @@ from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
+from steersman.api.admission.configuration import assemble_dynamic
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.policies.expression_check import ExpressionCheck
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.admission.storage import (
@@ -48,9 +50,11 @@ from steersman.api.published import meter
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
+from steersman.api.subresources import token
 from steersman.api.subresources.binding import Binding
 from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
+from steersman.api.subresources.heard import Heard
 from steersman.api.subresources.kubelets import Kubelets
 from steersman.api.subresources.proxy import Proxies
 from steersman.api.subresources.review import Review
@@ -125,7 +129,10 @@ class Assembly:
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
+        find = self._objects.find
+        self._dynamic = assemble_dynamic(cache, self.kinds, authorizer, find, world)
         chain = self._chain(authorizer)
+        self._heard = Heard(chain)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
@@ -158,6 +165,7 @@ class Assembly:
         return Chain(
             [
                 DefinitionLifecycle(self.definitions),
+                ExpressionCheck(),
                 NamespaceLifecycle(cache),
                 LimitRanger(cache),
                 ServiceAccount(cache, self._world),
@@ -171,32 +179,39 @@ class Assembly:
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
-            ]
+            ],
+            self._dynamic,
         )
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
         scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
+        heard, tokens = self._heard, TokenRequest(self.tokens, self._objects.find)
+        binding = Binding(self.writer, self._world)
+        eviction = Eviction(self.writer, self.deleter, self._world)
         return {
             **self._streams(),
-            ("", "scale"): lambda call: (custom if call.version.shape else scale)(call),
-            ("pods", "binding"): Binding(self.writer, self._world).handle,
-            ("pods", "eviction"): Eviction(self.writer, self.deleter, self._world).handle,
+            ("", "scale"): heard.scaled(
+                lambda call: (custom if call.version.shape else scale)(call)
+            ),
+            ("pods", "binding"): heard.created(binding.handle, "io.k8s.api.core.v1.Binding"),
+            ("pods", "eviction"): heard.created(eviction.handle, "io.k8s.api.policy.v1.Eviction"),
             ("namespaces", "finalize"): Finalize(self.writer, self.reader).handle,
-            ("serviceaccounts", "token"): TokenRequest(self.tokens, self._objects.find).handle,
+            ("serviceaccounts", "token"): heard.created(tokens.handle, token.DEFINITION),
         }
 
     def _streams(self) -> Mapping[tuple[str, str], Subresource]:
         kubelets = Kubelets(self._objects.find, self._configuration.kubelet_tls)
         streams = Streams(kubelets, self.access.require, self._world)
+        connected = self._heard.connected
         proxies = Proxies(self._objects.find, kubelets, self._world)
         return {
-            ("pods", "proxy"): proxies.pod,
-            ("services", "proxy"): proxies.service,
-            ("nodes", "proxy"): proxies.node,
+            ("pods", "proxy"): connected(proxies.pod),
+            ("services", "proxy"): connected(proxies.service),
+            ("nodes", "proxy"): connected(proxies.node),
             ("pods", "log"): streams.log,
-            ("pods", "exec"): streams.exec,
-            ("pods", "attach"): streams.attach,
-            ("pods", "portforward"): streams.portforward,
+            ("pods", "exec"): connected(streams.exec),
+            ("pods", "attach"): connected(streams.attach),
+            ("pods", "portforward"): connected(streams.portforward),
         }
 
     def _api(self) -> Api:
@@ -262,6 +277,7 @@ class Assembly:
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
+            self._dynamic.open()
             self.ready = True
             started()
 

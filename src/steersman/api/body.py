@@ -10,8 +10,9 @@ from typing import Any
 
 from steersman.api.call import Call
 from steersman.model import builtin, decode
+from steersman.model.decode import Admitted
 from steersman.model.errors import BadRequest, UnsupportedMediaType
-from steersman.model.kind import Document
+from steersman.model.kind import Document, Kind, Version
 from steersman.wire import json
 from steersman.wire.message import Request
 
@@ -194,6 +195,26 @@ def _summary(body: bytes) -> str:
 def _go_name(value: object) -> str:
     names = {list: "array", str: "string", bool: "bool", type(None): "null"}
     return names.get(type(value), "number")
+
+
+def admit(kind: Kind, version: Version, document: Document) -> Admitted:
+    """Takes a client's document, in place: pruned, with defaults, in the version in which it is
+    changed and checked; raises BadRequest."""
+    if version.shape is not None:
+        return version.shape.admit(document)
+    admitted = decode.admit(version.definition, document, kind.name, version.name)
+    return Admitted(_to_storage(kind, version, admitted.document), admitted.unknown)
+
+
+def _to_storage(kind: Kind, version: Version, document: Document) -> Document:
+    if version.to_storage is None:
+        return document
+    converted = version.to_storage(document)
+    if kind.stored_with is not None:  # its fields are those of the kind it is kept as
+        kind = builtin.registry().of(kind.stored_with) or kind
+    storage = kind.version(kind.storage)
+    assert storage is not None
+    return decode.admit(storage.definition, converted, kind.name, storage.name).document
 
 
 def unknown_fields(call: Call, unknown: tuple[str, ...]) -> tuple[str, ...]:

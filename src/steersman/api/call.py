@@ -17,7 +17,8 @@ class Call(msgspec.Struct, frozen=True):
     """Who asks what of which kind, where it is kept and how it is to be shown.
 
     `remarks` collects what the writer is told of a write that is accepted: an answer says each
-    once, however often the write was tried.
+    once, however often the write was tried. `direct` says that the server writes this itself in the
+    course of another call, about which webhooks and policies were asked.
     """
 
     request: Request
@@ -29,6 +30,7 @@ class Call(msgspec.Struct, frozen=True):
     table: Table
     presentation: Presentation
     remarks: list[str] = msgspec.field(default_factory=list)
+    direct: bool = False
 
     @property
     def namespace(self) -> str:

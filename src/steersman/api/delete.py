@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from steersman.api import body, keys, metadata
 from steersman.api.admission.chain import Chain, Change
@@ -56,6 +57,18 @@ class Options(msgspec.Struct, frozen=True):
     revision: str = ""
     dry_run: bool = False
 
+    def document(self) -> Document:
+        """Returns the options as fields of metav1.DeleteOptions."""
+        conditions = {"uid": self.uid, "resourceVersion": self.revision}
+        conditions = {name: value for name, value in conditions.items() if value}
+        made: Document = {
+            "gracePeriodSeconds": self.grace_seconds,
+            "preconditions": conditions or None,
+            "propagationPolicy": self.propagation or None,
+            "dryRun": ["All"] if self.dry_run else None,
+        }
+        return {name: value for name, value in made.items() if value is not None}
+
 
 class Fate(msgspec.Struct, frozen=True):
     """What a deletion comes to: the document that remains, or None where the object goes."""
@@ -80,8 +93,8 @@ class Deleter:
         options = parse_options(call)
         old, remains, revision = await self.delete_entry(call, options)
         headers = {REVISION_HEADER: str(revision)} if revision else {}
-        if call.kind.plural == "jobs" and not options.propagation:
-            headers |= body.warnings((JOB_WARNING,)) or {}
+        told = [JOB_WARNING] if call.kind.plural == "jobs" and not options.propagation else []
+        headers |= body.warnings(tuple(dict.fromkeys((*told, *call.remarks)))) or {}
         if remains is not None or call.kind.returns_deleted:
             entry = remains or old.at(revision or old.revision)
             response = self._reader.show(call, entry)
@@ -103,7 +116,7 @@ class Deleter:
                 await conversion.ready(call.form, (entry,))
             old = call.form.parsed(entry)
             check_preconditions(call, options, entry, old)
-            self._chain.check(Change(call, "DELETE", None, old))
+            await self._check(call, options, entry, old)
             now = self._world.now()
             fate = decide(call.kind.name, call.kind.plural, begun(call, old, now), options, now)
             try:
@@ -113,6 +126,25 @@ class Deleter:
                     raise modified(call) from error
                 await self._writer.cache.reached(error.current.revision if error.current else 0)
         raise AssertionError("the loop ends by return or raise")
+
+    async def _check(self, call: Call, options: Options, entry: Entry, old: Document) -> None:
+        """Raises the first refusal of plugins, policies and webhooks."""
+        change = Change(call, "DELETE", None, old)
+        self._chain.check(change)
+        changes, checks = self._chain.changes(call, "DELETE"), self._chain.checks(call, "DELETE")
+        if not changes and not checks:
+            return
+        meta = {**old["metadata"], "resourceVersion": str(entry.revision)}
+        told = replace(
+            change,
+            old={**old, "metadata": meta},
+            options=options.document(),
+            dry_run=options.dry_run,
+        )
+        if changes:
+            await self._chain.admit_outside(told)
+        if checks:
+            await self._chain.validate_outside(told)
 
     async def _carry_out(
         self, call: Call, options: Options, entry: Entry, old: Document, fate: Fate

@@ -12,7 +12,7 @@ from steersman.api.call import Call
 from steersman.model import ownership, schema
 from steersman.model.fields import fieldset
 from steersman.model.fields.fieldset import FieldSet
-from steersman.model.kind import Document
+from steersman.model.kind import Document, Version
 from steersman.model.schema import Node
 
 # A manager's name is cut to this (metav1 FieldManagerMaxLength)
@@ -26,8 +26,12 @@ def _builtin_node(definition: str) -> Node:
 
 def node_of(call: Call) -> Node:
     """Returns the schema of the version that a call is made in."""
-    shape = call.version.shape
-    return _builtin_node(call.version.definition) if shape is None else shape.node
+    return node_of_version(call.version)
+
+
+def node_of_version(version: Version) -> Node:
+    """Returns the schema of a version."""
+    return _builtin_node(version.definition) if version.shape is None else version.shape.node
 
 
 def manager_of(call: Call) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import orjson
+from msgspec.structs import replace
 
 from steersman.api import body, keys, metadata, owners, templates
 from steersman.api.access.authorization import Attributes
@@ -23,7 +24,7 @@ from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
 from steersman.api.templates import Sent, Template, Templates
-from steersman.model import builtin, decode, errors
+from steersman.model import errors
 from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Unexplained
 from steersman.model.kind import Check, Document, Subresource
 from steersman.store import interface as store
@@ -122,25 +123,8 @@ class Writer:
 
     def decode(self, call: Call, document: Document) -> Decoded:
         """Returns the document pruned, with defaults, in the storage version."""
-        version = call.version
-        if version.shape is not None:
-            admitted = version.shape.admit(document)
-        else:
-            admitted = decode.admit(version.definition, document, call.kind.name, version.name)
-        warnings = body.unknown_fields(call, admitted.unknown)
-        return Decoded(self._to_storage(call, admitted.document), warnings)
-
-    def _to_storage(self, call: Call, document: Document) -> Document:
-        convert = call.version.to_storage
-        if convert is None:
-            return document
-        admitted = convert(document)
-        kind = call.kind
-        if kind.stored_with is not None:  # its fields are those of the kind it is kept as
-            kind = builtin.registry().of(kind.stored_with) or kind
-        storage = kind.version(kind.storage)
-        assert storage is not None
-        return decode.admit(storage.definition, admitted, kind.name, storage.name).document
+        admitted = body.admit(call.kind, call.version, document)
+        return Decoded(admitted.document, body.unknown_fields(call, admitted.unknown))
 
     def _begin(self, call: Call, document: Document) -> Document:
         """Returns a new object before admission: metadata set, what create may not set reset."""
@@ -160,13 +144,19 @@ class Writer:
         kind = call.kind
         if not applied:
             new = owners.update(call, None, new, self._world.now())
-        new = self._chain.admit(Change(call, "CREATE", new, None))
+        change = Change(call, "CREATE", new, None)
+        new = self._chain.admit(change)
+        if self._chain.changes(call, "CREATE"):
+            new = await self._changed_outside(replace(change, new=new))
         new = kind.prepare(new, None, call.subresource)
         name = new["metadata"].get("name") or ""
         effect = self._effects.begin(call, new, None) if name else Outcome(new)
         new = effect.document
         self._validate(call, new, None)
-        self._chain.check(Change(call, "CREATE", new, None))
+        change = replace(change, new=new)
+        self._chain.check(change)
+        if self._chain.checks(call, change.operation):
+            await self._chain.validate_outside(change)
         if call.version.shape is not None:
             await conversion.ready_to_store(call.form, new)
         return await self._put_new(call, name, call.form.stored(new), effect.writes)
@@ -193,6 +183,13 @@ class Writer:
         if call.version.shape is not None:
             await conversion.ready(call.form, (entry,))
         return entry
+
+    async def _changed_outside(self, change: Change) -> Document:
+        """Returns the object after webhooks and policies."""
+        changed = (await self._chain.admit_outside(change)).new
+        assert changed is not None
+        check_namespace(change.call, changed)
+        return changed
 
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
         self._check(call, call.kind.check, new, old)
@@ -297,7 +294,11 @@ class Writer:
         new = self._merge(call, old, made)
         if not owned:
             new = owners.update(call, old, new, self._world.now())
-        new = self._chain.admit(Change(call, "UPDATE", new, old))
+        change = Change(call, "UPDATE", new, old)
+        new = self._chain.admit(change)
+        if self._chain.changes(call, "UPDATE"):
+            changed = await self._changed_outside(replace(change, new=new))
+            new = self._merge(call, old, changed)
         new = kind.prepare(new, old, call.subresource)
         number = metadata.generation(kind, old, new)
         if number is not None and call.subresource != "binding":  # it is no wish of the owner's
@@ -305,7 +306,10 @@ class Writer:
         effect = self._effects.begin(call, new, old)
         new = effect.document
         self._validate(call, new, old)
-        self._chain.check(Change(call, "UPDATE", new, old))
+        change = replace(change, new=new)
+        self._chain.check(change)
+        if self._chain.checks(call, change.operation):
+            await self._chain.validate_outside(change)
         key = keys.key_of(call.table.resource, entry.namespace, entry.name)
         if call.version.shape is not None:
             await conversion.ready_to_store(call.form, new)

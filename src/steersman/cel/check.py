@@ -164,6 +164,10 @@ class Checker:
         if (name := self._type_name(node)) is not None:
             return types.type_of(TYPE_NAMES[name])
         operand = self._resolved(self._check(node.operand))
+        dotted = qualified(node) or ""
+        if (whole := self._variables.get(dotted)) is not None:  # a variable whose name has a dot
+            self._used.add(dotted)
+            return whole
         inner = operand.parameters[0] if _is_optional(operand) else operand
         found = self._field(node, inner)
         if node.test:

@@ -26,7 +26,7 @@ from steersman.cel.tree import (
     Select,
 )
 from steersman.cel.types import Type
-from steersman.cel.values import NONE, Function, Optional, TypeValue, equal, type_name
+from steersman.cel.values import NONE, Function, ObjectValue, Optional, TypeValue, equal, type_name
 
 Frame = list[Any]
 Closure = Callable[[Frame], Any]
@@ -97,6 +97,8 @@ class Compiler:
         name = qualified(node) or ""
         if name in TYPE_NAMES and name.partition(".")[0] not in self._slots:
             return _constant(TypeValue(name))
+        if (slot := self._slots.get(name)) is not None:  # a variable whose name has a dot
+            return lambda frame: frame[slot]
         type_ = self._checked.type(node.operand)
         operand = self.compile(node.operand)
         optional = type_.kind == "opaque" and type_.name == "optional_type"
@@ -169,7 +171,8 @@ class Compiler:
         self.cost += OBJECT_COST
         keys = [_constant(name) for name, _ in node.fields]
         values = [self.compile(value) for _, value in node.fields]
-        return _mapped(keys, values, node.optional)
+        made, name = _mapped(keys, values, node.optional), node.name.removeprefix(".")
+        return lambda frame: ObjectValue(name, made(frame))
 
     def _scoped(self, name: str) -> int:
         """Gives a variable a slot of its own."""
@@ -228,7 +231,7 @@ def _tested(operand: Closure, key: str) -> Closure:
         found = operand(frame)
         if type(found) is Optional:
             found = found.value if found.present else {}
-        if type(found) is not dict:
+        if not isinstance(found, dict):
             raise no_overload("has", (found,))
         return key in found
 
@@ -242,7 +245,7 @@ def _selected_optional(operand: Closure, key: str) -> Closure:
             if not found.present:
                 return NONE
             found = found.value
-        if type(found) is not dict:
+        if not isinstance(found, dict):
             raise no_overload("select", (found,))
         return Optional(found[key], True) if key in found else NONE
 

@@ -68,7 +68,7 @@ class Environment:
         functions: Functions | None = None,
     ) -> None:
         self._variables = dict(variables)
-        self._objects = objects or {}
+        self._objects = objects if objects is not None else {}
         self._functions = functions if functions is not None else all_functions()
 
     def compile(self, text: str, *results: Type) -> Program:

@@ -84,6 +84,20 @@ class MapList(list[Any]):
         return tuple(item.get(name) for name in self.keys)
 
 
+class ObjectValue(dict[str, Any]):
+    """An object that an expression made (`Name{...}`), by its fields."""
+
+    __slots__ = ("type_name",)
+
+    def __init__(self, type_name: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.type_name = type_name
+
+    def equal(self, other: Any) -> bool:
+        """Says whether another object is of the same type and has the same fields."""
+        return self.type_name == other.type_name and _equal_maps(self, other)
+
+
 _NAMES: Final[Mapping[type, str]] = {
     bool: "bool",
     int: "int",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
-from steersman.model.kind import Kind
+from steersman.model.kind import Kind, Version
 from steersman.model.kinds import table
 
 _PACKAGE = "steersman.model.kinds"
@@ -244,6 +244,12 @@ class Registry:
         """Returns the kind of a group and plural name in whatever version, None for none."""
         found = self._kinds.get(resource) or self._load(resource)
         return found or next(iter(self._custom.get(resource, ())), None)
+
+    def served(self, resource: tuple[str, str]) -> tuple[tuple[Kind, Version], ...]:
+        """Returns each version in which a resource is served, the preferred one first."""
+        kind = self._kinds.get(resource) or self._load(resource)
+        kinds = (kind,) if kind is not None else self._custom.get(resource, ())
+        return tuple((kind, version) for kind in kinds for version in kind.versions)
 
     def serve(self, resource: tuple[str, str], kinds: tuple[Kind, ...]) -> None:
         """Registers a custom resource: a kind for each of its versions, the preferred one first;

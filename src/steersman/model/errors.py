@@ -8,7 +8,7 @@ while a request is served.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -23,15 +23,15 @@ class Cause(msgspec.Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """Returns the cause as it stands in a Status."""
-        document = {"reason": self.reason, "message": self.message}
-        return {**document, "field": self.field} if self.field else document
+        document = {"reason": self.reason, "message": self.message, "field": self.field}
+        return {name: value for name, value in document.items() if value or name == "message"}
 
 
 class APIError(Exception):
     """An answer other than success; `details` is metav1.StatusDetails without the causes."""
 
-    code: ClassVar[int] = 500
-    reason: ClassVar[str] = "InternalError"
+    code: int = 500
+    reason: str = "InternalError"
 
     def __init__(
         self,
@@ -67,6 +67,15 @@ class APIError(Exception):
             document["details"] = details
         document["code"] = self.code
         return document
+
+
+class Denied(APIError):
+    """Who was asked about the request denies it, with a code and a reason of their own."""
+
+    def __init__(self, message: str, code: int, reason: str, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.code = code
+        self.reason = reason
 
 
 class BadRequest(APIError):
@@ -309,6 +318,11 @@ def forbidden(group: str, plural: str, name: str, why: str) -> Forbidden:
     else:
         message = f"{_qualified(group, plural)} is forbidden: {why}"
     return Forbidden(message, details=_details(group, plural, name))
+
+
+def internal(why: str) -> InternalError:
+    """Says that the server, or who it asked, failed (errors.NewInternalError)."""
+    return InternalError(f"Internal error occurred: {why}", causes=[Cause("", why)])
 
 
 def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> Invalid:

@@ -118,7 +118,12 @@ BODIES: dict[str, Document] = {
     "mutatingadmissionpolicies": {
         "spec": {
             "matchConstraints": MATCH,
-            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+            "mutations": [
+                {
+                    "patchType": "JSONPatch",
+                    "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/a'}]"},
+                }
+            ],
             "reinvocationPolicy": "Never",
         }
     },

@@ -336,3 +336,10 @@ def test_moments_and_durations_compute() -> None:
         Duration(86_400 * 10**9)
     )
     assert types.TIMESTAMP != types.DURATION
+
+
+def test_a_variable_may_have_a_dotted_name() -> None:
+    environment = Environment({"a": types.DYN, "a.b": types.INT})
+    program = environment.compile("a.b + 1 == 3 && a.c == 'x'", types.BOOL)
+    assert program.uses == {"a", "a.b"}
+    assert program.evaluate({"a": {"b": 7, "c": "x"}, "a.b": 2}) is True

@@ -236,7 +236,7 @@ class Stage:
             puller=Puller(self._images(), StreamHttp()),
             paths=self.paths,
             volumes=Volumes(
-                self.paths, Tokens(client, world), Claims(client), machine, world, node="n"
+                self.paths, Tokens(client, world), Claims(client), machine, world, node="vm"
             ),
             objects=FollowedObjects(client, world, tasks),
             events=Recorder(client, world, "kubelet", host="vm"),

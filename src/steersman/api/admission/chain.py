@@ -6,7 +6,7 @@ but for what they look up in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Literal, Protocol
 
 import msgspec
@@ -18,12 +18,40 @@ Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One write on its way: `old` is None on create, `new` is None on delete."""
+    """One write on its way: `old` is None on create, `new` is None on delete.
+
+    options: of a deletion, as they were given
+    head:    group, version and kind of the object where it is not one of the resource (a Binding)
+    """
 
     call: Call
     operation: Operation
     new: Document | None
     old: Document | None
+    options: Document | None = None
+    head: tuple[str, str, str] | None = None
+    dry_run: bool = False
+
+    @property
+    def subresource(self) -> str:
+        """The subresource that is written."""
+        return self.call.subresource
+
+    @property
+    def name(self) -> str:
+        """The object's name; empty where many are deleted."""
+        given = self.call.name
+        if not given and self.operation == "CREATE" and self.new is not None:
+            given = (self.new.get("metadata") or {}).get("name") or ""
+        return given
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace; that of a namespace is itself."""
+        kind = self.call.kind
+        if kind.name == "Namespace" and not kind.group:
+            return self.name
+        return self.call.namespace
 
 
 class Plugin(Protocol):
@@ -42,11 +70,66 @@ class Plugin(Protocol):
         outside of metadata; None where they look at more than can be named."""
 
 
-class Chain:
-    """Runs plugins in order: all that change, later all that check."""
+class Outside(Protocol):
+    """Those who are asked after the plugins, and who may have to be waited for (`dynamic.py`)."""
 
-    def __init__(self, plugins: Iterable[Plugin]) -> None:
+    def changes(self, call: Call, operation: Operation) -> bool:
+        """Says whether one may have to be asked who changes objects."""
+
+    def checks(self, call: Call, operation: Operation) -> bool:
+        """Says whether one may have to be asked who validates."""
+
+    async def admit(self, change: Change, built_in: Callable[[Change], Document]) -> Change:
+        """Returns a change after all of them; `built_in` are the plugins, which may run again."""
+
+    async def validate(self, change: Change) -> None:
+        """Raises an APIError where the change is refused."""
+
+
+class Chain:
+    """Runs plugins in order: all that change, later all that check. After them others are asked,
+    where there are any: see whether with `changes` and `checks`, before anything is awaited."""
+
+    def __init__(self, plugins: Iterable[Plugin], outside: Outside | None = None) -> None:
         self._plugins = tuple(plugins)
+        self.outside = outside
+
+    def changes(self, call: Call, operation: Operation) -> bool:
+        """Says whether `admit_outside` is to be awaited."""
+        outside = self.outside
+        return outside is not None and outside.changes(call, operation) and _is_own(call)
+
+    def checks(self, call: Call, operation: Operation) -> bool:
+        """Says whether `check_outside` is to be awaited."""
+        outside = self.outside
+        return outside is not None and outside.checks(call, operation) and _is_own(call)
+
+    def hears(self, call: Call, operation: Operation) -> bool:
+        """Says whether `pass_outside` is to be awaited for what is no object of the resource."""
+        outside = self.outside
+        return outside is not None and (
+            outside.changes(call, operation) or outside.checks(call, operation)
+        )
+
+    async def pass_outside(self, change: Change) -> Change:
+        """Returns what is no object of the resource (a Binding, options of a stream) after all
+        who are asked; raises the first refusal."""
+        assert self.outside is not None
+        if self.outside.changes(change.call, change.operation):
+            change = await self.outside.admit(change, lambda one: one.new or {})
+        if self.outside.checks(change.call, change.operation):
+            await self.outside.validate(change)
+        return change
+
+    async def admit_outside(self, change: Change) -> Change:
+        """Returns a change after those who change objects."""
+        assert self.outside is not None
+        return await self.outside.admit(change, self.admit)
+
+    async def validate_outside(self, change: Change) -> None:
+        """Raises the first refusal of those who validate."""
+        assert self.outside is not None
+        await self.outside.validate(change)
 
     def admit(self, change: Change) -> Document:
         """Returns the document after every plugin."""
@@ -63,6 +146,17 @@ class Chain:
             plugin.check(change)
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Returns what the answers of all plugins about a new object rest on; see `Plugin`."""
+        """Returns what the answers of all plugins about a new object rest on; see `Plugin`.
+        What those outside say is not foreseen."""
+        if self.changes(call, "CREATE") or self.checks(call, "CREATE"):
+            return None
         found = [plugin.rests_on(call, meta) for plugin in self._plugins]
         return None if None in found else tuple(found)
+
+
+def _is_own(call: Call) -> bool:
+    """Says whether what is written is the object: a Binding or a Scale was admitted before."""
+    if not call.subresource:
+        return True
+    found = call.kind.subresource(call.subresource)
+    return found is None or not found.document

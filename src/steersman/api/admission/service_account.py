@@ -29,6 +29,10 @@ TOKEN_SECONDS = 3607
 MOST_READ = 1024
 
 
+# What the name of a token's volume begins with (upstream's ServiceAccountVolumeName)
+VOLUME = "kube-api-access-"
+
+
 class Account(msgspec.Struct, frozen=True):
     """An account at one revision; its token's volume has one name in all of its pods, so that pods
     of one template stay equal."""
@@ -82,7 +86,7 @@ class ServiceAccount:
         if known is None or known.revision != entry.revision:
             if len(self._read) >= MOST_READ:
                 self._read.clear()
-            volume = f"kube-api-access-{self._world.suffix()}"
+            volume = f"{VOLUME}{self._world.suffix()}"
             known = self._read[key] = Account(entry.revision, entry.document(), volume)
         return known
 
@@ -107,7 +111,10 @@ class ServiceAccount:
 
 
 def _with_token(spec: dict[str, Any], volume: str) -> dict[str, Any]:
-    """Returns the spec with the token's volume in every container that mounts nothing there."""
+    """Returns the spec with the token's volume in every container that mounts nothing there; one
+    that has such a volume keeps it (admission may run twice)."""
+    present = [one["name"] for one in spec.get("volumes") or () if one["name"].startswith(VOLUME)]
+    volume = present[0] if present else volume
     mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
     used = False
     for field in ("initContainers", "containers"):
@@ -121,7 +128,7 @@ def _with_token(spec: dict[str, Any], volume: str) -> dict[str, Any]:
                 used = True
             containers.append(container)
         spec[field] = containers
-    if used:
+    if used and not present:
         spec["volumes"] = [*(spec.get("volumes") or ()), token_volume(volume)]
     return spec
 

@@ -7,48 +7,36 @@ whose failures these are.
 
 from __future__ import annotations
 
-import base64
-import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 
 from steersman.api.cache import Entry
 from steersman.api.form import Form
-from steersman.api.subresources.proxy import ENDPOINTS, SERVICES, Name, locate_endpoints
-from steersman.client.errors import Unreachable
-from steersman.client.http import HTTPTransport, Target
-from steersman.model.errors import APIError, Unexplained
+from steersman.api.hooks.client import Client, Find, Unanswered, context
+from steersman.model.errors import Unexplained
 from steersman.model.gotext import go_type
 from steersman.model.kind import Document
-from steersman.model.ref import Ref
 from steersman.model.types.metadata import check_annotations, check_labels
-from steersman.wire.message import Request
 from steersman.world.interface import World
 
 # As long as upstream waits for a webhook
-CALL_SECONDS: Final = 30.0
+CALL_SECONDS: Final = 30
 # Objects of one ConversionReview: a page of a list
 MOST_OBJECTS: Final = 500
-# An answer: as many objects, each of the size that a body may have, would not fit into memory
-MOST_BYTES: Final = 64 * 1024 * 1024
 # Converted objects kept for each definition; a list of more is answered with an error
 CONVERTED_KEPT: Final = 16_384
-
-Find = Callable[[Ref], Document | None]
 
 
 class Webhook:
     """The webhook of one definition; see the module."""
 
     def __init__(self, definition: Document, find: Find, world: World) -> None:
-        webhook = definition["spec"]["conversion"]["webhook"]
-        self._client = webhook["clientConfig"]
-        self._versions: Sequence[str] = webhook["conversionReviewVersions"]
-        self._find = find
+        settings = definition["spec"]["conversion"]["webhook"]
+        self._client = Client(settings["clientConfig"], find, world)
+        self._versions: Sequence[str] = settings["conversionReviewVersions"]
         self._world = world
         self._known: OrderedDict[tuple[bytes, str], bytes] = OrderedDict()
 
@@ -87,9 +75,9 @@ class Webhook:
         asked = {"uid": uid, "desiredAPIVersion": api_version, "objects": given}
         review = {"kind": "ConversionReview", "apiVersion": f"apiextensions.k8s.io/{version}"}
         try:
-            answer = await self._call({**review, "request": asked})
+            answer = await self._client.post({**review, "request": asked}, CALL_SECONDS)
             converted = read_answer(answer, version, uid)
-        except Unconverted as error:
+        except (Unconverted, Unanswered) as error:
             raise Unexplained(f"{what} failed: {error}") from error
         if len(converted) != len(given):
             told = f"returned {len(converted)} objects, expected {len(given)}"
@@ -103,71 +91,9 @@ class Webhook:
                 raise Unexplained(f"{what} returned {place}: {error}") from error
         return made
 
-    async def _call(self, review: Document) -> Any:
-        """Posts a review; raises Unconverted."""
-        target, url, path = self._place()
-        transport = HTTPTransport(target)
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        request = Request("POST", path, "timeout=30s", headers, orjson.dumps(review))
-        post = f'Post "{url}?timeout=30s"'
-        try:
-            async with self._world.timeout(CALL_SECONDS):
-                answer = await transport.send(request)
-                body = await _whole(answer.body)
-        except TimeoutError:
-            raise Unconverted(f"{post}: context deadline exceeded") from None
-        except Unreachable as error:
-            raise Unconverted(f"{post}: {error.__cause__ or error}") from error
-        finally:
-            await transport.close()
-        if answer.status != 200:
-            raise Unconverted(f"the server answered with {answer.status}")
-        try:
-            return orjson.loads(body)
-        except ValueError as error:
-            raise Unconverted(f"the answer is no JSON: {error}") from None
-
-    def _place(self) -> tuple[Target, str, str]:
-        """Returns where the webhook is, its URL and its path; raises Unconverted."""
-        tls = context(self._client.get("caBundle") or "")
-        service = self._client.get("service")
-        if service is None:
-            url = self._client["url"]
-            parts = urlsplit(url)
-            return Target(parts.hostname or "", parts.port or 443, tls), url, parts.path or "/"
-        name, namespace, port = service["name"], service["namespace"], service.get("port", 443)
-        host, path = f"{name}.{namespace}.svc", service.get("path") or "/"
-        found = self._endpoint(name, namespace, port)
-        target = Target(found.host, found.port, tls, server_name=host)
-        return target, f"https://{host}:{port}{path}", path
-
-    def _endpoint(self, name: str, namespace: str, port: int) -> Target:
-        service = self._find(Ref(SERVICES, namespace, name))
-        endpoints = self._find(Ref(ENDPOINTS, namespace, name))
-        if service is None:
-            raise Unconverted(f'service "{name}" not found')
-        try:
-            found = locate_endpoints(service, endpoints or {}, Name("", name, str(port)))
-        except APIError as error:
-            raise Unconverted(error.message) from error
-        return found[self._world.draw(len(found))]
-
 
 class Unconverted(Exception):
     """Why a webhook's answer cannot be used, in upstream's words."""
-
-
-def context(bundle: str) -> ssl.SSLContext:
-    """Returns the settings by which a webhook is known; raises Unconverted."""
-    text = base64.b64decode(bundle).decode("ascii", "replace").strip()
-    if not text:
-        return ssl.create_default_context()
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the machine's own authorities
-    try:
-        made.load_verify_locations(cadata=text)
-    except (ssl.SSLError, ValueError) as error:
-        raise Unconverted(f"unable to load root certificates: {error}") from error
-    return made
 
 
 def is_good_bundle(definition: Document) -> bool:
@@ -178,26 +104,9 @@ def is_good_bundle(definition: Document) -> bool:
         return True
     try:
         context(bundle)
-    except Unconverted:
+    except Unanswered:
         return False
     return True
-
-
-async def _whole(body: Any) -> bytes:
-    if isinstance(body, bytes):
-        pieces = [body]
-    else:
-        assert isinstance(body, AsyncIterator)
-        pieces, size = [], 0
-        async for piece in body:
-            pieces.append(piece)
-            size += len(piece)
-            if size > MOST_BYTES:
-                break
-    whole = b"".join(pieces)
-    if len(whole) > MOST_BYTES:
-        raise Unconverted(f"the answer has more than {MOST_BYTES} bytes")
-    return whole
 
 
 def _key(document: Document) -> bytes:
@@ -270,15 +179,18 @@ def _texts(found: Any, name: str) -> dict[str, str]:
 
 async def ready(form: Form, entries: Iterable[Entry]) -> None:
     """Has converted what showing or changing entries will need; raises Unexplained."""
+    if form.served.shape is not None and form.served.shape.webhook is not None:
+        found = (entry.document() for entry in entries if not form.is_current(entry))
+        await ready_to_parse(form, found)
+
+
+async def ready_to_parse(form: Form, stored: Iterable[Document]) -> None:
+    """Has converted what reading stored documents will need; raises Unexplained."""
     shape = form.served.shape
     webhook = shape.webhook if shape is not None else None
     if shape is None or not isinstance(webhook, Webhook):
         return
-    needed = []
-    for entry in entries:
-        if not form.is_current(entry) and (found := shape.before(entry.document())) is not None:
-            needed.append(found)
-    if needed:
+    if needed := [found for one in stored if (found := shape.before(one)) is not None]:
         await webhook.prepare(needed, form.api_version)
 
 

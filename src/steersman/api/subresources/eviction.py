@@ -99,13 +99,14 @@ class Eviction:
             version=form.served,
             form=form,
             table=self._writer.cache.table(kind.resource),
+            direct=True,
         )
 
     async def _tell(self, call: Call) -> None:
         """Says in the pod's conditions why it ends."""
         now = metadata.timestamp(self._world.now())
         attributes = call.attributes._replace(verb="update", subresource="status")
-        told = replace(call, user=SERVER, attributes=attributes)
+        told = replace(call, user=SERVER, attributes=attributes, direct=True)
         await self._writer.change(told, lambda old: disrupted(old, now))
 
 

@@ -1,0 +1,83 @@
+"""Puts together who is asked about a change beside the built-in plugins: what follows the objects
+in which webhooks and policies are configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from steersman.api.access.authorization import Authorizer
+from steersman.api.admission.asking.configured import GROUP, Configured
+from steersman.api.admission.asking.matching import Asked
+from steersman.api.admission.dynamic import Dynamic
+from steersman.api.admission.policies.bindings import Bindings
+from steersman.api.admission.policies.mutating import MutatingPolicies
+from steersman.api.admission.policies.mutator import Mutator
+from steersman.api.admission.policies.params import Params
+from steersman.api.admission.policies.policy import Covering, Evaluator, Policies, Policy
+from steersman.api.admission.policies.validating import ValidatingPolicies
+from steersman.api.admission.policies.validator import Validator
+from steersman.api.admission.webhooks.asking import Asker, Asking
+from steersman.api.admission.webhooks.hook import Hook, hooks_of
+from steersman.api.admission.webhooks.mutating import MutatingWebhooks
+from steersman.api.admission.webhooks.validating import ValidatingWebhooks
+from steersman.api.cache import Cache
+from steersman.api.hooks.client import Find
+from steersman.model.builtin import Registry
+from steersman.model.kind import Document
+from steersman.model.ref import Resource
+from steersman.world.interface import World
+
+_PLURALS: Final = (
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+)
+
+
+def assemble_dynamic(
+    cache: Cache, kinds: Registry, authorizer: Authorizer, find: Find, world: World
+) -> Dynamic:
+    """Returns what follows the configuration from now on."""
+    asker = Asker(authorizer, find, world)
+
+    def webhooks(plural: str) -> Configured[Hook, Asking]:
+        return Configured(
+            plural,
+            cache,
+            kinds,
+            lambda configuration: tuple(hooks_of(configuration, find, world)),
+            lambda hook, asked: _asking(hook, asked, kinds),
+        )
+
+    mutating = MutatingWebhooks(webhooks("mutatingwebhookconfigurations"), asker)
+    configured = webhooks("validatingwebhookconfigurations")
+    validating = ValidatingWebhooks(configured, asker, world)
+    params = Params(cache, kinds)
+
+    def policies(plural: str, make: Callable[[Document], Evaluator]) -> Policies[Evaluator]:
+        configured: Configured[Policy[Evaluator], Covering[Evaluator]] = Configured(
+            plural.replace("policy", "policies"),
+            cache,
+            kinds,
+            lambda policy: (Policy(policy, make(policy["spec"])),),
+            lambda policy, asked: policy.covering(asked, kinds),
+        )
+        return Policies(configured, Bindings(f"{plural}bindings", cache), params, kinds, find)
+
+    changing = MutatingPolicies(policies("mutatingadmissionpolicy", Mutator), authorizer)
+    checking = ValidatingPolicies(policies("validatingadmissionpolicy", Validator), authorizer)
+    made = Dynamic((changing, mutating), (checking, validating))
+    for plural in _PLURALS:
+        cache.table(Resource(GROUP, plural)).watch("", lambda _event: made.forget())
+    kinds.on_change(made.forget)
+    return made
+
+
+def _asking(hook: Hook, asked: Asked, kinds: Registry) -> Asking | None:
+    target = hook.target(asked, kinds)
+    return None if target is None else Asking(hook, target)

@@ -1,0 +1,1 @@
+"""Admission policies: expressions of CEL that validate or change requests."""
