@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from node_cluster import BUSYBOX, SECONDS, SLEEP, Cluster, Session, clusters
-from test_node_agent import events, is_ready, runs
+from test_node_agent import app, events, is_ready, runs
 
 from steersman.model.kind import Kind
 from steersman.model.kinds.configmap import CONFIGMAP
@@ -195,5 +196,35 @@ def test_a_full_log_is_moved_aside_while_the_container_writes_on(cluster: Cluste
         assert [it.name.partition(".log")[0] for it in kept] == ["0", "0"]
         assert sum(it.read_text().count(line) for it in kept) == count
         await session.delete("wordy")
+
+    cluster.run(scenario)
+
+
+def test_a_new_agent_follows_what_the_pods_of_the_one_before_are_given(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await claim(session, "over")
+        meta = {"namespace": "default", "name": "told"}
+        await session.client.create(CONFIGMAP, {"metadata": meta, "data": {"a": "one"}})
+        key = {"configMapKeyRef": {"name": "told", "key": "a"}}
+        told = {"name": "told", "configMap": {"name": "told"}}
+        # The first run ends when the file changes, which a new agent alone can bring about
+        script = "echo $A; cat /data/file; echo $A > /data/file; "
+        script += "while ! grep -q two /told/a; do sleep 0.1; done; "
+        script += f"test $A = one && exit 1; {SLEEP}"
+        await session.create(
+            "heir",
+            script=script,
+            env=[{"name": "A", "valueFrom": key}],
+            volumeMounts=[MOUNT, {"name": "told", "mountPath": "/told"}],
+            spec={"volumes": [*claimed("over")["volumes"], told]},
+        )
+        await session.until("heir", runs)
+        os.kill(cluster.agent(), signal.SIGKILL)
+        await session.client.patch(CONFIGMAP.ref("default", "told"), {"data": {"a": "two"}})
+        pod = await session.until("heir", lambda it: runs(it) and app(it).restart_count == 1)
+        await until(session, CONFIGMAP, lambda _: cluster.log(pod, attempt=1) == "two\none\n")
+        await session.client.delete(CLAIM.ref("default", "over"))
+        await session.delete("heir")
+        await until(session, PERSISTENTVOLUME, lambda found: not found)
 
     cluster.run(scenario)

@@ -189,20 +189,10 @@ def test_a_waiting_claim_gets_its_volume_with_the_node_and_then_the_pod_is_bound
         affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [on]}]}}
         local = {"local": {"path": "/data"}, "capacity": {"storage": "1Gi"}}
         spec = {**modes, **local, "nodeAffinity": affinity}
-        volume = await quiet.create(PERSISTENTVOLUME, "v", spec=spec)
-        status = {"status": {"phase": "Available"}}
-        await quiet.admin.patch(PERSISTENTVOLUME.ref("", "v"), status, subresource="status")
-        claim = PERSISTENTVOLUMECLAIM.ref("default", "data")
-
-        async def given() -> bool:
-            found = await quiet.admin.get(PERSISTENTVOLUME.ref("", volume.metadata.name))
-            return found.spec.claim_ref is not None
-
-        await quiet.until(given)
-        assert not await runs(quiet, "p")
-        bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
-        await quiet.admin.patch(claim, {"metadata": bound, "spec": {"volumeName": "v"}})
+        await quiet.create(PERSISTENTVOLUME, "v", spec=spec)
         await quiet.until(lambda: runs(quiet, "p"))
+        claim = await quiet.admin.get(PERSISTENTVOLUMECLAIM.ref("default", "data"))
+        assert (claim.status.phase, claim.spec.volume_name) == ("Bound", "v")
         assert (await quiet.admin.get(POD.ref("default", "p"))).spec.node_name == "node-1"
 
     quietly(scenario, nodes=2, behaviour=SMALL)

@@ -33,6 +33,7 @@ from steersman.node.plan import (
     StartSandbox,
     TearDown,
     Wait,
+    is_ending,
     is_finished,
     is_overdue,
     plan,
@@ -71,7 +72,9 @@ class Worker:
         self._ended: list[str] = []
         self._kills: dict[str, tuple[asyncio.Task[None], float]] = {}
         self._prober = Prober(tools, lambda: (self.pod, self.seen), self.update)
-        self._renew_volumes_at = 0.0
+        # What an agent before this one prepared nobody follows yet, and it may be unmounted
+        self._unprepared = seen.volumes_ready
+        self._renew_volumes_at = tools.world.now() if seen.volumes_ready else 0.0
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
         self._settled = asyncio.Event()
@@ -106,6 +109,8 @@ class Worker:
     def lost(self) -> None:
         """The pod's shim is dead, and its containers with it."""
         now = self._tools.world.now()
+        if self.seen.volumes_ready:
+            self._unprepared, self._renew_volumes_at = True, now
         for name, known in self.seen.containers.items():
             if known.running and known.run is not None:
                 self._end_run(name, ending.read_loss(known.run, now))
@@ -193,11 +198,14 @@ class Worker:
                 self._begin(action)
             elif isinstance(action, KillContainer):
                 self._hasten(action)
-        if self._renew_volumes_at and self.seen.volumes_ready:
+        if self._renew_volumes_at and self.seen.volumes_ready and self._stays():
             if self._renew_volumes_at <= now and "volumes" not in self._busy:
                 self._begin(PrepareVolumes())
             until.append(max(self._renew_volumes_at, now + FIRST_RETRY_SECONDS))
         return max(0.0, min(until) - now) if until else None
+
+    def _stays(self) -> bool:
+        return not is_ending(self.pod, self.seen) and not is_finished(self.pod, self.seen)
 
     def _may_end(self) -> bool:
         return self.seen.ended is None and not is_finished(self.pod, self.seen)
@@ -205,6 +213,8 @@ class Worker:
     def _may_begin(self, action: Action) -> bool:
         if isinstance(action, TearDown):  # what is under way stands on what it takes away
             return not self._busy
+        if isinstance(action, StartContainer) and self._unprepared:
+            return False
         return not self._busy & {action.key, f"pause of {action.key}"}
 
     def _begin(self, action: Action) -> None:
@@ -271,6 +281,8 @@ class Worker:
             trouble = Trouble("CreateContainerError", text, again)
             self.update(container, replace(self.seen.of(container), trouble=trouble))
         elif isinstance(action, StartSandbox | PrepareVolumes):
+            if isinstance(action, PrepareVolumes) and self.seen.volumes_ready:
+                self._renew_volumes_at = again
             self.change(replace(self.seen, trouble=Trouble("ContainerCreating", text, again)))
         else:
             self._tasks.start(self._wake_after(wait), name=f"again {self.seen.name}")
@@ -294,6 +306,7 @@ class Worker:
         objects = await self._tools.objects.acquire(pod, names_of(pod), self.objects_changed)
         self._renew_volumes_at = 0.0
         prepared = await self._tools.volumes.prepare(pod, objects)
+        self._unprepared = False
         if prepared.renew_at and not self._renew_volumes_at:
             self._renew_volumes_at = prepared.renew_at
         if not self.seen.volumes_ready or self.seen.trouble is not None:
