@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
@@ -32,8 +32,9 @@ class Reservations:
     """Which ranges and ports the clusters of this machine have, so that two that start at once
     differ.
 
-    A file for each range of pods names the directory of the cluster that has it; one whose
-    directory is gone counts for nothing. To be used with `with`, which holds a lock.
+    A file for each range of pods names the directories of the clusters that have it, a line each;
+    one whose directory is gone counts for nothing. Clusters share a range only where none is left,
+    and then only one of them runs at a time. To be used with `with`, which holds a lock.
     """
 
     def __init__(self, place: Path) -> None:
@@ -49,33 +50,63 @@ class Reservations:
     def __exit__(self, *error: object) -> None:
         os.close(self._lock)
 
-    def taken(self, own: Path) -> list[str]:
-        """Returns the pod ranges that other clusters than that of a directory have."""
-        return [pods for pods, _ in self._others(own)]
+    def taken(self, own: Path, *, running: bool = False) -> list[str]:
+        """Returns the pod ranges that other clusters than that of a directory have, with `running`
+        only those of clusters that run or have left containers running."""
+        return [
+            pods for pods, file in self._others(own) if not running or self._runs(_read(file, "id"))
+        ]
+
+    def choose(self, routes: Sequence[IPv4Network], own: Path) -> tuple[str, str]:
+        """Returns pod and service ranges for a new cluster: those of nobody, else those of clusters
+        that do not run now. Raises Failure where there are none."""
+        try:
+            return choose_ranges(routes, self.taken(own))
+        except Failure:
+            return choose_ranges(routes, self.taken(own, running=True))
 
     def ports(self, own: Path) -> set[int]:
         """Returns the ports of other clusters, which may be about to listen there."""
-        found = set()
-        for _, file in self._others(own):
-            try:
-                found.add(int(json.loads(file.read_text())["port"]))
-            except (ValueError, KeyError, TypeError):
-                continue  # damaged: its own commands say so
-        return found
+        known = (_read(file, "port") for _, file in self._others(own))
+        return {port for port in known if isinstance(port, int)}
 
     def _others(self, own: Path) -> list[tuple[str, Path]]:
         """Returns the pod ranges of other clusters, and the files that describe those."""
         found = []
-        for file in self._place.glob("*_*"):
-            owner = Path(file.read_text())
-            described = owner / "cluster.json"
-            if owner != own and described.exists():
-                found.append((file.name.replace("_", "/"), described))
+        for file in sorted(self._place.glob("*_*")):
+            for owner in map(Path, file.read_text().splitlines()):
+                described = owner / "cluster.json"
+                if owner != own and described.exists():
+                    found.append((file.name.replace("_", "/"), described))
         return found
 
-    def take(self, pods: str, own: Path) -> None:
-        """Notes whose a range is."""
-        (self._place / pods.replace("/", "_")).write_text(str(own))
+    def take(self, pods: str, own: Path, name: str) -> None:
+        """Notes whose a range is, and that its cluster, of a name, runs from now on. Raises Failure
+        where another one that has it runs."""
+        owners = [file.parent for range_, file in self._others(own) if range_ == pods]
+        for owner in owners:
+            if self._runs(_read(owner / "cluster.json", "id")):
+                raise Failure(
+                    f"the cluster in {owner} runs and has the same addresses ({pods}): stop it"
+                    f" first (steer down --data-dir {owner})"
+                )
+        text = "".join(f"{owner}\n" for owner in (*owners, own))
+        (self._place / pods.replace("/", "_")).write_text(text)
+        (self._place.parent / name).mkdir(mode=0o700, exist_ok=True)
+
+    def _runs(self, name: object) -> bool:
+        """Says whether a cluster runs: its sockets' directory goes with `steer down`."""
+        return isinstance(name, str) and bool(name) and (self._place.parent / name).is_dir()
+
+
+def _read(described: Path, name: str) -> object:
+    """Returns a field of a cluster's description; None where that is damaged: its own commands say
+    so."""
+    try:
+        found: object = json.loads(described.read_text())[name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found
 
 
 def choose_ranges(routes: Iterable[IPv4Network], taken: Iterable[str]) -> tuple[str, str]:

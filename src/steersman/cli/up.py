@@ -142,6 +142,8 @@ class Supervisor:
             identity = Identity(
                 known.id, port, arguments.store or known.store, known.service_cidr, known.pod_cidr
             )
+            with choose.Reservations(directory.runs() / "ranges") as reservations:
+                reservations.take(known.pod_cidr, directory.path, known.id)
         else:
             identity = self._choose()
         directory.create(identity)
@@ -154,11 +156,10 @@ class Supervisor:
         arguments, own = self._arguments, self._directory.path
         with choose.Reservations(self._directory.runs() / "ranges") as reservations:
             port = choose.choose_port(arguments.port, None, reservations.ports(own))
-            taken = reservations.taken(own)
-            pods, services = choose.choose_ranges(choose.read_routes(), taken)
+            pods, services = reservations.choose(choose.read_routes(), own)
             identity = Identity(choose.new_id(), port, arguments.store or "sqlite", services, pods)
             self._directory.create(identity)
-            reservations.take(pods, own)
+            reservations.take(pods, own, identity.id)
         return identity
 
     def _run(self) -> int:

@@ -13,10 +13,10 @@ from steersman.cli.choose import Reservations, choose_port, choose_ranges
 from steersman.cli.failure import Failure
 
 
-def cluster(place: Path, name: str, described: str = "{}") -> Path:
+def cluster(place: Path, name: str, described: str = "") -> Path:
     directory = place / name
     directory.mkdir()
-    (directory / "cluster.json").write_text(described)
+    (directory / "cluster.json").write_text(described or f'{{"id": "id-{name}"}}')
     return directory
 
 
@@ -24,7 +24,7 @@ def test_a_range_that_another_cluster_took_is_not_chosen_again(tmp_path: Path) -
     first, second = cluster(tmp_path, "first"), cluster(tmp_path, "second")
     with Reservations(tmp_path / "ranges") as reservations:
         pods, _ = choose_ranges((), reservations.taken(first))
-        reservations.take(pods, first)
+        reservations.take(pods, first, "id-first")
     with Reservations(tmp_path / "ranges") as reservations:
         taken = reservations.taken(second)
         assert taken == [pods]
@@ -32,10 +32,34 @@ def test_a_range_that_another_cluster_took_is_not_chosen_again(tmp_path: Path) -
         assert reservations.taken(first) == []
 
 
+def test_where_no_range_is_left_one_is_shared_with_a_cluster_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_PODS", choose._PODS[:2])
+    monkeypatch.setattr(choose, "_SERVICES", choose._SERVICES[:2])
+    first, second, third = (cluster(tmp_path, name) for name in ("first", "second", "third"))
+    with Reservations(tmp_path / "ranges") as reservations:
+        for directory, pods in ((first, "10.64.0.0/16"), (second, "10.65.0.0/16")):
+            assert reservations.choose((), directory)[0] == pods
+            reservations.take(pods, directory, f"id-{directory.name}")
+        with pytest.raises(Failure, match="no free address range is left"):
+            reservations.choose((), third)
+        (tmp_path / "id-second").rmdir()  # it was stopped
+        assert reservations.choose((), third)[0] == "10.65.0.0/16"
+        reservations.take("10.65.0.0/16", third, "id-third")
+        with pytest.raises(Failure, match=f"the cluster in {third} runs and has the same"):
+            reservations.take("10.65.0.0/16", second, "id-second")
+        assert not (tmp_path / "id-second").exists()
+        (tmp_path / "id-third").rmdir()
+        reservations.take("10.65.0.0/16", second, "id-second")  # it continues
+        assert reservations.taken(first) == ["10.65.0.0/16", "10.65.0.0/16"]
+        assert reservations.taken(first, running=True) == ["10.65.0.0/16"]
+
+
 def test_the_range_of_a_removed_cluster_is_free(tmp_path: Path) -> None:
     gone, new = cluster(tmp_path, "gone"), cluster(tmp_path, "new")
     with Reservations(tmp_path / "ranges") as reservations:
-        reservations.take("10.64.0.0/16", gone)
+        reservations.take("10.64.0.0/16", gone, "id-gone")
         (gone / "cluster.json").unlink()
         assert reservations.taken(new) == []
 
@@ -44,8 +68,8 @@ def test_a_port_that_another_cluster_has_or_is_about_to_have_is_known(tmp_path: 
     first = cluster(tmp_path, "first", '{"port": 7001}')
     broken = cluster(tmp_path, "broken", '{"port": "many"}')
     with Reservations(tmp_path / "ranges") as reservations:
-        reservations.take("10.64.0.0/16", first)
-        reservations.take("10.65.0.0/16", broken)
+        reservations.take("10.64.0.0/16", first, "one")
+        reservations.take("10.65.0.0/16", broken, "two")
         assert reservations.ports(tmp_path / "second") == {7001}
         assert reservations.ports(first) == set()
 
