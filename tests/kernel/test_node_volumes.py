@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from node_cluster import BUSYBOX, SECONDS, SLEEP, Cluster, Session, clusters
-from test_node_agent import events, runs
+from test_node_agent import events, is_ready, runs
 
 from steersman.model.kind import Kind
+from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
@@ -100,6 +101,31 @@ def test_a_claim_keeps_its_files_from_pod_to_pod_and_goes_with_its_directory(
     cluster.run(scenario)
 
 
+def test_what_is_mounted_stays_so_where_its_claim_is_being_deleted(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        await claim(session, "going")
+        meta = {"namespace": "default", "name": "live"}
+        await session.client.create(CONFIGMAP, {"metadata": meta, "data": {"a": "one"}})
+        live = {"name": "live", "configMap": {"name": "live"}}
+        spec = {"volumes": [*claimed("going")["volumes"], live]}
+        mounts = [MOUNT, {"name": "live", "mountPath": "/live"}]
+        script = f"touch /data/file; {SLEEP}"
+        probe = {"exec": {"command": ["grep", "two", "/live/a"]}, "periodSeconds": 1}
+        fields = {"volumeMounts": mounts, "readinessProbe": probe, "spec": spec}
+        await session.create("holder", script=script, **fields)
+        await session.until("holder", runs)
+        await session.client.delete(CLAIM.ref("default", "going"))
+        await session.client.patch(CONFIGMAP.ref("default", "live"), {"data": {"a": "two"}})
+        await session.until("holder", is_ready)  # it sees the new file
+        await session.delete("holder")
+        await until(session, PERSISTENTVOLUME, lambda found: not found)
+        assert directories(cluster) == []
+
+    cluster.run(scenario)
+
+
 def test_an_ephemeral_volume_goes_with_its_pod(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         resources = {"requests": {"storage": "1Mi"}}
@@ -149,5 +175,25 @@ def test_a_pod_waits_for_a_claim_that_is_not_bound_and_says_so(cluster: Cluster)
         await until(session, PERSISTENTVOLUME, lambda it: it[0].status.phase == "Released")
         await session.client.delete(PERSISTENTVOLUME.ref("", "manual"))
         assert place.is_dir()
+
+    cluster.run(scenario)
+
+
+def test_a_full_log_is_moved_aside_while_the_container_writes_on(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        line = "x" * 1000
+        count = 12_000  # 12 MB: more than one file, less than two
+        script = f"i=0; while [ $i -lt {count} ]; do echo {line}; i=$((i+1)); done; echo last"
+        spec = {"restartPolicy": "Never"}
+        await session.create("wordy", script=script, spec=spec)
+        pod = await ended(session, "wordy")
+        assert pod.status.phase == "Succeeded"
+        assert cluster.log(pod).endswith(f"{line}\nlast\n")
+        meta = pod.metadata
+        place = cluster.data / "node" / "logs" / f"default_wordy_{meta.uid}" / "app"
+        kept = sorted(place.iterdir())
+        assert [it.name.partition(".log")[0] for it in kept] == ["0", "0"]
+        assert sum(it.read_text().count(line) for it in kept) == count
+        await session.delete("wordy")
 
     cluster.run(scenario)

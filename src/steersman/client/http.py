@@ -140,8 +140,8 @@ class HTTPTransport:
         return Response(body, head.status, content_type, head.headers)
 
     def release(self, connection: _Connection) -> None:
-        """Keeps a connection whose answer has been read whole."""
-        if connection.reusable and not self._closed:
+        """Keeps a connection whose answer has been read whole, unless it has ended meanwhile."""
+        if connection.reusable and not connection.lost:
             connection.idle_since = connection.loop.time()
             self._idle.append(connection)
         else:
@@ -245,7 +245,7 @@ class _Connection(asyncio.Protocol):
         self._name = name
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._gate = Gate()
-        self._lost = False
+        self.lost = False
         self._held = False
         self._behind = b""
         self._begin(bodiless=False)
@@ -269,7 +269,7 @@ class _Connection(asyncio.Protocol):
     async def ask(self, data: bytes, *, bodiless: bool = False) -> _Head:
         """Sends a request and returns the head of its answer; raises Unreachable."""
         self._begin(bodiless=bodiless)
-        if self._lost:
+        if self.lost:
             raise Unreachable(f"{self._name} has closed the connection")
         self._transport.write(data)
         while self._head is None:
@@ -301,7 +301,7 @@ class _Connection(asyncio.Protocol):
     def leave_http(self) -> SocketChannel:
         """Returns the connection as a channel after a 101."""
         self.channel = SocketChannel(self._transport, self._gate, self._behind)
-        if self._lost:
+        if self.lost:
             self.channel.end()
         return self.channel
 
@@ -313,7 +313,7 @@ class _Connection(asyncio.Protocol):
     async def _wait(self) -> None:
         if self._trouble:
             raise Unreachable(f"{self._name} {self._trouble}")
-        if self._lost:
+        if self.lost:
             raise Unreachable(f"{self._name} broke the connection off")
         self._changed.clear()
         await self._changed.wait()
@@ -348,7 +348,7 @@ class _Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
+        self.lost = True
         head = self._head
         if head is not None and head.streamed and "transfer-encoding" not in head.headers:
             self._complete = True  # HTTP/1.0: the end of the connection is that of the body

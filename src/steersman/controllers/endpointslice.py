@@ -152,8 +152,10 @@ def _endpoints(found: EndpointSlice) -> list[Document]:
 
 
 def _bare(endpoint: Document) -> Document:
-    """Returns an endpoint without what is unset; in its reference without empty texts."""
+    """Returns an endpoint as one is made here: without what is unset, its addresses as a list; in
+    its reference without empty texts."""
     found = {name: value for name, value in endpoint.items() if value not in (None, {}, "")}
+    found["addresses"] = list(found["addresses"])
     if target := found.get("targetRef"):
         found["targetRef"] = {name: text for name, text in target.items() if text}
     return found

@@ -40,6 +40,7 @@ from steersman.reconcile.rules import Rule, Watch
 
 # Where volumes of nodes without a disk are said to be
 NOWHERE = "/var/lib/steersman/local-path"
+_MOST_NAME = 255  # NAME_MAX
 _HOSTNAME = "kubernetes.io/hostname"
 _MODES = ({"ReadWriteOnce"}, {"ReadWriteOncePod"})
 
@@ -59,6 +60,12 @@ def is_ours(claim: PersistentVolumeClaim) -> bool:
 def volume_name(claim: PersistentVolumeClaim) -> str:
     """Returns the name of a claim's volume: one, however often it is asked for."""
     return f"{local_path.PREFIX}{claim.metadata.uid}"
+
+
+def directory_name(claim: PersistentVolumeClaim) -> str:
+    """Returns the name of a claim's directory; the part that is for people may be cut."""
+    namespace, name = claim.key
+    return f"{volume_name(claim)}_{namespace}_{name}"[:_MOST_NAME]
 
 
 def plan(
@@ -92,8 +99,7 @@ def render(claim: PersistentVolumeClaim, found: StorageClass | None, node: Node 
         directory = NOWHERE
     if not directory:
         raise Refused(f'node "{node.metadata.name}" has no directory for volumes')
-    namespace, name = claim.key
-    path = join(directory, f"{volume_name(claim)}_{namespace}_{name}")
+    path = join(directory, directory_name(claim))
     document = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

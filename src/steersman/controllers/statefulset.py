@@ -83,8 +83,8 @@ class StatefulSetController:
         if patch is not None:
             await act_one(self._client, self._events, patch)
         await self._clean(owner, known, history)
-        if error is not None:
-            raise error
+        if error is not None and not isinstance(error, BeingDeleted):
+            raise error  # a claim that is going brings the next step when it is gone
         return Done(_again(known))
 
     def _candidates(self, owner: StatefulSet) -> list[Pod]:

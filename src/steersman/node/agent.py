@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -119,16 +119,23 @@ class Agent:
     async def _clear(self, worker: Worker) -> None:
         """Removes what a dead shim has left, trying until it is gone; the pod begins anew then."""
         tools, uid = self._tools, worker.seen.uid
+
+        async def remove() -> None:
+            await asyncio.to_thread(tools.warm.ensure)  # it may have been killed too
+            await tools.engine.remove_sandbox(uid)
+            await tools.network.delete(uid)
+
+        await self._until_done(uid, remove)
+        worker.lost()
+
+    async def _until_done(self, uid: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await asyncio.to_thread(tools.warm.ensure)  # it may have been killed too
-                await tools.engine.remove_sandbox(uid)
-                await tools.network.delete(uid)
-                break
+                await work()
+                return
             except (EngineError, OSError) as error:
-                log.warning("what is left of pod %s cannot be removed: %s", worker.seen.name, error)
-                await tools.world.sleep(CLEAR_RETRY_SECONDS)
-        worker.lost()
+                log.warning("what is left of pod %s cannot be removed: %s", uid, error)
+                await self._tools.world.sleep(CLEAR_RETRY_SECONDS)
 
     def _compare(self, sandbox: SandboxState) -> None:
         worker = self.workers.get(sandbox.pod)
@@ -140,6 +147,8 @@ class Agent:
     # What a predecessor left
 
     async def _take_over(self) -> None:
+        """Goes on with the pods that the API has; the rest is removed beside them, which takes as
+        long as the kernel does."""
         sandboxes_now = {it.pod: it for it in await self._tools.engine.connect()}
         records = {it.uid: it for it in record.load_all(self._tools.paths)}
         for uid, seen in records.items():
@@ -147,14 +156,13 @@ class Agent:
             if seen.sandbox is not None and uid in sandboxes_now and not sandboxes_now[uid].lost:
                 self._tools.network.restore(uid, seen.sandbox.addresses)
         pods = {pod.metadata.uid: pod for pod in self._pods.list()}
-        for uid, sandbox in sandboxes_now.items():
-            if uid not in records or uid not in pods or sandbox.lost:
+        for uid, pod in pods.items():
+            if uid in sandboxes_now and (uid not in records or sandboxes_now[uid].lost):
                 await self._tools.engine.remove_sandbox(uid)
-        for uid, seen in records.items():
-            if uid in pods:
-                await self._resume(pods[uid], seen, sandboxes_now.get(uid))
-            else:
-                await self._remove(seen)
+            if uid in records:
+                await self._resume(pod, records[uid], sandboxes_now.get(uid))
+        for uid in (sandboxes_now.keys() | records.keys()) - pods.keys():
+            self._tasks.start(self._remove(uid, records.get(uid)), name=f"rest of {uid}")
 
     async def _resume(self, pod: Pod, seen: Observed, sandbox: SandboxState | None) -> None:
         """Takes a pod over; what happened while nobody looked is made good, first by removing
@@ -174,11 +182,13 @@ class Agent:
         self._adopt(pod, _without_lost(seen, states, self._tools.world.now()))
         self._compare(sandbox)
 
-    async def _remove(self, seen: Observed) -> None:
-        """Removes what is left of a pod that the API has no more."""
-        await sandboxes.tear_down(self._tools, seen)
+    async def _remove(self, uid: str, seen: Observed | None) -> None:
+        """Removes what is left of a pod that the API has no more, trying until it is gone."""
+        await self._until_done(uid, lambda: sandboxes.tear_down(self._tools, uid))
+        if seen is None:
+            return
         paths = self._tools.paths
-        for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
+        for path in (paths.pod_logs(seen.namespace, seen.name, uid), paths.pod(uid)):
             await asyncio.to_thread(record.remove_tree, path)
 
 

@@ -246,7 +246,7 @@ class Worker:
             case KillContainer():
                 await self._kill(action)
             case TearDown():
-                await sandboxes.tear_down(self._tools, self.seen)
+                await sandboxes.tear_down(self._tools, self.seen.uid)
                 self._tools.objects.release(self.seen.uid)
                 self.change(replace(self.seen, sandbox=None, volumes_ready=False))
             case DeletePod():

@@ -1,17 +1,23 @@
 """Container output in the CRI log format: time, stream, F or P, text.
 
-Not rotation, which the agent does and then asks for `reopen`. Rule: a line is held until it
-ends or reaches 16 KiB, so a container that never ends a line costs no more than that.
-Source: KEP "CRI: Logging", and containerd's container_log_writer.
+A full file is moved aside by who writes it, the moment it is full, so that nobody has to look.
+Rule: a line is held until it ends or reaches 16 KiB; one that never ends costs no more than that.
+Source: KEP "CRI: Logging", containerd's container_log_writer, kubelet's logs/container_log_manager.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import time
 
 MAX_LINE_BYTES = 16 * 1024
+# kubelet containerLogMaxSize and containerLogMaxFiles; the file that is written to counts
+MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_FILES = 5
+_FRESH = ".new"
 _MODE = 0o640
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def render_time(nanoseconds: int) -> bytes:
@@ -19,6 +25,13 @@ def render_time(nanoseconds: int) -> bytes:
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     moment = time.gmtime(seconds)
     return b"%04d-%02d-%02dT%02d:%02d:%02d.%09dZ" % (*moment[:6], fraction)
+
+
+def render_moment(nanoseconds: int) -> str:
+    """A moment as it stands in the name of a file that was moved aside, as the kubelet's, with the
+    nanoseconds: 20161006-001709.669794202."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(seconds))}.{fraction:09d}"
 
 
 class LineSplitter:
@@ -59,12 +72,15 @@ class LogFile:
     """The log of one container; without a path, output is thrown away.
 
     A write that fails (disk full) must not stop the container: the bytes are counted in
-    `lost_bytes`, which is part of the container's state.
+    `lost_bytes`, which is part of the container's state. Only whole entries are in a file when it
+    is moved aside, under its name and a moment.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, most_bytes: int = MAX_FILE_BYTES) -> None:
         self.path = path
         self.lost_bytes = 0
+        self._most_bytes = most_bytes
+        self._size = 0
         self._descriptor = -1
         self._splitters = {name: LineSplitter(name.encode()) for name in ("stdout", "stderr")}
         self.reopen()
@@ -73,10 +89,12 @@ class LogFile:
         """Opens the path anew, after the agent has moved the file away."""
         if not self.path:
             return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self.path, flags, _MODE)
+        self._use(os.open(self.path, _FLAGS, _MODE))
+
+    def _use(self, descriptor: int) -> None:
         self.close()
         self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
 
     def write(self, stream: str, data: bytes) -> None:
         """Adds output of "stdout" or "stderr"."""
@@ -92,9 +110,38 @@ class LogFile:
         view = memoryview(entries)
         try:
             while view:
-                view = view[os.write(self._descriptor, view) :]
+                written = os.write(self._descriptor, view)
+                self._size += written
+                view = view[written:]
         except OSError:
             self.lost_bytes += len(view)
+        if self._size >= self._most_bytes:
+            self._rotate()
+
+    def _rotate(self) -> None:
+        """Moves the full file aside and begins a new one. On a full or broken disk the file grows
+        on; it is tried again when as much more is written."""
+        self._size = 0
+        try:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                return
+            descriptor = os.open(self.path + _FRESH, _FLAGS | os.O_TRUNC, _MODE)
+        except OSError:
+            return
+        try:
+            os.rename(self.path, f"{self.path}.{render_moment(time.time_ns())}")
+            os.rename(self.path + _FRESH, self.path)
+            self._remove_old()
+        except OSError:
+            os.close(descriptor)
+        else:
+            self._use(descriptor)
+
+    def _remove_old(self) -> None:
+        directory, name = os.path.split(self.path)
+        found = [it for it in os.listdir(directory) if it.startswith(f"{name}.")]
+        for old in sorted(found)[: max(0, len(found) - MAX_FILES + 1)]:
+            os.unlink(os.path.join(directory, old))
 
     def close(self) -> None:
         """Closes the file."""

@@ -127,15 +127,29 @@ class Cluster:
         """Waits until `kubectl wait` sees a condition."""
         self.kubectl("wait", what, f"--for={condition}", TIMEOUT, *words)
 
+    def watch_words(self, *words: str) -> list[str]:
+        """Returns the command that prints objects and all their changes, as JSON documents.
+
+        One object is chosen by a selector: of one that is named kubectl gets the present state,
+        and again as the first event of its watch, which it leaves out. What has changed between
+        the two is never printed.
+        """
+        kind, *rest = words
+        if rest and not rest[0].startswith("-"):
+            rest[:1] = ["--field-selector", f"metadata.name={rest[0]}"]
+        return self.kubectl_words("get", "-o", "json", "--watch", kind, *rest)
+
     def until(self, holds: Callable[[Document], bool], *words: str) -> Document:
         """Follows `kubectl get --watch` until something holds of an object; returns it."""
-        command = self.kubectl_words("get", "-o", "json", "--watch", *words)
+        command = self.watch_words(*words)
         last: Document = {}
+        began = time.monotonic()
         with started(command, stdout=subprocess.PIPE) as process:
             for last in documents(process):
                 if holds(last):
                     return last
-        told = f"not seen in {WAIT_SECONDS} s: {json.dumps(last.get('status'))}"
+            waited = f"{time.monotonic() - began:.0f} s, kubectl's code is {process.poll()}"
+        told = f"not seen in {waited}: {json.dumps(last.get('status'))}"
         raise AssertionError(f"{told}\n{self.evidence(*words)}")
 
     def evidence(self, *words: str) -> str:

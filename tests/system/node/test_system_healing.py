@@ -64,7 +64,7 @@ def test_a_container_killed_from_outside_is_started_again(cluster: Cluster, name
     cluster.apply(namespace, pod("victim"))
     cluster.wait("pod/victim", "condition=Ready", "-n", namespace)
     process = cluster.process("victim", namespace)
-    words = cluster.kubectl_words("get", "-o", "json", "--watch", "pod", "victim", "-n", namespace)
+    words = cluster.watch_words("pod", "victim", "-n", namespace)
     with started(words, stdout=subprocess.PIPE) as watch:
         coming = documents(watch)
         next(coming)

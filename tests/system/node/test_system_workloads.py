@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from steered import Cluster, Document, container, deployment, pod
+from steered import STAY, TIMEOUT, Cluster, Document, container, deployment, pod
 
 INDEX = 'echo "index $JOB_COMPLETION_INDEX of $HOSTNAME"'
 
@@ -54,3 +54,35 @@ def test_a_stateful_set_comes_up_in_order_and_rolls_out(cluster: Cluster, namesp
         "exec", "db-1", "-n", namespace, "--", "sh", "-c", "echo $ROUND $HOSTNAME"
     )
     assert said == "2 db-1\n"
+
+
+def test_a_stateful_set_keeps_its_files_and_its_claims_take_them_along(
+    cluster: Cluster, namespace: str
+) -> None:
+    script = f"cat /data/file; echo $HOSTNAME > /data/file; {STAY}"
+    mount = {"name": "data", "mountPath": "/data"}
+    document = deployment("db", 2, container(script, volumeMounts=[mount]))
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    document["kind"] = "StatefulSet"
+    document["spec"]["serviceName"] = "db"
+    document["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": claim}]
+    cluster.apply(namespace, document)
+    cluster.kubectl("rollout", "status", "statefulset/db", "-n", namespace, TIMEOUT)
+    place = cluster.data / "node" / "local-path"
+    made = {each.name.rpartition("_")[2] for each in place.iterdir() if namespace in each.name}
+    assert made == {"data-db-0", "data-db-1"}
+    rows = cluster.kubectl("get", "pvc", "-n", namespace, "--no-headers").splitlines()
+    assert [row.split()[1:6:2] for row in rows] == [["Bound", "1Gi", "local-path"]] * 2
+    cluster.kubectl("delete", "pod", "db-0", "-n", namespace)
+    cluster.kubectl("rollout", "status", "statefulset/db", "-n", namespace, TIMEOUT)
+    assert cluster.kubectl("logs", "db-0", "-n", namespace).split() == ["db-0", "started"]
+    cluster.kubectl("delete", "statefulset", "db", "-n", namespace)
+    cluster.kubectl("wait", "pod/db-0", "--for=delete", TIMEOUT, "-n", namespace)
+    volume = cluster.json("pvc", "data-db-0", "-n", namespace)["spec"]["volumeName"]
+    cluster.kubectl("delete", "pvc", "data-db-0", "-n", namespace)
+    cluster.kubectl("wait", f"pv/{volume}", "--for=delete", TIMEOUT)
+    left = [each.name for each in place.iterdir() if namespace in each.name]
+    assert [name.rpartition("_")[2] for name in left] == ["data-db-1"]

@@ -368,9 +368,10 @@ def test_a_node_keeps_its_own_lease() -> None:
     assert nodes.why("get", lease, "n1", namespace="kube-system") == (
         'can only access leases in the "kube-node-lease" system namespace'
     )
-    assert nodes.why("get", lease, "n2", namespace="kube-node-lease") == (
-        "can only access node lease with the same name as the requesting node"
-    )
+    for verb in ("get", "update", "patch", "delete"):
+        assert nodes.why(verb, lease, "n2", namespace="kube-node-lease") == (
+            "can only access node lease with the same name as the requesting node"
+        )
 
 
 def test_a_node_keeps_its_own_csi_node() -> None:
@@ -379,9 +380,10 @@ def test_a_node_keeps_its_own_csi_node() -> None:
     assert nodes.may("get", own, "n1", namespace="")
     assert nodes.may("create", own, namespace="")
     assert nodes.why("list", own) == "can only get, create, update, patch, or delete a CSINode"
-    assert nodes.why("get", own, "n2") == (
-        "can only access CSINode with the same name as the requesting node"
-    )
+    for verb in ("get", "update", "patch", "delete"):
+        assert nodes.why(verb, own, "n2") == (
+            "can only access CSINode with the same name as the requesting node"
+        )
     why = nodes.why("get", "csinodes/status.storage.k8s.io", "n1")
     assert why == "cannot authorize CSINode subresources"
 

@@ -22,8 +22,13 @@ from served import (
     pod,
     served,
     service,
+    signing_key,
 )
+from steersman.api.assembly import Assembly, Configuration
+from steersman.api.cache import Cache
+from steersman.store.memory import MemoryStore
 from steersman.wire.message import User
+from steersman.world.simulated import SimulatedWorld, simulate
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
@@ -444,3 +449,23 @@ async def test_json_patches_are_applied_or_refused_in_upstreams_words(api: Serve
     gone = [{"op": "remove", "path": "/metadata"}]
     assert (await api.patch(f"{MAPS}/a", gone, JSON_PATCH)).code == 400
     assert (await api.get(f"{MAPS}/a")).document["data"] == {"k": "v"}
+
+
+def test_a_write_is_answered_only_when_reads_show_it() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        store = MemoryStore(world)
+        cache = Cache(store, world)
+        await cache.load()  # and nobody follows the store
+        configuration = Configuration("10.96.0.0/16", signing_key(), 6443, "10.64.0.1")
+        api = Served(Assembly(cache, configuration, world), store, world)
+        given = {"metadata": {"name": "a"}}
+        async with world.tasks() as tasks:
+            writing = tasks.start(api.post(NAMESPACES, given), name="write")
+            batch = await anext(store.follow("", after=0))
+            await world.sleep(1)
+            assert not writing.done()
+            cache.take(batch)
+            meta = (await writing).ok()["metadata"]
+        assert meta["resourceVersion"] == str(batch.revision)
+
+    simulate(1, main)

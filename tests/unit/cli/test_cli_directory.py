@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steersman.cli.directory import Directory, Identity, private
+from steersman.cli.directory import Directory, Identity, Lock, private
 from steersman.cli.failure import Failure
 
 IDENTITY = Identity("bcdfgh", 6443, "sqlite", "10.96.0.0/16", "10.64.0.0/16")
@@ -86,3 +86,17 @@ def test_a_directory_in_a_shared_place_is_checked_not_trusted(tmp_path: Path) ->
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(Failure):
         private(tmp_path / "link")
+
+
+def test_the_lock_names_who_holds_it_and_nobody_from_before(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "d")
+    directory.create(IDENTITY)
+    for _ in range(2):
+        lock = Lock(directory)
+        assert Lock(directory).holder() == 0
+        lock.take()
+        assert Lock(directory).holder() == os.getpid()
+        with pytest.raises(Failure, match=rf"up already \(process {os.getpid()}\)"):
+            Lock(directory).take()
+        lock.release()
+    assert Lock(directory).holder() == 0

@@ -204,6 +204,25 @@ def test_a_stream_read_to_its_end_gives_its_connection_back(tmp_path: Path) -> N
     assert against(tmp_path, repeating(answer), case) == 1
 
 
+def test_a_connection_lost_before_its_stream_was_read_is_not_used_again(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"/stream" not in await request_of(reader):
+            writer.write(OK)
+        writer.write(answer)
+
+    async def case(transport: HTTPTransport) -> None:
+        body = await get(transport, "/stream")
+        for _ in range(2):  # what came before an answer on another connection is known by then
+            assert await get(transport) == b"ok"
+        assert b"".join([piece async for piece in body]) == b"abc"
+        for _ in range(2):  # writes, which are not sent again
+            assert (await transport.send(Request("POST", "/", body=b"x"))).body == b"ok"
+
+    assert against(tmp_path, serve, case) == 2
+
+
 def test_a_stream_given_up_closes_its_connection(tmp_path: Path) -> None:
     closed = asyncio.Event()
 

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from customs import CRDS, WIDGETS, Document, definition, establish, gone, version, widget
 from served import MAPS, NAMESPACES, Served, config_map, served
 from steersman.client.client import APIClient
+from steersman.client.interface import Change
 from steersman.client.local import LocalTransport
-from steersman.client.view import FollowedViews
+from steersman.client.view import FollowedViews, Sources
 from steersman.cluster.control import ACCOUNT, MANAGER, groups_of
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.namespace import NamespaceController
+from steersman.model.kind import Kind
+from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.reconcile import loop
 from steersman.wire.message import User
 
 DEFINITION = f"{CRDS}/widgets.example.com"
 
 
+class Behind:
+    """A client whose watches of ConfigMaps tell nothing: copies of them stay as first listed."""
+
+    def __init__(self, client: Sources) -> None:
+        self._client = client
+        self.list = client.list
+
+    def metadata_only(self) -> Behind:
+        """Returns the same for metadata."""
+        return Behind(cast(Sources, self._client.metadata_only()))
+
+    async def watch(
+        self, kind: Kind, namespace: str = "", *, after: int, fields: str = ""
+    ) -> AsyncIterator[tuple[Change, ...]]:
+        """Tells of changes, but for those of ConfigMaps."""
+        if kind is CONFIGMAP:
+            await asyncio.Event().wait()
+        async for changes in self._client.watch(kind, namespace, after=after, fields=fields):
+            yield changes
+
+
 @asynccontextmanager
-async def controlled(api: Served) -> AsyncIterator[FollowedViews]:
-    """Runs both controllers as a server runs them."""
+async def controlled(api: Served, *, behind: bool = False) -> AsyncIterator[FollowedViews]:
+    """Runs both controllers as a server runs them; or with copies of ConfigMaps that stay
+    behind."""
     async with api.world.tasks() as tasks:
 
         def client_for(name: str) -> APIClient:
@@ -29,7 +56,10 @@ async def controlled(api: Served) -> AsyncIterator[FollowedViews]:
             transport = LocalTransport(api.assembly.api.handle, user, tasks)
             return APIClient(transport, api.world, find=api.assembly.kinds.of)
 
-        views = FollowedViews(client_for(MANAGER), api.world, tasks)
+        followed: Sources = client_for(MANAGER)
+        if behind:
+            followed = Behind(followed)
+        views = FollowedViews(followed, api.world, tasks)
         kinds = [NamespaceController, GarbageController]
         work = loop.run(kinds, lambda name: client_for(ACCOUNT + name), views, api.world)
         tasks.start(work, name="controllers")
@@ -69,6 +99,18 @@ async def test_a_namespace_is_emptied_of_kinds_that_were_there_before(api: Serve
     await establish(api, definition())
     async with controlled(api):
         await emptied(api)
+
+
+@served
+async def test_a_namespace_does_not_end_before_what_no_view_holds_yet(api: Served) -> None:
+    async with controlled(api, behind=True):
+        (await api.post(NAMESPACES, {"metadata": {"name": "emptied"}})).ok()
+        await api.world.sleep(1)
+        late = MAPS.replace("default", "emptied")
+        (await api.post(late, config_map("late"))).ok()
+        (await api.delete(f"{NAMESPACES}/emptied")).ok()
+        await gone(api, f"{late}/late")
+        assert (await api.get(f"{NAMESPACES}/emptied")).document["status"]["phase"] == "Terminating"
 
 
 @served
@@ -119,3 +161,16 @@ async def test_kinds_are_followed_in_the_version_that_is_served(api: Served) -> 
         (await api.post(path, widget("one", api="v2"))).ok()
         (await api.delete(f"{NAMESPACES}/emptied")).ok()
         await gone(api, f"{NAMESPACES}/emptied")
+
+
+@served
+async def test_whoever_waits_for_a_change_of_a_kind_that_goes_waits_no_more(api: Served) -> None:
+    async with controlled(api) as views:
+        await establish(api, definition())
+        await api.world.sleep(1)
+        (kind,) = views.custom().values()
+        waiting = asyncio.ensure_future(views.of(kind).reached(api.revision + 1_000_000))
+        (await api.delete(DEFINITION)).ok()
+        await gone(api, DEFINITION)
+        async with asyncio.timeout(60):
+            await waiting

@@ -74,6 +74,12 @@ def test_a_simulated_node_needs_no_directory() -> None:
     assert path == "/var/lib/steersman/local-path/pvc-uid-data_default_data"
 
 
+def test_the_name_of_a_directory_fits_on_a_disk() -> None:
+    name = local_path.directory_name(ours(name="n" * 253))
+    assert name.startswith("pvc-uid-n")
+    assert len(name) == 255
+
+
 @pytest.mark.parametrize(
     ("fields", "where", "why"),
     [

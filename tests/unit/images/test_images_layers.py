@@ -13,6 +13,7 @@ from layer_archives import Member, digest, file, folder, hard_link, link, tar_of
 
 from steersman.images import layers
 from steersman.images.errors import Corrupt, ImageError, Refused
+from steersman.images.merged import OPAQUE
 from steersman.images.removal import remove_tree
 from steersman.wire import tar
 
@@ -113,6 +114,14 @@ def test_a_later_entry_replaces_an_earlier_one_of_any_kind(tmp_path: Path) -> No
     directory = unpack(tmp_path / "w", data)
     assert (directory / "a").read_bytes() == b"2"
     assert (directory / "b").is_dir()
+
+
+def test_a_directory_over_a_whiteout_of_its_own_layer_hides_what_is_below(tmp_path: Path) -> None:
+    named = (file(".wh.d", b""), folder("d"))
+    implied = (file(".wh.e", b""), file("e/x", b"1"))
+    directory = unpack(tmp_path / "w", tar_of(*named, *implied, folder("f")))
+    assert [os.getxattr(directory / name, OPAQUE) for name in ("d", "e")] == [b"y", b"y"]
+    assert OPAQUE not in os.listxattr(directory / "f")
 
 
 def test_a_directory_stays_when_it_is_named_again_and_takes_its_new_mode(tmp_path: Path) -> None:

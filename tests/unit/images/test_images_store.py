@@ -257,6 +257,24 @@ def test_chain_ids_follow_the_specification() -> None:
     assert chain_ids((first, second)) == [first, digest(f"{first} {second}".encode())]
 
 
+def test_names_are_on_the_disk_before_they_take_the_place_of_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    add_image(store, "a:1", BASE)
+    monkeypatch.setattr(os, "fsync", noted)
+    store.tag(store.get("a:1").digest, parse("b:1"))
+    # The file keeps its inode when it is renamed; its directory holds the new name
+    table = store.root / "references.json"
+    assert synced == [table.stat().st_ino, store.root.stat().st_ino]
+
+
 def test_the_store_is_closed_to_others(store: Store) -> None:
     modes = {each.stat().st_mode & 0o777 for each in (store.staging, store.cache, store.root)}
     assert modes == {0o700}

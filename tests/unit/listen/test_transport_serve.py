@@ -217,6 +217,32 @@ def test_a_client_that_expects_continue_is_told_to(tmp_path: Path) -> None:
     serving(tmp_path, echo, case)
 
 
+def test_a_client_is_told_to_continue_behind_the_answer_before(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    def handler(request: Request) -> Response | Coroutine[Any, Any, Response]:
+        async def slow() -> Response:
+            await release.wait()
+            return Response(b"slow")
+
+        return slow() if request.path == "/slow" else Response(request.body)
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        expecting = get("/", "Expect: 100-continue", "Content-Length: 3", method="PUT")
+        writer.write(get("/slow") + expecting)
+        other, another = await connect()
+        another.write(get("/other"))
+        await answer_of(other)  # what came before on another connection was read by now
+        release.set()
+        assert (await answer_of(reader))[2] == b"slow"
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"abc")
+        assert (await answer_of(reader))[2] == b"abc"
+
+    serving(tmp_path, handler, case)
+
+
 def test_a_client_with_too_much_to_send_is_not_told_to_continue(tmp_path: Path) -> None:
     sent = get("/", "Expect: 100-continue", f"Content-Length: {BODY_BYTES + 1}", method="PUT")
     assert exchange(tmp_path, echo, sent)[0] == 413
@@ -993,6 +1019,28 @@ def test_over_tls_the_oldest_unknown_gives_way_and_the_known_stays(tmp_path: Pat
         for _, writer in silent:
             writer.close()
         known_writer.close()
+
+    tls(tmp_path, echo, case, max_unproven=2)
+
+
+def test_over_tls_a_handshake_that_failed_takes_nobodys_place(tmp_path: Path) -> None:
+    async def case(port: int, connect: Any) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        nonsense, spoken = await asyncio.open_connection("127.0.0.1", port)
+        spoken.write(get("/"))
+        while await nonsense.read(1 << 16):
+            continue
+        other, another = await connect(False)
+        another.write(get("/"))
+        assert (await answer_of(other))[0] == 200
+        await writer.start_tls(
+            ssl.create_default_context(cafile=tmp_path / "pki" / "ca.crt"),
+            server_hostname="localhost",
+        )
+        writer.write(get("/"))
+        assert (await answer_of(reader))[0] == 200
+        for each in (writer, spoken, another):
+            each.close()
 
     tls(tmp_path, echo, case, max_unproven=2)
 

@@ -1291,6 +1291,21 @@ def test_policies_of_stateful_sets(
     assert causes("apps", "statefulsets", {"spec": {**WORKLOAD, **policies}}) == expected
 
 
+def test_containers_of_stateful_sets_mount_their_claims_by_name() -> None:
+    mount = {"name": "data", "mountPath": "/data"}
+    (first, *_) = WORKLOAD["template"]["spec"]["containers"]
+    spec = {**WORKLOAD["template"]["spec"], "containers": [{**first, "volumeMounts": [mount]}]}
+    workload = {**WORKLOAD, "template": {**WORKLOAD["template"], "spec": spec}}
+    path = "spec.template.spec.containers[0].volumeMounts[0].name"
+    assert causes("apps", "statefulsets", {"spec": workload}) == [(path, 'Not found: "data"')]
+    claims = [{"metadata": {"name": "data"}}]
+    claimed = {**workload, "volumeClaimTemplates": claims}
+    assert causes("apps", "statefulsets", {"spec": claimed}) == []
+    own = {**spec, "volumes": [{"name": "data", "emptyDir": {}}]}
+    both = {**claimed, "template": {**workload["template"], "spec": own}}
+    assert causes("apps", "statefulsets", {"spec": both}) == []
+
+
 def test_the_new_counts_of_other_statuses() -> None:
     daemon = {"spec": WORKLOAD, "status": {"numberReady": -1, "numberAvailable": -2}}
     assert [field for field, _ in causes("apps", "daemonsets", daemon, daemon, "status")] == [

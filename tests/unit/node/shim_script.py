@@ -42,6 +42,7 @@ from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.tools import Tools
+from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.warm import WarmParent
@@ -234,7 +235,9 @@ class Stage:
             network=self.network,
             puller=Puller(self._images(), StreamHttp()),
             paths=self.paths,
-            volumes=Volumes(self.paths, Tokens(client, world), machine, world),
+            volumes=Volumes(
+                self.paths, Tokens(client, world), Claims(client), machine, world, node="vm"
+            ),
             objects=FollowedObjects(client, world, tasks),
             events=Recorder(client, world, "kubelet", host="vm"),
             place=Place("vm", "10.0.0.1", 10250, "0"),

@@ -19,7 +19,7 @@ from steersman.model.types.container import Container, ContainerPort, Probe
 from steersman.model.types.volume import HostPath
 from steersman.node import containers, record, register
 from steersman.node import observed as values
-from steersman.node.acting import ending, handlers, probes, pulling, sandboxes
+from steersman.node.acting import ending, handlers, probes, pulling, sandboxes, starting
 from steersman.node.acting.probes import Tally, judge
 from steersman.node.machine import Facts
 from steersman.node.objects import BadConfiguration, Objects
@@ -278,6 +278,14 @@ def test_paths_are_where_others_expect_them(tmp_path: Path) -> None:
     assert paths.pod(UID) == tmp_path / "pods" / UID
     log = paths.log(observed(), "app", 3)
     assert log == tmp_path / "logs" / f"default_web_{UID}" / "app" / "3.log"
+
+
+def test_of_the_logs_of_a_container_the_last_two_are_kept(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    for attempt in range(4):
+        starting.make_log(paths, observed(), "app", attempt).write_text("x")
+    folder = paths.log(observed(), "app", 0).parent
+    assert sorted(it.name for it in folder.iterdir()) == ["2.log", "3.log"]
 
 
 # Files of volumes

@@ -14,7 +14,9 @@ from shim_script import RUNNING, Answer, Stage, container, ended, refuse
 from steersman.client.interface import Change
 from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD
+from steersman.model.types.container import TCPSocketAction
 from steersman.node import agent as agents
+from steersman.node.acting import handlers
 from steersman.node.agent import Agent
 from steersman.node.tools import Tools
 from steersman.world.interface import Tasks
@@ -101,5 +103,40 @@ def test_a_lost_pod_is_cleared_until_it_is_gone_and_holds_up_nobody(
             assert ended["reason"] == "ContainerStatusUnknown"
             assert await stage.network.deleted.get() == UID
             assert refusals == []
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_removed_of_pods_that_are_gone_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.0)
+    stage = Stage(tmp_path)
+    (stage.paths.runtime / "pods" / "gone").mkdir(parents=True)
+    stage.warm.verbs["clean"] = lambda _: refuse("failed", "Device or resource busy")
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            for _ in range(2):  # it is tried again
+                await stage.warm.until("clean")
+            stage.warm.verbs["clean"] = lambda _: {"result": {}}
+            assert await stage.network.deleted.get() == "gone"
+
+    asyncio.run(scenario())
+
+
+def test_a_probe_of_a_host_that_is_no_name_fails_and_harms_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    host = "a" * 64
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, _):
+            app, action = stage.pod.spec.containers[0], TCPSocketAction(port=80, host=host)
+            answer = await handlers.open_tcp(tools, app, action, "10.0.0.5", 1.0)
+            assert answer == handlers.Answer(False, f"dial tcp: lookup {host}: no such host")
 
     asyncio.run(scenario())

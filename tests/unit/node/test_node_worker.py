@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_documents import observed, running
+from node_documents import UID, observed, running
 from shim_script import RUNNING, Stage, container, ended, refuse
 
 from steersman.model.errors import Conflict, NotFound, ServiceUnavailable
@@ -105,6 +105,27 @@ async def route(stage: Stage, worker: Worker) -> None:
     async for event in stage.engine.events():
         if event.exit is not None:
             worker.exited("app", int(event.container.rpartition(".")[2]), event.exit)
+
+
+def test_the_ground_stays_until_what_is_under_way_on_it_is_over(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.tells()
+    stage.hosts()
+    stage.shim.verbs["create"] = lambda _: {}  # it stays open
+    stage.shim.verbs["state"] = lambda _: {"result": container("other")}
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            worker = await begin(stage, tools, tasks, observed(ready=True))
+            await stage.shim.until("create", "app.0")
+            worker.vanish()
+            for _ in range(3):  # what was asked before is there before these
+                await stage.engine.state(UID, "other")
+                assert await stage.shim.asked.get() == ("state", "other")
+            stage.shim.answer("create", refuse("failed"))
+            await stage.shim.until("remove")
+
+    asyncio.run(scenario())
 
 
 def test_the_end_of_an_earlier_start_is_not_taken_for_that_of_this_one(tmp_path: Path) -> None:

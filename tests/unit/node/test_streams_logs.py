@@ -19,6 +19,7 @@ from steersman.node.streams.log_file import PIECE_BYTES, LogFile
 from steersman.node.streams.logs import Logs, choose_instance
 from steersman.node.streams.pods import Container, Instance, Pod
 from steersman.runtime.engine import Engine, EngineError, ExitStatus
+from steersman.runtime.logs import LogFile as Writer
 from steersman.wire.log_options import LogOptions, parse, parse_time
 from steersman.world.real import RealWorld
 
@@ -405,6 +406,25 @@ def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(tmp_path: Path) -
         shim.over.set()
         with pytest.raises(StopAsyncIteration):
             await next_of(stream)
+
+    with_logs(tmp_path, scenario)
+
+
+def test_a_log_that_its_writer_moves_aside_is_followed_without_a_gap(tmp_path: Path) -> None:
+    async def scenario(logs: Logs, shim: Shim, path: Path) -> None:
+        writer = Writer(str(path), most_bytes=200)
+        stream = opened(logs, path, follow=True)
+        said = b""
+        for number in range(20):
+            writer.write("stdout", b"line %02d\n" % number)
+            while not said.endswith(b"line %02d\n" % number):
+                said += await next_of(stream)
+        writer.close()
+        shim.over.set()
+        with pytest.raises(StopAsyncIteration):
+            await next_of(stream)
+        assert said.split(b"\n")[:-1] == [b"line %02d" % number for number in range(20)]
+        assert len(list(path.parent.glob(f"{path.name}.*"))) > 1
 
     with_logs(tmp_path, scenario)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import socket
 import struct
 
@@ -129,6 +130,48 @@ def test_a_log_file_is_appended_to_reopened_and_counts_what_it_lost(tmp_path: pa
     log.close()
     log.write("stdout", b"lost\n")
     assert log.lost_bytes > 0
+
+
+def test_a_full_log_is_moved_aside_with_whole_entries_and_the_oldest_go(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / "0.log"
+    (tmp_path / "10.log.x").write_text("another's")
+    log = logs.LogFile(str(path), most_bytes=200)
+    for number in range(40):
+        log.write("stdout", b"line %02d\nhe" % number)
+    log.finish("stdout")
+    log.close()
+    moved = sorted(tmp_path.glob("0.log.*"))
+    assert len(moved) == logs.MAX_FILES - 1
+    assert (tmp_path / "10.log.x").exists()
+    assert all(re.fullmatch(r"0\.log\.\d{8}-\d{6}\.\d{9}", it.name) for it in moved)
+    texts = [it.read_text() for it in [*moved, path]]
+    assert all(text.endswith("\n") and len(text) < 300 for text in texts)
+    assert all(len(text) >= 200 for text in texts[:-1])
+    lines = "".join(texts).splitlines()
+    assert [line.split(" ", 3)[3] for line in lines[-2:]] == ["heline 39", "he"]
+    numbers = [int(line[-2:]) for line in lines[:-1]]
+    assert numbers == list(range(numbers[0], 40))
+    assert log.lost_bytes == 0
+
+
+def test_a_log_counts_what_was_there_and_grows_on_where_it_cannot_be_moved(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / "0.log"
+    path.write_text("x" * 150 + "\n")
+    log = logs.LogFile(str(path), most_bytes=180)
+    (tmp_path / "0.log.new").mkdir()
+    log.write("stdout", b"one\n")
+    assert path.read_text().endswith("one\n")
+    assert log.lost_bytes == 0
+    (tmp_path / "0.log.new").rmdir()
+    log.write("stdout", b"two\n")
+    assert path.read_text().endswith("two\n")  # as much again is written before the next try
+    log.write("stdout", b"three" * 50 + b"\n")
+    assert path.read_text() == ""
+    log.close()
 
 
 def test_a_log_is_not_written_through_a_symlink(tmp_path: pathlib.Path) -> None:

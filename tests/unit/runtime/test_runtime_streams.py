@@ -59,6 +59,22 @@ def test_output_goes_to_the_log_and_to_who_is_attached(
     assert [line.split(" ", 1)[1] for line in lines] == ["stdout F one", "stdout F two"]
 
 
+def test_whoever_comes_when_the_output_has_ended_hears_its_end(
+    reactor: Reactor, tmp_path: pathlib.Path
+) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    reader, writer = os.pipe()
+    output = Output(reactor, reader, "stdout", log)
+    os.close(writer)
+    output.drain()
+    theirs, ours = os.pipe()
+    output.add(Sink(reactor, ours))
+    os.set_blocking(theirs, False)
+    assert os.read(theirs, 1) == b""
+    os.close(theirs)
+    log.close()
+
+
 def test_a_reader_that_falls_behind_is_let_go_and_holds_nothing_up(reactor: Reactor) -> None:
     theirs, ours = os.pipe()
     sink = Sink(reactor, ours)

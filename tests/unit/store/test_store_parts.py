@@ -161,6 +161,17 @@ def test_a_feed_keeps_what_its_bound_allows_and_says_when_it_does_not_reach_back
     assert feed.read("", 9) is None
 
 
+def test_a_feed_forgets_exactly_the_revisions_up_to_the_one_named() -> None:
+    feed = Feed(4, None)
+    for number in range(5, 10):
+        feed.publish([revision(number, "a")], quiet=True)
+    feed.forget(7)
+    assert feed.read("", 6) is None
+    batch = feed.read("", 7)
+    assert batch
+    assert [record.revision for record in batch.records] == [8, 9]
+
+
 def test_a_follower_far_behind_gets_batches_of_bounded_length() -> None:
     feed = Feed(0, None)
     feed.publish([revision(n, "a") for n in range(1, BATCH_REVISIONS + 11)], quiet=True)

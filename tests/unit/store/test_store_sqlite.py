@@ -16,6 +16,7 @@ import pytest
 import uvloop
 
 from steersman.store import format as formats
+from steersman.store import writer
 from steersman.store.format import UnknownFormat, prepare
 from steersman.store.interface import Batch, Closed, Compacted, Full, Record, Write
 from steersman.store.sqlite import RECENT_BYTES, REMOVED_ROWS, SqliteStore, open_sqlite
@@ -100,6 +101,20 @@ def test_close_leaves_neither_thread_nor_descriptor_nor_journal(tmp_path: Path) 
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert not [t for t in threading.enumerate() if t.name.startswith("store")]
     assert {path.name for path in tmp_path.iterdir()} == {FILE, "lock"}
+
+
+def test_the_journal_is_moved_into_the_file_before_it_grows_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CHECKPOINT_BYTES", 64 << 10)
+
+    async def body(store: SqliteStore) -> None:
+        for number in range(64):
+            await store.commit(Write("a", bytes(16 << 10) + b"%d" % number))
+        # A checkpoint comes behind the group that called for it, and pages are more than values
+        assert (tmp_path / f"{FILE}-wal").stat().st_size < 4 * (64 << 10)
+
+    using(tmp_path, body)
 
 
 def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -> None:

@@ -123,13 +123,26 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         yield invalid("spec.selector", spec.get("selector"), "")
     else:
         yield from workload_check.check_matching(spec)
-        yield from check_template(template, "spec.template")
+        yield from check_template(_with_claims(template, spec), "spec.template")
     yield from check_restarting_template(template, "spec.template", "StatefulSet")
     if old is not None:
         before = old.get("spec") or {}
         fixed = [key for key in {**spec, **before} if key not in _CHANGEABLE]
         if any((spec.get(key) or None) != (before.get(key) or None) for key in fixed):
             yield forbidden("spec", _FORBIDDEN)
+
+
+def _with_claims(template: Document, spec: Document) -> Document:
+    """Returns the template as its pods will have it: with the volumes of its claims, which its
+    containers mount by name."""
+    pod = template.get("spec") or {}
+    volumes = list(pod.get("volumes") or ())
+    present = {volume.get("name") for volume in volumes}
+    for claim in spec.get("volumeClaimTemplates") or ():
+        name = (claim.get("metadata") or {}).get("name", "")
+        if name not in present:
+            volumes.append({"name": name, "persistentVolumeClaim": {"claimName": name}})
+    return {**template, "spec": {**pod, "volumes": volumes}} if volumes else template
 
 
 def _check_policies(spec: Document) -> Iterator[Cause]:

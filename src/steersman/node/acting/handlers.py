@@ -121,6 +121,8 @@ async def open_tcp(
         return Answer(False, f"dial tcp {host}:{port}: i/o timeout")
     except OSError as error:
         return Answer(False, _refused(host, port, error))
+    except UnicodeError:  # no name at all: a label of more than 63 characters
+        return Answer(False, f"dial tcp: lookup {host}: no such host")
     writer.transport.abort()
     return Answer(True, "")
 

@@ -25,6 +25,7 @@ from steersman.world.interface import Tasks
 Kind = Literal["startup", "readiness", "liveness"]
 Key = tuple[str, int, Kind]
 NOT_SUPPORTED = "gRPC probes are not supported by this node"
+NO_ADDRESS = "the pod has no address"
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -132,13 +133,16 @@ class Prober:
 
     async def _ask(self, container: Container, run: Run, probe: Probe) -> Answer:
         pod, seen = self._read()
-        address = addresses_of(pod, seen, self._tools.place.address)[0]
         seconds = float(probe.timeout_seconds)
         if (action := probe.exec) is not None:
             command = action.command
             return await handlers.run_command(
                 self._tools, pod, container.name, run, command, seconds
             )
+        addresses = addresses_of(pod, seen, self._tools.place.address)
+        if not addresses:  # its sandbox was lost meanwhile
+            return Answer(False, NO_ADDRESS)
+        address = addresses[0]
         if (get := probe.http_get) is not None:
             return await handlers.get_http(self._tools, container, get, address, seconds)
         if (tcp := probe.tcp_socket) is not None:

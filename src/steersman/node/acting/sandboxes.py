@@ -8,7 +8,7 @@ from pathlib import Path
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.objects import BadConfiguration
-from steersman.node.observed import Observed, Sandbox
+from steersman.node.observed import Sandbox
 from steersman.node.render import files, limits, resolution
 from steersman.node.tools import Tools
 from steersman.node.volumes import mounting
@@ -69,9 +69,9 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     return Sandbox(made.pid, made.shm, tuple(addresses))
 
 
-async def tear_down(tools: Tools, seen: Observed) -> None:
+async def tear_down(tools: Tools, uid: str) -> None:
     """Removes sandbox, connection and volumes. Repeatable."""
-    await tools.engine.remove_sandbox(seen.uid)
-    await tools.network.delete(seen.uid)
-    await asyncio.to_thread(mounting.release, tools.paths, seen.uid)
-    tools.volumes.forget(seen.uid)
+    await tools.engine.remove_sandbox(uid)
+    await tools.network.delete(uid)
+    await asyncio.to_thread(mounting.release, tools.paths, uid)
+    tools.volumes.forget(uid)

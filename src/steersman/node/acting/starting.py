@@ -15,6 +15,7 @@ from steersman.node.acting import handlers
 from steersman.node.acting.pulling import Pulled
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Run, engine_name
+from steersman.node.paths import Paths
 from steersman.node.render import environment
 from steersman.node.render.bundle import Ground, render_bundle
 from steersman.node.render.downward import Facts
@@ -141,7 +142,7 @@ def _document(
         readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},
         etc=tools.paths.etc(seen.uid),
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
-        log=_make_log(tools, seen, container.name, attempt),
+        log=make_log(tools.paths, seen, container.name, attempt),
         memory_bytes=tools.facts.memory_bytes,
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
@@ -159,11 +160,12 @@ def _make_termination_log(tools: Tools, uid: str, container: str, attempt: int) 
     return path
 
 
-def _make_log(tools: Tools, seen: Observed, container: str, attempt: int) -> Path:
-    path = tools.paths.log(seen, container, attempt)
+def make_log(paths: Paths, seen: Observed, container: str, attempt: int) -> Path:
+    """Makes room for the log of a run and returns its path; the logs before the last one go."""
+    path = paths.log(seen, container, attempt)
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    old = path.with_name(f"{attempt - KEPT_LOGS}.log")
-    old.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{attempt - KEPT_LOGS}.log*"):  # and what was moved aside of it
+        old.unlink(missing_ok=True)
     return path
 
 

@@ -69,6 +69,8 @@ class Volumes:
         """Makes every volume as it should be now; raises BadVolume, and the API's errors."""
         renew_at = 0.0
         for volume in pod.spec.volumes:
+            if self._is_claimed(pod, volume):
+                continue
             behind = await self._claims.find(pod, volume)
             name = volume.name if behind is None else behind.metadata.name
             try:
@@ -95,6 +97,13 @@ class Volumes:
                 found[asked.path] = token.text
                 due.append(token.renew_at)
         return found, min(due, default=0.0)
+
+    def _is_claimed(self, pod: Pod, volume: Volume) -> bool:
+        """Says whether what is behind a claim is here already: it stays as it is while the pod
+        does, even where the claim is being deleted."""
+        place = self._paths.volume(pod.metadata.uid, volume.name)
+        there = place.is_symlink() or memory.is_mounted(place)
+        return bool(name_of(pod, volume)) and there
 
     def _prepare_claimed(self, pod: Pod, volume: Volume, behind: PersistentVolume) -> None:
         place = self._paths.volume(pod.metadata.uid, volume.name)

@@ -1,0 +1,114 @@
+"""EndpointSlice plans: which slice an endpoint is put into, and what is left of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from steersman.controllers.endpointslice import MAX_ENDPOINTS, labels, plan
+from steersman.model.kind import Document
+from steersman.model.kinds.endpointslice import EndpointSlice
+from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.service import Service
+from steersman.reconcile.actions import Action, Create, Delete, Patch
+from unit.controllers.views import LABELS, decoded, pod
+
+PORT = {"name": "", "protocol": "TCP", "port": 80}
+
+
+def service() -> Service:
+    metadata = {"name": "web", "namespace": "default", "uid": "uid-web"}
+    spec = {"selector": LABELS, "ports": [{"port": 80, "protocol": "TCP"}]}
+    found: Service = decoded({"metadata": metadata, "spec": spec}, Service)
+    return found
+
+
+def pods(*numbers: int) -> list[Pod]:
+    return [
+        pod(f"p{number}", ready=5, status={"podIPs": [{"ip": f"10.0.0.{number}"}]})
+        for number in numbers
+    ]
+
+
+def endpoint(number: int) -> Document:
+    name = f"p{number}"
+    return {
+        "addresses": [f"10.0.0.{number}"],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "targetRef": {"kind": "Pod", "namespace": "default", "name": name, "uid": f"uid-{name}"},
+        "nodeName": "node-1",
+    }
+
+
+def slice_of(name: str, numbers: Iterable[int], **fields: Any) -> EndpointSlice:
+    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": "3"}
+    document = {
+        "metadata": {**metadata, "labels": labels(service())},
+        "addressType": "IPv4",
+        "ports": [PORT],
+        "endpoints": [endpoint(number) for number in numbers],
+        **fields,
+    }
+    found: EndpointSlice = decoded(document, EndpointSlice)
+    return found
+
+
+def planned(behind: Sequence[Pod], *slices: EndpointSlice) -> list[Action]:
+    return plan(service(), behind, slices, {})
+
+
+def addresses(changed: Any) -> list[str]:
+    return [it["addresses"][0] for it in changed["endpoints"]]
+
+
+def test_slices_that_are_right_are_left_alone() -> None:
+    assert planned(pods(1, 2, 3), slice_of("a", (1,)), slice_of("b", (2, 3))) == []
+
+
+def test_a_new_endpoint_goes_to_the_fullest_slice_with_room() -> None:
+    slices = slice_of("a", (1,)), slice_of("b", (2, 3))
+    for order in (slices, slices[::-1]):
+        (action,) = planned(pods(1, 2, 3, 4), *order)
+        assert isinstance(action, Patch)
+        assert (action.ref.name, action.uid, action.revision) == ("b", "uid-b", 3)
+        assert addresses(action.patch) == ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
+
+
+def test_a_full_slice_takes_no_more_and_a_new_one_is_made() -> None:
+    full = range(1, MAX_ENDPOINTS + 1)
+    (action,) = planned(pods(*full, 200), slice_of("a", full))
+    assert isinstance(action, Create)
+    assert addresses(action.document) == ["10.0.0.200"]
+    assert action.document["ports"] == [PORT]
+    assert action.document["addressType"] == "IPv4"
+
+
+def test_a_slice_whose_endpoints_are_all_gone_goes_where_others_remain() -> None:
+    (action,) = planned(pods(1), slice_of("a", (1,)), slice_of("b", (2,)))
+    assert isinstance(action, Delete)
+    assert action.ref.name == "b"
+
+
+def test_of_slices_without_endpoints_one_stays() -> None:
+    empty = {"ports": []}
+    (action,) = planned([], slice_of("a", (), **empty), slice_of("b", (), **empty))
+    assert isinstance(action, Delete)
+    assert action.ref.name == "b"
+
+
+def test_a_slice_with_other_ports_is_replaced() -> None:
+    other = slice_of("a", (1,), ports=[{**PORT, "port": 81}])
+    made, gone = planned(pods(1), other)
+    assert isinstance(made, Create)
+    assert addresses(made.document) == ["10.0.0.1"]
+    assert isinstance(gone, Delete)
+    assert gone.ref.name == "a"
+
+
+def test_labels_of_a_slice_are_put_right_and_strange_ones_go() -> None:
+    found = slice_of("a", (1,))
+    strange = {**found.metadata.labels, "strange": "yes"}
+    changed = slice_of("a", (1,), metadata={"name": "a", "namespace": "default", "labels": strange})
+    (action,) = planned(pods(1), changed)
+    assert isinstance(action, Patch)
+    assert action.patch == {"metadata": {"labels": {"strange": None, **labels(service())}}}

@@ -1,0 +1,111 @@
+"""The probes of a running container over time: how often they are asked and when they are over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from node_documents import observed, pod, running
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container, Probe
+from steersman.node.acting.handlers import Answer
+from steersman.node.acting.probes import Prober
+from steersman.node.observed import Observed, Run, Seen
+from steersman.node.tools import Tools
+from steersman.world.interface import World
+from steersman.world.simulated import simulate
+
+PERIOD_SECONDS = 10
+PROBE = {"exec": {"command": ["x"]}, "periodSeconds": PERIOD_SECONDS, "failureThreshold": 2}
+
+
+class Held(Prober):
+    """A prober whose container answers as it was told, and then for ever as at last: a real one
+    answers over pipes and sockets, which know no virtual time."""
+
+    def __init__(
+        self,
+        world: World,
+        read: Callable[[], tuple[Pod, Observed]],
+        write: Callable[[str, Seen], None],
+        answers: Sequence[bool],
+    ) -> None:
+        self.world = world
+        self.asked = 0
+        self.told: list[str] = []
+        self._answers = answers
+        super().__init__(cast(Tools, self), read, write)
+
+    def say(self, _pod: Pod, _kind: str, reason: str, note: str, _container: str = "") -> None:
+        self.told.append(f"{reason}: {note}")
+
+    async def _ask(self, _container: Container, _run: Run, _probe: Probe) -> Answer:
+        good = self._answers[min(self.asked, len(self._answers) - 1)]
+        self.asked += 1
+        return Answer(good, "" if good else "bad")
+
+
+def probed(kind: str, *answers: bool, periods: int) -> tuple[Held, Seen]:
+    """Runs the probe of one kind for a time; returns what was asked and what is known then."""
+    given = pod(**{kind: PROBE})
+
+    async def main(world: World) -> tuple[Held, Seen]:
+        seen = [
+            observed(
+                ready=True, containers={"app": running(started=kind != "startupProbe", ready=False)}
+            )
+        ]
+
+        def read() -> tuple[Pod, Observed]:
+            return given, seen[0]
+
+        def write(container: str, known: Seen) -> None:
+            seen[0] = seen[0].having(container, known)
+
+        held = Held(world, read, write, answers)
+        async with world.tasks() as tasks:
+            for _ in range(periods):
+                held.sync(tasks)
+                await world.sleep(PERIOD_SECONDS)
+            tasks.stop()
+        return held, seen[0].of("app")
+
+    return simulate(1, main)
+
+
+def test_a_liveness_probe_is_asked_on_after_it_was_good_until_the_run_must_end() -> None:
+    held, known = probed("livenessProbe", True, True, False, periods=10)
+    assert held.asked == 4
+    assert known.unhealthy == "Container app failed liveness probe, will be restarted"
+    assert held.told == ["Unhealthy: Liveness probe failed: bad"] * 2
+
+
+@pytest.mark.parametrize(("last", "ready"), [(True, True), (False, False)])
+def test_a_readiness_probe_is_asked_for_ever(last: bool, ready: bool) -> None:
+    held, known = probed("readinessProbe", True, False, False, last, periods=10)
+    assert held.asked == 10
+    assert (known.ready, known.unhealthy) == (ready, "")
+
+
+def test_a_startup_probe_is_over_when_it_was_good() -> None:
+    held, known = probed("startupProbe", False, True, periods=10)
+    assert held.asked == 2
+    assert (known.started, known.unhealthy) == (True, "")
+
+
+@pytest.mark.parametrize("action", ["httpGet", "tcpSocket"])
+def test_a_pod_that_has_lost_its_addresses_answers_badly_and_ends_nothing(action: str) -> None:
+    given = pod(livenessProbe={action: {"port": 80}})
+    seen = observed(containers={"app": running()})
+    place = SimpleNamespace(address="10.0.0.1")
+    tools = cast(Tools, SimpleNamespace(place=place))
+    prober = Prober(tools, lambda: (given, seen), lambda _name, _seen: None)
+    container = given.spec.containers[0]
+    run = seen.of("app").run
+    assert run is not None and container.liveness_probe is not None
+    answer = asyncio.run(prober._ask(container, run, container.liveness_probe))
+    assert answer == Answer(False, "the pod has no address")

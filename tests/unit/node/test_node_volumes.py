@@ -1,0 +1,202 @@
+"""Volumes behind claims on the node: what is refused in which words, and the directories."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
+from steersman.model.types.volume import NFSVolume
+from steersman.node.objects import BadConfiguration
+from steersman.node.volumes import local_path, nfs, ownership, persistent
+from steersman.node.volumes.claims import check_claim, check_volume, name_of
+from unit.node.node_documents import pod
+
+MARKS = {
+    "pv.kubernetes.io/provisioned-by": "steersman.io/local-path",
+    "local.path.provisioner/selected-node": "here",
+}
+CLAIMED = {"persistentVolumeClaim": {"claimName": "data"}}
+NAME = "pvc-1_default_data"
+
+
+def owner(**source: Any) -> Any:
+    return pod(spec={"volumes": [{"name": "v", **(source or CLAIMED)}]})
+
+
+def claim(phase: str = "Bound", volume: str = "pv", **metadata: Any) -> PersistentVolumeClaim:
+    document = {
+        "metadata": {"name": "data", "namespace": "default", "uid": "c", **metadata},
+        "spec": {"volumeName": volume},
+        "status": {"phase": phase},
+    }
+    return msgspec.convert(document, PersistentVolumeClaim)
+
+
+def volume(annotations: Any = MARKS, name: str = "pvc-1", **spec: Any) -> PersistentVolume:
+    metadata = {"name": name, "annotations": annotations}
+    return msgspec.convert({"metadata": metadata, "spec": spec}, PersistentVolume)
+
+
+def test_a_claim_is_mounted_once_it_is_bound_and_while_it_stays() -> None:
+    mine = owner()
+    source = mine.spec.volumes[0]
+    assert name_of(mine, source) == "data"
+    assert check_claim(mine, source, claim()) == ""
+    assert check_claim(mine, source, claim("Pending")) == "PVC is not bound"
+    assert check_claim(mine, source, claim(volume="")) == "PVC has empty pvc.Spec.VolumeName"
+    going = claim(deletionTimestamp="2026-01-01T00:00:00Z")
+    assert check_claim(mine, source, going) == "PVC is being deleted"
+
+
+def test_an_ephemeral_volume_takes_no_claim_that_is_not_its_pods() -> None:
+    mine = owner(ephemeral={"volumeClaimTemplate": {}})
+    source, name = mine.spec.volumes[0], mine.metadata.name
+    assert name_of(mine, source) == f"{name}-v"
+    assert "(pod is not owner)" in check_claim(mine, source, claim())
+    reference = {"uid": mine.metadata.uid, "controller": True}
+    assert check_claim(mine, source, claim(ownerReferences=[reference])) == ""
+
+
+def test_a_volume_must_name_the_claim_that_names_it() -> None:
+    assert check_volume(volume(claimRef={"uid": "c"}), claim()) == ""
+    assert check_volume(volume(), claim()) == (
+        "found PV object pvc-1 but it has a nil pv.Spec.ClaimRef indicating it is not yet bound to "
+        "the claim"
+    )
+    assert check_volume(volume(claimRef={"uid": "x"}), claim()) == (
+        "found PV object pvc-1 but its pv.Spec.ClaimRef.UID x does not point to claim.UID c"
+    )
+
+
+def prepare(found: PersistentVolume, own: Path, mine: Any = None) -> Path:
+    place = own.parent / "pods" / "v"
+    persistent.prepare(found, mine or owner(), own, "here", place)
+    return place.readlink()
+
+
+def test_a_directory_of_the_node_is_made_open_to_all_and_kept(tmp_path: Path) -> None:
+    own = tmp_path / "local-path"
+    found = volume(local={"path": str(own / NAME)})
+    made = prepare(found, own)
+    assert made == own / NAME
+    assert stat.S_IMODE(made.stat().st_mode) == 0o777
+    assert stat.S_IMODE(own.stat().st_mode) == 0o711
+    (made / "file").write_text("kept")
+    assert prepare(found, own) == made
+    assert (made / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("path", "annotations"),
+    [
+        ("../pvc-1_x", MARKS),
+        ("deeper/pvc-1_x", MARKS),
+        ("pvc-2_x", MARKS),
+        (NAME, {}),
+        (NAME, {**MARKS, "pv.kubernetes.io/provisioned-by": "example.com/disk"}),
+    ],
+)
+def test_no_directory_is_made_for_other_volumes(
+    tmp_path: Path, path: str, annotations: Any
+) -> None:
+    own = tmp_path / "local-path"
+    found = volume(annotations, local={"path": f"{own}/{path}"})
+    start = 'MountVolume.NewMounter initialization failed for volume "pvc-1" : path '
+    with pytest.raises(BadConfiguration, match=start):
+        prepare(found, own)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_of_another_node_is_refused(tmp_path: Path) -> None:
+    elsewhere = {**MARKS, "local.path.provisioner/selected-node": "there"}
+    found = volume(elsewhere, local={"path": str(tmp_path / NAME)})
+    text = 'MountVolume.NodeAffinity check failed for volume "pvc-1" : no matching'
+    with pytest.raises(BadConfiguration, match=text):
+        prepare(found, tmp_path)
+
+
+def test_no_link_leads_making_or_removing_elsewhere(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    (other / "file").touch()
+    (own / NAME).symlink_to(other)
+    with pytest.raises(OSError, match=r"Not a directory|symbolic"):
+        local_path.make(own, NAME)
+    with pytest.raises(OSError, match="symbolic link"):
+        local_path.remove(own, NAME)
+    (own / NAME).unlink()
+    local_path.make(own, NAME)
+    (own / NAME / "link").symlink_to(other)
+    local_path.remove(own, NAME)
+    local_path.remove(own, NAME)
+    assert not (own / NAME).exists()
+    assert (other / "file").exists()
+    local_path.remove(tmp_path / "nowhere", NAME)
+
+
+def test_what_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
+    place = tmp_path / "pods" / "v"
+    persistent.link(place, tmp_path / "a")
+    persistent.link(place, tmp_path / "a")
+    assert place.readlink() == tmp_path / "a"
+    persistent.link(place, tmp_path / "b")
+    assert place.readlink() == tmp_path / "b"
+
+
+def test_blocks_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration, match="volume v has volumeMode Block, but is"):
+        prepare(volume(volumeMode="Block", local={"path": "/x"}), tmp_path)
+    with pytest.raises(BadConfiguration, match="not supported: pvc-1"):
+        prepare(volume(csi={"driver": "x"}), tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files to a group needs root")
+def test_all_files_of_a_volume_are_given_to_the_group_and_links_are_not_followed(
+    tmp_path: Path,
+) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.touch(mode=0o600)
+    (inside / "deep").mkdir(parents=True, mode=0o700)
+    file = inside / "deep" / "file"
+    file.touch(mode=0o600)
+    (inside / "link").symlink_to(outside)
+    ownership.give(inside, 3000, "")
+    assert [(it.stat().st_gid, oct(it.stat().st_mode)[-4:]) for it in (inside / "deep", file)] == [
+        (3000, "2770"),
+        (3000, "0660"),
+    ]
+    assert outside.stat().st_gid != 3000
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o600
+    assert ownership.is_given(inside.stat(), 3000)
+    assert not ownership.is_given(inside.stat(), 3001)
+    file.chmod(0o600)
+    ownership.give(inside, 3000, "OnRootMismatch")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    ownership.give(inside, 3000, "Always")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660
+
+
+def test_an_export_is_mounted_by_the_machines_own_helper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = NFSVolume("server", "/export")
+    words = ["mount.nfs", "server:/export", "/x"]
+    assert nfs.render_command(export, (), Path("/x")) == words
+    options = nfs.render_command(NFSVolume("server", "/export", True), ("vers=4",), Path("/x"))
+    assert options == [*words, "-o", "ro,vers=4"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadConfiguration, match=r"mount\.nfs is not installed on this node"):
+        nfs.prepare(export, (), tmp_path / "v")
+    helper = tmp_path / "mount.nfs"
+    helper.write_text("#!/bin/sh\necho no such server >&2\nexit 32\n")
+    helper.chmod(0o755)
+    with pytest.raises(BadConfiguration, match="exit status 32: no such server"):
+        nfs.prepare(export, (), tmp_path / "v")
