@@ -9,6 +9,7 @@ import pytest
 
 from customs import WIDGETS, definition, establish, version, widget
 from hooks import MUTATING, Hook, add, hooked, patch
+from policies import mutate, patching
 from served import APPLY, DEPLOYMENTS, JSON_PATCH, MAPS, PODS, Served, config_map, deployment, pod
 from steersman.api.admission.webhooks import hook as webhook_hook
 from steersman.world.real import RealWorld
@@ -311,3 +312,16 @@ def test_whether_a_webhook_may_be_asked_on_a_dry_run() -> None:
 
     found = {given: has_effects(given) for given in ("None", "NoneOnDryRun", "Some", "Unknown")}
     assert found == {"None": False, "NoneOnDryRun": False, "Some": True, "Unknown": True}
+
+
+def test_a_policy_is_asked_again_about_what_a_webhook_changed(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        counted = "[JSONPatch{op: 'add', path: '/data/n', value: string(object.data.size())}]"
+        await mutate(api, patching(counted, reinvocationPolicy="IfNeeded"))
+        hook.answers["/ask"] = lambda _asked: marked("b")
+        await hook.configure(api, MUTATING, hook.webhook())
+        made = (await api.post(MAPS, config_map("one", a="1"))).ok()
+        assert made["data"] == {"a": "1", "b": "yes", "n": "3"}
+        assert hook.paths == ["/ask"]
+
+    hooked(tmp_path, case)

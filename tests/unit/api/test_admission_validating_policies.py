@@ -427,3 +427,13 @@ def test_a_server_starts_whatever_is_configured() -> None:
             assert (await api.post(MAPS, LARGE)).code == 422
 
     simulate(1, main)
+
+
+@served
+async def test_what_cannot_be_used_is_ignored_where_failures_are(api: Served) -> None:
+    reference = {"name": "none", "parameterNotFoundAction": "Deny"}
+    made = validating("true", paramKind=PARAM, failurePolicy="Ignore")
+    await validate(api, made, paramRef=reference)
+    (await api.post(MAPS, LARGE)).ok()
+    (await api.patch(f"{VALIDATING}/rule", {"spec": {"failurePolicy": "Fail"}})).ok()
+    assert (await api.patch(f"{MAPS}/large", {"data": {"a": "2"}})).code == 422
