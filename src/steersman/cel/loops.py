@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from steersman.cel.errors import BudgetExceeded, EvaluationError
@@ -30,9 +30,16 @@ def disjunction(items: Sequence[Closure]) -> Closure:
 
 
 def _chain(name: str, items: Sequence[Closure], decisive: bool) -> Closure:
-    def chain(frame: Frame) -> bool:
+    return _decided(name, lambda _frame: items, decisive)
+
+
+def _decided(name: str, asked: Callable[[Frame], Iterable[Closure]], decisive: bool) -> Closure:
+    """Returns the closure that is `decisive` as soon as one of those asked says so. Errors matter
+    only where none does; what says neither true nor false is an error."""
+
+    def decide(frame: Frame) -> bool:
         error: EvaluationError | None = None
-        for item in items:
+        for item in asked(frame):
             try:
                 found = item(frame)
             except EvaluationError as raised:
@@ -46,7 +53,7 @@ def _chain(name: str, items: Sequence[Closure], decisive: bool) -> Closure:
             raise error
         return not decisive
 
-    return chain
+    return decide
 
 
 def loop(
@@ -108,24 +115,7 @@ def _pairs(over: Any, two: bool) -> Iterator[tuple[Any, Any]]:
 
 def _quantified(rounds: Rounds, condition: Closure, decisive: bool) -> Closure:
     name = "_||_" if decisive else "_&&_"
-
-    def quantify(frame: Frame) -> bool:
-        error: EvaluationError | None = None
-        for _ in rounds(frame):
-            try:
-                found = condition(frame)
-            except EvaluationError as raised:
-                error = error or raised
-                continue
-            if type(found) is not bool:
-                error = error or no_overload(name, (found,))
-            elif found is decisive:
-                return decisive
-        if error is not None:
-            raise error
-        return not decisive
-
-    return quantify
+    return _decided(name, lambda frame: (condition for _ in rounds(frame)), decisive)
 
 
 def _holds(condition: Closure | None, frame: Frame) -> bool:
