@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -167,6 +168,9 @@ def test_names_say_what_is_in_the_file() -> None:
     found = [name_of(path) for path in modules() if BAD_NAME.search(path.stem)]
     tests = sorted((ROOT / "tests").rglob("*.py"))
     found += [path.name for path in tests if BAD_NAME.search(path.stem)]
+    # pytest imports a test by its file's name alone: two of one name cannot run together
+    names = Counter(path.name for path in tests if path.name.startswith("test_"))
+    found += [f"{name}: {count} test files have it" for name, count in names.items() if count > 1]
     report(found)
 
 
