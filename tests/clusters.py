@@ -6,6 +6,7 @@ Three simulated nodes, no real one, a directory and a port of its own.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,15 @@ class Cluster:
     kubeconfig: Path
     port: int
 
+    @property
+    def cache(self) -> Path:
+        """Returns where its kubectl keeps what it learnt."""
+        return self.kubeconfig.with_name("cache")
+
+    def forget(self) -> None:
+        """Drops which kinds kubectl believes there are: for hours, also those that went."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+
     def steer(self, *words: str) -> Said:
         """Runs `steer`."""
         command = [sys.executable, "-P", "-m", "steersman", *words]
@@ -50,8 +60,7 @@ class Cluster:
 
     def kubectl(self, *words: str, stdin: str = "", **environment: str) -> Said:
         """Runs kubectl; what it caches stays in the cluster's directory."""
-        cache = self.kubeconfig.with_name("cache")
-        command = ["kubectl", "--cache-dir", str(cache), *words]
+        command = ["kubectl", "--cache-dir", str(self.cache), *words]
         given = {"KUBECONFIG": str(self.kubeconfig), **environment}
         return _run(command, KUBECTL_SECONDS, given, stdin)
 
@@ -69,8 +78,7 @@ class Cluster:
 
     def first(self, count: int, *words: str) -> list[str]:
         """Returns the first lines of a kubectl that does not end, as of `get --watch`."""
-        cache = self.kubeconfig.with_name("cache")
-        bounded = ["timeout", str(KUBECTL_SECONDS), "kubectl", "--cache-dir", str(cache)]
+        bounded = ["timeout", str(KUBECTL_SECONDS), "kubectl", "--cache-dir", str(self.cache)]
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         with subprocess.Popen(
             [*bounded, *words], stdout=subprocess.PIPE, text=True, env=environment

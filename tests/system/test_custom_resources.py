@@ -36,6 +36,7 @@ def widgets(cluster: Cluster) -> Iterator[str]:
     cluster.ok("wait", "--for=condition=Established", f"crd/{WIDGETS}", "--timeout=30s")
     yield WIDGETS
     cluster.ok("delete", "crd", WIDGETS, "--timeout=30s", "--ignore-not-found")
+    cluster.forget()
 
 
 def apply(cluster: Cluster, namespace: str, name: str, **spec: object) -> str:
