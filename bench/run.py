@@ -269,8 +269,8 @@ def build_kload() -> Path:
     return target
 
 
-def render(rows: list[Row]) -> str:
-    """Returns the document."""
+def render(rows: list[Row], load: float) -> str:
+    """Returns the document; load is the machine's before the first row was measured."""
     lines = [
         "# Benchmarks",
         "",
@@ -279,7 +279,7 @@ def render(rows: list[Row]) -> str:
         "operation. Load generators saturate first on two cores, so compare processor times too.",
         "",
         f"Machine: {os.cpu_count()} cores, {os.uname().machine}, Linux {os.uname().release}, "
-        f"Python {sys.version.split()[0]}, load before the run {os.getloadavg()[0]:.2f}.",
+        f"Python {sys.version.split()[0]}, load before the run {load:.2f}.",
         "",
         "| what | measured | to reach | processor |",
         "|---|---|---|---|",
@@ -305,7 +305,8 @@ def main() -> None:
         "containers": containers,
     }
     chosen = [arguments.only] if arguments.only else list(parts)
-    text = render([row for name in chosen for row in parts[name]()])
+    load = os.getloadavg()[0]
+    text = render([row for name in chosen for row in parts[name]()], load)
     if arguments.only:
         print(text)
     else:
