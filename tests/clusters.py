@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from ports import free_port
 
 UP_SECONDS = 120
 KUBECTL_SECONDS = 120
@@ -94,6 +99,22 @@ class Cluster:
         from steersman.cli.directory import Directory, Lock
 
         return Lock(Directory(self.directory)).holder()
+
+
+@contextmanager
+def running(directory: Path, kubeconfig: Path) -> Iterator[Cluster]:
+    """Starts a cluster, and stops it so that nothing of it is left."""
+    made = Cluster(directory, kubeconfig, free_port())
+    started = made.up()
+    assert started.code == 0, started.err
+    try:
+        yield made
+    finally:
+        stopped = made.down()
+    assert stopped.code == 0, stopped.err
+    assert made.supervisor() == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", made.port)) != 0, "somebody still listens"
 
 
 def _run(command: list[str], seconds: float, environment: dict[str, str], stdin: str = "") -> Said:

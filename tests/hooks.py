@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +105,25 @@ def add(path: str, value: Any) -> Document:
     return {"op": "add", "path": path, "value": value}
 
 
+@asynccontextmanager
+async def listening(
+    directory: Path, world: RealWorld, handle: Callable[[Request], Any]
+) -> AsyncIterator[tuple[int, str]]:
+    """Serves over TLS on loopback; yields the port and the bundle, as a webhook's client has it."""
+    files = certificates.ensure(directory / "pki", (), world.now())
+    tls = serve.tls_context(files.certificate(), files.key(), files.ca)
+    async with serve.Server(handle, world) as server:  # type: ignore[arg-type]
+        _, port = await server.listen("127.0.0.1", 0, tls)
+        yield port, base64.b64encode(files.ca.read_bytes()).decode()
+
+
 def hooked(tmp_path: Path, case: Case) -> None:
     """Runs a case with a server and a webhook that it can reach."""
 
     async def main() -> None:
         world, hook = RealWorld(), Hook()
-        files = certificates.ensure(tmp_path / "pki", (), world.now())
-        tls = serve.tls_context(files.certificate(), files.key(), files.ca)
-        async with serve.Server(hook.handle, world) as server, serving(world) as api:  # type: ignore[arg-type]
-            _, hook.port = await server.listen("127.0.0.1", 0, tls)
-            hook.bundle = base64.b64encode(files.ca.read_bytes()).decode()
+        async with listening(tmp_path, world, hook.handle) as place, serving(world) as api:
+            hook.port, hook.bundle = place
             await prepare(api)
             async with asyncio.timeout(WAIT_SECONDS):
                 await case(api, hook)

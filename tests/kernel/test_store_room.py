@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from disks import small_disk
 from steersman.store.interface import Full, Write
 from steersman.store.sqlite import open_sqlite
 from steersman.store.table import FILE
@@ -25,14 +25,8 @@ COMMITS = 64
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A directory that holds little."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
-    subprocess.run(words, check=True)
-    try:
+    with small_disk(tmp_path / "disk", DISK_BYTES) as place:
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def fill(path: Path) -> None:

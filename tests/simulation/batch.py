@@ -24,7 +24,7 @@ from steersman.world.simulated import SimulatedWorld, simulate
 from .control_plane import ControlPlane, control_plane
 from .faults import Weather
 from .invariants import Broken
-from .rollout import CALM_SECONDS, LOOK_SECONDS, NAMESPACE, Outcome, prepare, storm
+from .storms import CALM_SECONDS, LOOK_SECONDS, NAMESPACE, Outcome, prepare, rest, storm
 from .workload_invariants import WorkloadInvariants
 
 CONTROLLERS = (
@@ -111,15 +111,6 @@ async def problems(plane: ControlPlane) -> list[str]:
     return found
 
 
-async def rest(plane: ControlPlane, world: SimulatedWorld) -> None:
-    """Waits until everything is as wanted; raises Broken when it takes too long."""
-    end = world.now() + CALM_SECONDS + 10 * RETRY_SECONDS
-    while found := await problems(plane):
-        if world.now() > end:
-            raise Broken(f"not at rest long after the storm: {'; '.join(found)}")
-        await world.sleep(LOOK_SECONDS)
-
-
 async def scenario(world: SimulatedWorld, seed: int) -> Outcome:
     """Runs one seed."""
     random = world.random
@@ -133,9 +124,7 @@ async def scenario(world: SimulatedWorld, seed: int) -> Outcome:
     weather = Weather()
     async with control_plane(world, weather, invariants.see) as plane:
         await prepare(plane, world, behaviour, CONTROLLERS)
-        bad = storm(random)
-        for field in Weather.__slots__:
-            setattr(weather, field, getattr(bad, field))
+        storm(weather, random)
         await plane.admin.create(JOB, job(random))
         await plane.admin.create(STATEFULSET, stateful_set(random))
         for _ in range(random.randint(2, 6)):
@@ -143,7 +132,7 @@ async def scenario(world: SimulatedWorld, seed: int) -> Outcome:
             await change(plane, random)
         weather.calm()
         await plane.admin.patch(SUM, {"spec": {"suspend": False}})
-        await rest(plane, world)
+        await rest(world, lambda: problems(plane), CALM_SECONDS + 10 * RETRY_SECONDS)
         end = world.now() + CALM_SECONDS
         while (wrong := invariants.unended(SUM.name)) and world.now() < end:
             await world.sleep(LOOK_SECONDS)

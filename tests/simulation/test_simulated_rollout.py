@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from simulation.rollout import run
+from simulation.storms import in_turn
 
 NORMAL_SECONDS = 20.0  # wall time for seeds in the normal tests; 10,000 seeds are a command
 AT_LEAST = 10
 
 
 def test_rollouts_keep_their_bounds_in_any_storm_and_come_to_rest_in_the_calm() -> None:
-    began = time.monotonic()
-    seed = 0
-    while seed < AT_LEAST or time.monotonic() < began + NORMAL_SECONDS:
-        run(seed)
-        seed += 1
+    in_turn(run, NORMAL_SECONDS, AT_LEAST)
 
 
 def test_one_seed_is_one_run() -> None:

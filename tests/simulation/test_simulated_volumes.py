@@ -3,12 +3,12 @@ good weather, a claim's whole life as a client sees it."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from simulation.quiet import Quiet, pod_template, quietly
+from simulation.storms import in_turn
 from simulation.volumes import run
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
@@ -22,11 +22,7 @@ SPEC = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": 
 
 
 def test_claims_keep_their_volumes_in_any_storm_and_come_to_rest_in_the_calm() -> None:
-    began = time.monotonic()
-    seed = 0
-    while seed < AT_LEAST or time.monotonic() < began + NORMAL_SECONDS:
-        run(seed)
-        seed += 1
+    in_turn(run, NORMAL_SECONDS, AT_LEAST)
 
 
 @pytest.mark.long

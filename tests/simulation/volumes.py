@@ -32,7 +32,7 @@ from .batch import template
 from .control_plane import ControlPlane, control_plane
 from .faults import Weather
 from .invariants import Broken
-from .rollout import CALM_SECONDS, LOOK_SECONDS, NAMESPACE, Outcome, prepare, storm
+from .storms import CALM_SECONDS, NAMESPACE, Outcome, prepare, rest, storm
 
 CONTROLLERS = (
     StatefulSetController,
@@ -186,15 +186,6 @@ async def problems(plane: ControlPlane) -> list[str]:
     return [*found, f"volumes are left: {left}"] if left else found
 
 
-async def rest(plane: ControlPlane, world: SimulatedWorld) -> None:
-    """Waits until everything is as wanted; raises Broken when it takes too long."""
-    end = world.now() + 3 * CALM_SECONDS
-    while found := await problems(plane):
-        if world.now() > end:
-            raise Broken(f"not at rest long after the storm: {'; '.join(found)}")
-        await world.sleep(LOOK_SECONDS)
-
-
 async def scenario(world: SimulatedWorld, seed: int) -> Outcome:
     """Runs one seed."""
     random = world.random
@@ -205,16 +196,14 @@ async def scenario(world: SimulatedWorld, seed: int) -> Outcome:
     weather = Weather()
     async with control_plane(world, weather, invariants.see) as plane:
         await prepare(plane, world, behaviour, CONTROLLERS)
-        bad = storm(random)
-        for field in Weather.__slots__:
-            setattr(weather, field, getattr(bad, field))
+        storm(weather, random)
         await plane.admin.create(STATEFULSET, stateful_set(random))
         await make_by_hand(plane, random)
         for _ in range(random.randint(2, 8)):
             await world.sleep(random.choice((0.1, 5.0, 40.0)))
             await change(plane, random)
         weather.calm()
-        await rest(plane, world)
+        await rest(world, lambda: problems(plane), 3 * CALM_SECONDS)
         await world.sleep(CALM_SECONDS)
         return Outcome(seed, invariants.commits, plane.crashes, world.monotonic())
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from clusters import Cluster
-from ports import free_port
+from clusters import Cluster, running
 
 
 @pytest.fixture(scope="session")
@@ -18,17 +17,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed here")
     home = tmp_path_factory.mktemp("cluster")
-    made = Cluster(home / "data", home / "kubeconfig", free_port())
-    started = made.up()
-    assert started.code == 0, started.err
-    try:
+    with running(home / "data", home / "kubeconfig") as made:
         yield made
-    finally:
-        stopped = made.down()
-    assert stopped.code == 0, stopped.err
-    assert made.supervisor() == 0
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", made.port)) != 0, "somebody still listens"
+
+
+@pytest.fixture
+def lasting(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster for one test that ends processes of it."""
+    with running(tmp_path / "data", tmp_path / "kubeconfig") as made:
+        yield made
 
 
 @pytest.fixture

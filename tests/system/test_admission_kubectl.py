@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -14,9 +13,8 @@ import pytest
 import uvloop
 
 from clusters import Cluster
-from hooks import MUTATING, VALIDATING, Hook, add, patch
+from hooks import MUTATING, VALIDATING, Hook, add, listening, patch
 from policies import applying, binding, validating
-from steersman.listen import certificates, serve
 from steersman.world.real import RealWorld
 
 pytestmark = pytest.mark.system
@@ -33,11 +31,8 @@ def hook(tmp_path: Path) -> Iterator[Hook]:
 
     async def main() -> None:
         world, over = RealWorld(), asyncio.Event()
-        files = certificates.ensure(tmp_path / "pki", (), world.now())
-        tls = serve.tls_context(files.certificate(), files.key(), files.ca)
-        async with serve.Server(made.handle, world) as server:
-            _, made.port = await server.listen("127.0.0.1", 0, tls)
-            made.bundle = base64.b64encode(files.ca.read_bytes()).decode()
+        async with listening(tmp_path, world, made.handle) as place:
+            made.port, made.bundle = place
             loop = asyncio.get_running_loop()
             ends.append(lambda: loop.call_soon_threadsafe(over.set))
             ready.set()

@@ -15,7 +15,6 @@ import signal
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ import pytest
 import yaml
 
 from clusters import Cluster
-from ports import free_port
 
 pytestmark = pytest.mark.system
 
@@ -107,16 +105,6 @@ class Writer(threading.Thread):
                 self.acknowledged[name] = document["metadata"]["resourceVersion"]
                 self._heard.release()
         connection.close()
-
-
-@pytest.fixture
-def lasting(tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(tmp_path / "data", tmp_path / "kubeconfig", free_port())
-    started = made.up()
-    assert started.code == 0, started.err
-    yield made
-    assert made.down().code == 0
-    assert made.supervisor() == 0
 
 
 def server_of(cluster: Cluster) -> int:

@@ -24,7 +24,6 @@ import pytest
 from test_durability import PATH, Api, server_of
 
 from clusters import Cluster
-from ports import free_port
 
 pytestmark = [
     pytest.mark.system,
@@ -117,15 +116,6 @@ class Creator(threading.Thread):
             answer = self._connection.getresponse()
             if answer.status == 201:
                 self.created.append(json.loads(answer.read())["metadata"]["name"])
-
-
-@pytest.fixture
-def lasting(tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(tmp_path / "data", tmp_path / "kubeconfig", free_port())
-    started = made.up()
-    assert started.code == 0, started.err
-    yield made
-    assert made.down().code == 0
 
 
 def connected(api: Api) -> http.client.HTTPSConnection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import pytest
 from test_durability import PATH, Api, server_of
 
-from clusters import Cluster
-from ports import free_port
+from clusters import Cluster, running
+from disks import small_disk
 
 pytestmark = [
     pytest.mark.system,
@@ -27,23 +26,14 @@ OBJECT_BYTES = 400_000
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A directory that holds little."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
-    subprocess.run(words, check=True)
-    try:
+    with small_disk(tmp_path / "disk", DISK_BYTES) as place:
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture
 def cluster(disk: Path, tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(disk / "data", tmp_path / "kubeconfig", free_port())
-    started = made.up()
-    assert started.code == 0, started.err
-    yield made
-    assert made.down().code == 0
+    with running(disk / "data", tmp_path / "kubeconfig") as made:
+        yield made
 
 
 def create(api: Api, name: str) -> tuple[int, Any]:

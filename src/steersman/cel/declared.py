@@ -17,14 +17,14 @@ from steersman.cel import types
 from steersman.cel.errors import EvaluationError
 from steersman.cel.estimate import LARGEST
 from steersman.cel.library import times
-from steersman.cel.tokens import RESERVED
 from steersman.cel.types import Field, Type
 from steersman.cel.values import MapList, SetList
+from steersman.model.names import CEL_KEYWORDS, CEL_RESERVED
 
 Schema = Mapping[str, Any]
 Convert = Callable[[Any], Any]
 
-_WORDS: Final = RESERVED | {"true", "false", "null", "in"}
+_WORDS: Final = CEL_RESERVED | CEL_KEYWORDS
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _ESCAPED = re.compile(r"__|[-./]")
 _NAME = re.compile(r"[a-zA-Z_./-][a-zA-Z0-9_./-]*", re.ASCII)

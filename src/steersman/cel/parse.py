@@ -11,8 +11,9 @@ from typing import Final
 
 from steersman.cel import macros
 from steersman.cel.errors import CompileError, Issue
-from steersman.cel.tokens import INT_LIMIT, RESERVED, Token, tokens
+from steersman.cel.tokens import INT_LIMIT, Token, tokens
 from steersman.cel.tree import Call, Constant, Ident, ListOf, MapOf, Node, ObjectOf, Select
+from steersman.model.names import CEL_RESERVED
 
 # Nested brackets, and links of one chain such as a+b+c. Upstream allows 250 levels of nesting; a
 # level takes four frames of Python's stack here
@@ -211,7 +212,7 @@ class Parser:
     def _named(self) -> Node:
         rooted = self._skip(".")
         token = self._name()
-        if token.text in RESERVED:
+        if token.text in CEL_RESERVED:
             raise self.refuse(f"reserved identifier: {token.text}", token.position)
         if self._at("("):
             opening = self._next().position

@@ -17,28 +17,6 @@ INT_LIMIT: Final = 2**63  # itself good behind a minus alone: the parser looks a
 _UINT_MAX: Final = 2**64
 
 _WORD_VALUES: Final = {"true": True, "false": False, "null": None}
-RESERVED: Final = frozenset(
-    [
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
-
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*)
     |(?P<string>(?:[rR][bB]?|[bB][rR]?)?(?:\"\"\"|'''|"|'))

@@ -16,6 +16,30 @@ Check = Callable[[str], list[str]]
 DNS_LABEL_LENGTH: Final = 63
 DNS_SUBDOMAIN_LENGTH: Final = 253
 _KEY_LENGTH: Final = DNS_SUBDOMAIN_LENGTH + 1 + DNS_LABEL_LENGTH
+# What no identifier of an expression may be (cel-spec, Syntax): kept for later, and what means
+# something already
+CEL_RESERVED: Final = frozenset(
+    (
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    )
+)
+CEL_KEYWORDS: Final = frozenset(("true", "false", "null", "in"))
 _CACHED: Final = 8192  # label keys and values seen again and again
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"

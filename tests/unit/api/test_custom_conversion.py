@@ -13,9 +13,9 @@ import pytest
 import uvloop
 
 from customs import WIDGETS, definition, establish, version, widget
+from hooks import listening
 from served import Served, serving
 from steersman.api.custom.conversion import Unconverted, is_good_bundle, read_answer, settled
-from steersman.listen import certificates, serve
 from steersman.wire.message import Request, Response
 from steersman.world.real import RealWorld
 
@@ -56,11 +56,8 @@ def hooked(tmp_path: Path, case: Case) -> None:
 
     async def main() -> None:
         world, hook = RealWorld(), Hook()
-        files = certificates.ensure(tmp_path / "pki", (), world.now())
-        tls = serve.tls_context(files.certificate(), files.key(), files.ca)
-        async with serve.Server(hook.handle, world) as server, serving(world) as api:  # type: ignore[arg-type]
-            _, port = await server.listen("127.0.0.1", 0, tls)
-            bundle = base64.b64encode(files.ca.read_bytes()).decode()
+        async with listening(tmp_path, world, hook.handle) as place, serving(world) as api:
+            port, bundle = place
             client = {"url": f"https://localhost:{port}/convert", "caBundle": bundle}
             async with asyncio.timeout(WAIT):
                 await establish(api, converted(client))

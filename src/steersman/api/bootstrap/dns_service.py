@@ -6,6 +6,7 @@ has no selector, since no pod answers; one that has is somebody's own server and
 
 from __future__ import annotations
 
+from steersman.api.bootstrap import service_documents
 from steersman.model.kind import Document
 
 NAME = "kube-dns"
@@ -21,44 +22,12 @@ def documents(service_address: str, host: str, port: int) -> list[Document]:
         "kubernetes.io/cluster-service": "true",
         "kubernetes.io/name": "CoreDNS",
     }
-    meta = {"name": NAME, "namespace": NAMESPACE}
+    metadata = {"name": NAME, "namespace": NAMESPACE, "labels": labels}
     served = [("dns", "UDP"), ("dns-tcp", "TCP")]
-    ports = [_port(name, protocol, PORT, port) for name, protocol in served]
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {**meta, "labels": labels},
-        "spec": {
-            "clusterIP": service_address,
-            "clusterIPs": [service_address],
-            "ipFamilies": ["IPv4"],
-            "ipFamilyPolicy": "SingleStack",
-            "ports": [*ports, _port("metrics", "TCP", METRICS, METRICS)],
-            "sessionAffinity": "None",
-            "type": "ClusterIP",
-        },
-    }
+    ports = [service_documents.port(name, protocol, PORT, port) for name, protocol in served]
+    ports.append(service_documents.port("metrics", "TCP", METRICS, METRICS))
     behind = [{"name": name, "port": port, "protocol": protocol} for name, protocol in served]
-    skip = {"endpointslice.kubernetes.io/skip-mirror": "true"}
-    endpoints = {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {**meta, "labels": skip},
-        "subsets": [{"addresses": [{"ip": host}], "ports": behind}] if host else [],
-    }
-    endpoint_slice = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {**meta, "labels": {"kubernetes.io/service-name": NAME}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [host], "conditions": {"ready": True}}] if host else [],
-        "ports": behind,
-    }
-    return [service, endpoints, endpoint_slice]
-
-
-def _port(name: str, protocol: str, port: int, target: int) -> Document:
-    return {"name": name, "protocol": protocol, "port": port, "targetPort": target}
+    return service_documents.documents(metadata, service_address, ports, host, behind)
 
 
 def check_vacant(service: Document | None, holder: Document | None) -> bool:

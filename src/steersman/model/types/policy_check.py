@@ -41,31 +41,7 @@ _PATCHES: Final[Mapping[str, str]] = {
     "JSONPatch": "jsonPatch",
 }
 _IDENTIFIER: Final = re.compile("[_a-zA-Z][_a-zA-Z0-9]*")
-_RESERVED: Final = frozenset(
-    (
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    )
-)
+_WORDS: Final = names.CEL_RESERVED | names.CEL_KEYWORDS
 _ONE_OF_BOTH: Final = "validations or auditAnnotations must contain at least one item"
 _EXCLUSIVE: Final = "name and selector are mutually exclusive"
 _TWICE: Final = (
@@ -170,7 +146,7 @@ def _check_variable(variable: Document, path: str) -> Iterator[Cause]:
     name = variable.get("name", "")
     if not name.strip():
         yield required(f"{path}.name", "name is not specified")
-    elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
+    elif not _IDENTIFIER.fullmatch(name) or name in _WORDS:
         yield invalid(f"{path}.name", name, "name is not a valid CEL identifier")
     if not variable.get("expression", "").strip():
         yield required(f"{path}.expression", "expression is not specified")
