@@ -296,10 +296,11 @@ class FollowedViews:
         """Waits until every copy asked for so far has had its first list, and those that were asked
         for because of it."""
         waited: set[FollowedView] = set()
-        while left := set(self._views.values()) - waited:
+        # In the order in which they were asked for: a set's own order is another in each process
+        while left := [view for view in self._views.values() if view not in waited]:
             for view in left:
                 await view.synced()
-            waited |= left
+            waited.update(left)
 
     def troubles(self) -> dict[str, Exception]:
         """Returns why copies do not follow at present, by resource."""
