@@ -190,8 +190,9 @@ class Watches:
         self._reader = reader
         self._world = world
         self.deadlines = Deadlines(world)
-        self._bookmarked: set[Watcher] = set()
-        self._open: set[Watcher] = set()
+        # Ordered, as no set is: what is told in turn comes in the same turn in each run of a seed
+        self._bookmarked: dict[Watcher, None] = {}
+        self._open: dict[Watcher, None] = {}
         self.tasks: Tasks | None = None
 
     async def open(self, call: Call) -> Response:
@@ -259,18 +260,18 @@ class Watches:
         self, call: Call, watcher: Watcher, bookmarks: bool, relay: Relay | None
     ) -> Callable[[], None]:
         leave_table = call.table.watch(call.namespace, relay.hear if relay else watcher.hear)
-        self._open.add(watcher)
+        self._open[watcher] = None
 
         def leave() -> None:
             leave_table()
             if relay is not None:
                 relay.close()
-            self._bookmarked.discard(watcher)
-            self._open.discard(watcher)
+            self._bookmarked.pop(watcher, None)
+            self._open.pop(watcher, None)
 
         watcher.leave = leave
         if bookmarks:
-            self._bookmarked.add(watcher)
+            self._bookmarked[watcher] = None
         seconds = parse_timeout(call) or self._world.jitter(TIMEOUT_SECONDS, 1.0)
         self.deadlines.add(seconds, watcher.end)
         return leave
@@ -283,7 +284,7 @@ class Watches:
             if self._cache.revision == told:
                 continue
             told = self._cache.revision
-            for watcher in self._bookmarked:
+            for watcher in list(self._bookmarked):
                 watcher.bookmark(told)
 
     def end_of(self, resource: Resource) -> None:

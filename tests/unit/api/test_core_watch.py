@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -215,6 +216,22 @@ async def test_bookmarks_come_each_minute_to_whoever_wants_them(api: Served) -> 
     assert silent.frames == []
     await api.world.sleep(3 * watch.BOOKMARK_SECONDS)
     assert watched.frames == [], "nothing happened, nothing is said"
+
+
+@served
+async def test_bookmarks_come_in_the_order_in_which_the_watches_were_opened(api: Served) -> None:
+    heard: list[int] = []
+
+    async def hear(number: int, watched: Watched) -> None:
+        await watched.next()
+        heard.append(number)
+
+    opened = [await api.watch(MAPS, allowWatchBookmarks="true") for _ in range(50)]
+    (await api.post(PODS, pod("a"))).ok()
+    async with asyncio.TaskGroup() as tasks:
+        for number, watched in enumerate(opened):
+            tasks.create_task(hear(number, watched))
+    assert heard == list(range(50))
 
 
 @served
