@@ -1,4 +1,4 @@
-# Makes the checkout's virtual environment; sourced by ./steer and ./test.
+# Makes the checkout's virtual environment and what the demo needs; sourced by ./steer and ./test.
 # A stamp in .venv remembers what was installed, so that a second run costs nothing.
 
 prepare_environment() { # checkout, extra
@@ -20,6 +20,15 @@ prepare_environment() { # checkout, extra
         exit 1
     }
     echo "$wanted$2" > "$stamp"
+}
+
+# What Services are made of and a small Debian may lack; the demo is to need no other command
+prepare_machine() {
+    if [ "$(id -u)" = 0 ] && ! command -v nft >/dev/null && command -v apt-get >/dev/null; then
+        echo "installing nftables (once)" >&2
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nftables; } \
+            >/dev/null || echo "steer: nftables could not be installed" >&2
+    fi
 }
 
 # Debian's Python without python3-venv leaves half an environment behind: it is made anew

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from network_machine import PODS, SERVICES, Machine, exchanged, namespace, on_a_machine
 
-from steersman.network import netlink, rules
+from steersman.network import netlink, nft, rules
 from steersman.network.addresses import NoAddressLeft
 from steersman.network.bridge import Bridge, bridge_name, link_name
 from steersman.network.clean import clean
@@ -20,6 +20,7 @@ from steersman.network.nft import RulesRefused
 pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces"),
+    pytest.mark.skipif(nft.find_program() is None, reason="nftables is not installed here"),
 ]
 
 

@@ -42,11 +42,13 @@ class Checkout:
             (self.programs / name).chmod(0o755)
         self.calls = directory / "calls"
 
-    def run(self, *, broken: str = "", by: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, word: str = "version", *, broken: str = "", by: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
         self.calls.write_text("")
         path = f"{self.programs}{os.pathsep}/usr/bin{os.pathsep}/bin"
         return subprocess.run(
-            ["sh", str(by or self.path / "steer"), "version"],
+            ["sh", str(by or self.path / "steer"), word],
             env={"PATH": path, "CALLS": str(self.calls), "BROKEN": broken, "CDPATH": "/"},
             cwd=self.programs,
             capture_output=True,
@@ -54,6 +56,12 @@ class Checkout:
             timeout=60,
             check=False,
         )
+
+    def program(self, name: str, text: str) -> None:
+        """Puts a program in the place of the machine's own."""
+        path = self.programs / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
 
     def installed(self) -> bool:
         """Whether the last run installed anything."""
@@ -133,3 +141,37 @@ def test_a_symbolic_link_to_steer_finds_its_checkout(checkout: Checkout) -> None
     link = checkout.programs / "steer"
     link.symlink_to(checkout.path / "steer")
     assert checkout.run(by=link).stdout == "ran version\n"
+
+
+APT = 'echo "apt-get $*" >> "$CALLS"; echo noise'
+INSTALLING = "installing nftables (once)\n"
+
+
+def test_the_demo_installs_what_services_are_made_of_where_it_is_missing(
+    checkout: Checkout,
+) -> None:
+    checkout.program("id", "echo 0")
+    checkout.program("apt-get", APT)
+    done = checkout.run("demo")
+    assert done.stdout == "ran demo\n"
+    assert done.stderr.endswith(INSTALLING)
+    assert "apt-get install -y -qq nftables\n" in checkout.calls.read_text()
+    assert "apt-get" not in _calls(checkout, "version")
+    checkout.program("id", "echo 1000")
+    assert "apt-get" not in _calls(checkout, "demo")
+    checkout.program("id", "echo 0")
+    checkout.program("nft", "true")
+    assert "apt-get" not in _calls(checkout, "demo")
+
+
+def test_a_demo_whose_tools_cannot_be_installed_goes_on_and_says_so(checkout: Checkout) -> None:
+    checkout.program("id", "echo 0")
+    checkout.program("apt-get", "exit 100")
+    done = checkout.run("demo")
+    assert done.stdout == "ran demo\n"
+    assert done.stderr.endswith(f"{INSTALLING}steer: nftables could not be installed\n")
+
+
+def _calls(checkout: Checkout, word: str) -> str:
+    assert checkout.run(word).stdout == f"ran {word}\n"
+    return checkout.calls.read_text()
