@@ -672,8 +672,8 @@ def test_views_follow_the_server(run: Run) -> None:
         await make(client, "a", k="v")
         async with RealWorld().tasks() as tasks:
             views = FollowedViews(client, RealWorld(), tasks)
-            view = views.of(CONFIGMAP)
             metadata = views.metadata_of(CONFIGMAP)
+            view = views.of(CONFIGMAP)
             await views.synced()
             assert view.get(ref("a")).data == {"k": "v"}
             made = await make(client, "b")

@@ -11,6 +11,7 @@ from typing import Any
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.job import JobController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
+from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.statefulset import StatefulSetController
 from steersman.model.errors import APIError
@@ -33,6 +34,7 @@ CONTROLLERS = (
     GarbageController,
     ServiceAccountController,
     NodeLifecycleController,
+    PodGarbageController,  # of a pod deleted before it had a node, a job waits for this one's word
 )
 SUM = JOB.ref(NAMESPACE, "sum")
 DB = STATEFULSET.ref(NAMESPACE, "db")

@@ -167,7 +167,7 @@ class Views(Protocol):
         """Returns the copy of a kind, beginning to follow it with the first call."""
 
     def metadata_of(self, kind: Kind) -> View:
-        """Returns a copy that holds metadata only (`model.view.Object`)."""
+        """Returns a copy that holds metadata (`model.view.Object`), and perhaps more."""
 
     def custom(self) -> Mapping[Resource, Kind]:
         """Returns the kinds of custom resources that are served now."""

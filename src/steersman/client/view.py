@@ -268,7 +268,11 @@ class FollowedViews:
         return self._view(kind, metadata=False)
 
     def metadata_of(self, kind: Kind) -> FollowedView:
-        """Returns a copy that holds metadata only."""
+        """Returns a copy that holds metadata: the whole one where that was asked for before, so
+        that nothing is kept and told twice."""
+        whole = self._views.get((kind.resource, False))
+        if whole is not None and (kind.resource, True) not in self._views:
+            return whole
         return self._view(kind, metadata=True)
 
     def custom(self) -> Mapping[Resource, Kind]:

@@ -235,6 +235,11 @@ async def run(
     world: World,
 ) -> None:
     """Runs controllers until cancelled; `client_for` gives a client by account (`account_of`)."""
+    controllers = tuple(controllers)
+    for kind in controllers:
+        for watch in kind.watches:
+            if not watch.metadata:
+                views.of(watch.kind)  # first: who wants metadata alone reads these along
     runners = [Runner(kind, client_for(account_of(kind)), views, world) for kind in controllers]
     await views.synced()
     async with world.tasks() as group:

@@ -331,12 +331,27 @@ def test_views_are_one_for_each_kind_and_sync_together() -> None:
         script = Script(Listing((), 1), None, Listing((), 2), None)
         async with world.tasks() as tasks:
             views = FollowedViews(script, world, tasks)
+            metadata = views.metadata_of(CONFIGMAP)
             assert views.of(CONFIGMAP) is views.of(CONFIGMAP)
-            assert views.metadata_of(CONFIGMAP) is views.metadata_of(CONFIGMAP)
-            assert views.of(CONFIGMAP) is not views.metadata_of(CONFIGMAP)
+            assert views.of(CONFIGMAP) is not metadata
+            assert views.metadata_of(CONFIGMAP) is metadata
             await views.synced()
             assert {views.of(CONFIGMAP).revision, views.metadata_of(CONFIGMAP).revision} == {1, 2}
             assert views.troubles() == {}
+            tasks.stop()
+
+    simulate(1, main)
+
+
+def test_metadata_is_read_along_where_whole_objects_are_followed() -> None:
+    async def main(world: World) -> None:
+        script = Script(Listing((), 1), None)
+        async with world.tasks() as tasks:
+            views = FollowedViews(script, world, tasks)
+            whole = views.of(CONFIGMAP)
+            assert views.metadata_of(CONFIGMAP) is whole
+            await views.synced()
+            assert script.asked == ["list", "watch 1"]
             tasks.stop()
 
     simulate(1, main)
