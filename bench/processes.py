@@ -35,3 +35,24 @@ def find(name: str, word: str) -> int:
         if found == name and word in words:
             return int(entry.name)
     raise LookupError(f"no process {name} with {word}")
+
+
+def tree(process: int) -> list[int]:
+    """Returns a process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [process]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def name(process: int) -> str:
+    """Returns what a process is called."""
+    return Path(f"/proc/{process}/comm").read_text().strip()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import compileall
 import json
 import os
 import statistics
@@ -23,13 +24,8 @@ from typing import Any
 
 import etcd
 import lists
+import pods
 import processes
-
-from steersman.client import kubeconfig
-from steersman.client.client import APIClient
-from steersman.client.http import HTTPTransport
-from steersman.model.kinds.pod import POD
-from steersman.world.real import RealWorld
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "benchmarks.md"
@@ -203,45 +199,13 @@ def etcd_puts(value_bytes: int) -> tuple[float, float]:
         return rate, processes.cpu_seconds(process) / ETCD_PUTS * 1e6
 
 
-def pod_start(rounds: int) -> Row:
-    """From the creation of a Pod to its being Running, its image present."""
+def pods_of_a_node() -> list[Row]:
+    """What a node's pods cost: see `pods.py`."""
     with cluster() as (made, _):
-        context = Path(made.config).parent / "context"
-        context.mkdir()
-        (context / "busybox").write_bytes(Path("/usr/bin/busybox").read_bytes())
-        (context / "Containerfile").write_text(
-            'FROM scratch\nCOPY busybox /bin/busybox\nCMD ["/bin/busybox", "sleep", "3600"]\n'
-        )
-        (context / "busybox").chmod(0o755)
-        made.steer("build", "-t", "bench:1", str(context))
-        seconds = asyncio.run(_starts(made.config, rounds))
-    what = "Pod create to Running, image present"
-    return Row(what, f"{statistics.median(seconds) * 1000:.0f} ms", "80 ms", raw=seconds)
-
-
-async def _starts(config: Path, rounds: int) -> list[float]:
-    """Returns for each pod the seconds from sending its creation to seeing it Running."""
-    client = APIClient(HTTPTransport(kubeconfig.read(config)), RealWorld())
-    try:
-        return [await _one_start(client, f"start-{number}") for number in range(rounds)]
-    finally:
-        await client.close()
-
-
-async def _one_start(client: APIClient, name: str) -> float:
-    container = {"name": "main", "image": "bench:1", "imagePullPolicy": "Never"}
-    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-    listing = await client.list(POD, "default")
-    watching = client.watch(POD, "default", after=listing.revision)
-    began = time.perf_counter()
-    await client.create(POD, pod, namespace="default")
-    async for changes in watching:
-        for change in changes:
-            found = change.object
-            if found and found.metadata.name == name and found.status.phase == "Running":
-                return time.perf_counter() - began
-    raise RuntimeError("the watch ended before the pod ran")
+        context = pods.context(made.config.parent)
+        made.steer("build", "-t", pods.IMAGE, str(context))
+        found = asyncio.run(pods.measure(made.config, made.directory))
+    return [Row(it.what, it.measured, it.wanted, raw=it.raw) for it in found]
 
 
 def containers() -> list[Row]:
@@ -292,6 +256,9 @@ def render(rows: list[Row], load: float) -> str:
 
 def main() -> None:
     """Runs everything."""
+    # What pip installs is compiled; some machines' shells keep a checkout from being so
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(ROOT / "src", quiet=1)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kload", type=Path, help="a built load generator")
     parser.add_argument("--rounds", type=int, default=5)
@@ -301,7 +268,7 @@ def main() -> None:
     parts = {
         "start": lambda: start_up(arguments.rounds),
         "requests": lambda: requests(kload),
-        "pods": lambda: [pod_start(arguments.rounds * 2)],
+        "pods": pods_of_a_node,
         "containers": containers,
     }
     chosen = [arguments.only] if arguments.only else list(parts)

@@ -112,6 +112,22 @@ def test_a_line_over_the_bound_comes_in_parts() -> None:
     assert [line.split()[2] for line in exact] == [b"F"]
 
 
+@pytest.mark.parametrize("before", [0, 1, 4095, 4096, 4097, 8191])
+@pytest.mark.parametrize("length", [16 * 1024, 16 * 1024 + 1])
+def test_a_long_line_among_short_ones_is_found_wherever_it_begins(before: int, length: int) -> None:
+    lines = [b"a"] * before + [b"x" * length] + [b"", b"b"] * 9000
+    entries = logs.LineSplitter(b"stdout").feed(b"\n".join(lines) + b"\nrest", 0).splitlines()
+    cut = length > logs.MAX_LINE_BYTES
+    assert [entry.partition(b" stdout ")[2][2:] for entry in entries] == [
+        *lines[:before],
+        *([b"x" * logs.MAX_LINE_BYTES, b"x"] if cut else [lines[before]]),
+        *lines[before + 1 :],
+    ]
+    assert {entry[: len(NOW)] for entry in entries} == {NOW}
+    partial = [place for place, entry in enumerate(entries) if b" stdout P " in entry]
+    assert partial == ([before] if cut else [])
+
+
 def test_a_log_file_is_appended_to_reopened_and_counts_what_it_lost(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "log"
     path.write_text("before\n")
