@@ -30,6 +30,7 @@ LAYERS = {
     # the agent talks to the runtime's processes through runtime.engine
     "node": {"model", "client", "reconcile", "world", "images", "wire", "runtime", "listen"},
     "network": {"model", "client", "reconcile", "world", "wire"},
+    "explain": {"model", "wire", "client", "scheduler"},
 }
 FREE = {"cli", "testing", "cluster", "__main__"}
 
