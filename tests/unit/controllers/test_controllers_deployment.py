@@ -145,6 +145,16 @@ def test_scaling_down_in_a_rollout_takes_from_the_larger_and_gives_what_is_left_
     assert decided == {"old": 5, "new": 3}
 
 
+def test_of_sets_alike_in_size_the_newer_grows_first_and_the_older_shrinks_first() -> None:
+    early = {**annotated(10, 10), "creationTimestamp": "2026-01-01T00:00:00Z"}
+    late = {**annotated(10, 10), "creationTimestamp": "2026-01-02T00:00:00Z"}
+    new = replica_set("new", 5, metadata=late)
+    old = replica_set("old", 5, template=OLD, metadata=early)
+    for wanted, expected in ((15, {"new": 8, "old": 7}), (5, {"new": 3, "old": 2})):
+        decided = rollout.decide_scale(deployment(wanted, surge=0, missing=1), new, [old])
+        assert sizes(decided) == expected
+
+
 def test_a_saturated_deployment_ends_its_old_sets() -> None:
     new = replica_set("new", 3, metadata=annotated(3, 4))
     old = replica_set("old", 1, template=OLD, metadata=annotated(3, 4))

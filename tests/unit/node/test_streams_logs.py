@@ -465,9 +465,10 @@ def test_changes_of_a_directory_are_heard_by_all_who_watch_it(tmp_path: Path) ->
                     (tmp_path / "made").write_bytes(b"")
                     await first.wait()
                     await second.wait()
-                first.clear()
-                append(tmp_path / "made", b"more")
-                await first.wait()
+                for _ in range(2):  # the end of a watch would itself be heard once
+                    first.clear()
+                    append(tmp_path / "made", b"more")
+                    await first.wait()
             with pytest.raises(FileNotFoundError), changes.watch("/nowhere", first.set):
                 pass
 
