@@ -201,3 +201,38 @@ async def all_balanced(quiet: Quiet, count: int) -> bool:
 
 async def has_event(quiet: Quiet, event: tuple[str, str]) -> bool:
     return event in await quiet.events("Service")
+
+
+def test_endpoints_written_by_hand_are_copied_into_slices_while_their_service_selects_nobody() -> (
+    None
+):
+    async def scenario(quiet: Quiet) -> None:
+        subset = {"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 5432}]}
+        await quiet.create(ENDPOINTS, "web", subsets=[subset])
+        await quiet.world.sleep(1)
+        assert await slices(quiet) == []
+        service = {"clusterIP": "None", "ports": [{"port": 5432}]}
+        await quiet.create(SERVICE, "web", spec=service)
+        (one,) = await quiet.until(lambda: slices(quiet))
+        assert [it.addresses for it in one.endpoints] == [("192.0.2.7",)]
+        manager = one.metadata.labels["endpointslice.kubernetes.io/managed-by"]
+        assert manager == "endpointslicemirroring-controller.k8s.io"
+        more = {"subsets": [{**subset, "addresses": [{"ip": "192.0.2.8"}]}]}
+        await quiet.admin.patch(ENDPOINTS.ref("default", "web"), more)
+        await quiet.until(lambda: moved(quiet, one.metadata.uid, "192.0.2.8"))
+        await quiet.admin.patch(SERVICE.ref("default", "web"), {"spec": {"selector": APP}})
+        await quiet.until(lambda: managed(quiet, "endpointslice-controller.k8s.io"))
+
+    quietly(scenario)
+
+
+async def moved(quiet: Quiet, uid: str, address: str) -> bool:
+    (one,) = await slices(quiet)
+    return one.metadata.uid == uid and one.endpoints[0].addresses == (address,)
+
+
+async def managed(quiet: Quiet, by: str) -> bool:
+    managers = [
+        it.metadata.labels["endpointslice.kubernetes.io/managed-by"] for it in await slices(quiet)
+    ]
+    return managers == [by]

@@ -1,12 +1,11 @@
 """EndpointSlices of services with a selector: which pods answer, on which ports, in what state.
 
-At most 100 endpoints per slice; slices that need no change keep theirs. Follows
+How they are spread over slices is not said here (endpoint_slices.py). Follows
 k8s.io/endpointslice.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +13,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from steersman.client.interface import Views
-from steersman.controllers import endpoint_pods, ownership, pods
+from steersman.controllers import endpoint_pods, endpoint_slices, ownership, pods
+from steersman.controllers.endpoint_slices import MANAGED_BY, Frame, Group
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE, EndpointSlice
@@ -22,23 +22,13 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE, Service
 from steersman.model.ref import Ref
-from steersman.reconcile.actions import Action, Create, Delete, Patch, act
+from steersman.reconcile.actions import Action, act
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 
-MAX_ENDPOINTS = 100  # upstream's default of --max-endpoints-per-slice
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
 BY_SERVICE = "service"  # index: our slices by namespace/service
-
-
-class Group(msgspec.Struct, frozen=True):
-    """Endpoints of one address family with the same ports."""
-
-    family: str
-    ports: tuple[Document, ...]
-    endpoints: tuple[Document, ...]
 
 
 def plan(
@@ -48,19 +38,10 @@ def plan(
     zones: Mapping[str, str],
 ) -> list[Action]:
     """Returns what makes the slices right; `zones` are those of the nodes, by name."""
-    groups = _groups(service, behind, zones)
-    actions: list[Action] = []
-    left = {found.metadata.uid: found for found in slices}
-    for group in groups:
-        fitting = [
-            found
-            for found in left.values()
-            if found.address_type == group.family and _ports(found) == group.ports
-        ]
-        for found in fitting:
-            del left[found.metadata.uid]
-        actions += _fill(service, group, fitting)
-    return actions + [_deletion(found) for found in left.values()]
+    namespace, name = service.key
+    owner = ownership.reference(service, SERVICE)
+    frame = Frame(namespace, name, labels(service), owner)
+    return endpoint_slices.plan(frame, _groups(service, behind, zones), slices)
 
 
 def _groups(service: Service, behind: Iterable[Pod], zones: Mapping[str, str]) -> list[Group]:
@@ -69,7 +50,11 @@ def _groups(service: Service, behind: Iterable[Pod], zones: Mapping[str, str]) -
     for pod in behind:
         ports = _ports_of(service, pod)
         for family in families:
-            own = [text for text in endpoint_pods.addresses(pod) if _family(text) == family]
+            own = [
+                text
+                for text in endpoint_pods.addresses(pod)
+                if endpoint_slices.family(text) == family
+            ]
             if not own:
                 continue
             key = (family, msgspec.json.encode(ports))
@@ -81,10 +66,6 @@ def _groups(service: Service, behind: Iterable[Pod], zones: Mapping[str, str]) -
     have = {group.family for group in groups}
     # a family without endpoints keeps one empty slice, so that its absence is no state
     return groups + [Group(family, (), ()) for family in families if family not in have]
-
-
-def _family(address: str) -> str:
-    return f"IPv{ipaddress.ip_address(address).version}"
 
 
 def _ports_of(service: Service, pod: Pod) -> tuple[Document, ...]:
@@ -116,101 +97,10 @@ def _endpoint(service: Service, pod: Pod, address: str, zone: str) -> Document:
     return made
 
 
-def _fill(service: Service, group: Group, fitting: Sequence[EndpointSlice]) -> list[Action]:
-    """Returns the changes that put a group's endpoints into slices with its ports."""
-    wanted = {_identity(endpoint): endpoint for endpoint in group.endpoints}
-    kept: list[tuple[EndpointSlice, list[Document]]] = []
-    for found in fitting:
-        ours = [wanted.pop(key) for key in map(_identity, _endpoints(found)) if key in wanted]
-        kept.append((found, ours))
-    rest = list(wanted.values())
-    for _, ours in sorted(kept, key=lambda item: -len(item[1])):  # the fullest first
-        while rest and len(ours) < MAX_ENDPOINTS:
-            ours.append(rest.pop(0))
-    actions: list[Action] = []
-    spare = not group.endpoints
-    for found, ours in kept:
-        if not ours and not spare:
-            actions.append(_deletion(found))
-            continue
-        spare = False
-        if patch := _update(service, found, ours):
-            actions.append(patch)
-    parts = [rest[at : at + MAX_ENDPOINTS] for at in range(0, len(rest), MAX_ENDPOINTS)]
-    parts += [[]] if spare else []
-    return actions + [_creation(service, group, part) for part in parts]
-
-
-def _identity(endpoint: Document) -> tuple[str, str]:
-    uid = (endpoint.get("targetRef") or {}).get("uid", "")
-    return (uid, endpoint["addresses"][0])
-
-
-def _endpoints(found: EndpointSlice) -> list[Document]:
-    documents: list[Document] = [_bare(msgspec.to_builtins(it)) for it in found.endpoints]
-    return documents
-
-
-def _bare(endpoint: Document) -> Document:
-    """Returns an endpoint as one is made here: without what is unset, its addresses as a list; in
-    its reference without empty texts."""
-    found = {name: value for name, value in endpoint.items() if value not in (None, {}, "")}
-    found["addresses"] = list(found["addresses"])
-    if target := found.get("targetRef"):
-        found["targetRef"] = {name: text for name, text in target.items() if text}
-    return found
-
-
-def _ports(found: EndpointSlice) -> tuple[Document, ...]:
-    made = []
-    for port in found.ports:
-        document: Document = {"name": port.name, "protocol": port.protocol, "port": port.port}
-        made.append(
-            {**document, **({"appProtocol": port.app_protocol} if port.app_protocol else {})}
-        )
-    return tuple(made)
-
-
 def labels(service: Service) -> dict[str, str]:
     """Returns the labels of a service's slices."""
     managed = {endpoint_pods.SERVICE_NAME: service.metadata.name, MANAGED_BY: MANAGER}
     return endpoint_pods.labels(service, managed)
-
-
-def _creation(service: Service, group: Group, endpoints: list[Document]) -> Create:
-    namespace = service.metadata.namespace
-    document: Document = {
-        "apiVersion": ENDPOINTSLICE.api_version(),
-        "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": f"{service.metadata.name}-",
-            "namespace": namespace,
-            "labels": labels(service),
-            "ownerReferences": [ownership.reference(service, SERVICE)],
-        },
-        "addressType": group.family,
-        "endpoints": endpoints,
-        "ports": list(group.ports),
-    }
-    return Create(ENDPOINTSLICE, document, namespace)
-
-
-def _update(service: Service, found: EndpointSlice, endpoints: list[Document]) -> Patch | None:
-    patch: Document = {}
-    if _endpoints(found) != endpoints:
-        patch["endpoints"] = endpoints
-    wanted = labels(service)
-    if dict(found.metadata.labels) != wanted:
-        gone = {name: None for name in found.metadata.labels if name not in wanted}
-        patch["metadata"] = {"labels": {**gone, **wanted}}
-    if not patch:
-        return None
-    ref, metadata = ENDPOINTSLICE.ref(*found.key), found.metadata
-    return Patch(ref, patch, uid=metadata.uid, revision=metadata.revision)
-
-
-def _deletion(found: EndpointSlice) -> Delete:
-    return Delete(ENDPOINTSLICE.ref(*found.key), found.metadata.uid)
 
 
 def _by_service(found: EndpointSlice) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.disruption import DisruptionController
+from steersman.controllers.endpoint_mirroring import EndpointMirroringController
 from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
 from steersman.controllers.ephemeral_volume import EphemeralVolumeController
@@ -48,6 +49,7 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         RoleAggregationController,
         EndpointSliceController,
         EndpointsController,
+        EndpointMirroringController,
         NamespaceController,
         ServiceAccountController,
         with_bundle(bundle),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from steersman.controllers.endpointslice import MAX_ENDPOINTS, labels, plan
+from steersman.controllers.endpoint_slices import MAX_ENDPOINTS
+from steersman.controllers.endpointslice import labels, plan
 from steersman.model.kind import Document
 from steersman.model.kinds.endpointslice import EndpointSlice
 from steersman.model.kinds.pod import Pod
