@@ -79,6 +79,27 @@ def test_untolerated_taints_keep_pods_away(toleration: Any, fits: bool) -> None:
     assert reasons(found, tainted) == expected
 
 
+@pytest.mark.parametrize(
+    ("operator", "value", "fits"),
+    [
+        ("Gt", "4", True),
+        ("Gt", "5", False),
+        ("Gt", "6", False),
+        ("Lt", "4", False),
+        ("Lt", "5", False),
+        ("Lt", "6", True),
+        ("Lt", "many", False),
+        ("Other", "5", False),
+    ],
+)
+def test_a_taint_with_a_number_is_tolerated_above_or_below_another(
+    operator: str, value: str, fits: bool
+) -> None:
+    tainted = state(taints=[{"key": "k", "value": "5", "effect": "NoSchedule"}])
+    found = pod(tolerations=[{"key": "k", "operator": operator, "value": value}])
+    assert (not reasons(found, tainted)) == fits
+
+
 def test_preferred_taints_only_make_a_node_worse() -> None:
     mild = state(taints=[{"key": "k", "effect": "PreferNoSchedule"}])
     assert reasons(pod(), mild) == ()
