@@ -20,7 +20,7 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE, Service
 from steersman.model.ref import Ref
 from steersman.reconcile.actions import Action, Create, Delete, Patch, act
-from steersman.reconcile.loop import Done, Given
+from steersman.reconcile.loop import Done, Given, rest_after
 from steersman.reconcile.rules import Rule, Watch, to_self
 
 MAX_ADDRESSES = 1000  # upstream maxCapacity
@@ -195,7 +195,7 @@ class EndpointsController:
                 f"{ref.namespace}/{ref.name}: {error.message}",
             )
             raise
-        return Done()
+        return Done(rest=rest_after(len(behind)))
 
     async def _forget(self, present: Endpoints | None) -> None:
         if present is None or present.metadata.labels.get(MANAGED_BY) != MANAGER:

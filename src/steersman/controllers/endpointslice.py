@@ -23,7 +23,7 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE, Service
 from steersman.model.ref import Ref
 from steersman.reconcile.actions import Action, act
-from steersman.reconcile.loop import Done, Given
+from steersman.reconcile.loop import Done, Given, rest_after
 from steersman.reconcile.rules import Rule, Watch, to_self
 
 MANAGER = "endpointslice-controller.k8s.io"
@@ -159,4 +159,4 @@ class EndpointSliceController:
             text = f"{text} {ref.namespace}/{ref.name}: {error.message}"
             self._given.events.warning(service, "FailedToUpdateEndpointSlices", text)
             raise
-        return Done()
+        return Done(rest=rest_after(len(behind)))

@@ -165,7 +165,8 @@ def _to(kind: Kind, views: Views, old: Object | None, new: Object | None) -> Ite
     either = new if new is not None else old
     assert either is not None
     found: dict[Ref, None] = {}
-    if new is not None and (owners(new) or _ends_with_policy(new)):
+    matters = new is not None and (old is None or _terms(old) != _terms(new))
+    if new is not None and matters and (owners(new) or _ends_with_policy(new)):
         found[kind.ref(*new.key)] = None
     replaced = new is None or (old is not None and old.metadata.uid != new.metadata.uid)
     if old is not None and replaced:
@@ -175,6 +176,17 @@ def _to(kind: Kind, views: Views, old: Object | None, new: Object | None) -> Ite
     if new is not None and is_waiting(new) and not (old is not None and is_waiting(old)):
         found |= dict.fromkeys(item.ref for item in dependents_of(views, new.metadata.uid))
     return found
+
+
+def _terms(found: Object) -> tuple[object, ...]:
+    """Returns all of an object that decides whether it is collected."""
+    metadata = found.metadata
+    return (
+        metadata.uid,
+        metadata.owner_references,
+        metadata.finalizers,
+        metadata.deletion_timestamp,
+    )
 
 
 def _ends_with_policy(found: Object) -> bool:
@@ -225,13 +237,13 @@ class GarbageController:
             return Done()
         actions: list[Action] = []
         metadata = found.metadata
-        dependents = dependents_of(self._given.views, metadata.uid)
         if metadata.deletion_timestamp is not None:
-            actions = plan_owner(ref, found, dependents)
+            actions = plan_owner(ref, found, dependents_of(self._given.views, metadata.uid))
         if not actions and metadata.owner_references:
-            sorted_out = await self._sort_out(found)
-            if sorted_out is not None:
-                actions = plan_dependent(ref, found, sorted_out, len(dependents))
+            of = await self._sort_out(found)
+            if of is not None:
+                own = dependents_of(self._given.views, metadata.uid) if of.waiting else ()
+                actions = plan_dependent(ref, found, of, len(own))
         await self._act(actions)
         return Done()
 

@@ -22,7 +22,7 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.replicaset import REPLICASET, ReplicaSet
 from steersman.model.ref import Ref
 from steersman.reconcile.actions import Create, Patch, act_one, slow_start, status, together
-from steersman.reconcile.loop import Done, Given
+from steersman.reconcile.loop import Done, Given, rest_after
 from steersman.reconcile.rules import Rule, Watch, to_self
 from steersman.reconcile.times import seconds
 
@@ -216,7 +216,8 @@ class Replication:
             await act_one(self._client, self._events, written)
         if error is not None:
             raise error
-        return Done(again(owner, claimed, now))
+        quiet = decided.create is None and not decided.deletes
+        return Done(again(owner, claimed, now), rest_after(len(claimed)) if quiet else 0.0)
 
     async def _claim(self, owner: ReplicaSet) -> list[Pod]:
         namespace, uid = owner.metadata.namespace, owner.metadata.uid

@@ -15,7 +15,7 @@ from steersman.model.errors import Conflict, InternalError
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.event import EVENT
 from steersman.model.ref import Ref
-from steersman.reconcile.loop import Done, Given, Permanent
+from steersman.reconcile.loop import REST_FROM, Done, Given, Permanent, rest_after
 from steersman.reconcile.noting import Notes, Noting, begin
 from steersman.reconcile.rules import Rule, Watch, identity, role, to_self
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -80,6 +80,20 @@ def test_an_object_comes_again_when_asked_for() -> None:
     run(Again, 60)
     times = [round(time - Again.calls[0], 3) for time in Again.calls]
     assert times == [0.0, 10.0, 20.0]
+
+
+def test_an_object_that_rests_is_not_looked_at_before_whatever_changes() -> None:
+    class Resting(Recording):
+        async def act(self, ref: Ref) -> Done:
+            return Done(0.5, rest=3.0) if len(type(self).calls) < 3 else Done()
+
+    run(Resting, 60)
+    times = [round(time - Resting.calls[0], 3) for time in Resting.calls]
+    assert times == [0.0, 3.0, 6.0]
+
+
+def test_who_looks_at_few_objects_need_not_rest() -> None:
+    assert (rest_after(REST_FROM - 1), rest_after(10_000)) == (0.0, pytest.approx(0.25))
 
 
 def test_a_permanent_failure_is_told_as_an_event_and_not_tried_again() -> None:

@@ -41,7 +41,10 @@ class Condition(View, frozen=True):
 
 def condition(conditions: Iterable[Condition], type: str) -> Condition | None:
     """Returns the condition of a type, None where it is not set."""
-    return next((found for found in conditions if found.type == type), None)
+    for found in conditions:
+        if found.type == type:
+            return found
+    return None
 
 
 def is_true(conditions: Iterable[Condition], type: str) -> bool:
