@@ -27,6 +27,7 @@ from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.policies.expression_check import ExpressionCheck
+from steersman.api.admission.quota import ResourceQuota
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.admission.storage import (
@@ -180,6 +181,7 @@ class Assembly:
                 PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
             ],
+            ResourceQuota(cache, self._world),
             self._dynamic,
         )
 

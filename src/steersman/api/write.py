@@ -159,7 +159,8 @@ class Writer:
             await self._chain.validate_outside(change)
         if call.version.shape is not None:
             await conversion.ready_to_store(call.form, new)
-        return await self._put_new(call, name, call.form.stored(new), effect.writes)
+        with self._chain.charged(change):
+            return await self._put_new(call, name, call.form.stored(new), effect.writes)
 
     async def _put_new(self, call: Call, name: str, value: bytes, writes: Sequence[Write]) -> Entry:
         """Commits a new object's bytes together with what else its creation writes."""
@@ -321,7 +322,8 @@ class Writer:
         write = Write(key, None if gone else value, entry.revision)
         writes = self._effects.end(call, old) if gone else effect.writes
         try:
-            revision = await self.commit(call, write, *writes)
+            with self._chain.charged(change):
+                revision = await self.commit(call, write, *writes)
         except store.Conflict as error:
             if error.key != key:
                 raise Taken(error) from error

@@ -19,6 +19,7 @@ from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
+from steersman.controllers.resource_quota import ResourceQuotaController
 from steersman.controllers.role_aggregation import RoleAggregationController
 from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
@@ -46,6 +47,7 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         CronJobController,
         TTLAfterFinishedController,
         DisruptionController,
+        ResourceQuotaController,
         RoleAggregationController,
         EndpointSliceController,
         EndpointsController,

@@ -199,7 +199,7 @@ _RULES: dict[str, tuple[Document, ...]] = {
     ),
     "resourcequota-controller": (
         rule("list watch", "*", "*"),
-        rule("update", "core", "resourcequotas/status"),
+        rule("patch update", "core", "resourcequotas/status"),
         EVENTS,
     ),
     "route-controller": (
