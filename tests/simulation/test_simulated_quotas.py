@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
 from simulation.quiet import Quiet, pod_template, quietly, ready
@@ -11,7 +9,6 @@ from steersman.controllers.registry import controllers
 from steersman.model.kind import Document
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.deployment import DEPLOYMENT
-from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.resourcequota import RESOURCEQUOTA

@@ -11,6 +11,7 @@ from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
 from steersman.controllers.ephemeral_volume import EphemeralVolumeController
 from steersman.controllers.garbage import GarbageController
+from steersman.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerController
 from steersman.controllers.job import JobController
 from steersman.controllers.load_balancer import with_services
 from steersman.controllers.local_path import LocalPathController
@@ -47,6 +48,7 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         CronJobController,
         TTLAfterFinishedController,
         DisruptionController,
+        HorizontalPodAutoscalerController,
         ResourceQuotaController,
         RoleAggregationController,
         EndpointSliceController,

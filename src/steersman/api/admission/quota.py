@@ -2,7 +2,7 @@
 
 Follows plugin/pkg/admission/resourcequota with its texts. Nothing is charged: what is used is
 counted from what is stored, and what is about to be stored is held against the quotas until its
-commit is over (docs/adr/0014). So nothing can leak, and two creates never take the last place twice.
+commit is over (docs/adr/0014). Nothing can leak, and two creates never take the last place twice.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ _RULES: dict[str, tuple[Document, ...]] = {
     ),
     "horizontal-pod-autoscaler": (
         rule(READ, "autoscaling", "horizontalpodautoscalers"),
-        rule("update", "autoscaling", "horizontalpodautoscalers/status"),
+        rule("patch update", "autoscaling", "horizontalpodautoscalers/status"),
         rule("get update", "*", "*/scale"),
         rule("list watch", "core", "pods"),
         rule("list watch", "metrics.k8s.io", "pods"),
