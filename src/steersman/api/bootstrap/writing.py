@@ -39,6 +39,8 @@ def _writes(
         live = objects.find(kind.ref(meta.get("namespace", ""), meta["name"]))
         if live is None:
             yield asyncio.ensure_future(create(api, kind, document))
+        elif kind.group == "apiregistration.k8s.io":
+            continue  # somebody may have put another server there
         elif kind.group in ("", "discovery.k8s.io"):
             changed = refreshed(live, document)
             if changed is not None:

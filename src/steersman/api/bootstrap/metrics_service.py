@@ -1,0 +1,22 @@
+"""The APIService of metrics.k8s.io: this server answers for it, unless somebody names another."""
+
+from __future__ import annotations
+
+from steersman.api.metrics.documents import GROUP, VERSION
+from steersman.model.kind import Document
+
+
+def document() -> Document:
+    """Returns the APIService, with metrics-server's priorities and without a Service."""
+    labels = {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+    return {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": f"{VERSION}.{GROUP}", "labels": labels},
+        "spec": {
+            "group": GROUP,
+            "version": VERSION,
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+        },
+    }
