@@ -315,6 +315,12 @@ async def test_discovery_and_the_api_service_name_it(api: Served) -> None:
         "groupPriorityMinimum": 100,
         "versionPriority": 100,
     }
+    (condition,) = found["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("Available", "True")
+    assert (condition["reason"], condition["message"]) == (
+        "Local",
+        "Local APIServices are always available",
+    )
     assert (await api.get("/openapi/v3")).code == 200
     assert (await api.get("/openapi/v2")).code == 200
     assert (await api.get(POD_METRICS)).code == 200
