@@ -93,7 +93,8 @@ class Writer:
         self._check(call, call.kind.metadata_check, new, None)
         meta = new["metadata"]
         value = known.object(call.form, meta, meta["creationTimestamp"])
-        return await self._put_new(call, meta["name"], value, ())
+        with self._chain.charged(Change(call, "CREATE", new, None), value):
+            return await self._put_new(call, meta["name"], value, ())
 
     def _learn(self, call: Call, sent: Sent, entry: Entry) -> None:
         """Remembers the template of a new object, unless what it rests on changed meanwhile."""

@@ -90,8 +90,9 @@ class Outside(Protocol):
 class Quotas(Plugin, Protocol):
     """The plugin that comes after all others: there must be room for what they let pass."""
 
-    def charged(self, change: Change) -> AbstractContextManager[None]:
-        """Returns the context in which a change is to be committed; raises Forbidden."""
+    def charged(self, change: Change, stored: bytes = b"") -> AbstractContextManager[None]:
+        """Returns the context in which a change is to be committed; raises Forbidden. `stored` is
+        the new object where the change has only its metadata."""
 
 
 class Chain:

@@ -8,7 +8,6 @@ commit is over (docs/adr/0014). Nothing can leak, and two creates never take the
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
@@ -16,8 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from steersman.api.admission.chain import Change
-from steersman.api.admission.quota_book import Book
-from steersman.api.cache import Cache, Event, Table
+from steersman.api.admission.quota_book import Book, view_of
+from steersman.api.admission.quota_holds import Hold, Holds
+from steersman.api.cache import Cache, Event
 from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
@@ -39,28 +39,8 @@ _UPDATES: Final = {
 _FREE: Final[AbstractContextManager[None]] = nullcontext()
 
 
-# A write whose client has left may still be stored: so long it is counted on, unless it shows
-_ABANDONED_SECONDS: Final = 30.0
-
-
-class _Hold(msgspec.Struct, eq=False):
-    """What one write on its way will add to quotas, by their names; `revision` is that of the
-    object which it replaces, 0 for a new one. It ends at `until` where nobody waits any more."""
-
-    table: Table
-    name: str
-    revision: int
-    amounts: Mapping[str, Amounts]
-    until: float = math.inf
-
-    def is_open(self, namespace: str) -> bool:
-        """Says whether the write is not among what is stored yet."""
-        entry = self.table.get(namespace, self.name)
-        return (entry.revision if entry else 0) == self.revision
-
-
 class ResourceQuota:
-    """See the module. As a plugin it says only that templates of pods do not know it."""
+    """See the module. As a plugin it says nothing."""
 
     name = "ResourceQuota"
 
@@ -69,7 +49,7 @@ class ResourceQuota:
         self._world = world
         self._quotas = cache.table(RESOURCEQUOTA.resource)
         self._books: dict[tuple[str, str], Book] = {}
-        self._holds: dict[str, list[_Hold]] = {}
+        self._holds: dict[str, Holds] = {}
         self._quotas.watch("", self._hear)
 
     def admit(self, change: Change) -> Document | None:
@@ -79,51 +59,42 @@ class ResourceQuota:
         """Refuses nothing yet: `charged` does, after everybody else has been asked."""
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on all that is stored where the namespace has quotas."""
-        return None if self._quotas.entries.get(call.namespace) else ()
+        """Rests on nothing: `charged` is asked about objects of known templates too."""
+        return ()
 
-    def charged(self, change: Change) -> AbstractContextManager[None]:
+    def charged(self, change: Change, stored: bytes = b"") -> AbstractContextManager[None]:
         """Returns the context in which a change is to be committed; raises Forbidden where there
-        is no room for it."""
+        is no room for it. `stored` is the new object where the change has only its metadata."""
         namespace = change.call.namespace
         if not self._quotas.entries.get(namespace) or not _uses(change):
             return _FREE
-        amounts = dict(self._amounts(change))
+        amounts = dict(self._amounts(change, stored))
         return self._held(change, amounts) if amounts else _FREE
 
     @contextmanager
     def _held(self, change: Change, amounts: Mapping[str, Amounts]) -> Iterator[None]:
-        call, new = change.call, change.new or {}
-        entry = call.table.get(call.namespace, new["metadata"]["name"])
+        call, name = change.call, (change.new or {})["metadata"]["name"]
+        entry = call.table.get(call.namespace, name)
         revision = entry.revision if entry is not None and change.old is not None else 0
-        hold = _Hold(call.table, new["metadata"]["name"], revision, amounts)
-        self._holds.setdefault(call.namespace, []).append(hold)
+        hold = Hold(call.table, call.namespace, name, revision, amounts)
+        holds = self._holds.setdefault(call.namespace, Holds(self._world))
+        holds.put(hold)
+        over = holds.settle
         try:
             yield
         except asyncio.CancelledError:
-            hold.until = self._world.monotonic() + _ABANDONED_SECONDS
+            over = holds.abandon
             raise
         finally:
-            self._settle(call.namespace, hold)
+            over(hold)
+            if not holds:
+                self._holds.pop(call.namespace, None)
 
-    def _settle(self, namespace: str, over: _Hold) -> None:
-        """Lets go of a hold that is over, and of those abandoned that show or never will."""
-        now = self._world.monotonic()
-        kept = [
-            hold
-            for hold in self._holds.get(namespace, ())
-            if (hold is not over if hold.until == math.inf else hold.until > now)
-            and hold.is_open(namespace)
-        ]
-        if kept:
-            self._holds[namespace] = kept
-        else:
-            self._holds.pop(namespace, None)
-
-    def _amounts(self, change: Change) -> Iterator[tuple[str, Amounts]]:
+    def _amounts(self, change: Change, stored: bytes) -> Iterator[tuple[str, Amounts]]:
         """Yields what a change adds to each quota that is about it; raises Forbidden."""
         measure = measure_of(change.call.table.resource)
-        new, old = _view(change, change.new), _view(change, change.old)
+        new = _view(change, change.new) if not stored else view_of(change.call.table, stored)
+        old = _view(change, change.old)
         for entry in self._quotas.ordered(change.call.namespace):
             book = self._book(entry.namespace, entry.name)
             bounded = measure.bounded(book.spec.hard)
@@ -141,10 +112,10 @@ class ResourceQuota:
             return
         call = change.call
         used = book.used(call.table, bounded, self._world.now())
-        now = self._world.monotonic()
-        for hold in self._holds.get(call.namespace, ()):
-            if hold.until > now and hold.is_open(call.namespace):
-                add(used, hold.amounts.get(book.name, {}))
+        if (holds := self._holds.get(call.namespace)) is not None:
+            if not excess(total(used, holds.most(book.name)), more, book.hard):
+                return
+            used = total(used, holds.exactly(book.name))
         if names := excess(used, more, book.hard):
             told = (
                 f"{word}: {','.join(f'{name}={found.get(name, ZERO)}' for name in names)}"
@@ -167,6 +138,13 @@ class ResourceQuota:
         if book is not None and (event.new is None or not book.is_of(event.new)):
             book.close()
             del self._books[found.namespace, found.name]
+
+
+def total(one: Amounts, other: Amounts) -> Amounts:
+    """Returns two amounts together."""
+    found = dict(one)
+    add(found, other)
+    return found
 
 
 def _uses(change: Change) -> bool:

@@ -22,6 +22,12 @@ _QUOTA: Final = decoder(ResourceQuota)
 _DECODERS: Final = {resource: decoder(measure.view) for resource, measure in BY_USE.items()}
 
 
+def view_of(table: Table, stored: bytes) -> Any | None:
+    """Returns what measuring reads of a stored object, None where objects are only counted."""
+    decoder = _DECODERS.get(table.resource)
+    return decoder.decode(stored) if decoder is not None else None
+
+
 class Book:
     """See the module. It follows the cache until it is closed."""
 
@@ -57,14 +63,13 @@ class Book:
         if (tally := self._tallies.get(table.resource)) is not None:
             return tally
         tally = self._tallies[table.resource] = Tally(self.spec, BY_USE[table.resource])
-        decode: Callable[[bytes], Any] = _DECODERS[table.resource].decode
 
         def hear(event: Event) -> None:
             entry = event.new or event.old
             assert entry is not None
-            tally.put(entry.name, decode(entry.value) if event.new else None)
+            tally.put(entry.name, view_of(table, entry.value) if event.new else None)
 
         self._leave.append(table.watch(self._namespace, hear))
         for entry in table.ordered(self._namespace):
-            tally.put(entry.name, decode(entry.value))
+            tally.put(entry.name, view_of(table, entry.value))
         return tally
