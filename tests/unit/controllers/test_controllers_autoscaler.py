@@ -78,6 +78,23 @@ def test_a_pod_that_is_not_ready_uses_nothing_where_the_others_use_much() -> Non
     assert replicas.by_utilization(both, using(a=100), 50, "cpu")[0] == 1
 
 
+def test_pods_that_are_supposed_never_turn_the_direction() -> None:
+    pending = runs("new", phase="Pending")
+    few = of(A, pending, current=1)
+    assert replicas.by_utilization(few, using(a=400), 50, "cpu")[0] == 1
+    # a missing pod counts at the target where that is above its request
+    wide = of(A, B, current=2)
+    assert replicas.by_utilization(wide, using(a=1000), 200, "cpu")[0] == 2
+    # with the missing ones it would be too much where it was too little
+    large = runs("c", request="9")
+    assert replicas.by_utilization(of(A, large), using(a=400), 50, "cpu")[0] == 2
+    # fewer pods than the target wants: no growth is made of a shrinking
+    assert replicas.by_utilization(of(A, B, C, current=2), using(a=1, b=1), 100, "cpu")[0] <= 2
+    four = [runs(f"m{number}") for number in range(4)]
+    many = of(A, *four, current=3)
+    assert replicas.by_average(many, using(a=100), 1000)[0] == 3
+
+
 def test_pods_that_end_or_have_failed_do_not_count() -> None:
     ended = (runs("d", deleted=True), runs("f", phase="Failed"))
     found = replicas.by_utilization(of(A, *ended), using(a=500, d=9000, f=9000), 50, "cpu")
