@@ -105,6 +105,20 @@ def test_a_pod_that_a_finalizer_holds_counts_until_its_grace_period_is_over() ->
     quietly(scenario)
 
 
+def test_counts_alone_and_other_bounds_are_written_too() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.create(RESOURCEQUOTA, "q", spec={"hard": {"count/configmaps": "9"}})
+        await quiet.until(lambda: used(quiet, **{"count/configmaps": "1"}))
+        await quiet.create(CONFIGMAP, "m")
+        await quiet.until(lambda: used(quiet, **{"count/configmaps": "2"}))
+        await quiet.create(POD, "p", spec=pod_template(APP)["spec"])
+        wider = {"spec": {"hard": {"pods": "5"}}}
+        await quiet.admin.patch(RESOURCEQUOTA.ref("default", "q"), wider)
+        await quiet.until(lambda: used(quiet, **{"count/configmaps": "2", "pods": "1"}))
+
+    quietly(scenario)
+
+
 def test_a_storm_of_creations_never_goes_beyond_a_quota() -> None:
     most = 7
     for seed in range(5):

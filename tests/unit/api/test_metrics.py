@@ -62,6 +62,13 @@ def test_a_container_that_is_new_is_measured_from_its_beginning() -> None:
     restarted = parse(told(9.0, 10_000, began=1.0), 15.0)
     assert container_usage(restarted, now, PLACE) == Usage(250_000_000, 2048, 20.0, 4.0)
     assert container_usage(Scrape(17.0), now, PLACE) is None
+    fallen = parse(
+        told(0.5, 30_000).replace(
+            b"node_cpu_usage_seconds_total 5.0", b"node_cpu_usage_seconds_total 1"
+        ),
+        31.0,
+    )
+    assert node_usage(now, fallen) is None
     same = parse(told(1.0, 20_000), 21.0)
     assert container_usage(same, same, PLACE) is None
 
@@ -178,6 +185,17 @@ async def test_a_node_that_is_silent_says_nothing_and_is_asked_again(
     await world.sleep(10)
     asked.silent = True
     assert await windows.of("a") is None
+
+
+@windowed
+async def test_nodes_that_nobody_asks_about_are_forgotten(
+    world: SimulatedWorld, asked: Asked, windows: Windows
+) -> None:
+    for number in range(3):
+        await windows.of(f"n{number}")
+    await world.sleep(100)
+    await windows.of("last")
+    assert list(windows._nodes) == ["last"]
 
 
 def test_a_node_that_hangs_is_given_up() -> None:
