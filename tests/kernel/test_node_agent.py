@@ -102,6 +102,33 @@ def test_the_node_is_ready(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+def test_a_node_and_its_pods_are_measured(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        client = session.client
+        await session.create("busy", script="trap 'exit 0' TERM; while true; do :; done")
+        pod = await session.until("busy", runs)
+        (node,) = (await client.list(NODE)).items
+        metrics = "/apis/metrics.k8s.io/v1beta1"
+        used = await client.read(f"{metrics}/namespaces/default/pods/busy")
+        (one,) = used["containers"]
+        assert one["name"] == "app"
+        assert int(one["usage"]["cpu"].removesuffix("n")) > 10_000_000
+        assert int(one["usage"]["memory"].removesuffix("Ki")) > 0
+        whole = await client.read(f"{metrics}/nodes/{node.metadata.name}")
+        assert int(whole["usage"]["cpu"].removesuffix("n")) > 10_000_000
+        proxy = f"/api/v1/nodes/{node.metadata.name}/proxy"
+        summary = await client.read(f"{proxy}/stats/summary")
+        told = {it["podRef"]["uid"]: it for it in summary["pods"]}[pod.metadata.uid]
+        assert told["cpu"]["usageCoreNanoSeconds"] > 0
+        assert told["network"]["interfaces"]
+        listed = await client.read(f"{proxy}/pods")
+        assert pod.metadata.uid in [it["metadata"]["uid"] for it in listed["items"]]
+        assert (await client.read(f"{proxy}/configz"))["kubeletconfig"]["maxPods"] == 110
+        await session.delete("busy")
+
+    cluster.run(scenario)
+
+
 def test_a_crash_is_followed_by_a_restart_and_then_by_back_off(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         await session.create("crash", script="echo why > /dev/termination-log; exit 3")

@@ -27,6 +27,7 @@ from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.policies.expression_check import ExpressionCheck
+from steersman.api.admission.quota import ResourceQuota
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
 from steersman.api.admission.storage import (
@@ -34,7 +35,7 @@ from steersman.api.admission.storage import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
-from steersman.api.bootstrap import dns_service, own_service, writing
+from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
 from steersman.api.custom.conversion import Webhook, is_good_bundle
@@ -44,6 +45,10 @@ from steersman.api.custom.scale import CustomScale
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
+from steersman.api.metrics.answer import ResourceMetrics
+from steersman.api.metrics.documents import GROUP as METRICS
+from steersman.api.metrics.kubelet import asking
+from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published import meter
@@ -137,6 +142,7 @@ class Assembly:
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
         self._configuration = configuration
+        self._kubelets = Kubelets(find, configuration.kubelet_tls)
         self._address = f"127.0.0.1:{configuration.port}"
         self.ready = False
         self._meter = meter.Meter(world.now())
@@ -180,6 +186,7 @@ class Assembly:
                 PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
             ],
+            ResourceQuota(cache, self._world),
             self._dynamic,
         )
 
@@ -200,7 +207,7 @@ class Assembly:
         }
 
     def _streams(self) -> Mapping[tuple[str, str], Subresource]:
-        kubelets = Kubelets(self._objects.find, self._configuration.kubelet_tls)
+        kubelets = self._kubelets
         streams = Streams(kubelets, self.access.require, self._world)
         connected = self._heard.connected
         proxies = Proxies(self._objects.find, kubelets, self._world)
@@ -227,10 +234,16 @@ class Assembly:
             writer=self.writer,
             deleter=self.deleter,
             subresources=self._subresources(),
+            extensions={METRICS: self._resource_metrics()},
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
             meter=self._meter,
             monotonic=self._world.monotonic,
         )
+
+    def _resource_metrics(self) -> ResourceMetrics:
+        """Returns what answers for metrics.k8s.io."""
+        windows = Windows(asking(self._kubelets, self._world), self._world)
+        return ResourceMetrics(self.cache, windows, self._world)
 
     def _metrics(self) -> Response:
         """Returns what was counted, and what is there to be counted."""
@@ -255,6 +268,7 @@ class Assembly:
         configuration = self._configuration
         network = ip_network(configuration.service_cidr)
         own = own_service.documents(str(network[1]), configuration.advertised, configuration.port)
+        own.append(metrics_service.document(self._world.now()))
         names = str(dns_address(network))
         service = self._objects.find(Ref(SERVICES, dns_service.NAMESPACE, dns_service.NAME))
         holder = self._objects.find(Ref(ADDRESSES, "", names))

@@ -54,6 +54,16 @@ class Paths(Protocol):
         """Returns the answer, None for an unknown path, at once or awaited."""
 
 
+class Extension(Protocol):
+    """Who answers for a whole group whose objects are not stored."""
+
+    def is_local(self) -> bool:
+        """Says whether it answers now."""
+
+    def handle(self, request: Request, asked: Attributes) -> Awaited:
+        """Answers a request to a resource of the group."""
+
+
 class Api:
     """Routes requests to the parts that answer them."""
 
@@ -69,6 +79,7 @@ class Api:
         writer: Writer,
         deleter: Deleter,
         subresources: Mapping[tuple[str, str], Subresource],
+        extensions: Mapping[str, Extension],
         reviews: Callable[[Call], Answer],
         meter: Meter,
         monotonic: Callable[[], float],
@@ -82,6 +93,7 @@ class Api:
         self._writer = writer
         self._deleter = deleter
         self._subresources = subresources
+        self._extensions = extensions
         self._reviews = reviews
         self._meter = meter
         self._monotonic = monotonic
@@ -141,6 +153,9 @@ class Api:
         self._access.require(user, attributes)
         if not attributes.is_resource:
             return self._other(request, user)
+        extension = self._extensions.get(attributes.group)
+        if extension is not None and extension.is_local():
+            return extension.handle(request, attributes)
         return self._dispatch(self.resolve(request, user, attributes))
 
     def _other(self, request: Request, user: User) -> Answer:

@@ -93,7 +93,8 @@ class Writer:
         self._check(call, call.kind.metadata_check, new, None)
         meta = new["metadata"]
         value = known.object(call.form, meta, meta["creationTimestamp"])
-        return await self._put_new(call, meta["name"], value, ())
+        with self._chain.charged(Change(call, "CREATE", new, None), value):
+            return await self._put_new(call, meta["name"], value, ())
 
     def _learn(self, call: Call, sent: Sent, entry: Entry) -> None:
         """Remembers the template of a new object, unless what it rests on changed meanwhile."""
@@ -159,7 +160,8 @@ class Writer:
             await self._chain.validate_outside(change)
         if call.version.shape is not None:
             await conversion.ready_to_store(call.form, new)
-        return await self._put_new(call, name, call.form.stored(new), effect.writes)
+        with self._chain.charged(change):
+            return await self._put_new(call, name, call.form.stored(new), effect.writes)
 
     async def _put_new(self, call: Call, name: str, value: bytes, writes: Sequence[Write]) -> Entry:
         """Commits a new object's bytes together with what else its creation writes."""
@@ -321,7 +323,8 @@ class Writer:
         write = Write(key, None if gone else value, entry.revision)
         writes = self._effects.end(call, old) if gone else effect.writes
         try:
-            revision = await self.commit(call, write, *writes)
+            with self._chain.charged(change):
+                revision = await self.commit(call, write, *writes)
         except store.Conflict as error:
             if error.key != key:
                 raise Taken(error) from error

@@ -166,6 +166,10 @@ class APIClient:
         body = await self._whole("GET", path_of(kind, ref.namespace, ref.name))
         return self._decoder(kind).one(body)
 
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> Document:
+        """Returns the document at a path; raises NotFound."""
+        return _read(_document, await self._whole("GET", path, query), "document")
+
     async def list(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Listing:
@@ -241,6 +245,11 @@ class APIClient:
         kind = self._kind(ref.kind)
         path = path_of(kind, ref.namespace, ref.name, subresource)
         return await self._write("PUT", kind, path, {}, _encode(_typed(kind, document)))
+
+    async def write(self, path: str, document: Document) -> Document:
+        """Replaces the document at a path and returns what became of it; raises Conflict."""
+        answer = await self._whole("PUT", path, {}, _encode(document))
+        return _read(_document, answer, "document")
 
     async def apply(
         self,

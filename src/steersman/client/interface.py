@@ -69,6 +69,12 @@ class Client(Protocol):
     async def get(self, ref: Ref) -> Any:
         """Returns the view of one object; raises NotFound."""
 
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> Document:
+        """Returns the document at a path: of what is no object of a kind (scales, metrics)."""
+
+    async def write(self, path: str, document: Document) -> Document:
+        """Replaces the document at a path and returns what became of it."""
+
     async def list(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Listing:

@@ -41,22 +41,27 @@ from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.agent import Agent
+from steersman.node.measure.answer import Telling
+from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.measuring import Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.reclaim import Reclaimer
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
-from steersman.node.serve import Port
+from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
+from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder
 from steersman.runtime.engine import Engine
+from steersman.runtime.kernel import cgroups
 from steersman.world.interface import Tasks, World
 
 KUBELET_PORT = 10250
@@ -118,7 +123,10 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         agent = Agent(tools, pods, tasks)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
-        tasks.start(serve_streams(port, observed, world), name="port")
+        others = Others(
+            Visitors(client, settings.name, world), _telling(settings, client, agent, world)
+        )
+        tasks.start(serve_streams(port, observed, world, others=others), name="port")
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
@@ -143,6 +151,27 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await tools.engine.close()
     await client.close()
     await proxy_client.close()
+
+
+def _telling(settings: NodeSettings, client: APIClient, agent: Agent, world: World) -> Telling:
+    """Returns what the agent tells of itself and its pods."""
+    root = cgroup_of(settings.cluster)
+    measuring = Measuring(
+        lambda: [worker.seen for worker in agent.workers.values()],
+        cgroups.opener(cgroups.find_hierarchies()),
+        root,
+        settings.directory,
+        settings.images,
+        world,
+    )
+    own = {"fieldSelector": f"spec.nodeName={settings.name}"}
+    names = str(dns_address(IPv4Network(settings.service_cidr)))
+    configuration = render_configuration(
+        first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
+    )
+    return Telling(
+        settings.name, root, measuring, lambda: client.read("/api/v1/pods", own), configuration
+    )
 
 
 def _place(settings: NodeSettings) -> Place:

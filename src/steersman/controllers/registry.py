@@ -11,6 +11,7 @@ from steersman.controllers.endpoints import EndpointsController
 from steersman.controllers.endpointslice import EndpointSliceController
 from steersman.controllers.ephemeral_volume import EphemeralVolumeController
 from steersman.controllers.garbage import GarbageController
+from steersman.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerController
 from steersman.controllers.job import JobController
 from steersman.controllers.load_balancer import with_services
 from steersman.controllers.local_path import LocalPathController
@@ -19,6 +20,7 @@ from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
+from steersman.controllers.resource_quota import ResourceQuotaController
 from steersman.controllers.role_aggregation import RoleAggregationController
 from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
@@ -46,6 +48,8 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         CronJobController,
         TTLAfterFinishedController,
         DisruptionController,
+        HorizontalPodAutoscalerController,
+        ResourceQuotaController,
         RoleAggregationController,
         EndpointSliceController,
         EndpointsController,

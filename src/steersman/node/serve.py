@@ -1,4 +1,5 @@
-"""The agent's HTTPS port, on the paths of kubelet's server: for the API server and nobody else.
+"""The agent's HTTPS port, on the paths of kubelet's server: for the API server, and for whom it
+allows to ask (`visitors`).
 
 Logs are streamed, exec, attach and port-forward are upgrades. Errors are plain text, as kubelet's.
 """
@@ -23,6 +24,7 @@ from steersman.model.errors import (
     NotFound,
     Unauthorized,
 )
+from steersman.node.measure.answer import HEALTH, TEXT, Telling
 from steersman.node.streams import session, spdy_remote
 from steersman.node.streams.endings import Endings
 from steersman.node.streams.forward import Forwarding
@@ -32,14 +34,12 @@ from steersman.node.streams.remote import Remote, WebSocketRemote
 from steersman.node.streams.session import Wanted
 from steersman.node.streams.spdy_remote import SpdyRemote
 from steersman.node.streams.tunnel import Tunnel
-from steersman.wire import channels, der, websocket
+from steersman.node.visitors import API_SERVER, Visitors, is_api_server, of_certificate
+from steersman.wire import channels, websocket
 from steersman.wire.log_options import parse
 from steersman.wire.message import Channel, Handler, Request, Response, Upgrade
 from steersman.world.interface import Tasks, World
 
-# The user name in the certificate by which the API server shows itself to kubelets
-CLIENT = "kube-apiserver-kubelet-client"
-TEXT = "text/plain; charset=utf-8"
 SPDY = "SPDY/3.1"
 # What is spoken over SPDY for port-forward
 FORWARD = "portforward.k8s.io"
@@ -57,10 +57,17 @@ class Port(msgspec.Struct, frozen=True):
 
 
 async def serve(
-    port: Port, pods: Pods, world: World, ready: Callable[[int], None] = lambda number: None
+    port: Port,
+    pods: Pods,
+    world: World,
+    ready: Callable[[int], None] = lambda number: None,
+    others: Others | None = None,
 ) -> None:
     """Serves until cancelled; `ready` gets the port's number. Raises OSError."""
-    async with world.tasks() as tasks, Server(handler(pods, world, tasks), world) as server:
+    async with (
+        world.tasks() as tasks,
+        Server(handler(pods, world, tasks, others), world) as server,
+    ):
         _, number = await server.listen(port.address, port.number, port.tls)
         ready(number)
         try:
@@ -69,31 +76,55 @@ async def serve(
             tasks.stop()
 
 
-def handler(pods: Pods, world: World, tasks: Tasks) -> Handler:
+class Others(msgspec.Struct, frozen=True):
+    """What the agent tells of itself, and who beside the API server may ask it."""
+
+    visitors: Visitors
+    telling: Telling
+
+
+def handler(pods: Pods, world: World, tasks: Tasks, others: Others | None = None) -> Handler:
     """Returns what answers requests to the agent."""
     streams = Streams(pods, world, tasks)
 
-    def handle(request: Request) -> Response:
+    def handle(request: Request) -> Answer:
         try:
-            check_client(request)
+            trusted = is_api_server(request)
+            if others is None:
+                check_client(request)
+                return streams.answer(request)
+            if trusted and not others.telling.knows(request.path):
+                return streams.answer(request)
+            return guarded(request, others, trusted)
+        except APIError as error:
+            return refused(error)
+
+    async def guarded(request: Request, others: Others, trusted: bool) -> Response:
+        try:
+            if not trusted:
+                await others.visitors.admit(request)
+            if others.telling.knows(request.path):
+                return await others.telling.answer(request)
             return streams.answer(request)
         except APIError as error:
-            return Response(error.message.encode(), error.code, TEXT)
+            return refused(error)
 
     return handle
 
 
+def refused(error: APIError) -> Response:
+    """Returns an error as kubelet tells it."""
+    return Response(error.message.encode(), error.code, TEXT)
+
+
 def check_client(request: Request) -> None:
-    """Raises Unauthorized, Forbidden for anybody but the API server."""
-    certificate = request.peer.certificate if request.peer is not None else None
-    if certificate is None:
+    """Raises Unauthorized, Forbidden for anybody but the API server, where nobody can be asked."""
+    visitor = of_certificate(request)
+    if visitor is None:
         raise Unauthorized
-    try:
-        name = der.subject(certificate).common_name
-    except ValueError:
-        raise Unauthorized from None
-    if name != CLIENT:
-        raise Forbidden(f"Forbidden (user={name}, verb={request.method.lower()}, resource=nodes)")
+    if visitor.name != API_SERVER:
+        verb = request.method.lower()
+        raise Forbidden(f"Forbidden (user={visitor.name}, verb={verb}, resource=nodes)")
 
 
 class Streams:
@@ -107,7 +138,7 @@ class Streams:
     def answer(self, request: Request) -> Response:
         """Answers one request; raises the errors of `model.errors`."""
         parts = request.path.strip("/").split("/")
-        if parts == ["healthz"]:
+        if parts[0] == "healthz" and request.path in HEALTH:
             return Response(b"ok", content_type=TEXT)
         known = {"containerLogs": self._log, "exec": self._exec, "attach": self._attach}
         if parts[0] == "portForward" and len(parts) == 3:

@@ -69,6 +69,14 @@ class Noting:
         """Passes on."""
         return await self._client.get(ref)
 
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> Document:
+        """Passes on."""
+        return await self._client.read(path, query)
+
+    async def write(self, path: str, document: Document) -> Document:
+        """Passes on; whose object it is is not known, and it is read again before the next."""
+        return await self._client.write(path, document)
+
     async def list(
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Listing:

@@ -7,6 +7,7 @@ but for what they look up in the cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 import msgspec
@@ -86,12 +87,24 @@ class Outside(Protocol):
         """Raises an APIError where the change is refused."""
 
 
+class Quotas(Plugin, Protocol):
+    """The plugin that comes after all others: there must be room for what they let pass."""
+
+    def charged(self, change: Change, stored: bytes = b"") -> AbstractContextManager[None]:
+        """Returns the context in which a change is to be committed; raises Forbidden. `stored` is
+        the new object where the change has only its metadata."""
+
+
 class Chain:
     """Runs plugins in order: all that change, later all that check. After them others are asked,
-    where there are any: see whether with `changes` and `checks`, before anything is awaited."""
+    where there are any: see whether with `changes` and `checks`, before anything is awaited. A
+    commit is made within `charged`."""
 
-    def __init__(self, plugins: Iterable[Plugin], outside: Outside | None = None) -> None:
-        self._plugins = tuple(plugins)
+    def __init__(
+        self, plugins: Iterable[Plugin], quotas: Quotas, outside: Outside | None = None
+    ) -> None:
+        self._plugins = (*plugins, quotas)
+        self.charged = quotas.charged
         self.outside = outside
 
     def changes(self, call: Call, operation: Operation) -> bool:

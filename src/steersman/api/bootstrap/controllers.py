@@ -140,7 +140,7 @@ _RULES: dict[str, tuple[Document, ...]] = {
     ),
     "horizontal-pod-autoscaler": (
         rule(READ, "autoscaling", "horizontalpodautoscalers"),
-        rule("update", "autoscaling", "horizontalpodautoscalers/status"),
+        rule("patch update", "autoscaling", "horizontalpodautoscalers/status"),
         rule("get update", "*", "*/scale"),
         rule("list watch", "core", "pods"),
         rule("list watch", "metrics.k8s.io", "pods"),
@@ -199,7 +199,7 @@ _RULES: dict[str, tuple[Document, ...]] = {
     ),
     "resourcequota-controller": (
         rule("list watch", "*", "*"),
-        rule("update", "core", "resourcequotas/status"),
+        rule("patch update", "core", "resourcequotas/status"),
         EVENTS,
     ),
     "route-controller": (

@@ -155,6 +155,12 @@ _PEOPLE = (
     ),
     Role("system:aggregate-to-edit", _EDIT, into="edit"),
     Role("system:aggregate-to-view", _VIEW, into="view"),
+    # metrics-server's
+    Role(
+        "system:aggregated-metrics-reader",
+        (rule(READ, "metrics.k8s.io", "nodes pods"),),
+        into="view",
+    ),
 )
 
 _DELEGATION = (

@@ -18,6 +18,7 @@ from steersman.wire.message import Request, Response, User
 # apiserver's loopback identity
 SERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
 AGENT = {"user-agent": "kube-apiserver", "content-type": "application/json"}
+MERGES = {"content-type": "application/merge-patch+json"}
 
 
 async def write(api: Api, kinds: Registry, objects: Objects, own: Iterable[Document]) -> None:
@@ -39,6 +40,8 @@ def _writes(
         live = objects.find(kind.ref(meta.get("namespace", ""), meta["name"]))
         if live is None:
             yield asyncio.ensure_future(create(api, kind, document))
+        elif kind.group == "apiregistration.k8s.io":
+            continue  # somebody may have put another server there
         elif kind.group in ("", "discovery.k8s.io"):
             changed = refreshed(live, document)
             if changed is not None:
@@ -64,11 +67,16 @@ def kind_of(kinds: Registry, document: Document) -> Kind:
 
 
 async def create(api: Api, kind: Kind, document: Document) -> None:
-    """Creates an object as the server; one that is there already is left alone."""
+    """Creates an object as the server, with its status where the document has one; an object that
+    is there already is left alone."""
+    path = _path(kind, document)
     try:
-        await _send(api, "POST", _path(kind, document), document)
+        await _send(api, "POST", path, document)
     except AlreadyExists:
         return
+    if "status" in document and kind.subresource("status") is not None:
+        path = f"{path}/{document['metadata']['name']}/status"
+        await _send(api, "PATCH", path, {"status": document["status"]})
 
 
 async def replace(api: Api, kind: Kind, document: Document) -> None:
@@ -85,7 +93,8 @@ def _path(kind: Kind, document: Document) -> str:
 
 
 async def _send(api: Api, method: str, path: str, document: Document) -> None:
-    request = Request(method, path, "", AGENT, orjson.dumps(document), user=SERVER)
+    headers = {**AGENT, **(MERGES if method == "PATCH" else {})}
+    request = Request(method, path, "", headers, orjson.dumps(document), user=SERVER)
     answer = api.handle(request)
     if not isinstance(answer, Response):
         await answer

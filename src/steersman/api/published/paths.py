@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 from steersman.api.access.tokens import Tokens
+from steersman.api.metrics import documents as metrics
 from steersman.api.published.discovery import Discovery
 from steersman.api.published.openapi import OpenAPI
 from steersman.model.kind import Kind
@@ -31,7 +32,7 @@ class Kinds(Protocol):
 def document_paths(kinds: Kinds, tokens: Tokens, address: str = "") -> Mapping[str, Answer]:
     """Returns who answers what the server says of itself; a path that ends in a slash stands for
     all below it. `address` is how clients reach the server (host:port)."""
-    discovery = Discovery(kinds.all, address)
+    discovery = Discovery(lambda: (*kinds.all(), *metrics.KINDS), address)
     documents = OpenAPI(kinds.all)
     kinds.on_change(discovery.changed)
     kinds.on_change(documents.changed)

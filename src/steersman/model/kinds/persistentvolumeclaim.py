@@ -39,6 +39,13 @@ class ClaimSpec(View, frozen=True):
     volume_attributes_class_name: str | None = None
 
 
+class ModifyVolumeStatus(View, frozen=True):
+    """A change of class that is under way."""
+
+    target_volume_attributes_class_name: str = ""
+    status: str = ""
+
+
 class ClaimStatus(View, frozen=True):
     """What is known of a claim."""
 
@@ -47,6 +54,8 @@ class ClaimStatus(View, frozen=True):
     capacity: Mapping[str, str] = {}
     allocated_resources: Mapping[str, str] = {}
     conditions: tuple[Condition, ...] = ()
+    current_volume_attributes_class_name: str | None = None
+    modify_volume_status: ModifyVolumeStatus | None = None
 
 
 class PersistentVolumeClaim(Object, frozen=True):

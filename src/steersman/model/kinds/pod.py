@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from msgspec import field
@@ -70,6 +70,7 @@ class ContainerStatus(View, frozen=True):
     container_id: str = field(default="", name="containerID")
     started: bool | None = None
     resources: ResourceRequirements | None = None
+    allocated_resources: Mapping[str, str] = {}
 
 
 class Address(View, frozen=True):

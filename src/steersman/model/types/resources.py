@@ -48,12 +48,12 @@ def requested(spec: Document, side: str = "requests") -> Amounts:
             needed = sidecars
         else:
             add(needed, sidecars)
-        _raise_to(highest, needed)
-    _raise_to(total, highest)
+        raise_to(highest, needed)
+    raise_to(total, highest)
     return total
 
 
-def _raise_to(total: Amounts, least: Mapping[str, Quantity]) -> None:
+def raise_to(total: Amounts, least: Mapping[str, Quantity]) -> None:
     for name, amount in least.items():
         if name not in total or total[name] < amount:
             total[name] = amount

@@ -1,0 +1,1 @@
+"""The resource metrics API (metrics.k8s.io): what nodes and pods use, asked of nodes on demand."""

@@ -1,0 +1,1 @@
+"""What this machine and its pods use, read when somebody asks, and said in kubelet's forms."""

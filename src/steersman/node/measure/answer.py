@@ -1,0 +1,84 @@
+"""The paths of kubelet's port on which it tells of itself and of its pods."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+import orjson
+
+from steersman.model.errors import MethodNotAllowed
+from steersman.model.kind import Document
+from steersman.node.measure import prometheus, summary
+from steersman.node.measure.measuring import Measuring
+from steersman.node.measure.reading import Reading
+from steersman.wire.message import Request, Response
+
+TEXT: Final = "text/plain; charset=utf-8"
+HEALTH: Final = ("/healthz", "/healthz/ping", "/healthz/log", "/healthz/syncloop")
+
+
+class Telling(msgspec.Struct):
+    """What the answers are made of.
+
+    pods:          gives the pods of this node as the API server has them
+    configuration: the KubeletConfiguration that this agent keeps to
+    before:        what was read the last time, for rates
+    """
+
+    node: str
+    root: str
+    measuring: Measuring
+    pods: Callable[[], Awaitable[Document]]
+    configuration: Mapping[str, object]
+    before: Mapping[str, Reading] = {}
+
+    def knows(self, path: str) -> bool:
+        """Says whether a path is one of these."""
+        return path in _ANSWERS or path in HEALTH
+
+    async def answer(self, request: Request) -> Response:
+        """Answers one request to a path that it knows; raises MethodNotAllowed."""
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("405: Method Not Allowed")
+        if request.path in HEALTH:
+            return Response(b"ok", content_type=TEXT)
+        return await _ANSWERS[request.path](self, request)
+
+
+async def _summary(telling: Telling, request: Request) -> Response:
+    machine, pods = telling.measuring.machine(), telling.measuring.pods()
+    told = summary.summary(telling.node, machine, pods, telling.before)
+    telling.before = summary.readings(machine, pods)
+    if request.flag("only_cpu_and_memory"):
+        told = summary.only_cpu_and_memory(told)
+    return Response(orjson.dumps(told))
+
+
+async def _resource(telling: Telling, _request: Request) -> Response:
+    machine, pods = telling.measuring.machine(), telling.measuring.pods()
+    text = prometheus.render(prometheus.resource_metrics(machine, pods))
+    return Response(text, content_type=prometheus.CONTENT_TYPE)
+
+
+async def _cadvisor(telling: Telling, _request: Request) -> Response:
+    families = prometheus.container_metrics(telling.root, telling.measuring.pods())
+    return Response(prometheus.render(families), content_type=prometheus.CONTENT_TYPE)
+
+
+async def _pods(telling: Telling, _request: Request) -> Response:
+    return Response(orjson.dumps(await telling.pods()))
+
+
+async def _configuration(telling: Telling, _request: Request) -> Response:
+    return Response(orjson.dumps({"kubeletconfig": telling.configuration}))
+
+
+_ANSWERS: Final[Mapping[str, Callable[[Telling, Request], Awaitable[Response]]]] = {
+    "/stats/summary": _summary,
+    "/metrics/resource": _resource,
+    "/metrics/cadvisor": _cadvisor,
+    "/pods": _pods,
+    "/configz": _configuration,
+}

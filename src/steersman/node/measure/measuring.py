@@ -1,0 +1,141 @@
+"""Looks at everything that runs on this node, once, when it is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from steersman.node.measure.reading import (
+    Disk,
+    Reading,
+    Traffic,
+    parse_traffic,
+    read_group,
+    read_machine,
+)
+from steersman.node.observed import Observed, engine_name
+from steersman.world.interface import World
+
+if TYPE_CHECKING:
+    from steersman.runtime.kernel.cgroups import Cgroup
+
+PROC: Final = Path("/proc")
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """One container that runs: the id by which the runtime knows it, and what it uses."""
+
+    name: str
+    id: str
+    began: float
+    reading: Reading
+
+
+class MeasuredPod(msgspec.Struct, frozen=True):
+    """One pod that runs; `whole` is what its control group says, None where that has gone."""
+
+    namespace: str
+    name: str
+    uid: str
+    began: float
+    whole: Reading | None
+    containers: tuple[Measured, ...]
+    traffic: tuple[Traffic, ...]
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The node itself."""
+
+    booted: float
+    whole: Reading
+    disk: Disk
+    images: Disk
+    traffic: tuple[Traffic, ...]
+    most_processes: int
+
+
+class Measuring:
+    """See the module.
+
+    seen:  gives what the agent observes of its pods
+    open:  gives the control group of a path
+    root:  the control group of all pods
+    disk, images: directories on the disks that pods and images are on
+    """
+
+    def __init__(
+        self,
+        seen: Callable[[], Iterable[Observed]],
+        open: Callable[[str], Cgroup],
+        root: str,
+        disk: Path,
+        images: Path,
+        world: World,
+        *,
+        proc: Path = PROC,
+    ) -> None:
+        self._seen = seen
+        self._open = open
+        self._root = root
+        self._disk = disk
+        self._images = images
+        self._world = world
+        self._proc = proc
+
+    def pods(self) -> list[MeasuredPod]:
+        """Looks at the pods that run."""
+        found = (self._pod(seen) for seen in self._seen() if seen.sandbox is not None)
+        return sorted(found, key=lambda pod: (pod.namespace, pod.name))
+
+    def _pod(self, seen: Observed) -> MeasuredPod:
+        path = f"{self._root}/pod{seen.uid}"
+        containers = []
+        for name, known in sorted(seen.containers.items()):
+            if known.run is None or not known.running:
+                continue
+            own = engine_name(name, known.run.attempt)
+            reading = read_group(self._open(f"{path}/{own}"), self._world.now())
+            if reading is not None:
+                containers.append(Measured(name, own, known.run.started_at, reading))
+        return MeasuredPod(
+            seen.namespace,
+            seen.name,
+            seen.uid,
+            seen.began_at,
+            read_group(self._open(path), self._world.now()),
+            tuple(containers),
+            self._traffic(seen.sandbox.pid if seen.sandbox is not None else 0),
+        )
+
+    def _traffic(self, pid: int) -> tuple[Traffic, ...]:
+        try:
+            return tuple(parse_traffic((self._proc / str(pid) / "net/dev").read_text()))
+        except OSError:
+            return ()
+
+    def machine(self) -> Machine:
+        """Looks at the machine."""
+        now = self._world.now()
+        uptime = float((self._proc / "uptime").read_text().split()[0])
+        most = int((self._proc / "sys/kernel/pid_max").read_text())
+        whole = read_machine(self._proc, os.sysconf("SC_CLK_TCK"), now)
+        traffic = self._traffic(1)
+        return Machine(
+            now - uptime, whole, read_disk(self._disk), read_disk(self._images), traffic, most
+        )
+
+
+def read_disk(directory: Path) -> Disk:
+    """Looks at the file system on which a directory is."""
+    found = os.statvfs(directory)
+    return Disk(
+        found.f_blocks * found.f_frsize,
+        found.f_bavail * found.f_frsize,
+        (found.f_blocks - found.f_bfree) * found.f_frsize,
+        found.f_files,
+        found.f_ffree,
+    )
