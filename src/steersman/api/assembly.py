@@ -12,11 +12,18 @@ import msgspec
 
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
+from steersman.api.access.bearers import Bearers, Knows
+from steersman.api.access.bootstrap_tokens import BootstrapTokens
 from steersman.api.access.escalation import Escalation
+from steersman.api.access.legacy_secrets import LegacySecrets
+from steersman.api.access.legacy_tokens import LegacyTokens
+from steersman.api.access.modes import chosen
 from steersman.api.access.node_authorizer import NodeAuthorizer
 from steersman.api.access.node_graph import NodeGraph
 from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
+from steersman.api.access.settings import AccessSettings
+from steersman.api.access.token_file import StaticTokens
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.configuration import assemble_dynamic
@@ -84,6 +91,8 @@ class Configuration(msgspec.Struct, frozen=True):
     advertised:  the address at which pods reach this server, at `port`
     kubelet_tls: makes the settings with which this server shows itself to kubelets; without
                  them no logs of pods can be read and no command be run in them
+    authority:   the certificate (PEM) by which clients know this server, and it them
+    access:      who is asked who somebody is and who may
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -93,6 +102,8 @@ class Configuration(msgspec.Struct, frozen=True):
     advertised: str
     kubelet_tls: Callable[[], ssl.SSLContext] | None = None
     dns: tuple[str, int] = ("", dns_service.PORT)
+    authority: str = ""
+    access: AccessSettings = AccessSettings()
 
 
 class Access:
@@ -123,9 +134,11 @@ class Assembly:
         self.rbac = RBAC(self._objects)
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
-        authorizer = Union(Masters(), nodes, self.rbac)
+        settings = configuration.access
+        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac))
         self.tokens = self._tokens(configuration)
-        self.access = Access(Authenticator(self.tokens, authorizer), authorizer)
+        self._bearers = self._known(settings)
+        self.access = Access(Authenticator(self._bearers, authorizer), authorizer)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
@@ -142,6 +155,8 @@ class Assembly:
         self._meter = meter.Meter(world.now())
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
+        bundle = configuration.authority
+        self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
     def _converter(self, definition: Document) -> Webhook | None:
         """Returns what converts objects of a definition, None where their apiVersion alone
@@ -159,6 +174,16 @@ class Assembly:
             now=self._world.now,
             uid=self._world.uid,
         )
+
+    def _known(self, settings: AccessSettings) -> Bearers:
+        """Returns all who know tokens, in upstream's order."""
+        find = self._objects.find
+        first = [StaticTokens(settings.tokens)] if settings.tokens else []
+        then: list[Knows] = [
+            LegacyTokens(self.tokens, find),
+            BootstrapTokens(find, self._world.now),
+        ]
+        return Bearers(self.tokens, first, then)
 
     def _chain(self, authorizer: Union) -> Chain:
         cache = self.cache
@@ -227,7 +252,7 @@ class Assembly:
             writer=self.writer,
             deleter=self.deleter,
             subresources=self._subresources(),
-            reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
+            reviews=Review(Reviews(self.access.authorizer, self.rbac, self._bearers)).handle,
             meter=self._meter,
             monotonic=self._world.monotonic,
         )
@@ -277,6 +302,7 @@ class Assembly:
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
+            tasks.start(self._legacy.run(tasks), name="legacy tokens")
             self._dynamic.open()
             self.ready = True
             started()

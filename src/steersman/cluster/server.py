@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from steersman.api.access.settings import AccessSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.client.client import APIClient
@@ -48,6 +49,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     simulated_nodes: int = 0
     scheduling: SchedulerConfiguration | None = None
     node: bool = True
+    access: AccessSettings = AccessSettings()
 
 
 def fatal(error: BaseException) -> None:
@@ -84,6 +86,8 @@ async def _serve(
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
         dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
+        authority=files.ca.read_text(),
+        access=settings.access,
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()

@@ -7,6 +7,7 @@ from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, POD, Cluster
 
 from steersman.api.access.authorization import Attributes, Masters, Union
+from steersman.api.access.bearers import Bearers
 from steersman.api.access.reviews import KINDS, Reviews, attributes_of, user_document
 from steersman.api.access.tokens import ISSUER
 from steersman.model.errors import BadRequest, Invalid, NotFound
@@ -23,7 +24,7 @@ BOUND = binding("b", READER, user("jane"))
 
 def reviews(cluster: Cluster | None = None) -> Reviews:
     rules = rbac(READER, BOUND)
-    return Reviews(Union(Masters(), rules), rules, (cluster or Cluster()).tokens)
+    return Reviews(Union(Masters(), rules), rules, Bearers((cluster or Cluster()).tokens))
 
 
 def pods(verb: str, **others: str) -> Document:

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from steersman.api.access.authorization import Attributes, Union
-from steersman.api.access.tokens import CREDENTIAL, InvalidToken, Tokens, account_user
+from steersman.api.access.bearers import AUTHENTICATED, Bearers
+from steersman.api.access.tokens import CREDENTIAL, InvalidToken, account_user
 from steersman.model.errors import InternalError, Unauthorized
 from steersman.wire import der
 from steersman.wire.message import Peer, Request, User
 
-AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 
@@ -35,7 +35,7 @@ _GROUP = "authentication.k8s.io"
 class Authenticator:
     """Finds out who sends a request."""
 
-    def __init__(self, tokens: Tokens, authorizer: Union) -> None:
+    def __init__(self, tokens: Bearers, authorizer: Union) -> None:
         self._tokens = tokens
         self._authorizer = authorizer
 

@@ -66,7 +66,7 @@ def kind_of(kinds: Registry, document: Document) -> Kind:
 async def create(api: Api, kind: Kind, document: Document) -> None:
     """Creates an object as the server; one that is there already is left alone."""
     try:
-        await _send(api, "POST", _path(kind, document), document)
+        await send(api, "POST", _path(kind, document), document)
     except AlreadyExists:
         return
 
@@ -74,7 +74,7 @@ async def create(api: Api, kind: Kind, document: Document) -> None:
 async def replace(api: Api, kind: Kind, document: Document) -> None:
     """Replaces an object as the server."""
     name = document["metadata"]["name"]
-    await _send(api, "PUT", f"{_path(kind, document)}/{name}", document)
+    await send(api, "PUT", f"{_path(kind, document)}/{name}", document)
 
 
 def _path(kind: Kind, document: Document) -> str:
@@ -84,7 +84,8 @@ def _path(kind: Kind, document: Document) -> str:
     return f"{root}/{kind.storage}{place}/{kind.plural}"
 
 
-async def _send(api: Api, method: str, path: str, document: Document) -> None:
+async def send(api: Api, method: str, path: str, document: Document) -> None:
+    """Sends a request as the server."""
     request = Request(method, path, "", AGENT, orjson.dumps(document), user=SERVER)
     answer = api.handle(request)
     if not isinstance(answer, Response):

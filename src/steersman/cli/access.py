@@ -1,0 +1,83 @@
+"""The options that say who asks and who may: read and checked before anything starts.
+
+Options go by upstream's names; errors name option, file, line and reason, never what is secret.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from steersman.cli.failure import Failure
+
+if TYPE_CHECKING:  # loaded with the server
+    from steersman.api.access.settings import AccessSettings
+
+MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
+DEFAULT_MODES = "Node,RBAC"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    text = 'static tokens: lines of token,user,uid,"group1,group2"'
+    parser.add_argument("--token-auth-file", type=Path, metavar="FILE", help=text)
+    text = f"authorizers in the order in which they are asked (default: {DEFAULT_MODES})"
+    parser.add_argument("--authorization-mode", metavar="MODES", help=text)
+
+
+def words(arguments: argparse.Namespace) -> list[str]:
+    """Returns the options as they are given on to the server's process."""
+    found = []
+    if (path := arguments.token_auth_file) is not None:
+        found += ["--token-auth-file", str(path.resolve())]
+    if (modes := arguments.authorization_mode) is not None:
+        found += ["--authorization-mode", modes]
+    return found
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuses options that cannot be; what none is given of costs no time."""
+    if words(arguments):
+        settings(arguments)
+
+
+def settings(arguments: argparse.Namespace) -> AccessSettings:
+    """Returns what the options and their files say; raises Failure with one line."""
+    from steersman.api.access import token_file
+    from steersman.api.access.settings import AccessSettings
+
+    modes = check_modes(arguments.authorization_mode)
+    tokens = {}
+    if (path := arguments.token_auth_file) is not None:
+        try:
+            tokens = token_file.parse(path.read_text())
+        except (OSError, ValueError) as error:
+            raise Failure(f"--token-auth-file {path}: {_why(error)}") from error
+    return AccessSettings(tokens, modes)
+
+
+def check_modes(text: str | None) -> tuple[str, ...]:
+    """Returns the chosen modes; raises Failure."""
+    modes = tuple((DEFAULT_MODES if text is None else text).split(","))
+    for problem in _problems(modes):
+        raise Failure(f"--authorization-mode {text}: {problem}")
+    return modes
+
+
+def _problems(modes: tuple[str, ...]) -> Iterator[str]:
+    """Says what is wrong with modes (BuiltInAuthorizationOptions.Validate)."""
+    for mode in modes:
+        if mode not in MODES:
+            yield f'"{mode}" is not a valid mode: use {", ".join(MODES)}'
+        if modes.count(mode) > 1:
+            yield f'"{mode}" is there more than once'
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)

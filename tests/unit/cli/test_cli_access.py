@@ -1,0 +1,73 @@
+"""The options of who asks and who may: read, checked, given on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from steersman.cli import access
+from steersman.cli.failure import Failure
+from steersman.wire.message import User
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    access.add_options(parser)
+    return parser.parse_args(words)
+
+
+def why(*words: str) -> str:
+    with pytest.raises(Failure) as raised:
+        access.check(parsed(*words))
+    return str(raised.value)
+
+
+def test_without_options_upstreams_authorizers_of_a_cluster_answer() -> None:
+    found = access.settings(parsed())
+    assert found.modes == ("Node", "RBAC")
+    assert found.tokens == {}
+    assert access.words(parsed()) == []
+
+
+def test_options_are_read_and_given_on_to_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tokens.csv").write_text("one,jane,u-1\n")
+    given = parsed("--token-auth-file", "tokens.csv", "--authorization-mode", "RBAC,AlwaysAllow")
+    access.check(given)
+    found = access.settings(given)
+    assert list(found.tokens.values()) == [User("jane", (), "u-1")]
+    assert found.modes == ("RBAC", "AlwaysAllow")
+    on = access.words(given)
+    assert on[:2] == ["--token-auth-file", str(tmp_path / "tokens.csv")]
+    assert access.settings(parsed(*on)) == found
+
+
+def test_a_bad_token_file_is_told_in_one_line_without_its_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.csv"
+    assert why("--token-auth-file", str(file)) == (
+        f"--token-auth-file {file}: No such file or directory"
+    )
+    file.write_text("secret,jane")
+    wanted = "line 1: must have at least 3 columns (token, user name, user uid), found 2"
+    assert why("--token-auth-file", str(file)) == f"--token-auth-file {file}: {wanted}"
+    file.write_bytes(b"\xff")
+    assert why("--token-auth-file", str(file)).endswith("it is no text in UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("modes", "problem"),
+    [
+        (
+            "RBAC,ABAC",
+            '"ABAC" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC',
+        ),
+        ("", '"" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC'),
+        ("RBAC,Node,RBAC", '"RBAC" is there more than once'),
+    ],
+)
+def test_modes_that_cannot_be_are_refused(modes: str, problem: str) -> None:
+    assert why("--authorization-mode", modes) == f"--authorization-mode {modes}: {problem}"
