@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
+from steersman.api.access import front_proxy
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
 from steersman.api.access.bearers import Bearers, Knows
 from steersman.api.access.bootstrap_tokens import BootstrapTokens
 from steersman.api.access.escalation import Escalation
+from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.legacy_secrets import LegacySecrets
 from steersman.api.access.legacy_tokens import LegacyTokens
 from steersman.api.access.modes import chosen
@@ -41,6 +43,9 @@ from steersman.api.admission.storage import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
+from steersman.api.aggregation.availability import Availability
+from steersman.api.aggregation.registration import Registration
+from steersman.api.aggregation.remotes import Remotes
 from steersman.api.bootstrap import dns_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
@@ -93,6 +98,7 @@ class Configuration(msgspec.Struct, frozen=True):
                  them no logs of pods can be read and no command be run in them
     authority:   the certificate (PEM) by which clients know this server, and it them
     access:      who is asked who somebody is and who may
+    front_proxy: how this server shows itself to servers behind it, and knows its like
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -104,6 +110,7 @@ class Configuration(msgspec.Struct, frozen=True):
     dns: tuple[str, int] = ("", dns_service.PORT)
     authority: str = ""
     access: AccessSettings = AccessSettings()
+    front_proxy: FrontProxy | None = None
 
 
 class Access:
@@ -138,7 +145,9 @@ class Assembly:
         authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac))
         self.tokens = self._tokens(configuration)
         self._bearers = self._known(settings)
-        self.access = Access(Authenticator(self._bearers, authorizer), authorizer)
+        front = configuration.front_proxy
+        authenticator = Authenticator(self._bearers, authorizer, front)
+        self.access = Access(authenticator, authorizer)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
@@ -151,11 +160,15 @@ class Assembly:
         self.deleter = Deleter(self.writer, self.reader, chain, effects, world)
         self._configuration = configuration
         self._address = f"127.0.0.1:{configuration.port}"
+        show = front.show if front is not None else _show_nothing
+        self._remotes = Remotes(cache, find, show, world)
         self.ready = False
         self._meter = meter.Meter(world.now())
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
         bundle = configuration.authority
+        self._registration = Registration(cache, self.api, world)
+        self._availability = Availability(cache, self._remotes, self.api, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
     def _converter(self, definition: Document) -> Webhook | None:
@@ -241,7 +254,7 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
-        documents = document_paths(self.kinds, self.tokens, self._address)
+        documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
         return Api(
             kinds=self.kinds,
             cache=self.cache,
@@ -255,6 +268,7 @@ class Assembly:
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self._bearers)).handle,
             meter=self._meter,
             monotonic=self._world.monotonic,
+            elsewhere=self._remotes.handle,
         )
 
     def _metrics(self) -> Response:
@@ -283,6 +297,8 @@ class Assembly:
         names = str(dns_address(network))
         service = self._objects.find(Ref(SERVICES, dns_service.NAMESPACE, dns_service.NAME))
         holder = self._objects.find(Ref(ADDRESSES, "", names))
+        if (front := configuration.front_proxy) is not None:
+            own.append(front_proxy.document(configuration.authority, front.bundle))
         if dns_service.check_vacant(service, holder):
             own += dns_service.documents(names, *configuration.dns)
         return own
@@ -295,6 +311,7 @@ class Assembly:
         await self.cache.load()
         self._follow()
         self.definitions.follow()
+        self._remotes.follow()
         async with self._world.tasks() as tasks:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
@@ -302,10 +319,17 @@ class Assembly:
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
+            await self._registration.begin()
+            tasks.start(self._registration.run(tasks), name="registration")
+            tasks.start(self._availability.run(tasks), name="availability")
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
             self._dynamic.open()
             self.ready = True
             started()
+
+
+def _show_nothing(context: ssl.SSLContext) -> None:
+    """Leaves TLS settings without a certificate."""
 
 
 def _tell(changed: Callable[[bytes | None, bytes | None], None], event: Event) -> None:

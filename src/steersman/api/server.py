@@ -72,6 +72,7 @@ class Api:
         reviews: Callable[[Call], Answer],
         meter: Meter,
         monotonic: Callable[[], float],
+        elsewhere: Callable[[Request, User], Answer | None],
     ) -> None:
         self._kinds = kinds
         self._cache = cache
@@ -85,6 +86,7 @@ class Api:
         self._reviews = reviews
         self._meter = meter
         self._monotonic = monotonic
+        self._elsewhere = elsewhere  # what other servers serve behind this one
         self._reads: dict[tuple[tuple[Any, ...], bool, bool], Tally] = {}
         self._forms: dict[tuple[str, str, str], Form] = {}
 
@@ -141,15 +143,33 @@ class Api:
         self._access.require(user, attributes)
         if not attributes.is_resource:
             return self._other(request, user)
-        return self._dispatch(self.resolve(request, user, attributes))
+        try:
+            call = self.resolve(request, user, attributes)
+        except NotFound:
+            if (answer := self._elsewhere(request, user)) is not None:
+                return answer
+            raise
+        return self._dispatch(call)
 
     def _other(self, request: Request, user: User) -> Answer:
         answer = self._paths.handle(request, user)
         if isinstance(answer, Coroutine):
-            return _served(answer)
+            return self._awaited(answer, request, user)
+        if answer is None:
+            answer = self._elsewhere(request, user)
         if answer is None:
             raise NotFound(UNKNOWN_PATH)
         return answer
+
+    async def _awaited(
+        self, coming: Coroutine[Any, Any, Response | None], request: Request, user: User
+    ) -> Response:
+        """Returns what an unknown path may only turn out to be in the end."""
+        found = await coming
+        answer = found if found is not None else self._elsewhere(request, user)
+        if answer is None:
+            raise NotFound(UNKNOWN_PATH)
+        return answer if isinstance(answer, Response) else await answer
 
     def resolve(self, request: Request, user: User, attributes: Attributes) -> Call:
         """Returns the call that a request to a resource makes; raises NotFound."""
@@ -252,14 +272,6 @@ async def _remarked(answer: Answer, remark: str) -> Response:
     told = (body.warnings((remark,)) or {})["Warning"]
     headers["Warning"] = ", ".join(filter(None, (told, headers.get("Warning"))))
     response.headers = headers
-    return response
-
-
-async def _served(answer: Coroutine[Any, Any, Response | None]) -> Response:
-    """Returns what an unknown path may only turn out to be in the end."""
-    response = await answer
-    if response is None:
-        raise NotFound(UNKNOWN_PATH)
     return response
 
 

@@ -48,8 +48,8 @@ def _writes(
 
 
 def refreshed(live: Document, wanted_now: Document) -> Document | None:
-    """Returns the live object with the wanted endpoints, None where it has them already."""
-    fields = [name for name in ("subsets", "endpoints", "ports") if name in wanted_now]
+    """Returns the live object with the wanted endpoints or data, None where it has them already."""
+    fields = [name for name in ("subsets", "endpoints", "ports", "data") if name in wanted_now]
     if all(live.get(name) == wanted_now[name] for name in fields):
         return None
     return {**live, **{name: wanted_now[name] for name in fields}}
