@@ -13,19 +13,14 @@ import msgspec
 from steersman.api.access import front_proxy
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
-from steersman.api.access.bearers import Bearers, Knows
-from steersman.api.access.bootstrap_tokens import BootstrapTokens
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.front_proxy import FrontProxy
-from steersman.api.access.legacy_secrets import LegacySecrets
-from steersman.api.access.legacy_tokens import LegacyTokens
 from steersman.api.access.modes import chosen
 from steersman.api.access.node_authorizer import NodeAuthorizer
 from steersman.api.access.node_graph import NodeGraph
 from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.settings import AccessSettings
-from steersman.api.access.token_file import StaticTokens
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.configuration import assemble_dynamic
@@ -73,6 +68,8 @@ from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
+from steersman.api.tokens.known import assemble_bearers
+from steersman.api.tokens.legacy_secrets import LegacySecrets
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
@@ -144,9 +141,9 @@ class Assembly:
         settings = configuration.access
         authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac))
         self.tokens = self._tokens(configuration)
-        self._bearers = self._known(settings)
+        self._bearers = assemble_bearers(settings, self.tokens, self._objects.find, world)
         front = configuration.front_proxy
-        authenticator = Authenticator(self._bearers, authorizer, front)
+        authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self.access = Access(authenticator, authorizer)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
@@ -187,16 +184,6 @@ class Assembly:
             now=self._world.now,
             uid=self._world.uid,
         )
-
-    def _known(self, settings: AccessSettings) -> Bearers:
-        """Returns all who know tokens, in upstream's order."""
-        find = self._objects.find
-        first = [StaticTokens(settings.tokens)] if settings.tokens else []
-        then: list[Knows] = [
-            LegacyTokens(self.tokens, find),
-            BootstrapTokens(find, self._world.now),
-        ]
-        return Bearers(self.tokens, first, then)
 
     def _chain(self, authorizer: Union) -> Chain:
         cache = self.cache

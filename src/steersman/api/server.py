@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
+from steersman.api.access.awaiting import MOST_FETCHES, Awaiting
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
@@ -22,7 +23,7 @@ from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
-from steersman.model.errors import APIError, MethodNotAllowed, NotFound
+from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
 from steersman.model.kind import Kind
 from steersman.wire.message import Request, Response, User
 
@@ -99,11 +100,27 @@ class Api:
         except APIError as error:
             self._tally(request, attributes).count(error.code, self._monotonic() - began)
             raise
+        except Awaiting as missing:
+            answer = self._once_there(missing, request, attributes)
         if isinstance(answer, Response):
             tally = self._tally_of_read(request, attributes)
             tally.count(answer.status, self._monotonic() - began)
             return answer
         return self._counted(request, attributes, answer, began)
+
+    async def _once_there(
+        self, missing: Awaiting, request: Request, attributes: Attributes
+    ) -> Response:
+        """Answers once what the decision needed has been fetched."""
+        for _ in range(MOST_FETCHES):
+            await missing.fetch()
+            try:
+                answer = self._serve(request, attributes)
+            except Awaiting as more:
+                missing = more
+                continue
+            return answer if isinstance(answer, Response) else await answer
+        raise InternalError("Internal error occurred: too much had to be fetched to decide")
 
     async def _counted(
         self, request: Request, attributes: Attributes, answer: Awaited, began: float

@@ -14,6 +14,7 @@ from steersman.cli.failure import Failure
 
 if TYPE_CHECKING:  # loaded with the server
     from steersman.api.access.settings import AccessSettings
+    from steersman.api.tokens.jwt_settings import Authentication
 
 MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
 DEFAULT_MODES = "Node,RBAC"
@@ -23,6 +24,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     text = 'static tokens: lines of token,user,uid,"group1,group2"'
     parser.add_argument("--token-auth-file", type=Path, metavar="FILE", help=text)
+    text = "an AuthenticationConfiguration: issuers of tokens (OIDC), anonymous requests"
+    parser.add_argument("--authentication-config", type=Path, metavar="FILE", help=text)
     text = f"authorizers in the order in which they are asked (default: {DEFAULT_MODES})"
     parser.add_argument("--authorization-mode", metavar="MODES", help=text)
 
@@ -32,6 +35,8 @@ def words(arguments: argparse.Namespace) -> list[str]:
     found = []
     if (path := arguments.token_auth_file) is not None:
         found += ["--token-auth-file", str(path.resolve())]
+    if (path := arguments.authentication_config) is not None:
+        found += ["--authentication-config", str(path.resolve())]
     if (modes := arguments.authorization_mode) is not None:
         found += ["--authorization-mode", modes]
     return found
@@ -45,8 +50,8 @@ def check(arguments: argparse.Namespace) -> None:
 
 def settings(arguments: argparse.Namespace) -> AccessSettings:
     """Returns what the options and their files say; raises Failure with one line."""
-    from steersman.api.access import token_file
     from steersman.api.access.settings import AccessSettings
+    from steersman.api.tokens import token_file
 
     modes = check_modes(arguments.authorization_mode)
     tokens = {}
@@ -55,7 +60,22 @@ def settings(arguments: argparse.Namespace) -> AccessSettings:
             tokens = token_file.parse(path.read_text())
         except (OSError, ValueError) as error:
             raise Failure(f"--token-auth-file {path}: {_why(error)}") from error
-    return AccessSettings(tokens, modes)
+    return AccessSettings(tokens, modes, _authentication(arguments.authentication_config))
+
+
+def _authentication(path: Path | None) -> Authentication | None:
+    if path is None:
+        return None
+    from steersman.api.tokens import jwt, jwt_settings
+    from steersman.wire import yaml
+
+    try:
+        found = jwt_settings.parse(yaml.load(path.read_bytes()))
+        for one in found.jwt:
+            jwt.Compiled(one)
+    except (OSError, ValueError) as error:
+        raise Failure(f"--authentication-config {path}: {_why(error)}") from error
+    return found
 
 
 def check_modes(text: str | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from test_access_tokens import ACCOUNT, Cluster
 
 from steersman.api.access.authentication import ANONYMOUS, Authenticator, certificate_user
 from steersman.api.access.authorization import Masters, Union
-from steersman.api.access.bearers import Bearers
+from steersman.api.tokens.bearers import Bearers
 from steersman.model.errors import Forbidden, InternalError, Unauthorized
 from steersman.model.kind import Document
 from steersman.wire import der

@@ -10,10 +10,10 @@ import pytest
 from test_access_tokens import ACCOUNT, Cluster
 
 from served import Served, served
-from steersman.api.access import bootstrap_tokens, legacy_tokens, token_file
-from steersman.api.access.bearers import Bearers, authenticated
-from steersman.api.access.token_file import StaticTokens
 from steersman.api.access.tokens import ISSUER, InvalidToken
+from steersman.api.tokens import bootstrap_tokens, legacy_tokens, token_file
+from steersman.api.tokens.bearers import Bearers, authenticated
+from steersman.api.tokens.token_file import StaticTokens
 from steersman.model.kind import Document
 from steersman.wire.message import Request, User
 

@@ -16,8 +16,8 @@ from test_access_tokens import Cluster
 from served import Served, served
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Masters, Union
-from steersman.api.access.bearers import Bearers
 from steersman.api.access.front_proxy import FrontProxy, document
+from steersman.api.tokens.bearers import Bearers
 from steersman.model.errors import Unauthorized
 from steersman.wire.message import Peer, Request, User
 

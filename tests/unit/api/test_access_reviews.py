@@ -7,9 +7,9 @@ from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, POD, Cluster
 
 from steersman.api.access.authorization import Attributes, Masters, Union
-from steersman.api.access.bearers import Bearers
 from steersman.api.access.reviews import KINDS, Reviews, attributes_of, user_document
 from steersman.api.access.tokens import ISSUER
+from steersman.api.tokens.bearers import Bearers
 from steersman.model.errors import BadRequest, Invalid, NotFound
 from steersman.model.kind import Document
 from steersman.wire.message import User

@@ -71,3 +71,41 @@ def test_a_bad_token_file_is_told_in_one_line_without_its_tokens(tmp_path: Path)
 )
 def test_modes_that_cannot_be_are_refused(modes: str, problem: str) -> None:
     assert why("--authorization-mode", modes) == f"--authorization-mode {modes}: {problem}"
+
+
+ISSUER = """apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+jwt:
+- issuer:
+    url: https://issuer.example.com
+    audiences: [kubernetes]
+  claimMappings:
+    username: {expression: "claims.sub"}
+"""
+
+
+def test_an_authentication_configuration_is_read_and_given_on(tmp_path: Path) -> None:
+    chosen = tmp_path / "authentication.yaml"
+    chosen.write_text(ISSUER)
+    given = parsed("--authentication-config", str(chosen))
+    found = access.settings(given).authentication
+    assert found is not None
+    assert found.jwt[0].issuer.url == "https://issuer.example.com"
+    assert access.words(given) == ["--authentication-config", str(chosen)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("claims.sub", "claim.sub", "expression 'claim.sub': ERROR: <input>:1:1: undeclared"),
+        ("https", "http", "jwt[0].issuer.url: Invalid value"),
+        ("jwt:", "jwts:", "Object contains unknown field `jwts`"),
+    ],
+)
+def test_a_bad_authentication_configuration_is_refused(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    chosen = tmp_path / "authentication.yaml"
+    chosen.write_text(ISSUER.replace(old, new))
+    said = why("--authentication-config", str(chosen))
+    assert said.startswith(f"--authentication-config {chosen}: {told}")

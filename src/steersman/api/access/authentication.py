@@ -14,9 +14,9 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from steersman.api.access.authorization import Attributes, Union
-from steersman.api.access.bearers import AUTHENTICATED, Bearers
 from steersman.api.access.front_proxy import USER, FrontProxy, named_user
 from steersman.api.access.tokens import CREDENTIAL, InvalidToken, account_user
+from steersman.api.tokens.bearers import AUTHENTICATED, Bearers
 from steersman.model.errors import InternalError, Unauthorized
 from steersman.wire import der
 from steersman.wire.message import Peer, Request, User
@@ -36,10 +36,15 @@ class Authenticator:
     """Finds out who sends a request."""
 
     def __init__(
-        self, tokens: Bearers, authorizer: Union, front_proxy: FrontProxy | None = None
+        self,
+        tokens: Bearers,
+        authorizer: Union,
+        front_proxy: FrontProxy | None = None,
+        anonymous: frozenset[str] | None = None,
     ) -> None:
         self._tokens = tokens
         self._front_proxy = front_proxy
+        self._anonymous_paths = anonymous  # None: all
         self._authorizer = authorizer
 
     def identify(self, request: Request) -> User:
@@ -58,13 +63,19 @@ class Authenticator:
             or remote_user(request)
             or self._from_peer(request)
             or self._from_token(request)
-            or ANONYMOUS
+            or self._nobody(request)
         )
         if any(name.startswith("impersonate-") for name in request.headers):
             return self._impersonate(user, request.headers)
         if peer is not None and user is peer.identity.get("user"):
             peer.identity["headers"] = request.headers
         return user
+
+    def _nobody(self, request: Request) -> User:
+        """Returns the user of who says nothing; raises Unauthorized where that is not enough."""
+        if self._anonymous_paths is not None and request.path not in self._anonymous_paths:
+            raise Unauthorized
+        return ANONYMOUS
 
     def _from_peer(self, request: Request) -> User | None:
         peer = request.peer

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from steersman.api.access.authorization import MASTERS, Attributes, Authorizer, quoted
-from steersman.api.access.bearers import Bearers
 from steersman.api.access.rbac import RBAC
 from steersman.api.access.rules import EVERYTHING, Rule, document
 from steersman.api.access.tokens import InvalidToken
+from steersman.api.tokens.bearers import Bearers
 from steersman.model.errors import BadRequest, Cause, NotFound, invalid
 from steersman.model.kind import Document
 from steersman.wire.message import User

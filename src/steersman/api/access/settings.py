@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import field
 
+from steersman.api.tokens.jwt_settings import Authentication
 from steersman.wire.message import User
 
 MODES = ("Node", "RBAC")
@@ -16,8 +17,18 @@ class AccessSettings(msgspec.Struct, frozen=True):
     """Chosen authenticators and authorizers.
 
     tokens: users of static tokens, by the token's hash
+    authentication: issuers of tokens, and for which paths nobody need say who they are
     modes:  the authorizers in the order in which they are asked
     """
 
     tokens: Mapping[bytes, User] = field(default_factory=dict)
     modes: tuple[str, ...] = MODES
+    authentication: Authentication | None = None
+
+    def anonymous_paths(self) -> frozenset[str] | None:
+        """Returns the paths for which requests may be anonymous, None for all."""
+        if self.authentication is None or (chosen := self.authentication.anonymous) is None:
+            return None
+        if not chosen.enabled:
+            return frozenset()
+        return frozenset(one.path for one in chosen.conditions) or None

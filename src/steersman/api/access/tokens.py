@@ -241,10 +241,10 @@ class Tokens:
         if len(token) > MAX_TOKEN_BYTES or token.count(".") != 2:
             raise InvalidToken("")
         signed, _, signature = token.rpartition(".")
-        header, payload = (_decode_object(part) for part in signed.split("."))
+        header, payload = (decode_object(part) for part in signed.split("."))
         if payload.get("iss") != issuer or header.get("alg") != "ES256":
             raise InvalidToken("")
-        raw, data = _decode(signature), signed.encode()
+        raw, data = decode(signature), signed.encode()
         if not any(key.verify(raw, data) for key in self._keys):
             raise InvalidToken("go-jose/go-jose: error in cryptographic primitive")
         return payload
@@ -340,16 +340,18 @@ def encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _decode(text: str) -> bytes:
+def decode(text: str) -> bytes:
+    """Returns what base64url without padding holds; raises InvalidToken."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise InvalidToken("") from None
 
 
-def _decode_object(text: str) -> Document:
+def decode_object(text: str) -> Document:
+    """Returns the object in a part of a token; raises InvalidToken."""
     try:
-        found = orjson.loads(_decode(text))
+        found = orjson.loads(decode(text))
     except orjson.JSONDecodeError:
         raise InvalidToken("") from None
     if not isinstance(found, dict):

@@ -11,8 +11,8 @@ import base64
 import hmac
 from collections.abc import Callable
 
-from steersman.api.access.bootstrap_tokens import SECRETS, decoded
 from steersman.api.access.tokens import InvalidToken, Tokens, account_user
+from steersman.api.tokens.bootstrap_tokens import SECRETS, decoded
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
 from steersman.wire.message import User

@@ -5,7 +5,6 @@ Follows apiserver's token/tokenfile. Only hashes of tokens are kept; errors name
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping
 
@@ -35,6 +34,8 @@ def parse(text: str) -> dict[bytes, User]:
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES} bytes")
+    import csv  # with the first file
+
     found: dict[bytes, User] = {}
     lines = csv.reader(text.splitlines(keepends=True), skipinitialspace=True, strict=True)
     try:

@@ -5,13 +5,13 @@ Upstream's controller serviceaccount-token does it; here the server itself, whic
 
 from __future__ import annotations
 
-from steersman.api.access import legacy_tokens as legacy
-from steersman.api.access.bootstrap_tokens import SECRETS
 from steersman.api.access.tokens import Tokens
 from steersman.api.bootstrap.keeping import Keeping
 from steersman.api.bootstrap.writing import send
 from steersman.api.cache import Cache, Event
 from steersman.api.server import Api
+from steersman.api.tokens import legacy_tokens as legacy
+from steersman.api.tokens.bootstrap_tokens import SECRETS
 from steersman.world.interface import Tasks, World
 
 
