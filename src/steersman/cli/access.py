@@ -15,8 +15,11 @@ from steersman.cli.failure import Failure
 if TYPE_CHECKING:  # loaded with the server
     from steersman.api.access.settings import AccessSettings
     from steersman.api.tokens.jwt_settings import Authentication
+    from steersman.client.http import Target
 
 MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
+_WEBHOOK = "--authentication-token-webhook-config-file"
+_WEBHOOK_VERSION = "--authentication-token-webhook-version"
 DEFAULT_MODES = "Node,RBAC"
 
 
@@ -26,6 +29,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-auth-file", type=Path, metavar="FILE", help=text)
     text = "an AuthenticationConfiguration: issuers of tokens (OIDC), anonymous requests"
     parser.add_argument("--authentication-config", type=Path, metavar="FILE", help=text)
+    text = "a kubeconfig: the webhook that knows tokens"
+    parser.add_argument(_WEBHOOK, type=Path, metavar="FILE", help=text)
+    text = "the version of the TokenReviews that it takes (default: v1beta1)"
+    choices = ("v1beta1", "v1")
+    parser.add_argument(_WEBHOOK_VERSION, choices=choices, default=choices[0], help=text)
     text = f"authorizers in the order in which they are asked (default: {DEFAULT_MODES})"
     parser.add_argument("--authorization-mode", metavar="MODES", help=text)
 
@@ -37,6 +45,9 @@ def words(arguments: argparse.Namespace) -> list[str]:
         found += ["--token-auth-file", str(path.resolve())]
     if (path := arguments.authentication_config) is not None:
         found += ["--authentication-config", str(path.resolve())]
+    if (path := arguments.authentication_token_webhook_config_file) is not None:
+        found += [_WEBHOOK, str(path.resolve())]
+        found += [_WEBHOOK_VERSION, arguments.authentication_token_webhook_version]
     if (modes := arguments.authorization_mode) is not None:
         found += ["--authorization-mode", modes]
     return found
@@ -60,7 +71,22 @@ def settings(arguments: argparse.Namespace) -> AccessSettings:
             tokens = token_file.parse(path.read_text())
         except (OSError, ValueError) as error:
             raise Failure(f"--token-auth-file {path}: {_why(error)}") from error
-    return AccessSettings(tokens, modes, _authentication(arguments.authentication_config))
+    authentication = _authentication(arguments.authentication_config)
+    return AccessSettings(tokens, modes, authentication, _webhook(arguments))
+
+
+def _webhook(arguments: argparse.Namespace) -> tuple[Target, str] | None:
+    if (path := arguments.authentication_token_webhook_config_file) is None:
+        return None
+    from steersman.client import kubeconfig
+
+    try:
+        target = kubeconfig.read(path)
+    except kubeconfig.BadKubeconfig as error:
+        raise Failure(f"{_WEBHOOK}: {error}") from error
+    if target.tls is None:
+        raise Failure(f"{_WEBHOOK}: {path}: tokens are sent over https alone")
+    return target, arguments.authentication_token_webhook_version
 
 
 def _authentication(path: Path | None) -> Authentication | None:

@@ -109,3 +109,29 @@ def test_a_bad_authentication_configuration_is_refused(
     chosen.write_text(ISSUER.replace(old, new))
     said = why("--authentication-config", str(chosen))
     assert said.startswith(f"--authentication-config {chosen}: {told}")
+
+
+HOOK = """apiVersion: v1
+kind: Config
+clusters: [{name: hook, cluster: {server: "https://hook.example.com/ask"}}]
+contexts: [{name: hook, context: {cluster: hook}}]
+current-context: hook
+"""
+
+
+def test_a_token_webhook_is_read_and_given_on(tmp_path: Path) -> None:
+    chosen = tmp_path / "hook.yaml"
+    chosen.write_text(HOOK)
+    option = "--authentication-token-webhook-config-file"
+    given = parsed(option, str(chosen), "--authentication-token-webhook-version", "v1")
+    found = access.settings(given).webhook
+    assert found is not None
+    assert (found[0].host, found[0].prefix, found[1]) == ("hook.example.com", "/ask", "v1")
+    assert access.words(given) == [
+        *(option, str(chosen)),
+        *("--authentication-token-webhook-version", "v1"),
+    ]
+    chosen.write_text(HOOK.replace("https", "http"))
+    assert why(option, str(chosen)) == f"{option}: {chosen}: tokens are sent over https alone"
+    chosen.write_text("x: 1")
+    assert why(option, str(chosen)) == f"{option}: {chosen} names no current-context"

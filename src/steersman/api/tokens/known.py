@@ -30,4 +30,8 @@ def assemble_bearers(
             issuer = one.issuer
             keys = KeySet(issuer.url, issuer.discovery_url, issuer.certificate_authority, world)
             then.append(JWTTokens(Compiled(one), keys, world.now))
+    if settings.webhook is not None:
+        from steersman.api.tokens.webhook import WebhookTokens
+
+        then.append(WebhookTokens(*settings.webhook, tokens.audiences, world))
     return Bearers(tokens, first, then)
