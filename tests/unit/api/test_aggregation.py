@@ -19,7 +19,7 @@ from steersman.api.aggregation.registration import LABEL, PRIORITIES, built_in, 
 from steersman.api.aggregation.remote import named
 from steersman.model import builtin
 from steersman.model.errors import ServiceUnavailable
-from steersman.wire.message import Request, Response, User
+from steersman.wire.message import Channel, Request, Response, Upgrade, User
 
 LOCAL = {
     "type": "Available",
@@ -372,5 +372,55 @@ def test_a_failed_request_has_the_server_checked(tmp_path: Path) -> None:
         text = f"error trying to reach service: {refused}\n"
         assert (answer.code, answer.document) == (503, text.encode())
         assert doubted == [NAME]
+
+    extended(tmp_path, case)
+
+
+class Client:
+    """The client's end of an upgraded connection: says one thing and hears until the end."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self._said = False
+        self._closed = asyncio.Event()
+
+    async def read(self) -> bytes:
+        if self._said:
+            await self._closed.wait()
+            return b""
+        self._said = True
+        return b"ping"
+
+    async def write(self, data: bytes) -> None:
+        self.heard += data
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+def test_an_upgraded_connection_is_joined(tmp_path: Path) -> None:
+    async def case(api: Served, extension: Extension) -> None:
+        await extension.expose(api)
+        (await api.post(SERVICES_PATH, extension.apiservice())).ok()
+        await condition(api, "Passed")
+
+        async def take(channel: Channel) -> None:
+            await channel.write((await channel.read()).upper())
+            channel.close()
+
+        headers = {"Connection": "Upgrade", "Upgrade": "echo"}
+        path = f"{ROOT}/gauges/a/listen"
+        extension.answers[path] = lambda _request: Response(Upgrade(take), 101, headers=headers)
+        asked = {"connection": "Upgrade", "upgrade": "echo"}
+        answer = api.assembly.api.handle(Request("GET", path, "", asked, user=ADMIN))
+        assert not isinstance(answer, Response)
+        body = (await answer).body
+        assert isinstance(body, Upgrade)
+        client = Client()
+        await body.take(client)
+        assert client.heard == b"PING"
+        (heard,) = extension.heard(path)
+        assert heard.headers["x-remote-user"] == ADMIN.name
+        assert heard.headers["upgrade"] == "echo"
 
     extended(tmp_path, case)
