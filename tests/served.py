@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import new_key
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
@@ -224,11 +225,21 @@ async def _document(response: Response) -> Any:
 
 @asynccontextmanager
 async def serving(
-    world: SimulatedWorld, store: MemoryStore | None = None, dns: tuple[str, int] = ("", 53)
+    world: SimulatedWorld,
+    store: MemoryStore | None = None,
+    dns: tuple[str, int] = ("", 53),
+    access: AccessSettings | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
-    configuration = Configuration("10.96.0.0/16", signing_key(), 6443, "10.64.0.1", dns=dns)
+    configuration = Configuration(
+        "10.96.0.0/16",
+        signing_key(),
+        6443,
+        "10.64.0.1",
+        dns=dns,
+        access=access or AccessSettings(),
+    )
     assembly = Assembly(Cache(kept, world), configuration, world)
     async with world.tasks() as tasks:
         started = asyncio.Event()

@@ -10,13 +10,17 @@ from typing import Any
 
 import msgspec
 
+from steersman.api.access import front_proxy
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
 from steersman.api.access.escalation import Escalation
+from steersman.api.access.front_proxy import FrontProxy
+from steersman.api.access.modes import chosen
 from steersman.api.access.node_authorizer import NodeAuthorizer
 from steersman.api.access.node_graph import NodeGraph
 from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
+from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.configuration import assemble_dynamic
@@ -35,6 +39,9 @@ from steersman.api.admission.storage import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
+from steersman.api.aggregation.availability import Availability
+from steersman.api.aggregation.registration import Registration
+from steersman.api.aggregation.remotes import Remotes
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
@@ -66,6 +73,8 @@ from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
+from steersman.api.tokens.known import assemble_bearers
+from steersman.api.tokens.legacy_secrets import LegacySecrets
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
@@ -89,6 +98,9 @@ class Configuration(msgspec.Struct, frozen=True):
     advertised:  the address at which pods reach this server, at `port`
     kubelet_tls: makes the settings with which this server shows itself to kubelets; without
                  them no logs of pods can be read and no command be run in them
+    authority:   the certificate (PEM) by which clients know this server, and it them
+    access:      who is asked who somebody is and who may
+    front_proxy: how this server shows itself to servers behind it, and knows its like
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -98,6 +110,9 @@ class Configuration(msgspec.Struct, frozen=True):
     advertised: str
     kubelet_tls: Callable[[], ssl.SSLContext] | None = None
     dns: tuple[str, int] = ("", dns_service.PORT)
+    authority: str = ""
+    access: AccessSettings = AccessSettings()
+    front_proxy: FrontProxy | None = None
 
 
 class Access:
@@ -128,9 +143,13 @@ class Assembly:
         self.rbac = RBAC(self._objects)
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
-        authorizer = Union(Masters(), nodes, self.rbac)
+        settings = configuration.access
+        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac))
         self.tokens = self._tokens(configuration)
-        self.access = Access(Authenticator(self.tokens, authorizer), authorizer)
+        self._bearers = assemble_bearers(settings, self.tokens, self._objects.find, world)
+        front = configuration.front_proxy
+        authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
+        self.access = Access(authenticator, authorizer)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
@@ -144,10 +163,16 @@ class Assembly:
         self._configuration = configuration
         self._kubelets = Kubelets(find, configuration.kubelet_tls)
         self._address = f"127.0.0.1:{configuration.port}"
+        show = front.show if front is not None else _show_nothing
+        self._remotes = Remotes(cache, find, show, world)
         self.ready = False
         self._meter = meter.Meter(world.now())
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
+        bundle = configuration.authority
+        self._registration = Registration(cache, self.api, world)
+        self._availability = Availability(cache, self._remotes, self.api, world)
+        self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
     def _converter(self, definition: Document) -> Webhook | None:
         """Returns what converts objects of a definition, None where their apiVersion alone
@@ -223,7 +248,7 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
-        documents = document_paths(self.kinds, self.tokens, self._address)
+        documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
         return Api(
             kinds=self.kinds,
             cache=self.cache,
@@ -235,9 +260,10 @@ class Assembly:
             deleter=self.deleter,
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
-            reviews=Review(Reviews(self.access.authorizer, self.rbac, self.tokens)).handle,
+            reviews=Review(Reviews(self.access.authorizer, self.rbac, self._bearers)).handle,
             meter=self._meter,
             monotonic=self._world.monotonic,
+            elsewhere=self._remotes.handle,
         )
 
     def _resource_metrics(self) -> ResourceMetrics:
@@ -272,6 +298,8 @@ class Assembly:
         names = str(dns_address(network))
         service = self._objects.find(Ref(SERVICES, dns_service.NAMESPACE, dns_service.NAME))
         holder = self._objects.find(Ref(ADDRESSES, "", names))
+        if (front := configuration.front_proxy) is not None:
+            own.append(front_proxy.document(configuration.authority, front.bundle))
         if dns_service.check_vacant(service, holder):
             own += dns_service.documents(names, *configuration.dns)
         return own
@@ -284,6 +312,7 @@ class Assembly:
         await self.cache.load()
         self._follow()
         self.definitions.follow()
+        self._remotes.follow()
         async with self._world.tasks() as tasks:
             tasks.start(self.cache.run(), name="cache")
             tasks.start(self.watches.deadlines.run(), name="watch deadlines")
@@ -291,9 +320,17 @@ class Assembly:
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
+            await self._registration.begin()
+            tasks.start(self._registration.run(tasks), name="registration")
+            tasks.start(self._availability.run(tasks), name="availability")
+            tasks.start(self._legacy.run(tasks), name="legacy tokens")
             self._dynamic.open()
             self.ready = True
             started()
+
+
+def _show_nothing(context: ssl.SSLContext) -> None:
+    """Leaves TLS settings without a certificate."""
 
 
 def _tell(changed: Callable[[bytes | None, bytes | None], None], event: Event) -> None:

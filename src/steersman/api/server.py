@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
+from steersman.api.access.awaiting import MOST_FETCHES, Awaiting
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
@@ -22,7 +23,7 @@ from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
-from steersman.model.errors import APIError, MethodNotAllowed, NotFound
+from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
 from steersman.model.kind import Kind
 from steersman.wire.message import Request, Response, User
 
@@ -83,6 +84,7 @@ class Api:
         reviews: Callable[[Call], Answer],
         meter: Meter,
         monotonic: Callable[[], float],
+        elsewhere: Callable[[Request, User], Answer | None],
     ) -> None:
         self._kinds = kinds
         self._cache = cache
@@ -97,6 +99,7 @@ class Api:
         self._reviews = reviews
         self._meter = meter
         self._monotonic = monotonic
+        self._elsewhere = elsewhere  # what other servers serve behind this one
         self._reads: dict[tuple[tuple[Any, ...], bool, bool], Tally] = {}
         self._forms: dict[tuple[str, str, str], Form] = {}
 
@@ -109,11 +112,27 @@ class Api:
         except APIError as error:
             self._tally(request, attributes).count(error.code, self._monotonic() - began)
             raise
+        except Awaiting as missing:
+            answer = self._once_there(missing, request, attributes)
         if isinstance(answer, Response):
             tally = self._tally_of_read(request, attributes)
             tally.count(answer.status, self._monotonic() - began)
             return answer
         return self._counted(request, attributes, answer, began)
+
+    async def _once_there(
+        self, missing: Awaiting, request: Request, attributes: Attributes
+    ) -> Response:
+        """Answers once what the decision needed has been fetched."""
+        for _ in range(MOST_FETCHES):
+            await missing.fetch()
+            try:
+                answer = self._serve(request, attributes)
+            except Awaiting as more:
+                missing = more
+                continue
+            return answer if isinstance(answer, Response) else await answer
+        raise InternalError("Internal error occurred: too much had to be fetched to decide")
 
     async def _counted(
         self, request: Request, attributes: Attributes, answer: Awaited, began: float
@@ -156,15 +175,33 @@ class Api:
         extension = self._extensions.get(attributes.group)
         if extension is not None and extension.is_local():
             return extension.handle(request, attributes)
-        return self._dispatch(self.resolve(request, user, attributes))
+        try:
+            call = self.resolve(request, user, attributes)
+        except NotFound:
+            if (answer := self._elsewhere(request, user)) is not None:
+                return answer
+            raise
+        return self._dispatch(call)
 
     def _other(self, request: Request, user: User) -> Answer:
         answer = self._paths.handle(request, user)
         if isinstance(answer, Coroutine):
-            return _served(answer)
+            return self._awaited(answer, request, user)
+        if answer is None:
+            answer = self._elsewhere(request, user)
         if answer is None:
             raise NotFound(UNKNOWN_PATH)
         return answer
+
+    async def _awaited(
+        self, coming: Coroutine[Any, Any, Response | None], request: Request, user: User
+    ) -> Response:
+        """Returns what an unknown path may only turn out to be in the end."""
+        found = await coming
+        answer = found if found is not None else self._elsewhere(request, user)
+        if answer is None:
+            raise NotFound(UNKNOWN_PATH)
+        return answer if isinstance(answer, Response) else await answer
 
     def resolve(self, request: Request, user: User, attributes: Attributes) -> Call:
         """Returns the call that a request to a resource makes; raises NotFound."""
@@ -267,14 +304,6 @@ async def _remarked(answer: Answer, remark: str) -> Response:
     told = (body.warnings((remark,)) or {})["Warning"]
     headers["Warning"] = ", ".join(filter(None, (told, headers.get("Warning"))))
     response.headers = headers
-    return response
-
-
-async def _served(answer: Coroutine[Any, Any, Response | None]) -> Response:
-    """Returns what an unknown path may only turn out to be in the end."""
-    response = await answer
-    if response is None:
-        raise NotFound(UNKNOWN_PATH)
     return response
 
 

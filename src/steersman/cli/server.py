@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from steersman.cli import access
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
 from steersman.cli.scheduling import add_option, configuration
@@ -32,6 +33,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
     parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     add_option(parser)
+    access.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -48,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.world.real import RealWorld
 
     loaded()
+    chosen = access.settings(arguments)
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
     settings = cluster.ServerSettings(
@@ -61,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         simulated_nodes=arguments.simulated_nodes,
         scheduling=configuration(arguments.scheduler_config),
         node=not arguments.no_node,
+        access=chosen,
     )
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))

@@ -67,7 +67,7 @@ class HTTPTransport:
 
     def __init__(self, target: Target, *, identity: str = "") -> None:
         self.identity = identity
-        self._target = target
+        self.target = target
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
@@ -103,7 +103,7 @@ class HTTPTransport:
                 body = b"" if head.status == 101 else await connection.body()
                 channel = connection.leave_http() if head.status == 101 else None
         except TimeoutError:
-            raise Unreachable(f"{self._target} does not answer") from None
+            raise Unreachable(f"{self.target} does not answer") from None
         finally:
             if connection.channel is None:
                 connection.abort()
@@ -132,7 +132,7 @@ class HTTPTransport:
                     self.release(connection)
                     done = True
         except TimeoutError:
-            raise Unreachable(f"{self._target} does not answer") from None
+            raise Unreachable(f"{self.target} does not answer") from None
         finally:
             if not done:
                 connection.abort()
@@ -164,7 +164,7 @@ class HTTPTransport:
     async def _connect(self) -> _Connection:
         if self._closed:
             raise Unreachable("the transport is closed")
-        target = self._target
+        target = self.target
         loop = asyncio.get_running_loop()
 
         def made() -> _Connection:
@@ -188,7 +188,7 @@ class HTTPTransport:
 
     def _encode(self, request: Request) -> bytes:
         """Returns the request as bytes; a header over several lines goes out several times."""
-        target = self._target
+        target = self.target
         path = quote(target.prefix + request.path, safe="/:@!$&'()*+,;=~-._")
         query = f"?{request.query}" if request.query else ""
         lines = [f"{request.method} {path}{query} HTTP/1.1", f"host: {_host(target)}"]

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from steersman.api.access.front_proxy import FrontProxy
+from steersman.api.access.settings import AccessSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
-from steersman.listen.certificates import KUBELET_CLIENT, SERVER, Certificates
+from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.service_range import DNS_LISTENS
 from steersman.store.interface import Store
@@ -48,6 +50,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     simulated_nodes: int = 0
     scheduling: SchedulerConfiguration | None = None
     node: bool = True
+    access: AccessSettings = AccessSettings()
 
 
 def fatal(error: BaseException) -> None:
@@ -84,10 +87,13 @@ async def _serve(
         first_address(settings.pod_cidr),
         kubelet_tls=partial(kubelet_context, files),
         dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
+        authority=files.ca.read_text(),
+        access=settings.access,
+        front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
     assembly = Assembly(Cache(store, world), configuration, world)
     started = asyncio.Event()
-    tls = tls_context(files.certificate(), files.key(), files.ca)
+    tls = tls_context(files.certificate(), files.key(), files.ca, files.front_proxy_ca)
     reload_on_hangup(files, (SERVER, tls))
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
@@ -133,3 +139,9 @@ def kubelet_context(files: Certificates) -> ssl.SSLContext:
     own = KUBELET_CLIENT.file
     context.load_cert_chain(files.certificate(own), files.key(own))
     return context
+
+
+def show_front_proxy(files: Certificates, context: ssl.SSLContext) -> None:
+    """Has settings show this server to servers behind it."""
+    own = FRONT_PROXY.file
+    context.load_cert_chain(files.certificate(own), files.key(own))

@@ -58,6 +58,12 @@ KUBELET_CLIENT = Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-cl
 PROXY = Identity("kube-proxy", "system:kube-proxy")
 
 
+# How the API server shows itself to servers behind it: by an authority of its own, since whoever
+# shows this may name any user (kubeadm's names)
+FRONT_PROXY_CA = "front-proxy-ca"
+FRONT_PROXY = Identity("front-proxy-client", "front-proxy-client")
+
+
 def node(name: str) -> Identity:
     """Returns the identity of a node's agent."""
     return Identity(f"node-{name}", f"system:node:{name}", ("system:nodes",))
@@ -72,6 +78,11 @@ class Certificates(msgspec.Struct, frozen=True):
     def ca(self) -> Path:
         """The authority's certificate."""
         return self.directory / "ca.crt"
+
+    @property
+    def front_proxy_ca(self) -> Path:
+        """The certificate of the front proxy's authority."""
+        return self.certificate(FRONT_PROXY_CA)
 
     @property
     def service_account_key(self) -> Path:
@@ -107,6 +118,8 @@ def ensure(
     files = Certificates(directory)
     when = datetime.fromtimestamp(now, UTC)
     authority = _ensure_authority(files, when)
+    front = _ensure_authority(files, when, FRONT_PROXY_CA)
+    _ensure_leaf(files, front, FRONT_PROXY, (), when)
     wanted = tuple(dict.fromkeys((*LOCAL_NAMES, *SERVICE_NAMES, *names)))
     _ensure_leaf(files, authority, Identity(SERVER, "kube-apiserver"), wanted, when)
     for identity in identities:
@@ -131,22 +144,22 @@ class _Authority(msgspec.Struct, frozen=True):
     key: EllipticCurvePrivateKey
 
 
-def _ensure_authority(files: Certificates, now: datetime) -> _Authority:
-    key_path = files.key("ca")
-    if files.ca.exists() and key_path.exists():
-        found = _Authority(_read_certificate(files.ca), _read_key(key_path))
+def _ensure_authority(files: Certificates, now: datetime, file: str = "ca") -> _Authority:
+    path, key_path = files.certificate(file), files.key(file)
+    if path.exists() and key_path.exists():
+        found = _Authority(_read_certificate(path), _read_key(key_path))
         if not _fits(found.certificate, found.key):
-            raise BadCertificate(f"{key_path} is not the key of {files.ca}")
+            raise BadCertificate(f"{key_path} is not the key of {path}")
         if found.certificate.not_valid_after_utc <= now:
-            raise BadCertificate(f"{files.ca} has expired: `steer reset` makes a new cluster")
+            raise BadCertificate(f"{path} has expired: `steer reset` makes a new cluster")
         return found
-    if files.ca.exists() or key_path.exists():
-        there, missing = (files.ca, key_path) if files.ca.exists() else (key_path, files.ca)
+    if path.exists() or key_path.exists():
+        there, missing = (path, key_path) if path.exists() else (key_path, path)
         raise BadCertificate(f"{there} is there but {missing} is missing")
     key = _new_key()
-    certificate = _authority_certificate(key, now)
+    certificate = _authority_certificate(key, now, "kubernetes" if file == "ca" else file)
     write_private(key_path, _key_text(key))
-    write_private(files.ca, _certificate_text(certificate), mode=0o644)
+    write_private(path, _certificate_text(certificate), mode=0o644)
     return _Authority(certificate, key)
 
 
@@ -236,11 +249,11 @@ def _general_names(names: Iterable[str]) -> list[GeneralName]:
     return found
 
 
-def _authority_certificate(key: EllipticCurvePrivateKey, now: datetime) -> Certificate:
+def _authority_certificate(key: EllipticCurvePrivateKey, now: datetime, called: str) -> Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
 
-    name = _subject(Identity("ca", "kubernetes"))
+    name = _subject(Identity("ca", called))
     public = key.public_key()
     builder = (
         x509.CertificateBuilder(name, name, public, x509.random_serial_number())

@@ -44,16 +44,18 @@ LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
 def tls_context(
-    certificate: Path, key: Path, client_ca: Path, *, require_client: bool = False
+    certificate: Path, key: Path, *client_cas: Path, require_client: bool = False
 ) -> ssl.SSLContext:
     """Returns the server's TLS settings: HTTP/1.1 only, client certificates optional or required.
+    Whose they are who pass by one of several authorities is the handler's to tell.
 
     `load_cert_chain` on the result renews the certificate for connections to come.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
-    context.load_verify_locations(client_ca)
+    for client_ca in client_cas:
+        context.load_verify_locations(client_ca)
     context.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION

@@ -1,4 +1,4 @@
-"""Reads the subject of an X.509 certificate in DER, and nothing else of it.
+"""Reads the names in an X.509 certificate in DER, and nothing else of it.
 
 The TLS layer has verified the chain, so the server needs no certificate library to learn who a
 client is. Bounds are checked at every step; a malformed certificate raises ValueError.
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 _SEQUENCE, _SET, _OID = 0x30, 0x31, 0x06
 _VERSION = 0xA0
+_BEFORE_ISSUER = 2  # serialNumber, signature
 _BEFORE_SUBJECT = 4  # serialNumber, signature, issuer, validity (RFC 5280, 4.1)
 
 COMMON_NAME = bytes.fromhex("550403")
@@ -37,7 +38,17 @@ class _Element(NamedTuple):
 
 def subject(certificate: bytes) -> Subject:
     """Returns the subject of a certificate; of several common names the last counts."""
-    return _read(_subject_name(certificate))
+    return _read(_name(certificate, _BEFORE_SUBJECT))
+
+
+def issuer_name(certificate: bytes) -> bytes:
+    """Returns the name of a certificate's issuer as it is encoded."""
+    return bytes(_name(certificate, _BEFORE_ISSUER))
+
+
+def subject_name(certificate: bytes) -> bytes:
+    """Returns the name of a certificate's subject as it is encoded."""
+    return bytes(_name(certificate, _BEFORE_SUBJECT))
 
 
 def request_subject(request: bytes) -> Subject:
@@ -61,14 +72,15 @@ def _read(name_of_subject: memoryview) -> Subject:
     return Subject(name, tuple(organizations), uid)
 
 
-def _subject_name(certificate: bytes) -> memoryview:
+def _name(certificate: bytes, before: int) -> memoryview:
+    """Returns a name that stands in a certificate after so many fields."""
     outer = _expect(memoryview(certificate), 0, _SEQUENCE)
     fields = _expect(outer.value, 0, _SEQUENCE).value
     at = 0
     first = _element(fields, at)
     if first.tag == _VERSION:
         at = first.end
-    for _ in range(_BEFORE_SUBJECT):
+    for _ in range(before):
         at = _element(fields, at).end
     return _expect(fields, at, _SEQUENCE).value
 

@@ -17,6 +17,7 @@ from test_access_tokens import ACCOUNT, Cluster
 
 from steersman.api.access.authentication import ANONYMOUS, Authenticator, certificate_user
 from steersman.api.access.authorization import Masters, Union
+from steersman.api.tokens.bearers import Bearers
 from steersman.model.errors import Forbidden, InternalError, Unauthorized
 from steersman.model.kind import Document
 from steersman.wire import der
@@ -58,12 +59,12 @@ def asks(
 
 
 def authenticator(cluster: Cluster | None = None, *rules: Document) -> Authenticator:
-    return Authenticator((cluster or Cluster()).tokens, Union(Masters(), rbac(*rules)))
+    return Authenticator(Bearers((cluster or Cluster()).tokens), Union(Masters(), rbac(*rules)))
 
 
 def test_other_headers_of_a_known_connection_are_looked_at() -> None:
     peer, plain = Peer(certificate=ADMIN), {"accept": "x"}
-    masters = Authenticator(Cluster().tokens, Union(Masters(), rbac()))
+    masters = Authenticator(Bearers(Cluster().tokens), Union(Masters(), rbac()))
     assert [masters.identify(asks(plain, peer=peer)).name for _ in range(2)] == ["jane"] * 2
     with pytest.raises(Forbidden):
         masters.identify(asks({"impersonate-user": "x"}, peer=peer))

@@ -9,6 +9,7 @@ from test_access_tokens import ACCOUNT, POD, Cluster
 from steersman.api.access.authorization import Attributes, Masters, Union
 from steersman.api.access.reviews import KINDS, Reviews, attributes_of, user_document
 from steersman.api.access.tokens import ISSUER
+from steersman.api.tokens.bearers import Bearers
 from steersman.model.errors import BadRequest, Invalid, NotFound
 from steersman.model.kind import Document
 from steersman.wire.message import User
@@ -23,7 +24,7 @@ BOUND = binding("b", READER, user("jane"))
 
 def reviews(cluster: Cluster | None = None) -> Reviews:
     rules = rbac(READER, BOUND)
-    return Reviews(Union(Masters(), rules), rules, (cluster or Cluster()).tokens)
+    return Reviews(Union(Masters(), rules), rules, Bearers((cluster or Cluster()).tokens))
 
 
 def pods(verb: str, **others: str) -> Document:

@@ -344,7 +344,7 @@ async def test_discovery_and_the_api_service_name_it(api: Served) -> None:
     assert (await api.get(POD_METRICS)).code == 200
     named = {"spec": {"service": {"namespace": "kube-system", "name": "metrics-server"}}}
     (await api.patch(f"{services}/v1beta1.metrics.k8s.io", named)).ok()
-    assert (await api.get(POD_METRICS)).code == 404  # somebody else's, who is not asked yet
+    assert (await api.get(POD_METRICS)).code == 503  # somebody else's, who is not there
 
 
 def test_another_metrics_server_stays_when_the_server_starts_again() -> None:

@@ -1,8 +1,9 @@
 """Who asks: client certificates, bearer tokens, nobody, and those who act as somebody else.
 
 Follows upstream's order (front proxy, certificate, token, anonymous) and its impersonation filter.
-The only front proxies are processes of the server's own user, on its Unix socket. Whether they may
-is the authorizer's; anonymous requests pass here and find no rule there.
+Front proxies are processes of the server's own user, on its Unix socket, and whoever shows a
+certificate for it. Whether they may is the authorizer's; anonymous requests pass here and find no
+rule there.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from steersman.api.access.authorization import Attributes, Union
-from steersman.api.access.tokens import CREDENTIAL, InvalidToken, Tokens, account_user
+from steersman.api.access.front_proxy import USER, FrontProxy, named_user
+from steersman.api.access.tokens import CREDENTIAL, InvalidToken, account_user
+from steersman.api.tokens.bearers import AUTHENTICATED, Bearers
 from steersman.model.errors import InternalError, Unauthorized
 from steersman.wire import der
 from steersman.wire.message import Peer, Request, User
 
-AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 
-_REMOTE_USER = "x-remote-user"
-_REMOTE_GROUP = "x-remote-group"
 _AS_USER = "impersonate-user"
 _AS_GROUP = "impersonate-group"
 _AS_UID = "impersonate-uid"
@@ -35,8 +35,16 @@ _GROUP = "authentication.k8s.io"
 class Authenticator:
     """Finds out who sends a request."""
 
-    def __init__(self, tokens: Tokens, authorizer: Union) -> None:
+    def __init__(
+        self,
+        tokens: Bearers,
+        authorizer: Union,
+        front_proxy: FrontProxy | None = None,
+        anonymous: frozenset[str] | None = None,
+    ) -> None:
         self._tokens = tokens
+        self._front_proxy = front_proxy
+        self._anonymous_paths = anonymous  # None: all
         self._authorizer = authorizer
 
     def identify(self, request: Request) -> User:
@@ -53,9 +61,9 @@ class Authenticator:
         user = (
             request.user
             or remote_user(request)
-            or self._from_peer(peer)
+            or self._from_peer(request)
             or self._from_token(request)
-            or ANONYMOUS
+            or self._nobody(request)
         )
         if any(name.startswith("impersonate-") for name in request.headers):
             return self._impersonate(user, request.headers)
@@ -63,13 +71,39 @@ class Authenticator:
             peer.identity["headers"] = request.headers
         return user
 
-    def _from_peer(self, peer: Peer | None) -> User | None:
+    def _nobody(self, request: Request) -> User:
+        """Returns the user of who says nothing; raises Unauthorized where that is not enough."""
+        if self._anonymous_paths is not None and request.path not in self._anonymous_paths:
+            raise Unauthorized
+        return ANONYMOUS
+
+    def _from_peer(self, request: Request) -> User | None:
+        peer = request.peer
         if peer is None or peer.certificate is None:
             return None
         if "user" not in peer.identity:
+            if self._is_front_proxy(peer):
+                return self._from_front_proxy(peer.certificate, request.headers)
             peer.identity["user"] = certificate_user(peer.certificate)
         user: User | None = peer.identity["user"]
         return user
+
+    def _is_front_proxy(self, peer: Peer) -> bool:
+        if self._front_proxy is None or peer.certificate is None:
+            return False
+        if (known := peer.identity.get("front proxy")) is None:
+            try:
+                known = self._front_proxy.issued(peer.certificate)
+            except ValueError:
+                raise Unauthorized from None
+            if known:
+                peer.identity["front proxy"] = True
+        return bool(known)
+
+    def _from_front_proxy(self, certificate: bytes, headers: Mapping[str, str]) -> User:
+        """Returns whom a front proxy names, anew for each request on its connection."""
+        assert self._front_proxy is not None
+        return self._front_proxy.user(certificate, headers)
 
     def _from_token(self, request: Request) -> User | None:
         header = request.headers.get("authorization")
@@ -100,11 +134,9 @@ class Authenticator:
 def remote_user(request: Request) -> User | None:
     """Returns the user whom the headers name, None where they do not or may not: over TCP anybody
     can send them."""
-    name = request.headers.get(_REMOTE_USER, "")
-    if not name or request.peer is None or not request.peer.local:
+    if not request.headers.get(USER, "") or request.peer is None or not request.peer.local:
         return None
-    groups = _list(request.headers.get(_REMOTE_GROUP, ""))
-    return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))))
+    return named_user(request.headers)
 
 
 def certificate_user(certificate: bytes) -> User | None:

@@ -178,7 +178,7 @@ class Tokens:
         private: Document = {"namespace": namespace, **named}
         if warn_after_seconds:
             private["warnafter"] = issued + warn_after_seconds
-        return self._sign(
+        return self.sign(
             {
                 "aud": list(audiences or self.audiences),
                 "exp": issued + seconds,
@@ -225,23 +225,29 @@ class Tokens:
             "id_token_signing_alg_values_supported": ["ES256"],
         }
 
-    def _sign(self, claims: Document) -> str:
+    def sign(self, claims: Document) -> str:
+        """Returns claims as a signed token."""
         key = self._keys[0]
         header = orjson.dumps({"alg": "ES256", "kid": key.id})
         signed = f"{encode(header)}.{encode(orjson.dumps(claims))}"
         return f"{signed}.{encode(key.sign(signed.encode()))}"
 
     def _prove(self, token: str) -> Verified:
+        return _read_claims(self.claims(token, self.issuer))
+
+    def claims(self, token: str, issuer: str) -> Document:
+        """Returns what a token says that one of our keys signed for an issuer; raises
+        InvalidToken, without a text where the token is not of that issuer."""
         if len(token) > MAX_TOKEN_BYTES or token.count(".") != 2:
             raise InvalidToken("")
         signed, _, signature = token.rpartition(".")
-        header, payload = (_decode_object(part) for part in signed.split("."))
-        if payload.get("iss") != self.issuer or header.get("alg") != "ES256":
+        header, payload = (decode_object(part) for part in signed.split("."))
+        if payload.get("iss") != issuer or header.get("alg") != "ES256":
             raise InvalidToken("")
-        raw, data = _decode(signature), signed.encode()
+        raw, data = decode(signature), signed.encode()
         if not any(key.verify(raw, data) for key in self._keys):
             raise InvalidToken("go-jose/go-jose: error in cryptographic primitive")
-        return _read_claims(payload)
+        return payload
 
     def _check_times(self, token: Verified) -> None:
         now = self.wall()
@@ -334,16 +340,18 @@ def encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _decode(text: str) -> bytes:
+def decode(text: str) -> bytes:
+    """Returns what base64url without padding holds; raises InvalidToken."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise InvalidToken("") from None
 
 
-def _decode_object(text: str) -> Document:
+def decode_object(text: str) -> Document:
+    """Returns the object in a part of a token; raises InvalidToken."""
     try:
-        found = orjson.loads(_decode(text))
+        found = orjson.loads(decode(text))
     except orjson.JSONDecodeError:
         raise InvalidToken("") from None
     if not isinstance(found, dict):

@@ -8,7 +8,8 @@ from steersman.model.kind import Document
 
 
 def document(now: float) -> Document:
-    """Returns the APIService, with metrics-server's priorities and without a Service."""
+    """Returns the APIService, with metrics-server's priorities and without a Service. It has no
+    mark of automatic management: who names a Service in it keeps it."""
     available = {
         "type": "Available",
         "status": "True",
@@ -16,11 +17,10 @@ def document(now: float) -> Document:
         "reason": "Local",
         "message": "Local APIServices are always available",
     }
-    labels = {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
-        "metadata": {"name": f"{VERSION}.{GROUP}", "labels": labels},
+        "metadata": {"name": f"{VERSION}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "version": VERSION,

@@ -51,8 +51,8 @@ def _writes(
 
 
 def refreshed(live: Document, wanted_now: Document) -> Document | None:
-    """Returns the live object with the wanted endpoints, None where it has them already."""
-    fields = [name for name in ("subsets", "endpoints", "ports") if name in wanted_now]
+    """Returns the live object with the wanted endpoints or data, None where it has them already."""
+    fields = [name for name in ("subsets", "endpoints", "ports", "data") if name in wanted_now]
     if all(live.get(name) == wanted_now[name] for name in fields):
         return None
     return {**live, **{name: wanted_now[name] for name in fields}}
@@ -71,18 +71,18 @@ async def create(api: Api, kind: Kind, document: Document) -> None:
     is there already is left alone."""
     path = _path(kind, document)
     try:
-        await _send(api, "POST", path, document)
+        await send(api, "POST", path, document)
     except AlreadyExists:
         return
     if "status" in document and kind.subresource("status") is not None:
         path = f"{path}/{document['metadata']['name']}/status"
-        await _send(api, "PATCH", path, {"status": document["status"]})
+        await send(api, "PATCH", path, {"status": document["status"]})
 
 
 async def replace(api: Api, kind: Kind, document: Document) -> None:
     """Replaces an object as the server."""
     name = document["metadata"]["name"]
-    await _send(api, "PUT", f"{_path(kind, document)}/{name}", document)
+    await send(api, "PUT", f"{_path(kind, document)}/{name}", document)
 
 
 def _path(kind: Kind, document: Document) -> str:
@@ -92,7 +92,8 @@ def _path(kind: Kind, document: Document) -> str:
     return f"{root}/{kind.storage}{place}/{kind.plural}"
 
 
-async def _send(api: Api, method: str, path: str, document: Document) -> None:
+async def send(api: Api, method: str, path: str, document: Document) -> None:
+    """Sends a request as the server."""
     headers = {**AGENT, **(MERGES if method == "PATCH" else {})}
     request = Request(method, path, "", headers, orjson.dumps(document), user=SERVER)
     answer = api.handle(request)

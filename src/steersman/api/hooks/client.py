@@ -63,7 +63,7 @@ class Client:
         try:
             async with self._world.timeout(seconds):
                 answer = await transport.send(request)
-                body = await _whole(answer.body)
+                body = await whole(answer.body)
         except TimeoutError:
             raise Unanswered(f"{post}: context deadline exceeded") from None
         except Unreachable as error:
@@ -82,20 +82,22 @@ class Client:
             return Target(parts.hostname or "", parts.port or 443, tls), url, parts.path or "/"
         name, namespace, port = service["name"], service["namespace"], service.get("port", 443)
         host, path = f"{name}.{namespace}.svc", service.get("path") or "/"
-        found = self._endpoint(name, namespace, port)
+        found = endpoint(self._find, self._world, name, namespace, port)
         target = Target(found.host, found.port, tls, server_name=host)
         return target, f"https://{host}:{port}{path}", path
 
-    def _endpoint(self, name: str, namespace: str, port: int) -> Target:
-        service = self._find(Ref(SERVICES, namespace, name))
-        endpoints = self._find(Ref(ENDPOINTS, namespace, name))
-        if service is None:
-            raise Unanswered(f'service "{name}" not found')
-        try:
-            found = locate_endpoints(service, endpoints or {}, Name("", name, str(port)))
-        except APIError as error:
-            raise Unanswered(error.message) from error
-        return found[self._world.draw(len(found))]
+
+def endpoint(find: Find, world: World, name: str, namespace: str, port: int) -> Target:
+    """Returns one of the places behind a Service; raises Unanswered."""
+    service = find(Ref(SERVICES, namespace, name))
+    endpoints = find(Ref(ENDPOINTS, namespace, name))
+    if service is None:
+        raise Unanswered(f'service "{name}" not found')
+    try:
+        found = locate_endpoints(service, endpoints or {}, Name("", name, str(port)))
+    except APIError as error:
+        raise Unanswered(error.message) from error
+    return found[world.draw(len(found))]
 
 
 def context(bundle: str) -> ssl.SSLContext:
@@ -137,7 +139,8 @@ def _refusal(status: int, body: bytes) -> str:
     return f"the server responded with the status code {status} but did not return more information"
 
 
-async def _whole(body: Any) -> bytes:
+async def whole(body: Any) -> bytes:
+    """Returns an answer's body; raises Unanswered where it has no end."""
     if isinstance(body, bytes):
         pieces = [body]
     else:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import orjson
 
+from steersman.api.published.foreign import Foreign, Foreigners, Nobody
 from steersman.api.published.negotiate import JSON, Form, Published, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.api.published.resources import aggregated, entries
@@ -21,6 +22,8 @@ from steersman.wire.message import Request, Response, User
 
 _GROUP = "apidiscovery.k8s.io"
 _LIST = "APIGroupDiscoveryList"
+Served = dict[str, dict[str, list[Kind]]]
+Groups = dict[str, Mapping[str, list[Kind] | Foreign]]
 PLAIN = Form(JSON, {})
 AGGREGATED = tuple(
     Form(JSON, {"g": _GROUP, "v": version, "as": _LIST}) for version in ("v2", "v2beta1")
@@ -36,8 +39,14 @@ class Discovery:
     how clients reach the server (host:port).
     """
 
-    def __init__(self, kinds: Callable[[], Iterable[Kind]], address: str = "") -> None:
+    def __init__(
+        self,
+        kinds: Callable[[], Iterable[Kind]],
+        address: str = "",
+        foreigners: Foreigners | None = None,
+    ) -> None:
         self._kinds = kinds
+        self._foreigners = foreigners or Nobody()
         self._address = address
         self._published: dict[tuple[str, str], Published] = {}
         self._served: dict[str, dict[str, list[Kind]]] | None = None
@@ -52,6 +61,8 @@ class Discovery:
         path = request.path.rstrip("/")
         forms = (PLAIN, *AGGREGATED) if path in ("/api", "/apis") else (PLAIN,)
         form = choose(request.headers.get("accept", ""), forms)
+        if form in AGGREGATED:
+            self._foreigners.refresh()
         key = (path, str(form))
         if (published := self._published.get(key)) is None:
             if (body := self._body(path, form)) is None:
@@ -73,20 +84,21 @@ class Discovery:
 
     def _document(self, path: str, form: Form) -> Document | None:
         served = self.served()
-        if form in AGGREGATED:
-            return _aggregated_list(served, form.parameters["v"], core=path == "/api")
-        if path == "/api":
+        if path == "/api" and form not in AGGREGATED:
             return self._core_versions(served)
-        if path == "/apis":
-            groups = [_group(name, versions) for name, versions in served.items() if name]
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
         parts = path.split("/")[1:]
         if parts[0] == "api" and len(parts) == 2:
             return _resource_list(served, "", parts[1])
-        if parts[0] != "apis" or not parts[1] or parts[1] not in served:
+        groups = arrange(served, self._foreigners.told())
+        if form in AGGREGATED:
+            return _aggregated_list(groups, form.parameters["v"], core=path == "/api")
+        if path == "/apis":
+            listed = [_group(name, versions) for name, versions in groups.items() if name]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+        if parts[0] != "apis" or not parts[1] or parts[1] not in groups:
             return None
         if len(parts) == 2:
-            group = _group(parts[1], served[parts[1]])
+            group = _group(parts[1], groups[parts[1]])
             return {"kind": "APIGroup", "apiVersion": "v1", **group}
         return _resource_list(served, parts[1], parts[2]) if len(parts) == 3 else None
 
@@ -129,25 +141,41 @@ def _resource_list(
     return {**typed, "groupVersion": name, "resources": resources}
 
 
-def _aggregated_list(
-    served: dict[str, dict[str, list[Kind]]], form: str, *, core: bool
-) -> Document:
+def arrange(served: Served, foreign: Sequence[Foreign]) -> Groups:
+    """Returns groups with their versions, those of other servers where their priorities put
+    them; what this server serves itself is told of itself."""
+    if not foreign:
+        return dict(served)
+    priorities: dict[str, int] = {}
+    theirs: dict[str, dict[str, Foreign]] = {}
+    for one in sorted(foreign, key=lambda one: (-one.priorities[1], one.version)):
+        priorities[one.group] = max(priorities.get(one.group, 0), one.priorities[0])
+        theirs.setdefault(one.group, {})[one.version] = one
+    found: Groups = {}
+    for group in sorted_groups([*served, *theirs], priorities):
+        own, others = served.get(group, {}), theirs.get(group, {})
+        names = sorted_versions([*own, *others]) if own else list(others)
+        found[group] = {name: own.get(name) or others[name] for name in names}
+    return found
+
+
+def _aggregated_list(groups: Groups, form: str, *, core: bool) -> Document:
     items = [
         {
             "metadata": {**({"name": group} if group else {}), "creationTimestamp": None},
-            "versions": [
-                {
-                    "version": name,
-                    "resources": [aggregated(kind, name) for kind in kinds],
-                    "freshness": "Current",
-                }
-                for name, kinds in versions.items()
-            ],
+            "versions": [_aggregated(name, found) for name, found in versions.items()],
         }
-        for group, versions in served.items()
+        for group, versions in groups.items()
         if core != bool(group)
     ]
     return {"kind": _LIST, "apiVersion": f"{_GROUP}/{form}", "metadata": {}, "items": items}
+
+
+def _aggregated(name: str, found: list[Kind] | Foreign) -> Document:
+    if isinstance(found, Foreign):
+        return found.aggregated()
+    told = [aggregated(kind, name) for kind in found]
+    return {"version": name, "resources": told, "freshness": "Current"}
 
 
 def version() -> Document:

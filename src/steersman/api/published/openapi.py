@@ -16,6 +16,7 @@ import orjson
 
 from steersman.api.published import operations, schemas
 from steersman.api.published.customs import custom_name, custom_shapes, list_name
+from steersman.api.published.foreign import Foreigners, Nobody
 from steersman.api.published.negotiate import JSON, Form, choose, publish, respond
 from steersman.api.published.operations import Names
 from steersman.api.published.schemas import Dialect, Shapes, Texts
@@ -62,9 +63,13 @@ class OpenAPI:
     """
 
     def __init__(
-        self, kinds: Callable[[], Iterable[Kind]], structure: Structure = shape_of
+        self,
+        kinds: Callable[[], Iterable[Kind]],
+        structure: Structure = shape_of,
+        foreigners: Foreigners | None = None,
     ) -> None:
         self._kinds = kinds
+        self._foreigners = foreigners or Nobody()
         self._structure = structure
         self._packed: dict[str, tuple[str, Packed]] = {}
         self._hashes: dict[str, str] | None = None
@@ -95,7 +100,9 @@ class OpenAPI:
 
     def index(self) -> Document:
         """Returns where the documents of version 3 are; an address changes with its document."""
-        return {"paths": {key: {"serverRelativeURL": self._url(key)} for key in self.hashes()}}
+        own = {key: self._url(key) for key in self.hashes()}
+        whole = {**self._foreigners.documents(), **own}
+        return {"paths": {key: {"serverRelativeURL": url} for key, url in sorted(whole.items())}}
 
     def hashes(self) -> Mapping[str, str]:
         """Returns a hash for each group and version, of all that its document is made of."""

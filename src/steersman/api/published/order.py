@@ -7,7 +7,7 @@ apimachinery's version.CompareKubeAwareVersionStrings.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 # Highest first; groups of custom resources follow by name
 _GROUPS = (
@@ -35,14 +35,22 @@ _GROUPS = (
     "resource.k8s.io",
     "storagemigration.k8s.io",
 )
+# The priority of the groups of custom resources
+CUSTOM = 1000
 _RANKS = {group: rank for rank, group in enumerate(_GROUPS)}
 _VERSION = re.compile(r"v(\d{1,9})(?:(alpha|beta)(\d{1,9}))?")
 _STABILITY = {"alpha": 0, "beta": 1, None: 2}
 
 
-def sorted_groups(groups: Iterable[str]) -> list[str]:
-    """Returns groups, each once, as upstream lists them."""
-    return sorted(set(groups), key=lambda group: (_RANKS.get(group, len(_RANKS)), group))
+def sorted_groups(groups: Iterable[str], priorities: Mapping[str, int] | None = None) -> list[str]:
+    """Returns groups, each once, as upstream lists them; `priorities` are those of groups that
+    other servers serve."""
+    known = priorities or {}
+
+    def rank(group: str) -> tuple[int, int, str]:
+        return _RANKS.get(group, len(_RANKS)), -known.get(group, CUSTOM), group
+
+    return sorted(set(groups), key=rank)
 
 
 def sorted_versions(versions: Iterable[str]) -> list[str]:

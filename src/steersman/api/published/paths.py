@@ -10,6 +10,7 @@ import orjson
 from steersman.api.access.tokens import Tokens
 from steersman.api.metrics import documents as metrics
 from steersman.api.published.discovery import Discovery
+from steersman.api.published.foreign import Foreigners, Nobody
 from steersman.api.published.openapi import OpenAPI
 from steersman.model.kind import Kind
 from steersman.wire.message import Request, Response, User
@@ -29,11 +30,15 @@ class Kinds(Protocol):
         """Calls `hear` after every change."""
 
 
-def document_paths(kinds: Kinds, tokens: Tokens, address: str = "") -> Mapping[str, Answer]:
+def document_paths(
+    kinds: Kinds, tokens: Tokens, address: str = "", foreigners: Foreigners | None = None
+) -> Mapping[str, Answer]:
     """Returns who answers what the server says of itself; a path that ends in a slash stands for
     all below it. `address` is how clients reach the server (host:port)."""
-    discovery = Discovery(lambda: (*kinds.all(), *metrics.KINDS), address)
-    documents = OpenAPI(kinds.all)
+    foreigners = foreigners or Nobody()
+    discovery = Discovery(lambda: (*kinds.all(), *metrics.KINDS), address, foreigners)
+    documents = OpenAPI(kinds.all, foreigners=foreigners)
+    foreigners.on_change(discovery.changed)
     kinds.on_change(discovery.changed)
     kinds.on_change(documents.changed)
     return {

@@ -44,14 +44,19 @@ class Kubelet:
 
     def explain(self, error: Unreachable) -> str:
         """Says in Go's words why the node could not be reached."""
-        cause = error.__cause__
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            why = f"failed to verify certificate: x509: {cause.verify_message}"
-            return f"tls: {why}"
-        if isinstance(cause, OSError):
-            number = cause.errno or 0
-            return f"dial tcp {self.place}: {_REFUSALS.get(number, f'connect: {cause.strerror}')}"
-        return f"dial tcp {self.place}: i/o timeout" if "in time" in str(error) else str(error)
+        return explain(self.place, error)
+
+
+def explain(place: str, error: Unreachable) -> str:
+    """Says in Go's words why a place could not be reached."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = f"failed to verify certificate: x509: {cause.verify_message}"
+        return f"tls: {why}"
+    if isinstance(cause, OSError):
+        number = cause.errno or 0
+        return f"dial tcp {place}: {_REFUSALS.get(number, f'connect: {cause.strerror}')}"
+    return f"dial tcp {place}: i/o timeout" if "in time" in str(error) else str(error)
 
 
 class Kubelets:

@@ -41,6 +41,8 @@ _OWN_HEADERS = frozenset(
         "upgrade",
     )
 )
+# What names somebody else; the other side hears of it from this server alone
+_NAMING = ("impersonate-", "x-remote-")
 _SCHEMES = ("", "http", "https")
 
 
@@ -113,35 +115,41 @@ class Proxies:
         request = Request(given.method, path or "/", given.query, body=given.body)
         request.headers = passed_headers(given)
         try:
-            if "upgrade" in given.headers:
-                return await self._upgrade(transport, request)
-            answer = await transport.send(request)
+            answer = await pass_on(transport, request, self._world)
         except Unreachable as error:
             why = f"error trying to reach service: {error}"
             raise ServiceUnavailable(why) from error
-        headers = {
-            key.title(): value
-            for key, value in (answer.headers or {}).items()
-            if key not in _OWN_HEADERS and key != "content-type"
-        }
-        body = answer.body
-        if isinstance(body, AsyncIterator) and not kept:
-            body = _closing(body, transport)
-        elif not kept:
+        if isinstance(answer.body, AsyncIterator) and not kept:
+            answer.body = _closing(answer.body, transport)
+        elif not kept and not isinstance(answer.body, Upgrade):
             await transport.close()
-        return Response(body, answer.status, answer.content_type, headers)
+        return answer
 
-    async def _upgrade(self, transport: HTTPTransport, request: Request) -> Response:
-        answer, channel = await transport.ask_upgrade(request)
-        if channel is None:
-            return Response(answer.body, answer.status, answer.content_type)
-        joined = channel
 
-        async def take(client: Channel) -> None:
-            await join(client, joined, self._world)
+async def pass_on(transport: HTTPTransport, request: Request, world: World) -> Response:
+    """Sends a request and returns the answer as it goes on to the client; raises Unreachable."""
+    if "upgrade" in request.headers:
+        return await _upgrade(transport, request, world)
+    answer = await transport.send(request)
+    headers = {
+        key.title(): value
+        for key, value in (answer.headers or {}).items()
+        if key not in _OWN_HEADERS and key != "content-type"
+    }
+    return Response(answer.body, answer.status, answer.content_type, headers)
 
-        headers = {key.title(): value for key, value in (answer.headers or {}).items()}
-        return Response(Upgrade(take), 101, headers=headers)
+
+async def _upgrade(transport: HTTPTransport, request: Request, world: World) -> Response:
+    answer, channel = await transport.ask_upgrade(request)
+    if channel is None:
+        return Response(answer.body, answer.status, answer.content_type)
+    joined = channel
+
+    async def take(client: Channel) -> None:
+        await join(client, joined, world)
+
+    headers = {key.title(): value for key, value in (answer.headers or {}).items()}
+    return Response(Upgrade(take), 101, headers=headers)
 
 
 async def _closing(body: AsyncIterator[bytes], transport: HTTPTransport) -> AsyncIterator[bytes]:
@@ -164,7 +172,7 @@ def passed_headers(given: Request) -> Mapping[str, str]:
     kept = {
         key: value
         for key, value in given.headers.items()
-        if key not in _OWN_HEADERS and not key.startswith("impersonate-")
+        if key not in _OWN_HEADERS and not key.startswith(_NAMING)
     }
     if "upgrade" in given.headers:
         kept |= {"connection": "Upgrade", "upgrade": given.headers["upgrade"]}

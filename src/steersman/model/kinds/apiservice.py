@@ -12,6 +12,7 @@ from steersman.model.errors import Cause
 from steersman.model.gotext import quote
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.configmap import decoded_bytes
+from steersman.model.kinds.customresourcedefinition import with_condition
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, at
 from steersman.model.kinds.subresources import STATUS_ALONE
@@ -115,6 +116,15 @@ def _check_spec(spec: Document) -> Iterator[Cause]:
         yield invalid(f"spec.{_SKIP}", True, "may not be true if caBundle is present")
 
 
+def _prepare_new(new: Document, old: Document | None) -> Document:
+    """Says of a new APIService of this server that it is available, which needs no check."""
+    if old is not None or new["spec"].get("service") is not None:
+        return new
+    time = new["metadata"].get("creationTimestamp")
+    message = "Local APIServices are always available"
+    return with_condition(new, "Available", "True", "Local", message, time)
+
+
 def _available(service: Document, _now: float) -> str:
     for one in at(service, "status", "conditions") or ():
         if one.get("type") == "Available":
@@ -140,7 +150,7 @@ APISERVICE = Kind(
     columns=(NAME, Column("Service", _service), Column("Available", _available), AGE),
     check=_check,
     view=APIService,
-    prepare=preparer(status={}),
+    prepare=preparer(_prepare_new, status={}),
     subresources=(STATUS_ALONE,),
     conditional=True,
     complete=True,

@@ -1,0 +1,38 @@
+"""The authorizers that --authorization-mode chooses from, beside Node and RBAC: all and nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from steersman.api.access.authorization import ALLOWED, Attributes, Authorizer, Decision
+from steersman.wire.message import User
+
+DENIED = Decision(False, "Everything is forbidden.")
+
+
+class AlwaysAllow:
+    """Allows everything to everybody."""
+
+    def allowed(self, user: User, attributes: Attributes) -> Decision:
+        """Allows."""
+        return ALLOWED
+
+
+class AlwaysDeny:
+    """Allows nothing; it says so, and others may still allow (alwaysDenyAuthorizer has no
+    opinion)."""
+
+    def allowed(self, user: User, attributes: Attributes) -> Decision:
+        """Refuses."""
+        return DENIED
+
+
+def chosen(modes: Iterable[str], node: Authorizer, rbac: Authorizer) -> list[Authorizer]:
+    """Returns the authorizers of modes, in their order."""
+    known: dict[str, Authorizer] = {
+        "AlwaysAllow": AlwaysAllow(),
+        "AlwaysDeny": AlwaysDeny(),
+        "Node": node,
+        "RBAC": rbac,
+    }
+    return [known[mode] for mode in modes]

@@ -1,0 +1,37 @@
+"""What this server was told of who asks and who may; `cli.access` reads the files of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import field
+
+from steersman.api.tokens.jwt_settings import Authentication
+from steersman.client.http import Target
+from steersman.wire.message import User
+
+MODES = ("Node", "RBAC")
+
+
+class AccessSettings(msgspec.Struct, frozen=True):
+    """Chosen authenticators and authorizers.
+
+    tokens: users of static tokens, by the token's hash
+    authentication: issuers of tokens, and for which paths nobody need say who they are
+    webhook: where a webhook is that knows tokens, and the version of the reviews it takes
+    modes:  the authorizers in the order in which they are asked
+    """
+
+    tokens: Mapping[bytes, User] = field(default_factory=dict)
+    modes: tuple[str, ...] = MODES
+    authentication: Authentication | None = None
+    webhook: tuple[Target, str] | None = None
+
+    def anonymous_paths(self) -> frozenset[str] | None:
+        """Returns the paths for which requests may be anonymous, None for all."""
+        if self.authentication is None or (chosen := self.authentication.anonymous) is None:
+            return None
+        if not chosen.enabled:
+            return frozenset()
+        return frozenset(one.path for one in chosen.conditions) or None

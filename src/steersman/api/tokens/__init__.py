@@ -1,0 +1,1 @@
+"""Who bears a token: the union of those who know tokens, and those beside the server itself."""

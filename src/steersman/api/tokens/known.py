@@ -1,0 +1,37 @@
+"""All who know tokens, by what this server was told, in upstream's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from steersman.api.access.settings import AccessSettings
+from steersman.api.access.tokens import Tokens
+from steersman.api.tokens.bearers import Bearers, Knows
+from steersman.api.tokens.bootstrap_tokens import BootstrapTokens
+from steersman.api.tokens.legacy_tokens import LegacyTokens
+from steersman.api.tokens.token_file import StaticTokens
+from steersman.model.kind import Document
+from steersman.model.ref import Ref
+from steersman.world.interface import World
+
+
+def assemble_bearers(
+    settings: AccessSettings, tokens: Tokens, find: Callable[[Ref], Document | None], world: World
+) -> Bearers:
+    """Returns who is asked about a token."""
+    first = [StaticTokens(settings.tokens)] if settings.tokens else []
+    then: list[Knows] = [LegacyTokens(tokens, find), BootstrapTokens(find, world.now)]
+    if settings.authentication is not None and settings.authentication.jwt:
+        # Expressions and keys load where there is an issuer
+        from steersman.api.tokens.jwt import Compiled, JWTTokens
+        from steersman.api.tokens.key_set import KeySet
+
+        for one in settings.authentication.jwt:
+            issuer = one.issuer
+            keys = KeySet(issuer.url, issuer.discovery_url, issuer.certificate_authority, world)
+            then.append(JWTTokens(Compiled(one), keys, world.now))
+    if settings.webhook is not None:
+        from steersman.api.tokens.webhook import WebhookTokens
+
+        then.append(WebhookTokens(*settings.webhook, tokens.audiences, world))
+    return Bearers(tokens, first, then)

@@ -1,0 +1,459 @@
+"""Tokens of other issuers: keys, signatures, claims, and the user that is made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import uvloop
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from hooks import listening
+from served import Served, serving
+from steersman.api.access.awaiting import Awaiting
+from steersman.api.access.settings import AccessSettings
+from steersman.api.access.tokens import InvalidToken, encode
+from steersman.api.tokens import jwt_settings
+from steersman.api.tokens.jwt import Compiled, JWTTokens, decide
+from steersman.api.tokens.key_set import REST_SECONDS, KeySet
+from steersman.api.tokens.signatures import read_key
+from steersman.model.errors import Unauthorized
+from steersman.model.kind import Document
+from steersman.wire.message import Peer, Request, Response, User
+from steersman.world.real import RealWorld
+
+NOW = 1_900_000_000.0
+URL = "https://issuer.example.com"
+RSA = rsa.generate_private_key(65537, 2048)
+CURVE = ec.generate_private_key(ec.SECP384R1())
+CLAIMS: Document = {
+    "iss": URL,
+    "aud": "kubernetes",
+    "exp": NOW + 60,
+    "sub": "jane",
+    "groups": ["a", "b"],
+    "hd": "example.com",
+}
+
+
+def number(value: int) -> str:
+    return encode(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
+def rsa_key(id: str = "one", key: Any = RSA) -> Document:
+    numbers = key.public_key().public_numbers()
+    return {"kty": "RSA", "kid": id, "use": "sig", "n": number(numbers.n), "e": number(numbers.e)}
+
+
+def curve_key() -> Document:
+    numbers = CURVE.public_key().public_numbers()
+    point = {"x": number(numbers.x), "y": number(numbers.y)}
+    return {"kty": "EC", "kid": "two", "crv": "P-384", **point}
+
+
+def signed(claims: Document, algorithm: str = "RS256", id: str = "one") -> str:
+    header = encode(orjson.dumps({"alg": algorithm, "kid": id}))
+    data = f"{header}.{encode(orjson.dumps(claims))}"
+    return f"{data}.{encode(SIGNERS[algorithm](data.encode()))}"
+
+
+def by_curve(data: bytes) -> bytes:
+    r, s = decode_dss_signature(CURVE.sign(data, ec.ECDSA(hashes.SHA384())))
+    return r.to_bytes(48, "big") + s.to_bytes(48, "big")
+
+
+SIGNERS: dict[str, Callable[[bytes], bytes]] = {
+    "RS256": lambda data: RSA.sign(data, padding.PKCS1v15(), hashes.SHA256()),
+    "PS512": lambda data: RSA.sign(
+        data, padding.PSS(padding.MGF1(hashes.SHA512()), 64), hashes.SHA512()
+    ),
+    "ES384": by_curve,
+    "ES256": by_curve,
+    "none": lambda _data: b"",
+    "HS256": lambda _data: b"x",
+}
+
+
+def settings(**more: Any) -> Document:
+    return {
+        "issuer": {"url": URL, "audiences": ["kubernetes"]},
+        "claimMappings": {
+            "username": {"claim": "sub", "prefix": "oidc:"},
+            "groups": {"claim": "groups", "prefix": "o:"},
+        },
+        **more,
+    }
+
+
+def file(*issuers: Document, **more: Any) -> Document:
+    head = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration"}
+    return {**head, "jwt": list(issuers), **more}
+
+
+def compiled(**more: Any) -> Compiled:
+    return Compiled(jwt_settings.parse(file(settings(**more))).jwt[0])
+
+
+def why(claims: Document, **more: Any) -> str:
+    with pytest.raises(InvalidToken) as raised:
+        decide(compiled(**more), claims, NOW)
+    return str(raised.value)
+
+
+class Issuer:
+    """Says where its keys are, and counts how often it was asked for them."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.keys: list[Document] = [rsa_key(), curve_key()]
+        self.asked = 0
+        self.issuer = ""
+        self.status = 200
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def handle(self, request: Request) -> Response:
+        if request.path == "/.well-known/openid-configuration":
+            self.asked += 1
+            told = {"issuer": self.issuer or self.url, "jwks_uri": f"{self.url}/keys"}
+            return Response(orjson.dumps(told), self.status)
+        assert request.path == "/keys"
+        return Response(orjson.dumps({"keys": self.keys}))
+
+
+def issuing(tmp_path: Path, case: Callable[[Issuer, JWTTokens, KeySet, Clock], Any]) -> None:
+    async def main() -> None:
+        world, issuer = Clock(), Issuer()
+        async with listening(tmp_path, world, issuer.handle) as (port, bundle):
+            issuer.port = port
+            authority = base64.b64decode(bundle).decode()
+            keys = KeySet(issuer.url, "", authority, world)
+            named = {"url": issuer.url, "audiences": ["kubernetes"]}
+            async with asyncio.timeout(30):
+                await case(
+                    issuer, JWTTokens(compiled(issuer=named), keys, lambda: NOW), keys, world
+                )
+
+    uvloop.run(main())
+
+
+class Clock(RealWorld):
+    """Real, but that the test may say that time has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.passed
+
+
+async def fetched(tokens: JWTTokens, token: str) -> User | None:
+    with pytest.raises(Awaiting) as waiting:
+        tokens.user(token)
+    await waiting.value.fetch()
+    return tokens.user(token)
+
+
+def test_keys_are_fetched_once_and_a_token_names_its_user(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, _keys: KeySet, _clock: Clock) -> None:
+        claims = {**CLAIMS, "iss": issuer.url}
+        assert await fetched(tokens, signed(claims)) == User("oidc:jane", ("o:a", "o:b"))
+        assert tokens.user(signed(claims, "PS512")) is not None
+        assert tokens.user(signed(claims, "ES384", "two")) is not None
+        assert tokens.user(signed(claims, id="")) is not None
+        assert issuer.asked == 1
+
+    issuing(tmp_path, case)
+
+
+def test_a_signature_that_is_not_the_keys_is_refused(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, _keys: KeySet, _clock: Clock) -> None:
+        claims = {**CLAIMS, "iss": issuer.url}
+        good = signed(claims)
+        assert await fetched(tokens, good) is not None
+        head, _, mark = good.split(".")
+        other = encode(orjson.dumps({**claims, "sub": "root"}))
+        for wrong in (
+            f"{head}.{other}.{mark}",
+            f"{good[:-8]}AAAAAAAA",
+            signed(claims, "RS256", "two"),
+            signed(claims, "ES384", "one"),
+            signed(claims, "ES256", "two"),
+            signed(claims, "none"),
+            signed(claims, "HS256"),
+        ):
+            with pytest.raises(InvalidToken):
+                tokens.user(wrong)
+
+    issuing(tmp_path, case)
+
+
+def test_a_key_that_is_not_there_is_looked_for_again_but_not_often(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, keys: KeySet, clock: Clock) -> None:
+        claims = {**CLAIMS, "iss": issuer.url}
+        assert await fetched(tokens, signed(claims)) is not None
+        issuer.keys = [rsa_key("new")]
+        for _ in range(3):
+            with pytest.raises(InvalidToken):
+                tokens.user(signed(claims, id="new"))
+        clock.passed = REST_SECONDS + 1
+        await asyncio.gather(keys.fetch(), keys.fetch())
+        assert issuer.asked == 2
+        assert tokens.user(signed(claims, id="new")) is not None
+        with pytest.raises(InvalidToken):
+            tokens.user(signed(claims, id="one"))
+
+    issuing(tmp_path, case)
+
+
+def test_an_issuer_that_fails_is_left_alone_and_keys_are_kept(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, keys: KeySet, clock: Clock) -> None:
+        claims = {**CLAIMS, "iss": issuer.url}
+        issuer.status = 500
+        with pytest.raises(InvalidToken) as raised:
+            await fetched(tokens, signed(claims))
+        assert str(raised.value).startswith("oidc: authenticator not initialized: https://")
+        issuer.status, issuer.issuer = 200, "https://other"
+        clock.passed += REST_SECONDS + 1
+        with pytest.raises(InvalidToken, match="the provider says that it is 'https://other'"):
+            await fetched(tokens, signed(claims))
+        issuer.issuer = ""
+        clock.passed += REST_SECONDS + 1
+        assert await fetched(tokens, signed(claims)) is not None
+        issuer.status = 500
+        clock.passed += REST_SECONDS + 1
+        await keys.fetch()
+        assert tokens.user(signed(claims)) is not None
+
+    issuing(tmp_path, case)
+
+
+def test_tokens_of_others_are_left_to_others() -> None:
+    tokens = JWTTokens(compiled(), KeySet(URL, "", "", RealWorld()), lambda: NOW)
+    for other in ("x", "a.b.c", signed({**CLAIMS, "iss": "https://other"}), "x" * 20_000):
+        assert tokens.user(other) is None
+
+
+def test_keys_that_cannot_be_are_refused_and_others_passed_over() -> None:
+    assert read_key({"kty": "oct"}) is None
+    assert read_key({**rsa_key(), "use": "enc"}) is None
+    assert read_key(1) is None
+    short = rsa.generate_private_key(65537, 1024)
+    off = {**curve_key(), "x": number(5)}
+    for bad in (rsa_key(key=short), off, {**rsa_key(), "n": 1}, {**rsa_key(), "n": "%"}):
+        with pytest.raises(ValueError, match=r"."):
+            read_key(bad)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"exp": None}, "oidc: token has no expiry"),
+        ({"exp": True}, "oidc: token has no expiry"),
+        (
+            {"exp": NOW - 1},
+            "oidc: verify token: oidc: token is expired "
+            "(Token Expiry: 2030-03-17 17:46:39 +0000 UTC)",
+        ),
+        (
+            {"nbf": NOW + 301},
+            "oidc: verify token: oidc: current time before the nbf (not before) time",
+        ),
+        ({"aud": "other"}, 'oidc: expected audience in ["kubernetes"] got ["other"]'),
+        ({"aud": [1]}, 'oidc: expected audience in ["kubernetes"] got []'),
+        ({"sub": None}, 'oidc: parse username claims "sub": claim not present'),
+        ({"sub": 5}, 'oidc: parse username claims "sub": claim is no string'),
+        ({"groups": 5}, 'oidc: parse groups claim "groups": it is no list of strings'),
+        ({"groups": [5]}, 'oidc: parse groups claim "groups": it is no list of strings'),
+    ],
+)
+def test_claims_that_do_not_name_a_current_user_are_refused(changed: Document, told: str) -> None:
+    assert why({**CLAIMS, **changed}) == told
+
+
+def test_claims_may_be_a_little_early_for_several_and_of_one_group() -> None:
+    claims = {**CLAIMS, "nbf": NOW + 300, "exp": NOW, "aud": ["x", "kubernetes"], "groups": "a"}
+    assert decide(compiled(), claims, NOW) == User("oidc:jane", ("o:a",))
+    assert decide(compiled(), {**CLAIMS, "groups": None}, NOW).groups == ()
+
+
+def test_a_mail_address_must_be_verified_where_its_issuer_says_whether_it_is() -> None:
+    mapped = {"claimMappings": {"username": {"claim": "email", "prefix": ""}}}
+    claims = {**CLAIMS, "email": "jane@example.com"}
+    assert decide(compiled(**mapped), claims, NOW).name == "jane@example.com"
+    assert why({**claims, "email_verified": False}, **mapped) == "oidc: email not verified"
+
+
+def test_rules_about_claims_hold() -> None:
+    rules = [{"claim": "hd", "requiredValue": "example.com"}]
+    assert decide(compiled(claimValidationRules=rules), CLAIMS, NOW)
+    told = "oidc: required claim hd not present in ID token"
+    assert why({**CLAIMS, "hd": None}, claimValidationRules=rules) == told
+    told = "oidc: required claim hd value does not match. Got = x, want = example.com"
+    assert why({**CLAIMS, "hd": "x"}, claimValidationRules=rules) == told
+    rules = [{"expression": "claims.exp - 1900000000 <= 60", "message": "too long"}]
+    assert decide(compiled(claimValidationRules=rules), {**CLAIMS, "exp": int(NOW) + 60}, NOW)
+    long = {**CLAIMS, "exp": int(NOW) + 61}
+    assert why(long, claimValidationRules=rules) == "oidc: error evaluating rule: too long"
+
+
+def test_expressions_make_the_user_and_rules_about_it_hold() -> None:
+    mapped = {
+        "username": {"expression": "'x-' + claims.sub"},
+        "groups": {"expression": "claims.groups.filter(one, one != 'b')"},
+        "uid": {"expression": "claims.hd"},
+        "extra": [
+            {"key": "example.com/a", "valueExpression": "claims.sub"},
+            {"key": "example.com/b", "valueExpression": "''"},
+        ],
+    }
+    rules = [{"expression": "!user.username.startsWith('system:')", "message": "reserved"}]
+    more = {"claimMappings": mapped, "userValidationRules": rules}
+    found = decide(compiled(**more), CLAIMS, NOW)
+    assert found == User("x-jane", ("a",), "example.com", {"example.com/a": ("jane",)})
+    mapped["username"] = {"expression": "claims.sub"}
+    assert why({**CLAIMS, "sub": "system:x"}, **more) == "oidc: error evaluating rule: reserved"
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({}, "it is no AuthenticationConfiguration of apiserver.config.k8s.io/v1"),
+        (file(more=1), "Object contains unknown field `more`"),
+        (
+            file(settings(issuer={"audiences": ["a"]})),
+            "jwt[0].issuer.url: Required value: URL is required",
+        ),
+        (
+            file(settings(issuer={"url": "http://x", "audiences": ["a"]})),
+            'jwt[0].issuer.url: Invalid value: "http://x": URL scheme must be https',
+        ),
+        (file(settings(), settings()), f'jwt[1].issuer.url: Duplicate value: "{URL}"'),
+        (
+            file(settings(issuer={"url": URL})),
+            "jwt[0].issuer.audiences: Required value: "
+            "at least one jwt[0].issuer.audiences is required",
+        ),
+        (
+            file(settings(issuer={"url": URL, "audiences": ["a", "b"]})),
+            'jwt[0].issuer.audienceMatchPolicy: Invalid value: "": '
+            "audienceMatchPolicy must be MatchAny for multiple audiences",
+        ),
+        (
+            file(settings(issuer={"url": URL, "audiences": ["a"], "certificateAuthority": "x"})),
+            "jwt[0].issuer.certificateAuthority: Invalid value: "
+            "data does not contain any valid RSA or ECDSA certificates",
+        ),
+        (
+            file(settings(claimMappings={})),
+            "jwt[0].claimMappings.username: Required value: claim or expression is required",
+        ),
+        (
+            file(settings(claimMappings={"username": {"claim": "sub"}})),
+            "jwt[0].claimMappings.username.prefix: Required value: prefix is required when claim "
+            "is set. It can be set to an empty string to disable prefixing",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_by_field(document: Document, told: str) -> None:
+    with pytest.raises(ValueError, match=r".") as raised:
+        jwt_settings.parse(document)
+    assert str(raised.value) == told
+
+
+def test_an_expression_that_is_none_is_refused() -> None:
+    for text in ("claims.", "1 + 1", "other.sub"):
+        rules = [{"expression": text}]
+        with pytest.raises(ValueError, match=r"^expression"):
+            compiled(claimValidationRules=rules)
+
+
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+
+def trusting(tmp_path: Path, case: Callable[[Issuer, Served], Any], **more: Any) -> None:
+    """Runs a case with a server that trusts an issuer."""
+
+    async def main() -> None:
+        world, issuer = RealWorld(), Issuer()
+        async with listening(tmp_path, world, issuer.handle) as (port, bundle):
+            issuer.port = port
+            authority = base64.b64decode(bundle).decode()
+            named = {
+                "url": issuer.url,
+                "audiences": ["kubernetes"],
+                "certificateAuthority": authority,
+            }
+            found = jwt_settings.parse(file(settings(issuer=named), **more))
+            async with (
+                asyncio.timeout(30),
+                serving(world, access=AccessSettings(authentication=found)) as api,
+            ):
+                await case(issuer, api)
+
+    uvloop.run(main())
+
+
+def test_a_request_waits_for_the_keys_of_its_issuer_and_the_next_does_not(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, api: Served) -> None:
+        token = signed({**CLAIMS, "iss": issuer.url})
+
+        def sent() -> Request:
+            headers = {"authorization": f"Bearer {token}"}
+            return Request("GET", "/version", headers=headers, peer=Peer())
+
+        first = api.assembly.api.handle(sent())
+        assert not isinstance(first, Response)
+        assert (await first).status == 200
+        second = api.assembly.api.handle(sent())
+        assert isinstance(second, Response)
+        assert issuer.asked == 1
+
+    trusting(tmp_path, case)
+
+
+def test_a_review_waits_for_the_keys_and_says_what_is_wrong(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, api: Served) -> None:
+        spec = {"token": signed({**CLAIMS, "iss": issuer.url})}
+        status = (await api.post(REVIEWS, {"spec": spec})).ok()["status"]
+        groups = ["o:a", "o:b", "system:authenticated"]
+        assert status["user"] == {"username": "oidc:jane", "groups": groups}
+        spec = {"token": signed({**CLAIMS, "iss": issuer.url, "aud": "x"})}
+        status = (await api.post(REVIEWS, {"spec": spec})).ok()["status"]
+        told = 'oidc: expected audience in ["kubernetes"] got ["x"]'
+        assert status["error"] == f"[invalid bearer token, {told}]"
+
+    trusting(tmp_path, case)
+
+
+def test_only_chosen_paths_may_be_asked_anonymously(tmp_path: Path) -> None:
+    def ask(api: Served, path: str) -> User:
+        return api.assembly.access.identify(Request("GET", path, peer=Peer()))
+
+    async def case(_issuer: Issuer, api: Served) -> None:
+        assert ask(api, "/livez").name == "system:anonymous"
+        for path in ("/livez/ping", "/version"):
+            with pytest.raises(Unauthorized):
+                ask(api, path)
+
+    async def nobody(_issuer: Issuer, api: Served) -> None:
+        with pytest.raises(Unauthorized):
+            ask(api, "/livez")
+
+    async def everybody(_issuer: Issuer, api: Served) -> None:
+        assert ask(api, "/version").name == "system:anonymous"
+
+    one = {"enabled": True, "conditions": [{"path": "/livez"}]}
+    trusting(tmp_path / "one", case, anonymous=one)
+    trusting(tmp_path / "none", nobody, anonymous={"enabled": False})
+    trusting(tmp_path / "all", everybody, anonymous={"enabled": True})

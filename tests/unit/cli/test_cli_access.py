@@ -1,0 +1,137 @@
+"""The options of who asks and who may: read, checked, given on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from steersman.cli import access
+from steersman.cli.failure import Failure
+from steersman.wire.message import User
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    access.add_options(parser)
+    return parser.parse_args(words)
+
+
+def why(*words: str) -> str:
+    with pytest.raises(Failure) as raised:
+        access.check(parsed(*words))
+    return str(raised.value)
+
+
+def test_without_options_upstreams_authorizers_of_a_cluster_answer() -> None:
+    found = access.settings(parsed())
+    assert found.modes == ("Node", "RBAC")
+    assert found.tokens == {}
+    assert access.words(parsed()) == []
+
+
+def test_options_are_read_and_given_on_to_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tokens.csv").write_text("one,jane,u-1\n")
+    given = parsed("--token-auth-file", "tokens.csv", "--authorization-mode", "RBAC,AlwaysAllow")
+    access.check(given)
+    found = access.settings(given)
+    assert list(found.tokens.values()) == [User("jane", (), "u-1")]
+    assert found.modes == ("RBAC", "AlwaysAllow")
+    on = access.words(given)
+    assert on[:2] == ["--token-auth-file", str(tmp_path / "tokens.csv")]
+    assert access.settings(parsed(*on)) == found
+
+
+def test_a_bad_token_file_is_told_in_one_line_without_its_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.csv"
+    assert why("--token-auth-file", str(file)) == (
+        f"--token-auth-file {file}: No such file or directory"
+    )
+    file.write_text("secret,jane")
+    wanted = "line 1: must have at least 3 columns (token, user name, user uid), found 2"
+    assert why("--token-auth-file", str(file)) == f"--token-auth-file {file}: {wanted}"
+    file.write_bytes(b"\xff")
+    assert why("--token-auth-file", str(file)).endswith("it is no text in UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("modes", "problem"),
+    [
+        (
+            "RBAC,ABAC",
+            '"ABAC" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC',
+        ),
+        ("", '"" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC'),
+        ("RBAC,Node,RBAC", '"RBAC" is there more than once'),
+    ],
+)
+def test_modes_that_cannot_be_are_refused(modes: str, problem: str) -> None:
+    assert why("--authorization-mode", modes) == f"--authorization-mode {modes}: {problem}"
+
+
+ISSUER = """apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+jwt:
+- issuer:
+    url: https://issuer.example.com
+    audiences: [kubernetes]
+  claimMappings:
+    username: {expression: "claims.sub"}
+"""
+
+
+def test_an_authentication_configuration_is_read_and_given_on(tmp_path: Path) -> None:
+    chosen = tmp_path / "authentication.yaml"
+    chosen.write_text(ISSUER)
+    given = parsed("--authentication-config", str(chosen))
+    found = access.settings(given).authentication
+    assert found is not None
+    assert found.jwt[0].issuer.url == "https://issuer.example.com"
+    assert access.words(given) == ["--authentication-config", str(chosen)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("claims.sub", "claim.sub", "expression 'claim.sub': ERROR: <input>:1:1: undeclared"),
+        ("https", "http", "jwt[0].issuer.url: Invalid value"),
+        ("jwt:", "jwts:", "Object contains unknown field `jwts`"),
+    ],
+)
+def test_a_bad_authentication_configuration_is_refused(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    chosen = tmp_path / "authentication.yaml"
+    chosen.write_text(ISSUER.replace(old, new))
+    said = why("--authentication-config", str(chosen))
+    assert said.startswith(f"--authentication-config {chosen}: {told}")
+
+
+HOOK = """apiVersion: v1
+kind: Config
+clusters: [{name: hook, cluster: {server: "https://hook.example.com/ask"}}]
+contexts: [{name: hook, context: {cluster: hook}}]
+current-context: hook
+"""
+
+
+def test_a_token_webhook_is_read_and_given_on(tmp_path: Path) -> None:
+    chosen = tmp_path / "hook.yaml"
+    chosen.write_text(HOOK)
+    option = "--authentication-token-webhook-config-file"
+    given = parsed(option, str(chosen), "--authentication-token-webhook-version", "v1")
+    found = access.settings(given).webhook
+    assert found is not None
+    assert (found[0].host, found[0].prefix, found[1]) == ("hook.example.com", "/ask", "v1")
+    assert access.words(given) == [
+        *(option, str(chosen)),
+        *("--authentication-token-webhook-version", "v1"),
+    ]
+    chosen.write_text(HOOK.replace("https", "http"))
+    assert why(option, str(chosen)) == f"{option}: {chosen}: tokens are sent over https alone"
+    chosen.write_text("x: 1")
+    assert why(option, str(chosen)) == f"{option}: {chosen} names no current-context"
