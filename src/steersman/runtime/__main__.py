@@ -20,9 +20,9 @@ def main() -> None:
     from steersman.runtime import seal
 
     seal.run_sealed()
-    from steersman.runtime import command
+    from steersman.runtime.command import verbs
 
-    code = command.run(sys.argv[1:])
+    code = verbs.run(sys.argv[1:])
     sys.stdout.flush()
     # The interpreter's own taking apart costs milliseconds that nothing here needs.
     os._exit(code)

@@ -24,7 +24,7 @@ from .kernel import (
     syscalls,
 )
 from .kernel import terminal as terminals
-from .process import Process, become, look_up, set_oom_score
+from .process import Process, become, check_program, look_up, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 EXTRA = "steersman"
 _FAILED = 127
 _UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings", "timeOffsets")
+# A container's terminals are its own devpts' and never a node of the machine.
+_OWN_DEVICES = ("/dev/ptmx", "/dev/console")
 _filters: dict[int, bytes] = {}
 
 
@@ -190,6 +192,8 @@ def initialise(
         if not entered:
             cgroup.enter()
         slave = _build(plan, channel, cgroup.views())
+        if gate >= 0:
+            check_program(plan.process)
         os.write(channel, b"R")
         if gate >= 0:
             channel = _pass_gate()
@@ -301,6 +305,8 @@ def _make_devices(root: int, extra: Sequence[Mapping[str, Any]]) -> None:
     devices.make_defaults(dev)
     os.close(dev)
     for device in extra:
+        if os.path.normpath(device["path"]) in _OWN_DEVICES:
+            continue
         parent, name = os.path.split(os.path.normpath(device["path"]))
         os.close(mounts.open_or_make(root, parent, directory=True))
         directory = mounts.open_in_root(root, parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -40,6 +40,7 @@ class Process:
         "filter_flags",
         "gid",
         "groups",
+        "keyring",
         "no_new_privileges",
         "oom_score_adj",
         "rlimits",
@@ -72,6 +73,7 @@ class Process:
         self.terminal = bool(section.get("terminal"))
         size = section.get("consoleSize") or {}
         self.console_size = (int(size.get("width", 0)), int(size.get("height", 0)))
+        self.keyring = True
         self.filter = b""
         self.filter_flags = 0
 
@@ -189,7 +191,8 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
     for number, soft, hard in process.rlimits:
         resource.setrlimit(number, (soft, hard))
     os.umask(process.umask)
-    syscalls.join_new_session_keyring()
+    if process.keyring:
+        syscalls.join_new_session_keyring()
     _reset_signals()
     if process.filter and not process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
@@ -243,6 +246,21 @@ def find_program(name: str, path: str, cwd: str) -> list[str]:
     return [os.path.join(directory or cwd, name) for directory in path.split(":")]
 
 
+def check_program(process: Process) -> None:
+    """Raises what `become` would for a program that is not there, while a caller still waits."""
+    path = process.env.get("PATH", DEFAULT_PATH)
+    denied = False
+    for candidate in find_program(process.args[0], path, process.cwd):
+        try:
+            status = os.stat(os.path.join(process.cwd, candidate))
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode) and status.st_mode & 0o111:
+            return
+        denied = True
+    raise _failure(process.args[0], PermissionError() if denied else None)
+
+
 def _execute(process: Process, candidates: list[str]) -> None:
     """Runs the first candidate that is there; messages are those of runc."""
     name, denied = process.args[0], None
@@ -255,8 +273,13 @@ def _execute(process: Process, candidates: list[str]) -> None:
             denied = error
         except OSError as error:
             raise OSError(error.errno, f'exec "{name}": {error.strerror}') from None
+    raise _failure(name, denied)
+
+
+def _failure(name: str, denied: PermissionError | None) -> OSError:
+    """Why none of a program's candidates could be run."""
     if denied is not None:
-        raise PermissionError(denied.errno, f'exec: "{name}": permission denied')
+        return PermissionError(errno.EACCES, f'exec: "{name}": permission denied')
     where = f"stat {name}: no such file or directory" if "/" in name else ""
     missing = where or "executable file not found in $PATH"
-    raise FileNotFoundError(errno.ENOENT, f'exec: "{name}": {missing}')
+    return FileNotFoundError(errno.ENOENT, f'exec: "{name}": {missing}')

@@ -12,10 +12,10 @@ import os
 import signal
 import socket
 
-from . import container, execution, protocol, state
-from .container import Plan
-from .kernel import capabilities, cgroups
-from .process import Process
+from .. import container, execution, protocol, state
+from ..container import Plan
+from ..kernel import capabilities, cgroups
+from ..process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,16 @@ _MAX_REASON_BYTES = 1 << 16
 
 class RuntimeFailure(Exception):
     """A verb cannot be carried out; the text says why."""
+
+
+class Setting:
+    """What the command line says of a new container: its console socket, a keyring of its own."""
+
+    __slots__ = ("console", "keyring")
+
+    def __init__(self, console: str = "", keyring: bool = True) -> None:
+        self.console = console
+        self.keyring = keyring
 
 
 def load_bundle(directory: str) -> Document:
@@ -57,6 +67,8 @@ def describe(root: str, name: str) -> Document:
     alive = is_same_process(document["pid"], document["born"])
     waiting = os.path.exists(os.path.join(directory, _GATE))
     document["status"] = ("created" if waiting else "running") if alive else "stopped"
+    if document["status"] == "running" and group_of(document).is_frozen():
+        document["status"] = "paused"
     if not alive:
         document["pid"] = 0
     return document
@@ -80,14 +92,15 @@ def birth_time(pid: int) -> str:
 
 
 def create(
-    root: str, name: str, bundle: str, console: str, *, gate: bool
+    root: str, name: str, bundle: str, setting: Setting, *, gate: bool
 ) -> tuple[int, socket.socket]:
     """Sets a container up; gives the process id and the channel; with a gate, see `start`."""
     directory = container_directory(root, name)
     document = load_bundle(bundle)
     held = capabilities.available()
     plan = Plan(document, directory, held)
-    if plan.process.terminal and not console:
+    plan.process.keyring = setting.keyring
+    if plan.process.terminal and not setting.console:
         raise RuntimeFailure(
             "cannot allocate tty if runc will detach without setting console socket"
         )
@@ -99,7 +112,7 @@ def create(
         raise RuntimeFailure(f"container with given ID already exists: {name!r}") from None
     group = cgroups.opener(cgroups.find_hierarchies())(path)
     try:
-        return _launch(plan, group, name, document, os.path.abspath(bundle), console, gate)
+        return _launch(plan, group, name, document, os.path.abspath(bundle), setting.console, gate)
     except BaseException:
         cgroups.kill(group)
         group.remove()
@@ -211,31 +224,42 @@ def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
     """Sends a signal to a container's first process, or to all of its processes."""
     document = describe(root, name)
     if everyone:
-        cgroups.signal_all(_group(document), number)
+        cgroups.signal_all(group_of(document), number)
     elif document["status"] == "stopped":
         raise RuntimeFailure("container not running")
     else:
         os.kill(document["pid"], number)
+    if number == signal.SIGKILL and document["status"] == "paused":
+        group_of(document).freeze(False)
 
 
-def _group(document: Mapping[str, Any]) -> cgroups.Cgroup:
+def group_of(document: Mapping[str, Any]) -> cgroups.Cgroup:
     return cgroups.opener(cgroups.find_hierarchies())(document["cgroups"][0])
 
 
 def delete(root: str, name: str, *, force: bool) -> None:
     """Removes a container that has ended or was never started; with `force` any."""
     document = describe(root, name)
-    if document["status"] == "running" and not force:
-        raise RuntimeFailure(f"cannot delete container {name} that is not stopped: running")
-    group = _group(document)
+    status = document["status"]
+    if status in ("running", "paused") and not force:
+        raise RuntimeFailure(f"cannot delete container {name} that is not stopped: {status}")
+    group = group_of(document)
+    if status == "paused":
+        cgroups.signal_all(group, signal.SIGKILL)
+        group.freeze(False)
     cgroups.kill(group)
     group.remove()
     group.prune()
     state.remove_directory(container_directory(root, name))
 
 
-def execute(root: str, name: str, section: Mapping[str, Any], console: str) -> int:
-    """Starts a further process in a running container; gives its id. It dies with this one."""
+def execute(
+    root: str, name: str, section: Mapping[str, Any], console: str, *, alone: bool = False
+) -> int:
+    """Starts a further process in a running container; gives its id.
+
+    Unless `alone` it dies with this one.
+    """
     document = describe(root, name)
     if document["status"] != "running":
         raise RuntimeFailure(f"cannot exec in a {document['status']} container")
@@ -244,14 +268,14 @@ def execute(root: str, name: str, section: Mapping[str, Any], console: str) -> i
     process = Process({**inherited, **section}, held)
     filter_section = document["linux"]["seccomp"]
     if filter_section is not None:
-        from .kernel import seccomp
+        from ..kernel import seccomp
 
         process.filter = seccomp.compile_filter(filter_section)
         process.filter_flags = seccomp.parse_flags(filter_section)
     ours, theirs = socket.socketpair()
     streams = [] if process.terminal else [0, 1, 2]
-    first, group = document["pid"], _group(document)
-    pid = execution.start(first, group, process, theirs.fileno(), streams, held)
+    first, group = document["pid"], group_of(document)
+    pid = execution.start(first, group, process, theirs.fileno(), streams, held, alone=alone)
     theirs.close()
     _await_ready(ours, console)
     release(ours)
