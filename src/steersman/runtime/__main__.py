@@ -1,7 +1,7 @@
 """The runtime's command line: runc's verbs for one container, and `warm` for a node.
 
-Runs alone: `python -I -S <path>/steersman/runtime/__main__.py`. Rule: nothing is imported, and
-nothing is opened, before the program runs from a sealed copy of the interpreter.
+Runs alone: `python -I -S <path>/steersman/runtime/__main__.py`. Rule: a process that a container
+could look at runs from a sealed copy of the interpreter; what sets it up first says so (seal).
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ if not __package__:
 
 def main() -> None:
     """Runs the command line."""
-    from steersman.runtime import seal
-
-    seal.run_sealed()
     from steersman.runtime.command import verbs
 
     code = verbs.run(sys.argv[1:])

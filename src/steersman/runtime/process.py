@@ -12,7 +12,7 @@ import resource
 import signal
 import stat
 
-from .kernel import capabilities, syscalls
+from .kernel import capabilities, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Process:
         "oom_score_adj",
         "rlimits",
         "terminal",
+        "trampoline",
         "uid",
         "umask",
         "username",
@@ -74,6 +75,8 @@ class Process:
         size = section.get("consoleSize") or {}
         self.console_size = (int(size.get("width", 0)), int(size.get("height", 0)))
         self.keyring = True
+        # Whether the program is run by a sealed stranger; else this interpreter must be sealed.
+        self.trampoline = False
         self.filter = b""
         self.filter_flags = 0
 
@@ -188,6 +191,7 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
 
     Unless `alone` it is killed when the process that forked it ends.
     """
+    last_step = _prepare_last_step(process)
     for number, soft, hard in process.rlimits:
         resource.setrlimit(number, (soft, hard))
     os.umask(process.umask)
@@ -207,9 +211,19 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
         # A change of user has cleared it, so it is asked for again.
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     candidates = find_program(process.args[0], process.env.get("PATH", DEFAULT_PATH), process.cwd)
+    if last_step >= 0:
+        trampoline.run(last_step, _choose(process, candidates), process.args, process.env)
     if process.filter and process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _execute(process, candidates)
+
+
+def _prepare_last_step(process: Process) -> int:
+    """The trampoline, which installs the filter itself where that may be the last thing."""
+    if not process.trampoline:
+        return -1
+    late = process.filter if process.no_new_privileges else b""
+    return trampoline.prepare(late, process.filter_flags)
 
 
 def _reset_signals() -> None:
@@ -249,16 +263,26 @@ def find_program(name: str, path: str, cwd: str) -> list[str]:
 def check_program(process: Process) -> None:
     """Raises what `become` would for a program that is not there, while a caller still waits."""
     path = process.env.get("PATH", DEFAULT_PATH)
-    denied = False
-    for candidate in find_program(process.args[0], path, process.cwd):
+    candidates = find_program(process.args[0], path, process.cwd)
+    _choose(process, [os.path.join(process.cwd, candidate) for candidate in candidates])
+
+
+def _choose(process: Process, candidates: list[str]) -> str:
+    """The first candidate that is a file which this process may run."""
+    denied = None
+    for candidate in candidates:
         try:
-            status = os.stat(os.path.join(process.cwd, candidate))
+            status = os.stat(candidate)
+        except PermissionError as error:
+            denied = error
+            continue
         except OSError:
             continue
-        if stat.S_ISREG(status.st_mode) and status.st_mode & 0o111:
-            return
-        denied = True
-    raise _failure(process.args[0], PermissionError() if denied else None)
+        runs = os.access(candidate, os.X_OK, effective_ids=True)
+        if stat.S_ISREG(status.st_mode) and runs:
+            return candidate
+        denied = PermissionError()
+    raise _failure(process.args[0], denied)
 
 
 def _execute(process: Process, candidates: list[str]) -> None:

@@ -12,9 +12,9 @@ import os
 import signal
 import socket
 
-from .. import container, execution, protocol, state
+from .. import container, execution, protocol, seal, state
 from ..container import Plan
-from ..kernel import capabilities, cgroups
+from ..kernel import capabilities, cgroups, syscalls, trampoline
 from ..process import Process
 
 TYPE_CHECKING = False
@@ -104,6 +104,7 @@ def create(
         raise RuntimeFailure(
             "cannot allocate tty if runc will detach without setting console socket"
         )
+    _protect(plan)
     path = cgroups.check_path(plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}")
     try:
         os.makedirs(root, 0o700, exist_ok=True)
@@ -119,6 +120,19 @@ def create(
         group.prune()
         state.remove_directory(directory)
         raise
+
+
+def _protect(plan: Plan) -> None:
+    """Keeps the host's interpreter out of the container's hands (CVE-2019-5736).
+
+    In a new pid namespace nobody sees this program before it is gone, and a trampoline is
+    enough. Otherwise this command line is run again from a sealed copy.
+    """
+    plan.process.trampoline = bool(
+        plan.namespaces.new & syscalls.CLONE_NEWPID and trampoline.is_known()
+    )
+    if not plan.process.trampoline:
+        seal.run_sealed()
 
 
 def _launch(
@@ -188,6 +202,8 @@ def _await_ready(channel: socket.socket, console: str) -> None:
 def _read_reason(channel: socket.socket, data: bytes) -> str:
     while len(data) < _MAX_REASON_BYTES and (more := channel.recv(4096)):
         data += more
+    if len(data) == trampoline.REPORT_BYTES and data[:1] != b"E":
+        return "exec: " + os.strerror(-int.from_bytes(data, "little", signed=True))
     return data.removeprefix(b"E").decode("utf-8", "replace")
 
 

@@ -168,8 +168,10 @@ def _delete(line: CommandLine) -> int:
 
 
 def _exec(line: CommandLine) -> int:
+    from .. import seal
     from . import cold
 
+    seal.run_sealed()
     root, section, detach = _root(line), _process_section(line), line.has("detach")
     console = line.value("console-socket")
     pid = cold.execute(root, _name(line), section, console, alone=detach)
@@ -275,6 +277,9 @@ def _write_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _warm(line: CommandLine) -> int:
+    from .. import seal
+
+    seal.run_sealed()
     from .. import warm
 
     if not line.value("socket") or not line.value("state-dir"):
