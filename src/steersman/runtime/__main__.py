@@ -6,6 +6,7 @@ could look at runs from a sealed copy of the interpreter; what sets it up first 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -17,6 +18,7 @@ if not __package__:
 
 def main() -> None:
     """Runs the command line."""
+    gc.disable()  # a command ends before there is anything to collect
     from steersman.runtime.command import verbs
 
     code = verbs.run(sys.argv[1:])

@@ -7,10 +7,10 @@ up, T with a terminal, E and a reason if it cannot go on; it goes on when it rea
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import os
-import signal
-import socket
+import sys
 import time
 
 from .kernel import (
@@ -49,6 +49,7 @@ class Plan:
         "cgroup_path",
         "devices",
         "directory",
+        "held",
         "hostname",
         "layers",
         "log",
@@ -75,6 +76,7 @@ class Plan:
             if bundle.get(name) or linux.get(name):
                 raise ValueError(f"{name} is not supported")
         self.directory = directory
+        self.held = held
         self.process = Process(bundle.get("process") or {}, held)
         self.layers = [str(layer) for layer in extra.get("layers") or ()]
         self.root = str(root.get("path", ""))
@@ -209,21 +211,23 @@ def initialise(
 
 def die_with_parent() -> None:
     """Asks the kernel to kill this process when the one that forked it ends."""
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
 
 
 def _pass_gate() -> int:
     """Waits for whoever starts the container; that connection becomes the channel."""
-    with socket.socket(fileno=4) as listener:
-        connection, _ = listener.accept()
-    os.dup2(connection.fileno(), 3, inheritable=False)
-    connection.close()
+    listener = _socket.socket(fileno=4)
+    connection, _ = listener._accept()  # type: ignore[attr-defined]
+    os.dup2(connection, 3, inheritable=False)
+    os.close(connection)
+    listener.close()
     return 3
 
 
 def settle(streams: Sequence[int], *keep: int) -> None:
     """Leaves the three streams as 0 to 2, and `keep` as 3 and up; closes all else."""
-    signal.set_wakeup_fd(-1)
+    if "signal" in sys.modules:  # the shim's loop had itself woken by signals
+        sys.modules["signal"].set_wakeup_fd(-1)
     os.setsid()
     first = 0 if streams else 3
     # Above all targets first, so that no dup2 overwrites a descriptor still needed.
@@ -254,7 +258,7 @@ def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
     if new & syscalls.CLONE_NEWNET:
         namespaces.bring_loopback_up()
     if plan.hostname:
-        socket.sethostname(plan.hostname)
+        _socket.sethostname(plan.hostname)
     namespaces.write_sysctls(plan.sysctls)
     if plan.process.oom_score_adj is not None:
         set_oom_score(plan.process.oom_score_adj)
@@ -329,6 +333,8 @@ def _open_terminal(plan: Plan, root: int, channel: int) -> int:
 
 def send_terminal(channel: int, master: int) -> None:
     """Hands the master of a terminal to the parent."""
+    import socket
+
     with socket.socket(fileno=os.dup(channel)) as connection:
         socket.send_fds(connection, [b"T"], [master])
     os.close(master)

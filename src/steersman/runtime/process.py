@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import stat
 
 from .kernel import capabilities, syscalls, trampoline
@@ -197,7 +196,7 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
     os.umask(process.umask)
     if process.keyring:
         syscalls.join_new_session_keyring()
-    _reset_signals()
+    syscalls.reset_signals()
     if process.filter and not process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _change_user(process, held)
@@ -209,7 +208,7 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if not alone:
         # A change of user has cleared it, so it is asked for again.
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
     candidates = find_program(process.args[0], process.env.get("PATH", DEFAULT_PATH), process.cwd)
     if last_step >= 0:
         trampoline.run(last_step, _choose(process, candidates), process.args, process.env)
@@ -224,13 +223,6 @@ def _prepare_last_step(process: Process) -> int:
         return -1
     late = process.filter if process.no_new_privileges else b""
     return trampoline.prepare(late, process.filter_flags)
-
-
-def _reset_signals() -> None:
-    """Python and the shim ignore some, and what is ignored stays so across exec."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _change_user(process: Process, held: int) -> None:

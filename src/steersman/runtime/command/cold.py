@@ -7,12 +7,11 @@ delete, and its state.json is enough to act on it.
 
 from __future__ import annotations
 
-import json
+import _socket
 import os
-import signal
-import socket
+import sys
 
-from .. import container, execution, protocol, seal, state
+from .. import container, documents, seal, state
 from ..container import Plan
 from ..kernel import capabilities, cgroups, syscalls, trampoline
 from ..process import Process
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 _GATE = "start.sock"
 _DEFAULT_CGROUP = "/steer-runtime"
+_DESCRIPTOR_BYTES = 4
 _MAX_REASON_BYTES = 1 << 16
 
 
@@ -46,7 +46,7 @@ class Setting:
 def load_bundle(directory: str) -> Document:
     """The config.json of a bundle, with root.path made absolute."""
     with open(os.path.join(directory, "config.json")) as file:
-        document: Document = json.load(file)
+        document: Document = documents.loads(file.read())
     root = document.setdefault("root", {})
     if root.get("path"):
         root["path"] = os.path.join(os.path.abspath(directory), root["path"])
@@ -93,7 +93,7 @@ def birth_time(pid: int) -> str:
 
 def create(
     root: str, name: str, bundle: str, setting: Setting, *, gate: bool
-) -> tuple[int, socket.socket]:
+) -> tuple[int, _socket.socket]:
     """Sets a container up; gives the process id and the channel; with a gate, see `start`."""
     directory = container_directory(root, name)
     document = load_bundle(bundle)
@@ -143,16 +143,15 @@ def _launch(
     bundle: str,
     console: str,
     gate: bool,
-) -> tuple[int, socket.socket]:
+) -> tuple[int, _socket.socket]:
     container.make_directories(plan)
     group.create()
     group.limit(plan.resources)
-    ours, theirs = socket.socketpair()
+    ours, theirs = _socket.socketpair()
     listener = _listen(plan.directory) if gate else None
     number = -1 if listener is None else listener.fileno()
     streams = [] if plan.process.terminal else [0, 1, 2]
-    held = capabilities.available()
-    pid = container.start(plan, group, theirs.fileno(), streams, held, number)
+    pid = container.start(plan, group, theirs.fileno(), streams, plan.held, number)
     theirs.close()
     if listener is not None:
         listener.close()
@@ -176,8 +175,8 @@ def _launch(
     return pid, ours
 
 
-def _listen(directory: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _listen(directory: str) -> _socket.socket:
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(directory)
     listener.bind(_GATE)
@@ -187,19 +186,20 @@ def _listen(directory: str) -> socket.socket:
     return listener
 
 
-def _await_ready(channel: socket.socket, console: str) -> None:
+def _await_ready(channel: _socket.socket, console: str) -> None:
     """Reads the channel until the process is set up; hands a terminal on to who asked for it."""
     while True:
-        data, descriptors = protocol.receive_part(channel)
-        for descriptor in descriptors:
-            _send_console(console, descriptor)
+        space = _socket.CMSG_SPACE(_DESCRIPTOR_BYTES)
+        data, ancillary, _, _ = channel.recvmsg(4096, space, _socket.MSG_CMSG_CLOEXEC)
+        for _level, _kind, payload in ancillary:
+            _send_console(console, int.from_bytes(payload[:_DESCRIPTOR_BYTES], sys.byteorder))
         if b"R" in data[:2]:
             return
         if data[:1] != b"T":
             raise RuntimeFailure(_read_reason(channel, data) or "setup ended without a word")
 
 
-def _read_reason(channel: socket.socket, data: bytes) -> str:
+def _read_reason(channel: _socket.socket, data: bytes) -> str:
     while len(data) < _MAX_REASON_BYTES and (more := channel.recv(4096)):
         data += more
     if len(data) == trampoline.REPORT_BYTES and data[:1] != b"E":
@@ -208,13 +208,15 @@ def _read_reason(channel: socket.socket, data: bytes) -> str:
 
 
 def _send_console(path: str, master: int) -> None:
+    import socket
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.connect(path)
         socket.send_fds(peer, [b"/dev/ptmx"], [master])
     os.close(master)
 
 
-def release(channel: socket.socket) -> None:
+def release(channel: _socket.socket) -> None:
     """Lets a process that is set up run its program; RuntimeFailure if that cannot be run."""
     channel.send(b"G")
     reason = _read_reason(channel, b"")
@@ -229,11 +231,14 @@ def start(root: str, name: str) -> None:
     directory = container_directory(root, name)
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(directory)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
         channel.connect(_GATE)
         os.unlink(_GATE)
         os.fchdir(here)
         release(channel)
+    finally:
+        channel.close()
 
 
 def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
@@ -245,7 +250,7 @@ def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
         raise RuntimeFailure("container not running")
     else:
         os.kill(document["pid"], number)
-    if number == signal.SIGKILL and document["status"] == "paused":
+    if number == syscalls.SIGKILL and document["status"] == "paused":
         group_of(document).freeze(False)
 
 
@@ -261,7 +266,7 @@ def delete(root: str, name: str, *, force: bool) -> None:
         raise RuntimeFailure(f"cannot delete container {name} that is not stopped: {status}")
     group = group_of(document)
     if status == "paused":
-        cgroups.signal_all(group, signal.SIGKILL)
+        cgroups.signal_all(group, syscalls.SIGKILL)
         group.freeze(False)
     cgroups.kill(group)
     group.remove()
@@ -279,6 +284,8 @@ def execute(
     document = describe(root, name)
     if document["status"] != "running":
         raise RuntimeFailure(f"cannot exec in a {document['status']} container")
+    from .. import execution
+
     held = capabilities.available()
     inherited = {**document["process"], "terminal": False}
     process = Process({**inherited, **section}, held)
@@ -288,7 +295,7 @@ def execute(
 
         process.filter = seccomp.compile_filter(filter_section)
         process.filter_flags = seccomp.parse_flags(filter_section)
-    ours, theirs = socket.socketpair()
+    ours, theirs = _socket.socketpair()
     streams = [] if process.terminal else [0, 1, 2]
     first, group = document["pid"], group_of(document)
     pid = execution.start(first, group, process, theirs.fileno(), streams, held, alone=alone)
@@ -300,6 +307,8 @@ def execute(
 
 def wait(pid: int) -> int:
     """Waits for a child, handing on the signals that this process gets; gives the exit code."""
+    import signal
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, lambda got, _frame: os.kill(pid, got))
     _, status = os.waitpid(pid, 0)

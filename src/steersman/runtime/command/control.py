@@ -6,11 +6,11 @@ entered.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import sys
 
+from .. import documents
 from . import cold
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ def read_resources(path: str) -> Document:
         text = file.read(_MAX_RESOURCES_BYTES + 1)
     if len(text) > _MAX_RESOURCES_BYTES:
         raise ValueError(f"resources: more than {_MAX_RESOURCES_BYTES} bytes")
-    given = json.loads(text)
+    given = documents.loads(text.decode())
     if not isinstance(given, dict):
         raise ValueError("resources: not an object")
     # Clients send the sections that they know, those without a wish as null.
@@ -145,7 +145,7 @@ def follow(root: str, name: str, interval_seconds: float) -> None:
     try:
         while not poller.poll(interval_seconds * 1000):
             event = {"type": "stats", "id": name, "data": group.counters()}
-            sys.stdout.write(json.dumps(event) + "\n")
+            sys.stdout.write(documents.dumps(event) + "\n")
             sys.stdout.flush()
     finally:
         os.close(handle)

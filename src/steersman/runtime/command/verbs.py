@@ -5,10 +5,10 @@ Rule: a failure is one line on standard error and exit code 1, as with runc.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
+from .. import documents
 from . import options
 
 TYPE_CHECKING = False
@@ -52,9 +52,9 @@ def _log(line: CommandLine, text: str) -> None:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     entry = {"level": "error", "msg": text, "time": stamp}
     if line.value("log-format") == "json":
-        written = json.dumps(entry)
+        written = documents.dumps(entry)
     else:
-        written = f'time="{stamp}" level=error msg={json.dumps(text)}'
+        written = f'time="{stamp}" level=error msg={documents.dumps(text)}'
     with open(line.value("log"), "a") as file:
         file.write(written + "\n")
 
@@ -128,6 +128,8 @@ def _start(line: CommandLine) -> int:
 
 
 def _state(line: CommandLine) -> int:
+    import json
+
     from . import cold
 
     document = cold.describe(_root(line), _name(line))
@@ -171,10 +173,11 @@ def _exec(line: CommandLine) -> int:
     from .. import seal
     from . import cold
 
+    root, name, detach = _root(line), _name(line), line.has("detach")
     seal.run_sealed()
-    root, section, detach = _root(line), _process_section(line), line.has("detach")
+    section = _process_section(line)
     console = line.value("console-socket")
-    pid = cold.execute(root, _name(line), section, console, alone=detach)
+    pid = cold.execute(root, name, section, console, alone=detach)
     _write_pid(line, pid)
     return 0 if detach else cold.wait(pid)
 
@@ -182,7 +185,7 @@ def _exec(line: CommandLine) -> int:
 def _process_section(line: CommandLine) -> dict[str, Any]:
     if line.value("process"):
         with open(line.value("process")) as file:
-            given: dict[str, Any] = json.load(file)
+            given: dict[str, Any] = documents.loads(file.read())
         return given
     section: dict[str, Any] = {"args": line.arguments[1:], "terminal": line.has("tty")}
     if line.value("cwd"):
@@ -224,7 +227,7 @@ def _events(line: CommandLine) -> int:
 
     root, name = _root(line), _name(line)
     if line.has("stats"):
-        sys.stdout.write(json.dumps(control.count(root, name)) + "\n")
+        sys.stdout.write(documents.dumps(control.count(root, name)) + "\n")
         return 0
     interval = line.value("interval", "5s").removesuffix("s")
     if not interval.isdecimal() or not int(interval):
@@ -240,13 +243,15 @@ def _ps(line: CommandLine) -> int:
     if line.arguments[1:]:
         raise options.UsageError("ps takes no options of ps(1)")
     if line.value("format") == "json":
-        sys.stdout.write(json.dumps(numbers) + "\n")
+        sys.stdout.write(documents.dumps(numbers) + "\n")
     else:
         _write_table(control.describe_processes(numbers))
     return 0
 
 
 def _features(_line: CommandLine) -> int:
+    import json
+
     from . import features
 
     sys.stdout.write(json.dumps(features.describe(), indent=2) + "\n")
@@ -261,7 +266,7 @@ def _list(line: CommandLine) -> int:
     if line.has("quiet"):
         sys.stdout.write("".join(f"{entry['id']}\n" for entry in found))
     elif line.value("format") == "json":
-        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.write(documents.dumps(found) + "\n")
     else:
         rows: list[tuple[str, ...]] = [("ID", "PID", "STATUS", "BUNDLE")]
         rows += [(e["id"], str(e["pid"]), e["status"], e["bundle"]) for e in found]
@@ -277,13 +282,13 @@ def _write_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _warm(line: CommandLine) -> int:
+    if not line.value("socket") or not line.value("state-dir"):
+        raise options.UsageError("warm needs --socket and --state-dir")
     from .. import seal
 
     seal.run_sealed()
     from .. import warm
 
-    if not line.value("socket") or not line.value("state-dir"):
-        raise options.UsageError("warm needs --socket and --state-dir")
     warm.serve(line.value("socket"), line.value("state-dir"))
     return 0
 

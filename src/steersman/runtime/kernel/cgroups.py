@@ -176,10 +176,14 @@ def await_state(reached: Callable[[], bool], what: str) -> None:
 def remove_tree(directory: str) -> None:
     """Removes a cgroup directory and those below it; one that is not there is fine."""
     try:
-        below = [entry.path for entry in os.scandir(directory) if entry.is_dir()]
+        os.rmdir(directory)
+        return
     except FileNotFoundError:
         return
-    for path in below:
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+            raise
+    for path in [entry.path for entry in os.scandir(directory) if entry.is_dir()]:
         remove_tree(path)
     pause = _FIRST_PAUSE_SECONDS
     for attempt in range(_REMOVE_TRIES):

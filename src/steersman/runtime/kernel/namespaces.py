@@ -5,9 +5,9 @@ Not mounts and not cgroups. Rule: a namespace that is already ours is never join
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import os
-import socket
 import struct
 
 from . import syscalls
@@ -69,10 +69,13 @@ def join(path: str, flag: int) -> None:
 
 def bring_loopback_up() -> None:
     """Sets `lo` of this network namespace up; the kernel then gives it 127.0.0.1 and ::1."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    try:
         request = struct.pack("16sH14x", b"lo", 0)
         name, flags = struct.unpack("16sH14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name, flags | _IFF_UP))
+    finally:
+        control.close()
 
 
 def write_sysctls(sysctls: Mapping[str, str]) -> None:
