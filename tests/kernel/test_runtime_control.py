@@ -156,3 +156,23 @@ def test_features_name_what_there_is(bundle: Bundle) -> None:
     assert {"pid", "mount", "cgroup"} <= set(features["linux"]["namespaces"])
     assert "SCMP_ACT_NOTIFY" not in features["linux"]["seccomp"]["actions"]
     assert features["linux"]["intelRdt"] == {"enabled": False}
+
+
+def test_scheduler_priority_personality_and_domain_name_are_as_asked(bundle: Bundle) -> None:
+    asked = "busybox cut -d' ' -f19 /proc/self/stat; busybox uname -m"
+    asked += "; busybox cat /proc/sys/kernel/domainname"
+    bundle.write("sh", "-c", f"{asked}; busybox ionice")
+    config = bundle.directory / "config.json"
+    document = json.loads(config.read_text())
+    document["process"]["scheduler"] = {"policy": "SCHED_OTHER", "nice": 5}
+    document["process"]["ioPriority"] = {"class": "IOPRIO_CLASS_BE", "priority": 6}
+    document["linux"]["personality"] = {"domain": "LINUX32"}
+    document["domainname"] = "example.org"
+    config.write_text(json.dumps(document))
+    machine = "i686" if os.uname().machine == "x86_64" else "armv8l"
+    assert bundle.run("run", "c1").splitlines() == [
+        "5", machine, "example.org", "best-effort: prio 6",
+    ]  # fmt: skip
+    document["linux"]["namespaces"] = [{"type": "mount"}]
+    config.write_text(json.dumps(document))
+    assert "need a uts namespace" in bundle.run("run", "c1", code=1)

@@ -19,6 +19,7 @@ from .kernel import (
     mounts,
     namespaces,
     rootfs,
+    scheduling,
     seccomp,
     seccomp_profile,
     syscalls,
@@ -49,6 +50,7 @@ class Plan:
         "cgroup_path",
         "devices",
         "directory",
+        "domain_name",
         "held",
         "hostname",
         "layers",
@@ -90,6 +92,9 @@ class Plan:
         self.namespaces = namespaces.parse(linux.get("namespaces") or ())
         self.shared = linux.get("rootfsPropagation") in ("shared", "rshared")
         self.hostname = str(bundle.get("hostname", ""))
+        self.domain_name = str(bundle.get("domainname", ""))
+        if linux.get("personality"):
+            self.process.personality = scheduling.parse_personality(linux["personality"])
         self.sysctls = linux.get("sysctl") or {}
         self.cgroup_path = str(linux.get("cgroupsPath", ""))
         self.resources = {"devices": [], **(linux.get("resources") or {})}
@@ -103,8 +108,8 @@ class Plan:
         new = self.namespaces.new | sum(self.namespaces.join)
         if not self.namespaces.new & syscalls.CLONE_NEWNS:
             raise ValueError("linux.namespaces: a container needs a new mount namespace")
-        if self.hostname and not new & syscalls.CLONE_NEWUTS:
-            raise ValueError("hostname needs a uts namespace")
+        if (self.hostname or self.domain_name) and not new & syscalls.CLONE_NEWUTS:
+            raise ValueError("hostname and domainname need a uts namespace")
         for name in self.sysctls:
             namespaces.check_sysctl(name)
             wanted = syscalls.CLONE_NEWNET if name.startswith("net.") else syscalls.CLONE_NEWIPC
@@ -259,6 +264,8 @@ def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
         namespaces.bring_loopback_up()
     if plan.hostname:
         _socket.sethostname(plan.hostname)
+    if plan.domain_name:
+        syscalls.set_domain_name(plan.domain_name)
     namespaces.write_sysctls(plan.sysctls)
     if plan.process.oom_score_adj is not None:
         set_oom_score(plan.process.oom_score_adj)

@@ -11,7 +11,7 @@ import os
 import resource
 import stat
 
-from .kernel import capabilities, syscalls, trampoline
+from .kernel import capabilities, scheduling, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_ACCOUNTS_BYTES = 1 << 20
 # (uid_t) -1 of setresuid(2)
 _NO_ID = (1 << 32) - 1
-_UNSUPPORTED = ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
+_UNSUPPORTED = ("apparmorProfile", "selinuxLabel", "execCPUAffinity")
 
 
 class Process:
@@ -39,10 +39,13 @@ class Process:
         "filter_flags",
         "gid",
         "groups",
+        "io_priority",
         "keyring",
         "no_new_privileges",
         "oom_score_adj",
+        "personality",
         "rlimits",
+        "scheduler",
         "terminal",
         "trampoline",
         "uid",
@@ -73,6 +76,10 @@ class Process:
         self.terminal = bool(section.get("terminal"))
         size = section.get("consoleSize") or {}
         self.console_size = (int(size.get("width", 0)), int(size.get("height", 0)))
+        scheduler, io_priority = section.get("scheduler"), section.get("ioPriority")
+        self.scheduler = scheduling.parse_scheduler(scheduler) if scheduler else b""
+        self.io_priority = scheduling.parse_io_priority(io_priority) if io_priority else None
+        self.personality: int | None = None
         self.keyring = True
         # Whether the program is run by a sealed stranger; else this interpreter must be sealed.
         self.trampoline = False
@@ -197,6 +204,7 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
     if process.keyring:
         syscalls.join_new_session_keyring()
     syscalls.reset_signals()
+    scheduling.apply(process.scheduler, process.io_priority, process.personality)
     if process.filter and not process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _change_user(process, held)

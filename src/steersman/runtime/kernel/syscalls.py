@@ -84,6 +84,9 @@ _OLD_NUMBERS = {  # name: (x86_64, aarch64)
     "seccomp": (317, 277),
     "keyctl": (250, 219),
     "bpf": (321, 280),
+    "sched_setattr": (314, 274),
+    "ioprio_set": (251, 30),
+    "personality": (135, 92),
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -143,7 +146,11 @@ _pivot_root = _system_call(_old("pivot_root"), _text, _text)
 _seccomp = _system_call(_old("seccomp"), _uint, _uint, _text)
 _keyctl = _system_call(_old("keyctl"), _int, _text)
 _bpf = _system_call(_old("bpf"), _int, _pointer, _uint)
+_sched_setattr = _system_call(_old("sched_setattr"), _int, _text, _uint)
+_ioprio_set = _system_call(_old("ioprio_set"), _int, _int, _int)
+_personality = _system_call(_old("personality"), _ulong)
 _mount = _library_call("mount", _text, _text, _text, _ulong, _text)
+_setdomainname = _library_call("setdomainname", _text, _size)
 _umount2 = _library_call("umount2", _text, _int)
 _unshare = _library_call("unshare", _int)
 _setns = _library_call("setns", _int, _int)
@@ -265,6 +272,26 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
 def prctl(option: int, *arguments: int) -> int:
     """Reads or changes an attribute of this process; see prctl(2)."""
     return _prctl(option, *arguments, *([0] * (4 - len(arguments))))
+
+
+def sched_setattr(attributes: bytes) -> None:
+    """Sets policy and parameters by which this process is scheduled; see sched_setattr(2)."""
+    _sched_setattr(0, attributes, 0)
+
+
+def ioprio_set(priority: int) -> None:
+    """Sets the I/O priority of this process; see ioprio_set(2)."""
+    _ioprio_set(1, 0, priority)
+
+
+def set_personality(domain: int) -> None:
+    """Sets which system this process takes the kernel for; see personality(2)."""
+    _personality(domain)
+
+
+def set_domain_name(name: str) -> None:
+    """Sets the NIS domain name of this uts namespace; see setdomainname(2)."""
+    _setdomainname(name.encode(), len(name.encode()))
 
 
 def reset_signals() -> None:
