@@ -176,3 +176,22 @@ def test_scheduler_priority_personality_and_domain_name_are_as_asked(bundle: Bun
     document["linux"]["namespaces"] = [{"type": "mount"}]
     config.write_text(json.dumps(document))
     assert "need a uts namespace" in bundle.run("run", "c1", code=1)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/ns/time"), reason="this kernel has no time ns")
+def test_a_time_namespace_has_clocks_of_its_own_for_exec_too(bundle: Bundle) -> None:
+    bundle.write("sleep", "1000")
+    config = bundle.directory / "config.json"
+    document = json.loads(config.read_text())
+    document["linux"]["timeOffsets"] = {"boottime": {"secs": 90_000_000}}
+    config.write_text(json.dumps(document))
+    assert "needs a new time namespace" in bundle.run("run", "c1", code=1)
+    document["linux"]["namespaces"].append({"type": "time"})
+    config.write_text(json.dumps(document))
+    detach(bundle, "run", "--detach", "c1")
+    uptime = bundle.run("exec", "c1", "busybox", "cut", "-d.", "-f1", "/proc/uptime")
+    assert int(uptime) > 90_000_000
+    bundle.run("delete", "--force", "c1")
+    document["linux"]["timeOffsets"] = {"realtime": {"secs": 1}}
+    config.write_text(json.dumps(document))
+    assert "'realtime' is not known" in bundle.run("run", "c1", code=1)

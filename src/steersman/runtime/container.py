@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
-_UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings", "timeOffsets")
+_UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings")
 # A container's terminals are its own devpts' and never a node of the machine.
 _OWN_DEVICES = ("/dev/ptmx", "/dev/console")
 _filters: dict[int, bytes] = {}
@@ -67,6 +67,7 @@ class Plan:
         "stdin",
         "stdin_once",
         "sysctls",
+        "time_offsets",
     )
 
     def __init__(self, bundle: Mapping[str, Any], directory: str, held: int) -> None:
@@ -95,6 +96,7 @@ class Plan:
         self.domain_name = str(bundle.get("domainname", ""))
         if linux.get("personality"):
             self.process.personality = scheduling.parse_personality(linux["personality"])
+        self.time_offsets = namespaces.parse_time_offsets(linux.get("timeOffsets") or {})
         self.sysctls = linux.get("sysctl") or {}
         self.cgroup_path = str(linux.get("cgroupsPath", ""))
         self.resources = {"devices": [], **(linux.get("resources") or {})}
@@ -110,6 +112,8 @@ class Plan:
             raise ValueError("linux.namespaces: a container needs a new mount namespace")
         if (self.hostname or self.domain_name) and not new & syscalls.CLONE_NEWUTS:
             raise ValueError("hostname and domainname need a uts namespace")
+        if self.time_offsets and not self.namespaces.new & syscalls.CLONE_NEWTIME:
+            raise ValueError("linux.timeOffsets needs a new time namespace")
         for name in self.sysctls:
             namespaces.check_sysctl(name)
             wanted = syscalls.CLONE_NEWNET if name.startswith("net.") else syscalls.CLONE_NEWIPC
@@ -148,7 +152,7 @@ def start(
     With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
     when it is set up, and goes on by what the first to connect says.
     """
-    flags = plan.namespaces.new & ~syscalls.CLONE_NEWCGROUP
+    flags = plan.namespaces.new & ~(syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWTIME)
     birthplace = cgroup.birthplace()
     outer = enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
     child = -1
@@ -260,6 +264,8 @@ def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
     new = plan.namespaces.new
     if new & syscalls.CLONE_NEWCGROUP:
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    if new & syscalls.CLONE_NEWTIME:
+        namespaces.enter_new_time(plan.time_offsets)
     if new & syscalls.CLONE_NEWNET:
         namespaces.bring_loopback_up()
     if plan.hostname:

@@ -89,7 +89,9 @@ def _initialise(
             cgroup.enter()
         if process.oom_score_adj is not None:
             set_oom_score(process.oom_score_adj)
-        syscalls.setns(4, _INSIDE)
+        # A kernel may be built without time namespaces, and then refuses to be asked for one.
+        timed = os.path.exists("/proc/self/ns/time")
+        syscalls.setns(4, _INSIDE | (syscalls.CLONE_NEWTIME if timed else 0))
         os.close(4)
         look_up(process)
         slave = _open_terminal(process, channel)

@@ -1,4 +1,4 @@
-"""Scheduler, I/O priority and personality of a document, as what the kernel takes."""
+"""Scheduler, I/O priority, personality and clocks of a document, as what the kernel takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steersman.runtime.kernel import scheduling
+from steersman.runtime.kernel import namespaces, scheduling
 
 
 def test_a_scheduler_becomes_the_kernels_structure() -> None:
@@ -56,3 +56,13 @@ def test_an_io_priority_that_is_not_known_is_refused(section: dict[str, Any]) ->
 def test_a_personality_that_is_not_known_is_refused(section: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"linux\.personality"):
         scheduling.parse_personality(section)
+
+
+def test_time_offsets_become_the_kernels_lines() -> None:
+    section = {"monotonic": {"secs": -5, "nanosecs": 7}, "boottime": {"secs": 9}}
+    assert namespaces.parse_time_offsets(section) == "monotonic -5 7\nboottime 9 0\n"
+    for wrong in ({"realtime": {}}, {"boottime": {"nanosecs": -1}}):
+        with pytest.raises(ValueError, match=r"linux\.timeOffsets"):
+            namespaces.parse_time_offsets(wrong)
+    with pytest.raises(ValueError, match=r"linux\.timeOffsets"):
+        namespaces.parse_time_offsets({"boottime": {"nanosecs": 1_000_000_000}})

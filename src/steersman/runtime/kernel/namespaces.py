@@ -24,7 +24,9 @@ KINDS = {
     "ipc": (syscalls.CLONE_NEWIPC, "ipc"),
     "uts": (syscalls.CLONE_NEWUTS, "uts"),
     "cgroup": (syscalls.CLONE_NEWCGROUP, "cgroup"),
+    "time": (syscalls.CLONE_NEWTIME, "time"),
 }
+_CLOCKS = ("monotonic", "boottime")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -63,6 +65,30 @@ def join(path: str, flag: int) -> None:
         theirs = os.fstat(descriptor)
         if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
             syscalls.setns(descriptor, flag)
+    finally:
+        os.close(descriptor)
+
+
+def parse_time_offsets(section: Mapping[str, Mapping[str, int]]) -> str:
+    """linux.timeOffsets as the lines that /proc/self/timens_offsets takes."""
+    lines = []
+    for clock, offset in section.items():
+        seconds, nanoseconds = int(offset.get("secs", 0)), int(offset.get("nanosecs", 0))
+        if clock not in _CLOCKS or not 0 <= nanoseconds < 1_000_000_000:
+            raise ValueError(f"linux.timeOffsets: {clock!r} is not known, or its nanosecs are not")
+        lines.append(f"{clock} {seconds} {nanoseconds}\n")
+    return "".join(lines)
+
+
+def enter_new_time(offsets: str) -> None:
+    """Makes a time namespace, sets its clocks while it is empty, and enters it (5.6)."""
+    syscalls.unshare(syscalls.CLONE_NEWTIME)
+    if offsets:
+        with open("/proc/self/timens_offsets", "w") as file:
+            file.write(offsets)
+    descriptor = os.open("/proc/self/ns/time_for_children", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(descriptor, syscalls.CLONE_NEWTIME)
     finally:
         os.close(descriptor)
 
