@@ -3,6 +3,7 @@ builds with it; a bundle that `runc spec` wrote starts as it is."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -70,6 +71,10 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     yield made
     made("rm", "--all", "--force", "--time", "0")
     assert made("ps", "--all", "--quiet") == ""
+    for parent in pathlib.Path("/sys/fs/cgroup").glob("*/libpod_parent"):
+        for path, _, _ in os.walk(parent, topdown=False):
+            with contextlib.suppress(OSError):  # EBUSY: somebody else's podman is at work
+                os.rmdir(path)
     left = pathlib.Path("/proc/self/mounts").read_text().splitlines()
     for line in reversed([line for line in left if str(made.directory) in line]):
         # podman keeps its storage mounted by itself as long as the machine runs
