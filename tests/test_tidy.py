@@ -56,7 +56,7 @@ CATCH_ALL = {
     "reconcile/loop.py": "the reconcile loop",
     "cli/main.py": "the command line's edge",
     "node/worker.py": "one pod's trouble must not end the node",
-    "runtime/command.py": "the edge of the runtime's own command line",
+    "runtime/command/verbs.py": "the edge of the runtime's own command line",
     "runtime/container.py": "a forked child must never return into its parent's code",
     "runtime/execution.py": "a forked child must never return into its parent's code",
 }

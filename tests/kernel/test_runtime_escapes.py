@@ -30,6 +30,8 @@ def _victim(rig: Rig) -> pathlib.Path:
 
 @pytest.mark.parametrize("climb", ["", "../../../../../../../.."])
 def test_a_symlink_in_the_image_cannot_lead_a_mount_to_the_host(climb: str) -> None:
+    """CVE-2021-30465: a mount's target is a descriptor, not a path to be looked up again."""
+
     async def scenario(rig: Rig) -> None:
         victim = _victim(rig)
         os.symlink(f"{climb}{victim}", os.path.join(rig.layer, "data"))
@@ -162,6 +164,8 @@ def test_a_container_that_runs_proc_self_exe_gets_a_copy_it_cannot_write() -> No
 
 
 def test_a_process_being_executed_into_a_container_cannot_be_opened_by_it() -> None:
+    """CVE-2016-9962: what enters a container cannot be traced before it is the program."""
+
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()
         script = "while true; do for p in /proc/[0-9]*; do readlink $p/exe; ls -l $p/fd; done; done"
@@ -207,6 +211,8 @@ def test_no_descriptor_of_the_runtime_is_open_in_a_container_or_an_exec() -> Non
 
 
 def test_a_working_directory_cannot_lead_out_through_a_descriptor() -> None:
+    """CVE-2024-21626."""
+
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()
         running = await rig.launch(sandbox, "sleep", "1000")

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 import tempfile
@@ -177,6 +178,17 @@ class Rig:
         found += os.listdir(pods) if os.path.isdir(pods) else []
         return found + self.processes()
 
+    def await_forks(self) -> None:
+        """Waits for forks that have answered and are ending; one that stays is found after."""
+        for line in self.processes():
+            with (
+                contextlib.suppress(ProcessLookupError),
+                open(os.pidfd_open(int(line.split()[0])), "rb") as handle,
+            ):
+                poller = select.poll()
+                poller.register(handle, select.POLLIN)
+                poller.poll(10_000)
+
     def processes(self) -> list[str]:
         """Processes forked from this rig's warm parent: they still have its command line."""
         found = []
@@ -209,6 +221,7 @@ def run(test: Callable[[Rig], Awaitable[None]]) -> None:
         rig.start_warm()
         asyncio.run(_run(rig, test))
         rig.kill_warm(15)
+        rig.await_forks()
         assert rig.leftovers() == []
     finally:
         if rig.warm is not None and rig.warm.poll() is None:

@@ -1,11 +1,12 @@
 """The runtime's command line: runc's verbs for one container, and `warm` for a node.
 
-Runs alone: `python -I -S <path>/steersman/runtime/__main__.py`. Rule: nothing is imported, and
-nothing is opened, before the program runs from a sealed copy of the interpreter.
+Runs alone: `python -I -S <path>/steersman/runtime/__main__.py`. Rule: a process that a container
+could look at runs from a sealed copy of the interpreter; what sets it up first says so (seal).
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -17,12 +18,10 @@ if not __package__:
 
 def main() -> None:
     """Runs the command line."""
-    from steersman.runtime import seal
+    gc.disable()  # a command ends before there is anything to collect
+    from steersman.runtime.command import verbs
 
-    seal.run_sealed()
-    from steersman.runtime import command
-
-    code = command.run(sys.argv[1:])
+    code = verbs.run(sys.argv[1:])
     sys.stdout.flush()
     # The interpreter's own taking apart costs milliseconds that nothing here needs.
     os._exit(code)

@@ -7,10 +7,10 @@ up, T with a terminal, E and a reason if it cannot go on; it goes on when it rea
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import os
-import signal
-import socket
+import sys
 import time
 
 from .kernel import (
@@ -19,12 +19,13 @@ from .kernel import (
     mounts,
     namespaces,
     rootfs,
+    scheduling,
     seccomp,
     seccomp_profile,
     syscalls,
 )
 from .kernel import terminal as terminals
-from .process import Process, become, look_up, set_oom_score
+from .process import Process, become, check_program, look_up, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
-_UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings", "timeOffsets")
+_UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings")
+# A container's terminals are its own devpts' and never a node of the machine.
+_OWN_DEVICES = ("/dev/ptmx", "/dev/console")
 _filters: dict[int, bytes] = {}
 
 
@@ -47,6 +50,8 @@ class Plan:
         "cgroup_path",
         "devices",
         "directory",
+        "domain_name",
+        "held",
         "hostname",
         "layers",
         "log",
@@ -62,6 +67,7 @@ class Plan:
         "stdin",
         "stdin_once",
         "sysctls",
+        "time_offsets",
     )
 
     def __init__(self, bundle: Mapping[str, Any], directory: str, held: int) -> None:
@@ -73,6 +79,7 @@ class Plan:
             if bundle.get(name) or linux.get(name):
                 raise ValueError(f"{name} is not supported")
         self.directory = directory
+        self.held = held
         self.process = Process(bundle.get("process") or {}, held)
         self.layers = [str(layer) for layer in extra.get("layers") or ()]
         self.root = str(root.get("path", ""))
@@ -86,6 +93,10 @@ class Plan:
         self.namespaces = namespaces.parse(linux.get("namespaces") or ())
         self.shared = linux.get("rootfsPropagation") in ("shared", "rshared")
         self.hostname = str(bundle.get("hostname", ""))
+        self.domain_name = str(bundle.get("domainname", ""))
+        if linux.get("personality"):
+            self.process.personality = scheduling.parse_personality(linux["personality"])
+        self.time_offsets = namespaces.parse_time_offsets(linux.get("timeOffsets") or {})
         self.sysctls = linux.get("sysctl") or {}
         self.cgroup_path = str(linux.get("cgroupsPath", ""))
         self.resources = {"devices": [], **(linux.get("resources") or {})}
@@ -99,8 +110,10 @@ class Plan:
         new = self.namespaces.new | sum(self.namespaces.join)
         if not self.namespaces.new & syscalls.CLONE_NEWNS:
             raise ValueError("linux.namespaces: a container needs a new mount namespace")
-        if self.hostname and not new & syscalls.CLONE_NEWUTS:
-            raise ValueError("hostname needs a uts namespace")
+        if (self.hostname or self.domain_name) and not new & syscalls.CLONE_NEWUTS:
+            raise ValueError("hostname and domainname need a uts namespace")
+        if self.time_offsets and not self.namespaces.new & syscalls.CLONE_NEWTIME:
+            raise ValueError("linux.timeOffsets needs a new time namespace")
         for name in self.sysctls:
             namespaces.check_sysctl(name)
             wanted = syscalls.CLONE_NEWNET if name.startswith("net.") else syscalls.CLONE_NEWIPC
@@ -139,7 +152,7 @@ def start(
     With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
     when it is set up, and goes on by what the first to connect says.
     """
-    flags = plan.namespaces.new & ~syscalls.CLONE_NEWCGROUP
+    flags = plan.namespaces.new & ~(syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWTIME)
     birthplace = cgroup.birthplace()
     outer = enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
     child = -1
@@ -190,6 +203,8 @@ def initialise(
         if not entered:
             cgroup.enter()
         slave = _build(plan, channel, cgroup.views())
+        if gate >= 0:
+            check_program(plan.process)
         os.write(channel, b"R")
         if gate >= 0:
             channel = _pass_gate()
@@ -205,21 +220,23 @@ def initialise(
 
 def die_with_parent() -> None:
     """Asks the kernel to kill this process when the one that forked it ends."""
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
 
 
 def _pass_gate() -> int:
     """Waits for whoever starts the container; that connection becomes the channel."""
-    with socket.socket(fileno=4) as listener:
-        connection, _ = listener.accept()
-    os.dup2(connection.fileno(), 3, inheritable=False)
-    connection.close()
+    listener = _socket.socket(fileno=4)
+    connection, _ = listener._accept()  # type: ignore[attr-defined]
+    os.dup2(connection, 3, inheritable=False)
+    os.close(connection)
+    listener.close()
     return 3
 
 
 def settle(streams: Sequence[int], *keep: int) -> None:
     """Leaves the three streams as 0 to 2, and `keep` as 3 and up; closes all else."""
-    signal.set_wakeup_fd(-1)
+    if "signal" in sys.modules:  # the shim's loop had itself woken by signals
+        sys.modules["signal"].set_wakeup_fd(-1)
     os.setsid()
     first = 0 if streams else 3
     # Above all targets first, so that no dup2 overwrites a descriptor still needed.
@@ -247,10 +264,14 @@ def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
     new = plan.namespaces.new
     if new & syscalls.CLONE_NEWCGROUP:
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    if new & syscalls.CLONE_NEWTIME:
+        namespaces.enter_new_time(plan.time_offsets)
     if new & syscalls.CLONE_NEWNET:
         namespaces.bring_loopback_up()
     if plan.hostname:
-        socket.sethostname(plan.hostname)
+        _socket.sethostname(plan.hostname)
+    if plan.domain_name:
+        syscalls.set_domain_name(plan.domain_name)
     namespaces.write_sysctls(plan.sysctls)
     if plan.process.oom_score_adj is not None:
         set_oom_score(plan.process.oom_score_adj)
@@ -301,6 +322,8 @@ def _make_devices(root: int, extra: Sequence[Mapping[str, Any]]) -> None:
     devices.make_defaults(dev)
     os.close(dev)
     for device in extra:
+        if os.path.normpath(device["path"]) in _OWN_DEVICES:
+            continue
         parent, name = os.path.split(os.path.normpath(device["path"]))
         os.close(mounts.open_or_make(root, parent, directory=True))
         directory = mounts.open_in_root(root, parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -323,6 +346,8 @@ def _open_terminal(plan: Plan, root: int, channel: int) -> int:
 
 def send_terminal(channel: int, master: int) -> None:
     """Hands the master of a terminal to the parent."""
+    import socket
+
     with socket.socket(fileno=os.dup(channel)) as connection:
         socket.send_fds(connection, [b"T"], [master])
     os.close(master)

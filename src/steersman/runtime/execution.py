@@ -44,8 +44,13 @@ def start(
     channel: int,
     streams: Sequence[int],
     held: int,
+    *,
+    alone: bool = False,
 ) -> int:
-    """Forks a process that joins the container whose first process is `first`; gives its id."""
+    """Forks a process that joins the container whose first process is `first`; gives its id.
+
+    Unless `alone` it is killed when the process that forked it ends.
+    """
     target = os.pidfd_open(first)
     outer = enter_pid_namespace(f"/proc/{first}/ns/pid")
     birthplace = cgroup.birthplace()
@@ -59,7 +64,8 @@ def start(
             if birthplace >= 0:
                 os.close(birthplace)
     if child == 0:
-        _initialise(target, cgroup, process, channel, streams, held, birthplace >= 0)
+        entered = birthplace >= 0
+        _initialise(target, cgroup, process, channel, streams, held, entered=entered, alone=alone)
     return child
 
 
@@ -70,17 +76,22 @@ def _initialise(
     channel: int,
     streams: Sequence[int],
     held: int,
+    *,
     entered: bool,
+    alone: bool,
 ) -> NoReturn:
     try:
         settle(streams, channel, target)
         channel = 3
-        die_with_parent()
+        if not alone:
+            die_with_parent()
         if not entered:
             cgroup.enter()
         if process.oom_score_adj is not None:
             set_oom_score(process.oom_score_adj)
-        syscalls.setns(4, _INSIDE)
+        # A kernel may be built without time namespaces, and then refuses to be asked for one.
+        timed = os.path.exists("/proc/self/ns/time")
+        syscalls.setns(4, _INSIDE | (syscalls.CLONE_NEWTIME if timed else 0))
         os.close(4)
         look_up(process)
         slave = _open_terminal(process, channel)
@@ -89,7 +100,7 @@ def _initialise(
             os._exit(0)
         if slave >= 0:
             terminals.adopt(slave, process.uid)
-        become(process, held)
+        become(process, held, alone=alone)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         report(channel, error)
     os._exit(_FAILED)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import stat
 
-from .kernel import capabilities, syscalls
+from .kernel import capabilities, scheduling, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_ACCOUNTS_BYTES = 1 << 20
 # (uid_t) -1 of setresuid(2)
 _NO_ID = (1 << 32) - 1
-_UNSUPPORTED = ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity")
+_UNSUPPORTED = ("apparmorProfile", "selinuxLabel", "execCPUAffinity")
 
 
 class Process:
@@ -40,10 +39,15 @@ class Process:
         "filter_flags",
         "gid",
         "groups",
+        "io_priority",
+        "keyring",
         "no_new_privileges",
         "oom_score_adj",
+        "personality",
         "rlimits",
+        "scheduler",
         "terminal",
+        "trampoline",
         "uid",
         "umask",
         "username",
@@ -72,6 +76,13 @@ class Process:
         self.terminal = bool(section.get("terminal"))
         size = section.get("consoleSize") or {}
         self.console_size = (int(size.get("width", 0)), int(size.get("height", 0)))
+        scheduler, io_priority = section.get("scheduler"), section.get("ioPriority")
+        self.scheduler = scheduling.parse_scheduler(scheduler) if scheduler else b""
+        self.io_priority = scheduling.parse_io_priority(io_priority) if io_priority else None
+        self.personality: int | None = None
+        self.keyring = True
+        # Whether the program is run by a sealed stranger; else this interpreter must be sealed.
+        self.trampoline = False
         self.filter = b""
         self.filter_flags = 0
 
@@ -186,11 +197,14 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
 
     Unless `alone` it is killed when the process that forked it ends.
     """
+    last_step = _prepare_last_step(process)
     for number, soft, hard in process.rlimits:
         resource.setrlimit(number, (soft, hard))
     os.umask(process.umask)
-    syscalls.join_new_session_keyring()
-    _reset_signals()
+    if process.keyring:
+        syscalls.join_new_session_keyring()
+    syscalls.reset_signals()
+    scheduling.apply(process.scheduler, process.io_priority, process.personality)
     if process.filter and not process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _change_user(process, held)
@@ -202,18 +216,21 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if not alone:
         # A change of user has cleared it, so it is asked for again.
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
     candidates = find_program(process.args[0], process.env.get("PATH", DEFAULT_PATH), process.cwd)
+    if last_step >= 0:
+        trampoline.run(last_step, _choose(process, candidates), process.args, process.env)
     if process.filter and process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _execute(process, candidates)
 
 
-def _reset_signals() -> None:
-    """Python and the shim ignore some, and what is ignored stays so across exec."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+def _prepare_last_step(process: Process) -> int:
+    """The trampoline, which installs the filter itself where that may be the last thing."""
+    if not process.trampoline:
+        return -1
+    late = process.filter if process.no_new_privileges else b""
+    return trampoline.prepare(late, process.filter_flags)
 
 
 def _change_user(process: Process, held: int) -> None:
@@ -243,6 +260,31 @@ def find_program(name: str, path: str, cwd: str) -> list[str]:
     return [os.path.join(directory or cwd, name) for directory in path.split(":")]
 
 
+def check_program(process: Process) -> None:
+    """Raises what `become` would for a program that is not there, while a caller still waits."""
+    path = process.env.get("PATH", DEFAULT_PATH)
+    candidates = find_program(process.args[0], path, process.cwd)
+    _choose(process, [os.path.join(process.cwd, candidate) for candidate in candidates])
+
+
+def _choose(process: Process, candidates: list[str]) -> str:
+    """The first candidate that is a file which this process may run."""
+    denied = None
+    for candidate in candidates:
+        try:
+            status = os.stat(candidate)
+        except PermissionError as error:
+            denied = error
+            continue
+        except OSError:
+            continue
+        runs = os.access(candidate, os.X_OK, effective_ids=True)
+        if stat.S_ISREG(status.st_mode) and runs:
+            return candidate
+        denied = PermissionError()
+    raise _failure(process.args[0], denied)
+
+
 def _execute(process: Process, candidates: list[str]) -> None:
     """Runs the first candidate that is there; messages are those of runc."""
     name, denied = process.args[0], None
@@ -255,8 +297,13 @@ def _execute(process: Process, candidates: list[str]) -> None:
             denied = error
         except OSError as error:
             raise OSError(error.errno, f'exec "{name}": {error.strerror}') from None
+    raise _failure(name, denied)
+
+
+def _failure(name: str, denied: PermissionError | None) -> OSError:
+    """Why none of a program's candidates could be run."""
     if denied is not None:
-        raise PermissionError(denied.errno, f'exec: "{name}": permission denied')
+        return PermissionError(errno.EACCES, f'exec: "{name}": permission denied')
     where = f"stat {name}: no such file or directory" if "/" in name else ""
     missing = where or "executable file not found in $PATH"
-    raise FileNotFoundError(errno.ENOENT, f'exec: "{name}": {missing}')
+    return FileNotFoundError(errno.ENOENT, f'exec: "{name}": {missing}')

@@ -7,9 +7,9 @@ Rule: it is replaced whole, so a reader never sees half of it.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 
+from . import documents
 from .kernel import cgroups, syscalls
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ def save(directory: str, document: dict[str, Any]) -> None:
     path = os.path.join(directory, _FILE)
     descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, json.dumps(document).encode())
+        os.write(descriptor, documents.dumps(document).encode())
     finally:
         os.close(descriptor)
     os.rename(path + ".new", path)
@@ -66,7 +66,7 @@ def load(directory: str) -> dict[str, Any]:
     """Reads state.json; an empty document if a shim died before it wrote one."""
     try:
         with open(os.path.join(directory, _FILE)) as file:
-            document: dict[str, Any] = json.load(file)
+            document: dict[str, Any] = documents.loads(file.read())
     except FileNotFoundError:
         return {}
     return document

@@ -10,7 +10,8 @@ import struct
 
 import pytest
 
-from steersman.runtime import command, logs, options, protocol
+from steersman.runtime import logs, protocol
+from steersman.runtime.command import options, verbs
 from steersman.runtime.shim import describe_error
 
 
@@ -225,15 +226,15 @@ def test_a_command_line_that_makes_no_sense_is_refused(words: list[str]) -> None
 
 @pytest.mark.parametrize("word", ["9", "KILL", "SIGKILL", "kill"])
 def test_signals_by_number_and_name(word: str) -> None:
-    assert command.parse_signal(word) == 9
+    assert verbs.parse_signal(word) == 9
 
 
 def test_a_failing_command_is_one_line_and_exit_code_1(
     capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
 ) -> None:
-    assert command.run(["--root", str(tmp_path), "state", "nope"]) == 1
-    assert command.run(["kill", "x", "SIGFUN"]) == 1
-    assert command.run(["warm"]) == 1
+    assert verbs.run(["--root", str(tmp_path), "state", "nope"]) == 1
+    assert verbs.run(["kill", "x", "SIGFUN"]) == 1
+    assert verbs.run(["warm"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [

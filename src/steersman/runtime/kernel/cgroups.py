@@ -36,6 +36,15 @@ if TYPE_CHECKING:
         def processes(self) -> list[int]:
             """Ids of the processes in this group and those below it."""
 
+        def freeze(self, frozen: bool) -> None:
+            """Stops all processes of the group, or lets them go on; returns when it is done."""
+
+        def is_frozen(self) -> bool:
+            """Whether `freeze` holds the processes of the group."""
+
+        def counters(self) -> dict[str, Any]:
+            """What `events --stats` shows, in the form that runc's clients read."""
+
         def oom_kills(self) -> int:
             """How many processes of the group the kernel has killed for want of memory."""
 
@@ -153,13 +162,28 @@ def _kill_and_wait(victim: int, deadline: float) -> None:
         os.close(handle)
 
 
+def await_state(reached: Callable[[], bool], what: str) -> None:
+    """Returns once the kernel has done what it was asked; it offers nothing to wait on."""
+    pause = _FIRST_PAUSE_SECONDS
+    for _ in range(_REMOVE_TRIES):
+        if reached():
+            return
+        time.sleep(pause)
+        pause = min(pause * 2, 0.2)
+    raise TimeoutError(f"{what} takes too long")
+
+
 def remove_tree(directory: str) -> None:
     """Removes a cgroup directory and those below it; one that is not there is fine."""
     try:
-        below = [entry.path for entry in os.scandir(directory) if entry.is_dir()]
+        os.rmdir(directory)
+        return
     except FileNotFoundError:
         return
-    for path in below:
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+            raise
+    for path in [entry.path for entry in os.scandir(directory) if entry.is_dir()]:
         remove_tree(path)
     pause = _FIRST_PAUSE_SECONDS
     for attempt in range(_REMOVE_TRIES):

@@ -19,11 +19,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 # The ones whose limits and counters we use; others are entered only if a limit asks for them.
-_ALWAYS = ("memory", "cpu", "cpuacct", "pids", "devices")
+_ALWAYS = ("memory", "cpu", "cpuacct", "pids", "devices", "freezer")
 _ON_DEMAND = ("cpuset", "blkio", "hugetlb")
 # cpu.shares below 2 are taken as 2; see sched_group_set_shares().
 _MIN_SHARES = 2
 _UNLIMITED_PIDS = "max"
+# cpuacct.stat counts in ticks of USER_HZ, which is 100 on every architecture that we know.
+_TICK_NANOSECONDS = 10_000_000
+# runc's name of a counter, and the file that has it
+_MEMORY_FILES = (
+    ("limit", "limit_in_bytes"),
+    ("usage", "usage_in_bytes"),
+    ("max", "max_usage_in_bytes"),
+    ("failcnt", "failcnt"),
+)
 
 
 class LegacyCgroup:
@@ -133,6 +142,43 @@ class LegacyCgroup:
 
     def processes(self) -> list[int]:
         return cgroups.list_processes(self._directories(), "cgroup.procs")
+
+    def freeze(self, frozen: bool) -> None:
+        wanted = "FROZEN" if frozen else "THAWED"
+        cgroups.write(self._at("freezer"), "freezer.state", wanted)
+        cgroups.await_state(lambda: self.is_frozen() == frozen, "freezer.state")
+
+    def is_frozen(self) -> bool:
+        return self._read("freezer", "freezer.state").strip() == "FROZEN"
+
+    def counters(self) -> dict[str, Any]:
+        usage = cgroups.read_fields(self._at("cpuacct"), "cpuacct.stat")
+        throttled = cgroups.read_fields(self._at("cpu"), "cpu.stat")
+        limit = self._read("pids", "pids.max").strip()
+        return {
+            "cpu": {
+                "usage": {
+                    "total": int(self._read("cpuacct", "cpuacct.usage")),
+                    "kernel": usage.get("system", 0) * _TICK_NANOSECONDS,
+                    "user": usage.get("user", 0) * _TICK_NANOSECONDS,
+                },
+                "throttling": {
+                    "periods": throttled.get("nr_periods", 0),
+                    "throttledPeriods": throttled.get("nr_throttled", 0),
+                    "throttledTime": throttled.get("throttled_time", 0),
+                },
+            },
+            "memory": {
+                "usage": {
+                    key: int(self._read("memory", "memory." + name)) for key, name in _MEMORY_FILES
+                },
+                "raw": cgroups.read_fields(self._at("memory"), "memory.stat"),
+            },
+            "pids": {
+                "current": int(self._read("pids", "pids.current")),
+                "limit": 0 if limit == _UNLIMITED_PIDS else int(limit),
+            },
+        }
 
     def oom_kills(self) -> int:
         return cgroups.read_fields(self._at("memory"), "memory.oom_control").get("oom_kill", 0)

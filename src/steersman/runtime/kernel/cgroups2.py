@@ -69,6 +69,47 @@ class UnifiedCgroup:
     def processes(self) -> list[int]:
         return cgroups.list_processes((self._directory,), "cgroup.procs")
 
+    def freeze(self, frozen: bool) -> None:
+        cgroups.write(self._directory, "cgroup.freeze", "1" if frozen else "0")
+        cgroups.await_state(lambda: self.is_frozen() == frozen, "cgroup.freeze")
+
+    def is_frozen(self) -> bool:
+        return cgroups.read_fields(self._directory, "cgroup.events").get("frozen", 0) == 1
+
+    def counters(self) -> dict[str, Any]:
+        cpu = cgroups.read_fields(self._directory, "cpu.stat")
+        limits = {
+            name: cgroups.read(self._directory, name).strip() for name in ("memory.max", "pids.max")
+        }
+        # runc shows no limit as the largest number for memory, and as 0 for processes.
+        memory, pids = limits["memory.max"], limits["pids.max"]
+        return {
+            "cpu": {
+                "usage": {
+                    "total": cpu.get("usage_usec", 0) * 1000,
+                    "kernel": cpu.get("system_usec", 0) * 1000,
+                    "user": cpu.get("user_usec", 0) * 1000,
+                },
+                "throttling": {
+                    "periods": cpu.get("nr_periods", 0),
+                    "throttledPeriods": cpu.get("nr_throttled", 0),
+                    "throttledTime": cpu.get("throttled_usec", 0) * 1000,
+                },
+            },
+            "memory": {
+                "usage": {
+                    "limit": (1 << 64) - 1 if memory == "max" else int(memory),
+                    "usage": int(cgroups.read(self._directory, "memory.current")),
+                    "failcnt": cgroups.read_fields(self._directory, "memory.events").get("max", 0),
+                },
+                "raw": cgroups.read_fields(self._directory, "memory.stat"),
+            },
+            "pids": {
+                "current": int(cgroups.read(self._directory, "pids.current")),
+                "limit": 0 if pids == "max" else int(pids),
+            },
+        }
+
     def oom_kills(self) -> int:
         return cgroups.read_fields(self._directory, "memory.events").get("oom_kill", 0)
 

@@ -6,6 +6,7 @@ below an open directory, never by a path that an image could have prepared.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -121,7 +122,9 @@ def _make(
     except FileExistsError:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if stat.S_IFMT(found.st_mode) != kind or found.st_rdev != number:
-            raise
+            raise FileExistsError(
+                errno.EEXIST, f"device {name!r} is there as something else"
+            ) from None
     # mknod is subject to the umask; the mode of a node is not.
     os.chmod(name, mode, dir_fd=directory)
     if owner or group:

@@ -42,6 +42,13 @@ _IN_ROOT = sc.RESOLVE_IN_ROOT | sc.RESOLVE_NO_MAGICLINKS
 _MAX_DEPTH = 2048
 
 
+def option_names() -> list[str]:
+    """Every option that is not handed to a file system as its own."""
+    recursive = ["r" + name for name in (*_ATTRIBUTES, *_PROPAGATIONS)]
+    named = {*_ATTRIBUTES, *_PROPAGATIONS, *_IGNORED, *recursive, "bind", "rbind", "tmpcopyup"}
+    return sorted(named)
+
+
 class Mount:
     """One mount as a value. `subpath` is resolved beneath `source` without leaving it."""
 
@@ -49,6 +56,7 @@ class Mount:
         "add",
         "bind",
         "clear",
+        "copy_up",
         "data",
         "kind",
         "propagation",
@@ -65,6 +73,7 @@ class Mount:
         self.kind = kind
         self.subpath = ""
         self.bind = kind == "bind"
+        self.copy_up = False
         self.recursive = False
         self.add = 0
         self.clear = 0
@@ -95,6 +104,8 @@ def _parse_option(mount: Mount, option: str) -> None:
     if option in ("bind", "rbind"):
         mount.bind = True
         mount.recursive = option == "rbind"
+    elif option == "tmpcopyup":
+        mount.copy_up = True
     elif option in _ATTRIBUTES:
         add, clear = _ATTRIBUTES[option]
         mount.clear = mount.clear & ~add | clear
@@ -111,6 +122,8 @@ def _parse_option(mount: Mount, option: str) -> None:
 def _check(mount: Mount) -> None:
     if mount.bind and not mount.source.startswith("/"):
         raise ValueError(f"mounts: source {mount.source!r} of {mount.target} is not absolute")
+    if mount.copy_up and mount.kind != "tmpfs":
+        raise ValueError(f"mounts: tmpcopyup of {mount.target} needs a tmpfs")
     if mount.bind and mount.data:
         raise ValueError(f"mounts: option {mount.data[0][0]!r} of {mount.target} is not known")
     # A mount over a file of /proc could fake what the runtime itself reads there, or undo a mask.
@@ -161,6 +174,8 @@ def attach(root: int, mount: Mount, tree: int) -> None:
         else:
             target = open_or_make(root, mount.target, directory=directory)
         try:
+            if mount.copy_up:
+                _copy_up(target, tree)
             sc.move_mount(tree, target)
         finally:
             os.close(target)
@@ -168,6 +183,19 @@ def attach(root: int, mount: Mount, tree: int) -> None:
         raise OSError(error.errno, f"mount {mount.target}: {error.strerror}") from None
     finally:
         os.close(tree)
+
+
+def _copy_up(covered: int, tree: int) -> None:
+    """Gives the new file system what the directory that it covers holds, as runc does."""
+    from . import copy_up
+
+    source = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=covered)
+    target = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree)
+    try:
+        copy_up.copy(source, target)
+    finally:
+        os.close(source)
+        os.close(target)
 
 
 def _open_plain_directory(root: int, path: str) -> int:

@@ -40,7 +40,7 @@ ACTIONS = {
 }
 _PERMISSIVE = frozenset(ACTIONS[f"SCMP_ACT_{name}"] for name in ("ALLOW", "LOG", "TRACE"))
 # OCI name: (table, AUDIT_ARCH value). Architectures without a table are killed on use.
-_ARCHITECTURES = {
+ARCHITECTURES = {
     "SCMP_ARCH_X86_64": ("x86_64", 0xC000003E),
     "SCMP_ARCH_X86": ("x86", 0x40000003),
     "SCMP_ARCH_AARCH64": ("aarch64", 0xC00000B7),
@@ -68,10 +68,10 @@ def compile_filter(section: Mapping[str, Any], native: str = NATIVE) -> bytes:
     """The program for a linux.seccomp section; ValueError names what cannot be compiled."""
     default = _parse_action(section.get("defaultAction", ""), section.get("defaultErrnoRet"))
     wanted = [native, *(section.get("architectures") or ())]
-    known = [name for name in dict.fromkeys(wanted) if name in _ARCHITECTURES]
+    known = [name for name in dict.fromkeys(wanted) if name in ARCHITECTURES]
     code: list[Instruction] = [(_LOAD, 0, 0, _ARCHITECTURE_OFFSET)]
     for name in known:
-        table, audit = _ARCHITECTURES[name]
+        table, audit = ARCHITECTURES[name]
         body = _compile_table(section.get("syscalls") or (), numbers(table), default)
         code += [(_JUMP_EQ, 1, 0, audit), (_JUMP, 0, 0, len(body)), *body]
     code.append((_RETURN, 0, 0, _KILL_PROCESS))
@@ -207,6 +207,7 @@ _COMPARISONS = {
     "SCMP_CMP_LE": ("fail", "ok", _JUMP_GT, "fail", ""),
     "SCMP_CMP_LT": ("fail", "ok", _JUMP_GE, "fail", ""),
 }
+OPERATORS = frozenset((*_COMPARISONS, "SCMP_CMP_MASKED_EQ"))
 
 
 def _resolve(conditions: Sequence[list[Symbolic]], action: int) -> list[Instruction]:

@@ -5,10 +5,10 @@ Rule: a failure is one line on standard error and exit code 1, as with runc.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
+from .. import documents
 from . import options
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from . import cold
     from .options import CommandLine
 
 DEFAULT_ROOT = "/run/steer-runtime"
@@ -23,8 +24,10 @@ DEFAULT_ROOT = "/run/steer-runtime"
 
 def run(words: list[str]) -> int:
     """Runs one command and gives the exit code."""
+    line: CommandLine | None = None
     try:
         line = options.parse(words)
+        _refuse(line)
         if line.verb == "help":
             sys.stdout.write(options.USAGE)
             return 0
@@ -35,10 +38,35 @@ def run(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  the edge: every failure becomes one line
         text = getattr(error, "strerror", None) or str(error)
         filename = getattr(error, "filename", None)
-        sys.stderr.write(
-            f"steer-runtime: {filename}: {text}\n" if filename else f"steer-runtime: {text}\n"
-        )
+        text = f"{filename}: {text}" if filename else text
+        sys.stderr.write(f"steer-runtime: {text}\n")
+        if line is not None and line.value("log"):
+            _log(line, text)
         return 1
+
+
+def _log(line: CommandLine, text: str) -> None:
+    """Appends a failure to the log that the caller reads it from, as containerd does."""
+    import time
+
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    entry = {"level": "error", "msg": text, "time": stamp}
+    if line.value("log-format") == "json":
+        written = documents.dumps(entry)
+    else:
+        written = f'time="{stamp}" level=error msg={documents.dumps(text)}'
+    with open(line.value("log"), "a") as file:
+        file.write(written + "\n")
+
+
+def _refuse(line: CommandLine) -> None:
+    """Flags that runc has, and that would be a lie if they were passed over."""
+    if line.has("systemd-cgroup"):
+        raise options.UsageError("--systemd-cgroup: control groups are made without systemd here")
+    if line.has("no-pivot"):
+        raise options.UsageError("--no-pivot: a container is always entered by pivot_root")
+    if line.value("preserve-fds", "0") != "0":
+        raise options.UsageError("--preserve-fds: no descriptor is passed on but the streams")
 
 
 def _root(line: CommandLine) -> str:
@@ -58,11 +86,18 @@ def _write_pid(line: CommandLine, pid: int) -> None:
             file.write(str(pid))
 
 
+def _setting(line: CommandLine) -> cold.Setting:
+    from . import cold
+
+    return cold.Setting(line.value("console-socket"), not line.has("no-new-keyring"))
+
+
 def _create(line: CommandLine) -> int:
     from . import cold
 
-    console = line.value("console-socket")
-    pid, _ = cold.create(_root(line), _name(line), line.value("bundle", "."), console, gate=True)
+    pid, _ = cold.create(
+        _root(line), _name(line), line.value("bundle", "."), _setting(line), gate=True
+    )
     _write_pid(line, pid)
     return 0
 
@@ -71,8 +106,8 @@ def _run(line: CommandLine) -> int:
     from . import cold
 
     root, name, detach = _root(line), _name(line), line.has("detach")
-    console = line.value("console-socket")
-    pid, channel = cold.create(root, name, line.value("bundle", "."), console, gate=detach)
+    bundle = line.value("bundle", ".")
+    pid, channel = cold.create(root, name, bundle, _setting(line), gate=detach)
     try:
         _write_pid(line, pid)
         if detach:
@@ -93,6 +128,8 @@ def _start(line: CommandLine) -> int:
 
 
 def _state(line: CommandLine) -> int:
+    import json
+
     from . import cold
 
     document = cold.describe(_root(line), _name(line))
@@ -133,18 +170,22 @@ def _delete(line: CommandLine) -> int:
 
 
 def _exec(line: CommandLine) -> int:
+    from .. import seal
     from . import cold
 
+    root, name, detach = _root(line), _name(line), line.has("detach")
+    seal.run_sealed()
     section = _process_section(line)
-    pid = cold.execute(_root(line), _name(line), section, line.value("console-socket"))
+    console = line.value("console-socket")
+    pid = cold.execute(root, name, section, console, alone=detach)
     _write_pid(line, pid)
-    return 0 if line.has("detach") else cold.wait(pid)
+    return 0 if detach else cold.wait(pid)
 
 
 def _process_section(line: CommandLine) -> dict[str, Any]:
     if line.value("process"):
         with open(line.value("process")) as file:
-            given: dict[str, Any] = json.load(file)
+            given: dict[str, Any] = documents.loads(file.read())
         return given
     section: dict[str, Any] = {"args": line.arguments[1:], "terminal": line.has("tty")}
     if line.value("cwd"):
@@ -157,6 +198,66 @@ def _process_section(line: CommandLine) -> dict[str, Any]:
     return section
 
 
+def _pause(line: CommandLine) -> int:
+    from . import control
+
+    control.pause(_root(line), _name(line))
+    return 0
+
+
+def _resume(line: CommandLine) -> int:
+    from . import control
+
+    control.resume(_root(line), _name(line))
+    return 0
+
+
+def _update(line: CommandLine) -> int:
+    from . import control
+
+    root, name, path = _root(line), _name(line), line.value("resources")
+    given = {flag: values[-1] for flag, values in line.flags.items() if values}
+    resources = control.read_resources(path) if path else control.parse_resources(given)
+    control.update(root, name, resources)
+    return 0
+
+
+def _events(line: CommandLine) -> int:
+    from . import control
+
+    root, name = _root(line), _name(line)
+    if line.has("stats"):
+        sys.stdout.write(documents.dumps(control.count(root, name)) + "\n")
+        return 0
+    interval = line.value("interval", "5s").removesuffix("s")
+    if not interval.isdecimal() or not int(interval):
+        raise options.UsageError(f"--interval: {interval!r} is not a number of seconds")
+    control.follow(root, name, int(interval))
+    return 0
+
+
+def _ps(line: CommandLine) -> int:
+    from . import control
+
+    numbers = control.processes(_root(line), _name(line))
+    if line.arguments[1:]:
+        raise options.UsageError("ps takes no options of ps(1)")
+    if line.value("format") == "json":
+        sys.stdout.write(documents.dumps(numbers) + "\n")
+    else:
+        _write_table(control.describe_processes(numbers))
+    return 0
+
+
+def _features(_line: CommandLine) -> int:
+    import json
+
+    from . import features
+
+    sys.stdout.write(json.dumps(features.describe(), indent=2) + "\n")
+    return 0
+
+
 def _list(line: CommandLine) -> int:
     from . import cold
 
@@ -165,22 +266,29 @@ def _list(line: CommandLine) -> int:
     if line.has("quiet"):
         sys.stdout.write("".join(f"{entry['id']}\n" for entry in found))
     elif line.value("format") == "json":
-        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.write(documents.dumps(found) + "\n")
     else:
-        rows = [("ID", "PID", "STATUS", "BUNDLE")]
+        rows: list[tuple[str, ...]] = [("ID", "PID", "STATUS", "BUNDLE")]
         rows += [(e["id"], str(e["pid"]), e["status"], e["bundle"]) for e in found]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            sys.stdout.write("   ".join(cells).rstrip() + "\n")
+        _write_table(rows)
     return 0
 
 
-def _warm(line: CommandLine) -> int:
-    from . import warm
+def _write_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write("   ".join(cells).rstrip() + "\n")
 
+
+def _warm(line: CommandLine) -> int:
     if not line.value("socket") or not line.value("state-dir"):
         raise options.UsageError("warm needs --socket and --state-dir")
+    from .. import seal
+
+    seal.run_sealed()
+    from .. import warm
+
     warm.serve(line.value("socket"), line.value("state-dir"))
     return 0
 
@@ -193,6 +301,12 @@ _VERBS: dict[str, Callable[[CommandLine], int]] = {
     "kill": _kill,
     "delete": _delete,
     "exec": _exec,
+    "pause": _pause,
+    "resume": _resume,
+    "update": _update,
+    "events": _events,
+    "ps": _ps,
+    "features": _features,
     "list": _list,
     "warm": _warm,
 }

@@ -51,6 +51,25 @@ VERBS: dict[str, dict[str, bool]] = {
         "detach": False,
         "preserve-fds": True,
     },
+    "pause": {},
+    "resume": {},
+    "update": {
+        "resources": True,
+        "memory": True,
+        "memory-swap": True,
+        "memory-reservation": True,
+        "cpu-shares": True,
+        "cpu-share": True,
+        "cpu-quota": True,
+        "cpu-period": True,
+        "cpuset-cpus": True,
+        "cpuset-mems": True,
+        "pids-limit": True,
+        "blkio-weight": True,
+    },
+    "events": {"stats": False, "interval": True},
+    "ps": {"format": True},
+    "features": {},
     "list": {"format": True, "quiet": False},
     "warm": {"socket": True, "state-dir": True},
 }
@@ -66,6 +85,8 @@ _SHORT = {
     "q": "quiet",
     "h": "help",
     "v": "version",
+    "r": "resources",
+    "m": "memory",
 }
 USAGE = """usage: steer-runtime [--root DIR] COMMAND [FLAGS] [ARGUMENTS]
 
@@ -74,6 +95,9 @@ USAGE = """usage: steer-runtime [--root DIR] COMMAND [FLAGS] [ARGUMENTS]
   start ID | state ID | kill [--all] ID [SIGNAL] | delete [--force] ID
   exec   [--tty] [--detach] [--cwd DIR] [--env K=V] [--user UID[:GID]] [--process FILE]
          [--pid-file FILE] [--console-socket PATH] ID COMMAND [ARGUMENTS]
+  pause ID | resume ID | ps [--format table|json] ID | features
+  update [--resources FILE] [--memory BYTES] [--cpu-quota N] [--pids-limit N] ... ID
+  events [--stats] [--interval SECONDS] ID
   list   [--quiet] [--format table|json]
   warm   --socket PATH --state-dir DIR
 

@@ -7,15 +7,14 @@ delete, and its state.json is enough to act on it.
 
 from __future__ import annotations
 
-import json
+import _socket
 import os
-import signal
-import socket
+import sys
 
-from . import container, execution, protocol, state
-from .container import Plan
-from .kernel import capabilities, cgroups
-from .process import Process
+from .. import container, documents, seal, state
+from ..container import Plan
+from ..kernel import capabilities, cgroups, syscalls, trampoline
+from ..process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 _GATE = "start.sock"
 _DEFAULT_CGROUP = "/steer-runtime"
+_DESCRIPTOR_BYTES = 4
 _MAX_REASON_BYTES = 1 << 16
 
 
@@ -33,10 +33,20 @@ class RuntimeFailure(Exception):
     """A verb cannot be carried out; the text says why."""
 
 
+class Setting:
+    """What the command line says of a new container: its console socket, a keyring of its own."""
+
+    __slots__ = ("console", "keyring")
+
+    def __init__(self, console: str = "", keyring: bool = True) -> None:
+        self.console = console
+        self.keyring = keyring
+
+
 def load_bundle(directory: str) -> Document:
     """The config.json of a bundle, with root.path made absolute."""
     with open(os.path.join(directory, "config.json")) as file:
-        document: Document = json.load(file)
+        document: Document = documents.loads(file.read())
     root = document.setdefault("root", {})
     if root.get("path"):
         root["path"] = os.path.join(os.path.abspath(directory), root["path"])
@@ -57,6 +67,8 @@ def describe(root: str, name: str) -> Document:
     alive = is_same_process(document["pid"], document["born"])
     waiting = os.path.exists(os.path.join(directory, _GATE))
     document["status"] = ("created" if waiting else "running") if alive else "stopped"
+    if document["status"] == "running" and group_of(document).is_frozen():
+        document["status"] = "paused"
     if not alive:
         document["pid"] = 0
     return document
@@ -80,17 +92,19 @@ def birth_time(pid: int) -> str:
 
 
 def create(
-    root: str, name: str, bundle: str, console: str, *, gate: bool
-) -> tuple[int, socket.socket]:
+    root: str, name: str, bundle: str, setting: Setting, *, gate: bool
+) -> tuple[int, _socket.socket]:
     """Sets a container up; gives the process id and the channel; with a gate, see `start`."""
     directory = container_directory(root, name)
     document = load_bundle(bundle)
     held = capabilities.available()
     plan = Plan(document, directory, held)
-    if plan.process.terminal and not console:
+    plan.process.keyring = setting.keyring
+    if plan.process.terminal and not setting.console:
         raise RuntimeFailure(
             "cannot allocate tty if runc will detach without setting console socket"
         )
+    _protect(plan)
     path = cgroups.check_path(plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}")
     try:
         os.makedirs(root, 0o700, exist_ok=True)
@@ -99,13 +113,26 @@ def create(
         raise RuntimeFailure(f"container with given ID already exists: {name!r}") from None
     group = cgroups.opener(cgroups.find_hierarchies())(path)
     try:
-        return _launch(plan, group, name, document, os.path.abspath(bundle), console, gate)
+        return _launch(plan, group, name, document, os.path.abspath(bundle), setting.console, gate)
     except BaseException:
         cgroups.kill(group)
         group.remove()
         group.prune()
         state.remove_directory(directory)
         raise
+
+
+def _protect(plan: Plan) -> None:
+    """Keeps the host's interpreter out of the container's hands (CVE-2019-5736).
+
+    In a new pid namespace nobody sees this program before it is gone, and a trampoline is
+    enough. Otherwise this command line is run again from a sealed copy.
+    """
+    plan.process.trampoline = bool(
+        plan.namespaces.new & syscalls.CLONE_NEWPID and trampoline.is_known()
+    )
+    if not plan.process.trampoline:
+        seal.run_sealed()
 
 
 def _launch(
@@ -116,16 +143,15 @@ def _launch(
     bundle: str,
     console: str,
     gate: bool,
-) -> tuple[int, socket.socket]:
+) -> tuple[int, _socket.socket]:
     container.make_directories(plan)
     group.create()
     group.limit(plan.resources)
-    ours, theirs = socket.socketpair()
+    ours, theirs = _socket.socketpair()
     listener = _listen(plan.directory) if gate else None
     number = -1 if listener is None else listener.fileno()
     streams = [] if plan.process.terminal else [0, 1, 2]
-    held = capabilities.available()
-    pid = container.start(plan, group, theirs.fileno(), streams, held, number)
+    pid = container.start(plan, group, theirs.fileno(), streams, plan.held, number)
     theirs.close()
     if listener is not None:
         listener.close()
@@ -149,8 +175,8 @@ def _launch(
     return pid, ours
 
 
-def _listen(directory: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _listen(directory: str) -> _socket.socket:
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(directory)
     listener.bind(_GATE)
@@ -160,32 +186,37 @@ def _listen(directory: str) -> socket.socket:
     return listener
 
 
-def _await_ready(channel: socket.socket, console: str) -> None:
+def _await_ready(channel: _socket.socket, console: str) -> None:
     """Reads the channel until the process is set up; hands a terminal on to who asked for it."""
     while True:
-        data, descriptors = protocol.receive_part(channel)
-        for descriptor in descriptors:
-            _send_console(console, descriptor)
+        space = _socket.CMSG_SPACE(_DESCRIPTOR_BYTES)
+        data, ancillary, _, _ = channel.recvmsg(4096, space, _socket.MSG_CMSG_CLOEXEC)
+        for _level, _kind, payload in ancillary:
+            _send_console(console, int.from_bytes(payload[:_DESCRIPTOR_BYTES], sys.byteorder))
         if b"R" in data[:2]:
             return
         if data[:1] != b"T":
             raise RuntimeFailure(_read_reason(channel, data) or "setup ended without a word")
 
 
-def _read_reason(channel: socket.socket, data: bytes) -> str:
+def _read_reason(channel: _socket.socket, data: bytes) -> str:
     while len(data) < _MAX_REASON_BYTES and (more := channel.recv(4096)):
         data += more
+    if len(data) == trampoline.REPORT_BYTES and data[:1] != b"E":
+        return "exec: " + os.strerror(-int.from_bytes(data, "little", signed=True))
     return data.removeprefix(b"E").decode("utf-8", "replace")
 
 
 def _send_console(path: str, master: int) -> None:
+    import socket
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         peer.connect(path)
         socket.send_fds(peer, [b"/dev/ptmx"], [master])
     os.close(master)
 
 
-def release(channel: socket.socket) -> None:
+def release(channel: _socket.socket) -> None:
     """Lets a process that is set up run its program; RuntimeFailure if that cannot be run."""
     channel.send(b"G")
     reason = _read_reason(channel, b"")
@@ -200,58 +231,74 @@ def start(root: str, name: str) -> None:
     directory = container_directory(root, name)
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(directory)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
         channel.connect(_GATE)
         os.unlink(_GATE)
         os.fchdir(here)
         release(channel)
+    finally:
+        channel.close()
 
 
 def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
     """Sends a signal to a container's first process, or to all of its processes."""
     document = describe(root, name)
     if everyone:
-        cgroups.signal_all(_group(document), number)
+        cgroups.signal_all(group_of(document), number)
     elif document["status"] == "stopped":
         raise RuntimeFailure("container not running")
     else:
         os.kill(document["pid"], number)
+    if number == syscalls.SIGKILL and document["status"] == "paused":
+        group_of(document).freeze(False)
 
 
-def _group(document: Mapping[str, Any]) -> cgroups.Cgroup:
+def group_of(document: Mapping[str, Any]) -> cgroups.Cgroup:
     return cgroups.opener(cgroups.find_hierarchies())(document["cgroups"][0])
 
 
 def delete(root: str, name: str, *, force: bool) -> None:
     """Removes a container that has ended or was never started; with `force` any."""
     document = describe(root, name)
-    if document["status"] == "running" and not force:
-        raise RuntimeFailure(f"cannot delete container {name} that is not stopped: running")
-    group = _group(document)
+    status = document["status"]
+    if status in ("running", "paused") and not force:
+        raise RuntimeFailure(f"cannot delete container {name} that is not stopped: {status}")
+    group = group_of(document)
+    if status == "paused":
+        cgroups.signal_all(group, syscalls.SIGKILL)
+        group.freeze(False)
     cgroups.kill(group)
     group.remove()
     group.prune()
     state.remove_directory(container_directory(root, name))
 
 
-def execute(root: str, name: str, section: Mapping[str, Any], console: str) -> int:
-    """Starts a further process in a running container; gives its id. It dies with this one."""
+def execute(
+    root: str, name: str, section: Mapping[str, Any], console: str, *, alone: bool = False
+) -> int:
+    """Starts a further process in a running container; gives its id.
+
+    Unless `alone` it dies with this one.
+    """
     document = describe(root, name)
     if document["status"] != "running":
         raise RuntimeFailure(f"cannot exec in a {document['status']} container")
+    from .. import execution
+
     held = capabilities.available()
     inherited = {**document["process"], "terminal": False}
     process = Process({**inherited, **section}, held)
     filter_section = document["linux"]["seccomp"]
     if filter_section is not None:
-        from .kernel import seccomp
+        from ..kernel import seccomp
 
         process.filter = seccomp.compile_filter(filter_section)
         process.filter_flags = seccomp.parse_flags(filter_section)
-    ours, theirs = socket.socketpair()
+    ours, theirs = _socket.socketpair()
     streams = [] if process.terminal else [0, 1, 2]
-    first, group = document["pid"], _group(document)
-    pid = execution.start(first, group, process, theirs.fileno(), streams, held)
+    first, group = document["pid"], group_of(document)
+    pid = execution.start(first, group, process, theirs.fileno(), streams, held, alone=alone)
     theirs.close()
     _await_ready(ours, console)
     release(ours)
@@ -260,6 +307,8 @@ def execute(root: str, name: str, section: Mapping[str, Any], console: str) -> i
 
 def wait(pid: int) -> int:
     """Waits for a child, handing on the signals that this process gets; gives the exit code."""
+    import signal
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, lambda got, _frame: os.kill(pid, got))
     _, status = os.waitpid(pid, 0)
