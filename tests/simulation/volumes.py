@@ -180,7 +180,8 @@ async def problems(plane: ControlPlane) -> list[str]:
             found.append(f"{volume.metadata.name} is {volume.status.phase}")
         elif volume is not None and claim.spec.storage_class_name:
             asked = claim.spec.resources.requests["storage"]
-            if {volume.spec.capacity["storage"], claim.status.capacity["storage"]} != {asked}:
+            has = {volume.spec.capacity["storage"], claim.status.capacity.get("storage")}
+            if has != {asked}:
                 found.append(f"{claim.metadata.name} did not grow to {asked}")
     left = [name for name in volumes if not name.startswith("hand")]
     return [*found, f"volumes are left: {left}"] if left else found

@@ -201,8 +201,10 @@ def _initialized(container: Container, life: Life, now: float) -> Document:
 
 def plan_stopped(pod: Pod, life: Life, now: float) -> Document | None:
     """Returns the last status of a pod that is being deleted, None where it has ended already."""
-    if pod.status.phase in ENDED or not pod.status.container_statuses:
+    if pod.status.phase in ENDED:
         return None
+    if not pod.status.container_statuses:  # it never began; who counts pods is to know its end
+        return {"status": {"phase": "Failed"}}
     ended: list[Any] = [
         {
             **_container(pod, it, life, False, now),
