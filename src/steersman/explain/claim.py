@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from steersman.explain.cause import Cause, bounded
-from steersman.explain.objects import Objects, about, at, name_of, namespace_of
+from steersman.explain.objects import Objects, about, name_of, namespace_of
 from steersman.model import quantity
 from steersman.model.kind import Document
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.printing import at
 from steersman.model.kinds.storageclass import STORAGECLASS
 
 NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
@@ -71,13 +72,13 @@ def _of_named(objects: Objects, claim: Document, name: str, volume: str) -> Caus
     if holder and (holder.get("namespace"), holder.get("name")) != own:
         other = f"{holder.get('namespace')}/{holder.get('name')}"
         return Cause(name, f"names the volume {volume}, which the claim {other} has")
-    return Cause(name, f"waits to be bound to {volume}", details=_events(objects, claim))
+    return Cause(name, f"waits to be bound to {volume}", details=objects.told(claim, *_FAILED))
 
 
 def _of_class(objects: Objects, claim: Document, name: str, found: Document) -> Cause:
     class_name, provisioner = name_of(found), str(found.get("provisioner", ""))
     waits = found.get("volumeBindingMode") == "WaitForFirstConsumer"
-    users = [name_of(pod) for pod in objects.all(POD, namespace_of(claim)) if _uses(pod, claim)]
+    users = [name_of(pod) for pod in users_of(objects, claim)]
     if waits and not users:
         return Cause(
             name,
@@ -86,7 +87,7 @@ def _of_class(objects: Objects, claim: Document, name: str, found: Document) -> 
         )
     if provisioner == NO_PROVISIONER:
         return _of_volumes(objects, claim, name)
-    told = _events(objects, claim)
+    told = objects.told(claim, *_FAILED)
     finding = f"has no volume yet from {provisioner}, the provisioner of its class {class_name}"
     if waits:
         told = (*told, f"it is used by {', '.join(bounded(users, 'pods'))}")
@@ -98,19 +99,19 @@ def _of_class(objects: Objects, claim: Document, name: str, found: Document) -> 
     )
 
 
-def _uses(pod: Document, claim: Document) -> bool:
-    own = name_of(claim)
+def claims_of(pod: Document) -> Iterable[str]:
+    """Yields the names of the claims that a pod uses."""
     for volume in at(pod, "spec", "volumes") or ():
-        if at(volume, "persistentVolumeClaim", "claimName") == own:
-            return True
-        if "ephemeral" in volume and f"{name_of(pod)}-{volume.get('name')}" == own:
-            return True
-    return False
+        if (named := at(volume, "persistentVolumeClaim", "claimName")) is not None:
+            yield str(named)
+        elif "ephemeral" in volume:
+            yield f"{name_of(pod)}-{volume.get('name')}"
 
 
-def _events(objects: Objects, claim: Document) -> tuple[str, ...]:
-    latest = objects.events(claim, *_FAILED)[:1]
-    return tuple(f"{it.get('reason')}: {it.get('message')}" for it in latest)
+def users_of(objects: Objects, claim: Document) -> list[Document]:
+    """Returns the pods that use a claim."""
+    pods = objects.all(POD, namespace_of(claim))
+    return [pod for pod in pods if name_of(claim) in claims_of(pod)]
 
 
 def _of_volumes(objects: Objects, claim: Document, name: str) -> Cause:

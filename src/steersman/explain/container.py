@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from steersman.explain.cause import Cause
-from steersman.explain.objects import Objects, at
+from steersman.explain.objects import Objects
 from steersman.model.kind import Document
+from steersman.model.kinds.printing import at
 
 # reason of a waiting container -> what it means, what would help
 _WAITING: Final = {

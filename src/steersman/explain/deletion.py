@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from steersman.explain.cause import Cause, bounded
-from steersman.explain.objects import Objects, about, at, name_of, namespace_of
+from steersman.explain.claim import users_of
+from steersman.explain.objects import Objects, about, name_of
 from steersman.model import builtin
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.printing import at
 
 FOREGROUND: Final = "foregroundDeletion"
 # finalizer -> what it waits for
@@ -51,7 +53,8 @@ def _of_finalizer(objects: Objects, kind: Kind, document: Document, finalizer: s
     if finalizer == FOREGROUND:
         details = bounded(_blocking(objects, document), "objects")
     if finalizer == "kubernetes.io/pvc-protection":
-        details = bounded(_users(objects, document), "pods")
+        users = users_of(objects, document)
+        details = bounded((f"{about(POD, name_of(pod))} uses it" for pod in users), "pods")
     return Cause(f"finalizer {finalizer}", meaning, details=details, helps=helps)
 
 
@@ -62,13 +65,6 @@ def _blocking(objects: Objects, owner: Document) -> Iterable[str]:
             references = at(found, "metadata", "ownerReferences") or ()
             if any(it.get("uid") == uid and it.get("blockOwnerDeletion") for it in references):
                 yield f"{about(kind, name_of(found))} is still there"
-
-
-def _users(objects: Objects, claim: Document) -> Iterable[str]:
-    for pod in objects.all(POD, namespace_of(claim)):
-        for volume in at(pod, "spec", "volumes") or ():
-            if at(volume, "persistentVolumeClaim", "claimName") == name_of(claim):
-                yield f"{about(POD, name_of(pod))} uses it"
 
 
 def _of_namespace(objects: Objects, namespace: Document, finding: str) -> Cause:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from steersman.explain.cause import Cause
-from steersman.explain.objects import Objects, about, at, condition, name_of
+from steersman.explain.objects import Objects, about, condition, name_of
 from steersman.model.kind import Document
 from steersman.model.kinds.node import NODE
+from steersman.model.kinds.printing import at
 
 _PRESSURE = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 

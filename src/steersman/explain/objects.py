@@ -10,15 +10,8 @@ import msgspec
 from steersman.client.interface import View
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.event import EVENT
+from steersman.model.kinds.printing import at
 from steersman.model.ref import Ref, Resource
-
-
-def at(document: Document, *path: str) -> Any:
-    """Returns what stands at a path, None where there is nothing."""
-    found: Any = document
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
 
 
 def name_of(document: Document) -> str:
@@ -62,6 +55,9 @@ class Objects:
             resource: {(namespace_of(it), name_of(it)): it for it in documents}
             for resource, documents in found.items()
         }
+        self._events: dict[Any, list[Document]] = {}
+        for event in found.get(EVENT.resource, ()):
+            self._events.setdefault(at(event, "involvedObject", "uid"), []).append(event)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Document | None:
         """Returns an object, None where there is none."""
@@ -81,14 +77,14 @@ class Objects:
     def events(self, about: Document, *reasons: str) -> list[Document]:
         """Returns the events about an object, the latest first; of these reasons alone where some
         are named."""
-        uid = at(about, "metadata", "uid")
-        found = [
-            event
-            for event in self.all(EVENT)
-            if at(event, "involvedObject", "uid") == uid
-            and (not reasons or event.get("reason") in reasons)
-        ]
-        return sorted(found, key=_moment, reverse=True)
+        found = self._events.get(at(about, "metadata", "uid"), ())
+        chosen = [event for event in found if not reasons or event.get("reason") in reasons]
+        return sorted(chosen, key=_moment, reverse=True)
+
+    def told(self, about: Document, *reasons: str) -> tuple[str, ...]:
+        """Returns the latest of these events in words, nothing where there is none."""
+        latest = self.events(about, *reasons)[:1]
+        return tuple(f"{event.get('reason')}: {event.get('message')}" for event in latest)
 
     def knows(self, kind: Kind) -> bool:
         """Says whether a kind was read: an object of it that is not here does not exist."""

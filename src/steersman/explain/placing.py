@@ -12,13 +12,14 @@ from typing import Final
 import msgspec
 
 from steersman.explain.cause import Cause, bounded
-from steersman.explain.claim import of_claim
-from steersman.explain.objects import Copies, Objects, about, at, condition, name_of, namespace_of
+from steersman.explain.claim import claims_of, of_claim
+from steersman.explain.objects import Copies, Objects, about, condition, name_of, namespace_of
 from steersman.model.kind import Document
 from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.printing import at
 from steersman.model.quantity import of_bytes, of_milli
 from steersman.scheduler.decide import fitting
 from steersman.scheduler.following import ENDED
@@ -187,12 +188,3 @@ def _claims(objects: Objects, pod: Document) -> tuple[Cause, ...]:
         elif not (cause := of_claim(objects, known)).sound:
             found.append(cause)
     return tuple(found)
-
-
-def claims_of(pod: Document) -> Iterable[str]:
-    """Yields the names of the claims that a pod uses."""
-    for volume in at(pod, "spec", "volumes") or ():
-        if (named := at(volume, "persistentVolumeClaim", "claimName")) is not None:
-            yield str(named)
-        elif "ephemeral" in volume:
-            yield f"{name_of(pod)}-{volume.get('name')}"

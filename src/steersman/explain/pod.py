@@ -6,23 +6,18 @@ from collections.abc import Iterable
 from typing import Final
 
 from steersman.explain.cause import Cause
+from steersman.explain.claim import claims_of
 from steersman.explain.container import of_containers
 from steersman.explain.deletion import of_deletion
 from steersman.explain.node import of_node
-from steersman.explain.objects import (
-    Objects,
-    about,
-    at,
-    condition,
-    name_of,
-    namespace_of,
-)
-from steersman.explain.placing import claims_of, of_unplaced
+from steersman.explain.objects import Objects, about, condition, name_of, namespace_of
+from steersman.explain.placing import of_unplaced
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.printing import at
 from steersman.model.kinds.secret import SECRET
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 
@@ -47,7 +42,7 @@ def of_pod(objects: Objects, pod: Document) -> Cause:
     containers = of_containers(objects, pod)
     if missing and not _runs(pod):
         finding = "waits for what it refers to"
-        return Cause(name, finding, details=_told(objects, pod, _MOUNTS), causes=missing)
+        return Cause(name, finding, details=objects.told(pod, *_MOUNTS), causes=missing)
     if containers:
         return Cause(name, _finding(pod), causes=containers)
     return _of_rest(objects, pod, name)
@@ -61,13 +56,6 @@ def _finding(pod: Document) -> str:
     if at(pod, "status", "phase") != "Running":
         return f"is {at(pod, 'status', 'phase') or 'Pending'}, and does not run yet"
     return "runs and is not ready"
-
-
-def _told(objects: Objects, pod: Document, reasons: Iterable[str]) -> tuple[str, ...]:
-    """Returns the latest event of these reasons."""
-    return tuple(
-        f"{it.get('reason')}: {it.get('message')}" for it in objects.events(pod, *reasons)[:1]
-    )
 
 
 def _of_failed(objects: Objects, pod: Document, name: str) -> Cause:
@@ -120,8 +108,8 @@ def _of_rest(objects: Objects, pod: Document, name: str) -> Cause:
         )
     if _runs(pod):
         return Cause(name, "runs and is ready", sound=True)
-    told = _told(objects, pod, (*_SANDBOX, *_MOUNTS))
-    told = told or _told(objects, pod, ())
+    told = objects.told(pod, *_SANDBOX, *_MOUNTS)
+    told = told or objects.told(pod)
     return Cause(name, _finding(pod), details=told or ("its node has not said why",))
 
 

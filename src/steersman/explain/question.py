@@ -10,7 +10,7 @@ from steersman.explain.cause import Cause
 from steersman.explain.claim import of_claim
 from steersman.explain.deletion import of_deletion
 from steersman.explain.node import of_node
-from steersman.explain.objects import Objects, about, at, name_of, namespace_of
+from steersman.explain.objects import Objects, about, name_of, namespace_of
 from steersman.explain.pod import of_pod
 from steersman.explain.service import of_service
 from steersman.explain.workload import (
@@ -35,6 +35,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.printing import at
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.replicationcontroller import REPLICATIONCONTROLLER
 from steersman.model.kinds.secret import SECRET

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from steersman.explain.cause import Cause, alike, bounded
-from steersman.explain.objects import Objects, about, at, condition, name_of, namespace_of
+from steersman.explain.objects import Objects, about, condition, name_of, namespace_of
 from steersman.explain.pod import of_pod
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.printing import at
 from steersman.model.kinds.service import SERVICE
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from steersman.explain.cause import Cause, alike
-from steersman.explain.objects import Objects, about, at, condition, name_of, namespace_of
+from steersman.explain.objects import Objects, about, condition, name_of, namespace_of
 from steersman.explain.pod import of_pod
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.cronjob import CRONJOB
@@ -14,6 +14,7 @@ from steersman.model.kinds.daemonset import DAEMONSET
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.job import JOB
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.printing import at
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.service import SERVICE
 from steersman.model.kinds.statefulset import STATEFULSET
@@ -208,9 +209,6 @@ def of_cron_job(objects: Objects, document: Document) -> Cause:
     last = at(document, "status", "lastScheduleTime")
     zone = spec.get("timeZone") or "UTC"
     finding = f"runs at {spec.get('schedule')!r} ({zone}), last at {last or 'no time yet'}"
-    told = tuple(
-        f"{it.get('reason')}: {it.get('message')}"
-        for it in objects.events(document)[:1]
-        if it.get("type") == "Warning"
-    )
+    latest = objects.events(document)[:1]
+    told = objects.told(document) if latest and latest[0].get("type") == "Warning" else ()
     return Cause(name, finding, details=told, causes=causes, sound=not causes and not told)

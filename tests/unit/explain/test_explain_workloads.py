@@ -327,6 +327,8 @@ def test_a_claim_that_is_in_use_names_its_pods() -> None:
     held = thing("pvc", "c", meta=meta, spec=ASKS, status={"phase": "Bound"})
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]
     assert "    pod/p uses it" in why("pvc/c", held, pod(volumes=volumes))
+    own = thing("pvc", "p-v", meta=meta, spec=ASKS, status={"phase": "Bound"})
+    assert "    pod/p uses it" in why("pvc/p-v", own, pod(volumes=[{"name": "v", "ephemeral": {}}]))
 
 
 def test_nodes_say_whether_they_take_pods() -> None:
