@@ -20,7 +20,6 @@ from steersman.model.kind import Document
 from steersman.model.kinds.endpoints import (
     ENDPOINTS,
     EndpointAddress,
-    EndpointPort,
     Endpoints,
     EndpointSubset,
 )
@@ -83,7 +82,10 @@ def _by_ports(subsets: Iterable[EndpointSubset]) -> Iterable[tuple[_Ports, _Addr
     """Returns addresses by their ports, those that are ready first (endpoints.RepackSubsets)."""
     found: dict[bytes, tuple[_Ports, _Addresses]] = {}
     for subset in subsets:
-        ports = tuple(map(_port, subset.ports))
+        ports = tuple(
+            endpoint_slices.port(it.name, it.protocol, it.port, it.app_protocol)
+            for it in subset.ports
+        )
         _, addresses = found.setdefault(msgspec.json.encode(ports), (ports, []))
         addresses += ((it, True) for it in subset.addresses)
         addresses += ((it, False) for it in subset.not_ready_addresses)
@@ -111,11 +113,6 @@ def _groups(ports: _Ports, addresses: _Addresses) -> tuple[list[Group], int, int
     return groups, invalid, len(addresses) - taken
 
 
-def _port(port: EndpointPort) -> Document:
-    made: Document = {"name": port.name, "protocol": port.protocol, "port": port.port}
-    return {**made, **({"appProtocol": port.app_protocol} if port.app_protocol else {})}
-
-
 def _endpoint(address: EndpointAddress, ready: bool) -> Document:
     made: Document = {"addresses": [address.ip], "conditions": {"ready": ready}}
     if address.target_ref is not None:
@@ -136,15 +133,8 @@ def _frame(endpoints: Endpoints) -> Frame:
     return Frame(metadata.namespace, metadata.name, labels, owner, notes, MAX_ADDRESSES)
 
 
-def _by_endpoints(found: EndpointSlice) -> tuple[str, ...]:
-    name = found.metadata.labels.get(SERVICE_NAME, "")
-    ours = name and found.metadata.labels.get(MANAGED_BY) == MANAGER
-    return (f"{found.metadata.namespace}/{name}",) if ours else ()
-
-
-def _of_slice(_views: Views, old: EndpointSlice | None, new: EndpointSlice | None) -> Iterable[Ref]:
-    keys = {key for found in (old, new) if found is not None for key in _by_endpoints(found)}
-    return [ENDPOINTS.ref(*key.split("/", 1)) for key in sorted(keys)]
+_by_endpoints = partial(endpoint_slices.owner_key, MANAGER)
+_of_slice = partial(endpoint_slices.to_owner, MANAGER, ENDPOINTS)
 
 
 def _of_service(_views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]:

@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from steersman.model.kind import Document
+from steersman.client.interface import Views
+from steersman.controllers.endpoint_pods import SERVICE_NAME
+from steersman.model.kind import Document, Kind
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE, EndpointSlice
+from steersman.model.ref import Ref
 from steersman.reconcile.actions import Action, Create, Delete, Patch
 
 MAX_ENDPOINTS = 100  # upstream's default of --max-endpoints-per-slice
@@ -107,14 +110,14 @@ def _bare(endpoint: Document) -> Document:
     return found
 
 
+def port(name: str, protocol: str, number: int | None, application: str | None) -> Document:
+    """Returns a port as it stands in a slice."""
+    made: Document = {"name": name, "protocol": protocol, "port": number}
+    return {**made, **({"appProtocol": application} if application else {})}
+
+
 def _ports(found: EndpointSlice) -> tuple[Document, ...]:
-    made = []
-    for port in found.ports:
-        document: Document = {"name": port.name, "protocol": port.protocol, "port": port.port}
-        made.append(
-            {**document, **({"appProtocol": port.app_protocol} if port.app_protocol else {})}
-        )
-    return tuple(made)
+    return tuple(port(it.name, it.protocol, it.port, it.app_protocol) for it in found.ports)
 
 
 def _creation(frame: Frame, group: Group, endpoints: list[Document]) -> Create:
@@ -162,3 +165,24 @@ def _changed(old: Mapping[str, str], wanted: Mapping[str, str]) -> Document:
 def deletion(found: EndpointSlice) -> Delete:
     """Returns what removes a slice."""
     return Delete(ENDPOINTSLICE.ref(*found.key), found.metadata.uid)
+
+
+def owner_key(manager: str, found: EndpointSlice) -> tuple[str, ...]:
+    """Index values: namespace and name of whose slice it is, of this manager's alone; bind
+    `manager` with functools.partial."""
+    name = found.metadata.labels.get(SERVICE_NAME, "")
+    ours = name and found.metadata.labels.get(MANAGED_BY) == manager
+    return (f"{found.metadata.namespace}/{name}",) if ours else ()
+
+
+def to_owner(
+    manager: str,
+    kind: Kind,
+    _views: Views,
+    old: EndpointSlice | None,
+    new: EndpointSlice | None,
+) -> Iterable[Ref]:
+    """Maps a change of a manager's slices to whose they are; bind the first two."""
+    either = [found for found in (old, new) if found is not None]
+    keys = {key for found in either for key in owner_key(manager, found)}
+    return [kind.ref(*key.split("/", 1)) for key in sorted(keys)]

@@ -69,15 +69,12 @@ def _groups(service: Service, behind: Iterable[Pod], zones: Mapping[str, str]) -
 
 
 def _ports_of(service: Service, pod: Pod) -> tuple[Document, ...]:
-    ports = []
-    for port in service.spec.ports:
-        number = endpoint_pods.port_number(port, pod)
-        if number is not None:
-            made: Document = {"name": port.name, "protocol": port.protocol, "port": number}
-            ports.append(
-                {**made, **({"appProtocol": port.app_protocol} if port.app_protocol else {})}
-            )
-    return tuple(ports)
+    ports = [(port, endpoint_pods.port_number(port, pod)) for port in service.spec.ports]
+    return tuple(
+        endpoint_slices.port(port.name, port.protocol, number, port.app_protocol)
+        for port, number in ports
+        if number is not None
+    )
 
 
 def _endpoint(service: Service, pod: Pod, address: str, zone: str) -> Document:
@@ -103,16 +100,8 @@ def labels(service: Service) -> dict[str, str]:
     return endpoint_pods.labels(service, managed)
 
 
-def _by_service(found: EndpointSlice) -> tuple[str, ...]:
-    name = found.metadata.labels.get(endpoint_pods.SERVICE_NAME, "")
-    ours = name and found.metadata.labels.get(MANAGED_BY) == MANAGER
-    return (f"{found.metadata.namespace}/{name}",) if ours else ()
-
-
-def _of_slice(_views: Views, old: EndpointSlice | None, new: EndpointSlice | None) -> Iterable[Ref]:
-    """Maps a change of our slices to their service."""
-    keys = {key for found in (old, new) if found is not None for key in _by_service(found)}
-    return [SERVICE.ref(*key.split("/", 1)) for key in sorted(keys)]
+_by_service = partial(endpoint_slices.owner_key, MANAGER)
+_of_slice = partial(endpoint_slices.to_owner, MANAGER, SERVICE)
 
 
 def _nobody(_views: Views, _old: Any | None, _new: Any | None) -> Iterable[Ref]:
