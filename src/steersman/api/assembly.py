@@ -294,7 +294,7 @@ class Assembly:
         configuration = self._configuration
         network = ip_network(configuration.service_cidr)
         own = own_service.documents(str(network[1]), configuration.advertised, configuration.port)
-        own.append(metrics_service.document(self._world.now()))
+        own.append(metrics_service.document())
         names = str(dns_address(network))
         service = self._objects.find(Ref(SERVICES, dns_service.NAMESPACE, dns_service.NAME))
         holder = self._objects.find(Ref(ADDRESSES, "", names))

@@ -57,12 +57,14 @@ def name_of(group: str, version: str) -> str:
     return f"{version}.{group}"
 
 
-def local(group: str, version: str, priorities: tuple[int, int], managed: str) -> Document:
-    """Returns the APIService of what this server serves itself."""
+def local(group: str, version: str, priorities: tuple[int, int], managed: str = "") -> Document:
+    """Returns the APIService of what this server serves itself, with a mark of how it is managed,
+    none where it is left to whoever wants it."""
+    marked = {"labels": {LABEL: managed}} if managed else {}
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
-        "metadata": {"name": name_of(group, version), "labels": {LABEL: managed}},
+        "metadata": {"name": name_of(group, version), **marked},
         "spec": {
             "group": group,
             "version": version,

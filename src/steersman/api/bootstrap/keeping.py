@@ -20,11 +20,14 @@ Work = Callable[[str], Coroutine[Any, Any, None]]
 
 
 class Keeping:
-    """See the module."""
+    """See the module. The delay begins at `first` seconds and grows to `most`."""
 
-    def __init__(self, world: World, work: Work) -> None:
+    def __init__(
+        self, world: World, work: Work, first: float = FIRST_SECONDS, most: float = MOST_SECONDS
+    ) -> None:
         self._world = world
         self._work = work
+        self._first, self._most = first, most
         self._waiting: dict[str, None] = {}
         self._delays: dict[str, float] = {}
         self._came = asyncio.Event()
@@ -41,8 +44,8 @@ class Keeping:
 
     def again(self, name: str) -> None:
         """Has a name worked on after a delay, which doubles until it is settled."""
-        delay = self._delays.get(name, FIRST_SECONDS)
-        self._delays[name] = min(delay * 2, MOST_SECONDS)
+        delay = self._delays.get(name, self._first)
+        self._delays[name] = min(delay * 2, self._most)
         assert self._tasks is not None
         self._tasks.start(self._later(name, delay), name=f"again {name}")
 

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from steersman.api.metadata import timestamp
+from steersman.api.aggregation.registration import local
 from steersman.api.metrics.documents import GROUP, VERSION
 from steersman.model.kind import Document
 
+PRIORITIES = (100, 100)  # metrics-server's
 
-def document(now: float) -> Document:
-    """Returns the APIService, with metrics-server's priorities and without a Service. It has no
-    mark of automatic management: who names a Service in it keeps it."""
-    available = {
-        "type": "Available",
-        "status": "True",
-        "lastTransitionTime": timestamp(now),
-        "reason": "Local",
-        "message": "Local APIServices are always available",
-    }
-    return {
-        "apiVersion": "apiregistration.k8s.io/v1",
-        "kind": "APIService",
-        "metadata": {"name": f"{VERSION}.{GROUP}"},
-        "spec": {
-            "group": GROUP,
-            "version": VERSION,
-            "groupPriorityMinimum": 100,
-            "versionPriority": 100,
-        },
-        "status": {"conditions": [available]},
-    }
+
+def document() -> Document:
+    """Returns the APIService. It has no mark of automatic management: who names a Service in it
+    keeps it."""
+    return local(GROUP, VERSION, PRIORITIES)

@@ -18,7 +18,6 @@ from steersman.wire.message import Request, Response, User
 # apiserver's loopback identity
 SERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
 AGENT = {"user-agent": "kube-apiserver", "content-type": "application/json"}
-MERGES = {"content-type": "application/merge-patch+json"}
 
 
 async def write(api: Api, kinds: Registry, objects: Objects, own: Iterable[Document]) -> None:
@@ -67,16 +66,11 @@ def kind_of(kinds: Registry, document: Document) -> Kind:
 
 
 async def create(api: Api, kind: Kind, document: Document) -> None:
-    """Creates an object as the server, with its status where the document has one; an object that
-    is there already is left alone."""
-    path = _path(kind, document)
+    """Creates an object as the server; one that is there already is left alone."""
     try:
-        await send(api, "POST", path, document)
+        await send(api, "POST", _path(kind, document), document)
     except AlreadyExists:
         return
-    if "status" in document and kind.subresource("status") is not None:
-        path = f"{path}/{document['metadata']['name']}/status"
-        await send(api, "PATCH", path, {"status": document["status"]})
 
 
 async def replace(api: Api, kind: Kind, document: Document) -> None:
@@ -94,8 +88,7 @@ def _path(kind: Kind, document: Document) -> str:
 
 async def send(api: Api, method: str, path: str, document: Document) -> None:
     """Sends a request as the server."""
-    headers = {**AGENT, **(MERGES if method == "PATCH" else {})}
-    request = Request(method, path, "", headers, orjson.dumps(document), user=SERVER)
+    request = Request(method, path, "", AGENT, orjson.dumps(document), user=SERVER)
     answer = api.handle(request)
     if not isinstance(answer, Response):
         await answer

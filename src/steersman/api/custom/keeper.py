@@ -7,23 +7,20 @@ establish and finalizer.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import orjson
-
 from steersman.api import metadata
-from steersman.api.bootstrap.writing import AGENT, SERVER
+from steersman.api.bootstrap.keeping import Keeping
+from steersman.api.bootstrap.writing import send
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.definitions import Definitions, resource_of
 from steersman.api.custom.naming import Taken, plan
 from steersman.api.server import Api
-from steersman.model.errors import APIError, Conflict, NotFound
+from steersman.model.errors import APIError
 from steersman.model.kind import Document
 from steersman.model.kinds.customresourcedefinition import CLEANUP, GROUP, with_condition
 from steersman.model.structural.definition_check import is_true
-from steersman.wire.message import Request, Response
 from steersman.world.interface import Tasks, World
 
 # How long a removal that failed waits before it is tried again (upstream's back-off begins at 5 ms
@@ -48,32 +45,21 @@ class Keeper:
         self._api = api
         self._world = world
         self._is_good = is_good
-        self._waiting: dict[str, None] = {}
         self._unnamed: set[str] = set()  # whose names are not all free
         self._awaited: dict[str, Callable[[], None]] = {}
-        self._came = asyncio.Event()
+        self._keeping = Keeping(world, self._keep, RETRY_SECONDS, RETRY_SECONDS)
 
     async def run(self, tasks: Tasks) -> None:
         """Works for ever: what is there first, then what comes."""
         for entry in self._definitions.table.ordered():
-            self._note(entry.name)
+            self._keeping.note(entry.name)
         self._definitions.table.watch("", self._hear)
-        while True:
-            while self._waiting:
-                name = next(iter(self._waiting))
-                del self._waiting[name]
-                await self._keep(name, tasks)
-            self._came.clear()
-            await self._came.wait()
-
-    def _note(self, name: str) -> None:
-        self._waiting[name] = None
-        self._came.set()
+        await self._keeping.run(tasks)
 
     def _hear(self, event: Event) -> None:
         entry = event.new or event.old
         assert entry is not None
-        self._note(entry.name)
+        self._keeping.note(entry.name)
         if event.new is None:
             self._unnamed.discard(entry.name)
             if (leave := self._awaited.pop(entry.name, None)) is not None:
@@ -81,23 +67,19 @@ class Keeper:
         group = resource_of(entry.name).group
         for name in self._unnamed:  # a name may have come free
             if name != entry.name and resource_of(name).group == group:
-                self._note(name)
+                self._keeping.note(name)
 
-    async def _keep(self, name: str, tasks: Tasks) -> None:
+    async def _keep(self, name: str) -> None:
         entry = self._definitions.table.get("", name)
         if entry is None:
+            self._keeping.settle(name)
             return
         definition = entry.document()
         definition["metadata"]["resourceVersion"] = str(entry.revision)
-        try:
-            if not definition["metadata"].get("deletionTimestamp"):
-                await self._name(definition)
-            elif CLEANUP in (definition["metadata"].get("finalizers") or ()):
-                await self._remove(definition, tasks)
-        except (Conflict, NotFound):
-            return  # it has changed or gone meanwhile, and that comes here too
-        except APIError:  # the store is full, or slow
-            tasks.start(self._again(name), name=f"definition {name}")
+        if not definition["metadata"].get("deletionTimestamp"):
+            await self._name(definition)
+        elif CLEANUP in (definition["metadata"].get("finalizers") or ()):
+            await self._remove(definition)
 
     async def _name(self, definition: Document) -> None:
         name = definition["metadata"]["name"]
@@ -110,7 +92,7 @@ class Keeper:
         if made is not None:
             await self._write(made)
 
-    async def _remove(self, definition: Document, tasks: Tasks) -> None:
+    async def _remove(self, definition: Document) -> None:
         """Removes the objects of a definition, and then lets it go."""
         name = definition["metadata"]["name"]
         if not is_true(definition, "Established"):
@@ -122,12 +104,12 @@ class Keeper:
             await self._let_go(definition, "InstanceDeletionCompleted", "removed all instances")
             return
         if name not in self._awaited:
-            self._awaited[name] = table.watch("", lambda _event: self._note(name))
+            self._awaited[name] = table.watch("", lambda _event: self._keeping.note(name))
             why = "CustomResource deletion is in progress"
             await self._say(definition, "InstanceDeletionInProgress", why)
-        await self._delete_all(definition, tasks)
+        await self._delete_all(definition)
 
-    async def _delete_all(self, definition: Document, tasks: Tasks) -> None:
+    async def _delete_all(self, definition: Document) -> None:
         name = definition["metadata"]["name"]
         group, plural = resource_of(name)
         kind = self._definitions.kind(resource_of(name))
@@ -139,16 +121,12 @@ class Keeper:
         for namespace in dict.fromkeys(entry.namespace for entry in left):
             place = f"/namespaces/{namespace}" if namespace else ""
             try:
-                await self._send("DELETE", f"/apis/{group}/{version}{place}/{plural}", {})
+                await send(self._api, "DELETE", f"/apis/{group}/{version}{place}/{plural}", {})
             except APIError as error:
                 why = f"could not issue all deletes: {error}"
-                tasks.start(self._again(name), name=f"removal of {name}")
+                self._keeping.again(name)
                 await self._say(definition, "InstanceDeletionFailed", why)
                 return
-
-    async def _again(self, name: str) -> None:
-        await self._world.sleep(RETRY_SECONDS)
-        self._note(name)
 
     async def _say(self, definition: Document, reason: str, message: str) -> None:
         made = with_condition(definition, "Terminating", "True", reason, message, self._now())
@@ -163,13 +141,7 @@ class Keeper:
 
     async def _write(self, definition: Document) -> None:
         name = definition["metadata"]["name"]
-        await self._send("PUT", f"{_PATH}/{name}/status", definition)
-
-    async def _send(self, method: str, path: str, document: Document) -> None:
-        request = Request(method, path, "", dict(AGENT), orjson.dumps(document), user=SERVER)
-        answer = self._api.handle(request)
-        if not isinstance(answer, Response):
-            await answer
+        await send(self._api, "PUT", f"{_PATH}/{name}/status", definition)
 
     def _now(self) -> str:
         return metadata.timestamp(self._world.now())
