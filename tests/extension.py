@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import uvloop
 
-from hooks import WAIT_SECONDS, listening
-from served import Served, prepare, serving
+from hooks import beside
+from served import Served
 from steersman.api.keys import key_of
 from steersman.model.ref import Resource
 from steersman.store.interface import Write
 from steersman.wire.message import Request, Response
-from steersman.world.real import RealWorld
 
 Document = dict[str, Any]
 Case = Callable[[Served, "Extension"], Coroutine[Any, Any, None]]
@@ -134,13 +132,4 @@ def _conditions(found: Document) -> list[Document]:
 
 def extended(tmp_path: Path, case: Case) -> None:
     """Runs a case with a server and another that serves behind it."""
-
-    async def main() -> None:
-        world, extension = RealWorld(), Extension()
-        async with listening(tmp_path, world, extension.handle) as place, serving(world) as api:
-            extension.port, extension.bundle = place
-            await prepare(api)
-            async with asyncio.timeout(WAIT_SECONDS):
-                await case(api, extension)
-
-    uvloop.run(main())
+    beside(tmp_path, Extension(), case)

@@ -7,7 +7,7 @@ import base64
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import orjson
 import uvloop
@@ -117,15 +117,44 @@ async def listening(
         yield port, base64.b64encode(files.ca.read_bytes()).decode()
 
 
-def hooked(tmp_path: Path, case: Case) -> None:
-    """Runs a case with a server and a webhook that it can reach."""
+class Peer(Protocol):
+    """A server on loopback that ours speaks with, and how it is reached."""
+
+    port: int
+    bundle: str
+
+    def handle(self, request: Request) -> Any:
+        """Answers a request, at once or awaited."""
+
+
+class Clock(RealWorld):
+    """Real, but that the test may say that time has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.passed
+
+
+P = TypeVar("P", bound=Peer)
+
+
+def beside(tmp_path: Path, peer: P, case: Callable[[Served, P], Coroutine[Any, Any, None]]) -> None:
+    """Runs a case with a server and a peer that it can reach."""
 
     async def main() -> None:
-        world, hook = RealWorld(), Hook()
-        async with listening(tmp_path, world, hook.handle) as place, serving(world) as api:
-            hook.port, hook.bundle = place
+        world = RealWorld()
+        async with listening(tmp_path, world, peer.handle) as place, serving(world) as api:
+            peer.port, peer.bundle = place
             await prepare(api)
             async with asyncio.timeout(WAIT_SECONDS):
-                await case(api, hook)
+                await case(api, peer)
 
     uvloop.run(main())
+
+
+def hooked(tmp_path: Path, case: Case) -> None:
+    """Runs a case with a server and a webhook that it can reach."""
+    beside(tmp_path, Hook(), case)

@@ -1,4 +1,4 @@
-"""Others' tools on our runtime: podman runs, enters, stops and removes containers by it; buildah
+"""Others' tools on our runtime: podman runs, enters, stops and removes containers by it, and
 builds with it; a bundle that `runc spec` wrote starts as it is."""
 
 from __future__ import annotations
@@ -134,8 +134,7 @@ def test_podman_enters_pauses_limits_kills_and_removes(podman: Podman) -> None:
     podman("rm", "long")
 
 
-def test_buildah_runs_the_steps_of_a_containerfile(podman: Podman) -> None:
-    need("buildah")
+def test_podman_builds_the_steps_of_a_containerfile(podman: Podman) -> None:
     recipe = podman.directory / "context" / "Steps"
     recipe.write_text(CONTAINERFILE + 'RUN /bin/busybox echo "made by $0" >/made\n')
     podman(

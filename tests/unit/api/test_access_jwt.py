@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from hooks import listening
+from hooks import Clock, listening
 from served import Served, serving
 from steersman.api.access.awaiting import Awaiting
 from steersman.api.access.settings import AccessSettings
@@ -144,17 +144,6 @@ def issuing(tmp_path: Path, case: Callable[[Issuer, JWTTokens, KeySet, Clock], A
                 )
 
     uvloop.run(main())
-
-
-class Clock(RealWorld):
-    """Real, but that the test may say that time has passed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.passed = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.passed
 
 
 async def fetched(tokens: JWTTokens, token: str) -> User | None:

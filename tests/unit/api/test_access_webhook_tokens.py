@@ -13,7 +13,7 @@ import orjson
 import pytest
 import uvloop
 
-from hooks import listening
+from hooks import Clock, listening
 from served import Served, serving
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import ISSUER
@@ -21,7 +21,6 @@ from steersman.api.tokens.webhook import KEPT_SECONDS, MOST_ANSWERS, WRONG_SECON
 from steersman.client.http import Target
 from steersman.model.kind import Document
 from steersman.wire.message import Request, Response, User
-from steersman.world.real import RealWorld
 
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 JANE = {"username": "jane", "uid": "u-1", "groups": ["a"], "extra": {"Scope": ["x"]}}
@@ -40,17 +39,6 @@ class Hook:
         assert request.path == self.path
         self.asked.append(orjson.loads(request.body))
         return Response(orjson.dumps({"status": self.status}), self.code)
-
-
-class Clock(RealWorld):
-    """Real, but that the test may say that time has passed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.passed = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.passed
 
 
 def asking(
