@@ -16,7 +16,7 @@ from steersman.model.quantity import NANO, Quantity
 from steersman.model.quota.scopes import selects
 from steersman.model.types.container import Container
 from steersman.model.types.resource_check import is_extended, is_huge_pages, is_native
-from steersman.model.types.resources import Amounts, add, amounts, qos_class, raise_to
+from steersman.model.types.resources import Amounts, add, amounts, qos_class, raise_to, together
 from steersman.model.types.scheduling import PodAffinity, PodAffinityTerm
 
 ONE: Final = Quantity(NANO)
@@ -155,21 +155,14 @@ def _total(pod: Pod, side: str) -> Amounts:
     infeasible = any(
         one.type == "PodResizePending" and one.reason == "Infeasible" for one in status.conditions
     )
-    total: Amounts = {}
-    for container in spec.containers:
-        add(total, _wants(container, known.get(container.name), side, infeasible))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in spec.init_containers:
-        wants = _wants(container, known.get(container.name), side, infeasible)
-        if container.restart_policy == "Always":
-            add(total, wants)
-            add(sidecars, wants)
-            wants = sidecars
-        else:
-            add(wants, sidecars)
-        raise_to(peak, wants)
-    raise_to(total, peak)
+
+    def wants(container: Container) -> Amounts:
+        return _wants(container, known.get(container.name), side, infeasible)
+
+    total = together(
+        map(wants, spec.containers),
+        ((wants(one), one.restart_policy == "Always") for one in spec.init_containers),
+    )
     if spec.resources is not None:
         whole = amounts(getattr(spec.resources, side))
         total |= {name: amount for name, amount in whole.items() if _is_pod_level(name)}

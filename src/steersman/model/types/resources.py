@@ -6,7 +6,7 @@ quantities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from steersman.model.kind import Document
@@ -30,25 +30,38 @@ def add(total: Amounts, more: Mapping[str, Quantity]) -> None:
 
 
 def requested(spec: Document, side: str = "requests") -> Amounts:
-    """Returns what the containers of a pod ask for together.
+    """Returns what the containers of a pod ask for together."""
+
+    def of(container: Document) -> Amounts:
+        return amounts(container.get("resources", {}).get(side))
+
+    init = spec.get("initContainers", ())
+    return together(
+        map(of, spec.get("containers", ())),
+        ((of(one), one.get("restartPolicy") == "Always") for one in init),
+    )
+
+
+def together(main: Iterable[Amounts], init: Iterable[tuple[Amounts, bool]]) -> Amounts:
+    """Returns the amounts of a pod's containers together; of init containers it is said whether
+    they are sidecars.
 
     The sum of containers and sidecars, or what an init container needs with the sidecars started
     before it, whichever is greater.
     """
     total: Amounts = {}
-    for container in spec.get("containers", ()):
-        add(total, amounts(container.get("resources", {}).get(side)))
+    for needed in main:
+        add(total, needed)
     sidecars: Amounts = {}
     highest: Amounts = {}
-    for container in spec.get("initContainers", ()):
-        needed = amounts(container.get("resources", {}).get(side))
-        if container.get("restartPolicy") == "Always":
+    for needed, sidecar in init:
+        if sidecar:
             add(total, needed)
             add(sidecars, needed)
-            needed = sidecars
+            raise_to(highest, sidecars)
         else:
             add(needed, sidecars)
-        raise_to(highest, needed)
+            raise_to(highest, needed)
     raise_to(total, highest)
     return total
 
