@@ -11,9 +11,10 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import processes
+from row import Row
 
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
@@ -36,15 +37,6 @@ LINE = b"x" * 127 + b"\n"
 WAITS = "trap 'exit 0' TERM; /bin/busybox sleep 3600 & wait"
 WRITES = f"i=0; while [ $i -lt {LOG_TIMES} ]; do /bin/busybox cat /lines; i=$((i+1)); done"
 WAIT_SECONDS = 120.0
-
-
-class Measured(NamedTuple):
-    """One line: what, in words, and the raw figures."""
-
-    what: str
-    measured: str
-    wanted: str
-    raw: Any = None
 
 
 class Node:
@@ -141,25 +133,25 @@ async def _end_many(node: Node) -> None:
     await node.until(lambda: not node.pods)
 
 
-async def singly(node: Node) -> list[Measured]:
+async def singly(node: Node) -> list[Row]:
     """One pod after another: until it runs, a command in it, until it is gone."""
     names = [f"one-{number}" for number in range(SINGLE)]
     starts = [await _timed(_start_one(node, name)) for name in names]
     execs = [await _timed(node.exec(names[0])) for _ in range(EXECS)]
     ends = [await _timed(_end_one(node, name)) for name in names]
     return [
-        Measured(
+        Row(
             "Pod create to Running, image present",
-            f"{_middle(starts)}, p99 {_last(starts)}",
+            f"{_middle(starts)}, slowest of {SINGLE} {_last(starts)}",
             "80 ms; 50 ms, p99 120 ms",
-            starts,
+            raw=starts,
         ),
-        Measured("exec round trip through the API", _middle(execs), "30 ms", execs),
-        Measured("Pod delete to gone, ends on SIGTERM", _middle(ends), "100 ms", ends),
+        Row("exec round trip through the API", _middle(execs), "30 ms", raw=execs),
+        Row("Pod delete to gone, ends on SIGTERM", _middle(ends), "100 ms", raw=ends),
     ]
 
 
-async def at_once(node: Node, directory: Path) -> list[Measured]:
+async def at_once(node: Node, directory: Path) -> list[Row]:
     """Many pods at once, what they weigh, and what they cost at rest."""
     took = [await _timed(_start_many(node))]
     server = processes.find("steer-server", str(directory))
@@ -173,20 +165,18 @@ async def at_once(node: Node, directory: Path) -> list[Measured]:
     used = (after - before) / IDLE_SECONDS * 100
     ended = [await _timed(_end_many(node))]
     return [
-        Measured(f"{AT_ONCE} Pods at once to all Ready", f"{took[0]:.2f} s", "2 s", took),
-        Measured(
+        Row(f"{AT_ONCE} Pods at once to all Ready", f"{took[0]:.2f} s", "2 s", raw=took),
+        Row(
             f"memory of the node with {AT_ONCE} Pods: agent, parent, {len(ours) - 2} shims (PSS)",
             f"{node_bytes / 1e6:.0f} MB",
             f"{45 + 0.8 * AT_ONCE:.0f} MB",
         ),
-        Measured(
-            f"processor with {AT_ONCE} idle Pods, server and all", f"{used:.2f} %", "under 1 %"
-        ),
-        Measured(f"{AT_ONCE} Pods deleted at once to gone", f"{ended[0]:.2f} s", "", ended),
+        Row(f"processor with {AT_ONCE} idle Pods, server and all", f"{used:.2f} %", "under 1 %"),
+        Row(f"{AT_ONCE} Pods deleted at once to gone", f"{ended[0]:.2f} s", "", raw=ended),
     ]
 
 
-async def logs(node: Node) -> list[Measured]:
+async def logs(node: Node) -> list[Row]:
     """How fast a container's output is taken."""
     await node.create("writer", WRITES)
     await node.until(lambda: node.phase("writer") in ("Succeeded", "Failed"))
@@ -195,7 +185,7 @@ async def logs(node: Node) -> list[Measured]:
     took = (state.finished_at - state.started_at).total_seconds()
     await _end_one(node, "writer")
     rate = f"{LOG_MEGABYTES / max(took, 0.5):.0f} MB/s"
-    return [Measured("log of one container, 128 bytes a line", rate, "500 MB/s", [took])]
+    return [Row("log of one container, 128 bytes a line", rate, "500 MB/s", raw=[took])]
 
 
 def _middle(seconds: Iterable[float]) -> str:
@@ -217,7 +207,7 @@ def context(place: Path) -> Path:
     return folder
 
 
-async def measure(config: Path, directory: Path) -> list[Measured]:
+async def measure(config: Path, directory: Path) -> list[Row]:
     """Runs everything on a cluster that has the image."""
     client = APIClient(HTTPTransport(kubeconfig.read(config)), RealWorld())
     node = Node(client)

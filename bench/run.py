@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import etcd
 import lists
 import pods
 import processes
+from row import Row
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "benchmarks.md"
@@ -38,17 +38,6 @@ WANTED = {
     "warm, new sandbox": "at most crun's",
     "steer-runtime run (cold)": "at most runc's",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    measured: str
-    wanted: str
-    cpu: str = ""
-    raw: Any = None
 
 
 class Cluster:
@@ -204,8 +193,7 @@ def pods_of_a_node() -> list[Row]:
     with cluster() as (made, _):
         context = pods.context(made.config.parent)
         made.steer("build", "-t", pods.IMAGE, str(context))
-        found = asyncio.run(pods.measure(made.config, made.directory))
-    return [Row(it.what, it.measured, it.wanted, raw=it.raw) for it in found]
+        return asyncio.run(pods.measure(made.config, made.directory))
 
 
 def containers() -> list[Row]:
