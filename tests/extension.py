@@ -12,6 +12,7 @@ import orjson
 from hooks import beside
 from served import Served
 from steersman.api.keys import key_of
+from steersman.model.kinds.apiservice import APISERVICE
 from steersman.model.ref import Resource
 from steersman.store.interface import Write
 from steersman.wire.message import Request, Response
@@ -115,13 +116,20 @@ HOST = "127.0.0.1"
 
 async def condition(api: Served, reason: str, name: str = NAME) -> Document:
     """Waits until an APIService says why it is as it is; returns its condition."""
-    async with asyncio.timeout(10):
-        while True:
-            found = (await api.get(f"{SERVICES_PATH}/{name}")).document
-            for one in _conditions(found):
-                if one["reason"] == reason:
-                    return {key: one[key] for key in ("type", "status", "reason", "message")}
-            await api.world.sleep(0.01)
+    changed = asyncio.Event()
+    table = api.assembly.cache.table(APISERVICE.resource)
+    leave = table.watch("", lambda _event: changed.set())
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                found = (await api.get(f"{SERVICES_PATH}/{name}")).document
+                for one in _conditions(found):
+                    if one["reason"] == reason:
+                        return {key: one[key] for key in ("type", "status", "reason", "message")}
+                await changed.wait()
+                changed.clear()
+    finally:
+        leave()
 
 
 def _conditions(found: Document) -> list[Document]:
