@@ -22,7 +22,7 @@ from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
-from steersman.wire.message import Chunk, Request, Response, User
+from steersman.wire.message import JSON, Chunk, Request, Response, User
 from steersman.wire.status import to_response
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -75,10 +75,12 @@ class Answer(NamedTuple):
 
 
 class Watched:
-    """An open watch: a sink whose other end takes nothing unless told to."""
+    """An open watch: a sink whose other end takes nothing unless told to. A frame is its document,
+    or its bytes where it is not JSON."""
 
-    def __init__(self) -> None:
-        self.frames: list[Document] = []
+    def __init__(self, content_type: str = JSON) -> None:
+        self.content_type = content_type
+        self.frames: list[Any] = []
         self.finished = False
         self.broken = False
         self.pending = 0
@@ -88,7 +90,8 @@ class Watched:
 
     def send(self, chunk: Chunk) -> None:
         """Takes a piece: one whole frame."""
-        self.frames.append(orjson.loads(chunk.data))
+        whole = self.content_type == JSON
+        self.frames.append(orjson.loads(chunk.data) if whole else chunk.data)
         if self.slow:
             self.pending += len(chunk.data)
         self._came.set()
@@ -103,7 +106,7 @@ class Watched:
         self.broken = True
         self.finish()
 
-    async def next(self) -> Document:
+    async def next(self) -> Any:
         """Returns the next frame, waiting in virtual time."""
         while not self.frames:
             assert not self.finished, "the watch has ended"
@@ -197,7 +200,7 @@ class Served:
         if not isinstance(response, Response):
             response = await response
         assert callable(response.body), "no stream"
-        watched = Watched()
+        watched = Watched(response.content_type)
         watched.leave = response.body(watched)
         return watched
 
@@ -220,7 +223,7 @@ async def _document(response: Response) -> Any:
     if isinstance(body, AsyncIterator):
         body = b"".join([piece async for piece in body])
     assert isinstance(body, bytes), "a stream where a document was expected"
-    return orjson.loads(body) if response.content_type == "application/json" else body
+    return orjson.loads(body) if response.content_type == JSON else body
 
 
 @asynccontextmanager

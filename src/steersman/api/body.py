@@ -14,12 +14,12 @@ from steersman.model.decode import Admitted
 from steersman.model.errors import BadRequest, UnsupportedMediaType
 from steersman.model.kind import Document, Kind, Version
 from steersman.wire import json
-from steersman.wire.message import Request
+from steersman.wire.media import PROTOBUF, YAML
+from steersman.wire.message import JSON, Request
 
-ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+ACCEPTED = f"{JSON}, {YAML}, {PROTOBUF}"
 # How much of a body that nobody understands is shown in the error (apiserver: summarizeData)
 SHOWN_BYTES = 30
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 # Go takes 10,000 levels; what nests deeper than this cannot be encoded here (orjson: 254)
 MOST_NESTED = 200
 _NO_KIND = "couldn't get version/kind; json parse error: "
@@ -36,9 +36,9 @@ def parse_any(request: Request, definition: str = "") -> Any:
     Raises UnsupportedMediaType, ValueError for a body that cannot be read.
     """
     kind = media_type(request)
-    if kind in ("application/json", ""):
+    if kind in (JSON, ""):
         return json.load(request.body)
-    if kind == "application/yaml":
+    if kind == YAML:
         from steersman.wire import yaml  # loaded with the first YAML body
 
         return yaml.load(request.body)

@@ -18,7 +18,7 @@ from steersman.api.cache import Entry
 from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects
-from steersman.api.read import Reader, finish
+from steersman.api.read import Reader
 from steersman.api.select import selection_of
 from steersman.api.write import MOST_TRIES, Writer, modified
 from steersman.model import decode, errors
@@ -183,7 +183,7 @@ class Deleter:
             "metadata": {"resourceVersion": str(self._writer.cache.revision)},
         }
         items = b",".join(map(call.form.item, entries))
-        return finish(orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}", call)
+        return Response(orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}")
 
 
 def parse_options(call: Call) -> Options:

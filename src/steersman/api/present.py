@@ -18,13 +18,14 @@ from steersman.api.cache import Entry
 from steersman.api.form import Form
 from steersman.model.errors import NotAcceptable
 from steersman.model.kind import Column, Document
+from steersman.wire.media import PROTOBUF, YAML
+from steersman.wire.message import JSON
 
 Shape = Literal["object", "table", "metadata"]
 IncludeObject = Literal["Metadata", "Object", "None"]
 
-_JSON = ("application/json", "*/*", "application/*")
-_YAML = "application/yaml"
-_SUPPORTED = f"application/json, {_YAML}"
+_OTHERS = (YAML, PROTOBUF)
+_JSON = (JSON, "*/*", "application/*")
 
 
 class Presentation(msgspec.Struct, frozen=True):
@@ -32,28 +33,40 @@ class Presentation(msgspec.Struct, frozen=True):
 
     shape: Shape = "object"
     meta_version: str = "v1"
-    yaml: bool = False
+    media: str = JSON
 
 
 PLAIN = Presentation()
 
 
 @lru_cache(maxsize=256)
-def parse_accept(accept: str) -> Presentation:
+def parse_accept(accept: str, *, builtin: bool = True, stream: bool = False) -> Presentation:
     """Returns the first presentation of an Accept header that can be served; raises NotAcceptable.
 
-    Quality values order nothing here: clients list what they prefer first.
+    A custom resource's objects have no form in Protocol Buffers, a table has none, and a stream
+    none in YAML. Quality values order nothing here: clients list what they prefer first.
     """
     if not accept:
         return PLAIN
     for choice in accept.split(","):
         media, *rest = (part.strip() for part in choice.split(";"))
         parameters = dict(part.split("=", 1) for part in rest if "=" in part)
-        if media not in _JSON and media != _YAML:
+        if media not in _JSON and (media != PROTOBUF if stream else media not in _OTHERS):
             continue
-        if (found := _presentation(parameters)) is not None:
-            return found if media != _YAML else replace(found, yaml=True)
-    raise NotAcceptable(f"only the following media types are accepted: {_SUPPORTED}")
+        found = _presentation(parameters)
+        if found is None or (media == PROTOBUF and not _has_protobuf(found, builtin)):
+            continue
+        return found if media in _JSON else replace(found, media=media)
+    supported = [JSON, PROTOBUF] if stream else [JSON, *_OTHERS]
+    if not builtin:
+        supported.remove(PROTOBUF)
+    shown = ", ".join(f"{media};stream=watch" if stream else media for media in supported)
+    raise NotAcceptable(f"only the following media types are accepted: {shown}")
+
+
+def _has_protobuf(presentation: Presentation, builtin: bool) -> bool:
+    """Says whether there is such a form (apiserver: AllowsMediaTypeTransform)."""
+    return presentation.shape == "metadata" or (presentation.shape == "object" and builtin)
 
 
 def _presentation(parameters: dict[str, str]) -> Presentation | None:
@@ -170,12 +183,22 @@ def include_object(text: str) -> IncludeObject:
     return "Object" if text == "Object" else "None" if text == "None" else "Metadata"
 
 
-def to_yaml(body: bytes) -> bytes:
-    """Returns a JSON document as YAML."""
-    import yaml  # loaded with the first client that asks for it
+def binary_list(
+    form: Form, presentation: Presentation
+) -> tuple[Callable[[Document, list[bytes]], bytes], Callable[[Entry], bytes]]:
+    """Returns how to write a list in Protocol Buffers, and each of its items."""
+    from steersman.wire import protobuf_writer as writer  # loaded with the first client
 
-    text: str = yaml.safe_dump(orjson.loads(body), sort_keys=False, allow_unicode=True)
-    return text.encode()
+    api_version, kind = form.api_version, form.kind.list_kind
+    definition = form.served.definition
+    if presentation.shape == "metadata":
+        api_version = f"meta.k8s.io/{presentation.meta_version}"
+        kind, definition = "PartialObjectMetadataList", writer.METADATA
+    write = writer.message(definition)
+    return (
+        lambda metadata, items: writer.encode_list(api_version, kind, metadata, items),
+        lambda entry: write(form.document(entry)),
+    )
 
 
 def list_pieces(

@@ -21,9 +21,12 @@ from steersman.model.kind import Document
 from steersman.store.interface import Compacted, Page, Record
 from steersman.wire import options
 from steersman.wire.http import PIECE_BYTES
-from steersman.wire.message import Response
+from steersman.wire.media import PROTOBUF
+from steersman.wire.message import JSON, Response
 from steersman.world.interface import World
 
+# What is encoded in Protocol Buffers in one go: about 3 ms of work
+BINARY_SLICE_BYTES = 48 * 1024
 # A token that names no moment: it goes on with whatever is there (storage.EncodeContinue, rv -1)
 INCONSISTENT = -1
 TOO_OLD = "The resourceVersion for the provided list is too old."
@@ -69,7 +72,7 @@ class Reader:
             return Response(call.form.object(entry), status)
         include = call.request.param("includeObject")
         body = present.encoder(call.form, presentation, include, self._world.now())(entry)
-        return finish(body, call, status)
+        return Response(body, status)
 
     def list(self, call: Call) -> Response | Coroutine[Any, Any, Response]:
         """Answers a GET of a collection."""
@@ -144,14 +147,29 @@ class Reader:
             start = page.records[-1].key
 
     def _answer(self, call: Call, selected: _Selected) -> Response:
+        if call.presentation.media == PROTOBUF:
+            return Response(self._binary(call, selected), content_type=PROTOBUF)
         include = call.request.param("includeObject") if call.request.query else ""
         head, item = present.list_pieces(call.form, call.presentation, include, self._world.now())
         start = head(selected.metadata)
         size = sum(len(entry.value) for entry in selected.entries)
-        if size <= PIECE_BYTES or call.presentation.yaml:
+        if size <= PIECE_BYTES or call.presentation.media != JSON:
             items = b",".join(map(item, selected.entries))
-            return finish(b"%b%b]}\n" % (start, items), call)
+            return Response(b"%b%b]}\n" % (start, items))
         return Response(_pieces(start, item, selected.entries))
+
+    async def _binary(self, call: Call, selected: _Selected) -> AsyncIterator[bytes]:
+        """Yields a list in Protocol Buffers. Its length stands in front, so all of it is encoded
+        before the first byte leaves, and others have their turn meanwhile."""
+        head, item = present.binary_list(call.form, call.presentation)
+        items, size = [], 0
+        for entry in selected.entries:
+            items.append(item(entry))
+            size += len(entry.value)
+            if size > BINARY_SLICE_BYTES:
+                size = 0
+                await self._world.sleep(0)
+        yield head(selected.metadata, items)
 
     async def wait_for(self, revision: int) -> None:
         """Waits until the cache has a revision; raises Timeout as upstream's cacher does."""
@@ -196,13 +214,6 @@ def _entry(record: Record) -> Entry:
     _, namespace, name = keys.parse(record.key)
     assert record.value is not None
     return Entry(record, record.value, namespace, name)
-
-
-def finish(body: bytes, call: Call, status: int = 200) -> Response:
-    """Returns a whole body, as YAML where the client wants that."""
-    if call.presentation.yaml:
-        return Response(present.to_yaml(body), status, "application/yaml")
-    return Response(body, status)
 
 
 def parse_revision(text: str) -> int:

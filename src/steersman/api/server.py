@@ -25,7 +25,8 @@ from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
 from steersman.model.kind import Kind
-from steersman.wire.message import Request, Response, User
+from steersman.wire import media
+from steersman.wire.message import JSON, Request, Response, User
 
 Awaited = Coroutine[Any, Any, Response]
 Answer = Response | Awaited
@@ -213,7 +214,11 @@ class Api:
             raise not_allowed()
         form = self.form(kind, version)
         table = self._cache.table(keys.table_of(kind))
-        presentation = parse_accept(request.headers.get("accept", ""))
+        presentation = parse_accept(
+            request.headers.get("accept", ""),
+            builtin=form.served.shape is None,
+            stream=attributes.verb == "watch",
+        )
         return Call(request, user, attributes, kind, form.served, form, table, presentation)
 
     def form(self, kind: Kind, version: str) -> Form:
@@ -224,6 +229,12 @@ class Api:
         return form
 
     def _dispatch(self, call: Call) -> Answer:
+        media_type = call.presentation.media
+        if media_type == JSON:
+            return self._in_json(call)
+        return media.answered(lambda: self._in_json(call), media_type)
+
+    def _in_json(self, call: Call) -> Answer:
         shape = call.version.shape
         answer = self._converted(call) if shape and shape.webhook else self._answer(call)
         if call.version.deprecation and call.kind.stored:

@@ -23,7 +23,7 @@ from steersman.api.select import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
 from steersman.model.ref import Resource
 from steersman.wire import options
-from steersman.wire.message import Chunk, Response, Sink
+from steersman.wire.message import JSON, Chunk, Response, Sink
 from steersman.world.interface import Tasks, World
 
 # A watcher that has this much unsent is ended: it is slower than the changes it asked for
@@ -89,7 +89,8 @@ class Watcher:
         form, shown = call.form, call.presentation
         self._shared = None
         if shown.shape != "table":
-            self._shared = (form.api_version, shown.shape, shown.meta_version)
+            self._shared = (form.api_version, shown.shape, shown.meta_version, shown.media)
+        self._frame = _frame if shown.media == JSON else _binary_frame
         self.leave: Callable[[], None] = lambda: None
 
     @property
@@ -121,10 +122,10 @@ class Watcher:
         """Returns the event's frame, encoded once for all who watch in the same form; a table's is
         each watcher's own, for it depends on the time and on what was sent before."""
         if self._shared is None:
-            return Chunk(_frame(kind, self._encode(entry)))
+            return Chunk(self._frame(kind, self._encode(entry)))
         key = (self._shared, kind)
         if (found := event.forms.get(key)) is None:
-            found = event.forms[key] = Chunk(_frame(kind, self._encode(entry)))
+            found = event.forms[key] = Chunk(self._frame(kind, self._encode(entry)))
         chunk: Chunk = found
         return chunk
 
@@ -143,7 +144,7 @@ class Watcher:
         """Sends the present state as ADDED events."""
         for entry in entries:
             if self._selection.matches(entry):
-                self._sink.send(Chunk(_frame("ADDED", self._encode(entry))))
+                self._sink.send(Chunk(self._frame("ADDED", self._encode(entry))))
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
         """Tells how far the watch has come."""
@@ -154,11 +155,13 @@ class Watcher:
         head = {"kind": form.kind.name, "apiVersion": form.api_version}
         if self._call.presentation.shape == "metadata":
             head = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-        self._sink.send(Chunk(_frame("BOOKMARK", orjson.dumps({**head, "metadata": metadata}))))
+        self._sink.send(
+            Chunk(self._frame("BOOKMARK", orjson.dumps({**head, "metadata": metadata})))
+        )
 
     def fail(self, error: APIError) -> None:
         """Ends the watch with an ERROR event."""
-        self._sink.send(Chunk(_frame("ERROR", orjson.dumps(error.status()))))
+        self._sink.send(Chunk(self._frame("ERROR", orjson.dumps(error.status()))))
         self.end()
 
     def end(self) -> None:
@@ -180,6 +183,13 @@ class Watcher:
 
 def _frame(kind: str, body: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
+
+
+def _binary_frame(kind: str, body: bytes) -> bytes:
+    """Returns an event in Protocol Buffers, its object given in JSON."""
+    from steersman.wire import protobuf_writer  # loaded with the first client that takes it
+
+    return protobuf_writer.event(kind, protobuf_writer.encode(orjson.loads(body)))
 
 
 class Watches:
@@ -212,7 +222,8 @@ class Watches:
                 return self._relay(call, selection, revision, sink)
             return self._push(call, selection, revision, sink)
 
-        return Response(push)
+        media = call.presentation.media
+        return Response(push, content_type=JSON if media == JSON else f"{media};stream=watch")
 
     def _relay(
         self, call: Call, selection: Selection, revision: int, sink: Sink

@@ -31,7 +31,7 @@ Numbers = dict[int, Numbered]
 @cache
 def _lines() -> dict[str, str]:
     lines = FILE.read_text().splitlines()
-    return dict(line.split(" ", 1) for line in lines)
+    return {name: fields for name, _, fields in (line.partition(" ") for line in lines)}
 
 
 @cache

@@ -1,12 +1,14 @@
-"""Kubernetes' Protocol Buffers form of objects, read into documents; writing is not served.
+"""Kubernetes' Protocol Buffers form of objects, read into documents; writing is `protobuf_writer`.
 
-client-go sends it for built-in kinds (kubectl create, auth can-i) and takes JSON back. Field types
-come from the schema, numbers from `model.numbers`. Nesting and sizes are bounded by the body.
+client-go sends it for built-in kinds (kubectl create, auth can-i). Field types come from the
+schema, numbers from `model.numbers`. Nesting and sizes are bounded by the body.
 """
 
 from __future__ import annotations
 
 import base64
+import math
+import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -20,6 +22,15 @@ MAGIC = b"k8s\x00"
 DEEPEST = 128
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _EMPTY = {"string": "", "integer": 0, "boolean": False}
+_APIEXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+SCHEMA_PROPS = f"{_APIEXTENSIONS}JSONSchemaProps"
+# What stands in JSON as a schema or something else, by the number under which a message holds the
+# schema; the other number holds what else it can be
+SCHEMA_OR = {
+    f"{SCHEMA_PROPS}OrArray": 1,
+    f"{SCHEMA_PROPS}OrBool": 2,
+    f"{SCHEMA_PROPS}OrStringArray": 1,
+}
 _TIME_FORMATS = {"io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "%Y-%m-%dT%H:%M:%S.%fZ"}
 
 
@@ -109,12 +120,15 @@ def _value(node: Node, value: Any, depth: int) -> Any:
     if kind in ("integer", "boolean"):
         return _scalar(kind, value)
     data = _message(value)
+    if kind == "number":
+        return _double(data)
     if kind == "quantity":
         return _text(dict(_fields(data)).get(1, b""))
     if kind == "int-or-string":
         return _int_or_string(data)
     if kind == "any":
-        return _raw(data)
+        union = node.definition in SCHEMA_OR
+        return _schema_or(node.definition, data, depth) if union else _raw(data)
     document: dict[str, Any] = {}
     _read_object(node, node.definition, data, document, depth + 1)
     return document
@@ -134,6 +148,36 @@ def _scalar(kind: str, value: Any) -> Any:
     if kind == "boolean":
         return bool(value)
     return value - (1 << 64) if value >> 63 else value
+
+
+def _double(data: memoryview) -> float:
+    if len(data) != 8:
+        raise Malformed("a field of type number has the wrong wire type")
+    (number,) = struct.unpack("<d", data)
+    if not math.isfinite(number):
+        raise Malformed(f"the number {number} has no form in JSON")
+    return int(number) if number.is_integer() else float(number)
+
+
+def _schema_or(definition: str, data: memoryview, depth: int) -> Any:
+    """Returns a schema, or a truth or a list that stands in its place."""
+    number, parts = SCHEMA_OR[definition], list(_fields(data))
+    inner = next((part for at, part in parts if at == number), None)
+    if inner is not None:
+        return _props(inner, depth)
+    if number == 2:
+        return bool(_scalar("boolean", dict(parts).get(1, 0)))
+    others = [part for at, part in parts if at == 2]
+    if definition.endswith("OrStringArray"):
+        return [_text(part) for part in others]
+    return [_props(part, depth) for part in others]
+
+
+def _props(data: Any, depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    node = schema.builtin().definition(SCHEMA_PROPS)
+    _read_object(node, SCHEMA_PROPS, _message(data), found, depth + 1)
+    return found
 
 
 def _time(node: Node, data: memoryview) -> str | None:

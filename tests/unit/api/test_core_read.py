@@ -324,7 +324,8 @@ async def test_what_nobody_can_show_is_refused(api: Served, accept: str) -> None
     answer = await api.get(MAPS, accept=accept)
     assert (answer.code, answer.document["reason"]) == (406, "NotAcceptable")
     assert answer.message == (
-        "only the following media types are accepted: application/json, application/yaml"
+        "only the following media types are accepted: "
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
     )
 
 
@@ -333,7 +334,7 @@ async def test_what_nobody_can_show_is_refused(api: Served, accept: str) -> None
     [
         "*/*",
         "",
-        "application/vnd.kubernetes.protobuf,application/json",
+        "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json",
         "application/json;as=Table;v=v9;g=meta.k8s.io,application/json",
         "text/html, application/*;q=0.8",
         "application/json; charset=utf-8",

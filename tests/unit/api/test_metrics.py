@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import yaml
 
 from served import NAMESPACES, PODS, TABLE, Served, pod, served, serving
 from steersman.api.metrics.documents import window
@@ -23,6 +24,7 @@ from steersman.api.subresources.kubelets import Undelivered
 from steersman.world.simulated import SimulatedWorld, simulate
 
 METRICS = "/apis/metrics.k8s.io/v1beta1"
+OF_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 POD_METRICS = f"{METRICS}/namespaces/default/pods"
 PLACE = ("default", "p", "c")
 
@@ -301,7 +303,14 @@ async def test_what_there_is_not_is_refused_in_plain_words(api: Served) -> None:
     assert (await api.post(POD_METRICS, {})).code == 405
     assert (await api.get(f"{METRICS}/pods/a")).code == 405
     assert (await api.get(POD_METRICS, watch="1")).code == 405
-    assert (await api.get(POD_METRICS, accept="application/yaml")).code == 406
+    assert (await api.get(POD_METRICS, accept=OF_METADATA)).code == 406
+
+
+@served
+async def test_yaml_is_spoken_on_request(api: Served) -> None:
+    await populate(api)
+    listed = await api.get(POD_METRICS, accept="application/yaml")
+    assert yaml.safe_load(listed.document)["kind"] == "PodMetricsList"
 
 
 @served

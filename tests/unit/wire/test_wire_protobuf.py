@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from steersman.model import numbers, schema
+from steersman.model import builtin, numbers, schema
 from steersman.model.schema import Node
-from steersman.wire.protobuf import DEEPEST, MAGIC, Malformed, Unknown, decode, unwrap
+from steersman.wire.protobuf import (
+    DEEPEST,
+    MAGIC,
+    SCHEMA_PROPS,
+    Malformed,
+    Unknown,
+    decode,
+    unwrap,
+)
+from steersman.wire.protobuf_writer import definition_of, encode, message
 
 CORE, META = "io.k8s.api.core.v1.", "io.k8s.apimachinery.pkg.apis.meta.v1."
 LEASE = "io.k8s.api.coordination.v1.Lease"
 REVIEW = "io.k8s.api.authorization.v1.SubjectAccessReview"
 NESTING = "io.k8s.api.scheduling.v1beta1.CompositePodGroupTemplate"
-READ = {"object", "array", "string", "integer", "boolean", "quantity", "int-or-string", "any"}
+SCALARS = {"string", "integer", "number", "boolean", "quantity", "int-or-string"}
+READ = {"object", "array", "any", *SCALARS}
 
 
 def varint(value: int) -> bytes:
@@ -219,9 +231,136 @@ def test_a_field_of_another_type_is_refused(definition: str, raw: bytes, why: st
 
 def test_a_definition_without_this_form_is_a_key_error() -> None:
     with pytest.raises(KeyError):
-        decode("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps", b"")
+        decode("io.k8s.api.core.v1.PodList", b"")
     with pytest.raises(KeyError):
         decode("io.k8s.api.core.v1.Nothing", b"")
+
+
+# JSON schemas in CustomResourceDefinitions
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b"\x49" + struct.pack("<d", 1.5), {"maximum": 1.5}),
+        (b"\x49" + struct.pack("<d", 2.0), {"maximum": 2}),
+        (b"\x59" + struct.pack("<d", 0.0), {"minimum": 0}),
+        (field(24, field(1, field(5, "string"))), {"items": {"type": "string"}}),
+        (field(24, field(2, field(5, "a")) + field(2, b"")), {"items": [{"type": "a"}, {}]}),
+        (field(30, field(1, 0)), {"additionalProperties": False}),
+        (field(30, field(1, 1)), {"additionalProperties": True}),
+        (field(30, field(1, 1) + field(2, field(5, "a"))), {"additionalProperties": {"type": "a"}}),
+        (entry(32, "k", field(2, "x") + field(2, "y")), {"dependencies": {"k": ["x", "y"]}}),
+        (entry(32, "k", field(1, field(5, "a"))), {"dependencies": {"k": {"type": "a"}}}),
+        (field(8, field(1, b"[1]")), {"default": [1]}),
+        (field(38, 0), {"x-kubernetes-preserve-unknown-fields": False}),
+        (field(40, 0), {}),
+    ],
+)
+def test_a_schema_is_read_and_written(raw: bytes, found: dict[str, Any]) -> None:
+    assert decode(SCHEMA_PROPS, raw) == found
+    if found:
+        assert message(SCHEMA_PROPS)(found) == raw
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_does_not_have_is_refused(number: float) -> None:
+    with pytest.raises(Malformed, match="has no form in JSON"):
+        decode(SCHEMA_PROPS, b"\x49" + struct.pack("<d", number))
+
+
+def test_a_number_of_another_wire_type_is_refused() -> None:
+    with pytest.raises(Malformed, match="a field of type number has the wrong wire type"):
+        decode(SCHEMA_PROPS, field(9, "x"))
+
+
+# Writing
+
+
+@pytest.mark.parametrize(
+    ("definition", "document", "raw"),
+    [
+        (
+            CORE + "ConfigMap",
+            {"data": {"k": "v"}, "immutable": False},
+            entry(2, "k", "v") + field(4, 0),
+        ),
+        (CORE + "ConfigMap", {"binaryData": {"k": "AP8="}}, entry(3, "k", b"\x00\xff")),
+        (CORE + "ConfigMap", {"kind": "ConfigMap", "unknown": 1, "data": None}, b""),
+        (META + "ObjectMeta", {"generation": 300}, field(7, 300)),
+        (META + "ObjectMeta", {"name": "x" * 128}, field(1, "x" * 128)),
+        (
+            META + "ObjectMeta",
+            {"creationTimestamp": "1970-01-01T00:00:07Z"},
+            field(8, field(1, 7) + field(2, 0)),
+        ),
+        (
+            META + "ObjectMeta",
+            {"creationTimestamp": "1969-12-31T23:59:59Z"},
+            field(8, field(1, -1) + field(2, 0)),
+        ),
+        (
+            LEASE + "Spec",
+            {"renewTime": "1970-01-01T00:00:01.000005Z"},
+            field(4, field(1, 1) + field(2, 5000)),
+        ),
+        (
+            CORE + "TCPSocketAction",
+            {"port": 80},
+            field(1, field(1, 0) + field(2, 80) + field(3, "")),
+        ),
+        (
+            CORE + "TCPSocketAction",
+            {"port": "http"},
+            field(1, field(1, 1) + field(2, 0) + field(3, "http")),
+        ),
+        (
+            CORE + "TCPSocketAction",
+            {"port": -1},
+            field(1, field(1, 0) + field(2, -1) + field(3, "")),
+        ),
+        (CORE + "ResourceRequirements", {"limits": {"cpu": "5m"}}, entry(1, "cpu", field(1, "5m"))),
+        (CORE + "Container", {"command": ["sh", ""]}, field(3, "sh") + field(3, "")),
+        (CORE + "PodSecurityContext", {"supplementalGroups": [1, 0]}, field(4, 1) + field(4, 0)),
+        (
+            REVIEW,
+            {"spec": {"extra": {"s": ["a", "b"]}}},
+            field(2, entry(5, "s", field(1, "a") + field(1, "b"))),
+        ),
+        (CORE + "Volume", {"name": "v", "emptyDir": {}}, field(1, "v") + field(2, field(2, b""))),
+        (META + "ManagedFieldsEntry", {"fieldsV1": {"f:a": {}}}, field(7, field(1, b'{"f:a":{}}'))),
+    ],
+)
+def test_what_is_written(definition: str, document: dict[str, Any], raw: bytes) -> None:
+    assert message(definition)(document) == raw
+
+
+def test_what_is_written_stands_in_an_envelope() -> None:
+    meta = field(1, "v1") + field(2, "ConfigMap")
+    body = field(2, entry(2, "k", "v"))
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "v"}}
+    assert encode(document) == MAGIC + field(1, meta) + body + field(3, "") + field(4, "")
+
+
+def test_a_list_is_written_item_by_item() -> None:
+    items = [{"data": {"a": "b"}}, {}]
+    head = {"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "5"}}
+    inside = field(1, field(2, "5")) + field(2, entry(2, "a", "b")) + field(2, b"")
+    assert unwrap(encode({**head, "items": items})) == Unknown("v1", "ConfigMapList", inside)
+
+
+@pytest.mark.parametrize("kind", ["PodMetrics", "PodMetricsList", "Widget"])
+def test_a_kind_without_this_form_is_a_key_error_when_it_is_written(kind: str) -> None:
+    head = {"apiVersion": "metrics.k8s.io/v1beta1", "kind": kind, "metadata": {}}
+    with pytest.raises(KeyError):
+        encode({**head, "items": []})
+
+
+def test_every_kind_that_is_served_can_be_written() -> None:
+    for kind in builtin.all():
+        for version in kind.versions:
+            found = definition_of(kind.api_version(version.name), kind.name)
+            assert found == version.definition
 
 
 # The table of numbers

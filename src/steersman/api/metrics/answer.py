@@ -25,7 +25,8 @@ from steersman.model.kinds.apiservice import APISERVICE
 from steersman.model.local_path import SIMULATED
 from steersman.model.ref import Resource
 from steersman.model.view import Object, View, decoder
-from steersman.wire.message import Request, Response
+from steersman.wire.media import written
+from steersman.wire.message import JSON, Request, Response
 from steersman.world.interface import World
 
 NODES: Final = Resource("", "nodes")
@@ -93,14 +94,15 @@ class ResourceMetrics:
             raise MethodNotAllowed(
                 "the server does not allow this method on the requested resource"
             )
-        shape = parse_accept(request.headers.get("accept", ""))
-        if shape.yaml or shape.shape == "metadata":
+        shape = parse_accept(request.headers.get("accept", ""), builtin=False)
+        if shape.shape == "metadata":
             raise NotAcceptable("only the following media types are accepted: application/json")
         entries = self._selected(request, asked)
         items = await (self._of_pods(entries) if kind is POD_METRICS else self._of_nodes(entries))
         if asked.verb == "get" and not items:
             raise not_found(GROUP, kind.plural, asked.name)
-        return Response(orjson.dumps(_shown(asked, items, shape)))
+        response = Response(orjson.dumps(_shown(asked, items, shape)))
+        return response if shape.media == JSON else written(response, shape.media)
 
     def _selected(self, request: Request, asked: Attributes) -> list[Entry]:
         """Returns the nodes or pods that are asked about."""

@@ -1,0 +1,58 @@
+"""Answers in another media type than JSON: YAML and Protocol Buffers.
+
+Whoever answers a call writes JSON; what the client wants is made of it once, at the end. Lists and
+watches alone are written in Protocol Buffers as they come, since they may be long. What a client
+accepts is read in `api.present`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+
+from steersman.model.errors import APIError
+from steersman.wire.message import JSON, Response
+from steersman.wire.status import to_response
+
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+Awaited = Coroutine[Any, Any, Response]
+
+
+def answered(answer: Callable[[], Response | Awaited], media: str) -> Response | Awaited:
+    """Returns the answer of a call, and an error that it raises, in a media type."""
+    try:
+        found = answer()
+    except APIError as error:
+        return written(to_response(error), media)
+    return written(found, media) if isinstance(found, Response) else _awaited(found, media)
+
+
+async def _awaited(answer: Awaited, media: str) -> Response:
+    try:
+        return written(await answer, media)
+    except APIError as error:
+        return written(to_response(error), media)
+
+
+def written(response: Response, media: str) -> Response:
+    """Returns a response in JSON in another media type; what has a type of its own keeps it."""
+    if response.content_type != JSON or not isinstance(response.body, bytes):
+        return response
+    if media == YAML:
+        body = _to_yaml(response.body)
+    else:
+        from steersman.wire import protobuf_writer  # loaded with the first client that takes it
+
+        body = protobuf_writer.encode(orjson.loads(response.body))
+    return Response(body, response.status, media, response.headers)
+
+
+def _to_yaml(body: bytes) -> bytes:
+    import yaml  # loaded with the first client that asks for it
+
+    text: str = yaml.safe_dump(orjson.loads(body), sort_keys=False, allow_unicode=True)
+    return text.encode()
