@@ -428,7 +428,7 @@ def test_an_unreachable_node_is_told_within_the_websocket_too(tmp_path: Path) ->
     with_world(tmp_path, scenario)
 
 
-def test_portforward_is_passed_on_with_its_query(tmp_path: Path) -> None:
+def test_portforward_is_passed_on_with_its_ports_as_kubelet_calls_them(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.node.answer = echoing
         answer, channel = await world.upgrade(f"{PODS}/web/portforward", "ports=80", TUNNEL)
@@ -438,7 +438,10 @@ def test_portforward_is_passed_on_with_its_query(tmp_path: Path) -> None:
         assert (await channel.read()).startswith(b"hello")
         channel.close()
         asked = world.node.asked[0]
-        assert (asked.path, asked.query) == ("/portForward/default/web", "ports=80")
+        assert (asked.path, asked.query) == ("/portForward/default/web", "port=80")
+        for given in ("ports=80,x", "ports="):
+            refused, _ = await world.upgrade(f"{PODS}/web/portforward", given, TUNNEL)
+            assert refused.status == 400
 
     with_world(tmp_path, scenario)
 
