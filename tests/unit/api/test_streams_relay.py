@@ -428,6 +428,22 @@ def test_an_unreachable_node_is_told_within_the_websocket_too(tmp_path: Path) ->
     with_world(tmp_path, scenario)
 
 
+def test_a_simulated_node_has_nobody_to_ask(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        path = f"/api/v1/nodes/{NODE}"
+        label = {"metadata": {"name": NODE, "labels": {"steersman.dev/simulated": "true"}}}
+        await world.write(path, {**node_document(1), **label}, "PUT")
+        why = f'node "{NODE}" is simulated: there is no kubelet behind it to ask'
+        assert await world.get(f"{PODS}/web/log") == (400, why)
+        for what in ("exec", "portforward"):
+            refused, _ = await world.upgrade(f"{PODS}/web/{what}", "command=true&stdout=1")
+            assert refused.status == 400, what
+        assert await world.get(f"{path}/proxy/healthz") == (400, why)
+        assert world.node.asked == []
+
+    with_world(tmp_path, scenario)
+
+
 def test_portforward_is_passed_on_with_its_ports_as_kubelet_calls_them(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.node.answer = echoing
