@@ -52,6 +52,8 @@ from steersman.api.custom.scale import CustomScale
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
+from steersman.api.fairness.fairness import Fairness
+from steersman.api.fairness.serving import Serving
 from steersman.api.metrics.answer import ResourceMetrics
 from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
@@ -167,6 +169,8 @@ class Assembly:
         self._remotes = Remotes(cache, find, show, world)
         self.ready = False
         self._meter = meter.Meter(world.now())
+        self._fairness = Fairness(cache, self.watches.interest, 600, world)
+        self._serving = Serving(self._fairness, world)
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
         bundle = configuration.authority
@@ -262,6 +266,7 @@ class Assembly:
             extensions={METRICS: self._resource_metrics()},
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self._bearers)).handle,
             meter=self._meter,
+            serving=self._serving,
             monotonic=self._world.monotonic,
             elsewhere=self._remotes.handle,
         )

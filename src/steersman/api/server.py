@@ -7,7 +7,7 @@ It knows the parts of the API and nothing of sockets; `api.serve` and the in-pro
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
@@ -16,6 +16,8 @@ from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.delete import Deleter
+from steersman.api.fairness.queues import Flow
+from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
 from steersman.api.published.meter import Meter, Tally, series_of
@@ -30,6 +32,7 @@ from steersman.wire.message import Request, Response, User
 Awaited = Coroutine[Any, Any, Response]
 Answer = Response | Awaited
 Subresource = Callable[[Call], Answer]
+Decided = TypeVar("Decided")
 
 # What can be asked of a namespaced kind without naming a namespace
 EVERYWHERE = ("list", "watch")
@@ -83,6 +86,7 @@ class Api:
         extensions: Mapping[str, Extension],
         reviews: Callable[[Call], Answer],
         meter: Meter,
+        serving: Serving,
         monotonic: Callable[[], float],
         elsewhere: Callable[[Request, User], Answer | None],
     ) -> None:
@@ -98,6 +102,7 @@ class Api:
         self._extensions = extensions
         self._reviews = reviews
         self._meter = meter
+        self._serving = serving
         self._monotonic = monotonic
         self._elsewhere = elsewhere  # what other servers serve behind this one
         self._reads: dict[tuple[tuple[Any, ...], bool, bool], Tally] = {}
@@ -108,31 +113,60 @@ class Api:
         began = self._monotonic()
         attributes = parse(request)
         try:
-            answer = self._serve(request, attributes)
+            user = request.user or self._access.identify(request)
         except APIError as error:
             self._tally(request, attributes).count(error.code, self._monotonic() - began)
             raise
-        except Awaiting as missing:
-            answer = self._once_there(missing, request, attributes)
+        except Awaiting:
+            return self._counted(request, attributes, self._unknown(request, attributes), began)
+        flow = self._serving.flow(user, attributes)
+        if flow is not None and not self._serving.fits(flow, request, attributes):
+            answer = self._turn(flow, request, user, attributes)
+            return self._counted(request, attributes, answer, began)
+        return self._served(flow, request, user, attributes, began)
+
+    def _served(
+        self, flow: Flow | None, request: Request, user: User, attributes: Attributes, began: float
+    ) -> Answer:
+        """Answers one request whose turn it is."""
+        try:
+            answer = self._serve(request, user, attributes)
+        except APIError as error:
+            if flow is not None:
+                error.headers = flow.headers
+            self._tally(request, attributes).count(error.code, self._monotonic() - began)
+            raise
+        except Awaiting:
+            answer = self._once_there(request, user, attributes)
         if isinstance(answer, Response):
-            tally = self._tally_of_read(request, attributes)
-            tally.count(answer.status, self._monotonic() - began)
+            seconds = self._monotonic() - began
+            self._tally_of_read(request, attributes).count(answer.status, seconds)
+            if flow is not None:
+                self._serving.served(flow, answer, request, user, attributes, seconds)
             return answer
+        if flow is not None:
+            answer = self._serving.serve(flow, answer, request, user, attributes)
         return self._counted(request, attributes, answer, began)
 
-    async def _once_there(
-        self, missing: Awaiting, request: Request, attributes: Attributes
-    ) -> Response:
-        """Answers once what the decision needed has been fetched."""
-        for _ in range(MOST_FETCHES):
-            await missing.fetch()
-            try:
-                answer = self._serve(request, attributes)
-            except Awaiting as more:
-                missing = more
-                continue
-            return answer if isinstance(answer, Response) else await answer
-        raise InternalError("Internal error occurred: too much had to be fetched to decide")
+    async def _unknown(self, request: Request, attributes: Attributes) -> Response:
+        """Answers who can be told only after something has been fetched."""
+        user = await _fetched(lambda: self._access.identify(request))
+        flow = self._serving.flow(user, attributes)
+        return await self._turn(flow, request, user, attributes)
+
+    def _turn(
+        self, flow: Flow | None, request: Request, user: User, attributes: Attributes
+    ) -> Awaited:
+        """Answers when it is the request's turn."""
+        work = self._once_there(request, user, attributes)
+        if flow is None:
+            return work
+        return self._serving.serve(flow, work, request, user, attributes)
+
+    async def _once_there(self, request: Request, user: User, attributes: Attributes) -> Response:
+        """Answers once what the decision needs has been fetched."""
+        answer = await _fetched(lambda: self._serve(request, user, attributes))
+        return answer if isinstance(answer, Response) else await answer
 
     async def _counted(
         self, request: Request, attributes: Attributes, answer: Awaited, began: float
@@ -167,8 +201,7 @@ class Api:
                 self._reads[key] = tally
         return tally
 
-    def _serve(self, request: Request, attributes: Attributes) -> Answer:
-        user = request.user or self._access.identify(request)
+    def _serve(self, request: Request, user: User, attributes: Attributes) -> Answer:
         self._access.require(user, attributes)
         if not attributes.is_resource:
             return self._other(request, user)
@@ -295,6 +328,16 @@ class Api:
         if verb == "patch":
             return self._writer.patch(call)
         raise not_allowed()
+
+
+async def _fetched(decide: Callable[[], Decided]) -> Decided:
+    """Returns a decision, having fetched what it needs; raises what `decide` raises."""
+    for _ in range(MOST_FETCHES):
+        try:
+            return decide()
+        except Awaiting as missing:
+            await missing.fetch()
+    raise InternalError("Internal error occurred: too much had to be fetched to decide")
 
 
 async def _remarked(answer: Answer, remark: str) -> Response:
