@@ -118,11 +118,11 @@ class Api:
             self._tally(request, attributes).count(error.code, self._monotonic() - began)
             raise
         except Awaiting:
-            return self._counted(request, attributes, self._unknown(request, attributes), began)
+            return self._unknown(request, attributes, began)
         flow = self._serving.flow(user, attributes)
         if flow is not None and not self._serving.fits(flow, request, attributes):
-            answer = self._turn(flow, request, user, attributes)
-            return self._counted(request, attributes, answer, began)
+            answer = self._once_there(request, user, attributes)
+            return self._counted(flow, request, user, attributes, answer, began)
         return self._served(flow, request, user, attributes, began)
 
     def _served(
@@ -144,24 +144,18 @@ class Api:
             if flow is not None:
                 self._serving.served(flow, answer, request, user, attributes, seconds)
             return answer
-        if flow is not None:
-            answer = self._serving.serve(flow, answer, request, user, attributes)
-        return self._counted(request, attributes, answer, began)
+        return self._counted(flow, request, user, attributes, answer, began)
 
-    async def _unknown(self, request: Request, attributes: Attributes) -> Response:
-        """Answers who can be told only after something has been fetched."""
-        user = await _fetched(lambda: self._access.identify(request))
+    async def _unknown(self, request: Request, attributes: Attributes, began: float) -> Response:
+        """Answers somebody who is known only after something has been fetched."""
+        try:
+            user = await _fetched(lambda: self._access.identify(request))
+        except APIError as error:
+            self._tally(request, attributes).count(error.code, self._monotonic() - began)
+            raise
         flow = self._serving.flow(user, attributes)
-        return await self._turn(flow, request, user, attributes)
-
-    def _turn(
-        self, flow: Flow | None, request: Request, user: User, attributes: Attributes
-    ) -> Awaited:
-        """Answers when it is the request's turn."""
-        work = self._once_there(request, user, attributes)
-        if flow is None:
-            return work
-        return self._serving.serve(flow, work, request, user, attributes)
+        answer = self._once_there(request, user, attributes)
+        return await self._counted(flow, request, user, attributes, answer, began)
 
     async def _once_there(self, request: Request, user: User, attributes: Attributes) -> Response:
         """Answers once what the decision needs has been fetched."""
@@ -169,19 +163,39 @@ class Api:
         return answer if isinstance(answer, Response) else await answer
 
     async def _counted(
-        self, request: Request, attributes: Attributes, answer: Awaited, began: float
+        self,
+        flow: Flow | None,
+        request: Request,
+        user: User,
+        attributes: Attributes,
+        answer: Awaited,
+        began: float,
     ) -> Response:
+        """Does what has to be waited for when it is the request's turn, and counts it."""
         tally = self._tally(request, attributes)
         tally.inflight += 1
+        response = one = None
         try:
+            if flow is not None:
+                one = self._serving.begin(flow, request, user, attributes, self._monotonic())
+                if one.started < 0 and not await self._serving.turn(one):
+                    response = self._serving.refused(flow)
+                    return response
             response = await answer
+            return response
         except APIError as error:
+            if flow is not None:
+                error.headers = flow.headers
             tally.count(error.code, self._monotonic() - began)
             raise
         finally:
+            answer.close()  # where it never began
+            now = self._monotonic()
             tally.inflight -= 1
-        tally.count(response.status, self._monotonic() - began)
-        return response
+            if response is not None:
+                tally.count(response.status, now - began)
+            if one is not None and one.started >= 0:
+                self._serving.end(one, request, response, now)
 
     def _tally(self, request: Request, asked: Attributes) -> Tally:
         """Returns where a request is counted."""

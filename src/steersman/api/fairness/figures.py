@@ -44,13 +44,11 @@ class Figures:
     __slots__ = (
         "begun",
         "dispatched",
-        "executing",
         "given_up",
         "lengths",
         "regular",
         "rejected",
         "seats",
-        "seats_executing",
         "seats_waiting",
         "unaccommodated",
         "waited",
@@ -61,7 +59,6 @@ class Figures:
     def __init__(self) -> None:
         self.dispatched = 0
         self.regular, self.begun = Histogram(SECONDS), Histogram(SECONDS)  # begun: watches
-        self.executing = self.seats_executing = 0
         self.waiting = self.seats_waiting = 0
         self.rejected: Counter[str] = Counter()
         self.unaccommodated = 0

@@ -40,8 +40,9 @@ class Level:
         self.measured = False
         self.seats = self.seats_waiting = 0
         self.executing: dict[Occupant, None] = {}
+        self.lingering: dict[Occupant, None] = {}  # answered, and occupying seats still
         self.waiting = 0
-        self.dispatched = self.rejected = self.timed_out = self.cancelled = 0
+        self.rejected = self.timed_out = self.cancelled = 0
         self.progress = 0.0  # R, seat-seconds for each queue
         self._progress_at = now
         self._busy = 0  # queues with requests
@@ -81,21 +82,23 @@ class Level:
         return self.seats + seats <= self.limit
 
     def enter(self, one: Occupant, now: float) -> None:
-        """Has a request occupy its seats, which must fit."""
-        if self.queuing.queues:
-            self._advance(now)
-            queue = one.queue = self._choose(one.flow)
-            if not queue.executing:
-                queue.next_r = self.progress
-                self._busy += 1
-            if queue.next_r < self.progress:
-                queue.next_r = self.progress
-        self._start(one, now)
+        """Has a request occupy its seats, which must fit. No queue is needed for it as long as
+        nobody waits."""
+        one.started = now
+        self.executing[one] = None
+        one.flow.figures.dispatched += 1
+        self.seats = seats = self.seats + one.seats
+        if seats >= self.limit:
+            self.open = self.exempt
+        if self.measured or seats > self.limits.lower:
+            self._measure(now)
 
     def queue(self, one: Occupant, now: float) -> str:
         """Has a request wait; returns why not, or the empty string."""
         if not self.queuing.queues:
             return self._reject(one, NO_SEAT)
+        if not self.waiting:
+            self._line_up(now)
         self._advance(now)
         queue = self._choose(one.flow)
         if self.seats >= self.limit and len(queue.waiting) >= self.queuing.length:
@@ -134,30 +137,44 @@ class Level:
         self._dispatch(now)
 
     def finish(self, one: Occupant, now: float) -> None:
-        """Notes that a request is answered; its seats are held until `release`."""
-        assert one.started is not None
-        self._advance(now)
+        """Notes that a request is answered; its seats are free now, or when `release` is called
+        where it wanted some after its answer."""
         del self.executing[one]
         seconds, figures = now - one.started, one.flow.figures
-        figures.executing -= 1
         (figures.begun if one.asked.verb == "watch" else figures.regular).observe(seconds)
+        if one.queue is None and not (self.waiting or self.measured or one.estimate.seconds):
+            self.seats = seats = self.seats - one.seats  # as nearly always
+            self.open = self.exempt or seats < self.limit
+            return
         if (queue := one.queue) is not None:
+            self._advance(now)
             del queue.executing[one]
             queue.next_r -= one.estimate.initial * (GUESSED_SECONDS - seconds)
             queue.bound()
-            if not (queue.executing or queue.waiting):
-                self._busy -= 1
+            self._leave_queue(queue)
+        if one.estimate.seconds:
+            self.lingering[one] = None
+        else:
+            self._free(one, now)
 
     def release(self, one: Occupant, now: float) -> None:
+        """Frees the seats that a request held after its answer."""
+        del self.lingering[one]
+        self._free(one, now)
+
+    def _free(self, one: Occupant, now: float) -> None:
         """Frees a request's seats for whoever is next."""
-        self._advance(now)
-        self.seats -= one.seats
-        one.flow.figures.seats_executing -= one.seats
         if (queue := one.queue) is not None:
+            self._advance(now)
             queue.seats -= one.seats
             self._drop_queues()
-        self._measure(now)
-        self._dispatch(now)
+        self.seats -= one.seats
+        if self.measured:
+            self.demand.note(self.seats + self.seats_waiting, now)
+        if self.waiting:
+            self._dispatch(now)
+        else:
+            self.open = self.exempt or self.seats < self.limit
 
     def watch_demand(self, now: float) -> None:
         """Begins to measure how many seats there is a use for."""
@@ -190,21 +207,22 @@ class Level:
         turned = [queues[index] for index in (*hand[offset:], *hand[:offset])]
         return min(turned, key=lambda queue: queue.work)
 
-    def _start(self, one: Occupant, now: float) -> None:
-        one.started = now
-        self.dispatched += 1
-        self.seats += one.seats
-        self.executing[one] = None
-        figures = one.flow.figures
-        figures.dispatched += 1
-        figures.executing += 1
-        figures.seats_executing += one.seats
-        if (queue := one.queue) is not None:
-            queue.executing[one] = None
-            queue.seats += one.seats
-            queue.next_r += one.work
-        self.open = self.exempt or (not self.waiting and self.seats < self.limit)
-        self._measure(now)
+    def _line_up(self, now: float) -> None:
+        """Has those who occupy seats do so from a queue, now that somebody has to wait: what they
+        hold counts when it is decided who is next."""
+        self._progress_at = now
+        for one in self.executing:
+            if one.queue is None:
+                queue = one.queue = self._choose(one.flow)
+                self._occupy(one, queue)
+
+    def _occupy(self, one: Occupant, queue: Queue) -> None:
+        if not (queue.executing or queue.waiting):
+            self._busy += 1
+            queue.next_r = self.progress
+        queue.executing[one] = None
+        queue.seats += one.seats
+        queue.next_r += one.work
 
     def _dispatch(self, now: float) -> None:
         """Has those who wait begin, as long as there are seats."""
@@ -216,9 +234,10 @@ class Level:
                 one.flow.figures.unaccommodated += 1
                 break
             self._last = queue.index
-            self._take_out(one, queue)
             self._fit(one)
-            self._start(one, now)
+            self._occupy(one, queue)
+            self._take_out(one, queue)
+            self.enter(one, now)
             one.flow.figures.waited.observe(now - one.arrival)
             queue.bound()
             if one.wake is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from steersman.api.access.authorization import Attributes
-from steersman.api.fairness.estimate import Estimate
+from steersman.api.fairness.estimate import ONE, Estimate
 from steersman.api.fairness.figures import Figures
 from steersman.wire.message import User
 
@@ -68,11 +68,11 @@ class Occupant:
     ) -> None:
         self.flow = flow
         self.estimate = estimate
-        self.seats = estimate.seats
+        self.seats = 1 if estimate is ONE else estimate.seats
         self.user = user
         self.asked = asked
         self.arrival = now
-        self.started: float | None = None
+        self.started = -1.0  # it waits
         self.queue: Queue | None = None
         self.arrival_r = 0.0
         self.wake: Callable[[], None] | None = None
@@ -81,6 +81,8 @@ class Occupant:
     def work(self) -> float:
         """Seat-seconds that it is taken to cost."""
         estimate = self.estimate
+        if estimate is ONE:
+            return GUESSED_SECONDS
         return estimate.initial * GUESSED_SECONDS + estimate.final * estimate.seconds
 
 

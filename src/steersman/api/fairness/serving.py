@@ -7,16 +7,14 @@ it is answered, or until its client has taken a long answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.fairness.estimate import Estimate
 from steersman.api.fairness.level import Level
 from steersman.api.fairness.lingering import Lingering
 from steersman.api.fairness.queues import Flow, Occupant
-from steersman.model.errors import APIError
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import Tasks, World
 
@@ -26,8 +24,6 @@ TOO_MANY: Final = b"Too many requests, please try again later.\n"
 PLAIN_TEXT: Final = "text/plain; charset=utf-8"
 # What a connection writes in one piece; for a longer answer its client is waited for
 SHORT_BYTES: Final = 128 * 1024
-
-Work = Coroutine[Any, Any, Response]
 
 
 class Rules(Protocol):
@@ -81,7 +77,6 @@ class Serving:
         response.headers = flow.headers if own is None else {**flow.headers, **own}
         body = response.body
         if (type(body) is bytes and len(body) <= SHORT_BYTES) or not _is_long(request, response):
-            flow.level.dispatched += 1
             figures = flow.figures
             figures.dispatched += 1
             figures.regular.observe(seconds)
@@ -91,35 +86,24 @@ class Serving:
         flow.level.enter(one, now)
         request.finished = partial(self._leave, one)
 
-    async def serve(
-        self, flow: Flow, work: Work, request: Request, user: User, asked: Attributes
-    ) -> Response:
-        """Does a request's work when it is its turn, or turns it away."""
-        now = self._world.monotonic()
+    def begin(
+        self, flow: Flow, request: Request, user: User, asked: Attributes, now: float
+    ) -> Occupant:
+        """Has a request begin where there are seats for it, else wait for `turn`."""
         one = Occupant(flow, self._rules.estimate(flow, request, asked), user, asked, now)
-        try:
-            if flow.level.fits(one.seats):
-                flow.level.enter(one, now)
-            elif flow.level.queue(one, now) or not await self._turn(one):
-                return self._refused(flow)
-            response = await work
-            own = response.headers
-            response.headers = flow.headers if own is None else {**flow.headers, **own}
-            if _is_long(request, response):
-                request.finished = partial(self._leave, one)
-            return response
-        except APIError as error:
-            error.headers = flow.headers
-            raise
-        finally:
-            work.close()  # nothing, where it has been done
-            if one.started is not None and request.finished is None:
-                self._leave(one)
+        level = flow.level
+        if level.fits(one.seats):
+            level.enter(one, now)
+        else:
+            level.queue(one, now)
+        return one
 
-    async def _turn(self, one: Occupant) -> bool:
+    async def turn(self, one: Occupant) -> bool:
         """Waits until a request may begin; says if it may."""
-        if one.started is not None:
+        if one.started >= 0:
             return True
+        if one.queue is None:  # it was turned away
+            return False
         came = asyncio.Event()
         one.wake = came.set
         late = False
@@ -129,11 +113,27 @@ class Serving:
         except TimeoutError:
             late = True
         finally:
-            if one.started is None:
+            if one.started < 0:
                 one.flow.level.withdraw(one, self._world.monotonic(), late=late)
-        return one.started is not None
+        return one.started >= 0
 
-    def _refused(self, flow: Flow) -> Response:
+    def end(self, one: Occupant, request: Request, response: Response | None, now: float) -> None:
+        """Notes that a request has been dealt with; a long answer keeps its seats until its client
+        has taken it."""
+        if response is not None:
+            own = response.headers
+            headers = one.flow.headers
+            response.headers = headers if own is None else {**headers, **own}
+            if _is_long(request, response):
+                request.finished = partial(self._leave, one)
+                return
+        level = one.flow.level
+        level.finish(one, now)
+        if one.estimate.seconds or level.quiescing:
+            self._linger(one)
+
+    def refused(self, flow: Flow) -> Response:
+        """Returns the answer of who is turned away."""
         headers = {
             **flow.headers,
             "Retry-After": str(self._rules.refuse(flow.level)),
@@ -142,13 +142,13 @@ class Serving:
         return Response(TOO_MANY, 429, PLAIN_TEXT, headers)
 
     def _leave(self, one: Occupant) -> None:
-        level, now = one.flow.level, self._world.monotonic()
-        level.finish(one, now)
+        one.flow.level.finish(one, self._world.monotonic())
+        self._linger(one)
+
+    def _linger(self, one: Occupant) -> None:
         if seconds := one.estimate.seconds:
             self._lingering.add(seconds, partial(self._release, one))
-        else:
-            level.release(one, now)
-        if level.quiescing and level.idle:
+        if (level := one.flow.level).quiescing and level.idle:
             self._rules.ended(level)
 
     def _release(self, one: Occupant) -> None:
