@@ -20,6 +20,7 @@ from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import new_key
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
+from steersman.api.fairness.settings import FlowSettings
 from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import Chunk, Request, Response, User
@@ -229,6 +230,7 @@ async def serving(
     store: MemoryStore | None = None,
     dns: tuple[str, int] = ("", 53),
     access: AccessSettings | None = None,
+    flow: FlowSettings | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -239,6 +241,7 @@ async def serving(
         "10.64.0.1",
         dns=dns,
         access=access or AccessSettings(),
+        flow=flow or FlowSettings(),
     )
     assembly = Assembly(Cache(kept, world), configuration, world)
     async with world.tasks() as tasks:

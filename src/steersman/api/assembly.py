@@ -52,8 +52,8 @@ from steersman.api.custom.scale import CustomScale
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
-from steersman.api.fairness.fairness import Fairness
-from steersman.api.fairness.serving import Serving
+from steersman.api.fairness.parts import FlowControl
+from steersman.api.fairness.settings import FlowSettings
 from steersman.api.metrics.answer import ResourceMetrics
 from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
@@ -102,6 +102,7 @@ class Configuration(msgspec.Struct, frozen=True):
                  them no logs of pods can be read and no command be run in them
     authority:   the certificate (PEM) by which clients know this server, and it them
     access:      who is asked who somebody is and who may
+    flow:        how many requests are served at once, and whether fairly
     front_proxy: how this server shows itself to servers behind it, and knows its like
     dns:         the address and port at which a node answers for names; "": no node does
     """
@@ -114,6 +115,7 @@ class Configuration(msgspec.Struct, frozen=True):
     dns: tuple[str, int] = ("", dns_service.PORT)
     authority: str = ""
     access: AccessSettings = AccessSettings()
+    flow: FlowSettings = FlowSettings()
     front_proxy: FrontProxy | None = None
 
 
@@ -169,8 +171,7 @@ class Assembly:
         self._remotes = Remotes(cache, find, show, world)
         self.ready = False
         self._meter = meter.Meter(world.now())
-        self._fairness = Fairness(cache, self.watches.interest, 600, world)
-        self._serving = Serving(self._fairness, world)
+        self.flow = FlowControl(configuration.flow, cache, self.watches.interest, world)
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
         bundle = configuration.authority
@@ -253,11 +254,15 @@ class Assembly:
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
         documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
+
+        def metrics(_request: Request, _user: User) -> Response:
+            return self._metrics()
+
         return Api(
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, {**documents, "/metrics": lambda _request, _user: self._metrics()}),
+            paths=Paths(checks, {**documents, **self.flow.paths(), "/metrics": metrics}),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
@@ -266,7 +271,7 @@ class Assembly:
             extensions={METRICS: self._resource_metrics()},
             reviews=Review(Reviews(self.access.authorizer, self.rbac, self._bearers)).handle,
             meter=self._meter,
-            serving=self._serving,
+            serving=self.flow.serving,
             monotonic=self._world.monotonic,
             elsewhere=self._remotes.handle,
         )
@@ -281,7 +286,7 @@ class Assembly:
         tables = self.cache.tables()
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
-        text = meter.render(self._meter, objects, watches)
+        text = meter.render(self._meter, objects, watches) + self.flow.metrics()
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
 
     def _follow(self) -> None:
@@ -324,10 +329,12 @@ class Assembly:
             tasks.start(self.watches.bookmark(), name="bookmarks")
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
+            self.flow.run(self.api, tasks)
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self._registration.begin()
             tasks.start(self._registration.run(tasks), name="registration")
             tasks.start(self._availability.run(tasks), name="availability")
+            self.flow.keep(self.api, tasks)
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
             self._dynamic.open()
             self.ready = True

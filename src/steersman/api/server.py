@@ -16,7 +16,7 @@ from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.delete import Deleter
-from steersman.api.fairness.queues import Flow
+from steersman.api.fairness.seats.queues import Flow
 from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
 from steersman.api.present import parse_accept

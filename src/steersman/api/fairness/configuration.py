@@ -12,12 +12,13 @@ from typing import Final
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.bootstrap import flow as wanted
-from steersman.api.fairness import rules, sharding
-from steersman.api.fairness.figures import Figures
-from steersman.api.fairness.level import Level
-from steersman.api.fairness.limits import Shares, divide, shares_of
-from steersman.api.fairness.queues import Flow, Queuing
+from steersman.api.fairness import rules
 from steersman.api.fairness.rules import Schema
+from steersman.api.fairness.seats import sharding
+from steersman.api.fairness.seats.figures import Figures
+from steersman.api.fairness.seats.level import Level
+from steersman.api.fairness.seats.limits import Shares, divide, shares_of
+from steersman.api.fairness.seats.queues import Flow, Queuing
 from steersman.model.kind import Document
 from steersman.wire.message import User
 
@@ -51,12 +52,12 @@ class Configuration:
     def digest(self, levels: Iterable[Document], schemas: Iterable[Document], now: float) -> None:
         """Takes over what is stored."""
         found = {document["metadata"]["name"]: document for document in levels}
+        named = [schema for schema in map(rules.parse, schemas) if schema.level in found]
         for document in wanted.level_documents():
             name = document["metadata"]["name"]
             if name in (EXEMPT, CATCH_ALL) and name not in found:
                 found[name] = document
         self._keep_levels(found, now)
-        named = [schema for schema in map(rules.parse, schemas) if schema.level in found]
         for document in wanted.flow_documents():
             made = rules.parse(document)
             if made.name in (EXEMPT, CATCH_ALL) and all(one.name != made.name for one in named):

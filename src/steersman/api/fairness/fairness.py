@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from steersman.api.access.authorization import Attributes
 from steersman.api.cache import Cache
 from steersman.api.fairness import estimate
-from steersman.api.fairness.borrowing import Borrowing
 from steersman.api.fairness.configuration import Configuration
 from steersman.api.fairness.estimate import Estimate
 from steersman.api.fairness.interest import Interest
-from steersman.api.fairness.level import Level
-from steersman.api.fairness.queues import Flow
 from steersman.api.fairness.retry import Retry
+from steersman.api.fairness.seats.borrowing import Borrowing
+from steersman.api.fairness.seats.level import Level
+from steersman.api.fairness.seats.queues import Flow
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
 from steersman.wire.message import Request

@@ -8,9 +8,9 @@ from __future__ import annotations
 from steersman.api.access.authorization import MASTERS, Attributes
 from steersman.api.fairness.configuration import is_long
 from steersman.api.fairness.estimate import ONE, Estimate
-from steersman.api.fairness.figures import Figures
-from steersman.api.fairness.level import Level
-from steersman.api.fairness.queues import Flow
+from steersman.api.fairness.seats.figures import Figures
+from steersman.api.fairness.seats.level import Level
+from steersman.api.fairness.seats.queues import Flow
 from steersman.wire.message import Request, User
 
 _READS = ("get", "list", "watch")

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.fairness.estimate import Estimate
-from steersman.api.fairness.level import Level
-from steersman.api.fairness.lingering import Lingering
-from steersman.api.fairness.queues import Flow, Occupant
+from steersman.api.fairness.seats.level import Level
+from steersman.api.fairness.seats.lingering import Lingering
+from steersman.api.fairness.seats.queues import Flow, Occupant
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import Tasks, World
 

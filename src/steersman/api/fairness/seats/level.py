@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from steersman.api.fairness.demand import Demand, Observed
 from steersman.api.fairness.estimate import Estimate
-from steersman.api.fairness.limits import Limits
-from steersman.api.fairness.queues import GUESSED_SECONDS, Flow, Occupant, Queue, Queuing
+from steersman.api.fairness.seats.demand import Demand, Observed
+from steersman.api.fairness.seats.limits import Limits
+from steersman.api.fairness.seats.queues import GUESSED_SECONDS, Flow, Occupant, Queue, Queuing
 
 QUEUE_FULL: Final = "queue-full"
 NO_SEAT: Final = "concurrency-limit"

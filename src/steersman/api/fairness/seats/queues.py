@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.fairness.estimate import ONE, Estimate
-from steersman.api.fairness.figures import Figures
+from steersman.api.fairness.seats.figures import Figures
 from steersman.wire.message import User
 
 if TYPE_CHECKING:
-    from steersman.api.fairness.level import Level
+    from steersman.api.fairness.seats.level import Level
 
 # What a request is taken to last until it is known
 GUESSED_SECONDS: Final = 0.003

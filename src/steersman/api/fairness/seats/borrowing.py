@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from steersman.api.fairness.demand import Observed
-from steersman.api.fairness.level import Level
-from steersman.api.fairness.limits import Claim, allocate, rounded
+from steersman.api.fairness.seats.demand import Observed
+from steersman.api.fairness.seats.level import Level
+from steersman.api.fairness.seats.limits import Claim, allocate, rounded
 from steersman.world.interface import World
 
 # How often limits are looked at (borrowingAdjustmentPeriod)
