@@ -22,6 +22,7 @@ from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import Key, Tokens
+from steersman.api.access.webhook.authorizer import WebhookAuthorizer
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.configuration import assemble_dynamic
 from steersman.api.admission.granting import Granting
@@ -148,7 +149,8 @@ class Assembly:
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
         settings = configuration.access
-        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac))
+        webhooks = [WebhookAuthorizer(one, world) for one in settings.authorization_webhooks]
+        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks))
         self.tokens = self._tokens(configuration)
         self._bearers = assemble_bearers(settings, self.tokens, self._objects.find, world)
         front = configuration.front_proxy
@@ -253,6 +255,7 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
+        hooked = bool(self._configuration.access.authorization_webhooks)
         documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
 
         def metrics(_request: Request, _user: User) -> Response:
@@ -269,7 +272,9 @@ class Assembly:
             deleter=self.deleter,
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
-            reviews=Review(Reviews(self.access.authorizer, self.rbac, self._bearers)).handle,
+            reviews=Review(
+                Reviews(self.access.authorizer, self.rbac, self._bearers, hooked)
+            ).handle,
             meter=self._meter,
             serving=self.flow.serving,
             monotonic=self._world.monotonic,

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
-from steersman.api.access.awaiting import MOST_FETCHES, Awaiting
+from steersman.api.access.awaiting import MOST_FETCHES, Awaiting, remembering
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
@@ -36,6 +36,7 @@ Decided = TypeVar("Decided")
 
 # What can be asked of a namespaced kind without naming a namespace
 EVERYWHERE = ("list", "watch")
+TOO_MUCH = "Internal error occurred: too much had to be fetched to decide"
 UNKNOWN_PATH = "the server could not find the requested resource"
 
 
@@ -149,7 +150,8 @@ class Api:
     async def _unknown(self, request: Request, attributes: Attributes, began: float) -> Response:
         """Answers somebody who is known only after something has been fetched."""
         try:
-            user = await _fetched(lambda: self._access.identify(request))
+            with remembering():
+                user = await _fetched(lambda: self._access.identify(request))
         except APIError as error:
             self._tally(request, attributes).count(error.code, self._monotonic() - began)
             raise
@@ -158,9 +160,16 @@ class Api:
         return await self._counted(flow, request, user, attributes, answer, began)
 
     async def _once_there(self, request: Request, user: User, attributes: Attributes) -> Response:
-        """Answers once what the decision needs has been fetched."""
-        answer = await _fetched(lambda: self._serve(request, user, attributes))
-        return answer if isinstance(answer, Response) else await answer
+        """Answers once what the decisions need has been fetched: those before the work, and those
+        in its course, which then begins anew."""
+        with remembering():
+            for _ in range(MOST_FETCHES):
+                try:
+                    answer = self._serve(request, user, attributes)
+                    return answer if isinstance(answer, Response) else await answer
+                except Awaiting as missing:
+                    await missing.fetch()
+        raise InternalError(TOO_MUCH)
 
     async def _counted(
         self,
@@ -181,7 +190,10 @@ class Api:
                 if one.started < 0 and not await self._serving.turn(one):
                     response = self._serving.refused(flow)
                     return response
-            response = await answer
+            try:
+                response = await answer
+            except Awaiting:
+                response = await self._once_there(request, user, attributes)
             return response
         except APIError as error:
             if flow is not None:
@@ -351,7 +363,7 @@ async def _fetched(decide: Callable[[], Decided]) -> Decided:
             return decide()
         except Awaiting as missing:
             await missing.fetch()
-    raise InternalError("Internal error occurred: too much had to be fetched to decide")
+    raise InternalError(TOO_MUCH)
 
 
 async def _remarked(answer: Answer, remark: str) -> Response:

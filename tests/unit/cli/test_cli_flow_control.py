@@ -7,7 +7,7 @@ import argparse
 import pytest
 
 from steersman.api.fairness.settings import FlowSettings
-from steersman.cli import flow_control
+from steersman.cli.apiserver import flow_control
 from steersman.cli.failure import Failure
 
 
