@@ -18,6 +18,7 @@ import orjson
 
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import new_key
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.api.fairness.settings import FlowSettings
@@ -231,6 +232,7 @@ async def serving(
     dns: tuple[str, int] = ("", 53),
     access: AccessSettings | None = None,
     flow: FlowSettings | None = None,
+    admission: AdmissionSettings | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -242,6 +244,7 @@ async def serving(
         dns=dns,
         access=access or AccessSettings(),
         flow=flow or FlowSettings(),
+        admission=admission or AdmissionSettings(),
     )
     assembly = Assembly(Cache(kept, world), configuration, world)
     async with world.tasks() as tasks:

@@ -18,6 +18,7 @@ import msgspec
 
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.api.fairness.settings import FlowSettings
@@ -53,6 +54,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     node: bool = True
     access: AccessSettings = AccessSettings()
     flow: FlowSettings = FlowSettings()
+    admission: AdmissionSettings = AdmissionSettings()
 
 
 def fatal(error: BaseException) -> None:
@@ -92,6 +94,7 @@ async def _serve(
         authority=files.ca.read_text(),
         access=settings.access,
         flow=settings.flow,
+        admission=settings.admission,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
     assembly = Assembly(Cache(store, world), configuration, world)

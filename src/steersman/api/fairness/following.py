@@ -67,7 +67,6 @@ class Following:
         """Takes over what is stored, and hears of changes from now on."""
         for table in (self._levels, self._schemas):
             table.watch("", lambda _event: self._changed.set())
-        self._changed.set()
         self.digest()
 
     def digest(self) -> list[Document]:
@@ -77,20 +76,24 @@ class Following:
         self._fairness.digest(levels, schemas)
         return schemas
 
+    async def settle(self) -> float:
+        """Says of every FlowSchema whether its level is there, where that is not said; returns
+        after how many seconds to try again what could not be written, 0 for nothing."""
+        schemas = self.digest()
+        levels = {entry.name for entry in self._levels.ordered()}
+        wanted = {one["metadata"]["name"]: condition_of(one, levels) for one in schemas}
+        self._updates = {name: one for name, one in self._updates.items() if name in wanted}
+        pauses = await asyncio.gather(
+            *(self._tell(name, one) for name, one in wanted.items() if one is not None)
+        )
+        return max(pauses, default=0.0)
+
     async def run(self) -> None:
         """Works for ever."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            levels = {entry.name for entry in self._levels.ordered()}
-            pause = 0.0
-            schemas = self.digest()
-            names = {schema["metadata"]["name"] for schema in schemas}
-            self._updates = {name: one for name, one in self._updates.items() if name in names}
-            for schema in schemas:
-                if (condition := condition_of(schema, levels)) is not None:
-                    pause = max(pause, await self._tell(schema["metadata"]["name"], condition))
-            if pause:
+            if pause := await self.settle():
                 await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:

@@ -26,6 +26,7 @@ class FlowControl:
         self._cache = cache
         self._world = world
         self.fairness: Fairness | None = None
+        self._following: Following | None = None
         if settings.fair:
             seats = settings.reads + settings.writes
             self.fairness = Fairness(cache, interest, seats, world)
@@ -44,16 +45,19 @@ class FlowControl:
             return ""
         return "\n".join(metrics.render(self.fairness)) + "\n"
 
-    def run(self, api: Api, tasks: Tasks) -> None:
-        """Takes over what is stored, and follows it."""
+    def begin(self, api: Api, tasks: Tasks) -> None:
+        """Takes over what is stored."""
         self.serving.run(tasks)
         if self.fairness is not None:
-            following = Following(self._cache, self.fairness, api, self._world)
-            following.begin()
-            tasks.start(following.run(), name="flow control")
+            self._following = Following(self._cache, self.fairness, api, self._world)
+            self._following.begin()
             tasks.start(self.fairness.borrowing.run(), name="seats between priority levels")
 
-    def keep(self, api: Api, tasks: Tasks) -> None:
-        """Keeps the objects that a cluster comes with, as upstream does without fairness too."""
+    async def run(self, api: Api, tasks: Tasks) -> None:
+        """Follows what is stored, and keeps the objects that a cluster comes with, as upstream
+        does without fairness too."""
+        if self._following is not None:
+            await self._following.settle()
+            tasks.start(self._following.run(), name="flow control")
         keeper = Keeper(self._cache, api, self._world)
         tasks.start(keeper.run(tasks), name="flow control's objects")

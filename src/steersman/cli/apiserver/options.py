@@ -6,9 +6,9 @@ import argparse
 from types import ModuleType
 from typing import Any, Final
 
-from steersman.cli.apiserver import access, flow_control
+from steersman.cli.apiserver import access, admission, flow_control
 
-_GROUPS: Final[tuple[ModuleType, ...]] = (access, flow_control)
+_GROUPS: Final[tuple[ModuleType, ...]] = (access, flow_control, admission)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,4 +31,8 @@ def check(arguments: argparse.Namespace) -> None:
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns what the options say, by the names that `cluster.server.ServerSettings` has for it;
     raises Failure with one line."""
-    return {"access": access.settings(arguments), "flow": flow_control.settings(arguments)}
+    return {
+        "access": access.settings(arguments),
+        "flow": flow_control.settings(arguments),
+        "admission": admission.settings(arguments),
+    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -17,32 +17,15 @@ from steersman.api.access.awaiting import Awaiting, fetched
 from steersman.api.access.webhook.conditions import Conditions, Unclear
 from steersman.api.access.webhook.review import decide, document_of, spec_of
 from steersman.api.access.webhook.settings import WebhookSettings
-from steersman.api.hooks.client import Unanswered, read, whole
-from steersman.client.errors import Unreachable
-from steersman.client.http import HTTPTransport
+from steersman.api.hooks.reviewing import Failed, Reviewing
 from steersman.model.kind import Document
-from steersman.wire.message import Request, User
+from steersman.wire.message import User
 from steersman.world.interface import World
 
 # Answers that are kept; the one that was used longest ago gives way
 MOST_ANSWERS: Final = 8192
 # Questions longer than this are not kept: who asks could fill the memory with them
 MOST_CHARACTERS: Final = 10_000
-# DefaultAuthWebhookRetryBackoff: five attempts, each pause half as long again
-ATTEMPTS: Final = 5
-PAUSE_SECONDS: Final = 0.5
-PAUSE_FACTOR: Final = 1.5
-PAUSE_JITTER: Final = 0.2
-# Answers after which it is asked again (webhook.DefaultShouldRetry)
-PASSING: Final = (429, 500, 504)
-
-
-class _Failed(Exception):
-    """An attempt came to nothing; `again`: another one may do better."""
-
-    def __init__(self, why: str, *, again: bool) -> None:
-        super().__init__(why)
-        self.again = again
 
 
 class WebhookAuthorizer:
@@ -52,8 +35,8 @@ class WebhookAuthorizer:
         self._settings = settings
         self._world = world
         self._conditions = Conditions(settings.conditions)
-        self._transport = HTTPTransport(settings.target)
-        self._path = "" if settings.target.prefix else "/"
+        seconds = settings.timeout_seconds
+        self._reviewing = Reviewing(settings.target, world, timeout_seconds=seconds)
         self._answers: dict[bytes, tuple[float, Decision]] = {}
         self._asking: dict[bytes, asyncio.Future[Decision | None]] = {}
 
@@ -106,34 +89,7 @@ class WebhookAuthorizer:
 
     async def _ask(self, spec: Document) -> Decision:
         body = orjson.dumps(document_of(spec, self._settings.version))
-        pause = PAUSE_SECONDS
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                return decide(await self._attempt(body))
-            except ValueError as error:
-                return self._unanswered(str(error))
-            except _Failed as error:
-                if not (error.again and left):
-                    return self._unanswered(str(error))
-            await self._world.sleep(self._world.jitter(pause, PAUSE_JITTER))
-            pause *= PAUSE_FACTOR
-        raise AssertionError("the last attempt returns")
-
-    async def _attempt(self, body: bytes) -> Any:
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        request = Request("POST", self._path, "", headers, body)
-        target, seconds = self._settings.target, self._settings.timeout_seconds
-        post = f'Post "{target}{target.prefix or "/"}"'
-        status = 0
         try:
-            async with self._world.timeout(seconds):
-                answer = await self._transport.send(request)
-                status = answer.status
-                return read(status, await whole(answer.body))
-        except TimeoutError:
-            why = f"{post}: context deadline exceeded"
-            raise _Failed(why, again=False) from None
-        except Unreachable as error:
-            raise _Failed(f"{post}: {error.__cause__ or error}", again=False) from error
-        except Unanswered as error:
-            raise _Failed(str(error), again=status in PASSING) from error
+            return decide(await self._reviewing.ask(body))
+        except (Failed, ValueError) as error:
+            return self._unanswered(str(error))
