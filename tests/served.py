@@ -18,8 +18,10 @@ import orjson
 
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import new_key
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
+from steersman.api.fairness.settings import FlowSettings
 from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import JSON, Chunk, Request, Response, User
@@ -232,6 +234,8 @@ async def serving(
     store: MemoryStore | None = None,
     dns: tuple[str, int] = ("", 53),
     access: AccessSettings | None = None,
+    flow: FlowSettings | None = None,
+    admission: AdmissionSettings | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -242,6 +246,8 @@ async def serving(
         "10.64.0.1",
         dns=dns,
         access=access or AccessSettings(),
+        flow=flow or FlowSettings(),
+        admission=admission or AdmissionSettings(),
     )
     assembly = Assembly(Cache(kept, world), configuration, world)
     async with world.tasks() as tasks:

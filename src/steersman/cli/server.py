@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access
+from steersman.cli.apiserver import options
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
 from steersman.cli.scheduling import add_option, configuration
@@ -33,7 +33,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
     parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     add_option(parser)
-    access.add_options(parser)
+    options.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.world.real import RealWorld
 
     loaded()
-    chosen = access.settings(arguments)
+    chosen = options.settings(arguments)
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
     settings = cluster.ServerSettings(
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         simulated_nodes=arguments.simulated_nodes,
         scheduling=configuration(arguments.scheduler_config),
         node=not arguments.no_node,
-        access=chosen,
+        **chosen,
     )
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access
+from steersman.cli.apiserver import options
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
@@ -43,7 +43,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-node", action="store_true", help="no node: the control plane alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
     add_option(parser)
-    access.add_options(parser)
+    options.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -64,7 +64,7 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.port is not None and not 0 < arguments.port < 65536:
         raise Failure("--port takes a number from 1 to 65535")
     configuration(arguments.scheduler_config)
-    access.check(arguments)
+    options.check(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -190,7 +190,7 @@ class Supervisor:
         controls = ["--simulated-nodes", str(simulated)]
         if (path := self._arguments.scheduler_config) is not None:
             controls += ["--scheduler-config", str(path.resolve())]
-        server = [*words, *access.words(self._arguments)]
+        server = [*words, *options.words(self._arguments)]
         if not machine:
             server.append("--no-node")
         if self._arguments.split:

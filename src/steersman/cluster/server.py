@@ -18,8 +18,10 @@ import msgspec
 
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
+from steersman.api.fairness.settings import FlowSettings
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
@@ -51,6 +53,8 @@ class ServerSettings(msgspec.Struct, frozen=True):
     scheduling: SchedulerConfiguration | None = None
     node: bool = True
     access: AccessSettings = AccessSettings()
+    flow: FlowSettings = FlowSettings()
+    admission: AdmissionSettings = AdmissionSettings()
 
 
 def fatal(error: BaseException) -> None:
@@ -89,6 +93,8 @@ async def _serve(
         dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
         authority=files.ca.read_text(),
         access=settings.access,
+        flow=settings.flow,
+        admission=settings.admission,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
     assembly = Assembly(Cache(store, world), configuration, world)

@@ -1,7 +1,7 @@
 """Who may do what: the question, the answer, and the union of those who answer.
 
-Not the rules themselves (rbac.py, node_authorizer.py). The first authorizer that allows decides;
-nobody can deny on behalf of the others.
+Not the rules themselves (rbac.py, node_authorizer.py). The first authorizer that allows decides; a
+webhook alone can deny on behalf of those behind it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from steersman.model.errors import Forbidden
+from steersman.model.errors import Forbidden, InternalError
 from steersman.wire.message import User
 
 MASTERS = "system:masters"
@@ -20,7 +20,7 @@ class Attributes(NamedTuple):
     """One action as authorizers see it; `path` is set for non-resource requests only.
 
     A request for one namespace object carries its name as `namespace` too, as upstream's does.
-    `fields` is the raw field selector of a request for many objects.
+    `fields` and `labels` are the raw selectors of a request for many objects.
     """
 
     verb: str
@@ -33,6 +33,7 @@ class Attributes(NamedTuple):
     path: str = ""
     is_resource: bool = True
     fields: str = ""
+    labels: str = ""
 
     @property
     def object_name(self) -> str:
@@ -57,10 +58,15 @@ class Attributes(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether, and why; the reason of a refusal may be empty."""
+    """Whether, and why; the reason of a refusal may be empty.
+
+    `denied` says that nobody else is to be asked, `error` what kept somebody from an answer.
+    """
 
     allowed: bool
     reason: str = ""
+    denied: bool = False
+    error: str = ""
 
 
 NO_OPINION = Decision(False)
@@ -71,7 +77,7 @@ class Authorizer(Protocol):
     """One who answers from what is in memory."""
 
     def allowed(self, user: User, attributes: Attributes) -> Decision:
-        """Says whether the user may; False means no opinion."""
+        """Says whether the user may; False means no opinion, unless it is denied."""
 
 
 class Masters:
@@ -89,20 +95,30 @@ class Union:
         self._authorizers = authorizers
 
     def allowed(self, user: User, attributes: Attributes) -> Decision:
-        """Returns the first allowing answer, or a refusal with all reasons, one a line."""
-        reasons = []
+        """Returns the first answer that allows or denies, or a refusal with all reasons, one a
+        line."""
+        reasons, errors = [], []
         for authorizer in self._authorizers:
             decision = authorizer.allowed(user, attributes)
-            if decision.allowed:
+            if decision.allowed or decision.denied:
                 return decision
             if decision.reason:
                 reasons.append(decision.reason)
-        return Decision(False, "\n".join(reasons)) if reasons else NO_OPINION
+            if decision.error:
+                errors.append(decision.error)
+        if not (reasons or errors):
+            return NO_OPINION
+        error = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]" if errors else ""
+        return Decision(False, "\n".join(reasons), error=error)
 
     def require(self, user: User, attributes: Attributes) -> None:
-        """Raises Forbidden, in upstream's words, unless the user may."""
+        """Raises Forbidden, in upstream's words, unless the user may; InternalError where somebody
+        who should have said so gave no answer."""
         decision = self.allowed(user, attributes)
         if not decision.allowed:
+            if decision.error:
+                where = quoted(attributes.path)
+                raise InternalError(f"Internal Server Error: {where}: {decision.error}")
             raise forbidden(user, attributes, decision.reason)
 
 
