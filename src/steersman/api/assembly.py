@@ -22,6 +22,11 @@ from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import Key, Tokens
+from steersman.api.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.configuration import assemble_dynamic
 from steersman.api.admission.granting import Granting
@@ -209,6 +214,9 @@ class Assembly:
                 Recording(self._world),
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
+                CertificateApproval(authorizer),
+                CertificateSigning(authorizer),
+                CertificateSubjectRestriction(),
                 Granting(Escalation(self.rbac, authorizer)),
             ],
             ResourceQuota(cache, self._world),

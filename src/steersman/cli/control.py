@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = control.ControlSettings(
         name=f"{node_name()}_{os.getpid()}",
         socket=directory.run(identity) / "api.sock",
-        authority=directory.certificates / "ca.crt",
+        certificates=directory.certificates,
         service_cidr=identity.service_cidr,
         simulated_nodes=arguments.simulated_nodes,
         scheduling=configuration(arguments.scheduler_config),

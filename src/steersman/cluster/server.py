@@ -105,7 +105,7 @@ async def _serve(
             server.listen_unix(settings.socket)
             report({"state": "serving"})
             if settings.controllers:
-                await _control(settings, assembly, files.ca.read_text(), world, tasks)
+                await _control(settings, assembly, files, world, tasks)
             settle()
             report({"state": "ready"})
             await stop.wait()
@@ -114,7 +114,7 @@ async def _serve(
 
 
 async def _control(
-    settings: ServerSettings, assembly: Assembly, bundle: str, world: World, tasks: Tasks
+    settings: ServerSettings, assembly: Assembly, files: Certificates, world: World, tasks: Tasks
 ) -> None:
     """Starts controllers, scheduler and simulated nodes; returns when pods can be created."""
     # Loaded here, since the server answers without them
@@ -126,7 +126,7 @@ async def _control(
         return APIClient(transport, world, find=assembly.kinds.of)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
-    chosen = controllers(bundle, settings.service_cidr)
+    chosen = controllers(control.facts(files, settings.service_cidr, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
     if count := settings.simulated_nodes:
         control.start_simulated_nodes(count, client_for, views, world, tasks)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from steersman.controllers.certificate_approving import CertificateApprovingController
+from steersman.controllers.certificate_cleaner import CertificateCleanerController
+from steersman.controllers.certificate_signing import SIGNING_SECONDS, Signer, with_signer
 from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
@@ -35,9 +40,22 @@ from steersman.controllers.volume_protection import (
 from steersman.reconcile.loop import Controller
 
 
-def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
-    """Returns all controllers; `bundle` is the cluster's CA as PEM, `services` the range of its
-    Services."""
+class Facts(msgspec.Struct, frozen=True):
+    """What controllers know of the one cluster they are made for.
+
+    bundle:   the cluster's authority, as PEM
+    services: the range of its Services
+    signer:   who signs with the authority's key, for at most `signing_seconds`
+    """
+
+    bundle: str
+    services: str
+    signer: Signer
+    signing_seconds: int = SIGNING_SECONDS
+
+
+def controllers(facts: Facts) -> tuple[type[Controller], ...]:
+    """Returns all controllers of a cluster."""
     return (
         DeploymentController,
         ReplicaSetController,
@@ -56,8 +74,8 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         EndpointMirroringController,
         NamespaceController,
         ServiceAccountController,
-        with_bundle(bundle),
-        with_services(services),
+        with_bundle(facts.bundle),
+        with_services(facts.services),
         GarbageController,
         NodeLifecycleController,
         TaintEvictionController,
@@ -67,4 +85,7 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         EphemeralVolumeController,
         ClaimProtectionController,
         VolumeProtectionController,
+        CertificateApprovingController,
+        with_signer(facts.signer, facts.signing_seconds),
+        CertificateCleanerController,
     )
