@@ -80,6 +80,7 @@ from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
 from steersman.api.tokens.known import assemble_bearers
 from steersman.api.tokens.legacy_secrets import LegacySecrets
+from steersman.api.tokens.legacy_tracking import LegacyTracking
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
@@ -151,7 +152,10 @@ class Assembly:
         settings = configuration.access
         authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac))
         self.tokens = self._tokens(configuration)
-        self._bearers = assemble_bearers(settings, self.tokens, self._objects.find, world)
+        self._tracking = LegacyTracking(cache, world)
+        self._bearers = assemble_bearers(
+            settings, self.tokens, self._objects.find, self._tracking.used, world
+        )
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self.access = Access(authenticator, authorizer)
@@ -329,9 +333,11 @@ class Assembly:
             tasks.start(self._keeper.run(tasks), name="definitions")
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self._registration.begin()
+            await self._tracking.begin(self.api)
             tasks.start(self._registration.run(tasks), name="registration")
             tasks.start(self._availability.run(tasks), name="availability")
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
+            tasks.start(self._tracking.run(tasks), name="legacy token tracking")
             self._dynamic.open()
             self.ready = True
             started()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from steersman.controllers.bootstrap_signer import BootstrapSignerController
 from steersman.controllers.certificate_approving import CertificateApprovingController
 from steersman.controllers.certificate_cleaner import CertificateCleanerController
 from steersman.controllers.certificate_signing import SIGNING_SECONDS, Signer, with_signer
@@ -18,6 +19,7 @@ from steersman.controllers.ephemeral_volume import EphemeralVolumeController
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerController
 from steersman.controllers.job import JobController
+from steersman.controllers.legacy_token_cleaner import LegacyTokenCleanerController
 from steersman.controllers.load_balancer import with_services
 from steersman.controllers.local_path import LocalPathController
 from steersman.controllers.namespace import NamespaceController
@@ -31,6 +33,7 @@ from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.statefulset import StatefulSetController
 from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.controllers.token_cleaner import TokenCleanerController
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.controllers.volume_binder import VolumeBinderController
 from steersman.controllers.volume_protection import (
@@ -88,4 +91,7 @@ def controllers(facts: Facts) -> tuple[type[Controller], ...]:
         CertificateApprovingController,
         with_signer(facts.signer, facts.signing_seconds),
         CertificateCleanerController,
+        BootstrapSignerController,
+        TokenCleanerController,
+        LegacyTokenCleanerController,
     )
