@@ -48,6 +48,7 @@ from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
+from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.admission import DefinitionLifecycle
 from steersman.api.custom.conversion import Webhook, is_good_bundle
@@ -181,6 +182,7 @@ class Assembly:
         bundle = configuration.authority
         self._registration = Registration(cache, self.api, world)
         self._availability = Availability(cache, self._remotes, self.api, world)
+        self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
     def _converter(self, definition: Document) -> Webhook | None:
@@ -334,10 +336,12 @@ class Assembly:
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self._registration.begin()
             await self._tracking.begin(self.api)
+            await self._range.begin()
             tasks.start(self._registration.run(tasks), name="registration")
             tasks.start(self._availability.run(tasks), name="availability")
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
             tasks.start(self._tracking.run(tasks), name="legacy token tracking")
+            tasks.start(self._range.run(tasks), name="default service range")
             self._dynamic.open()
             self.ready = True
             started()

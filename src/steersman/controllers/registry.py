@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from steersman.controllers.attributes_class_protection import (
+    AttributesClassProtectionController,
+)
 from steersman.controllers.bootstrap_signer import BootstrapSignerController
 from steersman.controllers.certificate_approving import CertificateApprovingController
 from steersman.controllers.certificate_cleaner import CertificateCleanerController
@@ -24,12 +27,14 @@ from steersman.controllers.load_balancer import with_services
 from steersman.controllers.local_path import LocalPathController
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
+from steersman.controllers.node_ttl import NodeTTLController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
 from steersman.controllers.resource_quota import ResourceQuotaController
 from steersman.controllers.role_aggregation import RoleAggregationController
 from steersman.controllers.root_ca import with_bundle
+from steersman.controllers.service_cidr import ServiceCIDRController
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.statefulset import StatefulSetController
 from steersman.controllers.taint_eviction import TaintEvictionController
@@ -94,4 +99,7 @@ def controllers(facts: Facts) -> tuple[type[Controller], ...]:
         BootstrapSignerController,
         TokenCleanerController,
         LegacyTokenCleanerController,
+        NodeTTLController,
+        ServiceCIDRController,
+        AttributesClassProtectionController,
     )
