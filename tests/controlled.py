@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from served import Served
@@ -46,3 +46,11 @@ def conditions(document: dict[str, object], *fields: str) -> list[tuple[object, 
     assert isinstance(status, dict)
     found: Iterable[dict[str, object]] = status.get("conditions") or ()
     return [tuple(one.get(field) for field in fields) for one in found]
+
+
+class NoSigner:
+    """Who signs nothing, for controllers that are looked at and not run."""
+
+    def sign(self, request: bytes, usages: Sequence[str], seconds: int) -> bytes:
+        """Is not asked."""
+        raise NotImplementedError

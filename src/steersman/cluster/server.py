@@ -24,6 +24,7 @@ from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
+from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.service_range import DNS_LISTENS
@@ -51,6 +52,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     scheduling: SchedulerConfiguration | None = None
     node: bool = True
     access: AccessSettings = AccessSettings()
+    choice: Choice = Choice()
 
 
 def fatal(error: BaseException) -> None:
@@ -126,11 +128,12 @@ async def _control(
         return APIClient(transport, world, find=assembly.kinds.of)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
-    chosen = controllers(control.facts(files, settings.service_cidr, world))
+    chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
     if count := settings.simulated_nodes:
         control.start_simulated_nodes(count, client_for, views, world, tasks)
-    await control.until_default_account(client_for(control.MANAGER), world)
+    if settings.choice.has(ACCOUNTS):
+        await control.until_default_account(client_for(control.MANAGER), world)
 
 
 def kubelet_context(files: Certificates) -> ssl.SSLContext:

@@ -16,6 +16,7 @@ import msgspec
 
 from steersman.controllers import certificate_request, conditions
 from steersman.controllers.certificate_request import Asked
+from steersman.controllers.choice import SIGNING_SECONDS
 from steersman.model.kinds.certificatesigningrequest import (
     CERTIFICATESIGNINGREQUEST,
     CertificateSigningRequest,
@@ -26,8 +27,6 @@ from steersman.reconcile.loop import Controller, Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 from steersman.reconcile.times import rfc3339
 
-# --cluster-signing-duration, upstream's default
-SIGNING_SECONDS: Final = 365 * 24 * 3600
 # Twice what certificates are dated back
 LEAST_SECONDS: Final = 600
 

@@ -10,7 +10,8 @@ from steersman.controllers.attributes_class_protection import (
 from steersman.controllers.bootstrap_signer import BootstrapSignerController
 from steersman.controllers.certificate_approving import CertificateApprovingController
 from steersman.controllers.certificate_cleaner import CertificateCleanerController
-from steersman.controllers.certificate_signing import SIGNING_SECONDS, Signer, with_signer
+from steersman.controllers.certificate_signing import Signer, with_signer
+from steersman.controllers.choice import Choice, called
 from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
@@ -53,17 +54,22 @@ class Facts(msgspec.Struct, frozen=True):
 
     bundle:   the cluster's authority, as PEM
     services: the range of its Services
-    signer:   who signs with the authority's key, for at most `signing_seconds`
+    signer:   who signs with the authority's key
+    choice:   which controllers run, and how
     """
 
     bundle: str
     services: str
     signer: Signer
-    signing_seconds: int = SIGNING_SECONDS
+    choice: Choice = Choice()
 
 
 def controllers(facts: Facts) -> tuple[type[Controller], ...]:
-    """Returns all controllers of a cluster."""
+    """Returns the controllers of a cluster that were chosen."""
+    return tuple(it for it in _all(facts) if facts.choice.has(called(it.name)))
+
+
+def _all(facts: Facts) -> tuple[type[Controller], ...]:
     return (
         DeploymentController,
         ReplicaSetController,
@@ -94,7 +100,7 @@ def controllers(facts: Facts) -> tuple[type[Controller], ...]:
         ClaimProtectionController,
         VolumeProtectionController,
         CertificateApprovingController,
-        with_signer(facts.signer, facts.signing_seconds),
+        with_signer(facts.signer, facts.choice.signing_seconds),
         CertificateCleanerController,
         BootstrapSignerController,
         TokenCleanerController,

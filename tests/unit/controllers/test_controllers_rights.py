@@ -6,24 +6,15 @@ upstream's (docs/adr/0008). This is where the two meet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
+from controlled import NoSigner
 from steersman.api.bootstrap.documents import rbac_documents
 from steersman.controllers.registry import Facts, controllers
 from steersman.model.kind import Document
 from steersman.reconcile.loop import Controller, account_of
 
-
-class Signer:
-    """Signs nothing."""
-
-    def sign(self, request: bytes, usages: Sequence[str], seconds: int) -> bytes:
-        raise NotImplementedError
-
-
-CONTROLLERS = controllers(Facts("a bundle", "10.96.0.0/16", Signer()))
+CONTROLLERS = controllers(Facts("a bundle", "10.96.0.0/16", NoSigner()))
 
 
 def rules_of(account: str) -> list[Document]:
