@@ -48,6 +48,7 @@ KNOWN: Final = (
     "service-lb-controller",
     "serviceaccount-controller",
     "statefulset-controller",
+    "storage-version-migrator-controller",
     "taint-eviction-controller",
     "token-cleaner-controller",
     "ttl-after-finished-controller",

@@ -38,6 +38,7 @@ from steersman.controllers.root_ca import with_bundle
 from steersman.controllers.service_cidr import ServiceCIDRController
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.statefulset import StatefulSetController
+from steersman.controllers.storage_migration import StorageMigrationController
 from steersman.controllers.taint_eviction import TaintEvictionController
 from steersman.controllers.token_cleaner import TokenCleanerController
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
@@ -108,4 +109,5 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         NodeTTLController,
         ServiceCIDRController,
         AttributesClassProtectionController,
+        StorageMigrationController,
     )
