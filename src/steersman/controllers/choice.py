@@ -36,6 +36,7 @@ KNOWN: Final = (
     "legacy-serviceaccount-token-cleaner-controller",
     "namespace-controller",
     "node-lifecycle-controller",
+    "persistentvolume-attach-detach-controller",
     "persistentvolume-binder-controller",
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
@@ -64,6 +65,7 @@ DEFAULT: Final = "*,bootstrap-signer-controller,token-cleaner-controller"
 
 # A controller's own name, that of its account, where upstream calls it otherwise
 _CALLED: Final[Mapping[str, str]] = {
+    "attachdetach-controller": "persistentvolume-attach-detach-controller",
     "daemon-set-controller": "daemonset-controller",
     "endpoint-controller": "endpoints-controller",
     "endpointslicemirroring-controller": "endpointslice-mirroring-controller",
@@ -81,6 +83,7 @@ _CALLED: Final[Mapping[str, str]] = {
 }
 # Names that upstream had before 1.28 and takes still
 ALIASES: Final[Mapping[str, str]] = {
+    "attachdetach": "persistentvolume-attach-detach-controller",
     "bootstrapsigner": "bootstrap-signer-controller",
     "clusterrole-aggregation": "clusterrole-aggregation-controller",
     "cronjob": "cronjob-controller",

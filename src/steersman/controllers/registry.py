@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from steersman.controllers.attach_detach import AttachDetachController
 from steersman.controllers.attributes_class_protection import (
     AttributesClassProtectionController,
 )
@@ -110,4 +111,5 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         ServiceCIDRController,
         AttributesClassProtectionController,
         StorageMigrationController,
+        AttachDetachController,
     )
