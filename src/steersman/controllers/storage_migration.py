@@ -13,7 +13,13 @@ from typing import Any, ClassVar, Final
 from steersman.client.interface import Views
 from steersman.controllers import conditions
 from steersman.model import builtin
-from steersman.model.errors import APIError, Conflict, NotFound
+from steersman.model.errors import (
+    APIError,
+    Conflict,
+    InternalError,
+    NotFound,
+    TooManyRequests,
+)
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.customresourcedefinition import (
     CUSTOMRESOURCEDEFINITION,
@@ -36,9 +42,6 @@ MIGRATING: Final = "StorageMigrating"
 PATIENCE_SECONDS: Final = 60.0
 NOT_FOUND: Final = "resource not found"
 UNHANDLED: Final = "migration encountered unhandled error"
-# What may pass: the object is rewritten, or gone, by others; the rest of 5xx and 429 is tried again
-_TRANSIENT: Final = 429
-_SERVER: Final = 500
 
 
 def resource_of(migration: StorageVersionMigration) -> Resource:
@@ -64,6 +67,11 @@ def is_next(migration: StorageVersionMigration, others: Iterable[StorageVersionM
 def _age(migration: StorageVersionMigration) -> tuple[float, str]:
     metadata = migration.metadata
     return seconds(metadata.creation_timestamp), metadata.name
+
+
+def may_pass(error: APIError) -> bool:
+    """Says whether a server that could not may be able to later."""
+    return error.code == TooManyRequests.code or error.code >= InternalError.code
 
 
 def plan_running(migration: StorageVersionMigration, revision: int, now: float) -> Patch:
@@ -252,7 +260,7 @@ class StorageMigrationController:
             except (Conflict, NotFound):
                 continue  # somebody else has written it since, or it is gone
             except APIError as error:
-                if error.code == _TRANSIENT or error.code >= _SERVER:
+                if may_pass(error):
                     raise
                 return UNHANDLED
         return ""

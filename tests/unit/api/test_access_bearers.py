@@ -271,9 +271,15 @@ async def test_a_secret_says_on_which_day_its_token_was_used(api: Served) -> Non
     await api.world.sleep(1)
     assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=1))
     await api.world.sleep(5 * 86_400)
+    later = {"metadata": {"labels": {legacy_tracking.LAST_USED: str(day + timedelta(days=7))}}}
+    (await api.patch(f"{SECRETS}/old", later)).ok()  # another server's clock
+    await review(api, token_of(secret))
+    await api.world.sleep(1)
+    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=7))
+    await api.world.sleep(5 * 86_400)
     assert "authenticated" not in await review(api, token_of(secret)[:-2])
     await api.world.sleep(1)
-    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=1))
+    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=7))
 
 
 def invalid(since: str) -> Document:

@@ -358,6 +358,34 @@ async def test_the_volumes_of_a_node_that_is_gone_leave_after_six_minutes(api: S
 
 
 @served
+async def test_a_pod_that_has_ended_keeps_no_volume(api: Served) -> None:
+    async with controlled(api, AttachDetachController):
+        await with_nodes(api, "one")
+        await with_claim(api)
+        await bound(api)
+        await runs(api, "first", "one")
+        assert await attachments(api) == ["one"]
+        (await api.patch(f"{PODS}/first/status", {"status": {"phase": "Succeeded"}})).ok()
+        assert await attachments(api) == []
+
+
+@served
+async def test_a_volume_of_another_claim_is_not_attached(api: Served) -> None:
+    async with controlled(api, AttachDetachController):
+        await with_nodes(api, "one")
+        await with_claim(api)
+        for path in (f"{CLAIMS}/data", f"{VOLUMES}/disk"):
+            (await api.patch(path, {"metadata": {"finalizers": None}})).ok()
+        claim = (await api.get(f"{CLAIMS}/data")).ok()
+        (await api.delete(f"{CLAIMS}/data")).ok()
+        again = {"metadata": {"name": "data"}, "spec": claim["spec"]}
+        (await api.post(CLAIMS, again)).ok()
+        await bound(api)
+        await runs(api, "first", "one")
+        assert await attachments(api) == []
+
+
+@served
 async def test_a_driver_that_needs_no_attaching_gets_none(api: Served) -> None:
     driver = {"metadata": {"name": "a.example.com"}, "spec": {"attachRequired": False}}
     (await api.post(f"{STORAGE}/csidrivers", driver)).ok()

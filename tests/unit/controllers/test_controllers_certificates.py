@@ -20,6 +20,8 @@ from steersman.controllers.certificate_approving import (
     OTHER,
     SELF,
     CertificateApprovingController,
+    is_open,
+    plan,
     recognize,
 )
 from steersman.controllers.certificate_cleaner import CertificateCleanerController
@@ -30,7 +32,13 @@ from steersman.controllers.certificate_request import (
     LEGACY,
     Asked,
 )
-from steersman.controllers.certificate_signing import Order, decide, decide_seconds, with_signer
+from steersman.controllers.certificate_signing import (
+    Order,
+    awaits_signature,
+    decide,
+    decide_seconds,
+    with_signer,
+)
 from steersman.model.kinds.certificatesigningrequest import (
     CERTIFICATESIGNINGREQUEST,
     CertificateSigningRequest,
@@ -184,6 +192,42 @@ def test_a_certificate_is_good_as_long_as_was_asked_within_bounds(
     assert order.seconds == seconds
 
 
+def kept(*types: str, ago: float = 60.0, issued: str = "", born: float = 100.0) -> Any:
+    """Returns a request; its conditions were written `ago`, it was made `born` seconds ago."""
+    one = {"status": "True", "lastUpdateTime": time(ago)}
+    status = {"conditions": [{"type": it, **one} for it in types]}
+    if issued:
+        status["certificate"] = b64encode(issued.encode()).decode()  # type: ignore[assignment]
+    metadata = {"name": "x", "uid": "u", "resourceVersion": "7", "creationTimestamp": time(born)}
+    spec = {"signerName": CLIENT}
+    document = {"metadata": metadata, "spec": spec, "status": status}
+    return decoded(document, CertificateSigningRequest)
+
+
+def test_only_what_nobody_decided_is_approved_and_what_was_said_of_it_stays() -> None:
+    assert is_open(kept()) and is_open(kept("Failed"))
+    for found in (kept("Approved"), kept("Denied"), kept(issued="x")):
+        assert not is_open(found)
+    patch = plan(kept("Failed"), OTHER)
+    assert (patch.subresource, patch.uid, patch.revision) == ("approval", "u", 7)
+    assert isinstance(patch.patch, dict)
+    assert conditions(patch.patch, *CONDITION) == [
+        ("Failed", "True", None, None),
+        ("Approved", "True", "AutoApproved", OTHER_MESSAGE),
+    ]
+
+
+def test_what_was_approved_is_signed_once_and_not_after_a_failure() -> None:
+    assert awaits_signature(kept("Approved"))
+    for found in (
+        kept(),
+        kept("Approved", "Denied"),
+        kept("Approved", "Failed"),
+        kept("Approved", issued="x"),
+    ):
+        assert not awaits_signature(found)
+
+
 def test_a_kubelet_may_ask_for_itself_or_for_another_node() -> None:
     asked = Asked(NODE, NODES)
     assert recognize(view(KUBELET_CLIENT, username=NODE), asked) == (SELF, OTHER)
@@ -308,16 +352,6 @@ async def test_what_a_signer_does_not_sign_is_marked_as_failed(api: Served) -> N
         ]
         assert conditions(found, "type")[0] == ("Approved",)
         assert "certificate" not in found["status"] and signer.orders == []
-
-
-def kept(*types: str, ago: float = 60.0, issued: str = "", born: float = 100.0) -> Any:
-    """Returns a request; its conditions were written `ago`, it was made `born` seconds ago."""
-    one = {"status": "True", "lastUpdateTime": time(ago)}
-    status = {"conditions": [{"type": it, **one} for it in types]}
-    if issued:
-        status["certificate"] = b64encode(issued.encode()).decode()  # type: ignore[assignment]
-    metadata = {"name": "x", "uid": "u", "resourceVersion": "7", "creationTimestamp": time(born)}
-    return decoded({"metadata": metadata, "status": status}, CertificateSigningRequest)
 
 
 HOUR, DAY = 3600.0, 86_400.0

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from views import decoded, time
+from views import NOW, decoded, time
 
 from controlled import conditions, controlled
 from customs import CRDS, WIDGETS, definition, establish, version, widget
 from served import MAPS, Served, config_map, served
-from steersman.controllers.storage_migration import StorageMigrationController, is_next
+from steersman.controllers.storage_migration import (
+    StorageMigrationController,
+    is_next,
+    may_pass,
+    plan_unmark,
+)
+from steersman.model.errors import Forbidden, ServiceUnavailable, TooManyRequests
+from steersman.model.kinds.customresourcedefinition import CustomResourceDefinition
 from steersman.model.kinds.storageversionmigration import StorageVersionMigration
 from steersman.model.ref import Resource
 
@@ -37,6 +44,32 @@ def test_of_several_the_oldest_goes_first_and_a_running_one_ends_before() -> Non
     for word in ("Succeeded", "Failed"):
         assert is_next(new, [migration("b", 60, word)])
         assert not is_next(migration("b", 60, word), [new])
+
+
+def test_a_server_that_is_busy_is_asked_again() -> None:
+    assert may_pass(TooManyRequests("later")) and may_pass(ServiceUnavailable("later"))
+    assert not may_pass(Forbidden("never"))
+
+
+def test_a_definition_that_changed_meanwhile_keeps_its_stored_versions() -> None:
+    def left(observed: int, problem: str = "") -> Any:
+        marked = {"type": "StorageMigrating", "status": "True", "observedGeneration": observed}
+        document = {
+            "metadata": {"name": "x", "generation": 3},
+            "spec": {"versions": [{"name": "v1"}, {"name": "v2", "storage": True}]},
+            "status": {"conditions": [marked]},
+        }
+        fields: Any = plan_unmark(decoded(document, CustomResourceDefinition), problem, NOW).patch
+        (said,) = conditions(fields, "status", "reason", "message", "observedGeneration")
+        return fields["status"].get("storedVersions"), said
+
+    text = "The migration has succeeded"
+    updated = f"{text} and the stored versions have been updated"
+    kept = f"{text} but the stored versions have not been updated due to a generation mismatch"
+    assert left(3) == (["v2"], ("False", "MigrationSucceeded", updated, 3))
+    assert left(2) == (None, ("False", "MigrationSucceeded", kept, 3))
+    failed = ("False", "MigrationFailed", "The migration has failed", 3)
+    assert left(2, "no") == (None, failed)
 
 
 def asked(name: str, resource: str, group: str = "") -> dict[str, Any]:
@@ -93,6 +126,23 @@ async def test_custom_resources_are_stored_in_the_new_version(api: Served) -> No
     managers = [it["manager"] for it in shown["metadata"]["managedFields"]]
     assert "storage-version-migrator-controller" not in managers
     assert shown["metadata"]["generation"] == 1
+
+
+@served
+async def test_what_somebody_else_writes_meanwhile_needs_no_rewriting(api: Served) -> None:
+    await moved_on(api)
+    for number in range(30):
+        (await api.post(WIDGETS, widget(f"w{number:02}"))).ok()
+    async with controlled(api, StorageMigrationController):
+        watch = await api.watch(MIGRATIONS)
+        (await api.post(MIGRATIONS, asked("widgets", "widgets", "example.com"))).ok()
+        while not conditions((await watch.next())["object"], "type"):
+            pass
+        (await api.patch(f"{WIDGETS}/w29", {"spec": {"size": 2}})).ok()
+        (await api.delete(f"{WIDGETS}/w28")).ok()
+        assert conditions(await ended(api, "widgets"), *CONDITION) == [ENDED, SUCCEEDED]
+    assert (await api.get(f"{WIDGETS}/w28")).code == 404
+    assert stored(api, "widgets") == ["example.com/v2"] * 31
 
 
 @served

@@ -10,7 +10,7 @@ import pytest
 from views import NOW, decoded, pod, time
 
 from controlled import controlled
-from served import Served, served
+from served import PODS, Served, served
 from steersman.controllers import bootstrap_signer, bootstrap_tokens, legacy_token_cleaner
 from steersman.controllers.bootstrap_signer import BootstrapSignerController, render_signature
 from steersman.controllers.legacy_token_cleaner import (
@@ -141,11 +141,14 @@ async def test_an_expired_token_goes(api: Served) -> None:
             (await api.post(SYSTEM, token(name, **data))).ok()
         other = {**token("other", expiration=expiration), "type": "Opaque"}
         (await api.post(SYSTEM, other)).ok()
+        elsewhere = {**token(expiration=expiration), "metadata": {"name": "bootstrap-token-abcdef"}}
+        (await api.post(SECRETS, elsewhere)).ok()
         await api.world.sleep(3590)
         assert len((await api.get(SYSTEM)).names) == 3
         await api.world.sleep(20)
         names = ["bootstrap-token-lasting", "bootstrap-token-other"]
         assert (await api.get(SYSTEM)).names == names
+        assert (await api.get(SECRETS)).names == ["bootstrap-token-abcdef"]
 
 
 MOMENT = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -246,13 +249,16 @@ class Hasty(LegacyTokenCleanerController):
 
 @served
 async def test_an_unused_token_of_an_account_is_marked_and_then_ends(api: Served) -> None:
-    made = {"metadata": {"name": "builder"}, "secrets": [{"name": "made"}]}
+    made = {"metadata": {"name": "builder"}, "secrets": [{"name": "made"}, {"name": "mounted"}]}
     (await api.post("/api/v1/namespaces/default/serviceaccounts", made)).ok()
-    for name in ("made", "asked-for"):
+    for name in ("made", "asked-for", "mounted"):
         annotations = {"kubernetes.io/service-account.name": "builder"}
         kind = "kubernetes.io/service-account-token"
         body = {"metadata": {"name": name, "annotations": annotations}, "type": kind}
         (await api.post(SECRETS, body)).ok()
+    volumes = [{"name": "v", "secret": {"secretName": "mounted"}}]
+    spec = {"containers": [{"name": "c", "image": "i"}], "volumes": volumes}
+    (await api.post(PODS, {"metadata": {"name": "p"}, "spec": spec})).ok()
     day = DAY.total_seconds()
     async with controlled(api, Hasty):
         await api.world.sleep(4 * day - 3600)
@@ -262,6 +268,6 @@ async def test_an_unused_token_of_an_account_is_marked_and_then_ends(api: Served
         labels = (await api.get(f"{SECRETS}/made")).ok()["metadata"]["labels"]
         assert list(labels) == [INVALID_SINCE] and LAST_USED not in labels
         await api.world.sleep(4 * day - 7200)
-        assert (await api.get(SECRETS)).names == ["asked-for", "made"]
+        assert (await api.get(SECRETS)).names == ["asked-for", "made", "mounted"]
         await api.world.sleep(7200)
-        assert (await api.get(SECRETS)).names == ["asked-for"]
+        assert (await api.get(SECRETS)).names == ["asked-for", "mounted"]

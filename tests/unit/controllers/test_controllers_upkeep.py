@@ -21,6 +21,7 @@ from steersman.reconcile.actions import Patch
 
 NODES = "/api/v1/nodes"
 CLASSES = "/apis/storage.k8s.io/v1/volumeattributesclasses"
+VOLUMES = "/api/v1/persistentvolumes"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
 
 
@@ -81,6 +82,7 @@ def test_a_claim_names_the_classes_that_it_wants_has_and_goes_to() -> None:
     assert of_claim(claim(status=status, volumeAttributesClassName="a")) == ("a", "b", "c")
     assert of_claim(claim()) == ()
     assert of_volume(volume()) == ()
+    assert of_volume(volume(volumeAttributesClassName="a")) == ("a",)
 
 
 @served
@@ -103,8 +105,19 @@ async def test_a_class_stays_while_it_is_named(api: Served) -> None:
         (await api.delete(f"{CLASSES}/fast")).ok()
         await api.world.sleep(60)
         assert (await api.get(f"{CLASSES}/fast")).code == 200
+        disk = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "csi": {"driver": "a.b", "volumeHandle": "x"},
+            "volumeAttributesClassName": "fast",
+        }
+        (await api.post(VOLUMES, {"metadata": {"name": "disk"}, "spec": disk})).ok()
         (await api.patch(f"{CLAIMS}/data", {"metadata": {"finalizers": None}})).ok()
         (await api.delete(f"{CLAIMS}/data")).ok()
+        await api.world.sleep(1)
+        assert (await api.get(f"{CLASSES}/fast")).code == 200
+        (await api.patch(f"{VOLUMES}/disk", {"metadata": {"finalizers": None}})).ok()
+        (await api.delete(f"{VOLUMES}/disk")).ok()
         await api.world.sleep(1)
         assert (await api.get(f"{CLASSES}/fast")).code == 404
 

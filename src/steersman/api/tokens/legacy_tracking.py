@@ -112,8 +112,6 @@ class LegacyTracking:
         if entry is None:
             return
         secret, now = entry.document(), self._world.now()
-        if is_noted(secret, now):
-            return
         metadata = secret["metadata"]
         metadata["labels"] = {**(metadata.get("labels") or {}), LAST_USED: _day(now).isoformat()}
         metadata["resourceVersion"] = str(entry.revision)
