@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from controlled import EVERYBODY
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
 from simulation.invariants import PODS, Broken
 from simulation.quiet import Quiet, quietly, ready
-from steersman.controllers.registry import controllers
 from steersman.model.kind import Document
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
@@ -242,7 +242,7 @@ def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(se
     async def main(world: SimulatedWorld) -> None:
         weather = Weather()
         async with control_plane(world, weather, invariants.see) as plane:
-            plane.run_controllers(controllers("BUNDLE", "10.96.0.0/16"))
+            plane.run_controllers(EVERYBODY)
             plane.run_scheduler()
             plane.run_nodes(3, behaviour)
             quiet = Quiet(plane, world)

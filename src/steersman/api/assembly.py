@@ -31,6 +31,7 @@ from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
+from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
 from steersman.api.custom.conversion import Webhook, is_good_bundle
 from steersman.api.custom.definitions import Definitions
@@ -64,6 +65,7 @@ from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
 from steersman.api.tokens.known import assemble_bearers
 from steersman.api.tokens.legacy_secrets import LegacySecrets
+from steersman.api.tokens.legacy_tracking import LegacyTracking
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
@@ -141,7 +143,10 @@ class Assembly:
         webhooks = [WebhookAuthorizer(one, world) for one in settings.authorization_webhooks]
         authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks))
         self.tokens = self._tokens(configuration)
-        self._bearers = assemble_bearers(settings, self.tokens, self._objects.find, world)
+        self._tracking = LegacyTracking(cache, world)
+        self._bearers = assemble_bearers(
+            settings, self.tokens, self._objects.find, self._tracking.used, world
+        )
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self.access = Access(authenticator, authorizer)
@@ -171,6 +176,7 @@ class Assembly:
         bundle = configuration.authority
         self._registration = Registration(cache, self.api, world)
         self._availability = Availability(cache, self._remotes, self.api, world)
+        self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
     def _converter(self, definition: Document) -> Webhook | None:
@@ -314,9 +320,13 @@ class Assembly:
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self.flow.run(self.api, tasks)
             await self._registration.begin()
+            await self._tracking.begin(self.api)
+            await self._range.begin()
             tasks.start(self._registration.run(tasks), name="registration")
             tasks.start(self._availability.run(tasks), name="availability")
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
+            tasks.start(self._tracking.run(tasks), name="legacy token tracking")
+            tasks.start(self._range.run(tasks), name="default service range")
             self._dynamic.open()
             self.ready = True
             started()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from steersman.cli import controlling
 from steersman.cli.apiserver import options
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
@@ -34,6 +35,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     add_option(parser)
     options.add_options(parser)
+    controlling.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -65,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         scheduling=configuration(arguments.scheduler_config),
         node=not arguments.no_node,
         **chosen,
+        choice=controlling.read(arguments),
     )
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from steersman.cli import controlling
 from steersman.cli.apiserver import options
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
@@ -44,6 +45,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
     add_option(parser)
     options.add_options(parser)
+    controlling.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -65,6 +67,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise Failure("--port takes a number from 1 to 65535")
     configuration(arguments.scheduler_config)
     options.check(arguments)
+    controlling.read(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -187,7 +190,7 @@ class Supervisor:
         self._directory.logs.mkdir(mode=0o700, exist_ok=True)
         words = ["--data-dir", str(self._directory.path)]
         machine, simulated = self._nodes()
-        controls = ["--simulated-nodes", str(simulated)]
+        controls = ["--simulated-nodes", str(simulated), *controlling.words(self._arguments)]
         if (path := self._arguments.scheduler_config) is not None:
             controls += ["--scheduler-config", str(path.resolve())]
         server = [*words, *options.words(self._arguments)]

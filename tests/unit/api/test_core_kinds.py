@@ -160,7 +160,7 @@ def name_of(kind: Kind) -> str:
     return NAMES.get(kind.plural, "x")
 
 
-PROTECTED = ("PersistentVolume", "PersistentVolumeClaim")
+PROTECTED = ("PersistentVolume", "PersistentVolumeClaim", "VolumeAttributesClass")
 
 
 def body_of(kind: Kind, version: str) -> Document:

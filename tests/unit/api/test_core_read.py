@@ -22,6 +22,7 @@ from served import (
     served,
 )
 from steersman.api import read
+from steersman.api.tokens.legacy_tracking import NAME
 from steersman.wire.message import Request, Response
 
 ALL_MAPS = "/api/v1/configmaps"
@@ -48,7 +49,7 @@ async def test_a_list_is_in_order_of_namespace_and_name(api: Served) -> None:
         (namespace, name)
         for namespace in ("a-b", "a", "b")  # as the keys of a store stand: "a-b/" before "a/"
         for name in ("a", "m-1", "m.1", "z")
-    ]
+    ] + [("kube-system", NAME)]
     pages = []
     token = ""
     while True:

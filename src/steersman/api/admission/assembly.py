@@ -11,6 +11,7 @@ import msgspec
 
 from steersman.api.access.authorization import Authorizer
 from steersman.api.access.escalation import Escalation
+from steersman.api.admission import certificates
 from steersman.api.admission.chain import Chain, Change, Plugin
 from steersman.api.admission.configuration import assemble_dynamic
 from steersman.api.admission.dynamic import Dynamic
@@ -117,6 +118,9 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         ),
         "PersistentVolumeClaimResize": lambda: PersistentVolumeClaimResize(cache),
         "RuntimeClass": lambda: placing.RuntimeClass(cache),
+        "CertificateApproval": lambda: certificates.CertificateApproval(authorizer),
+        "CertificateSigning": lambda: certificates.CertificateSigning(authorizer),
+        "CertificateSubjectRestriction": certificates.CertificateSubjectRestriction,
         "ClusterTrustBundleAttest": lambda: permissions.ClusterTrustBundleAttest(authorizer),
         "DefaultIngressClass": lambda: DefaultIngressClass(cache),
         "DenyServiceExternalIPs": permissions.DenyServiceExternalIPs,

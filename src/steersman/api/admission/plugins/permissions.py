@@ -8,6 +8,7 @@ from typing import Final
 
 from steersman.api.access.authorization import Attributes, Authorizer, Decision
 from steersman.api.access.escalation import only_collector_fields
+from steersman.api.admission.certificates import is_authorized
 from steersman.api.admission.chain import Change
 from steersman.api.admission.plugins.plain import Plain, is_of, refused, spec_of
 from steersman.api.bootstrap.writing import SERVER
@@ -114,13 +115,8 @@ class ClusterTrustBundleAttest(Plain):
         signer = spec_of(new).get("signerName", "")
         if not signer or (old is not None and only_collector_fields(new, old)):
             return
-        names = (signer, f"{signer.partition('/')[0]}/*")
-        if not any(self._may(call, name) for name in names):
+        if not is_authorized(self._authorizer, call.user, "attest", signer):
             raise refused(change, f"user not permitted to attest for signerName {quote(signer)}")
-
-    def _may(self, call: Call, name: str) -> bool:
-        asked = Attributes("attest", CERTIFICATES, "*", "signers", name=name)
-        return self._authorizer.allowed(call.user, asked).allowed
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Rests on all rules where a bundle is made."""
