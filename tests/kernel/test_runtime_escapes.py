@@ -346,6 +346,24 @@ def test_capabilities_of_a_container_are_the_default_ones_and_no_more() -> None:
     run(scenario)
 
 
+def test_what_is_executed_in_a_container_may_no_more_than_it() -> None:
+    command = ["grep", "-E", "^Cap|^Seccomp:|^NoNew", "/proc/self/status"]
+
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        _, own = await rig.output(sandbox, *command)
+        assert "Seccomp:\t2" in own
+        name = await rig.launch(sandbox, "sleep", "1000")
+        reader, writer = os.pipe()
+        made = await rig.engine.exec("p", name, {"args": command}, [reader, writer, writer])
+        os.close(writer)
+        assert (await made.wait(60)).code == 0
+        with os.fdopen(reader) as text:
+            assert text.read() == own
+
+    run(scenario)
+
+
 def test_a_container_leaves_the_images_layers_as_they_were() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()

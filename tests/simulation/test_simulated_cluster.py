@@ -113,6 +113,28 @@ def test_foreground_deletion_ends_the_dependents_before_the_owner() -> None:
     quietly(scenario, behaviour=Behaviour(stop_seconds=2.0))
 
 
+def test_an_owner_goes_when_who_holds_it_back_is_no_more_its_own() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        owner = CONFIGMAP.ref("default", "owner")
+        uid = (await quiet.create(CONFIGMAP, "owner")).metadata.uid
+        named = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+        held = {"ownerReferences": [{**named, "blockOwnerDeletion": True}]}
+        child = CONFIGMAP.ref("default", "child")
+        await quiet.create(CONFIGMAP, "child", metadata={**held, "finalizers": ["x.io/kept"]})
+        await quiet.admin.delete(owner, propagation="Foreground")
+        await quiet.until(lambda: is_ending(quiet, child))
+        assert not await quiet.gone(owner)
+        await quiet.admin.patch(child, {"metadata": {"ownerReferences": None}})
+        await quiet.until(lambda: quiet.gone(owner))
+        assert await is_ending(quiet, child)
+
+    quietly(scenario)
+
+
+async def is_ending(quiet: Quiet, ref: Ref) -> bool:
+    return (await quiet.admin.get(ref)).metadata.deletion_timestamp is not None
+
+
 def test_orphans_stay_and_name_no_owner() -> None:
     async def scenario(quiet: Quiet) -> None:
         await deploy(quiet, 2)
