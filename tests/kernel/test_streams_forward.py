@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
+import threading
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -404,6 +407,24 @@ def test_a_socket_lives_in_the_pod_and_the_agent_stays_outside() -> None:
         assert threads == {before}
 
     with_pod(scenario)
+
+
+def test_a_socket_that_nobody_waits_for_any_more_is_closed() -> None:
+    async def scenario() -> None:
+        waiting = asyncio.create_task(make_socket("/proc/self/ns/net", socket.AF_INET))
+        await asyncio.sleep(0)  # it has begun
+        waiting.cancel()
+        for thread in threading.enumerate():
+            if thread.name == "pod's network":
+                thread.join()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        await asyncio.sleep(0)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asyncio.run(scenario())
+    assert [str(it.message) for it in told] == []
 
 
 async def spdy_exec(caller: Caller, streams: str, **params: Any) -> tuple[Client, dict[str, int]]:

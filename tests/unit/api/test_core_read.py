@@ -94,6 +94,17 @@ async def test_pages_with_a_selector_are_full_and_do_not_count_what_remains(api:
 
 
 @served
+async def test_a_page_with_a_selector_gathers_from_all_that_is_left(api: Served) -> None:
+    await some_maps(api, "a", "b", "c", "d", "e", "f", "g", "h")
+    wanted = {"limit": "2", "labelSelector": "name in (a, c, e, g, h)"}
+    first = await api.get(MAPS, **wanted)
+    second = await api.get(MAPS, **wanted, **{"continue": first.document["metadata"]["continue"]})
+    third = await api.get(MAPS, **wanted, **{"continue": second.document["metadata"]["continue"]})
+    assert (first.names, second.names, third.names) == (["a", "c"], ["e", "g"], ["h"])
+    assert "continue" not in third.document["metadata"]
+
+
+@served
 async def test_a_page_behind_a_compaction_is_gone(api: Served) -> None:
     await some_maps(api, "a", "b", "c")
     first = await api.get(MAPS, limit="1")

@@ -125,6 +125,17 @@ async def test_a_node_port_goes_with_the_type_that_needs_it(api: Served) -> None
 
 
 @served
+async def test_a_port_that_another_has_taken_over_is_given_one_of_its_own(api: Served) -> None:
+    ports = [{"name": "a", "port": 80}, {"name": "b", "port": 81}]
+    made = (await create(api, "a", type="NodePort", ports=ports))["ports"]
+    ports[1]["nodePort"] = had = made[0]["nodePort"]
+    changed = await api.put(f"{SERVICES}/a", service("a", type="NodePort", ports=ports))
+    first, second = (it["nodePort"] for it in changed.ok()["spec"]["ports"])
+    assert second == had
+    assert first not in (had, 0)
+
+
+@served
 async def test_fixed_node_ports_are_taken_once(api: Served) -> None:
     fixed = [{"port": 80, "nodePort": 30080}]
     await create(api, "a", type="NodePort", ports=fixed)

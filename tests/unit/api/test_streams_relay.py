@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.api.subresources import proxy
 from steersman.api.subresources.kubelets import Kubelets, Undelivered, locate
+from steersman.client import http
 from steersman.client.http import HTTPTransport, Target
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates, Identity
@@ -310,6 +312,33 @@ def test_a_node_that_cannot_be_reached_is_named_in_gos_words(tmp_path: Path) -> 
         assert isinstance(answer.body, bytes)
         assert json.loads(answer.body)["message"] == f"error dialing backend: {why}"
         assert "reason" not in json.loads(answer.body)
+
+    with_world(tmp_path, scenario)
+
+
+def test_a_node_that_takes_a_connection_and_says_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            place = f"127.0.0.1:{mute.getsockname()[1]}"
+            await world.write(
+                f"/api/v1/nodes/{NODE}/status", node_document(mute.getsockname()[1]), "PUT"
+            )
+            await world.get(f"{PODS}/nope")  # from here on the way to the API is open
+            monkeypatch.setattr(http, "CONNECT_SECONDS", 0.0)
+            why = f'Get "https://{place}/containerLogs/default/web/main": '
+            answer = await world.get(f"{PODS}/web/log")
+            assert answer == (500, f"{why}dial tcp {place}: i/o timeout")
+
+    with_world(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("plural", ["pods", "services"])
+def test_a_proxy_of_what_is_not_there_is_not_found(tmp_path: Path, plural: str) -> None:
+    async def scenario(world: World) -> None:
+        path = f"/api/v1/namespaces/default/{plural}/http:nope:80/proxy/"
+        assert await world.get(path) == (404, f'{plural} "nope" not found')
 
     with_world(tmp_path, scenario)
 

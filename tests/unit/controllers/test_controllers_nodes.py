@@ -240,6 +240,14 @@ def test_every_eligible_node_gets_one_pod_and_doubles_and_strays_go() -> None:
     assert [it.metadata.name for it in steps.delete] == ["young", "stray"]
 
 
+def test_of_two_pods_for_a_node_the_one_that_is_bound_stays() -> None:
+    """However young it is: the other may never get there."""
+    bound, waiting = daemon("bound", born=5), daemon("waiting", born=50, node="")
+    for order in ([bound, waiting], [waiting, bound]):
+        steps = plan(daemons([node("a")], {"a": order}))
+        assert [it.metadata.name for it in steps.delete] == ["waiting"]
+
+
 def test_failed_daemon_pods_are_told_and_removed() -> None:
     steps = plan(daemons([node("a")], {"a": [daemon("bad", phase="Failed", node="a")]}))
     assert [it.metadata.name for it in steps.delete] == ["bad"]
