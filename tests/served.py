@@ -19,6 +19,7 @@ import orjson
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import new_key
 from steersman.api.assembly import Assembly, Configuration
+from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
 from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
@@ -232,6 +233,7 @@ async def serving(
     store: MemoryStore | None = None,
     dns: tuple[str, int] = ("", 53),
     access: AccessSettings | None = None,
+    audit: AuditSettings | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -242,6 +244,7 @@ async def serving(
         "10.64.0.1",
         dns=dns,
         access=access or AccessSettings(),
+        audit=audit,
     )
     assembly = Assembly(Cache(kept, world), configuration, world)
     async with world.tasks() as tasks:

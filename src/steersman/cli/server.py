@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access
+from steersman.cli import access, audit
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
 from steersman.cli.scheduling import add_option, configuration
@@ -34,6 +34,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     add_option(parser)
     access.add_options(parser)
+    audit.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.world.real import RealWorld
 
     loaded()
-    chosen = access.settings(arguments)
+    chosen, noted = access.settings(arguments), audit.settings(arguments)
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
     settings = cluster.ServerSettings(
@@ -65,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         scheduling=configuration(arguments.scheduler_config),
         node=not arguments.no_node,
         access=chosen,
+        audit=noted,
     )
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))

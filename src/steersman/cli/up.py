@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access
+from steersman.cli import access, audit
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
@@ -44,6 +44,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
     add_option(parser)
     access.add_options(parser)
+    audit.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -65,6 +66,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise Failure("--port takes a number from 1 to 65535")
     configuration(arguments.scheduler_config)
     access.check(arguments)
+    audit.check(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -190,7 +192,7 @@ class Supervisor:
         controls = ["--simulated-nodes", str(simulated)]
         if (path := self._arguments.scheduler_config) is not None:
             controls += ["--scheduler-config", str(path.resolve())]
-        server = [*words, *access.words(self._arguments)]
+        server = [*words, *access.words(self._arguments), *audit.words(self._arguments)]
         if not machine:
             server.append("--no-node")
         if self._arguments.split:

@@ -19,6 +19,7 @@ import msgspec
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
 from steersman.api.assembly import Assembly, Configuration
+from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
@@ -51,6 +52,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     scheduling: SchedulerConfiguration | None = None
     node: bool = True
     access: AccessSettings = AccessSettings()
+    audit: AuditSettings | None = None
 
 
 def fatal(error: BaseException) -> None:
@@ -89,6 +91,7 @@ async def _serve(
         dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
         authority=files.ca.read_text(),
         access=settings.access,
+        audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
     assembly = Assembly(Cache(store, world), configuration, world)

@@ -35,14 +35,23 @@ class Peer(msgspec.Struct):
     local: bool = False
 
 
+class Notes(Protocol):
+    """What the audit log keeps of a request; `id` is told to its client."""
+
+    id: str
+
+    def annotate(self, key: str, value: str) -> None:
+        """Keeps a note; the first of a key stays."""
+
+
 class Request:
     """One request. `path` is percent-decoded, `query` is raw, header names are lower case.
 
     `user` is set by the in-process client only; a request from a socket has None and is
-    authenticated from its peer and headers.
+    authenticated from its peer and headers. `notes`: None, or what the audit log keeps.
     """
 
-    __slots__ = ("_params", "body", "headers", "method", "path", "peer", "query", "user")
+    __slots__ = ("_params", "body", "headers", "method", "notes", "path", "peer", "query", "user")
 
     def __init__(
         self,
@@ -62,6 +71,7 @@ class Request:
         self.body = body
         self.peer = peer
         self.user = user
+        self.notes: Notes | None = None
         self._params: Mapping[str, list[str]] | None = None
 
     @property

@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from steersman.model.errors import Forbidden
-from steersman.wire.message import User
+from steersman.wire.message import Notes, User
 
 MASTERS = "system:masters"
+# Under what the audit log keeps decisions (filters/authorization.go)
+DECISION = "authorization.k8s.io/decision"
+REASON = "authorization.k8s.io/reason"
 
 
 class Attributes(NamedTuple):
@@ -99,9 +102,12 @@ class Union:
                 reasons.append(decision.reason)
         return Decision(False, "\n".join(reasons)) if reasons else NO_OPINION
 
-    def require(self, user: User, attributes: Attributes) -> None:
-        """Raises Forbidden, in upstream's words, unless the user may."""
+    def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
+        """Raises Forbidden, in upstream's words, unless the user may; has it noted either way."""
         decision = self.allowed(user, attributes)
+        if notes is not None:
+            notes.annotate(DECISION, "allow" if decision.allowed else "forbid")
+            notes.annotate(REASON, decision.reason)
         if not decision.allowed:
             raise forbidden(user, attributes, decision.reason)
 
