@@ -21,6 +21,8 @@ from steersman.api.access.tokens import new_key
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
+from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
+from steersman.api.encryption.sealed_store import SealedStore
 from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import JSON, Chunk, Request, Response, User
@@ -234,6 +236,7 @@ async def serving(
     dns: tuple[str, int] = ("", 53),
     access: AccessSettings | None = None,
     audit: AuditSettings | None = None,
+    encryption: Encryption | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -246,7 +249,9 @@ async def serving(
         access=access or AccessSettings(),
         audit=audit,
     )
-    assembly = Assembly(Cache(kept, world), configuration, world)
+    sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
+    cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)
+    assembly = Assembly(cache, configuration, world)
     async with world.tasks() as tasks:
         started = asyncio.Event()
         tasks.start(assembly.run(started.set), name="api")

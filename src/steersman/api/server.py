@@ -17,6 +17,7 @@ from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.delete import Deleter
+from steersman.api.encryption import reading
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
 from steersman.api.published.meter import Meter, Tally, series_of
@@ -228,7 +229,10 @@ class Api:
             builtin=form.served.shape is None,
             stream=attributes.verb == "watch",
         )
-        return Call(request, user, attributes, kind, form.served, form, table, presentation)
+        call = Call(request, user, attributes, kind, form.served, form, table, presentation)
+        if self._cache.unreadable:
+            reading.check(call, self._cache.unreadable)
+        return call
 
     def form(self, kind: Kind, version: str) -> Form:
         """Returns the encoding of a kind in a version."""

@@ -317,7 +317,7 @@ class Writer:
             await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
-        if is_same(value, entry.value):
+        if is_same(value, entry.value) and key not in self.cache.stale:
             return entry
         gone = _is_gone(new)
         write = Write(key, None if gone else value, entry.revision)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access, audit
+from steersman.cli import access
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
+from steersman.cli.options import audit, encryption
 from steersman.cli.scheduling import add_option, configuration
 
 # The pipe from the supervisor, which writes once to it
@@ -35,6 +36,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     add_option(parser)
     access.add_options(parser)
     audit.add_options(parser)
+    encryption.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -52,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     loaded()
     chosen, noted = access.settings(arguments), audit.settings(arguments)
+    sealing = encryption.settings(arguments)
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
     settings = cluster.ServerSettings(
@@ -67,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         node=not arguments.no_node,
         access=chosen,
         audit=noted,
+        encryption=sealing,
     )
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))

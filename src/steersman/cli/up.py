@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access, audit
+from steersman.cli import access
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
+from steersman.cli.options import audit, encryption
 from steersman.cli.scheduling import add_option, configuration
 
 KUBECONFIG = Path("~/.kube/steer.config")
@@ -45,6 +46,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     add_option(parser)
     access.add_options(parser)
     audit.add_options(parser)
+    encryption.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -67,6 +69,7 @@ def check(arguments: argparse.Namespace) -> None:
     configuration(arguments.scheduler_config)
     access.check(arguments)
     audit.check(arguments)
+    encryption.check(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -192,7 +195,12 @@ class Supervisor:
         controls = ["--simulated-nodes", str(simulated)]
         if (path := self._arguments.scheduler_config) is not None:
             controls += ["--scheduler-config", str(path.resolve())]
-        server = [*words, *access.words(self._arguments), *audit.words(self._arguments)]
+        server = [
+            *words,
+            *access.words(self._arguments),
+            *audit.words(self._arguments),
+            *encryption.words(self._arguments),
+        ]
         if not machine:
             server.append("--no-node")
         if self._arguments.split:

@@ -21,6 +21,8 @@ from steersman.api.access.settings import AccessSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
+from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
+from steersman.api.encryption.sealed_store import SealedStore
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
@@ -28,7 +30,6 @@ from steersman.cluster.process import Report, first_address, reload_on_hangup, s
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.service_range import DNS_LISTENS
-from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
 from steersman.wire.message import User
@@ -53,6 +54,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     node: bool = True
     access: AccessSettings = AccessSettings()
     audit: AuditSettings | None = None
+    encryption: Encryption | None = None
 
 
 def fatal(error: BaseException) -> None:
@@ -61,11 +63,12 @@ def fatal(error: BaseException) -> None:
     os._exit(70)  # EX_SOFTWARE
 
 
-async def open_store(settings: ServerSettings, world: World) -> Store:
+async def open_store(settings: ServerSettings, world: World) -> SealedStore:
     """Opens the store; None as its directory means memory."""
     if settings.store_directory is None:
-        return MemoryStore(world)
-    return await open_sqlite(settings.store_directory, world=world, on_fatal=fatal)
+        return SealedStore(MemoryStore(world), settings.encryption or NO_ENCRYPTION)
+    store = await open_sqlite(settings.store_directory, world=world, on_fatal=fatal)
+    return SealedStore(store, settings.encryption or NO_ENCRYPTION)
 
 
 async def serve(settings: ServerSettings, world: World, report: Report) -> None:
@@ -79,7 +82,7 @@ async def serve(settings: ServerSettings, world: World, report: Report) -> None:
 
 
 async def _serve(
-    settings: ServerSettings, store: Store, world: World, report: Report, stop: asyncio.Event
+    settings: ServerSettings, store: SealedStore, world: World, report: Report, stop: asyncio.Event
 ) -> None:
     files = Certificates(settings.certificates)
     configuration = Configuration(
@@ -94,7 +97,8 @@ async def _serve(
         audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
-    assembly = Assembly(Cache(store, world), configuration, world)
+    cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
+    assembly = Assembly(cache, configuration, world)
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca, files.front_proxy_ca)
     reload_on_hangup(files, (SERVER, tls))
