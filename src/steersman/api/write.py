@@ -74,7 +74,11 @@ class Writer:
     async def create(self, call: Call) -> Response:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
         options.check_write(call.request, "CreateOptions")
-        sent = templates.read(call, self._chain) if call.kind.metadata_check else None
+        sent = None
+        if (
+            call.kind.metadata_check and call.request.notes is None
+        ):  # plugins may have notes to make
+            sent = templates.read(call, self._chain)
         if sent is not None and (known := self.templates.find(sent)) is not None:
             try:
                 return self._answer(call, await self._create_known(call, sent, known), 201, ())

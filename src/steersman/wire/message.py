@@ -40,6 +40,10 @@ class Notes(Protocol):
 
     id: str
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether objects are kept."""
+
     def annotate(self, key: str, value: str) -> None:
         """Keeps a note; the first of a key stays."""
 

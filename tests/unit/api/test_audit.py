@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.served import ADMIN, Served, serving
 
+from served import ADMIN, Served, serving
 from steersman.api.audit.policy import parse
 from steersman.api.audit.settings import AuditSettings
 from steersman.model.errors import APIError

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.served import Served, serving
 
+from served import Served, serving
 from steersman.api.encryption.ciphers import AESCBC, AESGCM, Cipher, SecretBox, Unreadable
 from steersman.api.encryption.configuration import Encryption, parse
 from steersman.api.encryption.sealed_store import SealedStore
@@ -355,7 +355,7 @@ NACL = (
 
 
 def test_secretbox_opens_what_nacl_sealed() -> None:
-    pytest.importorskip("nacl", reason="PyNaCl is not installed")
+    pytest.importorskip("nacl", reason="PyNaCl is not installed here")
     key, nonce, sealed = map(bytes.fromhex, NACL)
     box = SecretBox(key)
     assert box.open(nonce + sealed, b"").startswith(

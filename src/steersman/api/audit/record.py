@@ -12,7 +12,7 @@ import orjson
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.access.reviews import user_document
-from steersman.api.audit.policy import LEVELS, VERSION, Verdict
+from steersman.api.audit.policy import LEVELS, REQUEST, RESPONSE, VERSION, Verdict
 from steersman.model.kind import Document
 from steersman.wire.message import Request, User
 
@@ -44,6 +44,11 @@ class Record:
         self.annotations: dict[str, str] = {}
         self.received = 0.0
         self.closed = False  # nothing more is written of it
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether objects are kept."""
+        return self.verdict.level >= REQUEST
 
     def annotate(self, key: str, value: str) -> None:
         """Keeps a note; the first of a key stays, as upstream does."""
@@ -93,8 +98,8 @@ def render(record: Record, stage: str, at: float, answered: Answered | None) -> 
 
 def _objects(verdict: Verdict, answered: Answered) -> Iterator[tuple[str, Any]]:
     for least, name, document in (
-        (2, "requestObject", answered.sent),
-        (3, "responseObject", answered.document),
+        (REQUEST, "requestObject", answered.sent),
+        (RESPONSE, "responseObject", answered.document),
     ):
         if verdict.level >= least and document is not None:
             yield name, without_owners(document) if verdict.bare else document
