@@ -20,7 +20,10 @@ from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import new_key
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
+from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
+from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
+from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
 from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
@@ -236,6 +239,8 @@ async def serving(
     access: AccessSettings | None = None,
     flow: FlowSettings | None = None,
     admission: AdmissionSettings | None = None,
+    audit: AuditSettings | None = None,
+    encryption: Encryption | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -248,8 +253,11 @@ async def serving(
         access=access or AccessSettings(),
         flow=flow or FlowSettings(),
         admission=admission or AdmissionSettings(),
+        audit=audit,
     )
-    assembly = Assembly(Cache(kept, world), configuration, world)
+    sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
+    cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)
+    assembly = Assembly(cache, configuration, world)
     async with world.tasks() as tasks:
         started = asyncio.Event()
         tasks.start(assembly.run(started.set), name="api")

@@ -30,6 +30,9 @@ from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
+from steersman.api.audit import parts as audit
+from steersman.api.audit.auditor import Auditor
+from steersman.api.audit.settings import AuditSettings
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
@@ -73,7 +76,7 @@ from steersman.model.errors import APIError
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
-from steersman.wire.message import Request, Response, User
+from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
 SERVICES = Resource("", "services")
@@ -94,6 +97,7 @@ class Configuration(msgspec.Struct, frozen=True):
     access:      who is asked who somebody is and who may
     flow:        how many requests are served at once, and whether fairly
     admission:   which plugins are asked about a write
+    audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
     dns:         the address and port at which a node answers for names; "": no node does
     """
@@ -108,23 +112,29 @@ class Configuration(msgspec.Struct, frozen=True):
     access: AccessSettings = AccessSettings()
     flow: FlowSettings = FlowSettings()
     admission: AdmissionSettings = AdmissionSettings()
+    audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
 
 
 class Access:
     """Authentication and authorization together; see `server.Access`."""
 
-    def __init__(self, authenticator: Authenticator, authorizer: Union) -> None:
+    def __init__(
+        self, authenticator: Authenticator, authorizer: Union, auditor: Auditor | None = None
+    ) -> None:
         self._authenticator = authenticator
         self.authorizer = authorizer
+        self._auditor = auditor
 
     def identify(self, request: Request) -> User:
         """Returns who asks."""
+        if self._auditor is not None:
+            return audit.identify(self._auditor, self._authenticator, request)
         return self._authenticator.identify(request)
 
-    def require(self, user: User, attributes: Attributes) -> None:
-        """Raises Forbidden where they may not."""
-        self.authorizer.require(user, attributes)
+    def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
+        """Raises Forbidden where they may not; has it noted either way."""
+        self.authorizer.require(user, attributes, notes)
 
 
 class Assembly:
@@ -149,7 +159,8 @@ class Assembly:
         )
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
-        self.access = Access(authenticator, authorizer)
+        self._auditor = audit.assemble(configuration.audit, self.kinds, world)
+        self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
@@ -261,6 +272,7 @@ class Assembly:
             serving=self.flow.serving,
             monotonic=self._world.monotonic,
             elsewhere=self._remotes.handle,
+            auditor=self._auditor,
         )
 
     def _resource_metrics(self) -> ResourceMetrics:
@@ -274,6 +286,8 @@ class Assembly:
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
         text = meter.render(self._meter, objects, watches) + self.flow.metrics()
+        if self._auditor is not None:
+            text += audit.render_metrics(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
 
     def _follow(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -23,6 +23,7 @@ from steersman.world.interface import World
 WINDOW_BYTES = 16 * 1024 * 1024
 # A reader that names a revision of the future waits this long (upstream's cacher: 3 s)
 FUTURE_SECONDS = 3.0
+NOTHING: Mapping[str, str] = {}
 
 
 class Entry:
@@ -178,10 +179,24 @@ class Table:
 
 
 class Cache:
-    """All tables; see the module. `revision` is the store's revision that they stand at."""
+    """All tables; see the module. `revision` is the store's revision that they stand at.
 
-    def __init__(self, store: Store, world: World, window_bytes: int = WINDOW_BYTES) -> None:
+    stale:      keys that are to be written anew by the next update, whatever it changes
+    unreadable: why the store's values of keys cannot be read; no table has them
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        world: World,
+        window_bytes: int = WINDOW_BYTES,
+        *,
+        stale: Collection[str] = (),
+        unreadable: Mapping[str, str] = NOTHING,
+    ) -> None:
         self.store = store
+        self.stale = stale
+        self.unreadable = unreadable
         self.revision = 0
         self.oldest = 0  # events up to this revision were never in the window
         self._world = world

@@ -58,6 +58,11 @@ class Call(msgspec.Struct, frozen=True):
         request = self.request
         return bool(request.query) and request.param("dryRun") == "All"
 
+    def note(self, key: str, value: str) -> None:
+        """Has the audit log keep something of the request, where it keeps the request."""
+        if (notes := self.request.notes) is not None:
+            notes.annotate(key, value)
+
     def entry(self) -> Entry:
         """Returns the object asked for; raises NotFound."""
         entry = self.table.get(self.namespace, self.name)

@@ -12,10 +12,12 @@ from typing import Any, Protocol, TypeVar
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
 from steersman.api.access.awaiting import MOST_FETCHES, Awaiting, remembering
+from steersman.api.audit.auditor import Auditor
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.delete import Deleter
+from steersman.api.encryption import reading
 from steersman.api.fairness.seats.queues import Flow
 from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
@@ -28,7 +30,7 @@ from steersman.api.write import Writer
 from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
 from steersman.model.kind import Kind
 from steersman.wire import media
-from steersman.wire.message import JSON, Request, Response, User
+from steersman.wire.message import JSON, Notes, Request, Response, User
 
 Awaited = Coroutine[Any, Any, Response]
 Answer = Response | Awaited
@@ -47,8 +49,8 @@ class Access(Protocol):
     def identify(self, request: Request) -> User:
         """Returns who asks; raises Unauthorized."""
 
-    def require(self, user: User, attributes: Attributes) -> None:
-        """Raises Forbidden where they may not."""
+    def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
+        """Raises Forbidden where they may not; has it noted either way."""
 
 
 class Paths(Protocol):
@@ -91,6 +93,7 @@ class Api:
         serving: Serving,
         monotonic: Callable[[], float],
         elsewhere: Callable[[Request, User], Answer | None],
+        auditor: Auditor | None = None,
     ) -> None:
         self._kinds = kinds
         self._cache = cache
@@ -107,11 +110,18 @@ class Api:
         self._serving = serving
         self._monotonic = monotonic
         self._elsewhere = elsewhere  # what other servers serve behind this one
+        self._auditor = auditor
         self._reads: dict[tuple[tuple[Any, ...], bool, bool], Tally] = {}
         self._forms: dict[tuple[str, str, str], Form] = {}
 
     def handle(self, request: Request) -> Answer:
-        """Answers one request and counts it; raises the errors of `model.errors`."""
+        """Answers one request, counts it, and has it noted where there is an audit policy; raises
+        the errors of `model.errors`."""
+        if self._auditor is None:
+            return self._handle(request)
+        return self._auditor.follow(request, self._handle)
+
+    def _handle(self, request: Request) -> Answer:
         began = self._monotonic()
         attributes = parse(request)
         try:
@@ -229,7 +239,7 @@ class Api:
         return tally
 
     def _serve(self, request: Request, user: User, attributes: Attributes) -> Answer:
-        self._access.require(user, attributes)
+        self._access.require(user, attributes, request.notes)
         if not attributes.is_resource:
             return self._other(request, user)
         extension = self._extensions.get(attributes.group)
@@ -278,7 +288,10 @@ class Api:
             builtin=form.served.shape is None,
             stream=attributes.verb == "watch",
         )
-        return Call(request, user, attributes, kind, form.served, form, table, presentation)
+        call = Call(request, user, attributes, kind, form.served, form, table, presentation)
+        if self._cache.unreadable:
+            reading.check(call, self._cache.unreadable)
+        return call
 
     def form(self, kind: Kind, version: str) -> Form:
         """Returns the encoding of a kind in a version."""

@@ -74,7 +74,11 @@ class Writer:
     async def create(self, call: Call) -> Response:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
         options.check_write(call.request, "CreateOptions")
-        sent = templates.read(call, self._chain) if call.kind.metadata_check else None
+        sent = None
+        if (
+            call.kind.metadata_check and call.request.notes is None
+        ):  # plugins may have notes to make
+            sent = templates.read(call, self._chain)
         if sent is not None and (known := self.templates.find(sent)) is not None:
             try:
                 return self._answer(call, await self._create_known(call, sent, known), 201, ())
@@ -317,7 +321,7 @@ class Writer:
             await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
-        if is_same(value, entry.value):
+        if is_same(value, entry.value) and key not in self.cache.stale:
             return entry
         gone = _is_gone(new)
         write = Write(key, None if gone else value, entry.revision)

@@ -20,7 +20,10 @@ from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
+from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
+from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
+from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
@@ -30,7 +33,6 @@ from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.service_range import DNS_LISTENS
-from steersman.store.interface import Store
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
 from steersman.wire.message import User
@@ -57,6 +59,8 @@ class ServerSettings(msgspec.Struct, frozen=True):
     flow: FlowSettings = FlowSettings()
     admission: AdmissionSettings = AdmissionSettings()
     choice: Choice = Choice()
+    audit: AuditSettings | None = None
+    encryption: Encryption | None = None
 
 
 def fatal(error: BaseException) -> None:
@@ -65,11 +69,12 @@ def fatal(error: BaseException) -> None:
     os._exit(70)  # EX_SOFTWARE
 
 
-async def open_store(settings: ServerSettings, world: World) -> Store:
+async def open_store(settings: ServerSettings, world: World) -> SealedStore:
     """Opens the store; None as its directory means memory."""
     if settings.store_directory is None:
-        return MemoryStore(world)
-    return await open_sqlite(settings.store_directory, world=world, on_fatal=fatal)
+        return SealedStore(MemoryStore(world), settings.encryption or NO_ENCRYPTION)
+    store = await open_sqlite(settings.store_directory, world=world, on_fatal=fatal)
+    return SealedStore(store, settings.encryption or NO_ENCRYPTION)
 
 
 async def serve(settings: ServerSettings, world: World, report: Report) -> None:
@@ -83,7 +88,7 @@ async def serve(settings: ServerSettings, world: World, report: Report) -> None:
 
 
 async def _serve(
-    settings: ServerSettings, store: Store, world: World, report: Report, stop: asyncio.Event
+    settings: ServerSettings, store: SealedStore, world: World, report: Report, stop: asyncio.Event
 ) -> None:
     files = Certificates(settings.certificates)
     configuration = Configuration(
@@ -97,9 +102,11 @@ async def _serve(
         access=settings.access,
         flow=settings.flow,
         admission=settings.admission,
+        audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
-    assembly = Assembly(Cache(store, world), configuration, world)
+    cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
+    assembly = Assembly(cache, configuration, world)
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca, files.front_proxy_ca)
     reload_on_hangup(files, (SERVER, tls))

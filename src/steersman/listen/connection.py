@@ -445,7 +445,8 @@ class Connection(asyncio.Protocol):
             channel.close()
 
     def _head(self, incoming: Incoming, response: Response, size: int | None) -> bytes:
-        audit = incoming.request.headers.get("audit-id", "")
+        notes = incoming.request.notes
+        audit = notes.id if notes is not None else incoming.request.headers.get("audit-id", "")
         if not audit or len(audit) > AUDIT_ID_CHARACTERS:
             audit = f"{self._audit}{self._answered:012x}"
         extra = response.headers

@@ -35,12 +35,26 @@ class Peer(msgspec.Struct):
     local: bool = False
 
 
+class Notes(Protocol):
+    """What the audit log keeps of a request; `id` is told to its client."""
+
+    id: str
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether objects are kept."""
+
+    def annotate(self, key: str, value: str) -> None:
+        """Keeps a note; the first of a key stays."""
+
+
 class Request:
     """One request. `path` is percent-decoded, `query` is raw, header names are lower case.
 
     `user` is set by the in-process client only; a request from a socket has None and is
     authenticated from its peer and headers. `finished` is set by a handler that wants to know when
-    its answer has been written, or given up: the connection calls it, once.
+    its answer has been written, or given up: the connection calls it, once. `notes` is what the
+    audit log keeps, None where it keeps nothing.
     """
 
     __slots__ = (
@@ -49,6 +63,7 @@ class Request:
         "finished",
         "headers",
         "method",
+        "notes",
         "path",
         "peer",
         "query",
@@ -74,6 +89,7 @@ class Request:
         self.peer = peer
         self.user = user
         self.finished: Callable[[], None] | None = None
+        self.notes: Notes | None = None
         self._params: Mapping[str, list[str]] | None = None
 
     @property

@@ -66,6 +66,21 @@ def decode(definition: str, raw: bytes) -> dict[str, Any]:
     return document
 
 
+def decode_list(definition: str, raw: bytes) -> dict[str, Any]:
+    """Reads a list of messages of a definition, which has its metadata and items alone; raises
+    what `decode` raises."""
+    metadata: dict[str, Any] = {}
+    items = []
+    for number, value in _fields(memoryview(raw)):
+        if number == 1:
+            metadata = decode(
+                "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta", bytes(_message(value))
+            )
+        elif number == 2:
+            items.append(decode(definition, bytes(_message(value))))
+    return {"metadata": metadata, "items": items}
+
+
 def _read_object(
     node: Node, definition: str, data: memoryview, into: dict[str, Any], depth: int
 ) -> None:

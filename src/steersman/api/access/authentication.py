@@ -53,6 +53,10 @@ class Authenticator:
         Raises Unauthorized for a bad token, Forbidden where impersonation is not allowed. The
         in-process client's requests carry their user with them.
         """
+        return self.acting(request, self.authenticate(request))
+
+    def authenticate(self, request: Request) -> User:
+        """Returns the user who sends a request; raises Unauthorized for a bad token."""
         peer = request.peer
         if peer is not None and peer.identity.get("headers") is request.headers:
             # a connection's reader gives headers that came again as the same mapping
@@ -65,11 +69,16 @@ class Authenticator:
             or self._from_token(request)
             or self._nobody(request)
         )
-        if any(name.startswith("impersonate-") for name in request.headers):
-            return self._impersonate(user, request.headers)
-        if peer is not None and user is peer.identity.get("user"):
+        if peer is not None and user is peer.identity.get("user") and not _acts(request):
             peer.identity["headers"] = request.headers
         return user
+
+    def acting(self, request: Request, user: User) -> User:
+        """Returns whom a user acts as; raises Forbidden where they may not."""
+        peer = request.peer
+        if peer is not None and peer.identity.get("headers") is request.headers:
+            return user  # nobody else, as was found out with the same headers before
+        return self._impersonate(user, request.headers) if _acts(request) else user
 
     def _nobody(self, request: Request) -> User:
         """Returns the user of who says nothing; raises Unauthorized where that is not enough."""
@@ -129,6 +138,11 @@ class Authenticator:
         for attributes in wanted.questions():
             self._authorizer.require(user, attributes)
         return wanted.user()
+
+
+def _acts(request: Request) -> bool:
+    """Says whether the sender wants to act as somebody else."""
+    return any(name.startswith("impersonate-") for name in request.headers)
 
 
 def remote_user(request: Request) -> User | None:

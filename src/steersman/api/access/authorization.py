@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from steersman.model.errors import Forbidden, InternalError
-from steersman.wire.message import User
+from steersman.wire.message import Notes, User
 
 MASTERS = "system:masters"
+# Under what the audit log keeps decisions (filters/authorization.go)
+DECISION = "authorization.k8s.io/decision"
+REASON = "authorization.k8s.io/reason"
 
 
 class Attributes(NamedTuple):
@@ -111,10 +114,13 @@ class Union:
         error = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]" if errors else ""
         return Decision(False, "\n".join(reasons), error=error)
 
-    def require(self, user: User, attributes: Attributes) -> None:
+    def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
         """Raises Forbidden, in upstream's words, unless the user may; InternalError where somebody
-        who should have said so gave no answer."""
+        who should have said so gave no answer. Has it noted either way."""
         decision = self.allowed(user, attributes)
+        if notes is not None:
+            notes.annotate(DECISION, "allow" if decision.allowed else "forbid")
+            notes.annotate(REASON, decision.reason)
         if not decision.allowed:
             if decision.error:
                 where = quoted(attributes.path)

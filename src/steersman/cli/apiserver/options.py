@@ -6,9 +6,9 @@ import argparse
 from types import ModuleType
 from typing import Any, Final
 
-from steersman.cli.apiserver import access, admission, flow_control
+from steersman.cli.apiserver import access, admission, audit, encryption, flow_control
 
-_GROUPS: Final[tuple[ModuleType, ...]] = (access, flow_control, admission)
+_GROUPS: Final[tuple[ModuleType, ...]] = (access, flow_control, admission, audit, encryption)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,4 +35,6 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "access": access.settings(arguments),
         "flow": flow_control.settings(arguments),
         "admission": admission.settings(arguments),
+        "audit": audit.settings(arguments),
+        "encryption": encryption.settings(arguments),
     }

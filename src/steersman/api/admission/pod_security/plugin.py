@@ -1,7 +1,7 @@
 """PodSecurity: holds new pods against the standard that their namespace's labels name.
 
-`enforce` refuses, `warn` tells the writer, also of a workload whose pods would be refused. Nothing
-is kept for `audit`: there is no audit log. Follows k8s.io/pod-security-admission/admission.
+`enforce` refuses, `warn` tells the writer and `audit` the audit log, also of a workload whose pods
+would be refused. Follows k8s.io/pod-security-admission/admission.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from steersman.model.ref import Resource
 
 NAMESPACES: Final = Resource("", "namespaces")
 PODS: Final = Resource("", "pods")
+NOTES: Final = "pod-security.kubernetes.io/"
 MOST_PODS: Final = 3000  # defaultNamespaceMaxPodsToCheck
 # What else changes a pod than these is looked at (ignoredPodSubresources)
 _HARMLESS: Final = ("exec", "attach", "binding", "eviction", "log", "portforward", "proxy",
@@ -88,10 +89,13 @@ class PodSecurity:
 
     def _check_pod(self, change: Change, pod: Document) -> None:
         policy = self._policy(change.call.namespace)
-        if policy.enforce.level == policy.warn.level == "privileged":
+        if policy.enforce.level == policy.warn.level == policy.audit.level == "privileged":
+            change.call.note(f"{NOTES}enforce-policy", str(policy.enforce))
             return
         if change.old is not None and not _is_significant(pod, change.old):
             return
+        change.call.note(f"{NOTES}enforce-policy", str(policy.enforce))
+        _note(change, policy.audit, pod)
         found = list(violations(policy.enforce, pod))
         if found:
             name = pod["metadata"].get("name", "")
@@ -101,12 +105,13 @@ class PodSecurity:
 
     def _tell_of_template(self, change: Change, document: Document) -> None:
         policy = self._policy(change.call.namespace)
-        if policy.warn.level == "privileged":
+        if policy.warn.level == policy.audit.level == "privileged":
             return
         template: Document = document
         for field in _TEMPLATES[change.call.kind.name]:
             template = template.get(field) or {}
         if template:
+            _note(change, policy.audit, template)
             _warn(change, policy.warn, template)
 
     def _check_labels(self, change: Change, namespace: Document) -> None:
@@ -153,6 +158,13 @@ def _counted(names: list[str]) -> str:
 
 def _labels(namespace: Document) -> dict[str, str]:
     return (namespace.get("metadata") or {}).get("labels") or {}
+
+
+def _note(change: Change, standard: Standard, pod: Document) -> None:
+    """Has the audit log keep what the audited standard forbids, where it keeps the request."""
+    if change.call.request.notes is not None and (found := list(violations(standard, pod))):
+        told = f'would violate PodSecurity "{standard}": {detail(found)}'
+        change.call.note(f"{NOTES}audit-violations", told)
 
 
 def _warn(change: Change, standard: Standard, pod: Document) -> None:

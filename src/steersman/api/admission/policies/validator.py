@@ -28,11 +28,20 @@ from steersman.model.kind import Document
 
 class Denial(msgspec.Struct, frozen=True):
     """Why a change is not admitted; `reason` is Invalid where a policy names none,
-    `always` says that it counts whatever a binding says is to be done."""
+    `always` says that it counts whatever a binding says is to be done, `index` which validation
+    failed."""
 
     message: str
     reason: str = "Invalid"
     always: bool = False
+    index: int = 0
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What a policy wants the audit log to keep."""
+
+    key: str
+    value: str
 
 
 class _Validation:
@@ -74,12 +83,15 @@ class Validator:
         )
         self._validations = [_Validation(one, composition) for one in spec.get("validations") or ()]
         self._annotations = [
-            compile_expression(composition.environment, one["valueExpression"], STRING, NULL)
+            (
+                one["key"],
+                compile_expression(composition.environment, one["valueExpression"], STRING, NULL),
+            )
             for one in spec.get("auditAnnotations") or ()
         ]
 
-    def check(self, values: Values) -> Iterator[Denial]:
-        """Yields why a change is not admitted."""
+    def check(self, values: Values) -> Iterator[Denial | Note]:
+        """Yields why a change is not admitted, and what is to be kept of it."""
         try:
             if self._is_matched(values):
                 yield from self._check(values)
@@ -91,35 +103,40 @@ class Validator:
         budget = Budget(FOR_CONDITIONS)
         return self._conditions.match(self._composition.bound(values, budget), budget)
 
-    def _check(self, values: Values) -> list[Denial]:
+    def _check(self, values: Values) -> list[Denial | Note]:
         """Returns the denials of all validations; raises Spent, where none of them counts."""
         budget = Budget(PER_OBJECT)
         bound = self._composition.bound(values, budget)
-        failed: list[_Validation | Denial] = []
-        for one in self._validations:
+        failed: list[tuple[int, _Validation | Denial]] = []
+        for index, one in enumerate(self._validations):
             try:
                 if one.expression.evaluate(bound, budget) is not True:
-                    failed.append(one)
+                    failed.append((index, one))
             except Failed as error:
-                failed.append(Denial(str(error)))
-        denials = [self._denial(one, bound, budget) for one in failed]
+                failed.append((index, Denial(str(error), index=index)))
+        denials = [self._denial(index, one, bound, budget) for index, one in failed]
         return [*(one for one in denials if one is not None), *self._annotate(values)]
 
-    def _denial(self, failed: _Validation | Denial, bound: Values, budget: Budget) -> Denial | None:
+    def _denial(
+        self, index: int, failed: _Validation | Denial, bound: Values, budget: Budget
+    ) -> Denial | None:
         if isinstance(failed, Denial):
             return None if self.ignores else failed
         try:
-            return Denial(failed.message(bound, budget), failed.reason)
+            return Denial(failed.message(bound, budget), failed.reason, index=index)
         except Spent as error:
-            return None if self.ignores else Denial(f"failed messageExpression: {error}")
+            told = f"failed messageExpression: {error}"
+            return None if self.ignores else Denial(told, index=index)
 
-    def _annotate(self, values: Values) -> Iterator[Denial]:
-        """Yields which notes for the audit log fail; there is none to keep the others in."""
+    def _annotate(self, values: Values) -> Iterator[Denial | Note]:
+        """Yields the notes for the audit log, and which of them fail; an empty one is none."""
         budget = Budget(PER_OBJECT)
         bound = self._composition.bound(values, budget)
-        for one in self._annotations:
+        for key, one in self._annotations:
             try:
-                one.evaluate(bound, budget)
+                value = one.evaluate(bound, budget)
+                if isinstance(value, str) and value.strip():
+                    yield Note(key, value.strip())
             except Failed as error:
                 if not self.ignores:
                     yield Denial(str(error), always=True)

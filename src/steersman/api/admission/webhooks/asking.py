@@ -68,6 +68,8 @@ class Asker:
             raise Uncalled(f"failed to call webhook: {error}") from error
         answer = review.parse(found, hook.review, uid, mutating)
         change.call.remarks.extend(answer.warnings)
+        for key, value in answer.notes.items():
+            change.call.note(f"{hook.name}/{key}", value)
         return answer
 
 

@@ -20,6 +20,7 @@ class Hook:
 
     def __init__(self, raw: Mapping[str, Any], uid: str, find: Find, world: World) -> None:
         self.uid = uid
+        self.configuration = uid.partition("/")[0]
         self.name: str = raw["name"]
         self.ignores = raw.get("failurePolicy") == "Ignore"
         self.seconds: int = raw.get("timeoutSeconds") or 10

@@ -5,7 +5,9 @@ Follows apiserver's webhook/mutating/dispatcher.go and reinvocationcontext.go.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from steersman.api.admission.asking import versions
 from steersman.api.admission.asking.configured import Configured
@@ -23,6 +25,10 @@ from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.model.patch import PatchFailed, PatchMalformed, equal, json_patch
 
+# Under what the audit log keeps what webhooks do to objects (webhook/mutating/dispatcher.go)
+MUTATION: Final = "mutation.webhook.admission.k8s.io/"
+PATCH: Final = "patch.webhook.admission.k8s.io/"
+
 
 class MutatingWebhooks:
     """See the module."""
@@ -39,13 +45,14 @@ class MutatingWebhooks:
         """Returns a change after every webhook; raises Denied, InternalError and what else
         upstream answers."""
         rounds.begin(change.new)
-        for asking in self._configured.of(change.call, change.operation):
+        for index, asking in enumerate(self._configured.of(change.call, change.operation)):
             if rounds.is_due(asking.hook.uid) and await self._asker.is_asked(asking, change):
-                change = await self._ask(asking, change, rounds)
+                place = f"round_{int(rounds.is_again)}_index_{index}"
+                change = await self._ask(asking, change, rounds, place)
         rounds.end(change.new)
         return change
 
-    async def _ask(self, asking: Asking, change: Change, rounds: Rounds) -> Change:
+    async def _ask(self, asking: Asking, change: Change, rounds: Rounds, place: str) -> Change:
         hook, seen = asking.hook, await see(change, asking.target)
         shown = seen.new if change.operation != "CREATE" else unborn(seen.new)
         changed = False
@@ -57,9 +64,13 @@ class MutatingWebhooks:
                 made = self._patched(hook, shown, answer.patch)
                 changed = not equal(made, shown)
                 change = await self._taken(asking, change, made) if changed else change
+                _note_patch(hook, change.call, place, answer.patch)
         except Uncalled as error:
             if not hook.ignores:
                 raise uncalled(hook, error) from error
+            change.call.note(f"failed-open.{MUTATION}{place}", hook.name)
+        finally:
+            _note_mutation(hook, change.call, place, changed)
         rounds.note(hook.uid, changed, hook.reinvocable)
         return change
 
@@ -91,3 +102,21 @@ class MutatingWebhooks:
         except BadRequest as error:
             raise errors.internal(error.message) from error
         return replaced(change, taken)
+
+
+def _note_mutation(hook: Hook, call: Call, place: str, changed: bool) -> None:
+    """Has the audit log keep whether a webhook changed the object."""
+    if call.request.notes is not None:
+        call.note(f"{MUTATION}{place}", _told(hook, mutated=changed))
+
+
+def _note_patch(hook: Hook, call: Call, place: str, patch: Any) -> None:
+    """Has the audit log keep a patch, where it keeps objects."""
+    notes = call.request.notes
+    if notes is not None and notes.has_objects:
+        call.note(f"{PATCH}{place}", _told(hook, patch=patch, patchType="JSONPatch"))
+
+
+def _told(hook: Hook, **more: Any) -> str:
+    told = {"configuration": hook.configuration, "webhook": hook.name, **more}
+    return orjson.dumps(told).decode()

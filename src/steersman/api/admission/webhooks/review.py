@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from steersman.model.gotext import quote
 from steersman.model.kind import Document
 
 _GROUP: Final = "admission.k8s.io"
+NO_NOTES: Final[Mapping[str, str]] = {}
 
 
 class Uncalled(Exception):
@@ -30,6 +32,7 @@ class Answer(msgspec.Struct, frozen=True):
     result: Document
     warnings: tuple[str, ...] = ()
     patch: Any = None
+    notes: Mapping[str, str] = NO_NOTES
 
 
 def render(version: str, uid: str, request: Document) -> Document:
@@ -57,12 +60,13 @@ def parse(document: Any, version: str, uid: str, mutating: bool) -> Answer:
             if value:
                 raise _invalid(f"validating webhook may not return response.{name}")
     result = response.get("status")
-    warnings = response.get("warnings")
+    warnings, notes = response.get("warnings"), response.get("auditAnnotations")
     return Answer(
         response.get("allowed") is True,
         result if isinstance(result, dict) else {},
         tuple(map(str, warnings)) if isinstance(warnings, list) else (),
         patch if mutating else None,
+        {key: str(value) for key, value in notes.items()} if isinstance(notes, dict) else NO_NOTES,
     )
 
 

@@ -5,6 +5,8 @@ Follows apiserver's webhook/validating/dispatcher.go.
 
 from __future__ import annotations
 
+from typing import Final
+
 from steersman.api.admission.asking.configured import Configured
 from steersman.api.admission.asking.seeing import see
 from steersman.api.admission.chain import Change
@@ -15,6 +17,9 @@ from steersman.api.admission.webhooks.review import Uncalled
 from steersman.api.call import Call
 from steersman.model.errors import APIError
 from steersman.world.interface import World
+
+# What the audit log keeps of a webhook that could not be asked and did not have to be
+FAILED_OPEN: Final = "failed-open.validating.webhook.admission.k8s.io/"
 
 
 class ValidatingWebhooks:
@@ -38,13 +43,15 @@ class ValidatingWebhooks:
         ]
         refusals: list[APIError] = []
         async with self._world.tasks() as tasks:
-            for asking in asked:
-                work = self._ask(asking, change, refusals)
+            for index, asking in enumerate(asked):
+                work = self._ask(asking, change, refusals, index)
                 tasks.start(work, name=f"webhook {asking.hook.name}")
         if refusals:
             raise refusals[0]
 
-    async def _ask(self, asking: Asking, change: Change, refusals: list[APIError]) -> None:
+    async def _ask(
+        self, asking: Asking, change: Change, refusals: list[APIError], index: int
+    ) -> None:
         hook = asking.hook
         try:
             seen = await see(change, asking.target)
@@ -52,7 +59,9 @@ class ValidatingWebhooks:
             if not answer.allowed:
                 refusals.append(review.denied(hook.name, answer.result))
         except Uncalled as error:
-            if not hook.ignores:
+            if hook.ignores:
+                change.call.note(f"{FAILED_OPEN}round_0_index_{index}", hook.name)
+            else:
                 refusals.append(uncalled(hook, error))
         except APIError as error:
             refusals.append(error)
