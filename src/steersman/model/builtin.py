@@ -156,6 +156,20 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "storageversionmigrations",
         ),
     ),
+    "deviceclass": (("DEVICECLASS", "resource.k8s.io", "DeviceClass", "deviceclasses"),),
+    "devicetaintrule": (
+        ("DEVICETAINTRULE", "resource.k8s.io", "DeviceTaintRule", "devicetaintrules"),
+    ),
+    "resourceclaim": (("RESOURCECLAIM", "resource.k8s.io", "ResourceClaim", "resourceclaims"),),
+    "resourceclaimtemplate": (
+        (
+            "RESOURCECLAIMTEMPLATE",
+            "resource.k8s.io",
+            "ResourceClaimTemplate",
+            "resourceclaimtemplates",
+        ),
+    ),
+    "resourceslice": (("RESOURCESLICE", "resource.k8s.io", "ResourceSlice", "resourceslices"),),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "customresourcedefinition": (
         (

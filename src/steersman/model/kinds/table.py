@@ -23,11 +23,6 @@ _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
 
 _LINES = """
 certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
-resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
-resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
-resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
-resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
-resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
 """
 
 # Kinds that upstream has switched off by default: no stable version (KEP-3136)
@@ -55,7 +50,6 @@ _SELECTABLE: Mapping[str, Mapping[str, Select]] = {
         "spec.signerName": _spec("signerName"),
         "spec.nodeName": _spec("nodeName"),
     },
-    "resourceslices": {"spec.nodeName": _spec("nodeName"), "spec.driver": _spec("driver")},
 }
 # Statuses of new objects that upstream encodes although nothing is known yet
 _INITIAL: dict[str, Document] = {}
