@@ -24,6 +24,7 @@ from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.chain import Chain
 from steersman.api.admission.configuration import assemble_dynamic
+from steersman.api.admission.devices import Devices
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.limit_ranger import LimitRanger
@@ -207,6 +208,7 @@ class Assembly:
                 StorageObjectInUseProtection(),
                 PersistentVolumeClaimResize(cache),
                 Recording(self._world),
+                Devices(cache, authorizer, self._world),
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),
