@@ -20,6 +20,7 @@ from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
+from steersman.controllers.resource_claim import ResourceClaimController
 from steersman.controllers.resource_quota import ResourceQuotaController
 from steersman.controllers.role_aggregation import RoleAggregationController
 from steersman.controllers.root_ca import with_bundle
@@ -65,6 +66,7 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         VolumeBinderController,
         LocalPathController,
         EphemeralVolumeController,
+        ResourceClaimController,
         ClaimProtectionController,
         VolumeProtectionController,
     )
