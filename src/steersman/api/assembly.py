@@ -29,6 +29,7 @@ from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
+from steersman.api.admission.pod_certificates import PodCertificates
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.policies.expression_check import ExpressionCheck
@@ -209,6 +210,7 @@ class Assembly:
                 PersistentVolumeClaimResize(cache),
                 Recording(self._world),
                 Devices(cache, authorizer, self._world),
+                PodCertificates(authorizer, self._world),
                 NodeRestriction(self._objects.find),
                 PodSecurity(cache),
                 Granting(Escalation(self.rbac, authorizer)),

@@ -145,6 +145,14 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ),
     ),
     "apiservice": (("APISERVICE", "apiregistration.k8s.io", "APIService", "apiservices"),),
+    "podcertificaterequest": (
+        (
+            "PODCERTIFICATEREQUEST",
+            "certificates.k8s.io",
+            "PodCertificateRequest",
+            "podcertificaterequests",
+        ),
+    ),
     "clustertrustbundle": (
         ("CLUSTERTRUSTBUNDLE", "certificates.k8s.io", "ClusterTrustBundle", "clustertrustbundles"),
     ),
@@ -242,7 +250,7 @@ class Registry:
             for constant, group, name, plural in entries:
                 self._names[group, name] = (group, plural)
                 self._where[group, plural] = (module, constant)
-        for kind in (*table.kinds(), *(table.unstable() if unstable else ())):
+        for kind in table.unstable() if unstable else ():
             self._names[kind.group, kind.name] = kind.resource
             self._kinds[kind.resource] = kind
 
