@@ -6,6 +6,7 @@ from typing import Any
 
 from simulation.quiet import Quiet, pod_template, quietly
 from steersman.model.kinds.deviceclass import DEVICECLASS
+from steersman.model.kinds.devicetaintrule import DEVICETAINTRULE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceclaimtemplate import RESOURCECLAIMTEMPLATE
@@ -222,3 +223,48 @@ async def tell(quiet: Quiet, condition: str) -> None:
     device = {"driver": "d.example", "pool": "node-1", "device": "d0", "conditions": [one]}
     claim = RESOURCECLAIM.ref("default", "c")
     await quiet.admin.patch(claim, {"status": {"devices": [device]}}, subresource="status")
+
+
+RULE = {"deviceSelector": {"driver": "d.example"}, "taint": {"key": "k", "effect": "NoExecute"}}
+
+
+async def with_device(quiet: Quiet, **request: Any) -> None:
+    await create_class(quiet)
+    await create_slice(quiet, "node-1", "d0")
+    wanted = {"name": "r", "exactly": {"deviceClassName": "gpu", **request}}
+    await quiet.create(RESOURCECLAIM, "c", spec={"devices": {"requests": [wanted]}})
+    await create_pod(quiet, "web", {"name": "x", "resourceClaimName": "c"})
+    await quiet.until(lambda: bound(quiet, "web"))
+
+
+def test_pods_leave_devices_that_are_tainted_by_a_rule() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await with_device(quiet)
+        await quiet.create(DEVICETAINTRULE, "t", spec=RULE)
+        await quiet.until(lambda: quiet.gone(WEB))
+        assert await told(quiet, "DeviceTaintManagerEviction", "Marking for deletion")
+        await quiet.until(lambda: released(quiet))
+
+    quietly(scenario)
+
+
+def test_pods_leave_devices_that_their_driver_taints_when_their_time_is_over() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        toleration = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 100}
+        await with_device(quiet, tolerations=[toleration])
+        taint = {"key": "k", "effect": "NoExecute"}
+        tainted = {"spec": {"devices": [{"name": "d0", "taints": [taint]}]}}
+        ref = RESOURCESLICE.ref("", "node-1")
+        await quiet.admin.patch(ref, tainted)
+        await quiet.world.sleep(60)
+        assert await bound(quiet, "web")
+        await quiet.admin.patch(ref, {"spec": {"devices": [{"name": "d0"}]}})
+        await quiet.until(lambda: told(quiet, "DeviceTaintManagerEviction", "Cancelling deletion"))
+        await quiet.world.sleep(100)
+        assert await bound(quiet, "web")
+        await quiet.admin.patch(ref, tainted)
+        await quiet.world.sleep(90)
+        assert await bound(quiet, "web")
+        await quiet.until(lambda: quiet.gone(WEB))
+
+    quietly(scenario)

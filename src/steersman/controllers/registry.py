@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
+from steersman.controllers.device_taint_eviction import DeviceTaintEvictionController
 from steersman.controllers.disruption import DisruptionController
 from steersman.controllers.endpoint_mirroring import EndpointMirroringController
 from steersman.controllers.endpoints import EndpointsController
@@ -62,6 +63,7 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         GarbageController,
         NodeLifecycleController,
         TaintEvictionController,
+        DeviceTaintEvictionController,
         PodGarbageController,
         VolumeBinderController,
         LocalPathController,

@@ -49,6 +49,19 @@ class DeviceTaintRule(Object, frozen=True):
 _MOST_CONDITIONS: Final = 8
 
 
+def is_for(rule: DeviceTaintRule, driver: str, pool: str, device: str) -> bool:
+    """Tells whether a rule taints a device; without a selector it taints none."""
+    wanted = rule.spec.device_selector
+    return wanted is not None and all(
+        given is None or given == present
+        for given, present in (
+            (wanted.driver, driver),
+            (wanted.pool, pool),
+            (wanted.device, device),
+        )
+    )
+
+
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, namespaced=False)
     if subresource == "status":

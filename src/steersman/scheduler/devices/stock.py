@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from steersman.cel.devices import SelectorError, compile_selector, value_of
-from steersman.model.kinds.devicetaintrule import DeviceTaintRule
+from steersman.model.kinds.devicetaintrule import DeviceTaintRule, is_for
 from steersman.model.kinds.resourceclaim import AllocatedDevice, Allocation
 from steersman.model.kinds.resourceslice import Amount, Device, ResourceSlice, ResourceSliceSpec
 from steersman.model.quantity import parse
@@ -181,7 +181,8 @@ class Stock:
         pool: Pool,
         rules: Iterable[DeviceTaintRule],
     ) -> None:
-        by_rule = (rule.spec.taint for rule in rules if is_for(rule, spec, device))
+        identity = (spec.driver, spec.pool.name, device.name)
+        by_rule = (rule.spec.taint for rule in rules if is_for(rule, *identity))
         candidate = Candidate(spec, device, pool, (*device.taints, *by_rule))
         if candidate.id in self._all:
             pool.valid = False
@@ -221,19 +222,6 @@ def _pools(slices: Iterable[ResourceSlice]) -> Iterator[list[ResourceSlice]]:
         elif known[0].spec.pool.generation == generation:
             known.append(one)
     return iter(found[key] for key in sorted(found))
-
-
-def is_for(rule: DeviceTaintRule, spec: ResourceSliceSpec, device: Device) -> bool:
-    """Tells whether a rule taints a device; without a selector it taints none."""
-    wanted = rule.spec.device_selector
-    return wanted is not None and all(
-        given is None or given == present
-        for given, present in (
-            (wanted.driver, spec.driver),
-            (wanted.pool, spec.pool.name),
-            (wanted.device, device.name),
-        )
-    )
 
 
 def consumed(device: Device) -> Amounts:
