@@ -35,13 +35,24 @@ def certificate(name: str, *, ca: bool | None = True) -> str:
 
 
 @cache
-def request(name: str, *, algorithm: str = "ecdsa", broken: bool = False) -> str:
+def request(
+    name: str,
+    *,
+    algorithm: str = "ecdsa",
+    broken: bool = False,
+    groups: tuple[str, ...] = (),
+    names: tuple[x509.GeneralName, ...] = (),
+) -> str:
     """Returns a request for a certificate in base64, as the API takes it; `broken`: what it says
-    is not what was signed."""
+    is not what was signed; `names`: its alternative ones."""
     key = rsa.generate_private_key(65537, 2048) if algorithm == "rsa" else _KEYS[algorithm]()
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    held = [x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, group) for group in groups]
+    held += [x509.NameAttribute(x509.NameOID.COMMON_NAME, name)] if name else []
     digest = None if algorithm == "ed25519" else hashes.SHA256()
-    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, digest)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(held))
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    made = builder.sign(key, digest)
     content = made.public_bytes(Encoding.DER)
     if broken:
         content = content.replace(name.encode(), name.upper().encode())

@@ -18,11 +18,13 @@ import orjson
 
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import new_key
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
+from steersman.api.fairness.settings import FlowSettings
 from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import JSON, Chunk, Request, Response, User
@@ -237,6 +239,8 @@ async def serving(
     access: AccessSettings | None = None,
     audit: AuditSettings | None = None,
     encryption: Encryption | None = None,
+    flow: FlowSettings | None = None,
+    admission: AdmissionSettings | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -248,6 +252,8 @@ async def serving(
         dns=dns,
         access=access or AccessSettings(),
         audit=audit,
+        flow=flow or FlowSettings(),
+        admission=admission or AdmissionSettings(),
     )
     sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
     cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)

@@ -70,7 +70,7 @@ class Caller:
             "upgrade": "websocket",
             "sec-websocket-version": "13",
             "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
-            "sec-websocket-protocol": protocol,
+            **({"sec-websocket-protocol": protocol} if protocol else {}),
         }
         query = urlencode(params, doseq=True)
         channel = await self.transport.upgrade(Request("GET", path, query, headers))

@@ -186,7 +186,9 @@ def test_volumes_and_variables_reach_the_container(cluster: Cluster) -> None:
     }
     mounts = [{"name": name, "mountPath": f"/v/{name}"} for name in ("cm", "se", "mem")]
     token = "/var/run/secrets/kubernetes.io/serviceaccount"
-    script = f"cat /v/cm/a /v/se/pw; echo $A; ls {token}; touch /v/cm/x || echo kept; {SLEEP}"
+    script = f"cat /v/cm/a /v/se/pw; echo $A; ls {token}; touch /v/cm/x || echo kept"
+    script = f"{script}; touch /v/mem/read; {SLEEP}"
+    read = {"exec": {"command": ["ls", "/v/mem/read"]}, "periodSeconds": 1}
     probe = {"exec": {"command": ["grep", "two", "/v/cm/a"]}, "periodSeconds": 1}
     env = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}]
 
@@ -196,10 +198,11 @@ def test_volumes_and_variables_reach_the_container(cluster: Cluster) -> None:
         await client.create(CONFIGMAP, settings, namespace="default")
         hidden = {"metadata": {"name": "hidden"}, "stringData": {"pw": "hush\n"}}
         await client.create(SECRET, hidden, namespace="default")
+        probes = {"startupProbe": read, "readinessProbe": probe}
         await session.create(
-            "vols", script=script, env=env, volumeMounts=mounts, spec=spec, readinessProbe=probe
+            "vols", script=script, env=env, volumeMounts=mounts, spec=spec, **probes
         )
-        pod = await session.until("vols", runs)
+        pod = await session.until("vols", lambda it: runs(it) and bool(app(it).started))
         file = cluster.volume(pod, "cm") / "a"
         assert file.read_text() == "one\n"
         await client.patch(CONFIGMAP.ref("default", "settings"), {"data": {"a": "two"}})

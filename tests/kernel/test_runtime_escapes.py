@@ -346,6 +346,47 @@ def test_capabilities_of_a_container_are_the_default_ones_and_no_more() -> None:
     run(scenario)
 
 
+def test_a_recursive_flag_reaches_what_is_mounted_below() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        source = os.path.join(rig.directory, "source")
+        below = os.path.join(source, "below")
+        os.makedirs(below)
+        syscalls.mount("tmpfs", below, "tmpfs", 0, "size=64k")
+        try:
+            for options, wanted in (
+                (["rbind", "ro"], "kept /data\n"),
+                (["rbind", "rro"], "kept /data\nkept /data/below\n"),
+            ):
+                mount = {"destination": "/data", "type": "bind", "source": source}
+                script = "for it in /data /data/below; do touch $it/x || echo kept $it; done"
+                script = f"({script}) 2>/dev/null"
+                text = await rig.shell(sandbox, script, mounts=[{**mount, "options": options}])
+                assert (options, text) == (options, wanted)
+        finally:
+            syscalls.umount(below, syscalls.MNT_DETACH)
+
+    run(scenario)
+
+
+def test_what_is_executed_in_a_container_may_no_more_than_it() -> None:
+    command = ["grep", "-E", "^Cap|^Seccomp:|^NoNew", "/proc/self/status"]
+
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        _, own = await rig.output(sandbox, *command)
+        assert "Seccomp:\t2" in own
+        name = await rig.launch(sandbox, "sleep", "1000")
+        reader, writer = os.pipe()
+        made = await rig.engine.exec("p", name, {"args": command}, [reader, writer, writer])
+        os.close(writer)
+        assert (await made.wait(60)).code == 0
+        with os.fdopen(reader) as text:
+            assert text.read() == own
+
+    run(scenario)
+
+
 def test_a_container_leaves_the_images_layers_as_they_were() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()

@@ -13,7 +13,18 @@ from test_runtime_rig import Rig, needs_root, run
 
 from steersman.model.errors import APIError
 from steersman.node.streams.pods import Container, Instance
-from steersman.wire.channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, V4, V5
+from steersman.wire.channels import (
+    ERROR,
+    RESIZE,
+    STDERR,
+    STDIN,
+    STDOUT,
+    UNNAMED,
+    V1,
+    V1_BASE64,
+    V4,
+    V5,
+)
 
 pytestmark = needs_root
 SUCCESS = {"metadata": {}, "status": "Success"}
@@ -73,6 +84,23 @@ def test_the_exit_code_comes_as_a_status() -> None:
             talk = await caller.open(exec_path(), protocol, command=["sh", "-c", "exit 3"], error=1)
             got = await talk.rest()
             assert exit_of(got[ERROR]) == ("NonZeroExitCode", "3")
+
+    with_container(scenario)
+
+
+@pytest.mark.parametrize("protocol", [UNNAMED, V1, V1_BASE64])
+def test_before_version_4_a_failure_is_told_in_words_and_a_success_not_at_all(
+    protocol: str,
+) -> None:
+    async def scenario(caller: Caller, rig: Rig, name: str) -> None:
+        command = ["sh", "-c", "echo out; exit 3"]
+        got = await (await caller.open(exec_path(), protocol, command=command, output=1)).rest()
+        assert got == {
+            STDOUT: b"out\n",
+            ERROR: b"command terminated with non-zero exit code: exit status 3",
+        }
+        talk = await caller.open(exec_path(), protocol, command=["echo", "out"], output=1)
+        assert await talk.rest() == {STDOUT: b"out\n"}
 
     with_container(scenario)
 

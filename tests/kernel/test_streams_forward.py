@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
+import threading
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +22,7 @@ from test_runtime_rig import Rig, needs_root, run
 from steersman.model.errors import APIError
 from steersman.node.streams.inside import Unconnected, connect, make_socket
 from steersman.wire import spdy
-from steersman.wire.channels import TUNNEL
+from steersman.wire.channels import PORT_FORWARD, TUNNEL, UNNAMED, V4
 from steersman.wire.message import Channel, Request
 from steersman.wire.websocket import WebSocket
 
@@ -137,6 +140,91 @@ async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.write_eof()
     await writer.drain()
     writer.close()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers each line in capitals, and hangs up after the last."""
+    while (line := await reader.readline()) not in (b"", b"bye\n"):
+        writer.write(line.upper())
+        await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("protocol", [UNNAMED, *PORT_FORWARD])
+def test_a_port_has_two_channels_and_says_its_number_on_both(protocol: str) -> None:
+    async def scenario(caller: Caller, rig: Rig, netns: str) -> None:
+        async with listener(netns, echo) as one, listener(netns, echo) as two:
+            talk = await caller.open(PATH, protocol, port=f"{one},{two}")
+            await talk.send(2, b"second\n")
+            await talk.send(0, b"first\n")
+            numbers = [number.to_bytes(2, "little") for number in (one, two)]
+            assert await talk.until(2, b"SECOND\n") == numbers[1] + b"SECOND\n"
+            assert await talk.until(0, b"FIRST\n") == numbers[0] + b"FIRST\n"
+            await talk.send(1, b"what comes on the way of errors is nobody's")
+            await talk.send(0, b"bye\n")
+            await talk.send(2, b"still there\n")
+            await talk.until(2, b"STILL THERE\n")
+            assert not talk.ended
+            await talk.send(2, b"bye\n")
+            got = await talk.rest()
+            assert talk.ended, "the last connection's end is everything's"
+            assert (got[1], got[3]) == tuple(numbers)
+
+    with_pod(scenario)
+
+
+def test_a_port_that_nobody_listens_on_is_told_on_its_channel() -> None:
+    async def scenario(caller: Caller, rig: Rig, netns: str) -> None:
+        talk = await caller.open(PATH, V4, port="9")
+        got = await talk.rest()
+        assert talk.ended
+        assert got[0] == b"\x09\x00"
+        assert got[1].startswith(b"\x09\x00error forwarding port 9 to pod p, uid : ")
+        assert b"connection refused" in got[1]
+
+    with_pod(scenario)
+
+
+@pytest.mark.parametrize(
+    ("ports", "why"),
+    [
+        ({}, 'query parameter "port" is required'),
+        ({"port": ""}, 'query parameter "port" cannot be empty'),
+        ({"port": "80,x"}, 'unable to parse "80,x" as a port: strconv.ParseUint: parsing "x": '),
+        ({"port": "65536"}, 'parsing "65536": value out of range'),
+        ({"port": "0"}, 'port "0" must be > 0'),
+        ({"port": ",".join(["1"] * 128)}, "at most 127 ports can be forwarded"),
+    ],
+)
+def test_ports_that_are_none_are_refused(ports: dict[str, str], why: str) -> None:
+    async def scenario(caller: Caller, rig: Rig, netns: str) -> None:
+        with pytest.raises(APIError) as refused:
+            await caller.open(PATH, V4, **ports)
+        assert refused.value.code == 400
+        assert why in refused.value.message
+
+    with_pod(scenario)
+
+
+def test_a_client_of_channels_that_goes_takes_its_connections_along() -> None:
+    async def scenario(caller: Caller, rig: Rig, netns: str) -> None:
+        over = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readexactly(1))
+            assert await reader.read() == b""
+            over.set()
+            writer.close()
+
+        async with listener(netns, silent) as number:
+            talk = await caller.open(PATH, V4, port=number)
+            await talk.send(0, b"x")
+            await talk.until(0, b"x")
+            talk.channel.close()
+            async with asyncio.timeout(10):
+                await over.wait()
+
+    with_pod(scenario)
 
 
 @pytest.mark.parametrize("tunnelled", [True, False])
@@ -319,6 +407,24 @@ def test_a_socket_lives_in_the_pod_and_the_agent_stays_outside() -> None:
         assert threads == {before}
 
     with_pod(scenario)
+
+
+def test_a_socket_that_nobody_waits_for_any_more_is_closed() -> None:
+    async def scenario() -> None:
+        waiting = asyncio.create_task(make_socket("/proc/self/ns/net", socket.AF_INET))
+        await asyncio.sleep(0)  # it has begun
+        waiting.cancel()
+        for thread in threading.enumerate():
+            if thread.name == "pod's network":
+                thread.join()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        await asyncio.sleep(0)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asyncio.run(scenario())
+    assert [str(it.message) for it in told] == []
 
 
 async def spdy_exec(caller: Caller, streams: str, **params: Any) -> tuple[Client, dict[str, int]]:

@@ -6,12 +6,12 @@ import copy
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from steersman.model import ownership
 from steersman.model.apply import apply
-from steersman.model.fields import comparison
+from steersman.model.fields import comparison, granular
 from steersman.model.fields.fieldset import FieldSet, of_paths, parse
 from steersman.model.fields.shapes import Shapes
 from steersman.model.fields.structure import structure_of
@@ -215,6 +215,25 @@ def test_every_field_of_an_updated_object_has_exactly_one_owner(
     owned = [path for entry in entries for path in FieldSet(entry["fieldsV1"])]
     assert len(owned) == len(set(owned))
     assert set(owned) == set(comparison.compare(None, versions[-1], NODE).changed)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.booleans(), _NAMES, FULL), min_size=2, max_size=4))
+@example([(False, "a", {"any": {"a": 1}}), (True, "b", {"any": 1})])
+def test_nobody_owns_what_is_not_there(history: list[tuple[bool, str, dict[str, Any]]]) -> None:
+    live: Any = None
+    for applies, manager, document in history:
+        if applies:
+            live = put(live, document, manager)
+            continue
+        entries = ownership.entries_of(live or {})
+        managed = written(live, document, entries, manager)
+        live = {**document, "metadata": {"managedFields": managed}}
+    owned = {path for it in ownership.entries_of(live) for path in FieldSet(it["fieldsV1"])}
+    structure = structure_of(NODE)
+    given_here = comparison.given(values(live), structure)
+    there = FieldSet(granular.with_named(given_here, structure))
+    assert owned <= set(there) | set(comparison.compare(None, values(live), NODE).changed)
 
 
 @settings(max_examples=200)

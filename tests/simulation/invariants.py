@@ -1,7 +1,9 @@
 """What must hold after every commit, whatever was lost or late.
 
 Surge: never more active pods of a deployment than wanted plus maxSurge. Availability: no
-controller deletes a pod such that fewer than the wanted minimum stay available. Placement: no
+controller deletes a pod such that fewer than the wanted minimum stay available, but where a
+deployment is made smaller in the middle of a rollout: its sets shrink in proportion then, ready or
+not (upstream's deploymentutil.GetReplicaSetProportion). Placement: no
 node gets more than it has room for, no pod changes its node.
 """
 
@@ -47,6 +49,18 @@ def bounds(deployment: Document) -> tuple[int, int]:
     return wanted + surge, wanted - missing
 
 
+def shrinks(old: Document, new: Document) -> bool:
+    """Says whether a deployment is made smaller."""
+    return bool(new["spec"]["replicas"] < old["spec"]["replicas"])
+
+
+def is_complete(deployment: Document) -> bool:
+    """Says whether a deployment says that all of its pods are as wanted."""
+    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+    seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return seen and status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted
+
+
 def is_active(pod: Document) -> bool:
     """Says whether a pod counts."""
     ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
@@ -90,6 +104,8 @@ class Invariants:
             objects[key] = new
         if resource == DEPLOYMENTS and new is not None:
             self._widen(key, new)
+            if old is not None and shrinks(old, new) and not is_complete(old):
+                self._least[key] = 0
         if resource == PODS:
             self._judge_pod(old, new)
 

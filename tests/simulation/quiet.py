@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from steersman.controllers.registry import controllers
+from controlled import EVERYBODY
 from steersman.model.errors import NotFound
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.event import EVENT
@@ -97,7 +97,7 @@ def quietly(
 
     async def main(world: SimulatedWorld) -> Any:
         async with control_plane(world, Weather(), lambda *_: None) as plane:
-            plane.run_controllers(controllers("BUNDLE", "10.96.0.0/16"))
+            plane.run_controllers(EVERYBODY)
             plane.run_scheduler()
             plane.run_nodes(nodes, behaviour or Behaviour())
             quiet = Quiet(plane, world)

@@ -113,6 +113,52 @@ def test_foreground_deletion_ends_the_dependents_before_the_owner() -> None:
     quietly(scenario, behaviour=Behaviour(stop_seconds=2.0))
 
 
+def test_what_pods_of_a_namespace_use_stays_until_they_have_ended() -> None:
+    """KEP-5080."""
+
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.create(NAMESPACE, "n")
+        await quiet.until(lambda: quiet.admin.get(SERVICEACCOUNT.ref("n", "default")))
+        await deploy(quiet, 2, "n")
+        used = CONFIGMAP.ref("n", "used")
+        await quiet.create(CONFIGMAP, "used", "n")
+        await quiet.admin.delete(NAMESPACE.ref("", "n"))
+        await quiet.until(lambda: are_ending(quiet, "n"))
+        await quiet.world.sleep(2)
+        assert len(await quiet.items(POD, "n")) == 2
+        assert not await quiet.gone(used)
+        await quiet.until(lambda: quiet.gone(NAMESPACE.ref("", "n")))
+
+    quietly(scenario, behaviour=Behaviour(stop_seconds=5.0))
+
+
+async def are_ending(quiet: Quiet, namespace: str) -> bool:
+    found = await quiet.items(POD, namespace)
+    return all(it.metadata.deletion_timestamp is not None for it in found)
+
+
+def test_an_owner_goes_when_who_holds_it_back_is_no_more_its_own() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        owner = CONFIGMAP.ref("default", "owner")
+        uid = (await quiet.create(CONFIGMAP, "owner")).metadata.uid
+        named = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
+        held = {"ownerReferences": [{**named, "blockOwnerDeletion": True}]}
+        child = CONFIGMAP.ref("default", "child")
+        await quiet.create(CONFIGMAP, "child", metadata={**held, "finalizers": ["x.io/kept"]})
+        await quiet.admin.delete(owner, propagation="Foreground")
+        await quiet.until(lambda: is_ending(quiet, child))
+        assert not await quiet.gone(owner)
+        await quiet.admin.patch(child, {"metadata": {"ownerReferences": None}})
+        await quiet.until(lambda: quiet.gone(owner))
+        assert await is_ending(quiet, child)
+
+    quietly(scenario)
+
+
+async def is_ending(quiet: Quiet, ref: Ref) -> bool:
+    return (await quiet.admin.get(ref)).metadata.deletion_timestamp is not None
+
+
 def test_orphans_stay_and_name_no_owner() -> None:
     async def scenario(quiet: Quiet) -> None:
         await deploy(quiet, 2)

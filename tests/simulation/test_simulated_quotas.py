@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from controlled import EVERYBODY
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
 from simulation.quiet import Quiet, pod_template, quietly, ready
-from steersman.controllers.registry import controllers
 from steersman.model.kind import Document
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.deployment import DEPLOYMENT
@@ -140,7 +140,7 @@ def storm(seed: int, most: int) -> int:
     async def main(world: SimulatedWorld) -> None:
         weather = Weather()
         async with control_plane(world, weather, see) as plane:
-            plane.run_controllers(controllers("BUNDLE", "10.96.0.0/16"))
+            plane.run_controllers(EVERYBODY)
             plane.run_scheduler()
             plane.run_nodes(3, Behaviour())
             quiet = Quiet(plane, world)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from controlled import EVERYBODY
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
 from simulation.invariants import PODS, Broken
 from simulation.quiet import Quiet, quietly, ready
-from steersman.controllers.registry import controllers
 from steersman.model.kind import Document
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
@@ -22,6 +22,10 @@ from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
 from steersman.model.kinds.service import SERVICE
 from steersman.model.kinds.storageclass import STORAGECLASS
+from steersman.model.kinds.validatingadmissionpolicy import (
+    VALIDATINGADMISSIONPOLICY,
+    VALIDATINGADMISSIONPOLICYBINDING,
+)
 from steersman.model.ref import Resource
 from steersman.node.simulated import Behaviour
 from steersman.scheduler.state.demand import amount
@@ -42,6 +46,37 @@ async def classes(quiet: Quiet) -> None:
 
 async def runs(quiet: Quiet, *names: str) -> bool:
     return set(names) <= {pod.metadata.name for pod in await quiet.pods()}
+
+
+def test_room_that_a_refused_binding_gives_back_goes_to_who_waits_for_it() -> None:
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"]}
+    refusal = {
+        "matchConstraints": {"resourceRules": [{**rule, "resources": ["pods/binding"]}]},
+        "validations": [{"expression": "object.metadata.name != 'refused'"}],
+    }
+    binding = {"policyName": "no", "validationActions": ["Deny"]}
+
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.create(VALIDATINGADMISSIONPOLICY, "no", spec=refusal)
+        await quiet.create(VALIDATINGADMISSIONPOLICYBINDING, "no", spec=binding)
+        quiet.plane.weather.slow_call = 5.0
+        await quiet.create(POD, "refused", spec=wanting("3"))
+        await quiet.create(POD, "waits", spec=wanting("3"))
+        await quiet.until(lambda: is_unschedulable(quiet, "waits"))
+        quiet.plane.weather.calm()
+        await quiet.until(lambda: runs(quiet, "waits"))
+        await quiet.until(lambda: is_told(quiet, "binding rejected: "))
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
+async def is_told(quiet: Quiet, start: str) -> bool:
+    return any(text.startswith(start) for _, text in await quiet.events("Pod"))
+
+
+async def is_unschedulable(quiet: Quiet, name: str) -> bool:
+    found = await quiet.admin.get(POD.ref("default", name))
+    return any(it.reason == "Unschedulable" for it in found.status.conditions)
 
 
 def test_an_important_pod_takes_the_place_of_less_important_ones() -> None:
@@ -242,7 +277,7 @@ def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(se
     async def main(world: SimulatedWorld) -> None:
         weather = Weather()
         async with control_plane(world, weather, invariants.see) as plane:
-            plane.run_controllers(controllers("BUNDLE", "10.96.0.0/16"))
+            plane.run_controllers(EVERYBODY)
             plane.run_scheduler()
             plane.run_nodes(3, behaviour)
             quiet = Quiet(plane, world)

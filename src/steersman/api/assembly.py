@@ -13,6 +13,7 @@ import msgspec
 from steersman.api.access import front_proxy
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes, Masters, Union
+from steersman.api.access.awaiting import fetched
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.modes import chosen
@@ -22,23 +23,10 @@ from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import Key, Tokens
-from steersman.api.admission.chain import Chain
-from steersman.api.admission.configuration import assemble_dynamic
-from steersman.api.admission.granting import Granting
-from steersman.api.admission.lifecycle import NamespaceLifecycle
-from steersman.api.admission.limit_ranger import LimitRanger
-from steersman.api.admission.node_restriction import NodeRestriction
-from steersman.api.admission.pod_security.plugin import PodSecurity
-from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
-from steersman.api.admission.policies.expression_check import ExpressionCheck
-from steersman.api.admission.quota import ResourceQuota
-from steersman.api.admission.recording import Recording
-from steersman.api.admission.service_account import ServiceAccount
-from steersman.api.admission.storage import (
-    DefaultStorageClass,
-    PersistentVolumeClaimResize,
-    StorageObjectInUseProtection,
-)
+from steersman.api.access.webhook.authorizer import WebhookAuthorizer
+from steersman.api.admission.assembly import Parts, assemble
+from steersman.api.admission.plugins.namespaces import NamespaceAutoProvision
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
@@ -46,8 +34,8 @@ from steersman.api.audit import parts as audit
 from steersman.api.audit.auditor import Auditor
 from steersman.api.audit.settings import AuditSettings
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
+from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
-from steersman.api.custom.admission import DefinitionLifecycle
 from steersman.api.custom.conversion import Webhook, is_good_bundle
 from steersman.api.custom.definitions import Definitions
 from steersman.api.custom.keeper import Keeper
@@ -55,6 +43,8 @@ from steersman.api.custom.scale import CustomScale
 from steersman.api.delete import Deleter
 from steersman.api.effects.effect import Effects
 from steersman.api.effects.services import ServiceAddresses
+from steersman.api.fairness.parts import FlowControl
+from steersman.api.fairness.settings import FlowSettings
 from steersman.api.metrics.answer import ResourceMetrics
 from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
@@ -78,9 +68,11 @@ from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
 from steersman.api.tokens.known import assemble_bearers
 from steersman.api.tokens.legacy_secrets import LegacySecrets
+from steersman.api.tokens.legacy_tracking import LegacyTracking
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.builtin import Registry
+from steersman.model.errors import APIError
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
@@ -104,6 +96,8 @@ class Configuration(msgspec.Struct, frozen=True):
     authority:   the certificate (PEM) by which clients know this server, and it them
     access:      who is asked who somebody is and who may
     audit:       which requests are noted, and where; None: none
+    flow:        how many requests are served at once, and whether fairly
+    admission:   which plugins are asked about a write
     front_proxy: how this server shows itself to servers behind it, and knows its like
     dns:         the address and port at which a node answers for names; "": no node does
     """
@@ -117,6 +111,8 @@ class Configuration(msgspec.Struct, frozen=True):
     authority: str = ""
     access: AccessSettings = AccessSettings()
     audit: AuditSettings | None = None
+    flow: FlowSettings = FlowSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     front_proxy: FrontProxy | None = None
 
 
@@ -154,9 +150,13 @@ class Assembly:
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
         settings = configuration.access
-        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac))
+        webhooks = [WebhookAuthorizer(one, world) for one in settings.authorization_webhooks]
+        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks))
         self.tokens = self._tokens(configuration)
-        self._bearers = assemble_bearers(settings, self.tokens, self._objects.find, world)
+        self._tracking = LegacyTracking(cache, world)
+        self._bearers = assemble_bearers(
+            settings, self.tokens, self._objects.find, self._tracking.used, world
+        )
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self._auditor = audit.assemble(configuration.audit, self.kinds, world)
@@ -165,8 +165,11 @@ class Assembly:
         self.watches = Watches(cache, self.reader, world)
         self.definitions.changed = self.watches.end_of
         find = self._objects.find
-        self._dynamic = assemble_dynamic(cache, self.kinds, authorizer, find, world)
-        chain = self._chain(authorizer)
+        escalation = Escalation(self.rbac, authorizer)
+        parts = Parts(
+            cache, world, self.kinds, self.definitions, find, authorizer, escalation, self._provide
+        )
+        chain, self._dynamic = assemble(configuration.admission, parts)
         self._heard = Heard(chain)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
@@ -178,11 +181,13 @@ class Assembly:
         self._remotes = Remotes(cache, find, show, world)
         self.ready = False
         self._meter = meter.Meter(world.now())
+        self.flow = FlowControl(configuration.flow, cache, self.watches.interest, world)
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
         bundle = configuration.authority
         self._registration = Registration(cache, self.api, world)
         self._availability = Availability(cache, self._remotes, self.api, world)
+        self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
     def _converter(self, definition: Document) -> Webhook | None:
@@ -202,29 +207,13 @@ class Assembly:
             uid=self._world.uid,
         )
 
-    def _chain(self, authorizer: Union) -> Chain:
-        cache = self.cache
-        return Chain(
-            [
-                DefinitionLifecycle(self.definitions),
-                ExpressionCheck(),
-                NamespaceLifecycle(cache),
-                LimitRanger(cache),
-                ServiceAccount(cache, self._world),
-                TaintNodesByCondition(),
-                Priority(cache),
-                DefaultTolerationSeconds(),
-                DefaultStorageClass(cache),
-                StorageObjectInUseProtection(),
-                PersistentVolumeClaimResize(cache),
-                Recording(self._world),
-                NodeRestriction(self._objects.find),
-                PodSecurity(cache),
-                Granting(Escalation(self.rbac, authorizer)),
-            ],
-            ResourceQuota(cache, self._world),
-            self._dynamic,
-        )
+    async def _provide(self, namespace: str) -> None:
+        """Makes a namespace; why it could not be made is told to whoever needs it."""
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        try:
+            await writing.create(self.api, writing.kind_of(self.kinds, document), document)
+        except APIError as error:
+            fetched()[NamespaceAutoProvision.name, namespace] = error.message
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
         scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
@@ -259,20 +248,28 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
+        hooked = bool(self._configuration.access.authorization_webhooks)
         documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
+
+        def metrics(_request: Request, _user: User) -> Response:
+            return self._metrics()
+
         return Api(
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, {**documents, "/metrics": lambda _request, _user: self._metrics()}),
+            paths=Paths(checks, {**documents, **self.flow.paths(), "/metrics": metrics}),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
             deleter=self.deleter,
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
-            reviews=Review(Reviews(self.access.authorizer, self.rbac, self._bearers)).handle,
+            reviews=Review(
+                Reviews(self.access.authorizer, self.rbac, self._bearers, hooked)
+            ).handle,
             meter=self._meter,
+            serving=self.flow.serving,
             monotonic=self._world.monotonic,
             elsewhere=self._remotes.handle,
             auditor=self._auditor,
@@ -288,7 +285,7 @@ class Assembly:
         tables = self.cache.tables()
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
-        text = meter.render(self._meter, objects, watches)
+        text = meter.render(self._meter, objects, watches) + self.flow.metrics()
         if self._auditor is not None:
             text += audit.render_metrics(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
@@ -333,11 +330,17 @@ class Assembly:
             tasks.start(self.watches.bookmark(), name="bookmarks")
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
+            self.flow.begin(self.api, tasks)
             await writing.write(self.api, self.kinds, self._objects, self._own())
+            await self.flow.run(self.api, tasks)
             await self._registration.begin()
+            await self._tracking.begin(self.api)
+            await self._range.begin()
             tasks.start(self._registration.run(tasks), name="registration")
             tasks.start(self._availability.run(tasks), name="availability")
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
+            tasks.start(self._tracking.run(tasks), name="legacy token tracking")
+            tasks.start(self._range.run(tasks), name="default service range")
             self._dynamic.open()
             self.ready = True
             started()

@@ -30,8 +30,9 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
 
 
-def parse_any(request: Request, definition: str = "") -> Any:
-    """Returns the body's value from JSON, YAML, or the protobuf form of a definition.
+def parse_any(request: Request, definition: str = "", repeated: list[str] | None = None) -> Any:
+    """Returns the body's value from JSON, YAML, or the protobuf form of a definition. Keys that
+    YAML gives twice are told in `repeated`.
 
     Raises UnsupportedMediaType, ValueError for a body that cannot be read.
     """
@@ -41,7 +42,7 @@ def parse_any(request: Request, definition: str = "") -> Any:
     if kind == YAML:
         from steersman.wire import yaml  # loaded with the first YAML body
 
-        return yaml.load(request.body)
+        return yaml.load(request.body, repeated)
     if kind == PROTOBUF and definition:
         return parse_protobuf(request.body, definition)
     raise UnsupportedMediaType(
@@ -73,6 +74,8 @@ def parse(call: Call) -> Document:
     except Unreadable as error:
         raise unrecognized(call, str(error)) from error
     check_type(call, value)
+    if media_type(call.request) in (JSON, ""):
+        note_keys(call, value)
     return value
 
 
@@ -83,7 +86,7 @@ class Unreadable(BadRequest):
 def read(call: Call, definition: str) -> Document:
     """Returns the body as a document of whatever kind; raises Unreadable."""
     try:
-        value = parse_any(call.request, definition)
+        value = parse_any(call.request, definition, call.repeated)
     except json.BadJSON as error:
         raise Unreadable(f"{_NO_KIND}{error}") from error
     except ValueError as error:
@@ -218,20 +221,38 @@ def _to_storage(kind: Kind, version: Version, document: Document) -> Document:
 
 
 def unknown_fields(call: Call, unknown: tuple[str, ...]) -> tuple[str, ...]:
-    """Decides what unknown fields come to: warnings to send, or BadRequest where validation is
-    strict."""
-    if not unknown:
+    """Decides what unknown and repeated fields come to: warnings to send, or BadRequest where
+    validation is strict."""
+    texts = faults(call, unknown)
+    if not texts or (wanted := call.request.param("fieldValidation") or "Warn") == "Ignore":
         return ()
-    wanted = call.request.param("fieldValidation") or "Warn"
-    if wanted == "Ignore":
-        return ()
-    texts = tuple(f'unknown field "{path}"' for path in unknown)
     if wanted == "Warn":
-        return texts
+        return (*call.repeated, *texts[bool(call.repeated) :])
     raise BadRequest(
         f'{call.kind.name} in version "{call.version.name}" cannot be handled as a '
         f"{call.kind.name}: strict decoding error: {', '.join(texts)}"
     )
+
+
+def faults(call: Call, unknown: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns what a strict decoder says of a body: what YAML repeats, in one text with its lines,
+    then what it says of JSON. That of a patch speaks of the patch first."""
+    texts = tuple(f'unknown field "{path}"' for path in unknown)
+    if call.repeated:
+        lines = "".join(f"\n  {line}" for line in call.repeated)
+        return (f"yaml: unmarshal errors:{lines}", *texts)
+    if not call.noted:
+        return texts
+    (keys,) = call.noted
+    if call.version.shape is None and call.attributes.verb != "patch":
+        return keys.merge(unknown)
+    return (*keys.told("json patch " if call.request.body[:1] == b"[" else ""), *texts)
+
+
+def note_keys(call: Call, value: Any) -> None:
+    """Notes the keys of a body in JSON that may give one twice, before its value is changed."""
+    if json.may_repeat(call.request.body, value):
+        call.noted.append(json.keys(call.request.body))
 
 
 def warnings(texts: tuple[str, ...]) -> dict[str, str] | None:

@@ -95,6 +95,7 @@ class Table:
         self.entries: dict[str, dict[str, Entry]] = {}
         self.events: deque[Event] = deque()
         self.revision = 0
+        self.bytes = 0  # of all entries together
         self.dropped = 0  # the newest revision that left the window
         self._sorted: dict[str, list[Entry]] = {}
         self._watchers: dict[str, dict[object, Watcher]] = {}
@@ -159,10 +160,13 @@ class Table:
         new = None
         if record.value is not None:
             new = entries[name] = Entry(record, record.value, namespace, name)
+            self.bytes += len(record.value)
         elif old is None:
             return None
         else:
             del entries[name]
+        if old is not None:
+            self.bytes -= len(old.value)
         self.revision = record.revision
         return Event(old, new, record.revision)
 
@@ -208,6 +212,10 @@ class Cache:
             table = self._tables[resource] = Table(resource)
             table.dropped = self.oldest
         return table
+
+    def find(self, resource: Resource) -> Table | None:
+        """Returns the table of a resource type where there is one; nobody makes one by asking."""
+        return self._tables.get(resource)
 
     def tables(self) -> list[Table]:
         """Returns every table that there is."""

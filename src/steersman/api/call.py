@@ -10,6 +10,7 @@ from steersman.api.form import Form
 from steersman.api.present import Presentation
 from steersman.model.errors import NotFound, not_found
 from steersman.model.kind import Kind, Version
+from steersman.wire.json import Keys
 from steersman.wire.message import Request, User
 
 
@@ -17,7 +18,9 @@ class Call(msgspec.Struct, frozen=True):
     """Who asks what of which kind, where it is kept and how it is to be shown.
 
     `remarks` collects what the writer is told of a write that is accepted: an answer says each
-    once, however often the write was tried. `direct` says that the server writes this itself in the
+    once, however often the write was tried. `repeated` and `noted` hold what a reader of the body
+    found in it that a strict decoder refuses: the lines of YAML whose key was given before, and the
+    keys of JSON where one may come twice. `direct` says that the server writes this itself in the
     course of another call, about which webhooks and policies were asked.
     """
 
@@ -30,6 +33,8 @@ class Call(msgspec.Struct, frozen=True):
     table: Table
     presentation: Presentation
     remarks: list[str] = msgspec.field(default_factory=list)
+    repeated: list[str] = msgspec.field(default_factory=list)
+    noted: list[Keys] = msgspec.field(default_factory=list)
     direct: bool = False
 
     @property

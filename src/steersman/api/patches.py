@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 import orjson
 
 from steersman.api import metadata, owners
-from steersman.api.body import is_too_deep, media_type
+from steersman.api.body import is_too_deep, media_type, note_keys
 from steersman.api.call import Call
 from steersman.model import apply, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
@@ -57,6 +58,8 @@ class Patch(msgspec.Struct, frozen=True):
         value = _parse_yaml(call) if how == "apply" else _parse_json(call)
         if is_too_deep(call.request.body, value):
             raise BadRequest(f"error decoding patch: {json.TOO_DEEP}")
+        if how != "apply":
+            note_keys(call, value)
         return cls(how, value, now)
 
     def apply(self, call: Call, old: Document | None) -> Document:
@@ -101,15 +104,20 @@ def _parse_json(call: Call) -> Any:
 
 
 def _parse_yaml(call: Call) -> Document:
-    try:
-        value = orjson.loads(call.request.body)  # kubectl sends JSON under YAML's name
-    except ValueError:
+    data, value = call.request.body, None
+    with suppress(ValueError):
+        value = orjson.loads(data)  # kubectl sends JSON under YAML's name
+    if value is None or json.may_repeat(data, value):
         from steersman.wire import yaml  # loaded with the first patch in YAML
 
         try:
-            value = yaml.load(call.request.body)
+            value = yaml.load(data, call.repeated)
         except ValueError as error:
             raise BadRequest(f"error decoding YAML: {error}") from error
+    if call.repeated and call.request.param("fieldValidation") == "Strict":
+        lines = "".join(f"\n  {line}" for line in call.repeated)
+        why = f"error converting YAML to JSON: yaml: unmarshal errors:{lines}"
+        raise BadRequest(f"error strict decoding YAML: {why}")
     if not isinstance(value, dict):
         raise BadRequest("error decoding YAML: an object is expected")
     return value

@@ -28,7 +28,7 @@ _VERBS = {
     "PATCH": ("patch", "patch"),
     "DELETE": ("delete", "deletecollection"),
 }
-# verbs about many objects: they alone have a field selector
+# verbs about many objects: they alone have selectors
 _MANY = ("list", "watch", "deletecollection")
 # subresources of namespaces; any other third segment is a resource in the namespace
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
@@ -60,8 +60,10 @@ def _resource(request: Request, group: str, version: str, rest: list[str]) -> At
     subresource = rest[2] if len(rest) > 2 else ""  # what follows `proxy` is no matter of rules
     verb = _verb(request, name, watched)
     asked = Attributes(verb, group, version, resource, subresource, namespace, name, request.path)
-    if verb in _MANY and request.query and (fields := request.param("fieldSelector")):
-        return asked._replace(fields=fields)
+    if verb in _MANY and request.query:
+        fields, labels = request.param("fieldSelector"), request.param("labelSelector")
+        if fields or labels:
+            return asked._replace(fields=fields, labels=labels)
     return asked
 
 

@@ -7,17 +7,19 @@ It knows the parts of the API and nothing of sockets; `api.serve` and the in-pro
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
-from steersman.api.access.awaiting import MOST_FETCHES, Awaiting
+from steersman.api.access.awaiting import MOST_FETCHES, Awaiting, remembering
 from steersman.api.audit.auditor import Auditor
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.delete import Deleter
 from steersman.api.encryption import reading
+from steersman.api.fairness.seats.queues import Flow
+from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
 from steersman.api.published.meter import Meter, Tally, series_of
@@ -33,9 +35,11 @@ from steersman.wire.message import JSON, Notes, Request, Response, User
 Awaited = Coroutine[Any, Any, Response]
 Answer = Response | Awaited
 Subresource = Callable[[Call], Answer]
+Decided = TypeVar("Decided")
 
 # What can be asked of a namespaced kind without naming a namespace
 EVERYWHERE = ("list", "watch")
+TOO_MUCH = "Internal error occurred: too much had to be fetched to decide"
 UNKNOWN_PATH = "the server could not find the requested resource"
 
 
@@ -86,6 +90,7 @@ class Api:
         extensions: Mapping[str, Extension],
         reviews: Callable[[Call], Answer],
         meter: Meter,
+        serving: Serving,
         monotonic: Callable[[], float],
         elsewhere: Callable[[Request, User], Answer | None],
         auditor: Auditor | None = None,
@@ -102,6 +107,7 @@ class Api:
         self._extensions = extensions
         self._reviews = reviews
         self._meter = meter
+        self._serving = serving
         self._monotonic = monotonic
         self._elsewhere = elsewhere  # what other servers serve behind this one
         self._auditor = auditor
@@ -119,46 +125,100 @@ class Api:
         began = self._monotonic()
         attributes = parse(request)
         try:
-            answer = self._serve(request, attributes)
+            user = request.user or self._access.identify(request)
         except APIError as error:
             self._tally(request, attributes).count(error.code, self._monotonic() - began)
             raise
-        except Awaiting as missing:
-            answer = self._once_there(missing, request, attributes)
-        if isinstance(answer, Response):
-            tally = self._tally_of_read(request, attributes)
-            tally.count(answer.status, self._monotonic() - began)
-            return answer
-        return self._counted(request, attributes, answer, began)
+        except Awaiting:
+            return self._unknown(request, attributes, began)
+        flow = self._serving.flow(user, attributes)
+        if flow is not None and not self._serving.fits(flow, request, attributes):
+            answer = self._once_there(request, user, attributes)
+            return self._counted(flow, request, user, attributes, answer, began)
+        return self._served(flow, request, user, attributes, began)
 
-    async def _once_there(
-        self, missing: Awaiting, request: Request, attributes: Attributes
-    ) -> Response:
-        """Answers once what the decision needed has been fetched."""
-        for _ in range(MOST_FETCHES):
-            await missing.fetch()
-            try:
-                answer = self._serve(request, attributes)
-            except Awaiting as more:
-                missing = more
-                continue
-            return answer if isinstance(answer, Response) else await answer
-        raise InternalError("Internal error occurred: too much had to be fetched to decide")
+    def _served(
+        self, flow: Flow | None, request: Request, user: User, attributes: Attributes, began: float
+    ) -> Answer:
+        """Answers one request whose turn it is."""
+        try:
+            answer = self._serve(request, user, attributes)
+        except APIError as error:
+            if flow is not None:
+                error.headers = flow.headers
+            self._tally(request, attributes).count(error.code, self._monotonic() - began)
+            raise
+        except Awaiting:
+            answer = self._once_there(request, user, attributes)
+        if isinstance(answer, Response):
+            seconds = self._monotonic() - began
+            self._tally_of_read(request, attributes).count(answer.status, seconds)
+            if flow is not None:
+                self._serving.served(flow, answer, request, user, attributes, seconds)
+            return answer
+        return self._counted(flow, request, user, attributes, answer, began)
+
+    async def _unknown(self, request: Request, attributes: Attributes, began: float) -> Response:
+        """Answers somebody who is known only after something has been fetched."""
+        try:
+            with remembering():
+                user = await _fetched(lambda: self._access.identify(request))
+        except APIError as error:
+            self._tally(request, attributes).count(error.code, self._monotonic() - began)
+            raise
+        flow = self._serving.flow(user, attributes)
+        answer = self._once_there(request, user, attributes)
+        return await self._counted(flow, request, user, attributes, answer, began)
+
+    async def _once_there(self, request: Request, user: User, attributes: Attributes) -> Response:
+        """Answers once what the decisions need has been fetched: those before the work, and those
+        in its course, which then begins anew."""
+        with remembering():
+            for _ in range(MOST_FETCHES):
+                try:
+                    answer = self._serve(request, user, attributes)
+                    return answer if isinstance(answer, Response) else await answer
+                except Awaiting as missing:
+                    await missing.fetch()
+        raise InternalError(TOO_MUCH)
 
     async def _counted(
-        self, request: Request, attributes: Attributes, answer: Awaited, began: float
+        self,
+        flow: Flow | None,
+        request: Request,
+        user: User,
+        attributes: Attributes,
+        answer: Awaited,
+        began: float,
     ) -> Response:
+        """Does what has to be waited for when it is the request's turn, and counts it."""
         tally = self._tally(request, attributes)
         tally.inflight += 1
+        response = one = None
         try:
-            response = await answer
+            if flow is not None:
+                one = self._serving.begin(flow, request, user, attributes, self._monotonic())
+                if one.started < 0 and not await self._serving.turn(one):
+                    response = self._serving.refused(flow)
+                    return response
+            try:
+                response = await answer
+            except Awaiting:
+                response = await self._once_there(request, user, attributes)
+            return response
         except APIError as error:
+            if flow is not None:
+                error.headers = flow.headers
             tally.count(error.code, self._monotonic() - began)
             raise
         finally:
+            answer.close()  # where it never began
+            now = self._monotonic()
             tally.inflight -= 1
-        tally.count(response.status, self._monotonic() - began)
-        return response
+            if response is not None:
+                tally.count(response.status, now - began)
+            if one is not None and one.started >= 0:
+                self._serving.end(one, request, response, now)
 
     def _tally(self, request: Request, asked: Attributes) -> Tally:
         """Returns where a request is counted."""
@@ -178,8 +238,7 @@ class Api:
                 self._reads[key] = tally
         return tally
 
-    def _serve(self, request: Request, attributes: Attributes) -> Answer:
-        user = request.user or self._access.identify(request)
+    def _serve(self, request: Request, user: User, attributes: Attributes) -> Answer:
         self._access.require(user, attributes, request.notes)
         if not attributes.is_resource:
             return self._other(request, user)
@@ -319,6 +378,16 @@ class Api:
         if verb == "patch":
             return self._writer.patch(call)
         raise not_allowed()
+
+
+async def _fetched(decide: Callable[[], Decided]) -> Decided:
+    """Returns a decision, having fetched what it needs; raises what `decide` raises."""
+    for _ in range(MOST_FETCHES):
+        try:
+            return decide()
+        except Awaiting as missing:
+            await missing.fetch()
+    raise InternalError(TOO_MUCH)
 
 
 async def _remarked(answer: Answer, remark: str) -> Response:

@@ -23,6 +23,7 @@ from steersman.model import decode
 from steersman.model.fields.shapes import shape_of
 from steersman.model.fields.structure import structure_of
 from steersman.model.kind import Document
+from steersman.wire.json import may_repeat
 
 # Templates kept; a cluster has some hundred workloads, of which a few are made at one time
 MOST_TEMPLATES: Final = 256
@@ -109,7 +110,7 @@ def read(call: Call, chain: Chain) -> Sent | None:
         meta = orjson.loads(raw)
     except (msgspec.DecodeError, orjson.JSONDecodeError):
         return None
-    if not decode.takes(OBJECT_META, meta) or "managedFields" in meta:
+    if not decode.takes(OBJECT_META, meta) or "managedFields" in meta or may_repeat(raw, meta):
         return None
     if (rests_on := chain.rests_on(call, meta)) is None:
         return None

@@ -18,6 +18,7 @@ from steersman.api import present
 from steersman.api.cache import Cache, Entry, Event
 from steersman.api.call import Call
 from steersman.api.custom.relay import Relay
+from steersman.api.fairness.interest import Interest
 from steersman.api.read import Reader, parse_revision
 from steersman.api.select import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
@@ -203,6 +204,7 @@ class Watches:
         # Ordered, as no set is: what is told in turn comes in the same turn in each run of a seed
         self._bookmarked: dict[Watcher, None] = {}
         self._open: dict[Watcher, None] = {}
+        self.interest = Interest()
         self.tasks: Tasks | None = None
 
     async def open(self, call: Call) -> Response:
@@ -272,13 +274,16 @@ class Watches:
     ) -> Callable[[], None]:
         leave_table = call.table.watch(call.namespace, relay.hear if relay else watcher.hear)
         self._open[watcher] = None
+        forget = self.interest.add(call.attributes)
 
         def leave() -> None:
             leave_table()
             if relay is not None:
                 relay.close()
             self._bookmarked.pop(watcher, None)
-            self._open.pop(watcher, None)
+            if watcher in self._open:
+                del self._open[watcher]
+                forget()
 
         watcher.leave = leave
         if bookmarks:

@@ -219,8 +219,8 @@ class Writer:
         check_name(call, decoded.document)
         entry = call.table.get(call.namespace, call.name)
         if entry is None and call.kind.create_on_update and not call.subresource:
-            self._authorize(call.user, call.attributes._replace(verb="create"))
             check_unborn(call, decoded.document)
+            self._authorize(call.user, call.attributes._replace(verb="create"))
             stored = await self.create_document(call, decoded.document)
             return self._answer(call, stored, 201, decoded.warnings)
         if entry is not None:
@@ -249,11 +249,11 @@ class Writer:
     async def _apply_new(self, call: Call, patch: Patch) -> Response:
         if call.subresource:
             raise call.not_found()
-        self._authorize(call.user, call.attributes._replace(verb="create"))
         decoded = self.decode(call, patch.apply(call, None))
         document = decoded.document
         document["metadata"] = {**document.get("metadata", {}), "name": call.name}
         check_unborn(call, document)
+        self._authorize(call.user, call.attributes._replace(verb="create"))
         entry = await self.create_document(call, document, applied=True)
         return self._answer(call, entry, 201, decoded.warnings)
 

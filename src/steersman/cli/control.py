@@ -9,6 +9,7 @@ import argparse
 import os
 from pathlib import Path
 
+from steersman.cli import controlling
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
 from steersman.cli.scheduling import add_option, configuration
@@ -25,6 +26,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, default=default_path(), help="where it lives")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
     add_option(parser)
+    controlling.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -45,10 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     settings = control.ControlSettings(
         name=f"{node_name()}_{os.getpid()}",
         socket=directory.run(identity) / "api.sock",
-        authority=directory.certificates / "ca.crt",
+        certificates=directory.certificates,
         service_cidr=identity.service_cidr,
         simulated_nodes=arguments.simulated_nodes,
         scheduling=configuration(arguments.scheduler_config),
+        choice=controlling.read(arguments),
     )
     try:
         uvloop.run(control.run_control(settings, RealWorld(), reporter(arguments.status_fd)))

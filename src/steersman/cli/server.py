@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access
+from steersman.cli import controlling
+from steersman.cli.apiserver import options
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
-from steersman.cli.options import audit, encryption
 from steersman.cli.scheduling import add_option, configuration
 
 # The pipe from the supervisor, which writes once to it
@@ -34,9 +34,8 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
     parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     add_option(parser)
-    access.add_options(parser)
-    audit.add_options(parser)
-    encryption.add_options(parser)
+    options.add_options(parser)
+    controlling.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -53,8 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.world.real import RealWorld
 
     loaded()
-    chosen, noted = access.settings(arguments), audit.settings(arguments)
-    sealing = encryption.settings(arguments)
+    chosen = options.settings(arguments)
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
     settings = cluster.ServerSettings(
@@ -68,9 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         simulated_nodes=arguments.simulated_nodes,
         scheduling=configuration(arguments.scheduler_config),
         node=not arguments.no_node,
-        access=chosen,
-        audit=noted,
-        encryption=sealing,
+        **chosen,
+        choice=controlling.read(arguments),
     )
     try:
         uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))

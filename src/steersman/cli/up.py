@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import access
+from steersman.cli import controlling
+from steersman.cli.apiserver import options
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
-from steersman.cli.options import audit, encryption
 from steersman.cli.scheduling import add_option, configuration
 
 KUBECONFIG = Path("~/.kube/steer.config")
@@ -44,9 +44,8 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-node", action="store_true", help="no node: the control plane alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
     add_option(parser)
-    access.add_options(parser)
-    audit.add_options(parser)
-    encryption.add_options(parser)
+    options.add_options(parser)
+    controlling.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -67,9 +66,8 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.port is not None and not 0 < arguments.port < 65536:
         raise Failure("--port takes a number from 1 to 65535")
     configuration(arguments.scheduler_config)
-    access.check(arguments)
-    audit.check(arguments)
-    encryption.check(arguments)
+    options.check(arguments)
+    controlling.read(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -192,15 +190,10 @@ class Supervisor:
         self._directory.logs.mkdir(mode=0o700, exist_ok=True)
         words = ["--data-dir", str(self._directory.path)]
         machine, simulated = self._nodes()
-        controls = ["--simulated-nodes", str(simulated)]
+        controls = ["--simulated-nodes", str(simulated), *controlling.words(self._arguments)]
         if (path := self._arguments.scheduler_config) is not None:
             controls += ["--scheduler-config", str(path.resolve())]
-        server = [
-            *words,
-            *access.words(self._arguments),
-            *audit.words(self._arguments),
-            *encryption.words(self._arguments),
-        ]
+        server = [*words, *options.words(self._arguments)]
         if not machine:
             server.append("--no-node")
         if self._arguments.split:

@@ -19,7 +19,10 @@ from steersman.client.http import HTTPTransport, Target
 from steersman.client.interface import Views
 from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, settle, stop_signal
-from steersman.controllers.registry import controllers
+from steersman.controllers.choice import ACCOUNTS, Choice
+from steersman.controllers.registry import Facts, controllers
+from steersman.listen.certificates import Certificates
+from steersman.listen.signing import Authority
 from steersman.model import builtin
 from steersman.model.kind import Kind
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
@@ -56,16 +59,22 @@ class ControlSettings(msgspec.Struct, frozen=True):
 
     name: str
     socket: Path
-    authority: Path
+    certificates: Path
     service_cidr: str
     simulated_nodes: int = 0
     scheduling: SchedulerConfiguration | None = None
+    choice: Choice = Choice()
 
 
 def groups_of(name: str) -> tuple[str, ...]:
     """Returns the groups of a part's identity."""
     found = next((groups for start, groups in GROUPS.items() if name.startswith(start)), ())
     return (*found, AUTHENTICATED)
+
+
+def facts(files: Certificates, services: str, choice: Choice, world: World) -> Facts:
+    """Returns what controllers know of a cluster; certificates are signed in wire time."""
+    return Facts(files.ca.read_text(), services, Authority(files, world.now), choice)
 
 
 async def run_control(settings: ControlSettings, world: World, report: Report) -> None:
@@ -76,7 +85,8 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
     stop = stop_signal()
     # Renewed certificates are none of its business: it speaks over the socket
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    chosen = controllers(settings.authority.read_text(), settings.service_cidr)
+    files = Certificates(settings.certificates)
+    chosen = controllers(facts(files, settings.service_cidr, settings.choice, world))
     clients: dict[str, APIClient] = {}
 
     def client_for(name: str) -> APIClient:
@@ -102,7 +112,8 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
         ]
         for post in posts:
             post.start(tasks)
-        await _default_account(views)
+        if settings.choice.has(ACCOUNTS):
+            await _default_account(views)
         settle()
         report({"state": "ready"})
         await stop.wait()

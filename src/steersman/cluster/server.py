@@ -18,15 +18,18 @@ import msgspec
 
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
+from steersman.api.fairness.settings import FlowSettings
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
+from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
 from steersman.model.service_range import DNS_LISTENS
@@ -55,6 +58,9 @@ class ServerSettings(msgspec.Struct, frozen=True):
     access: AccessSettings = AccessSettings()
     audit: AuditSettings | None = None
     encryption: Encryption | None = None
+    flow: FlowSettings = FlowSettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    choice: Choice = Choice()
 
 
 def fatal(error: BaseException) -> None:
@@ -95,6 +101,8 @@ async def _serve(
         authority=files.ca.read_text(),
         access=settings.access,
         audit=settings.audit,
+        flow=settings.flow,
+        admission=settings.admission,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
@@ -112,7 +120,7 @@ async def _serve(
             server.listen_unix(settings.socket)
             report({"state": "serving"})
             if settings.controllers:
-                await _control(settings, assembly, files.ca.read_text(), world, tasks)
+                await _control(settings, assembly, files, world, tasks)
             settle()
             report({"state": "ready"})
             await stop.wait()
@@ -121,7 +129,7 @@ async def _serve(
 
 
 async def _control(
-    settings: ServerSettings, assembly: Assembly, bundle: str, world: World, tasks: Tasks
+    settings: ServerSettings, assembly: Assembly, files: Certificates, world: World, tasks: Tasks
 ) -> None:
     """Starts controllers, scheduler and simulated nodes; returns when pods can be created."""
     # Loaded here, since the server answers without them
@@ -133,11 +141,12 @@ async def _control(
         return APIClient(transport, world, find=assembly.kinds.of)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
-    chosen = controllers(bundle, settings.service_cidr)
+    chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
     if count := settings.simulated_nodes:
         control.start_simulated_nodes(count, client_for, views, world, tasks)
-    await control.until_default_account(client_for(control.MANAGER), world)
+    if settings.choice.has(ACCOUNTS):
+        await control.until_default_account(client_for(control.MANAGER), world)
 
 
 def kubelet_context(files: Certificates) -> ssl.SSLContext:

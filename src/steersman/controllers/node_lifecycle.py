@@ -138,13 +138,11 @@ def _taint(key: str, value: str, effect: str, added: Any) -> Document:
     return made
 
 
-def plan_pods(node: Node, found: Iterable[Pod], now: float) -> list[Action]:
-    """Returns what makes the pods of a node not ready while the node is not
+def plan_pods(found: Iterable[Pod], now: float) -> list[Action]:
+    """Returns what makes ready pods not ready, whose node is not
     (controllerutil.MarkPodsNotReady)."""
     actions: list[Action] = []
     for pod in found:
-        if not pods.is_ready(pod):
-            continue
         changed = [
             {**it, "status": "False", "lastTransitionTime": rfc3339(now)}
             if it["type"] == "Ready"
@@ -184,6 +182,33 @@ def _is_ready(node: Node) -> bool:
     return found is None or found.status == "True"
 
 
+class Marks:
+    """Which pods were said to be not ready since a node ceased to be: each once. A node that still
+    reports says it better, and two who correct each other would never end."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[Any, set[str]]] = {}
+
+    def untold(self, node: Node, here: Iterable[Pod]) -> list[Pod]:
+        """Returns the ready pods of a node that were not told since its last change."""
+        ready = condition(node.status.conditions, "Ready")
+        change = (node.metadata.uid, ready and ready.last_transition_time)
+        known = self._of.get(node.metadata.name)
+        if known is None or known[0] != change:
+            known = self._of[node.metadata.name] = (change, set())
+        found = {pod.metadata.uid: pod for pod in here}
+        known[1].intersection_update(found)
+        return [pod for uid, pod in found.items() if uid not in known[1] and pods.is_ready(pod)]
+
+    def tell(self, node: Node, told: Iterable[Pod]) -> None:
+        """Notes pods that were told."""
+        self._of[node.metadata.name][1].update(pod.metadata.uid for pod in told)
+
+    def forget(self, node: str) -> None:
+        """Forgets a node that is ready or gone."""
+        self._of.pop(node, None)
+
+
 class NodeLifecycleController:
     """See `reconcile.loop.Controller`."""
 
@@ -205,12 +230,14 @@ class NodeLifecycleController:
         self._leases = given.views.of(LEASE)
         self._pods = given.views.of(POD)
         self._heard: dict[str, tuple[Any, Heard]] = {}
+        self._marks = Marks()
 
     async def reconcile(self, ref: Ref) -> Done:
         """Judges one node."""
         node: Node | None = self._nodes.get(ref)
         if node is None:
             self._heard.pop(ref.name, None)
+            self._marks.forget(ref.name)
             return Done()
         now = self._given.world.now()
         heard = self._hear(node, now)
@@ -253,11 +280,14 @@ class NodeLifecycleController:
             await act(self._given.client, self._given.events, (patch,))
             return
         if _is_ready(node):
+            self._marks.forget(node.metadata.name)
             return
-        found = self._pods.by(BY_NODE, node.metadata.name)
-        marked = plan_pods(node, found, now)
+        here = self._pods.by(BY_NODE, node.metadata.name)
+        untold = self._marks.untold(node, here)
+        marked = plan_pods(untold, now)
         if marked:
             name = node.metadata.name
             text = f"Node {name} status is now: NodeNotReady"
             self._given.events.normal(node, "NodeNotReady", text)
         await act(self._given.client, self._given.events, marked)
+        self._marks.tell(node, untold)

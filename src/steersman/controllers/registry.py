@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from steersman.controllers.attach_detach import AttachDetachController
+from steersman.controllers.attributes_class_protection import (
+    AttributesClassProtectionController,
+)
+from steersman.controllers.bootstrap_signer import BootstrapSignerController
+from steersman.controllers.certificate_approving import CertificateApprovingController
+from steersman.controllers.certificate_cleaner import CertificateCleanerController
+from steersman.controllers.certificate_signing import Signer, with_signer
+from steersman.controllers.choice import Choice, called
 from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
@@ -13,19 +24,24 @@ from steersman.controllers.ephemeral_volume import EphemeralVolumeController
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.horizontal_pod_autoscaler import HorizontalPodAutoscalerController
 from steersman.controllers.job import JobController
+from steersman.controllers.legacy_token_cleaner import LegacyTokenCleanerController
 from steersman.controllers.load_balancer import with_services
 from steersman.controllers.local_path import LocalPathController
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.node_lifecycle import NodeLifecycleController
+from steersman.controllers.node_ttl import NodeTTLController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
 from steersman.controllers.resource_quota import ResourceQuotaController
 from steersman.controllers.role_aggregation import RoleAggregationController
 from steersman.controllers.root_ca import with_bundle
+from steersman.controllers.service_cidr import ServiceCIDRController
 from steersman.controllers.serviceaccount import ServiceAccountController
 from steersman.controllers.statefulset import StatefulSetController
+from steersman.controllers.storage_migration import StorageMigrationController
 from steersman.controllers.taint_eviction import TaintEvictionController
+from steersman.controllers.token_cleaner import TokenCleanerController
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.controllers.volume_binder import VolumeBinderController
 from steersman.controllers.volume_protection import (
@@ -35,9 +51,27 @@ from steersman.controllers.volume_protection import (
 from steersman.reconcile.loop import Controller
 
 
-def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
-    """Returns all controllers; `bundle` is the cluster's CA as PEM, `services` the range of its
-    Services."""
+class Facts(msgspec.Struct, frozen=True):
+    """What controllers know of the one cluster they are made for.
+
+    bundle:   the cluster's authority, as PEM
+    services: the range of its Services
+    signer:   who signs with the authority's key
+    choice:   which controllers run, and how
+    """
+
+    bundle: str
+    services: str
+    signer: Signer
+    choice: Choice = Choice()
+
+
+def controllers(facts: Facts) -> tuple[type[Controller], ...]:
+    """Returns the controllers of a cluster that were chosen."""
+    return tuple(it for it in _all(facts) if facts.choice.has(called(it.name)))
+
+
+def _all(facts: Facts) -> tuple[type[Controller], ...]:
     return (
         DeploymentController,
         ReplicaSetController,
@@ -56,8 +90,8 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         EndpointMirroringController,
         NamespaceController,
         ServiceAccountController,
-        with_bundle(bundle),
-        with_services(services),
+        with_bundle(facts.bundle),
+        with_services(facts.services),
         GarbageController,
         NodeLifecycleController,
         TaintEvictionController,
@@ -67,4 +101,15 @@ def controllers(bundle: str, services: str) -> tuple[type[Controller], ...]:
         EphemeralVolumeController,
         ClaimProtectionController,
         VolumeProtectionController,
+        CertificateApprovingController,
+        with_signer(facts.signer, facts.choice.signing_seconds),
+        CertificateCleanerController,
+        BootstrapSignerController,
+        TokenCleanerController,
+        LegacyTokenCleanerController,
+        NodeTTLController,
+        ServiceCIDRController,
+        AttributesClassProtectionController,
+        StorageMigrationController,
+        AttachDetachController,
     )

@@ -135,7 +135,7 @@ def ensure(
 
 def renewal_due(certificate: Path, now: float) -> float:
     """Returns in how many seconds a certificate is to be renewed, at most 0 if it is due."""
-    found = _read_certificate(certificate)
+    found = read_certificate(certificate)
     return (_renewal(found) - datetime.fromtimestamp(now, UTC)).total_seconds()
 
 
@@ -147,7 +147,7 @@ class _Authority(msgspec.Struct, frozen=True):
 def _ensure_authority(files: Certificates, now: datetime, file: str = "ca") -> _Authority:
     path, key_path = files.certificate(file), files.key(file)
     if path.exists() and key_path.exists():
-        found = _Authority(_read_certificate(path), _read_key(key_path))
+        found = _Authority(read_certificate(path), read_key(key_path))
         if not _fits(found.certificate, found.key):
             raise BadCertificate(f"{key_path} is not the key of {path}")
         if found.certificate.not_valid_after_utc <= now:
@@ -159,7 +159,7 @@ def _ensure_authority(files: Certificates, now: datetime, file: str = "ca") -> _
     key = _new_key()
     certificate = _authority_certificate(key, now, "kubernetes" if file == "ca" else file)
     write_private(key_path, _key_text(key))
-    write_private(path, _certificate_text(certificate), mode=0o644)
+    write_private(path, certificate_text(certificate), mode=0o644)
     return _Authority(certificate, key)
 
 
@@ -172,14 +172,14 @@ def _ensure_leaf(
 ) -> None:
     certificate_path, key_path = files.certificate(identity.file), files.key(identity.file)
     if certificate_path.exists() and key_path.exists():
-        found, key = _read_certificate(certificate_path), _read_key(key_path)
+        found, key = read_certificate(certificate_path), read_key(key_path)
         if _good(found, key, authority, identity, names, now):
             return
     key = _new_key()
     certificate = _leaf(authority, key, identity, names, now)
     # The certificate goes last: a key without its certificate is made again, not believed
     write_private(key_path, _key_text(key))
-    write_private(certificate_path, _certificate_text(certificate), mode=0o644)
+    write_private(certificate_path, certificate_text(certificate), mode=0o644)
 
 
 def _good(
@@ -339,13 +339,15 @@ def _key_text(key: EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _certificate_text(certificate: Certificate) -> bytes:
+def certificate_text(certificate: Certificate) -> bytes:
+    """Returns a certificate in PEM."""
     from cryptography.hazmat.primitives import serialization
 
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _read_certificate(path: Path) -> Certificate:
+def read_certificate(path: Path) -> Certificate:
+    """Returns the first certificate of a file; raises BadCertificate, OSError."""
     from cryptography import x509
 
     try:
@@ -354,7 +356,8 @@ def _read_certificate(path: Path) -> Certificate:
         raise BadCertificate(f"{path} holds no certificate in PEM form") from None
 
 
-def _read_key(path: Path) -> EllipticCurvePrivateKey:
+def read_key(path: Path) -> EllipticCurvePrivateKey:
+    """Returns the private key of a file; raises BadCertificate, OSError."""
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey as Key
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 

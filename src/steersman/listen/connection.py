@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from steersman.client.channel import Gate, SocketChannel
@@ -266,8 +266,18 @@ class Connection(asyncio.Protocol):
             rest = self._send(incoming, answer)
             if rest is not None:
                 self._start(self._guarded(rest, request))
+            if request.finished is not None:
+                self._tell_finished(request.finished)
         else:
             self._start(self._run(incoming, answer))
+
+    def _tell_finished(self, finished: Callable[[], None]) -> None:
+        """Says that an answer is written, once it is; or that nobody takes it any more, which the
+        end of its task says even where it never ran."""
+        if self._task is None:
+            finished()
+        else:
+            self._task.add_done_callback(lambda _task: finished())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._busy = True
@@ -288,6 +298,8 @@ class Connection(asyncio.Protocol):
             response = await work
         except Exception as error:  # noqa: BLE001 - the HTTP edge
             response = self._failure(incoming.request, error)
+        if (finished := incoming.request.finished) is not None:
+            self._tell_finished(finished)
         await self._guarded(self._sent(incoming, response), incoming.request)
 
     async def _sent(self, incoming: Incoming, response: Response) -> None:

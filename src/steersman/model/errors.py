@@ -28,7 +28,8 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class APIError(Exception):
-    """An answer other than success; `details` is metav1.StatusDetails without the causes."""
+    """An answer other than success; `details` is metav1.StatusDetails without the causes, `headers`
+    what the answer says beside its Status."""
 
     code: int = 500
     reason: str = "InternalError"
@@ -46,6 +47,7 @@ class APIError(Exception):
         self.details = dict(details or {})
         self.causes = tuple(causes)
         self.retry_after_seconds = retry_after_seconds
+        self.headers: Mapping[str, str] = {}
 
     def status(self) -> dict[str, Any]:
         """Returns the metav1.Status document."""

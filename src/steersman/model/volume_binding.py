@@ -27,6 +27,7 @@ NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
 WAITS: Final = "WaitForFirstConsumer"
 CLAIM_FINALIZER: Final = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER: Final = "kubernetes.io/pv-protection"
+ATTRIBUTES_CLASS_FINALIZER: Final = "kubernetes.io/vac-protection"
 
 
 def class_of(found: PersistentVolume | PersistentVolumeClaim) -> str:

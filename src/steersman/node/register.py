@@ -16,7 +16,7 @@ from steersman.model import local_path
 from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
-from steersman.model.kinds.node import NODE, Node
+from steersman.model.kinds.node import ATTACHES, NODE, Node
 from steersman.model.types.condition import condition
 from steersman.node.machine import Facts
 from steersman.reconcile.times import rfc3339, rfc3339_micro
@@ -62,9 +62,10 @@ def render_node(place: Place, facts: Facts) -> Document:
         "kubernetes.io/hostname": place.name,
         "kubernetes.io/os": "linux",
     }
-    metadata: Document = {"name": place.name, "labels": labels}
+    annotations = {ATTACHES: "true"}
     if place.volumes:
-        metadata["annotations"] = {local_path.DIRECTORY: place.volumes}
+        annotations[local_path.DIRECTORY] = place.volumes
+    metadata: Document = {"name": place.name, "labels": labels, "annotations": annotations}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
 
 

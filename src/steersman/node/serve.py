@@ -28,6 +28,7 @@ from steersman.node.measure.answer import HEALTH, TEXT, Telling
 from steersman.node.streams import session, spdy_remote
 from steersman.node.streams.endings import Endings
 from steersman.node.streams.forward import Forwarding
+from steersman.node.streams.forward_channels import PARAMETER, ChannelForwarding, parse_ports
 from steersman.node.streams.logs import Logs
 from steersman.node.streams.pods import Pod, Pods
 from steersman.node.streams.remote import Remote, WebSocketRemote
@@ -222,7 +223,7 @@ def upgrade(request: Request, play: Play, wanted: Wanted, world: World) -> Respo
         )
     if not websocket.is_handshake(request.headers):
         raise BadRequest("Upgrade request required")
-    protocol = choose(websocket.offered(request.headers), channels.REMOTE_COMMAND)
+    protocol = choose_channels(request, channels.REMOTE_COMMAND)
 
     async def take(channel: Channel) -> None:
         with suppress(ConnectionError):  # the client went away while it was being told
@@ -248,10 +249,16 @@ def upgrade_forward(request: Request, pod: Pod, world: World) -> Response:
         )
     if not websocket.is_handshake(request.headers):
         raise BadRequest("Upgrade request required")
-    protocol = choose(websocket.offered(request.headers), (channels.TUNNEL,))
+    protocol = choose_channels(request, (channels.TUNNEL, *channels.PORT_FORWARD))
+    headers = handshake(request, protocol)
+    if protocol == channels.TUNNEL:
+        return Response(
+            Upgrade(lambda channel: Forwarding(pod, Tunnel(channel), world).run()), headers=headers
+        )
+    ports = parse_ports(request.params.get(PARAMETER, []))
     return Response(
-        Upgrade(lambda channel: Forwarding(pod, Tunnel(channel), world).run()),
-        headers=handshake(request, protocol),
+        Upgrade(lambda channel: ChannelForwarding(pod, channel, protocol, ports, world).run()),
+        headers=headers,
     )
 
 
@@ -264,6 +271,12 @@ def choose(offered: Sequence[str], supported: Sequence[str]) -> str:
             f"server accepts {shown[1]}"
         )
     return protocol
+
+
+def choose_channels(request: Request, supported: Sequence[str]) -> str:
+    """Returns the protocol to speak over WebSocket; raises Forbidden."""
+    offered = websocket.offered(request.headers)
+    return choose(offered, supported) if offered else channels.UNNAMED
 
 
 def spdy_offered(request: Request) -> list[str]:

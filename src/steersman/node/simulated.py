@@ -17,7 +17,7 @@ from steersman.client.interface import Client, Views
 from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
-from steersman.model.kinds.node import NODE
+from steersman.model.kinds.node import ATTACHES, NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
 from steersman.node.simulated_pod import (
@@ -345,7 +345,7 @@ def render_node(name: str, address: str, behaviour: Behaviour, now: float) -> Do
         ],
         "nodeInfo": _node_info(name),
     }
-    metadata = {"name": name, "labels": labels}
+    metadata = {"name": name, "labels": labels, "annotations": {ATTACHES: "true"}}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": status}
 
 

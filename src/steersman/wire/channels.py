@@ -1,7 +1,7 @@
 """Kubernetes' channel protocols over WebSocket: several streams of bytes in one connection.
 
-v5.channel.k8s.io (KEP-4006), v4.channel.k8s.io and v4.base64.channel.k8s.io, without I/O. The
-first byte of a message, or the first digit of a text, names the channel.
+v5.channel.k8s.io (KEP-4006), v4 and what was before it, binary and in base64; no I/O. The first
+byte of a message, or the first digit of a text, names the channel.
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ from steersman.wire.websocket import ProtocolError, WebSocket
 V5 = "v5.channel.k8s.io"
 V4 = "v4.channel.k8s.io"
 V4_BASE64 = "v4.base64.channel.k8s.io"
+# Before version 4 a failure was told in plain words; who names no protocol means the first
+V1 = "channel.k8s.io"
+V1_BASE64 = "base64.channel.k8s.io"
+UNNAMED = ""
+PLAIN = (UNNAMED, V1, V1_BASE64)
 # What exec and attach take, best first
-REMOTE_COMMAND = (V5, V4, V4_BASE64)
+REMOTE_COMMAND = (V5, V4, V4_BASE64, V1, V1_BASE64)
 # What port-forward takes over channels: two for each port, data and error
-PORT_FORWARD = (V4, V4_BASE64)
+PORT_FORWARD = (V4, V4_BASE64, V1, V1_BASE64)
+_BASE64 = (V4_BASE64, V1_BASE64)
 # kubectl's own port-forward: SPDY bytes in binary messages (KEP-4006, tunneling)
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 
@@ -82,7 +88,7 @@ class Channels:
 
     def encode(self, channel: int, data: bytes) -> bytes:
         """Returns data for a channel as bytes of the connection."""
-        if self.protocol == V4_BASE64:
+        if self.protocol in _BASE64:
             return self._websocket.encode("text", b"%d" % channel + base64.b64encode(data))
         return self._websocket.encode("binary", bytes((channel,)) + data)
 
@@ -100,7 +106,7 @@ class Channels:
         return self.encode(STDOUT if stdout else STDERR if stderr else ERROR, b"")
 
     def _event(self, data: bytes) -> Data | Ended:
-        if self.protocol == V4_BASE64:
+        if self.protocol in _BASE64:
             return _decoded(data)
         if self.protocol == V5 and data[0] == CLOSE:
             if len(data) != 2:
@@ -137,6 +143,13 @@ def exit_status(code: int) -> Mapping[str, Any]:
         "reason": "NonZeroExitCode",
         "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
     }
+
+
+def ending(protocol: str, status: Mapping[str, Any]) -> bytes:
+    """Returns what the error channel says at the end (kubelet: v4WriteStatusFunc, v1...)."""
+    if protocol not in PLAIN:
+        return json.dumps(status).encode()
+    return b"" if status["status"] == "Success" else str(status.get("message", "")).encode()
 
 
 def exit_code(status: bytes) -> int | None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,6 +18,10 @@ from steersman.model.gotext import quote
 DEEPEST = 1000
 TOO_DEEP = "exceeded max depth"
 ENDED = "unexpected end of JSON input"
+
+# What is said at most of one body (sigs.k8s.io/json: maxStrictErrors)
+MOST_FAULTS = 100
+_ESCAPED_QUOTE = b"\\u0022"
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
@@ -40,6 +45,63 @@ def load(data: bytes) -> Any:
         _Scan(data).check()
     text = json.dumps(json.loads(data.decode("utf-8", "replace")), ensure_ascii=False)
     return orjson.loads(text.encode("utf-8", "replace"))
+
+
+def may_repeat(data: bytes, value: Any) -> bool:
+    """Says whether a text can hold a key twice in one object, of which its value has but one: each
+    such key is two quotation marks that are missing when the value is written again."""
+    return _ESCAPED_QUOTE in data or data.count(b'"') != orjson.dumps(value).count(b'"')
+
+
+class Keys(NamedTuple):
+    """The keys of a text in their order, as paths ("spec.containers[0].image"), and where among
+    them those stand that had been given before."""
+
+    order: dict[str, int]
+    repeated: dict[str, int]
+
+    def merge(self, unknown: Sequence[str]) -> tuple[str, ...]:
+        """Returns what Go's strict decoder says of unknown and repeated fields of a struct, in the
+        order of the text; what is in an unknown field it skips."""
+        hidden = tuple(f"{path}{sign}" for path in unknown for sign in ".[")
+        told = [
+            (at, f'duplicate field "{path}"')
+            for path, at in self.repeated.items()
+            if path not in unknown and not path.startswith(hidden)
+        ]
+        told += [(self.order.get(path, -1), f'unknown field "{path}"') for path in unknown]
+        return tuple(text for _, text in sorted(told)[:MOST_FAULTS])
+
+    def told(self, whose: str = "") -> tuple[str, ...]:
+        """Returns what it says of a map, where no field is unknown."""
+        paths = list(self.repeated)[:MOST_FAULTS]
+        return tuple(f'{whose}duplicate field "{path}"' for path in paths)
+
+
+def keys(data: bytes) -> Keys:
+    """Walks over a text that `load` has read and that nests no deeper than its callers allow."""
+    found = Keys({}, {})
+    text = data.decode("utf-8", "replace")
+    _note(json.loads(text, object_pairs_hook=_Pairs), "", found)
+    return found
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it was written."""
+
+
+def _note(value: Any, path: str, into: Keys) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, inner in value:
+            at = f"{path}.{key}" if path else key
+            noted = into.repeated if key in seen else into.order
+            noted.setdefault(at, len(into.order) + len(into.repeated))
+            seen.add(key)
+            _note(inner, at, into)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            _note(inner, f"{path}[{number}]", into)
 
 
 class _Scan:

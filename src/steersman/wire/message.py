@@ -52,10 +52,23 @@ class Request:
     """One request. `path` is percent-decoded, `query` is raw, header names are lower case.
 
     `user` is set by the in-process client only; a request from a socket has None and is
-    authenticated from its peer and headers. `notes`: None, or what the audit log keeps.
+    authenticated from its peer and headers. `finished` is set by a handler that wants to know when
+    its answer has been written, or given up: the connection calls it, once. `notes`: None, or
+    what the audit log keeps.
     """
 
-    __slots__ = ("_params", "body", "headers", "method", "notes", "path", "peer", "query", "user")
+    __slots__ = (
+        "_params",
+        "body",
+        "finished",
+        "headers",
+        "method",
+        "notes",
+        "path",
+        "peer",
+        "query",
+        "user",
+    )
 
     def __init__(
         self,
@@ -76,6 +89,7 @@ class Request:
         self.peer = peer
         self.user = user
         self.notes: Notes | None = None
+        self.finished: Callable[[], None] | None = None
         self._params: Mapping[str, list[str]] | None = None
 
     @property

@@ -23,7 +23,7 @@ def to_response(error: Exception) -> Response:
     """
     if not isinstance(error, APIError):
         error = InternalError(UNEXPECTED)
-    headers = {}
+    headers = dict(error.headers)
     if error.retry_after_seconds:
         headers["Retry-After"] = str(error.retry_after_seconds)
     return Response(msgspec.json.encode(error.status()), error.code, headers=headers)

@@ -39,12 +39,15 @@ class BadYAML(ValueError):
     """The text is not YAML that can be read; the message says where and why."""
 
 
-def load(text: bytes | str) -> Any:
-    """Returns the first document as a JSON value; raises BadYAML."""
-    return next(load_all(text), None)
+def load(text: bytes | str, repeated: list[str] | None = None) -> Any:
+    """Returns the first document as a JSON value; raises BadYAML.
+
+    With `repeated`, a key given twice is told there, and the last one counts.
+    """
+    return next(load_all(text, repeated), None)
 
 
-def load_all(text: bytes | str) -> Iterator[Any]:
+def load_all(text: bytes | str, repeated: list[str] | None = None) -> Iterator[Any]:
     """Yields the documents of a stream as JSON values; raises BadYAML."""
     import yaml
 
@@ -52,7 +55,7 @@ def load_all(text: bytes | str) -> Iterator[Any]:
     try:
         events = loader(text.decode("utf-8") if isinstance(text, bytes) else text)
         try:
-            yield from _documents(events)
+            yield from _documents(events, repeated)
         finally:
             events.dispose()
     except yaml.YAMLError as error:
@@ -61,19 +64,21 @@ def load_all(text: bytes | str) -> Iterator[Any]:
         raise BadYAML("yaml: invalid leading UTF-8 octet") from None
 
 
-def _documents(events: Any) -> Iterator[Any]:
+def _documents(events: Any, repeated: list[str] | None) -> Iterator[Any]:
     from yaml.events import DocumentStartEvent, StreamEndEvent
 
     while not isinstance(event := events.get_event(), StreamEndEvent):
         if isinstance(event, DocumentStartEvent):
-            yield _Reading(events).value(events.get_event(), 0)
+            yield _Reading(events, repeated).value(events.get_event(), 0)
 
 
 class _Reading:
     """One document on its way from events to values."""
 
-    def __init__(self, events: Any) -> None:
+    def __init__(self, events: Any, repeated: list[str] | None) -> None:
         from yaml import events as kinds
+
+        self._repeated = repeated
 
         self._kinds: Any = kinds
         self._events = events
@@ -137,9 +142,14 @@ class _Reading:
             if isinstance(value, (dict, list)):
                 raise BadYAML(f"{_where(event)}: invalid map key")
             if (key := _key(value)) in found:
-                raise BadYAML(f'{_where(event)}: key "{key}" already set in map')
+                self._repeat(event, key)
             found[key] = self.value(self._events.get_event(), depth + 1)
         return {**merged, **found} if merged else found
+
+    def _repeat(self, event: Any, key: str) -> None:
+        if self._repeated is None:
+            raise BadYAML(f'{_where(event)}: key "{key}" already set in map')
+        self._repeated.append(f'line {event.start_mark.line + 1}: key "{key}" already set in map')
 
     def _merged(self, event: Any, depth: int) -> dict[str, Any]:
         """Returns what `<<` brings in; of several maps the first has the last word."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from test_access_tokens import ACCOUNT, Cluster
 
 from served import Served, served
 from steersman.api.access.tokens import ISSUER, InvalidToken
-from steersman.api.tokens import bootstrap_tokens, legacy_tokens, token_file
+from steersman.api.tokens import bootstrap_tokens, legacy_tokens, legacy_tracking, token_file
 from steersman.api.tokens.bearers import Bearers, authenticated
 from steersman.api.tokens.token_file import StaticTokens
 from steersman.model.kind import Document
@@ -224,9 +225,13 @@ async def test_the_token_of_a_secret_ends_with_the_secret_or_its_content(api: Se
     (await api.post(SECRETS, legacy())).ok()
     token = token_of(await filled(api))
     path = f"{SECRETS}/old"
-    label = {"metadata": {"labels": {legacy_tokens.INVALID_SINCE: "2026-01-01"}}}
-    (await api.patch(path, label)).ok()
-    why = "[invalid bearer token, the token in secret is marked as invalid]"
+    (await api.patch(path, invalid("2026-01-01"))).ok()
+    why = (
+        "[invalid bearer token, the token in secret default/old for service account "
+        "default/builder has been marked invalid. Use tokens from the TokenRequest API or manually "
+        "created secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' "
+        "label from the secret to temporarily allow use of this token]"
+    )
     assert (await review(api, token))["error"] == why
     (await api.patch(path, {"metadata": {"labels": None}})).ok()
     other = base64.b64encode(b"x").decode()
@@ -236,6 +241,80 @@ async def test_the_token_of_a_secret_ends_with_the_secret_or_its_content(api: Se
     (await api.delete(path)).ok()
     why = "[invalid bearer token, Token has been invalidated]"
     assert (await review(api, token))["error"] == why
+
+
+def last_used(secret: Document) -> str | None:
+    labels = secret["metadata"].get("labels") or {}
+    found: str | None = labels.get(legacy_tracking.LAST_USED)
+    return found
+
+
+@served
+async def test_a_secret_says_on_which_day_its_token_was_used(api: Served) -> None:
+    (await api.post(ACCOUNTS, {"metadata": {"name": "builder"}})).ok()
+    (await api.post(SECRETS, legacy())).ok()
+    secret = await filled(api)
+    assert last_used(secret) is None
+    day = datetime.fromtimestamp(api.world.now(), UTC).date()
+    for _ in range(2):
+        assert (await review(api, token_of(secret)))["authenticated"]
+        await api.world.sleep(1)
+    used = (await api.get(f"{SECRETS}/old")).ok()
+    assert last_used(used) == day.isoformat()
+    before = used["metadata"]["resourceVersion"]
+    assert (await review(api, token_of(secret)))["authenticated"]
+    await api.world.sleep(1)
+    assert (await api.get(f"{SECRETS}/old")).revision == before
+    await api.world.sleep(86_400)
+    (await api.patch(f"{SECRETS}/old", invalid("2026-01-01"))).ok()
+    assert "authenticated" not in await review(api, token_of(secret))
+    await api.world.sleep(1)
+    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=1))
+    await api.world.sleep(5 * 86_400)
+    later = {"metadata": {"labels": {legacy_tracking.LAST_USED: str(day + timedelta(days=7))}}}
+    (await api.patch(f"{SECRETS}/old", later)).ok()  # another server's clock
+    await review(api, token_of(secret))
+    await api.world.sleep(1)
+    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=7))
+    await api.world.sleep(5 * 86_400)
+    assert "authenticated" not in await review(api, token_of(secret)[:-2])
+    await api.world.sleep(1)
+    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=7))
+
+
+def invalid(since: str) -> Document:
+    return {"metadata": {"labels": {legacy_tokens.INVALID_SINCE: since}}}
+
+
+def test_a_day_that_another_server_noted_already_is_not_noted_again() -> None:
+    now = datetime(2026, 3, 1, 23, 59, tzinfo=UTC).timestamp()
+    noted = {
+        day: legacy_tracking.is_noted(
+            {"metadata": {"labels": {legacy_tracking.LAST_USED: day}}}, now
+        )
+        for day in ("2026-02-28", "2026-03-01", "2026-03-02", "2026-03-03", "x")
+    }
+    assert [day for day, said in noted.items() if said] == ["2026-03-01", "2026-03-02"]
+
+
+@served
+async def test_a_config_map_says_since_when_the_use_of_tokens_is_noted(api: Served) -> None:
+    path = f"/api/v1/namespaces/kube-system/configmaps/{legacy_tracking.NAME}"
+    await api.world.sleep(1)
+    made = (await api.get(path)).ok()
+    first = str(datetime.fromtimestamp(api.world.now(), UTC).date())
+    assert made["data"] == {"since": first}
+    await api.world.sleep(3 * 86_400)
+    (await api.patch(path, {"data": {"since": "2026-02-02", "a": "b"}})).ok()
+    await api.world.sleep(1)
+    assert (await api.get(path)).ok()["data"] == {"since": "2026-02-02", "a": "b"}
+    now = str(datetime.fromtimestamp(api.world.now(), UTC).date())
+    (await api.patch(path, {"data": {"since": "long ago"}})).ok()
+    await api.world.sleep(1)
+    assert (await api.get(path)).ok()["data"] == {"since": now, "a": "b"}
+    (await api.delete(path)).ok()
+    await api.world.sleep(1)
+    assert (await api.get(path)).ok()["data"] == {"since": now}
 
 
 @served

@@ -151,7 +151,7 @@ def test_the_system_namespaces_and_priorities_are_there() -> None:
 
 def test_every_flow_has_its_level() -> None:
     flows = [one for one in documents() if one["kind"] == "FlowSchema"]
-    assert len(flows) == 13
+    assert len(flows) == 11
     for flow in flows:
         named("PriorityLevelConfiguration", flow["spec"]["priorityLevelConfiguration"]["name"])
     probes = named("FlowSchema", "probes")["spec"]

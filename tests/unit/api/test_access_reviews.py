@@ -70,7 +70,7 @@ def test_a_question_carries_every_field() -> None:
         ]
     }
     assert attributes_of(spec) == Attributes(
-        "list", "g", "v1", "pods", "s", "n", "a", fields="a=1,c=3"
+        "list", "g", "v1", "pods", "s", "n", "a", fields="a=1,b!=2,c=3"
     )
     spec["resourceAttributes"]["fieldSelector"] = {"rawSelector": "x=y"}
     assert attributes_of(spec).selected("x") == "y"

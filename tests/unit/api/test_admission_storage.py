@@ -24,7 +24,9 @@ def storage_class(name: str, default: str = "true", **fields: Any) -> dict[str, 
 
 
 @served
-async def test_claims_and_volumes_are_protected_from_their_beginning(api: Served) -> None:
+async def test_claims_volumes_and_their_classes_are_protected_from_their_beginning(
+    api: Served,
+) -> None:
     made = (await api.post(CLAIMS, claim("c", metadata={"finalizers": ["example.com/own"]}))).ok()
     expected = ["example.com/own", "kubernetes.io/pvc-protection"]
     assert made["metadata"]["finalizers"] == expected
@@ -35,6 +37,9 @@ async def test_claims_and_volumes_are_protected_from_their_beginning(api: Served
     }
     volume = (await api.post(VOLUMES, {"metadata": {"name": "v"}, "spec": spec})).ok()
     assert volume["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+    kind = {"metadata": {"name": "fast"}, "driverName": "a.b", "parameters": {"iops": "1"}}
+    made = (await api.post(CLASSES.replace("storageclasses", "volumeattributesclasses"), kind)).ok()
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/vac-protection"]
     gone = {"metadata": {"finalizers": None}}
     changed = (await api.patch(f"{VOLUMES}/v", gone, "application/merge-patch+json")).ok()
     assert "finalizers" not in changed["metadata"]  # only creation sets it

@@ -22,6 +22,7 @@ from served import (
     served,
 )
 from steersman.api import read
+from steersman.api.tokens.legacy_tracking import NAME
 from steersman.wire.message import Request, Response
 
 ALL_MAPS = "/api/v1/configmaps"
@@ -48,7 +49,7 @@ async def test_a_list_is_in_order_of_namespace_and_name(api: Served) -> None:
         (namespace, name)
         for namespace in ("a-b", "a", "b")  # as the keys of a store stand: "a-b/" before "a/"
         for name in ("a", "m-1", "m.1", "z")
-    ]
+    ] + [("kube-system", NAME)]
     pages = []
     token = ""
     while True:
@@ -90,6 +91,17 @@ async def test_pages_with_a_selector_are_full_and_do_not_count_what_remains(api:
     second = await api.get(MAPS, limit="2", labelSelector="half=high", **{"continue": token})
     assert second.names == ["e"]
     assert "continue" not in second.document["metadata"]
+
+
+@served
+async def test_a_page_with_a_selector_gathers_from_all_that_is_left(api: Served) -> None:
+    await some_maps(api, "a", "b", "c", "d", "e", "f", "g", "h")
+    wanted = {"limit": "2", "labelSelector": "name in (a, c, e, g, h)"}
+    first = await api.get(MAPS, **wanted)
+    second = await api.get(MAPS, **wanted, **{"continue": first.document["metadata"]["continue"]})
+    third = await api.get(MAPS, **wanted, **{"continue": second.document["metadata"]["continue"]})
+    assert (first.names, second.names, third.names) == (["a", "c"], ["e", "g"], ["h"])
+    assert "continue" not in third.document["metadata"]
 
 
 @served

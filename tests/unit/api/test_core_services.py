@@ -74,8 +74,7 @@ async def test_an_address_outside_the_range_is_refused(api: Served) -> None:
     assert (answer.code, answer.message) == (
         422,
         'Service "a" is invalid: spec.clusterIPs: Invalid value: ["192.168.0.1"]: failed to '
-        "allocate IP 192.168.0.1: the provided IP (192.168.0.1) is not in the valid range. The "
-        "range of valid IPs is 10.96.0.0/16",
+        "allocate IP 192.168.0.1: the provided network does not match the current range",
     )
     answer = await api.post(SERVICES, service("a", clusterIP="nonsense"))
     assert answer.code == 422
@@ -123,6 +122,17 @@ async def test_a_node_port_goes_with_the_type_that_needs_it(api: Served) -> None
     assert "nodePort" not in changed["ports"][0]
     fixed = [{"port": 80, "nodePort": port}]
     assert (await create(api, "b", type="NodePort", ports=fixed))["ports"][0]["nodePort"] == port
+
+
+@served
+async def test_a_port_that_another_has_taken_over_is_given_one_of_its_own(api: Served) -> None:
+    ports = [{"name": "a", "port": 80}, {"name": "b", "port": 81}]
+    made = (await create(api, "a", type="NodePort", ports=ports))["ports"]
+    ports[1]["nodePort"] = had = made[0]["nodePort"]
+    changed = await api.put(f"{SERVICES}/a", service("a", type="NodePort", ports=ports))
+    first, second = (it["nodePort"] for it in changed.ok()["spec"]["ports"])
+    assert second == had
+    assert first not in (had, 0)
 
 
 @served
@@ -234,3 +244,65 @@ async def test_a_health_check_may_ask_for_its_port(api: Served) -> None:
     assert answer.code == 422
     (await api.delete(f"{SERVICES}/a")).ok()
     await create(api, "b", healthCheckNodePort=31234, **LOCAL)
+
+
+RANGES = "/apis/networking.k8s.io/v1/servicecidrs"
+
+
+async def conditions(api: Served, name: str) -> list[Document]:
+    found: list[Document] = (await api.get(f"{RANGES}/{name}")).ok()["status"]["conditions"]
+    return found
+
+
+@served
+async def test_the_range_of_the_server_is_a_ready_object_that_comes_back(api: Served) -> None:
+    made = (await api.get(f"{RANGES}/kubernetes")).ok()
+    assert made["spec"] == {"cidrs": ["10.96.0.0/16"]}
+    (ready,) = await conditions(api, "kubernetes")
+    assert ready.pop("lastTransitionTime") == made["metadata"]["creationTimestamp"]
+    assert ready == {
+        "type": "Ready",
+        "status": "True",
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+    }
+    (await api.delete(f"{RANGES}/kubernetes")).ok()
+    await api.world.sleep(1)
+    again = (await api.get(f"{RANGES}/kubernetes")).ok()
+    assert again["metadata"]["uid"] != made["metadata"]["uid"]
+    assert (await conditions(api, "kubernetes"))[0]["status"] == "True"
+
+
+@served
+async def test_addresses_come_from_every_range_that_is_ready(api: Served) -> None:
+    other = {"metadata": {"name": "other"}, "spec": {"cidrs": ["10.200.0.0/29", "fd00::/64"]}}
+    (await api.post(RANGES, other)).ok()
+    named = await create(api, "named", clusterIP="10.200.0.3")
+    assert named["clusterIP"] == "10.200.0.3"
+    full = {"metadata": {"name": "kubernetes"}, "status": {"conditions": [NOT_READY]}}
+    (await api.patch(f"{RANGES}/kubernetes/status", full)).ok()
+    found = [(await create(api, f"s{number}"))["clusterIP"] for number in range(5)]
+    assert sorted(found) == [f"10.200.0.{number}" for number in (1, 2, 4, 5, 6)]
+    refused = await api.post(SERVICES, service("more"))
+    assert (refused.code, refused.document["reason"]) == (500, "InternalError")
+    assert "failed to allocate a serviceIP: range is full" in refused.message
+    refused = await api.post(SERVICES, service("more", clusterIP="10.96.0.77"))
+    assert refused.message.endswith("the provided network does not match the current range")
+
+
+NOT_READY = {
+    "type": "Ready",
+    "status": "False",
+    "reason": "Terminating",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+
+
+@served
+async def test_a_range_that_is_going_gives_no_addresses(api: Served) -> None:
+    metadata = {"name": "other", "finalizers": ["example.com/hold"]}
+    (await api.post(RANGES, {"metadata": metadata, "spec": {"cidrs": ["10.200.0.0/29"]}})).ok()
+    (await api.delete(f"{RANGES}/other")).ok()
+    refused = await api.post(SERVICES, service("a", clusterIP="10.200.0.3"))
+    assert refused.code == 422

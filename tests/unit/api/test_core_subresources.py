@@ -63,6 +63,21 @@ async def test_a_pod_is_bound_once(api: Served) -> None:
 
 
 @served
+async def test_a_pod_that_is_being_deleted_is_not_bound(api: Served) -> None:
+    ending = pod("a")
+    ending["metadata"]["finalizers"] = ["x.io/kept"]
+    (await api.post(PODS, ending)).ok()
+    (await api.delete(f"{PODS}/a")).ok()
+    answer = await api.post(f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n"}})
+    assert (answer.code, answer.message) == (
+        409,
+        'Operation cannot be fulfilled on pods/binding "a": pod a is being deleted, cannot be '
+        "assigned to a host",
+    )
+    assert "nodeName" not in (await api.get(f"{PODS}/a")).document["spec"]
+
+
+@served
 async def test_an_eviction_deletes_under_its_options(api: Served) -> None:
     (await api.post(PODS, pod("a", nodeName="n"))).ok()
     eviction = {"metadata": {"name": "a"}, "deleteOptions": {"gracePeriodSeconds": 3}}

@@ -152,6 +152,22 @@ async def test_of_metadata_that_comes_twice_the_last_is_meant_also_when_known(ap
 
 
 @served
+async def test_metadata_that_stands_elsewhere_too_is_of_no_template(api: Served) -> None:
+    """What is cut out of the body may be the other."""
+    meta = b'{"generateName":"a-"}'
+    claim = b'{"metadata":%b,"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":'
+    claim += b'{"storage":"1Gi"}}}}'
+    volume = b'"volumes":[{"name":"v","ephemeral":{"volumeClaimTemplate":%b}}]' % claim
+    spec = b'"spec":{"containers":[{"name":"m","image":"i"}],%b}' % volume
+    body = b'{%b,"metadata":%b}' % (spec % b'{"labels":{"a":"b"}}', meta)
+    assert (await api.post(PODS, body)).ok()["metadata"]["generateName"] == "a-"
+    assert known(api) == 1
+    body = b'{%b,"metadata":{"labels":{"a":"b"},"name":"x"}}' % spec
+    (await api.post(PODS, body % b'{"labels":{"a":"b"},"name":"x"}')).ok()
+    assert known(api) == 1
+
+
+@served
 async def test_templates_are_bounded_in_number_and_size(api: Served) -> None:
     for number in range(MOST_TEMPLATES + 1):
         (await api.post(PODS, pod(f"a-{number}", hostname=f"h{number}"))).ok()

@@ -469,3 +469,22 @@ def test_a_write_is_answered_only_when_reads_show_it() -> None:
         assert meta["resourceVersion"] == str(batch.revision)
 
     simulate(1, main)
+
+
+@served
+async def test_what_is_gone_is_told_before_whether_one_may_create_it(api: Served) -> None:
+    group = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"]}
+    root, names = f"/apis/{group}/v1", {"metadata": {"name": "patcher"}}
+    (await api.post(f"{root}/clusterroles", {**names, "rules": [rule]})).ok()
+    reference = {"apiGroup": group, "kind": "ClusterRole", "name": "patcher"}
+    subject = {"apiGroup": group, "kind": "User", "name": "patcher"}
+    binding = {**names, "roleRef": reference, "subjects": [subject]}
+    (await api.post(f"{root}/clusterrolebindings", binding)).ok()
+    user = User("patcher", ("system:authenticated",))
+    body = config_map("gone")
+    query = {"fieldManager": "x", "user": user}
+    assert (await api.patch(f"{MAPS}/gone", body, APPLY, **query)).code == 403
+    body["metadata"]["uid"] = "u"
+    answer = await api.patch(f"{MAPS}/gone", body, APPLY, **query)
+    assert (answer.code, answer.document["reason"]) == (409, "Conflict")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.api.subresources import proxy
 from steersman.api.subresources.kubelets import Kubelets, Undelivered, locate
+from steersman.client import http
 from steersman.client.http import HTTPTransport, Target
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates, Identity
@@ -314,6 +316,33 @@ def test_a_node_that_cannot_be_reached_is_named_in_gos_words(tmp_path: Path) -> 
     with_world(tmp_path, scenario)
 
 
+def test_a_node_that_takes_a_connection_and_says_nothing_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            place = f"127.0.0.1:{mute.getsockname()[1]}"
+            await world.write(
+                f"/api/v1/nodes/{NODE}/status", node_document(mute.getsockname()[1]), "PUT"
+            )
+            await world.get(f"{PODS}/nope")  # from here on the way to the API is open
+            monkeypatch.setattr(http, "CONNECT_SECONDS", 0.0)
+            why = f'Get "https://{place}/containerLogs/default/web/main": '
+            answer = await world.get(f"{PODS}/web/log")
+            assert answer == (500, f"{why}dial tcp {place}: i/o timeout")
+
+    with_world(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("plural", ["pods", "services"])
+def test_a_proxy_of_what_is_not_there_is_not_found(tmp_path: Path, plural: str) -> None:
+    async def scenario(world: World) -> None:
+        path = f"/api/v1/namespaces/default/{plural}/http:nope:80/proxy/"
+        assert await world.get(path) == (404, f'{plural} "nope" not found')
+
+    with_world(tmp_path, scenario)
+
+
 def test_a_node_with_a_strangers_certificate_is_not_spoken_to(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         other = {**pod("lost", "main", node="node-b")}
@@ -428,7 +457,23 @@ def test_an_unreachable_node_is_told_within_the_websocket_too(tmp_path: Path) ->
     with_world(tmp_path, scenario)
 
 
-def test_portforward_is_passed_on_with_its_query(tmp_path: Path) -> None:
+def test_a_simulated_node_has_nobody_to_ask(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        path = f"/api/v1/nodes/{NODE}"
+        label = {"metadata": {"name": NODE, "labels": {"steersman.dev/simulated": "true"}}}
+        await world.write(path, {**node_document(1), **label}, "PUT")
+        why = f'node "{NODE}" is simulated: there is no kubelet behind it to ask'
+        assert await world.get(f"{PODS}/web/log") == (400, why)
+        for what in ("exec", "portforward"):
+            refused, _ = await world.upgrade(f"{PODS}/web/{what}", "command=true&stdout=1")
+            assert refused.status == 400, what
+        assert await world.get(f"{path}/proxy/healthz") == (400, why)
+        assert world.node.asked == []
+
+    with_world(tmp_path, scenario)
+
+
+def test_portforward_is_passed_on_with_its_ports_as_kubelet_calls_them(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.node.answer = echoing
         answer, channel = await world.upgrade(f"{PODS}/web/portforward", "ports=80", TUNNEL)
@@ -438,7 +483,10 @@ def test_portforward_is_passed_on_with_its_query(tmp_path: Path) -> None:
         assert (await channel.read()).startswith(b"hello")
         channel.close()
         asked = world.node.asked[0]
-        assert (asked.path, asked.query) == ("/portForward/default/web", "ports=80")
+        assert (asked.path, asked.query) == ("/portForward/default/web", "port=80")
+        for given in ("ports=80,x", "ports="):
+            refused, _ = await world.upgrade(f"{PODS}/web/portforward", given, TUNNEL)
+            assert refused.status == 400
 
     with_world(tmp_path, scenario)
 

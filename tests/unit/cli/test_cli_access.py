@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steersman.cli import access
+from steersman.cli.apiserver import access
 from steersman.cli.failure import Failure
 from steersman.wire.message import User
 
@@ -63,9 +63,9 @@ def test_a_bad_token_file_is_told_in_one_line_without_its_tokens(tmp_path: Path)
     [
         (
             "RBAC,ABAC",
-            '"ABAC" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC',
+            '"ABAC" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook',
         ),
-        ("", '"" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC'),
+        ("", '"" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook'),
         ("RBAC,Node,RBAC", '"RBAC" is there more than once'),
     ],
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from steersman.cli.apiserver import audit
 from steersman.cli.failure import Failure
-from steersman.cli.options import audit
 
 POLICY = "kind: Policy\napiVersion: audit.k8s.io/v1\nrules: [{level: Metadata}]\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from steersman.cli.apiserver import encryption
 from steersman.cli.failure import Failure
-from steersman.cli.options import encryption
 from steersman.model.ref import Resource
 
 FILE = """kind: EncryptionConfiguration

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import cast
 
+from controlled import controlled
 from customs import CRDS, WIDGETS, Document, definition, establish, gone, version, widget
 from served import MAPS, NAMESPACES, Served, config_map, served
-from steersman.client.client import APIClient
 from steersman.client.interface import Change
-from steersman.client.local import LocalTransport
-from steersman.client.view import FollowedViews, Sources
-from steersman.cluster.control import ACCOUNT, MANAGER, groups_of
+from steersman.client.view import Sources
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.namespace import NamespaceController
 from steersman.model.kind import Kind
 from steersman.model.kinds.configmap import CONFIGMAP
-from steersman.reconcile import loop
-from steersman.wire.message import User
 
 DEFINITION = f"{CRDS}/widgets.example.com"
 
@@ -45,26 +40,7 @@ class Behind:
             yield changes
 
 
-@asynccontextmanager
-async def controlled(api: Served, *, behind: bool = False) -> AsyncIterator[FollowedViews]:
-    """Runs both controllers as a server runs them; or with copies of ConfigMaps that stay
-    behind."""
-    async with api.world.tasks() as tasks:
-
-        def client_for(name: str) -> APIClient:
-            user = User(name, groups_of(name))
-            transport = LocalTransport(api.assembly.api.handle, user, tasks)
-            return APIClient(transport, api.world, find=api.assembly.kinds.of)
-
-        followed: Sources = client_for(MANAGER)
-        if behind:
-            followed = Behind(followed)
-        views = FollowedViews(followed, api.world, tasks)
-        kinds = [NamespaceController, GarbageController]
-        work = loop.run(kinds, lambda name: client_for(ACCOUNT + name), views, api.world)
-        tasks.start(work, name="controllers")
-        yield views
-        tasks.stop()
+CONTROLLERS = (NamespaceController, GarbageController)
 
 
 def owned(document: Document, owner: Document) -> Document:
@@ -84,7 +60,7 @@ async def emptied(api: Served) -> None:
 
 @served
 async def test_a_namespace_is_emptied_of_kinds_that_came_later(api: Served) -> None:
-    async with controlled(api) as views:
+    async with controlled(api, *CONTROLLERS) as views:
         for _ in range(2):
             await establish(api, definition())
             await emptied(api)
@@ -97,13 +73,13 @@ async def test_a_namespace_is_emptied_of_kinds_that_came_later(api: Served) -> N
 @served
 async def test_a_namespace_is_emptied_of_kinds_that_were_there_before(api: Served) -> None:
     await establish(api, definition())
-    async with controlled(api):
+    async with controlled(api, *CONTROLLERS):
         await emptied(api)
 
 
 @served
 async def test_a_namespace_does_not_end_before_what_no_view_holds_yet(api: Served) -> None:
-    async with controlled(api, behind=True):
+    async with controlled(api, *CONTROLLERS, through=Behind):
         (await api.post(NAMESPACES, {"metadata": {"name": "emptied"}})).ok()
         await api.world.sleep(1)
         late = MAPS.replace("default", "emptied")
@@ -115,7 +91,7 @@ async def test_a_namespace_does_not_end_before_what_no_view_holds_yet(api: Serve
 
 @served
 async def test_what_a_custom_resource_owned_goes_with_it(api: Served) -> None:
-    async with controlled(api):
+    async with controlled(api, *CONTROLLERS):
         await establish(api, definition())
         owner = (await api.post(WIDGETS, widget("owner"))).ok()
         (await api.post(MAPS, owned(config_map("dependent"), owner))).ok()
@@ -129,7 +105,7 @@ async def test_what_a_custom_resource_owned_goes_with_it(api: Served) -> None:
 
 @served
 async def test_a_custom_resource_waits_for_its_dependents_in_the_foreground(api: Served) -> None:
-    async with controlled(api):
+    async with controlled(api, *CONTROLLERS):
         await establish(api, definition())
         owner = (await api.post(WIDGETS, widget("owner"))).ok()
         held = owned(config_map("held"), owner)
@@ -145,7 +121,7 @@ async def test_a_custom_resource_waits_for_its_dependents_in_the_foreground(api:
 
 @served
 async def test_kinds_are_followed_in_the_version_that_is_served(api: Served) -> None:
-    async with controlled(api) as views:
+    async with controlled(api, *CONTROLLERS) as views:
         await establish(api, definition(version(), version("v2", storage=False)))
         await emptied(api)
         changed = (await api.get(DEFINITION)).document
@@ -165,7 +141,7 @@ async def test_kinds_are_followed_in_the_version_that_is_served(api: Served) -> 
 
 @served
 async def test_whoever_waits_for_a_change_of_a_kind_that_goes_waits_no_more(api: Served) -> None:
-    async with controlled(api) as views:
+    async with controlled(api, *CONTROLLERS) as views:
         await establish(api, definition())
         await api.world.sleep(1)
         (kind,) = views.custom().values()

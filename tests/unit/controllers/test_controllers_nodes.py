@@ -9,8 +9,9 @@ import pytest
 
 from steersman.controllers import daemonset_place, node_lifecycle, taint_eviction
 from steersman.controllers.daemonset_plan import Known, plan, plan_status, spec_of
-from steersman.controllers.node_lifecycle import Heard, plan_pods, plan_taints, plan_unknown
+from steersman.controllers.node_lifecycle import Heard, Marks, plan_pods, plan_taints, plan_unknown
 from steersman.controllers.pod_garbage import plan_orphan, plan_stuck, plan_terminated
+from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.podspec import PodSpec
 from steersman.model.types.scheduling import Taint, Toleration
@@ -78,7 +79,7 @@ def test_taints_of_others_stay_and_ours_go_when_the_node_is_well() -> None:
 
 
 def test_ready_pods_of_a_lost_node_are_marked_and_told_once() -> None:
-    patch, tell = plan_pods(node("a"), [pod("p", ready=50), pod("q")], NOW)
+    patch, tell = plan_pods([pod("p", ready=50)], NOW)
     assert isinstance(patch, Patch)
     (condition,) = patch.patch["status"]["conditions"]  # type: ignore[call-overload]
     assert (condition["type"], condition["status"]) == ("Ready", "False")
@@ -88,6 +89,28 @@ def test_ready_pods_of_a_lost_node_are_marked_and_told_once() -> None:
         "Node is not ready",
         "Warning",
     )
+
+
+def lost(name: str, seconds_ago: float) -> Node:
+    ready = {"type": "Ready", "status": "Unknown", "lastTransitionTime": time(seconds_ago)}
+    return node(name, status={"conditions": [ready]})
+
+
+def test_a_pod_that_its_node_calls_ready_all_the_same_is_not_contradicted_again() -> None:
+    marks, away = Marks(), lost("a", 60)
+    first, second, unready = pod("p", ready=90), pod("q", ready=90), pod("r")
+    assert marks.untold(away, [first, unready]) == [first]
+    assert marks.untold(away, [first]) == [first], "what was not written is tried again"
+    marks.tell(away, [first])
+    assert marks.untold(away, [first, second]) == [second]
+    assert marks.untold(lost("b", 60), [second]) == [second], "each node has its own"
+    assert marks.untold(away, []) == []
+    assert marks.untold(away, [first]) == [first], "one that is gone is forgotten"
+    marks.tell(away, [first])
+    assert marks.untold(lost("a", 5), [first]) == [first], "the node was back meanwhile"
+    marks.tell(lost("a", 5), [first])
+    marks.forget("a")
+    assert marks.untold(lost("a", 5), [first]) == [first]
 
 
 def tolerating(*tolerations: Toleration) -> Pod:
@@ -215,6 +238,14 @@ def test_every_eligible_node_gets_one_pod_and_doubles_and_strays_go() -> None:
     steps = plan(daemons(nodes, {"a": doubles, "c": [daemon("stray")]}))
     assert steps.create == ["b"]
     assert [it.metadata.name for it in steps.delete] == ["young", "stray"]
+
+
+def test_of_two_pods_for_a_node_the_one_that_is_bound_stays() -> None:
+    """However young it is: the other may never get there."""
+    bound, waiting = daemon("bound", born=5), daemon("waiting", born=50, node="")
+    for order in ([bound, waiting], [waiting, bound]):
+        steps = plan(daemons([node("a")], {"a": order}))
+        assert [it.metadata.name for it in steps.delete] == ["waiting"]
 
 
 def test_failed_daemon_pods_are_told_and_removed() -> None:

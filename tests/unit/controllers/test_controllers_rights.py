@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import pytest
 
+from controlled import NoSigner
 from steersman.api.bootstrap.documents import rbac_documents
-from steersman.controllers.registry import controllers
+from steersman.controllers.registry import Facts, controllers
 from steersman.model.kind import Document
 from steersman.reconcile.loop import Controller, account_of
 
-CONTROLLERS = controllers("a bundle", "10.96.0.0/16")
+CONTROLLERS = controllers(Facts("a bundle", "10.96.0.0/16", NoSigner()))
 
 
 def rules_of(account: str) -> list[Document]:
-    """Returns the rules of every ClusterRole that is bound to an account in kube-system."""
+    """Returns the rules of every role that is bound to an account in kube-system, anywhere."""
     documents = rbac_documents()
     subject = {"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}
     bound = {
-        one["roleRef"]["name"]
+        role_key(one["roleRef"]["kind"], one["roleRef"]["name"], one["metadata"])
         for one in documents
-        if one["kind"] == "ClusterRoleBinding" and subject in one.get("subjects", ())
+        if one["kind"].endswith("RoleBinding") and subject in one.get("subjects", ())
     }
-    roles = [one for one in documents if one["kind"] == "ClusterRole"]
-    return [rule for role in roles if role["metadata"]["name"] in bound for rule in role["rules"]]
+    roles = [one for one in documents if one["kind"] in ("Role", "ClusterRole")]
+    found = [
+        it for it in roles if role_key(it["kind"], it["metadata"]["name"], it["metadata"]) in bound
+    ]
+    return [rule for role in found for rule in role["rules"]]
+
+
+def role_key(kind: str, name: str, metadata: Document) -> tuple[str, str, str]:
+    namespace: str = metadata.get("namespace", "") if kind == "Role" else ""
+    return kind, namespace, name
 
 
 def allows(rules: list[Document], verb: str, group: str, resource: str) -> bool:

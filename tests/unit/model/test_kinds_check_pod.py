@@ -790,6 +790,17 @@ def test_an_update_may_change_a_little(old: dict[str, Any], new: dict[str, Any])
             {"nodeName": "n"},
             [("spec", f'Forbidden: {CHANGEABLE}+nodeName: "n"\n')],
         ),
+        # without a gate it may have been placed by what it said
+        (
+            {},
+            {"nodeSelector": {"a": "b"}},
+            [("spec", f'Forbidden: {CHANGEABLE}+nodeSelector: {{"a":"b"}}\n')],
+        ),
+        (
+            {},
+            {"affinity": {"nodeAffinity": {}}},
+            [("spec", f'Forbidden: {CHANGEABLE}+affinity: {{"nodeAffinity":{{}}}}\n')],
+        ),
         (
             {},
             {"containers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]},

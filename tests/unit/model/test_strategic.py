@@ -81,6 +81,8 @@ MERGED: list[tuple[str, Any, Any, Any]] = [
      {"replacingItem": {"b": 2}}, {"replacingItem": {"b": 2}}),
     ("what is not retained goes", {"simpleMap": {"a": "1", "b": "2"}},
      {"simpleMap": {"c": "3", "$retainKeys": ["b", "c"]}}, {"simpleMap": {"b": "2", "c": "3"}}),
+    ("what is to go need not be retained", {"simpleMap": {"a": "1", "b": "2"}},
+     {"simpleMap": {"b": None, "a": "1", "$retainKeys": ["a"]}}, {"simpleMap": {"a": "1"}}),
     ("plain values are deleted", {"mergingIntList": [1, 2, 3, 2]},
      {"$deleteFromPrimitiveList/mergingIntList": [2, 9]}, {"mergingIntList": [1, 3]}),
     ("plain values are deleted from any list", {"nonMergingIntList": [1, 2]},

@@ -200,9 +200,11 @@ def test_a_node_tells_what_it_is() -> None:
     assert labels["kubernetes.io/hostname"] == "vm"
     assert labels["kubernetes.io/arch"] == "amd64"
     assert labels["kubernetes.io/os"] == "linux"
-    assert "annotations" not in node["metadata"]
+    attaches = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+    assert node["metadata"]["annotations"] == attaches
     told = register.render_node(replace(PLACE, volumes="/volumes"), FACTS)["metadata"]
-    assert told["annotations"] == {"steersman.io/local-path-directory": "/volumes"}
+    own = {"steersman.io/local-path-directory": "/volumes"}
+    assert told["annotations"] == {**attaches, **own}
     status = register.render_status(PLACE, FACTS, None, NOW)
     assert status["capacity"]["cpu"] == "4"
     assert status["capacity"]["memory"] == f"{8 << 20}Ki"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_documents import UID, observed, running
+from node_documents import UID, deleted, observed, pod, running
 from shim_script import RUNNING, Stage, container, ended, refuse
 
 from steersman.model.errors import Conflict, NotFound, ServiceUnavailable
@@ -124,6 +124,28 @@ def test_the_ground_stays_until_what_is_under_way_on_it_is_over(tmp_path: Path) 
                 assert await stage.shim.asked.get() == ("state", "other")
             stage.shim.answer("create", refuse("failed"))
             await stage.shim.until("remove")
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_ends_slowly_is_hastened_by_a_deletion_that_gives_less_time(
+    tmp_path: Path,
+) -> None:
+    """Its first kill waits ten minutes, and the second begins without it."""
+    slow = {"spec": {"restartPolicy": "Never"}, "command": ["true"]}
+    stage = Stage(tmp_path, pod(**slow, metadata=deleted(600)))
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: {}  # it stays open
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": running()})
+            worker = await begin(stage, tools, tasks, seen)
+            await stage.shim.until("kill", "app.0")
+            await stage.shim.until("wait", "app.0")
+            worker.hear(pod(**slow, metadata=deleted(599)))
+            worker.hear(pod(**slow, metadata=deleted(0)))
+            await stage.shim.until("kill", "app.0")
 
     asyncio.run(scenario())
 

@@ -80,6 +80,17 @@ def test_what_is_forgotten_comes_in_slices_and_only_once() -> None:
     assert index.find("hot", 10) == row_number(10, 0, False)
 
 
+def test_a_key_with_more_rows_than_a_slice_is_forgotten_to_its_last() -> None:
+    index = Index()
+    index.add("gone", row_number(1, 0, False))
+    index.add("gone", row_number(2, 0, True))
+    index.add("kept", row_number(3, 0, False))
+    assert index.forget(3, 1) == [row_number(1, 0, False)]
+    assert index.forget(3, 1) == [row_number(2, 0, True)]
+    assert index.forget(3, 1) == []
+    assert index.keys("", "", 9) == ["kept"]
+
+
 def test_a_key_that_was_forgotten_and_put_again_is_listed_once() -> None:
     index = Index()
     index.add("a", row_number(1, 0, False))

@@ -8,15 +8,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 
 from steersman.store import format as formats
-from steersman.store import writer
+from steersman.store import table, writer
 from steersman.store.format import UnknownFormat, prepare
 from steersman.store.interface import Batch, Closed, Compacted, Full, Record, Write
 from steersman.store.sqlite import RECENT_BYTES, REMOVED_ROWS, SqliteStore, open_sqlite
@@ -225,6 +227,39 @@ def test_a_follower_gets_from_the_table_what_memory_holds_no_more(tmp_path: Path
     using(tmp_path, body)
 
 
+def test_a_follower_behind_is_told_nothing_that_reads_do_not_show_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the table is durable a moment before it is visible."""
+    durable, shown = threading.Event(), threading.Event()
+    write = table.store
+
+    def store_and_wait(*given: Any) -> None:
+        write(*given)
+        durable.set()
+        assert shown.wait(60)
+
+    async def before(store: SqliteStore) -> None:
+        await store.commit(Write("a", b""))
+
+    async def body(store: SqliteStore) -> None:
+        follower = store.follow("", after=0)  # opened anew, memory holds nothing
+        last = asyncio.create_task(store.commit(Write("b", b"")))
+        await asyncio.to_thread(durable.wait, 60)
+        try:
+            batch = await anext(follower)
+            assert ([it.key for it in batch.records], batch.revision) == (["a"], 1)
+            assert await store.revision() == 1
+        finally:
+            shown.set()
+        assert await last == 2
+        assert [it.key for it in (await anext(follower)).records] == ["b"]
+
+    using(tmp_path, before)
+    monkeypatch.setattr(table, "store", store_and_wait)
+    using(tmp_path, body)
+
+
 def test_a_full_store_refuses_writes_serves_reads_and_recovers_with_room(tmp_path: Path) -> None:
     value = bytes(range(256)) * 16
 
@@ -251,6 +286,7 @@ def test_a_full_store_refuses_writes_serves_reads_and_recovers_with_room(tmp_pat
 FAILING = """
 import asyncio, os, resource, sys
 from pathlib import Path
+from typing import Any
 from steersman.store.interface import Write
 from steersman.store.sqlite import open_sqlite
 from steersman.world.real import RealWorld

@@ -1,7 +1,7 @@
 """Who may do what: the question, the answer, and the union of those who answer.
 
-Not the rules themselves (rbac.py, node_authorizer.py). The first authorizer that allows decides;
-nobody can deny on behalf of the others.
+Not the rules themselves (rbac.py, node_authorizer.py). The first authorizer that allows decides; a
+webhook alone can deny on behalf of those behind it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from steersman.model.errors import Forbidden
+from steersman.model.errors import Forbidden, InternalError
 from steersman.wire.message import Notes, User
 
 MASTERS = "system:masters"
@@ -23,7 +23,7 @@ class Attributes(NamedTuple):
     """One action as authorizers see it; `path` is set for non-resource requests only.
 
     A request for one namespace object carries its name as `namespace` too, as upstream's does.
-    `fields` is the raw field selector of a request for many objects.
+    `fields` and `labels` are the raw selectors of a request for many objects.
     """
 
     verb: str
@@ -36,6 +36,7 @@ class Attributes(NamedTuple):
     path: str = ""
     is_resource: bool = True
     fields: str = ""
+    labels: str = ""
 
     @property
     def object_name(self) -> str:
@@ -60,10 +61,15 @@ class Attributes(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether, and why; the reason of a refusal may be empty."""
+    """Whether, and why; the reason of a refusal may be empty.
+
+    `denied` says that nobody else is to be asked, `error` what kept somebody from an answer.
+    """
 
     allowed: bool
     reason: str = ""
+    denied: bool = False
+    error: str = ""
 
 
 NO_OPINION = Decision(False)
@@ -74,7 +80,7 @@ class Authorizer(Protocol):
     """One who answers from what is in memory."""
 
     def allowed(self, user: User, attributes: Attributes) -> Decision:
-        """Says whether the user may; False means no opinion."""
+        """Says whether the user may; False means no opinion, unless it is denied."""
 
 
 class Masters:
@@ -92,24 +98,42 @@ class Union:
         self._authorizers = authorizers
 
     def allowed(self, user: User, attributes: Attributes) -> Decision:
-        """Returns the first allowing answer, or a refusal with all reasons, one a line."""
-        reasons = []
+        """Returns the first answer that allows or denies, or a refusal with all reasons, one a
+        line."""
+        reasons, errors = [], []
         for authorizer in self._authorizers:
             decision = authorizer.allowed(user, attributes)
-            if decision.allowed:
+            if decision.allowed or decision.denied:
                 return decision
             if decision.reason:
                 reasons.append(decision.reason)
-        return Decision(False, "\n".join(reasons)) if reasons else NO_OPINION
+            if decision.error:
+                errors.append(decision.error)
+        if not (reasons or errors):
+            return NO_OPINION
+        error = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]" if errors else ""
+        return Decision(False, "\n".join(reasons), error=error)
 
     def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
-        """Raises Forbidden, in upstream's words, unless the user may; has it noted either way."""
+        """Raises Forbidden, in upstream's words, unless the user may; InternalError where somebody
+        who should have said so gave no answer. Has it noted either way."""
         decision = self.allowed(user, attributes)
         if notes is not None:
-            notes.annotate(DECISION, "allow" if decision.allowed else "forbid")
-            notes.annotate(REASON, decision.reason)
+            _note(notes, decision)
         if not decision.allowed:
+            if decision.error:
+                where = quoted(attributes.path)
+                raise InternalError(f"Internal Server Error: {where}: {decision.error}")
             raise forbidden(user, attributes, decision.reason)
+
+
+def _note(notes: Notes, decision: Decision) -> None:
+    """Has the audit log keep a decision; of one that failed the reason alone."""
+    if decision.error and not decision.allowed:
+        notes.annotate(REASON, "internal error")
+        return
+    notes.annotate(DECISION, "allow" if decision.allowed else "forbid")
+    notes.annotate(REASON, decision.reason)
 
 
 def quoted(text: str) -> str:

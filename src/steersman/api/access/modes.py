@@ -1,4 +1,5 @@
-"""The authorizers that --authorization-mode chooses from, beside Node and RBAC: all and nothing."""
+"""The authorizers that --authorization-mode chooses from, beside Node, RBAC and webhooks: all and
+nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Iterable
 from steersman.api.access.authorization import ALLOWED, Attributes, Authorizer, Decision
 from steersman.wire.message import User
 
+WEBHOOK = "Webhook"
 DENIED = Decision(False, "Everything is forbidden.")
 
 
@@ -27,12 +29,15 @@ class AlwaysDeny:
         return DENIED
 
 
-def chosen(modes: Iterable[str], node: Authorizer, rbac: Authorizer) -> list[Authorizer]:
-    """Returns the authorizers of modes, in their order."""
+def chosen(
+    modes: Iterable[str], node: Authorizer, rbac: Authorizer, webhooks: Iterable[Authorizer] = ()
+) -> list[Authorizer]:
+    """Returns the authorizers of modes, in their order; each Webhook is the next of `webhooks`."""
+    others = iter(webhooks)
     known: dict[str, Authorizer] = {
         "AlwaysAllow": AlwaysAllow(),
         "AlwaysDeny": AlwaysDeny(),
         "Node": node,
         "RBAC": rbac,
     }
-    return [known[mode] for mode in modes]
+    return [next(others) if mode == WEBHOOK else known[mode] for mode in modes]

@@ -6,7 +6,7 @@ pkg/registry/authorization with their validation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from steersman.api.access.authorization import MASTERS, Attributes, Authorizer, quoted
@@ -23,14 +23,22 @@ AUTHORIZATION = "authorization.k8s.io"
 _ACCESS = ("SubjectAccessReview", "SelfSubjectAccessReview", "LocalSubjectAccessReview")
 KINDS = (*_ACCESS, "SelfSubjectRulesReview", "SelfSubjectReview", "TokenReview")
 NODES = "system:nodes"
+UNKNOWN_NODE = "node authorizer does not support user rule resolution"
+UNKNOWN_WEBHOOK = "webhook authorizer does not support user rule resolution"
+# operators of a review's requirements, as they stand in a selector's text
+_FIELD_TERMS = {"In": "{}={}", "NotIn": "{}!={}"}
+_LABEL_TERMS = {"In": "{} in ({})", "NotIn": "{} notin ({})", "Exists": "{}", "DoesNotExist": "!{}"}
 _RESOURCE_FIELDS = ("verb", "group", "version", "resource", "subresource", "namespace", "name")
 
 
 class Reviews:
     """Answers reviews by what is in memory."""
 
-    def __init__(self, authorizer: Authorizer, rbac: RBAC, tokens: Bearers) -> None:
+    def __init__(
+        self, authorizer: Authorizer, rbac: RBAC, tokens: Bearers, hooked: bool = False
+    ) -> None:
         self._authorizer = authorizer
+        self._hooked = hooked  # webhooks are asked, whose rules nobody knows
         self._rbac = rbac
         self._tokens = tokens
 
@@ -58,8 +66,12 @@ class Reviews:
         subject = user if kind == "SelfSubjectAccessReview" else _subject(spec)
         decision = self._authorizer.allowed(subject, attributes_of(spec))
         status: Document = {"allowed": decision.allowed}
+        if decision.denied:
+            status["denied"] = True
         if decision.reason:
             status["reason"] = decision.reason
+        if decision.error:
+            status["evaluationError"] = decision.error
         return _answered(kind, AUTHORIZATION, review, status)
 
     def _rules(self, review: Document, user: User) -> Document:
@@ -68,9 +80,12 @@ class Reviews:
             raise BadRequest("no namespace on request")
         rules = list(EVERYTHING) if MASTERS in user.groups else []
         rules += self._rbac.rules_of(user, namespace)
-        status = {**rules_status(rules), "incomplete": NODES in user.groups}
-        if status["incomplete"]:
-            status["evaluationError"] = "node authorizer does not support user rule resolution"
+        unknown = [UNKNOWN_NODE] if NODES in user.groups else []
+        unknown += [UNKNOWN_WEBHOOK] if self._hooked else []
+        status = {**rules_status(rules), "incomplete": bool(unknown)}
+        if unknown:
+            shown = unknown[0] if len(unknown) == 1 else f"[{', '.join(unknown)}]"
+            status["evaluationError"] = shown
         return _answered("SelfSubjectRulesReview", AUTHORIZATION, review, status)
 
     def _token(self, review: Document) -> Document:
@@ -132,7 +147,7 @@ def attributes_of(spec: Document) -> Attributes:
     if resource is None:
         other = spec["nonResourceAttributes"]
         return Attributes(other.get("verb", ""), path=other.get("path", ""), is_resource=False)
-    selector = resource.get("fieldSelector") or {}
+    fields, labels = resource.get("fieldSelector") or {}, resource.get("labelSelector") or {}
     verb, group, version, plural, subresource, namespace, name = (
         str(resource.get(field) or "") for field in _RESOURCE_FIELDS
     )
@@ -144,19 +159,22 @@ def attributes_of(spec: Document) -> Attributes:
         subresource,
         namespace,
         name,
-        fields=_selector_text(selector),
+        fields=_selector_text(fields, _FIELD_TERMS),
+        labels=_selector_text(labels, _LABEL_TERMS),
     )
 
 
-def _selector_text(selector: Document) -> str:
+def _selector_text(selector: Document, terms: Mapping[str, str]) -> str:
+    """Returns a review's selector as a request has it; what a request cannot ask is left out."""
     if "rawSelector" in selector:
         return str(selector["rawSelector"])
-    pairs = (
-        f"{one['key']}={one['values'][0]}"
-        for one in selector.get("requirements") or ()
-        if one.get("operator") == "In" and len(one.get("values") or ()) == 1
-    )
-    return ",".join(pairs)
+    found = []
+    for one in selector.get("requirements") or ():
+        values = one.get("values") or ()
+        term = terms.get(one.get("operator", ""))
+        if term is not None and (terms is _LABEL_TERMS or len(values) == 1):
+            found.append(term.format(one["key"], ",".join(values)))
+    return ",".join(found)
 
 
 def rules_status(rules: Iterable[Rule]) -> Document:

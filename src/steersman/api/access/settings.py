@@ -1,4 +1,4 @@
-"""What this server was told of who asks and who may; `cli.access` reads the files of it."""
+"""What this server was told of who asks and who may; `cli.apiserver` reads the files of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import field
 
+from steersman.api.access.webhook.settings import WebhookSettings
 from steersman.api.tokens.jwt_settings import Authentication
 from steersman.client.http import Target
 from steersman.wire.message import User
@@ -21,12 +22,14 @@ class AccessSettings(msgspec.Struct, frozen=True):
     authentication: issuers of tokens, and for which paths nobody need say who they are
     webhook: where a webhook is that knows tokens, and the version of the reviews it takes
     modes:  the authorizers in the order in which they are asked
+    authorization_webhooks: those that are asked who may, in the order of "Webhook" among the modes
     """
 
     tokens: Mapping[bytes, User] = field(default_factory=dict)
     modes: tuple[str, ...] = MODES
     authentication: Authentication | None = None
     webhook: tuple[Target, str] | None = None
+    authorization_webhooks: tuple[WebhookSettings, ...] = ()
 
     def anonymous_paths(self) -> frozenset[str] | None:
         """Returns the paths for which requests may be anonymous, None for all."""

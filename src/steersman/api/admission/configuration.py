@@ -4,13 +4,13 @@ in which webhooks and policies are configured.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from steersman.api.access.authorization import Authorizer
 from steersman.api.admission.asking.configured import GROUP, Configured
 from steersman.api.admission.asking.matching import Asked
-from steersman.api.admission.dynamic import Dynamic
+from steersman.api.admission.dynamic import Changing, Checking, Dynamic
 from steersman.api.admission.policies.bindings import Bindings
 from steersman.api.admission.policies.mutating import MutatingPolicies
 from steersman.api.admission.policies.mutator import Mutator
@@ -40,9 +40,14 @@ _PLURALS: Final = (
 
 
 def assemble_dynamic(
-    cache: Cache, kinds: Registry, authorizer: Authorizer, find: Find, world: World
+    cache: Cache,
+    kinds: Registry,
+    authorizer: Authorizer,
+    find: Find,
+    world: World,
+    plugins: Collection[str],
 ) -> Dynamic:
-    """Returns what follows the configuration from now on."""
+    """Returns what follows the configuration from now on, of those that are on."""
     asker = Asker(authorizer, find, world)
 
     def webhooks(plural: str) -> Configured[Hook, Asking]:
@@ -71,7 +76,18 @@ def assemble_dynamic(
 
     changing = MutatingPolicies(policies("mutatingadmissionpolicy", Mutator), authorizer)
     checking = ValidatingPolicies(policies("validatingadmissionpolicy", Validator), authorizer)
-    made = Dynamic((changing, mutating), (checking, validating))
+    asked_first: Mapping[str, Changing] = {
+        "MutatingAdmissionPolicy": changing,
+        "MutatingAdmissionWebhook": mutating,
+    }
+    asked_last: Mapping[str, Checking] = {
+        "ValidatingAdmissionPolicy": checking,
+        "ValidatingAdmissionWebhook": validating,
+    }
+    made = Dynamic(
+        [one for name, one in asked_first.items() if name in plugins],
+        [one for name, one in asked_last.items() if name in plugins],
+    )
     for plural in _PLURALS:
         cache.table(Resource(GROUP, plural)).watch("", lambda _event: made.forget())
     kinds.on_change(made.forget)

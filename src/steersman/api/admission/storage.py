@@ -1,5 +1,5 @@
-"""Small plugins about volumes and claims: StorageObjectInUseProtection, DefaultStorageClass,
-PersistentVolumeClaimResize (plugin/pkg/admission/storage)."""
+"""Small plugins about volumes, claims and classes: StorageObjectInUseProtection,
+DefaultStorageClass, PersistentVolumeClaimResize (plugin/pkg/admission/storage)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from steersman.model.kind import Document
 from steersman.model.kinds.storageclass import DEFAULT_ANNOTATIONS
 from steersman.model.quantity import Quantity
 from steersman.model.ref import Resource
-from steersman.model.volume_binding import CLAIM_FINALIZER, CLASS_ANNOTATION, VOLUME_FINALIZER
+from steersman.model.volume_binding import (
+    ATTRIBUTES_CLASS_FINALIZER,
+    CLAIM_FINALIZER,
+    CLASS_ANNOTATION,
+    VOLUME_FINALIZER,
+)
 
 STORAGE_CLASSES: Final = Resource("storage.k8s.io", "storageclasses")
 NOT_RESIZABLE: Final = (
@@ -22,14 +27,16 @@ NOT_RESIZABLE: Final = (
     "must support resize"
 )
 _PROTECTED: Final = {
-    "PersistentVolumeClaim": CLAIM_FINALIZER,
-    "PersistentVolume": VOLUME_FINALIZER,
+    ("", "PersistentVolumeClaim"): CLAIM_FINALIZER,
+    ("", "PersistentVolume"): VOLUME_FINALIZER,
+    ("storage.k8s.io", "VolumeAttributesClass"): ATTRIBUTES_CLASS_FINALIZER,
 }
 
 
 def _protecting(call: Call) -> str:
     """Returns the finalizer of a kind of storage, empty for other kinds."""
-    return "" if call.kind.group or call.subresource else _PROTECTED.get(call.kind.name, "")
+    kind = call.kind
+    return "" if call.subresource else _PROTECTED.get((kind.group, kind.name), "")
 
 
 def _is_claim(call: Call) -> bool:

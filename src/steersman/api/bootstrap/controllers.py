@@ -318,7 +318,7 @@ CONTROLLER_BINDINGS = tuple(
     Binding(f"{PREFIX}{name}", (f"ServiceAccount:{_SYSTEM}/{name}",)) for name in _RULES
 )
 
-_CLUSTER_INFO = rule("update", "core", "configmaps", "cluster-info")
+_CLUSTER_INFO = rule("patch update", "core", "configmaps", "cluster-info")
 
 
 def _locking(component: str) -> Role:

@@ -65,24 +65,6 @@ FLOWS = (
         "leader-election",
         100,
         (_MANAGER, _SCHEDULER, f"{_SYSTEM}/*"),
-        ((" ".join(VERBS), _LEASES, "leases", "kube-system"),),
-    ),
-    Flow(
-        "endpoint-controller",
-        "workload-high",
-        150,
-        (
-            _MANAGER,
-            f"{_SYSTEM}/endpoint-controller",
-            f"{_SYSTEM}/endpointslicemirroring-controller",
-        ),
-        (("get create update", "core", "endpoints", "*"),),
-    ),
-    Flow(
-        "workload-leader-election",
-        "leader-election",
-        200,
-        (f"{_SYSTEM}/*",),
         ((" ".join(VERBS), _LEASES, "leases", "*"),),
     ),
     Flow(

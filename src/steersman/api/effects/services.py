@@ -26,6 +26,9 @@ from steersman.store.interface import Write
 from steersman.world.interface import World
 
 IPADDRESSES = Resource("networking.k8s.io", "ipaddresses")
+RANGES = Resource("networking.k8s.io", "servicecidrs")
+# The ServiceCIDR of the range that this server was told
+DEFAULT_RANGE = "kubernetes"
 # Not an API resource: the key alone says that a port is taken
 NODE_PORTS = Resource("steersman", "nodeports")
 NODE_PORT_RANGE = range(30000, 32768)
@@ -41,6 +44,7 @@ class ServiceAddresses:
     def __init__(self, cache: Cache, cidr: str, world: World) -> None:
         self._cache = cache
         self._network: Network = ip_network(cidr)
+        self._ranges = cache.table(RANGES)
         self._world = world
 
     def on_write(self, call: Call, new: Document, old: Document | None) -> Outcome:
@@ -123,10 +127,10 @@ class ServiceAddresses:
     def _check_address(self, service: Document, address: str) -> None:
         """Refuses an address outside the range or taken by another Service."""
         why = ""
-        if ip_address(address) not in self._network:
+        if not any(ip_address(address) in network for network in self._networks()):
             why = (
-                f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid "
-                f"range. The range of valid IPs is {self._network}"
+                f"failed to allocate IP {address}: the provided network does not match the current "
+                "range"
             )
         elif self._cache.table(IPADDRESSES).get("", address) is not None:
             why = f"failed to allocate IP {address}: provided IP is already allocated"
@@ -135,18 +139,34 @@ class ServiceAddresses:
 
     def _free_address(self) -> str:
         taken = self._cache.table(IPADDRESSES)
-        for number in self._candidates():
-            address = str(self._network[number])
-            if taken.get("", address) is None:
-                return address
+        for network in self._networks():
+            for number in self._candidates(network):
+                address = str(network[number])
+                if taken.get("", address) is None:
+                    return address
         raise errors.InternalError("failed to allocate a serviceIP: range is full")
 
-    def _candidates(self) -> Iterator[int]:
-        """Yields offsets into the range: from a random place in the upper band, then the lower."""
-        # The end of the range is for load balancers
-        size = self._network.num_addresses - max(
-            balanced_count(self._network), 1 if self._network.version == 4 else 0
-        )
+    def _networks(self) -> Iterator[Network]:
+        """Yields the ranges that are ready: this server's own first, then those of other
+        ServiceCIDRs of its family."""
+        others: list[Network] = []
+        own = True
+        for entry in self._ranges.ordered():
+            found = entry.document()
+            mine = entry.name == DEFAULT_RANGE
+            own = own and not (mine and not is_ready(found))
+            if not mine and is_ready(found):
+                others += map(ip_network, found["spec"]["cidrs"])
+        if own:
+            yield self._network
+        version = self._network.version
+        yield from (it for it in others if it.version == version and it != self._network)
+
+    def _candidates(self, network: Network) -> Iterator[int]:
+        """Yields offsets into a range: from a random place in the upper band, then the lower."""
+        # The end of the server's own range is for load balancers
+        balanced = balanced_count(network) if network == self._network else 0
+        size = network.num_addresses - max(balanced, 1 if network.version == 4 else 0)
         offset = min(max(STATIC_MINIMUM, size // STATIC_STEP), STATIC_MAXIMUM)
         offset = offset if size > STATIC_MINIMUM else 1
         span = size - offset
@@ -204,6 +224,16 @@ class ServiceAddresses:
             if port not in busy and taken.get("", str(port)) is None:
                 return port
         raise errors.InternalError("failed to allocate a nodePort: range is full")
+
+
+def is_ready(found: Document) -> bool:
+    """Says whether addresses may be taken out of a ServiceCIDR; one of which nothing is said is
+    ready, since the controllers may not run."""
+    if found["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    said = (it["status"] for it in conditions if it["type"] == "Ready")
+    return next(said, "True") == "True"
 
 
 def _allocates(spec: dict[str, Any]) -> bool:

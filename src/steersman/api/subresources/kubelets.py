@@ -12,8 +12,9 @@ from typing import Any
 
 from steersman.client.errors import Unreachable
 from steersman.client.http import HTTPTransport, Target
-from steersman.model.errors import APIError, not_found
+from steersman.model.errors import APIError, BadRequest, not_found
 from steersman.model.kind import Document
+from steersman.model.local_path import SIMULATED
 from steersman.model.ref import Ref, Resource
 
 NODES = Resource("", "nodes")
@@ -74,11 +75,13 @@ class Kubelets:
         self._known: dict[str, Kubelet] = {}
 
     def of(self, node: str) -> Kubelet:
-        """Returns the kubelet of a node; raises NotFound, Undelivered."""
+        """Returns the kubelet of a node; raises NotFound, BadRequest, Undelivered."""
         document = self._find(Ref(NODES, "", node))
         if document is None:
             self._known.pop(node, None)
             raise not_found("", "nodes", node)
+        if SIMULATED in (document["metadata"].get("labels") or {}):
+            raise BadRequest(f'node "{node}" is simulated: there is no kubelet behind it to ask')
         address, port = locate(document)
         place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         known = self._known.get(node)

@@ -81,7 +81,7 @@ class Streams:
         self._authorize(call)
         kubelet = self._kubelets.of(assigned_node(call.entry().document()))
         request = forwarded(call.request, f"/portForward/{call.namespace}/{call.name}")
-        request.query = call.request.query
+        request.query = ports_query(call.request.params)
         try:
             return await self._open(kubelet, request)
         except Unreachable as error:
@@ -189,6 +189,16 @@ def kubelet_query(params: Mapping[str, Sequence[str]], *, commanded: bool) -> st
     if commanded:
         wanted += [("command", word) for word in params.get("command", ())]
     return urlencode(wanted)
+
+
+def ports_query(params: Mapping[str, Sequence[str]]) -> str:
+    """Returns the ports of a port-forward as kubelet takes them; raises BadRequest."""
+    ports = params.get("ports", ())
+    for text in ports:
+        for part in text.split(","):
+            if not part.lstrip("+-").isdigit():
+                raise BadRequest(f'strconv.ParseInt: parsing "{part}": invalid syntax')
+    return urlencode({"port": ",".join(ports)}) if ports else ""
 
 
 def forwarded(given: Request, path: str) -> Request:

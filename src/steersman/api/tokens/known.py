@@ -16,11 +16,15 @@ from steersman.world.interface import World
 
 
 def assemble_bearers(
-    settings: AccessSettings, tokens: Tokens, find: Callable[[Ref], Document | None], world: World
+    settings: AccessSettings,
+    tokens: Tokens,
+    find: Callable[[Ref], Document | None],
+    used: Callable[[Document], None],
+    world: World,
 ) -> Bearers:
-    """Returns who is asked about a token."""
+    """Returns who is asked about a token; `used` hears of Secrets whose token was shown."""
     first = [StaticTokens(settings.tokens)] if settings.tokens else []
-    then: list[Knows] = [LegacyTokens(tokens, find), BootstrapTokens(find, world.now)]
+    then: list[Knows] = [LegacyTokens(tokens, find, used), BootstrapTokens(find, world.now)]
     if settings.authentication is not None and settings.authentication.jwt:
         # Expressions and keys load where there is an issuer
         from steersman.api.tokens.jwt import Compiled, JWTTokens

@@ -31,17 +31,23 @@ _INVALIDATED = "Token has been invalidated"
 
 
 class LegacyTokens:
-    """Knows these tokens; see `bearers.Knows`."""
+    """Knows these tokens; see `bearers.Knows`. `used` hears whose token was shown."""
 
-    def __init__(self, tokens: Tokens, find: Callable[[Ref], Document | None]) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        find: Callable[[Ref], Document | None],
+        used: Callable[[Document], None],
+    ) -> None:
         self._tokens = tokens
         self._find = find
+        self._used = used
 
     def user(self, token: str) -> User | None:
         """Returns the ServiceAccount of a token; raises InvalidToken."""
         claims = self._tokens.claims(token, ISSUER)
-        namespace, secret, name, uid = read(claims)
-        self._check_secret(self._find(Ref(SECRETS, namespace, secret)), token)
+        namespace, secret_name, name, uid = read(claims)
+        secret = self._secret(Ref(SECRETS, namespace, secret_name), token)
         account = self._find(Ref(ACCOUNTS, namespace, name))
         if account is None:
             raise InvalidToken(f'serviceaccounts "{name}" not found')
@@ -51,16 +57,24 @@ class LegacyTokens:
         if metadata["uid"] != uid:
             has = metadata["uid"]
             raise InvalidToken(f"ServiceAccount UID ({has}) does not match claim ({uid})")
+        self._used(secret)
+        if (secret["metadata"].get("labels") or {}).get(INVALID_SINCE):
+            raise InvalidToken(
+                f"the token in secret {namespace}/{secret_name} for service account "
+                f"{namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API "
+                f"or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label "
+                "from the secret to temporarily allow use of this token"
+            )
         return account_user(namespace, name, uid)
 
-    @staticmethod
-    def _check_secret(secret: Document | None, token: str) -> None:
+    def _secret(self, ref: Ref, token: str) -> Document:
+        """Returns the Secret that holds a token."""
+        secret = self._find(ref)
         if secret is None or secret["metadata"].get("deletionTimestamp"):
             raise InvalidToken(_INVALIDATED)
         if not hmac.compare_digest(decoded(secret).get("token", "").encode(), token.encode()):
             raise InvalidToken("Token does not match server's copy")
-        if (secret["metadata"].get("labels") or {}).get(INVALID_SINCE):
-            raise InvalidToken("the token in secret is marked as invalid")
+        return secret
 
 
 def read(claims: Document) -> tuple[str, str, str, str]:

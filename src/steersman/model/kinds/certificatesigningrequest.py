@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from steersman.model import names
 from steersman.model.kind import Column, Document, Kind, Subresource, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, human_duration, text
+from steersman.model.types.condition import Condition
 from steersman.model.types.signing_check import DECISIONS, check, of_type
 from steersman.model.view import Object, View
 
@@ -25,21 +25,10 @@ class RequestSpec(View, frozen=True):
     extra: Mapping[str, tuple[str, ...]] = {}
 
 
-class RequestCondition(View, frozen=True):
-    """Approved, Denied or Failed."""
-
-    type: str = ""
-    status: str = ""
-    reason: str = ""
-    message: str = ""
-    last_update_time: datetime | None = None
-    last_transition_time: datetime | None = None
-
-
 class RequestStatus(View, frozen=True):
     """What came of it; `certificate` is the decoded PEM."""
 
-    conditions: tuple[RequestCondition, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     certificate: bytes = b""
 
 

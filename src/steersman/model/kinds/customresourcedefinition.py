@@ -13,6 +13,7 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import at, is_true
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.structural import definition_check, formats, structure_check
+from steersman.model.types.condition import Condition
 from steersman.model.view import Object, View
 
 GROUP: Final = "apiextensions.k8s.io"
@@ -46,13 +47,6 @@ class Spec(View, frozen=True):
     names: Names = Names()
     scope: str = ""
     versions: tuple[VersionView, ...] = ()
-
-
-class Condition(View, frozen=True):
-    """One condition of a definition."""
-
-    type: str = ""
-    status: str = ""
 
 
 class Status(View, frozen=True):

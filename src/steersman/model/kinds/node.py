@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from msgspec import field
 
@@ -18,6 +19,9 @@ from steersman.model.types.resource_check import check_amount
 from steersman.model.types.scheduling import Taint
 from steersman.model.types.scheduling_check import check_taints
 from steersman.model.view import Object, View
+
+# Set on nodes whose volumes are attached by the attach-detach controller, as kubelet sets it
+ATTACHES: Final = "volumes.kubernetes.io/controller-managed-attach-detach"
 
 
 class NodeSpec(View, frozen=True):

@@ -1,4 +1,5 @@
-"""Port-forward: pairs of streams, one for data and one for errors, each to a port of the pod.
+"""Port-forward over SPDY: pairs of streams, one for data and one for errors, each to a port of the
+pod. Over channels it is `forward_channels`.
 
 Follows kubelet's cri/streaming/portforward: the header `requestid` makes the pair, what goes
 wrong is told on the error stream, and every stream has its own end.
@@ -6,43 +7,15 @@ wrong is told on the error stream, and every stream has its own end.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-
-import msgspec
-from msgspec import field
-
-from steersman.node.streams.inside import Unconnected, connect
 from steersman.node.streams.pods import Pod
+from steersman.node.streams.port import Pair, forward
 from steersman.node.streams.spdy_connection import SpdyConnection
 from steersman.wire import spdy
 from steersman.wire.message import Channel
 from steersman.world.interface import Tasks, World
 
-PIECE_BYTES = 32 * 1024
-# Pieces from the client that wait for a slow port, per stream; then the whole client waits
-PIECES_AHEAD = 16
 # A stream whose other half does not come is given up (streamCreationTimeout)
 PAIR_SECONDS = 30.0
-
-
-class Pair(msgspec.Struct):
-    """One connection that is forwarded; a stream is 0 until it is there."""
-
-    port: int
-    data: int = 0
-    error: int = 0
-    complete: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    pieces: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(PIECES_AHEAD))
-    over: bool = False
-
-    def close(self) -> None:
-        """Drops what waits, and lets go of who waits to hand more on."""
-        self.over = True
-        while not self.pieces.empty():
-            self.pieces.get_nowait()
 
 
 class Forwarding:
@@ -106,8 +79,7 @@ class Forwarding:
         try:
             async with self._world.timeout(PAIR_SECONDS):
                 await pair.complete.wait()
-            await self._connect(pair)
-            await self._finish(pair)
+            await forward(self._pod, pair, self._spdy, self._world)
         except TimeoutError:
             await self._spdy.reset(pair.data or pair.error)
         finally:
@@ -115,57 +87,6 @@ class Forwarding:
             self._pairs.pop(name, None)
             self._streams.pop(pair.data, None)
             self._streams.pop(pair.error, None)
-
-    async def _finish(self, pair: Pair) -> None:
-        """Ends both streams; the client waits for the error stream's end above all."""
-        await self._spdy.send(pair.data, b"", finish=True)
-        await self._spdy.send(pair.error, b"", finish=True)
-
-    async def _connect(self, pair: Pair) -> None:
-        pod, port = self._pod, pair.port
-        try:
-            connected = await connect(pod.netns, port)
-        except Unconnected as error:
-            why = (
-                f"error forwarding port {port} to pod {pod.sandbox}, uid : "
-                f'failed to execute portforward in network namespace "{pod.netns}": failed to '
-                f'connect to localhost:{port} inside namespace "{pod.sandbox}", {error}'
-            )
-            await self._spdy.send(pair.error, why.encode())
-            return
-        with connected:
-            await self._copy(pair, connected)
-
-    async def _copy(self, pair: Pair, connected: socket.socket) -> None:
-        """Copies both ways; each way has its own end. The client's reset ends both."""
-        async with self._world.tasks() as tasks:
-            upwards = tasks.start(_upwards(pair, connected), name="to the port")
-            while piece := await _receive(connected):
-                if not await self._spdy.send(pair.data, piece):
-                    break
-            await self._finish(pair)
-            await upwards
-
-
-async def _receive(connected: socket.socket) -> bytes:
-    """Returns what the port sends next, b"" once it has closed or broken off."""
-    try:
-        return await asyncio.get_running_loop().sock_recv(connected, PIECE_BYTES)
-    except OSError:
-        return b""
-
-
-async def _upwards(pair: Pair, connected: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    takes = True
-    while piece := await pair.pieces.get():
-        try:
-            if takes:
-                await loop.sock_sendall(connected, piece)
-        except OSError:
-            takes = False  # what the client still sends is read away
-    with contextlib.suppress(OSError):  # the port has closed the connection already
-        connected.shutdown(socket.SHUT_WR)
 
 
 def parse_port(text: str) -> int | None:

@@ -5,7 +5,6 @@ Input comes as events in their order; output goes out under the client's back-pr
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -102,5 +101,6 @@ class WebSocketRemote:
 
     async def conclude(self, status: Mapping[str, Any]) -> None:
         """Sends the status on the error channel and closes the WebSocket."""
-        told = self._channels.encode(ERROR, json.dumps(status).encode())
+        ending = channels.ending(self._channels.protocol, status)
+        told = self._channels.encode(ERROR, ending) if ending else b""
         await self._channel.write(told + self._channels.close())

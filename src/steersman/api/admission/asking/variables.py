@@ -178,6 +178,7 @@ def _attributes(question: Question) -> Attributes:
         question.namespace,
         question.name,
         fields=question.field_selector,
+        labels=question.label_selector,
     )
 
 

@@ -6,21 +6,19 @@ Options go by upstream's names; errors name option, file, line and reason, never
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steersman.cli.failure import Failure
+from steersman.cli.apiserver import authorizing
+from steersman.cli.failure import Failure, why
 
 if TYPE_CHECKING:  # loaded with the server
     from steersman.api.access.settings import AccessSettings
     from steersman.api.tokens.jwt_settings import Authentication
     from steersman.client.http import Target
 
-MODES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC")
 _WEBHOOK = "--authentication-token-webhook-config-file"
 _WEBHOOK_VERSION = "--authentication-token-webhook-version"
-DEFAULT_MODES = "Node,RBAC"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "the version of the TokenReviews that it takes (default: v1beta1)"
     choices = ("v1beta1", "v1")
     parser.add_argument(_WEBHOOK_VERSION, choices=choices, default=choices[0], help=text)
-    text = f"authorizers in the order in which they are asked (default: {DEFAULT_MODES})"
-    parser.add_argument("--authorization-mode", metavar="MODES", help=text)
+    authorizing.add_options(parser)
 
 
 def words(arguments: argparse.Namespace) -> list[str]:
@@ -48,9 +45,7 @@ def words(arguments: argparse.Namespace) -> list[str]:
     if (path := arguments.authentication_token_webhook_config_file) is not None:
         found += [_WEBHOOK, str(path.resolve())]
         found += [_WEBHOOK_VERSION, arguments.authentication_token_webhook_version]
-    if (modes := arguments.authorization_mode) is not None:
-        found += ["--authorization-mode", modes]
-    return found
+    return found + authorizing.words(arguments)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -64,15 +59,15 @@ def settings(arguments: argparse.Namespace) -> AccessSettings:
     from steersman.api.access.settings import AccessSettings
     from steersman.api.tokens import token_file
 
-    modes = check_modes(arguments.authorization_mode)
+    modes, webhooks = authorizing.settings(arguments)
     tokens = {}
     if (path := arguments.token_auth_file) is not None:
         try:
             tokens = token_file.parse(path.read_text())
         except (OSError, ValueError) as error:
-            raise Failure(f"--token-auth-file {path}: {_why(error)}") from error
+            raise Failure(f"--token-auth-file {path}: {why(error)}") from error
     authentication = _authentication(arguments.authentication_config)
-    return AccessSettings(tokens, modes, authentication, _webhook(arguments))
+    return AccessSettings(tokens, modes, authentication, _webhook(arguments), webhooks)
 
 
 def _webhook(arguments: argparse.Namespace) -> tuple[Target, str] | None:
@@ -100,30 +95,5 @@ def _authentication(path: Path | None) -> Authentication | None:
         for one in found.jwt:
             jwt.Compiled(one)
     except (OSError, ValueError) as error:
-        raise Failure(f"--authentication-config {path}: {_why(error)}") from error
+        raise Failure(f"--authentication-config {path}: {why(error)}") from error
     return found
-
-
-def check_modes(text: str | None) -> tuple[str, ...]:
-    """Returns the chosen modes; raises Failure."""
-    modes = tuple((DEFAULT_MODES if text is None else text).split(","))
-    for problem in _problems(modes):
-        raise Failure(f"--authorization-mode {text}: {problem}")
-    return modes
-
-
-def _problems(modes: tuple[str, ...]) -> Iterator[str]:
-    """Says what is wrong with modes (BuiltInAuthorizationOptions.Validate)."""
-    for mode in modes:
-        if mode not in MODES:
-            yield f'"{mode}" is not a valid mode: use {", ".join(MODES)}'
-        if modes.count(mode) > 1:
-            yield f'"{mode}" is there more than once'
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is no text in UTF-8"
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error)

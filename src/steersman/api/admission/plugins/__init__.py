@@ -1,0 +1,1 @@
+"""The smaller built-in admission plugins, and which of all run (`registry`)."""

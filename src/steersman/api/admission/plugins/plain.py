@@ -1,0 +1,61 @@
+"""What most small plugins have in common: they leave alone what they do not name."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from steersman.api.admission.chain import Change
+from steersman.api.call import Call
+from steersman.model import errors
+from steersman.model.errors import Forbidden
+from steersman.model.kind import Document
+
+
+class Plain:
+    """Changes nothing, refuses nothing, and looks at nothing but the object; see `chain.Plugin`."""
+
+    name = ""
+
+    def admit(self, change: Change) -> Document | None:
+        """Changes nothing."""
+
+    def check(self, change: Change) -> None:
+        """Refuses nothing."""
+
+    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
+        """Rests on the object alone."""
+        return ()
+
+
+class AlwaysAdmit(Plain):
+    """Admits everything, which is what happens without it too."""
+
+    name = "AlwaysAdmit"
+
+
+def is_of(call: Call, group: str, kind: str) -> bool:
+    """Says whether a call is about objects of a kind, and about no subresource."""
+    return call.kind.name == kind and call.kind.group == group and not call.subresource
+
+
+def is_pod(change: Change) -> bool:
+    """Says whether a whole pod is created or changed."""
+    return change.new is not None and is_of(change.call, "", "Pod")
+
+
+def spec_of(document: Document | None) -> Document:
+    """Returns the spec of an object, empty where there is none."""
+    return (document or {}).get("spec") or {}
+
+
+def annotations_of(document: Document) -> dict[str, Any]:
+    """Returns the annotations of an object."""
+    return (document.get("metadata") or {}).get("annotations") or {}
+
+
+def refused(change: Change, why: str) -> Forbidden:
+    """Returns the refusal of a change (admission.NewForbidden)."""
+    kind, meta = change.call.kind, (change.new or change.old or {}).get("metadata") or {}
+    name = change.name or meta.get("name") or meta.get("generateName") or ""
+    return errors.forbidden(kind.group, kind.plural, name, why)

@@ -1,1 +1,0 @@
-"""What the server is told by options and files, one module for each subject."""

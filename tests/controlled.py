@@ -1,0 +1,60 @@
+"""Controllers beside a served API, as values: each with the rights that a cluster gives it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from served import Served
+from steersman.client.client import APIClient
+from steersman.client.local import LocalTransport
+from steersman.client.view import FollowedViews, Sources
+from steersman.cluster.control import ACCOUNT, MANAGER, groups_of
+from steersman.controllers.registry import Facts, controllers
+from steersman.reconcile import loop
+from steersman.reconcile.loop import Controller
+from steersman.wire.message import User
+
+
+def _as_it_is(client: Sources) -> Sources:
+    return client
+
+
+@asynccontextmanager
+async def controlled(
+    api: Served,
+    *kinds: type[Controller],
+    through: Callable[[Sources], Sources] = _as_it_is,
+) -> AsyncIterator[FollowedViews]:
+    """Runs controllers as a server runs them; their copies are followed `through` something."""
+    async with api.world.tasks() as tasks:
+
+        def client_for(name: str) -> APIClient:
+            user = User(name, groups_of(name))
+            transport = LocalTransport(api.assembly.api.handle, user, tasks)
+            return APIClient(transport, api.world, find=api.assembly.kinds.of)
+
+        views = FollowedViews(through(client_for(MANAGER)), api.world, tasks)
+        work = loop.run(kinds, lambda name: client_for(ACCOUNT + name), views, api.world)
+        tasks.start(work, name="controllers")
+        yield views
+        tasks.stop()
+
+
+def conditions(document: dict[str, object], *fields: str) -> list[tuple[object, ...]]:
+    """Returns some fields of the conditions of an object's status."""
+    status = document.get("status") or {}
+    assert isinstance(status, dict)
+    found: Iterable[dict[str, object]] = status.get("conditions") or ()
+    return [tuple(one.get(field) for field in fields) for one in found]
+
+
+class NoSigner:
+    """Who signs nothing, for controllers that are looked at and not run."""
+
+    def sign(self, request: bytes, usages: Sequence[str], seconds: int) -> bytes:
+        """Is not asked."""
+        raise NotImplementedError
+
+
+EVERYBODY = controllers(Facts("BUNDLE", "10.96.0.0/16", NoSigner()))

@@ -1,0 +1,35 @@
+"""Programs that use clients from PyPI, unmodified: each a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "system" / "clients" / "programs"
+CLIENTS = ("kubernetes", "kr8s", "lightkube", "kopf")
+SECONDS = 120
+
+
+def needs_clients() -> pytest.MarkDecorator:
+    """Returns the mark of tests that cannot be where these clients are not."""
+    missing = [name for name in CLIENTS if find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{missing[:1]} is not installed here")
+
+
+def run(program: str, kubeconfig: Path, *words: str) -> list[str]:
+    """Runs a program to its end; returns the lines that it printed."""
+    done = subprocess.run(
+        [sys.executable, str(PROGRAMS / program), *words],
+        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()

@@ -1,0 +1,97 @@
+"""The options of the controllers: which of them run, read as upstream reads them."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from controlled import NoSigner
+from steersman.cli import controlling
+from steersman.cli.failure import Failure
+from steersman.controllers import choice
+from steersman.controllers.choice import KNOWN, Choice, is_enabled
+from steersman.controllers.registry import Facts, controllers
+
+EVERYTHING = choice.parse(",".join(KNOWN))
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    controlling.add_options(parser)
+    return parser.parse_args(words)
+
+
+def running(text: str) -> set[str]:
+    """The names of the controllers that a list has run."""
+    chosen = Choice(choice.parse(text))
+    found = controllers(Facts("a bundle", "10.96.0.0/16", NoSigner(), chosen))
+    return {choice.called(it.name) for it in found}
+
+
+def test_every_controller_has_the_name_that_is_known() -> None:
+    assert running(",".join(KNOWN)) == set(KNOWN)
+    assert running(choice.DEFAULT) == set(KNOWN)
+    assert len(set(KNOWN)) == len(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("*", {"bootstrap-signer-controller", "token-cleaner-controller"}),
+        ("*,tokencleaner", {"bootstrap-signer-controller"}),
+        (
+            "*,-deployment-controller",
+            {"bootstrap-signer-controller", "token-cleaner-controller", "deployment-controller"},
+        ),
+        ("*,bootstrapsigner,tokencleaner,-csrsigning", {KNOWN[3]}),
+    ],
+)
+def test_a_star_runs_all_that_are_on_by_default(text: str, missing: set[str]) -> None:
+    assert set(KNOWN) - running(text) == missing
+
+
+def test_old_names_are_those_of_controllers_that_are_there() -> None:
+    assert set(choice.ALIASES.values()) <= set(KNOWN)
+    assert not set(choice.ALIASES) & set(KNOWN)
+
+
+def test_without_a_star_only_those_run_that_are_named() -> None:
+    assert running("job-controller,ttl") == {"job-controller", "ttl-controller"}
+    assert running("-job") == set()
+
+
+def test_the_first_word_about_a_controller_counts() -> None:
+    assert is_enabled("job-controller", choice.parse("job,-job"))
+    assert not is_enabled("job-controller", choice.parse("-job,job,*"))
+
+
+@pytest.mark.parametrize("text", ["nonsense", "*,-nonsense", "", "*,"])
+def test_a_name_that_no_controller_has_is_refused(text: str) -> None:
+    with pytest.raises(Failure) as raised:
+        controlling.read(parsed(f"--controllers={text}"))
+    name = text.rpartition(",")[2].removeprefix("-")
+    why = f'--controllers {text}: "{name}" is not in the list of known controllers; there are'
+    assert str(raised.value).startswith(f"{why} {KNOWN[0]}, ")
+
+
+def test_options_are_read_and_given_on() -> None:
+    assert controlling.read(parsed()) == Choice()
+    given = parsed("--controllers=-job,*", "--cluster-signing-duration", "90m")
+    wanted = Choice(("-job-controller", "*"), 5400)
+    assert controlling.read(given) == wanted
+    assert controlling.read(parsed(*controlling.words(given))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a year", "it is no duration, as 8760h or 90m is"),
+        ("-1h", "it must be greater than zero"),
+        ("0", "it must be greater than zero"),
+    ],
+)
+def test_a_life_of_certificates_that_cannot_be_is_refused(text: str, why: str) -> None:
+    with pytest.raises(Failure) as raised:
+        controlling.read(parsed(f"--cluster-signing-duration={text}"))
+    assert str(raised.value) == f"--cluster-signing-duration {text}: {why}"
