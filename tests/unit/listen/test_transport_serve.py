@@ -748,6 +748,22 @@ def test_an_audit_id_is_taken_over_or_drawn_for_each_request(tmp_path: Path) -> 
     serving(tmp_path, echo, case)
 
 
+def test_an_audit_id_is_that_of_what_is_noted(tmp_path: Path) -> None:
+    class Noted:
+        id = "noted"
+        has_objects = False
+
+        def annotate(self, key: str, value: str) -> None:
+            raise AssertionError(key, value)
+
+    def handle(request: Request) -> Response:
+        request.notes = Noted()
+        return Response(b"")
+
+    headers = exchange(tmp_path, handle, get("/", "Audit-ID: mine"))[1]
+    assert headers["audit-id"] == "noted"
+
+
 def test_own_caching_rules_replace_the_usual_ones(tmp_path: Path) -> None:
     response = Response(b"", headers={"Cache-Control": "public, immutable"})
     async_head = exchange(tmp_path, lambda _: response, get("/"))[1]

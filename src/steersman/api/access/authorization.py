@@ -119,13 +119,21 @@ class Union:
         who should have said so gave no answer. Has it noted either way."""
         decision = self.allowed(user, attributes)
         if notes is not None:
-            notes.annotate(DECISION, "allow" if decision.allowed else "forbid")
-            notes.annotate(REASON, decision.reason)
+            _note(notes, decision)
         if not decision.allowed:
             if decision.error:
                 where = quoted(attributes.path)
                 raise InternalError(f"Internal Server Error: {where}: {decision.error}")
             raise forbidden(user, attributes, decision.reason)
+
+
+def _note(notes: Notes, decision: Decision) -> None:
+    """Has the audit log keep a decision; of one that failed the reason alone."""
+    if decision.error and not decision.allowed:
+        notes.annotate(REASON, "internal error")
+        return
+    notes.annotate(DECISION, "allow" if decision.allowed else "forbid")
+    notes.annotate(REASON, decision.reason)
 
 
 def quoted(text: str) -> str:

@@ -68,7 +68,8 @@ def _document(kind: Kind, version: Version, request: Request, asked: Attributes)
     document = body.admit(kind, version, value).document
     if version.from_storage is not None:
         document = version.from_storage(document)
-    return {**document, "kind": kind.name, "apiVersion": kind.api_version(version.name)}
+    head = {"kind": kind.name, "apiVersion": kind.api_version(version.name)}
+    return {**head, **document, **head}
 
 
 def answered(kinds: Kinds, response: Response, asked: Attributes) -> Any:
