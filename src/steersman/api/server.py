@@ -132,7 +132,7 @@ class Api:
         except Awaiting:
             return self._unknown(request, attributes, began)
         flow = self._serving.flow(user, attributes)
-        if flow is not None and not self._serving.fits(flow, request, attributes):
+        if flow is not None and not self._serving.fits(flow, request, attributes, began):
             answer = self._once_there(request, user, attributes)
             return self._counted(flow, request, user, attributes, answer, began)
         return self._served(flow, request, user, attributes, began)

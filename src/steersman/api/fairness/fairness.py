@@ -13,6 +13,7 @@ from steersman.api.fairness.interest import Interest
 from steersman.api.fairness.retry import Retry
 from steersman.api.fairness.seats.borrowing import Borrowing
 from steersman.api.fairness.seats.level import Level
+from steersman.api.fairness.seats.pace import Pace
 from steersman.api.fairness.seats.queues import Flow
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
@@ -23,8 +24,11 @@ from steersman.world.interface import World
 class Fairness:
     """See the module, and `serving.Rules`."""
 
-    def __init__(self, cache: Cache, interest: Interest, seats: int, world: World) -> None:
+    def __init__(
+        self, cache: Cache, interest: Interest, seats: int, world: World, pace: Pace | None = None
+    ) -> None:
         self._cache = cache
+        self._pace = pace
         self._interest = interest
         self._world = world
         self._retries: dict[str, Retry] = {}
@@ -43,7 +47,7 @@ class Fairness:
         levels = self.configuration.levels
         self._retries = {name: one for name, one in self._retries.items() if name in levels}
         for level in levels.values():
-            level.pressed = self.borrowing.press
+            level.pressed, level.pace = self.borrowing.press, self._pace
         self.borrowing.settle()
 
     def estimate(self, flow: Flow, request: Request, asked: Attributes) -> Estimate:

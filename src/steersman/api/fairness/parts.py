@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from steersman.api.cache import Cache
 from steersman.api.fairness import metrics
 from steersman.api.fairness.dump import Dump
@@ -10,6 +12,7 @@ from steersman.api.fairness.following import Following
 from steersman.api.fairness.inflight import InFlight
 from steersman.api.fairness.interest import Interest
 from steersman.api.fairness.keeping import Keeper
+from steersman.api.fairness.seats.pace import Pace
 from steersman.api.fairness.serving import Serving
 from steersman.api.fairness.settings import FlowSettings
 from steersman.api.paths import Answer
@@ -29,8 +32,9 @@ class FlowControl:
         self._following: Following | None = None
         if settings.fair:
             seats = settings.reads + settings.writes
-            self.fairness = Fairness(cache, interest, seats, world)
-            self.serving = Serving(self.fairness, world)
+            pace = Pace(asyncio.get_running_loop().call_soon, world.monotonic)
+            self.fairness = Fairness(cache, interest, seats, world, pace)
+            self.serving = Serving(self.fairness, world, pace)
         else:
             rules = InFlight(settings.reads, settings.writes, world.monotonic())
             self.serving = Serving(rules, world)

@@ -14,6 +14,7 @@ from steersman.api.access.authorization import Attributes
 from steersman.api.fairness.estimate import Estimate
 from steersman.api.fairness.seats.level import Level
 from steersman.api.fairness.seats.lingering import Lingering
+from steersman.api.fairness.seats.pace import Pace
 from steersman.api.fairness.seats.queues import Flow, Occupant
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import Tasks, World
@@ -45,22 +46,30 @@ class Rules(Protocol):
 class Serving:
     """See the module."""
 
-    def __init__(self, rules: Rules, world: World) -> None:
+    def __init__(self, rules: Rules, world: World, pace: Pace | None = None) -> None:
         self.flow = rules.flow
         self._rules = rules
         self._world = world
         self._lingering = Lingering(world)
+        self._pace = pace
 
     def run(self, tasks: Tasks) -> None:
         """Starts what frees seats that are held for a moment after an answer."""
         tasks.start(self._lingering.run(), name="seats after answers")
 
-    def fits(self, flow: Flow, request: Request, asked: Attributes) -> bool:
+    def fits(self, flow: Flow, request: Request, asked: Attributes, now: float) -> bool:
         """Says whether a request can be served at once. One seat is enough for what is no list."""
         level = flow.level
-        if not level.open or asked.verb != "list":
-            return level.open
+        if not level.open or self._is_late(level, now):
+            return False
+        if asked.verb != "list":
+            return True
         return level.fits(self._rules.estimate(flow, request, asked).seats)
+
+    def _is_late(self, level: Level, now: float) -> bool:
+        """Says whether others are to have their turn first."""
+        pace = self._pace
+        return pace is not None and level.queuing.queues > 0 and pace.is_late(now)
 
     def served(
         self,
@@ -92,7 +101,7 @@ class Serving:
         """Has a request begin where there are seats for it, else wait for `turn`."""
         one = Occupant(flow, self._rules.estimate(flow, request, asked), user, asked, now)
         level = flow.level
-        if level.fits(one.seats):
+        if level.fits(one.seats) and not self._is_late(level, now):
             level.enter(one, now)
         else:
             level.queue(one, now)

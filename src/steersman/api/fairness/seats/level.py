@@ -12,11 +12,15 @@ from typing import Final
 from steersman.api.fairness.estimate import Estimate
 from steersman.api.fairness.seats.demand import Demand, Observed
 from steersman.api.fairness.seats.limits import Limits
+from steersman.api.fairness.seats.pace import Pace
 from steersman.api.fairness.seats.queues import GUESSED_SECONDS, Flow, Occupant, Queue, Queuing
 
 QUEUE_FULL: Final = "queue-full"
 NO_SEAT: Final = "concurrency-limit"
 TIMED_OUT: Final = "time-out"
+# Requests over which it is averaged how long they take (upstream takes 3 ms for granted; here it is
+# the more the more there are, and what is under way would count for too little)
+REMEMBERED: Final = 32
 
 
 class Level:
@@ -36,6 +40,7 @@ class Level:
         self.demand = Demand(now)
         self.observed = Observed()
         self.smoothed = self.target = 0.0
+        self.pace: Pace | None = None
         self.pressed: Callable[[], None] = lambda: None
         self.measured = False
         self.seats = self.seats_waiting = 0
@@ -43,6 +48,7 @@ class Level:
         self.lingering: dict[Occupant, None] = {}  # answered, and occupying seats still
         self.waiting = 0
         self.rejected = self.timed_out = self.cancelled = 0
+        self.guess = GUESSED_SECONDS  # what a request is taken to last
         self.progress = 0.0  # R, seat-seconds for each queue
         self._progress_at = now
         self._busy = 0  # queues with requests
@@ -60,6 +66,11 @@ class Level:
         for index in range(len(self.queues), queuing.queues):
             self.queues.append(Queue(index))
         self._drop_queues()
+
+    def resume(self, now: float) -> None:
+        """Has some of those who wait begin, in a new turn of the loop."""
+        self._advance(now)
+        self._dispatch(now)
 
     def set_limit(self, seats: int, now: float) -> None:
         """Gives the level so many seats."""
@@ -101,7 +112,8 @@ class Level:
             self._line_up(now)
         self._advance(now)
         queue = self._choose(one.flow)
-        if self.seats >= self.limit and len(queue.waiting) >= self.queuing.length:
+        taken = self.seats + self.seats_waiting
+        if taken >= self.limit and len(queue.waiting) >= self.queuing.length:
             return self._reject(one, QUEUE_FULL)
         if not (queue.waiting or queue.executing):
             queue.next_r = self.progress
@@ -149,7 +161,8 @@ class Level:
         if (queue := one.queue) is not None:
             self._advance(now)
             del queue.executing[one]
-            queue.next_r -= one.estimate.initial * (GUESSED_SECONDS - seconds)
+            queue.next_r -= one.estimate.initial * (one.guess - seconds)
+            self.guess += (seconds - self.guess) / REMEMBERED
             queue.bound()
             self._leave_queue(queue)
         if one.estimate.seconds:
@@ -191,10 +204,11 @@ class Level:
             self.pressed()
 
     def _advance(self, now: float) -> None:
-        """Moves the progress on: each queue that is in use has its share of the seats."""
+        """Moves the progress on: each queue that is in use has its share of the seats in use. (Of
+        the limit, says upstream, where both are the same while somebody waits; here fewer may be
+        in use, since not all that have seats begin in one turn.)"""
         if self._busy:
-            used = min(self.seats + self.seats_waiting, self.limit)
-            self.progress += used / self._busy * (now - self._progress_at)
+            self.progress += self.seats / self._busy * (now - self._progress_at)
         self._progress_at = now
 
     def _choose(self, flow: Flow) -> Queue:
@@ -222,7 +236,8 @@ class Level:
             queue.next_r = self.progress
         queue.executing[one] = None
         queue.seats += one.seats
-        queue.next_r += one.work
+        one.guess = self.guess
+        queue.next_r += self._cost(one)
 
     def _dispatch(self, now: float) -> None:
         """Has those who wait begin, as long as there are seats."""
@@ -232,6 +247,8 @@ class Level:
             assert one is not None
             if not self._accommodates(one.seats):
                 one.flow.figures.unaccommodated += 1
+                break
+            if self.pace is not None and not self.pace.take(self, now):
                 break
             self._last = queue.index
             self._fit(one)
@@ -250,9 +267,14 @@ class Level:
 
         def rank(queue: Queue) -> tuple[float, int]:
             first = next(iter(queue.waiting))
-            return queue.next_r + first.work, (queue.index - self._last - 1) % count
+            return queue.next_r + self._cost(first), (queue.index - self._last - 1) % count
 
         return min((queue for queue in self.queues if queue.waiting), key=rank)
+
+    def _cost(self, one: Occupant) -> float:
+        """Returns the seat-seconds that a request is taken to cost, by how long others took."""
+        estimate = one.estimate
+        return estimate.initial * self.guess + estimate.final * estimate.seconds
 
     def _fit(self, one: Occupant) -> None:
         """Makes what a request wants after its answer longer and narrower where it is too wide."""

@@ -56,6 +56,7 @@ class Occupant:
         "asked",
         "estimate",
         "flow",
+        "guess",
         "queue",
         "seats",
         "started",
@@ -75,6 +76,7 @@ class Occupant:
         self.started = -1.0  # it waits
         self.queue: Queue | None = None
         self.arrival_r = 0.0
+        self.guess = GUESSED_SECONDS
         self.wake: Callable[[], None] | None = None
 
     @property
