@@ -124,6 +124,13 @@ async def test_the_cluster_is_signed_by_each_token_while_it_is_good(api: Served)
         assert sorted((await api.get(INFO)).ok()["data"]) == ["kubeconfig"]
 
 
+def test_only_secrets_of_the_systems_namespace_are_tokens() -> None:
+    assert bootstrap_tokens.is_token(view(token()))
+    elsewhere = {**token(), "metadata": {"name": "x", "namespace": "default"}}
+    assert not bootstrap_tokens.is_token(view(elsewhere))
+    assert not bootstrap_tokens.is_token(view({**token(), "type": "Opaque"}))
+
+
 def test_a_token_expires_at_its_time_and_one_without_never() -> None:
     left = bootstrap_tokens.expires_in
     assert left(view(token()), NOW) is None
@@ -219,10 +226,7 @@ def test_a_token_that_somebody_asked_for_or_that_is_in_use_stays() -> None:
     assert planned(legacy(uid="uid-2")) == Verdict()
     assert planned(legacy(last_used="x")) == Verdict()
     assert planned(legacy(), mounted=True) == Verdict(again=MOMENT + DAY)
-    gone = legacy()
-    opaque = decoded({"metadata": {"name": "x"}, "type": "Opaque"}, Secret)
-    assert planned(opaque) == Verdict()
-    leaving = decoded({"metadata": {"deletionTimestamp": time(0)}, "type": gone.type}, Secret)
+    leaving = decoded({"metadata": {"deletionTimestamp": time(0)}}, Secret)
     assert planned(leaving) == Verdict()
 
 
@@ -249,11 +253,14 @@ class Hasty(LegacyTokenCleanerController):
 
 @served
 async def test_an_unused_token_of_an_account_is_marked_and_then_ends(api: Served) -> None:
-    made = {"metadata": {"name": "builder"}, "secrets": [{"name": "made"}, {"name": "mounted"}]}
+    made = {
+        "metadata": {"name": "builder"},
+        "secrets": [{"name": it} for it in ("made", "mounted", "opaque")],
+    }
     (await api.post("/api/v1/namespaces/default/serviceaccounts", made)).ok()
-    for name in ("made", "asked-for", "mounted"):
+    for name in ("made", "asked-for", "mounted", "opaque"):
         annotations = {"kubernetes.io/service-account.name": "builder"}
-        kind = "kubernetes.io/service-account-token"
+        kind = "Opaque" if name == "opaque" else "kubernetes.io/service-account-token"
         body = {"metadata": {"name": name, "annotations": annotations}, "type": kind}
         (await api.post(SECRETS, body)).ok()
     volumes = [{"name": "v", "secret": {"secretName": "mounted"}}]
@@ -268,6 +275,6 @@ async def test_an_unused_token_of_an_account_is_marked_and_then_ends(api: Served
         labels = (await api.get(f"{SECRETS}/made")).ok()["metadata"]["labels"]
         assert list(labels) == [INVALID_SINCE] and LAST_USED not in labels
         await api.world.sleep(4 * day - 7200)
-        assert (await api.get(SECRETS)).names == ["asked-for", "made", "mounted"]
+        assert (await api.get(SECRETS)).names == ["asked-for", "made", "mounted", "opaque"]
         await api.world.sleep(7200)
-        assert (await api.get(SECRETS)).names == ["asked-for", "mounted"]
+        assert (await api.get(SECRETS)).names == ["asked-for", "mounted", "opaque"]
