@@ -237,10 +237,10 @@ async def serving(
     store: MemoryStore | None = None,
     dns: tuple[str, int] = ("", 53),
     access: AccessSettings | None = None,
-    audit: AuditSettings | None = None,
-    encryption: Encryption | None = None,
     flow: FlowSettings | None = None,
     admission: AdmissionSettings | None = None,
+    audit: AuditSettings | None = None,
+    encryption: Encryption | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -251,9 +251,9 @@ async def serving(
         "10.64.0.1",
         dns=dns,
         access=access or AccessSettings(),
-        audit=audit,
         flow=flow or FlowSettings(),
         admission=admission or AdmissionSettings(),
+        audit=audit,
     )
     sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
     cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)

@@ -26,7 +26,7 @@ LAYERS = {
     "api": {"model", "cel", "wire", "world", "store", "client"},
     "reconcile": {"model", "client", "world"},
     "controllers": {"model", "client", "reconcile", "world"},
-    "scheduler": {"model", "client", "reconcile", "world"},
+    "scheduler": {"model", "cel", "client", "reconcile", "world"},
     # the agent talks to the runtime's processes through runtime.engine
     "node": {"model", "client", "reconcile", "world", "images", "wire", "runtime", "listen"},
     "network": {"model", "client", "reconcile", "world", "wire"},

@@ -95,9 +95,9 @@ class Configuration(msgspec.Struct, frozen=True):
                  them no logs of pods can be read and no command be run in them
     authority:   the certificate (PEM) by which clients know this server, and it them
     access:      who is asked who somebody is and who may
-    audit:       which requests are noted, and where; None: none
     flow:        how many requests are served at once, and whether fairly
     admission:   which plugins are asked about a write
+    audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
     dns:         the address and port at which a node answers for names; "": no node does
     """
@@ -110,9 +110,9 @@ class Configuration(msgspec.Struct, frozen=True):
     dns: tuple[str, int] = ("", dns_service.PORT)
     authority: str = ""
     access: AccessSettings = AccessSettings()
-    audit: AuditSettings | None = None
     flow: FlowSettings = FlowSettings()
     admission: AdmissionSettings = AdmissionSettings()
+    audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
 
 

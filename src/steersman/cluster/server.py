@@ -56,11 +56,11 @@ class ServerSettings(msgspec.Struct, frozen=True):
     scheduling: SchedulerConfiguration | None = None
     node: bool = True
     access: AccessSettings = AccessSettings()
-    audit: AuditSettings | None = None
-    encryption: Encryption | None = None
     flow: FlowSettings = FlowSettings()
     admission: AdmissionSettings = AdmissionSettings()
     choice: Choice = Choice()
+    audit: AuditSettings | None = None
+    encryption: Encryption | None = None
 
 
 def fatal(error: BaseException) -> None:
@@ -100,9 +100,9 @@ async def _serve(
         dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
         authority=files.ca.read_text(),
         access=settings.access,
-        audit=settings.audit,
         flow=settings.flow,
         admission=settings.admission,
+        audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)

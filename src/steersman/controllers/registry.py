@@ -16,6 +16,7 @@ from steersman.controllers.choice import Choice, called
 from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
+from steersman.controllers.device_taint_eviction import DeviceTaintEvictionController
 from steersman.controllers.disruption import DisruptionController
 from steersman.controllers.endpoint_mirroring import EndpointMirroringController
 from steersman.controllers.endpoints import EndpointsController
@@ -33,6 +34,7 @@ from steersman.controllers.node_ttl import NodeTTLController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
+from steersman.controllers.resource_claim import ResourceClaimController
 from steersman.controllers.resource_quota import ResourceQuotaController
 from steersman.controllers.role_aggregation import RoleAggregationController
 from steersman.controllers.root_ca import with_bundle
@@ -95,10 +97,12 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         GarbageController,
         NodeLifecycleController,
         TaintEvictionController,
+        DeviceTaintEvictionController,
         PodGarbageController,
         VolumeBinderController,
         LocalPathController,
         EphemeralVolumeController,
+        ResourceClaimController,
         ClaimProtectionController,
         VolumeProtectionController,
         CertificateApprovingController,

@@ -22,14 +22,17 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.printing import at
 from steersman.model.quantity import of_bytes, of_milli
 from steersman.scheduler.decide import fitting
+from steersman.scheduler.devices.inventory import Inventory
+from steersman.scheduler.devices.rule import rule_of as device_rule_of
 from steersman.scheduler.following import ENDED
+from steersman.scheduler.local import joined
 from steersman.scheduler.memory import Ask, Memory
 from steersman.scheduler.owners import Owners
 from steersman.scheduler.profile import DEFAULT, DEFAULT_NAME
 from steersman.scheduler.state.bits import places
 from steersman.scheduler.state.demand import CPU
 from steersman.scheduler.state.snapshot import Snapshot
-from steersman.scheduler.volumes.rule import VolumeRule, rule_of
+from steersman.scheduler.volumes.rule import rule_of
 from steersman.scheduler.volumes.storage import Storage
 from steersman.scheduler.why import Why, explain
 
@@ -114,9 +117,11 @@ def _question(objects: Objects, document: Document) -> Ask | str:
             snapshot.put(other, other.spec.node_name)
     pod = msgspec.json.decode(msgspec.json.encode(document), type=Pod)
     rule = rule_of(pod, DEFAULT, Storage(views), snapshot)
-    if isinstance(rule, str):
-        return rule
-    local = rule if isinstance(rule, VolumeRule) else None
+    devices = device_rule_of(pod, DEFAULT, Inventory(views))
+    for early in (rule, devices):
+        if isinstance(early, str):
+            return early
+    local = joined(rule, devices)
     return Memory(snapshot).of(pod, DEFAULT, Owners(views).selector(pod), local)
 
 

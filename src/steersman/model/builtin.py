@@ -145,6 +145,14 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ),
     ),
     "apiservice": (("APISERVICE", "apiregistration.k8s.io", "APIService", "apiservices"),),
+    "podcertificaterequest": (
+        (
+            "PODCERTIFICATEREQUEST",
+            "certificates.k8s.io",
+            "PodCertificateRequest",
+            "podcertificaterequests",
+        ),
+    ),
     "clustertrustbundle": (
         ("CLUSTERTRUSTBUNDLE", "certificates.k8s.io", "ClusterTrustBundle", "clustertrustbundles"),
     ),
@@ -156,6 +164,20 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "storageversionmigrations",
         ),
     ),
+    "deviceclass": (("DEVICECLASS", "resource.k8s.io", "DeviceClass", "deviceclasses"),),
+    "devicetaintrule": (
+        ("DEVICETAINTRULE", "resource.k8s.io", "DeviceTaintRule", "devicetaintrules"),
+    ),
+    "resourceclaim": (("RESOURCECLAIM", "resource.k8s.io", "ResourceClaim", "resourceclaims"),),
+    "resourceclaimtemplate": (
+        (
+            "RESOURCECLAIMTEMPLATE",
+            "resource.k8s.io",
+            "ResourceClaimTemplate",
+            "resourceclaimtemplates",
+        ),
+    ),
+    "resourceslice": (("RESOURCESLICE", "resource.k8s.io", "ResourceSlice", "resourceslices"),),
     "lease": (("LEASE", "coordination.k8s.io", "Lease", "leases"),),
     "customresourcedefinition": (
         (
@@ -228,7 +250,7 @@ class Registry:
             for constant, group, name, plural in entries:
                 self._names[group, name] = (group, plural)
                 self._where[group, plural] = (module, constant)
-        for kind in (*table.kinds(), *(table.unstable() if unstable else ())):
+        for kind in table.unstable() if unstable else ():
             self._names[kind.group, kind.name] = kind.resource
             self._kinds[kind.resource] = kind
 

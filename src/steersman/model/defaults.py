@@ -261,6 +261,9 @@ _TABLE: dict[str, Defaults] = {
         "io.k8s.api.storage.v1": _STORAGE,
         "io.k8s.api.flowcontrol.v1": _FLOWCONTROL,
         "io.k8s.api.resource.v1": _RESOURCE,
+        "io.k8s.api.certificates.v1": {
+            "PodCertificateRequestSpec": _unset(maxExpirationSeconds=86400)
+        },
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1": _EXTENSIONS,
         "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1": {
             "ServiceReference": _unset(port=443)

@@ -10,7 +10,13 @@ from steersman.model.kinds.namespace import NAMESPACE, Namespace
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.scheduler.filters.scheduling_gates import gated
-from steersman.scheduler.hints import Waits, helped_by_node, helped_by_pod, helped_by_volume
+from steersman.scheduler.hints import (
+    Waits,
+    helped_by_device,
+    helped_by_node,
+    helped_by_pod,
+    helped_by_volume,
+)
 from steersman.scheduler.queue import PodQueue
 from steersman.scheduler.state.snapshot import Placed, Snapshot
 
@@ -94,6 +100,10 @@ class Following:
     def hear_storage(self) -> None:
         """Tells those who wait for a claim, a volume or a class."""
         self._help(helped_by_volume)
+
+    def hear_devices(self) -> None:
+        """Tells those who wait for a claim or for devices."""
+        self._help(helped_by_device)
 
     def hear_pod(self, old: Any | None, new: Any | None) -> None:
         """Takes over a pod."""

@@ -18,6 +18,7 @@ from steersman.scheduler.state.node import NodeState
 
 NEIGHBOURS = frozenset(("InterPodAffinity", "PodTopologySpread"))
 VOLUMES = frozenset(("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone"))
+DEVICES = frozenset(("DynamicResources",))
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -49,6 +50,11 @@ def helped_by_volume(waits: Waits) -> bool:
     return bool(waits.blockers & VOLUMES)
 
 
+def helped_by_device(waits: Waits) -> bool:
+    """Says whether a change of a claim, of devices, their classes or taints could help."""
+    return bool(waits.blockers & DEVICES)
+
+
 def blocked_by(names: Iterable[str]) -> frozenset[str]:
     """Returns the plugins for which something is to be heard beyond single nodes."""
-    return frozenset(names) & (NEIGHBOURS | VOLUMES)
+    return frozenset(names) & (NEIGHBOURS | VOLUMES | DEVICES)

@@ -11,18 +11,20 @@ from steersman.scheduler.state.bits import Bits
 
 NO_NODES = "no nodes available to schedule pods"
 NO_CLAIMS = "no new claims to deallocate"
+HAS_CLAIMS = "still not schedulable"
+DEALLOCATED = "deallocation of ResourceClaim completed"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
 
-def fit_error(unfit: Unfit, preemption: str = "") -> str:
+def fit_error(unfit: Unfit, preemption: str = "", claims: str = NO_CLAIMS) -> str:
     """Returns the message of an attempt: reasons with their counts, then what the plugins say that
-    could have made room: DynamicResources, which comes first, and preemption."""
+    could have made room: DynamicResources, which comes first (`claims`), and preemption."""
     if not unfit.nodes:
         return NO_NODES
     if unfit.early:  # DynamicResources misses what it would have noted, and ends the matter
         return f"0/{unfit.nodes} nodes are available: {unfit.early}. not found"
     text = f"0/{unfit.nodes} nodes are available: {counted(unfit.refused)}."
-    return f"{text} {NO_CLAIMS}, preemption: {preemption}" if preemption else text
+    return f"{text} {claims}, preemption: {preemption}" if preemption else text
 
 
 def counted(refused: Mapping[Refusal, Bits]) -> str:

@@ -31,6 +31,7 @@ FILTERS: Final = (
     "VolumeZone",
     "PodTopologySpread",
     "InterPodAffinity",
+    "DynamicResources",
 )
 WEIGHTS: Final[Mapping[str, int]] = {
     "TaintToleration": 3,
@@ -44,7 +45,6 @@ WEIGHTS: Final[Mapping[str, int]] = {
 OTHERS: Final = (
     "SchedulingGates",
     "PrioritySort",
-    "DynamicResources",
     "DefaultPreemption",
     "DefaultBinder",
 )

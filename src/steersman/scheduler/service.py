@@ -16,6 +16,7 @@ from steersman.client.interface import Client, Views
 from steersman.model.errors import APIError, Conflict, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.resourceclaim import ResourceClaim
 from steersman.model.types.condition import condition
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.rules import Rule
@@ -23,11 +24,16 @@ from steersman.reconcile.times import rfc3339
 from steersman.scheduler.budgets import Budgets
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.decide import Unfit, decide
+from steersman.scheduler.devices.inventory import Inventory
+from steersman.scheduler.devices.reserving import NotReserved, Reservation, Reserver
+from steersman.scheduler.devices.rule import PLUGIN, Claims, DeviceRule
+from steersman.scheduler.devices.rule import rule_of as device_rule_of
 from steersman.scheduler.eviction import Evictor
 from steersman.scheduler.following import Following
 from steersman.scheduler.hints import Waits, blocked_by
+from steersman.scheduler.local import joined
 from steersman.scheduler.memory import Ask, Memory, kept
-from steersman.scheduler.message import fit_error
+from steersman.scheduler.message import DEALLOCATED, HAS_CLAIMS, NO_CLAIMS, fit_error
 from steersman.scheduler.owners import Owners
 from steersman.scheduler.preemption import Candidate, Trials, ineligible, preempt
 from steersman.scheduler.queue import PodQueue
@@ -48,6 +54,11 @@ WRITES = (
     Rule("", ("pods",), ("delete",)),
     Rule("", ("pods/status",), ("patch", "update")),
     Rule("", ("persistentvolumeclaims", "persistentvolumes"), ("patch", "update")),
+    Rule(
+        "resource.k8s.io",
+        ("resourceclaims", "resourceclaims/status", "resourceclaims/binding"),
+        ("patch", "update"),
+    ),
 )
 
 
@@ -109,6 +120,8 @@ class Scheduler:
         self._budgets = Budgets(views)
         self._storage = Storage(views)
         self._binder = Binder(client, world, self._storage)
+        self._inventory = Inventory(views)
+        self._reserver = Reserver(client, world, self._inventory)
         self._evictor = Evictor(client, world, self.snapshot, self.events)
         self._memory = Memory(self.snapshot)
         self._trials: OrderedDict[Hashable, Trials] = OrderedDict()
@@ -119,6 +132,7 @@ class Scheduler:
         """Follows, decides and binds for ever."""
         await self._views.synced()
         leave = [*self._following.begin(), *self._storage.listen(self._following.hear_storage)]
+        leave += self._inventory.listen(self._following.hear_devices)
         try:
             async with self._world.tasks() as group:
                 group.start(self.queue.keep_time(), name="scheduler timers")
@@ -149,26 +163,34 @@ class Scheduler:
         self.snapshot.nominate(pod, "")  # a pod does not stand in its own way
         profile = self._profiles[pod.spec.scheduler_name]
         rule = rule_of(pod, profile, self._storage, self.snapshot)
-        local = rule if isinstance(rule, VolumeRule) else None
-        ask = self._memory.of(pod, profile, self._owners.selector(pod), local)
-        if isinstance(rule, str):
-            unfit = Unfit(self.snapshot.all.bit_count(), early=rule, plugin="VolumeBinding")
-            self.snapshot.nominate(pod, nominated)
-            return self._refuse(ask, unfit, fit_error(unfit), None)
+        devices = device_rule_of(pod, profile, self._inventory)
+        ask = self._memory.of(pod, profile, self._owners.selector(pod), joined(rule, devices))
+        for early, plugin in ((rule, "VolumeBinding"), (devices, PLUGIN)):
+            if isinstance(early, str):
+                unfit = Unfit(self.snapshot.all.bit_count(), early=early, plugin=plugin)
+                self.snapshot.nominate(pod, nominated)
+                return self._refuse(ask, unfit, fit_error(unfit), None)
         answer = decide(ask, start=self._start, draw=self._draw())
         if isinstance(answer, Unfit):
+            movable = devices.movable(pod) if isinstance(devices, DeviceRule) else None
+            if movable is not None:
+                return self._deallocate(ask, answer, movable)
             return self._make_room(ask, answer, nominated)
         self._start = answer.start
-        choice = rule.choice(answer.node) if rule is not None else Choice()
+        choice = rule.choice(answer.node) if isinstance(rule, VolumeRule) else Choice()
         self._binder.promise(choice)
+        claims = devices.choice(answer.node) if isinstance(devices, DeviceRule) else Claims()
+        reservation = self._reserver.promise(pod, claims, answer.node.name)
         self.snapshot.put(pod, answer.node.name, assumed=True)
-        return self._bind(pod, answer.node.name, choice)
+        return self._bind(pod, answer.node.name, choice, reservation)
 
     def _draw(self) -> float:
         return self._world.jitter(1.0, 1.0) - 1.0
 
-    async def _bind(self, pod: Pod, node: str, choice: Choice) -> None:
+    async def _bind(self, pod: Pod, node: str, choice: Choice, reservation: Reservation) -> None:
         ref = POD.ref(*pod.key)
+        if reservation and not await self._reserve(reservation):
+            return
         if (choice.given or choice.made) and not await self._bind_volumes(pod, node, choice):
             return
         try:
@@ -192,6 +214,17 @@ class Scheduler:
             text = f'running PreBind plugin "VolumeBinding": {error}'
             self.events.warning(pod, "FailedScheduling", text, "Scheduling")
             self._give_up(pod)
+            return False
+        return True
+
+    async def _reserve(self, reservation: Reservation) -> bool:
+        """Has the pod's claims for devices written; says whether that was done."""
+        try:
+            await self._reserver.reserve(reservation)
+        except (NotReserved, APIError, Unreachable) as error:
+            text = f'running PreBind plugin "{PLUGIN}": {error}'
+            self.events.warning(reservation.pod, "FailedScheduling", text, "Scheduling")
+            self._give_up(reservation.pod)
             return False
         return True
 
@@ -220,17 +253,27 @@ class Scheduler:
 
     def _make_room(self, ask: Ask, unfit: Unfit, nominated: str) -> Coroutine[Any, Any, None]:
         pod = ask.pod
+        claims = HAS_CLAIMS if pod.spec.resource_claims else NO_CLAIMS
         if not unfit.nodes or not ask.profile.preempts:
             return self._refuse(ask, unfit, fit_error(unfit), None)
         if why := ineligible(ask, unfit, nominated):
             self.snapshot.nominate(pod, nominated)
-            return self._refuse(ask, unfit, fit_error(unfit, why), None)
+            return self._refuse(ask, unfit, fit_error(unfit, why, claims), None)
         trials = kept(self._trials, (ask.profile, ask.demand), Trials, MAX_TRIALS)
         found = preempt(ask, unfit, self._budgets.all(), draw=self._draw(), trials=trials)
         if isinstance(found, str):
-            return self._refuse(ask, unfit, fit_error(unfit, found), "")
+            return self._refuse(ask, unfit, fit_error(unfit, found, claims), "")
         self.snapshot.nominate(pod, found.node.name)
         return self._preempt(ask, unfit, found)
+
+    async def _deallocate(self, ask: Ask, unfit: Unfit, claim: ResourceClaim) -> None:
+        """Gives up where a claim is allocated; the claim's change brings the pod back."""
+        try:
+            await self._reserver.deallocate(claim)
+        except (APIError, Unreachable):  # it changed meanwhile: the next attempt sees how
+            self.queue.retry(ask.pod.metadata.uid)
+            return
+        await self._refuse(ask, unfit, f"{fit_error(unfit)} {DEALLOCATED}", None)
 
     async def _preempt(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
         """Writes the nomination, and makes the victims leave before the pod is tried again."""

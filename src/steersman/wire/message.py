@@ -53,8 +53,8 @@ class Request:
 
     `user` is set by the in-process client only; a request from a socket has None and is
     authenticated from its peer and headers. `finished` is set by a handler that wants to know when
-    its answer has been written, or given up: the connection calls it, once. `notes`: None, or
-    what the audit log keeps.
+    its answer has been written, or given up: the connection calls it, once. `notes` is what the
+    audit log keeps, None where it keeps nothing.
     """
 
     __slots__ = (
@@ -88,8 +88,8 @@ class Request:
         self.body = body
         self.peer = peer
         self.user = user
-        self.notes: Notes | None = None
         self.finished: Callable[[], None] | None = None
+        self.notes: Notes | None = None
         self._params: Mapping[str, list[str]] | None = None
 
     @property

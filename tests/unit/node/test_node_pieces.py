@@ -181,7 +181,12 @@ def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [{"shareProcessNamespace": True}, {"hostUsers": False}, {"runtimeClassName": "kata"}],
+    [
+        {"shareProcessNamespace": True},
+        {"hostUsers": False},
+        {"runtimeClassName": "kata"},
+        {"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]},
+    ],
 )
 def test_what_the_runtime_cannot_do_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration, match="not supported"):

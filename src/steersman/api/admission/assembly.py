@@ -14,6 +14,7 @@ from steersman.api.access.escalation import Escalation
 from steersman.api.admission import certificates
 from steersman.api.admission.chain import Chain, Change, Plugin
 from steersman.api.admission.configuration import assemble_dynamic
+from steersman.api.admission.devices import Devices
 from steersman.api.admission.dynamic import Dynamic
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
@@ -26,6 +27,7 @@ from steersman.api.admission.plugins.image_policy import ImagePolicyWebhook
 from steersman.api.admission.plugins.images import AlwaysPullImages
 from steersman.api.admission.plugins.plain import AlwaysAdmit, Plain
 from steersman.api.admission.plugins.registry import AdmissionSettings
+from steersman.api.admission.pod_certificates import PodCertificates
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
 from steersman.api.admission.policies.expression_check import ExpressionCheck
@@ -76,7 +78,12 @@ def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]
     chosen = [makers[name]() for name in plugins if name in makers]
     quotas = ResourceQuota(cache, world) if "ResourceQuota" in plugins else Unlimited()
     own: list[Plugin] = [DefinitionLifecycle(parts.definitions), ExpressionCheck()]
-    last: list[Plugin] = [Recording(world), Granting(parts.escalation)]
+    last: list[Plugin] = [
+        Recording(world),
+        Devices(cache, parts.authorizer, world),
+        PodCertificates(parts.authorizer, world),
+        Granting(parts.escalation),
+    ]
     # AlwaysDeny comes behind all others, and so behind what only refuses
     denies = [one for one in chosen if isinstance(one, permissions.AlwaysDeny)]
     others = [one for one in chosen if one not in denies]

@@ -8,13 +8,7 @@ from typing import Any, Final
 
 from steersman.cli.apiserver import access, admission, audit, encryption, flow_control
 
-_GROUPS: Final[tuple[ModuleType, ...]] = (
-    access,
-    flow_control,
-    admission,
-    audit,
-    encryption,
-)
+_GROUPS: Final[tuple[ModuleType, ...]] = (access, flow_control, admission, audit, encryption)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -79,6 +79,13 @@ class Address(View, frozen=True):
     ip: str = ""
 
 
+class PodResourceClaimStatus(View, frozen=True):
+    """Which claim was made for a claim of the pod; None: none is needed."""
+
+    name: str = ""
+    resource_claim_name: str | None = None
+
+
 class PodStatus(View, frozen=True):
     """What is known of a pod."""
 
@@ -97,6 +104,7 @@ class PodStatus(View, frozen=True):
     ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
     qos_class: str = ""
     observed_generation: int = 0
+    resource_claim_statuses: tuple[PodResourceClaimStatus, ...] = ()
 
 
 class Pod(Object, frozen=True):

@@ -1,4 +1,4 @@
-"""The kinds that have no code of their own yet: one line each, "schema only".
+"""The kinds that upstream has switched off by default: one line each, "schema only".
 
 A line: group, plural, kind, scope (N or C), versions (storage version first), definition prefix,
 options. Options: `short=a,b`; `category=`; `gen=`, the fields whose change raises the generation;
@@ -9,9 +9,7 @@ answers with the object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from steersman.model.kind import Document, Kind, Subresource, Version
+from steersman.model.kind import Kind, Subresource, Version
 from steersman.model.kinds import table_columns
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import SCALE, STATUS, STATUS_ALONE
@@ -20,15 +18,6 @@ from steersman.model.types.metadata import checked
 _API = "io.k8s.api."
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."
 _AGGREGATOR = "io.k8s.kube-aggregator.pkg.apis.apiregistration."
-
-_LINES = """
-certificates.k8s.io podcertificaterequests PodCertificateRequest N v1 certificates status
-resource.k8s.io deviceclasses DeviceClass C v1 resource gen=spec
-resource.k8s.io devicetaintrules DeviceTaintRule C v1 resource gen=spec status
-resource.k8s.io resourceclaims ResourceClaim N v1 resource status!
-resource.k8s.io resourceclaimtemplates ResourceClaimTemplate N v1 resource
-resource.k8s.io resourceslices ResourceSlice C v1 resource gen=spec
-"""
 
 # Kinds that upstream has switched off by default: no stable version (KEP-3136)
 _UNSTABLE = """
@@ -41,29 +30,6 @@ scheduling.k8s.io compositepodgroups CompositePodGroup N v1alpha3 scheduling gen
 scheduling.k8s.io podgroups PodGroup N v1beta1,v1alpha3 scheduling gen=spec status
 scheduling.k8s.io workloads Workload N v1beta1,v1alpha3 scheduling gen=spec
 """
-
-
-Select = Callable[[Document], str]
-
-
-def _spec(name: str) -> Select:
-    return lambda document: str((document.get("spec") or {}).get(name, ""))
-
-
-_SELECTABLE: Mapping[str, Mapping[str, Select]] = {
-    "podcertificaterequests": {
-        "spec.signerName": _spec("signerName"),
-        "spec.nodeName": _spec("nodeName"),
-    },
-    "resourceslices": {"spec.nodeName": _spec("nodeName"), "spec.driver": _spec("driver")},
-}
-# Statuses of new objects that upstream encodes although nothing is known yet
-_INITIAL: dict[str, Document] = {}
-
-
-def kinds() -> tuple[Kind, ...]:
-    """Returns the stable kinds."""
-    return tuple(_kind(line) for line in _LINES.strip().splitlines())
 
 
 def unstable() -> tuple[Kind, ...]:
@@ -87,11 +53,10 @@ def _kind(line: str) -> Kind:
         storage=versions.split(",")[0],
         short_names=tuple(filter(None, options.get("short", "").split(","))),
         categories=tuple(filter(None, options.get("category", "").split(","))),
-        prepare=preparer(status=_INITIAL.get(plural, {}) if has_status else None),
+        prepare=preparer(status={} if has_status else None),
         check=checked(namespaced=scope == "N"),
         columns=table_columns.COLUMNS.get(plural, ()),
         subresources=_subresources(options),
-        selectable=_SELECTABLE.get(plural, {}),
         spec_fields=generation,
         create_on_update="upsert" in options,
         conditional="conditional" in options,

@@ -13,6 +13,7 @@ from steersman.model.gotext import quote
 
 _IP: Final = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _MAPPED: Final = bytes(10) + b"\xff\xff"  # what IPv4 addresses begin with inside IPv6
+_INTERFACE: Final = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
 _CIDR: Final = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
@@ -50,6 +51,23 @@ def check_cidr(path: str, value: str) -> Iterator[Cause]:
     good = bool(slash) and found is not None and length.isascii() and length.isdigit()
     if not good or found is None or int(length) > len(found) * 8:
         yield invalid(path, value, _CIDR)
+
+
+def check_interface_address(value: str, path: str) -> Iterator[Cause]:
+    """Checks the address of an interface with the length of its network's prefix, which has one
+    form only (IsValidInterfaceAddress)."""
+    address, _, length = value.partition("/")
+    digits = length.lstrip("0") or "0"
+    plain = _without_zeros(address)
+    if not length or list(check_cidr("", f"{plain}/{digits}")):
+        yield invalid(path, value, _INTERFACE)
+        return
+    found, bits = packed(plain) or b"", int(digits)
+    if len(found) == 16 and found[:12] == _MAPPED:
+        found, bits = found[12:], bits - 96
+    canonical = f"{ip_address(found).compressed}/{bits}"
+    if value != canonical:
+        yield invalid(path, value, f"must be in canonical form ({quote(canonical)})")
 
 
 def strict_ip(address: str) -> list[str]:

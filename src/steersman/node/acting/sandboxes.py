@@ -24,6 +24,8 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
     if pod.spec.runtime_class_name:
         name = pod.spec.runtime_class_name
         raise BadConfiguration(f'RuntimeClass "{name}" is not supported')
+    if pod.spec.resource_claims:
+        raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
         "hostname": files.hostname(pod),

@@ -1,0 +1,202 @@
+"""Device taint eviction: pods leave devices with a NoExecute taint that their claims do not
+tolerate, at once or when the toleration's time is over (pkg/controller/devicetainteviction,
+KEP-5055)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Final
+
+from steersman.client.interface import Views
+from steersman.controllers import conditions
+from steersman.model import resource_claims
+from steersman.model.kind import Document
+from steersman.model.kinds.devicetaintrule import DEVICETAINTRULE, DeviceTaintRule, is_for
+from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.resourceclaim import RESOURCECLAIM, AllocatedDevice, ResourceClaim
+from steersman.model.kinds.resourceslice import RESOURCESLICE, ResourceSlice
+from steersman.model.ref import Ref
+from steersman.model.types.device import DeviceTaint, tolerates
+from steersman.reconcile.actions import Action, Delete, Patch, Tell, act
+from steersman.reconcile.loop import Done, Given
+from steersman.reconcile.rules import Rule, Watch
+from steersman.reconcile.times import seconds
+
+REASON: Final = "DeletionByDeviceTaintManager"
+MESSAGE: Final = "Device Taint manager: deleting due to NoExecute taint"
+EVENT: Final = "DeviceTaintManagerEviction"
+BY_POOL: Final = "device pool"  # index: claims, and slices, by DRIVER/POOL
+
+
+def by_pool(claim: ResourceClaim) -> tuple[str, ...]:
+    """Index values: the pools of what is allocated to a claim."""
+    return tuple({f"{one.driver}/{one.pool}" for one in results(claim)})
+
+
+def pool_of(found: ResourceSlice) -> tuple[str, ...]:
+    """Index values: the pool of a slice."""
+    return (f"{found.spec.driver}/{found.spec.pool.name}",)
+
+
+def results(claim: ResourceClaim) -> tuple[AllocatedDevice, ...]:
+    """Returns what is allocated to a claim."""
+    allocation = claim.status.allocation
+    return allocation.devices.results if allocation is not None else ()
+
+
+def evicting(
+    result: AllocatedDevice, slices: Iterable[ResourceSlice], rules: Iterable[DeviceTaintRule]
+) -> Iterator[DeviceTaint]:
+    """Yields the taints of a device that drive pods away. Of its pool's `slices` those of the
+    highest generation count."""
+    found = list(slices)
+    newest = max((one.spec.pool.generation for one in found), default=0)
+    taints = [
+        taint
+        for one in found
+        if one.spec.pool.generation == newest
+        for device in one.spec.devices
+        if device.name == result.device
+        for taint in device.taints
+    ]
+    identity = (result.driver, result.pool, result.device)
+    taints += [rule.spec.taint for rule in rules if is_for(rule, *identity)]
+    return (taint for taint in taints if taint.effect == "NoExecute")
+
+
+def due(result: AllocatedDevice, taints: Iterable[DeviceTaint], now: float) -> float | None:
+    """Returns when a pod must leave a device, None for never."""
+    times = []
+    for taint in taints:
+        since = seconds(taint.time_added) or now
+        bearing = [one for one in result.tolerations if tolerates(one, taint)]
+        limits = [one.toleration_seconds for one in bearing if one.toleration_seconds is not None]
+        if not bearing:
+            times.append(since)
+        elif limits:
+            times.append(since + max(0, min(limits)))
+    return min(times, default=None)
+
+
+def plan(pod: Pod, now: float) -> list[Action]:
+    """Returns what evicts a pod: the event, the condition that says why, the deletion."""
+    ref, metadata = POD.ref(*pod.key), pod.metadata
+    found = conditions.documents(pod.status.conditions)
+    made: Document = conditions.make("DisruptionTarget", "True", REASON, MESSAGE, now)
+    patch = {"status": {"conditions": conditions.put(found, made)}}
+    return [
+        Tell(pod, EVENT, "Marking for deletion"),
+        Patch(ref, patch, "status", metadata.uid, metadata.revision),
+        Delete(ref, metadata.uid),
+    ]
+
+
+def _pods_of(claims: Iterable[ResourceClaim]) -> Iterable[Ref]:
+    return dict.fromkeys(
+        POD.ref(claim.metadata.namespace, consumer.name)
+        for claim in claims
+        for consumer in claim.status.reserved_for
+        if resource_claims.is_pod(consumer)
+    )
+
+
+def _of_pod(_views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
+    """Maps a pod with claims that is newly bound to a node to itself."""
+    if new is None or not new.spec.node_name or not new.spec.resource_claims:
+        return ()
+    known = old is not None and old.spec.node_name and old.metadata.uid == new.metadata.uid
+    return () if known else (POD.ref(*new.key),)
+
+
+def _of_claim(
+    _views: Views, _old: ResourceClaim | None, new: ResourceClaim | None
+) -> Iterable[Ref]:
+    """Maps a claim to the pods for which it is reserved."""
+    return () if new is None else _pods_of((new,))
+
+
+def _of_slice(views: Views, old: ResourceSlice | None, new: ResourceSlice | None) -> Iterable[Ref]:
+    """Maps a slice to the pods that have devices of its pool."""
+    found = new if new is not None else old
+    assert found is not None
+    return _pods_of(views.of(RESOURCECLAIM).by(BY_POOL, *pool_of(found)))
+
+
+def _of_rule(
+    views: Views, old: DeviceTaintRule | None, new: DeviceTaintRule | None
+) -> Iterable[Ref]:
+    """Maps a rule to the pods that have devices which it taints or tainted."""
+    rules = [rule for rule in (old, new) if rule is not None]
+    if len(rules) == 2 and rules[0].spec == rules[1].spec:
+        return ()
+    return _pods_of(
+        claim
+        for claim in views.of(RESOURCECLAIM).list()
+        if any(
+            is_for(rule, one.driver, one.pool, one.device)
+            for rule in rules
+            for one in results(claim)
+        )
+    )
+
+
+class DeviceTaintEvictionController:
+    """See `reconcile.loop.Controller`."""
+
+    name: ClassVar[str] = "device-taint-eviction-controller"
+    watches: ClassVar[tuple[Watch, ...]] = (
+        Watch(POD, _of_pod),
+        Watch(RESOURCECLAIM, _of_claim, {BY_POOL: by_pool}),
+        Watch(RESOURCESLICE, _of_slice, {BY_POOL: pool_of}),
+        Watch(DEVICETAINTRULE, _of_rule),
+    )
+    writes: ClassVar[tuple[Rule, ...]] = (
+        Rule("", ("pods",), ("delete",)),
+        Rule("", ("pods/status",), ("patch",)),
+    )
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._pods = given.views.of(POD)
+        self._claims = given.views.of(RESOURCECLAIM)
+        self._slices = given.views.of(RESOURCESLICE)
+        self._rules = given.views.of(DEVICETAINTRULE)
+        self._timed: set[str] = set()  # uids of pods whose time is running
+
+    async def reconcile(self, ref: Ref) -> Done:
+        """Evicts one pod when its time has come."""
+        pod: Pod | None = self._pods.get(ref)
+        if pod is None:
+            return Done()
+        uid, now = pod.metadata.uid, self._given.world.now()
+        ended = resource_claims.is_done(pod) or pod.metadata.deletion_timestamp is not None
+        when = None if ended or not pod.spec.node_name else self._due(pod, now)
+        if when is None:
+            if uid in self._timed and not ended:
+                self._given.events.normal(pod, EVENT, "Cancelling deletion")
+            self._timed.discard(uid)
+            return Done()
+        if when > now:
+            self._timed.add(uid)
+            return Done(when - now)
+        self._timed.discard(uid)
+        await act(self._given.client, self._given.events, plan(pod, now))
+        return Done()
+
+    def _due(self, pod: Pod, now: float) -> float | None:
+        rules = self._rules.list()
+        times = (
+            due(result, evicting(result, self._of_pool(result), rules), now)
+            for claim in self._reserved(pod)
+            for result in results(claim)
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def _of_pool(self, result: AllocatedDevice) -> Iterable[ResourceSlice]:
+        return self._slices.by(BY_POOL, f"{result.driver}/{result.pool}")
+
+    def _reserved(self, pod: Pod) -> Iterator[ResourceClaim]:
+        for name in resource_claims.names_of(pod):
+            claim = self._claims.get(RESOURCECLAIM.ref(pod.metadata.namespace, name))
+            if claim is not None and resource_claims.is_reserved(pod, claim):
+                yield claim

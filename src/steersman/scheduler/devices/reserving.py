@@ -1,0 +1,186 @@
+"""Writes down what a pod's claims got, and waits until devices that must be made ready are so;
+then the pod may be bound (plugins/dynamicresources Reserve and PreBind, KEP-5007)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from steersman.client.interface import Client
+from steersman.model.kind import Document
+from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.resourceclaim import (
+    RESOURCECLAIM,
+    AllocatedDevice,
+    Allocation,
+    Consumer,
+    ResourceClaim,
+)
+from steersman.model.resource_claims import FINALIZER, is_reserved
+from steersman.model.types.condition import is_true
+from steersman.reconcile.times import rfc3339
+from steersman.scheduler.devices.inventory import Inventory
+from steersman.scheduler.devices.result import allocation_of
+from steersman.scheduler.devices.rule import Claims
+from steersman.world.interface import World
+
+BINDING_SECONDS = 600.0  # DynamicResourcesArgs.bindingTimeout
+
+
+class NotReserved(Exception):
+    """A pod's claims are not its own, or their devices did not become ready."""
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Claims for one pod on one node, with the allocations of those that had none."""
+
+    pod: Pod
+    ready: tuple[ResourceClaim, ...] = ()
+    made: tuple[tuple[ResourceClaim, Document], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ready or self.made)
+
+
+def consumers(claim: ResourceClaim, pod: Pod) -> list[Document]:
+    """Returns the consumers of a claim, with a pod among them."""
+    listed = [_consumer(one) for one in claim.status.reserved_for]
+    if is_reserved(pod, claim):
+        return listed
+    metadata = pod.metadata
+    return [*listed, {"resource": "pods", "name": metadata.name, "uid": metadata.uid}]
+
+
+def _consumer(consumer: Consumer) -> Document:
+    found: Document = msgspec.to_builtins(consumer)
+    return {name: value for name, value in found.items() if value}
+
+
+class Reserver:
+    """Acts for one scheduler."""
+
+    def __init__(self, client: Client, world: World, inventory: Inventory) -> None:
+        self._client = client
+        self._world = world
+        self._inventory = inventory
+
+    def promise(self, pod: Pod, claims: Claims, node: str) -> Reservation:
+        """Keeps the chosen devices from others until `reserve` has ended."""
+        made = []
+        for claim, picks in claims.picks:
+            allocation = allocation_of(
+                claim,
+                picks,
+                self._inventory.device_class,
+                node,
+                self._world.uid,
+                rfc3339(self._world.now()),
+            )
+            made.append((claim, allocation))
+            view = msgspec.convert(allocation, type=Allocation)
+            self._inventory.promise(claim.metadata.uid, view)
+        return Reservation(pod, claims.ready, tuple(made))
+
+    async def reserve(self, reservation: Reservation) -> None:
+        """Writes; raises NotReserved, or what the API raises. Reservations that were written
+        before a failure are taken back."""
+        pod, written = reservation.pod, []
+        try:
+            for claim, allocation in reservation.made:
+                written.append(await self._write(claim, pod, allocation))
+            for claim in reservation.ready:
+                if not is_reserved(pod, claim):
+                    written.append(await self._write(claim, pod, None))
+            await self._wait(reservation)
+        except BaseException:
+            await self._release(pod, written)
+            raise
+        finally:
+            for claim, _ in reservation.made:
+                self._inventory.withdraw(claim.metadata.uid)
+
+    async def _write(
+        self, claim: ResourceClaim, pod: Pod, allocation: Document | None
+    ) -> ResourceClaim:
+        ref, metadata = RESOURCECLAIM.ref(*claim.key), claim.metadata
+        fields: Document = {"reservedFor": consumers(claim, pod)}
+        if allocation is not None:
+            fields["allocation"] = allocation
+            if FINALIZER not in metadata.finalizers:
+                protected = {"metadata": {"finalizers": [*metadata.finalizers, FINALIZER]}}
+                uid, revision = metadata.uid, metadata.revision
+                claim = await self._client.patch(ref, protected, uid=uid, revision=revision)
+        uid, revision = claim.metadata.uid, claim.metadata.revision
+        found: ResourceClaim = await self._client.patch(
+            ref, {"status": fields}, subresource="status", uid=uid, revision=revision
+        )
+        return found
+
+    async def deallocate(self, claim: ResourceClaim) -> None:
+        """Gives an allocation up, so that another node can be had."""
+        uid, revision = claim.metadata.uid, claim.metadata.revision
+        fields = {"allocation": None, "reservedFor": None}
+        ref = RESOURCECLAIM.ref(*claim.key)
+        await self._client.patch(
+            ref, {"status": fields}, subresource="status", uid=uid, revision=revision
+        )
+
+    async def _release(self, pod: Pod, claims: list[ResourceClaim]) -> None:
+        for claim in claims:
+            left = [one for one in claim.status.reserved_for if one.uid != pod.metadata.uid]
+            fields = {"reservedFor": [_consumer(one) for one in left] or None}
+            uid, revision = claim.metadata.uid, claim.metadata.revision
+            ref = RESOURCECLAIM.ref(*claim.key)
+            await self._client.patch(
+                ref, {"status": fields}, subresource="status", uid=uid, revision=revision
+            )
+
+    async def _wait(self, reservation: Reservation) -> None:
+        """Waits for the binding conditions of devices, where they have any."""
+        claims = [*reservation.ready, *(claim for claim, _ in reservation.made)]
+        if not any(_conditional(allocation) for _, allocation in reservation.made) and not any(
+            result.binding_conditions for claim in claims for result in _results(claim)
+        ):
+            return
+        changed = asyncio.Event()
+        leave: list[Callable[[], None]] = self._inventory.listen(changed.set)
+        try:
+            async with self._world.timeout(BINDING_SECONDS):
+                while not all(self._bound(claim) for claim in claims):
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError as error:
+            raise NotReserved("device binding timeout") from error
+        finally:
+            for out in leave:
+                out()
+
+    def _bound(self, claim: ResourceClaim) -> bool:
+        found = self._inventory.claim(*claim.key)
+        if found is None or found.metadata.uid != claim.metadata.uid:
+            raise NotReserved(f"claim {claim.metadata.name} is gone")
+        if found.status.allocation is None:
+            return False  # not seen yet
+        told = {(one.driver, one.pool, one.device): one for one in found.status.devices}
+        for result in _results(found):
+            status = told.get((result.driver, result.pool, result.device))
+            conditions = status.conditions if status is not None else ()
+            failed = [one for one in result.binding_failure_conditions if is_true(conditions, one)]
+            if failed:
+                raise NotReserved(
+                    f"claim {claim.metadata.name} binding failed: {', '.join(failed)}"
+                )
+            if not all(is_true(conditions, one) for one in result.binding_conditions):
+                return False
+        return True
+
+
+def _results(claim: ResourceClaim) -> tuple[AllocatedDevice, ...]:
+    allocation = claim.status.allocation
+    return allocation.devices.results if allocation is not None else ()
+
+
+def _conditional(allocation: Document) -> bool:
+    return any(one.get("bindingConditions") for one in allocation["devices"]["results"])

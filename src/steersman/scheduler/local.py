@@ -1,0 +1,32 @@
+"""What is asked of nodes for one pod alone: its volumes and its devices, as one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from steersman.scheduler.filters.refusal import Refusal
+from steersman.scheduler.memory import Local
+from steersman.scheduler.state.node import NodeState
+
+
+class Locals:
+    """Several rules of a pod; see `memory.Local`."""
+
+    def __init__(self, *rules: Local) -> None:
+        self._rules = rules
+
+    def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
+        """Returns the first refusal."""
+        for rule in self._rules:
+            if (refusal := rule.refuse(node, gone)) is not None:
+                return refusal
+        return None
+
+
+def joined(*rules: Local | str | None) -> Local | None:
+    """Returns rules as one, None where there is none; a text is the other answer of who makes
+    them and counts as none."""
+    found = [rule for rule in rules if rule is not None and not isinstance(rule, str)]
+    if len(found) < 2:
+        return found[0] if found else None
+    return Locals(*found)
