@@ -12,6 +12,7 @@ import pytest
 
 from served import ADMIN, Served, serving
 from steersman.api.audit.policy import parse
+from steersman.api.audit.record import Record
 from steersman.api.audit.settings import AuditSettings
 from steersman.model.errors import APIError
 from steersman.wire.message import Peer, Request, User
@@ -203,13 +204,20 @@ def test_a_request_is_told_from_where_it_came_and_its_id_is_taken_over(tmp_path:
             x_real_ip="198.51.100.2",
         )
         assert await answer(api, request) == 200
-        assert request.notes is not None
+        assert isinstance(request.notes, Record)
         assert request.notes.id == "mine"
         one = events(path, "system:anonymous")[-1]
         assert one["auditID"] == "mine"
         assert one["sourceIPs"] == ["198.51.100.1", "198.51.100.2", "192.0.2.7"]
         assert one["userAgent"] == "x" * 1024 + "...TRUNCATED"
         assert one["requestURI"] == "/version?a=b%20c"
+        assert "impersonatedUser" not in one
+        for value in ("first", "second"):
+            request.notes.annotate("key", value)
+        assert request.notes.annotations["key"] == "first"
+        again = sent("GET", "/version", x_forwarded_for="192.0.2.7")
+        await answer(api, again)
+        assert events(path, "system:anonymous")[-1]["sourceIPs"] == ["192.0.2.7"]
         long = sent("GET", "/version", audit_id="x" * 65)
         await answer(api, long)
         assert long.notes is not None

@@ -86,6 +86,11 @@ def test_the_newest_files_are_kept(tmp_path: Path) -> None:
     assert rotated(tmp_path, Limits(backups=2), 6) == ["2027-01-19", "2027-01-20"]
 
 
+def test_number_and_age_both_bound_what_is_kept(tmp_path: Path) -> None:
+    found = rotated(tmp_path, Limits(backups=2, age_days=3), 6)
+    assert found == ["2027-01-19", "2027-01-20"]
+
+
 def test_files_of_some_days_are_kept(tmp_path: Path) -> None:
     found = rotated(tmp_path, Limits(age_days=3), 6)
     assert found == ["2027-01-17", "2027-01-18", "2027-01-19", "2027-01-20"]
