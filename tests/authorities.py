@@ -59,6 +59,14 @@ def request(
     return base64.b64encode(pem("CERTIFICATE REQUEST", content).encode()).decode()
 
 
+@cache
+def stub_request() -> str:
+    """Returns a request that says nothing but its key (DER in base64), as a pod's node makes it."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    made = builder.sign(_KEYS["ecdsa"](), hashes.SHA256())
+    return base64.b64encode(made.public_bytes(Encoding.DER)).decode()
+
+
 _KEYS: dict[str, Any] = {
     "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ed25519": ed25519.Ed25519PrivateKey.generate,

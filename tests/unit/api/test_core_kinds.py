@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.authorities import certificate, request
+from tests.authorities import certificate, request, stub_request
 
 from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Document, Served, served
 from steersman.model import builtin
@@ -33,6 +33,12 @@ MATCH = {
     ]
 }
 GROUP = "rbac.authorization.k8s.io"
+POD_CERTIFICATE = {
+    "signerName": "example.com/x",
+    **{f"{whose}Name": "x" for whose in ("pod", "serviceAccount", "node")},
+    **{f"{whose}UID": "x" for whose in ("pod", "serviceAccount", "node")},
+    "stubPKCS10Request": stub_request(),
+}
 # What a kind needs beside a name
 BODIES: dict[str, Document] = {
     "pods": {"spec": TEMPLATE["spec"]},
@@ -134,6 +140,15 @@ BODIES: dict[str, Document] = {
     "ingressclasses": {"spec": {"controller": "example.com/x"}},
     "servicecidrs": {"spec": {"cidrs": ["10.99.0.0/24"]}},
     "ipaddresses": {"spec": {"parentRef": {"resource": "services", "name": "x"}}},
+    "devicetaintrules": {"spec": {"taint": {"key": "example.com/x", "effect": "NoSchedule"}}},
+    "resourceslices": {
+        "spec": {
+            "driver": "x.example.com",
+            "pool": {"name": "x", "generation": 1, "resourceSliceCount": 1},
+            "allNodes": True,
+        }
+    },
+    "podcertificaterequests": {"spec": POD_CERTIFICATE},
     "ingresses": {"spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}},
 }
 EVENT = {
