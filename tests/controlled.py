@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 
 from served import Served
 from steersman.client.client import APIClient
+from steersman.client.interface import Change
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews, Sources
 from steersman.cluster.control import ACCOUNT, MANAGER, groups_of
 from steersman.controllers.registry import Facts, controllers
+from steersman.model.kind import Kind
 from steersman.reconcile import loop
 from steersman.reconcile.loop import Controller
 from steersman.wire.message import User
@@ -18,6 +22,33 @@ from steersman.wire.message import User
 
 def _as_it_is(client: Sources) -> Sources:
     return client
+
+
+class _Behind:
+    """A client whose watches of one kind tell nothing: copies of it stay as first listed."""
+
+    def __init__(self, client: Sources, kind: Kind) -> None:
+        self._client = client
+        self._kind = kind
+        self.list = client.list
+
+    def metadata_only(self) -> _Behind:
+        """Returns the same for metadata."""
+        return _Behind(cast(Sources, self._client.metadata_only()), self._kind)
+
+    async def watch(
+        self, kind: Kind, namespace: str = "", *, after: int, fields: str = ""
+    ) -> AsyncIterator[tuple[Change, ...]]:
+        """Tells of changes, but for those of the one kind."""
+        if kind is self._kind:
+            await asyncio.Event().wait()
+        async for changes in self._client.watch(kind, namespace, after=after, fields=fields):
+            yield changes
+
+
+def behind(kind: Kind) -> Callable[[Sources], Sources]:
+    """Returns what keeps the copies of a kind as they were at first; see `controlled`."""
+    return lambda client: _Behind(client, kind)
 
 
 @asynccontextmanager

@@ -1,5 +1,5 @@
 """Runs many seeds: `PYTHONPATH=src python -m tests.simulation --seeds 10000 [--from N]
-[--of rollout|batch|volumes]`.
+[--of rollout|batch|volumes|attachments]`.
 
 Prints the seeds that fail, and how to run one of them again; exits with 1 when there are any.
 """
@@ -12,9 +12,14 @@ import traceback
 from functools import partial
 from multiprocessing import Pool
 
-from . import batch, rollout, volumes
+from . import attachments, batch, rollout, volumes
 
-SCENARIOS = {"rollout": rollout.run, "batch": batch.run, "volumes": volumes.run}
+SCENARIOS = {
+    "rollout": rollout.run,
+    "batch": batch.run,
+    "volumes": volumes.run,
+    "attachments": attachments.run,
+}
 
 
 def attempt(of: str, seed: int) -> tuple[int, str]:

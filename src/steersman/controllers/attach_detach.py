@@ -14,7 +14,7 @@ from steersman.client.interface import Views
 from steersman.controllers import attach_plan, claims
 from steersman.controllers.attach_plan import Rivals, Scene, Source, Wanted, source_of, volume_of
 from steersman.controllers.node_lifecycle import BY_NODE, by_node
-from steersman.model.errors import AlreadyExists
+from steersman.model.errors import AlreadyExists, APIError, Conflict, InternalError, NotFound
 from steersman.model.kinds.csidriver import CSIDRIVER, CSIDriver
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
@@ -25,7 +25,7 @@ from steersman.model.kinds.persistentvolumeclaim import (
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT, VolumeAttachment
 from steersman.model.ref import Ref
-from steersman.reconcile.actions import Action, Create, act_one
+from steersman.reconcile.actions import Create, Delete, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
 
@@ -126,7 +126,8 @@ class AttachDetachController:
         Watch(CSIDRIVER, _of_driver),
     )
     writes: ClassVar[tuple[Rule, ...]] = (
-        Rule("storage.k8s.io", ("volumeattachments",), ("create", "delete")),
+        Rule("storage.k8s.io", ("volumeattachments",), ("create", "delete", "get")),
+        Rule("", ("nodes",), ("get",)),
         Rule("", ("nodes/status",), ("patch",)),
     )
 
@@ -141,6 +142,8 @@ class AttachDetachController:
         self._attachments = views.of(VOLUMEATTACHMENT)
         self._drivers = views.of(CSIDRIVER)
         self._turn = asyncio.Lock()
+        # Attachments asked for whose answer was lost, with volume and node, until they are seen
+        self._uncertain: dict[str, tuple[str, str]] = {}
         # Kept by node, and forgotten with it; a restart begins the wait anew, as upstream's does
         self._since: dict[str, dict[str, float]] = {}
         self._told: dict[str, frozenset[str]] = {}
@@ -148,22 +151,62 @@ class AttachDetachController:
     async def reconcile(self, ref: Ref) -> Done:
         """Makes the attachments of one node right."""
         async with self._turn:
+            await self._settle(ref.name)
             now = self._given.world.now()
             scene = self._scene(ref.name, now)
             made = attach_plan.plan(scene, now)
             self._remember(self._told, ref.name, made.told)
             for action in made.actions:
-                await self._act(action)
+                if isinstance(action, Create):
+                    await self._attach(action)
+                    continue
+                if isinstance(action, Delete) and action.ref.name in made.unused:
+                    await self._check_unused(ref, made.unused[action.ref.name])
+                await act_one(self._given.client, self._given.events, action)
             return Done(made.again)
 
-    async def _act(self, action: Action) -> None:
-        """Carries an action out; the next node's turn comes when an attachment can be seen."""
+    async def _attach(self, action: Create) -> None:
+        """Makes an attachment; the next node's turn comes when it can be seen, or is known to be
+        uncertain."""
+        name, spec = action.document["metadata"]["name"], action.document["spec"]
+        volume = spec["source"]["persistentVolumeName"]
+        self._uncertain[name] = volume, spec["nodeName"]
         try:
             written = await act_one(self._given.client, self._given.events, action)
         except AlreadyExists:  # the copy is behind; what is there comes with it
             return
-        if isinstance(action, Create):
-            await self._attachments.reached(written.metadata.revision)
+        except APIError as error:
+            if error.code < InternalError.code:
+                del self._uncertain[name]  # refused: nothing was made
+            raise
+        await self._attachments.reached(written.metadata.revision)
+        del self._uncertain[name]
+
+    async def _settle(self, node: str) -> None:
+        """Learns what became of attachments to a node whose answer was lost."""
+        for name, (_, place) in list(self._uncertain.items()):
+            ref = VOLUMEATTACHMENT.ref("", name)
+            if place != node:
+                continue
+            if self._attachments.get(ref) is None:
+                try:
+                    found = await self._given.client.get(ref)
+                    await self._attachments.reached(found.metadata.revision)
+                except NotFound:
+                    pass
+            del self._uncertain[name]
+
+    async def _check_unused(self, ref: Ref, volume: str) -> None:
+        """Asks the API itself, since a copy may not show what a node has in use; raises Conflict
+        so that it is tried again."""
+        try:
+            node: Node = await self._given.client.get(ref)
+        except NotFound:
+            return
+        if volume in node.status.volumes_in_use:
+            raise Conflict(
+                f"volume {volume} is still in use by node {ref.name}, according to Node status"
+            )
 
     @staticmethod
     def _remember(kept: dict[str, Any], name: str, found: Any) -> None:
@@ -237,8 +280,10 @@ class AttachDetachController:
             for it in self._attachments.by(BY_VOLUME, volume)
             if it.spec.node_name != node
         }
+        places = (place for found, place in self._uncertain.values() if found == volume)
+        uncertain = any(place != node for place in places)
         if not others:
-            return Rivals()
+            return Rivals(uncertain=uncertain)
         pods = (
             pod.metadata.name
             for pod in _pods_of(self._all, self._volume(volume))

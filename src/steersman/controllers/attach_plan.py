@@ -29,6 +29,8 @@ FAILED: Final = "FailedAttachVolume"
 UNMOUNT_SECONDS: Final = 360.0
 # csiTimeout: how long an attacher may take before it is told
 ATTACH_SECONDS: Final = 120.0
+# When to look again where nobody knows whether another node has the volume
+UNCERTAIN_SECONDS: Final = 5.0
 _OURS: Final = re.compile("csi-[0-9a-f]{64}")
 _SHARED: Final = ("ReadWriteMany", "ReadOnlyMany")
 _EXCLUSIVE: Final = (
@@ -62,10 +64,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Rivals(msgspec.Struct, frozen=True):
-    """Who has a volume elsewhere: whether it is attached there, and the pods that need it there."""
+    """Who has a volume elsewhere: whether it is attached there, the pods that need it there, and
+    whether it may be attached where nobody knows it yet."""
 
     attached: bool = False
     pods: tuple[str, ...] = ()
+    uncertain: bool = False
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -91,11 +95,13 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is to be done, when to look again, and what is told by it."""
+    """What is to be done, when to look again, what is told by it, and which volumes the node must
+    not have in use when they are detached (by attachment)."""
 
     actions: tuple[Action, ...] = ()
     again: float | None = None
     told: frozenset[str] = frozenset()
+    unused: Mapping[str, str] = {}
 
 
 def source_of(volume: PersistentVolume | None) -> Source | None:
@@ -149,7 +155,28 @@ def plan(scene: Scene, now: float) -> Plan:
         *creates,
     )
     times += [_taken_by(it) - now for it in ours if _is_awaited(scene, it, now)]
-    return Plan(actions, min((it for it in times if it > 0), default=None), told | words)
+    times += [UNCERTAIN_SECONDS for it in missing if _is_uncertain(scene, it)]
+    again = min((it for it in times if it > 0), default=None)
+    return Plan(actions, again, told | words, _unused(scene, leaving))
+
+
+def _is_uncertain(scene: Scene, wanted: Wanted) -> bool:
+    found = scene.rivals.get(wanted.volume.metadata.name, Rivals())
+    return found.uncertain and not found.attached
+
+
+def _unused(scene: Scene, leaving: Iterable[VolumeAttachment]) -> dict[str, str]:
+    """Returns what is detached because the node does not have it in use, which must be so still
+    once the node knows that it is not attached any more."""
+    if scene.node is None:
+        return {}
+    used = scene.node.status.volumes_in_use
+    sources = {it.metadata.name: scene.sources.get(volume_of(it)) for it in leaving}
+    return {
+        name: source.name
+        for name, source in sources.items()
+        if source is not None and source.name not in used
+    }
 
 
 def _is_awaited(scene: Scene, attachment: VolumeAttachment, now: float) -> bool:
@@ -270,8 +297,10 @@ def _attach(
     for wanted in missing if scene.node is not None else ():
         name = wanted.volume.metadata.name
         rivals = scene.rivals.get(name, Rivals())
-        if not rivals.attached or may_be_shared(wanted.volume):
+        if may_be_shared(wanted.volume) or not (rivals.attached or rivals.uncertain):
             creates.append(Create(VOLUMEATTACHMENT, _document(scene.name, wanted)))
+            continue
+        if not rivals.attached:
             continue
         word = f"{name} elsewhere"
         told.add(word)

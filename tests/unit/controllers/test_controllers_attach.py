@@ -9,7 +9,7 @@ import pytest
 from storage_views import volume
 from views import NOW, decoded, pod, time
 
-from controlled import controlled
+from controlled import behind, controlled
 from served import Served, served
 from steersman.controllers import attach_plan
 from steersman.controllers.attach_detach import AttachDetachController
@@ -69,6 +69,7 @@ def reports(*names: str) -> Patch:
 
 
 GONE = Delete(REF, "u")
+UNUSED = {ID: UNIQUE}
 
 
 def test_what_a_pod_needs_is_attached() -> None:
@@ -115,9 +116,10 @@ def test_what_an_attacher_says_is_told_to_the_pods_once() -> None:
 
 
 def test_what_is_not_needed_and_not_in_use_is_reported_and_then_detached() -> None:
-    assert planned(node(), attachment()) == Plan((GONE,))
-    assert planned(node(attached=(UNIQUE,)), attachment()) == Plan((reports(), GONE))
-    assert planned(node(), attachment(attached=False)) == Plan((GONE,))
+    assert planned(node(), attachment()) == Plan((GONE,), unused=UNUSED)
+    reported = node(attached=(UNIQUE,))
+    assert planned(reported, attachment()) == Plan((reports(), GONE), unused=UNUSED)
+    assert planned(node(), attachment(attached=False)) == Plan((GONE,), unused=UNUSED)
     leaving = attachment(deleted=True)
     assert planned(node(attached=(UNIQUE,)), leaving) == Plan((reports(),))
     assert planned(node(), leaving, wanted=WANTED) == Plan()
@@ -169,6 +171,13 @@ def test_a_volume_that_another_node_has_is_waited_for_and_told_of_once(
     assert first.actions == (Tell(POD, "FailedAttachVolume", note, "Warning"),)
     again = planned(node(), wanted=WANTED, rivals={"disk": rivals}, told=first.told)
     assert again == Plan((), None, first.told)
+
+
+def test_a_volume_that_another_node_may_have_is_looked_at_again_soon() -> None:
+    unknown = {"disk": Rivals(uncertain=True)}
+    assert planned(node(), wanted=WANTED, rivals=unknown) == Plan(again=5)
+    both = {"disk": Rivals(True, uncertain=True)}
+    assert planned(node(), wanted=WANTED, rivals=both).again is None
 
 
 @pytest.mark.parametrize(
@@ -382,6 +391,23 @@ async def test_a_volume_of_another_claim_is_not_attached(api: Served) -> None:
         (await api.post(CLAIMS, again)).ok()
         await bound(api)
         await runs(api, "first", "one")
+        assert await attachments(api) == []
+
+
+@served
+async def test_a_node_is_asked_itself_whether_it_has_a_volume_in_use(api: Served) -> None:
+    await with_nodes(api, "one")
+    async with controlled(api, AttachDetachController, through=behind(NODE)):
+        await with_claim(api)
+        await bound(api)
+        await runs(api, "first", "one")
+        assert await attachments(api) == ["one"]
+        await in_use(api, UNIQUE)
+        await ended(api, "first")
+        await api.world.sleep(60)
+        assert await attachments(api) == ["one"]
+        await in_use(api)
+        await api.world.sleep(60)
         assert await attachments(api) == []
 
 

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import cast
 
-from controlled import controlled
+from controlled import behind, controlled
 from customs import CRDS, WIDGETS, Document, definition, establish, gone, version, widget
 from served import MAPS, NAMESPACES, Served, config_map, served
-from steersman.client.interface import Change
-from steersman.client.view import Sources
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.namespace import NamespaceController
-from steersman.model.kind import Kind
 from steersman.model.kinds.configmap import CONFIGMAP
 
 DEFINITION = f"{CRDS}/widgets.example.com"
-
-
-class Behind:
-    """A client whose watches of ConfigMaps tell nothing: copies of them stay as first listed."""
-
-    def __init__(self, client: Sources) -> None:
-        self._client = client
-        self.list = client.list
-
-    def metadata_only(self) -> Behind:
-        """Returns the same for metadata."""
-        return Behind(cast(Sources, self._client.metadata_only()))
-
-    async def watch(
-        self, kind: Kind, namespace: str = "", *, after: int, fields: str = ""
-    ) -> AsyncIterator[tuple[Change, ...]]:
-        """Tells of changes, but for those of ConfigMaps."""
-        if kind is CONFIGMAP:
-            await asyncio.Event().wait()
-        async for changes in self._client.watch(kind, namespace, after=after, fields=fields):
-            yield changes
 
 
 CONTROLLERS = (NamespaceController, GarbageController)
@@ -79,7 +53,7 @@ async def test_a_namespace_is_emptied_of_kinds_that_were_there_before(api: Serve
 
 @served
 async def test_a_namespace_does_not_end_before_what_no_view_holds_yet(api: Served) -> None:
-    async with controlled(api, *CONTROLLERS, through=Behind):
+    async with controlled(api, *CONTROLLERS, through=behind(CONFIGMAP)):
         (await api.post(NAMESPACES, {"metadata": {"name": "emptied"}})).ok()
         await api.world.sleep(1)
         late = MAPS.replace("default", "emptied")

@@ -124,6 +124,13 @@ async def test_the_cluster_is_signed_by_each_token_while_it_is_good(api: Served)
         assert sorted((await api.get(INFO)).ok()["data"]) == ["kubeconfig"]
 
 
+def test_only_secrets_of_the_systems_namespace_are_tokens() -> None:
+    assert bootstrap_tokens.is_token(view(token()))
+    elsewhere = {**token(), "metadata": {"name": "x", "namespace": "default"}}
+    assert not bootstrap_tokens.is_token(view(elsewhere))
+    assert not bootstrap_tokens.is_token(view({**token(), "type": "Opaque"}))
+
+
 def test_a_token_expires_at_its_time_and_one_without_never() -> None:
     left = bootstrap_tokens.expires_in
     assert left(view(token()), NOW) is None
