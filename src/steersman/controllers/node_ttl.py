@@ -59,10 +59,13 @@ def plan(node: Node, seconds: int) -> Patch | None:
 
 
 def _of_node(views: Views, old: Node | None, new: Node | None) -> Iterable[Ref]:
-    """Maps a node to itself, and to all of them where it may have changed the step."""
-    yield from to_self(views, old, new, kind=NODE)
+    """Maps a node that came or is annotated otherwise to itself, and one that came or went to all
+    where it may have changed the step. Nodes report often, and that says nothing here."""
     if old is not None and new is not None:
+        if old.metadata.annotations != new.metadata.annotations:
+            yield NODE.ref(*new.key)
         return
+    yield from to_self(views, old, new, kind=NODE)
     nodes = tuple(views.of(NODE).list())
     if len(nodes) in (_RISEN if old is None else _FALLEN):
         yield from (NODE.ref(*node.key) for node in nodes)

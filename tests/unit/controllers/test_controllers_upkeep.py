@@ -74,6 +74,9 @@ async def test_all_nodes_learn_of_the_size_of_the_cluster(api: Served) -> None:
         assert await times() == {"15"}
         (await api.delete(f"{NODES}/last")).ok()
         assert await times() == {"0"}
+        wrong = {"metadata": {"annotations": {ANNOTATION: "7"}}}
+        (await api.patch(f"{NODES}/n50", wrong)).ok()
+        assert await times() == {"0"}
 
 
 def test_a_claim_names_the_classes_that_it_wants_has_and_goes_to() -> None:
