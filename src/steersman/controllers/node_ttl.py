@@ -17,8 +17,13 @@ from steersman.model.ref import Ref
 from steersman.reconcile.actions import Patch, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
+from steersman.reconcile.times import seconds
 
 ANNOTATION: Final = "node.alpha.kubernetes.io/ttl"
+
+
+# Nodes of a cluster that starts come one after another: each is annotated once they have come
+YOUNG_SECONDS: Final = 10.0
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -50,11 +55,16 @@ def decide(count: int, place: int) -> int:
     return place
 
 
-def plan(node: Node, seconds: int) -> Patch | None:
+def young_for(node: Node, now: float) -> float:
+    """Returns for how many seconds a node is not annotated yet."""
+    return seconds(node.metadata.creation_timestamp) + YOUNG_SECONDS - now
+
+
+def plan(node: Node, ttl_seconds: int) -> Patch | None:
     """Returns what annotates a node, None where it is."""
-    if node.metadata.annotations.get(ANNOTATION) == str(seconds):
+    if node.metadata.annotations.get(ANNOTATION) == str(ttl_seconds):
         return None
-    metadata = {"annotations": {ANNOTATION: str(seconds)}}
+    metadata = {"annotations": {ANNOTATION: str(ttl_seconds)}}
     return Patch(NODE.ref(*node.key), {"metadata": metadata}, uid=node.metadata.uid)
 
 
@@ -88,6 +98,9 @@ class NodeTTLController:
         node: Node | None = self._nodes.get(ref)
         if node is None:
             return Done()
+        left = young_for(node, self._given.world.now())
+        if left > 0:
+            return Done(left)
         self._place = decide(len(tuple(self._nodes.list())), self._place)
         patch = plan(node, STEPS[self._place].seconds)
         if patch is not None:
