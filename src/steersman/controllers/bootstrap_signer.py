@@ -15,9 +15,11 @@ from typing import ClassVar, Final
 
 from steersman.client.interface import Views
 from steersman.controllers import bootstrap_tokens
+from steersman.model.errors import NotFound
 from steersman.model.kinds.configmap import CONFIGMAP, ConfigMap
 from steersman.model.kinds.secret import SECRET, Secret
 from steersman.model.ref import Ref
+from steersman.model.view import Object
 from steersman.reconcile.actions import Patch, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
@@ -75,10 +77,10 @@ def _of_map(_views: Views, old: ConfigMap | None, new: ConfigMap | None) -> Iter
     return (INFO,) if found is not None and found.key == (NAMESPACE, NAME) else ()
 
 
-def _of_secret(_views: Views, old: Secret | None, new: Secret | None) -> Iterable[Ref]:
-    """Maps a change of a token to the one ConfigMap."""
+def _of_secret(_views: Views, old: Object | None, new: Object | None) -> Iterable[Ref]:
+    """Maps a change of what may be a token to the one ConfigMap."""
     found = new or old
-    return (INFO,) if found is not None and bootstrap_tokens.is_token(found) else ()
+    return (INFO,) if found is not None and bootstrap_tokens.is_named(found) else ()
 
 
 class BootstrapSignerController:
@@ -86,13 +88,19 @@ class BootstrapSignerController:
 
     name: ClassVar[str] = "bootstrap-signer-controller"
     account: ClassVar[str] = "bootstrap-signer"
-    watches: ClassVar[tuple[Watch, ...]] = (Watch(CONFIGMAP, _of_map), Watch(SECRET, _of_secret))
-    writes: ClassVar[tuple[Rule, ...]] = (Rule("", ("configmaps",), ("patch",)),)
+    watches: ClassVar[tuple[Watch, ...]] = (
+        Watch(CONFIGMAP, _of_map),
+        Watch(SECRET, _of_secret, metadata=True),
+    )
+    writes: ClassVar[tuple[Rule, ...]] = (
+        Rule("", ("configmaps",), ("patch",)),
+        Rule("", ("secrets",), ("get",)),
+    )
 
     def __init__(self, given: Given) -> None:
         self._given = given
         self._maps = given.views.of(CONFIGMAP)
-        self._secrets = given.views.of(SECRET)
+        self._secrets = given.views.metadata_of(SECRET)
 
     async def reconcile(self, ref: Ref) -> Done:
         """Signs the ConfigMap, and again when the next of its tokens expires."""
@@ -100,10 +108,21 @@ class BootstrapSignerController:
         if info is None:
             return Done()
         now = self._given.world.now()
-        secrets = self._secrets.list(bootstrap_tokens.NAMESPACE)
-        tokens = [secret for secret in secrets if bootstrap_tokens.is_token(secret)]
+        tokens = await self._tokens()
         patch = plan(info, signing_tokens(tokens, now))
         if patch is not None:
             await act_one(self._given.client, self._given.events, patch)
         left = (bootstrap_tokens.expires_in(secret, now) for secret in tokens)
         return Done(min(filter(None, left), default=None))
+
+    async def _tokens(self) -> list[Secret]:
+        """Reads the tokens, of which a cluster has a handful."""
+        found: list[Secret] = []
+        for it in self._secrets.list(bootstrap_tokens.NAMESPACE):
+            if not bootstrap_tokens.is_named(it):
+                continue
+            try:
+                found.append(await self._given.client.get(SECRET.ref(*it.key)))
+            except NotFound:  # gone meanwhile, which comes here too
+                continue
+        return [secret for secret in found if bootstrap_tokens.is_token(secret)]

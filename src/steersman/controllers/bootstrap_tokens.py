@@ -1,6 +1,7 @@
 """What both controllers of bootstrap tokens read in the tokens' Secrets (cluster-bootstrap).
 
-Not a controller. What cannot be read as a time has passed.
+Not a controller. What cannot be read as a time has passed. Of all Secrets only the metadata is
+followed; who may be a token is told by its name, and read then.
 """
 
 from __future__ import annotations
@@ -9,10 +10,17 @@ from datetime import datetime
 from typing import Final
 
 from steersman.model.kinds.secret import Secret
+from steersman.model.view import Object
 
 NAMESPACE: Final = "kube-system"
 TYPE: Final = "bootstrap.kubernetes.io/token"
 PREFIX: Final = "bootstrap-token-"
+
+
+def is_named(found: Object) -> bool:
+    """Says whether a Secret may hold a bootstrap token, by its name."""
+    metadata = found.metadata
+    return metadata.namespace == NAMESPACE and metadata.name.startswith(PREFIX)
 
 
 def is_token(secret: Secret) -> bool:

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers import bootstrap_tokens
+from steersman.model.errors import NotFound
 from steersman.model.kinds.secret import SECRET, Secret
 from steersman.model.ref import Ref
+from steersman.model.view import Object
 from steersman.reconcile.actions import Delete, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
@@ -20,10 +22,10 @@ def plan(secret: Secret) -> Delete:
     return Delete(SECRET.ref(*secret.key), metadata.uid, metadata.revision)
 
 
-def _of_token(_views: Views, old: Secret | None, new: Secret | None) -> Iterable[Ref]:
-    """Maps a change of a token to itself."""
+def _of_token(_views: Views, old: Object | None, new: Object | None) -> Iterable[Ref]:
+    """Maps a change of what may be a token to itself."""
     found = new or old
-    if found is not None and bootstrap_tokens.is_token(found):
+    if found is not None and bootstrap_tokens.is_named(found):
         return (SECRET.ref(*found.key),)
     return ()
 
@@ -33,17 +35,19 @@ class TokenCleanerController:
 
     name: ClassVar[str] = "token-cleaner-controller"
     account: ClassVar[str] = "token-cleaner"
-    watches: ClassVar[tuple[Watch, ...]] = (Watch(SECRET, _of_token),)
-    writes: ClassVar[tuple[Rule, ...]] = (Rule("", ("secrets",), ("delete",)),)
+    watches: ClassVar[tuple[Watch, ...]] = (Watch(SECRET, _of_token, metadata=True),)
+    writes: ClassVar[tuple[Rule, ...]] = (Rule("", ("secrets",), ("delete", "get")),)
 
     def __init__(self, given: Given) -> None:
         self._given = given
-        self._secrets = given.views.of(SECRET)
 
     async def reconcile(self, ref: Ref) -> Done:
         """Deletes one token whose time has passed."""
-        secret: Secret | None = self._secrets.get(ref)
-        if secret is None:
+        try:
+            secret: Secret = await self._given.client.get(ref)
+        except NotFound:
+            return Done()
+        if not bootstrap_tokens.is_token(secret):
             return Done()
         left = bootstrap_tokens.expires_in(secret, self._given.world.now())
         if left is None or left > 0:
