@@ -30,7 +30,7 @@ from steersman.api.write import Writer
 from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
 from steersman.model.kind import Kind
 from steersman.wire import media
-from steersman.wire.message import JSON, Notes, Request, Response, User
+from steersman.wire.message import JSON, Notes, Remarked, Request, Response, User
 
 Awaited = Coroutine[Any, Any, Response]
 Answer = Response | Awaited
@@ -310,7 +310,9 @@ class Api:
         shape = call.version.shape
         answer = self._converted(call) if shape and shape.webhook else self._answer(call)
         if call.version.deprecation and call.kind.stored:
-            return _remarked(answer, call.version.deprecation)
+            answer = _remarked(answer, call.version.deprecation)
+        if isinstance(call.user, Remarked):
+            answer = _remarked(answer, call.user.remark)
         return answer
 
     def _answer(self, call: Call) -> Answer:
@@ -391,13 +393,12 @@ async def _fetched(decide: Callable[[], Decided]) -> Decided:
 
 
 async def _remarked(answer: Answer, remark: str) -> Response:
-    """Tells a client that the version it uses is deprecated."""
+    """Tells a client something of the version or the token that it uses."""
     response = answer if isinstance(answer, Response) else await answer
     headers = dict(response.headers or {})
     told = (body.warnings((remark,)) or {})["Warning"]
     headers["Warning"] = ", ".join(filter(None, (told, headers.get("Warning"))))
-    response.headers = headers
-    return response
+    return Response(response.body, response.status, response.content_type, headers)
 
 
 def _has_place(kind: Kind, attributes: Attributes) -> bool:

@@ -21,6 +21,12 @@ class User(msgspec.Struct, frozen=True):
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+class Remarked(User, frozen=True):
+    """Somebody who is told something with each answer about a resource."""
+
+    remark: str = ""
+
+
 class Peer(msgspec.Struct):
     """One connection: what is known of the other end, for as long as it lasts.
 

@@ -282,6 +282,35 @@ async def test_a_secret_says_on_which_day_its_token_was_used(api: Served) -> Non
     assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=7))
 
 
+@served
+async def test_who_uses_a_token_that_was_made_by_itself_is_warned(api: Served) -> None:
+    account = {"metadata": {"name": "builder"}, "secrets": [{"name": "old"}]}
+    (await api.post(ACCOUNTS, account)).ok()
+    for name in ("old", "asked-for"):
+        (await api.post(SECRETS, legacy(name))).ok()
+    binding = {
+        "metadata": {"name": "b"},
+        "roleRef": {"kind": "ClusterRole", "name": "edit", "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [{"kind": "ServiceAccount", "name": "builder", "namespace": "default"}],
+    }
+    root = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+    (await api.post(root, binding)).ok()
+
+    async def told(name: str, path: str = SECRETS) -> str | None:
+        headers = {"authorization": f"Bearer {token_of(await filled(api, name))}"}
+        user = api.assembly.access.identify(Request("GET", path, headers=headers))
+        answer = await api.get(path, user=user)
+        assert answer.code == 200
+        return (answer.headers or {}).get("Warning")
+
+    wanted = (
+        '299 - "Use tokens from the TokenRequest API or manually created secret-based tokens '
+        'instead of auto-generated secret-based tokens."'
+    )
+    assert await told("old") == wanted
+    assert await told("asked-for") is None
+
+
 def invalid(since: str) -> Document:
     return {"metadata": {"labels": {legacy_tokens.INVALID_SINCE: since}}}
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from steersman.api.access.tokens import InvalidToken, Tokens
 from steersman.wire.message import User
 
@@ -81,4 +83,4 @@ def authenticated(user: User) -> User:
     """Returns a user with the group of all who are somebody."""
     if AUTHENTICATED in user.groups:
         return user
-    return User(user.name, (*user.groups, AUTHENTICATED), user.uid, user.extra)
+    return msgspec.structs.replace(user, groups=(*user.groups, AUTHENTICATED))

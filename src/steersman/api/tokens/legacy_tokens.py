@@ -15,7 +15,7 @@ from steersman.api.access.tokens import InvalidToken, Tokens, account_user
 from steersman.api.tokens.bootstrap_tokens import SECRETS, decoded
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
-from steersman.wire.message import User
+from steersman.wire.message import Remarked, User
 
 ACCOUNTS = Resource("", "serviceaccounts")
 ISSUER = "kubernetes/serviceaccount"
@@ -23,6 +23,11 @@ TYPE = "kubernetes.io/service-account-token"
 ACCOUNT_NAME = "kubernetes.io/service-account.name"
 ACCOUNT_UID = "kubernetes.io/service-account.uid"
 INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
+# Told to who uses a token that was made for an account without being asked for
+MADE_BY_ITSELF = (
+    "Use tokens from the TokenRequest API or manually created secret-based tokens instead of "
+    "auto-generated secret-based tokens."
+)
 _CLAIM = "kubernetes.io/serviceaccount/"
 _CLAIMS = ("namespace", "secret.name", "service-account.name", "service-account.uid")
 # What upstream calls the claims where one is missing
@@ -65,7 +70,10 @@ class LegacyTokens:
                 f"or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label "
                 "from the secret to temporarily allow use of this token"
             )
-        return account_user(namespace, name, uid)
+        user = account_user(namespace, name, uid)
+        if any(it.get("name") == secret_name for it in account.get("secrets") or ()):
+            return Remarked(user.name, user.groups, user.uid, user.extra, MADE_BY_ITSELF)
+        return user
 
     def _secret(self, ref: Ref, token: str) -> Document:
         """Returns the Secret that holds a token."""
