@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.authorities import certificate, request
+from tests.unit.model.test_kinds_check_pod_certificates import document as pod_certificate
 
 from served import APPLY, JSON_PATCH, MERGE, METADATA, STRATEGIC, TABLE, Document, Served, served
 from steersman.model import builtin
@@ -55,6 +56,15 @@ BODIES: dict[str, Document] = {
     "horizontalpodautoscalers": {
         "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "x"}}
     },
+    "devicetaintrules": {"spec": {"taint": {"key": "x", "effect": "None"}}},
+    "resourceslices": {
+        "spec": {
+            "driver": "x.example.com",
+            "pool": {"name": "x", "resourceSliceCount": 1},
+            "allNodes": True,
+        }
+    },
+    "podcertificaterequests": pod_certificate(),
     "certificatesigningrequests": {
         "spec": {"request": request("x"), "signerName": "example.com/x", "usages": ["client auth"]}
     },
