@@ -68,11 +68,11 @@ def test_what_was_allocated_is_given_up_with_its_last_consumer() -> None:
         await create_pod(quiet, "web", {"name": "x", "resourceClaimName": "c"}, nodeName="node-0")
         result = {"request": "r", "driver": "d.example", "pool": "p", "device": "d"}
         pod = await quiet.admin.get(WEB)
-        consumer = {"resource": "pods", "name": "web", "uid": pod.metadata.uid}
-        status = {"allocation": {"devices": {"results": [result]}}, "reservedFor": [consumer]}
+        status = {"allocation": {"devices": {"results": [result]}}}
         await quiet.admin.patch(claim, {"status": status}, subresource="status")
-        await quiet.world.sleep(5)
-        assert not await released(quiet)
+        await quiet.until(lambda: reserved(quiet, "c"))
+        (consumer,) = (await quiet.admin.get(claim)).status.reserved_for
+        assert (consumer.resource, consumer.name, consumer.uid) == ("pods", "web", pod.metadata.uid)
         await quiet.admin.delete(WEB)
         await quiet.until(lambda: released(quiet))
 
@@ -100,6 +100,10 @@ async def bound(quiet: Quiet, name: str) -> bool:
 async def reserved(quiet: Quiet, name: str) -> bool:
     claim = await quiet.admin.get(RESOURCECLAIM.ref("default", name))
     return bool(claim.status.reserved_for)
+
+
+async def unreserved(quiet: Quiet, name: str) -> bool:
+    return not await reserved(quiet, name)
 
 
 async def unschedulable(quiet: Quiet, name: str, text: str) -> bool:
@@ -152,6 +156,51 @@ def test_a_pod_waits_for_a_class_and_for_devices() -> None:
         await quiet.until(lambda: unschedulable(quiet, "web", text))
         await create_slice(quiet, "node-2", "d0")
         await quiet.until(lambda: bound(quiet, "web"))
+
+    quietly(scenario)
+
+
+def test_what_one_pod_gets_no_other_gets_in_the_same_moment() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await create_class(quiet)
+        for name in ("a", "b"):
+            await quiet.create(RESOURCECLAIM, name, spec=SPEC)
+            await create_pod(quiet, name, {"name": "x", "resourceClaimName": name})
+        for name in ("a", "b"):
+            await quiet.until(lambda name=name: unschedulable(quiet, name, "cannot allocate"))
+        await create_slice(quiet, "node-2", "d0")
+        await quiet.world.sleep(30)
+        claims = await quiet.items(RESOURCECLAIM)
+        assert sorted(one.status.allocation is not None for one in claims) == [False, True]
+
+    quietly(scenario)
+
+
+def test_a_claim_that_is_being_allocated_is_waited_for() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await create_class(quiet)
+        await quiet.create(RESOURCECLAIM, "c", spec=SPEC)
+        for name in ("a", "b"):
+            await create_pod(quiet, name, {"name": "x", "resourceClaimName": "c"})
+        for name in ("a", "b"):
+            await quiet.until(lambda name=name: unschedulable(quiet, name, "cannot allocate"))
+        await create_slice(quiet, "node-2", "d0")
+        for name in ("a", "b"):
+            await quiet.until(lambda name=name: bound(quiet, name))
+        assert not any("PreBind" in text for _, text in await quiet.events("Pod"))
+
+    quietly(scenario)
+
+
+def test_a_claim_goes_when_the_pod_that_it_was_made_for_has_ended() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.create(RESOURCECLAIMTEMPLATE, "t", spec={"spec": SPEC})
+        await create_pod(quiet, "web", OF_TEMPLATE)
+        await quiet.until(lambda: names_noted(quiet))
+        (claim,) = await quiet.items(RESOURCECLAIM)
+        await quiet.admin.patch(WEB, {"status": {"phase": "Failed"}}, subresource="status")
+        await quiet.until(lambda: quiet.gone(RESOURCECLAIM.ref(*claim.key)))
+        assert not await quiet.gone(WEB)
 
     quietly(scenario)
 
@@ -211,6 +260,8 @@ def test_a_pod_waits_until_its_device_is_made_ready_and_goes_back_where_that_fai
         await tell(quiet, "Broken")
         text = 'running PreBind plugin "DynamicResources": claim c binding failed: Broken'
         await quiet.until(lambda: told(quiet, "FailedScheduling", text))
+        await quiet.until(lambda: unreserved(quiet, "c"))
+        await quiet.until(lambda: reserved(quiet, "c"))
         await tell(quiet, "Attached")
         await quiet.until(lambda: bound(quiet, "web"))
 

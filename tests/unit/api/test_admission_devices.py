@@ -84,6 +84,8 @@ async def test_selectors_are_compiled_where_they_are_written(api: Served) -> Non
     dear = f"device.attributes.all(d, {dear})"
     costly = await api.post(CLASSES, named("dear", **cel(dear)))
     assert "Forbidden: too complex, exceeds cost limit" in costly.message
+    changed = await api.patch(f"{CLASSES}/good", {"spec": cel("1")}, MERGE)
+    assert "must evaluate to bool or the unknown type, not int" in changed.message
     long = await api.post(CLASSES, named("long", **cel("true || " * 2000 + "true")))
     assert "Too long: may not be more than 10240 bytes" in long.message
 
@@ -120,6 +122,10 @@ async def test_admin_access_is_for_namespaces_with_the_label(api: Served) -> Non
     (await api.patch("/api/v1/namespaces/default", label, MERGE)).ok()
     (await api.post(CLAIMS, claim(adminAccess=True))).ok()
     (await api.patch(f"{CLAIMS}/plain/status", granted, MERGE)).ok()
+    unlabelled = {"metadata": {"labels": {"resource.kubernetes.io/admin-access": None}}}
+    (await api.patch("/api/v1/namespaces/default", unlabelled, MERGE)).ok()
+    reserved = {"status": {"reservedFor": [{"resource": "pods", "name": "p", "uid": "u"}]}}
+    (await api.patch(f"{CLAIMS}/plain/status", reserved, MERGE)).ok()
 
 
 def result(**fields: Any) -> dict[str, Any]:
@@ -171,6 +177,11 @@ async def test_the_parts_of_a_status_have_their_own_permissions(api: Served) -> 
         refused = await api.patch(path, told, MERGE, user=other)
         assert 'requires the verb "arbitrary-node:patch"' in refused.message
     (await api.patch(path, told, MERGE, user=here)).ok()
+    deallocated = {"status": {"allocation": None}}
+    freed = (await api.patch(path, deallocated, MERGE, user=user)).ok()
+    assert freed["status"] == {}
+    both = {"status": {**bound["status"], **told["status"]}}
+    (await api.patch(path, both, MERGE)).ok()
     gone = {"status": {"devices": None}}
     assert (await api.patch(path, gone, MERGE, user=there)).code == 422
     await allow(api, "any", "resourceclaims/driver", "arbitrary-node:patch")

@@ -388,6 +388,13 @@ def test_only_a_device_for_several_has_a_request_policy() -> None:
     assert found(document, document) == []
 
 
+def test_taints_that_were_there_before_may_stay() -> None:
+    odd = slice_of(device(taints=[{"key": "k", "effect": "Later"}]))
+    assert found(odd, odd) == []
+    more = slice_of(device(taints=[{"key": "k", "effect": "Later"}, TAINT]))
+    assert [field for field, _ in found(more, odd)] == [f"{D0}.taints[0].effect"]
+
+
 def counters(number: int = 1, **fields: Any) -> dict[str, Any]:
     return {"counters": {f"c{index}": {"value": "1"} for index in range(number)}, **fields}
 

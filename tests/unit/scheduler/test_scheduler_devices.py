@@ -7,15 +7,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from scheduler_cluster import HeldViews
 from steersman.model.kinds.deviceclass import DeviceClass
 from steersman.model.kinds.devicetaintrule import DeviceTaintRule
 from steersman.model.kinds.node import Node
-from steersman.model.kinds.resourceclaim import Allocation, ResourceClaim
+from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.resourceclaim import RESOURCECLAIM, Allocation, ResourceClaim
 from steersman.model.kinds.resourceslice import ResourceSlice
 from steersman.scheduler.devices import allocator
 from steersman.scheduler.devices.allocator import Search, TooLong
+from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.result import allocation_of
+from steersman.scheduler.devices.rule import DeviceRule, rule_of
 from steersman.scheduler.devices.stock import Stock
+from steersman.scheduler.profile import DEFAULT
 from steersman.scheduler.state.node import NodeState
 
 DRIVER = "d.example"
@@ -397,3 +402,67 @@ def test_a_share_has_an_id_and_says_what_it_takes() -> None:
     assert (result["shareID"], result["consumedCapacity"]) == ("id", {"m": "2"})
     admin = written(stock(TWO), claim(request(adminAccess=True)))
     assert admin["devices"]["results"][0]["adminAccess"] is True
+
+
+ALLOCATED = {"allocation": {"devices": {"results": [use("a")]}}}
+
+
+@pytest.mark.parametrize(
+    ("status", "metadata", "named", "why"),
+    [
+        (
+            {},
+            {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+            {"resourceClaimName": "c"},
+            'resourceclaim "c" is being deleted',
+        ),
+        (
+            {**ALLOCATED, "reservedFor": [{"uid": str(number)} for number in range(256)]},
+            {},
+            {"resourceClaimName": "c"},
+            "resourceclaim in use",
+        ),
+        ({}, {}, {"resourceClaimName": "d"}, 'resourceclaim.resource.k8s.io "d" not found'),
+        (
+            {},
+            {},
+            {"resourceClaimTemplateName": "t"},
+            'pod "default/web": ResourceClaim not created yet',
+        ),
+        ({}, {}, {"resourceClaimName": "c"}, "request r: device class any does not exist"),
+    ],
+)
+def test_a_pod_waits_for_what_its_claims_are_not_yet(
+    status: dict[str, Any], metadata: dict[str, Any], named: dict[str, str], why: str
+) -> None:
+    assert rule_of(asking(named), DEFAULT, Inventory(held(status, metadata))) == why
+
+
+def asking(named: dict[str, str]) -> Pod:
+    spec = {"resourceClaims": [{"name": "x", **named}]}
+    found: Pod = decoded({"metadata": {"name": "web", "namespace": "default"}, "spec": spec}, Pod)
+    return found
+
+
+def held(status: dict[str, Any], metadata: dict[str, Any]) -> HeldViews:
+    names = {"name": "c", "namespace": "default", "uid": "u", **metadata}
+    spec = {"devices": {"requests": [request()]}}
+    return HeldViews((RESOURCECLAIM, {"metadata": names, "spec": spec, "status": status}))
+
+
+def test_a_pod_waits_for_a_claim_that_is_being_allocated() -> None:
+    inventory = Inventory(held({}, {}))
+    inventory.promise("u", Allocation())
+    named = {"resourceClaimName": "c"}
+    why = "resource claim is in the process of being allocated"
+    assert rule_of(asking(named), DEFAULT, inventory) == why
+    inventory.withdraw("u")
+    assert rule_of(asking(named), DEFAULT, inventory) != why
+
+
+def test_a_pod_without_claims_has_no_rule() -> None:
+    assert rule_of(decoded({}, Pod), DEFAULT, Inventory(HeldViews())) is None
+    status = {**ALLOCATED, "reservedFor": [{"uid": "v"}]}
+    rule = rule_of(asking({"resourceClaimName": "c"}), DEFAULT, Inventory(held(status, {})))
+    assert isinstance(rule, DeviceRule)
+    assert rule.refuse(node()) is None

@@ -19,6 +19,7 @@ from steersman.cel.devices import MOST_BYTES, MOST_COST, compile_selector
 from steersman.model import causes, errors
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
+from steersman.model.kinds.resourceclaim import without_deallocated
 from steersman.model.ref import Resource
 from steersman.model.types.device_status_check import results_of
 from steersman.world.interface import World
@@ -106,7 +107,9 @@ class Devices:
         for part in ("allocation", "reservedFor"):
             if after.get(part) != before.get(part) and not self._may(call, verb, "binding", name):
                 yield causes.forbidden(f"status.{part}", _needed("binding", verb, name))
-        for driver in sorted(_changed_drivers(after, before)):
+        # what goes with its allocation is no change by the driver
+        kept = without_deallocated({**before, "allocation": after.get("allocation")}, before)
+        for driver in sorted(_changed_drivers(after, kept)):
             verbs = [f"{_ARBITRARY}{verb}"]
             if _is_on_its_node(call, before):
                 verbs.insert(0, f"{_ASSOCIATED}{verb}")

@@ -132,7 +132,7 @@ def _prepare(new: Document, old: Document | None, subresource: str) -> Document:
     status = new.get("status") or {}
     if subresource != "status" or not status:
         return new
-    kept = _without_deallocated(_with_enabled_results(status), old.get("status") or {})
+    kept = without_deallocated(_with_enabled_results(status), old.get("status") or {})
     return {**new, "status": kept}
 
 
@@ -145,7 +145,9 @@ def _with_enabled_results(status: Document) -> Document:
     return {**status, "allocation": {**allocation, "devices": devices}}
 
 
-def _without_deallocated(status: Document, before: Document) -> Document:
+def without_deallocated(status: Document, before: Document) -> Document:
+    """Returns a status without what drivers said of devices that were allocated before and are
+    not any more."""
     gone = set(map(_device, results_of(before))) - set(map(_device, results_of(status)))
     kept = [one for one in status.get("devices") or () if _device(one) not in gone]
     return {**without(status, "devices"), **({"devices": kept} if kept else {})}

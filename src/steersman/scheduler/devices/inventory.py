@@ -24,16 +24,21 @@ class Inventory:
         self._rules = views.of(DEVICETAINTRULE)
         self._promised: dict[str, Allocation] = {}  # by the uid of the claim
         self._stock: Stock | None = None
+        self._counted = False
 
     def listen(self, hear: Callable[[], None]) -> list[Callable[[], None]]:
         """Calls when anything here changes; returns the ways out."""
+
+        def claimed(_old: Any | None, _new: Any | None) -> None:
+            self._counted = False
+            hear()
 
         def changed(_old: Any | None, _new: Any | None) -> None:
             self._stock = None
             hear()
 
-        views = (self._claims, self._slices, self._classes, self._rules)
-        return [view.listen(changed) for view in views]
+        leave = [view.listen(changed) for view in (self._slices, self._rules)]
+        return leave + [view.listen(claimed) for view in (self._claims, self._classes)]
 
     def claim(self, namespace: str, name: str) -> ResourceClaim | None:
         """Returns a claim."""
@@ -44,9 +49,14 @@ class Inventory:
         return self._classes.get(DEVICECLASS.ref("", name)) if name else None
 
     def stock(self) -> Stock:
-        """Returns what there is and what is taken now; made anew after a change."""
+        """Returns what there is and what is taken now; made anew after a change of devices,
+        counted anew after one of claims."""
         if self._stock is None:
-            self._stock = Stock(self._slices.list(), self._rules.list(), self._allocations())
+            self._stock = Stock(self._slices.list(), self._rules.list())
+            self._counted = False
+        if not self._counted:
+            self._stock.count(self._allocations())
+            self._counted = True
         return self._stock
 
     def _allocations(self) -> Iterator[Allocation]:
@@ -64,9 +74,9 @@ class Inventory:
     def promise(self, uid: str, allocation: Allocation) -> None:
         """Keeps devices for a claim until the view shows them."""
         self._promised[uid] = allocation
-        self._stock = None
+        self._counted = False
 
     def withdraw(self, uid: str) -> None:
         """Takes a promise back."""
         if self._promised.pop(uid, None) is not None:
-            self._stock = None
+            self._counted = False

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from steersman.client.interface import Client
+from steersman.model.errors import APIError, Conflict, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.resourceclaim import (
@@ -27,6 +28,7 @@ from steersman.scheduler.devices.rule import Claims
 from steersman.world.interface import World
 
 BINDING_SECONDS = 600.0  # DynamicResourcesArgs.bindingTimeout
+RELEASE_TRIES = 5  # others write to a claim now and then, not all the time
 
 
 class NotReserved(Exception):
@@ -84,26 +86,27 @@ class Reserver:
         return Reservation(pod, claims.ready, tuple(made))
 
     async def reserve(self, reservation: Reservation) -> None:
-        """Writes; raises NotReserved, or what the API raises. Reservations that were written
-        before a failure are taken back."""
-        pod, written = reservation.pod, []
+        """Writes; raises NotReserved, or what the API raises. After a failure the pod has none of
+        its claims, and devices that could not be made ready are given up."""
+        pod = reservation.pod
         try:
             for claim, allocation in reservation.made:
-                written.append(await self._write(claim, pod, allocation))
+                await self._write(claim, pod, allocation)
             for claim in reservation.ready:
                 if not is_reserved(pod, claim):
-                    written.append(await self._write(claim, pod, None))
+                    await self._write(claim, pod, None)
             await self._wait(reservation)
-        except BaseException:
-            await self._release(pod, written)
+        except NotReserved:
+            await self._release(reservation, give_up=True)
+            raise
+        except APIError:
+            await self._release(reservation, give_up=False)
             raise
         finally:
             for claim, _ in reservation.made:
                 self._inventory.withdraw(claim.metadata.uid)
 
-    async def _write(
-        self, claim: ResourceClaim, pod: Pod, allocation: Document | None
-    ) -> ResourceClaim:
+    async def _write(self, claim: ResourceClaim, pod: Pod, allocation: Document | None) -> None:
         ref, metadata = RESOURCECLAIM.ref(*claim.key), claim.metadata
         fields: Document = {"reservedFor": consumers(claim, pod)}
         if allocation is not None:
@@ -113,10 +116,9 @@ class Reserver:
                 uid, revision = metadata.uid, metadata.revision
                 claim = await self._client.patch(ref, protected, uid=uid, revision=revision)
         uid, revision = claim.metadata.uid, claim.metadata.revision
-        found: ResourceClaim = await self._client.patch(
+        await self._client.patch(
             ref, {"status": fields}, subresource="status", uid=uid, revision=revision
         )
-        return found
 
     async def deallocate(self, claim: ResourceClaim) -> None:
         """Gives an allocation up, so that another node can be had."""
@@ -127,15 +129,32 @@ class Reserver:
             ref, {"status": fields}, subresource="status", uid=uid, revision=revision
         )
 
-    async def _release(self, pod: Pod, claims: list[ResourceClaim]) -> None:
-        for claim in claims:
-            left = [one for one in claim.status.reserved_for if one.uid != pod.metadata.uid]
-            fields = {"reservedFor": [_consumer(one) for one in left] or None}
-            uid, revision = claim.metadata.uid, claim.metadata.revision
-            ref = RESOURCECLAIM.ref(*claim.key)
-            await self._client.patch(
-                ref, {"status": fields}, subresource="status", uid=uid, revision=revision
-            )
+    async def _release(self, reservation: Reservation, *, give_up: bool) -> None:
+        for claim in (*reservation.ready, *(claim for claim, _ in reservation.made)):
+            for attempt in range(RELEASE_TRIES):
+                try:
+                    await self._release_one(claim, reservation.pod, give_up=give_up)
+                    break
+                except NotFound:
+                    break
+                except Conflict:  # its driver writes to it too
+                    if attempt == RELEASE_TRIES - 1:
+                        raise
+
+    async def _release_one(self, claim: ResourceClaim, pod: Pod, *, give_up: bool) -> None:
+        """Takes a pod out of a claim as it is now; the last one's allocation may go too."""
+        ref = RESOURCECLAIM.ref(*claim.key)
+        found: ResourceClaim = await self._client.get(ref)
+        if found.metadata.uid != claim.metadata.uid or not is_reserved(pod, found):
+            return
+        left = [_consumer(one) for one in found.status.reserved_for if one.uid != pod.metadata.uid]
+        fields: Document = {"reservedFor": left or None}
+        if give_up and not left:
+            fields["allocation"] = None
+        uid, revision = found.metadata.uid, found.metadata.revision
+        await self._client.patch(
+            ref, {"status": fields}, subresource="status", uid=uid, revision=revision
+        )
 
     async def _wait(self, reservation: Reservation) -> None:
         """Waits for the binding conditions of devices, where they have any."""

@@ -142,7 +142,7 @@ class Stock:
         self,
         slices: Iterable[ResourceSlice],
         rules: Iterable[DeviceTaintRule],
-        allocations: Iterable[Allocation],
+        allocations: Iterable[Allocation] = (),
     ) -> None:
         self.pools: dict[PoolID, Pool] = {}
         self._by_node: dict[str, list[Candidate]] = defaultdict(list)
@@ -151,6 +151,11 @@ class Stock:
         rules = sorted(rules, key=lambda rule: rule.metadata.name)
         for found in _pools(slices):
             self._add(found, rules)
+        self.taken = Taken()
+        self.count(allocations)
+
+    def count(self, allocations: Iterable[Allocation]) -> None:
+        """Counts anew what allocations take; what is known of devices stays."""
         self.taken = Taken()
         for allocation in allocations:
             for result in allocation.devices.results:
