@@ -66,19 +66,61 @@ async def test_a_pod_has_the_priority_and_policy_of_its_class(api: Served) -> No
 
 
 @served
-async def test_of_default_classes_the_lowest_counts_and_a_new_one_at_once(api: Served) -> None:
+async def test_a_pod_brings_no_other_policy_than_that_of_its_class(api: Served) -> None:
+    made = {"metadata": {"name": "high"}, "value": 100, "preemptionPolicy": "Never"}
+    (await api.post(CLASSES, made)).ok()
+    same = {"priorityClassName": "high", "preemptionPolicy": "Never"}
+    (await api.post(PODS, pod("a", **same))).ok()
+    for name, own, word in (
+        ("high", "PreemptLowerPriority", "Never"),
+        ("", "Never", "PreemptLowerPriority"),
+    ):
+        refused = await api.post(PODS, pod("b", priorityClassName=name, preemptionPolicy=own))
+        assert (refused.code, refused.message) == (
+            403,
+            f'pods "b" is forbidden: the string value of PreemptionPolicy ({own}) must not be '
+            f"provided in pod spec; priority admission controller computed {word} from the given "
+            "PriorityClass name",
+        )
+
+
+@served
+async def test_a_pod_that_is_replaced_without_its_priority_keeps_it(api: Served) -> None:
+    made = (await api.post(PODS, pod("p"))).ok()
+    spec = {
+        name: value
+        for name, value in made["spec"].items()
+        if name not in ("priority", "preemptionPolicy")
+    }
+    metadata = {**made["metadata"], "labels": {"a": "b"}}
+    changed = (await api.put(f"{PODS}/p", {**made, "metadata": metadata, "spec": spec})).ok()
+    assert changed["spec"] == made["spec"]
+
+
+@served
+async def test_the_default_class_counts_at_once_and_there_is_one_at_most(api: Served) -> None:
     async def given(name: str) -> Any:
         spec = (await api.post(PODS, pod(name))).ok()["spec"]
         return spec["priority"], spec.get("priorityClassName")
 
-    for name, value, default in (("b", 20, True), ("c", 10, True), ("a", 5, False)):
-        made = {"metadata": {"name": name}, "value": value, "globalDefault": default}
-        (await api.post(CLASSES, made)).ok()
-        if name == "b":
-            assert await given("first") == (20, "b")
-    assert await given("second") == (10, "c")
-    (await api.delete(f"{CLASSES}/c")).ok()
-    assert await given("third") == (20, "b")
+    def made(name: str, value: int, default: bool) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "value": value, "globalDefault": default}
+
+    (await api.post(CLASSES, made("other", 30, False))).ok()
+    assert await given("first") == (0, None)
+    (await api.post(CLASSES, made("usual", 20, True))).ok()
+    assert await given("second") == (20, "usual")
+    for refused in (
+        await api.post(CLASSES, made("more", 10, True)),
+        await api.patch(f"{CLASSES}/other", {"globalDefault": True}),
+    ):
+        assert refused.code == 403
+        assert refused.message.endswith(
+            "PriorityClass usual is already marked as default. Only one default can exist"
+        )
+    (await api.patch(f"{CLASSES}/usual", {"description": "x"})).ok()
+    (await api.patch(f"{CLASSES}/usual", {"globalDefault": False})).ok()
+    assert await given("third") == (0, None)
 
 
 @served
