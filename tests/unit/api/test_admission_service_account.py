@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from served import PODS, Served, pod, served
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
@@ -69,6 +71,70 @@ async def test_a_pod_takes_the_pull_secrets_that_its_account_has_now(api: Served
         assert (await made(api, name))["imagePullSecrets"] == secrets
     own = [{"name": "own"}]
     assert (await made(api, "b", imagePullSecrets=own))["imagePullSecrets"] == own
+
+
+MIRROR = {"kubernetes.io/config.mirror": "x"}
+SECRET = {"name": "s", "key": "k"}
+
+
+def mirror(**spec: Any) -> dict[str, Any]:
+    made = pod("m", **spec)
+    made["metadata"]["annotations"] = MIRROR
+    return made
+
+
+@served
+async def test_a_mirror_pod_is_left_as_it_is(api: Served) -> None:
+    spec = (await api.post(PODS, mirror())).ok()["spec"]
+    assert "volumes" not in spec
+    assert "serviceAccountName" not in spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"serviceAccountName": "default"}, "reference service accounts"),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}, "reference secrets"),
+        ({"imagePullSecrets": [{"name": "s"}]}, "reference secrets"),
+        (
+            {
+                "containers": [
+                    {
+                        "name": "a",
+                        "image": "i",
+                        "env": [{"name": "E", "valueFrom": {"secretKeyRef": SECRET}}],
+                    }
+                ]
+            },
+            "reference secrets",
+        ),
+    ],
+)
+@served
+async def test_a_mirror_pod_uses_nothing_of_the_clusters(
+    api: Served, spec: dict[str, Any], told: str
+) -> None:
+    refused = await api.post(PODS, mirror(**spec))
+    why = f'pods "m" is forbidden: a mirror pod may not {told}'
+    assert (refused.code, refused.message) == (403, why)
+
+
+@served
+async def test_the_older_name_of_the_field_counts_where_the_newer_is_not_there(
+    api: Served,
+) -> None:
+    (await api.post(ACCOUNTS, {"metadata": {"name": "old"}})).ok()
+    spec = await made(api, serviceAccount="old")
+    assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("old", "old")
+    spec = await made(api, "q", serviceAccount="old", serviceAccountName="default")
+    assert (spec["serviceAccountName"], spec["serviceAccount"]) == ("default", "default")
+
+
+@served
+async def test_an_update_gives_a_pod_nothing(api: Served) -> None:
+    await made(api, automountServiceAccountToken=False)
+    changed = (await api.patch(f"{PODS}/p", {"metadata": {"labels": {"a": "b"}}})).ok()
+    assert "volumes" not in changed["spec"]
 
 
 @served

@@ -323,7 +323,7 @@ def test_an_empty_selector_is_refused_with_a_warning() -> None:
 def test_a_finished_deployment_plans_nothing() -> None:
     new = replica_set("new", 3, metadata=annotated(3, 4), status={"terminatingReplicas": 0})
     actions = plan(known(deployment(3, metadata=annotated(3, 4)), new)).actions
-    conditions = status_of(actions)["conditions"]
+    told = status_of(actions)["conditions"]
     counts = {
         "replicas": 3,
         "updatedReplicas": 3,
@@ -333,7 +333,7 @@ def test_a_finished_deployment_plans_nothing() -> None:
         "terminatingReplicas": 0,
     }
     assert {name: n for name, n in status_of(actions).items() if name != "conditions"} == counts
-    done = deployment(3, status={**counts, "conditions": conditions}, metadata=annotated(3, 4))
+    done = deployment(3, status={**counts, "conditions": told}, metadata=annotated(3, 4))
     assert plan(known(done, new)).actions == ()
 
 

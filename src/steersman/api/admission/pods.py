@@ -73,22 +73,29 @@ class Priority:
     def admit(self, change: Change) -> Document | None:
         """Sets priority, priorityClassName and preemptionPolicy."""
         if not _is_new_pod(change):
-            return None
+            return _with_old_priority(change)
         assert change.new is not None
         pod = change.new
         spec = dict(pod.get("spec") or {})
         found = self._class_of(pod, spec.get("priorityClassName", ""))
         value = found["value"] if found else 0
         policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
+        name = pod["metadata"].get("name", "")
         if spec.get("priority") not in (None, value):
             why = (
                 f"the integer value of priority ({spec['priority']}) must not be provided in pod "
                 f"spec; priority admission controller computed {value} from the given "
                 "PriorityClass name"
             )
-            raise errors.forbidden("", "pods", pod["metadata"].get("name", ""), why)
-        spec["priority"] = value
-        spec.setdefault("preemptionPolicy", policy)
+            raise errors.forbidden("", "pods", name, why)
+        if spec.get("preemptionPolicy") not in (None, policy):
+            why = (
+                f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be "
+                f"provided in pod spec; priority admission controller computed {policy} from the "
+                "given PriorityClass name"
+            )
+            raise errors.forbidden("", "pods", name, why)
+        spec["priority"], spec["preemptionPolicy"] = value, policy
         if found and not spec.get("priorityClassName"):
             spec["priorityClassName"] = found["metadata"]["name"]
         return {**pod, "spec": spec}
@@ -112,11 +119,35 @@ class Priority:
         return self._default[1]
 
     def check(self, change: Change) -> None:
-        """Refuses nothing beyond what `admit` refuses."""
+        """Refuses a second class that is to be the default."""
+        call, new = change.call, change.new
+        if call.kind.name != "PriorityClass" or new is None or not new.get("globalDefault"):
+            return
+        present = self._default_class()
+        if present is None:
+            return
+        name, other = new["metadata"].get("name", ""), present["metadata"]["name"]
+        if change.operation == "CREATE" or name != other:
+            why = f"PriorityClass {other} is already marked as default. Only one default can exist"
+            raise errors.forbidden(call.kind.group, call.kind.plural, name, why)
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Rests on the priority classes."""
         return self._classes.revision
+
+
+def _with_old_priority(change: Change) -> Document | None:
+    """Returns a pod that is replaced by a document without what this plugin set, with that."""
+    new, old = change.new, change.old
+    if change.call.kind.name != "Pod" or change.operation != "UPDATE" or new is None or old is None:
+        return None
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    kept = {
+        name: before[name]
+        for name in ("priority", "preemptionPolicy")
+        if spec.get(name) is None and before.get(name) is not None
+    }
+    return {**new, "spec": {**spec, **kept}} if kept else None
 
 
 class TaintNodesByCondition:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from steersman.api.access.pod_references import MIRROR, named_by_document
 from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
@@ -22,7 +23,6 @@ from steersman.world.interface import World
 SERVICE_ACCOUNTS = Resource("", "serviceaccounts")
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 SECRETS = "imagePullSecrets"
-MIRROR = "kubernetes.io/config.mirror"
 # A little over an hour (WarnOnlyBoundTokenExpirationSeconds); the node renews it long before
 TOKEN_SECONDS = 3607
 # Accounts kept as documents; all are forgotten beyond, since a cluster uses few at a time
@@ -102,7 +102,7 @@ class ServiceAccount:
         if spec.get("serviceAccountName"):
             why = "a mirror pod may not reference service accounts"
             raise errors.forbidden("", "pods", name, why)
-        if any("secret" in volume for volume in spec.get("volumes") or ()):
+        if any(found.plural == "secrets" for found in named_by_document(pod)):
             raise errors.forbidden("", "pods", name, "a mirror pod may not reference secrets")
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
