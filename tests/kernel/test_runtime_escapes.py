@@ -346,7 +346,23 @@ def test_capabilities_of_a_container_are_the_default_ones_and_no_more() -> None:
     run(scenario)
 
 
-def test_a_recursive_flag_reaches_what_is_mounted_below() -> None:
+@pytest.mark.parametrize(
+    ("closed", "cases"),
+    [
+        (
+            False,
+            (
+                (["rbind", "ro"], "kept /data\n"),
+                (["rbind", "rro"], "kept /data\nkept /data/below\n"),
+                (["rbind", "rro", "rrw"], ""),
+            ),
+        ),
+        (True, ((["rbind", "rw"], "kept /data/below\n"), (["rbind", "ro", "rrw"], ""))),
+    ],
+)
+def test_a_recursive_flag_reaches_what_is_mounted_below(
+    closed: bool, cases: tuple[tuple[list[str], str], ...]
+) -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()
         source = os.path.join(rig.directory, "source")
@@ -354,10 +370,11 @@ def test_a_recursive_flag_reaches_what_is_mounted_below() -> None:
         os.makedirs(below)
         syscalls.mount("tmpfs", below, "tmpfs", 0, "size=64k")
         try:
-            for options, wanted in (
-                (["rbind", "ro"], "kept /data\n"),
-                (["rbind", "rro"], "kept /data\nkept /data/below\n"),
-            ):
+            if closed:
+                mounted = os.open(below, os.O_PATH)
+                syscalls.mount_setattr(mounted, add=syscalls.MOUNT_ATTR_RDONLY)
+                os.close(mounted)
+            for options, wanted in cases:
                 mount = {"destination": "/data", "type": "bind", "source": source}
                 script = "for it in /data /data/below; do touch $it/x || echo kept $it; done"
                 script = f"({script}) 2>/dev/null"

@@ -31,7 +31,7 @@ from steersman.images.pull import Puller
 from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.errors import APIError
-from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
 from steersman.node import record
 from steersman.node.machine import Facts
@@ -46,7 +46,7 @@ from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.warm import WarmParent
-from steersman.reconcile.events import Recorder
+from steersman.reconcile.events import Recorder, Said
 from steersman.runtime import protocol
 from steersman.runtime.engine import Engine
 from steersman.world.interface import Tasks
@@ -144,11 +144,13 @@ class API:
         self.pods = list(pods)
         self.statuses: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.refuses: list[APIError] = []
+        self.objects: list[Any] = []  # what is there beside the pods, of one kind
+        self.deleted: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.changes: asyncio.Queue[Change] = asyncio.Queue()
 
     async def list(self, kind: Any, namespace: str = "", **selectors: str) -> Listing:
-        """Returns the pods."""
-        return Listing(tuple(self.pods), 1)
+        """Returns the pods, or what else there is."""
+        return Listing(tuple(self.pods if kind is POD else self.objects), 1)
 
     async def watch(
         self, kind: Any, namespace: str = "", **selectors: Any
@@ -166,6 +168,7 @@ class API:
 
     async def delete(self, ref: Ref, **how: Any) -> Deleted:
         """Takes the end of a pod."""
+        self.deleted.put_nowait(how)
         return Deleted(None, 9)
 
     async def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -174,6 +177,17 @@ class API:
             status = await self.statuses.get()
             if holds(status):
                 return status
+
+
+class Events(Recorder):
+    """Notes what is said."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def say(self, said: Said) -> None:
+        """Notes an event."""
+        self.told.append(f"{said.type} {said.reason}: {said.note}")
 
 
 class Network:
@@ -204,6 +218,7 @@ class Stage:
         self.warm.verbs["ping"] = lambda _: {"result": {"pid": 1}}
         self.api = API(self.pod)
         self.network = Network()
+        self.events = Events()
         self.engine: Engine
 
     @contextlib.asynccontextmanager
@@ -239,7 +254,7 @@ class Stage:
                 self.paths, Tokens(client, world), Claims(client), machine, world, node="vm"
             ),
             objects=FollowedObjects(client, world, tasks),
-            events=Recorder(client, world, "kubelet", host="vm"),
+            events=self.events,
             place=Place("vm", "10.0.0.1", 10250, "0"),
             facts=Facts(2, 1 << 30, 1 << 40, "m", "s", "b", "6", "Linux", "amd64"),
             machine=machine,
@@ -264,11 +279,20 @@ class Stage:
 
     def runs(self, started_at: int = 50) -> None:
         """Lets the shim make and start whatever it is asked to."""
+        self._runs(self.shim, started_at)
+
+    def _runs(self, listener: Listener, started_at: int) -> None:
         states = {"create": {}, "start": {**RUNNING, "started_at": started_at}}
         for verb, state in states.items():
-            self.shim.verbs[verb] = lambda request, state=state: {
+            listener.verbs[verb] = lambda request, state=state: {
                 "result": container(request["container"], **state)
             }
+
+    def makes_sandboxes(self) -> None:
+        """Lets the warm parent fork shims that make and start whatever they are asked to."""
+        document = {"pod": UID, "pid": 7, "netns": "", "shm": "", "containers": []}
+        self.warm.verbs["sandbox"] = lambda _: {"result": document}
+        self._runs(self.warm, 50)
 
     def hosts(self) -> None:
         """Writes the file of the sandbox that a start reads."""

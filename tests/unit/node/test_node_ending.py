@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from steersman.model.kinds.pod import Pod
-from steersman.node.acting.ending import KILL_SECONDS, MIN_GRACE_SECONDS, kill
-from steersman.node.observed import Run
+from steersman.model.types.container import Container
+from steersman.node.acting.ending import KILL_SECONDS, MIN_GRACE_SECONDS, kill, read_end
+from steersman.node.observed import Observed, Run, Seen
+from steersman.node.paths import Paths
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.interface import World
@@ -98,3 +104,50 @@ def test_a_run_that_the_runtime_does_not_know_has_no_end() -> None:
     for kind in ("not-found", "lost"):
         held, exit = ended(30, EngineError(kind, "no"))
         assert (held.asked, exit) == ([("kill", 2), ("wait", 30)], None)
+
+
+def read(root: Path, exit: ExitStatus, policy: str = "File", said: str = "", log: str = "") -> Run:
+    """Returns the run that ended so, with what it had written."""
+    paths, seen = Paths(root), Observed("default", "a", "u", 0.0, containers={"main": Seen(RUN)})
+    for path, text in (
+        (paths.termination_log("u", "main", 0), said),
+        (paths.log(seen, "main", 0), log),
+    ):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    container = Container(name="main", termination_message_policy=policy)
+    return read_end(cast(Tools, SimpleNamespace(paths=paths)), container, seen, exit)
+
+
+FAILED = ExitStatus(2, 0, 0, 5_000_000_000, False)
+LOG = "2026-01-01T00:00:00Z stderr F first\n2026-01-01T00:00:01Z stderr F last words\n"
+
+
+def test_an_end_has_its_code_its_signal_and_its_reason(tmp_path: Path) -> None:
+    run = read(tmp_path / "code", FAILED)
+    assert (run.exit_code, run.signal, run.reason, run.finished_at) == (2, 0, "", 5.0)
+    run = read(tmp_path / "memory", ExitStatus(137, 9, 0, 0, True))
+    assert (run.exit_code, run.signal, run.reason) == (137, 0, "OOMKilled")
+
+
+@pytest.mark.parametrize(
+    ("policy", "exit", "said", "message"),
+    [
+        ("File", FAILED, "", ""),
+        ("File", FAILED, "why", "why"),
+        ("FallbackToLogsOnError", FAILED, "why", "why"),
+        ("FallbackToLogsOnError", FAILED, "", "first\nlast words"),
+        ("FallbackToLogsOnError", DONE, "", ""),
+    ],
+)
+def test_the_message_of_an_end_is_what_the_container_wrote_or_its_last_lines(
+    tmp_path: Path, policy: str, exit: ExitStatus, said: str, message: str
+) -> None:
+    assert read(tmp_path, exit, policy, said, LOG).message == message
+
+
+def test_of_a_long_message_the_end_is_kept(tmp_path: Path) -> None:
+    assert read(tmp_path / "a", FAILED, said="x" * 5000 + "end").message == "x" * 4093 + "end"
+    lines = "".join(f"t stderr F {number}\n" for number in range(100))
+    run = read(tmp_path / "b", FAILED, "FallbackToLogsOnError", log=lines)
+    assert run.message == "\n".join(str(number) for number in range(20, 100))

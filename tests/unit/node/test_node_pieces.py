@@ -428,3 +428,10 @@ def test_only_what_the_node_keeps_or_the_pod_says_is_read_only() -> None:
 def readonly(**source: Any) -> bool:
     owner = pod(spec={"volumes": [{"name": "v", **source}]})
     return mounting.is_readonly(owner, owner.spec.volumes[0])
+
+
+def test_events_name_the_list_in_which_a_container_stands() -> None:
+    lists = {"initContainers": "one", "ephemeralContainers": "debug"}
+    given = pod(spec={where: [{"name": name, "image": "i"}] for where, name in lists.items()})
+    for where, name in (*lists.items(), ("containers", "app")):
+        assert containers.list_of(given, name) == where

@@ -216,3 +216,24 @@ def test_a_start_error_counts_as_a_run() -> None:
     run = Run(0, "exited", 0.0, NOW, 128, 0, "StartError", "no such file")
     seen = observed(ready=True, containers={"app": Seen(run=run, pulled=True)})
     assert wants(seen) == [StartContainer("app", 1)]
+
+
+def test_a_run_that_has_ended_by_itself_is_not_killed() -> None:
+    seen = observed(ready=True, containers={"app": exited(1, unhealthy="because")})
+    assert wants(seen) == [PullImage("app")]
+    seen = observed(ready=True, containers={"app": exited(1, image="busybox:0")})
+    assert wants(seen) == [PullImage("app")]
+
+
+def test_the_grace_of_the_liveness_probe_goes_before_that_of_the_startup_probe() -> None:
+    seen = observed(ready=True, containers={"app": running(unhealthy="because")})
+    probes = {
+        name: {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": seconds}
+        for name, seconds in (("livenessProbe", 3), ("startupProbe", 7))
+    }
+    assert wants(seen, **probes) == [KillContainer("app", 0, 3.0, "because")]
+
+
+def test_a_container_whose_wait_is_just_over_is_tried_again() -> None:
+    known = Seen(trouble=Trouble("ErrImagePull", "no", NOW))
+    assert wants(observed(ready=True, containers={"app": known})) == [PullImage("app")]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from node_documents import observed, pod, running
+from node_documents import deleted, exited, observed, pod, running
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, Probe
@@ -109,3 +109,85 @@ def test_a_pod_that_has_lost_its_addresses_answers_badly_and_ends_nothing(action
     assert run is not None and container.liveness_probe is not None
     answer = asyncio.run(prober._ask(container, run, container.liveness_probe))
     assert answer == Answer(False, "the pod has no address")
+
+
+def test_a_probe_waits_for_its_delay_from_the_start_of_the_run() -> None:
+    given = pod(readinessProbe={**PROBE, "initialDelaySeconds": 35})
+
+    async def main(world: World) -> list[int]:
+        run = Run(0, "running", world.now() - 10)
+        seen = observed(ready=True, containers={"app": Seen(run=run, started=True)})
+        held = Held(world, lambda: (given, seen), lambda _name, _seen: None, [True])
+        async with world.tasks() as tasks:
+            held.sync(tasks)
+            await world.sleep(24)
+            before = held.asked
+            await world.sleep(2)
+            tasks.stop()
+        return [before, held.asked]
+
+    assert simulate(1, main) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "asked"),
+    [
+        ("livenessProbe", "exited", 0),
+        ("livenessProbe", "deleted", 0),
+        ("livenessProbe", "gone", 0),
+        ("readinessProbe", "deleted", 1),
+    ],
+)
+def test_what_ends_is_not_asked_whether_it_lives_but_whether_it_is_ready(
+    kind: str, state: str, asked: int
+) -> None:
+    given = pod(metadata=deleted() if state == "deleted" else None, **{kind: PROBE})
+    known = exited() if state == "exited" else running()
+    seen = observed(ready=True, gone=state == "gone", containers={"app": known})
+
+    async def main(world: World) -> int:
+        held = Held(world, lambda: (given, seen), lambda _name, _seen: None, [True])
+        async with world.tasks() as tasks:
+            held.sync(tasks)
+            await world.sleep(1)
+            tasks.stop()
+        return held.asked
+
+    assert simulate(1, main) == asked
+
+
+def test_the_probes_of_a_run_that_is_over_end_with_it() -> None:
+    given = pod(livenessProbe=PROBE)
+
+    async def main(world: World) -> list[int]:
+        seen = [observed(ready=True, containers={"app": running()})]
+        held = Held(world, lambda: (given, seen[0]), lambda _name, _seen: None, [True])
+        counts = []
+        async with world.tasks() as tasks:
+            for known in (running(), exited(), running(1)):
+                seen[0] = observed(ready=True, containers={"app": known})
+                held.sync(tasks)
+                await world.sleep(3 * PERIOD_SECONDS - 1)
+                counts.append(held.asked)
+            tasks.stop()
+        return counts
+
+    assert simulate(1, main) == [3, 3, 6]
+
+
+def test_a_grpc_probe_is_told_once_and_never_good() -> None:
+    given = pod(livenessProbe={"grpc": {"port": 1}, "periodSeconds": 1})
+    seen = observed(ready=True, containers={"app": running()})
+
+    async def main(world: World) -> Held:
+        held = Held(world, lambda: (given, seen), lambda _name, _seen: None, [True])
+        async with world.tasks() as tasks:
+            for _ in range(3):
+                held.sync(tasks)
+                await world.sleep(1)
+            tasks.stop()
+        return held
+
+    held = simulate(1, main)
+    text = "Unhealthy: Liveness probe failed: gRPC probes are not supported by this node"
+    assert (held.asked, held.told) == (0, [text])

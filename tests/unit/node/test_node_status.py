@@ -267,3 +267,50 @@ def test_a_pod_comes_up_until_something_is_in_its_way() -> None:
     assert not status.is_coming_up(pod(), observed(containers=known))
     assert not status.is_coming_up(pod(), observed(ready=True, containers={"app": running()}))
     assert not status.is_coming_up(pod(metadata=deleted()), observed())
+    assert not status.is_coming_up(pod(), observed(ended=("Evicted", "x")))
+
+
+@pytest.mark.parametrize("why", ["deleted", "ended", "finished"])
+def test_what_will_not_run_again_has_ended_and_does_not_wait(why: str) -> None:
+    known = exited(3, attempt=2, backoff=20.0, backoff_at=NOW - 30, trouble=Trouble("x", "y", NOW))
+    seen = observed(
+        ended=("Evicted", "x") if why == "ended" else None,
+        containers={"app": known, "one": exited(1)},
+    )
+    spec = {**INIT, "restartPolicy": "Never" if why == "finished" else "Always"}
+    document = told(seen, spec=spec, metadata=deleted() if why == "deleted" else None)
+    assert app(document)["state"] == {
+        "terminated": {
+            "exitCode": 3,
+            "reason": "Error",
+            "startedAt": rfc3339(NOW - 50),
+            "finishedAt": rfc3339(NOW - 1),
+            "containerID": container_id(UID, "app", 2),
+        }
+    }
+
+
+def test_the_signal_and_the_message_of_an_end_are_told() -> None:
+    run = Run(0, "exited", NOW - 5, NOW, 0, 9, "", "bye")
+    document = told(observed(containers={"app": Seen(run=run)}), spec={"restartPolicy": "Never"})
+    terminated = app(document)["state"]["terminated"]
+    assert (terminated["signal"], terminated["message"]) == (9, "bye")
+
+
+def test_a_deleted_pod_runs_until_its_last_container_has_ended() -> None:
+    two = [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]
+    seen = observed(ready=True, containers={"a": exited(0), "b": running()})
+    assert told(seen, spec={"containers": two}, metadata=deleted())["phase"] == "Running"
+
+
+def test_only_init_containers_that_have_not_succeeded_are_waited_for() -> None:
+    three = [{"name": name, "image": "i"} for name in ("one", "two", "three")]
+    seen = observed(ready=True, containers={"one": exited(0), "two": running()})
+    message = found(told(seen, spec={"initContainers": three}), "Initialized")["message"]
+    assert message == "containers with incomplete status: [two three]"
+
+
+def test_a_container_that_has_ended_is_not_ready_whatever_its_probe_said() -> None:
+    seen = observed(ready=True, containers={"app": exited(0, ready=True, started=True)})
+    document = told(seen)
+    assert (app(document)["ready"], app(document)["started"]) == (False, False)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from node_documents import UID, deleted, observed, pod, running
+from node_documents import UID, deleted, exited, observed, pod, running
 from shim_script import RUNNING, Stage, container, ended, refuse
 
+from steersman.client.interface import Change
 from steersman.model.errors import Conflict, NotFound, ServiceUnavailable
+from steersman.model.kinds.configmap import ConfigMap
 from steersman.node import worker as workers
-from steersman.node.observed import Observed
+from steersman.node.observed import UNKNOWN, Observed
 from steersman.node.worker import Worker
 from steersman.runtime.engine import ExitStatus
 
@@ -29,10 +33,16 @@ def exit_of(**fields: Any) -> ExitStatus:
     return ExitStatus(**ended(**fields))
 
 
-async def begin(stage: Stage, tools: Any, tasks: Any, seen: Observed) -> Worker:
+async def begin(
+    stage: Stage,
+    tools: Any,
+    tasks: Any,
+    seen: Observed,
+    over: Callable[[str], None] = lambda _: None,
+) -> Worker:
     """Starts a worker for the pod of a stage."""
     await stage.engine.connect()
-    made = Worker(tools, stage.pod, seen, lambda _: None)
+    made = Worker(tools, stage.pod, seen, over)
     made.hear(stage.pod)
     tasks.start(made.run(), name="worker")
     return made
@@ -198,5 +208,346 @@ def test_what_a_try_without_an_answer_has_left_is_removed_before_the_next(
             status = await stage.api.until(is_up)
             assert status["containerStatuses"][0]["restartCount"] == 0
             assert forced == [True]
+
+    asyncio.run(scenario())
+
+
+def state_of(status: dict[str, Any]) -> dict[str, Any]:
+    state: dict[str, Any] = status["containerStatuses"][0]["state"]
+    return state
+
+
+def test_the_end_of_a_run_before_the_present_one_ends_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.tells(container("app.1", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": running(1)})
+            worker = await begin(stage, tools, tasks, seen)
+            await stage.api.until(is_up)
+            worker.exited("app", 0, exit_of(code=2))
+            worker.exited("app", 1, exit_of(code=3))
+            worker.exited("app", 1, exit_of(code=4))  # told twice
+            status = await stage.api.until(has_ended)
+            assert state_of(status)["terminated"]["exitCode"] == 3
+
+    asyncio.run(scenario())
+
+
+def test_an_older_version_of_the_pod_is_not_listened_to(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(metadata={"resourceVersion": "5"}))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, _):
+            worker = Worker(tools, stage.pod, observed(), lambda _: None)
+            worker.hear(pod(metadata={"resourceVersion": "4", **deleted()}))
+            assert worker.pod is stage.pod
+            newer = pod(metadata={"resourceVersion": "6"})
+            worker.hear(newer)
+            assert worker.pod is newer
+
+    asyncio.run(scenario())
+
+
+def test_what_ran_in_a_shim_that_died_begins_anew_from_the_ground(tmp_path: Path) -> None:
+    """Volumes too: with the shim went what was mounted."""
+    room = {"volumes": [{"name": "room", "emptyDir": {}}]}
+    stage = Stage(tmp_path, pod(spec=room, command=["true"]))
+    stage.makes_sandboxes()
+    place = stage.paths.volume(UID, "room")
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            worker = Worker(tools, stage.pod, observed(), lambda _: None)
+            tasks.start(worker.run(), name="worker")
+            await stage.api.until(is_up)
+            stage.warm.verbs["pod"] = lambda _: refuse("lost")
+            await stage.engine.remove_sandbox(UID)
+            place.rmdir()
+            worker.lost()
+            status = await stage.api.until(
+                lambda told: told["containerStatuses"][0]["restartCount"] == 1 and is_up(told)
+            )
+            last = status["containerStatuses"][0]["lastState"]["terminated"]
+            assert (last["reason"], last["exitCode"]) == (UNKNOWN, 137)
+            assert place.is_dir()
+
+    asyncio.run(scenario())
+
+
+def test_what_an_agent_before_has_prepared_is_prepared_again_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    room = {"volumes": [{"name": "room", "emptyDir": {}}], "restartPolicy": "Never"}
+    stage = Stage(tmp_path, pod(spec=room, command=["true"]))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+    create, there = stage.shim.verbs["create"], list[bool]()
+
+    def look(request: dict[str, Any]) -> dict[str, Any]:
+        there.append(stage.paths.volume(UID, "room").is_dir())
+        return create(request)
+
+    stage.shim.verbs["create"] = look
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            await stage.api.until(is_up)
+            assert there == [True]
+
+    asyncio.run(scenario())
+
+
+def test_a_container_that_ends_again_and_again_is_restarted_at_once_and_then_waits(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, pod(command=["false"]))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            worker = await begin(stage, tools, tasks, observed(ready=True))
+            now = round(tools.world.now() * workers.NANO)
+            end = ExitStatus(**{**ended(3), "finished_at": now})
+            await stage.api.until(is_up)
+            worker.exited("app", 0, end)
+            status = await stage.api.until(
+                lambda told: told["containerStatuses"][0]["restartCount"] == 1
+            )
+            told = status["containerStatuses"][0]
+            assert told["lastState"]["terminated"]["exitCode"] == 3
+            assert (told["image"], told["imageID"] != "") == ("busybox:1", True)
+            assert not any("BackOff" in it for it in stage.events.told)
+            worker.exited("app", 1, end)
+            status = await stage.api.until(lambda told: "waiting" in state_of(told))
+            assert state_of(status)["waiting"]["reason"] == "CrashLoopBackOff"
+            assert status["containerStatuses"][0]["restartCount"] == 1
+            text = f"Back-off restarting failed container app in pod web_default({UID})"
+            assert stage.events.told[-1] == f"Warning BackOff: {text}"
+
+    asyncio.run(scenario())
+
+
+def test_no_back_off_is_told_of_a_pod_that_is_being_deleted(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(metadata=deleted()))
+    stage.tells(container("app.1", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: {}  # it stays open
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            now = tools.world.now()
+            known = running(1, backoff=10.0, backoff_at=now)
+            worker = await begin(
+                stage, tools, tasks, observed(ready=True, containers={"app": known})
+            )
+            await stage.shim.until("wait", "app.1")
+            finished = round(now * workers.NANO)
+            worker.exited("app", 1, ExitStatus(**{**ended(3), "finished_at": finished}))
+            await stage.api.until(has_ended)
+            assert stage.events.told == ["Normal Killing: Stopping container app"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("probe", "started", "ready"), [("startupProbe", False, False), ("readinessProbe", True, False)]
+)
+def test_what_a_probe_has_not_yet_seen_does_not_hold_when_a_container_begins(
+    tmp_path: Path, probe: str, started: bool, ready: bool
+) -> None:
+    late = {"tcpSocket": {"port": 9}, "initialDelaySeconds": 1000}
+    stage = Stage(tmp_path, pod(command=["true"], **{probe: late}))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            status = await stage.api.until(is_up)
+            told = status["containerStatuses"][0]
+            assert (told["started"], told["ready"]) == (started, ready)
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_over_its_deadline_is_ended_and_says_why(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(spec={"activeDeadlineSeconds": 5}))
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: {"result": {"exit": ended(143)}}
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": running()})
+            await begin(stage, tools, tasks, seen)
+            await stage.shim.until("remove")
+            status = await stage.api.until(has_ended)
+            assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
+            text = "Pod was active on the node longer than the specified deadline"
+            assert stage.events.told[0] == f"Normal DeadlineExceeded: {text}"
+            assert sum("DeadlineExceeded" in it for it in stage.events.told) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_was_done_before_its_deadline_has_not_missed_it(tmp_path: Path) -> None:
+    spec = {"activeDeadlineSeconds": 5, "restartPolicy": "Never"}
+    stage = Stage(tmp_path, pod(spec=spec))
+    stage.tells()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": exited()})
+            await begin(stage, tools, tasks, seen)
+            await stage.shim.until("remove")
+            status = await stage.api.until(has_ended)
+            assert (status["phase"], "reason" in status) == ("Succeeded", False)
+            assert stage.events.told == []
+
+    asyncio.run(scenario())
+
+
+def test_a_deleted_pod_leaves_its_status_and_then_neither_files_nor_object(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(metadata=deleted()))
+    logs = stage.paths.pod_logs("default", "web", UID)
+    logs.mkdir(parents=True)
+    over: list[str] = []
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, _):
+            seen = observed(containers={"app": exited(3)})
+            stage.left(seen)
+            worker = Worker(tools, stage.pod, seen, over.append)
+            await worker.run()
+            assert (await stage.api.until(has_ended))["phase"] == "Failed"
+            assert await stage.api.deleted.get() == {"uid": UID, "grace_seconds": 0}
+            assert over == [UID]
+            assert not logs.exists() and not stage.paths.pod(UID).exists()
+
+    asyncio.run(scenario())
+
+
+def test_a_deleted_pod_with_finalizers_keeps_its_logs_until_it_is_gone(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(metadata={**deleted(), "finalizers": ["example.org/hold"]}))
+    logs = stage.paths.pod_logs("default", "web", UID)
+    logs.mkdir(parents=True)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            gone = asyncio.Event()
+            worker = Worker(
+                tools, stage.pod, observed(containers={"app": exited()}), lambda _: gone.set()
+            )
+            tasks.start(worker.run(), name="worker")
+            await stage.api.until(has_ended)
+            assert await stage.api.deleted.get() == {"uid": UID, "grace_seconds": 0}
+            assert logs.is_dir()
+            worker.vanish()
+            await gone.wait()
+            assert not logs.exists() and not stage.paths.pod(UID).exists()
+            assert stage.api.deleted.empty()
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_told_of_a_pod_that_the_api_has_no_more(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, _):
+            seen = observed(gone=True, containers={"app": exited()})
+            await Worker(tools, stage.pod, seen, lambda _: None).run()
+            assert stage.api.statuses.empty()
+            assert stage.api.deleted.empty()
+
+    asyncio.run(scenario())
+
+
+def config_map() -> ConfigMap:
+    metadata = {"name": "wanted", "namespace": "default", "resourceVersion": "2"}
+    return msgspec.convert({"metadata": metadata, "data": {"key": "value"}}, ConfigMap)
+
+
+@pytest.mark.parametrize("use", ["variable", "volume"])
+def test_what_waits_for_a_config_map_goes_on_when_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    """Without waiting for the next try, which is far away."""
+    monkeypatch.setattr(workers, "FIRST_RETRY_SECONDS", 1000.0)
+    monkeypatch.setattr(workers, "LAST_RETRY_SECONDS", 1000.0)
+    asked: dict[str, Any] = {"envFrom": [{"configMapRef": {"name": "wanted"}}]}
+    spec: dict[str, Any] = {}
+    if use == "volume":
+        asked, spec = {}, {"volumes": [{"name": "v", "configMap": {"name": "wanted"}}]}
+    stage = Stage(tmp_path, pod(spec=spec, command=["true"], **asked))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+    reason = "ContainerCreating" if use == "volume" else "CreateContainerConfigError"
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True)
+            if use == "volume":
+                seen = msgspec.structs.replace(seen, volumes_ready=False)
+            await begin(stage, tools, tasks, seen)
+            await stage.api.until(
+                lambda told: (
+                    state_of(told).get("waiting", {}).get("reason") == reason
+                    and bool(stage.events.told)
+                    and "not found" in stage.events.told[-1]
+                )
+            )
+            stage.api.changes.put_nowait(Change("ADDED", config_map(), 2))
+            await stage.api.until(is_up)
+            start = 'Warning FailedMount: MountVolume.SetUp failed for volume "v" : '
+            if use == "variable":
+                start = "Warning Failed: Error: "
+            assert f'{start}configmap "wanted" not found' in stage.events.told
+
+    asyncio.run(scenario())
+
+
+def test_a_kill_that_fails_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_RETRY_SECONDS", 0.0)
+    stage = Stage(tmp_path, pod(metadata=deleted()))
+    stage.tells(container("app.0", **RUNNING))
+    answers = [{"result": {"exit": ended(143)}}, refuse("failed", "no")]
+    stage.shim.verbs["wait"] = lambda _: answers.pop()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": running()})
+            await begin(stage, tools, tasks, seen)
+            status = await stage.api.until(has_ended)
+            assert state_of(status)["terminated"]["exitCode"] == 143
+            assert "Warning FailedKillPod: error killing pod: no" in stage.events.told
+
+    asyncio.run(scenario())
+
+
+def test_a_sandbox_that_fails_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_RETRY_SECONDS", 0.0)
+    stage = Stage(tmp_path)
+    stage.makes_sandboxes()
+    refusals, make = [refuse("failed", "no room")], stage.warm.verbs["sandbox"]
+    stage.warm.verbs["sandbox"] = lambda request: refusals.pop() if refusals else make(request)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            tasks.start(Worker(tools, stage.pod, observed(), lambda _: None).run(), name="worker")
+            status = await stage.api.until(lambda told: "podIP" in told)
+            assert status["podIP"] == "10.0.0.5"
+            text = "Warning FailedCreatePodSandBox: Failed to create pod sandbox: no room"
+            assert text in stage.events.told
 
     asyncio.run(scenario())

@@ -41,6 +41,10 @@ def test_the_last_of_contradicting_options_counts() -> None:
 
 def test_recursive_options_and_data() -> None:
     assert mount(options=["rbind", "rro"]).recursive_add == 1
+    cleared = mount(options=["rbind", "rro", "rrw", "rsuid", "rdev", "rexec"])
+    assert (cleared.recursive_add, cleared.recursive_clear) == (0, 0x01 | 0x02 | 0x04 | 0x08)
+    alone = mount(type="tmpfs", source="tmpfs", options=["ro", "nodev", "rrw", "rnosuid"])
+    assert alone.attributes() == 0x02 | 0x04
     tmpfs = mount(type="tmpfs", source="tmpfs", options=["nosuid", "mode=755", "newinstance"])
     assert (tmpfs.bind, tmpfs.data) == (False, [("mode", "755"), ("newinstance", None)])
 

@@ -62,6 +62,7 @@ class Mount:
         "propagation",
         "recursive",
         "recursive_add",
+        "recursive_clear",
         "source",
         "subpath",
         "target",
@@ -78,8 +79,13 @@ class Mount:
         self.add = 0
         self.clear = 0
         self.recursive_add = 0
+        self.recursive_clear = 0
         self.propagation = sc.MS_PRIVATE
         self.data: list[tuple[str, str | None]] = []
+
+    def attributes(self) -> int:
+        """What a new mount is given, below which nothing is: the recursive ones count last."""
+        return self.add & ~self.recursive_clear | self.recursive_add
 
 
 def parse(entry: Mapping[str, Any]) -> Mount:
@@ -107,16 +113,22 @@ def _parse_option(mount: Mount, option: str) -> None:
     elif option == "tmpcopyup":
         mount.copy_up = True
     elif option in _ATTRIBUTES:
-        add, clear = _ATTRIBUTES[option]
-        mount.clear = mount.clear & ~add | clear
-        mount.add = mount.add & ~clear | add
+        mount.add, mount.clear = _combine(mount.add, mount.clear, option)
     elif name in _PROPAGATIONS:
         mount.propagation = _PROPAGATIONS[name]
     elif name in _ATTRIBUTES and option.startswith("r"):
-        mount.recursive_add |= _ATTRIBUTES[name][0]
+        mount.recursive_add, mount.recursive_clear = _combine(
+            mount.recursive_add, mount.recursive_clear, name
+        )
     elif option not in _IGNORED:
         key, equals, value = option.partition("=")
         mount.data.append((key, value if equals else None))
+
+
+def _combine(add: int, clear: int, option: str) -> tuple[int, int]:
+    """Attributes to set and to clear after one more option; the last of a kind counts."""
+    adds, clears = _ATTRIBUTES[option]
+    return add & ~clears | adds, clear & ~adds | clears
 
 
 def _check(mount: Mount) -> None:
@@ -221,7 +233,7 @@ def _create(mount: Mount) -> int:
             sc.fsconfig(context, "source", mount.source)
         for key, value in mount.data:
             sc.fsconfig(context, key, value)
-        tree = sc.fsmount(context, mount.add)
+        tree = sc.fsmount(context, mount.attributes())
     finally:
         os.close(context)
     return tree
@@ -238,8 +250,9 @@ def _clone_bind(mount: Mount) -> int:
             sc.mount_setattr(tree, propagation=mount.propagation, recursive=True)
         if mount.add or mount.clear:
             sc.mount_setattr(tree, add=mount.add, clear=mount.clear)
-        if mount.recursive_add:
-            sc.mount_setattr(tree, add=mount.recursive_add, recursive=True)
+        if mount.recursive_add or mount.recursive_clear:
+            add, clear = mount.recursive_add, mount.recursive_clear
+            sc.mount_setattr(tree, add=add, clear=clear, recursive=True)
     except OSError:
         os.close(tree)
         raise
@@ -266,7 +279,8 @@ def attach_cgroups(root: int, mount: Mount, views: Iterable[tuple[str, str]]) ->
     One view without a name is mounted itself; several are put into a small directory tree.
     """
     views = list(views)
-    flags = mount.add | sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV | sc.MOUNT_ATTR_NOEXEC
+    sealed = sc.MOUNT_ATTR_NOSUID | sc.MOUNT_ATTR_NODEV | sc.MOUNT_ATTR_NOEXEC
+    flags = mount.attributes() | sealed
     if any(name for name, _ in views):
         holder = Mount("tmpfs", mount.target, "tmpfs")
         holder.data = [("mode", "755"), ("size", "64k")]
