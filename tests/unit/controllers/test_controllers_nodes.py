@@ -288,6 +288,55 @@ def test_an_update_with_surge_makes_the_new_pod_first() -> None:
     assert [it.metadata.name for it in steps.delete] == ["old"]
 
 
+SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
+def test_during_a_surge_a_node_keeps_one_old_pod_and_one_new() -> None:
+    """Of several the oldest; the old one goes when the new one is available."""
+    four = [daemon("old-2", "before", born=80, ready=9), daemon("old-1", "before", born=90),
+            daemon("new-2", born=10), daemon("new-1", born=20)]  # fmt: skip
+    steps = plan(daemons([node("a")], {"a": four}, updateStrategy=SURGE))
+    assert {it.metadata.name for it in steps.delete} == {"old-2", "new-2"}
+    ready = [daemon("new", ready=3), daemon("old", "before")]
+    waits = plan(daemons([node("a")], {"a": ready}, updateStrategy=SURGE, minReadySeconds=10))
+    assert (waits.create, waits.delete) == ([], [])
+    steps = plan(daemons([node("a")], {"a": ready}, updateStrategy=SURGE, minReadySeconds=2))
+    assert [it.metadata.name for it in steps.delete] == ["old"]
+
+
+def test_nodes_that_surge_already_count_and_broken_old_pods_wait_for_nobody() -> None:
+    by_node = {
+        "a": [daemon("old-a", "before", ready=50), daemon("new-a")],
+        "b": [daemon("old-b", "before", ready=50)],
+        "c": [daemon("old-c", "before")],
+    }
+    nodes = [node(name) for name in by_node]
+    assert plan(daemons(nodes, by_node, updateStrategy=SURGE)).create == ["c"]
+
+
+def test_new_pods_that_are_not_available_count_as_missing() -> None:
+    by_node = {"a": [daemon("new-a")], "b": [daemon("old-b", "before", ready=50)]}
+    nodes = [node(name) for name in by_node]
+    for most, gone in ((1, []), (2, ["old-b"])):
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": most}}
+        steps = plan(daemons(nodes, by_node, updateStrategy=strategy))
+        assert [it.metadata.name for it in steps.delete] == gone
+
+
+def test_a_pod_that_waits_for_a_node_that_is_gone_goes() -> None:
+    waiting = [daemon("waiting", node=""), daemon("bound", node="gone"),
+               daemon("ending", node="", deleted=True)]  # fmt: skip
+    steps = plan(daemons([], {"gone": waiting}))
+    assert [it.metadata.name for it in steps.delete] == ["waiting"]
+
+
+def test_succeeded_daemon_pods_are_told_as_such() -> None:
+    steps = plan(daemons([node("a")], {"a": [daemon("done", phase="Succeeded", node="a")]}))
+    (tell,) = steps.tell
+    assert (tell.reason, tell.type) == ("SucceededDaemonPod", "Normal")
+    assert [it.metadata.name for it in steps.delete] == ["done"]
+
+
 def test_on_delete_leaves_old_pods_alone() -> None:
     old = [daemon("old", "before", ready=50)]
     steps = plan(daemons([node("a")], {"a": old}, updateStrategy={"type": "OnDelete"}))
