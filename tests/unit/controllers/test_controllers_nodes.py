@@ -231,6 +231,39 @@ def test_nodes_are_eligible_by_taints_selector_and_affinity() -> None:
     assert daemonset_place.judge(picky, node("a", metadata={"labels": {"disk": "ssd"}}))[0]
 
 
+def requiring(*terms: Any) -> Any:
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    return {"affinity": {"nodeAffinity": required}}
+
+
+def test_one_of_the_required_terms_must_hold_and_an_empty_one_never_does() -> None:
+    here = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}
+    fast = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    plain, good = node("a"), node("b", metadata={"labels": {"disk": "ssd"}})
+    for terms, expected in (
+        ([here], (True, False)),
+        ([fast], (False, True)),
+        ([here, fast], (True, True)),
+        ([{**here, **fast}], (False, False)),
+        ([{}], (False, False)),
+    ):
+        spec = msgspec.convert(requiring(*terms), PodSpec)
+        found = tuple(daemonset_place.judge(spec, it)[0] for it in (plain, good))
+        assert found == expected
+
+
+def test_a_pod_is_for_the_one_node_that_its_affinity_names() -> None:
+    def field(operator: str, *values: str) -> Any:
+        return {"matchFields": [{"key": "metadata.name", "operator": operator, "values": values}]}
+
+    for term, expected in (
+        (field("In", "a"), "a"),
+        (field("In", "a", "b"), ""),
+        (field("NotIn", "a"), ""),
+    ):
+        assert daemonset_place.node_of(pod("p", node="", spec=requiring(term))) == expected
+
+
 def test_every_eligible_node_gets_one_pod_and_doubles_and_strays_go() -> None:
     tainted = node("c", spec={"taints": [{"key": "x", "effect": "NoExecute"}]})
     nodes = [node("a"), node("b"), tainted]
