@@ -251,8 +251,8 @@ class Writer:
             raise call.not_found()
         decoded = self.decode(call, patch.apply(call, None))
         document = decoded.document
-        document["metadata"] = {**document.get("metadata", {}), "name": call.name}
         check_unborn(call, document)
+        check_unmoved(call, document)
         self._authorize(call.user, call.attributes._replace(verb="create"))
         entry = await self.create_document(call, document, applied=True)
         return self._answer(call, entry, 201, decoded.warnings)

@@ -316,6 +316,15 @@ def test_a_node_reads_its_own_node_only() -> None:
     assert nodes.why("get", "nodes/proxy", "n1", namespace="") == ""
 
 
+def test_of_the_subresources_of_nodes_only_the_status_is_a_nodes_to_write() -> None:
+    nodes = Nodes()
+    assert nodes.may("patch", "nodes/status", "n1", namespace="")
+    assert nodes.may("update", "nodes/status", "n1", namespace="")
+    assert not nodes.may("get", "nodes/status", "n1", namespace="")
+    for verb in ("get", "create", "update", "patch"):
+        assert not nodes.may(verb, "nodes/proxy", "n1", namespace="")
+
+
 def test_a_node_lists_its_own_pods_only() -> None:
     nodes = Nodes(pod("web"), pod("far", node="n2"))
     for verb in ("list", "watch"):

@@ -218,7 +218,9 @@ def test_a_forged_token_is_refused() -> None:
     assert why(cluster, other.issue("ci", ACCOUNT, seconds=600)) == broken
 
 
-@pytest.mark.parametrize("token", ["", "a", "a.b", "a.b.c", "..", "e30.e30.", "W10.W10.x", "ü.ü.ü"])
+@pytest.mark.parametrize(
+    "token", ["", "a", "a.b", "a.b.c", "a.b.c.d", "..", "....", "e30.e30.", "W10.W10.x", "ü.ü.ü"]
+)
 def test_what_is_no_token_is_refused(token: str) -> None:
     assert why(Cluster(), token) == ""
 
@@ -359,6 +361,10 @@ def test_a_token_does_not_bind_to_other_kinds() -> None:
     with pytest.raises(BadRequest) as raised:
         Cluster().request({"boundObjectRef": {"kind": "ConfigMap", "apiVersion": "v1"}})
     assert raised.value.message == "cannot bind token to object of type /v1, Kind=ConfigMap"
+    other = {"kind": "Pod", "apiVersion": "example.com/v1", "name": "web", "uid": "pod-1"}
+    with pytest.raises(BadRequest) as raised:
+        Cluster().request({"boundObjectRef": other})
+    assert raised.value.message == "cannot bind token to object of type example.com/v1, Kind=Pod"
 
 
 def test_a_token_request_for_another_name_or_namespace_is_refused() -> None:

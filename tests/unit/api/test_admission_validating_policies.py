@@ -8,7 +8,7 @@ import pytest
 
 from customs import WIDGETS, definition, establish, version, widget
 from policies import MAPS_RULE, VALIDATING, VALIDATING_BINDINGS, validate, validating
-from served import MAPS, NAMESPACES, Served, config_map, served, serving
+from served import MAPS, NAMESPACES, PODS, Served, config_map, pod, served, serving
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import User
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -258,6 +258,19 @@ async def test_deletions_are_asked_about_with_the_old_object_alone(api: Served) 
     assert (await api.delete(f"{MAPS}/large")).code == 422
     (await api.patch(f"{MAPS}/large", {"data": None})).ok()
     (await api.delete(f"{MAPS}/large")).ok()
+
+
+@served
+async def test_a_binding_of_a_pod_is_asked_about_as_what_is_created(api: Served) -> None:
+    rule = {**MAPS_RULE, "operations": ["CREATE"], "resources": ["pods/binding"]}
+    made = validating("object.target.name != 'forbidden'")
+    made["spec"]["matchConstraints"]["resourceRules"] = [rule]
+    await validate(api, made)
+    (await api.post(PODS, pod("p"))).ok()
+    refused = await api.post(f"{PODS}/p/binding", {"target": {"name": "forbidden"}})
+    assert refused.code == 422
+    assert "nodeName" not in (await api.get(f"{PODS}/p")).ok()["spec"]
+    (await api.post(f"{PODS}/p/binding", {"target": {"name": "allowed"}})).ok()
 
 
 @served

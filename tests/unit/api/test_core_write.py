@@ -375,6 +375,41 @@ async def test_an_apply_creates_and_is_owned_by_its_manager(api: Served) -> None
 
 
 @served
+async def test_what_is_created_by_apply_has_the_name_of_the_path(api: Served) -> None:
+    wanted = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}}
+    named = {**wanted, "metadata": {"name": "other"}}
+    for body, told in (
+        (
+            wanted,
+            "the name of the object (m based on URL) was undeterminable: name must be provided",
+        ),
+        (named, "the name of the object (other) does not match the name on the URL (m)"),
+    ):
+        refused = await api.patch(f"{MAPS}/m", body, APPLY, fieldManager="me")
+        assert (refused.code, refused.message) == (400, told)
+    assert (await api.get(f"{MAPS}/m")).code == 404
+    made = {**wanted, "metadata": {"name": "m"}}
+    assert (await api.patch(f"{MAPS}/m", made, APPLY, fieldManager="me")).code == 201
+    changed = await api.patch(f"{MAPS}/m", {**wanted, "data": {"a": "2"}}, APPLY, fieldManager="me")
+    assert (changed.code, changed.document["data"]) == (200, {"a": "2"})
+
+
+@served
+async def test_a_map_goes_with_its_last_entry_though_another_applied_it_empty(
+    api: Served,
+) -> None:
+    """As upstream's structured-merge-diff has it: nothing is left of what was emptied."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}
+    for manager, more in (("b", {"data": {"x": "1"}}), ("a", {"data": {}}), ("b", {})):
+        applied = {**body, **more}
+        answer = await api.patch(f"{MAPS}/m", applied, APPLY, fieldManager=manager, force="true")
+    left = answer.ok()
+    assert "data" not in left
+    owned = [(it["manager"], it["fieldsV1"]) for it in left["metadata"]["managedFields"]]
+    assert owned == [("a", {"f:data": {}})]
+
+
+@served
 async def test_apply_needs_a_manager_and_force_needs_apply(api: Served) -> None:
     answer = await api.patch(f"{MAPS}/a", config_map("a"), APPLY)
     assert (answer.code, answer.message) == (

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from steersman.controllers.endpoint_pods import behind, hostname, port_number
 from steersman.controllers.endpoint_slices import MAX_ENDPOINTS
 from steersman.controllers.endpointslice import labels, plan
 from steersman.model.kind import Document
 from steersman.model.kinds.endpointslice import EndpointSlice
 from steersman.model.kinds.pod import Pod
-from steersman.model.kinds.service import Service
+from steersman.model.kinds.service import Service, ServicePort
 from steersman.reconcile.actions import Action, Create, Delete, Patch
 from unit.controllers.views import LABELS, decoded, pod
 
@@ -113,3 +114,54 @@ def test_labels_of_a_slice_are_put_right_and_strange_ones_go() -> None:
     (action,) = planned(pods(1), changed)
     assert isinstance(action, Patch)
     assert action.patch == {"metadata": {"labels": {"strange": None, **labels(service())}}}
+
+
+def test_behind_a_service_are_pods_that_it_selects_with_an_address_and_not_at_their_end() -> None:
+    (there,) = pods(2)
+    ending = pod("ending", deleted=True, status={"podIPs": [{"ip": "10.0.0.8"}]})
+    other = pod("other", labels={"app": "db"}, status={"podIPs": [{"ip": "10.0.0.9"}]})
+    over = [pod(p, phase=p, status={"podIP": "10.0.0.7"}) for p in ("Succeeded", "Failed")]
+    single = pod("single", status={"podIP": "10.0.0.6"})
+    found = [there, ending, other, *over, single, pod("bare")]
+    named = [it.metadata.name for it in behind(service(), found, terminating=True)]
+    assert named == ["ending", "p2", "single"]
+    named = [it.metadata.name for it in behind(service(), found, terminating=False)]
+    assert named == ["p2", "single"]
+
+
+def test_a_port_is_found_by_its_number_or_by_name_and_protocol_in_containers_and_sidecars() -> None:
+    def container(name: str, number: int, protocol: str = "", **more: Any) -> Document:
+        ports = [{"name": name, "containerPort": number, "protocol": protocol}]
+        return {"name": f"c{number}", "ports": ports, **more}
+
+    spec = {
+        "containers": [container("dns", 53, "UDP"), container("dns", 54), container("web", 8080)],
+        "initContainers": [
+            container("early", 1),
+            container("side", 9, restartPolicy="Always"),
+        ],
+    }
+    asked = pod("p", spec=spec)
+
+    def number(target: Any, protocol: str = "TCP") -> int | None:
+        port = decoded({"port": 80, "protocol": protocol, "targetPort": target}, ServicePort)
+        return port_number(port, asked)
+
+    assert [number(8080), number(0), number("web")] == [8080, 80, 8080]
+    assert [number("dns"), number("dns", "UDP"), number("dns", "SCTP")] == [54, 53, None]
+    assert [number("side"), number("early"), number("none")] == [9, None, None]
+
+
+def test_a_pod_has_its_hostname_under_its_own_subdomain_only() -> None:
+    for subdomain, expected in (("web", "h"), ("other", ""), ("", "")):
+        named = pod("p", spec={"hostname": "h", "subdomain": subdomain})
+        assert hostname(service(), named) == expected
+
+
+def test_slices_of_another_family_of_addresses_are_left_to_it() -> None:
+    six = slice_of("six", (1,), addressType="IPv6")
+    created, gone = planned(pods(1), six)
+    assert isinstance(created, Create)
+    assert created.document["addressType"] == "IPv4"
+    assert isinstance(gone, Delete)
+    assert gone.ref.name == "six"

@@ -231,6 +231,39 @@ def test_nodes_are_eligible_by_taints_selector_and_affinity() -> None:
     assert daemonset_place.judge(picky, node("a", metadata={"labels": {"disk": "ssd"}}))[0]
 
 
+def requiring(*terms: Any) -> Any:
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    return {"affinity": {"nodeAffinity": required}}
+
+
+def test_one_of_the_required_terms_must_hold_and_an_empty_one_never_does() -> None:
+    here = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}
+    fast = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    plain, good = node("a"), node("b", metadata={"labels": {"disk": "ssd"}})
+    for terms, expected in (
+        ([here], (True, False)),
+        ([fast], (False, True)),
+        ([here, fast], (True, True)),
+        ([{**here, **fast}], (False, False)),
+        ([{}], (False, False)),
+    ):
+        spec = msgspec.convert(requiring(*terms), PodSpec)
+        found = tuple(daemonset_place.judge(spec, it)[0] for it in (plain, good))
+        assert found == expected
+
+
+def test_a_pod_is_for_the_one_node_that_its_affinity_names() -> None:
+    def field(operator: str, *values: str) -> Any:
+        return {"matchFields": [{"key": "metadata.name", "operator": operator, "values": values}]}
+
+    for term, expected in (
+        (field("In", "a"), "a"),
+        (field("In", "a", "b"), ""),
+        (field("NotIn", "a"), ""),
+    ):
+        assert daemonset_place.node_of(pod("p", node="", spec=requiring(term))) == expected
+
+
 def test_every_eligible_node_gets_one_pod_and_doubles_and_strays_go() -> None:
     tainted = node("c", spec={"taints": [{"key": "x", "effect": "NoExecute"}]})
     nodes = [node("a"), node("b"), tainted]
@@ -286,6 +319,55 @@ def test_an_update_with_surge_makes_the_new_pod_first() -> None:
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     steps = plan(daemons([node("a")], {"a": pair}, updateStrategy=strategy))
     assert [it.metadata.name for it in steps.delete] == ["old"]
+
+
+SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
+def test_during_a_surge_a_node_keeps_one_old_pod_and_one_new() -> None:
+    """Of several the oldest; the old one goes when the new one is available."""
+    four = [daemon("old-2", "before", born=80, ready=9), daemon("old-1", "before", born=90),
+            daemon("new-2", born=10), daemon("new-1", born=20)]  # fmt: skip
+    steps = plan(daemons([node("a")], {"a": four}, updateStrategy=SURGE))
+    assert {it.metadata.name for it in steps.delete} == {"old-2", "new-2"}
+    ready = [daemon("new", ready=3), daemon("old", "before")]
+    waits = plan(daemons([node("a")], {"a": ready}, updateStrategy=SURGE, minReadySeconds=10))
+    assert (waits.create, waits.delete) == ([], [])
+    steps = plan(daemons([node("a")], {"a": ready}, updateStrategy=SURGE, minReadySeconds=2))
+    assert [it.metadata.name for it in steps.delete] == ["old"]
+
+
+def test_nodes_that_surge_already_count_and_broken_old_pods_wait_for_nobody() -> None:
+    by_node = {
+        "a": [daemon("old-a", "before", ready=50), daemon("new-a")],
+        "b": [daemon("old-b", "before", ready=50)],
+        "c": [daemon("old-c", "before")],
+    }
+    nodes = [node(name) for name in by_node]
+    assert plan(daemons(nodes, by_node, updateStrategy=SURGE)).create == ["c"]
+
+
+def test_new_pods_that_are_not_available_count_as_missing() -> None:
+    by_node = {"a": [daemon("new-a")], "b": [daemon("old-b", "before", ready=50)]}
+    nodes = [node(name) for name in by_node]
+    for most, gone in ((1, []), (2, ["old-b"])):
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": most}}
+        steps = plan(daemons(nodes, by_node, updateStrategy=strategy))
+        assert [it.metadata.name for it in steps.delete] == gone
+
+
+def test_a_pod_that_waits_for_a_node_that_is_gone_goes() -> None:
+    waiting = [daemon("waiting", node=""), daemon("bound", node="gone"),
+               daemon("ending", node="", deleted=True)]  # fmt: skip
+    steps = plan(daemons([], {"gone": waiting}))
+    assert [it.metadata.name for it in steps.delete] == ["waiting"]
+
+
+def test_succeeded_daemon_pods_are_told_as_such() -> None:
+    steps = plan(daemons([node("a")], {"a": [daemon("done", phase="Succeeded", node="a")]}))
+    (tell,) = steps.tell
+    assert (tell.reason, tell.type) == ("SucceededDaemonPod", "Normal")
+    assert [it.metadata.name for it in steps.delete] == ["done"]
 
 
 def test_on_delete_leaves_old_pods_alone() -> None:

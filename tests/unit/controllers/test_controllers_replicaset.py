@@ -101,6 +101,15 @@ def test_newly_ready_pods_go_first_by_the_order_of_their_ages() -> None:
     assert first(pod("b", ready=5.1), pod("a", ready=5)) == "a"  # equal ages: by uid
 
 
+def test_pods_with_a_container_that_restarted_more_often_go_first() -> None:
+    def restarted(name: str, *counts: int) -> object:
+        states = [{"name": f"c{at}", "restartCount": count} for at, count in enumerate(counts)]
+        return pod(name, ready=5, status={"containerStatuses": states})
+
+    assert first(restarted("calm", 3, 3), restarted("restless", 0, 4)) == "restless"
+    assert first(restarted("calm"), restarted("restless", 1)) == "restless"
+
+
 def test_newer_pods_go_first() -> None:
     assert first(pod("old", ready=5, born=9000), pod("young", ready=5, born=10)) == "young"
 
@@ -173,6 +182,15 @@ def test_claims_adopt_orphans_release_strangers_and_leave_others_alone() -> None
     assert [patch.ref.name for patch in adopt] == ["orphan"]
     assert [patch.ref.name for patch in release] == ["stray"]
     assert adopt[0].uid == "uid-orphan"
+
+
+def test_an_owner_on_its_way_out_adopts_and_releases_nothing() -> None:
+    owner = replica_set("web", 3, metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    stray = pod("stray", ownerReferences=owned_by(owner, "ReplicaSet"), labels={"app": "x"})
+    mine = pod("mine", ownerReferences=owned_by(owner, "ReplicaSet"))
+    matches = ownership.selector_of(owner.spec.selector)
+    kept, adopt, release = ownership.claim(owner, REPLICASET, matches, [pod("orphan"), stray, mine])
+    assert (names(kept), adopt, release) == (["mine"], [], [])
 
 
 @given(st.integers(0, 12), st.lists(st.booleans(), max_size=12))
