@@ -215,6 +215,27 @@ def test_what_worked_once_begins_its_back_off_anew() -> None:
     assert times == [0.0, 0.005, 0.015, 10.015, 10.02, 10.03]
 
 
+def test_what_failed_for_good_begins_its_back_off_anew_when_it_has_changed() -> None:
+    class Hopeless(Recording):
+        async def act(self, ref: Ref) -> Done:
+            if len(type(self).calls) == 3:
+                raise Permanent("Unusable", "as it is")
+            raise RuntimeError("not yet")
+
+    async def main(world: SimulatedWorld) -> list[float]:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            plane.run_controllers((Hopeless,))
+            metadata = {"name": "mine", "namespace": "default"}
+            await plane.admin.create(CONFIGMAP, {"metadata": metadata})
+            await world.sleep(10)
+            await plane.admin.patch(CONFIGMAP.ref("default", "mine"), {"data": {"n": "1"}})
+            await world.sleep(0.02)
+            return list(Hopeless.calls)
+
+    _, _, _, changed, again, *_ = simulate(1, main)
+    assert round(again - changed, 3) == 0.005
+
+
 def test_a_controller_works_on_a_bounded_number_of_objects_at_once() -> None:
     class Slow(Recording):
         now: ClassVar[int] = 0
