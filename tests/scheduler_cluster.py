@@ -115,6 +115,11 @@ class Held:
         for hear in self._hear:
             hear(old, new)
 
+    def remove(self, gone: Any) -> None:
+        old = self._objects.pop(gone.key)
+        for hear in self._hear:
+            hear(old, None)
+
 
 class HeldViews:
     """Views of objects given as (kind, document)."""

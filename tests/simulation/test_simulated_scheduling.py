@@ -28,6 +28,7 @@ from steersman.model.kinds.validatingadmissionpolicy import (
 )
 from steersman.model.ref import Resource
 from steersman.node.simulated import Behaviour
+from steersman.scheduler import service
 from steersman.scheduler.state.demand import amount
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -231,6 +232,63 @@ def test_a_waiting_claim_gets_its_volume_with_the_node_and_then_the_pod_is_bound
         assert (await quiet.admin.get(POD.ref("default", "p"))).spec.node_name == "node-1"
 
     quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_a_pod_whose_volume_cannot_be_bound_is_not_bound_either() -> None:
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"]}
+    refusal = {
+        "matchConstraints": {"resourceRules": [{**rule, "resources": ["persistentvolumes"]}]},
+        "validations": [{"expression": "!has(object.spec.claimRef)"}],
+    }
+    binding = {"policyName": "no", "validationActions": ["Deny"]}
+
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.create(VALIDATINGADMISSIONPOLICY, "no", spec=refusal)
+        await quiet.create(VALIDATINGADMISSIONPOLICYBINDING, "no", spec=binding)
+        late = {"volumeBindingMode": "WaitForFirstConsumer"}
+        await quiet.create(STORAGECLASS, "late", provisioner="kubernetes.io/no-provisioner", **late)
+        modes = {"accessModes": ["ReadWriteOnce"], "storageClassName": "late"}
+        size = {"requests": {"storage": "1Gi"}}
+        await quiet.create(PERSISTENTVOLUMECLAIM, "data", spec={**modes, "resources": size})
+        on = {"hostPath": {"path": "/data"}, "capacity": {"storage": "1Gi"}}
+        await quiet.create(PERSISTENTVOLUME, "v", spec={**modes, **on})
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        await quiet.create(POD, "p", spec=wanting("1", volumes=volumes))
+        await quiet.until(lambda: is_told(quiet, 'running PreBind plugin "VolumeBinding": '))
+        assert (await quiet.admin.get(POD.ref("default", "p"))).spec.node_name == ""
+        await quiet.admin.delete(VALIDATINGADMISSIONPOLICYBINDING.ref("", "no"))
+        await quiet.until(lambda: runs(quiet, "p"))
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
+def test_pods_of_others_and_gated_ones_are_left_alone_until_the_gate_opens() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        gates = [{"name": "example.org/wait"}]
+        await quiet.create(POD, "gated", spec=wanting("1", schedulingGates=gates))
+        await quiet.create(POD, "others", spec=wanting("1", schedulerName="theirs"))
+        await quiet.create(POD, "own", spec=wanting("1"))
+        await quiet.until(lambda: runs(quiet, "own"))
+        assert not await runs(quiet, "gated")
+        assert not await runs(quiet, "others")
+        await quiet.admin.patch(POD.ref("default", "gated"), {"spec": {"schedulingGates": None}})
+        await quiet.until(lambda: runs(quiet, "gated"))
+        assert not await runs(quiet, "others")
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
+def test_more_pods_than_are_written_at_once_are_placed_one_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "WRITES_AT_ONCE", 2)
+
+    async def scenario(quiet: Quiet) -> None:
+        for name in "abcde":
+            await quiet.create(POD, name, spec=wanting("100m"))
+        await quiet.until(lambda: runs(quiet, *"abcde"))
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
 
 
 async def said(quiet: Quiet, event: tuple[str, str]) -> bool:

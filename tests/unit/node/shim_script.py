@@ -46,6 +46,7 @@ from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.warm import WarmParent
+from steersman.node.worker import Worker
 from steersman.reconcile.events import Recorder, Said
 from steersman.runtime import protocol
 from steersman.runtime.engine import Engine
@@ -303,3 +304,34 @@ class Stage:
     def left(self, seen: Observed) -> None:
         """Leaves the record of an agent before."""
         record.save(self.paths, seen)
+
+
+def has_ended(status: dict[str, Any]) -> bool:
+    """Whether a status says that its pod has ended."""
+    return bool(status["phase"] in ("Succeeded", "Failed"))
+
+
+def is_up(status: dict[str, Any]) -> bool:
+    """Whether a status says that its pod runs."""
+    return bool(status["phase"] == "Running")
+
+
+def state_of(status: dict[str, Any]) -> dict[str, Any]:
+    """Returns the state of the first container."""
+    state: dict[str, Any] = status["containerStatuses"][0]["state"]
+    return state
+
+
+async def begin(
+    stage: Stage,
+    tools: Any,
+    tasks: Any,
+    seen: Observed,
+    over: Callable[[str], None] = lambda _: None,
+) -> Worker:
+    """Starts a worker for the pod of a stage."""
+    await stage.engine.connect()
+    made = Worker(tools, stage.pod, seen, over)
+    made.hear(stage.pod)
+    tasks.start(made.run(), name="worker")
+    return made

@@ -18,6 +18,7 @@ from steersman.node.render import bundle, downward, environment, files, limits
 from steersman.node.render.bundle import Ground
 from steersman.node.render.downward import Facts, Machine
 from steersman.node.render.expand import expand
+from steersman.node.render.resolution import Resolution
 
 FACTS = Facts("10.0.0.1", ("10.0.0.5",))
 MACHINE = Machine({"cpu": "4", "memory": "8Gi"})
@@ -162,6 +163,10 @@ def test_other_namespaces_headless_services_and_refused_links_are_not_told() -> 
     found = environment.service_variables(others, pod(spec={"enableServiceLinks": False}))
     assert {name.partition("_")[0] for name in found} == {"KUBERNETES"}
     assert environment.service_variables(others[:2], pod()) == {}
+    bare = Service(
+        metadata=Meta(name="bare", namespace="default"), spec=ServiceSpec(cluster_ip="10.96.0.8")
+    )
+    assert environment.service_variables([bare], pod()) == {}
 
 
 # Downward
@@ -362,6 +367,19 @@ def test_security_of_a_container() -> None:
     assert plain["linux"]["maskedPaths"] != []
 
 
+def test_an_unmasked_proc_is_neither_hidden_nor_read_only() -> None:
+    linux = document(securityContext={"procMount": "Unmasked"})["linux"]
+    assert (linux["maskedPaths"], linux["readonlyPaths"]) == ([], [])
+    assert document()["linux"]["readonlyPaths"] != []
+
+
+def test_a_container_begins_where_it_says_or_its_image_or_at_the_root() -> None:
+    for own, image, wanted in (("/own", "/image", "/own"), ("", "/image", "/image"), ("", "", "/")):
+        made = pod(command=["x"], workingDir=own)
+        app, config = made.spec.containers[0], RunConfig(working_dir=image)
+        assert bundle.render_bundle(made, app, config, {}, ground())["process"]["cwd"] == wanted
+
+
 def test_seccomp_profiles() -> None:
     unconfined = {"seccompProfile": {"type": "Unconfined"}}
     assert document(securityContext=unconfined)["steersman"]["seccomp"] == ""
@@ -426,6 +444,27 @@ def test_a_pod_knows_itself_by_name() -> None:
     assert text.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
     assert text.endswith("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
     assert "10.0.0.5\tweb\n" in files.render_hosts(pod(), ["10.0.0.5"], "cluster.local")
+
+
+def test_a_name_that_overrides_stands_alone() -> None:
+    made = pod(spec={"hostname": "me", "subdomain": "sub", "hostnameOverride": "other.example"})
+    assert files.hostname(made) == "other.example"
+    assert "10.0.0.5\tother.example\n" in files.render_hosts(made, ["10.0.0.5"], "cluster.local")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_pod_in_the_nodes_network_has_the_nodes_names_and_its_own_entries(
+    tmp_path: Path, shared: bool
+) -> None:
+    aliases = [{"ip": "1.2.3.4", "hostnames": ["a"]}]
+    made = pod(spec={"hostNetwork": shared, "hostAliases": aliases})
+    where = tmp_path / "pod" / "etc"
+    for _ in range(2):  # a sandbox may be made anew
+        files.write_all(made, where, ["10.0.0.5"], Resolution("10.96.0.10", "cluster.local", ""))
+    hosts, name = (where / "hosts").read_text(), (where / "hostname").read_text()
+    assert hosts.endswith("1.2.3.4\ta\n")
+    assert hosts.startswith(Path("/etc/hosts").read_text()) is shared
+    assert name == (Path("/proc/sys/kernel/hostname").read_text() if shared else "web\n")
 
 
 def test_a_long_name_is_cut_to_a_host_name() -> None:

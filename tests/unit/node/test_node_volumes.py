@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
-from steersman.model.types.volume import NFSVolume
+from steersman.model.types.volume import NFSVolume, ServiceAccountTokenProjection
 from steersman.node.objects import BadConfiguration
 from steersman.node.volumes import local_path, nfs, ownership, persistent
 from steersman.node.volumes.claims import check_claim, check_volume, name_of
+from steersman.node.volumes.tokens import Tokens
+from steersman.reconcile.times import rfc3339
+from steersman.world.interface import World
+from steersman.world.simulated import simulate
 from unit.node.node_documents import pod
 
 MARKS = {
@@ -200,3 +204,60 @@ def test_an_export_is_mounted_by_the_machines_own_helper(
     helper.chmod(0o755)
     with pytest.raises(BadConfiguration, match="exit status 32: no such server"):
         nfs.prepare(export, (), tmp_path / "v")
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+def test_an_export_behind_a_claim_is_only_read_where_the_pod_only_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readonly: bool
+) -> None:
+    helper = tmp_path / "mount.nfs"
+    helper.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    behind = volume({}, nfs={"server": "server", "path": "/export"}, volumeMode="Filesystem")
+    claimed = {"persistentVolumeClaim": {"claimName": "data", "readOnly": readonly}}
+    place = tmp_path / "pod" / "volumes" / "v"
+    persistent.prepare(behind, owner(**claimed), tmp_path / "own", "here", place)
+    wanted = f"server:/export {place}" + (" -o ro" if readonly else "")
+    assert (tmp_path / "asked").read_text() == wanted + "\n"
+    assert place.is_dir()
+
+
+class Issuer:
+    """Gives tokens that live for a time, as the API does."""
+
+    def __init__(self, world: World, seconds: float) -> None:
+        self.asked: list[Any] = []
+        self._world = world
+        self._seconds = seconds
+
+    async def post(self, ref: Any, _subresource: str, document: Any) -> Any:
+        self.asked.append((ref.name, document["spec"]))
+        ends = rfc3339(self._world.now() + self._seconds)
+        return {"status": {"token": f"t{len(self.asked)}", "expirationTimestamp": ends}}
+
+
+@pytest.mark.parametrize(("lives", "renewed"), [(1000, 800), (40 * 3600, 24 * 3600)])
+def test_a_token_is_asked_for_anew_when_most_of_its_life_or_a_day_has_passed(
+    lives: float, renewed: float
+) -> None:
+    asked = ServiceAccountTokenProjection(audience="a", expiration_seconds=3600, path="token")
+
+    async def main(world: World) -> None:
+        issuer = Issuer(world, lives)
+        tokens, given = Tokens(cast(Any, issuer), world), pod()
+        first = await tokens.get(given, asked)
+        assert first.renew_at == pytest.approx(world.now() + renewed, abs=1)
+        await world.sleep(renewed - 2)
+        assert (await tokens.get(given, asked)).text == "t1"
+        await world.sleep(4)
+        assert (await tokens.get(given, asked)).text == "t2"
+        tokens.forget("another")
+        assert (await tokens.get(given, asked)).text == "t2"
+        tokens.forget(given.metadata.uid)
+        assert (await tokens.get(given, asked)).text == "t3"
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": given.metadata.uid}
+        spec = {"expirationSeconds": 3600, "boundObjectRef": bound, "audiences": ["a"]}
+        assert issuer.asked[0] == ("default", spec)
+
+    simulate(1, main)

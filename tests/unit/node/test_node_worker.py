@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from node_documents import UID, deleted, exited, observed, pod, running
-from shim_script import RUNNING, Stage, container, ended, refuse
+from shim_script import RUNNING, Stage, begin, container, ended, has_ended, is_up, refuse, state_of
 
 from steersman.client.interface import Change
 from steersman.model.errors import Conflict, NotFound, ServiceUnavailable
 from steersman.model.kinds.configmap import ConfigMap
 from steersman.node import worker as workers
-from steersman.node.observed import UNKNOWN, Observed
+from steersman.node.objects import BadConfiguration
+from steersman.node.observed import UNKNOWN
+from steersman.node.volumes.mounting import Prepared
 from steersman.node.worker import Worker
 from steersman.runtime.engine import ExitStatus
 
 
-def has_ended(status: dict[str, Any]) -> bool:
-    return bool(status["phase"] in ("Succeeded", "Failed"))
-
-
-def is_up(status: dict[str, Any]) -> bool:
-    return bool(status["phase"] == "Running")
-
-
 def exit_of(**fields: Any) -> ExitStatus:
     return ExitStatus(**ended(**fields))
-
-
-async def begin(
-    stage: Stage,
-    tools: Any,
-    tasks: Any,
-    seen: Observed,
-    over: Callable[[str], None] = lambda _: None,
-) -> Worker:
-    """Starts a worker for the pod of a stage."""
-    await stage.engine.connect()
-    made = Worker(tools, stage.pod, seen, over)
-    made.hear(stage.pod)
-    tasks.start(made.run(), name="worker")
-    return made
 
 
 def test_a_container_that_cannot_be_removed_does_not_end_the_node(tmp_path: Path) -> None:
@@ -212,11 +190,6 @@ def test_what_a_try_without_an_answer_has_left_is_removed_before_the_next(
     asyncio.run(scenario())
 
 
-def state_of(status: dict[str, Any]) -> dict[str, Any]:
-    state: dict[str, Any] = status["containerStatuses"][0]["state"]
-    return state
-
-
 def test_the_end_of_a_run_before_the_present_one_ends_nothing(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.tells(container("app.1", **RUNNING))
@@ -297,81 +270,6 @@ def test_what_an_agent_before_has_prepared_is_prepared_again_before_anything_sta
             await begin(stage, tools, tasks, observed(ready=True))
             await stage.api.until(is_up)
             assert there == [True]
-
-    asyncio.run(scenario())
-
-
-def test_a_container_that_ends_again_and_again_is_restarted_at_once_and_then_waits(
-    tmp_path: Path,
-) -> None:
-    stage = Stage(tmp_path, pod(command=["false"]))
-    stage.tells()
-    stage.runs()
-    stage.hosts()
-
-    async def scenario() -> None:
-        async with stage.open() as (tools, tasks):
-            worker = await begin(stage, tools, tasks, observed(ready=True))
-            now = round(tools.world.now() * workers.NANO)
-            end = ExitStatus(**{**ended(3), "finished_at": now})
-            await stage.api.until(is_up)
-            worker.exited("app", 0, end)
-            status = await stage.api.until(
-                lambda told: told["containerStatuses"][0]["restartCount"] == 1
-            )
-            told = status["containerStatuses"][0]
-            assert told["lastState"]["terminated"]["exitCode"] == 3
-            assert (told["image"], told["imageID"] != "") == ("busybox:1", True)
-            assert not any("BackOff" in it for it in stage.events.told)
-            worker.exited("app", 1, end)
-            status = await stage.api.until(lambda told: "waiting" in state_of(told))
-            assert state_of(status)["waiting"]["reason"] == "CrashLoopBackOff"
-            assert status["containerStatuses"][0]["restartCount"] == 1
-            text = f"Back-off restarting failed container app in pod web_default({UID})"
-            assert stage.events.told[-1] == f"Warning BackOff: {text}"
-
-    asyncio.run(scenario())
-
-
-def test_no_back_off_is_told_of_a_pod_that_is_being_deleted(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, pod(metadata=deleted()))
-    stage.tells(container("app.1", **RUNNING))
-    stage.shim.verbs["wait"] = lambda _: {}  # it stays open
-
-    async def scenario() -> None:
-        async with stage.open() as (tools, tasks):
-            now = tools.world.now()
-            known = running(1, backoff=10.0, backoff_at=now)
-            worker = await begin(
-                stage, tools, tasks, observed(ready=True, containers={"app": known})
-            )
-            await stage.shim.until("wait", "app.1")
-            finished = round(now * workers.NANO)
-            worker.exited("app", 1, ExitStatus(**{**ended(3), "finished_at": finished}))
-            await stage.api.until(has_ended)
-            assert stage.events.told == ["Normal Killing: Stopping container app"]
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("probe", "started", "ready"), [("startupProbe", False, False), ("readinessProbe", True, False)]
-)
-def test_what_a_probe_has_not_yet_seen_does_not_hold_when_a_container_begins(
-    tmp_path: Path, probe: str, started: bool, ready: bool
-) -> None:
-    late = {"tcpSocket": {"port": 9}, "initialDelaySeconds": 1000}
-    stage = Stage(tmp_path, pod(command=["true"], **{probe: late}))
-    stage.tells()
-    stage.runs()
-    stage.hosts()
-
-    async def scenario() -> None:
-        async with stage.open() as (tools, tasks):
-            await begin(stage, tools, tasks, observed(ready=True))
-            status = await stage.api.until(is_up)
-            told = status["containerStatuses"][0]
-            assert (told["started"], told["ready"]) == (started, ready)
 
     asyncio.run(scenario())
 
@@ -549,5 +447,40 @@ def test_a_sandbox_that_fails_is_told_and_tried_again(
             assert status["podIP"] == "10.0.0.5"
             text = "Warning FailedCreatePodSandBox: Failed to create pod sandbox: no room"
             assert text in stage.events.told
+
+    asyncio.run(scenario())
+
+
+class Renewed:
+    """Volumes of which a test says what comes of preparing them: when they are due, or an error."""
+
+    def __init__(self, *answers: float | Exception) -> None:
+        self.prepared: asyncio.Queue[int] = asyncio.Queue()
+        self._answers = list(answers)
+
+    async def prepare(self, _pod: Any, _objects: Any) -> Prepared:
+        answer = self._answers.pop(0)
+        self.prepared.put_nowait(len(self._answers))
+        if isinstance(answer, Exception):
+            raise answer
+        return Prepared(answer)
+
+
+def test_volumes_are_prepared_again_when_they_are_due_and_after_that_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_RETRY_SECONDS", 0.0)
+    stage = Stage(tmp_path)
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            volumes = Renewed(1.0, BadConfiguration("no token"), 1.0, 0.0)
+            changed = msgspec.structs.replace(tools, volumes=cast(Any, volumes))
+            seen = observed(ready=True, containers={"app": running()})
+            await begin(stage, changed, tasks, seen)
+            assert [await volumes.prepared.get() for _ in range(4)] == [3, 2, 1, 0]
+            assert stage.events.told == ["Warning FailedMount: no token"]
+            assert is_up(await stage.api.until(lambda _: True))
 
     asyncio.run(scenario())

@@ -80,3 +80,16 @@ def test_a_leader_whose_work_ends_gives_the_lease_up_at_once() -> None:
             assert took - began < 20 + 5
 
     simulate(1, main)
+
+
+def test_what_ends_the_work_is_told_to_who_wanted_to_lead() -> None:
+    async def fail() -> None:
+        raise ValueError("a mistake")
+
+    async def main(world: SimulatedWorld) -> None:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            with pytest.raises(ExceptionGroup) as raised:
+                await candidate(plane, world, "one", Weather()).lead(fail)
+            assert raised.value.subgroup(ValueError) is not None
+
+    simulate(1, main)

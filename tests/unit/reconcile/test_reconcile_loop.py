@@ -15,7 +15,7 @@ from steersman.model.errors import Conflict, InternalError
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.event import EVENT
 from steersman.model.ref import Ref
-from steersman.reconcile.loop import REST_FROM, Done, Given, Permanent, rest_after
+from steersman.reconcile.loop import CALLS_AT_ONCE, REST_FROM, Done, Given, Permanent, rest_after
 from steersman.reconcile.noting import Notes, Noting, begin
 from steersman.reconcile.rules import Rule, Watch, identity, role, to_self
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -199,3 +199,66 @@ def test_a_role_grants_reads_of_what_is_watched_and_the_writes_that_are_named() 
     (subject,) = binding["subjects"]
     assert (subject["namespace"], subject["name"]) == ("kube-system", "x-controller")
     assert identity("x-controller") == "system:serviceaccount:kube-system:x-controller"
+
+
+def test_what_worked_once_begins_its_back_off_anew() -> None:
+    class Wavering(Recording):
+        async def act(self, ref: Ref) -> Done:
+            if len(type(self).calls) == 3:
+                return Done(10.0)
+            if len(type(self).calls) < 6:
+                raise RuntimeError("not yet")
+            raise Permanent("Unusable", "never")
+
+    run(Wavering, 60)
+    times = [round(time - Wavering.calls[0], 3) for time in Wavering.calls]
+    assert times == [0.0, 0.005, 0.015, 10.015, 10.02, 10.03]
+
+
+def test_what_failed_for_good_begins_its_back_off_anew_when_it_has_changed() -> None:
+    class Hopeless(Recording):
+        async def act(self, ref: Ref) -> Done:
+            if len(type(self).calls) == 3:
+                raise Permanent("Unusable", "as it is")
+            raise RuntimeError("not yet")
+
+    async def main(world: SimulatedWorld) -> list[float]:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            plane.run_controllers((Hopeless,))
+            metadata = {"name": "mine", "namespace": "default"}
+            await plane.admin.create(CONFIGMAP, {"metadata": metadata})
+            await world.sleep(10)
+            await plane.admin.patch(CONFIGMAP.ref("default", "mine"), {"data": {"n": "1"}})
+            await world.sleep(0.02)
+            return list(Hopeless.calls)
+
+    _, _, _, changed, again, *_ = simulate(1, main)
+    assert round(again - changed, 3) == 0.005
+
+
+def test_a_controller_works_on_a_bounded_number_of_objects_at_once() -> None:
+    class Slow(Recording):
+        now: ClassVar[int] = 0
+        most: ClassVar[int] = 0
+        done: ClassVar[int] = 0
+
+        async def reconcile(self, ref: Ref) -> Done:
+            kind = type(self)
+            kind.now += 1
+            kind.most = max(kind.most, kind.now)
+            await self.given.world.sleep(1)
+            kind.now -= 1
+            kind.done += 1
+            return Done()
+
+    async def main(world: SimulatedWorld) -> None:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            for number in range(3 * CALLS_AT_ONCE):
+                metadata = {"name": f"n{number}", "namespace": "default"}
+                await plane.admin.create(CONFIGMAP, {"metadata": metadata})
+            plane.run_controllers((Slow,))
+            await world.sleep(30)
+
+    simulate(1, main)
+    assert Slow.most == CALLS_AT_ONCE
+    assert Slow.done >= 3 * CALLS_AT_ONCE

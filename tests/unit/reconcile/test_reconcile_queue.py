@@ -118,6 +118,9 @@ def test_no_delay_means_now() -> None:
         queue.add_after("a", 0)
         assert await queue.take() == "a"
         assert world.now() == began
+        queue.done("a")
+        await world.sleep(1)
+        assert queue.idle  # once, not at once and again
 
     with_queue(work)
 
@@ -144,5 +147,31 @@ def test_a_taker_waits_for_the_next_key() -> None:
         await asyncio.sleep(1)
         queue.add("a")
         assert await waiting == "a"
+
+    with_queue(work)
+
+
+def test_keys_that_are_due_together_come_in_the_order_in_which_they_were_asked_for() -> None:
+    async def work(queue: Queue[str], _world: SimulatedWorld) -> None:
+        for key in ("b", "c", "a"):
+            queue.add_after(key, 5)
+        first = [await queue.take() for _ in range(3)]
+        for key in first:
+            queue.done(key, 5)
+            queue.add(key)
+        assert first == [await queue.take() for _ in range(3)] == ["b", "c", "a"]
+
+    with_queue(work)
+
+
+def test_a_wish_that_was_overtaken_harms_none_that_is_due_with_it() -> None:
+    async def work(queue: Queue[str], world: SimulatedWorld) -> None:
+        began = world.now()
+        queue.add_after("b", 10)
+        queue.add_after("a", 10)
+        queue.add_after("a", 5)
+        queue.add_after("c", 15)
+        taken = [(await queue.take(), round(world.now() - began)) for _ in range(3)]
+        assert taken == [("a", 5), ("b", 10), ("c", 15)]
 
     with_queue(work)

@@ -94,9 +94,24 @@ def test_no_limit_is_max_in_version_2_and_absent_is_left_alone() -> None:
     assert render_limits({}) == []
 
 
+def test_bounds_of_version_2_that_are_just_possible() -> None:
+    assert render_limits({"memory": {"limit": 100, "swap": 100}}) == [
+        ("memory.swap.max", "0"),
+        ("memory.max", "100"),
+    ]
+    assert render_limits({"pids": {"limit": 0}}) == [("pids.max", "max")]
+    assert render_limits({"memory": {"reservation": -1}}) == [("memory.low", "max")]
+    assert render_limits({"blockIO": {"weight": 10}}) == [("io.weight", "1")]
+
+
 @pytest.mark.parametrize(
     "resources",
-    [{"memory": {"swap": 100}}, {"memory": {"limit": 200, "swap": 100}}, {"unified": {"a/b": "1"}}],
+    [
+        {"memory": {"swap": 100}},
+        {"memory": {"limit": -1, "swap": 100}},
+        {"memory": {"limit": 200, "swap": 100}},
+        {"unified": {"a/b": "1"}},
+    ],
 )
 def test_contradictions_of_version_2_are_refused(resources: dict) -> None:
     with pytest.raises(ValueError, match=r"linux\.resources"):

@@ -39,6 +39,12 @@ def test_the_last_of_contradicting_options_counts() -> None:
     assert (mount(options=["rw", "ro"]).add, mount(options=["rw", "ro"]).clear) == (1, 0)
 
 
+def test_a_mount_may_name_a_path_below_its_source_and_be_filled_with_what_it_covers() -> None:
+    assert mount(subPath="a/b").subpath == "a/b"
+    assert (mount().subpath, mount().copy_up) == ("", False)
+    assert mount(type="tmpfs", source="tmpfs", options=["tmpcopyup"]).copy_up
+
+
 def test_recursive_options_and_data() -> None:
     assert mount(options=["rbind", "rro"]).recursive_add == 1
     cleared = mount(options=["rbind", "rro", "rrw", "rsuid", "rdev", "rexec"])
@@ -62,6 +68,7 @@ def test_recursive_options_and_data() -> None:
         {"source": "relative"},
         {"source": ""},
         {"options": ["size=1"]},
+        {"options": ["tmpcopyup"]},
     ],
 )
 def test_a_mount_that_makes_no_sense_or_harm_is_refused(fields: dict[str, Any]) -> None:

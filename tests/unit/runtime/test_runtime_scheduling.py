@@ -14,6 +14,10 @@ def test_a_scheduler_becomes_the_kernels_structure() -> None:
     section = {"policy": "SCHED_BATCH", "nice": -5, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
     made = struct.unpack("=IIQiI3Q", scheduling.parse_scheduler(section))
     assert made == (48, 3, 1, -5, 0, 0, 0, 0)
+    for nice, priority in ((-20, 0), (19, 99)):
+        section = {"policy": "SCHED_FIFO", "nice": nice, "priority": priority}
+        made = struct.unpack("=IIQiI3Q", scheduling.parse_scheduler(section))
+        assert made[3:5] == (nice, priority)
     section = {"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 3}
     made = struct.unpack("=IIQiI3Q", scheduling.parse_scheduler(section))
     assert made == (48, 6, 0, 0, 0, 1, 2, 3)
@@ -22,6 +26,9 @@ def test_a_scheduler_becomes_the_kernels_structure() -> None:
 def test_an_io_priority_and_a_personality_become_numbers() -> None:
     best = {"class": "IOPRIO_CLASS_BE", "priority": 5}
     assert scheduling.parse_io_priority(best) == 2 << 13 | 5
+    for last in (0, 7):
+        section = {"class": "IOPRIO_CLASS_BE", "priority": last}
+        assert scheduling.parse_io_priority(section) == 2 << 13 | last
     assert scheduling.parse_personality({"domain": "LINUX32"}) == 8
     assert scheduling.parse_personality({"domain": "LINUX"}) == 0
 

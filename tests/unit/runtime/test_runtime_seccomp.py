@@ -211,3 +211,16 @@ def test_known_numbers() -> None:
     assert (numbers("x86_64")["openat"], numbers("x86")["openat"]) == (257, 295)
     assert (numbers("aarch64")["openat"], numbers("aarch64")["newfstatat"]) == (56, 79)
     assert "open" not in numbers("aarch64")
+
+
+def test_a_program_that_the_kernel_would_not_take_is_refused_by_its_length() -> None:
+    rules = [allow("read", args=[condition("EQ", value)]) for value in range(1500)]
+    with pytest.raises(ValueError, match="instructions, the kernel takes 4096"):
+        seccomp.compile_filter(section(*rules), "SCMP_ARCH_X86_64")
+
+
+def test_the_last_of_six_arguments_can_be_looked_at() -> None:
+    rule = allow("read", args=[condition("EQ", 7, index=5)])
+    program = seccomp.compile_filter(section(rule), "SCMP_ARCH_X86_64")
+    assert execute(program, X86_64, 0, 0, 0, 0, 0, 0, 7) == ALLOW
+    assert execute(program, X86_64, 0, 7, 7, 7, 7, 7, 0) == ERRNO | 1

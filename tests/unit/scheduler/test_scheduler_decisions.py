@@ -174,6 +174,17 @@ def test_a_port_of_a_node_is_had_once(wanted: Any, fits: bool) -> None:
     assert reasons(pod(**wanted), where) == (() if fits else text)
 
 
+def test_a_port_of_a_node_is_given_back_and_one_of_a_container_is_none() -> None:
+    cluster = Cluster(node())
+    cluster.put(pod("other", **port(80)), on="n")
+    assert cluster.fitting(pod(**port(80))) == set()
+    cluster.snapshot.remove("uid-other")
+    assert cluster.fitting(pod(**port(80))) == {"n"}
+    own = {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}
+    cluster.put(pod("other", **own), on="n")
+    assert cluster.fitting(pod(**own)) == {"n"}
+
+
 def test_a_pod_that_names_its_node_goes_nowhere_else() -> None:
     assert reasons(pod(nodeName="n"), state()) == ()
     text = ("node(s) didn't match the requested node name",)

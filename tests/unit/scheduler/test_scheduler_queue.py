@@ -170,8 +170,84 @@ def test_a_changed_pod_is_tried_again_and_a_removed_one_is_not() -> None:
         queue.remove("b")
         assert await taken(queue, world, 100) == ""
         queue.put(pod("a", nodeSelector={"x": "y"}))
-        assert await taken(queue, world, 1) == "a"
+        async with world.timeout(1):
+            assert (await queue.take()).spec.node_selector == {"x": "y"}
         assert len(queue) == 1
+
+    with_queue(work)
+
+
+def test_a_pod_that_changed_or_went_during_the_decision_is_treated_so() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.put(pod("a", nodeSelector={"x": "y"}))
+        queue.failed("a")
+        assert await taken(queue, world, 5) == "a"
+        queue.remove("a")
+        queue.failed("a")
+        queue.retry("a")
+        queue.activate("a")
+        assert (await taken(queue, world), len(queue)) == ("", 0)
+
+    with_queue(work)
+
+
+def test_other_labels_are_a_reason_to_try_again() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.failed("a")
+        metadata = {"name": "a", "uid": "a", "labels": {"app": "web"}}
+        queue.put(msgspec.convert({"metadata": metadata}, Pod))
+        assert await taken(queue, world, 5) == "a"
+
+    with_queue(work)
+
+
+def test_a_pod_that_came_back_is_tried_once_and_keeps_its_place_among_equals() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.failed("a")
+        await world.sleep(5)
+        queue.put(pod("b"))
+        queue.activate("a")
+        assert [await taken(queue, world), await taken(queue, world)] == ["a", "b"]
+        queue.put(pod("c"))
+        queue.remove("c")
+        queue.put(pod("c"))
+        assert [await taken(queue, world), await taken(queue, world)] == ["c", ""]
+
+    with_queue(work)
+
+
+def test_what_went_wrong_waits_its_back_off_whatever_helps() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.retry("a")
+        queue.helped(lambda _: True)
+        queue.activate("a")
+        assert await taken(queue, world, 0.9) == ""
+        assert await taken(queue, world, 0.2) == "a"
+
+    with_queue(work)
+
+
+def test_the_end_of_an_earlier_wait_does_not_shorten_a_back_off() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        began = world.now()
+        await taken(queue, world)
+        queue.failed("a")
+        await world.sleep(MAX_UNSCHEDULABLE_SECONDS - 0.5)
+        queue.helped(lambda _: True)
+        await taken(queue, world)
+        queue.failed("a")
+        queue.helped(lambda _: True)
+        assert await taken(queue, world) == "a"
+        assert world.now() - began == pytest.approx(MAX_UNSCHEDULABLE_SECONDS + 1.5)
 
     with_queue(work)
 
@@ -222,4 +298,18 @@ def test_heartbeats_of_nodes_do_not_matter() -> None:
     assert not differs(node(), node(status=beat))
     assert differs(node(), node(spec={"unschedulable": True}))
     assert differs(node(), node(status={"allocatable": {"cpu": "1"}}))
+    assert differs(node(), node(status={"images": [{"names": ["i:1"], "sizeBytes": 1}]}))
+    again = msgspec.convert({"metadata": {"name": "n", "uid": "other"}}, Node)
+    assert differs(node(), again)
     assert differs(None, node())
+    assert differs(node(), None)
+
+
+def test_a_nomination_is_told_beside_the_condition_and_taken_back() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    status = {"nominatedNodeName": "n", "conditions": [{**condition, "message": "no room"}]}
+    told = msgspec.convert({"metadata": {"name": "a"}, "status": status}, Pod)
+    assert plan_condition(told, "no room", 0.0, "n") is None
+    assert plan_condition(told, "no room", 0.0, None) is None
+    assert plan_condition(told, "no room", 0.0, "") == {"status": {"nominatedNodeName": None}}
+    assert plan_condition(told, "no room", 0.0, "m") == {"status": {"nominatedNodeName": "m"}}

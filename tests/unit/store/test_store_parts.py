@@ -12,7 +12,8 @@ import pytest
 
 from steersman.store import feed as feeds
 from steersman.store import table
-from steersman.store.decide import Refusal, Standing, decide
+from steersman.store import writer as writers
+from steersman.store.decide import Refusal, Row, Standing, decide
 from steersman.store.feed import BATCH_REVISIONS, PROGRESS_REVISIONS, RECORD_BYTES, Feed
 from steersman.store.index import Index, first_row_after, revision_of, row_number
 from steersman.store.interface import Conflict, Full, Record, Write
@@ -276,6 +277,8 @@ def test_a_group_is_in_the_table_before_anyone_hears_of_it(tmp_path: Path) -> No
 def test_a_connection_syncs_every_commit(thread: Thread) -> None:
     assert thread.connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert thread.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    # The writer moves the journal itself: SQLite would keep quiet about what it cannot move
+    assert thread.connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
 
 
 def test_a_group_is_bounded_in_commits_and_in_bytes(thread: Thread) -> None:
@@ -336,3 +339,57 @@ def test_after_a_failure_nothing_is_answered_and_the_unanswered_are_named(thread
     second = thread.submit(Write("b", b""))
     assert thread.writer.unanswered() == [first, second]
     assert thread.groups.empty()
+
+
+@pytest.mark.parametrize(("code", "fatal"), [("SQLITE_FULL", False), ("SQLITE_IOERR", True)])
+def test_a_checkpoint_without_room_is_left_for_later_and_any_other_failure_is_fatal(
+    thread: Thread, monkeypatch: pytest.MonkeyPatch, code: str, fatal: bool
+) -> None:
+    def fail(_: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError(code)
+        error.sqlite_errorcode = getattr(sqlite3, code)
+        raise error
+
+    monkeypatch.setattr(table, "checkpoint", fail)
+    monkeypatch.setattr(writers, "CHECKPOINT_BYTES", 0)
+    thread.submit(Write("a", b"1"))
+    thread.writer.thread.start()
+    thread.next()
+    if fatal:
+        assert str(thread.failures.get(timeout=60)) == code
+        return
+    thread.submit(Write("a", b"2"))
+    assert [answer for _, answer in thread.next().answers] == [2]
+    assert thread.failures.empty()
+
+
+# the table
+
+
+def row(number: int, place: int = 0, size: int = 1) -> Row:
+    return Row(row_number(number, place, False), f"k{place}", number, bytes(size))
+
+
+def test_what_is_read_for_a_follower_ends_with_a_whole_revision(thread: Thread) -> None:
+    rows = [row(1, 0), row(1, 1), row(2, 0, size=50), row(2, 1), row(3)]
+    table.store(thread.connection, rows, [], None)
+    read = {
+        most: [(it.revision, it.key) for it in table.after(thread.connection, 0, most)]
+        for most in (0, 1, 2, 60, 1000)
+    }
+    every = [(it.revision, it.key) for it in rows]
+    assert read == {0: every[:2], 1: every[:2], 2: every[:4], 60: every, 1000: every}
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_hinders_no_other(thread: Thread) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        table.store(thread.connection, [row(1), row(1)], [], 1)
+    assert (list(table.scan(thread.connection)), table.oldest(thread.connection)) == ([], 0)
+    table.store(thread.connection, [row(1)], [], 1)
+    assert table.oldest(thread.connection) == 1
+
+
+def test_who_only_reads_cannot_write(thread: Thread, tmp_path: Path) -> None:
+    reading = table.open_for_reading(tmp_path / "data")
+    with closing(reading), pytest.raises(sqlite3.OperationalError, match="readonly"):
+        table.store(reading, [row(1)], [], None)

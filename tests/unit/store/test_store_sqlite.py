@@ -341,6 +341,8 @@ def test_where_on_fatal_returns_the_store_is_closed_for_good(tmp_path: Path) -> 
             await follower
         with pytest.raises(Closed):
             await store.get("a")
+        with pytest.raises(Closed):
+            await store.commit(Write("b", b""))
         await store.close()
 
     async def bounded() -> None:
@@ -446,3 +448,24 @@ def test_a_format_too_old_to_be_migrated_is_refused(tmp_path: Path) -> None:
     with closing(opened(path)) as connection, pytest.raises(UnknownFormat, match="format 1"):
         prepare(connection, path, current=3, migrations={2: lambda c: None})
     assert not (tmp_path / f"{FILE}.format-1").exists()
+
+
+def test_a_read_that_fails_is_as_fatal_as_a_write(tmp_path: Path) -> None:
+    async def main() -> None:
+        failures: list[BaseException] = []
+        store = await open_sqlite(tmp_path, world=RealWorld(), on_fatal=failures.append)
+        await store.commit(Write("a", b"1"))
+        with closing(sqlite3.connect(tmp_path / FILE)) as vandal:
+            vandal.execute("DROP TABLE revisions")
+        with pytest.raises(Closed):
+            await store.get("a")
+        assert [type(failure) for failure in failures] == [sqlite3.OperationalError]
+        with pytest.raises(Closed):
+            await store.commit(Write("b", b""))
+        await store.close()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await main()
+
+    asyncio.run(bounded())
