@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ import msgspec
 
 from steersman.api.access import front_proxy
 from steersman.api.access.authentication import Authenticator
-from steersman.api.access.authorization import Attributes, Masters, Union
+from steersman.api.access.authorization import Attributes, Authorizer, Masters, Union
 from steersman.api.access.awaiting import fetched
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.front_proxy import FrontProxy
@@ -23,7 +24,6 @@ from steersman.api.access.rbac import GROUP, RBAC
 from steersman.api.access.reviews import Reviews
 from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import Key, Tokens
-from steersman.api.access.webhook.authorizer import WebhookAuthorizer
 from steersman.api.admission.assembly import Parts, assemble
 from steersman.api.admission.plugins.namespaces import NamespaceAutoProvision
 from steersman.api.admission.plugins.registry import AdmissionSettings
@@ -150,7 +150,7 @@ class Assembly:
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
         settings = configuration.access
-        webhooks = [WebhookAuthorizer(one, world) for one in settings.authorization_webhooks]
+        webhooks = _webhooks(settings, world)
         authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks))
         self.tokens = self._tokens(configuration)
         self._tracking = LegacyTracking(cache, world)
@@ -333,9 +333,8 @@ class Assembly:
             self.flow.begin(self.api, tasks)
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self.flow.run(self.api, tasks)
-            await self._registration.begin()
-            await self._tracking.begin(self.api)
-            await self._range.begin()
+            begun = (self._registration.begin(), self._tracking.begin(self.api))
+            await asyncio.gather(*begun, self._range.begin())  # they share a commit
             tasks.start(self._registration.run(tasks), name="registration")
             tasks.start(self._availability.run(tasks), name="availability")
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
@@ -344,6 +343,14 @@ class Assembly:
             self._dynamic.open()
             self.ready = True
             started()
+
+
+def _webhooks(settings: AccessSettings, world: World) -> list[Authorizer]:
+    if not settings.authorization_webhooks:
+        return []
+    from steersman.api.access.webhook.authorizer import WebhookAuthorizer  # with the first one
+
+    return [WebhookAuthorizer(one, world) for one in settings.authorization_webhooks]
 
 
 def _show_nothing(context: ssl.SSLContext) -> None:

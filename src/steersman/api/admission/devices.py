@@ -15,7 +15,6 @@ from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.metadata import timestamp
-from steersman.cel.devices import MOST_BYTES, MOST_COST, compile_selector
 from steersman.model import causes, errors
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
@@ -158,6 +157,8 @@ def _is_on_its_node(call: Call, status: Document) -> bool:
 
 def check_expression(expression: str, path: str) -> Iterator[Cause]:
     """Yields what is wrong with the expression of a selector."""
+    from steersman.cel.devices import MOST_BYTES, MOST_COST, compile_selector  # with the first one
+
     if len(expression.encode()) > MOST_BYTES:
         yield causes.too_long(path, MOST_BYTES)
         return

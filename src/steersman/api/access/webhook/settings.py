@@ -13,9 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-from steersman.api.access.webhook.conditions import Conditions
-from steersman.cel.errors import EvaluationError
-from steersman.cel.library.times import parse_duration
 from steersman.client.http import Target
 from steersman.model import names
 from steersman.model.gotext import quote
@@ -123,6 +120,9 @@ def ready(webhook: Webhook, read: Callable[[Path], Target]) -> WebhookSettings:
 
 def seconds(text: str) -> float:
     """Returns a Go duration in seconds; raises ValueError."""
+    from steersman.cel.errors import EvaluationError  # loaded with the first file that has one
+    from steersman.cel.library.times import parse_duration
+
     try:
         return parse_duration(text).nanos / 1e9
     except EvaluationError as error:
@@ -246,6 +246,8 @@ def _conditions(path: str, conditions: Sequence[Condition]) -> Iterator[str]:
             yield f"{place}: Duplicate value: {quote(text)}"
         else:
             seen.add(text)
+            from steersman.api.access.webhook.conditions import Conditions  # with the first one
+
             try:
                 Conditions((text,))
             except ValueError as error:
