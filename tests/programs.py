@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -21,15 +22,22 @@ def needs_clients() -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"{missing[:1]} is not installed here")
 
 
+def environment(kubeconfig: Path, scratch: str) -> dict[str, str]:
+    """Returns the environment of a program; what it leaves (certificates, in files) is in a
+    directory of the test's."""
+    return {**os.environ, "KUBECONFIG": str(kubeconfig), "TMPDIR": scratch}
+
+
 def run(program: str, kubeconfig: Path, *words: str) -> list[str]:
     """Runs a program to its end; returns the lines that it printed."""
-    done = subprocess.run(
-        [sys.executable, str(PROGRAMS / program), *words],
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    with TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [sys.executable, str(PROGRAMS / program), *words],
+            env=environment(kubeconfig, scratch),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pytest
 
 from clusters import Cluster
 from customs import definition, widget
-from programs import PROGRAMS, SECONDS, needs_clients, run
+from programs import PROGRAMS, SECONDS, environment, needs_clients, run
 
 pytestmark = [pytest.mark.system, needs_clients()]
 WIDGETS = "widgets.example.com"
@@ -72,10 +71,10 @@ def operating(cluster: Cluster, namespace: str, log: Path) -> Iterator[None]:
     """Runs the operator in a namespace; it ends as a person ends it."""
     program = str(PROGRAMS / "widget_operator.py")
     words = ("-m", "kopf", "run", "--standalone", "-n", namespace, program)
-    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    own = environment(cluster.kubeconfig, str(log.parent))
     with (
         log.open("w") as out,
-        subprocess.Popen([sys.executable, *words], stdout=out, stderr=out, env=environment) as it,
+        subprocess.Popen([sys.executable, *words], stdout=out, stderr=out, env=own) as it,
     ):
         try:
             yield
