@@ -185,10 +185,18 @@ class Events(Recorder):
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self._came = asyncio.Event()
 
     def say(self, said: Said) -> None:
         """Notes an event."""
         self.told.append(f"{said.type} {said.reason}: {said.note}")
+        self._came.set()
+
+    async def until(self, part: str) -> None:
+        """Waits until an event has a text in it; what goes on beside it may be told in between."""
+        while not any(part in one for one in self.told):
+            self._came.clear()
+            await self._came.wait()
 
 
 class Network:

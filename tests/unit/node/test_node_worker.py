@@ -395,12 +395,9 @@ def test_what_waits_for_a_config_map_goes_on_when_it_is_there(
                 seen = msgspec.structs.replace(seen, volumes_ready=False)
             await begin(stage, tools, tasks, seen)
             await stage.api.until(
-                lambda told: (
-                    state_of(told).get("waiting", {}).get("reason") == reason
-                    and bool(stage.events.told)
-                    and "not found" in stage.events.told[-1]
-                )
+                lambda told: state_of(told).get("waiting", {}).get("reason") == reason
             )
+            await stage.events.until("not found")
             stage.api.changes.put_nowait(Change("ADDED", config_map(), 2))
             await stage.api.until(is_up)
             start = 'Warning FailedMount: MountVolume.SetUp failed for volume "v" : '
