@@ -19,7 +19,7 @@ SECONDS = 120
 def needs_clients() -> pytest.MarkDecorator:
     """Returns the mark of tests that cannot be where these clients are not."""
     missing = [name for name in CLIENTS if find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"{missing[:1]} is not installed here")
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)}: not installed here")
 
 
 def environment(kubeconfig: Path, scratch: str) -> dict[str, str]:

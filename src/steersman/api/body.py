@@ -239,14 +239,18 @@ def faults(call: Call, unknown: tuple[str, ...]) -> tuple[str, ...]:
     then what it says of JSON. That of a patch speaks of the patch first."""
     texts = tuple(f'unknown field "{path}"' for path in unknown)
     if call.repeated:
-        lines = "".join(f"\n  {line}" for line in call.repeated)
-        return (f"yaml: unmarshal errors:{lines}", *texts)
+        return (repeated_in_yaml(call), *texts)
     if not call.noted:
         return texts
     (keys,) = call.noted
     if call.version.shape is None and call.attributes.verb != "patch":
         return keys.merge(unknown)
     return (*keys.told("json patch " if call.request.body[:1] == b"[" else ""), *texts)
+
+
+def repeated_in_yaml(call: Call) -> str:
+    """Returns go-yaml's error about keys that were given before."""
+    return "".join(["yaml: unmarshal errors:", *(f"\n  {line}" for line in call.repeated)])
 
 
 def note_keys(call: Call, value: Any) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from steersman.api import metadata, owners
-from steersman.api.body import is_too_deep, media_type, note_keys
+from steersman.api.body import is_too_deep, media_type, note_keys, repeated_in_yaml
 from steersman.api.call import Call
 from steersman.model import apply, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
@@ -115,8 +115,7 @@ def _parse_yaml(call: Call) -> Document:
         except ValueError as error:
             raise BadRequest(f"error decoding YAML: {error}") from error
     if call.repeated and call.request.param("fieldValidation") == "Strict":
-        lines = "".join(f"\n  {line}" for line in call.repeated)
-        why = f"error converting YAML to JSON: yaml: unmarshal errors:{lines}"
+        why = f"error converting YAML to JSON: {repeated_in_yaml(call)}"
         raise BadRequest(f"error strict decoding YAML: {why}")
     if not isinstance(value, dict):
         raise BadRequest("error decoding YAML: an object is expected")

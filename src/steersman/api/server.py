@@ -161,8 +161,7 @@ class Api:
     async def _unknown(self, request: Request, attributes: Attributes, began: float) -> Response:
         """Answers somebody who is known only after something has been fetched."""
         try:
-            with remembering():
-                user = await _fetched(lambda: self._access.identify(request))
+            user = await _fetched(lambda: self._access.identify(request))
         except APIError as error:
             self._tally(request, attributes).count(error.code, self._monotonic() - began)
             raise
@@ -173,14 +172,7 @@ class Api:
     async def _once_there(self, request: Request, user: User, attributes: Attributes) -> Response:
         """Answers once what the decisions need has been fetched: those before the work, and those
         in its course, which then begins anew."""
-        with remembering():
-            for _ in range(MOST_FETCHES):
-                try:
-                    answer = self._serve(request, user, attributes)
-                    return answer if isinstance(answer, Response) else await answer
-                except Awaiting as missing:
-                    await missing.fetch()
-        raise InternalError(TOO_MUCH)
+        return await _fetched(lambda: self._serve(request, user, attributes))
 
     async def _counted(
         self,
@@ -382,13 +374,16 @@ class Api:
         raise not_allowed()
 
 
-async def _fetched(decide: Callable[[], Decided]) -> Decided:
-    """Returns a decision, having fetched what it needs; raises what `decide` raises."""
-    for _ in range(MOST_FETCHES):
-        try:
-            return decide()
-        except Awaiting as missing:
-            await missing.fetch()
+async def _fetched(decide: Callable[[], Decided | Coroutine[Any, Any, Decided]]) -> Decided:
+    """Returns what `decide` comes to once all that it needs has been fetched; after each fetch it
+    begins anew. Raises what `decide` raises."""
+    with remembering():
+        for _ in range(MOST_FETCHES):
+            try:
+                found = decide()
+                return await found if isinstance(found, Coroutine) else found
+            except Awaiting as missing:
+                await missing.fetch()
     raise InternalError(TOO_MUCH)
 
 

@@ -75,9 +75,7 @@ class Writer:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
         options.check_write(call.request, "CreateOptions")
         sent = None
-        if (
-            call.kind.metadata_check and call.request.notes is None
-        ):  # plugins may have notes to make
+        if call.kind.metadata_check and call.request.notes is None:  # else plugins make notes
             sent = templates.read(call, self._chain)
         if sent is not None and (known := self.templates.find(sent)) is not None:
             try:

@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 
+from steersman.wire.protobuf_writer import delimited, varint
+
 Document = Mapping[str, Any]
 Write = Callable[[Any], bytes]
 
 _VERBS = {"get": 2, "put": 3, "post": 4, "delete": 5, "head": 7, "patch": 8}
-_LENGTH_DELIMITED = 2
 
 
 def encode(document: Document) -> bytes:
@@ -24,19 +25,19 @@ def encode(document: Document) -> bytes:
     return b"".join(
         (
             _text(1, document["swagger"]),
-            _part(2, _text(1, info["title"]) + _text(2, info["version"])),
-            _part(8, _all(2, document["paths"], _path)),
-            _part(9, _all(1, document["definitions"], _schema)),
-            _part(10, _all(1, document.get("parameters") or {}, _parameter)),
-            *(_part(12, _requirement(one)) for one in document.get("security", ())),
-            _part(13, _all(1, document.get("securityDefinitions") or {}, _security)),
+            delimited(2, _text(1, info["title"]) + _text(2, info["version"])),
+            delimited(8, _all(2, document["paths"], _path)),
+            delimited(9, _all(1, document["definitions"], _schema)),
+            delimited(10, _all(1, document.get("parameters") or {}, _parameter)),
+            *(delimited(12, _requirement(one)) for one in document.get("security", ())),
+            delimited(13, _all(1, document.get("securityDefinitions") or {}, _security)),
         )
     )
 
 
 def _path(item: Document) -> bytes:
     verbs = [(number, item[verb]) for verb, number in _VERBS.items() if verb in item]
-    operations = (_part(number, _operation(operation)) for number, operation in verbs)
+    operations = (delimited(number, _operation(operation)) for number, operation in verbs)
     return b"".join(operations) + _parameters(9, item) + _extensions(10, item)
 
 
@@ -49,7 +50,7 @@ def _operation(operation: Document) -> bytes:
             _texts(6, operation.get("produces")),
             _texts(7, operation.get("consumes")),
             _parameters(8, operation),
-            _part(9, _all(1, operation.get("responses") or {}, _response)),
+            delimited(9, _all(1, operation.get("responses") or {}, _response)),
             _texts(10, operation.get("schemes")),
             _extensions(13, operation),
         )
@@ -57,13 +58,13 @@ def _operation(operation: Document) -> bytes:
 
 
 def _parameters(number: int, owner: Document) -> bytes:
-    return b"".join(_part(number, _parameter_item(one)) for one in owner.get("parameters", ()))
+    return b"".join(delimited(number, _parameter_item(one)) for one in owner.get("parameters", ()))
 
 
 def _parameter_item(item: Document) -> bytes:
     if "$ref" in item:
-        return _part(2, _text(1, item["$ref"]))
-    return _part(1, _parameter(item))
+        return delimited(2, _text(1, item["$ref"]))
+    return delimited(1, _parameter(item))
 
 
 def _parameter(item: Document) -> bytes:
@@ -71,18 +72,20 @@ def _parameter(item: Document) -> bytes:
     required = _flag(4 if place == "body" else 1, item.get("required"))
     if place == "body":
         told = _text(1, item.get("description")) + _text(2, item["name"]) + _text(3, place)
-        return _part(1, told + required + _part(5, _schema(item["schema"])))
+        return delimited(1, told + required + delimited(5, _schema(item["schema"])))
     told = _text(2, place) + _text(3, item.get("description")) + _text(4, item["name"])
     # a query parameter has one more field (allow_empty_value) than one of the path
     shift, choice, unique = (1, 3, 21) if place == "query" else (0, 4, 20)
     kind = _text(5 + shift, item.get("type")) + _text(6 + shift, item.get("format"))
-    return _part(2, _part(choice, required + told + kind + _flag(unique, item.get("uniqueItems"))))
+    return delimited(
+        2, delimited(choice, required + told + kind + _flag(unique, item.get("uniqueItems")))
+    )
 
 
 def _response(response: Document) -> bytes:
     schema = response.get("schema")
-    shown = b"" if schema is None else _part(2, _part(1, _schema(schema)))
-    return _part(1, _text(1, response.get("description")) + shown)
+    shown = b"" if schema is None else delimited(2, delimited(1, _schema(schema)))
+    return delimited(1, _text(1, response.get("description")) + shown)
 
 
 def _schema(schema: Document) -> bytes:
@@ -93,19 +96,21 @@ def _schema_fields(schema: Document) -> Iterator[bytes]:
     for number, name in ((1, "$ref"), (2, "format"), (3, "title"), (4, "description")):
         yield _text(number, schema.get(name))
     if "default" in schema:
-        yield _part(5, _any(schema["default"]))
+        yield delimited(5, _any(schema["default"]))
     yield _texts(19, schema.get("required"))
-    yield from (_part(20, _any(value)) for value in schema.get("enum", ()))
+    yield from (delimited(20, _any(value)) for value in schema.get("enum", ()))
     more = schema.get("additionalProperties")
     if more is not None:
-        yield _part(21, _flag(2, more) if isinstance(more, bool) else _part(1, _schema(more)))
+        yield delimited(
+            21, _flag(2, more) if isinstance(more, bool) else delimited(1, _schema(more))
+        )
     if "type" in schema:
-        yield _part(22, _text(1, schema["type"]))
+        yield delimited(22, _text(1, schema["type"]))
     if "items" in schema:
-        yield _part(23, _part(1, _schema(schema["items"])))
-    yield from (_part(24, _schema(one)) for one in schema.get("allOf", ()))
+        yield delimited(23, delimited(1, _schema(schema["items"])))
+    yield from (delimited(24, _schema(one)) for one in schema.get("allOf", ()))
     if "properties" in schema:
-        yield _part(25, _all(1, schema["properties"], _schema))
+        yield delimited(25, _all(1, schema["properties"], _schema))
     yield _extensions(31, schema)
 
 
@@ -116,7 +121,7 @@ def _requirement(requirement: Document) -> bytes:
 def _security(definition: Document) -> bytes:
     names = ("type", "name", "in", "description")
     fields = (_text(number, definition.get(name)) for number, name in enumerate(names, start=1))
-    return _part(2, b"".join(fields))
+    return delimited(2, b"".join(fields))
 
 
 def _extensions(number: int, owner: Document) -> bytes:
@@ -131,30 +136,17 @@ def _any(value: Any) -> bytes:
 
 def _all(number: int, items: Document, write: Write) -> bytes:
     """Returns the entries of a map, each a message of its name and its value."""
-    entries = (_text(1, str(name)) + _part(2, write(value)) for name, value in items.items())
-    return b"".join(_part(number, entry) for entry in entries)
+    entries = (_text(1, str(name)) + delimited(2, write(value)) for name, value in items.items())
+    return b"".join(delimited(number, entry) for entry in entries)
 
 
 def _texts(number: int, values: Any) -> bytes:
-    return b"".join(_part(number, value.encode()) for value in values or ())
+    return b"".join(delimited(number, value.encode()) for value in values or ())
 
 
 def _text(number: int, value: str | None) -> bytes:
-    return _part(number, value.encode()) if value else b""
+    return delimited(number, value.encode()) if value else b""
 
 
 def _flag(number: int, value: bool | None) -> bytes:
-    return _varint(number << 3) + b"\x01" if value else b""
-
-
-def _part(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return varint(number << 3) + b"\x01" if value else b""

@@ -52,18 +52,18 @@ def encode(document: Document) -> bytes:
 
 def encode_list(api_version: str, kind: str, metadata: Document, items: Iterable[bytes]) -> bytes:
     """Returns a list of encoded items with its envelope."""
-    head = _field(1, message(META + "ListMeta")(metadata))
-    return envelope(api_version, kind, b"".join([head, *(_field(2, item) for item in items)]))
+    head = delimited(1, message(META + "ListMeta")(metadata))
+    return envelope(api_version, kind, b"".join([head, *(delimited(2, item) for item in items)]))
 
 
 def envelope(api_version: str, kind: str, raw: bytes) -> bytes:
     """Returns a message in its envelope; a watch's events alone go without."""
-    return b"%b%b%b\x1a\x00\x22\x00" % (MAGIC, _type_meta(api_version, kind), _field(2, raw))
+    return b"%b%b%b\x1a\x00\x22\x00" % (MAGIC, _type_meta(api_version, kind), delimited(2, raw))
 
 
 def event(kind: str, encoded: bytes) -> bytes:
     """Returns one frame of a watch: a WatchEvent behind its length, big-endian in four bytes."""
-    body = _field(1, kind.encode()) + _field(2, _field(1, encoded))
+    body = delimited(1, kind.encode()) + delimited(2, delimited(1, encoded))
     return struct.pack(">I", len(body)) + body
 
 
@@ -110,7 +110,7 @@ def _writer_of(node: Node, known: numbers.Numbers) -> Write:
                 parts.append(found(value))
         for number, inner in embedded:
             if part := inner(document):
-                parts.append(_field(number, part))
+                parts.append(delimited(number, part))
         return b"".join(parts)
 
     return write
@@ -129,17 +129,17 @@ def _field_writer(node: Node, number: int) -> Write:
     if node.type == "object" and node.values is not None:
         return _map_writer(node.values, number)
     if node.type in ("integer", "boolean"):
-        tag = _varint(number << 3)
-        return lambda value: tag + _varint(value)
+        tag = varint(number << 3)
+        return lambda value: tag + varint(value)
     if node.type == "number":
-        tag = _varint(number << 3 | 1)
+        tag = varint(number << 3 | 1)
         return lambda value: tag + struct.pack("<d", value)
-    tag, write = _varint(number << 3 | 2), _value_writer(node)
+    tag, write = varint(number << 3 | 2), _value_writer(node)
 
     def field(value: Any) -> bytes:
         data = write(value)
         size = len(data)
-        return b"%b%c%b" % (tag, size, data) if size < 0x80 else tag + _varint(size) + data
+        return b"%b%c%b" % (tag, size, data) if size < 0x80 else tag + varint(size) + data
 
     return field
 
@@ -150,7 +150,9 @@ def _map_writer(values: Node, number: int) -> Write:
 
     def entry(key: str, found: Any) -> bytes:
         data = value(found)
-        return _field(number, _field(1, key.encode()) + (_field(2, data) if wrapped else data))
+        return delimited(
+            number, delimited(1, key.encode()) + (delimited(2, data) if wrapped else data)
+        )
 
     return lambda entries: b"".join(entry(*found) for found in entries.items())
 
@@ -163,12 +165,12 @@ def _value_writer(node: Node) -> Write:
             return base64.b64decode
         return _time if node.format == "date-time" else str.encode
     if kind == "quantity":
-        return lambda value: _field(1, str(value).encode())
+        return lambda value: delimited(1, str(value).encode())
     if kind == "int-or-string":
         return _int_or_string
     if kind == "any":
         union = SCHEMA_OR.get(node.definition)
-        return _union_writer(union) if union else lambda value: _field(1, orjson.dumps(value))
+        return _union_writer(union) if union else lambda value: delimited(1, orjson.dumps(value))
     return message(node.definition)
 
 
@@ -178,12 +180,12 @@ def _union_writer(number: int) -> Write:
 
     def write(value: Any) -> bytes:
         if isinstance(value, bool):
-            return _varint(1 << 3) + _varint(value)
+            return varint(1 << 3) + varint(value)
         if isinstance(value, list):
             texts = (item.encode() if isinstance(item, str) else props(item) for item in value)
-            return b"".join(_field(2, text) for text in texts)
-        allows = _varint(1 << 3) + _varint(1) if number == 2 else b""
-        return allows + _field(number, props(value))
+            return b"".join(delimited(2, text) for text in texts)
+        allows = varint(1 << 3) + varint(1) if number == 2 else b""
+        return allows + delimited(number, props(value))
 
     return write
 
@@ -194,25 +196,27 @@ def _time(text: str) -> bytes:
         return b""
     since = datetime.fromisoformat(text) - _EPOCH
     seconds = since // timedelta(seconds=1)
-    return b"\x08%b\x10%b" % (_varint(seconds), _varint(since.microseconds * 1000))
+    return b"\x08%b\x10%b" % (varint(seconds), varint(since.microseconds * 1000))
 
 
 def _int_or_string(value: int | str) -> bytes:
     if isinstance(value, str):
-        return b"\x08\x01\x10\x00" + _field(3, value.encode())
-    return b"\x08\x00\x10" + _varint(value) + b"\x1a\x00"
+        return b"\x08\x01\x10\x00" + delimited(3, value.encode())
+    return b"\x08\x00\x10" + varint(value) + b"\x1a\x00"
 
 
 @lru_cache(256)
 def _type_meta(api_version: str, kind: str) -> bytes:
-    return _field(1, _field(1, api_version.encode()) + _field(2, kind.encode()))
+    return delimited(1, delimited(1, api_version.encode()) + delimited(2, kind.encode()))
 
 
-def _field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
+def delimited(number: int, data: bytes) -> bytes:
+    """Returns bytes behind their tag and length."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Returns a number as Protocol Buffers write it; a negative one takes ten bytes."""
     if 0 <= value < 0x80:
         return _SMALL[value]
     value &= 0xFFFFFFFFFFFFFFFF

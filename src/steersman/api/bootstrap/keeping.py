@@ -46,8 +46,12 @@ class Keeping:
         """Has a name worked on after a delay, which doubles until it is settled."""
         delay = self._delays.get(name, self._first)
         self._delays[name] = min(delay * 2, self._most)
+        self.later(name, delay)
+
+    def later(self, name: str, seconds: float) -> None:
+        """Has a name worked on when some time has passed."""
         assert self._tasks is not None
-        self._tasks.start(self._later(name, delay), name=f"again {name}")
+        self._tasks.start(self._after(name, seconds), name=f"again {name}")
 
     async def run(self, tasks: Tasks) -> None:
         """Works for ever."""
@@ -68,6 +72,6 @@ class Keeping:
         except APIError:  # the store is full, or slow
             self.again(name)
 
-    async def _later(self, name: str, seconds: float) -> None:
+    async def _after(self, name: str, seconds: float) -> None:
         await self._world.sleep(seconds)
         self.note(name)

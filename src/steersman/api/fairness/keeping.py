@@ -69,7 +69,6 @@ class Keeper:
         self._api = api
         self._world = world
         self._keeping = Keeping(world, self._keep)
-        self._tasks: Tasks | None = None
         self._done: dict[str, float] = {}  # when something was put right last
         self._wanted = {
             **{_key(LEVELS, one["metadata"]["name"]): one for one in flow.level_documents()},
@@ -78,7 +77,6 @@ class Keeper:
 
     async def run(self, tasks: Tasks) -> None:
         """Looks at everything once, then at what changes, for ever."""
-        self._tasks = tasks
         for resource in (LEVELS, SCHEMAS):
             table = self._cache.table(resource)
             for entry in table.ordered():
@@ -102,7 +100,7 @@ class Keeper:
             return
         now = self._world.monotonic()
         if (wait := self._done.get(key, -AGAIN_SECONDS) + AGAIN_SECONDS - now) > 0:
-            self._wait(key, wait)
+            self._keeping.later(key, wait)
             return
         self._done = {one: at for one, at in self._done.items() if now - at < AGAIN_SECONDS}
         self._done[key] = now
@@ -113,14 +111,6 @@ class Keeper:
             document = {**document, "metadata": {**document["metadata"], **version}}
         await send(self._api, step.method, path, document or {})
         self._keeping.settle(key)
-
-    def _wait(self, key: str, seconds: float) -> None:
-        assert self._tasks is not None
-        self._tasks.start(self._later(key, seconds), name=f"keep {key}")
-
-    async def _later(self, key: str, seconds: float) -> None:
-        await self._world.sleep(seconds)
-        self._keeping.note(key)
 
 
 def _key(resource: Resource, name: str) -> str:

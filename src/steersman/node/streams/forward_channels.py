@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import Sequence
 
 from steersman.model.errors import BadRequest
+from steersman.node.streams.channel_connection import ChannelConnection
 from steersman.node.streams.pods import Pod
 from steersman.node.streams.port import Pair, forward
 from steersman.wire import channels
-from steersman.wire.channels import Channels, Ended
+from steersman.wire.channels import Ended
 from steersman.wire.message import Channel
-from steersman.wire.websocket import ProtocolError, WebSocket
 from steersman.world.interface import World
 
 # A channel's number is one byte, 255 means something else in a later protocol
@@ -32,8 +32,7 @@ class ChannelForwarding:
         self, pod: Pod, channel: Channel, protocol: str, ports: Sequence[int], world: World
     ) -> None:
         self._pod = pod
-        self._channel = channel
-        self._channels = Channels(protocol, WebSocket())
+        self._connection = ChannelConnection(channel, protocol)
         self._world = world
         self._pairs = [Pair(port, 2 * at, 2 * at + 1) for at, port in enumerate(ports)]
         self._open = len(self._pairs)
@@ -50,7 +49,7 @@ class ChannelForwarding:
             for pair in self._pairs:
                 tasks.start(self._forward(pair), name=f"port {pair.port}")
             await self._over.wait()
-            await self._write(self._channels.close())
+            await self._connection.close()
             tasks.stop()
 
     async def send(self, stream: int, data: bytes, *, finish: bool = False) -> bool:
@@ -60,7 +59,7 @@ class ChannelForwarding:
             pair = self._pairs[stream // 2]
             pair.close()
             pair.pieces.put_nowait(b"")
-        return await self._write(self._channels.encode(stream, data) if data else b"")
+        return not data or await self._connection.send(stream, data)
 
     async def _forward(self, pair: Pair) -> None:
         await forward(self._pod, pair, self, self._world)
@@ -75,14 +74,7 @@ class ChannelForwarding:
 
     async def _take_all(self) -> None:
         """Takes what the client sends, until it is gone or breaks the protocol."""
-        while data := await self._channel.read():
-            try:
-                events = self._channels.feed(data)
-            except ProtocolError as error:
-                await self._write(self._channels.close(error.code))
-                return
-            if not await self._write(self._channels.replies()):
-                return
+        while (events := await self._connection.read()) is not None:
             for event in events:
                 if isinstance(event, Ended):
                     return
@@ -93,14 +85,6 @@ class ChannelForwarding:
         at, error = divmod(event.channel, 2)
         if at < len(self._pairs) and not error and event.data and not self._pairs[at].over:
             await self._pairs[at].pieces.put(event.data)
-
-    async def _write(self, data: bytes) -> bool:
-        try:
-            if data:
-                await self._channel.write(data)
-        except ConnectionError:
-            return False
-        return True
 
 
 def parse_ports(values: Sequence[str]) -> list[int]:

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from steersman.wire import channels, websocket
-from steersman.wire.channels import ERROR, RESIZE, STDIN, Channels, Ended
+from steersman.node.streams.channel_connection import ChannelConnection
+from steersman.wire import channels
+from steersman.wire.channels import RESIZE, STDIN, Ended
 from steersman.wire.message import Channel
-from steersman.wire.websocket import WebSocket
 
 
 class Stdin(msgspec.Struct, frozen=True):
@@ -50,20 +50,20 @@ class WebSocketRemote:
     """A client that speaks a channel protocol over WebSocket; see `Remote`."""
 
     def __init__(self, channel: Channel, protocol: str) -> None:
-        self._channel = channel
-        self._channels = Channels(protocol, WebSocket())
+        self._connection = ChannelConnection(channel, protocol)
         self._events: deque[channels.Data | Ended] = deque()
 
     async def begin(self, *, stdout: bool, stderr: bool) -> None:
         """Sends the empty message by which clients know that they are heard."""
-        await self._channel.write(self._channels.opened(stdout=stdout, stderr=stderr))
+        await self._connection.begin(stdout=stdout, stderr=stderr)
 
     async def receive(self) -> Stdin | Resize | None:
         """Returns what comes next; a client that breaks the protocol is gone."""
         while True:
             while not self._events:
-                if not await self._read():
+                if (events := await self._connection.read()) is None:
                     return None
+                self._events += events
             event = self._events.popleft()
             if isinstance(event, Ended):
                 if event.channel is None:
@@ -75,32 +75,10 @@ class WebSocketRemote:
             elif event.channel == RESIZE and (size := channels.terminal_size(event.data)):
                 return Resize(*size)
 
-    async def _read(self) -> bool:
-        """Reads what there is; says whether the client is still there."""
-        data = await self._channel.read()
-        if not data:
-            return False
-        try:
-            self._events += self._channels.feed(data)
-        except websocket.ProtocolError as error:
-            await self._answer(self._channels.close(error.code))
-            return False
-        return await self._answer(self._channels.replies())
-
-    async def _answer(self, data: bytes) -> bool:
-        try:
-            if data:
-                await self._channel.write(data)
-        except ConnectionError:
-            return False
-        return True
-
     async def send(self, channel: int, data: bytes) -> None:
         """Sends output as one message."""
-        await self._channel.write(self._channels.encode(channel, data))
+        await self._connection.write(channel, data)
 
     async def conclude(self, status: Mapping[str, Any]) -> None:
         """Sends the status on the error channel and closes the WebSocket."""
-        ending = channels.ending(self._channels.protocol, status)
-        told = self._channels.encode(ERROR, ending) if ending else b""
-        await self._channel.write(told + self._channels.close())
+        await self._connection.conclude(status)
