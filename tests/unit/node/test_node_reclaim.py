@@ -33,6 +33,7 @@ class API:
         self.volumes = list(volumes)
         self.changes: asyncio.Queue[Change] = asyncio.Queue()
         self.refuses: list[Exception] = []
+        self.refused = asyncio.Event()
         self.deleted: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     async def list(self, kind: Any, namespace: str = "", **selectors: str) -> Listing:
@@ -49,6 +50,7 @@ class API:
     async def delete(self, ref: Ref, *, uid: str) -> None:
         """Takes the end of a volume, or refuses it."""
         if self.refuses:
+            self.refused.set()
             raise self.refuses.pop(0)
         self.deleted.put_nowait((ref.name, uid))
 
@@ -159,7 +161,9 @@ def test_a_volume_that_is_gone_already_is_done_with(
         api = API(volume(directory))
         api.refuses = [NotFound("gone")]
         async with reclaiming(api, directory):
-            api.changes.put_nowait(Change("ADDED", volume(directory, "pvc-2"), 2))
+            await api.refused.wait()
+            api.changes.put_nowait(Change("DELETED", volume(directory), 2))
+            api.changes.put_nowait(Change("ADDED", volume(directory, "pvc-2"), 3))
             assert await api.deleted.get() == ("pvc-2", "uid of pvc-2")
             assert api.deleted.empty()
 
