@@ -272,6 +272,22 @@ def test_exec_joins_the_container_and_gives_its_exit_code() -> None:
     run(scenario)
 
 
+def test_execs_of_one_container_each_have_their_own_signals_and_end() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        long = await rig.engine.exec("p", name, {"args": ["sleep", "1000"]})
+        third = await rig.engine.exec("p", name, {"args": ["sh", "-c", "exit 3"]})
+        fourth = await rig.engine.exec("p", name, {"args": ["sh", "-c", "exit 4"]})
+        assert (await fourth.wait(60)).code == 4
+        assert (await third.wait(60)).code == 3
+        await long.kill(signal.SIGINT)
+        assert (await long.wait(60)).signal == signal.SIGINT
+        assert (await rig.engine.state("p", name)).status == "running"
+
+    run(scenario)
+
+
 def test_exec_of_a_missing_program_says_so() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()

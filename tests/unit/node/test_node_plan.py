@@ -237,3 +237,35 @@ def test_the_grace_of_the_liveness_probe_goes_before_that_of_the_startup_probe()
 def test_a_container_whose_wait_is_just_over_is_tried_again() -> None:
     known = Seen(trouble=Trouble("ErrImagePull", "no", NOW))
     assert wants(observed(ready=True, containers={"app": known})) == [PullImage("app")]
+
+
+def test_a_pod_that_the_node_has_given_up_goes_whatever_runs_in_it() -> None:
+    seen = observed(ready=True, ended=("Evicted", "x"), containers={"app": running()})
+    assert wants(seen) == [KillContainer("app", 0, 30.0, "Stopping container app")]
+    assert wants(observed(ended=("Evicted", "x"))) == []
+
+
+def test_one_container_that_has_run_is_enough_to_leave_the_init_containers_alone() -> None:
+    two = {"containers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]}
+    seen = observed(ready=True, containers={"a": running(), "side": running()})
+    assert wants(seen, spec={**INIT, **two}) == [PullImage("b")]
+
+
+def test_a_sidecar_that_has_ended_holds_up_no_container_that_may_run() -> None:
+    known = {"one": exited(0), "side": exited(1), "two": exited(0), "app": exited(1)}
+    wanted = [PullImage("side"), PullImage("app")]
+    assert wants(observed(ready=True, containers=known), spec=INIT) == wanted
+
+
+def test_a_probe_without_a_grace_of_its_own_leaves_it_to_the_next_or_to_the_pod() -> None:
+    seen = observed(ready=True, containers={"app": running(unhealthy="because")})
+    plain = {"tcpSocket": {"port": 1}}
+    assert wants(seen, livenessProbe=plain) == [KillContainer("app", 0, 30.0, "because")]
+    short = {**plain, "terminationGracePeriodSeconds": 4}
+    killed = wants(seen, livenessProbe=plain, startupProbe=short)
+    assert killed == [KillContainer("app", 0, 4.0, "because")]
+
+
+def test_a_sandbox_alone_is_torn_down_too() -> None:
+    seen = observed(sandbox=observed(ready=True).sandbox)
+    assert wants(seen, metadata=deleted()) == [TearDown()]

@@ -16,10 +16,12 @@ from steersman.model.errors import Conflict, NotFound, ServiceUnavailable
 from steersman.model.kinds.configmap import ConfigMap
 from steersman.node import worker as workers
 from steersman.node.objects import BadConfiguration
-from steersman.node.observed import UNKNOWN
+from steersman.node.observed import UNKNOWN, Seen
 from steersman.node.volumes.mounting import Prepared
 from steersman.node.worker import Worker
 from steersman.runtime.engine import ExitStatus
+
+PULLED = Seen(pulled=True)
 
 
 def exit_of(**fields: Any) -> ExitStatus:
@@ -479,5 +481,117 @@ def test_volumes_are_prepared_again_when_they_are_due_and_after_that_has_failed(
             assert [await volumes.prepared.get() for _ in range(4)] == [3, 2, 1, 0]
             assert stage.events.told == ["Warning FailedMount: no token"]
             assert is_up(await stage.api.until(lambda _: True))
+
+    asyncio.run(scenario())
+
+
+def test_a_deleted_pod_that_runs_goes_step_by_step_until_its_object_is_gone(
+    tmp_path: Path,
+) -> None:
+    spec = {"volumes": [{"name": "room", "emptyDir": {}}], "restartPolicy": "Never"}
+    stage = Stage(tmp_path, pod(spec=spec, metadata=deleted()))
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: {"result": {"exit": ended(143)}}
+    place = stage.paths.volume(UID, "room")
+    place.mkdir(parents=True)
+    released: list[str] = []
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            tools.objects.release = released.append  # type: ignore[method-assign]
+            seen = observed(ready=True, containers={"app": running()})
+            over = asyncio.Event()
+            worker = await begin(stage, tools, tasks, seen, lambda _: over.set())
+            stage.shim.verbs["pod"] = lambda _: refuse("lost")  # no process that could be awaited
+            await stage.shim.until("kill", "app.0")
+            await stage.shim.until("wait", "app.0")
+            await stage.warm.until("clean")
+            assert await stage.network.deleted.get() == UID
+            assert await stage.api.deleted.get() == {"uid": UID, "grace_seconds": 0}
+            await over.wait()
+            assert (worker.seen.sandbox, worker.seen.volumes_ready) == (None, False)
+            assert released == [UID]
+            assert not place.exists()
+
+    asyncio.run(scenario())
+
+
+def test_the_image_of_a_container_known_from_an_agent_before_is_looked_for_again(
+    tmp_path: Path,
+) -> None:
+    """Its layers are not on record, and it may have been removed meanwhile."""
+    stage = Stage(tmp_path)
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True, containers={"app": PULLED}))
+            status = await stage.api.until(is_up)
+            assert status["containerStatuses"][0]["restartCount"] == 0
+            assert stage.events.told[0].startswith("Normal Pulled: ")
+
+    asyncio.run(scenario())
+
+
+def test_an_error_that_nobody_foresaw_is_told_as_the_containers_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_RETRY_SECONDS", 0.2)
+    stage = Stage(tmp_path)
+    stage.tells()
+    stage.runs()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            status = await stage.api.until(lambda told: "message" in state_of(told)["waiting"])
+            waiting = state_of(status)["waiting"]
+            assert waiting["reason"] == "CreateContainerError"
+            assert "hostname" in waiting["message"]
+            assert f"Warning FailedSync: {waiting['message']}" in stage.events.told
+            stage.hosts()
+            await stage.api.until(is_up)
+
+    asyncio.run(scenario())
+
+
+def test_what_the_api_answers_to_a_status_is_the_pod_from_then_on_unless_it_is_older(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, pod(metadata={"resourceVersion": "5"}))
+    stage.tells(container("app.0", **RUNNING))
+    newer = pod(metadata={"resourceVersion": "6"})
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            stage.api.pods = [newer]
+            seen = observed(ready=True, containers={"app": running()})
+            worker = await begin(stage, tools, tasks, seen)
+            await stage.api.until(is_up)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert worker.pod is newer
+            stage.api.pods = [stage.pod]
+            worker.update("app", running(ready=False))
+            await stage.api.until(lambda told: not told["containerStatuses"][0]["ready"])
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert worker.pod is newer
+
+    asyncio.run(scenario())
+
+
+def test_each_failure_in_a_row_waits_twice_as_long_up_to_two_minutes(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, _):
+            worker = Worker(tools, stage.pod, observed(), lambda _: None)
+            waits = [worker._count_failure("sandbox") for _ in range(20)]
+            assert waits[:4] == [0.5, 1.0, 2.0, 4.0]
+            assert waits[7:] == [64.0, *[122.0] * 12]
+            assert worker._count_failure("volumes") == 0.5  # each for itself
 
     asyncio.run(scenario())
