@@ -241,7 +241,13 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
 
 # What groups held that are no more
 _REMOVED: dict[str, tuple[tuple[str, str, str, str], ...]] = {
+    "daemonset": (("EXTENSIONS_DAEMONSET", "extensions", "DaemonSet", "daemonsets"),),
+    "deployment": (("EXTENSIONS_DEPLOYMENT", "extensions", "Deployment", "deployments"),),
     "ingress": (("EXTENSIONS_INGRESS", "extensions", "Ingress", "ingresses"),),
+    "networkpolicy": (
+        ("EXTENSIONS_NETWORKPOLICY", "extensions", "NetworkPolicy", "networkpolicies"),
+    ),
+    "replicaset": (("EXTENSIONS_REPLICASET", "extensions", "ReplicaSet", "replicasets"),),
 }
 
 

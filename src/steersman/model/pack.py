@@ -40,7 +40,7 @@ FORMER = Origin(
 # The minors that are read for what later ones no longer have, by the wheel that holds them
 PUBLISHED_MINORS = tuple(range(36, 24, -1))
 FORMER_MINORS = tuple(range(24, 20, -1))
-EARLIER_FORMAT = 1
+EARLIER_FORMAT = 2
 EARLIER_PIN = (
     f"{REQUIREMENT} sha256:{SHA256} {FORMER.requirement} sha256:{FORMER.sha256} "
     f"format:{EARLIER_FORMAT}"
@@ -48,6 +48,42 @@ EARLIER_PIN = (
 EARLIER_FILE = "kubernetes-earlier.schema"
 # Sections of the file of earlier versions
 REMOVED, REMOVED_TEXTS = 0, 1
+
+
+class Renamed(NamedTuple):
+    """A version that went with 1.16, before any minor that the wheels hold: its definitions are
+    those of the version that took its place, under names of their own. `unselective` says that a
+    selector need not be given."""
+
+    package: str
+    group: str
+    version: str
+    of: str
+    kinds: tuple[str, ...]
+    unselective: bool = False
+
+    def name(self, definition: str) -> str:
+        """Returns the name of a definition, renamed where it belongs to the old version."""
+        rest = definition.removeprefix(self.of)
+        return definition if rest == definition else self.package + rest
+
+
+_APPS = "io.k8s.api.apps.v1."
+_EXTENSIONS = ("io.k8s.api.extensions.v1beta1.", "extensions", "v1beta1")
+RENAMED = (
+    Renamed(
+        "io.k8s.api.apps.v1beta1.", "apps", "v1beta1", _APPS, ("Deployment", "StatefulSet"), True
+    ),
+    Renamed(
+        "io.k8s.api.apps.v1beta2.",
+        "apps",
+        "v1beta2",
+        _APPS,
+        ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"),
+    ),
+    Renamed(*_EXTENSIONS, _APPS, ("DaemonSet", "Deployment", "ReplicaSet"), True),
+    Renamed(*_EXTENSIONS, "io.k8s.api.networking.v1.", ("NetworkPolicy",)),
+)
 
 _REFS = ("#/$defs/", "#/definitions/")
 _BETAS = ("v1beta", "v2beta")
@@ -67,8 +103,7 @@ def write_earlier(definitions: bytes, earlier: Iterable[bytes], target: Path) ->
     """Packs into `target` the beta versions that `definitions` no longer has, each as the last of
     the `earlier` documents (newest first) that has it."""
     present = _definitions(definitions)
-    removed: dict[str, Any] = {}
-    texts: dict[str, Any] = {}
+    removed, texts = _renamed(present)
     for document in earlier:
         found = _definitions(document)
         gone = [name for name in found if _is_beta(name) and name not in present]
@@ -76,6 +111,41 @@ def write_earlier(definitions: bytes, earlier: Iterable[bytes], target: Path) ->
         removed |= shapes
         texts |= told
     _write(target, EARLIER_PIN, removed, texts)
+
+
+def _renamed(present: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the definitions of the versions that went with 1.16, and their descriptions."""
+    shapes, texts = pack(present)
+    renamed: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+    for one in RENAMED:
+        waiting = [f"{one.of}{kind}{suffix}" for kind in one.kinds for suffix in ("", "List")]
+        while waiting:
+            name = waiting.pop()
+            if name.startswith(one.of) and one.name(name) not in renamed:
+                renamed[one.name(name)] = _old_shape(one, shapes[name], waiting)
+                told[one.name(name)] = texts[name]
+    return renamed, told
+
+
+def _old_shape(one: Renamed, shape: dict[str, Any], met: list[str]) -> dict[str, Any]:
+    """Returns a shape under its old name; to what it refers is added to `met`."""
+    made: dict[str, Any] = {}
+    for key, value in shape.items():
+        if key == "$ref":
+            met.append(value)
+            made[key] = one.name(value)
+        elif key == "properties":
+            made[key] = {name: _old_shape(one, child, met) for name, child in value.items()}
+        elif isinstance(value, dict):
+            made[key] = _old_shape(one, value, met)
+        elif key == "x-kubernetes-group-version-kind":
+            made[key] = [{**of, "group": one.group, "version": one.version} for of in value]
+        elif key == "required" and one.unselective:
+            made[key] = [name for name in value if name != "selector"]
+        else:
+            made[key] = value
+    return made
 
 
 def _definitions(document: bytes) -> dict[str, Any]:

@@ -17,11 +17,11 @@ _API = "io.k8s.api."
 
 class Life(NamedTuple):
     """In which minors of Kubernetes 1 a version was deprecated and was gone, and the apiVersion
-    that took its place."""
+    that took its place where upstream names one (with the kind, where it names another)."""
 
     deprecated: int
     gone: int
-    use: str
+    use: str = ""
 
 
 def same(document: Document) -> Document:
@@ -39,18 +39,23 @@ def removed(
     """Returns a removed version of a kind; `definition` is its name without what all begin with,
     or whole."""
     kind = definition.rpartition(".")[2]
-    remark = (
-        f"{api_version} {kind} is deprecated in v1.{life.deprecated}+, unavailable in "
-        f"v1.{life.gone}+; use {life.use} {kind}"
-    )
     return Version(
         api_version.rpartition("/")[2],
         definition if definition.startswith("io.") else _API + definition,
         to_storage,
         from_storage,
-        deprecation=remark,
+        deprecation=_remark(api_version, kind, life),
         gone=life.gone,
     )
+
+
+def _remark(api_version: str, kind: str, life: Life) -> str:
+    """Returns what upstream tells whoever uses such a version (deprecation.WarningMessage)."""
+    text = f"{api_version} {kind} is deprecated in v1.{life.deprecated}+, unavailable in "
+    text += f"v1.{life.gone}+"
+    if not life.use:
+        return text
+    return f"{text}; use {life.use if ' ' in life.use else f'{life.use} {kind}'}"
 
 
 def elsewhere(kind: Kind, group: str, *versions: Version) -> Kind:
