@@ -142,7 +142,7 @@ class Assembly:
 
     def __init__(self, cache: Cache, configuration: Configuration, world: World) -> None:
         self.cache = cache
-        self.kinds = Registry()
+        self.kinds = Registry(removed=True)
         self._world = world
         self._objects = Objects(cache)
         self.definitions = Definitions(cache, self.kinds, self._converter)

@@ -38,6 +38,7 @@ class Form:
         assert found is not None, f"{kind.name} is not served in {version}"
         self.served = found
         self._from_storage = found.from_storage
+        self.converts = found.from_storage is not None
         self._same = version == kind.storage and self._from_storage is None
         self._shape = found.shape
         self._fresh = found.fresh

@@ -277,7 +277,7 @@ class Api:
         table = self._cache.table(keys.table_of(kind))
         presentation = parse_accept(
             request.headers.get("accept", ""),
-            builtin=form.served.shape is None,
+            builtin=form.served.shape is None and not form.served.gone,
             stream=attributes.verb == "watch",
         )
         call = Call(request, user, attributes, kind, form.served, form, table, presentation)

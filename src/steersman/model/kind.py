@@ -73,7 +73,8 @@ class Version(msgspec.Struct, frozen=True):
 
     `definition` names its schema, or `shape` is it, and then also converts; conversions are None
     where the document is the same. `fresh` is the revision behind which every stored object was
-    admitted by this very shape.
+    admitted by this very shape. `deprecation` is told to whoever uses it. `gone` is the minor of
+    Kubernetes 1 from which on upstream no longer serves the version; 0: not yet.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Version(msgspec.Struct, frozen=True):
     deprecation: str = ""
     shape: Shape | None = None
     fresh: int = 0
+    gone: int = 0
 
 
 class Subresource(msgspec.Struct, frozen=True):
@@ -132,6 +134,7 @@ class Kind(msgspec.Struct, frozen=True):
     """A kind of object.
 
     storage:    the version in which it is stored; the first of `versions` is preferred
+    former:     versions that are no longer part of the served minor (docs/adr/0019)
     selectable: field selectors beside metadata.name and metadata.namespace, each from a document
     spec_fields: top-level fields whose change raises metadata.generation; empty: no generation;
                  EVERY_FIELD: all but metadata, and the status where that has a path of its own
@@ -158,6 +161,7 @@ class Kind(msgspec.Struct, frozen=True):
     namespaced: bool
     versions: tuple[Version, ...]
     storage: str
+    former: tuple[Version, ...] = ()
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS

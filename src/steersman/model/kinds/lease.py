@@ -9,6 +9,7 @@ from steersman.model.causes import invalid, not_negative
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
 
@@ -50,6 +51,13 @@ LEASE = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.coordination.v1.Lease"),),
     storage="v1",
+    former=(
+        removed(
+            "coordination.k8s.io/v1beta1",
+            "coordination.v1beta1.Lease",
+            Life(19, 22, "coordination.k8s.io/v1"),
+        ),
+    ),
     columns=_COLUMNS,
     check=_check,
     view=Lease,

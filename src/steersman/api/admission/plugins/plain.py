@@ -35,8 +35,10 @@ class AlwaysAdmit(Plain):
 
 
 def is_of(call: Call, group: str, kind: str) -> bool:
-    """Says whether a call is about objects of a kind, and about no subresource."""
-    return call.kind.name == kind and call.kind.group == group and not call.subresource
+    """Says whether a call is about objects of a kind, under whatever group they are asked for, and
+    about no subresource."""
+    own = call.kind.name == kind and call.table.resource.group == group
+    return own and not call.subresource
 
 
 def is_pod(change: Change) -> bool:
