@@ -25,7 +25,17 @@ ID_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 ID_LENGTH = 6
 # All that a cluster ever puts into its directory; `reset` removes nothing else
 CONTENTS = frozenset(
-    (FILE, "cluster.partial", "supervisor.lock", "certificates", "store", "logs", "node", "images")
+    (
+        FILE,
+        "cluster.partial",
+        "supervisor.lock",
+        "certificates",
+        "store",
+        "logs",
+        "node",
+        "images",
+        "manifests",
+    )
 )
 
 
@@ -50,6 +60,7 @@ class Directory:
         self.logs = self.path / "logs"
         self.node = self.path / "node"
         self.images = self.path / "images"
+        self.manifests = self.path / "manifests"
 
     def exists(self) -> bool:
         """Says whether a cluster was made here."""

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from steersman.cli import kubelet
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
 from steersman.cli.server import await_identity, reporter
@@ -19,6 +20,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     del name
     parser.epilog = EXAMPLE
     parser.add_argument("--data-dir", type=Path, default=default_path(), help="where it lives")
+    kubelet.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -48,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         port=identity.port,
         service_cidr=identity.service_cidr,
         pod_cidr=identity.pod_cidr,
+        manifests=(arguments.pod_manifest_path or directory.manifests).absolute(),
     )
     try:
         uvloop.run(node.run_node(settings, RealWorld(), reporter(arguments.status_fd)))

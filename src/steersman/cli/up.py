@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import controlling
+from steersman.cli import controlling, kubelet
 from steersman.cli.apiserver import options
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.directory import Directory, Identity, Lock, default_path
@@ -46,6 +46,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     add_option(parser)
     options.add_options(parser)
     controlling.add_options(parser)
+    kubelet.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -204,7 +205,7 @@ class Supervisor:
             self._children.start("server", [*server, *controls])
         self._waits.add("server")
         if machine:
-            self._children.start("node", words)
+            self._children.start("node", [*words, *kubelet.words(self._arguments)])
             self._waits.add("node")
 
     def _nodes(self) -> tuple[bool, int]:

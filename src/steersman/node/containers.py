@@ -5,6 +5,7 @@ from __future__ import annotations
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
 from steersman.node.observed import UNKNOWN, Run, Seen
+from steersman.node.static.marks import is_static
 
 # kubelet's back-off of containers: the first restart is at once, then 10 s doubling to 300 s;
 # twice the longest without a restart ends it (client-go flowcontrol.Backoff)
@@ -94,7 +95,7 @@ def is_past(pod: Pod, container: Container, seen: Seen) -> bool:
 
 def grace_seconds(pod: Pod, gone: bool) -> float:
     """How long containers have to end by themselves; hardly, where the object is gone already."""
-    if gone:
+    if gone and not is_static(pod):
         return GONE_GRACE_SECONDS
     asked = pod.metadata.deletion_grace_period_seconds
     return float(pod.spec.termination_grace_period_seconds if asked is None else asked)

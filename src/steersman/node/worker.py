@@ -38,6 +38,7 @@ from steersman.node.plan import (
     is_overdue,
     plan,
 )
+from steersman.node.static.marks import is_static
 from steersman.node.status import is_coming_up, render_status, same
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
@@ -79,6 +80,8 @@ class Worker:
         self._stale = asyncio.Event()
         self._settled = asyncio.Event()
         self._told: Document | None = None
+        # What shows a static pod in the API
+        self._mirror: Pod | None = None
         self._removed = False
         self._done = False
         self._tasks: Tasks
@@ -91,8 +94,18 @@ class Worker:
             self.pod = pod
             self._changed()
 
+    def mirror(self, mirror: Pod | None) -> None:
+        """The API has another version of a static pod's mirror, or none any more."""
+        before, self._mirror = self._mirror, mirror
+        if mirror is None or before is None or before.metadata.uid != mirror.metadata.uid:
+            self._told = None
+        if mirror is not None:
+            shown = replace(self.pod.metadata, generation=mirror.metadata.generation)
+            self.pod = replace(self.pod, metadata=shown, status=mirror.status)
+        self._changed()
+
     def vanish(self) -> None:
-        """The API has the pod no more."""
+        """The API has the pod no more, or its file is gone."""
         if not self.seen.gone:
             self.change(replace(self.seen, gone=True))
 
@@ -446,7 +459,8 @@ class Worker:
                 self._stale.set()
 
     async def _write_status(self) -> None:
-        if self.seen.gone:
+        shown = self._mirror if is_static(self.pod) else self.pod
+        if self.seen.gone or shown is None:
             return
         tools, pod = self._tools, self.pod
         status = render_status(pod, self.seen, tools.place.address, tools.world.now())
@@ -454,9 +468,14 @@ class Worker:
             return
         ref = POD.ref(self.seen.namespace, self.seen.name)
         answer = await tools.client.patch(
-            ref, {"status": status}, how="strategic", subresource="status", uid=self.seen.uid
+            ref, {"status": status}, how="strategic", subresource="status", uid=shown.metadata.uid
         )
         self._told = status
-        if answer.metadata.revision > self.pod.metadata.revision:
+        if answer.metadata.revision <= shown.metadata.revision:
+            return
+        if is_static(self.pod):
+            if self._mirror is shown:
+                self.mirror(answer)
+        elif answer.metadata.revision > self.pod.metadata.revision:
             self.pod = answer
             self._wake.set()
