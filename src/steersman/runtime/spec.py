@@ -92,7 +92,7 @@ def bind_mount(
         "options": options,
     }
     if mapped:
-        options.append("ridmap" if recursive else "idmap")
+        options.append("idmap")
     if subpath:
         mount["subPath"] = subpath
     return mount

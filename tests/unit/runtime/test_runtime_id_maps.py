@@ -89,7 +89,7 @@ def test_mounts_share_the_containers_maps_or_bring_their_own() -> None:
     ]
     made = container.Plan(document, "/containers/x", held=0)
     assert [(mount.mapped, mount.owner) for mount in made.mounts[-4:]] == [
-        ("ridmap", 0), ("idmap", 1), ("ridmap", 0), ("", -1),
+        ("idmap", 0), ("idmap", 1), ("idmap", 0), ("", -1),
     ]  # fmt: skip
     assert made.owners == ["/u", Maps([(0, 7, 1)], [(0, 7, 1)])]
 
