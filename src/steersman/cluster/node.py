@@ -43,6 +43,7 @@ from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.agent import Agent
+from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
 from steersman.node.measure.measuring import Measuring
@@ -252,6 +253,7 @@ def _tools(
         volumes=Volumes(
             paths, Tokens(client, world), Claims(client), limits, world, node=settings.name
         ),
+        ids=IdRanges(paths, *read_subordinate()),
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),
         place=place,

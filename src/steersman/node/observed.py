@@ -79,12 +79,13 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.run if self.run is not None and self.run.state == "exited" else None
 
 
-class Sandbox(msgspec.Struct, frozen=True):
-    """The namespaces of a pod and its addresses."""
+class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The namespaces of a pod and its addresses; `userns` where its users are its own."""
 
     pid: int
     shm: str
     addresses: tuple[str, ...]
+    userns: str = ""
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):

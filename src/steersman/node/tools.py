@@ -13,6 +13,7 @@ from steersman.images.pull import Puller
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node import containers
+from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
@@ -54,6 +55,7 @@ class Tools(msgspec.Struct, frozen=True):
     puller: Puller
     paths: Paths
     volumes: Volumes
+    ids: IdRanges
     objects: FollowedObjects
     events: Recorder
     place: Place

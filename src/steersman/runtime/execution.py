@@ -14,11 +14,11 @@ from .container import (
     leave_pid_namespace,
     report,
     send_terminal,
-    settle,
 )
-from .kernel import syscalls
+from .descriptors import Descriptors
+from .kernel import syscalls, user_namespaces
 from .kernel import terminal as terminals
-from .process import Process, become, look_up, set_oom_score
+from .process import Process, become, give_streams, look_up, raise_limits, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .kernel.cgroups import Cgroup
+    from .kernel.user_namespaces import Maps
 
 _INSIDE = (
     syscalls.CLONE_NEWNS
@@ -49,9 +50,12 @@ def start(
 ) -> int:
     """Forks a process that joins the container whose first process is `first`; gives its id.
 
-    Unless `alone` it is killed when the process that forked it ends.
+    `held` is what capabilities there are inside. Unless `alone` it is killed when the process
+    that forked it ends.
     """
     target = os.pidfd_open(first)
+    maps = user_namespaces.of_process(first)
+    process.keep_groups = maps is not None and user_namespaces.denies_groups(str(first))
     outer = enter_pid_namespace(f"/proc/{first}/ns/pid")
     birthplace = cgroup.birthplace()
     child = -1
@@ -64,46 +68,59 @@ def start(
             if birthplace >= 0:
                 os.close(birthplace)
     if child == 0:
-        entered = birthplace >= 0
-        _initialise(target, cgroup, process, channel, streams, held, entered=entered, alone=alone)
+        kept = Descriptors(channel, streams)
+        group = cgroup if birthplace < 0 else None
+        _initialise(target, maps, group, process, kept, held, alone=alone)
     return child
 
 
 def _initialise(
     target: int,
-    cgroup: Cgroup,
+    maps: Maps | None,
+    group: Cgroup | None,
     process: Process,
-    channel: int,
-    streams: Sequence[int],
+    kept: Descriptors,
     held: int,
     *,
-    entered: bool,
     alone: bool,
 ) -> NoReturn:
+    """The life of the process; it enters `group` unless it was born there."""
     try:
-        settle(streams, channel, target)
-        channel = 3
+        (target,) = kept.settle(target)
         if not alone:
             die_with_parent()
-        if not entered:
-            cgroup.enter()
+        if group is not None:
+            group.enter()
         if process.oom_score_adj is not None:
             set_oom_score(process.oom_score_adj)
-        # A kernel may be built without time namespaces, and then refuses to be asked for one.
-        timed = os.path.exists("/proc/self/ns/time")
-        syscalls.setns(4, _INSIDE | (syscalls.CLONE_NEWTIME if timed else 0))
-        os.close(4)
+        _join(target, process, maps)
         look_up(process)
-        slave = _open_terminal(process, channel)
-        os.write(channel, b"R")
-        if os.read(channel, 1) != b"G":
+        slave = _open_terminal(process, kept.channel)
+        os.write(kept.channel, b"R")
+        if os.read(kept.channel, 1) != b"G":
             os._exit(0)
         if slave >= 0:
             terminals.adopt(slave, process.uid)
         become(process, held, alone=alone)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
-        report(channel, error)
+        report(kept.channel, error)
     os._exit(_FAILED)
+
+
+def _join(target: int, process: Process, maps: Maps | None) -> None:
+    """Joins the namespaces of the process open as `target`, whose user namespace has `maps`."""
+    flags = _INSIDE
+    # A kernel may be built without time namespaces, and then refuses to be asked for one.
+    if os.path.exists("/proc/self/ns/time"):
+        flags |= syscalls.CLONE_NEWTIME
+    if maps is not None:
+        raise_limits(process)
+        give_streams(*maps.root())
+        flags |= syscalls.CLONE_NEWUSER
+    syscalls.setns(target, flags)
+    os.close(target)
+    if maps is not None:
+        user_namespaces.become_root(keep_groups=process.keep_groups)
 
 
 def _open_terminal(process: Process, channel: int) -> int:

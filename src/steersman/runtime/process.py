@@ -40,6 +40,7 @@ class Process:
         "gid",
         "groups",
         "io_priority",
+        "keep_groups",
         "keyring",
         "no_new_privileges",
         "oom_score_adj",
@@ -81,6 +82,8 @@ class Process:
         self.io_priority = scheduling.parse_io_priority(io_priority) if io_priority else None
         self.personality: int | None = None
         self.keyring = True
+        # Where a user namespace denies a change, nobody can be given others
+        self.keep_groups = False
         # Whether the program is run by a sealed stranger; else this interpreter must be sealed.
         self.trampoline = False
         self.filter = b""
@@ -128,6 +131,31 @@ def set_oom_score(score: int) -> None:
             file.write(b"%d" % score)
         except PermissionError:
             if score > now:
+                raise
+
+
+def raise_limits(process: Process) -> None:
+    """Makes room for the limits that are set later, where raising one is not allowed any more."""
+    for number, _, hard in process.rlimits:
+        soft, now = resource.getrlimit(number)
+        if now != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > now):
+            resource.setrlimit(number, (soft, hard))
+
+
+def give_streams(user: int, group: int = -1) -> None:
+    """Gives pipes among the three streams to who will use them: /dev/stdout opens them by name.
+
+    What cannot be given (EPERM: it belongs to nobody in this user namespace; EINVAL) stays, as
+    runc has it: it can still be used by its number.
+    """
+    for descriptor in range(3):
+        status = os.fstat(descriptor)
+        if not stat.S_ISFIFO(status.st_mode) or status.st_uid == user:
+            continue
+        try:
+            os.fchown(descriptor, user, group)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EINVAL):
                 raise
 
 
@@ -197,6 +225,7 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
 
     Unless `alone` it is killed when the process that forked it ends.
     """
+    give_streams(process.uid)
     last_step = _prepare_last_step(process)
     for number, soft, hard in process.rlimits:
         resource.setrlimit(number, (soft, hard))
@@ -237,11 +266,18 @@ def _change_user(process: Process, held: int) -> None:
     sets = process.capabilities
     capabilities.drop_bounding(sets.bounding, held)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-    os.setgroups(process.groups)
+    _change_groups(process)
     os.setresgid(process.gid, process.gid, process.gid)
     os.setresuid(process.uid, process.uid, process.uid)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 0)
     capabilities.apply(sets)
+
+
+def _change_groups(process: Process) -> None:
+    if not process.keep_groups:
+        os.setgroups(process.groups)
+    elif process.groups:
+        raise PermissionError(errno.EPERM, "cannot set any additional groups in this container")
 
 
 def _change_directory(cwd: str) -> None:

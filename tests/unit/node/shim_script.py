@@ -34,6 +34,7 @@ from steersman.model.errors import APIError
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
 from steersman.node import record
+from steersman.node.id_ranges import IDS_PER_POD, IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
 from steersman.node.observed import Observed
@@ -262,6 +263,7 @@ class Stage:
             volumes=Volumes(
                 self.paths, Tokens(client, world), Claims(client), machine, world, node="vm"
             ),
+            ids=IdRanges(self.paths, IDS_PER_POD, 2),
             objects=FollowedObjects(client, world, tasks),
             events=self.events,
             place=Place("vm", "10.0.0.1", 10250, "0"),

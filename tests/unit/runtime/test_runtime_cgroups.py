@@ -135,6 +135,17 @@ def test_a_version_2_group_is_made_with_controllers_handed_down(tmp_path: pathli
     assert (tmp_path / "steer" / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_a_group_of_version_2_is_delegated_with_the_files_that_the_kernel_names(
+    tmp_path: pathlib.Path,
+) -> None:
+    record(tmp_path / "g", {"cgroup.procs": "", "cgroup.subtree_control": "", "memory.max": "max"})
+    UnifiedCgroup(str(tmp_path), "/g").delegate(4242)
+    owners = {path.name: path.stat().st_uid for path in (tmp_path / "g").iterdir()}
+    assert owners == {"cgroup.procs": 4242, "cgroup.subtree_control": 4242, "memory.max": 0}
+    assert (tmp_path / "g").stat().st_uid == 4242
+
+
 def test_counters_of_version_2(tmp_path: pathlib.Path) -> None:
     record(
         tmp_path / "g",

@@ -17,6 +17,7 @@ from steersman.runtime.kernel import capabilities, devices, mounts, namespaces, 
 from steersman.runtime.process import Process, find_program, parse_environment
 
 ALL = (1 << 41) - 1
+IDS = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
 
 
 def mount(**fields: Any) -> mounts.Mount:
@@ -91,7 +92,7 @@ def test_namespaces_are_new_or_joined() -> None:
     assert parsed.join == {syscalls.CLONE_NEWIPC: "/x"}
 
 
-@pytest.mark.parametrize("entries", [[{"type": "user"}], [{"type": "pid"}, {"type": "pid"}], [{}]])
+@pytest.mark.parametrize("entries", [[{"type": "users"}], [{"type": "pid"}, {"type": "pid"}], [{}]])
 def test_unknown_and_doubled_namespaces_are_refused(entries: list[dict[str, str]]) -> None:
     with pytest.raises(ValueError, match="not supported or is given twice"):
         namespaces.parse(entries)
@@ -235,7 +236,15 @@ def test_the_kernel_file_systems_of_a_container() -> None:
         (lambda d: d.update(root={"path": "/r"}), "either"),
         (lambda d: d["steersman"].update(layers=[]), "either"),
         (lambda d: d.update(hooks={"prestart": [1]}), "hooks"),
-        (lambda d: d["linux"].update(uidMappings=[1]), "uidMappings"),
+        (lambda d: d["linux"].update(uidMappings=IDS, gidMappings=IDS), "isn't enabled"),
+        (lambda d: d["linux"]["namespaces"].append({"type": "user"}), "nor mappings"),
+        (lambda d: d["linux"].update(uidMappings=IDS), "both uidMappings and gidMappings"),
+        (
+            lambda d: d["mounts"].append(
+                {"destination": "/m", "source": "/s", "options": ["bind", "idmap"]}
+            ),
+            "idmap needs mappings",
+        ),
         (lambda d: d["linux"].update(namespaces=[{"type": "pid"}]), "mount namespace"),
         (
             lambda d: d["linux"].update(namespaces=[{"type": "mount"}]) or d.update(hostname="h"),

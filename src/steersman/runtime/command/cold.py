@@ -13,7 +13,7 @@ import sys
 
 from .. import container, documents, seal, state
 from ..container import Plan
-from ..kernel import capabilities, cgroups, syscalls, trampoline
+from ..kernel import capabilities, cgroups, syscalls, trampoline, user_namespaces
 from ..process import Process
 
 TYPE_CHECKING = False
@@ -151,7 +151,7 @@ def _launch(
     listener = _listen(plan.directory) if gate else None
     number = -1 if listener is None else listener.fileno()
     streams = [] if plan.process.terminal else [0, 1, 2]
-    pid = container.start(plan, group, theirs.fileno(), streams, plan.held, number)
+    pid = container.start(plan, group, theirs.fileno(), streams, number)
     theirs.close()
     if listener is not None:
         listener.close()
@@ -286,7 +286,8 @@ def execute(
         raise RuntimeFailure(f"cannot exec in a {document['status']} container")
     from .. import execution
 
-    held = capabilities.available()
+    mapped = user_namespaces.of_process(document["pid"]) is not None
+    held = capabilities.of_kernel() if mapped else capabilities.available()
     inherited = {**document["process"], "terminal": False}
     process = Process({**inherited, **section}, held)
     filter_section = document["linux"]["seccomp"]

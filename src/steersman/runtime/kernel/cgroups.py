@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         def birthplace(self) -> int:
             """A descriptor for clone, or -1 where a process must enter by itself."""
 
+        def delegate(self, user: int) -> None:
+            """Gives a user of the host what of the group may be theirs; on version 1 nothing."""
+
         def enter(self) -> None:
             """Moves the calling thread, which must be the only one, into the group."""
 

@@ -136,6 +136,9 @@ class LegacyCgroup:
     def birthplace(self) -> int:
         return -1
 
+    def delegate(self, user: int) -> None:
+        """Nothing: a group of version 1 cannot be delegated safely (runtime-spec, ownership)."""
+
     def enter(self) -> None:
         for directory in self._directories():
             cgroups.write(directory, "tasks", "0")

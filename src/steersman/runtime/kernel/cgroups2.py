@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
+_DELEGATE = "/sys/kernel/cgroup/delegate"
 _DEFAULT_PERIOD_MICROSECONDS = 100_000
 
 
@@ -62,6 +63,13 @@ class UnifiedCgroup:
 
     def birthplace(self) -> int:
         return os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def delegate(self, user: int) -> None:
+        os.chown(self._directory, user, -1)
+        for name in _delegated_files():
+            path = f"{self._directory}/{name}"
+            if os.path.exists(path):
+                os.chown(path, user, -1)
 
     def enter(self) -> None:
         cgroups.write(self._directory, "cgroup.procs", "0")
@@ -135,6 +143,15 @@ class UnifiedCgroup:
 
     def prune(self) -> None:
         cgroups.prune_parents(self._mount, self.path)
+
+
+def _delegated_files() -> list[str]:
+    """The files that whoever owns a group writes to; the kernel tells them since 4.15."""
+    try:
+        with open(_DELEGATE) as file:
+            return file.read().split()
+    except FileNotFoundError:
+        return ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
 
 
 def convert_shares(shares: int) -> int:

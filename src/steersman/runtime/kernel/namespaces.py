@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# OCI name: (flag, name under /proc/<pid>/ns). The user namespace is not offered.
+# OCI name: (flag, name under /proc/<pid>/ns).
 KINDS = {
     "mount": (syscalls.CLONE_NEWNS, "mnt"),
     "pid": (syscalls.CLONE_NEWPID, "pid"),
@@ -25,6 +25,7 @@ KINDS = {
     "uts": (syscalls.CLONE_NEWUTS, "uts"),
     "cgroup": (syscalls.CLONE_NEWCGROUP, "cgroup"),
     "time": (syscalls.CLONE_NEWTIME, "time"),
+    "user": (syscalls.CLONE_NEWUSER, "user"),
 }
 _CLOCKS = ("monotonic", "boottime")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1

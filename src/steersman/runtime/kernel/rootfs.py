@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from . import mounts
 from . import syscalls as sc
 
 TYPE_CHECKING = False
@@ -41,6 +42,27 @@ def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> N
         os.chdir(here)
 
 
+def cover_mapped(layers: Sequence[str], owners: int) -> None:
+    """Covers each layer with a copy of itself whose owners are id-mapped.
+
+    For an overlay to be made of them (5.19), which is not id-mapped itself; to be called in a
+    mount namespace that is about to be left.
+    """
+    for layer in layers:
+        tree = sc.open_tree(sc.AT_FDCWD, layer, sc.OPEN_TREE_CLONE)
+        mounts.map_owners(tree, layer, owners)
+        cover(tree, layer)
+        os.close(tree)
+
+
+def open_overlay(layers: Sequence[str], upper: str, work: str, target: str) -> int:
+    """An overlay as a detached mount; at `target` it is only passing."""
+    mount_overlay(layers, upper, work, target)
+    tree = sc.open_tree(sc.AT_FDCWD, target, sc.OPEN_TREE_CLONE)
+    sc.umount(target, sc.MNT_DETACH)
+    return tree
+
+
 def render_overlay_options(lower: Sequence[str]) -> str:
     """The lowerdir option of the overlay file system, special characters escaped."""
     return "lowerdir=" + ":".join(escape(path) for path in lower)
@@ -51,18 +73,20 @@ def escape(path: str) -> str:
     return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
-def bind_directory(source: str, target: str) -> None:
-    """Mounts the directory `source`, with what is mounted below it, at `target`."""
+def open_directory(source: str) -> int:
+    """The directory `source`, with what is mounted below it, as a detached mount."""
     tree = sc.open_tree(sc.AT_FDCWD, source, sc.OPEN_TREE_CLONE | sc.AT_RECURSIVE)
+    sc.mount_setattr(tree, propagation=sc.MS_PRIVATE, recursive=True)
+    return tree
+
+
+def cover(tree: int, target: str) -> None:
+    """Attaches a detached mount over a directory of the host; `tree` is then its root."""
+    place = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        sc.mount_setattr(tree, propagation=sc.MS_PRIVATE, recursive=True)
-        place = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sc.move_mount(tree, place)
-        finally:
-            os.close(place)
+        sc.move_mount(tree, place)
     finally:
-        os.close(tree)
+        os.close(place)
 
 
 def set_readonly(root: int) -> None:
