@@ -66,6 +66,11 @@ class PodQueue:
         """Says whether a pod waits here."""
         return uid in self._pods
 
+    def taken(self, uid: str) -> Pod | None:
+        """Returns a taken pod as it is now, None where it waits no more."""
+        found = self._taken.get(uid)
+        return found.pod if found is not None else None
+
     def put(self, pod: Pod) -> None:
         """Adds a pod, or takes over its new state; a changed unschedulable pod is tried again."""
         found = self._pods.get(pod.metadata.uid)
