@@ -29,6 +29,8 @@ from steersman.reconcile import loop
 from steersman.reconcile.loop import Controller
 from steersman.reconcile.rules import identity
 from steersman.scheduler import service as scheduler
+from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
+from steersman.scheduler.extenders.extender import Reach
 from steersman.store.interface import Write
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import User
@@ -48,6 +50,13 @@ def signing_key() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(*kinds, serialization.NoEncryption())
+
+
+class Scheduling(msgspec.Struct, frozen=True):
+    """What the scheduler is told, and how it reaches its extenders."""
+
+    configuration: SchedulerConfiguration = DEFAULT
+    reach: Callable[[SimulatedWorld], Reach] | None = None
 
 
 class SeenStore(MemoryStore):
@@ -119,11 +128,13 @@ class ControlPlane:
 
         self._process("controllers", work, MANAGER)
 
-    def run_scheduler(self) -> None:
+    def run_scheduler(self, told: Scheduling = Scheduling()) -> None:  # noqa: B008
         """Runs the scheduler as a process."""
 
         async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
-            await scheduler.run(client_for(scheduler.IDENTITY), views, self.world)
+            client = client_for(scheduler.IDENTITY)
+            reach = told.reach(self.world) if told.reach is not None else None
+            await scheduler.run(client, views, self.world, told.configuration, reach)
 
         self._process("scheduler", work, scheduler.IDENTITY)
 

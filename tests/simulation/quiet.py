@@ -16,7 +16,7 @@ from steersman.model.ref import Ref
 from steersman.node.simulated import Behaviour
 from steersman.world.simulated import SimulatedWorld, simulate
 
-from .control_plane import ControlPlane, control_plane
+from .control_plane import ControlPlane, Scheduling, control_plane
 from .faults import Weather
 
 PATIENCE_SECONDS = 60.0
@@ -92,13 +92,14 @@ def quietly(
     nodes: int = 3,
     behaviour: Behaviour | None = None,
     seed: int = 1,
+    scheduling: Scheduling | None = None,
 ) -> Any:
     """Runs a scenario with all controllers, the scheduler and nodes that are ready."""
 
     async def main(world: SimulatedWorld) -> Any:
         async with control_plane(world, Weather(), lambda *_: None) as plane:
             plane.run_controllers(EVERYBODY)
-            plane.run_scheduler()
+            plane.run_scheduler(scheduling or Scheduling())
             plane.run_nodes(nodes, behaviour or Behaviour())
             quiet = Quiet(plane, world)
             await quiet.until(lambda: ready(quiet, nodes))

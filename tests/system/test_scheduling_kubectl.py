@@ -1,9 +1,14 @@
-"""The scheduler as kubectl sees it: preemption, spreading, profiles of a configuration file."""
+"""The scheduler as kubectl sees it: preemption, spreading, profiles and extenders of a
+configuration file."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -129,4 +134,81 @@ def test_profiles_of_a_file_are_chosen_by_the_scheduler_name(tmp_path: Path) -> 
         assert len(set(nodes)) == 1
     finally:
         stopped = made.down()
+    assert stopped.code == 0, stopped.err
+
+
+EXTENDED = """
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+extenders:
+- urlPrefix: http://127.0.0.1:{port}/cards
+  filterVerb: filter
+  nodeCacheCapable: true
+  managedResources:
+  - name: example.com/card
+    ignoredByScheduler: true
+"""
+
+
+class Cards(BaseHTTPRequestHandler):
+    """An extender that lets pods onto one node alone, or onto none while `full` is set."""
+
+    full = True
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        passed = [] if Cards.full else ["simulated-1"]
+        failed = {name: "no card is free" for name in asked["NodeNames"] if name not in passed}
+        body = json.dumps({"NodeNames": passed, "FailedNodes": failed}).encode()
+        self.send_response(200 if self.path == "/cards/filter" else 404)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_words: Any) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def extender() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Cards)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_an_extender_refuses_is_named_by_why_and_lets_the_pod_go(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed here")
+    made = Cluster(tmp_path / "data", tmp_path / "kubeconfig", free_port())
+    with extender() as port:
+        path = tmp_path / "scheduler.yaml"
+        path.write_text(EXTENDED.format(port=port))
+        started = made.up("--scheduler-config", str(path))
+        assert started.code == 0, started.err
+        try:
+            spec = asking("1")
+            amounts = {"example.com/card": "1"}
+            spec["containers"][0]["resources"] = {"requests": amounts, "limits": amounts}
+            create(made, manifest("Pod", "card", "default", spec=spec))
+            create(made, manifest("Pod", "plain", "default", spec=asking("1")))
+            made.ok("wait", "--for=condition=Ready", "pod/plain", WAIT)
+            refused = "jsonpath={.status.conditions[0].reason}=Unschedulable"
+            made.ok("wait", f"--for={refused}", "pod/card", WAIT)
+            said = made.ok("get", "pod", "card", "-o", "jsonpath={.status.conditions[0].message}")
+            assert said.startswith("0/3 nodes are available: 3 no card is free. ")
+            why = made.steer("why", "pod/card", "--kubeconfig", str(made.kubeconfig))
+            assert f"refused by the scheduler's extender http://127.0.0.1:{port}/cards" in why.out
+            Cards.full = False
+            made.ok("label", "node", "simulated-0", "a=b")
+            made.ok("wait", "--for=condition=Ready", "pod/card", WAIT)
+            place = made.ok("get", "pod", "card", "-o", "jsonpath={.spec.nodeName}")
+            assert place == "simulated-1"
+        finally:
+            stopped = made.down()
     assert stopped.code == 0, stopped.err

@@ -65,9 +65,10 @@ class Target(msgspec.Struct, frozen=True):
 class HTTPTransport:
     """See `client.interface.Transport`."""
 
-    def __init__(self, target: Target, *, identity: str = "") -> None:
+    def __init__(self, target: Target, *, identity: str = "", body_bytes: int = BODY_BYTES) -> None:
         self.identity = identity
         self.target = target
+        self.body_bytes = body_bytes  # what an answer of known length may have
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
@@ -380,7 +381,7 @@ class _Connection(asyncio.Protocol):
         if 100 <= status < 101:
             return  # 100 Continue: the answer proper follows
         length = headers.get("content-length")
-        if length is not None and int(length) > BODY_BYTES:
+        if length is not None and int(length) > self._owner.body_bytes:
             self._trouble = f"answers with a body of {length} bytes"
             raise ValueError(length)
         without = self._bodiless or status in (101, 204, 304)

@@ -71,6 +71,13 @@ def of_unplaced(objects: Objects, pod: Document) -> Cause:
             details=_said(objects, pod),
             helps=(f"run a scheduler of this name, or spec.schedulerName: {DEFAULT_NAME}",),
         )
+    if refuser := _extender(objects, pod):
+        return Cause(
+            name,
+            f"is refused by the scheduler's extender {refuser}",
+            details=_said(objects, pod),
+            helps=("see what that server waits for; the scheduler's configuration names it",),
+        )
     if not objects.all(NODE):
         return Cause(name, "has no node: there are none", helps=("add a node",))
     return _of_filters(objects, pod, name)
@@ -101,6 +108,15 @@ def _of_filters(objects: Objects, pod: Document, name: str) -> Cause:
         helps=tuple(dict.fromkeys(_helps(objects, refused))),
         causes=_claims(objects, pod) if _of_volumes(refused) else (),
     )
+
+
+def _extender(objects: Objects, pod: Document) -> str:
+    """Returns the URL of the extender that refused nodes at the last attempt, empty where none
+    did; the scheduler's events name it."""
+    for event in objects.events(pod, "FailedScheduling")[:1]:
+        if at(event, "related", "kind") == "Extender":
+            return str(at(event, "related", "name"))
+    return ""
 
 
 def _question(objects: Objects, document: Document) -> Ask | str:

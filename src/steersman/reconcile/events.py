@@ -44,6 +44,7 @@ class Said(msgspec.Struct, frozen=True):
     note: str
     action: str = ""
     host: str = ""  # the node that says it; empty: the component's own
+    related: tuple[str, str, str] | None = None  # apiVersion, kind, name of who else had a part
 
 
 class _Known(msgspec.Struct):
@@ -95,9 +96,16 @@ class Recorder:
         """Tells that something went as it should; `found` is the view it is about."""
         self.say(Said(about(found), "Normal", reason, note, action))
 
-    def warning(self, found: Any, reason: str, note: str, action: str = "") -> None:
+    def warning(
+        self,
+        found: Any,
+        reason: str,
+        note: str,
+        action: str = "",
+        related: tuple[str, str, str] | None = None,
+    ) -> None:
         """Tells that something went wrong."""
-        self.say(Said(about(found), "Warning", reason, note, action))
+        self.say(Said(about(found), "Warning", reason, note, action, related=related))
 
     def say(self, said: Said) -> None:
         """Takes an event to be written soon; dropped where too many wait or one source floods."""
@@ -176,6 +184,9 @@ class Recorder:
             "message": said.note[:MAX_NOTE],
             "type": said.type,
         }
+        if said.related is not None:
+            version, kind, other = said.related
+            document["related"] = {"apiVersion": version, "kind": kind, "name": other}
         return {**document, **self._when(said, now)}
 
     def _when(self, said: Said, now: float) -> Document:

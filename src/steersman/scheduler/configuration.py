@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from steersman.scheduler.profile import DEFAULT as DEFAULT_PROFILE
 from steersman.scheduler.profile import DEFAULT_NAME, Profile
 from steersman.scheduler.queue import FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS
+
+if TYPE_CHECKING:  # loaded where a file has extenders
+    from steersman.scheduler.extenders.settings import Settings as ExtenderSettings
 
 
 class SchedulerConfiguration(msgspec.Struct, frozen=True):
@@ -20,6 +23,7 @@ class SchedulerConfiguration(msgspec.Struct, frozen=True):
     )
     first_backoff_seconds: float = FIRST_BACKOFF_SECONDS
     last_backoff_seconds: float = LAST_BACKOFF_SECONDS
+    extenders: tuple[ExtenderSettings, ...] = ()
 
 
 DEFAULT: Final = SchedulerConfiguration()

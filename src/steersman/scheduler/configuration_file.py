@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from steersman.scheduler.configuration import SchedulerConfiguration
+from steersman.scheduler.extenders.settings import Given as Extender
+from steersman.scheduler.extenders.settings import ignored_of, settings_of
 from steersman.scheduler.plugin_args import Refused, changed
 from steersman.scheduler.profile import (
     DEFAULT_NAME,
@@ -90,7 +92,7 @@ class _File(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     percentage_of_nodes_to_score: int = 0
     pod_initial_backoff_seconds: int = int(FIRST_BACKOFF_SECONDS)
     pod_max_backoff_seconds: int = int(LAST_BACKOFF_SECONDS)
-    extenders: tuple[Any, ...] = ()
+    extenders: tuple[Extender, ...] = ()
 
 
 def parse(document: Any) -> SchedulerConfiguration:
@@ -111,9 +113,19 @@ def parse(document: Any) -> SchedulerConfiguration:
             raise Refused(f"{path}: Required value")
         if name in profiles:
             raise Refused(f'{path}: Duplicate value: "{name}"')
-        profiles[name] = _profile(name, given, file.percentage_of_nodes_to_score)
+        profile = _profile(name, given, file.percentage_of_nodes_to_score)
+        profiles[name] = _ignoring(profile, ignored_of(file.extenders))
     first, last = file.pod_initial_backoff_seconds, file.pod_max_backoff_seconds
-    return SchedulerConfiguration(profiles, float(first), float(last))
+    extenders = settings_of(file.extenders)
+    return SchedulerConfiguration(profiles, float(first), float(last), extenders)
+
+
+def _ignoring(profile: Profile, names: frozenset[str]) -> Profile:
+    """Adds the resources that extenders look after instead of NodeResourcesFit."""
+    if not names:
+        return profile
+    known, groups = profile.ignored
+    return msgspec.structs.replace(profile, ignored=(known | names, groups))
 
 
 def _check(file: _File) -> None:
@@ -121,8 +133,6 @@ def _check(file: _File) -> None:
         raise Refused(
             f"{file.api_version} {file.kind} is not {GROUP}/v1 KubeSchedulerConfiguration"
         )
-    if file.extenders:
-        raise Refused("extenders: not supported")
     first, last = file.pod_initial_backoff_seconds, file.pod_max_backoff_seconds
     if first <= 0:
         raise Refused(f"podInitialBackoffSeconds: Invalid value: {first}: must be greater than 0")

@@ -29,6 +29,13 @@ NODES_PER_PERCENT: Final = 125
 Refused = Mapping[Refusal, Bits]
 
 
+class Feasible(msgspec.Struct, frozen=True):
+    """The nodes that fit and were found, and where the search goes on next time."""
+
+    nodes: Bits
+    start: int = 0
+
+
 class Chosen(msgspec.Struct, frozen=True):
     """The node, and where the search for nodes goes on next time."""
 
@@ -90,8 +97,16 @@ def decide(
     draw: float = 0.0,
     most: int | None = None,
 ) -> Chosen | Unfit:
-    """Decides on a node. `start` is where the search begins, `draw` (0 to below 1) picks among
-    equals, `most` bounds the fitting nodes to find (default: the profile's share)."""
+    """Decides on a node. `draw` (0 to below 1) picks among equals; the rest is as in `search`."""
+    found = search(ask, start=start, most=most)
+    if isinstance(found, Unfit):
+        return found
+    return Chosen(ask.snapshot.at(_best(ask, found.nodes, draw)), found.start)
+
+
+def search(ask: Ask, *, start: int = 0, most: int | None = None) -> Feasible | Unfit:
+    """Looks for nodes that fit. `start` is where the search begins, `most` bounds the fitting
+    nodes to find (default: the profile's share)."""
     standing, snapshot = ask.standing, ask.snapshot
     nodes = snapshot.all.bit_count()
     if not nodes:
@@ -107,7 +122,7 @@ def decide(
 
     start = standing.judge_until(found_enough, start)
     if fit := standing.fits & allowed:
-        return Chosen(snapshot.at(_best(ask, fit, draw)), start)
+        return Feasible(fit, start)
     return Unfit(nodes, _refusals(ask, near))
 
 
@@ -115,15 +130,18 @@ def _near(ask: Ask) -> dict[Refusal, Bits]:
     """Returns the refusals that hold for this pod and its neighbours, each node under its first
     reason."""
     hood, found = ask.hood, _local(ask)
-    if not hood.filters:
+    if not hood.filters and ask.word is None:
         return found
     left = ask.snapshot.all
     for bits in found.values():
         left &= ~bits
-    for rule in (pod_topology_spread, inter_pod_affinity):
+    for rule in (pod_topology_spread, inter_pod_affinity) if hood.filters else ():
         for refusal, bits in rule.refused(hood, left):
             found[refusal] = found.get(refusal, 0) | bits
             left &= ~bits
+    if ask.word is not None:
+        for refusal, bits in ask.word.refusals(ask.snapshot, left):
+            found[refusal] = found.get(refusal, 0) | bits
     return found
 
 
@@ -148,14 +166,26 @@ def _refusals(ask: Ask, near: Refused) -> Refused:
 def _best(ask: Ask, fit: Bits, draw: float) -> int:
     """Returns the place of the best node."""
     top, best = -1, 0
-    for extra, nodes in _extra(ask, fit):
+    for extra, nodes in _given(ask, fit):
         for total, bits in _plain(ask, fit, nodes):
-            if extra + total > top:
+            if best == 0 or extra + total > top:
                 top, best = extra + total, bits
             elif extra + total == top:
                 best |= bits
     count = best.bit_count()
     return nth(best, min(int(draw * count), count - 1))
+
+
+def _given(ask: Ask, fit: Bits) -> Iterable[Part]:
+    """Yields the fitting nodes by the score that neighbours and extenders give them."""
+    if ask.word is None:
+        yield from _extra(ask, fit)
+        return
+    parts = list(ask.word.parts(ask.snapshot, fit))
+    for extra, nodes in _extra(ask, fit):
+        for given, some in parts:
+            if both := nodes & some:
+                yield extra + given, both
 
 
 def _extra(ask: Ask, fit: Bits) -> Iterable[Part]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from steersman.scheduler.extenders.word import PLUGIN as EXTENDER
 from steersman.scheduler.neighbourhood import Neighbourhood
 from steersman.scheduler.standing import Rule
 from steersman.scheduler.state.demand import Demand
@@ -19,6 +20,8 @@ from steersman.scheduler.state.node import NodeState
 NEIGHBOURS = frozenset(("InterPodAffinity", "PodTopologySpread"))
 VOLUMES = frozenset(("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone"))
 DEVICES = frozenset(("DynamicResources",))
+# An extender does not say what could help: everything may (framework.ExtenderName)
+EXTENDERS = frozenset((EXTENDER,))
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -33,13 +36,15 @@ class Waits(msgspec.Struct, frozen=True):
 
 def helped_by_node(waits: Waits, state: NodeState, *, reshaped: bool) -> bool:
     """Says whether a change of a node could help; `reshaped` where its labels or taints changed."""
-    if reshaped and waits.blockers & NEIGHBOURS:
+    if waits.blockers & (EXTENDERS | NEIGHBOURS if reshaped else EXTENDERS):
         return True
     return waits.uid in state.nominated or waits.rule.refuse(waits.demand, state) is None
 
 
 def helped_by_pod(waits: Waits, state: NodeState | None, flock: Flock, rules: Rules) -> bool:
     """Says whether the coming or going of a pod could help; `state` is the node with more room."""
+    if waits.blockers & EXTENDERS:
+        return True
     if waits.blockers & NEIGHBOURS and waits.hood.touched_by(flock, rules):
         return True
     return state is not None and helped_by_node(waits, state, reshaped=False)
@@ -47,14 +52,14 @@ def helped_by_pod(waits: Waits, state: NodeState | None, flock: Flock, rules: Ru
 
 def helped_by_volume(waits: Waits) -> bool:
     """Says whether a change of a claim, volume or class could help."""
-    return bool(waits.blockers & VOLUMES)
+    return bool(waits.blockers & (VOLUMES | EXTENDERS))
 
 
 def helped_by_device(waits: Waits) -> bool:
     """Says whether a change of a claim, of devices, their classes or taints could help."""
-    return bool(waits.blockers & DEVICES)
+    return bool(waits.blockers & (DEVICES | EXTENDERS))
 
 
 def blocked_by(names: Iterable[str]) -> frozenset[str]:
     """Returns the plugins for which something is to be heard beyond single nodes."""
-    return frozenset(names) & (NEIGHBOURS | VOLUMES | DEVICES)
+    return frozenset(names) & (NEIGHBOURS | VOLUMES | DEVICES | EXTENDERS)

@@ -13,6 +13,7 @@ import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.selectors import Selector
+from steersman.scheduler.extenders.word import Word
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.neighbourhood import Neighbourhood
 from steersman.scheduler.profile import DEFAULT, Profile
@@ -44,6 +45,7 @@ class Ask(msgspec.Struct, frozen=True):
     hood: Neighbourhood
     snapshot: Snapshot
     local: Local | None = None
+    word: Word | None = None
 
 
 class Memory:
@@ -61,15 +63,16 @@ class Memory:
         profile: Profile = DEFAULT,
         default_selector: Selector | None = None,
         local: Local | None = None,
+        word: Word | None = None,
     ) -> Ask:
         """Returns the question where a pod may go. `default_selector` finds the pods it is spread
-        among when it has no constraints of its own."""
+        among when it has no constraints of its own; `word` is what extenders said."""
         demand = self._snapshot.shapes.of(pod)
         standing = self._standing(demand, profile)
         standing.catch_up()
         hood = self._hood(pod, demand, profile, default_selector)
         hood.catch_up()
-        return Ask(pod, demand, profile, standing, hood, self._snapshot, local)
+        return Ask(pod, demand, profile, standing, hood, self._snapshot, local, word)
 
     def _standing(self, demand: Demand, profile: Profile) -> Standing:
         def make() -> Standing:

@@ -23,7 +23,8 @@ def fit_error(unfit: Unfit, preemption: str = "", claims: str = NO_CLAIMS) -> st
         return NO_NODES
     if unfit.early:  # DynamicResources misses what it would have noted, and ends the matter
         return f"0/{unfit.nodes} nodes are available: {unfit.early}. not found"
-    text = f"0/{unfit.nodes} nodes are available: {counted(unfit.refused)}."
+    reasons = counted(unfit.refused)
+    text = f"0/{unfit.nodes} nodes are available:" + (f" {reasons}." if reasons else "")
     return f"{text} {claims}, preemption: {preemption}" if preemption else text
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from steersman.scheduler.filters import inter_pod_affinity, pod_topology_spread
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import unhelpful
-from steersman.scheduler.state.bits import Bits, places_from
+from steersman.scheduler.state.bits import Bits, places, places_from
 from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.snapshot import Placed, Snapshot
 
@@ -140,6 +140,11 @@ class Trials:
             heapq.heappush(self._heap, entry)
         return best
 
+    def candidates(self, possible: Bits) -> list[Candidate]:
+        """Returns the candidates among some nodes, by place."""
+        found = (self._found[place] for place in places(self.good & possible))
+        return [it for it in found if isinstance(it, Candidate)]
+
     def reasons(self, possible: Bits) -> Counter[str]:
         """Returns how many nodes are no candidates for which reasons."""
         counts: Counter[str] = Counter()
@@ -180,6 +185,32 @@ def preempt(
 ) -> Candidate | str:
     """Returns the best candidate, or what preemption says instead. `draw` (0 to below 1) picks
     where among the nodes the search begins."""
+    found = _tried(ask, unfit, budgets, draw, trials)
+    return found.best(unfit.open) or _unhelpful(unfit, found)
+
+
+def candidates(
+    ask: Ask, unfit: Unfit, budgets: Sequence[Budget], *, draw: float = 0.0
+) -> Sequence[Candidate] | str:
+    """Returns all candidates that were found, or what preemption says instead."""
+    found = _tried(ask, unfit, budgets, draw, None)
+    return found.candidates(unfit.open) or _unhelpful(unfit, found)
+
+
+def best_of(found: Iterable[Candidate]) -> Candidate:
+    """Returns the candidate that costs least; among equals, the first place."""
+    return min(found, key=lambda it: (it.cost, it.node.place))
+
+
+def _unhelpful(unfit: Unfit, trials: Trials) -> str:
+    possible = unfit.open
+    return unhelpful(unfit.nodes, trials.reasons(possible), possible.bit_count())
+
+
+def _tried(
+    ask: Ask, unfit: Unfit, budgets: Sequence[Budget], draw: float, trials: Trials | None
+) -> Trials:
+    """Tries nodes until enough of them are candidates."""
     possible = unfit.open
     wanted = _wanted(ask, possible.bit_count())
     if trials is None or ask.hood.filters or ask.local is not None:  # others undo these
@@ -191,9 +222,7 @@ def preempt(
         if trials.whole & good and good.bit_count() >= wanted:
             break
         trials.add(place, try_node(ask, place, budgets))
-    if (best := trials.best(possible)) is not None:
-        return best
-    return unhelpful(unfit.nodes, trials.reasons(possible), possible.bit_count())
+    return trials
 
 
 def _wanted(ask: Ask, nodes: int) -> int:

@@ -31,6 +31,7 @@ class Waiting(msgspec.Struct):
     until: float = 0.0
     moved: bool = False  # something helpful happened while it was taken
     group: Hashable = None  # who waits for the same
+    timer: int = 0  # the number of the one timer that ends this wait; others are of earlier ones
 
 
 class PodQueue:
@@ -64,6 +65,11 @@ class PodQueue:
     def knows(self, uid: str) -> bool:
         """Says whether a pod waits here."""
         return uid in self._pods
+
+    def taken(self, uid: str) -> Pod | None:
+        """Returns a taken pod as it is now, None where it waits no more."""
+        found = self._taken.get(uid)
+        return found.pod if found is not None else None
 
     def put(self, pod: Pod) -> None:
         """Adds a pod, or takes over its new state; a changed unschedulable pod is tried again."""
@@ -144,7 +150,7 @@ class PodQueue:
 
     def _leave(self, found: Waiting) -> None:
         """Takes a pod out of where it is filed."""
-        uid = found.pod.metadata.uid
+        uid, found.timer = found.pod.metadata.uid, 0
         self._taken.pop(uid, None)
         if (group := self._groups.get(found.group)) is not None:
             group.pop(uid, None)
@@ -164,6 +170,7 @@ class PodQueue:
 
     def _delay(self, found: Waiting, due: float) -> None:
         self._sequence += 1
+        found.timer = self._sequence
         heapq.heappush(self._timers, (due, self._sequence, found.pod.metadata.uid))
         self._sooner.set()
 
@@ -181,18 +188,12 @@ class PodQueue:
     def _move(self) -> float | None:
         now = self._world.now()
         while self._timers:
-            due, _, uid = self._timers[0]
+            due, number, uid = self._timers[0]
             if due > now:
                 return due - now
             heapq.heappop(self._timers)
             found = self._pods.get(uid)
-            if found is not None and found.where in ("backoff", "unschedulable"):
-                self._late(found, due)
+            if found is not None and found.timer == number:
+                self._leave(found)
+                self._activate(found)
         return None
-
-    def _late(self, found: Waiting, due: float) -> None:
-        """Activates a pod whose timer came, unless that timer belongs to an earlier wait."""
-        waits_longer = found.where == "backoff" and found.until > due
-        if not waits_longer and (found.where == "backoff" or found.until <= due):
-            self._leave(found)
-            self._activate(found)

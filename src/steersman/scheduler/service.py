@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Coroutine, Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, Views
@@ -23,20 +25,30 @@ from steersman.reconcile.rules import Rule
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler.budgets import Budgets
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
-from steersman.scheduler.decide import Unfit, decide
+from steersman.scheduler.decide import Unfit, decide, search
 from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.reserving import NotReserved, Reservation, Reserver
 from steersman.scheduler.devices.rule import PLUGIN, Claims, DeviceRule
 from steersman.scheduler.devices.rule import rule_of as device_rule_of
 from steersman.scheduler.eviction import Evictor
+from steersman.scheduler.extenders.failure import Failed
+from steersman.scheduler.extenders.word import Word
 from steersman.scheduler.following import Following
 from steersman.scheduler.hints import Waits, blocked_by
 from steersman.scheduler.local import joined
 from steersman.scheduler.memory import Ask, Memory, kept
 from steersman.scheduler.message import DEALLOCATED, HAS_CLAIMS, NO_CLAIMS, fit_error
 from steersman.scheduler.owners import Owners
-from steersman.scheduler.preemption import Candidate, Trials, ineligible, preempt
+from steersman.scheduler.preemption import (
+    Candidate,
+    Trials,
+    best_of,
+    candidates,
+    ineligible,
+    preempt,
+)
 from steersman.scheduler.queue import PodQueue
+from steersman.scheduler.state.bits import places
 from steersman.scheduler.state.snapshot import Snapshot
 from steersman.scheduler.volumes.binder import Binder, NotBound
 from steersman.scheduler.volumes.binding import Choice
@@ -44,10 +56,18 @@ from steersman.scheduler.volumes.rule import VolumeRule, rule_of
 from steersman.scheduler.volumes.storage import Storage
 from steersman.world.interface import Tasks, World
 
+if TYPE_CHECKING:  # loaded where a configuration has extenders
+    from steersman.scheduler.extenders.chain import Chain
+    from steersman.scheduler.extenders.extender import Reach
+
 IDENTITY = "system:kube-scheduler"
 COMPONENT = "default-scheduler"
+# How an event names an extender; what it is called is its URL
+EXTENDER_KIND = ("kubescheduler.config.k8s.io/v1", "Extender")
 WRITES_AT_ONCE = 128  # bindings and conditions under way: enough to share one group commit
 UNSURE_RETRY_SECONDS = 0.5  # between questions whether a binding with a lost answer was done
+UNSCHEDULABLE, SCHEDULER_ERROR = "Unschedulable", "SchedulerError"  # reasons of conditions
+MAX_MESSAGE = 32_768  # of a condition: metav1.Condition's bound; extenders word their refusals
 MAX_TRIALS = 16  # shapes whose trials of preemption are kept
 WRITES = (
     Rule("", ("pods/binding", "bindings"), ("create",)),
@@ -63,7 +83,11 @@ WRITES = (
 
 
 def plan_condition(
-    pod: Pod, message: str, now: float, nominated: str | None = None
+    pod: Pod,
+    message: str,
+    now: float,
+    nominated: str | None = None,
+    reason: str = UNSCHEDULABLE,
 ) -> Document | None:
     """Returns the patch that says why a pod is not scheduled and for which node it is nominated
     (None: as it was), None where it says so already."""
@@ -71,12 +95,12 @@ def plan_condition(
     if nominated is not None and nominated != pod.status.nominated_node_name:
         status["nominatedNodeName"] = nominated or None
     old = condition(pod.status.conditions, "PodScheduled")
-    told = ("False", "Unschedulable", message)
+    told = ("False", reason, message)
     if old is None or (old.status, old.reason, old.message) != told:
         new: Document = {
             "type": "PodScheduled",
             "status": "False",
-            "reason": "Unschedulable",
+            "reason": reason,
             "message": message,
             "observedGeneration": pod.metadata.generation,
         }
@@ -97,6 +121,16 @@ def binding(pod: Pod, node: str) -> Document:
     }
 
 
+class Question(msgspec.Struct, frozen=True):
+    """Where a pod may go, with the rules of its volumes and devices; `early` where it can go
+    nowhere before any node is looked at."""
+
+    ask: Ask
+    volumes: VolumeRule | None = None
+    devices: DeviceRule | None = None
+    early: Unfit | None = None
+
+
 class Scheduler:
     """One scheduler; `run` works until cancelled."""
 
@@ -106,6 +140,7 @@ class Scheduler:
         views: Views,
         world: World,
         configuration: SchedulerConfiguration = DEFAULT,
+        reach: Reach | None = None,
     ) -> None:
         self._client = client
         self._views = views
@@ -124,8 +159,10 @@ class Scheduler:
         self._reserver = Reserver(client, world, self._inventory)
         self._evictor = Evictor(client, world, self.snapshot, self.events)
         self._memory = Memory(self.snapshot)
+        self._extenders = _chain(configuration, client, world, reach)
         self._trials: OrderedDict[Hashable, Trials] = OrderedDict()
         self._slots = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._asking_slots = asyncio.Semaphore(WRITES_AT_ONCE)  # of pods that concern extenders
         self._start = 0
 
     async def run(self) -> None:
@@ -150,39 +187,96 @@ class Scheduler:
         except BaseException:
             self._slots.release()
             raise
-        self._start_write(group, self._place(pod), pod)
+        if self._extenders is not None and self._extenders.mind(pod):
+            self._slots.release()  # who waits for an extender keeps nobody else from writing
+            name = f"ask about {pod.metadata.namespace}/{pod.metadata.name}"
+            group.start(self._place_asking(self._extenders, pod), name=name)
+        else:
+            self._start_write(group, self._place(pod), pod)
         await self._world.sleep(0)  # one decision at a time: reads and writes go on between
 
     def _start_write(self, group: Tasks, work: Coroutine[Any, Any, None], pod: Pod) -> None:
         task = group.start(work, name=f"schedule {pod.metadata.namespace}/{pod.metadata.name}")
         task.add_done_callback(lambda _task: self._slots.release())
 
-    def _place(self, pod: Pod) -> Coroutine[Any, Any, None]:
-        """Decides, and returns the writing that follows."""
-        nominated = self.snapshot.nominated(pod.metadata.uid)
-        self.snapshot.nominate(pod, "")  # a pod does not stand in its own way
+    def _question(self, pod: Pod, word: Word | None = None) -> Question:
         profile = self._profiles[pod.spec.scheduler_name]
         rule = rule_of(pod, profile, self._storage, self.snapshot)
         devices = device_rule_of(pod, profile, self._inventory)
-        ask = self._memory.of(pod, profile, self._owners.selector(pod), joined(rule, devices))
+        local, selector = joined(rule, devices), self._owners.selector(pod)
+        ask = self._memory.of(pod, profile, selector, local, word)
         for early, plugin in ((rule, "VolumeBinding"), (devices, PLUGIN)):
             if isinstance(early, str):
                 unfit = Unfit(self.snapshot.all.bit_count(), early=early, plugin=plugin)
-                self.snapshot.nominate(pod, nominated)
-                return self._refuse(ask, unfit, fit_error(unfit), None)
+                return Question(ask, early=unfit)
+        return Question(
+            ask,
+            rule if isinstance(rule, VolumeRule) else None,
+            devices if isinstance(devices, DeviceRule) else None,
+        )
+
+    def _place(self, pod: Pod, word: Word | None = None) -> Coroutine[Any, Any, None]:
+        """Decides, and returns the writing that follows. `word` is what extenders said."""
+        nominated = self.snapshot.nominated(pod.metadata.uid)
+        self.snapshot.nominate(pod, "")  # a pod does not stand in its own way
+        found = self._question(pod, word)
+        ask, rule, devices = found.ask, found.volumes, found.devices
+        if found.early is not None:
+            self.snapshot.nominate(pod, nominated)
+            return self._refuse(ask, found.early, fit_error(found.early), None)
         answer = decide(ask, start=self._start, draw=self._draw())
         if isinstance(answer, Unfit):
-            movable = devices.movable(pod) if isinstance(devices, DeviceRule) else None
+            movable = devices.movable(pod) if devices is not None else None
             if movable is not None:
                 return self._deallocate(ask, answer, movable)
             return self._make_room(ask, answer, nominated)
         self._start = answer.start
-        choice = rule.choice(answer.node) if isinstance(rule, VolumeRule) else Choice()
+        choice = rule.choice(answer.node) if rule is not None else Choice()
         self._binder.promise(choice)
-        claims = devices.choice(answer.node) if isinstance(devices, DeviceRule) else Claims()
+        claims = devices.choice(answer.node) if devices is not None else Claims()
         reservation = self._reserver.promise(pod, claims, answer.node.name)
         self.snapshot.put(pod, answer.node.name, assumed=True)
         return self._bind(pod, answer.node.name, choice, reservation)
+
+    async def _place_asking(self, extenders: Chain, pod: Pod) -> None:
+        """Places a pod that concerns extenders. Others are placed while it waits for answers, so
+        that what it fits on is looked at again when they are there."""
+        uid = pod.metadata.uid
+        async with extenders.turn(pod):
+            try:
+                word = await extenders.ask(pod, self._fitting(pod))
+            except NotFound:  # gone: the view tells
+                self.queue.remove(uid)
+                return
+            except (Failed, APIError, Unreachable) as error:
+                await self._fail(pod, str(error))
+                return
+        async with self._asking_slots:
+            current = self.queue.taken(uid)
+            if current is not None:
+                await self._place(current, word)
+
+    def _fitting(self, pod: Pod) -> list[str]:
+        """Returns the names of the nodes where a pod may go as far as the filters know."""
+        nominated = self.snapshot.nominated(pod.metadata.uid)
+        self.snapshot.nominate(pod, "")
+        question = self._question(pod)
+        found = question.early or search(question.ask, start=self._start)
+        self.snapshot.nominate(pod, nominated)
+        if isinstance(found, Unfit):
+            return []
+        return [self.snapshot.at(place).name for place in places(found.nodes)]
+
+    async def _fail(self, pod: Pod, text: str) -> None:
+        """Says that an attempt went wrong; it is made again after back-off."""
+        self.queue.retry(pod.metadata.uid)
+        self.snapshot.nominate(pod, "")
+        try:
+            await self._tell(pod, text, "", reason=SCHEDULER_ERROR)
+        except (NotFound, Conflict):  # gone, or another pod has its name now
+            self.queue.remove(pod.metadata.uid)
+        except (APIError, Unreachable):  # the next attempt says it
+            return
 
     def _draw(self) -> float:
         return self._world.jitter(1.0, 1.0) - 1.0
@@ -194,9 +288,13 @@ class Scheduler:
         if (choice.given or choice.made) and not await self._bind_volumes(pod, node, choice):
             return
         try:
-            await self._client.post(ref, "binding", binding(pod, node))
+            if not await self._bound_by_extender(pod, node):
+                await self._client.post(ref, "binding", binding(pod, node))
         except (NotFound, Conflict):  # gone, or somebody else's: the view tells
             self._give_up(pod)
+        except Failed as error:
+            self.events.warning(pod, "FailedScheduling", str(error), "Scheduling")
+            await self._make_sure(pod)
         except (APIError, Unreachable) as error:
             text = f"binding rejected: {error}"
             self.events.warning(pod, "FailedScheduling", text, "Scheduling")
@@ -204,6 +302,19 @@ class Scheduler:
         else:
             text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
             self.events.normal(pod, "Scheduled", text, "Binding")
+
+    async def _bound_by_extender(self, pod: Pod, node: str) -> bool:
+        """Has an extender bind the pod where one does that; says whether one did."""
+        binder = self._extenders.binder(pod) if self._extenders is not None else None
+        if binder is None:
+            return False
+        try:
+            await binder.bind(pod, node)
+        except Failed:
+            if not binder.settings.ignorable:
+                raise
+            return False
+        return True
 
     async def _bind_volumes(self, pod: Pod, node: str, choice: Choice) -> bool:
         """Binds the pod's claims first; says whether that was done."""
@@ -259,12 +370,30 @@ class Scheduler:
         if why := ineligible(ask, unfit, nominated):
             self.snapshot.nominate(pod, nominated)
             return self._refuse(ask, unfit, fit_error(unfit, why, claims), None)
+        if self._extenders is not None and ask.word is not None:
+            return self._choose_victims(self._extenders, ask, unfit, claims)
         trials = kept(self._trials, (ask.profile, ask.demand), Trials, MAX_TRIALS)
         found = preempt(ask, unfit, self._budgets.all(), draw=self._draw(), trials=trials)
         if isinstance(found, str):
             return self._refuse(ask, unfit, fit_error(unfit, found, claims), "")
         self.snapshot.nominate(pod, found.node.name)
         return self._preempt(ask, unfit, found)
+
+    async def _choose_victims(self, extenders: Chain, ask: Ask, unfit: Unfit, claims: str) -> None:
+        """Preempts as extenders agree with."""
+        found = candidates(ask, unfit, self._budgets.all(), draw=self._draw())
+        if not isinstance(found, str):
+            try:
+                found = await extenders.choose(ask.pod, found)
+            except (Failed, APIError, Unreachable) as error:
+                found = str(error)
+        if isinstance(found, str) or not found:
+            text = found if isinstance(found, str) else ""
+            await self._refuse(ask, unfit, fit_error(unfit, text, claims), "")
+            return
+        best = best_of(found)
+        self.snapshot.nominate(ask.pod, best.node.name)
+        await self._preempt(ask, unfit, best)
 
     async def _deallocate(self, ask: Ask, unfit: Unfit, claim: ResourceClaim) -> None:
         """Gives up where a claim is allocated; the claim's change brings the pod back."""
@@ -279,7 +408,7 @@ class Scheduler:
         """Writes the nomination, and makes the victims leave before the pod is tried again."""
         pod, uid = ask.pod, ask.pod.metadata.uid
         try:
-            await self._tell(pod, fit_error(unfit), found.node.name)
+            await self._tell(pod, fit_error(unfit), found.node.name, word=ask.word)
             for other, demand in list(found.node.nominated.values()):
                 if demand.priority < ask.demand.priority:
                     self.snapshot.nominate(other, "")
@@ -299,7 +428,7 @@ class Scheduler:
         waits = self._waits(ask, unfit, nominated=bool(self.snapshot.nominated(uid)))
         self.queue.failed(uid, waits)
         try:
-            await self._tell(ask.pod, text, nominated)
+            await self._tell(ask.pod, text, nominated, word=ask.word)
         except (NotFound, Conflict):  # gone, or another pod has its name now
             self.queue.remove(uid)
         except (APIError, Unreachable):  # the condition is written with the next attempt
@@ -310,17 +439,45 @@ class Scheduler:
         blockers = blocked_by(unfit.blockers)
         return Waits(ask.demand, ask.standing.rule, ask.hood, blockers, uid)
 
-    async def _tell(self, pod: Pod, text: str, nominated: str | None) -> None:
-        """Says on a pod why it is not scheduled, as an event and in its status."""
-        self.events.warning(pod, "FailedScheduling", text, "Scheduling")
-        patch = plan_condition(pod, text, self._world.now(), nominated)
+    async def _tell(
+        self,
+        pod: Pod,
+        text: str,
+        nominated: str | None,
+        *,
+        reason: str = UNSCHEDULABLE,
+        word: Word | None = None,
+    ) -> None:
+        """Says on a pod why it is not scheduled, as an event and in its status; the event names
+        the first extender that refused nodes, for `steer why`."""
+        text = text[:MAX_MESSAGE]
+        refuser = (*EXTENDER_KIND, word.refusers[0]) if word and word.refusers else None
+        self.events.warning(pod, "FailedScheduling", text, "Scheduling", refuser)
+        patch = plan_condition(pod, text, self._world.now(), nominated, reason)
         if patch is not None:
             ref, uid = POD.ref(*pod.key), pod.metadata.uid
             await self._client.patch(ref, patch, how="strategic", subresource="status", uid=uid)
 
 
+def _chain(
+    configuration: SchedulerConfiguration, client: Client, world: World, reach: Reach | None
+) -> Chain | None:
+    """Returns the extenders of a configuration, None where it has none; loaded when there are."""
+    if not configuration.extenders:
+        return None
+    from steersman.scheduler.extenders.chain import Chain
+    from steersman.scheduler.extenders.extender import reach_http
+
+    return Chain(configuration.extenders, client, world, reach or reach_http)
+
+
 async def run(
-    client: Client, views: Views, world: World, configuration: SchedulerConfiguration = DEFAULT
+    client: Client,
+    views: Views,
+    world: World,
+    configuration: SchedulerConfiguration = DEFAULT,
+    reach: Reach | None = None,
 ) -> None:
-    """Schedules until cancelled; the client's identity is `system:kube-scheduler`."""
-    await Scheduler(client, views, world, configuration).run()
+    """Schedules until cancelled; the client's identity is `system:kube-scheduler`. `reach` is the
+    way to extenders, HTTP where none is given."""
+    await Scheduler(client, views, world, configuration, reach).run()

@@ -280,3 +280,19 @@ def test_a_pod_that_is_being_deleted_is_held_by_finalizers_its_time_or_its_node(
         "  finalizer x/y: waits for the controller that set it",
         "    -> see whether that controller runs; who removes a finalizer by hand skips its work",
     ]
+
+
+def test_an_extender_that_refused_is_named() -> None:
+    message = "0/1 nodes are available: 1 no card."
+    told = {"type": "PodScheduled", "status": "False", "message": message}
+    one = pod(status={"phase": "Pending", "conditions": [told]})
+    refused = event(one, "FailedScheduling", message, at=2)
+    refused["related"] = {"kind": "Extender", "name": "http://cards"}
+    text = why("pod/p", node("a"), one, event(one, "FailedScheduling", "before", at=1), refused)
+    assert text == (
+        "pod/p: is refused by the scheduler's extender http://cards\n"
+        f"  it was said: {message}\n"
+        "  -> see what that server waits for; the scheduler's configuration names it"
+    )
+    later = event(one, "FailedScheduling", "something else", at=3)
+    assert "http://cards" not in why("pod/p", node("a"), one, refused, later)

@@ -155,7 +155,10 @@ def test_other_arguments_are_taken_over() -> None:
             "kubescheduler.config.k8s.io/v1 KubeSchedulerConfiguration",
         ),
         ({**HEAD, "profile": []}, "Object contains unknown field `profile`"),
-        ({**HEAD, "extenders": [{"urlPrefix": "x"}]}, "extenders: not supported"),
+        (
+            {**HEAD, "extenders": [{"urlPrefix": "x"}]},
+            'extenders[0].urlPrefix: Invalid value: "x": must be an http or https URL',
+        ),
         (
             {**HEAD, "percentageOfNodesToScore": 101},
             "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]",

@@ -160,6 +160,22 @@ def test_nobody_waits_longer_than_five_minutes() -> None:
     with_queue(work)
 
 
+def test_the_end_of_an_earlier_wait_does_not_wake_who_fits_nowhere() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> None:
+        queue.put(pod("a"))
+        await taken(queue, world)
+        queue.failed("a", "room")
+        await world.sleep(200)
+        queue.helped(lambda _group: True)
+        assert await taken(queue, world, within=1) == "a"
+        again = world.now()
+        queue.failed("a", "room")  # the five minutes begin anew
+        assert await taken(queue, world) == "a"
+        assert world.now() - again == pytest.approx(MAX_UNSCHEDULABLE_SECONDS)
+
+    with_queue(work)
+
+
 def test_a_changed_pod_is_tried_again_and_a_removed_one_is_not() -> None:
     async def work(queue: PodQueue, world: SimulatedWorld) -> None:
         queue.put(pod("a"))
