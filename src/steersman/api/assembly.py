@@ -180,7 +180,7 @@ class Assembly:
         show = front.show if front is not None else _show_nothing
         self._remotes = Remotes(cache, find, show, world)
         self.ready = False
-        self._meter = meter.Meter(world.now())
+        self._meter = meter.Meter(world.wire_now())
         self.flow = FlowControl(configuration.flow, cache, self.watches.interest, world)
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
@@ -202,7 +202,7 @@ class Assembly:
         return Tokens(
             [Key(configuration.signing_key)],
             self._objects.metadata,
-            wall=self._world.now,
+            wall=self._world.wire_now,
             now=self._world.now,
             uid=self._world.uid,
         )

@@ -281,5 +281,5 @@ class Cache:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((revision, future))
-        async with self._world.timeout(FUTURE_SECONDS):
+        async with self._world.wire_timeout(FUTURE_SECONDS):
             await future

@@ -71,7 +71,7 @@ class Deadlines:
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
-            async with self._world.timeout(seconds):
+            async with self._world.wire_timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -296,7 +296,7 @@ class Watches:
         """Tells watches that asked for it how far they have come, once a minute."""
         told = self._cache.revision
         while True:
-            await self._world.sleep(BOOKMARK_SECONDS)
+            await self._world.wire_sleep(BOOKMARK_SECONDS)
             if self._cache.revision == told:
                 continue
             told = self._cache.revision

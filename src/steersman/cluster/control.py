@@ -74,7 +74,7 @@ def groups_of(name: str) -> tuple[str, ...]:
 
 def facts(files: Certificates, services: str, choice: Choice, world: World) -> Facts:
     """Returns what controllers know of a cluster; certificates are signed in wire time."""
-    return Facts(files.ca.read_text(), services, Authority(files, world.now), choice)
+    return Facts(files.ca.read_text(), services, Authority(files, world.wire_now), choice)
 
 
 async def run_control(settings: ControlSettings, world: World, report: Report) -> None:
@@ -213,7 +213,7 @@ def start_simulated_nodes(
 async def until_default_account(client: APIClient, world: World) -> None:
     """Waits until pods can be created in the default namespace."""
     account = SERVICEACCOUNT.ref("default", "default")
-    async with world.timeout(READY_SECONDS):
+    async with world.wire_timeout(READY_SECONDS):
         listing = await client.list(SERVICEACCOUNT, "default")
         if any(found.metadata.name == account.name for found in listing.items):
             return

@@ -134,7 +134,7 @@ class SimulatedNodes:
                 await self._create(name)
                 return
             except (APIError, Unreachable):  # a node tries to register for ever, as a kubelet does
-                await self._world.sleep(REGISTER_RETRY_SECONDS)
+                await self._world.pause(REGISTER_RETRY_SECONDS)
 
     async def _create(self, name: str) -> None:
         document = render_node(name, self._addresses[name], self.behaviour, self._world.now())

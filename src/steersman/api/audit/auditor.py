@@ -80,7 +80,7 @@ class Auditor:
         chosen = request.headers.get("audit-id", "")
         uid = chosen if 0 < len(chosen) <= ID_CHARACTERS else self._world.uid()
         request.notes = record = Record(request, asked, user, verdict, uid)
-        record.received = self._world.now()
+        record.received = self._world.wire_now()
         if user is not None and not self._write(record, RECEIVED, None):
             record.closed = True
             self.rejected += 1
@@ -187,7 +187,7 @@ class Auditor:
         """Gives an event to every log; says whether the request may go on."""
         if stage in record.verdict.omitted:
             return True
-        at = record.received if stage == RECEIVED else self._world.now()
+        at = record.received if stage == RECEIVED else self._world.wire_now()
         line = render(record, stage, at, outcome)
         self.events += 1
         kept = True

@@ -21,7 +21,7 @@ def assemble(settings: AuditSettings | None, kinds: Kinds, world: World) -> Audi
     if settings is None:
         return None
     limits = Limits(settings.size_megabytes * MEGABYTE, settings.backups, settings.age_days)
-    file = LogFile(settings.path, limits, world.now, strict=settings.strict)
+    file = LogFile(settings.path, limits, world.wire_now, strict=settings.strict)
     return Auditor(settings.policy, [file], kinds, world)
 
 

@@ -33,7 +33,7 @@ def assemble_bearers(
         for one in settings.authentication.jwt:
             issuer = one.issuer
             keys = KeySet(issuer.url, issuer.discovery_url, issuer.certificate_authority, world)
-            then.append(JWTTokens(Compiled(one), keys, world.now))
+            then.append(JWTTokens(Compiled(one), keys, world.wire_now))
     if settings.webhook is not None:
         from steersman.api.tokens.webhook import WebhookTokens
 
