@@ -432,6 +432,11 @@ def readonly(**source: Any) -> bool:
 
 def test_events_name_the_list_in_which_a_container_stands() -> None:
     lists = {"initContainers": "one", "ephemeralContainers": "debug"}
-    given = pod(spec={where: [{"name": name, "image": "i"}] for where, name in lists.items()})
+    given = pod(
+        spec={
+            where: [{"name": name, "image": "i"}, {"name": f"other {name}", "image": "i"}]
+            for where, name in lists.items()
+        }
+    )
     for where, name in (*lists.items(), ("containers", "app")):
         assert containers.list_of(given, name) == where
