@@ -114,6 +114,8 @@ def test_init_containers_run_one_after_another() -> None:
 def test_a_sidecar_lets_the_next_begin_once_it_has_started() -> None:
     slow = {"one": exited(0), "side": running(started=False)}
     assert wants(observed(ready=True, containers=slow), spec=INIT) == []
+    ended = {"one": exited(0), "side": exited(0, started=True)}
+    assert wants(observed(ready=True, containers=ended), spec=INIT) == [PullImage("side")]
     up = {"one": exited(0), "side": running()}
     assert wants(observed(ready=True, containers=up), spec=INIT) == [PullImage("two")]
 
