@@ -74,22 +74,20 @@ async def names(quiet: Quiet, kind: Kind) -> set[str]:
 
 def test_a_set_of_somebody_else_by_the_same_name_is_left_alone_and_another_name_is_taken() -> None:
     async def scenario(quiet: Quiet) -> None:
-        await quiet.create(DEPLOYMENT, "web", spec=workload(replicas=2))
-        await quiet.until(lambda: rolled_out(quiet))
-        (first,) = await names(quiet, REPLICASET)
-        await quiet.admin.delete(WEB)
-        await quiet.until(lambda: quiet.gone(REPLICASET.ref("default", first)))
-        foreign = {
-            "selector": {"matchLabels": {"app": "x"}},
-            "template": pod_template({"app": "x"}),
-        }
-        await quiet.create(REPLICASET, first, spec={**foreign, "replicas": 0})
-        await quiet.create(DEPLOYMENT, "web", spec=workload(replicas=2))
-        await quiet.until(lambda: rolled_out(quiet))
-        assert (await quiet.admin.get(WEB)).status.collision_count == 1
-        (second,) = await names(quiet, REPLICASET) - {first}
-        assert await owner_of(quiet, REPLICASET.ref("default", second)) == "web"
-        assert await owner_of(quiet, REPLICASET.ref("default", first)) == ""
+        taken: set[str] = set()
+        for collisions in (None, 1, 2):
+            await quiet.create(DEPLOYMENT, "web", spec=workload(replicas=1))
+            await quiet.until(lambda: rolled_out(quiet, 1))
+            assert (await quiet.admin.get(WEB)).status.collision_count == collisions
+            (own,) = await names(quiet, REPLICASET) - taken
+            assert await owner_of(quiet, REPLICASET.ref("default", own)) == "web"
+            await quiet.admin.delete(WEB)
+            await quiet.until(lambda own=own: quiet.gone(REPLICASET.ref("default", own)))  # type: ignore[misc]
+            assert await names(quiet, REPLICASET) == taken
+            template = pod_template({"app": "x"})
+            foreign = {"selector": {"matchLabels": {"app": "x"}}, "template": template}
+            await quiet.create(REPLICASET, own, spec={**foreign, "replicas": 0})
+            taken.add(own)
 
     quietly(scenario, nodes=1, behaviour=QUICK)
 
