@@ -415,10 +415,7 @@ class Scheduler:
                     await self._evictor.release(other)
                     self.queue.activate(other.metadata.uid)
             await self._evictor.evict(pod, found)
-        except (NotFound, Conflict):  # gone, or another pod has its name now
-            self.snapshot.nominate(pod, "")
-            self.queue.remove(uid)
-        except (APIError, Unreachable):  # what is left undone comes with the next attempt
+        except (APIError, Unreachable):  # what is left undone comes with the next attempt, if any
             self.queue.retry(uid)
         else:
             self.queue.failed(uid, self._waits(ask, unfit, nominated=True))
@@ -429,9 +426,7 @@ class Scheduler:
         self.queue.failed(uid, waits)
         try:
             await self._tell(ask.pod, text, nominated, word=ask.word)
-        except (NotFound, Conflict):  # gone, or another pod has its name now
-            self.queue.remove(uid)
-        except (APIError, Unreachable):  # the condition is written with the next attempt
+        except (APIError, Unreachable):  # the condition is written with the next attempt, if any
             self.queue.retry(uid)
 
     def _waits(self, ask: Ask, unfit: Unfit, *, nominated: bool) -> Waits:
