@@ -74,8 +74,10 @@ from steersman.api.write import Writer
 from steersman.model.builtin import Registry
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
+from steersman.model.pack import NUMBER
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
+from steersman.model.surface import Surface
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
@@ -99,6 +101,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
+    minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -114,6 +117,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
+    minor: int = NUMBER
 
 
 class Access:
@@ -143,6 +147,7 @@ class Assembly:
     def __init__(self, cache: Cache, configuration: Configuration, world: World) -> None:
         self.cache = cache
         self.kinds = Registry(removed=True)
+        self._surface = Surface(configuration.minor)
         self._world = world
         self._objects = Objects(cache)
         self.definitions = Definitions(cache, self.kinds, self._converter)
@@ -185,7 +190,7 @@ class Assembly:
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
         bundle = configuration.authority
-        self._registration = Registration(cache, self.api, world)
+        self._registration = Registration(cache, self.api, world, configuration.minor)
         self._availability = Availability(cache, self._remotes, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
@@ -249,7 +254,9 @@ class Assembly:
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
         hooked = bool(self._configuration.access.authorization_webhooks)
-        documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
+        documents = document_paths(
+            self.kinds, self.tokens, self._address, self._remotes, self._surface
+        )
 
         def metrics(_request: Request, _user: User) -> Response:
             return self._metrics()
@@ -273,6 +280,7 @@ class Assembly:
             monotonic=self._world.monotonic,
             elsewhere=self._remotes.handle,
             auditor=self._auditor,
+            surface=self._surface,
         )
 
     def _resource_metrics(self) -> ResourceMetrics:

@@ -32,6 +32,8 @@ from steersman.cluster.process import Report, first_address, reload_on_hangup, s
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
+from steersman.model import schema
+from steersman.model.pack import NUMBER
 from steersman.model.service_range import DNS_LISTENS
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -61,6 +63,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     choice: Choice = Choice()
     audit: AuditSettings | None = None
     encryption: Encryption | None = None
+    minor: int = NUMBER
 
 
 def fatal(error: BaseException) -> None:
@@ -80,6 +83,7 @@ async def open_store(settings: ServerSettings, world: World) -> SealedStore:
 async def serve(settings: ServerSettings, world: World, report: Report) -> None:
     """Runs a server until SIGTERM or SIGINT."""
     stop = stop_signal()
+    schema.serve(settings.minor)
     store = await open_store(settings, world)
     try:
         await _serve(settings, store, world, report, stop)
@@ -104,6 +108,7 @@ async def _serve(
         admission=settings.admission,
         audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
+        minor=settings.minor,
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)

@@ -74,7 +74,8 @@ class Version(msgspec.Struct, frozen=True):
     `definition` names its schema, or `shape` is it, and then also converts; conversions are None
     where the document is the same. `fresh` is the revision behind which every stored object was
     admitted by this very shape. `deprecation` is told to whoever uses it. `gone` is the minor of
-    Kubernetes 1 from which on upstream no longer serves the version; 0: not yet.
+    Kubernetes 1 from which on upstream no longer serves the version, 0: not yet; `since` the one
+    from which on it does so by default, 0: all that can be served do.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Version(msgspec.Struct, frozen=True):
     shape: Shape | None = None
     fresh: int = 0
     gone: int = 0
+    since: int = 0
 
 
 class Subresource(msgspec.Struct, frozen=True):
@@ -92,13 +94,14 @@ class Subresource(msgspec.Struct, frozen=True):
 
     `writes` are the only fields an update through it may change, as tuples of names; update,
     patch and apply all use them. `document` names the kind of its body where that is another
-    ("autoscaling/v1 Scale"); the empty string means the object itself.
+    ("autoscaling/v1 Scale"); the empty string means the object itself. `since` is as in `Version`.
     """
 
     name: str
     verbs: tuple[str, ...]
     writes: tuple[tuple[str, ...], ...] = ()
     document: str = ""
+    since: int = 0
 
 
 class Column(msgspec.Struct, frozen=True):
