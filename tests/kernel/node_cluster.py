@@ -28,7 +28,7 @@ from steersman.world.real import RealWorld
 
 ROOT = Path(__file__).parent.parent.parent
 BUSYBOX = "/usr/bin/busybox"
-APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep")
+APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep", "nc")
 IMAGE = "node-test:1"
 SECONDS = 120.0
 # A shell that goes when it is asked to

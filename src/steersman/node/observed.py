@@ -52,7 +52,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     backoff:        seconds that the next restart waits after the end of the run; 0: none
     backoff_at:     when it was last raised
     started, ready: what the probes say of the present run
-    unhealthy:      why the present run must end, where a probe says so
+    unhealthy:      the probe that says that the present run must end: liveness, startup
     """
 
     run: Run | None = None

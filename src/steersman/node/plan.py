@@ -197,12 +197,19 @@ def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
             grace = float(pod.spec.termination_grace_period_seconds)
             yield KillContainer(container.name, known.run.attempt, grace, note)
         elif known.unhealthy and known.run is not None and known.running:
-            grace = float(pod.spec.termination_grace_period_seconds)
-            for probe in (container.liveness_probe, container.startup_probe):
-                if probe is not None and probe.termination_grace_period_seconds is not None:
-                    grace = float(probe.termination_grace_period_seconds)
-                    break
-            yield KillContainer(container.name, known.run.attempt, grace, known.unhealthy)
+            grace = _probe_grace(pod, container, known.unhealthy)
+            note = f"Container {container.name} failed {known.unhealthy} probe"
+            if pod.spec.restart_policy != "Never":
+                note += ", will be restarted"
+            yield KillContainer(container.name, known.run.attempt, grace, note)
+
+
+def _probe_grace(pod: Pod, container: Container, kind: str) -> float:
+    """Returns how long a run may take to end of which a probe says that it must."""
+    probe = container.startup_probe if kind == "startup" else container.liveness_probe
+    if probe is not None and probe.termination_grace_period_seconds is not None:
+        return float(probe.termination_grace_period_seconds)
+    return float(pod.spec.termination_grace_period_seconds)
 
 
 def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
