@@ -107,6 +107,12 @@ class Cluster:
         lines = path.read_text().splitlines()
         return "".join(line.split(" ", 3)[3] + "\n" for line in lines)
 
+    def limit(self, pod: Pod, name: str, container: str = "app.0") -> int:
+        """What a file of a control group says, of version 1; of the pod's where none is named."""
+        group = f"pod{pod.metadata.uid}/{container}".rstrip("/")
+        (path,) = Path("/sys/fs/cgroup").glob(f"*/**/{group}/{name}")
+        return int(path.read_text())
+
     def process(self, pod: Pod) -> int:
         """A handle of the process of the pod's first run of `app`; for `ended`."""
         groups = Path("/sys/fs/cgroup").glob(f"**/pod{pod.metadata.uid}/app.0/cgroup.procs")

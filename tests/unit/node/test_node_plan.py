@@ -187,9 +187,9 @@ def test_an_unhealthy_container_is_killed_with_the_grace_of_the_probe_that_faile
     for kind, seconds in (("liveness", 3.0), ("startup", 7.0)):
         note = f"Container app failed {kind} probe, will be restarted"
         seen = observed(ready=True, containers={"app": running(unhealthy=kind)})
-        assert wants(seen, **probes) == [KillContainer("app", 0, seconds, note)]
+        assert wants(seen, **probes) == [KillContainer("app", 0, seconds, note, True)]
         (other,) = {"livenessProbe", "startupProbe"} - {f"{kind}Probe"}
-        kill = KillContainer("app", 0, 30.0, note)
+        kill = KillContainer("app", 0, 30.0, note, True)
         assert wants(seen, **{other: probes[other]}) == [kill]
         assert wants(seen) == [kill]
 
@@ -214,7 +214,7 @@ def test_ephemeral_containers_join_once_and_never_again() -> None:
 def test_a_container_with_another_image_is_restarted() -> None:
     seen = observed(ready=True, containers={"app": running(image="busybox:0")})
     note = "Container app definition changed, will be restarted"
-    assert wants(seen) == [KillContainer("app", 0, 30.0, note)]
+    assert wants(seen) == [KillContainer("app", 0, 30.0, note, True)]
     seen = observed(ready=True, containers={"app": running(image="busybox:1")})
     assert wants(seen) == []
 
