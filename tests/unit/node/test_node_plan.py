@@ -181,11 +181,25 @@ def test_a_pod_that_has_ended_before_is_not_started_again() -> None:
     assert wants(observed(), status={"phase": "Succeeded"}) == []
 
 
-def test_an_unhealthy_container_is_killed_with_the_probes_own_grace() -> None:
-    seen = observed(ready=True, containers={"app": running(unhealthy="because")})
-    assert wants(seen) == [KillContainer("app", 0, 30.0, "because")]
-    probe = {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 3}
-    assert wants(seen, livenessProbe=probe) == [KillContainer("app", 0, 3.0, "because")]
+def test_an_unhealthy_container_is_killed_with_the_grace_of_the_probe_that_failed() -> None:
+    probes = {
+        name: {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": seconds}
+        for name, seconds in (("livenessProbe", 3), ("startupProbe", 7))
+    }
+    for kind, seconds in (("liveness", 3.0), ("startup", 7.0)):
+        note = f"Container app failed {kind} probe, will be restarted"
+        seen = observed(ready=True, containers={"app": running(unhealthy=kind)})
+        assert wants(seen, **probes) == [KillContainer("app", 0, seconds, note, True)]
+        (other,) = {"livenessProbe", "startupProbe"} - {f"{kind}Probe"}
+        kill = KillContainer("app", 0, 30.0, note, True)
+        assert wants(seen, **{other: probes[other]}) == [kill]
+        assert wants(seen) == [kill]
+
+
+def test_what_will_not_be_restarted_is_not_said_to_be() -> None:
+    seen = observed(ready=True, containers={"app": running(unhealthy="liveness")})
+    (kill,) = wants(seen, spec={"restartPolicy": "Never"})
+    assert kill == KillContainer("app", 0, 30.0, "Container app failed liveness probe")
 
 
 def test_ephemeral_containers_join_once_and_never_again() -> None:
@@ -202,7 +216,7 @@ def test_ephemeral_containers_join_once_and_never_again() -> None:
 def test_a_container_with_another_image_is_restarted() -> None:
     seen = observed(ready=True, containers={"app": running(image="busybox:0")})
     note = "Container app definition changed, will be restarted"
-    assert wants(seen) == [KillContainer("app", 0, 30.0, note)]
+    assert wants(seen) == [KillContainer("app", 0, 30.0, note, True)]
     seen = observed(ready=True, containers={"app": running(image="busybox:1")})
     assert wants(seen) == []
 
@@ -221,19 +235,10 @@ def test_a_start_error_counts_as_a_run() -> None:
 
 
 def test_a_run_that_has_ended_by_itself_is_not_killed() -> None:
-    seen = observed(ready=True, containers={"app": exited(1, unhealthy="because")})
+    seen = observed(ready=True, containers={"app": exited(1, unhealthy="liveness")})
     assert wants(seen) == [PullImage("app")]
     seen = observed(ready=True, containers={"app": exited(1, image="busybox:0")})
     assert wants(seen) == [PullImage("app")]
-
-
-def test_the_grace_of_the_liveness_probe_goes_before_that_of_the_startup_probe() -> None:
-    seen = observed(ready=True, containers={"app": running(unhealthy="because")})
-    probes = {
-        name: {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": seconds}
-        for name, seconds in (("livenessProbe", 3), ("startupProbe", 7))
-    }
-    assert wants(seen, **probes) == [KillContainer("app", 0, 3.0, "because")]
 
 
 def test_a_container_whose_wait_is_just_over_is_tried_again() -> None:

@@ -87,7 +87,12 @@ class LegacyCgroup:
             swap = None  # the kernel was started without accounting of swap
         values = [("memory.limit_in_bytes", limit), ("memory.memsw.limit_in_bytes", swap)]
         # memsw must never be below the limit: when both rise it goes first, as runc does it.
-        if limit and swap and limit > int(self._read("memory", "memory.memsw.limit_in_bytes")):
+        # So it does when nothing is limited any more.
+        if (
+            limit
+            and swap
+            and (limit < 0 or limit > int(self._read("memory", "memory.memsw.limit_in_bytes")))
+        ):
             values.reverse()
         values.append(("memory.soft_limit_in_bytes", memory.get("reservation")))
         values.append(("memory.swappiness", memory.get("swappiness")))
