@@ -2,7 +2,8 @@
 
 The plan is pure and made by the parent, where a mistake is still an answer to the caller.
 `initialise` runs in the new process. Rule: it talks over one channel only: R when all is set
-up, T with a terminal, E and a reason if it cannot go on; it goes on when it reads G.
+up, T with a terminal, H when the parent's hooks are due, E and a reason if it cannot go on; it
+goes on when it reads G.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
+    from .hooks import Hook
     from .kernel.cgroups import Cgroup
     from .user_entry import Ground
 
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
-_UNSUPPORTED = ("hooks", "intelRdt")
+_UNSUPPORTED = ("intelRdt",)
 # A container's terminals are its own devpts' and never a node of the machine.
 _OWN_DEVICES = ("/dev/ptmx", "/dev/console")
 _filters: dict[int, bytes] = {}
@@ -53,6 +55,7 @@ class Plan:
         "directory",
         "domain_name",
         "held",
+        "hooks",
         "hostname",
         "layers",
         "log",
@@ -68,6 +71,7 @@ class Plan:
         "resources",
         "root",
         "shared",
+        "state",
         "stdin",
         "stdin_once",
         "sysctls",
@@ -110,6 +114,9 @@ class Plan:
         self.log = str(extra.get("log", ""))
         self.stdin = bool(extra.get("stdin"))
         self.stdin_once = bool(extra.get("stdinOnce"))
+        self.hooks = parse_hooks(bundle.get("hooks"))
+        # What hooks are told, but for status and pid; of who has a bundle
+        self.state: dict[str, Any] = {}
         self._check()
         self._add_mount_owners()
         self._add_filter(linux.get("seccomp"), extra.get("seccomp", ""))
@@ -183,6 +190,15 @@ class Plan:
             self.process.filter_flags = seccomp.parse_flags({})
         elif profile:
             raise ValueError(f"{EXTRA}.seccomp: {profile!r} is not known")
+
+
+def parse_hooks(section: Mapping[str, Any] | None) -> dict[str, list[Hook]]:
+    """Reads hooks by kind; nothing is imported where there are none."""
+    if not section:
+        return {}
+    from . import hooks
+
+    return hooks.parse(section)
 
 
 def default_filter(bounding: int) -> bytes:
@@ -299,7 +315,8 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
         os._exit(0)
     if slave >= 0:
         terminals.adopt(slave, plan.process.uid)
-    become(plan.process, plan.held, alone=alone)
+    before = (lambda: _run_start_hooks(plan)) if "startContainer" in plan.hooks else None
+    become(plan.process, plan.held, alone=alone, before=before)
 
 
 def die_with_parent() -> None:
@@ -399,6 +416,8 @@ def _build_root(
             mounts.attach(root, mount, mounts.prepare(mount, kept.owner(mount.owner)))
     _make_devices(root, plan.devices)
     slave = _open_terminal(plan, root, kept.channel)
+    if plan.hooks:
+        _run_hooks(plan, root, kept.channel)
     mounts.mask(root, plan.masked)
     mounts.make_readonly(root, plan.readonly_paths)
     os.close(mounts.open_or_make(root, plan.process.cwd, directory=True))
@@ -408,6 +427,28 @@ def _build_root(
     os.close(root)
     look_up(plan.process)
     return slave
+
+
+def _run_hooks(plan: Plan, root: int, channel: int) -> None:
+    """Has the parent run its hooks, then runs those that belong into this mount namespace."""
+    from . import hooks
+
+    os.write(channel, b"H")
+    if os.read(channel, 1) != b"G":
+        os._exit(0)
+    os.fchdir(root)
+    state = {**plan.state, "status": "creating", "pid": os.getpid()}
+    hooks.run("createContainer", plan.hooks.get("createContainer", ()), state)
+
+
+def _run_start_hooks(plan: Plan) -> None:
+    from . import hooks
+
+    process = plan.process
+    late = process.filter and process.no_new_privileges
+    confined = hooks.Confinement(process.filter, process.filter_flags) if late else None
+    state = {**plan.state, "status": "created", "pid": os.getpid()}
+    hooks.run("startContainer", plan.hooks["startContainer"], state, confined)
 
 
 def _make_devices(root: int, extra: Sequence[Mapping[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from .kernel import capabilities, scheduling, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -220,10 +220,17 @@ def _read_accounts(path: str) -> list[list[str]]:
     return [line.split(":") for line in text.splitlines() if line and line[0] != "#"]
 
 
-def become(process: Process, held: int, *, alone: bool = False) -> None:
+def become(
+    process: Process,
+    held: int,
+    *,
+    alone: bool = False,
+    before: Callable[[], None] | None = None,
+) -> None:
     """Takes on limits, user and privileges, and runs the program; returns only by an error.
 
-    Unless `alone` it is killed when the process that forked it ends.
+    Unless `alone` it is killed when the process that forked it ends. `before` is called when
+    the program is all that is missing.
     """
     give_streams(process.uid)
     last_step = _prepare_last_step(process)
@@ -246,6 +253,8 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
     if not alone:
         # A change of user has cleared it, so it is asked for again.
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
+    if before is not None:
+        before()
     candidates = find_program(process.args[0], process.env.get("PATH", DEFAULT_PATH), process.cwd)
     if last_step >= 0:
         trampoline.run(last_step, _choose(process, candidates), process.args, process.env)

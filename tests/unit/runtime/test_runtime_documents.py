@@ -235,7 +235,8 @@ def test_the_kernel_file_systems_of_a_container() -> None:
     [
         (lambda d: d.update(root={"path": "/r"}), "either"),
         (lambda d: d["steersman"].update(layers=[]), "either"),
-        (lambda d: d.update(hooks={"prestart": [1]}), "hooks"),
+        (lambda d: d.update(hooks={"prestart": [{"path": "x"}]}), "not absolute"),
+        (lambda d: d.update(hooks={"never": []}), "'never' is not known"),
         (lambda d: d["linux"].update(uidMappings=IDS, gidMappings=IDS), "isn't enabled"),
         (lambda d: d["linux"]["namespaces"].append({"type": "user"}), "nor mappings"),
         (lambda d: d["linux"].update(uidMappings=IDS), "both uidMappings and gidMappings"),

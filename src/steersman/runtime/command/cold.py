@@ -18,8 +18,10 @@ from ..process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
+
+    from ..hooks import Hook
 
     Document = dict[str, Any]
 
@@ -112,14 +114,59 @@ def create(
     except FileExistsError:
         raise RuntimeFailure(f"container with given ID already exists: {name!r}") from None
     group = cgroups.opener(cgroups.find_hierarchies())(path)
+    plan.state = {
+        "ociVersion": document.get("ociVersion", ""),
+        "id": name,
+        "bundle": os.path.abspath(bundle),
+        "annotations": document.get("annotations") or {},
+    }
     try:
-        return _launch(plan, group, name, document, os.path.abspath(bundle), setting.console, gate)
+        return _launch(plan, group, document, setting.console, gate)
     except BaseException:
-        cgroups.kill(group)
-        group.remove()
-        group.prune()
-        state.remove_directory(directory)
+        _destroy(plan.state, plan.hooks, group, directory)
         raise
+
+
+def _destroy(
+    told: Mapping[str, Any],
+    known: Mapping[str, list[Hook]],
+    group: cgroups.Cgroup,
+    directory: str,
+) -> None:
+    """Removes what there is of a container; a hook that fails then is only told of."""
+    cgroups.kill(group)
+    group.remove()
+    group.prune()
+    state.remove_directory(directory)
+    if "poststop" not in known:
+        return
+    from ..hooks import HookFailed
+
+    try:
+        run_hooks("poststop", known, told, "stopped", 0)
+    except HookFailed as error:
+        sys.stderr.write(f"steer-runtime: warning: {error}\n")
+
+
+def run_hooks(
+    kind: str,
+    known: Mapping[str, list[Hook]],
+    told: Mapping[str, Any],
+    status: str,
+    pid: int,
+) -> None:
+    """Runs hooks of the runtime's own namespaces, in the bundle, as runc does."""
+    if kind not in known:
+        return
+    from .. import hooks
+
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.chdir(told["bundle"])
+    try:
+        hooks.run(kind, known[kind], {**told, "status": status, "pid": pid})
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def _protect(plan: Plan) -> None:
@@ -138,9 +185,7 @@ def _protect(plan: Plan) -> None:
 def _launch(
     plan: Plan,
     group: cgroups.Cgroup,
-    name: str,
     document: Document,
-    bundle: str,
     console: str,
     gate: bool,
 ) -> tuple[int, _socket.socket]:
@@ -155,16 +200,14 @@ def _launch(
     theirs.close()
     if listener is not None:
         listener.close()
-    _await_ready(ours, console)
+    _await_ready(ours, console, lambda: _run_first_hooks(plan, pid))
     state.save(
         plan.directory,
         {
-            "ociVersion": document.get("ociVersion", ""),
-            "id": name,
+            **plan.state,
             "status": "created",
             "pid": pid,
-            "bundle": bundle,
-            "annotations": document.get("annotations") or {},
+            "hooks": document.get("hooks") or {},
             "born": birth_time(pid),
             "created": container.now(),
             "cgroups": [group.path],
@@ -173,6 +216,11 @@ def _launch(
         },
     )
     return pid, ours
+
+
+def _run_first_hooks(plan: Plan, pid: int) -> None:
+    for kind in ("prestart", "createRuntime"):
+        run_hooks(kind, plan.hooks, plan.state, "creating", pid)
 
 
 def _listen(directory: str) -> _socket.socket:
@@ -186,17 +234,23 @@ def _listen(directory: str) -> _socket.socket:
     return listener
 
 
-def _await_ready(channel: _socket.socket, console: str) -> None:
+def _await_ready(
+    channel: _socket.socket, console: str, on_hooks: Callable[[], None] | None = None
+) -> None:
     """Reads the channel until the process is set up; hands a terminal on to who asked for it."""
     while True:
         space = _socket.CMSG_SPACE(_DESCRIPTOR_BYTES)
         data, ancillary, _, _ = channel.recvmsg(4096, space, _socket.MSG_CMSG_CLOEXEC)
         for _level, _kind, payload in ancillary:
             _send_console(console, int.from_bytes(payload[:_DESCRIPTOR_BYTES], sys.byteorder))
-        if b"R" in data[:2]:
+        words = data.removeprefix(b"T")
+        if words == b"H" and on_hooks is not None:
+            on_hooks()
+            channel.send(b"G")
+        elif words == b"R":
             return
-        if data[:1] != b"T":
-            raise RuntimeFailure(_read_reason(channel, data) or "setup ended without a word")
+        elif words or not data:
+            raise RuntimeFailure(_read_reason(channel, words) or "setup ended without a word")
 
 
 def _read_reason(channel: _socket.socket, data: bytes) -> str:
@@ -239,6 +293,27 @@ def start(root: str, name: str) -> None:
         release(channel)
     finally:
         channel.close()
+    follow_start(root, name)
+
+
+def follow_start(root: str, name: str) -> None:
+    """Runs what is to follow the start of a program; one that fails ends the container."""
+    document = state.load(container_directory(root, name))
+    if not document.get("hooks"):
+        return
+    from ..hooks import HookFailed
+
+    try:
+        run_hooks("poststart", *_hooks_of(document), "running", document["pid"])
+    except (HookFailed, OSError):
+        cgroups.kill(group_of(document))
+        raise
+
+
+def _hooks_of(document: Mapping[str, Any]) -> tuple[dict[str, list[Hook]], Document]:
+    """The hooks of a container that is remembered, and what they are told."""
+    told = {name: document[name] for name in ("ociVersion", "id", "bundle", "annotations")}
+    return container.parse_hooks(document.get("hooks")), told
 
 
 def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
@@ -268,10 +343,8 @@ def delete(root: str, name: str, *, force: bool) -> None:
     if status == "paused":
         cgroups.signal_all(group, syscalls.SIGKILL)
         group.freeze(False)
-    cgroups.kill(group)
-    group.remove()
-    group.prune()
-    state.remove_directory(container_directory(root, name))
+    known, told = _hooks_of(document)
+    _destroy(told, known, group, container_directory(root, name))
 
 
 def execute(

@@ -5,6 +5,7 @@ Pure. Rule: nothing is named that the other modules refuse.
 
 from __future__ import annotations
 
+from .. import hooks
 from ..kernel import capabilities, mounts, namespaces, seccomp
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ def describe() -> dict[str, Any]:
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": "1.2.0",
-        "hooks": [],
+        "hooks": list(hooks.KINDS),
         "mountOptions": mounts.option_names(),
         "linux": {
             "namespaces": sorted(namespaces.KINDS),

@@ -114,7 +114,12 @@ def _run(line: CommandLine) -> int:
             cold.start(root, name)
             return 0
         cold.release(channel)
+        cold.follow_start(root, name)
         return cold.wait(pid)
+    except BaseException:
+        if detach:
+            cold.delete(root, name, force=True)
+        raise
     finally:
         if not detach and not line.has("keep"):
             cold.delete(root, name, force=True)
