@@ -16,6 +16,7 @@ from .descriptors import Descriptors
 from .kernel import (
     capabilities,
     devices,
+    labels,
     mounts,
     namespaces,
     rootfs,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
-_UNSUPPORTED = ("intelRdt",)
+# Of linux: what would be a lie if it were passed over
+_UNSUPPORTED = ("intelRdt", "memoryPolicy", "mountLabel", "netDevices")
 # A container's terminals are its own devpts' and never a node of the machine.
 _OWN_DEVICES = ("/dev/ptmx", "/dev/console")
 _filters: dict[int, bytes] = {}
@@ -65,12 +67,13 @@ class Plan:
         "namespaces",
         "owner",
         "owners",
+        "pivot",
         "process",
+        "propagation",
         "readonly_paths",
         "readonly_root",
         "resources",
         "root",
-        "shared",
         "state",
         "stdin",
         "stdin_once",
@@ -84,8 +87,8 @@ class Plan:
         root = bundle.get("root") or {}
         extra = bundle.get(EXTRA) or {}
         for name in _UNSUPPORTED:
-            if bundle.get(name) or linux.get(name):
-                raise ValueError(f"{name} is not supported")
+            if linux.get(name):
+                raise ValueError(f"linux.{name} is not supported")
         self.directory = directory
         self.namespaces = namespaces.parse(linux.get("namespaces") or ())
         self.owners: list[str | user_namespaces.Maps] = []
@@ -102,7 +105,7 @@ class Plan:
         self.devices = linux.get("devices") or []
         self.masked = linux.get("maskedPaths") or []
         self.readonly_paths = linux.get("readonlyPaths") or []
-        self.shared = linux.get("rootfsPropagation") in ("shared", "rshared")
+        self.propagation = _parse_propagation(linux.get("rootfsPropagation") or "")
         self.hostname = str(bundle.get("hostname", ""))
         self.domain_name = str(bundle.get("domainname", ""))
         if linux.get("personality"):
@@ -114,6 +117,7 @@ class Plan:
         self.log = str(extra.get("log", ""))
         self.stdin = bool(extra.get("stdin"))
         self.stdin_once = bool(extra.get("stdinOnce"))
+        self.pivot = True
         self.hooks = parse_hooks(bundle.get("hooks"))
         # What hooks are told, but for status and pid; of who has a bundle
         self.state: dict[str, Any] = {}
@@ -192,6 +196,16 @@ class Plan:
             raise ValueError(f"{EXTRA}.seccomp: {profile!r} is not known")
 
 
+def _parse_propagation(word: str) -> int:
+    """linux.rootfsPropagation as the kernel has it; 0 where it is not given."""
+    if not word:
+        return 0
+    flag = mounts.PROPAGATIONS.get(word.removeprefix("r"))
+    if flag is None:
+        raise ValueError(f"linux.rootfsPropagation: {word!r} is not known")
+    return flag | (syscalls.MS_REC if word.startswith("r") else 0)
+
+
 def parse_hooks(section: Mapping[str, Any] | None) -> dict[str, list[Hook]]:
     """Reads hooks by kind; nothing is imported where there are none."""
     if not section:
@@ -221,7 +235,7 @@ def start(
     With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
     when it is set up, and goes on by what the first to connect says.
     """
-    kept = Descriptors(channel, streams, gate)
+    kept = Descriptors(channel, streams, gate, plan.process.preserved)
     try:
         kept.owners += [user_namespaces.open_owner(owner) for owner in plan.owners]
         if plan.owner < 0:
@@ -305,6 +319,7 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
     alone = kept.gate >= 0
     if not alone:
         die_with_parent()
+    own = labels.open_self() if plan.process.labels else -1
     slave = _build(plan, kept, cgroup.views(), ground)
     if alone:
         check_program(plan.process)
@@ -316,7 +331,7 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
     if slave >= 0:
         terminals.adopt(slave, plan.process.uid)
     before = (lambda: _run_start_hooks(plan)) if "startContainer" in plan.hooks else None
-    become(plan.process, plan.held, alone=alone, before=before)
+    become(plan.process, plan.held, kept.channel, own, alone=alone, before=before)
 
 
 def die_with_parent() -> None:
@@ -365,7 +380,7 @@ def _build(
     namespaces.write_sysctls(plan.sysctls)
     # Copies of shared mounts are taken while this namespace is still their peer.
     early = _prepare_shared(plan, kept) if ground is None else ground.trees
-    rootfs.detach_from_host(shared=plan.shared)
+    rootfs.detach_from_host()
     return _build_root(plan, kept, views, _mount_root(plan, ground), early)
 
 
@@ -423,7 +438,12 @@ def _build_root(
     os.close(mounts.open_or_make(root, plan.process.cwd, directory=True))
     if plan.readonly_root:
         rootfs.set_readonly(root)
-    rootfs.enter(root)
+    if plan.pivot:
+        rootfs.enter(root)
+    else:
+        rootfs.enter_without_pivot(root)
+    if plan.propagation:
+        syscalls.set_propagation("/", plan.propagation)
     os.close(root)
     look_up(plan.process)
     return slave

@@ -13,6 +13,7 @@ import sys
 
 from .. import container, documents, seal, state
 from ..container import Plan
+from ..descriptors import FIRST
 from ..kernel import capabilities, cgroups, syscalls, trampoline, user_namespaces
 from ..process import Process
 
@@ -36,13 +37,18 @@ class RuntimeFailure(Exception):
 
 
 class Setting:
-    """What the command line says of a new container: its console socket, a keyring of its own."""
+    """What the command line says of a new process: its console socket, a keyring of its own, how
+    many descriptors it is handed, whether its root is pivoted into."""
 
-    __slots__ = ("console", "keyring")
+    __slots__ = ("console", "keyring", "pivot", "preserved")
 
-    def __init__(self, console: str = "", keyring: bool = True) -> None:
+    def __init__(
+        self, console: str = "", keyring: bool = True, preserved: int = 0, pivot: bool = True
+    ) -> None:
         self.console = console
         self.keyring = keyring
+        self.preserved = preserved
+        self.pivot = pivot
 
 
 def load_bundle(directory: str) -> Document:
@@ -102,6 +108,8 @@ def create(
     held = capabilities.available()
     plan = Plan(document, directory, held)
     plan.process.keyring = setting.keyring
+    plan.pivot = setting.pivot
+    preserve(plan.process, setting.preserved)
     if plan.process.terminal and not setting.console:
         raise RuntimeFailure(
             "cannot allocate tty if runc will detach without setting console socket"
@@ -125,6 +133,22 @@ def create(
     except BaseException:
         _destroy(plan.state, plan.hooks, group, directory)
         raise
+
+
+def preserve(process: Process, count: int) -> None:
+    """Hands descriptors on: those of socket activation (sd_listen_fds(3)), then `count` more."""
+    activated = os.environ.get("LISTEN_FDS", "")
+    ours = os.environ.get("LISTEN_PID", "") in ("", str(os.getpid()))
+    listening = int(activated) if activated.isdecimal() and ours else 0
+    process.preserved = listening + count
+    for number in range(FIRST, FIRST + process.preserved):
+        try:
+            os.set_inheritable(number, True)
+        except OSError as error:
+            text = f"unable to preserve descriptor {number} (of {process.preserved})"
+            raise RuntimeFailure(f"{text}: {error.strerror}") from None
+    if listening:
+        process.env |= {"LISTEN_FDS": str(listening), "LISTEN_PID": "1"}
 
 
 def _destroy(
@@ -176,7 +200,9 @@ def _protect(plan: Plan) -> None:
     enough. Otherwise this command line is run again from a sealed copy.
     """
     plan.process.trampoline = bool(
-        plan.namespaces.new & syscalls.CLONE_NEWPID and trampoline.is_known()
+        plan.namespaces.new & syscalls.CLONE_NEWPID
+        and trampoline.is_known()
+        and not plan.process.labels  # a label is for the program, and counts for the next exec
     )
     if not plan.process.trampoline:
         seal.run_sealed()
@@ -348,21 +374,30 @@ def delete(root: str, name: str, *, force: bool) -> None:
 
 
 def execute(
-    root: str, name: str, section: Mapping[str, Any], console: str, *, alone: bool = False
+    root: str,
+    name: str,
+    wanted: Callable[[Document], Document],
+    setting: Setting,
+    *,
+    alone: bool = False,
+    paused: bool = False,
+    group: str = "",
 ) -> int:
     """Starts a further process in a running container; gives its id.
 
-    Unless `alone` it dies with this one.
+    `wanted` makes its section from the container's. Unless `alone` it dies with this one. With
+    `paused` it may wait in a paused container; `group` is a control group below the container's.
     """
     document = describe(root, name)
-    if document["status"] != "running":
+    if document["status"] not in ("running", *(["paused"] if paused else [])):
         raise RuntimeFailure(f"cannot exec in a {document['status']} container")
     from .. import execution
 
     mapped = user_namespaces.of_process(document["pid"]) is not None
     held = capabilities.of_kernel() if mapped else capabilities.available()
     inherited = {**document["process"], "terminal": False}
-    process = Process({**inherited, **section}, held)
+    process = Process({**inherited, **wanted(inherited)}, held)
+    preserve(process, setting.preserved)
     filter_section = document["linux"]["seccomp"]
     if filter_section is not None:
         from ..kernel import seccomp
@@ -371,10 +406,15 @@ def execute(
         process.filter_flags = seccomp.parse_flags(filter_section)
     ours, theirs = _socket.socketpair()
     streams = [] if process.terminal else [0, 1, 2]
-    first, group = document["pid"], group_of(document)
-    pid = execution.start(first, group, process, theirs.fileno(), streams, held, alone=alone)
+    entered = group_of(document)
+    if group:
+        opener = cgroups.opener(cgroups.find_hierarchies())
+        entered = opener(f"{entered.path}/{cgroups.check_path('/' + group.lstrip('/'))}")
+    pid = execution.start(
+        document["pid"], entered, process, theirs.fileno(), streams, held, alone=alone
+    )
     theirs.close()
-    _await_ready(ours, console)
+    _await_ready(ours, setting.console)
     release(ours)
     return pid
 

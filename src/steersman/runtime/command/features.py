@@ -17,7 +17,7 @@ def describe() -> dict[str, Any]:
     """The features document; see features.md of the runtime-spec."""
     return {
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": "1.2.0",
+        "ociVersionMax": "1.2.1",
         "hooks": list(hooks.KINDS),
         "mountOptions": mounts.option_names(),
         "linux": {
@@ -38,8 +38,8 @@ def describe() -> dict[str, Any]:
                 "knownFlags": sorted(seccomp.FLAGS),
                 "supportedFlags": sorted(seccomp.FLAGS),
             },
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},
         },
