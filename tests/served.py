@@ -29,6 +29,7 @@ from steersman.model.errors import APIError
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import JSON, Chunk, Request, Response, User
 from steersman.wire.status import to_response
+from steersman.world.clock import Clock
 from steersman.world.simulated import SimulatedWorld, simulate
 
 Document = dict[str, Any]
@@ -241,6 +242,7 @@ async def serving(
     admission: AdmissionSettings | None = None,
     audit: AuditSettings | None = None,
     encryption: Encryption | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -254,6 +256,7 @@ async def serving(
         flow=flow or FlowSettings(),
         admission=admission or AdmissionSettings(),
         audit=audit,
+        clock=clock,
     )
     sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
     cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)

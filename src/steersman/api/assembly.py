@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,7 +50,7 @@ from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
 from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
-from steersman.api.paths import Checks, Paths
+from steersman.api.paths import Answer, Checks, Paths
 from steersman.api.published import meter
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
@@ -79,6 +79,9 @@ from steersman.model.service_range import dns_address
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
+if TYPE_CHECKING:  # loaded where time is virtual
+    from steersman.world.clock import Clock
+
 SERVICES = Resource("", "services")
 PODS = Resource("", "pods")
 VOLUMES = Resource("", "persistentvolumes")
@@ -99,6 +102,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
+    clock:       cluster time, where it is virtual
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -114,6 +118,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
+    clock: Clock | None = None
 
 
 class Access:
@@ -258,7 +263,9 @@ class Assembly:
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, {**documents, **self.flow.paths(), "/metrics": metrics}),
+            paths=Paths(
+                checks, {**documents, **self.flow.paths(), **self._clock(), "/metrics": metrics}
+            ),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
@@ -275,6 +282,15 @@ class Assembly:
             auditor=self._auditor,
         )
 
+    def _clock(self) -> dict[str, Answer]:
+        """Returns who answers for a clock that is virtual."""
+        clock = self._configuration.clock
+        if clock is None:
+            return {}
+        from steersman.api.published.clock import PATH, ClockPath
+
+        return {PATH: ClockPath(clock, self._world).handle}
+
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""
         windows = Windows(asking(self._kubelets, self._world), self._world)
@@ -289,6 +305,11 @@ class Assembly:
         if self._auditor is not None:
             text += audit.render_metrics(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered; streams to other servers do not count."""
+        return self._meter.busy
 
     def _follow(self) -> None:
         """Keeps what authorizers know in step with the cache."""
