@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from steersman.world.clock import END, LEAST_AHEAD_SECONDS, MOST_CANCELLED, Clock, Reading
+from steersman.world.clock import AHEAD_SECONDS, END, MOST_CANCELLED, Clock, Reading
 
 START = 1_000_000.0
 
@@ -209,7 +209,7 @@ def test_a_reading_that_was_seen_is_never_after_the_one_that_is_written_down() -
         made.wire.time += 1
         assert made.clock.now() <= made.kept[-1][0]
     assert len(made.kept) == 4, "each writing is good for ten seconds"
-    assert made.kept[-1] == (START + 34 + LEAST_AHEAD_SECONDS, 1)
+    assert made.kept[-1] == (START + 34 + AHEAD_SECONDS, 1)
     made.clock.save()
     assert made.kept[-1] == (START + 40, 1)
 
@@ -223,7 +223,7 @@ def test_a_long_advance_seldom_writes() -> None:
     made.clock.call_at(START, tick)
     made.clock.advance(START + 365 * 86400, lambda: None)
     made.settle()
-    assert len(made.kept) < 400
+    assert len(made.kept) < 80
     assert made.kept[-1] == (START + 365 * 86400, 0), "at its end it is written as it is"
 
 
