@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import clock
 import etcd
 import lists
 import pods
@@ -250,7 +251,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kload", type=Path, help="a built load generator")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("start", "requests", "pods", "containers"))
+    parser.add_argument("--only", choices=("start", "requests", "pods", "containers", "clock"))
     arguments = parser.parse_args()
     kload = arguments.kload or build_kload()
     parts = {
@@ -258,6 +259,7 @@ def main() -> None:
         "requests": lambda: requests(kload),
         "pods": pods_of_a_node,
         "containers": containers,
+        "clock": clock.measure,
     }
     chosen = [arguments.only] if arguments.only else list(parts)
     load = os.getloadavg()[0]

@@ -30,6 +30,7 @@ from steersman.model.pack import NUMBER
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import JSON, Chunk, Peer, Request, Response, User
 from steersman.wire.status import to_response
+from steersman.world.clock import Clock
 from steersman.world.simulated import SimulatedWorld, simulate
 
 Document = dict[str, Any]
@@ -245,6 +246,7 @@ async def serving(
     audit: AuditSettings | None = None,
     encryption: Encryption | None = None,
     minor: int = NUMBER,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -259,6 +261,7 @@ async def serving(
         admission=admission or AdmissionSettings(),
         audit=audit,
         minor=minor,
+        clock=clock,
     )
     sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
     cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)

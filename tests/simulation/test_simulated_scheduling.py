@@ -27,7 +27,7 @@ from steersman.model.kinds.validatingadmissionpolicy import (
     VALIDATINGADMISSIONPOLICYBINDING,
 )
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.scheduler import service
 from steersman.scheduler.state.demand import amount
 from steersman.world.simulated import SimulatedWorld, simulate

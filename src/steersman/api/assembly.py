@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,7 +50,7 @@ from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
 from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
-from steersman.api.paths import Checks, Paths
+from steersman.api.paths import Answer, Checks, Paths
 from steersman.api.published import meter
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
@@ -81,6 +81,9 @@ from steersman.model.surface import Surface
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
+if TYPE_CHECKING:  # loaded where time is virtual
+    from steersman.world.clock import Clock
+
 SERVICES = Resource("", "services")
 PODS = Resource("", "pods")
 VOLUMES = Resource("", "persistentvolumes")
@@ -102,6 +105,7 @@ class Configuration(msgspec.Struct, frozen=True):
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
     minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
+    clock:       cluster time, where it is virtual
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -118,6 +122,7 @@ class Configuration(msgspec.Struct, frozen=True):
     audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
     minor: int = NUMBER
+    clock: Clock | None = None
 
 
 class Access:
@@ -265,7 +270,9 @@ class Assembly:
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, {**documents, **self.flow.paths(), "/metrics": metrics}),
+            paths=Paths(
+                checks, {**documents, **self.flow.paths(), **self._clock(), "/metrics": metrics}
+            ),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
@@ -283,6 +290,15 @@ class Assembly:
             surface=self._surface,
         )
 
+    def _clock(self) -> dict[str, Answer]:
+        """Returns who answers for a clock that is virtual."""
+        clock = self._configuration.clock
+        if clock is None:
+            return {}
+        from steersman.api.published.clock import PATH, ClockPath
+
+        return {PATH: ClockPath(clock, self._world).handle}
+
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""
         windows = Windows(asking(self._kubelets, self._world), self._world)
@@ -297,6 +313,11 @@ class Assembly:
         if self._auditor is not None:
             text += audit.render_metrics(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered; streams to other servers do not count."""
+        return self._meter.busy
 
     def _follow(self) -> None:
         """Keeps what authorizers know in step with the cache."""

@@ -151,6 +151,7 @@ class Kind(msgspec.Struct, frozen=True):
     strategic:  strategic merge patch is served; custom resources have none
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
     retire:     what a deletion changes as it begins, given the time (finalizers, conditions)
+    as_read:    what of an object is worked out when it is read, given the time; None: nothing
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
     metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
                 at it elsewhere: then what the rest of a new object comes to can be remembered
@@ -186,6 +187,7 @@ class Kind(msgspec.Struct, frozen=True):
     returns_deleted: bool = False
     strategic: bool = True
     retire: Callable[[Document, str], Document] | None = None
+    as_read: Callable[[Document, float], Document] | None = None
     stored_with: Resource | None = None
     stored: bool = True
     resource: Resource = Resource("", "")  # worked out of group and plural, since it is asked often
