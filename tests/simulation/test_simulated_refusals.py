@@ -21,7 +21,7 @@ from steersman.model.kinds.validatingadmissionpolicy import (
     VALIDATINGADMISSIONPOLICYBINDING,
 )
 from steersman.model.ref import Ref
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 
 APP = {"app": "web"}
 WEB = DEPLOYMENT.ref("default", "web")

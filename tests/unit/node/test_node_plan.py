@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from node_documents import NOW, deleted, exited, observed, pod, running
 
+from steersman.model.kind import Document
 from steersman.node.observed import Run, Seen, Trouble
 from steersman.node.plan import (
     Action,
@@ -264,13 +265,18 @@ def test_a_sidecar_that_has_ended_holds_up_no_container_that_may_run() -> None:
     assert wants(observed(ready=True, containers=known), spec=INIT) == wanted
 
 
-def test_a_probe_without_a_grace_of_its_own_leaves_it_to_the_next_or_to_the_pod() -> None:
-    seen = observed(ready=True, containers={"app": running(unhealthy="because")})
-    plain = {"tcpSocket": {"port": 1}}
-    assert wants(seen, livenessProbe=plain) == [KillContainer("app", 0, 30.0, "because")]
+def test_a_probe_without_a_grace_of_its_own_has_the_pods() -> None:
+    plain: Document = {"tcpSocket": {"port": 1}}
     short = {**plain, "terminationGracePeriodSeconds": 4}
-    killed = wants(seen, livenessProbe=plain, startupProbe=short)
-    assert killed == [KillContainer("app", 0, 4.0, "because")]
+
+    def grace(kind: str, **probes: Document) -> float:
+        seen = observed(ready=True, containers={"app": running(unhealthy=kind)})
+        (kill,) = wants(seen, **probes)
+        assert isinstance(kill, KillContainer)
+        return kill.grace_seconds
+
+    assert grace("liveness", livenessProbe=plain, startupProbe=short) == 30
+    assert grace("startup", livenessProbe=plain, startupProbe=short) == 4
 
 
 def test_a_sandbox_alone_is_torn_down_too() -> None:

@@ -18,7 +18,7 @@ from steersman.client.view import FollowedViews
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
