@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import clock
 import etcd
 import lists
 import pods
@@ -34,6 +35,7 @@ KLOAD = ROOT.parent / "shared" / "bench" / "kload"
 PORT = 26443
 PODS = 5_000
 ETCD_PUTS = 20_000
+PARTS = ("start", "requests", "surface", "pods", "containers", "clock")
 WANTED = {
     "warm, existing sandbox": "at most crun's",
     "warm, new sandbox": "at most crun's",
@@ -257,7 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kload", type=Path, help="a built load generator")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("start", "requests", "surface", "pods", "containers"))
+    parser.add_argument("--only", choices=PARTS)
     arguments = parser.parse_args()
     kload = arguments.kload or build_kload()
     parts = {
@@ -266,6 +268,7 @@ def main() -> None:
         "surface": surface_of_the_server,
         "pods": pods_of_a_node,
         "containers": containers,
+        "clock": clock.measure,
     }
     chosen = [arguments.only] if arguments.only else list(parts)
     load = os.getloadavg()[0]

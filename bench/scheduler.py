@@ -19,7 +19,10 @@ from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.selectors import Selector, of_map
 from steersman.scheduler.decide import Chosen, decide
-from steersman.scheduler.memory import Memory
+from steersman.scheduler.flow.classes import sort
+from steersman.scheduler.flow.plan import plan_batch
+from steersman.scheduler.flow.solver import NotInstalled, load, solve
+from steersman.scheduler.memory import Ask, Memory
 from steersman.scheduler.preemption import Candidate, Trials, preempt
 from steersman.scheduler.profile import Profile
 from steersman.scheduler.state.snapshot import Snapshot
@@ -150,6 +153,32 @@ def preemption(nodes: int) -> None:
     measure("preemption", work, len(pods))
 
 
+def flow(nodes: int, kinds: int, pods: int) -> None:
+    """One batch of equal pods on nodes of some sizes: sorted, solved, and counted on their nodes;
+    OR-Tools is loaded before."""
+    try:
+        load()
+    except NotInstalled as error:
+        print(error)
+        return
+    bench, profile = Bench(0), Profile(name="flow")
+    for number in range(nodes):
+        bench.snapshot.node_changed(None, node(number, cpu=f"{32_000 + number % kinds}m"))
+    batch = [pod(number) for number in range(pods)]
+
+    def ask(found: Pod) -> Ask:
+        return bench.memory.of(found, profile)
+
+    gc.collect()
+    gc.freeze()
+    began = time.perf_counter()
+    classes = sort(batch, bench.snapshot, ask).classes
+    plan = plan_batch(classes, bench.snapshot, ask, solve, 0.0)
+    took = time.perf_counter() - began
+    assert len(plan.placed) == pods
+    print(f"flow: {pods} equal pods, {nodes} nodes of {kinds} sizes{'':12} {took:8.2f} s")
+
+
 def main() -> None:
     nodes = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
     print(f"{nodes} nodes")
@@ -162,6 +191,8 @@ def main() -> None:
     few = min(DECISIONS, nodes)
     affinity(nodes, "podAntiAffinity", host, "anti-affinity, namespace selector, host", few)
     preemption(nodes)
+    for kinds in (1, 1_000):
+        flow(1_000, kinds, 10_000)
 
 
 if __name__ == "__main__":

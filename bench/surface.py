@@ -54,17 +54,17 @@ class Cluster(Protocol):
         """Runs kubectl."""
 
 
-def container(image: str = "nginx") -> dict[str, Any]:
-    return {"name": "main", "image": image, "ports": [{"containerPort": 80}]}
+def container() -> dict[str, Any]:
+    return {"name": "main", "image": "nginx", "ports": [{"containerPort": 80}]}
 
 
-def deployment(name: str, image: str) -> dict[str, Any]:
+def deployment(name: str, turn: int = 0) -> dict[str, Any]:
     """Returns a Deployment without pods, as a person applies it."""
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container(image)]}}
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container()]}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "labels": {"app": name}},
+        "metadata": {"name": name, "labels": {"app": name, "turn": str(turn)}},
         "spec": {
             "replicas": 0,
             "selector": {"matchLabels": {"app": name}},
@@ -128,7 +128,7 @@ def applies() -> Iterator[bytes]:
     """Yields changes by server-side apply, over and over, to some hundred Deployments."""
     for number in range(APPLIES):
         name = f"d-{number % 100:03}"
-        body = json.dumps(deployment(name, f"nginx:{number // 100}")).encode()
+        body = json.dumps(deployment(name, number // 100)).encode()
         yield request("PATCH", f"{DEPLOYMENTS}/{name}?fieldManager=bench&force=true", body, APPLY)
 
 
@@ -202,7 +202,7 @@ def measure(made: Cluster) -> list[Row]:
     rows.append(selected_row(made))
     made.kubectl("create", "configmap", "mixed")
     made.kubectl("delete", "deployments", "--all")
-    made.kubectl("create", "-f", "-", text=json.dumps(deployment("d-000", "nginx")))
+    made.kubectl("create", "-f", "-", text=json.dumps(deployment("d-000")))
     rows.append(mixed_row(made))
     return [*rows, *fan_out(made)]
 

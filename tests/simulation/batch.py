@@ -19,7 +19,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.job import JOB
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.statefulset import STATEFULSET
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.world.simulated import SimulatedWorld, simulate
 
 from .control_plane import ControlPlane, control_plane

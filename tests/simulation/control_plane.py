@@ -24,7 +24,8 @@ from steersman.cluster.control import AUTHENTICATED, GROUPS, MANAGER
 from steersman.model.kind import Document
 from steersman.model.kinds.rbac import CLUSTERROLEBINDING
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour, SimulatedNodes
+from steersman.node.simulated.behaviour import Behaviour
+from steersman.node.simulated.nodes import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.loop import Controller
 from steersman.reconcile.rules import identity
@@ -138,12 +139,14 @@ class ControlPlane:
 
         self._process("scheduler", work, scheduler.IDENTITY)
 
-    def run_nodes(self, count: int, behaviour: Behaviour) -> None:
+    def run_nodes(self, count: int, behaviour: Behaviour, *, written: bool = True) -> None:
         """Runs simulated nodes as a process that does not die."""
         names = [f"node-{number}" for number in range(count)]
 
         async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
-            self.nodes = SimulatedNodes(names, client_for_node, views, self.world, behaviour)
+            self.nodes = SimulatedNodes(
+                names, client_for_node, views, self.world, behaviour, written=written
+            )
             await self.nodes.run()
 
         def client_for_node(name: str) -> APIClient:

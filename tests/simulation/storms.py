@@ -11,7 +11,7 @@ from typing import Any
 from steersman.model.errors import APIError
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.loop import Controller
 from steersman.world.simulated import START, SimulatedWorld
 

@@ -27,7 +27,7 @@ from steersman.model.kinds.validatingadmissionpolicy import (
     VALIDATINGADMISSIONPOLICYBINDING,
 )
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.scheduler import service
 from steersman.scheduler.state.demand import amount
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -327,8 +327,17 @@ def cpu_of(pod: Document) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(seed: int) -> None:
+STORMS = [(seed, "default-scheduler") for seed in range(12)]
+STORMS += [(seed, "flow") for seed in range(12)]
+
+
+@pytest.mark.parametrize(("seed", "scheduler"), STORMS)
+def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(
+    seed: int, scheduler: str
+) -> None:
+    if scheduler == "flow":
+        pytest.importorskip("ortools", reason="OR-Tools is not installed")
+    named = {"schedulerName": scheduler}
     behaviour = Behaviour(cpu="4", stop_seconds=2.0)
     invariants = Overcommitted(4000)
 
@@ -343,14 +352,15 @@ def test_in_a_storm_no_node_is_overcommitted_and_the_important_run_in_the_end(se
             await classes(quiet)
             for number in range(6):
                 priority = ("", "low")[number % 2]
-                await quiet.create(POD, f"old-{number}", spec=wanting("2", priority))
+                await quiet.create(POD, f"old-{number}", spec=wanting("2", priority, **named))
             await quiet.until(lambda: runs(quiet, *(f"old-{number}" for number in range(6))))
             weather.lose_request = weather.lose_answer = (0.0, 0.1, 0.3)[seed % 3]
             weather.slow_watch = (0.0, 2.0)[seed % 2]
             weather.slow_call = (0.0, 0.3)[seed // 2 % 2]
             weather.crash_every = (0, 11, 23)[seed // 3 % 3]
             for number in range(4):
-                await quiet.create(POD, f"new-{number}", spec=wanting(f"{1 + number % 3}", "high"))
+                spec = wanting(f"{1 + number % 3}", "high", **named)
+                await quiet.create(POD, f"new-{number}", spec=spec)
                 await world.sleep((0.1, 3.0)[seed % 2])
             await world.sleep(20)
             weather.calm()

@@ -25,7 +25,7 @@ from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.statefulset import STATEFULSET
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.world.simulated import SimulatedWorld, simulate
 
 from .batch import template

@@ -227,7 +227,7 @@ def test_api_resources_and_versions_are_discovered(cluster: Cluster) -> None:
     assert ["deployments", "deploy", "apps/v1", "true", "Deployment"] in rows
     versions = cluster.ok("api-versions").splitlines()
     assert "networking.k8s.io/v1" in versions
-    assert "networking.k8s.io/v1beta1" not in versions
+    assert "networking.k8s.io/v1alpha1" not in versions
 
 
 def test_rights_are_asked_and_kept(cluster: Cluster, namespace: str) -> None:
@@ -245,9 +245,10 @@ def test_rights_are_asked_and_kept(cluster: Cluster, namespace: str) -> None:
     )
 
 
-def test_a_kind_that_was_removed_is_refused(cluster: Cluster, manifests: Path) -> None:
-    said = cluster.refused("apply", "-f", str(manifests / "ingress-v1beta1.yaml"))
-    assert 'no matches for kind "Ingress" in version "networking.k8s.io/v1beta1"' in said
+def test_a_kind_that_is_gone_is_refused(cluster: Cluster) -> None:
+    gone = "apiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: a}"
+    said = cluster.refused("apply", "-f", "-", stdin=gone)
+    assert 'no matches for kind "PodSecurityPolicy" in version "policy/v1beta1"' in said
     assert "ensure CRDs are installed first" in said
 
 

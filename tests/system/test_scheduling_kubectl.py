@@ -212,3 +212,22 @@ def test_an_extender_refuses_is_named_by_why_and_lets_the_pod_go(tmp_path: Path)
         finally:
             stopped = made.down()
     assert stopped.code == 0, stopped.err
+
+
+def test_a_deployment_of_the_scheduler_flow_is_spread_or_packed(
+    cluster: Cluster, namespace: str
+) -> None:
+    pytest.importorskip("ortools", reason="OR-Tools is not installed")
+    for name, told, expected in (("even", "spread", [4, 4, 4]), ("packed", "pack", [12])):
+        labels = {"app": name}
+        metadata = {"labels": labels, "annotations": {"flow.steersman.dev/policy": told}}
+        template = {"metadata": metadata, "spec": asking("100m", schedulerName="flow")}
+        spec = {"replicas": 12, "selector": {"matchLabels": labels}, "template": template}
+        create(cluster, manifest("Deployment", name, namespace, spec=spec))
+        ready = "jsonpath={.status.readyReplicas}=12"
+        cluster.ok("wait", "-n", namespace, f"--for={ready}", f"deployment/{name}", WAIT)
+        nodes = "jsonpath={.items[*].spec.nodeName}"
+        found = cluster.ok("get", "pods", "-n", namespace, "-l", f"app={name}", "-o", nodes).split()
+        assert sorted(found.count(node) for node in set(found)) == expected
+    events = cluster.ok("get", "events", "-n", namespace)
+    assert f"Successfully assigned {namespace}/packed-" in events

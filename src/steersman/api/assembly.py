@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,7 +50,7 @@ from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
 from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
-from steersman.api.paths import Checks, Paths
+from steersman.api.paths import Answer, Checks, Paths
 from steersman.api.published import meter
 from steersman.api.published.paths import document_paths
 from steersman.api.read import Reader
@@ -74,10 +74,15 @@ from steersman.api.write import Writer
 from steersman.model.builtin import Registry
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
+from steersman.model.pack import NUMBER
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
+from steersman.model.surface import Surface
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
+
+if TYPE_CHECKING:  # loaded where time is virtual
+    from steersman.world.clock import Clock
 
 SERVICES = Resource("", "services")
 PODS = Resource("", "pods")
@@ -99,6 +104,8 @@ class Configuration(msgspec.Struct, frozen=True):
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
+    minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
+    clock:       cluster time, where it is virtual
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -114,6 +121,8 @@ class Configuration(msgspec.Struct, frozen=True):
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
+    minor: int = NUMBER
+    clock: Clock | None = None
 
 
 class Access:
@@ -143,6 +152,7 @@ class Assembly:
     def __init__(self, cache: Cache, configuration: Configuration, world: World) -> None:
         self.cache = cache
         self.kinds = Registry(removed=True)
+        self._surface = Surface(configuration.minor)
         self._world = world
         self._objects = Objects(cache)
         self.definitions = Definitions(cache, self.kinds, self._converter)
@@ -185,7 +195,7 @@ class Assembly:
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
         bundle = configuration.authority
-        self._registration = Registration(cache, self.api, world)
+        self._registration = Registration(cache, self.api, world, configuration.minor)
         self._availability = Availability(cache, self._remotes, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
@@ -249,7 +259,9 @@ class Assembly:
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
         hooked = bool(self._configuration.access.authorization_webhooks)
-        documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
+        documents = document_paths(
+            self.kinds, self.tokens, self._address, self._remotes, self._surface
+        )
 
         def metrics(_request: Request, _user: User) -> Response:
             return self._metrics()
@@ -258,7 +270,9 @@ class Assembly:
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, {**documents, **self.flow.paths(), "/metrics": metrics}),
+            paths=Paths(
+                checks, {**documents, **self.flow.paths(), **self._clock(), "/metrics": metrics}
+            ),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
@@ -273,7 +287,17 @@ class Assembly:
             monotonic=self._world.monotonic,
             elsewhere=self._remotes.handle,
             auditor=self._auditor,
+            surface=self._surface,
         )
+
+    def _clock(self) -> dict[str, Answer]:
+        """Returns who answers for a clock that is virtual."""
+        clock = self._configuration.clock
+        if clock is None:
+            return {}
+        from steersman.api.published.clock import PATH, ClockPath
+
+        return {PATH: ClockPath(clock, self._world).handle}
 
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""
@@ -289,6 +313,11 @@ class Assembly:
         if self._auditor is not None:
             text += audit.render_metrics(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered; streams to other servers do not count."""
+        return self._meter.busy
 
     def _follow(self) -> None:
         """Keeps what authorizers know in step with the cache."""

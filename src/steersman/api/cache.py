@@ -50,6 +50,11 @@ class Entry:
         record = Record("", self.value, revision, self.created)
         return Entry(record, self.value, self.namespace, self.name)
 
+    def showing(self, value: bytes) -> Entry:
+        """Returns the same revision with other bytes: those that a reader is shown."""
+        record = Record("", value, self.revision, self.created)
+        return Entry(record, value, self.namespace, self.name)
+
     @property
     def labels(self) -> Mapping[str, str]:
         """The object's labels."""

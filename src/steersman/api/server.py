@@ -28,7 +28,9 @@ from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
-from steersman.model.kind import Kind
+from steersman.model.kind import Kind, Version
+from steersman.model.pack import NUMBER
+from steersman.model.surface import Surface
 from steersman.wire import media
 from steersman.wire.message import JSON, Notes, Remarked, Request, Response, User
 
@@ -94,8 +96,10 @@ class Api:
         monotonic: Callable[[], float],
         elsewhere: Callable[[Request, User], Answer | None],
         auditor: Auditor | None = None,
+        surface: Surface | None = None,
     ) -> None:
         self._kinds = kinds
+        self._surface = surface or Surface(NUMBER)
         self._cache = cache
         self._access = access
         self._paths = paths
@@ -274,6 +278,8 @@ class Api:
         if kind.namespaced and not attributes.namespace and attributes.verb not in EVERYWHERE:
             raise not_allowed()
         form = self.form(kind, version)
+        if not self._surface.is_whole and is_outside(request):
+            self._check_shown(kind, form.served, attributes.subresource)
         table = self._cache.table(keys.table_of(kind))
         presentation = parse_accept(
             request.headers.get("accept", ""),
@@ -284,6 +290,14 @@ class Api:
         if self._cache.unreadable:
             reading.check(call, self._cache.unreadable)
         return call
+
+    def _check_shown(self, kind: Kind, version: Version, name: str) -> None:
+        """Refuses what the minor that is served had not."""
+        below = kind.subresource(name) if name else None
+        if not self._surface.shows(version) or (
+            below is not None and not self._surface.shows_below(below, version)
+        ):
+            raise NotFound(UNKNOWN_PATH)
 
     def form(self, kind: Kind, version: str) -> Form:
         """Returns the encoding of a kind in a version."""
@@ -394,6 +408,12 @@ async def _remarked(answer: Answer, remark: str) -> Response:
     told = (body.warnings((remark,)) or {})["Warning"]
     headers["Warning"] = ", ".join(filter(None, (told, headers.get("Warning"))))
     return Response(response.body, response.status, response.content_type, headers)
+
+
+def is_outside(request: Request) -> bool:
+    """Says whether a request comes from outside the server: its own parts know all kinds, whatever
+    minor it serves."""
+    return request.peer is not None and not request.peer.local
 
 
 def _has_place(kind: Kind, attributes: Attributes) -> bool:

@@ -24,6 +24,7 @@ COMMANDS = {
     "logs": ("status", "print the cluster's own output"),
     "server": ("server", "run the API server, controllers and scheduler alone"),
     "node": ("node", "run the node agent alone"),
+    "clock": ("clock.command", "show a virtual clock, and tell it how to go"),
     "why": ("why", "say what holds an object, and what would help"),
     "build": ("image", "build an image from a Containerfile"),
     "images": ("image", "list the images that the node has"),

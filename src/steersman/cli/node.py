@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from steersman.cli import kubelet
+from steersman.cli.clock.option import NO_NODE, VIRTUAL
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
 from steersman.cli.server import await_identity, reporter
@@ -40,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded()
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
+    if identity.clock == VIRTUAL:
+        raise Failure(NO_NODE)
     settings = node.NodeSettings(
         name=node_name(),
         cluster=identity.id,

@@ -27,7 +27,7 @@ from steersman.model import builtin
 from steersman.model.kind import Kind
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Resource
-from steersman.node.simulated import SimulatedNodes
+from steersman.node.simulated.nodes import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.leader import Candidate
 from steersman.scheduler import service as scheduler
@@ -202,11 +202,20 @@ def start_controllers(
 
 
 def start_simulated_nodes(
-    count: int, client_for: ClientFor, views: Views, world: World, tasks: Tasks
+    count: int,
+    client_for: ClientFor,
+    views: Views,
+    world: World,
+    tasks: Tasks,
+    *,
+    written: bool = True,
 ) -> None:
-    """Starts nodes without machines, each with the rights of a node."""
+    """Starts nodes without machines, each with the rights of a node; where their time is virtual,
+    their leases are not written to be renewed."""
     names = [f"simulated-{number}" for number in range(count)]
-    nodes = SimulatedNodes(names, lambda name: client_for(NODE + name), views, world)
+    nodes = SimulatedNodes(
+        names, lambda name: client_for(NODE + name), views, world, written=written
+    )
     tasks.start(nodes.run(), name="simulated nodes")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
@@ -32,6 +33,8 @@ from steersman.cluster.process import Report, first_address, reload_on_hangup, s
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
+from steersman.model import schema
+from steersman.model.pack import NUMBER
 from steersman.model.service_range import DNS_LISTENS
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
@@ -40,10 +43,15 @@ from steersman.world.interface import Tasks, World
 
 if TYPE_CHECKING:  # loaded with the control's parts, after the server serves
     from steersman.scheduler.configuration import SchedulerConfiguration
+    from steersman.world.clock import Clock
 
 
 class ServerSettings(msgspec.Struct, frozen=True):
-    """What `steer server` was told; `node`: this machine is a node, which answers for names."""
+    """What `steer server` was told.
+
+    node:  this machine is a node, which answers for names
+    clock: cluster time, where it is virtual
+    """
 
     store_directory: Path | None
     certificates: Path
@@ -61,6 +69,8 @@ class ServerSettings(msgspec.Struct, frozen=True):
     choice: Choice = Choice()
     audit: AuditSettings | None = None
     encryption: Encryption | None = None
+    minor: int = NUMBER
+    clock: Clock | None = None
 
 
 def fatal(error: BaseException) -> None:
@@ -80,11 +90,25 @@ async def open_store(settings: ServerSettings, world: World) -> SealedStore:
 async def serve(settings: ServerSettings, world: World, report: Report) -> None:
     """Runs a server until SIGTERM or SIGINT."""
     stop = stop_signal()
+    schema.serve(settings.minor)
     store = await open_store(settings, world)
     try:
         await _serve(settings, store, world, report, stop)
     finally:
         await store.close()
+
+
+def serve_virtually(settings: ServerSettings, path: Path, report: Report) -> None:
+    """Runs a server whose cluster time is virtual, and kept in a file; raises Damaged."""
+    from steersman.cluster.virtual import open_clock
+    from steersman.world.virtual import VirtualLoop, VirtualWorld
+
+    clock = open_clock(path)
+    try:
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+            runner.run(serve(replace(settings, clock=clock), VirtualWorld(clock), report))
+    finally:
+        clock.save()
 
 
 async def _serve(
@@ -104,9 +128,13 @@ async def _serve(
         admission=settings.admission,
         audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
+        minor=settings.minor,
+        clock=settings.clock,
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)
+    if settings.clock is not None:
+        settings.clock.busy = lambda: assembly.busy
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca, files.front_proxy_ca)
     reload_on_hangup(files, (SERVER, tls))
@@ -144,7 +172,8 @@ async def _control(
     chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
     if count := settings.simulated_nodes:
-        control.start_simulated_nodes(count, client_for, views, world, tasks)
+        written = settings.clock is None
+        control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)
     if settings.choice.has(ACCOUNTS):
         await control.until_default_account(client_for(control.MANAGER), world)
 

@@ -28,7 +28,7 @@ from steersman.scheduler.following import ENDED
 from steersman.scheduler.local import joined
 from steersman.scheduler.memory import Ask, Memory
 from steersman.scheduler.owners import Owners
-from steersman.scheduler.profile import DEFAULT, DEFAULT_NAME
+from steersman.scheduler.profile import DEFAULT, DEFAULT_NAME, FLOW
 from steersman.scheduler.state.bits import places
 from steersman.scheduler.state.demand import CPU
 from steersman.scheduler.state.snapshot import Snapshot
@@ -64,7 +64,7 @@ def of_unplaced(objects: Objects, pod: Document) -> Cause:
             helps=("whoever set a gate removes it from spec.schedulingGates",),
         )
     scheduler = at(pod, "spec", "schedulerName") or DEFAULT_NAME
-    if scheduler != DEFAULT_NAME:
+    if scheduler not in (DEFAULT_NAME, FLOW):
         return Cause(
             name,
             f"waits for the scheduler {scheduler!r}",

@@ -40,14 +40,16 @@ FORMER = Origin(
 # The minors that are read for what later ones no longer have, by the wheel that holds them
 PUBLISHED_MINORS = tuple(range(36, 24, -1))
 FORMER_MINORS = tuple(range(24, 20, -1))
-EARLIER_FORMAT = 2
+EARLIER_FORMAT = 3
 EARLIER_PIN = (
     f"{REQUIREMENT} sha256:{SHA256} {FORMER.requirement} sha256:{FORMER.sha256} "
     f"format:{EARLIER_FORMAT}"
 )
 EARLIER_FILE = "kubernetes-earlier.schema"
 # Sections of the file of earlier versions
-REMOVED, REMOVED_TEXTS = 0, 1
+REMOVED, REMOVED_TEXTS, MINORS = 0, 1, 2
+# The first minor that can be served in place of 1.37
+FIRST_NUMBER = 30
 
 
 class Renamed(NamedTuple):
@@ -101,16 +103,37 @@ def member(minor: int) -> str:
 
 def write_earlier(definitions: bytes, earlier: Iterable[bytes], target: Path) -> None:
     """Packs into `target` the beta versions that `definitions` no longer has, each as the last of
-    the `earlier` documents (newest first) that has it."""
+    the `earlier` documents (those of 1.36, 1.35 and so on) that has it; and how the earlier minors
+    that can be served differ."""
     present = _definitions(definitions)
+    now, _texts = pack(present)
     removed, texts = _renamed(present)
-    for document in earlier:
+    minors: dict[str, Any] = {}
+    for minor, document in zip(range(NUMBER - 1, 0, -1), earlier, strict=False):
         found = _definitions(document)
+        if minor >= FIRST_NUMBER:
+            minors[str(minor)] = difference(now, pack(found)[0])
         gone = [name for name in found if _is_beta(name) and name not in present]
         shapes, told = pack({name: found[name] for name in gone if name not in removed})
         removed |= shapes
         texts |= told
-    _write(target, EARLIER_PIN, removed, texts)
+    _write(target, EARLIER_PIN, removed, texts, minors)
+
+
+def difference(now: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    """Returns how the definitions of an earlier minor differ: those that it has not, and those that
+    it has otherwise."""
+    return {
+        "without": [name for name in now if name not in then],
+        "otherwise": {name: shape for name, shape in then.items() if now.get(name) != shape},
+    }
+
+
+def apply_difference(now: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Returns the definitions of an earlier minor."""
+    without = set(found["without"])
+    kept = {name: shape for name, shape in now.items() if name not in without}
+    return {**kept, **found["otherwise"]}
 
 
 def _renamed(present: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -181,11 +181,38 @@ def from_openapi(document: Mapping[str, Any]) -> Node:
     return Node(builtin(), document, "")
 
 
+_minor = pack.NUMBER
+
+
+def minor() -> int:
+    """Returns the minor of Kubernetes 1 that this process serves."""
+    return _minor
+
+
+def serve(number: int) -> None:
+    """Has this process serve an earlier minor. One process serves one: it is said once, before a
+    definition has been looked at."""
+    global _minor
+    if builtin.cache_info().currsize:
+        raise RuntimeError("the schema has been read already")
+    _minor = number
+
+
 @cache
 def builtin() -> Schema:
-    """Returns the packed schema of the served minor; raises SchemaMismatch."""
+    """Returns the packed schema of the served minor; raises SchemaMismatch.
+
+    Behind an earlier minor's definitions stand those of 1.37 too: parts of the server use kinds
+    that it does not show.
+    """
     check_pin()
-    return Schema(pack.read(FILE, 0), earlier)
+    now = pack.read(FILE, 0)
+    if _minor == pack.NUMBER:
+        return Schema(now, earlier)
+    _check(EARLIER_FILE, pack.EARLIER_PIN)
+    differences = pack.read(EARLIER_FILE, pack.MINORS)
+    then = pack.apply_difference(now, differences[str(_minor)])
+    return Schema(then, lambda: {**earlier(), **now})
 
 
 @cache

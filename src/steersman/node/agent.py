@@ -19,6 +19,7 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.node import record
 from steersman.node.acting import ending, sandboxes
 from steersman.node.observed import Observed, engine_name, parse_engine_name
+from steersman.node.resizing import granting
 from steersman.node.static.folder import Folder
 from steersman.node.static.marks import MIRROR, is_mirror, is_static
 from steersman.node.tools import Tools
@@ -154,7 +155,11 @@ class Agent:
     def _begin(self, pod: Pod) -> Observed:
         metadata = pod.metadata
         return Observed(
-            metadata.namespace, metadata.name, metadata.uid, _start_of(pod, self._tools.world.now())
+            metadata.namespace,
+            metadata.name,
+            metadata.uid,
+            _start_of(pod, self._tools.world.now()),
+            grants=granting.first_grants(pod),
         )
 
     def _adopt(self, pod: Pod, seen: Observed) -> Worker:

@@ -52,6 +52,8 @@ def list_of(pod: Pod, name: str) -> str:
 
 def starts_again(pod: Pod, container: Container, run: Run) -> bool:
     """Whether a run that ended is to be followed by another."""
+    if run.again:
+        return True
     if is_ephemeral(pod, container):
         return False
     if is_init(pod, container):

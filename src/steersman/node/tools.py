@@ -20,6 +20,7 @@ from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
+from steersman.node.resizing.granting import Grants
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said
@@ -45,6 +46,7 @@ class Tools(msgspec.Struct, frozen=True):
 
     cgroup:    the control group of all pods, which bears the cluster's id
     services:  the services of the cluster, as far as they are known
+    grants:    what all pods of the node may have together
     """
 
     client: Client
@@ -64,6 +66,7 @@ class Tools(msgspec.Struct, frozen=True):
     resolution: Resolution
     services: Callable[[], Iterable[Service]]
     cgroup: str
+    grants: Grants = msgspec.field(default_factory=Grants)
 
     def say(
         self,

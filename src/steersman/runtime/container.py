@@ -2,7 +2,8 @@
 
 The plan is pure and made by the parent, where a mistake is still an answer to the caller.
 `initialise` runs in the new process. Rule: it talks over one channel only: R when all is set
-up, T with a terminal, E and a reason if it cannot go on; it goes on when it reads G.
+up, T with a terminal, H when the parent's hooks are due, E and a reason if it cannot go on; it
+goes on when it reads G.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .descriptors import Descriptors
 from .kernel import (
     capabilities,
     devices,
+    labels,
     mounts,
     namespaces,
     rootfs,
@@ -32,13 +34,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
+    from .hooks import Hook
     from .kernel.cgroups import Cgroup
     from .user_entry import Ground
 
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
-_UNSUPPORTED = ("hooks", "intelRdt")
+# Of linux: what would be a lie if it were passed over
+_UNSUPPORTED = ("intelRdt", "memoryPolicy", "mountLabel", "netDevices")
 # A container's terminals are its own devpts' and never a node of the machine.
 _OWN_DEVICES = ("/dev/ptmx", "/dev/console")
 _filters: dict[int, bytes] = {}
@@ -53,6 +57,7 @@ class Plan:
         "directory",
         "domain_name",
         "held",
+        "hooks",
         "hostname",
         "layers",
         "log",
@@ -62,12 +67,14 @@ class Plan:
         "namespaces",
         "owner",
         "owners",
+        "pivot",
         "process",
+        "propagation",
         "readonly_paths",
         "readonly_root",
         "resources",
         "root",
-        "shared",
+        "state",
         "stdin",
         "stdin_once",
         "sysctls",
@@ -80,8 +87,8 @@ class Plan:
         root = bundle.get("root") or {}
         extra = bundle.get(EXTRA) or {}
         for name in _UNSUPPORTED:
-            if bundle.get(name) or linux.get(name):
-                raise ValueError(f"{name} is not supported")
+            if linux.get(name):
+                raise ValueError(f"linux.{name} is not supported")
         self.directory = directory
         self.namespaces = namespaces.parse(linux.get("namespaces") or ())
         self.owners: list[str | user_namespaces.Maps] = []
@@ -98,7 +105,7 @@ class Plan:
         self.devices = linux.get("devices") or []
         self.masked = linux.get("maskedPaths") or []
         self.readonly_paths = linux.get("readonlyPaths") or []
-        self.shared = linux.get("rootfsPropagation") in ("shared", "rshared")
+        self.propagation = _parse_propagation(linux.get("rootfsPropagation") or "")
         self.hostname = str(bundle.get("hostname", ""))
         self.domain_name = str(bundle.get("domainname", ""))
         if linux.get("personality"):
@@ -110,6 +117,10 @@ class Plan:
         self.log = str(extra.get("log", ""))
         self.stdin = bool(extra.get("stdin"))
         self.stdin_once = bool(extra.get("stdinOnce"))
+        self.pivot = True
+        self.hooks = parse_hooks(bundle.get("hooks"))
+        # What hooks are told, but for status and pid; of who has a bundle
+        self.state: dict[str, Any] = {}
         self._check()
         self._add_mount_owners()
         self._add_filter(linux.get("seccomp"), extra.get("seccomp", ""))
@@ -185,6 +196,25 @@ class Plan:
             raise ValueError(f"{EXTRA}.seccomp: {profile!r} is not known")
 
 
+def _parse_propagation(word: str) -> int:
+    """linux.rootfsPropagation as the kernel has it; 0 where it is not given."""
+    if not word:
+        return 0
+    flag = mounts.PROPAGATIONS.get(word.removeprefix("r"))
+    if flag is None:
+        raise ValueError(f"linux.rootfsPropagation: {word!r} is not known")
+    return flag | (syscalls.MS_REC if word.startswith("r") else 0)
+
+
+def parse_hooks(section: Mapping[str, Any] | None) -> dict[str, list[Hook]]:
+    """Reads hooks by kind; nothing is imported where there are none."""
+    if not section:
+        return {}
+    from . import hooks
+
+    return hooks.parse(section)
+
+
 def default_filter(bounding: int) -> bytes:
     """The default profile compiled for a set of capabilities; the warm parent does it once."""
     if bounding not in _filters:
@@ -205,7 +235,7 @@ def start(
     With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
     when it is set up, and goes on by what the first to connect says.
     """
-    kept = Descriptors(channel, streams, gate)
+    kept = Descriptors(channel, streams, gate, plan.process.preserved)
     try:
         kept.owners += [user_namespaces.open_owner(owner) for owner in plan.owners]
         if plan.owner < 0:
@@ -289,6 +319,7 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
     alone = kept.gate >= 0
     if not alone:
         die_with_parent()
+    own = labels.open_self() if plan.process.labels else -1
     slave = _build(plan, kept, cgroup.views(), ground)
     if alone:
         check_program(plan.process)
@@ -299,7 +330,8 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
         os._exit(0)
     if slave >= 0:
         terminals.adopt(slave, plan.process.uid)
-    become(plan.process, plan.held, alone=alone)
+    before = (lambda: _run_start_hooks(plan)) if "startContainer" in plan.hooks else None
+    become(plan.process, plan.held, kept.channel, own, alone=alone, before=before)
 
 
 def die_with_parent() -> None:
@@ -348,7 +380,7 @@ def _build(
     namespaces.write_sysctls(plan.sysctls)
     # Copies of shared mounts are taken while this namespace is still their peer.
     early = _prepare_shared(plan, kept) if ground is None else ground.trees
-    rootfs.detach_from_host(shared=plan.shared)
+    rootfs.detach_from_host()
     return _build_root(plan, kept, views, _mount_root(plan, ground), early)
 
 
@@ -399,15 +431,44 @@ def _build_root(
             mounts.attach(root, mount, mounts.prepare(mount, kept.owner(mount.owner)))
     _make_devices(root, plan.devices)
     slave = _open_terminal(plan, root, kept.channel)
+    if plan.hooks:
+        _run_hooks(plan, root, kept.channel)
     mounts.mask(root, plan.masked)
     mounts.make_readonly(root, plan.readonly_paths)
     os.close(mounts.open_or_make(root, plan.process.cwd, directory=True))
     if plan.readonly_root:
         rootfs.set_readonly(root)
-    rootfs.enter(root)
+    if plan.pivot:
+        rootfs.enter(root)
+    else:
+        rootfs.enter_without_pivot(root)
+    if plan.propagation:
+        syscalls.set_propagation("/", plan.propagation)
     os.close(root)
     look_up(plan.process)
     return slave
+
+
+def _run_hooks(plan: Plan, root: int, channel: int) -> None:
+    """Has the parent run its hooks, then runs those that belong into this mount namespace."""
+    from . import hooks
+
+    os.write(channel, b"H")
+    if os.read(channel, 1) != b"G":
+        os._exit(0)
+    os.fchdir(root)
+    state = {**plan.state, "status": "creating", "pid": os.getpid()}
+    hooks.run("createContainer", plan.hooks.get("createContainer", ()), state)
+
+
+def _run_start_hooks(plan: Plan) -> None:
+    from . import hooks
+
+    process = plan.process
+    late = process.filter and process.no_new_privileges
+    confined = hooks.Confinement(process.filter, process.filter_flags) if late else None
+    state = {**plan.state, "status": "created", "pid": os.getpid()}
+    hooks.run("startContainer", plan.hooks["startContainer"], state, confined)
 
 
 def _make_devices(root: int, extra: Sequence[Mapping[str, Any]]) -> None:

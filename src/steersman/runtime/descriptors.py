@@ -22,11 +22,15 @@ class Descriptors:
     """What a container's process is given: its streams, the channel to who set it up, a gate.
 
     `gate` is a listening socket, or -1; `owners` are user namespaces, as Plan.owners has them.
+    So many as `preserved` says, from 3 on, are the program's, and keep their numbers.
     """
 
-    __slots__ = ("channel", "gate", "owners", "streams")
+    __slots__ = ("channel", "gate", "owners", "preserved", "streams")
 
-    def __init__(self, channel: int, streams: Sequence[int], gate: int = -1) -> None:
+    def __init__(
+        self, channel: int, streams: Sequence[int], gate: int = -1, preserved: int = 0
+    ) -> None:
+        self.preserved = preserved
         self.channel = channel
         self.streams = streams
         self.gate = gate
@@ -35,10 +39,11 @@ class Descriptors:
     def settle(self, *more: int) -> list[int]:
         """Renumbers all and closes what is none of them; gives the new numbers of `more`."""
         gates = [self.gate] if self.gate >= 0 else []
-        settle(self.streams, self.channel, *gates, *self.owners, *more)
-        self.channel = FIRST
-        self.gate = FIRST + 1 if gates else -1
-        first = FIRST + 1 + len(gates)
+        start = FIRST + self.preserved
+        settle(self.streams, start, self.channel, *gates, *self.owners, *more)
+        self.channel = start
+        self.gate = start + 1 if gates else -1
+        first = start + 1 + len(gates)
         last = first + len(self.owners)
         self.owners = list(range(first, last))
         return list(range(last, last + len(more)))
@@ -53,15 +58,16 @@ class Descriptors:
             os.close(self.owners.pop())
 
 
-def settle(streams: Sequence[int], *keep: int) -> None:
-    """Leaves the three streams as 0 to 2, and `keep` as 3 and up; closes all else."""
+def settle(streams: Sequence[int], start: int, *keep: int) -> None:
+    """Leaves the three streams as 0 to 2, what lies below `start`, and `keep` from there on;
+    closes all else."""
     if "signal" in sys.modules:  # the shim's loop had itself woken by signals
         sys.modules["signal"].set_wakeup_fd(-1)
     os.setsid()
-    first = 0 if streams else FIRST
     # Above all targets first, so that no dup2 overwrites a descriptor still needed.
-    above = FIRST + len(keep)
+    above = start + len(keep)
     high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, above) for number in (*streams, *keep)]
-    for target, descriptor in enumerate(high, first):
+    targets = [*range(len(streams)), *range(start, above)]
+    for target, descriptor in zip(targets, high, strict=True):
         os.dup2(descriptor, target, inheritable=target < FIRST)
     syscalls.close_range(above)

@@ -16,7 +16,7 @@ from .container import (
     send_terminal,
 )
 from .descriptors import Descriptors
-from .kernel import syscalls, user_namespaces
+from .kernel import labels, syscalls, user_namespaces
 from .kernel import terminal as terminals
 from .process import Process, become, give_streams, look_up, raise_limits, set_oom_score
 
@@ -57,6 +57,8 @@ def start(
     maps = user_namespaces.of_process(first)
     process.keep_groups = maps is not None and user_namespaces.denies_groups(str(first))
     outer = enter_pid_namespace(f"/proc/{first}/ns/pid")
+    affinity = os.sched_getaffinity(0) if process.affinity_initial else set()
+    _set_affinity(process.affinity_initial)
     birthplace = cgroup.birthplace()
     child = -1
     try:
@@ -64,11 +66,12 @@ def start(
     finally:
         if child != 0:
             leave_pid_namespace(outer)
+            _set_affinity(affinity)
             os.close(target)
             if birthplace >= 0:
                 os.close(birthplace)
     if child == 0:
-        kept = Descriptors(channel, streams)
+        kept = Descriptors(channel, streams, preserved=process.preserved)
         group = cgroup if birthplace < 0 else None
         _initialise(target, maps, group, process, kept, held, alone=alone)
     return child
@@ -93,6 +96,8 @@ def _initialise(
             group.enter()
         if process.oom_score_adj is not None:
             set_oom_score(process.oom_score_adj)
+        _set_affinity(process.affinity_final)
+        own = labels.open_self() if process.labels else -1
         _join(target, process, maps)
         look_up(process)
         slave = _open_terminal(process, kept.channel)
@@ -101,10 +106,16 @@ def _initialise(
             os._exit(0)
         if slave >= 0:
             terminals.adopt(slave, process.uid)
-        become(process, held, alone=alone)
+        become(process, held, kept.channel, own, alone=alone)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         report(kept.channel, error)
     os._exit(_FAILED)
+
+
+def _set_affinity(processors: set[int]) -> None:
+    """Binds this process to processors; to none in particular where none are given."""
+    if processors:
+        os.sched_setaffinity(0, processors)
 
 
 def _join(target: int, process: Process, maps: Maps | None) -> None:

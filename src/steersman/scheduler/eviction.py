@@ -16,15 +16,19 @@ from steersman.scheduler.preemption import BY_SCHEDULER, DISRUPTION_TARGET, Cand
 from steersman.scheduler.state.snapshot import Snapshot
 from steersman.world.interface import World
 
+PREEMPTING = "preempting to accommodate a higher priority pod"
 
-def plan_condition_of_victim(victim: Pod, preemptor: Pod, now: float) -> Document:
+
+def plan_condition_of_victim(
+    victim: Pod, preemptor: Pod, now: float, text: str = PREEMPTING
+) -> Document:
     """Returns the patch that says why a pod ends."""
     name = preemptor.spec.scheduler_name
     told: Document = {
         "type": DISRUPTION_TARGET,
         "status": "True",
         "reason": BY_SCHEDULER,
-        "message": f"{name}: preempting to accommodate a higher priority pod",
+        "message": f"{name}: {text}",
         "lastTransitionTime": rfc3339(now),
     }
     if victim.metadata.generation:
@@ -58,6 +62,17 @@ class Evictor:
             return
         text = f"Preempted by pod {preemptor.metadata.uid} on node {node}"
         self._events.normal(victim, "Preempted", text, "Preempting")
+
+    async def move(self, victim: Pod, text: str) -> None:
+        """Ends a pod so that another may come up on a better node; raises what the API raises."""
+        ref, uid = POD.ref(*victim.key), victim.metadata.uid
+        told = plan_condition_of_victim(victim, victim, self._world.now(), text)
+        try:
+            await self._client.patch(ref, told, how="strategic", subresource="status", uid=uid)
+            await self._client.delete(ref, uid=uid)
+        except (NotFound, Conflict):  # gone, or another pod has its name now
+            return
+        self._events.normal(victim, "Rescheduled", text, "Rescheduling")
 
     async def release(self, pod: Pod) -> None:
         """Writes that a pod is nominated no more."""

@@ -15,6 +15,7 @@ from steersman.scheduler.scores.allocation import LEAST, Strategy
 from steersman.scheduler.scores.balanced_allocation import RESOURCES
 
 DEFAULT_NAME: Final = "default-scheduler"
+FLOW: Final = "flow"  # the scheduler whose pods are placed in batches, by the package of its name
 HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 
 # Filters in upstream's order: the first refusal is the reason

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 
 import msgspec
 
@@ -35,13 +35,15 @@ class Waiting(msgspec.Struct):
 
 
 class PodQueue:
-    """The pods that wait, each once, by uid."""
+    """The pods that wait, each once, by uid. Those of some scheduler names have lanes of their
+    own, all others share the one without a name."""
 
     def __init__(
         self,
         world: World,
         first_backoff: float = FIRST_BACKOFF_SECONDS,
         last_backoff: float = LAST_BACKOFF_SECONDS,
+        lanes: Container[str] = (),
     ) -> None:
         self._world = world
         self._first_backoff = first_backoff
@@ -49,10 +51,11 @@ class PodQueue:
         self._pods: dict[str, Waiting] = {}
         self._groups: dict[Hashable, dict[str, Waiting]] = {}
         self._taken: dict[str, Waiting] = {}
-        self._active: list[tuple[int, float, int, str]] = []
+        self._lanes = lanes
+        self._active: dict[str, list[tuple[int, float, int, str]]] = {}
         self._timers: list[tuple[float, int, str]] = []
         self._sequence = 0
-        self._some = asyncio.Event()
+        self._some: dict[str, asyncio.Event] = {}
         self._sooner = asyncio.Event()
 
     def __len__(self) -> int:
@@ -78,7 +81,7 @@ class PodQueue:
             found = self._pods[pod.metadata.uid] = Waiting(pod, self._world.now())
             self._activate(found)
             return
-        changed = found.pod.spec != pod.spec or found.pod.metadata.labels != pod.metadata.labels
+        changed = found.pod.spec != pod.spec or _said(found.pod) != _said(pod)
         found.pod = pod
         if changed:
             self._wake(found)
@@ -88,19 +91,36 @@ class PodQueue:
         if (found := self._pods.pop(uid, None)) is not None:
             self._leave(found)
 
-    async def take(self) -> Pod:
+    async def take(self, lane: str = "") -> Pod:
         """Returns the next pod, the highest priority first, then the longest in the queue."""
-        while True:
-            while self._active:
-                *_, uid = heapq.heappop(self._active)
-                found = self._pods.get(uid)
-                if found is not None and found.where == "active":
-                    found.where, found.moved = "taken", False
-                    found.attempts += 1
-                    self._taken[uid] = found
-                    return found.pod
-            self._some.clear()
-            await self._some.wait()
+        some = self._some.setdefault(lane, asyncio.Event())
+        while (found := self._pop(lane)) is None:
+            some.clear()
+            await some.wait()
+        return found
+
+    async def some(self, lane: str) -> None:
+        """Waits until a pod has come to a lane."""
+        await self._some.setdefault(lane, asyncio.Event()).wait()
+
+    def take_all(self, most: int, lane: str = "") -> list[Pod]:
+        """Returns the pods that are to be had now, in the same order."""
+        found: list[Pod] = []
+        while len(found) < most and (pod := self._pop(lane)) is not None:
+            found.append(pod)
+        return found
+
+    def _pop(self, lane: str) -> Pod | None:
+        active = self._active.get(lane)
+        while active:
+            *_, uid = heapq.heappop(active)
+            found = self._pods.get(uid)
+            if found is not None and found.where == "active":
+                found.where, found.moved = "taken", False
+                found.attempts += 1
+                self._taken[uid] = found
+                return found.pod
+        return None
 
     def failed(self, uid: str, group: Hashable = None) -> None:
         """Puts a taken pod back because no node fits; it waits for what helps its group."""
@@ -161,8 +181,10 @@ class PodQueue:
         found.where = "active"
         self._sequence += 1
         key = (-found.pod.spec.priority, found.since, self._sequence)
-        heapq.heappush(self._active, (*key, found.pod.metadata.uid))
-        self._some.set()
+        name = found.pod.spec.scheduler_name
+        lane = name if name in self._lanes else ""
+        heapq.heappush(self._active.setdefault(lane, []), (*key, found.pod.metadata.uid))
+        self._some.setdefault(lane, asyncio.Event()).set()
 
     def _backoff(self, found: Waiting) -> float:
         power = min(found.attempts - 1, 10)  # beyond this the bound holds anyway
@@ -197,3 +219,7 @@ class PodQueue:
                 self._leave(found)
                 self._activate(found)
         return None
+
+
+def _said(pod: Pod) -> tuple[object, object]:
+    return pod.metadata.labels, pod.metadata.annotations

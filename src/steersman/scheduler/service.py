@@ -47,6 +47,7 @@ from steersman.scheduler.preemption import (
     ineligible,
     preempt,
 )
+from steersman.scheduler.profile import FLOW, Profile
 from steersman.scheduler.queue import PodQueue
 from steersman.scheduler.state.bits import places
 from steersman.scheduler.state.snapshot import Snapshot
@@ -145,10 +146,11 @@ class Scheduler:
         self._client = client
         self._views = views
         self._world = world
-        self._profiles = configuration.profiles
+        # a profile of this name in a file says which filters hold for these pods
+        self._profiles = {FLOW: Profile(name=FLOW), **configuration.profiles}
         self.events = Recorder(client, world, COMPONENT, form="series")
         first, last = configuration.first_backoff_seconds, configuration.last_backoff_seconds
-        self.queue = PodQueue(world, first, last)
+        self.queue = PodQueue(world, first, last, lanes=(FLOW,))
         self.snapshot = Snapshot()
         self._following = Following(views, self.snapshot, self.queue, self._profiles)
         self._owners = Owners(views)
@@ -174,11 +176,49 @@ class Scheduler:
             async with self._world.tasks() as group:
                 group.start(self.queue.keep_time(), name="scheduler timers")
                 group.start(self.events.run(), name="scheduler events")
+                group.start(self._run_flow(group), name="scheduler flow")
                 while True:
                     await self._next(group)
         finally:
             for out in leave:
                 out()
+
+    async def _run_flow(self, group: Tasks) -> None:
+        """Places the pods of the scheduler `flow`; its code is loaded for the first of them."""
+        await self.queue.some(FLOW)
+        from steersman.scheduler.flow.service import Flow
+
+        await Flow(self, self._views, self._budgets, self._world, FLOW).run(group)
+
+    def question(self, pod: Pod) -> Ask | None:
+        """See `flow.service.Placing`."""
+        found = self._question(pod)
+        alone = found.early is not None or found.ask.local is not None
+        extended = self._extenders is not None and self._extenders.mind(pod)
+        return None if alone or extended else found.ask
+
+    async def write(self, group: Tasks, pod: Pod, node: str | None) -> None:
+        """See `flow.service.Placing`; a pod with a node is counted there already."""
+        await self._slots.acquire()
+        current = self.queue.taken(pod.metadata.uid)
+        if node is not None:
+            self._start_write(group, self._bind(pod, node, Choice(), Reservation(pod)), pod)
+        elif current is not None:
+            self._begin(group, current)
+        else:  # it waits no more
+            self._slots.release()
+
+    async def refuse(self, pod: Pod, text: str) -> None:
+        """See `flow.service.Placing`."""
+        self.queue.failed(pod.metadata.uid)
+        await self._say(pod, text, None)
+
+    async def move(self, pod: Pod, text: str) -> None:
+        """See `flow.service.Placing`."""
+        try:
+            await self._evictor.move(pod, text)
+        except (APIError, Unreachable):  # it stays where it is; the next batch looks again
+            return
 
     async def _next(self, group: Tasks) -> None:
         await self._slots.acquire()
@@ -187,13 +227,17 @@ class Scheduler:
         except BaseException:
             self._slots.release()
             raise
+        self._begin(group, pod)
+        await self._world.sleep(0)  # one decision at a time: reads and writes go on between
+
+    def _begin(self, group: Tasks, pod: Pod) -> None:
+        """Begins to place a pod; whoever calls has taken a slot for the writing."""
         if self._extenders is not None and self._extenders.mind(pod):
             self._slots.release()  # who waits for an extender keeps nobody else from writing
             name = f"ask about {pod.metadata.namespace}/{pod.metadata.name}"
             group.start(self._place_asking(self._extenders, pod), name=name)
         else:
             self._start_write(group, self._place(pod), pod)
-        await self._world.sleep(0)  # one decision at a time: reads and writes go on between
 
     def _start_write(self, group: Tasks, work: Coroutine[Any, Any, None], pod: Pod) -> None:
         task = group.start(work, name=f"schedule {pod.metadata.namespace}/{pod.metadata.name}")
@@ -415,10 +459,7 @@ class Scheduler:
                     await self._evictor.release(other)
                     self.queue.activate(other.metadata.uid)
             await self._evictor.evict(pod, found)
-        except (NotFound, Conflict):  # gone, or another pod has its name now
-            self.snapshot.nominate(pod, "")
-            self.queue.remove(uid)
-        except (APIError, Unreachable):  # what is left undone comes with the next attempt
+        except (APIError, Unreachable):  # what is left undone comes with the next attempt, if any
             self.queue.retry(uid)
         else:
             self.queue.failed(uid, self._waits(ask, unfit, nominated=True))
@@ -427,12 +468,16 @@ class Scheduler:
         uid = ask.pod.metadata.uid
         waits = self._waits(ask, unfit, nominated=bool(self.snapshot.nominated(uid)))
         self.queue.failed(uid, waits)
+        await self._say(ask.pod, text, nominated, ask.word)
+
+    async def _say(
+        self, pod: Pod, text: str, nominated: str | None, word: Word | None = None
+    ) -> None:
+        """Says why a pod is not scheduled, with the next attempt where it cannot be said now."""
         try:
-            await self._tell(ask.pod, text, nominated, word=ask.word)
-        except (NotFound, Conflict):  # gone, or another pod has its name now
-            self.queue.remove(uid)
-        except (APIError, Unreachable):  # the condition is written with the next attempt
-            self.queue.retry(uid)
+            await self._tell(pod, text, nominated, word=word)
+        except (APIError, Unreachable):  # the condition is written with the next attempt, if any
+            self.queue.retry(pod.metadata.uid)
 
     def _waits(self, ask: Ask, unfit: Unfit, *, nominated: bool) -> Waits:
         uid = ask.pod.metadata.uid if nominated else ""

@@ -16,11 +16,10 @@ from typing import Final, NamedTuple
 MOST_CANCELLED: Final = 64
 # The year 9999 is the last that RFC 3339 can write
 END: Final = 253_402_300_799.0
-# How far ahead of the reading may be written down: each time it is used up within a second of
-# wire time it is doubled, up to a day, so that a long advance seldom waits for the disk
-LEAST_AHEAD_SECONDS: Final = 10.0
-MOST_AHEAD_SECONDS: Final = 86_400.0
-OFTEN_SECONDS: Final = 1.0
+# How far ahead of the reading is written down: as far as it gets in ten seconds of wire time, up
+# to a week, so that a long advance seldom waits for the disk
+AHEAD_SECONDS: Final = 10.0
+MOST_AHEAD_SECONDS: Final = 7 * 86_400.0
 
 Keep = Callable[[float, float], None]
 Call = Callable[[], None]
@@ -66,8 +65,7 @@ class Clock:
         self._flows = True  # not while those have their turn who were due before
         self._keep = keep
         self._kept = began
-        self._kept_since = self._since
-        self._ahead = LEAST_AHEAD_SECONDS
+        self._kept_at = (began, self._since)
         self._timers: list[tuple[float, int, Timer]] = []
         self._goals: list[tuple[float, int, Call]] = []
         self._sequence = 0
@@ -102,15 +100,17 @@ class Clock:
         finally:
             self._holds -= 1
 
-    def advance(self, goal: float, arrived: Call) -> None:
-        """Jumps, timer by timer, to a time, and says when all that was due has been done.
-
-        Raises ValueError for a time that has passed or that no object can bear.
-        """
+    def check(self, goal: float) -> None:
+        """Raises ValueError for a time that has passed or that no object can bear."""
         if goal < self.now():
             raise ValueError("the clock never goes back")
         if goal > END:
             raise ValueError("the clock ends with the year 9999")
+
+    def advance(self, goal: float, arrived: Call) -> None:
+        """Jumps, timer by timer, to a time, and says when all that was due has been done; raises
+        what `check` does."""
+        self.check(goal)
         self._sequence += 1
         heapq.heappush(self._goals, (goal, self._sequence, arrived))
 
@@ -118,9 +118,25 @@ class Clock:
         """Returns the time to which all advances that are under way lead."""
         return max((due for due, _, _ in self._goals), default=self.now())
 
+    def withdraw(self, arrived: Call) -> None:
+        """Ends an advance where it is, and has the clock go on from there."""
+        left = [entry for entry in self._goals if entry[2] != arrived]
+        if len(left) < len(self._goals):
+            self._goals = left
+            heapq.heapify(self._goals)
+            self._begin(self._reading)
+
+    def freeze(self) -> None:
+        """Has the clock stand, also in the middle of an advance, which then is over."""
+        goals = self._goals
+        self.set_rate(0.0)
+        self._goals = []
+        for _, _, arrived in goals:
+            arrived()
+
     def set_rate(self, rate: float) -> None:
         """Has the clock go at another rate from now on; 0 freezes it."""
-        self._begin(self.now())
+        self._begin(self._reading if self._goals else self.now())
         self._rate = rate
         self._resumed = rate or self._resumed
         self.save()
@@ -193,11 +209,11 @@ class Clock:
     def _keep_ahead(self) -> None:
         """Writes down a reading that lies ahead, so that one that was seen is never before the
         one with which the next process begins."""
-        now = self._monotonic()
-        often = now - self._kept_since < OFTEN_SECONDS
-        self._ahead = min(2 * self._ahead, MOST_AHEAD_SECONDS) if often else LEAST_AHEAD_SECONDS
-        self._kept_since = now
-        self._kept = self._reading + max(self._ahead, self._rate * OFTEN_SECONDS)
+        (reading, since), now = self._kept_at, self._monotonic()
+        pace = (self._reading - reading) / max(now - since, AHEAD_SECONDS / MOST_AHEAD_SECONDS)
+        ahead = AHEAD_SECONDS * max(pace, self._rate, 1.0)
+        self._kept_at = (self._reading, now)
+        self._kept = self._reading + min(ahead, MOST_AHEAD_SECONDS)
         self._keep(self._kept, self._rate)
 
     def _next(self) -> float | None:

@@ -302,3 +302,20 @@ def test_a_conversion_webhook_of_an_old_definition_is_converted_both_ways() -> N
     assert shown["conversion"] == {**old, "conversionReviewVersions": ["v1beta1"]}
     spec, _ = definition(version="v1", conversion={"strategy": "None"})
     assert spec["conversion"] == {"strategy": "None"}
+
+
+NONE_MEANT = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
+
+
+def test_no_shares_in_v1beta3_are_the_default_unless_they_are_meant() -> None:
+    version = version_of("flowcontrol.apiserver.k8s.io/v1beta3", "prioritylevelconfigurations")
+    none = {"limited": {"nominalConcurrencyShares": 0, "lendablePercent": 1}}
+    made = version.to_storage({"metadata": {"name": "p"}, "spec": none})
+    assert made["spec"] == {"limited": {"lendablePercent": 1}}
+    new = {"metadata": {"name": "p", "annotations": {"a": "b"}}, "spec": none}
+    old = version.from_storage(new)
+    assert old["metadata"]["annotations"] == {"a": "b", NONE_MEANT: ""}
+    assert version.to_storage(old) == new
+    some = {"metadata": {"name": "p"}, "spec": {"limited": {"nominalConcurrencyShares": 3}}}
+    assert version.to_storage(some) == some
+    assert version.from_storage(some) == some

@@ -85,10 +85,10 @@ def test_of_a_long_output_the_beginning_is_kept() -> None:
     assert answer == Answer(True, "a" * handlers.MAX_OUTPUT_BYTES)
 
 
-def test_a_command_that_cannot_be_run_is_bad_and_says_why() -> None:
+def test_a_command_that_cannot_be_run_says_why_and_nothing_of_the_container() -> None:
     engine = Engine()
     engine.refuses = EngineError("failed", "no such file")
-    assert ran(engine) == Answer(False, "no such file")
+    assert ran(engine) == Answer(False, "no such file", unknown=True)
 
 
 def test_a_command_that_takes_too_long_is_killed() -> None:

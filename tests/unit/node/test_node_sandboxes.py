@@ -34,6 +34,7 @@ class Node:
                 network=SimpleNamespace(add=self.add, delete=self.delete),
                 warm=SimpleNamespace(ensure=lambda: self.done.append("warm parent")),
                 volumes=SimpleNamespace(forget=lambda _: self.done.append("forget")),
+                ids=SimpleNamespace(release=lambda _: self.done.append("release")),
                 paths=Paths(root),
                 cgroup="/steersman-x",
                 place=SimpleNamespace(address="10.0.0.1"),
@@ -46,7 +47,7 @@ class Node:
         self.done.append(f"sandbox {uid}")
         if self.refusals:
             raise self.refusals.pop()
-        return SimpleNamespace(pid=7, shm="/shm", netns="/net")
+        return SimpleNamespace(pid=7, shm="/shm", netns="/net", userns="")
 
     async def remove_sandbox(self, uid: str) -> None:
         self.done.append(f"remove {uid}")
@@ -111,5 +112,5 @@ def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
     place = node.tools.paths.volume(UID, "room")
     place.mkdir(parents=True)
     asyncio.run(sandboxes.tear_down(node.tools, UID))
-    assert node.done == [f"remove {UID}", f"disconnect {UID}", "forget"]
+    assert node.done == [f"remove {UID}", f"disconnect {UID}", "release", "forget"]
     assert not place.exists()

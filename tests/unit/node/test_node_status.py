@@ -50,6 +50,7 @@ def test_a_pod_that_runs_is_ready() -> None:
         "state": {"running": {"startedAt": rfc3339(NOW - 50)}},
         "lastState": {},
         "containerID": container_id(UID, "app", 0),
+        "resources": {},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from node_documents import UID, exited, observed, pod, running
+from node_documents import UID, deleted, exited, observed, pod, running
 from shim_script import RUNNING, Answer, Stage, container, ended, refuse
 
 from steersman.client.interface import Change
@@ -17,6 +17,7 @@ from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD
 from steersman.model.types.container import TCPSocketAction
 from steersman.node import agent as agents
+from steersman.node import record
 from steersman.node.acting import handlers
 from steersman.node.agent import Agent
 from steersman.node.tools import Tools
@@ -315,7 +316,88 @@ def test_a_pod_begins_when_it_says_that_it_did_or_else_now(tmp_path: Path) -> No
             before = tools.world.now()
             for _ in range(2):
                 await stage.warm.until("sandbox")
+            assert {it.uid for it in record.load_all(stage.paths)} >= {"told", "new"}
             assert agent.workers["told"].seen.began_at == 1767225600.0
             assert before <= agent.workers["new"].seen.began_at <= tools.world.now()
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_ended_while_there_was_no_agent_has_ended_as_its_shim_says(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", status="stopped", exit=ended(7)))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            status = await stage.api.until(phase("Failed"))
+            assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 7
+
+    asyncio.run(scenario())
+
+
+def test_what_a_dead_shim_left_is_removed_before_its_pod_begins_anew(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(command=["true"]))
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    order: list[str] = []
+
+    def note(verb: str) -> Callable[[Answer], Answer]:
+        def answer(_request: Answer) -> Answer:
+            order.append(verb)
+            return {"result": {}} if verb == "clean" else refuse("failed", "enough")
+
+        return answer
+
+    for verb in ("clean", "sandbox"):
+        stage.warm.verbs[verb] = note(verb)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.shim.die()
+            await stage.events.until("enough")
+            assert order[:2] == ["clean", "sandbox"]
+
+    asyncio.run(scenario())
+
+
+def test_a_change_of_a_pod_reaches_its_worker_and_a_deletion_ends_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    labelled = pod(metadata={"resourceVersion": "2", "labels": {"new": "yes"}})
+    going = pod(metadata={"resourceVersion": "3", **deleted()})
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.api.changes.put_nowait(Change("MODIFIED", labelled, 2))
+            await agent._pods.reached(2)
+            worker = agent.workers[UID]
+            assert worker.pod is labelled
+            assert not worker.seen.gone
+            stage.api.changes.put_nowait(Change("MODIFIED", going, 3))
+            await stage.shim.until("kill", "app.0")
+            assert not worker.seen.gone
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_has_ended_and_is_being_deleted_is_brought_to_its_end(tmp_path: Path) -> None:
+    """Nobody else removes the object."""
+    over = pod(status={"phase": "Succeeded"}, metadata={"uid": "over", **deleted()})
+    stage = Stage(tmp_path, over)
+    stage.tells()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            assert await stage.api.deleted.get() == {"uid": "over", "grace_seconds": 0}
 
     asyncio.run(scenario())

@@ -35,6 +35,21 @@ def test_a_key_added_twice_is_worked_on_once() -> None:
     with_queue(work)
 
 
+def test_a_queue_is_idle_when_nothing_waits_and_nothing_is_worked_on() -> None:
+    async def work(queue: Queue[str], _world: SimulatedWorld) -> None:
+        assert queue.idle
+        queue.add("a")
+        assert not queue.idle  # it waits
+        await queue.take()
+        assert not queue.idle  # it is worked on
+        queue.done("a")
+        assert queue.idle
+        queue.add_after("a", 60)
+        assert queue.idle  # what comes later does not count
+
+    with_queue(work)
+
+
 def test_a_key_added_while_it_is_worked_on_comes_again_when_it_is_done() -> None:
     async def work(queue: Queue[str], world: SimulatedWorld) -> None:
         queue.add("a")

@@ -40,6 +40,17 @@ def test_the_last_of_contradicting_options_counts() -> None:
     assert (mount(options=["rw", "ro"]).add, mount(options=["rw", "ro"]).clear) == (1, 0)
 
 
+def test_options_that_take_another_back_and_those_of_a_whole_file_system() -> None:
+    assert mount(options=["noatime", "atime"]).add == 0
+    assert mount(options=["nosymfollow", "symfollow"]).add == 0
+    assert mount(options=["nodiratime", "diratime"]).add == 0
+    assert mount(options=["runbindable"]).propagation == syscalls.MS_UNBINDABLE
+    # mount(2) passes over these where the file system is there already
+    assert mount(options=["rbind", "sync", "lazytime", "iversion"]).data == []
+    made = mount(type="tmpfs", source="tmpfs", options=["sync", "noacl", "silent"])
+    assert made.data == [("sync", None)]
+
+
 def test_a_mount_may_name_a_path_below_its_source_and_be_filled_with_what_it_covers() -> None:
     assert mount(subPath="a/b").subpath == "a/b"
     assert (mount().subpath, mount().copy_up) == ("", False)
@@ -235,7 +246,8 @@ def test_the_kernel_file_systems_of_a_container() -> None:
     [
         (lambda d: d.update(root={"path": "/r"}), "either"),
         (lambda d: d["steersman"].update(layers=[]), "either"),
-        (lambda d: d.update(hooks={"prestart": [1]}), "hooks"),
+        (lambda d: d.update(hooks={"prestart": [{"path": "x"}]}), "not absolute"),
+        (lambda d: d.update(hooks={"never": []}), "'never' is not known"),
         (lambda d: d["linux"].update(uidMappings=IDS, gidMappings=IDS), "isn't enabled"),
         (lambda d: d["linux"]["namespaces"].append({"type": "user"}), "nor mappings"),
         (lambda d: d["linux"].update(uidMappings=IDS), "both uidMappings and gidMappings"),

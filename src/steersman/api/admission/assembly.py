@@ -21,11 +21,12 @@ from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.plugins import namespaces, permissions, placing
 from steersman.api.admission.plugins.classes import DefaultIngressClass
+from steersman.api.admission.plugins.declared_features import NodeDeclaredFeatureValidator
 from steersman.api.admission.plugins.event_rate import EventRateLimit
 from steersman.api.admission.plugins.expressions import AdmissionExpressions
 from steersman.api.admission.plugins.image_policy import ImagePolicyWebhook
 from steersman.api.admission.plugins.images import AlwaysPullImages
-from steersman.api.admission.plugins.plain import AlwaysAdmit, Plain
+from steersman.api.admission.plugins.plain import AlwaysAdmit, Gated, Plain
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.admission.pod_certificates import PodCertificates
 from steersman.api.admission.pod_security.plugin import PodSecurity
@@ -126,6 +127,7 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         "ExtendedResourceToleration": placing.ExtendedResourceToleration,
         "DefaultStorageClass": lambda: DefaultStorageClass(cache),
         "StorageObjectInUseProtection": StorageObjectInUseProtection,
+        "PodGroupProtection": lambda: Gated("PodGroupProtection"),
         "OwnerReferencesPermissionEnforcement": lambda: (
             permissions.OwnerReferencesPermissionEnforcement(authorizer, parts.kinds)
         ),
@@ -138,6 +140,8 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         "DefaultIngressClass": lambda: DefaultIngressClass(cache),
         "DenyServiceExternalIPs": permissions.DenyServiceExternalIPs,
         "PodTopologyLabels": lambda: placing.PodTopologyLabels(cache),
+        "NodeDeclaredFeatureValidator": lambda: NodeDeclaredFeatureValidator(cache),
+        "JobValidation": lambda: Gated("JobValidation"),
         "PodResizeValidator": lambda: placing.PodResizeValidator(cache),
         "AlwaysDeny": permissions.AlwaysDeny,
     }

@@ -93,6 +93,13 @@ class Meter:
             found = self.tallies[series] = Tally()
         return found
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered; a stream to another server may never end."""
+        return any(
+            tally.inflight and series.verb != "CONNECT" for series, tally in self.tallies.items()
+        )
+
     def inflight(self) -> dict[str, int]:
         """Returns how many requests are being answered, those that change something apart."""
         found = {"mutating": 0, "readOnly": 0}

@@ -223,12 +223,12 @@ def _key(group: str, version: str) -> str:
 
 
 def _hash(inputs: Sequence[Any]) -> str:
-    made_of = [pack.PIN, REVISION, inputs]
+    made_of = [pack.PIN, REVISION, schema.minor(), inputs]
     return hashlib.sha512(orjson.dumps(made_of)).hexdigest().upper()
 
 
 def _whole(paths: Document, definitions: Document, dialect: Dialect) -> Document:
-    info = {"title": "Kubernetes", "version": f"v{pack.MINOR}.0"}
+    info = {"title": "Kubernetes", "version": f"v1.{schema.minor()}.0"}
     bearer = {
         "type": "apiKey",
         "name": "authorization",

@@ -33,6 +33,10 @@ _NUMBERS = {
     "cpu-share": ("cpu", "shares"),
     "cpu-quota": ("cpu", "quota"),
     "cpu-period": ("cpu", "period"),
+    "cpu-burst": ("cpu", "burst"),
+    "cpu-idle": ("cpu", "idle"),
+    "cpu-rt-period": ("cpu", "realtimePeriod"),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime"),
     "pids-limit": ("pids", "limit"),
     "blkio-weight": ("blockIO", "weight"),
 }

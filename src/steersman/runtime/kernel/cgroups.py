@@ -123,6 +123,35 @@ def opener(hierarchies: Hierarchies) -> Callable[[str], Cgroup]:
     return lambda path: cgroups1.LegacyCgroup(hierarchies.version1, check_path(path))
 
 
+# Of linux.resources what no file of ours is for: passed over it would be a limit that is none.
+_UNSUPPORTED = ("network", "rdma", "intelRdt")
+
+
+def check_resources(resources: Mapping[str, Any]) -> None:
+    """Raises ValueError for a section that cannot be applied."""
+    for name in _UNSUPPORTED:
+        if resources.get(name):
+            raise ValueError(f"linux.resources.{name} is not supported")
+
+
+def throttles(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """The bounds of single devices in a blockIO section: (key, "major:minor", rate)."""
+    return [
+        (key, f"{int(entry['major'])}:{int(entry['minor'])}", int(entry["rate"]))
+        for key in THROTTLES
+        for entry in block.get(key) or ()
+    ]
+
+
+# Key of a blockIO section: (file of version 1, word of version 2's io.max)
+THROTTLES = {
+    "throttleReadBpsDevice": ("blkio.throttle.read_bps_device", "rbps"),
+    "throttleWriteBpsDevice": ("blkio.throttle.write_bps_device", "wbps"),
+    "throttleReadIOPSDevice": ("blkio.throttle.read_iops_device", "riops"),
+    "throttleWriteIOPSDevice": ("blkio.throttle.write_iops_device", "wiops"),
+}
+
+
 def check_path(path: str) -> str:
     """A cgroup path without trailing slash; ValueError for one that is the root or climbs."""
     parts = [part for part in path.split("/") if part]

@@ -34,9 +34,23 @@ _ATTRIBUTES = {
     "strictatime": (sc.MOUNT_ATTR_STRICTATIME, sc.MOUNT_ATTR__ATIME),
     "nodiratime": (sc.MOUNT_ATTR_NODIRATIME, 0),
     "nosymfollow": (sc.MOUNT_ATTR_NOSYMFOLLOW, 0),
+    "symfollow": (0, sc.MOUNT_ATTR_NOSYMFOLLOW),
+    "diratime": (0, sc.MOUNT_ATTR_NODIRATIME),
+    "atime": (0, sc.MOUNT_ATTR__ATIME),
+    "norelatime": (0, sc.MOUNT_ATTR__ATIME),
+    "nostrictatime": (0, sc.MOUNT_ATTR__ATIME),
 }
-_PROPAGATIONS = {"private": sc.MS_PRIVATE, "slave": sc.MS_SLAVE, "shared": sc.MS_SHARED}
-_IGNORED = frozenset(("defaults", "async", "diratime", "nomand", "loud"))
+PROPAGATIONS = {
+    "private": sc.MS_PRIVATE,
+    "slave": sc.MS_SLAVE,
+    "shared": sc.MS_SHARED,
+    "unbindable": sc.MS_UNBINDABLE,
+}
+_IGNORED = frozenset(
+    ("defaults", "async", "nomand", "loud", "silent", "acl", "noacl", "iversion", "noiversion")
+)
+# Of a file system as a whole: mount(2) passes them over where it is there already.
+_SUPERBLOCK = frozenset(("sync", "dirsync", "lazytime", "nolazytime", "mand"))
 # Owners are shown as a user namespace has them; "r" in front: those of mounts below too
 _MAPPED = ("idmap", "ridmap")
 _KERNEL_KINDS = frozenset(("proc", "sysfs", "mqueue"))
@@ -47,8 +61,8 @@ _MAX_DEPTH = 2048
 
 def option_names() -> list[str]:
     """Every option that is not handed to a file system as its own."""
-    recursive = ["r" + name for name in (*_ATTRIBUTES, *_PROPAGATIONS)]
-    named = {*_ATTRIBUTES, *_PROPAGATIONS, *_IGNORED, *recursive, *_MAPPED}
+    recursive = ["r" + name for name in (*_ATTRIBUTES, *PROPAGATIONS)]
+    named = {*_ATTRIBUTES, *PROPAGATIONS, *_IGNORED, *_SUPERBLOCK, *recursive, *_MAPPED}
     named |= {"bind", "rbind", "tmpcopyup"}
     return sorted(named)
 
@@ -114,6 +128,8 @@ def parse(entry: Mapping[str, Any]) -> Mount:
     mount = Mount(entry.get("source", ""), target, entry.get("type") or "bind")
     for option in entry.get("options") or ():
         _parse_option(mount, option)
+    if mount.bind:
+        mount.data = [option for option in mount.data if option[0] not in _SUPERBLOCK]
     mount.subpath = entry.get("subPath", "")
     mount.maps = user_namespaces.parse_maps(entry, f"mounts: {target}")
     if mount.maps is not None and not mount.mapped:
@@ -133,8 +149,8 @@ def _parse_option(mount: Mount, option: str) -> None:
         mount.mapped = option
     elif option in _ATTRIBUTES:
         mount.add, mount.clear = _combine(mount.add, mount.clear, option)
-    elif name in _PROPAGATIONS:
-        mount.propagation = _PROPAGATIONS[name]
+    elif name in PROPAGATIONS:
+        mount.propagation = PROPAGATIONS[name]
     elif name in _ATTRIBUTES and option.startswith("r"):
         mount.recursive_add, mount.recursive_clear = _combine(
             mount.recursive_add, mount.recursive_clear, name

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _MAX_MOUNT_DATA = 4095  # mount(2) reads one page of options
 
 
-def detach_from_host(*, shared: bool = False) -> None:
+def detach_from_host() -> None:
     """Makes this mount namespace a follower of the host's: it sees new mounts, gives none back."""
-    sc.set_propagation("/", sc.MS_REC | (sc.MS_SHARED if shared else sc.MS_SLAVE))
+    sc.set_propagation("/", sc.MS_REC | sc.MS_SLAVE)
 
 
 def mount_overlay(lower: Sequence[str], upper: str, work: str, target: str) -> None:
@@ -96,6 +96,31 @@ def set_readonly(root: int) -> None:
         sc.mount_setattr(path, add=sc.MOUNT_ATTR_RDONLY)
     finally:
         os.close(path)
+
+
+def enter_without_pivot(root: int) -> None:
+    """Moves the mount open as `root` over the old root, for a root that cannot be pivoted from.
+
+    As on an initial RAM disk. The host's proc and sysfs are taken away first, or covered: who may
+    mount could otherwise have them whole again. Source: runc's msMoveRoot.
+    """
+    for point in _kernel_mounts():
+        try:
+            sc.umount(point, sc.MNT_DETACH)
+        except OSError:  # in use by a mount that may not go: nothing is to be seen of it then
+            sc.mount("tmpfs", point, "tmpfs", 0, "size=0")
+    os.fchdir(root)
+    sc.mount(".", "/", "", sc.MS_MOVE, "")
+    os.chroot(".")
+    os.chdir("/")
+
+
+def _kernel_mounts() -> list[str]:
+    """Where this mount namespace shows proc and sysfs of the host; deepest first."""
+    with open("/proc/self/mountinfo") as file:
+        lines = [line.split(" - ") for line in file]
+    points = [left.split()[4] for left, right in lines if right.split()[0] in ("proc", "sysfs")]
+    return sorted(points, reverse=True)
 
 
 def enter(root: int) -> None:

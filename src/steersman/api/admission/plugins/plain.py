@@ -34,6 +34,14 @@ class AlwaysAdmit(Plain):
     name = "AlwaysAdmit"
 
 
+class Gated(Plain):
+    """A plugin that is on by default and whose feature gate is not (1.37): it can be named, and
+    does what upstream's does then, which is nothing. The kinds that it is about are not served."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 def is_of(call: Call, group: str, kind: str) -> bool:
     """Says whether a call is about objects of a kind, under whatever group they are asked for, and
     about no subresource."""
