@@ -16,7 +16,7 @@ from steersman.api import keys, present
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
 from steersman.api.form import encode
-from steersman.api.select import Selection, selection_of
+from steersman.api.selecting.selection import Selection, selection_of
 from steersman.model.errors import BadRequest, Cause, Expired, Timeout
 from steersman.model.kind import Document
 from steersman.store.interface import Compacted, Page, Record
@@ -105,12 +105,7 @@ class Reader:
 
     def _now(self, call: Call, selection: Selection) -> _Selected:
         limit = parse_limit(call)
-        entries = call.table.ordered(call.namespace)
-        if selection.name and call.namespace:
-            found = call.table.get(call.namespace, selection.name)
-            entries = [found] if found else []
-        if not selection.everything:
-            entries = [entry for entry in entries if selection.matches(entry)]
+        entries = selection.of(call.table, call.namespace)
         return self._page(entries, self._cache.revision, limit, selection)
 
     def _page(

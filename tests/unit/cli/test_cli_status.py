@@ -43,6 +43,7 @@ def test_a_stopped_cluster_is_described_and_the_exit_code_says_it(
         "cluster     bcdfgh (stopped)",
         f"server      https://127.0.0.1:{port}",
         f"data        {directory.path} (sqlite)",
+        "clock       real",
     ]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
-from steersman.api.cache import Entry
+from steersman.api.cache import Entry, Table
+from steersman.api.selecting.index import Pin
 from steersman.model import selectors
 from steersman.model.errors import BadRequest
 from steersman.model.kind import Document, Kind
@@ -45,6 +47,32 @@ class Selection:
             return False
         return self._fields is None or self._fields(self._read(entry))
 
+    def of(self, table: Table, namespace: str = "") -> list[Entry]:
+        """Returns what is selected in a table or one namespace of it, in key order; the list may be
+        shared and must not be changed."""
+        if self.everything:
+            return table.ordered(namespace)
+        return [entry for entry in self._candidates(table, namespace) if self.matches(entry)]
+
+    def _candidates(self, table: Table, namespace: str) -> list[Entry]:
+        if self.name and namespace:
+            found = table.get(namespace, self.name)
+            return [found] if found else []
+        for pin in self._pins():
+            if (indexed := table.having(pin, namespace)) is not None:
+                return indexed
+        return table.ordered(namespace)
+
+    def _pins(self) -> Iterator[Pin]:
+        """Yields what has to have one certain value, fields first: they are the narrower ones."""
+        fields = {} if self._fields is None else self._fields.pinned
+        for field, value in fields.items():
+            if field not in _NAMES:
+                read = _reader(self._kind)
+                yield Pin((read, field), value, partial(_field, read, field))
+        for label, value in ({} if self._labels is None else self._labels.pinned).items():
+            yield Pin(label, value, partial(_label, label))
+
     def _read(self, entry: Entry) -> Mapping[str, str]:
         values = {"metadata.name": entry.name, "metadata.namespace": entry.namespace}
         if self._kind.selectable:
@@ -53,6 +81,16 @@ class Selection:
 
 
 _Read = Callable[[Document], Mapping[str, str]]
+
+
+def _field(read: _Read, field: str, entry: Entry) -> str | None:
+    return entry.fields(read).get(field)
+
+
+def _label(label: str, entry: Entry) -> str | None:
+    return entry.labels.get(label)
+
+
 _readers: dict[tuple[str, str], tuple[object, _Read]] = {}
 
 
