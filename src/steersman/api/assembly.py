@@ -338,6 +338,8 @@ class Assembly:
             tasks.start(self.watches.bookmark(), name="bookmarks")
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
+            for work in self._auditor.work if self._auditor is not None else ():
+                tasks.start(work(), name="audit events")
             self.flow.begin(self.api, tasks)
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self.flow.run(self.api, tasks)
