@@ -102,6 +102,7 @@ UPSTREAMS = (
     "failed to create typed patch object (",
     "failed to merge config: ",
     "resourceVersion should not be set on objects to be created",
+    "map: map[",  # ... does not contain declared merge key
 )
 
 

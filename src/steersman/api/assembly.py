@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_network
 from typing import Any
@@ -53,6 +53,7 @@ from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published import meter
 from steersman.api.published.paths import document_paths
+from steersman.api.published.reloads import Reloads
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources import token
@@ -66,6 +67,7 @@ from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
+from steersman.api.tokens.issuers import Issuers
 from steersman.api.tokens.known import assemble_bearers
 from steersman.api.tokens.legacy_secrets import LegacySecrets
 from steersman.api.tokens.legacy_tracking import LegacyTracking
@@ -155,15 +157,19 @@ class Assembly:
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
         settings = configuration.access
-        webhooks = _webhooks(settings, world)
-        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks))
+        self._nodes = nodes
+        authorizer = Union(*self._authorizers(settings))
         self.tokens = self._tokens(configuration)
         self._tracking = LegacyTracking(cache, world)
+        self._issuers = Issuers(settings.authentication, world)
         self._bearers = assemble_bearers(
-            settings, self.tokens, self._objects.find, self._tracking.used, world
+            *(settings, self.tokens, self._objects.find, self._tracking.used),
+            *(self._issuers, world),
         )
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
+        self._authenticator, self._settings = authenticator, settings
+        self.reloads = Reloads()
         self._auditor = audit.assemble(configuration.audit, self.kinds, world)
         self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
@@ -194,6 +200,20 @@ class Assembly:
         self._availability = Availability(cache, self._remotes, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
+
+    def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
+        webhooks = _webhooks(settings, self._world)
+        return (Masters(), *chosen(settings.modes, self._nodes, self.rbac, webhooks))
+
+    def trust(self, settings: AccessSettings) -> None:
+        """Finds out from now on who asks as these settings say."""
+        self._issuers.trust(settings.authentication)
+        self._authenticator.allow_anonymous(settings.anonymous_paths())
+
+    def authorize(self, settings: AccessSettings) -> None:
+        """Has authorizers decide from now on as these settings say."""
+        self.access.authorizer.ask(*self._authorizers(settings))
+        self._settings = settings
 
     def _converter(self, definition: Document) -> Webhook | None:
         """Returns what converts objects of a definition, None where their apiVersion alone
@@ -253,7 +273,6 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
-        hooked = bool(self._configuration.access.authorization_webhooks)
         documents = document_paths(
             self.kinds, self.tokens, self._address, self._remotes, self._surface
         )
@@ -273,7 +292,7 @@ class Assembly:
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
             reviews=Review(
-                Reviews(self.access.authorizer, self.rbac, self._bearers, hooked)
+                Reviews(self.access.authorizer, self.rbac, self._bearers, self._is_hooked)
             ).handle,
             meter=self._meter,
             serving=self.flow.serving,
@@ -282,6 +301,9 @@ class Assembly:
             auditor=self._auditor,
             surface=self._surface,
         )
+
+    def _is_hooked(self) -> bool:
+        return bool(self._settings.authorization_webhooks)
 
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""
@@ -294,6 +316,7 @@ class Assembly:
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
         text = meter.render(self._meter, objects, watches) + self.flow.metrics()
+        text += self.reloads.render()
         if self._auditor is not None:
             text += audit.render_metrics(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
