@@ -31,7 +31,7 @@ from steersman.model.errors import APIError, InternalError, MethodNotAllowed, No
 from steersman.model.kind import Kind, Version
 from steersman.model.pack import NUMBER
 from steersman.model.surface import Surface
-from steersman.wire import media
+from steersman.wire import media, pretty
 from steersman.wire.message import JSON, Notes, Remarked, Request, Response, User
 
 Awaited = Coroutine[Any, Any, Response]
@@ -41,6 +41,9 @@ Decided = TypeVar("Decided")
 
 # What can be asked of a namespaced kind without naming a namespace
 EVERYWHERE = ("list", "watch")
+# What is relayed, and is nobody's here to lay out; and where documents are that are laid out
+PROXY = "proxy"
+DISCOVERY = "/api"
 TOO_MUCH = "Internal error occurred: too much had to be fetched to decide"
 UNKNOWN_PATH = "the server could not find the requested resource"
 
@@ -255,6 +258,8 @@ class Api:
             return self._awaited(answer, request, user)
         if answer is None:
             answer = self._elsewhere(request, user)
+        elif request.path.startswith(DISCOVERY) and pretty.is_wanted(request):
+            return pretty.laid_out(answer)
         if answer is None:
             raise NotFound(UNKNOWN_PATH)
         return answer
@@ -309,6 +314,8 @@ class Api:
     def _dispatch(self, call: Call) -> Answer:
         media_type = call.presentation.media
         if media_type == JSON:
+            if call.subresource != PROXY and pretty.is_wanted(call.request):
+                return pretty.answered(lambda: self._in_json(call))
             return self._in_json(call)
         return media.answered(lambda: self._in_json(call), media_type)
 
@@ -369,7 +376,7 @@ class Api:
         name = call.attributes.subresource
         found = call.kind.subresource(name)
         last = call.request.path.rstrip("/").rpartition("/")[2]
-        if found is None or (last != name and name != "proxy"):  # a proxied path goes on
+        if found is None or (last != name and name != PROXY):  # a proxied path goes on
             raise NotFound(UNKNOWN_PATH)
         if call.attributes.verb not in found.verbs:
             raise not_allowed()
