@@ -52,6 +52,7 @@ from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published import meter
+from steersman.api.published.discovery import build_info
 from steersman.api.published.paths import document_paths
 from steersman.api.published.reloads import Reloads
 from steersman.api.read import Reader
@@ -315,7 +316,8 @@ class Assembly:
         tables = self.cache.tables()
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
-        text = meter.render(self._meter, objects, watches) + self.flow.metrics()
+        text = meter.render(self._meter, objects, watches, self.api.watch_events())
+        text += build_info(self._surface.minor) + self.flow.metrics()
         text += self.reloads.render()
         if self._auditor is not None:
             text += audit.render_metrics(self._auditor)

@@ -22,7 +22,7 @@ from steersman.api.fairness.seats.queues import Flow
 from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
-from steersman.api.published.meter import Meter, Tally, series_of
+from steersman.api.published.meter import Deprecated, Meter, Tally, series_of
 from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
@@ -323,10 +323,23 @@ class Api:
         shape = call.version.shape
         answer = self._converted(call) if shape and shape.webhook else self._answer(call)
         if call.version.deprecation and call.kind.stored:
+            self._note_deprecated(call)
             answer = _remarked(answer, call.version.deprecation)
         if isinstance(call.user, Remarked):
             answer = _remarked(answer, call.user.remark)
         return answer
+
+    def _note_deprecated(self, call: Call) -> None:
+        """Has it shown among the metrics that a version was asked for that is to go."""
+        kind, version = call.kind, call.version
+        gone = f"1.{version.gone}" if version.gone else ""
+        if version.shape is None:  # what a definition calls deprecated is not told
+            used = (kind.group, gone, kind.plural, call.subresource, version.name)
+            self._meter.deprecated[Deprecated(*used)] = None
+
+    def watch_events(self) -> dict[tuple[str, str, str], int]:
+        """Returns how many events watches were sent, by group, plural name and version."""
+        return {key: form.events_sent for key, form in self._forms.items()}
 
     def _answer(self, call: Call) -> Answer:
         attributes, kind = call.attributes, call.kind
