@@ -27,6 +27,7 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.assembly import Parts, assemble
 from steersman.api.admission.plugins.namespaces import NamespaceAutoProvision
 from steersman.api.admission.plugins.registry import AdmissionSettings
+from steersman.api.admission.policies.status import PolicyStatus
 from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
@@ -199,6 +200,7 @@ class Assembly:
         bundle = configuration.authority
         self._registration = Registration(cache, self.api, world, configuration.minor)
         self._availability = Availability(cache, self._remotes, self.api, world)
+        self._policies = PolicyStatus(cache, self.kinds, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
 
@@ -375,6 +377,7 @@ class Assembly:
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
             tasks.start(self._tracking.run(tasks), name="legacy token tracking")
             tasks.start(self._range.run(tasks), name="default service range")
+            tasks.start(self._policies.run(tasks), name="policy status")
             self._dynamic.open()
             self.ready = True
             started()
