@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.assembly import Parts, assemble
 from steersman.api.admission.plugins.namespaces import NamespaceAutoProvision
 from steersman.api.admission.plugins.registry import AdmissionSettings
+from steersman.api.admission.policies.status import PolicyStatus
 from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
@@ -52,7 +53,9 @@ from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
 from steersman.api.paths import Answer, Checks, Paths
 from steersman.api.published import meter
+from steersman.api.published.discovery import build_info
 from steersman.api.published.paths import document_paths
+from steersman.api.published.reloads import Reloads
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources import token
@@ -66,6 +69,7 @@ from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
+from steersman.api.tokens.issuers import Issuers
 from steersman.api.tokens.known import assemble_bearers
 from steersman.api.tokens.legacy_secrets import LegacySecrets
 from steersman.api.tokens.legacy_tracking import LegacyTracking
@@ -160,15 +164,19 @@ class Assembly:
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
         settings = configuration.access
-        webhooks = _webhooks(settings, world)
-        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks))
+        self._nodes = nodes
+        authorizer = Union(*self._authorizers(settings))
         self.tokens = self._tokens(configuration)
         self._tracking = LegacyTracking(cache, world)
+        self._issuers = Issuers(settings.authentication, world)
         self._bearers = assemble_bearers(
-            settings, self.tokens, self._objects.find, self._tracking.used, world
+            *(settings, self.tokens, self._objects.find, self._tracking.used),
+            *(self._issuers, world),
         )
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
+        self._authenticator, self._settings = authenticator, settings
+        self.reloads = Reloads()
         self._auditor = audit.assemble(configuration.audit, self.kinds, world)
         self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
@@ -197,8 +205,23 @@ class Assembly:
         bundle = configuration.authority
         self._registration = Registration(cache, self.api, world, configuration.minor)
         self._availability = Availability(cache, self._remotes, self.api, world)
+        self._policies = PolicyStatus(cache, self.kinds, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
+
+    def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
+        webhooks = _webhooks(settings, self._world)
+        return (Masters(), *chosen(settings.modes, self._nodes, self.rbac, webhooks))
+
+    def trust(self, settings: AccessSettings) -> None:
+        """Finds out from now on who asks as these settings say."""
+        self._issuers.trust(settings.authentication)
+        self._authenticator.allow_anonymous(settings.anonymous_paths())
+
+    def authorize(self, settings: AccessSettings) -> None:
+        """Has authorizers decide from now on as these settings say."""
+        self.access.authorizer.ask(*self._authorizers(settings))
+        self._settings = settings
 
     def _converter(self, definition: Document) -> Webhook | None:
         """Returns what converts objects of a definition, None where their apiVersion alone
@@ -258,7 +281,6 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
-        hooked = bool(self._configuration.access.authorization_webhooks)
         documents = document_paths(
             self.kinds, self.tokens, self._address, self._remotes, self._surface
         )
@@ -280,7 +302,7 @@ class Assembly:
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
             reviews=Review(
-                Reviews(self.access.authorizer, self.rbac, self._bearers, hooked)
+                Reviews(self.access.authorizer, self.rbac, self._bearers, self._is_hooked)
             ).handle,
             meter=self._meter,
             serving=self.flow.serving,
@@ -299,6 +321,9 @@ class Assembly:
 
         return {PATH: ClockPath(clock, self._world).handle}
 
+    def _is_hooked(self) -> bool:
+        return bool(self._settings.authorization_webhooks)
+
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""
         windows = Windows(asking(self._kubelets, self._world), self._world)
@@ -309,7 +334,9 @@ class Assembly:
         tables = self.cache.tables()
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
-        text = meter.render(self._meter, objects, watches) + self.flow.metrics()
+        text = meter.render(self._meter, objects, watches, self.api.watch_events())
+        text += build_info(self._surface.minor) + self.flow.metrics()
+        text += self.reloads.render()
         if self._auditor is not None:
             text += audit.render_metrics(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
@@ -359,6 +386,8 @@ class Assembly:
             tasks.start(self.watches.bookmark(), name="bookmarks")
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
+            for work in self._auditor.work if self._auditor is not None else ():
+                tasks.start(work(), name="audit events")
             self.flow.begin(self.api, tasks)
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self.flow.run(self.api, tasks)
@@ -369,6 +398,7 @@ class Assembly:
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
             tasks.start(self._tracking.run(tasks), name="legacy token tracking")
             tasks.start(self._range.run(tasks), name="default service range")
+            tasks.start(self._policies.run(tasks), name="policy status")
             self._dynamic.open()
             self.ready = True
             started()

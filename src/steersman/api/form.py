@@ -42,6 +42,7 @@ class Form:
         self._same = version == kind.storage and self._from_storage is None
         self._shape = found.shape
         self._fresh = found.fresh
+        self.events_sent = 0  # to watches in this version
         self._converted: OrderedDict[tuple[str, str, int], tuple[bytes, bytes]] = OrderedDict()
 
     def object(self, entry: Entry) -> bytes:

@@ -22,7 +22,7 @@ from steersman.api.fairness.seats.queues import Flow
 from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
-from steersman.api.published.meter import Meter, Tally, series_of
+from steersman.api.published.meter import Deprecated, Meter, Tally, series_of
 from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
@@ -31,7 +31,7 @@ from steersman.model.errors import APIError, InternalError, MethodNotAllowed, No
 from steersman.model.kind import Kind, Version
 from steersman.model.pack import NUMBER
 from steersman.model.surface import Surface
-from steersman.wire import media
+from steersman.wire import media, pretty
 from steersman.wire.message import JSON, Notes, Remarked, Request, Response, User
 
 Awaited = Coroutine[Any, Any, Response]
@@ -41,6 +41,9 @@ Decided = TypeVar("Decided")
 
 # What can be asked of a namespaced kind without naming a namespace
 EVERYWHERE = ("list", "watch")
+# What is relayed, and is nobody's here to lay out; and where documents are that are laid out
+PROXY = "proxy"
+DISCOVERY = "/api"
 TOO_MUCH = "Internal error occurred: too much had to be fetched to decide"
 UNKNOWN_PATH = "the server could not find the requested resource"
 
@@ -255,6 +258,8 @@ class Api:
             return self._awaited(answer, request, user)
         if answer is None:
             answer = self._elsewhere(request, user)
+        elif request.path.startswith(DISCOVERY) and pretty.is_wanted(request):
+            return pretty.laid_out(answer)
         if answer is None:
             raise NotFound(UNKNOWN_PATH)
         return answer
@@ -309,6 +314,8 @@ class Api:
     def _dispatch(self, call: Call) -> Answer:
         media_type = call.presentation.media
         if media_type == JSON:
+            if call.subresource != PROXY and pretty.is_wanted(call.request):
+                return pretty.answered(lambda: self._in_json(call))
             return self._in_json(call)
         return media.answered(lambda: self._in_json(call), media_type)
 
@@ -316,10 +323,23 @@ class Api:
         shape = call.version.shape
         answer = self._converted(call) if shape and shape.webhook else self._answer(call)
         if call.version.deprecation and call.kind.stored:
+            self._note_deprecated(call)
             answer = _remarked(answer, call.version.deprecation)
         if isinstance(call.user, Remarked):
             answer = _remarked(answer, call.user.remark)
         return answer
+
+    def _note_deprecated(self, call: Call) -> None:
+        """Has it shown among the metrics that a version was asked for that is to go."""
+        kind, version = call.kind, call.version
+        gone = f"1.{version.gone}" if version.gone else ""
+        if version.shape is None:  # what a definition calls deprecated is not told
+            used = (kind.group, gone, kind.plural, call.subresource, version.name)
+            self._meter.deprecated[Deprecated(*used)] = None
+
+    def watch_events(self) -> dict[tuple[str, str, str], int]:
+        """Returns how many events watches were sent, by group, plural name and version."""
+        return {key: form.events_sent for key, form in self._forms.items()}
 
     def _answer(self, call: Call) -> Answer:
         attributes, kind = call.attributes, call.kind
@@ -369,7 +389,7 @@ class Api:
         name = call.attributes.subresource
         found = call.kind.subresource(name)
         last = call.request.path.rstrip("/").rpartition("/")[2]
-        if found is None or (last != name and name != "proxy"):  # a proxied path goes on
+        if found is None or (last != name and name != PROXY):  # a proxied path goes on
             raise NotFound(UNKNOWN_PATH)
         if call.attributes.verb not in found.verbs:
             raise not_allowed()

@@ -118,6 +118,7 @@ class Watcher:
         if entry is None:
             return
         self._sink.send(self._chunk(event, kind, entry))
+        self._call.form.events_sent += 1
 
     def _chunk(self, event: Event, kind: str, entry: Entry) -> Chunk:
         """Returns the event's frame, encoded once for all who watch in the same form; a table's is
@@ -145,6 +146,7 @@ class Watcher:
         """Sends the present state as ADDED events."""
         for entry in self._selection.of(table, namespace):
             self._sink.send(Chunk(self._frame("ADDED", self._encode(entry))))
+            self._call.form.events_sent += 1
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
         """Tells how far the watch has come."""

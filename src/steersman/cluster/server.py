@@ -12,11 +12,12 @@ import ssl
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
+from steersman.api import keys
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
 from steersman.api.admission.plugins.registry import AdmissionSettings
@@ -26,10 +27,13 @@ from steersman.api.cache import Cache
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
+from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
+from steersman.cluster import reloading
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
+from steersman.cluster.reloading import Reload
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
@@ -71,6 +75,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     encryption: Encryption | None = None
     minor: int = NUMBER
     clock: Clock | None = None
+    reloads: tuple[Reload, ...] = ()
 
 
 def fatal(error: BaseException) -> None:
@@ -141,6 +146,10 @@ async def _serve(
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
+        if settings.reloads:
+            use = partial(use_again, assembly, store)
+            again = reloading.follow(settings.reloads, use, assembly.reloads, world)
+            tasks.start(again, name="configuration")
         async with Server(assembly.api.handle, world) as server:
             await server.listen("127.0.0.1", settings.port, tls)
             await server.listen(first_address(settings.pod_cidr), settings.port, tls, early=True)
@@ -154,6 +163,24 @@ async def _serve(
             await stop.wait()
             assembly.watches.end_all()
         tasks.stop()
+
+
+def use_again(assembly: Assembly, store: SealedStore, what: str, found: Any) -> None:
+    """Has the server use a configuration that was read again."""
+    if what == AUTHENTICATION:
+        assembly.trust(found)
+    elif what == AUTHORIZATION:
+        assembly.authorize(found)
+    else:
+        tables = assembly.cache.tables()
+        store.use(
+            found,
+            (
+                keys.key_of(table.resource, entry.namespace, entry.name)
+                for table in tables
+                for entry in table.ordered()
+            ),
+        )
 
 
 async def _control(

@@ -8,7 +8,7 @@ gone are complete all the same, as "Connection closed early".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from steersman.api.access.authorization import Attributes
@@ -52,9 +52,18 @@ class Log(Protocol):
 
 
 class Auditor:
-    """See the module. What it counts is shown among the metrics."""
+    """See the module. What it counts is shown among the metrics; `errors` are counted by those
+    behind it too."""
 
-    def __init__(self, policy: Policy, logs: list[Log], kinds: Kinds, world: World) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        logs: list[Log],
+        kinds: Kinds,
+        world: World,
+        errors: Counter[str] | None = None,
+        work: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    ) -> None:
         self._policy = policy
         self._logs = logs
         self._kinds = kinds
@@ -62,7 +71,8 @@ class Auditor:
         self.events = 0
         self.rejected = 0
         self.levels: Counter[int] = Counter()
-        self.errors: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter() if errors is None else errors
+        self.work = work  # what is to be run beside, for ever
 
     def begin(self, request: Request, user: User | None) -> Record | None:
         """Returns the record of a request whose sender is known, or known to be nobody, and writes

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
 
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import quoted
-from steersman.api.audit.auditor import Auditor
+from steersman.api.audit.auditor import Auditor, Log
+from steersman.api.audit.buffered import Buffered
 from steersman.api.audit.log_file import MEGABYTE, Limits, LogFile
 from steersman.api.audit.policy import LEVELS
 from steersman.api.audit.settings import AuditSettings
+from steersman.api.audit.truncated import Truncated
+from steersman.api.audit.webhook import Webhook
 from steersman.api.route import Kinds
 from steersman.model.errors import Unauthorized
 from steersman.wire.message import Request, User
@@ -20,9 +25,38 @@ def assemble(settings: AuditSettings | None, kinds: Kinds, world: World) -> Audi
     """Returns what follows requests; raises OSError where the file cannot be opened."""
     if settings is None:
         return None
+    errors: Counter[str] = Counter()
+    logs: list[Log] = []
+    work: list[Callable[[], Coroutine[Any, Any, None]]] = []
+    if settings.path:
+        log = _file(settings, errors, world, work)
+        cut = settings.truncation
+        logs.append(Truncated(log, cut.event_bytes, errors) if cut else log)
+    if (hook := settings.webhook) is not None:
+        buffered = Buffered(hook.batching, Webhook(hook, errors, world).send, world)
+        work.append(buffered.run)
+        cut = hook.truncation
+        logs.append(Truncated(buffered, cut.event_bytes, errors) if cut else buffered)
+    return Auditor(settings.policy, logs, kinds, world, errors, work)
+
+
+def _file(
+    settings: AuditSettings,
+    errors: Counter[str],
+    world: World,
+    work: list[Callable[[], Coroutine[Any, Any, None]]],
+) -> Log:
     limits = Limits(settings.size_megabytes * MEGABYTE, settings.backups, settings.age_days)
     file = LogFile(settings.path, limits, world.wire_now, strict=settings.strict)
-    return Auditor(settings.policy, [file], kinds, world)
+    if settings.batching is None:
+        return file
+
+    async def write(lines: Sequence[bytes]) -> None:
+        errors[file.name] += sum(not file.write(line) for line in lines)
+
+    buffered = Buffered(settings.batching, write, world)
+    work.append(buffered.run)
+    return buffered
 
 
 def identify(auditor: Auditor, authenticator: Authenticator, request: Request) -> User:

@@ -209,3 +209,23 @@ def version(minor: int) -> Document:
     if minor < _EMULATION:
         return {name: value for name, value in found.items() if name not in _OF_EMULATION}
     return found
+
+
+def build_info(minor: int) -> str:
+    """Returns the same as a metric (component-base's kubernetes_build_info)."""
+    told = version(minor)
+    labels = {
+        "build_date": told["buildDate"],
+        "compiler": told["compiler"],
+        "git_commit": told["gitCommit"],
+        "git_tree_state": told["gitTreeState"],
+        "git_version": told["gitVersion"],
+        "go_version": told["goVersion"],
+        "major": told["major"],
+        "minor": told["minor"],
+        "platform": told["platform"],
+    }
+    shown = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    name = "kubernetes_build_info"
+    text = "[ALPHA] A metric with a constant '1' value labeled by what this server is."
+    return f"# HELP {name} {text}\n# TYPE {name} gauge\n{name}{{{shown}}} 1\n"

@@ -13,6 +13,7 @@ from steersman.cli.apiserver import (
     encryption,
     flow_control,
     kubernetes_version,
+    reloads,
 )
 
 _GROUPS: Final[tuple[ModuleType, ...]] = (
@@ -52,4 +53,5 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "audit": audit.settings(arguments),
         "encryption": encryption.settings(arguments),
         "minor": kubernetes_version.minor(arguments),
+        "reloads": reloads.settings(arguments),
     }
