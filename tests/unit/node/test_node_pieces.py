@@ -183,7 +183,6 @@ def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
     [
         {"shareProcessNamespace": True},
         {"hostUsers": False},
-        {"runtimeClassName": "kata"},
         {"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]},
     ],
 )
