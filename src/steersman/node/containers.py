@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container
+from steersman.model.types.container import Container, RestartRule
 from steersman.node.observed import UNKNOWN, Run, Seen
 from steersman.node.static.marks import is_static
 
@@ -50,18 +50,31 @@ def list_of(pod: Pod, name: str) -> str:
     return "containers"
 
 
+def policy_of(pod: Pod, container: Container) -> str:
+    """Returns when a container runs again: as it says itself, else as its pod says."""
+    return container.restart_policy or pod.spec.restart_policy
+
+
 def starts_again(pod: Pod, container: Container, run: Run) -> bool:
     """Whether a run that ended is to be followed by another."""
     if run.again:
         return True
     if is_ephemeral(pod, container):
         return False
-    if is_init(pod, container):
-        if is_sidecar(container):
-            return True
-        return run.exit_code != 0 and pod.spec.restart_policy != "Never"
-    policy = pod.spec.restart_policy
+    if any(_applies(rule, run.exit_code) for rule in container.restart_policy_rules):
+        return True
+    policy = policy_of(pod, container)
+    if is_init(pod, container) and not is_sidecar(container):
+        return run.exit_code != 0 and policy != "Never"
     return policy == "Always" or (policy == "OnFailure" and run.exit_code != 0)
+
+
+def _applies(rule: RestartRule, exit_code: int) -> bool:
+    """Whether a rule has a container run again after an exit (KEP-5307)."""
+    if rule.action != "Restart" or not rule.exit_codes:
+        return False
+    named = exit_code in rule.exit_codes.get("values", ())
+    return named == (rule.exit_codes.get("operator") == "In")
 
 
 def next_backoff(seen: Seen, now: float) -> float:

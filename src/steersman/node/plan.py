@@ -214,7 +214,7 @@ def _unfit(pod: Pod, seen: Observed) -> Iterator[Action]:
         elif known.unhealthy:
             grace = _probe_grace(pod, container, known.unhealthy)
             note = f"Container {name} failed {known.unhealthy} probe"
-            again = pod.spec.restart_policy != "Never"
+            again = containers.policy_of(pod, container) != "Never"
             if again:
                 note += ", will be restarted"
             yield KillContainer(name, attempt, grace, note, again)

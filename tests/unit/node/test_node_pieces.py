@@ -185,7 +185,6 @@ def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
     "spec",
     [
         {"shareProcessNamespace": True},
-        {"runtimeClassName": "kata"},
         {"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]},
     ],
 )

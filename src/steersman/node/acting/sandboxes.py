@@ -7,6 +7,7 @@ from pathlib import Path
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.node.acting.runtime_classes import demand_handler
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
@@ -20,9 +21,6 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
     """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
     if pod.spec.share_process_namespace:
         raise BadConfiguration("shareProcessNamespace is not supported")
-    if pod.spec.runtime_class_name:
-        name = pod.spec.runtime_class_name
-        raise BadConfiguration(f'RuntimeClass "{name}" is not supported')
     if pod.spec.resource_claims:
         raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     return {
@@ -45,9 +43,11 @@ def host_ports(pod: Pod) -> list[int]:
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
+    await demand_handler(tools, pod)
     wanted = render_sandbox(pod, tools.cgroup)
     if pod.spec.host_users is False:
         wanted |= take_ids(tools, uid)
+    wanted["hostname"] = files.kernel_name(pod, tools.resolution.domain)
     for port in host_ports(pod):
         text = f"hostPort {port} is not supported: use a Service of type NodePort"
         tools.say(pod, "Warning", "HostPortNotSupported", text)

@@ -31,8 +31,10 @@ def render_resources(container: Container) -> Document:
 
 
 def render_pod_resources(pod: Pod) -> Document:
-    """Returns linux.resources of a pod: a limit only where every container has one."""
-    shares = quota = memory = 0
+    """Returns linux.resources of a pod, its overhead counted: a limit only where every container
+    has one."""
+    shares = quota = parse(pod.spec.overhead.get("cpu", "0")).milli()
+    memory = parse(pod.spec.overhead.get("memory", "0")).value()
     cpu_bounded = memory_bounded = True
     for container in pod.spec.containers:
         limits, requests = container.resources.limits, container.resources.requests
