@@ -17,6 +17,7 @@ from .process import give_streams, raise_limits, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from .container import Plan
@@ -41,6 +42,8 @@ class Ground:
 
 def start(plan: Plan, cgroup: Cgroup, kept: Descriptors, root: tuple[int, int]) -> int:
     """Forks the first process into its user namespace; gives its id. `root` is its 0 outside.
+
+    Who is not root themselves has nothing to prepare: their container builds itself inside.
 
     Where that fails the id is the usher's, which has said why over the channel and ends.
     """
@@ -89,16 +92,60 @@ def _usher(
             cgroup.enter()
         if plan.process.oom_score_adj is not None:
             set_oom_score(plan.process.oom_score_adj)
-        raise_limits(plan.process)
-        give_streams(*root)
-        container.enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
-        ground = _prepare(plan, kept, root)
+        processes = plan.namespaces.join.get(syscalls.CLONE_NEWPID)
+        ground = None
+        if os.geteuid() == 0:
+            raise_limits(plan.process)
+            give_streams(*root)
+            container.enter_pid_namespace(processes)
+            ground = _prepare(plan, kept, root)
         syscalls.setns(kept.owners[plan.owner], syscalls.CLONE_NEWUSER)
+        if ground is None:  # who is not root has privileges only from here on
+            container.enter_pid_namespace(processes)
         later = syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWTIME
         child = syscalls.clone(plan.namespaces.new & ~later | syscalls.CLONE_PARENT)
         if child == 0:
             os.close(writer)
             container.build_and_run(plan, cgroup, kept, ground)
+        os.write(writer, _PID.pack(child))
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001  the last this process does is to say why
+        container.report(kept.channel, error)
+    os._exit(_FAILED)
+
+
+def start_exec(target: int, cgroup: Cgroup, kept: Descriptors, enter: Callable[[int], None]) -> int:
+    """Forks a further process into the user and pid namespace of the one open as `target`.
+
+    For who is not root. `enter` is the process's life from there on; what is given is as in
+    `start`.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        usher = syscalls.clone(0)
+        if usher == 0:
+            _usher_exec(target, cgroup, kept, enter, writer)
+        os.close(writer)
+        return _await_child(reader, usher)
+    finally:
+        os.close(reader)
+
+
+def _usher_exec(
+    target: int,
+    cgroup: Cgroup,
+    kept: Descriptors,
+    enter: Callable[[int], None],
+    writer: int,
+) -> NoReturn:
+    try:
+        target, writer = kept.settle(target, writer)
+        cgroup.enter()
+        syscalls.setns(target, syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWPID)
+        child = syscalls.clone(syscalls.CLONE_PARENT)
+        if child == 0:
+            os.close(writer)
+            enter(target)
         os.write(writer, _PID.pack(child))
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why

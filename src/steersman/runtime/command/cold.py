@@ -115,6 +115,8 @@ def create(
             "cannot allocate tty if runc will detach without setting console socket"
         )
     _protect(plan)
+    if plan.owner < 0 and os.geteuid() != 0:
+        raise RuntimeFailure("rootless container requires user namespaces")
     path = cgroups.check_path(plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}")
     try:
         os.makedirs(root, 0o700, exist_ok=True)
@@ -129,10 +131,22 @@ def create(
         "annotations": document.get("annotations") or {},
     }
     try:
+        group = _made(group)
         return _launch(plan, group, document, setting.console, gate)
     except BaseException:
         _destroy(plan.state, plan.hooks, group, directory)
         raise
+
+
+def _made(group: cgroups.Cgroup) -> cgroups.Cgroup:
+    """The group, made; who is not root has none where none is delegated to them, as with runc."""
+    try:
+        group.create()
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+        return cgroups.NoCgroup()
+    return group
 
 
 def preserve(process: Process, count: int) -> None:
@@ -216,7 +230,6 @@ def _launch(
     gate: bool,
 ) -> tuple[int, _socket.socket]:
     container.make_directories(plan)
-    group.create()
     group.limit(plan.resources)
     ours, theirs = _socket.socketpair()
     listener = _listen(plan.directory) if gate else None
@@ -226,22 +239,35 @@ def _launch(
     theirs.close()
     if listener is not None:
         listener.close()
-    _await_ready(ours, console, lambda: _run_first_hooks(plan, pid))
-    state.save(
-        plan.directory,
-        {
-            **plan.state,
-            "status": "created",
-            "pid": pid,
-            "hooks": document.get("hooks") or {},
-            "born": birth_time(pid),
-            "created": container.now(),
-            "cgroups": [group.path],
-            "process": document.get("process") or {},
-            "linux": {"seccomp": (document.get("linux") or {}).get("seccomp")},
-        },
-    )
+    try:
+        _await_ready(ours, console, lambda: _run_first_hooks(plan, pid))
+        _remember(plan, group, document, pid)
+    except BaseException:
+        _kill_first(group, pid)
+        raise
     return pid, ours
+
+
+def _remember(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int) -> None:
+    """Writes what is to be known of a container that is set up."""
+    told = {
+        **plan.state,
+        "status": "created",
+        "pid": pid,
+        "hooks": document.get("hooks") or {},
+        "born": birth_time(pid),
+        "created": container.now(),
+        "cgroups": [group.path] if group.path else [],
+        "process": document.get("process") or {},
+        "linux": {"seccomp": (document.get("linux") or {}).get("seccomp")},
+    }
+    state.save(plan.directory, told)
+
+
+def _kill_first(group: cgroups.Cgroup, pid: int) -> None:
+    """Kills the first process of a container without a control group, and with it the others."""
+    if not group.path and pid:
+        cgroups.kill_and_wait(pid)
 
 
 def _run_first_hooks(plan: Plan, pid: int) -> None:
@@ -345,8 +371,10 @@ def _hooks_of(document: Mapping[str, Any]) -> tuple[dict[str, list[Hook]], Docum
 def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
     """Sends a signal to a container's first process, or to all of its processes."""
     document = describe(root, name)
-    if everyone:
+    if everyone and document["cgroups"]:
         cgroups.signal_all(group_of(document), number)
+    elif everyone and number != syscalls.SIGKILL:
+        raise RuntimeFailure(cgroups.NO_CGROUP)
     elif document["status"] == "stopped":
         raise RuntimeFailure("container not running")
     else:
@@ -356,6 +384,9 @@ def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
 
 
 def group_of(document: Mapping[str, Any]) -> cgroups.Cgroup:
+    """The control group of a container that is remembered."""
+    if not document["cgroups"]:
+        return cgroups.NoCgroup()
     return cgroups.opener(cgroups.find_hierarchies())(document["cgroups"][0])
 
 
@@ -369,6 +400,7 @@ def delete(root: str, name: str, *, force: bool) -> None:
     if status == "paused":
         cgroups.signal_all(group, syscalls.SIGKILL)
         group.freeze(False)
+    _kill_first(group, document["pid"])
     known, told = _hooks_of(document)
     _destroy(told, known, group, container_directory(root, name))
 

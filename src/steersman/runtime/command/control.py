@@ -11,6 +11,7 @@ import select
 import sys
 
 from .. import documents
+from ..kernel import cgroups
 from . import cold
 
 TYPE_CHECKING = False
@@ -109,6 +110,8 @@ def parse_amount(flag: str, word: str) -> int:
 def processes(root: str, name: str) -> list[int]:
     """The ids of a container's processes, as the host counts them."""
     _, group = _open(root, name, "created", "running", "paused")
+    if not group.path:
+        raise cold.RuntimeFailure(cgroups.NO_CGROUP)
     return group.processes()
 
 

@@ -70,7 +70,17 @@ def _refuse(line: CommandLine) -> None:
 
 
 def _root(line: CommandLine) -> str:
-    return os.path.abspath(line.value("root", DEFAULT_ROOT))
+    return os.path.abspath(line.value("root") or _default_root())
+
+
+def _default_root() -> str:
+    """Where containers are remembered; as with runc who is not root has a directory of theirs."""
+    if os.geteuid() == 0:
+        return DEFAULT_ROOT
+    directory = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not directory:
+        raise options.UsageError("XDG_RUNTIME_DIR is not set: say --root DIR")
+    return os.path.join(directory, "steer-runtime")
 
 
 def _name(line: CommandLine) -> str:

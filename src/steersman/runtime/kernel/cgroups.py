@@ -69,6 +69,64 @@ if TYPE_CHECKING:
 _REMOVE_TRIES = 20
 _FIRST_PAUSE_SECONDS = 0.0005
 _KILL_TIMEOUT_SECONDS = 10.0
+NO_CGROUP = "this container has no control group: it was made without the privilege to make one"
+
+
+class NoCgroup:
+    """Stands in for the group of a container that has none: made by somebody who may not make one.
+
+    What needs a group says so; what asks about it finds nothing, and no limit is passed over.
+    """
+
+    __slots__ = ()
+    path = ""
+
+    def create(self) -> None:
+        """Nothing is made."""
+
+    def limit(self, resources: Mapping[str, Any]) -> None:
+        for name, value in resources.items():
+            if value and name != "devices":
+                raise PermissionError(
+                    "rootless needs no limits + no cgrouppath when no permission is granted for "
+                    f"cgroups: linux.resources.{name} is given"
+                )
+
+    def birthplace(self) -> int:
+        return -1
+
+    def delegate(self, user: int) -> None:
+        """Nothing is given away."""
+
+    def enter(self) -> None:
+        """A process stays where it is."""
+
+    def processes(self) -> list[int]:
+        return []
+
+    def freeze(self, frozen: bool) -> None:
+        raise PermissionError(NO_CGROUP)
+
+    def is_frozen(self) -> bool:
+        return False
+
+    def counters(self) -> dict[str, Any]:
+        raise PermissionError(NO_CGROUP)
+
+    def oom_kills(self) -> int:
+        return 0
+
+    def statistics(self) -> dict[str, int]:
+        raise PermissionError(NO_CGROUP)
+
+    def views(self) -> list[tuple[str, str]]:
+        return []
+
+    def remove(self) -> None:
+        """Nothing is there."""
+
+    def prune(self) -> None:
+        """Nothing is there."""
 
 
 class Hierarchies:
@@ -165,7 +223,7 @@ def kill(cgroup: Cgroup) -> None:
     deadline = time.monotonic() + _KILL_TIMEOUT_SECONDS
     while victims := cgroup.processes():
         for victim in victims:
-            _kill_and_wait(victim, deadline)
+            kill_and_wait(victim, deadline)
 
 
 def signal_all(cgroup: Cgroup, number: int) -> None:
@@ -177,7 +235,9 @@ def signal_all(cgroup: Cgroup, number: int) -> None:
             continue
 
 
-def _kill_and_wait(victim: int, deadline: float) -> None:
+def kill_and_wait(victim: int, deadline: float = 0.0) -> None:
+    """Kills a process and returns when it is gone; TimeoutError else."""
+    deadline = deadline or time.monotonic() + _KILL_TIMEOUT_SECONDS
     try:
         handle = os.pidfd_open(victim)
     except ProcessLookupError:

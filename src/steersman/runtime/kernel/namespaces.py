@@ -70,6 +70,19 @@ def join(path: str, flag: int) -> None:
         os.close(descriptor)
 
 
+def differing(pid: int) -> int:
+    """Flags of the namespaces in which a process is, and this one is not."""
+    flags = 0
+    for flag, name in KINDS.values():
+        try:
+            theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{name}")
+        except FileNotFoundError:  # a kernel may be built without time namespaces
+            continue
+        if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
+            flags |= flag
+    return flags
+
+
 def parse_time_offsets(section: Mapping[str, Mapping[str, int]]) -> str:
     """linux.timeOffsets as the lines that /proc/self/timens_offsets takes."""
     lines = []

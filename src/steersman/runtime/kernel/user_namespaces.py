@@ -188,15 +188,38 @@ def _linger(gate: int) -> NoReturn:
 
 
 def _write_maps(child: int, maps: Maps) -> None:
+    if os.geteuid() == 0:
+        _write_whole(child, maps)
+    elif maps == own_maps():
+        # Who maps only themselves may not change groups: setgroups could drop one that denies
+        _write(child, "setgroups", "deny")
+        _write_whole(child, maps)
+    else:
+        from . import newuidmap
+
+        newuidmap.write_maps(child, maps)
+
+
+def own_maps() -> Maps:
+    """Root inside is who we are outside: what anybody may map."""
+    return Maps([(0, os.geteuid(), 1)], [(0, os.getegid(), 1)])
+
+
+def _write_whole(child: int, maps: Maps) -> None:
     for name, ranges in (("uid_map", maps.uids), ("gid_map", maps.gids)):
-        descriptor = os.open(f"/proc/{child}/{name}", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(descriptor, render(ranges).encode())  # the kernel takes it in one call
-        except OSError as error:
-            text = f"{name} of a user namespace: {error.strerror}"
-            raise OSError(error.errno, text) from None
-        finally:
-            os.close(descriptor)
+        _write(child, name, render(ranges))
+
+
+def _write(child: int, name: str, text: str) -> None:
+    """Writes a file of a new process's user namespace; the kernel takes it in one call."""
+    descriptor = os.open(f"/proc/{child}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    except OSError as error:
+        reason = f"{name} of a user namespace: {error.strerror}"
+        raise OSError(error.errno, reason) from None
+    finally:
+        os.close(descriptor)
 
 
 def denies_groups(pid: str = "self") -> bool:
