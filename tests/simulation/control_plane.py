@@ -130,14 +130,14 @@ class ControlPlane:
         self._process("controllers", work, MANAGER)
 
     def run_scheduler(self, told: Scheduling = Scheduling()) -> None:  # noqa: B008
-        """Runs the scheduler as a process."""
+        """Runs the scheduler as a process; as in a cluster, copies are read by the manager."""
 
         async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
             client = client_for(scheduler.IDENTITY)
             reach = told.reach(self.world) if told.reach is not None else None
             await scheduler.run(client, views, self.world, told.configuration, reach)
 
-        self._process("scheduler", work, scheduler.IDENTITY)
+        self._process("scheduler", work, MANAGER)
 
     def run_nodes(self, count: int, behaviour: Behaviour, *, written: bool = True) -> None:
         """Runs simulated nodes as a process that does not die."""

@@ -126,6 +126,28 @@ def test_room_that_was_made_is_not_taken_by_others() -> None:
     quietly(scenario, nodes=1, behaviour=SMALL)
 
 
+def test_nobody_comes_whom_the_pod_that_waits_for_its_room_could_not_bear() -> None:
+    apart = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"app": "new"}},
+    }
+    rules = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+
+    async def scenario(quiet: Quiet) -> None:
+        await classes(quiet)
+        await quiet.create(POD, "old", spec=wanting("2"))
+        await quiet.until(lambda: runs(quiet, "old"))
+        labels = {"labels": {"app": "new"}}
+        await quiet.create(POD, "new", spec=wanting("3", "high"), metadata=labels)
+        await quiet.until(lambda: nomination(quiet, "new"))
+        await quiet.create(POD, "shy", spec=wanting("0", affinity=rules))
+        await quiet.until(lambda: is_unschedulable(quiet, "shy"))
+        await quiet.until(lambda: runs(quiet, "new"))
+        assert not await runs(quiet, "shy")
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
 def test_a_victim_is_told_before_it_goes() -> None:
     async def scenario(quiet: Quiet) -> None:
         await classes(quiet)

@@ -231,3 +231,63 @@ def test_a_deployment_of_the_scheduler_flow_is_spread_or_packed(
         assert sorted(found.count(node) for node in set(found)) == expected
     events = cluster.ok("get", "events", "-n", namespace)
     assert f"Successfully assigned {namespace}/packed-" in events
+
+
+PODGROUPS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: podgroups.scheduling.x-k8s.io
+spec:
+  group: scheduling.x-k8s.io
+  names: {kind: PodGroup, plural: podgroups, singular: podgroup, listKind: PodGroupList}
+  scope: Namespaced
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              minMember: {type: integer, minimum: 1}
+              scheduleTimeoutSeconds: {type: integer}
+"""
+
+
+def test_a_pod_group_is_bound_whole_or_not_at_all(cluster: Cluster, namespace: str) -> None:
+    create(cluster, PODGROUPS)
+    name = "podgroups.scheduling.x-k8s.io"
+    established = "--for=condition=Established"
+    cluster.ok("wait", established, f"customresourcedefinition/{name}", WAIT)
+    cluster.forget()
+    group = {
+        "apiVersion": "scheduling.x-k8s.io/v1alpha1",
+        "kind": "PodGroup",
+        "metadata": {"name": "g", "namespace": namespace},
+        "spec": {"minMember": 4},
+    }
+    create(cluster, json.dumps(group))
+    labels = {"scheduling.x-k8s.io/pod-group": "g", "app": "g"}
+    template = {"metadata": {"labels": labels}, "spec": asking("20")}
+    spec = {"replicas": 4, "selector": {"matchLabels": {"app": "g"}}, "template": template}
+    create(cluster, manifest("Deployment", "g", namespace, spec=spec))
+    refused = "jsonpath={.status.conditions[0].reason}=Unschedulable"
+    made = "jsonpath={.status.replicas}=4"
+    cluster.ok("wait", "-n", namespace, f"--for={made}", "deployment/g", WAIT)
+    cluster.ok("wait", "-n", namespace, f"--for={refused}", "pod", "--all", WAIT)
+    nodes = "jsonpath={.items[*].spec.nodeName}"
+    assert cluster.ok("get", "pods", "-n", namespace, "-o", nodes) == ""
+    events = cluster.ok("get", "events", "-n", namespace)
+    assert f"PodGroup {namespace}/g gets rejected due to Pod g-" in events
+    assert "optimistic rejection in PostFilter" in events
+    patch = '{"spec":{"minMember":3}}'
+    cluster.ok("patch", "podgroup", "g", "-n", namespace, "--type=merge", "-p", patch)
+    ready = "jsonpath={.status.readyReplicas}=3"
+    cluster.ok("wait", "-n", namespace, f"--for={ready}", "deployment/g", WAIT)
+    cluster.ok("delete", "deployment", "g", "-n", namespace, "--cascade=foreground")
+    cluster.ok("delete", "customresourcedefinition", name)
+    cluster.forget()

@@ -27,6 +27,8 @@ from steersman.wire.json import may_repeat
 
 # Templates kept; a cluster has some hundred workloads, of which a few are made at one time
 MOST_TEMPLATES: Final = 256
+# What makes the rest of an object depend on its metadata: values of labels in its selectors
+_LABEL_KEYS: Final = b"atchLabelKeys"
 # Longer bodies are rare, and two copies of each are kept: 16 MiB at the very most
 MOST_BYTES: Final = 16 * 1024
 OBJECT_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -138,6 +140,8 @@ def _template(call: Call, sent: Sent, entry: Entry) -> Template | None:
     stored = orjson.loads(raw)
     entries = stored.get("managedFields") or []
     if len(entries) != 1 or not _is_whole(call, sent):
+        return None
+    if _LABEL_KEYS in entry.value:
         return None
     owned = {name: value for name, value in entries[0].items() if name != "time"}
     template = Template(orjson.dumps(owned)[:-1], entry.value.partition(raw)[2])

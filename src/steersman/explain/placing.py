@@ -25,6 +25,7 @@ from steersman.scheduler.decide import fitting
 from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.rule import rule_of as device_rule_of
 from steersman.scheduler.following import ENDED
+from steersman.scheduler.gangs.groups import LABEL, REJECTED
 from steersman.scheduler.local import joined
 from steersman.scheduler.memory import Ask, Memory
 from steersman.scheduler.owners import Owners
@@ -71,6 +72,8 @@ def of_unplaced(objects: Objects, pod: Document) -> Cause:
             details=_said(objects, pod),
             helps=(f"run a scheduler of this name, or spec.schedulerName: {DEFAULT_NAME}",),
         )
+    if condition(pod, "PodScheduled").get("message") == REJECTED:
+        return _of_group(objects, pod, name)
     if refuser := _extender(objects, pod):
         return Cause(
             name,
@@ -107,6 +110,28 @@ def _of_filters(objects: Objects, pod: Document, name: str) -> Cause:
         details=tuple(_refusals(refused)),
         helps=tuple(dict.fromkeys(_helps(objects, refused))),
         causes=_claims(objects, pod) if _of_volumes(refused) else (),
+    )
+
+
+def _of_group(objects: Objects, pod: Document, name: str) -> Cause:
+    """Returns what holds up the group of a pod that would fit by itself."""
+    labels = at(pod, "metadata", "labels") or {}
+    group = labels.get(LABEL, "")
+    others = [
+        it
+        for it in objects.all(POD, namespace_of(pod))
+        if (at(it, "metadata", "labels") or {}).get(LABEL) == group
+    ]
+    said = [
+        f"pod/{name_of(it)}: it was said: {message}"
+        for it in others
+        if (message := condition(it, "PodScheduled").get("message")) not in (None, "", REJECTED)
+    ]
+    return Cause(
+        name,
+        f"waits for its pod group {namespace_of(pod)}/{group}, whose pods are placed together",
+        details=bounded(said, "pods"),
+        helps=("room for the pods that fit nowhere, or a smaller spec.minMember of the PodGroup",),
     )
 
 

@@ -7,6 +7,7 @@ they cost nothing. The best wins, chance decides among equals.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -20,6 +21,8 @@ from steersman.scheduler.scores import pod_topology_spread as spread_score
 from steersman.scheduler.scores.partition import Part
 from steersman.scheduler.state.bits import Bits, nth, places
 from steersman.scheduler.state.node import NodeState
+from steersman.scheduler.state.snapshot import Placed
+from steersman.scheduler.state.topology import Tally
 
 BEST: Final = 100
 MIN_NODES: Final = 100  # upstream minFeasibleNodesToFind
@@ -130,7 +133,8 @@ def _near(ask: Ask) -> dict[Refusal, Bits]:
     """Returns the refusals that hold for this pod and its neighbours, each node under its first
     reason."""
     hood, found = ask.hood, _local(ask)
-    if not hood.filters and ask.word is None:
+    expected = ask.snapshot.expected()
+    if not hood.filters and ask.word is None and not expected:
         return found
     left = ask.snapshot.all
     for bits in found.values():
@@ -139,10 +143,40 @@ def _near(ask: Ask) -> dict[Refusal, Bits]:
         for refusal, bits in rule.refused(hood, left):
             found[refusal] = found.get(refusal, 0) | bits
             left &= ~bits
+    for refusal, bits in _with_expected(ask, expected, left):
+        found[refusal] = found.get(refusal, 0) | bits
+        left &= ~bits
     if ask.word is not None:
         for refusal, bits in ask.word.refusals(ask.snapshot, left):
             found[refusal] = found.get(refusal, 0) | bits
     return found
+
+
+def _with_expected(
+    ask: Ask, expected: Mapping[NodeState, Sequence[Placed]], nodes: Bits
+) -> Iterable[tuple[Refusal, Bits]]:
+    """Yields the nodes that neighbours refuse once the pods nominated for them have come, if these
+    are at least as important (framework RunFilterPluginsWithNominatedPods)."""
+    for state, pods in expected.items():
+        if state.place < 0 or not nodes >> state.place & 1:
+            continue
+        refusal = refuse_with(ask, state.place, pods, Counter())
+        if refusal is not None:
+            yield refusal, 1 << state.place
+
+
+def refuse_with(
+    ask: Ask, place: int, expected: Iterable[Placed], lost: Counter[Tally]
+) -> Refusal | None:
+    """Refuses a node as it would be with some pods more and others less."""
+    coming = [it for it in expected if it.demand.priority >= ask.demand.priority]
+    if not coming:
+        return None
+    change = ask.hood.gains(coming)
+    for tally, amount in lost.items():
+        change[tally] += amount
+    refusal = pod_topology_spread.refuse_without(ask.hood, place, change)
+    return refusal or inter_pod_affinity.refuse_without(ask.hood, place, change)
 
 
 def _local(ask: Ask) -> dict[Refusal, Bits]:

@@ -11,6 +11,7 @@ from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.scheduler.filters.scheduling_gates import gated
 from steersman.scheduler.hints import (
+    Alone,
     Waits,
     helped_by_device,
     helped_by_node,
@@ -150,6 +151,8 @@ class Following:
 
     def _help(self, may: Callable[[Waits], bool]) -> None:
         def asked(group: Hashable) -> bool:
+            if isinstance(group, Alone):
+                return False
             return not isinstance(group, Waits) or may(group)
 
         self._queue.helped(asked)

@@ -34,6 +34,13 @@ class Waits(msgspec.Struct, frozen=True):
     uid: str = ""
 
 
+class Alone(msgspec.Struct, frozen=True):
+    """What waits for nothing that happens to nodes, pods, volumes or devices; who put it there
+    knows what helps."""
+
+    name: str
+
+
 def helped_by_node(waits: Waits, state: NodeState, *, reshaped: bool) -> bool:
     """Says whether a change of a node could help; `reshaped` where its labels or taints changed."""
     if waits.blockers & (EXTENDERS | NEIGHBOURS if reshaped else EXTENDERS):

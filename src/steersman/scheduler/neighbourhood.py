@@ -240,6 +240,14 @@ class Neighbourhood:
         """Says whether a pod's coming or going changes anything here."""
         return bool(self.effects(flock, rules))
 
+    def gains(self, coming: Iterable[Placed]) -> Counter[Tally]:
+        """Returns how much less than nothing each tally loses at a node to which pods come."""
+        gained: Counter[Tally] = Counter()
+        for placed in coming:
+            for tally, amount in self.effects(placed.flock, placed.rules):
+                gained[tally] -= amount
+        return gained
+
     def losses(self, gone: Sequence[Placed]) -> Counter[Tally]:
         """Returns how much less each tally would have at a node without some of its pods."""
         lost: Counter[Tally] = Counter()

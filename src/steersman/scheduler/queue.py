@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Hashable
 
 import msgspec
 
@@ -35,15 +35,15 @@ class Waiting(msgspec.Struct):
 
 
 class PodQueue:
-    """The pods that wait, each once, by uid. Those of some scheduler names have lanes of their
-    own, all others share the one without a name."""
+    """The pods that wait, each once, by uid. `lane_of` says of an active pod by whom it is taken;
+    who takes without naming a lane has those of the one without a name."""
 
     def __init__(
         self,
         world: World,
         first_backoff: float = FIRST_BACKOFF_SECONDS,
         last_backoff: float = LAST_BACKOFF_SECONDS,
-        lanes: Container[str] = (),
+        lane_of: Callable[[Pod], str] = lambda _pod: "",
     ) -> None:
         self._world = world
         self._first_backoff = first_backoff
@@ -51,7 +51,7 @@ class PodQueue:
         self._pods: dict[str, Waiting] = {}
         self._groups: dict[Hashable, dict[str, Waiting]] = {}
         self._taken: dict[str, Waiting] = {}
-        self._lanes = lanes
+        self._lane_of = lane_of
         self._active: dict[str, list[tuple[int, float, int, str]]] = {}
         self._timers: list[tuple[float, int, str]] = []
         self._sequence = 0
@@ -73,6 +73,20 @@ class PodQueue:
         """Returns a taken pod as it is now, None where it waits no more."""
         found = self._taken.get(uid)
         return found.pod if found is not None else None
+
+    def claim(self, uid: str) -> Pod | None:
+        """Takes a certain pod wherever it waits; None where it does not, or is taken already."""
+        found = self._pods.get(uid)
+        if found is None or found.where == "taken":
+            return None
+        self._leave(found)
+        self._hand_out(found)
+        return found.pod
+
+    def _hand_out(self, found: Waiting) -> None:
+        found.where, found.moved = "taken", False
+        found.attempts += 1
+        self._taken[found.pod.metadata.uid] = found
 
     def put(self, pod: Pod) -> None:
         """Adds a pod, or takes over its new state; a changed unschedulable pod is tried again."""
@@ -116,9 +130,7 @@ class PodQueue:
             *_, uid = heapq.heappop(active)
             found = self._pods.get(uid)
             if found is not None and found.where == "active":
-                found.where, found.moved = "taken", False
-                found.attempts += 1
-                self._taken[uid] = found
+                self._hand_out(found)
                 return found.pod
         return None
 
@@ -181,8 +193,7 @@ class PodQueue:
         found.where = "active"
         self._sequence += 1
         key = (-found.pod.spec.priority, found.since, self._sequence)
-        name = found.pod.spec.scheduler_name
-        lane = name if name in self._lanes else ""
+        lane = self._lane_of(found.pod)
         heapq.heappush(self._active.setdefault(lane, []), (*key, found.pod.metadata.uid))
         self._some.setdefault(lane, asyncio.Event()).set()
 

@@ -23,18 +23,21 @@ from steersman.model.types.condition import condition
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.rules import Rule
 from steersman.reconcile.times import rfc3339
+from steersman.scheduler.assignment import Assigner, Assignment
 from steersman.scheduler.budgets import Budgets
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.decide import Unfit, decide, search
 from steersman.scheduler.devices.inventory import Inventory
-from steersman.scheduler.devices.reserving import NotReserved, Reservation, Reserver
+from steersman.scheduler.devices.reserving import Reserver
 from steersman.scheduler.devices.rule import PLUGIN, Claims, DeviceRule
 from steersman.scheduler.devices.rule import rule_of as device_rule_of
 from steersman.scheduler.eviction import Evictor
 from steersman.scheduler.extenders.failure import Failed
 from steersman.scheduler.extenders.word import Word
 from steersman.scheduler.following import Following
-from steersman.scheduler.hints import Waits, blocked_by
+from steersman.scheduler.gangs.groups import LABEL
+from steersman.scheduler.gangs.placing import Gangs
+from steersman.scheduler.hints import Alone, Waits, blocked_by
 from steersman.scheduler.local import joined
 from steersman.scheduler.memory import Ask, Memory, kept
 from steersman.scheduler.message import DEALLOCATED, HAS_CLAIMS, NO_CLAIMS, fit_error
@@ -50,8 +53,9 @@ from steersman.scheduler.preemption import (
 from steersman.scheduler.profile import FLOW, Profile
 from steersman.scheduler.queue import PodQueue
 from steersman.scheduler.state.bits import places
+from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.snapshot import Snapshot
-from steersman.scheduler.volumes.binder import Binder, NotBound
+from steersman.scheduler.volumes.binder import Binder
 from steersman.scheduler.volumes.binding import Choice
 from steersman.scheduler.volumes.rule import VolumeRule, rule_of
 from steersman.scheduler.volumes.storage import Storage
@@ -66,7 +70,6 @@ COMPONENT = "default-scheduler"
 # How an event names an extender; what it is called is its URL
 EXTENDER_KIND = ("kubescheduler.config.k8s.io/v1", "Extender")
 WRITES_AT_ONCE = 128  # bindings and conditions under way: enough to share one group commit
-UNSURE_RETRY_SECONDS = 0.5  # between questions whether a binding with a lost answer was done
 UNSCHEDULABLE, SCHEDULER_ERROR = "Unschedulable", "SchedulerError"  # reasons of conditions
 MAX_MESSAGE = 32_768  # of a condition: metav1.Condition's bound; extenders word their refusals
 MAX_TRIALS = 16  # shapes whose trials of preemption are kept
@@ -111,17 +114,6 @@ def plan_condition(
     return {"status": status} if status else None
 
 
-def binding(pod: Pod, node: str) -> Document:
-    """Returns the document that binds a pod."""
-    metadata = pod.metadata
-    return {
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-    }
-
-
 class Question(msgspec.Struct, frozen=True):
     """Where a pod may go, with the rules of its volumes and devices; `early` where it can go
     nowhere before any node is looked at."""
@@ -150,18 +142,29 @@ class Scheduler:
         self._profiles = {FLOW: Profile(name=FLOW), **configuration.profiles}
         self.events = Recorder(client, world, COMPONENT, form="series")
         first, last = configuration.first_backoff_seconds, configuration.last_backoff_seconds
-        self.queue = PodQueue(world, first, last, lanes=(FLOW,))
+        self.queue = PodQueue(world, first, last, lane_of)
         self.snapshot = Snapshot()
         self._following = Following(views, self.snapshot, self.queue, self._profiles)
         self._owners = Owners(views)
         self._budgets = Budgets(views)
         self._storage = Storage(views)
-        self._binder = Binder(client, world, self._storage)
         self._inventory = Inventory(views)
         self._reserver = Reserver(client, world, self._inventory)
         self._evictor = Evictor(client, world, self.snapshot, self.events)
         self._memory = Memory(self.snapshot)
+        self._gangs = Gangs(self, views)
         self._extenders = _chain(configuration, client, world, reach)
+        self.assigner = Assigner(
+            client=client,
+            world=world,
+            events=self.events,
+            queue=self.queue,
+            snapshot=self.snapshot,
+            binder=Binder(client, world, self._storage),
+            reserver=self._reserver,
+            extenders=self._extenders,
+            left=self._following.left,
+        )
         self._trials: OrderedDict[Hashable, Trials] = OrderedDict()
         self._slots = asyncio.Semaphore(WRITES_AT_ONCE)
         self._asking_slots = asyncio.Semaphore(WRITES_AT_ONCE)  # of pods that concern extenders
@@ -195,14 +198,19 @@ class Scheduler:
         found = self._question(pod)
         alone = found.early is not None or found.ask.local is not None
         extended = self._extenders is not None and self._extenders.mind(pod)
-        return None if alone or extended else found.ask
+        return None if alone or extended or self._gangs.of(pod) is not None else found.ask
+
+    async def act(self, group: Tasks, assignment: Assignment) -> None:
+        """See `gangs.placing.Placing`."""
+        await self._slots.acquire()
+        self._start_write(group, self.assigner.act(assignment), assignment.pod)
 
     async def write(self, group: Tasks, pod: Pod, node: str | None) -> None:
         """See `flow.service.Placing`; a pod with a node is counted there already."""
         await self._slots.acquire()
         current = self.queue.taken(pod.metadata.uid)
         if node is not None:
-            self._start_write(group, self._bind(pod, node, Choice(), Reservation(pod)), pod)
+            self._start_write(group, self.assigner.act(Assignment(pod, node)), pod)
         elif current is not None:
             self._begin(group, current)
         else:  # it waits no more
@@ -210,8 +218,8 @@ class Scheduler:
 
     async def refuse(self, pod: Pod, text: str) -> None:
         """See `flow.service.Placing`."""
-        self.queue.failed(pod.metadata.uid)
-        await self._say(pod, text, None)
+        self.queue.failed(pod.metadata.uid, Alone(FLOW))
+        await self.say(pod, text, None)
 
     async def move(self, pod: Pod, text: str) -> None:
         """See `flow.service.Placing`."""
@@ -232,7 +240,13 @@ class Scheduler:
 
     def _begin(self, group: Tasks, pod: Pod) -> None:
         """Begins to place a pod; whoever calls has taken a slot for the writing."""
-        if self._extenders is not None and self._extenders.mind(pod):
+        gang = self._gangs.of(pod)
+        if isinstance(gang, str):
+            self._start_write(group, self._gangs.hold_back(pod, gang), pod)
+        elif gang is not None:
+            self._slots.release()  # each of its pods takes one
+            self._gangs.begin(group, gang, pod)
+        elif self._extenders is not None and self._extenders.mind(pod):
             self._slots.release()  # who waits for an extender keeps nobody else from writing
             name = f"ask about {pod.metadata.namespace}/{pod.metadata.name}"
             group.start(self._place_asking(self._extenders, pod), name=name)
@@ -264,7 +278,7 @@ class Scheduler:
         nominated = self.snapshot.nominated(pod.metadata.uid)
         self.snapshot.nominate(pod, "")  # a pod does not stand in its own way
         found = self._question(pod, word)
-        ask, rule, devices = found.ask, found.volumes, found.devices
+        ask, devices = found.ask, found.devices
         if found.early is not None:
             self.snapshot.nominate(pod, nominated)
             return self._refuse(ask, found.early, fit_error(found.early), None)
@@ -275,12 +289,14 @@ class Scheduler:
                 return self._deallocate(ask, answer, movable)
             return self._make_room(ask, answer, nominated)
         self._start = answer.start
-        choice = rule.choice(answer.node) if rule is not None else Choice()
-        self._binder.promise(choice)
-        claims = devices.choice(answer.node) if devices is not None else Claims()
-        reservation = self._reserver.promise(pod, claims, answer.node.name)
-        self.snapshot.put(pod, answer.node.name, assumed=True)
-        return self._bind(pod, answer.node.name, choice, reservation)
+        return self.assigner.act(self._assume(pod, found, answer.node))
+
+    def _assume(self, pod: Pod, found: Question, node: NodeState) -> Assignment:
+        """Counts a pod on a node, with the volumes and devices that it gets there."""
+        choice = found.volumes.choice(node) if found.volumes is not None else Choice()
+        claims = found.devices.choice(node) if found.devices is not None else Claims()
+        within = found.ask.profile.bind_timeout_seconds
+        return self.assigner.promise(pod, node.name, choice, claims, within)
 
     async def _place_asking(self, extenders: Chain, pod: Pod) -> None:
         """Places a pod that concerns extenders. Others are placed while it waits for answers, so
@@ -293,12 +309,30 @@ class Scheduler:
                 self.queue.remove(uid)
                 return
             except (Failed, APIError, Unreachable) as error:
-                await self._fail(pod, str(error))
+                await self.fail(pod, str(error))
                 return
         async with self._asking_slots:
             current = self.queue.taken(uid)
             if current is not None:
                 await self._place(current, word)
+
+    async def word(self, pod: Pod) -> Word | None:
+        """See `gangs.placing.Placing`."""
+        if self._extenders is None or not self._extenders.mind(pod):
+            return None
+        async with self._extenders.turn(pod):
+            return await self._extenders.ask(pod, self._fitting(pod))
+
+    def consider(self, pod: Pod, word: Word | None) -> Assignment | tuple[Ask, Unfit]:
+        """See `gangs.placing.Placing`."""
+        self.snapshot.nominate(pod, "")
+        found = self._question(pod, word)
+        answer = found.early or decide(found.ask, start=self._start, draw=self._draw())
+        return (
+            (found.ask, answer)
+            if isinstance(answer, Unfit)
+            else self._assume(pod, found, answer.node)
+        )
 
     def _fitting(self, pod: Pod) -> list[str]:
         """Returns the names of the nodes where a pod may go as far as the filters know."""
@@ -311,7 +345,7 @@ class Scheduler:
             return []
         return [self.snapshot.at(place).name for place in places(found.nodes)]
 
-    async def _fail(self, pod: Pod, text: str) -> None:
+    async def fail(self, pod: Pod, text: str) -> None:
         """Says that an attempt went wrong; it is made again after back-off."""
         self.queue.retry(pod.metadata.uid)
         self.snapshot.nominate(pod, "")
@@ -324,85 +358,6 @@ class Scheduler:
 
     def _draw(self) -> float:
         return self._world.jitter(1.0, 1.0) - 1.0
-
-    async def _bind(self, pod: Pod, node: str, choice: Choice, reservation: Reservation) -> None:
-        ref = POD.ref(*pod.key)
-        if reservation and not await self._reserve(reservation):
-            return
-        if (choice.given or choice.made) and not await self._bind_volumes(pod, node, choice):
-            return
-        try:
-            if not await self._bound_by_extender(pod, node):
-                await self._client.post(ref, "binding", binding(pod, node))
-        except (NotFound, Conflict):  # gone, or somebody else's: the view tells
-            self._give_up(pod)
-        except Failed as error:
-            self.events.warning(pod, "FailedScheduling", str(error), "Scheduling")
-            await self._make_sure(pod)
-        except (APIError, Unreachable) as error:
-            text = f"binding rejected: {error}"
-            self.events.warning(pod, "FailedScheduling", text, "Scheduling")
-            await self._make_sure(pod)
-        else:
-            text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
-            self.events.normal(pod, "Scheduled", text, "Binding")
-
-    async def _bound_by_extender(self, pod: Pod, node: str) -> bool:
-        """Has an extender bind the pod where one does that; says whether one did."""
-        binder = self._extenders.binder(pod) if self._extenders is not None else None
-        if binder is None:
-            return False
-        try:
-            await binder.bind(pod, node)
-        except Failed:
-            if not binder.settings.ignorable:
-                raise
-            return False
-        return True
-
-    async def _bind_volumes(self, pod: Pod, node: str, choice: Choice) -> bool:
-        """Binds the pod's claims first; says whether that was done."""
-        try:
-            within = self._profiles[pod.spec.scheduler_name].bind_timeout_seconds
-            await self._binder.bind(choice, node, within)
-        except (NotBound, APIError, Unreachable) as error:
-            text = f'running PreBind plugin "VolumeBinding": {error}'
-            self.events.warning(pod, "FailedScheduling", text, "Scheduling")
-            self._give_up(pod)
-            return False
-        return True
-
-    async def _reserve(self, reservation: Reservation) -> bool:
-        """Has the pod's claims for devices written; says whether that was done."""
-        try:
-            await self._reserver.reserve(reservation)
-        except (NotReserved, APIError, Unreachable) as error:
-            text = f'running PreBind plugin "{PLUGIN}": {error}'
-            self.events.warning(reservation.pod, "FailedScheduling", text, "Scheduling")
-            self._give_up(reservation.pod)
-            return False
-        return True
-
-    def _give_up(self, pod: Pod) -> None:
-        self.queue.retry(pod.metadata.uid)
-        placed = self.snapshot.remove(pod.metadata.uid, only_assumed=True)
-        if placed is not None:
-            self._following.left(placed)
-
-    async def _make_sure(self, pod: Pod) -> None:
-        """Finds out whether a binding was done; until then the pod keeps its room."""
-        while True:
-            try:
-                found: Pod = await self._client.get(POD.ref(*pod.key))
-            except NotFound:
-                break
-            except (APIError, Unreachable):
-                await self._world.pause(UNSURE_RETRY_SECONDS)
-                continue
-            if found.metadata.uid == pod.metadata.uid and found.spec.node_name:
-                return  # it was done: the view shows it soon
-            break
-        self._give_up(pod)
 
     # Where nothing fits
 
@@ -462,15 +417,15 @@ class Scheduler:
         except (APIError, Unreachable):  # what is left undone comes with the next attempt, if any
             self.queue.retry(uid)
         else:
-            self.queue.failed(uid, self._waits(ask, unfit, nominated=True))
+            self.queue.failed(uid, self.waits(ask, unfit, nominated=True))
 
     async def _refuse(self, ask: Ask, unfit: Unfit, text: str, nominated: str | None) -> None:
         uid = ask.pod.metadata.uid
-        waits = self._waits(ask, unfit, nominated=bool(self.snapshot.nominated(uid)))
+        waits = self.waits(ask, unfit, nominated=bool(self.snapshot.nominated(uid)))
         self.queue.failed(uid, waits)
-        await self._say(ask.pod, text, nominated, ask.word)
+        await self.say(ask.pod, text, nominated, ask.word)
 
-    async def _say(
+    async def say(
         self, pod: Pod, text: str, nominated: str | None, word: Word | None = None
     ) -> None:
         """Says why a pod is not scheduled, with the next attempt where it cannot be said now."""
@@ -479,7 +434,8 @@ class Scheduler:
         except (APIError, Unreachable):  # the condition is written with the next attempt, if any
             self.queue.retry(pod.metadata.uid)
 
-    def _waits(self, ask: Ask, unfit: Unfit, *, nominated: bool) -> Waits:
+    def waits(self, ask: Ask, unfit: Unfit, *, nominated: bool = False) -> Waits:
+        """Returns what a pod waits for that fits nowhere."""
         uid = ask.pod.metadata.uid if nominated else ""
         blockers = blocked_by(unfit.blockers)
         return Waits(ask.demand, ask.standing.rule, ask.hood, blockers, uid)
@@ -502,6 +458,12 @@ class Scheduler:
         if patch is not None:
             ref, uid = POD.ref(*pod.key), pod.metadata.uid
             await self._client.patch(ref, patch, how="strategic", subresource="status", uid=uid)
+
+
+def lane_of(pod: Pod) -> str:
+    """Returns the lane of the queue for a pod: a batch of `flow`, or one by one, where pods of a
+    group fetch each other."""
+    return FLOW if pod.spec.scheduler_name == FLOW and not pod.metadata.labels.get(LABEL) else ""
 
 
 def _chain(

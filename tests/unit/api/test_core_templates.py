@@ -178,3 +178,23 @@ async def test_templates_are_bounded_in_number_and_size(api: Served) -> None:
     given["spec"]["containers"][0]["args"] = ["x" * MOST_BYTES]
     (await api.post(PODS, given)).ok()
     assert known(api) == before
+
+
+@served
+async def test_pods_whose_selectors_hold_their_own_labels_are_of_no_template(api: Served) -> None:
+    constraint: dict[str, Any] = {
+        "maxSkew": 1,
+        "topologyKey": "zone",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app": "web"}},
+        "matchLabelKeys": ["hash"],
+    }
+    for name in "ab":
+        given = pod(name)
+        given["metadata"]["labels"] = {"hash": name}
+        given["spec"]["topologySpreadConstraints"] = [constraint]
+        stored = (await api.post(PODS, given)).ok()["spec"]["topologySpreadConstraints"]
+        expression = {"key": "hash", "operator": "In", "values": [name]}
+        selector = {**constraint["labelSelector"], "matchExpressions": [expression]}
+        assert stored == [{**constraint, "labelSelector": selector}]
+    assert known(api) == 0

@@ -296,3 +296,20 @@ def test_an_extender_that_refused_is_named() -> None:
     )
     later = event(one, "FailedScheduling", "something else", at=3)
     assert "http://cards" not in why("pod/p", node("a"), one, refused, later)
+
+
+def test_a_pod_that_waits_for_its_group_names_who_holds_it_up() -> None:
+    def member(name: str, message: str, group: str = "g") -> Any:
+        told = {"type": "PodScheduled", "status": "False", "message": message}
+        meta = {"labels": {"scheduling.x-k8s.io/pod-group": group}}
+        return pod(name, meta=meta, status={"phase": "Pending", "conditions": [told]})
+
+    rejected = "optimistic rejection in PostFilter"
+    held = member("b", "0/1 nodes are available: 1 Insufficient cpu.")
+    other = member("c", "another matter", group="h")
+    text = why("pod/p", node("a"), member("p", rejected), held, other)
+    assert text == (
+        "pod/p: waits for its pod group default/g, whose pods are placed together\n"
+        "  pod/b: it was said: 0/1 nodes are available: 1 Insufficient cpu.\n"
+        "  -> room for the pods that fit nowhere, or a smaller spec.minMember of the PodGroup"
+    )

@@ -17,6 +17,7 @@ from steersman.model.types import pod_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.container import ResourceRequirements
 from steersman.model.types.container_check import check_image_spaces
+from steersman.model.types.label_keys import with_label_keys
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec import PodSpec
 from steersman.model.types.podspec_check import check_pod_spec
@@ -137,6 +138,9 @@ def _begin(new: Document, old: Document | None) -> Document:
     status: Document = {"phase": "Pending", "qosClass": qos_class(spec)}
     if spec.get("schedulingGates"):
         status["conditions"] = [dict(_GATED)]
+    if spec.get("affinity") or spec.get("topologySpreadConstraints"):
+        labels = (new.get("metadata") or {}).get("labels") or {}
+        new = {**new, "spec": with_label_keys(spec, labels)}
     return {**new, "status": status}
 
 

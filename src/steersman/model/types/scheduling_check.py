@@ -104,13 +104,33 @@ def _check_pod_term(term: Document, path: str) -> Iterator[Cause]:
 
 
 def _check_label_keys(term: Document, path: str) -> Iterator[Cause]:
-    keys = term.get("matchLabelKeys") or ()
-    if keys and term.get("labelSelector") is None:
-        yield forbidden(
-            f"{path}.matchLabelKeys", "must not be specified when labelSelector is not set"
-        )
+    selector = term.get("labelSelector")
+    for name in ("matchLabelKeys", "mismatchLabelKeys"):
+        keys = term.get(name) or ()
+        if keys and selector is None:
+            yield forbidden(f"{path}.{name}", "must not be specified when labelSelector is not set")
+            continue
+        for index, key in enumerate(keys):
+            yield from each(f"{path}.{name}[{index}]", key, names.qualified_name(key))
+    yield from _check_label_keys_once(term, selector or {}, path)
+
+
+def _check_label_keys_once(term: Document, selector: Document, path: str) -> Iterator[Cause]:
+    """Yields the keys that are said twice; of a pod's keys the selector has one expression each by
+    now (ValidateMatchLabelKeysAndMismatchLabelKeys, whose paths lack the field's name)."""
+    keys, others = term.get("matchLabelKeys") or (), term.get("mismatchLabelKeys") or ()
+    places = {key: index for index, key in enumerate(keys)}
+    seen = set(selector.get("matchLabels") or ())
+    for expression in selector.get("matchExpressions") or ():
+        key = expression.get("key", "")
+        if key in places and key in seen:
+            detail = "exists in both matchLabelKeys and labelSelector"
+            yield invalid(f"{path}[{places[key]}]", key, detail)
+        seen.add(key)
     for index, key in enumerate(keys):
-        yield from each(f"{path}.matchLabelKeys[{index}]", key, names.qualified_name(key))
+        if key in others:
+            detail = "exists in both matchLabelKeys and mismatchLabelKeys"
+            yield invalid(f"{path}.matchLabelKeys[{index}]", key, detail)
 
 
 def _check_topology_key(document: Document, path: str) -> Iterator[Cause]:

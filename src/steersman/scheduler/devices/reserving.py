@@ -85,6 +85,11 @@ class Reserver:
             self._inventory.promise(claim.metadata.uid, view)
         return Reservation(pod, claims.ready, tuple(made))
 
+    def withdraw(self, reservation: Reservation) -> None:
+        """Takes a promise back."""
+        for claim, _ in reservation.made:
+            self._inventory.withdraw(claim.metadata.uid)
+
     async def reserve(self, reservation: Reservation) -> None:
         """Writes; raises NotReserved, or what the API raises. After a failure the pod has none of
         its claims, and devices that could not be made ready are given up."""
@@ -103,8 +108,7 @@ class Reserver:
             await self._release(reservation, give_up=False)
             raise
         finally:
-            for claim, _ in reservation.made:
-                self._inventory.withdraw(claim.metadata.uid)
+            self.withdraw(reservation)
 
     async def _write(self, claim: ResourceClaim, pod: Pod, allocation: Document | None) -> None:
         ref, metadata = RESOURCECLAIM.ref(*claim.key), claim.metadata

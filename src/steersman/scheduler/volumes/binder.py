@@ -52,6 +52,11 @@ class Binder:
         for claim, volume in choice.given:
             self._storage.promise(volume.metadata.name, claim.metadata.uid)
 
+    def withdraw(self, choice: Choice) -> None:
+        """Takes a promise back."""
+        for _, volume in choice.given:
+            self._storage.withdraw(volume.metadata.name)
+
     async def bind(self, choice: Choice, node: str, within_seconds: float) -> None:
         """Binds; raises NotBound, or what the API raises."""
         try:
@@ -61,8 +66,7 @@ class Binder:
                 await self._ask(claim, node)
             await self._wait(choice, node, within_seconds)
         finally:
-            for _, volume in choice.given:
-                self._storage.withdraw(volume.metadata.name)
+            self.withdraw(choice)
 
     async def _give(self, volume: PersistentVolume, claim: PersistentVolumeClaim) -> None:
         if volume.spec.claim_ref is not None:

@@ -1,0 +1,136 @@
+"""PodGroups and their pods as the scheduler reads them.
+
+A pod belongs to the PodGroup that its label names, in its own namespace. Without the definition of
+PodGroup the label says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from steersman.client.interface import View, Views
+from steersman.model.kind import Kind
+from steersman.model.kinds.pod import POD, Pod
+from steersman.model.ref import Ref, Resource
+from steersman.model.view import Object
+from steersman.scheduler.following import ENDED
+from steersman.scheduler.hints import Alone
+
+PODGROUPS: Final = Resource("scheduling.x-k8s.io", "podgroups")
+LABEL: Final = "scheduling.x-k8s.io/pod-group"
+PLUGIN: Final = "Coscheduling"
+# What is said of pods whose group is held up by another one (coscheduling PostFilter)
+REJECTED: Final = "optimistic rejection in PostFilter"
+NOT_FOUND: Final = "PodGroup not found"
+_INDEX: Final = "pod group"
+Key = tuple[str, str]  # namespace and name
+Hear = Callable[[Alone], None]
+
+
+class PodGroup(Object, frozen=True):
+    """A PodGroup; the definition of its kind is not ours, so that nothing of it is relied on."""
+
+    spec: Any = None
+
+    @property
+    def least(self) -> int:
+        """How many pods are bound together or not at all (minMember), 1 where that is unclear."""
+        found = self.spec.get("minMember") if isinstance(self.spec, dict) else None
+        return found if isinstance(found, int) and found > 0 else 1
+
+
+class Gang(msgspec.Struct, frozen=True):
+    """A group at one moment: how many must be bound, how many are, and all that count for it."""
+
+    key: Key
+    least: int
+    bound: int
+    pods: tuple[Pod, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Says whether each further pod is one by itself."""
+        return self.bound >= self.least
+
+
+class Groups:
+    """Answers from followed copies."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+        self._pods = views.of(POD)
+        self._groups: View | None = None
+        self._listeners: list[Hear] = []
+        views.on_custom(self._hear_kind)
+
+    def listen(self, hear: Hear) -> None:
+        """Calls `hear` with who waits for each group that comes, goes or changes."""
+        self._listeners.append(hear)
+
+    def _hear_kind(self, kind: Kind, came: bool) -> None:
+        if kind.resource != PODGROUPS:
+            return
+        self._groups = None
+        if came:
+            self._pods.index(_INDEX, _groups_of)
+            self._groups = self._views.of(msgspec.structs.replace(kind, view=PodGroup))
+            self._groups.listen(self._hear)
+
+    def _hear(self, old: PodGroup | None, new: PodGroup | None) -> None:
+        found = new or old
+        if found is not None and (old is None or new is None or old.spec != new.spec):
+            for hear in self._listeners:
+                hear(Alone(f"{PLUGIN} {_text(found.key)}"))
+
+    def of(self, pod: Pod, placed: Callable[[str], bool]) -> Gang | str | None:
+        """Returns the group of a pod, None where it is one by itself, a text where its group does
+        not exist. `placed` says of a uid whether the pod has a node or is about to have one."""
+        name = pod.metadata.labels.get(LABEL)
+        if not name or self._groups is None:
+            return None
+        key = (pod.metadata.namespace, name)
+        group = self._groups.get(Ref(PODGROUPS, *key))
+        if group is None:
+            return NOT_FOUND
+        pods = sorted(filter(_counts, self._pods.by(_INDEX, _text(key))), key=_order)
+        bound = sum(placed(it.metadata.uid) for it in pods)
+        return Gang(key, group.least, bound, tuple(pods))
+
+
+def waiting(pod: Pod) -> Alone:
+    """Returns as what a pod waits for its group."""
+    return Alone(f"{PLUGIN} {pod.metadata.namespace}/{pod.metadata.labels.get(LABEL)}")
+
+
+def _groups_of(pod: Pod) -> Iterable[str]:
+    name = pod.metadata.labels.get(LABEL)
+    return () if not name else (_text((pod.metadata.namespace, name)),)
+
+
+def _text(key: Key) -> str:
+    return "/".join(key)
+
+
+def _counts(pod: Pod) -> bool:
+    return pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED
+
+
+def _order(pod: Pod) -> tuple[object, ...]:
+    return (-pod.spec.priority, pod.metadata.creation_timestamp, pod.metadata.name)
+
+
+def too_few(gang: Gang, pod: Pod, number: int) -> str:
+    """Returns what is said of a pod whose group has too few pods (coscheduling PreFilter)."""
+    text = f"pre-filter pod {pod.metadata.name} cannot find enough sibling pods"
+    found = f"current pods number: {number}, minMember of group: {gang.least}"
+    return f"{text}, {found}"
+
+
+def rejected(gang: Gang, pod: Pod) -> str:
+    """Returns what is said where one pod holds its group up (coscheduling PostFilter)."""
+    name = pod.metadata.name
+    text = f"gets rejected due to Pod {name} is unschedulable even after PostFilter"
+    return f"PodGroup {_text(gang.key)} {text}"

@@ -1,0 +1,180 @@
+"""Places groups of pods: as many as fit are counted on nodes, and bound where they are enough.
+
+What is too little is counted out again before anybody else decides, so that two groups never hold
+half of what the other one needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from steersman.client.errors import Unreachable
+from steersman.client.interface import Views
+from steersman.model.errors import APIError
+from steersman.model.kinds.pod import Pod
+from steersman.scheduler.assignment import Assigner, Assignment
+from steersman.scheduler.decide import Unfit
+from steersman.scheduler.extenders.failure import Failed
+from steersman.scheduler.extenders.word import Word
+from steersman.scheduler.gangs.groups import (
+    PLUGIN,
+    REJECTED,
+    Gang,
+    Groups,
+    rejected,
+    too_few,
+    waiting,
+)
+from steersman.scheduler.hints import Waits
+from steersman.scheduler.memory import Ask
+from steersman.scheduler.message import fit_error
+from steersman.scheduler.queue import PodQueue
+from steersman.scheduler.state.snapshot import Snapshot
+from steersman.world.interface import Tasks
+
+Blocked = tuple[Ask, Unfit]
+
+
+class Placing(Protocol):
+    """What the scheduler does for groups."""
+
+    queue: PodQueue
+    snapshot: Snapshot
+    assigner: Assigner
+
+    async def word(self, pod: Pod) -> Word | None:
+        """Returns what extenders say of a pod, None where it concerns none; raises Failed."""
+
+    def consider(self, pod: Pod, word: Word | None) -> Assignment | Blocked:
+        """Decides on a pod and counts it on its node, or returns why it fits nowhere."""
+
+    def waits(self, ask: Ask, unfit: Unfit) -> Waits:
+        """Returns what a pod waits for that fits nowhere."""
+
+    async def act(self, group: Tasks, assignment: Assignment) -> None:
+        """Begins to bind a pod once there is room to write."""
+
+    async def say(self, pod: Pod, text: str, nominated: str | None) -> None:
+        """Says why a pod is not scheduled."""
+
+    async def fail(self, pod: Pod, text: str) -> None:
+        """Says that an attempt went wrong; it is made again after back-off."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What an attempt came to: enough assignments or none, and who fits nowhere why."""
+
+    done: tuple[Assignment, ...]
+    blocked: Mapping[str, Blocked]
+
+
+class Gangs:
+    """The groups of one scheduler."""
+
+    def __init__(self, scheduler: Placing, views: Views) -> None:
+        self._scheduler = scheduler
+        self._groups = Groups(views)
+        self._groups.listen(lambda whom: scheduler.queue.helped(lambda who: who == whom))
+
+    def of(self, pod: Pod) -> Gang | str | None:
+        """Returns the group with which a pod is bound or not at all, or why it waits; None where
+        it is one by itself."""
+        placed = self._scheduler.snapshot.placed
+        found = self._groups.of(pod, lambda uid: placed(uid) is not None)
+        if not isinstance(found, Gang):
+            return found
+        if found.complete:
+            return None
+        number = len(found.pods)
+        return found if number >= found.least else too_few(found, pod, number)
+
+    async def hold_back(self, pod: Pod, text: str) -> None:
+        """Says that a pod waits for its group, of which it is heard."""
+        self._scheduler.queue.failed(pod.metadata.uid, waiting(pod))
+        await self._scheduler.say(pod, fit_error(self._early(text)), None)
+
+    def _early(self, text: str) -> Unfit:
+        return Unfit(self._scheduler.snapshot.all.bit_count(), early=text, plugin=PLUGIN)
+
+    def begin(self, group: Tasks, gang: Gang, pod: Pod) -> None:
+        """Begins to place a group, of which one pod was taken: takes the others that wait."""
+        claimed = (self._scheduler.queue.claim(it.metadata.uid) for it in gang.pods)
+        members = [pod, *(it for it in claimed if it is not None)]
+        name = f"schedule {gang.key[0]}/{gang.key[1]}"
+        group.start(self._place(group, gang, members), name=name)
+
+    async def _place(self, group: Tasks, gang: Gang, members: Sequence[Pod]) -> None:
+        words = await self._words(members)
+        if words is None:
+            return
+        taken = self._scheduler.queue.taken  # as they are now, without those that wait no more
+        members = [it for pod in members if (it := taken(pod.metadata.uid)) is not None]
+        found = self._consider(gang, members, words)
+        assigned = {it.pod.metadata.uid for it in found.done}
+        left = [it for it in members if it.metadata.uid not in assigned]
+        self._put_back(left, found.blocked)
+        if left:
+            self._again(members)
+        for assignment in found.done:
+            await self._scheduler.act(group, assignment)
+        for pod in left:
+            await self._scheduler.say(pod, self._why(gang, pod, len(members), found), "")
+
+    async def _words(self, members: Sequence[Pod]) -> Mapping[str, Word | None] | None:
+        """Returns what extenders say of each pod; None where one failed and all were put back."""
+        try:
+            return {pod.metadata.uid: await self._scheduler.word(pod) for pod in members}
+        except (Failed, APIError, Unreachable) as error:
+            for pod in members:  # all of them before any is told
+                self._scheduler.queue.retry(pod.metadata.uid)
+            for pod in members:
+                await self._scheduler.fail(pod, str(error))
+            return None
+
+    def _consider(
+        self, gang: Gang, members: Sequence[Pod], words: Mapping[str, Word | None]
+    ) -> Outcome:
+        """Counts pods of a group on nodes, as many as fit; none where these are too few."""
+        done: list[Assignment] = []
+        blocked: dict[str, Blocked] = {}
+        for pod in members:
+            answer = self._scheduler.consider(pod, words.get(pod.metadata.uid))
+            if isinstance(answer, Assignment):
+                done.append(answer)
+                continue
+            blocked[pod.metadata.uid] = answer
+            if gang.bound + len(members) - len(blocked) < gang.least:
+                break
+        if gang.bound + len(done) < gang.least:
+            for assignment in reversed(done):
+                self._scheduler.assigner.withdraw(assignment)
+            done = []
+        return Outcome(tuple(done), blocked)
+
+    def _put_back(self, left: Sequence[Pod], blocked: Mapping[str, Blocked]) -> None:
+        """Puts pods back into the queue, all before any is told: who is taken cannot be claimed.
+        Who fits nowhere waits for room, and brings the others with it."""
+        for pod in left:
+            uid = pod.metadata.uid
+            waits = self._scheduler.waits(*blocked[uid]) if uid in blocked else waiting(pod)
+            self._scheduler.queue.failed(uid, waits)
+
+    def _again(self, members: Sequence[Pod]) -> None:
+        """Tries a group again to which a pod has come meanwhile."""
+        tried, queue = {it.metadata.uid for it in members}, self._scheduler.queue
+        found = self.of(members[0])
+        uids = [it.metadata.uid for it in found.pods] if isinstance(found, Gang) else []
+        if any(queue.knows(uid) for uid in uids if uid not in tried):
+            queue.activate(members[0].metadata.uid)
+
+    def _why(self, gang: Gang, pod: Pod, number: int, found: Outcome) -> str:
+        """Returns what is said of a pod that was not placed with its group."""
+        if not found.blocked:
+            return fit_error(self._early(too_few(gang, pod, gang.bound + number)))
+        held = found.blocked.get(pod.metadata.uid)
+        if held is None:
+            return REJECTED
+        return fit_error(held[1]) + ("" if found.done else f" {rejected(gang, pod)}")

@@ -1,0 +1,245 @@
+"""Pod groups on a whole control plane: enough of a group's pods are bound together, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controlled import EVERYBODY
+from simulation.control_plane import control_plane
+from simulation.faults import Weather
+from simulation.invariants import PODS, Broken
+from simulation.quiet import Quiet, quietly, ready
+from steersman.model.errors import NotFound
+from steersman.model.kind import Document, Kind
+from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
+from steersman.model.kinds.pod import POD
+from steersman.model.ref import Resource
+from steersman.node.simulated import Behaviour
+from steersman.world.simulated import SimulatedWorld, simulate
+
+SMALL = Behaviour(cpu="4", stop_seconds=3.0)
+LABEL = "scheduling.x-k8s.io/pod-group"
+GROUP = Kind(
+    group="scheduling.x-k8s.io",
+    name="PodGroup",
+    plural="podgroups",
+    namespaced=True,
+    versions=(),
+    storage="v1alpha1",
+)
+
+
+async def define(quiet: Quiet) -> None:
+    spec = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": schema}
+    names = {"kind": "PodGroup", "plural": "podgroups", "singular": "podgroup"}
+    definition = {
+        "group": GROUP.group,
+        "names": {**names, "listKind": "PodGroupList"},
+        "scope": "Namespaced",
+        "versions": [version],
+    }
+    await quiet.create(CUSTOMRESOURCEDEFINITION, "podgroups.scheduling.x-k8s.io", spec=definition)
+    await quiet.until(lambda: served(quiet))
+
+
+async def served(quiet: Quiet) -> bool:
+    try:
+        await quiet.admin.list(GROUP)
+    except NotFound:
+        return False
+    return True
+
+
+async def group(quiet: Quiet, name: str, least: int) -> None:
+    await quiet.create(GROUP, name, spec={"minMember": least, "scheduleTimeoutSeconds": 10})
+
+
+async def member(quiet: Quiet, name: str, of: str, cpu: str, **spec: Any) -> None:
+    container = {"name": "c", "image": "i:1", "resources": {"requests": {"cpu": cpu}}}
+    metadata = {"labels": {LABEL: of}}
+    await quiet.create(POD, name, spec={"containers": [container], **spec}, metadata=metadata)
+
+
+async def running(quiet: Quiet, *names: str) -> bool:
+    return {it.metadata.name for it in await quiet.pods()} == set(names)
+
+
+async def message(quiet: Quiet, name: str) -> str:
+    found = await quiet.admin.get(POD.ref("default", name))
+    return next((it.message for it in found.status.conditions if it.type == "PodScheduled"), "")
+
+
+def test_a_group_waits_until_enough_of_its_pods_are_there_and_says_so() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await group(quiet, "g", 3)
+        await member(quiet, "a", "g", "1")
+        await member(quiet, "b", "g", "1")
+        await quiet.world.sleep(30)
+        assert await running(quiet)
+        assert await message(quiet, "a") in (
+            "0/3 nodes are available: pre-filter pod a cannot find enough sibling pods, current "
+            f"pods number: {number}, minMember of group: 3. not found"
+            for number in (1, 2)
+        )
+        await member(quiet, "c", "g", "1")
+        await quiet.until(lambda: running(quiet, "a", "b", "c"))
+        await member(quiet, "d", "g", "1")  # one more than needed is a pod like any other
+        await quiet.until(lambda: running(quiet, "a", "b", "c", "d"))
+
+    quietly(scenario, behaviour=SMALL)
+
+
+def test_no_pod_of_a_group_is_bound_where_not_enough_fit() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await group(quiet, "g", 3)
+        for name in "abc":
+            await member(quiet, name, "g", "3")
+        await quiet.until(lambda: message(quiet, "a"))
+        await quiet.world.sleep(30)
+        assert await running(quiet)
+        said = [await message(quiet, name) for name in "abc"]
+        assert said.count("optimistic rejection in PostFilter") == 2
+        (held,) = [it for it in said if it != "optimistic rejection in PostFilter"]
+        assert held.startswith("0/2 nodes are available: 2 Insufficient cpu. PodGroup default/g ")
+        assert held.endswith(" is unschedulable even after PostFilter")
+        await quiet.admin.patch(GROUP.ref("default", "g"), {"spec": {"minMember": 2}})
+        await quiet.until(lambda: enough(quiet, 2), within=30)
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+async def enough(quiet: Quiet, count: int) -> bool:
+    return len(await quiet.pods()) == count
+
+
+def test_room_that_is_freed_lets_the_whole_group_go() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await member(quiet, "old", "", "3")
+        await quiet.until(lambda: running(quiet, "old"))
+        await group(quiet, "g", 2)
+        for name in "ab":
+            await member(quiet, name, "g", "3")
+        await quiet.until(lambda: message(quiet, "b"))
+        assert await running(quiet, "old")
+        await quiet.admin.delete(POD.ref("default", "old"))
+        await quiet.until(lambda: running(quiet, "a", "b"))
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_two_groups_that_fit_only_one_after_the_other_do_not_lock_each_other() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        for name in ("one", "two"):
+            await group(quiet, name, 2)
+        for number in range(2):
+            for name in ("one", "two"):
+                await member(quiet, f"{name}-{number}", name, "3")
+        await quiet.until(lambda: enough(quiet, 2))
+        await quiet.world.sleep(30)
+        (first, second) = [it.metadata.labels[LABEL] for it in await quiet.pods()]
+        assert first == second
+        other = {"one": "two", "two": "one"}[first]
+        for number in range(2):
+            await quiet.admin.delete(POD.ref("default", f"{first}-{number}"))
+        await quiet.until(lambda: running(quiet, f"{other}-0", f"{other}-1"))
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_a_group_that_does_not_exist_is_waited_for_and_without_the_kind_there_are_none() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await member(quiet, "before", "g", "1")
+        await quiet.until(lambda: running(quiet, "before"))
+        await define(quiet)
+        await quiet.world.sleep(2)
+        await member(quiet, "a", "g", "1")
+        await quiet.until(lambda: message(quiet, "a"))
+        assert await message(quiet, "a") == (
+            "0/3 nodes are available: PodGroup not found. not found"
+        )
+        await group(quiet, "g", 2)
+        await quiet.until(lambda: running(quiet, "before", "a"))
+
+    quietly(scenario, behaviour=SMALL)
+
+
+def test_a_group_of_the_scheduler_flow_is_a_group_too() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await group(quiet, "g", 2)
+        await member(quiet, "a", "g", "1", schedulerName="flow")
+        await quiet.world.sleep(10)
+        assert await running(quiet)
+        await member(quiet, "b", "g", "1")
+        await quiet.until(lambda: running(quiet, "a", "b"))
+
+    quietly(scenario, behaviour=SMALL)
+
+
+def test_a_definition_of_another_shape_harms_nobody() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await quiet.create(GROUP, "g", spec={"minMember": "many"})
+        await quiet.create(GROUP, "h", spec={"minMember": -1})
+        await member(quiet, "a", "g", "1")
+        await member(quiet, "b", "h", "1")
+        await quiet.until(lambda: running(quiet, "a", "b"))
+
+    quietly(scenario, behaviour=SMALL)
+
+
+class Together:
+    """Sees every commit; notes which pods of which group have been bound."""
+
+    def __init__(self) -> None:
+        self.bound: dict[str, set[str]] = {}
+
+    def see(self, resource: Resource, _namespace: str, name: str, new: Document | None) -> None:
+        if resource != PODS or new is None:
+            return
+        named = new["metadata"].get("labels", {}).get(LABEL)
+        if named and new["spec"].get("nodeName"):
+            self.bound.setdefault(named, set()).add(name)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_in_a_storm_groups_are_bound_whole_or_not_at_all_in_the_end(seed: int) -> None:
+    """Three groups of two pods that fill a node each, on four nodes: two groups can be there.
+    A binding that is lost can part a group for a while, never for ever."""
+    seen = Together()
+
+    async def main(world: SimulatedWorld) -> None:
+        weather = Weather()
+        async with control_plane(world, weather, seen.see) as plane:
+            plane.run_controllers(EVERYBODY)
+            plane.run_scheduler()
+            plane.run_nodes(4, SMALL)
+            quiet = Quiet(plane, world)
+            await quiet.until(lambda: ready(quiet, 4))
+            await define(quiet)
+            weather.lose_request = weather.lose_answer = (0.0, 0.1, 0.3)[seed % 3]
+            weather.slow_watch = (0.0, 2.0)[seed % 2]
+            weather.slow_call = (0.0, 0.3)[seed // 2 % 2]
+            weather.crash_every = (0, 11, 23)[seed // 3 % 3]
+            for number in range(3):
+                await group(quiet, f"g{number}", 2)
+            for number in range(6):
+                await member(quiet, f"p{number}", f"g{number % 3}", "3")
+                await world.sleep((0.1, 2.0)[seed % 2])
+            await world.sleep(30)
+            weather.calm()
+            await quiet.until(lambda: enough(quiet, 4), within=400)
+            assert sorted(len(names) for names in seen.bound.values()) == [2, 2]
+            done = {it.metadata.labels[LABEL] for it in await quiet.pods()}
+            if len(done) != 2:
+                raise Broken(f"groups are parted: {done}")
+
+    simulate(seed, main)
