@@ -42,15 +42,19 @@ class Heartbeats:
         self._pressed: set[str] = set()
         self._due: dict[str, None] = {}  # ordered: who came first is looked at first
         self._some = asyncio.Event()
+        self._first = asyncio.Event()
 
     def add(self, name: str, address: str) -> None:
         """Speaks for a node from now on."""
         self._addresses[name] = address
+        self._first.set()
         self._look_at(name)
 
     def remove(self, name: str) -> None:
         """Forgets a node that is gone."""
         self._addresses.pop(name, None)
+        if not self._addresses:
+            self._first.clear()
         self._silent.discard(name)
         self._pressed.discard(name)
 
@@ -153,7 +157,7 @@ class Heartbeats:
                 except (APIError, Unreachable):  # the next beat is the retry
                     continue
             if not names:
-                await self._world.sleep(RENEW_SECONDS)
+                await self._first.wait()
 
     async def _renew(self, node: Node) -> None:
         name = node.metadata.name
