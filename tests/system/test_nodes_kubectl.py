@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +67,32 @@ def test_only_what_is_simulated_can_be_removed(cluster: Cluster) -> None:
     said = nodes(cluster, "remove-simulated", "simulated-0", "another")
     assert (said.code, said.err) == (1, "steer: there is no simulated node another\n")
     assert "simulated-0" in names(cluster)
+
+
+def test_a_file_says_how_pods_behave_and_is_refused_whole_with_its_line(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    before = names(cluster)
+    file = tmp_path / "behaviour.yaml"
+    file.write_text("pods:\n- runFor: 1s\n- crashAfter: soon\n")
+    said = nodes(cluster, "simulate", "2", "--behaviour", str(file))
+    assert said.code == 1
+    assert said.err.startswith(
+        f"steer: --behaviour {file}: line 3: pods[1].crashAfter: 'soon' is no duration"
+    )
+    assert names(cluster) == before
+    file.write_text("pods:\n- match: {app: typo}\n  pullFails: no such host\n")
+    said = nodes(cluster, "simulate", "1", "--label", "z=b", "--behaviour", str(file))
+    assert said.code == 0, said.err
+    for app in ("typo", "good"):
+        spec = {"nodeSelector": {"z": "b"}, "containers": [{"name": "c", "image": "c:1"}]}
+        metadata = {"name": app, "labels": {"app": app}}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        cluster.ok("create", "-f", "-", stdin=json.dumps(pod))
+    cluster.ok("wait", "pod/good", "--for=condition=Ready", "--timeout=30s")
+    reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull"
+    cluster.ok("wait", "pod/typo", f"--for={reason}", "--timeout=30s")
+    assert "ErrImagePull" in cluster.ok("get", "pod", "typo")
+    assert 'Failed to pull image "c:1": no such host' in cluster.ok("describe", "pod", "typo")
+    cluster.ok("delete", "pod", "typo", "good")
+    assert nodes(cluster, "remove-simulated", *(set(names(cluster)) - set(before))).code == 0

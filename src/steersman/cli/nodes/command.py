@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steersman.cli.failure import Failure, printable
+from steersman.cli.failure import Failure, printable, why
 from steersman.cli.up import KUBECONFIG
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     simulate.add_argument(
         "--taint", action="append", default=[], metavar="KEY=VALUE:EFFECT", help=text
     )
+    text = "how its pods start, fail and end: see docs/simulated-nodes.md"
+    simulate.add_argument("--behaviour", type=Path, metavar="FILE", help=text)
     _reach(simulate)
     simulate.set_defaults(run=run_simulate)
     remove = actions.add_parser("remove-simulated", help="remove them, with their pods")
@@ -92,13 +94,26 @@ def _tell(arguments: argparse.Namespace, names: list[str], state: str) -> int:
 def render(arguments: argparse.Namespace) -> Document:
     """Returns the Node of which each will be one but for its name; raises Failure."""
     from steersman.node.simulated.behaviour import Behaviour
+    from steersman.node.simulated.reading import BEHAVIOUR
     from steersman.node.simulated.render import render_node
 
     size = Behaviour(cpu=arguments.cpu, memory=arguments.memory, pods=arguments.pods)
     document = render_node("", size)
     document["metadata"]["labels"].update(map(_label, arguments.label))
+    if arguments.behaviour is not None:
+        document["metadata"]["annotations"][BEHAVIOUR] = _behaviour(arguments.behaviour)
     document["spec"]["taints"] = [_taint(text) for text in arguments.taint]
     return document
+
+
+def _behaviour(path: Path) -> str:
+    """Returns what a file says, as a node carries it; raises Failure with file, line and reason."""
+    from steersman.node.simulated.behaviour_file import BadFile, parse
+
+    try:
+        return json.dumps(parse(path.read_bytes()), separators=(",", ":"))
+    except (OSError, BadFile) as error:
+        raise Failure(f"--behaviour {path}: {why(error)}") from None
 
 
 def _label(text: str) -> tuple[str, str]:
