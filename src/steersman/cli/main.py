@@ -25,6 +25,7 @@ COMMANDS = {
     "server": ("server", "run the API server, controllers and scheduler alone"),
     "node": ("node", "run the node agent alone"),
     "clock": ("clock.command", "show a virtual clock, and tell it how to go"),
+    "nodes": ("nodes.command", "make and remove nodes without a machine"),
     "why": ("why", "say what holds an object, and what would help"),
     "build": ("image", "build an image from a Containerfile"),
     "images": ("image", "list the images that the node has"),

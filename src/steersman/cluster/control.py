@@ -172,11 +172,10 @@ class Post:
 async def _manage(
     settings: ControlSettings, client_for: ClientFor, views: Views, chosen: Chosen, world: World
 ) -> None:
-    """Runs the controllers, and the nodes without machines where there are some."""
+    """Runs the controllers, and the nodes without machines."""
     async with world.tasks() as tasks:
         start_controllers(client_for, views, chosen, world, tasks)
-        if settings.simulated_nodes:
-            start_simulated_nodes(settings.simulated_nodes, client_for, views, world, tasks)
+        start_simulated_nodes(settings.simulated_nodes, client_for, views, world, tasks)
 
 
 def start_control(
@@ -210,8 +209,8 @@ def start_simulated_nodes(
     *,
     written: bool = True,
 ) -> None:
-    """Starts nodes without machines, each with the rights of a node; where their time is virtual,
-    their leases are not written to be renewed."""
+    """Starts nodes without machines, so many at first, each with the rights of a node; where their
+    time is virtual, their leases are not written to be renewed."""
     names = [f"simulated-{number}" for number in range(count)]
     nodes = SimulatedNodes(
         names, lambda name: client_for(NODE + name), views, world, written=written

@@ -198,9 +198,8 @@ async def _control(
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
     chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
-    if count := settings.simulated_nodes:
-        written = settings.clock is None
-        control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)
+    count, written = settings.simulated_nodes, settings.clock is None
+    control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)
     if settings.choice.has(ACCOUNTS):
         await control.until_default_account(client_for(control.MANAGER), world)
 

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from steersman.cli.clock import duration
 from steersman.cli.failure import Failure, Progress, printable
 from steersman.cli.up import KUBECONFIG
+from steersman.model.duration import parse_duration
 
 PATH = "/steersman.dev/clock"
 EXAMPLE = """examples:
@@ -66,12 +66,22 @@ def wanted(arguments: argparse.Namespace) -> dict[str, Any] | None:
             return {"advanceTo": _time(arguments.to)}
         if amount is None:
             raise Failure("say how far, as in: steer clock advance 3d")
-        return {"advanceSeconds": duration.parse(amount)}
+        return {"advanceSeconds": _seconds(amount)}
     if action == "rate":
         return {"rate": _rate(amount)}
     if amount is not None:
         raise Failure(f"`steer clock {action}` takes nothing more, {amount!r} was given")
     return {"freeze": {"frozen": True}, "resume": {"frozen": False}}.get(action)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = parse_duration(text)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    if not found:
+        raise Failure(f"{text} is no time at all: the clock stays where it is")
+    return found
 
 
 def _time(text: str) -> str:

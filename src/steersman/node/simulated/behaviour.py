@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from steersman.model.kinds.pod import Pod
+
 
 class Behaviour(msgspec.Struct, frozen=True):
     """What is drawn for every pod, and how large a node is.
@@ -64,3 +66,31 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING = Script()
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """What is said of the pods with these labels, in one namespace or in all."""
+
+    script: Script
+    match: tuple[tuple[str, str], ...] = ()
+    namespace: str = ""
+
+    def takes(self, pod: Pod) -> bool:
+        """Says whether a pod is meant."""
+        if self.namespace not in ("", pod.metadata.namespace):
+            return False
+        return all(pod.metadata.labels.get(key) == value for key, value in self.match)
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What is said of a node and its pods; of several rules the first that takes a pod counts."""
+
+    pods: tuple[Rule, ...] = ()
+    die_after: float | None = None
+
+    def of(self, pod: Pod) -> Script:
+        """Returns what is said of a pod."""
+        return next((rule.script for rule in self.pods if rule.takes(pod)), NOTHING)
+
+
+NO_RULES = Rules()

@@ -25,6 +25,7 @@ LEASE_NAMESPACE: Final = "kube-node-lease"
 LEASE_SECONDS: Final = 40  # kubelet nodeLeaseDurationSeconds
 RENEW_SECONDS: Final = 10.0  # a quarter of it
 RETRY_SECONDS: Final = 1.0
+PRESSURE_SECONDS: Final = 300.0  # kubelet --eviction-pressure-transition-period
 
 
 class Heartbeats:
@@ -39,20 +40,25 @@ class Heartbeats:
         self._written = written
         self._addresses: dict[str, str] = {}
         self._silent: set[str] = set()
-        self._pressed: set[str] = set()
+        self._pressed: dict[str, float] = {}  # node -> until when it is short of memory
         self._due: dict[str, None] = {}  # ordered: who came first is looked at first
         self._some = asyncio.Event()
+        self._first = asyncio.Event()
+        self._sooner = asyncio.Event()
 
     def add(self, name: str, address: str) -> None:
         """Speaks for a node from now on."""
         self._addresses[name] = address
+        self._first.set()
         self._look_at(name)
 
     def remove(self, name: str) -> None:
         """Forgets a node that is gone."""
         self._addresses.pop(name, None)
+        if not self._addresses:
+            self._first.clear()
         self._silent.discard(name)
-        self._pressed.discard(name)
+        self._pressed.pop(name, None)
 
     def is_silent(self, name: str) -> bool:
         """Says whether a node has stopped speaking."""
@@ -70,11 +76,11 @@ class Heartbeats:
             self._silent.discard(name)
             self._look_at(name)
 
-    def press(self, name: str, pressed: bool) -> None:
-        """Makes a node say that it is short of memory, or no more."""
-        if pressed != (name in self._pressed):
-            (self._pressed.add if pressed else self._pressed.discard)(name)
-            self._look_at(name)
+    def press(self, name: str) -> None:
+        """Makes a node say that it is short of memory, for as long as a kubelet says so."""
+        self._pressed[name] = self._world.now() + PRESSURE_SECONDS
+        self._look_at(name)
+        self._sooner.set()
 
     def hear(self, node: Node) -> None:
         """Has a node that lives put right what is said of it."""
@@ -86,6 +92,7 @@ class Heartbeats:
         """Works for ever."""
         async with self._world.tasks() as group:
             group.start(self._answer(), name="simulated nodes that have news")
+            group.start(self._relieve(), name="simulated nodes that are short of memory")
             if self._written:
                 group.start(self._beat(), name="simulated heartbeats")
 
@@ -107,6 +114,21 @@ class Heartbeats:
                 await self._world.pause(RETRY_SECONDS)
             else:
                 await self._some.wait()
+
+    async def _relieve(self) -> None:
+        """Has nodes say that they have memory again, each in its time."""
+        while True:
+            self._sooner.clear()
+            now = self._world.now()
+            for name in [name for name, until in self._pressed.items() if until <= now]:
+                del self._pressed[name]
+                self._look_at(name)
+            first = min(self._pressed.values(), default=None)
+            try:
+                async with self._world.timeout(None if first is None else first - now):
+                    await self._sooner.wait()
+            except TimeoutError:
+                continue
 
     async def _tell(self, name: str) -> None:
         node: Node | None = self._views.of(NODE).get(NODE.ref("", name))
@@ -153,7 +175,7 @@ class Heartbeats:
                 except (APIError, Unreachable):  # the next beat is the retry
                     continue
             if not names:
-                await self._world.sleep(RENEW_SECONDS)
+                await self._first.wait()
 
     async def _renew(self, node: Node) -> None:
         name = node.metadata.name

@@ -18,12 +18,20 @@ from steersman.reconcile.times import rfc3339
 FIRST_RESTART_SECONDS = 10.0  # kubelet's back-off of containers
 LAST_RESTART_SECONDS = 300.0
 ENDED = ("Succeeded", "Failed")
+NEVER = float("inf")
+EVICTED = "Evicted"
+# kubelet's words (pkg/kubelet/eviction/helpers.go), for its default threshold
+LOW_ON_MEMORY = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi. "
+KILLED = 137  # by SIGKILL
 
 
 class Life(msgspec.Struct):
     """What was drawn for a pod, in cluster time; None stands for never.
 
-    exit_code is that of the end at `ends_at`; 0 means success.
+    exit_code:  that of the end at `ends_at`; 0 means success
+    pull_fails: why the image cannot be had; empty: it can
+    pulls_at:   when it is asked for next; `failures` says how often it was
+    evicts_at:  when its node is short of memory
     """
 
     address: str
@@ -34,11 +42,21 @@ class Life(msgspec.Struct):
     exit_code: int = 0
     restarts: int = 0
     stops_at: float | None = None
+    pull_fails: str = ""
+    pulls_at: float | None = None
+    failures: int = 0
+    evicts_at: float | None = None
 
     def next(self, now: float) -> float | None:
         """Returns when something changes next."""
-        times = (self.runs_at, self.ready_at, self.ends_at, self.stops_at)
-        return min((time for time in times if time is not None and time > now), default=None)
+        times = (self.runs_at, self.ready_at, self.ends_at, self.stops_at, self.evicts_at)
+        own = (self.pulls_at, *times) if self.pull_fails else times
+        coming = (time for time in own if time is not None and now < time < NEVER)
+        return min(coming, default=None)
+
+    def evicted(self, now: float) -> bool:
+        """Says whether the pod has been evicted."""
+        return self.evicts_at is not None and now >= self.evicts_at
 
     def ended(self, now: float) -> bool:
         """Says whether the containers' present run is over."""
@@ -67,6 +85,8 @@ def phase_of(pod: Pod, life: Life, now: float) -> str:
 
 def plan_status(pod: Pod, life: Life, node_address: str, now: float) -> Document | None:
     """Returns the strategic merge patch of the status, None where it says all this already."""
+    if life.evicted(now):
+        return plan_evicted(pod, life, now)
     phase = phase_of(pod, life, now)
     ready = phase == "Running" and life.runs_at <= life.ready_at <= now and not life.ended(now)
     address = node_address if pod.spec.host_network else life.address
@@ -98,8 +118,10 @@ def _says(pod: Pod, phase: str, ready: bool, life: Life, now: float) -> bool:
     )
     restarts = max((it.restart_count for it in old.container_statuses), default=0)
     runs = life.runs_at <= now and not life.ended(now)
+    waits = next((it.state.waiting for it in old.container_statuses), None)
     told = (old.phase, is_ready, running, restarts, old.observed_generation, bool(old.host_ip))
-    return told == (phase, ready, runs, life.restarts, pod.metadata.generation, True)
+    wanted = (phase, ready, runs, life.restarts, pod.metadata.generation, True)
+    return told == wanted and (waits is None or waits.reason == _waiting(life)["reason"])
 
 
 def _conditions(pod: Pod, life: Life, phase: str, ready: bool, now: float) -> list[Document]:
@@ -133,7 +155,7 @@ def _conditions(pod: Pod, life: Life, phase: str, ready: bool, now: float) -> li
 
 
 def _container(pod: Pod, container: Container, life: Life, ready: bool, now: float) -> Document:
-    state, last = _states(pod, life, now)
+    state, last = _states(life, container.image, now)
     runs = "running" in state
     made: Document = {
         "name": container.name,
@@ -153,17 +175,26 @@ def _id(pod: Pod, name: str, life: Life) -> str:
     return f"simulated://{pod.metadata.uid}/{name}/{life.restarts}"
 
 
-def _states(pod: Pod, life: Life, now: float) -> tuple[Document, Document]:
+def _states(life: Life, image: str, now: float) -> tuple[Document, Document]:
     """Returns the state of the containers and the one before."""
     last: Document = {}
     if life.restarts:
         last = {"terminated": {"exitCode": life.exit_code, "reason": _reason(life.exit_code)}}
     if now < life.runs_at:
-        reason = "CrashLoopBackOff" if life.restarts else "ContainerCreating"
-        return {"waiting": {"reason": reason}}, last
+        return {"waiting": _waiting(life, image)}, last
     if not life.ended(now):
         return {"running": {"startedAt": rfc3339(life.runs_at)}}, last
     return {"terminated": terminated(life, life.ends_at or now)}, last
+
+
+def _waiting(life: Life, image: str = "") -> Document:
+    """Returns why a container does not run yet, in kubelet's words."""
+    if not life.failures:
+        return {"reason": "CrashLoopBackOff" if life.restarts else "ContainerCreating"}
+    if life.failures == 1:
+        return {"reason": "ErrImagePull", "message": life.pull_fails}
+    text = f'Back-off pulling image "{image}": ErrImagePull: {life.pull_fails}'
+    return {"reason": "ImagePullBackOff", "message": text}
 
 
 def terminated(life: Life, at: float) -> Document:
@@ -171,7 +202,7 @@ def terminated(life: Life, at: float) -> Document:
     return {
         "exitCode": life.exit_code,
         "reason": _reason(life.exit_code),
-        "startedAt": rfc3339(life.runs_at),
+        "startedAt": rfc3339(min(life.runs_at, at)),
         "finishedAt": rfc3339(at),
     }
 
@@ -196,6 +227,29 @@ def _initialized(container: Container, life: Life, now: float) -> Document:
         "started": done and sidecar,
         "restartCount": 0,
         "state": state,
+    }
+
+
+def plan_evicted(pod: Pod, life: Life, now: float) -> Document | None:
+    """Returns the status of a pod that its node evicts, None where it has ended already."""
+    if pod.status.phase in ENDED:
+        return None
+    end = {"exitCode": KILLED, "reason": "Error", "finishedAt": rfc3339(now)}
+    end["startedAt"] = rfc3339(min(life.runs_at, now))
+    statuses = [
+        {**_container(pod, it, life, False, now), "started": False, "state": {"terminated": end}}
+        for it in pod.spec.containers
+    ]
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
+    target |= {"message": LOW_ON_MEMORY, "lastTransitionTime": rfc3339(now)}
+    return {
+        "status": {
+            "phase": "Failed",
+            "reason": EVICTED,
+            "message": LOW_ON_MEMORY,
+            "conditions": [*_conditions(pod, life, "Failed", False, now), target],
+            "containerStatuses": statuses,
+        }
     }
 
 

@@ -7,6 +7,7 @@ writes as itself (`system:node:NAME`). Times and failures are drawn from the Wor
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 
@@ -15,12 +16,14 @@ from steersman.client.interface import Client, Views
 from steersman.model.errors import AlreadyExists, APIError
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
-from steersman.node.simulated.behaviour import Behaviour, Ranges
+from steersman.node.simulated.behaviour import NO_RULES, Behaviour, Ranges
 from steersman.node.simulated.heartbeats import Heartbeats
 from steersman.node.simulated.pods import SimulatedPods
+from steersman.node.simulated.reading import BEHAVIOUR, BadBehaviour, is_dead, rules_of
 from steersman.node.simulated.render import SIMULATED, render_node
 from steersman.reconcile.noting import Noting
-from steersman.world.interface import World
+from steersman.reconcile.times import seconds
+from steersman.world.interface import Tasks, World
 
 REGISTER_RETRY_SECONDS = 1.0
 
@@ -57,6 +60,9 @@ class SimulatedNodes:
         ranges = ranges or Ranges()
         self._range = IPv4Network(ranges.nodes)
         self._addresses: dict[str, str] = {}
+        self._said: dict[str, tuple[str, bool]] = {}  # the annotations that count
+        self._deaths: dict[str, asyncio.Task[None]] = {}
+        self._tasks: Tasks
         self._reserved: dict[str, str] = {}
         self._taken: set[str] = set()
         self._next_address = 2
@@ -83,16 +89,17 @@ class SimulatedNodes:
         await self._views.synced()
         for node in self._view.list():
             self._taken.update(it.address for it in node.status.addresses)
-        leave = self._view.listen(self._hear)
-        try:
+        async with self._world.tasks() as group:
+            self._tasks = group
+            leave = self._view.listen(self._hear)
             for node in list(self._view.list()):
                 self._hear(None, node)
-            async with self._world.tasks() as group:
-                group.start(self._beats.run(), name="simulated nodes")
-                group.start(self._pods.run(), name="simulated pods")
-                group.start(self._register(), name="registration of simulated nodes")
-        finally:
-            leave()
+            group.start(self._beats.run(), name="simulated nodes")
+            group.start(self._register(), name="registration of simulated nodes")
+            try:
+                await self._pods.run()
+            finally:
+                leave()
 
     def _client_of(self, name: str) -> Noting:
         if (found := self._clients.get(name)) is None:
@@ -129,15 +136,50 @@ class SimulatedNodes:
     def _keep(self, node: Node) -> None:
         name = node.metadata.name
         if name in self._addresses:
+            self._follow(node)
             self._beats.hear(node)
             return
         told = [it.address for it in node.status.addresses if it.type == "InternalIP"]
         address = self._addresses[name] = told[0] if told else self._address()
         self._beats.add(name, address)
+        self._follow(node)
         self._pods.add(name, address)
+
+    def _follow(self, node: Node) -> None:
+        """Takes over what a node's annotations say; what cannot be is told and does not count."""
+        metadata = node.metadata
+        said = metadata.annotations.get(BEHAVIOUR, ""), is_dead(node)
+        before, self._said[metadata.name] = self._said.get(metadata.name, ("", False)), said
+        if said == before:
+            return
+        try:
+            rules = rules_of(node)
+        except BadBehaviour as error:
+            rules = NO_RULES
+            self._pods.warn(node, f"{BEHAVIOUR}: {error}")
+        self._pods.rule(metadata.name, rules)
+        if said[1] and not before[1]:
+            self.silence(metadata.name)
+        elif before[1] and not said[1]:
+            self.speak(metadata.name)
+        self._forget_death(metadata.name)
+        if rules.die_after is not None:
+            at = seconds(metadata.creation_timestamp) + rules.die_after
+            dying = self._tasks.start(self._die(metadata.name, at), name="death of a node")
+            self._deaths[metadata.name] = dying
+
+    async def _die(self, name: str, at: float) -> None:
+        await self._world.sleep(max(0.0, at - self._world.now()))
+        self.silence(name)
+
+    def _forget_death(self, name: str) -> None:
+        if (dying := self._deaths.pop(name, None)) is not None:
+            dying.cancel()
 
     def _leave(self, name: str) -> None:
         self._taken.discard(self._addresses.pop(name))
+        self._said.pop(name, None)
+        self._forget_death(name)
         self._clients.pop(name, None)
         self._beats.remove(name)
         self._pods.remove(name)

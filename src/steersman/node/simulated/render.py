@@ -12,12 +12,16 @@ from steersman.reconcile.times import rfc3339
 VERSION: Final = "v1.37.0"
 # Who bears this label is simulated, whoever made it
 SIMULATED: Final = "steersman.dev/simulated"
+HOSTNAME: Final = "kubernetes.io/hostname"
 
 
-def render_node(name: str, behaviour: Behaviour, now: float, address: str = "") -> Document:
-    """Returns the Node object of a simulated node that is new."""
+def render_node(
+    name: str, behaviour: Behaviour, now: float | None = None, address: str = ""
+) -> Document:
+    """Returns the Node object of a simulated node that is new; without a time it has not said yet
+    that it is ready."""
     labels = {
-        "kubernetes.io/hostname": name,
+        **({HOSTNAME: name} if name else {}),
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": "amd64",
         "beta.kubernetes.io/os": "linux",
@@ -25,7 +29,9 @@ def render_node(name: str, behaviour: Behaviour, now: float, address: str = "") 
         SIMULATED: "true",
     }
     amounts = {"cpu": behaviour.cpu, "memory": behaviour.memory, "pods": behaviour.pods}
-    status = {**render_status(name, now, address), "capacity": amounts, "allocatable": amounts}
+    status: Document = {"capacity": amounts, "allocatable": amounts}
+    if now is not None:
+        status |= render_status(name, now, address)
     metadata = {"name": name, "labels": labels, "annotations": {ATTACHES: "true"}}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}, "status": status}
 
