@@ -24,7 +24,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
 from steersman.model.kinds.secret import SECRET
 from steersman.model.types.condition import is_true
-from steersman.wire import hpack
+from steersman.wire.http2 import hpack
 
 pytestmark = [
     pytest.mark.kernel,

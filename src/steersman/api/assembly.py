@@ -31,9 +31,6 @@ from steersman.api.admission.policies.status import PolicyStatus
 from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
-from steersman.api.audit import parts as audit
-from steersman.api.audit.auditor import Auditor
-from steersman.api.audit.settings import AuditSettings
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
@@ -85,7 +82,9 @@ from steersman.model.surface import Surface
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
-if TYPE_CHECKING:  # loaded where time is virtual
+if TYPE_CHECKING:  # loaded where time is virtual, or requests are noted
+    from steersman.api.audit.auditor import Auditor
+    from steersman.api.audit.settings import AuditSettings
     from steersman.world.clock import Clock
 
 SERVICES = Resource("", "services")
@@ -129,6 +128,14 @@ class Configuration(msgspec.Struct, frozen=True):
     clock: Clock | None = None
 
 
+def _auditor(configuration: Configuration, kinds: Registry, world: World) -> Auditor | None:
+    if configuration.audit is None:
+        return None
+    from steersman.api.audit import parts
+
+    return parts.assemble(configuration.audit, kinds, world)
+
+
 class Access:
     """Authentication and authorization together; see `server.Access`."""
 
@@ -142,7 +149,7 @@ class Access:
     def identify(self, request: Request) -> User:
         """Returns who asks."""
         if self._auditor is not None:
-            return audit.identify(self._auditor, self._authenticator, request)
+            return self._auditor.identify(self._authenticator, request)
         return self._authenticator.identify(request)
 
     def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
@@ -177,7 +184,7 @@ class Assembly:
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self._authenticator, self._settings = authenticator, settings
         self.reloads = Reloads()
-        self._auditor = audit.assemble(configuration.audit, self.kinds, world)
+        self._auditor = _auditor(configuration, self.kinds, world)
         self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
@@ -338,7 +345,9 @@ class Assembly:
         text += build_info(self._surface.minor) + self.flow.metrics()
         text += self.reloads.render()
         if self._auditor is not None:
-            text += audit.render_metrics(self._auditor)
+            from steersman.api.audit import metrics
+
+            text += metrics.render(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
 
     @property

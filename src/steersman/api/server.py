@@ -7,12 +7,11 @@ It knows the parts of the API and nothing of sockets; `api.serve` and the in-pro
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
 from steersman.api.access.awaiting import MOST_FETCHES, Awaiting, remembering
-from steersman.api.audit.auditor import Auditor
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
@@ -33,6 +32,9 @@ from steersman.model.pack import NUMBER
 from steersman.model.surface import Surface
 from steersman.wire import media, pretty
 from steersman.wire.message import JSON, Notes, Remarked, Request, Response, User
+
+if TYPE_CHECKING:  # loaded where requests are noted
+    from steersman.api.audit.auditor import Auditor
 
 Awaited = Coroutine[Any, Any, Response]
 Answer = Response | Awaited

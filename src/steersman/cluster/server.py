@@ -22,7 +22,6 @@ from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
-from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
@@ -45,7 +44,8 @@ from steersman.store.sqlite import open_sqlite
 from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
-if TYPE_CHECKING:  # loaded with the control's parts, after the server serves
+if TYPE_CHECKING:  # loaded with the control's parts, after the server serves, or where asked for
+    from steersman.api.audit.settings import AuditSettings
     from steersman.scheduler.configuration import SchedulerConfiguration
     from steersman.world.clock import Clock
 

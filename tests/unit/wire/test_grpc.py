@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from steersman.wire import grpc, hpack
-from steersman.wire.grpc import Answer, BadPeer, Call
+from steersman.wire.http2 import grpc, hpack
+from steersman.wire.http2.grpc import Answer, BadPeer, Call
 
 DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 BEGUN = [(":status", "200"), ("content-type", "application/grpc")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steersman.wire.hpack import MAX_LIST_BYTES, BadHeaders, Decoder, encode
+from steersman.wire.http2.hpack import MAX_LIST_BYTES, BadHeaders, Decoder, encode
 
 
 def test_requests_with_huffman_coding_are_read_as_the_rfc_says() -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
+from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes
 from steersman.api.audit import objects
 from steersman.api.audit.policy import (
@@ -25,7 +26,7 @@ from steersman.api.audit.policy import (
 )
 from steersman.api.audit.record import Answered, Record, render
 from steersman.api.route import Kinds, parse
-from steersman.model.errors import APIError, InternalError
+from steersman.model.errors import APIError, InternalError, Unauthorized
 from steersman.wire.message import Channel, Push, Request, Response, Sink, Upgrade, User
 from steersman.world.interface import World
 
@@ -73,6 +74,20 @@ class Auditor:
         self.levels: Counter[int] = Counter()
         self.errors: Counter[str] = Counter() if errors is None else errors
         self.work = work  # what is to be run beside, for ever
+
+    def identify(self, authenticator: Authenticator, request: Request) -> User:
+        """Returns the user a request acts as, after noting who sends it; raises what
+        `Authenticator.identify` raises."""
+        try:
+            sender = authenticator.authenticate(request)
+        except Unauthorized as error:
+            self.refused(request, error)
+            raise
+        record = self.begin(request, sender)
+        user = authenticator.acting(request, sender)
+        if record is not None and user is not sender:
+            record.impersonated = user
+        return user
 
     def begin(self, request: Request, user: User | None) -> Record | None:
         """Returns the record of a request whose sender is known, or known to be nobody, and writes

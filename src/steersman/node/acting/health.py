@@ -14,7 +14,7 @@ from steersman.model.types.container import GRPCAction
 from steersman.node.acting.handlers import USER_AGENT, Answer
 from steersman.node.status import go_duration
 from steersman.node.tools import Tools
-from steersman.wire import grpc
+from steersman.wire.http2 import grpc
 from steersman.wire.protobuf_fields import Malformed, delimited, fields
 
 RETRY_SECONDS: Final = 1.0  # grpc's backoff.DefaultConfig.BaseDelay

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from steersman.wire import hpack
+from steersman.wire.http2 import hpack
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_FRAME_BYTES: Final = 16384  # SETTINGS_MAX_FRAME_SIZE, where nobody says otherwise
