@@ -37,6 +37,7 @@ from steersman.api.audit.settings import AuditSettings
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
+from steersman.api.call import Call
 from steersman.api.custom.conversion import Webhook, is_good_bundle
 from steersman.api.custom.definitions import Definitions
 from steersman.api.custom.keeper import Keeper
@@ -53,6 +54,7 @@ from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
 from steersman.api.paths import Checks, Paths
 from steersman.api.published import meter
+from steersman.api.published.components import Components
 from steersman.api.published.discovery import build_info
 from steersman.api.published.paths import document_paths
 from steersman.api.published.reloads import Reloads
@@ -78,6 +80,7 @@ from steersman.api.write import Writer
 from steersman.model.builtin import Registry
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
+from steersman.model.kinds.review import COMPONENTSTATUS
 from steersman.model.pack import NUMBER
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
@@ -105,6 +108,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
+    controls:    controllers and scheduler are in this server's process
     minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
     dns:         the address and port at which a node answers for names; "": no node does
     """
@@ -122,6 +126,7 @@ class Configuration(msgspec.Struct, frozen=True):
     audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
     minor: int = NUMBER
+    controls: bool = False
 
 
 class Access:
@@ -294,9 +299,7 @@ class Assembly:
             deleter=self.deleter,
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
-            reviews=Review(
-                Reviews(self.access.authorizer, self.rbac, self._bearers, self._is_hooked)
-            ).handle,
+            reviews=self._answered(),
             meter=self._meter,
             serving=self.flow.serving,
             monotonic=self._world.monotonic,
@@ -304,6 +307,19 @@ class Assembly:
             auditor=self._auditor,
             surface=self._surface,
         )
+
+    def _answered(self) -> Callable[[Call], Response]:
+        """Returns what answers for the kinds that are not stored."""
+        access, controls = self.access, self._configuration.controls
+        reviews = Reviews(access.authorizer, self.rbac, self._bearers, self._is_hooked)
+        review = Review(reviews).handle
+        components = Components(self._objects.find, self._world, controls=controls).handle
+
+        def answer(call: Call) -> Response:
+            reads = call.attributes.verb in ("get", "list")
+            return (components if call.kind is COMPONENTSTATUS and reads else review)(call)
+
+        return answer
 
     def _is_hooked(self) -> bool:
         return bool(self._settings.authorization_webhooks)

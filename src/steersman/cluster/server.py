@@ -114,6 +114,7 @@ async def _serve(
         audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
         minor=settings.minor,
+        controls=settings.controllers,
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)
