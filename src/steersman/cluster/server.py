@@ -30,9 +30,7 @@ from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster import reloading
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
-from steersman.cluster.reloading import Reload
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
@@ -44,7 +42,8 @@ from steersman.store.sqlite import open_sqlite
 from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
-if TYPE_CHECKING:  # loaded with the control's parts, after the server serves
+if TYPE_CHECKING:  # loaded where it is used, after the server serves
+    from steersman.cluster.reloading import Reload
     from steersman.scheduler.configuration import SchedulerConfiguration
 
 
@@ -125,6 +124,8 @@ async def _serve(
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
         if settings.reloads:
+            from steersman.cluster import reloading
+
             use = partial(use_again, assembly, store)
             again = reloading.follow(settings.reloads, use, assembly.reloads, world)
             tasks.start(again, name="configuration")

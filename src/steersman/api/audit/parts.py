@@ -9,12 +9,9 @@ from typing import Any
 from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import quoted
 from steersman.api.audit.auditor import Auditor, Log
-from steersman.api.audit.buffered import Buffered
 from steersman.api.audit.log_file import MEGABYTE, Limits, LogFile
 from steersman.api.audit.policy import LEVELS
 from steersman.api.audit.settings import AuditSettings
-from steersman.api.audit.truncated import Truncated
-from steersman.api.audit.webhook import Webhook
 from steersman.api.route import Kinds
 from steersman.model.errors import Unauthorized
 from steersman.wire.message import Request, User
@@ -25,6 +22,8 @@ def assemble(settings: AuditSettings | None, kinds: Kinds, world: World) -> Audi
     """Returns what follows requests; raises OSError where the file cannot be opened."""
     if settings is None:
         return None
+    from steersman.api.audit.truncated import Truncated  # with the first event
+
     errors: Counter[str] = Counter()
     logs: list[Log] = []
     work: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -33,6 +32,9 @@ def assemble(settings: AuditSettings | None, kinds: Kinds, world: World) -> Audi
         cut = settings.truncation
         logs.append(Truncated(log, cut.event_bytes, errors) if cut else log)
     if (hook := settings.webhook) is not None:
+        from steersman.api.audit.buffered import Buffered
+        from steersman.api.audit.webhook import Webhook
+
         buffered = Buffered(hook.batching, Webhook(hook, errors, world).send, world)
         work.append(buffered.run)
         cut = hook.truncation
@@ -50,6 +52,7 @@ def _file(
     file = LogFile(settings.path, limits, world.now, strict=settings.strict)
     if settings.batching is None:
         return file
+    from steersman.api.audit.buffered import Buffered
 
     async def write(lines: Sequence[bytes]) -> None:
         errors[file.name] += sum(not file.write(line) for line in lines)
