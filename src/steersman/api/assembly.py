@@ -34,6 +34,7 @@ from steersman.api.aggregation.remotes import Remotes
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
+from steersman.api.call import Call
 from steersman.api.custom.conversion import Webhook, is_good_bundle
 from steersman.api.custom.definitions import Definitions
 from steersman.api.custom.keeper import Keeper
@@ -91,6 +92,7 @@ SERVICES = Resource("", "services")
 PODS = Resource("", "pods")
 VOLUMES = Resource("", "persistentvolumes")
 ADDRESSES = Resource("networking.k8s.io", "ipaddresses")
+READS = ("get", "list")
 RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 
 
@@ -107,6 +109,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
+    controls:    controllers and scheduler are in this server's process
     minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
     clock:       cluster time, where it is virtual
     dns:         the address and port at which a node answers for names; "": no node does
@@ -126,6 +129,7 @@ class Configuration(msgspec.Struct, frozen=True):
     front_proxy: FrontProxy | None = None
     minor: int = NUMBER
     clock: Clock | None = None
+    controls: bool = False
 
 
 def _auditor(configuration: Configuration, kinds: Registry, world: World) -> Auditor | None:
@@ -308,9 +312,7 @@ class Assembly:
             deleter=self.deleter,
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
-            reviews=Review(
-                Reviews(self.access.authorizer, self.rbac, self._bearers, self._is_hooked)
-            ).handle,
+            reviews=self._answered(),
             meter=self._meter,
             serving=self.flow.serving,
             monotonic=self._world.monotonic,
@@ -327,6 +329,22 @@ class Assembly:
         from steersman.api.published.clock import PATH, ClockPath
 
         return {PATH: ClockPath(clock, self._world).handle}
+
+    def _answered(self) -> Callable[[Call], Response]:
+        """Returns what answers for the kinds that are not stored."""
+        access = self.access
+        reviews = Reviews(access.authorizer, self.rbac, self._bearers, self._is_hooked)
+        review = Review(reviews).handle
+
+        def answer(call: Call) -> Response:
+            if call.kind.plural != "componentstatuses" or call.attributes.verb not in READS:
+                return review(call)
+            from steersman.api.published.components import Components  # nearly nobody asks
+
+            controls = self._configuration.controls
+            return Components(self._objects.find, self._world, controls=controls).handle(call)
+
+        return answer
 
     def _is_hooked(self) -> bool:
         return bool(self._settings.authorization_webhooks)

@@ -30,9 +30,7 @@ from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
-from steersman.cluster import reloading
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
-from steersman.cluster.reloading import Reload
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
@@ -46,6 +44,7 @@ from steersman.world.interface import Tasks, World
 
 if TYPE_CHECKING:  # loaded with the control's parts, after the server serves, or where asked for
     from steersman.api.audit.settings import AuditSettings
+    from steersman.cluster.reloading import Reload
     from steersman.scheduler.configuration import SchedulerConfiguration
     from steersman.world.clock import Clock
 
@@ -135,6 +134,7 @@ async def _serve(
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
         minor=settings.minor,
         clock=settings.clock,
+        controls=settings.controllers,
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)
@@ -147,6 +147,8 @@ async def _serve(
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
         if settings.reloads:
+            from steersman.cluster import reloading
+
             use = partial(use_again, assembly, store)
             again = reloading.follow(settings.reloads, use, assembly.reloads, world)
             tasks.start(again, name="configuration")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # loaded with the server
 def settings(arguments: argparse.Namespace) -> tuple[Reload, ...]:
     """Returns the files and how each is read."""
     from steersman.api.published import reloads
-    from steersman.cluster.reloading import Reload
 
     sealed = arguments.encryption_provider_config
     files: tuple[tuple[str, Path | None, Callable[[argparse.Namespace], Any]], ...] = (
@@ -30,6 +29,10 @@ def settings(arguments: argparse.Namespace) -> tuple[Reload, ...]:
             encryption.settings,
         ),
     )
+    if not any(path for _, path, _ in files):
+        return ()
+    from steersman.cluster.reloading import Reload
+
     return tuple(Reload(what, path, _reader(read, arguments)) for what, path, read in files if path)
 
 
