@@ -43,6 +43,7 @@ from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.agent import Agent
+from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
@@ -249,6 +250,7 @@ def _tools(
         warm=WarmParent(socket, paths.runtime),
         network=bridge,
         puller=Puller(Store(settings.images), StreamHttp()),
+        pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
         volumes=Volumes(
             paths, Tokens(client, world), Claims(client), limits, world, node=settings.name

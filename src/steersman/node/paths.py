@@ -44,6 +44,16 @@ class Paths(msgspec.Struct, frozen=True):
         """The runtime's state directory."""
         return self.root / "runtime"
 
+    @property
+    def pulls(self) -> Path:
+        """By whom images were pulled."""
+        return self.root / "pulls.json"
+
+    @property
+    def logins(self) -> Path:
+        """The node's own logins, in the form of Docker's config.json."""
+        return self.root / "config.json"
+
     def pod(self, uid: str) -> Path:
         """What belongs to one pod."""
         return self.pods / uid

@@ -13,6 +13,7 @@ from steersman.images.pull import Puller
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node import containers
+from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
@@ -45,6 +46,7 @@ class Tools(msgspec.Struct, frozen=True):
     """The node's means.
 
     cgroup:    the control group of all pods, which bears the cluster's id
+    pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
     """
@@ -55,6 +57,7 @@ class Tools(msgspec.Struct, frozen=True):
     warm: WarmParent
     network: Network
     puller: Puller
+    pulls: PullRecords
     paths: Paths
     volumes: Volumes
     ids: IdRanges

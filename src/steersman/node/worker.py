@@ -385,7 +385,9 @@ class Worker:
         known = self.seen.of(name)
         backoff = pulling.next_backoff(known.pull_backoff)
         try:
-            self._pulled[name] = await pulling.pull(self._tools, self.pod, container, backoff)
+            self._pulled[name] = await pulling.pull(
+                self._tools, self.pod, container, backoff, self.objects_changed
+            )
         except pulling.Failed as failed:
             known = replace(self.seen.of(name), trouble=failed.trouble, pull_backoff=backoff)
             self.update(name, known)
