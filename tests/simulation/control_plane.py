@@ -34,6 +34,9 @@ from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.extenders.extender import Reach
 from steersman.store.interface import Write
 from steersman.store.memory import MemoryStore
+from steersman.testing.invariants.lifetimes import Lifetimes
+from steersman.testing.invariants.reading import read_state
+from steersman.testing.invariants.state import check
 from steersman.wire.message import User
 from steersman.world.interface import World
 from steersman.world.simulated import SimulatedWorld
@@ -112,6 +115,13 @@ class ControlPlane:
     def client(self, user: User) -> APIClient:
         """Returns a client without faults."""
         return APIClient(self.transport(user), self.world)
+
+    async def violations(self) -> list[str]:
+        """Returns what does not hold of the present state."""
+        transport = self.transport(User("admin", ("system:masters", "system:authenticated")))
+        read = await read_state(transport)
+        assert not read.unread, read.unread
+        return [f"{it.path}: {it.rule}: {it.message}" for it in check(read.state)]
 
     async def start(self) -> None:
         """Starts the API and grants the account that only tests have."""
@@ -213,9 +223,11 @@ async def control_plane(
     be tried again.
     """
     wrong: list[AssertionError] = []
+    lifetimes = Lifetimes()
 
     def judge(resource: Resource, namespace: str, name: str, document: Document | None) -> None:
         try:
+            lifetimes.see(resource, namespace, name, document)
             see(resource, namespace, name, document)
         except AssertionError as error:
             wrong.append(error)

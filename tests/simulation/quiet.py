@@ -105,9 +105,16 @@ def quietly(
             plane.run_nodes(nodes, behaviour or Behaviour(), written=written)
             quiet = Quiet(plane, world)
             await quiet.until(lambda: ready(quiet, nodes))
-            return await scenario(quiet)
+            outcome = await scenario(quiet)
+            await quiet.until(lambda: holds(quiet))
+            return outcome
 
     return simulate(seed, main)
+
+
+async def holds(quiet: Quiet) -> bool:
+    """Says whether every invariant holds of the state."""
+    return not await quiet.plane.violations()
 
 
 async def ready(quiet: Quiet, nodes: int) -> bool:

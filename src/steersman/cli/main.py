@@ -27,6 +27,7 @@ COMMANDS = {
     "clock": ("clock.command", "show a virtual clock, and tell it how to go"),
     "nodes": ("nodes.command", "make and remove nodes without a machine"),
     "why": ("why", "say what holds an object, and what would help"),
+    "debug": ("lint", "look for what should not be (lint)"),
     "build": ("image", "build an image from a Containerfile"),
     "images": ("image", "list the images that the node has"),
     "load": ("image", "load images from an archive"),

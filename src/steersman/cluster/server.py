@@ -91,13 +91,20 @@ async def open_store(settings: ServerSettings, world: World) -> SealedStore:
     return SealedStore(store, settings.encryption or NO_ENCRYPTION)
 
 
-async def serve(settings: ServerSettings, world: World, report: Report) -> None:
-    """Runs a server until SIGTERM or SIGINT."""
-    stop = stop_signal()
+async def serve(
+    settings: ServerSettings, world: World, report: Report, stop: asyncio.Event | None = None
+) -> None:
+    """Runs a server until SIGTERM or SIGINT.
+
+    As a guest in a process that is not its own it is given `stop` and runs until that is set: it
+    listens on loopback alone, and leaves signals and the garbage collector as they are.
+    """
+    guest = stop is not None
+    stop = stop or stop_signal()
     schema.serve(settings.minor)
     store = await open_store(settings, world)
     try:
-        await _serve(settings, store, world, report, stop)
+        await _serve(settings, store, world, report, stop, guest=guest)
     finally:
         await store.close()
 
@@ -116,7 +123,13 @@ def serve_virtually(settings: ServerSettings, path: Path, report: Report) -> Non
 
 
 async def _serve(
-    settings: ServerSettings, store: SealedStore, world: World, report: Report, stop: asyncio.Event
+    settings: ServerSettings,
+    store: SealedStore,
+    world: World,
+    report: Report,
+    stop: asyncio.Event,
+    *,
+    guest: bool,
 ) -> None:
     files = Certificates(settings.certificates)
     configuration = Configuration(
@@ -142,7 +155,8 @@ async def _serve(
         settings.clock.busy = lambda: assembly.busy
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca, files.front_proxy_ca)
-    reload_on_hangup(files, (SERVER, tls))
+    if not guest:
+        reload_on_hangup(files, (SERVER, tls))
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
@@ -154,13 +168,13 @@ async def _serve(
             tasks.start(again, name="configuration")
         async with Server(assembly.api.handle, world) as server:
             await server.listen("127.0.0.1", settings.port, tls)
-            await server.listen(first_address(settings.pod_cidr), settings.port, tls, early=True)
-            settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            server.listen_unix(settings.socket)
+            if not guest:
+                await _listen_to_own(server, settings, tls)
             report({"state": "serving"})
             if settings.controllers:
                 await _control(settings, assembly, files, world, tasks)
-            settle()
+            if not guest:
+                settle()
             report({"state": "ready"})
             await stop.wait()
             assembly.watches.end_all()
@@ -183,6 +197,13 @@ def use_again(assembly: Assembly, store: SealedStore, what: str, found: Any) -> 
                 for entry in table.ordered()
             ),
         )
+
+
+async def _listen_to_own(server: Server, settings: ServerSettings, tls: ssl.SSLContext) -> None:
+    """Listens to pods, and to the cluster's other processes."""
+    await server.listen(first_address(settings.pod_cidr), settings.port, tls, early=True)
+    settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    server.listen_unix(settings.socket)
 
 
 async def _control(

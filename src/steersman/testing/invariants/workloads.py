@@ -11,8 +11,7 @@ from typing import Any
 
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
-
-from .invariants import PODS, Broken, is_active, is_ready
+from steersman.testing.invariants.rollouts import PODS, Broken, is_active, is_ready
 
 JOBS = Resource("batch", "jobs")
 SETS = Resource("apps", "statefulsets")

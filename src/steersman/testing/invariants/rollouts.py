@@ -58,7 +58,7 @@ def is_complete(deployment: Document) -> bool:
     """Says whether a deployment says that all of its pods are as wanted."""
     status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
     seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
-    return seen and status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted
+    return bool(seen and status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted)
 
 
 def is_active(pod: Document) -> bool:
