@@ -6,10 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from steersman.cli import kubelet
 from steersman.cli.clock.option import NO_NODE, VIRTUAL
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
+from steersman.cli.options import kubelet
 from steersman.cli.server import await_identity, reporter
 
 EXAMPLE = """example:
