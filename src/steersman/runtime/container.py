@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import sys
 import time
 
 from .descriptors import Descriptors
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
+_DESCRIPTOR_BYTES = 4
 # Of linux: what would be a lie if it were passed over
 _UNSUPPORTED = ("intelRdt", "memoryPolicy", "mountLabel", "netDevices")
 # A container's terminals are its own devpts' and never a node of the machine.
@@ -502,11 +504,16 @@ def _open_terminal(plan: Plan, root: int, channel: int) -> int:
 
 
 def send_terminal(channel: int, master: int) -> None:
-    """Hands the master of a terminal to the parent."""
-    import socket
+    """Hands the master of a terminal to the parent.
 
-    with socket.socket(fileno=os.dup(channel)) as connection:
-        socket.send_fds(connection, [b"T"], [master])
+    It may be the container's root that is the root here, where no module is to be found.
+    """
+    connection = _socket.socket(fileno=os.dup(channel))
+    rights = master.to_bytes(_DESCRIPTOR_BYTES, sys.byteorder)
+    try:
+        connection.sendmsg([b"T"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    finally:
+        connection.close()
     os.close(master)
 
 
