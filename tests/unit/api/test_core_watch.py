@@ -11,6 +11,7 @@ from served import MAPS, METADATA, PODS, TABLE, Document, Served, Watched, confi
 from steersman.api import watch
 from steersman.api.cache import Cache
 from steersman.api.tokens.legacy_tracking import NAME
+from steersman.model.ref import Resource
 from steersman.store.interface import Write
 
 
@@ -273,6 +274,8 @@ async def test_a_watcher_that_takes_nothing_is_ended_and_the_others_go_on(api: S
 async def test_a_watch_that_fails_is_broken_off_alone_and_the_server_goes_on(
     api: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
+    table = api.assembly.cache.table(Resource("", "configmaps"))
+    before = table.watching
     selecting = await api.watch(MAPS, labelSelector="a=b")
     selecting_too = await api.watch("/api/v1/configmaps", labelSelector="a=b")
     plain = await api.watch(MAPS)
@@ -288,6 +291,7 @@ async def test_a_watch_that_fails_is_broken_off_alone_and_the_server_goes_on(
     assert caplog.text.count(f"the watch of {MAPS} failed") == 1
     assert caplog.text.count("AttributeError") == 2
     assert not plain.finished
+    assert table.watching == before + 1, "who has failed is told nothing more"
 
 
 @served
@@ -320,6 +324,17 @@ async def test_a_table_names_its_columns_once(api: Served) -> None:
     table = await first(watched)
     assert table["columnDefinitions"] is None
     assert table["rows"][0]["cells"][0] == "b"
+
+
+@served
+async def test_each_watcher_of_a_table_is_told_the_columns(api: Served) -> None:
+    early = await api.watch(MAPS, accept=TABLE)
+    await make(api, "a")
+    late = await api.watch(MAPS, accept=TABLE, resourceVersion=str(api.revision))
+    await make(api, "b")
+    await first(early)
+    assert (await first(early))["columnDefinitions"] is None
+    assert (await first(late))["columnDefinitions"]
 
 
 @served
