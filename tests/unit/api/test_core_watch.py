@@ -125,6 +125,7 @@ async def test_a_revision_that_left_the_window_is_gone(api: Served) -> None:
     api.assembly.cache._window_bytes = 1
     await make(api, "a", "b")
     watched = await api.watch(MAPS, resourceVersion=since)
+    watched.close()  # as the listener does when a stream is over
     (frame,) = watched.frames
     assert watched.finished
     assert frame["type"] == "ERROR"
@@ -132,6 +133,17 @@ async def test_a_revision_that_left_the_window_is_gone(api: Served) -> None:
     assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
     assert status["message"] == f"too old resource version: {since} ({api.revision})"
     assert not (await api.watch(MAPS, resourceVersion=str(api.revision))).finished
+
+
+@served
+async def test_a_watch_from_the_future_is_refused_unless_it_comes(api: Served) -> None:
+    answer = await api.refused_watch(MAPS, resourceVersion="999999")
+    assert (answer.code, answer.document["reason"]) == (504, "Timeout")
+    near = str(api.revision + 1)
+    waiting = asyncio.create_task(api.watch(MAPS, resourceVersion=near))
+    await asyncio.sleep(1)
+    await make(api, "a", "b")
+    assert (await waiting).brief() == [("ADDED", "b")]
 
 
 @served
