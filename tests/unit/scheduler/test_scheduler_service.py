@@ -16,8 +16,14 @@ from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable
 from steersman.client.view import FollowedViews
 from steersman.model.kind import Document
+from steersman.model.kinds.deviceclass import DEVICECLASS
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
+from steersman.model.kinds.resourceclaim import RESOURCECLAIM
+from steersman.model.kinds.resourceslice import RESOURCESLICE
+from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
@@ -332,3 +338,102 @@ def test_a_pod_that_says_already_why_it_waits_is_not_written_again() -> None:
     assert moved == {"status": {"nominatedNodeName": "m"}}
     freed = service.plan_condition(found, "no room", 1000.0, "")
     assert freed == {"status": {"nominatedNodeName": None}}
+
+
+async def with_volume(stage: Stage, name: str) -> None:
+    """Creates a volume and a claim that waits for its pod."""
+    fields = {"accessModes": ["ReadWriteOnce"], "storageClassName": "waits"}
+    capacity, wanted = {"storage": "1Gi"}, {"requests": {"storage": "1Gi"}}
+    volume = {**fields, "capacity": capacity, "hostPath": {"path": "/x"}}
+    await stage.quiet.create(PERSISTENTVOLUME, name, spec=volume)
+    await stage.quiet.create(PERSISTENTVOLUMECLAIM, name, spec={**fields, "resources": wanted})
+
+
+def test_a_volume_that_one_pod_is_to_get_is_promised_to_no_other_meanwhile() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.quiet.create(
+            STORAGECLASS,
+            "waits",
+            provisioner="kubernetes.io/no-provisioner",
+            volumeBindingMode="WaitForFirstConsumer",
+        )
+        for name in "ab":
+            await with_volume(stage, name)
+        await stage.world.sleep(1)
+        stage.weather.slow_call = 2.0  # the second pod is decided before the first has its volume
+        for name in "ab":
+            source = {"name": "v", "persistentVolumeClaim": {"claimName": name}}
+            spec = {"containers": [{"name": "c", "image": "i:1"}], "volumes": [source]}
+            await stage.quiet.create(POD, name, spec=spec)
+        for name in "ab":
+            await stage.until(lambda name=name: stage.placed(name), 60.0)  # type: ignore[misc]
+        texts = [text for _, text in await stage.quiet.events("Pod")]
+        assert not [text for text in texts if "VolumeBinding" in text]
+
+    staged(scenario)
+
+
+async def with_devices(stage: Stage, *nodes: str) -> None:
+    """Creates a class of devices, one device on each node, and a claim for one of them."""
+    await stage.quiet.create(DEVICECLASS, "gpu")
+    for node in nodes:
+        pool = {"name": node, "resourceSliceCount": 1}
+        fields = {"driver": "d.example", "pool": pool, "nodeName": node}
+        await stage.quiet.create(RESOURCESLICE, node, spec={**fields, "devices": [{"name": "d0"}]})
+    request = {"name": "r", "exactly": {"deviceClassName": "gpu"}}
+    await stage.quiet.create(RESOURCECLAIM, "c", spec={"devices": {"requests": [request]}})
+
+
+async def with_claim(stage: Stage, name: str, **spec: Any) -> None:
+    claims = [{"name": "x", "resourceClaimName": "c"}]
+    containers = [{"name": "c", "image": "i:1"}]
+    spec = {"containers": containers, "resourceClaims": claims, **spec}
+    await stage.quiet.create(POD, name, spec=spec)
+
+
+def test_a_pod_whose_claim_could_not_be_reserved_says_so_and_is_bound_with_the_next_attempt() -> (
+    None
+):
+    async def scenario(stage: Stage) -> None:
+        await with_devices(stage, "node-0")
+        stage.way.lose("PATCH", "/resourceclaims/c/status", "request")
+        await with_claim(stage, "a")
+        text = 'running PreBind plugin "DynamicResources": the request was lost'
+        await stage.until(lambda: told(stage, "FailedScheduling", text))
+        assert stage.way.count("POST", "/a/binding") == 0
+        await stage.until(lambda: stage.placed("a"))
+        claim = await stage.admin.get(RESOURCECLAIM.ref("default", "c"))
+        assert [one.name for one in claim.status.reserved_for] == ["a"]
+
+    staged(scenario)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_claim_that_nobody_uses_is_deallocated_for_a_pod_that_must_go_elsewhere(
+    lost: bool,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        await with_devices(stage, "node-0", "node-1")
+        here = [{"key": "metadata.name", "operator": "In", "values": ["node-0"]}]
+        result = {"request": "r", "driver": "d.example", "pool": "node-0", "device": "d0"}
+        allocation = {
+            "devices": {"results": [result]},
+            "nodeSelector": {"nodeSelectorTerms": [{"matchFields": here}]},
+        }
+        claim = RESOURCECLAIM.ref("default", "c")
+        await stage.admin.patch(claim, {"status": {"allocation": allocation}}, subresource="status")
+        await stage.world.sleep(1)
+        if lost:
+            stage.way.lose("PATCH", "/resourceclaims/c/status", "request")
+        await with_claim(stage, "a", nodeSelector={"kubernetes.io/hostname": "node-1"})
+        await stage.until(lambda: stage.placed("a"))
+        found = await stage.admin.get(claim)
+        assert [one.pool for one in found.status.allocation.devices.results] == ["node-1"]
+        texts = [
+            text for reason, text in await stage.quiet.events("Pod") if reason == "FailedScheduling"
+        ]
+        assert [text.endswith(" deallocation of ResourceClaim completed") for text in texts] == [
+            True
+        ]
+
+    staged(scenario, nodes=2)
