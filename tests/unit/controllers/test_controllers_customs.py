@@ -158,6 +158,7 @@ async def test_what_is_owned_stays_where_its_owner_is_there_though_no_view_shows
     api: Served,
 ) -> None:
     async with controlled(api, GarbageController, through=behind(SECRET)):
+        await api.world.sleep(1)
         secrets = MAPS.replace("configmaps", "secrets")
         new = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "owner"}}
         owner = (await api.post(secrets, new)).ok()
@@ -165,7 +166,10 @@ async def test_what_is_owned_stays_where_its_owner_is_there_though_no_view_shows
         another = {**owner, "metadata": {**owner["metadata"], "uid": "another"}}
         (await api.post(MAPS, owned(config_map("left"), another))).ok()
         unknown = {**another, "apiVersion": "example.com/v1", "kind": "Unknown"}
-        (await api.post(MAPS, owned(config_map("unknown"), unknown))).ok()
+        mixed = owned(config_map("unknown"), unknown)  # nobody can say whether it is there
+        lost = owned(config_map("unknown"), another)["metadata"]["ownerReferences"]
+        mixed["metadata"]["ownerReferences"] += lost
+        (await api.post(MAPS, mixed)).ok()
         await gone(api, f"{MAPS}/left")
         await api.world.sleep(10)
         for name in ("kept", "unknown"):

@@ -74,6 +74,7 @@ async def test_a_pod_of_a_node_that_is_missed_for_long_goes_unless_the_api_knows
     api: Served,
 ) -> None:
     async with controlled(api, PodGarbageController, through=behind(NODE)):
+        await api.world.sleep(1)
         await with_node(api, "unseen")
         (await api.post(PODS, pod("lost", nodeName="nowhere"))).ok()
         (await api.post(PODS, pod("kept", nodeName="unseen"))).ok()
