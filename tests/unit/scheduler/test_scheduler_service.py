@@ -29,6 +29,7 @@ from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.configuration_file import parse
+from steersman.scheduler.devices import reserving
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import Tasks
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -38,6 +39,16 @@ NO_PREEMPTION = parse(
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",
         "profiles": [{"plugins": {"postFilter": {"disabled": [{"name": "DefaultPreemption"}]}}}],
+    }
+)
+
+IMPATIENT = parse(
+    {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "profiles": [
+            {"pluginConfig": [{"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 5}}]}
+        ],
     }
 )
 
@@ -373,13 +384,15 @@ def test_a_volume_that_one_pod_is_to_get_is_promised_to_no_other_meanwhile() -> 
     staged(scenario)
 
 
-async def with_devices(stage: Stage, *nodes: str) -> None:
+async def with_devices(stage: Stage, *nodes: str, **device: Any) -> None:
     """Creates a class of devices, one device on each node, and a claim for one of them."""
     await stage.quiet.create(DEVICECLASS, "gpu")
     for node in nodes:
         pool = {"name": node, "resourceSliceCount": 1}
         fields = {"driver": "d.example", "pool": pool, "nodeName": node}
-        await stage.quiet.create(RESOURCESLICE, node, spec={**fields, "devices": [{"name": "d0"}]})
+        await stage.quiet.create(
+            RESOURCESLICE, node, spec={**fields, "devices": [{"name": "d0", **device}]}
+        )
     request = {"name": "r", "exactly": {"deviceClassName": "gpu"}}
     await stage.quiet.create(RESOURCECLAIM, "c", spec={"devices": {"requests": [request]}})
 
@@ -437,3 +450,79 @@ def test_a_claim_that_nobody_uses_is_deallocated_for_a_pod_that_must_go_elsewher
         ]
 
     staged(scenario, nodes=2)
+
+
+SELECTED = "volume.kubernetes.io/selected-node"
+
+
+@pytest.mark.parametrize(
+    ("happens", "text"),
+    [
+        ("nothing", "context deadline exceeded"),
+        ("given back", 'selectedNode annotation value "elsewhere" not set'),
+        ("gone", 'persistentvolumeclaim "a" not found'),
+    ],
+)
+def test_a_pod_whose_claim_is_not_bound_is_told_why_and_gives_its_room_back(
+    happens: str, text: str
+) -> None:
+    claim = PERSISTENTVOLUMECLAIM.ref("default", "a")
+
+    async def selected(stage: Stage) -> bool:
+        found = await stage.admin.get(claim)
+        return found.metadata.annotations.get(SELECTED) == "node-0"
+
+    async def scenario(stage: Stage) -> None:
+        nobody = {"provisioner": "example.com/nobody", "volumeBindingMode": "WaitForFirstConsumer"}
+        await stage.quiet.create(STORAGECLASS, "waits", **nobody)
+        wanted = {"requests": {"storage": "1Gi"}}
+        fields = {"accessModes": ["ReadWriteOnce"], "storageClassName": "waits"}
+        await stage.quiet.create(PERSISTENTVOLUMECLAIM, "a", spec={**fields, "resources": wanted})
+        source = {"name": "v", "persistentVolumeClaim": {"claimName": "a"}}
+        requests = {"resources": {"requests": {"cpu": "3"}}}
+        containers = [{"name": "c", "image": "i:1", **requests}]
+        spec = {"containers": containers, "volumes": [source]}
+        made = await stage.quiet.create(POD, "a", spec=spec)
+        await stage.until(lambda: selected(stage))
+        assert stage.scheduler.snapshot.placed(made.metadata.uid) is not None
+        if happens == "given back":
+            annotations = {"annotations": {SELECTED: "elsewhere"}}
+            await stage.admin.patch(claim, {"metadata": annotations})
+        if happens == "gone":
+            await stage.admin.delete(claim)
+        said = f'running PreBind plugin "VolumeBinding": binding volumes: {text}'
+        await stage.until(lambda: told(stage, "FailedScheduling", said))
+        assert stage.way.count("POST", "/a/binding") == 0
+        if happens != "nothing":  # the room is another's at once
+            await stage.put("b", "3")
+            await stage.until(lambda: stage.placed("b"), 3.0)
+
+    staged(scenario, configuration=IMPATIENT)
+
+
+def test_a_device_that_is_not_made_ready_in_time_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reserving, "BINDING_SECONDS", 5.0)
+
+    async def scenario(stage: Stage) -> None:
+        conditions = {"bindingConditions": ["Attached"], "bindingFailureConditions": ["Broken"]}
+        await with_devices(stage, "node-0", **conditions)
+        await with_claim(stage, "a")
+        claim = RESOURCECLAIM.ref("default", "c")
+
+        async def allocated() -> bool:
+            return (await stage.admin.get(claim)).status.allocation is not None
+
+        async def given_up() -> bool:
+            return not await allocated()
+
+        await stage.until(allocated)
+        await stage.world.sleep(4)
+        assert await allocated()
+        await stage.until(given_up, 2.0)
+        text = 'running PreBind plugin "DynamicResources": device binding timeout'
+        await stage.until(lambda: told(stage, "FailedScheduling", text))
+        assert stage.way.count("POST", "/a/binding") == 0
+
+    staged(scenario)
