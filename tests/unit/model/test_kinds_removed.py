@@ -105,7 +105,8 @@ def version_of(api_version: str, plural: str) -> Any:
 
 
 def converted(api_version: str, plural: str, document: dict[str, Any]) -> Any:
-    return version_of(api_version, plural).to_storage(document)
+    convert = version_of(api_version, plural).to_storage
+    return document if convert is None else convert(document)
 
 
 def workload(**spec: Any) -> dict[str, Any]:
