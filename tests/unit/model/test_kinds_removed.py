@@ -320,3 +320,15 @@ def test_no_shares_in_v1beta3_are_the_default_unless_they_are_meant() -> None:
     some = {"metadata": {"name": "p"}, "spec": {"limited": {"nominalConcurrencyShares": 3}}}
     assert version.to_storage(some) == some
     assert version.from_storage(some) == some
+
+
+@pytest.mark.parametrize("text", ["3", "[3]", "{", '{"a": 1}', '[{"type": 3}]', "null"])
+def test_an_annotation_that_holds_no_metrics_is_dropped(text: str) -> None:
+    version = builtin.registry().by_resource("autoscaling", "v1", "horizontalpodautoscalers")
+    assert version is not None
+    to_v2 = version.versions[1].to_storage
+    assert to_v2 is not None
+    name = "autoscaling.alpha.kubernetes.io/metrics"
+    made = to_v2({"metadata": {"name": "h", "annotations": {name: text}}, "spec": {}})
+    assert made["spec"] == {}
+    assert made["metadata"] == {"name": "h"}
