@@ -332,3 +332,18 @@ def test_an_annotation_that_holds_no_metrics_is_dropped(text: str) -> None:
     made = to_v2({"metadata": {"name": "h", "annotations": {name: text}}, "spec": {}})
     assert made["spec"] == {}
     assert made["metadata"] == {"name": "h"}
+
+
+def test_what_went_with_1_16_is_described_under_its_own_names() -> None:
+    known = schema.earlier()
+    spec = known["io.k8s.api.apps.v1beta1.DeploymentSpec"]
+    assert spec["required"] == ["template"]
+    strategy = spec["properties"]["strategy"]["$ref"]
+    assert strategy == "io.k8s.api.apps.v1beta1.DeploymentStrategy"
+    assert strategy in known
+    template = spec["properties"]["template"]["$ref"]
+    assert template == "io.k8s.api.core.v1.PodTemplateSpec"
+    assert "selector" in known["io.k8s.api.apps.v1beta2.DeploymentSpec"]["required"]
+    policy = known["io.k8s.api.extensions.v1beta1.NetworkPolicy"]
+    assert policy[GVK] == [{"group": "extensions", "kind": "NetworkPolicy", "version": "v1beta1"}]
+    assert not set(known) & set(schema.builtin().shapes)
