@@ -203,3 +203,17 @@ async def test_a_version_that_differs_in_its_name_alone_loses_no_field_that_came
     found = (await api.get(f"{path.format('v2')}/h")).ok()["spec"]
     assert found["behavior"]["scaleUp"]["tolerance"] == "50m"
     assert (found["minReplicas"], found["maxReplicas"]) == (2, 3)
+
+
+@served
+async def test_the_rules_of_a_definition_are_checked_in_every_version(api: Served) -> None:
+    rule = {"rule": "self.nothing == 1"}
+    schema = {"type": "object", "x-kubernetes-validations": [rule]}
+    names = {"plural": "widgets", "kind": "Widget"}
+    version = {"name": "v1", "served": True, "storage": True}
+    spec = {"group": "example.com", "scope": "Cluster", "names": names, "versions": [version]}
+    version["schema"] = {"openAPIV3Schema": schema}
+    document = {"metadata": {"name": "widgets.example.com"}, "spec": spec}
+    refused = await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document)
+    assert refused.code == 422
+    assert "undefined field 'nothing'" in refused.message
