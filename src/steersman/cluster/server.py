@@ -34,8 +34,7 @@ from steersman.cluster.process import Report, first_address, reload_on_hangup, s
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
-from steersman.model import builtin, schema
-from steersman.model.kind import Kind
+from steersman.model import schema
 from steersman.model.pack import NUMBER
 from steersman.model.service_range import DNS_LISTENS
 from steersman.store.memory import MemoryStore
@@ -171,13 +170,9 @@ async def _control(
     from steersman.cluster import control
     from steersman.controllers.registry import controllers
 
-    def find(resource: tuple[str, str]) -> Kind | None:
-        # As parts know built-in kinds: without the versions that are gone
-        return builtin.registry().of(resource) or assembly.kinds.of(resource)
-
     def client_for(name: str) -> APIClient:
         transport = LocalTransport(assembly.api.handle, User(name, control.groups_of(name)), tasks)
-        return APIClient(transport, world, find=find)
+        return APIClient(transport, world, find=assembly.kind)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
     chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
