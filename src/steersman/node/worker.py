@@ -113,6 +113,12 @@ class Worker:
         if not self.seen.gone:
             self.change(replace(self.seen, gone=True))
 
+    def evict(self, reason: str, message: str, grace_seconds: float) -> None:
+        """Gives the pod up for the node's sake; it stays in the API, failed."""
+        if self._may_end():
+            self.change(replace(self.seen, ended=(reason, message), grace=grace_seconds))
+            self._say("Warning", reason, message)
+
     def exited(self, container: str, attempt: int, exit: ExitStatus) -> None:
         """A run has ended."""
         known = self.seen.of(container)
