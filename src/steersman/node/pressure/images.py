@@ -159,6 +159,7 @@ def used_names(having: Iterable[Having]) -> set[str]:
     names: set[str] = set()
     for one in having:
         names |= {_normal(it.image) for it in containers.all_containers(one.pod)}
+        names |= {_normal(it.image.reference) for it in one.pod.spec.volumes if it.image}
         for known in one.seen.containers.values():
             names |= {known.image_id, _normal(known.image)}
     return names
