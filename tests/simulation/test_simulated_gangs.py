@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from simulation.invariants import PODS, Broken
 
 from controlled import EVERYBODY
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
-from simulation.invariants import PODS, Broken
 from simulation.quiet import Quiet, quietly, ready
 from steersman.model.errors import NotFound
 from steersman.model.kind import Document, Kind

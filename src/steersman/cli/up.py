@@ -72,6 +72,7 @@ def check(arguments: argparse.Namespace) -> None:
     configuration(arguments.scheduler_config)
     options.check(arguments)
     controllers.read(arguments)
+    kubelet.check(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
