@@ -14,6 +14,8 @@ from simulation.faults import Weather
 from simulation.invariants import PODS, Broken
 from simulation.quiet import Quiet, quietly, ready
 from steersman.model.kind import Document
+from steersman.model.kinds.csidriver import CSIDRIVER
+from steersman.model.kinds.csistoragecapacity import CSISTORAGECAPACITY
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
@@ -27,6 +29,7 @@ from steersman.model.kinds.validatingadmissionpolicy import (
     VALIDATINGADMISSIONPOLICYBINDING,
 )
 from steersman.model.ref import Resource
+from steersman.model.volume_binding import SELECTED_NODE
 from steersman.node.simulated import Behaviour
 from steersman.scheduler import service
 from steersman.scheduler.state.demand import amount
@@ -252,6 +255,31 @@ def test_a_waiting_claim_gets_its_volume_with_the_node_and_then_the_pod_is_bound
         claim = await quiet.admin.get(PERSISTENTVOLUMECLAIM.ref("default", "data"))
         assert (claim.status.phase, claim.spec.volume_name) == ("Bound", "v")
         assert (await quiet.admin.get(POD.ref("default", "p"))).spec.node_name == "node-1"
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_a_pod_waits_until_a_driver_has_room_for_its_volume() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        late = {"volumeBindingMode": "WaitForFirstConsumer"}
+        await quiet.create(STORAGECLASS, "late", provisioner="d.example.com", **late)
+        await quiet.create(CSIDRIVER, "d.example.com", spec={"storageCapacity": True})
+        size = {"requests": {"storage": "1Gi"}}
+        spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "late", "resources": size}
+        await quiet.create(PERSISTENTVOLUMECLAIM, "data", spec=spec)
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        await quiet.create(POD, "p", spec=wanting("1", volumes=volumes))
+        await quiet.until(lambda: is_unschedulable(quiet, "p"))
+        assert await is_told(quiet, "0/2 nodes are available: 2 node(s) did not have enough free")
+        near = {"matchLabels": {"kubernetes.io/hostname": "node-1"}}
+        room = {"storageClassName": "late", "nodeTopology": near, "capacity": "1Gi"}
+        await quiet.create(CSISTORAGECAPACITY, "room", **room)
+
+        async def selected() -> bool:
+            claim = await quiet.admin.get(PERSISTENTVOLUMECLAIM.ref("default", "data"))
+            return claim.metadata.annotations.get(SELECTED_NODE) == "node-1"
+
+        await quiet.until(selected)
 
     quietly(scenario, nodes=2, behaviour=SMALL)
 
