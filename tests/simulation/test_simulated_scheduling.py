@@ -341,6 +341,45 @@ def test_more_pods_than_are_written_at_once_are_placed_one_after_another(
     quietly(scenario, nodes=1, behaviour=SMALL)
 
 
+@pytest.mark.parametrize(("slots", "turns"), [(128, 2), (8, 4)])
+def test_a_crowd_is_decided_on_in_few_turns_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch, slots: int, turns: int
+) -> None:
+    """Two turns of sixteen pods, or as many as the writes under way leave room for."""
+    monkeypatch.setattr(service, "WRITES_AT_ONCE", slots)
+    counts: list[int] = []
+    begin, go_on = service.Scheduler._begin, service.Scheduler._next
+
+    def counted(self: service.Scheduler, group: Any, pod: Any) -> None:
+        counts[-1] += 1
+        begin(self, group, pod)
+
+    async def noted(self: service.Scheduler, group: Any) -> None:
+        counts.append(0)
+        await go_on(self, group)
+
+    monkeypatch.setattr(service.Scheduler, "_begin", counted)
+    monkeypatch.setattr(service.Scheduler, "_next", noted)
+    names = [f"p{number:02}" for number in range(32)]
+
+    async def main(world: SimulatedWorld) -> None:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            plane.run_controllers(EVERYBODY)
+            plane.run_nodes(1, SMALL)
+            quiet = Quiet(plane, world)
+            await quiet.until(lambda: ready(quiet, 1))
+            for name in names:
+                await quiet.create(POD, name, spec=wanting("10m"))
+            plane.run_scheduler()
+            await quiet.until(lambda: runs(quiet, *names))
+        made = [count for count in counts if count]
+        assert sum(made) == len(names)
+        assert max(made) == min(slots, service.TURN_PODS)
+        assert len(made) >= turns
+
+    simulate(1, main)
+
+
 async def said(quiet: Quiet, event: tuple[str, str]) -> bool:
     return event in await quiet.events("Pod")
 
