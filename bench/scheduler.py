@@ -15,9 +15,15 @@ from typing import Any
 
 import msgspec
 
+from steersman.model.kind import Kind
 from steersman.model.kinds.node import Node
+from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.storageclass import StorageClass
+from steersman.model.ref import Ref
 from steersman.model.selectors import Selector, of_map
+from steersman.model.volume_binding import BIND_COMPLETED
 from steersman.scheduler.decide import Chosen, decide
 from steersman.scheduler.flow.classes import sort
 from steersman.scheduler.flow.plan import plan_batch
@@ -26,6 +32,8 @@ from steersman.scheduler.memory import Ask, Memory
 from steersman.scheduler.preemption import Candidate, Trials, preempt
 from steersman.scheduler.profile import Profile
 from steersman.scheduler.state.snapshot import Snapshot
+from steersman.scheduler.volumes.rule import VolumeRule, rule_of
+from steersman.scheduler.volumes.storage import Storage
 
 DECISIONS = 5_000
 ZONES = 3
@@ -153,6 +161,97 @@ def preemption(nodes: int) -> None:
     measure("preemption", work, len(pods))
 
 
+class Copies:
+    """Followed copies that hold what they were given and are followed by nobody."""
+
+    def __init__(self, found: dict[str, list[Any]]) -> None:
+        self._found = found
+
+    def of(self, kind: Kind) -> Copy:
+        """Returns the copy of a kind."""
+        return Copy(self._found.get(kind.plural, []))
+
+
+class Copy:
+    """The copy of one kind."""
+
+    def __init__(self, found: list[Any]) -> None:
+        self._found = {it.key: it for it in found}
+
+    def get(self, ref: Ref) -> Any | None:
+        """Returns an object."""
+        return self._found.get((ref.namespace, ref.name))
+
+    def list(self, _namespace: str = "") -> Any:
+        """Returns all objects."""
+        return self._found.values()
+
+
+def claim(number: int, volume: str = "", **spec: Any) -> PersistentVolumeClaim:
+    done = {"annotations": {BIND_COMPLETED: "yes"}} if volume else {}
+    metadata = {"name": f"c{number}", "namespace": "default", "uid": f"c{number}", **done}
+    size = {"requests": {"storage": "1Gi"}}
+    given = {"resources": size, "accessModes": ["ReadWriteOnce"], "volumeName": volume, **spec}
+    return msgspec.convert({"metadata": metadata, "spec": given}, PersistentVolumeClaim)
+
+
+def volume(number: int, key: str, value: str, **spec: Any) -> PersistentVolume:
+    near = {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}
+    given = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [near]}},
+        **spec,
+    }
+    status = {"phase": "Available"}
+    metadata = {"name": f"v{number}", "uid": f"v{number}"}
+    document = {"metadata": metadata, "spec": given, "status": status}
+    return msgspec.convert(document, PersistentVolume)
+
+
+def claims(nodes: int, name: str, found: dict[str, list[Any]], count: int) -> None:
+    """Pods with a claim of their own each; volumes that were given are so from then on."""
+    bench, storage, profile = Bench(nodes), Storage(Copies(found)), Profile()  # type: ignore[arg-type]
+    volumes = [
+        [{"name": "d", "persistentVolumeClaim": {"claimName": f"c{number}"}}]
+        for number in range(count)
+    ]
+    pods = [pod(number, volumes=volumes[number]) for number in range(count)]
+
+    def work(number: int) -> None:
+        rule = rule_of(pods[number], profile, storage, bench.snapshot)
+        assert isinstance(rule, VolumeRule)
+        ask = bench.memory.of(pods[number], profile, None, rule)
+        answer = decide(ask, start=bench.start, draw=bench.random.random())
+        assert isinstance(answer, Chosen), answer
+        bench.start = answer.start
+        for one, chosen in rule.choice(answer.node).given:
+            storage.promise(chosen.metadata.name, one.metadata.uid)
+        bench.snapshot.put(pods[number], answer.node.name, assumed=True)
+
+    measure(name, work, count)
+
+
+def all_claims(nodes: int, count: int = 200) -> None:
+    """Claims with a volume in a zone, claims for which one is made, claims for local volumes."""
+    zone, host = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+    bound = [claim(number, f"v{number}") for number in range(count)]
+    zoned = [volume(number, zone, f"z{number % ZONES}") for number in range(count)]
+    found: dict[str, list[Any]] = {"persistentvolumeclaims": bound, "persistentvolumes": zoned}
+    claims(nodes, "claims with a volume in a zone", found, count)
+    waits = {"volumeBindingMode": "WaitForFirstConsumer", "provisioner": "p"}
+    late = msgspec.convert({"metadata": {"name": "late"}, **waits}, StorageClass)
+    found = {
+        "persistentvolumeclaims": [claim(n, storageClassName="late") for n in range(count)],
+        "storageclasses": [late],
+    }
+    claims(nodes, "claims whose volume is made", found, count)
+    named = [f"node-{number}" for number in range(nodes)]
+    local = [volume(n, host, name, storageClassName="late") for n, name in enumerate(named)]
+    found = {**found, "persistentvolumes": local}
+    claims(nodes, "claims for one of a local volume a node", found, count)
+
+
 def flow(nodes: int, kinds: int, pods: int) -> None:
     """One batch of equal pods on nodes of some sizes: sorted, solved, and counted on their nodes;
     OR-Tools is loaded before."""
@@ -191,6 +290,7 @@ def main() -> None:
     few = min(DECISIONS, nodes)
     affinity(nodes, "podAntiAffinity", host, "anti-affinity, namespace selector, host", few)
     preemption(nodes)
+    all_claims(nodes)
     for kinds in (1, 1_000):
         flow(1_000, kinds, 10_000)
 

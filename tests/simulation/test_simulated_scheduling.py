@@ -13,6 +13,8 @@ from simulation.control_plane import control_plane
 from simulation.faults import Weather
 from simulation.quiet import Quiet, quietly, ready
 from steersman.model.kind import Document
+from steersman.model.kinds.csidriver import CSIDRIVER
+from steersman.model.kinds.csistoragecapacity import CSISTORAGECAPACITY
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
@@ -26,6 +28,7 @@ from steersman.model.kinds.validatingadmissionpolicy import (
     VALIDATINGADMISSIONPOLICYBINDING,
 )
 from steersman.model.ref import Resource
+from steersman.model.volume_binding import SELECTED_NODE
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.scheduler import service
 from steersman.scheduler.state.demand import amount
@@ -256,6 +259,31 @@ def test_a_waiting_claim_gets_its_volume_with_the_node_and_then_the_pod_is_bound
     quietly(scenario, nodes=2, behaviour=SMALL)
 
 
+def test_a_pod_waits_until_a_driver_has_room_for_its_volume() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        late = {"volumeBindingMode": "WaitForFirstConsumer"}
+        await quiet.create(STORAGECLASS, "late", provisioner="d.example.com", **late)
+        await quiet.create(CSIDRIVER, "d.example.com", spec={"storageCapacity": True})
+        size = {"requests": {"storage": "1Gi"}}
+        spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "late", "resources": size}
+        await quiet.create(PERSISTENTVOLUMECLAIM, "data", spec=spec)
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        await quiet.create(POD, "p", spec=wanting("1", volumes=volumes))
+        await quiet.until(lambda: is_unschedulable(quiet, "p"))
+        assert await is_told(quiet, "0/2 nodes are available: 2 node(s) did not have enough free")
+        near = {"matchLabels": {"kubernetes.io/hostname": "node-1"}}
+        room = {"storageClassName": "late", "nodeTopology": near, "capacity": "1Gi"}
+        await quiet.create(CSISTORAGECAPACITY, "room", **room)
+
+        async def selected() -> bool:
+            claim = await quiet.admin.get(PERSISTENTVOLUMECLAIM.ref("default", "data"))
+            return claim.metadata.annotations.get(SELECTED_NODE) == "node-1"
+
+        await quiet.until(selected)
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
 def test_a_pod_whose_volume_cannot_be_bound_is_not_bound_either() -> None:
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"]}
     refusal = {
@@ -311,6 +339,45 @@ def test_more_pods_than_are_written_at_once_are_placed_one_after_another(
         await quiet.until(lambda: runs(quiet, *"abcde"))
 
     quietly(scenario, nodes=1, behaviour=SMALL)
+
+
+@pytest.mark.parametrize(("slots", "turns"), [(128, 2), (8, 4)])
+def test_a_crowd_is_decided_on_in_few_turns_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch, slots: int, turns: int
+) -> None:
+    """Two turns of sixteen pods, or as many as the writes under way leave room for."""
+    monkeypatch.setattr(service, "WRITES_AT_ONCE", slots)
+    counts: list[int] = []
+    begin, go_on = service.Scheduler._begin, service.Scheduler._next
+
+    def counted(self: service.Scheduler, group: Any, pod: Any) -> None:
+        counts[-1] += 1
+        begin(self, group, pod)
+
+    async def noted(self: service.Scheduler, group: Any) -> None:
+        counts.append(0)
+        await go_on(self, group)
+
+    monkeypatch.setattr(service.Scheduler, "_begin", counted)
+    monkeypatch.setattr(service.Scheduler, "_next", noted)
+    names = [f"p{number:02}" for number in range(32)]
+
+    async def main(world: SimulatedWorld) -> None:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            plane.run_controllers(EVERYBODY)
+            plane.run_nodes(1, SMALL)
+            quiet = Quiet(plane, world)
+            await quiet.until(lambda: ready(quiet, 1))
+            for name in names:
+                await quiet.create(POD, name, spec=wanting("10m"))
+            plane.run_scheduler()
+            await quiet.until(lambda: runs(quiet, *names))
+        made = [count for count in counts if count]
+        assert sum(made) == len(names)
+        assert max(made) == min(slots, service.TURN_PODS)
+        assert len(made) >= turns
+
+    simulate(1, main)
 
 
 async def said(quiet: Quiet, event: tuple[str, str]) -> bool:

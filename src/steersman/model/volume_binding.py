@@ -6,6 +6,7 @@ Follows component-helpers/storage/volume (FindMatchingVolume) and its annotation
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -43,12 +44,17 @@ def is_bound(claim: PersistentVolumeClaim) -> bool:
 
 def asked(claim: PersistentVolumeClaim) -> int:
     """Returns how many bytes a claim asks for."""
-    return parse(claim.spec.resources.requests.get("storage", "0")).value()
+    return _bytes(claim.spec.resources.requests.get("storage", "0"))
 
 
 def size(volume: PersistentVolume) -> int:
     """Returns how many bytes a volume has."""
-    return parse(volume.spec.capacity.get("storage", "0")).value()
+    return _bytes(volume.spec.capacity.get("storage", "0"))
+
+
+@lru_cache(1024)  # sizes are few, and asked for each volume for each claim
+def _bytes(quantity: str) -> int:
+    return parse(quantity).value()
 
 
 def is_reclaimed(volume: PersistentVolume) -> bool:

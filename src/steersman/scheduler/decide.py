@@ -15,11 +15,11 @@ import msgspec
 
 from steersman.scheduler.filters import inter_pod_affinity, pod_topology_spread
 from steersman.scheduler.filters.refusal import Refusal
-from steersman.scheduler.memory import Ask
+from steersman.scheduler.memory import Ask, Local
 from steersman.scheduler.scores import inter_pod_affinity as affinity_score
 from steersman.scheduler.scores import pod_topology_spread as spread_score
 from steersman.scheduler.scores.partition import Part
-from steersman.scheduler.state.bits import Bits, nth, places
+from steersman.scheduler.state.bits import Bits, nth, places, places_from
 from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.snapshot import Placed
 from steersman.scheduler.state.topology import Tally
@@ -114,11 +114,14 @@ def search(ask: Ask, *, start: int = 0, most: int | None = None) -> Feasible | U
     nodes = snapshot.all.bit_count()
     if not nodes:
         return Unfit(0)
+    wanted = enough(nodes, ask.profile.percentage) if most is None else most
+    if ask.local is not None:
+        found = _search_one_by_one(ask, ask.local, start, wanted)
+        return found if found.nodes else Unfit(nodes, refusals(ask))
     near = _near(ask)
     allowed = snapshot.all
     for bits in near.values():
         allowed &= ~bits
-    wanted = enough(nodes, ask.profile.percentage) if most is None else most
 
     def found_enough() -> bool:
         return (standing.fits & allowed).bit_count() >= wanted
@@ -129,11 +132,34 @@ def search(ask: Ask, *, start: int = 0, most: int | None = None) -> Feasible | U
     return Unfit(nodes, _refusals(ask, near))
 
 
+def _search_one_by_one(ask: Ask, local: Local, start: int, wanted: int) -> Feasible:
+    """Looks for nodes that fit a pod whose own rules are asked of each node; only those that are
+    found compete, since the others were not asked."""
+    standing, snapshot = ask.standing, ask.snapshot
+    left = snapshot.all & local.possible()
+    for bits in _beyond(ask, {}).values():
+        left &= ~bits
+    fit: Bits = 0
+    count = 0
+    for place in places_from(left, start):
+        if isinstance(standing.verdict(place), Refusal) or local.refuse(snapshot.at(place)):
+            continue
+        fit |= 1 << place
+        count += 1
+        if count >= wanted:
+            return Feasible(fit, place + 1)
+    return Feasible(fit, start)
+
+
 def _near(ask: Ask) -> dict[Refusal, Bits]:
     """Returns the refusals that hold for this pod and its neighbours, each node under its first
     reason."""
-    hood, found = ask.hood, _local(ask)
-    expected = ask.snapshot.expected()
+    return _beyond(ask, _local(ask))
+
+
+def _beyond(ask: Ask, found: dict[Refusal, Bits]) -> dict[Refusal, Bits]:
+    """Adds the refusals of neighbours and extenders to those before them."""
+    hood, expected = ask.hood, ask.snapshot.expected()
     if not hood.filters and ask.word is None and not expected:
         return found
     left = ask.snapshot.all

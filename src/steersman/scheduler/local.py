@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from functools import reduce
+from operator import and_
 
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.memory import Local
+from steersman.scheduler.state.bits import Bits
 from steersman.scheduler.state.node import NodeState
 
 
@@ -14,6 +17,10 @@ class Locals:
 
     def __init__(self, *rules: Local) -> None:
         self._rules = rules
+
+    def possible(self) -> Bits:
+        """Returns the nodes that are possible for all of them."""
+        return reduce(and_, (rule.possible() for rule in self._rules))
 
     def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
         """Returns the first refusal."""

@@ -18,6 +18,7 @@ from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.neighbourhood import Neighbourhood
 from steersman.scheduler.profile import DEFAULT, Profile
 from steersman.scheduler.standing import Rule, Standing
+from steersman.scheduler.state.bits import Bits
 from steersman.scheduler.state.demand import Demand
 from steersman.scheduler.state.neighbours import Flock, rules_of
 from steersman.scheduler.state.node import NodeState
@@ -30,6 +31,9 @@ V = TypeVar("V")
 
 class Local(Protocol):
     """A rule for one pod alone, asked node by node: its volumes."""
+
+    def possible(self) -> Bits:
+        """Returns nodes beyond which the rule refuses every one; it may refuse some of them."""
 
     def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
         """Refuses a node; pods whose uids are `gone` do not count."""

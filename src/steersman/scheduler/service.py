@@ -72,6 +72,9 @@ EXTENDER_KIND = ("kubescheduler.config.k8s.io/v1", "Extender")
 WRITES_AT_ONCE = 128  # bindings and conditions under way: enough to share one group commit
 UNSCHEDULABLE, SCHEDULER_ERROR = "Unschedulable", "SchedulerError"  # reasons of conditions
 MAX_MESSAGE = 32_768  # of a condition: metav1.Condition's bound; extenders word their refusals
+# Decided in one turn of the loop, in which all others do what is ready: with one decision for each
+# turn a busy server binds fifty pods a second
+TURN_PODS, TURN_SECONDS = 16, 0.002
 MAX_TRIALS = 16  # shapes whose trials of preemption are kept
 WRITES = (
     Rule("", ("pods/binding", "bindings"), ("create",)),
@@ -235,8 +238,16 @@ class Scheduler:
         except BaseException:
             self._slots.release()
             raise
+        end = self._world.monotonic() + TURN_SECONDS
         self._begin(group, pod)
-        await self._world.sleep(0)  # one decision at a time: reads and writes go on between
+        for _ in range(TURN_PODS - 1):
+            if self._slots.locked() or self._world.monotonic() > end:
+                break
+            if not (more := self.queue.take_all(1)):
+                break
+            await self._slots.acquire()  # there is one: this does not wait
+            self._begin(group, more[0])
+        await self._world.sleep(0)  # reads and writes go on between
 
     def _begin(self, group: Tasks, pod: Pod) -> None:
         """Begins to place a pod; whoever calls has taken a slot for the writing."""

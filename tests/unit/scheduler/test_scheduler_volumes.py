@@ -8,19 +8,23 @@ import pytest
 
 from scheduler_cluster import Cluster, HeldViews, node, pod
 from steersman.model.kind import Kind
+from steersman.model.kinds.csidriver import CSIDRIVER
 from steersman.model.kinds.csinode import CSINODE
+from steersman.model.kinds.csistoragecapacity import CSISTORAGECAPACITY
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.volume_binding import BIND_COMPLETED, SELECTED_NODE
-from steersman.scheduler.decide import Chosen, Unfit, decide
+from steersman.scheduler.decide import Chosen, Unfit, decide, fitting
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import fit_error
 from steersman.scheduler.preemption import Candidate, preempt
 from steersman.scheduler.profile import DEFAULT
+from steersman.scheduler.state.bits import places
 from steersman.scheduler.volumes.binder import plan_volume
 from steersman.scheduler.volumes.binding import Choice, choose
+from steersman.scheduler.volumes.offers import NOT_FOUND, wishes_of
 from steersman.scheduler.volumes.rule import VolumeRule, rule_of
 from steersman.scheduler.volumes.storage import Storage
 
@@ -188,8 +192,9 @@ def picked(name: str, *given: tuple[Kind, Any]) -> tuple[dict[str, str], list[st
         for of, it in given
         if "uid" in it["metadata"] and of is PERSISTENTVOLUMECLAIM
     ]
-    found = choose([it for it in claims if it is not None], state, storage)
-    if found is None:
+    wishes = wishes_of([it for it in claims if it is not None], storage)
+    found = choose(wishes, state)
+    if isinstance(found, str):
         return None
     pairs = {one.metadata.name: other.metadata.name for one, other in found.given}
     return pairs, [it.metadata.name for it in found.made]
@@ -259,10 +264,11 @@ def test_a_promised_volume_is_not_given_to_another() -> None:
     assert one is not None
     assert two is not None
     storage.promise("v", one.metadata.uid)
-    assert choose([two], state, storage) is None
-    assert choose([one], state, storage) == Choice(((one, storage.volume("v")),))  # type: ignore[arg-type]
+    assert choose(wishes_of([two], storage), state) == NOT_FOUND
+    found = choose(wishes_of([one], storage), state)
+    assert found == Choice(((one, storage.volume("v")),))  # type: ignore[arg-type]
     storage.withdraw("v")
-    assert choose([two], state, storage) is not None
+    assert isinstance(choose(wishes_of([two], storage), state), Choice)
 
 
 def test_a_volume_is_given_to_the_very_claim() -> None:
@@ -343,3 +349,83 @@ def test_a_driver_attaches_no_more_volumes_than_it_says() -> None:
     assert chosen(cluster, using("two"), *given, limit("a", 1, driver="e")) == "a"
     late = (claim("three", **LATE), storage_class(provisioner="d"))
     assert reasons(cluster, using("three"), *given, *late, limit("a", 1)) == text
+
+
+# Room that drivers tell of
+
+
+def driver(name: str = "p", **spec: Any) -> tuple[Kind, Any]:
+    return CSIDRIVER, {"metadata": {"name": name}, "spec": {"storageCapacity": True, **spec}}
+
+
+def room(name: str, of: str = "late", near: Any = None, **amounts: str) -> tuple[Kind, Any]:
+    metadata = {"name": name, "namespace": "kube-system"}
+    topology = {} if near is None else {"nodeTopology": near}
+    return CSISTORAGECAPACITY, {
+        "metadata": metadata,
+        "storageClassName": of,
+        **topology,
+        **amounts,
+    }
+
+
+def on(name: str) -> Any:
+    return {"matchLabels": {"kubernetes.io/hostname": name}}
+
+
+SPACE = "node(s) did not have enough free storage"
+
+
+@pytest.mark.parametrize(
+    ("more", "fits"),
+    [
+        ((), "ab"),  # its driver does not say
+        ((driver(),), ""),
+        ((driver(storageCapacity=False),), "ab"),
+        ((driver("other"),), "ab"),
+        ((driver(), room("r", near=on("a"), capacity="1Gi")), "a"),
+        ((driver(), room("r", near={}, capacity="1Gi")), "ab"),
+        ((driver(), room("r", near=on("a"), capacity="1023Mi")), ""),
+        ((driver(), room("r", near=on("a"), capacity="5Gi", maximumVolumeSize="1Mi")), ""),
+        ((driver(), room("r", near=on("a"), capacity="0", maximumVolumeSize="1Gi")), "a"),
+        ((driver(), room("r", near=on("a"))), ""),
+        ((driver(), room("r", capacity="1Gi")), ""),
+        ((driver(), room("r", of="x", near={}, capacity="1Gi")), ""),
+        (
+            (
+                driver(),
+                room("r", near=on("a"), capacity="1Mi"),
+                room("s", near=on("b"), capacity="2Gi"),
+            ),
+            "b",
+        ),
+    ],
+)
+def test_a_volume_is_made_only_where_its_driver_has_room(more: Any, fits: str) -> None:
+    cluster = hosts("a", "b")
+    ask = asked(cluster, using("data"), claim(**LATE), storage_class(), *more)
+    answer = decide(ask)
+    if not fits:
+        assert isinstance(answer, Unfit)
+        assert fit_error(answer) == f"0/2 nodes are available: 2 {SPACE}."
+    else:
+        assert isinstance(answer, Chosen)
+        assert {cluster.snapshot.at(place).name for place in places(fitting(ask))} == set(fits)
+
+
+def test_a_node_that_a_claim_was_promised_to_must_have_room_too() -> None:
+    selected = {"annotations": {SELECTED_NODE: "a"}}
+    given = (claim(metadata=selected, **LATE), storage_class(), driver())
+    answer = decide(asked(hosts("a", "b"), using("data"), *given))
+    assert isinstance(answer, Unfit)
+    assert fit_error(answer) == (
+        "0/2 nodes are available: 1 node(s) did not have enough free storage, 1 node(s) didn't "
+        "find available persistent volumes to bind."
+    )
+
+
+def test_a_volume_that_exists_needs_no_room() -> None:
+    given = (claim(**LATE), storage_class(), driver(), volume(on="b", **LATE))
+    answer = decide(asked(hosts("a", "b"), using("data"), *given))
+    assert isinstance(answer, Chosen)
+    assert answer.node.name == "b"

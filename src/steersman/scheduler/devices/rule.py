@@ -19,6 +19,7 @@ from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.stock import reaches
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.profile import Profile
+from steersman.scheduler.state.bits import EVERYWHERE, Bits
 from steersman.scheduler.state.node import NodeState
 
 PLUGIN: Final = "DynamicResources"
@@ -52,6 +53,10 @@ class DeviceRule:
         self._inventory = inventory
         self._found: dict[str, Picks] = {}
         self._away: dict[str, ResourceClaim] = {}
+
+    def possible(self) -> Bits:
+        """Returns all nodes: which devices can be reached from where is asked of each."""
+        return EVERYWHERE
 
     def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
         """Refuses a node where a claim is not available, or not all can be allocated."""

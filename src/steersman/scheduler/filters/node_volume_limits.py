@@ -17,15 +17,15 @@ Handle = tuple[str, str]  # driver, volume
 
 
 def refuse(
-    pod: Pod, node: CSINode | None, there: Iterable[Placed], storage: Storage
+    own: Iterable[Handle], node: CSINode | None, there: Iterable[Placed], storage: Storage
 ) -> Refusal | None:
-    """Refuses a node where a driver would have more volumes than it can."""
+    """Refuses a node where a driver would have more volumes than it can, with a pod's own."""
     limits = {
         driver.name: driver.allocatable.count
         for driver in (node.spec.drivers if node is not None else ())
         if driver.allocatable is not None and driver.allocatable.count is not None
     }
-    new = {handle for handle in handles(pod, storage) if handle[0] in limits}
+    new = {handle for handle in own if handle[0] in limits}
     if not new:
         return None
     used = {handle for placed in there for handle in handles(placed.pod, storage)}

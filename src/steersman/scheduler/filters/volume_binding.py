@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.state.node import NodeState
-from steersman.scheduler.volumes.binding import choose, reaches
+from steersman.scheduler.volumes.binding import choose
 from steersman.scheduler.volumes.needs import Needs
-from steersman.scheduler.volumes.storage import Storage
+from steersman.scheduler.volumes.offers import Wish, reaches
 
 PLUGIN = "VolumeBinding"
 ELSEWHERE = "node(s) didn't match PersistentVolume's node affinity"
-NOT_FOUND = "node(s) didn't find available persistent volumes to bind"
 MISSING = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 
 
-def refuse(needs: Needs, node: NodeState, storage: Storage) -> Refusal | None:
+def refuse(needs: Needs, wishes: tuple[Wish, ...], node: NodeState) -> Refusal | None:
     """Refuses a node that lacks a volume."""
     reasons = []
     volumes = [volume for _, volume in needs.bound]
     if any(volume is not None and not reaches(volume, node) for volume in volumes):
         reasons.append(ELSEWHERE)
-    if needs.waiting and choose(needs.waiting, node, storage) is None:
-        reasons.append(NOT_FOUND)
+    if wishes and isinstance(why := choose(wishes, node), str):
+        reasons.append(why)
     if None in volumes:
         reasons.append(MISSING)
     return Refusal(PLUGIN, tuple(reasons)) if reasons else None

@@ -11,6 +11,8 @@ from typing import Final
 
 Bits = int
 
+EVERYWHERE: Final[Bits] = -1  # every place there can be: to be met with a set that ends
+
 _OFFSETS: Final = tuple(
     tuple(offset for offset in range(8) if byte >> offset & 1) for byte in range(256)
 )

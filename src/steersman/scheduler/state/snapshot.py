@@ -7,7 +7,7 @@ count as `assumed`. Every change is logged, so that what was worked out is mende
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -107,6 +107,13 @@ class Snapshot:
             states = [state for state in self.nodes if state is not None]
             labels = ((state.place, state.node.metadata.labels) for state in states)
             found = self._topologies[key] = Topology(key, labels)
+        return found
+
+    def having(self, pairs: Iterable[tuple[str, str]]) -> Bits:
+        """Returns the nodes that have one of some labels."""
+        found: Bits = 0
+        for key, value in pairs:
+            found |= self.topology(key).nodes.get(value, 0)
         return found
 
     def since(self, position: int) -> Sequence[Change] | None:

@@ -13,10 +13,12 @@ from steersman.scheduler.filters import (
 )
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.profile import Profile
+from steersman.scheduler.state.bits import Bits
 from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.snapshot import Snapshot
 from steersman.scheduler.volumes.binding import Choice, choose
 from steersman.scheduler.volumes.needs import Needs, needs_of
+from steersman.scheduler.volumes.offers import labels_of, wishes_of
 from steersman.scheduler.volumes.storage import Storage
 
 
@@ -31,6 +33,17 @@ class VolumeRule:
         self._filters = profile.filters
         self._storage = storage
         self._snapshot = snapshot
+        self._handles = tuple(node_volume_limits.handles(pod, storage))
+        self._wishes = wishes_of(needs.waiting, storage)
+
+    def possible(self) -> Bits:
+        """Returns the nodes with the labels that the pod's volumes name, where they name some."""
+        found = self._snapshot.all
+        for _, volume in self._needs.bound if "VolumeBinding" in self._filters else ():
+            pairs = labels_of(volume) if volume is not None else None
+            if pairs is not None:
+                found &= self._snapshot.having(pairs)
+        return found
 
     def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
         """Returns the first volume filter's refusal; pods whose uids are `gone` do not count."""
@@ -42,16 +55,17 @@ class VolumeRule:
             found = volume_restrictions.refuse(pod, needs.claims, there)
         if found is None and "NodeVolumeLimits" in on:
             csi = storage.csi_node(node.name)
-            found = node_volume_limits.refuse(pod, csi, there, storage)
+            found = node_volume_limits.refuse(self._handles, csi, there, storage)
         if found is None and "VolumeBinding" in on:
-            found = volume_binding.refuse(needs, node, storage)
+            found = volume_binding.refuse(needs, self._wishes, node)
         if found is None and "VolumeZone" in on:
             found = volume_zone.refuse(needs, node)
         return found
 
     def choice(self, node: NodeState) -> Choice:
         """Returns the volumes that the pod's claims get on a node that fits."""
-        return choose(self._needs.waiting, node, self._storage) or Choice()
+        found = choose(self._wishes, node)
+        return found if isinstance(found, Choice) else Choice()
 
 
 def rule_of(

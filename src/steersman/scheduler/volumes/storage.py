@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from steersman.client.interface import Views
+from steersman.model.kinds.csidriver import CSIDRIVER
 from steersman.model.kinds.csinode import CSINODE, CSINode
+from steersman.model.kinds.csistoragecapacity import CSISTORAGECAPACITY, CSIStorageCapacity
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import (
     PERSISTENTVOLUMECLAIM,
@@ -24,6 +26,8 @@ class Storage:
         self._volumes = views.of(PERSISTENTVOLUME)
         self._classes = views.of(STORAGECLASS)
         self._nodes = views.of(CSINODE)
+        self._drivers = views.of(CSIDRIVER)
+        self._capacities = views.of(CSISTORAGECAPACITY)
         self._promised: dict[str, str] = {}  # volumes chosen for claims (by uid), not yet seen so
 
     def listen(self, hear: Callable[[], None]) -> list[Callable[[], None]]:
@@ -33,7 +37,7 @@ class Storage:
             hear()
 
         views = (self._claims, self._volumes, self._classes, self._nodes)
-        return [view.listen(changed) for view in views]
+        return [view.listen(changed) for view in (*views, self._drivers, self._capacities)]
 
     def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
         """Returns a claim."""
@@ -50,6 +54,15 @@ class Storage:
     def storage_class(self, name: str) -> StorageClass | None:
         """Returns a class."""
         return self._classes.get(STORAGECLASS.ref("", name)) if name else None
+
+    def tells_capacity(self, driver: str) -> bool:
+        """Says whether a driver tells how much room it has (storageCapacity of a CSIDriver)."""
+        found = self._drivers.get(CSIDRIVER.ref("", driver))
+        return found is not None and found.spec.storage_capacity
+
+    def capacities(self, name: str) -> Iterable[CSIStorageCapacity]:
+        """Returns how much room there is for volumes of a class, and near which nodes."""
+        return (it for it in self._capacities.list() if it.storage_class_name == name)
 
     def csi_node(self, name: str) -> CSINode | None:
         """Returns what CSI drivers say of a node."""
