@@ -242,7 +242,7 @@ class Scheduler:
             except NotFound:
                 break
             except (APIError, Unreachable):
-                await self._world.pause(UNSURE_RETRY_SECONDS)
+                await self._world.wire_sleep(UNSURE_RETRY_SECONDS)
                 continue
             if found.metadata.uid == pod.metadata.uid and found.spec.node_name:
                 return  # it was done: the view shows it soon
