@@ -15,6 +15,7 @@ from simulation.quiet import Quiet, ready
 from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable
 from steersman.client.view import FollowedViews
+from steersman.cluster.control import MANAGER
 from steersman.model.kind import Document
 from steersman.model.kinds.deviceclass import DEVICECLASS
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
@@ -101,7 +102,9 @@ class Stage:
         self.way = Unlucky(plane.transport(user), world, weather)
         self.way.losses, self.way.sent = [], []
         client = APIClient(self.way, world)
-        views = FollowedViews(client, world, tasks)
+        manager = User(MANAGER, groups_of(MANAGER))  # copies are read by the manager
+        copies = APIClient(FaultyTransport(plane.transport(manager), world, weather), world)
+        views = FollowedViews(copies, world, tasks)
         self.scheduler = service.Scheduler(client, views, world, configuration)
 
     async def put(self, name: str, cpu: str, priority: str = "", **fields: Any) -> Any:
