@@ -19,7 +19,6 @@ from steersman.cli.up import KUBECONFIG
 from steersman.model.duration import parse_duration
 
 EXAMPLE = """example:
-  steer up --clock virtual --no-node --simulated-nodes 1 --detach
   steer clock advance 3d
   steer clock advance --to 2027-01-01T00:00:00Z
   steer clock rate 60"""
