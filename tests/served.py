@@ -26,9 +26,11 @@ from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
 from steersman.model.errors import APIError
+from steersman.model.pack import NUMBER
 from steersman.store.memory import MemoryStore
-from steersman.wire.message import JSON, Chunk, Request, Response, User
+from steersman.wire.message import JSON, Chunk, Peer, Request, Response, User
 from steersman.wire.status import to_response
+from steersman.world.clock import Clock
 from steersman.world.simulated import SimulatedWorld, simulate
 
 Document = dict[str, Any]
@@ -159,14 +161,16 @@ class Served:
         accept: str = "",
         user: User = ADMIN,
         agent: str = "tests",
+        peer: Peer | None = None,
         **query: str,
     ) -> Answer:
-        """Sends a request; errors come as the answer that a client is given."""
+        """Sends a request; errors come as the answer that a client is given. With a `peer` it comes
+        from outside, else from a part of the server."""
         data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         headers = {"content-type": content, "user-agent": agent}
         if accept:
             headers["accept"] = accept
-        request = Request(method, path, urlencode(query), headers, data, user=user)
+        request = Request(method, path, urlencode(query), headers, data, peer=peer, user=user)
         try:
             response = self.assembly.api.handle(request)
             if not isinstance(response, Response):
@@ -241,6 +245,8 @@ async def serving(
     admission: AdmissionSettings | None = None,
     audit: AuditSettings | None = None,
     encryption: Encryption | None = None,
+    minor: int = NUMBER,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -254,6 +260,8 @@ async def serving(
         flow=flow or FlowSettings(),
         admission=admission or AdmissionSettings(),
         audit=audit,
+        minor=minor,
+        clock=clock,
     )
     sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
     cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)

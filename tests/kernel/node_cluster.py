@@ -28,7 +28,7 @@ from steersman.world.real import RealWorld
 
 ROOT = Path(__file__).parent.parent.parent
 BUSYBOX = "/usr/bin/busybox"
-APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep")
+APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep", "nc")
 IMAGE = "node-test:1"
 SECONDS = 120.0
 # A shell that goes when it is asked to
@@ -106,6 +106,12 @@ class Cluster:
         path = self.data / "node" / "logs" / directory / container / f"{attempt}.log"
         lines = path.read_text().splitlines()
         return "".join(line.split(" ", 3)[3] + "\n" for line in lines)
+
+    def limit(self, pod: Pod, name: str, container: str = "app.0") -> int:
+        """What a file of a control group says, of version 1; of the pod's where none is named."""
+        group = f"pod{pod.metadata.uid}/{container}".rstrip("/")
+        (path,) = Path("/sys/fs/cgroup").glob(f"*/**/{group}/{name}")
+        return int(path.read_text())
 
     def process(self, pod: Pod) -> int:
         """A handle of the process of the pod's first run of `app`; for `ended`."""

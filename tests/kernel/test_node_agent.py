@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import ssl
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
 from steersman.model.kinds.secret import SECRET
 from steersman.model.types.condition import is_true
+from steersman.wire.http2 import hpack
 
 pytestmark = [
     pytest.mark.kernel,
@@ -68,6 +70,19 @@ async def events(session: Session, pod: Pod, *reasons: str) -> dict[str, str]:
         if found.keys() >= set(reasons):
             return found
     raise AssertionError(found)
+
+
+async def hears(session: Session, pod: Pod, note: str) -> None:
+    """Waits until an event with this message is told."""
+    fields = f"involvedObject.uid={pod.metadata.uid}"
+    listing = await session.client.list(EVENT, "default", fields=fields)
+    if any(it.message == note for it in listing.items):
+        return
+    watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
+    async for changes in watching:
+        if any(it.object is not None and it.object.message == note for it in changes):
+            return
+    raise AssertionError(note)
 
 
 def test_a_pod_runs_writes_its_log_and_goes_without_a_trace(cluster: Cluster) -> None:
@@ -297,15 +312,39 @@ def test_a_failed_liveness_probe_restarts_the_container(cluster: Cluster) -> Non
     cluster.run(scenario)
 
 
-def test_grpc_probes_are_refused_in_plain_sight_and_end_nothing(cluster: Cluster) -> None:
+def grpc_answer(state: int) -> bytes:
+    """What a gRPC server sends for a health check, frame by frame."""
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        size = struct.pack(">I", len(payload))[1:]
+        return size + struct.pack(">BBI", kind, flags, stream) + payload
+
+    begun = frame(1, 4, 1, hpack.encode([(":status", "200")]))
+    message = frame(0, 0, 1, b"\0\0\0\0\x02\x08" + bytes((state,)))
+    ended = frame(1, 5, 1, hpack.encode([("grpc-status", "0")]))
+    return frame(4, 0, 0, b"") + begun + message + ended
+
+
+def test_a_grpc_probe_follows_the_health_service(cluster: Cluster) -> None:
+    probe = {"grpc": {"port": 8080, "service": "shop"}, "periodSeconds": 1, "failureThreshold": 1}
+    spec = {"volumes": [{"name": "d", "emptyDir": {}}]}
+    mount = [{"name": "d", "mountPath": "/d"}]
+    script = "while true; do nc -l -p 8080 -e cat /d/answer > /d/asked; done"
+
     async def scenario(session: Session) -> None:
-        probe = {"grpc": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
-        await session.create("grpc", script=SLEEP, livenessProbe=probe, readinessProbe=probe)
+        await session.create(
+            "grpc", script=script, readinessProbe=probe, volumeMounts=mount, spec=spec
+        )
         pod = await session.until("grpc", runs)
-        told = await events(session, pod, "Unhealthy")
-        assert told["Unhealthy"].endswith("gRPC probes are not supported by this node")
-        assert (app(pod).restart_count, is_ready(pod)) == (0, False)
-        await session.delete("grpc")
+        place = cluster.volume(pod, "d")
+        (place / "answer").write_bytes(grpc_answer(1))
+        await session.until("grpc", is_ready)
+        (place / "next").write_bytes(grpc_answer(2))
+        (place / "next").rename(place / "answer")
+        await session.until("grpc", lambda it: not is_ready(it))
+        note = 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")'
+        await hears(session, pod, note)
+        await session.delete("grpc", grace=0)
 
     cluster.run(scenario)
 

@@ -272,6 +272,37 @@ def test_exec_joins_the_container_and_gives_its_exit_code() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(("env", "term"), [([], "xterm"), (["TERM=vt100"], "vt100")])
+def test_an_exec_at_a_terminal_knows_its_kind(env: list[str], term: str) -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000", env=["PATH=/bin", *env])
+        made = await rig.engine.exec(
+            "p", name, {"args": ["sh", "-c", "echo kind=$TERM"], "terminal": True}
+        )
+        assert (await made.wait(60)).code == 0
+        assert f"kind={term}" in read_terminal(made.terminal)
+        made.close()
+
+    run(scenario)
+
+
+def test_execs_of_one_container_each_have_their_own_signals_and_end() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        long = await rig.engine.exec("p", name, {"args": ["sleep", "1000"]})
+        third = await rig.engine.exec("p", name, {"args": ["sh", "-c", "exit 3"]})
+        fourth = await rig.engine.exec("p", name, {"args": ["sh", "-c", "exit 4"]})
+        assert (await fourth.wait(60)).code == 4
+        assert (await third.wait(60)).code == 3
+        await long.kill(signal.SIGINT)
+        assert (await long.wait(60)).signal == signal.SIGINT
+        assert (await rig.engine.state("p", name)).status == "running"
+
+    run(scenario)
+
+
 def test_exec_of_a_missing_program_says_so() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from simulation.quiet import Quiet, quietly
 from simulation.test_simulated_gangs import LABEL, define, group, member
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 
 GROUPS = st.lists(
     st.tuples(st.integers(1, 4), st.lists(st.integers(1, 3), min_size=1, max_size=4)),

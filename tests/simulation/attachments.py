@@ -28,11 +28,11 @@ from steersman.model.ref import Ref, Resource
 from steersman.reconcile.actions import Patch, act_one, status
 from steersman.reconcile.loop import Controller, Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
+from steersman.testing.invariants.rollouts import Broken
 from steersman.world.simulated import SimulatedWorld, simulate
 
 from .control_plane import TESTER, ControlPlane, control_plane
 from .faults import Weather
-from .invariants import Broken
 from .storms import CALM_SECONDS, NAMESPACE, Outcome, rest, storm
 
 NODES = ("one", "two", "three")

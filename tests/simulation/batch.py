@@ -19,14 +19,14 @@ from steersman.model.kind import Document
 from steersman.model.kinds.job import JOB
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.statefulset import STATEFULSET
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
+from steersman.testing.invariants.rollouts import Broken
+from steersman.testing.invariants.workloads import WorkloadInvariants
 from steersman.world.simulated import SimulatedWorld, simulate
 
 from .control_plane import ControlPlane, control_plane
 from .faults import Weather
-from .invariants import Broken
 from .storms import CALM_SECONDS, LOOK_SECONDS, NAMESPACE, Outcome, prepare, rest, storm
-from .workload_invariants import WorkloadInvariants
 
 CONTROLLERS = (
     JobController,
@@ -110,7 +110,7 @@ async def problems(plane: ControlPlane) -> list[str]:
     done = (await plane.admin.get(SUM)).status
     if not any(it.type == "Complete" and it.status == "True" for it in done.conditions):
         found.append(f"the job is not complete: {done}")
-    return found
+    return found + await plane.violations()
 
 
 async def scenario(world: SimulatedWorld, seed: int) -> Outcome:

@@ -24,7 +24,8 @@ from steersman.cluster.control import AUTHENTICATED, GROUPS, MANAGER
 from steersman.model.kind import Document
 from steersman.model.kinds.rbac import CLUSTERROLEBINDING
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour, SimulatedNodes
+from steersman.node.simulated.behaviour import Behaviour
+from steersman.node.simulated.nodes import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.loop import Controller
 from steersman.reconcile.rules import identity
@@ -33,6 +34,9 @@ from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.extenders.extender import Reach
 from steersman.store.interface import Write
 from steersman.store.memory import MemoryStore
+from steersman.testing.invariants.lifetimes import Lifetimes
+from steersman.testing.invariants.reading import read_state
+from steersman.testing.invariants.state import check
 from steersman.wire.message import User
 from steersman.world.interface import World
 from steersman.world.simulated import SimulatedWorld
@@ -112,6 +116,13 @@ class ControlPlane:
         """Returns a client without faults."""
         return APIClient(self.transport(user), self.world)
 
+    async def violations(self) -> list[str]:
+        """Returns what does not hold of the present state."""
+        transport = self.transport(User("admin", ("system:masters", "system:authenticated")))
+        read = await read_state(transport)
+        assert not read.unread, read.unread
+        return [f"{it.path}: {it.rule}: {it.message}" for it in check(read.state)]
+
     async def start(self) -> None:
         """Starts the API and grants the account that only tests have."""
         started = asyncio.Event()
@@ -138,12 +149,14 @@ class ControlPlane:
 
         self._process("scheduler", work, MANAGER)
 
-    def run_nodes(self, count: int, behaviour: Behaviour) -> None:
+    def run_nodes(self, count: int, behaviour: Behaviour, *, written: bool = True) -> None:
         """Runs simulated nodes as a process that does not die."""
         names = [f"node-{number}" for number in range(count)]
 
         async def work(views: FollowedViews, client_for: Callable[[str], APIClient]) -> None:
-            self.nodes = SimulatedNodes(names, client_for_node, views, self.world, behaviour)
+            self.nodes = SimulatedNodes(
+                names, client_for_node, views, self.world, behaviour, written=written
+            )
             await self.nodes.run()
 
         def client_for_node(name: str) -> APIClient:
@@ -210,9 +223,11 @@ async def control_plane(
     be tried again.
     """
     wrong: list[AssertionError] = []
+    lifetimes = Lifetimes()
 
     def judge(resource: Resource, namespace: str, name: str, document: Document | None) -> None:
         try:
+            lifetimes.see(resource, namespace, name, document)
             see(resource, namespace, name, document)
         except AssertionError as error:
             wrong.append(error)

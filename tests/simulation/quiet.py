@@ -13,7 +13,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Ref
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.world.simulated import SimulatedWorld, simulate
 
 from .control_plane import ControlPlane, Scheduling, control_plane
@@ -93,19 +93,28 @@ def quietly(
     behaviour: Behaviour | None = None,
     seed: int = 1,
     scheduling: Scheduling | None = None,
+    written: bool = True,
 ) -> Any:
-    """Runs a scenario with all controllers, the scheduler and nodes that are ready."""
+    """Runs a scenario with all controllers, the scheduler and nodes that are ready; `written` says
+    whether these write each renewal of their leases."""
 
     async def main(world: SimulatedWorld) -> Any:
         async with control_plane(world, Weather(), lambda *_: None) as plane:
             plane.run_controllers(EVERYBODY)
             plane.run_scheduler(scheduling or Scheduling())
-            plane.run_nodes(nodes, behaviour or Behaviour())
+            plane.run_nodes(nodes, behaviour or Behaviour(), written=written)
             quiet = Quiet(plane, world)
             await quiet.until(lambda: ready(quiet, nodes))
-            return await scenario(quiet)
+            outcome = await scenario(quiet)
+            await quiet.until(lambda: holds(quiet))
+            return outcome
 
     return simulate(seed, main)
+
+
+async def holds(quiet: Quiet) -> bool:
+    """Says whether every invariant holds of the state."""
+    return not await quiet.plane.violations()
 
 
 async def ready(quiet: Quiet, nodes: int) -> bool:

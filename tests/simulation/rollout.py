@@ -16,12 +16,12 @@ from steersman.model.kind import Document
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.replicaset import REPLICASET
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
+from steersman.testing.invariants.rollouts import Invariants
 from steersman.world.simulated import SimulatedWorld, simulate
 
 from .control_plane import ControlPlane, control_plane
 from .faults import Weather
-from .invariants import Invariants
 from .storms import CALM_SECONDS, NAMESPACE, Outcome, prepare, rest, storm
 
 NAME = "web"
@@ -89,7 +89,7 @@ async def problems(plane: ControlPlane) -> list[str]:
         found.append(f"{len(pods)} pods exist, wanted {wanted}")
     if sum(it.spec.replicas for it in sets) != wanted:
         found.append(f"sets want {[it.spec.replicas for it in sets]}, wanted {wanted}")
-    return found
+    return found + await plane.violations()
 
 
 async def scenario(world: SimulatedWorld, seed: int) -> Outcome:

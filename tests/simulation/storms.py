@@ -11,13 +11,13 @@ from typing import Any
 from steersman.model.errors import APIError
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.loop import Controller
+from steersman.testing.invariants.rollouts import Broken
 from steersman.world.simulated import START, SimulatedWorld
 
 from .control_plane import ControlPlane
 from .faults import Weather
-from .invariants import Broken
 
 NAMESPACE = "default"
 NODES = 4

@@ -19,7 +19,7 @@ from steersman.model.kinds.rbac import CLUSTERROLE
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Ref
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 
 APP = {"app": "web"}
 

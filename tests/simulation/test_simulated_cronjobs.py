@@ -14,7 +14,7 @@ from steersman.controllers.cronjob import CronJobController
 from steersman.model.kind import Document
 from steersman.model.kinds.cronjob import CRONJOB
 from steersman.model.kinds.job import JOB
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.times import rfc3339
 from steersman.world.simulated import SimulatedWorld, simulate
 

@@ -15,7 +15,7 @@ from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.scheduler.configuration_file import parse
 
 CARD = "example.com/card"

@@ -14,7 +14,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.scheduler.flow import solver
 
 SMALL = Behaviour(cpu="4", stop_seconds=3.0)

@@ -9,14 +9,14 @@ import pytest
 from controlled import EVERYBODY
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
-from simulation.invariants import PODS, Broken
 from simulation.quiet import Quiet, quietly, ready
 from steersman.model.errors import NotFound
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.kinds.pod import POD
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
+from steersman.testing.invariants.rollouts import PODS, Broken
 from steersman.world.simulated import SimulatedWorld, simulate
 
 SMALL = Behaviour(cpu="4", stop_seconds=3.0)

@@ -8,7 +8,7 @@ from simulation.quiet import Quiet, pod_template, quietly
 from steersman.model.kind import Document
 from steersman.model.kinds.job import JOB
 from steersman.model.kinds.pod import POD
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 
 SUM = JOB.ref("default", "sum")
 

@@ -14,7 +14,7 @@ from steersman.model.kinds.pod import POD
 from steersman.model.kinds.resourcequota import RESOURCEQUOTA
 from steersman.model.kinds.service import SERVICE
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.world.simulated import SimulatedWorld, simulate
 
 APP = {"app": "web"}

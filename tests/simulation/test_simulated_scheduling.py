@@ -11,7 +11,6 @@ import pytest
 from controlled import EVERYBODY
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
-from simulation.invariants import PODS, Broken
 from simulation.quiet import Quiet, quietly, ready
 from steersman.model.kind import Document
 from steersman.model.kinds.csidriver import CSIDRIVER
@@ -30,9 +29,10 @@ from steersman.model.kinds.validatingadmissionpolicy import (
 )
 from steersman.model.ref import Resource
 from steersman.model.volume_binding import SELECTED_NODE
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 from steersman.scheduler import service
 from steersman.scheduler.state.demand import amount
+from steersman.testing.invariants.rollouts import PODS, Broken
 from steersman.world.simulated import SimulatedWorld, simulate
 
 SMALL = Behaviour(cpu="4", stop_seconds=3.0)

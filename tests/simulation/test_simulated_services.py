@@ -13,7 +13,7 @@ from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 
 APP = {"app": "web"}
 NAME = "kubernetes.io/service-name=web"

@@ -10,7 +10,7 @@ from steersman.model.kinds.controllerrevision import CONTROLLERREVISION
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.statefulset import STATEFULSET
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 
 APP = {"app": "db"}
 DB = STATEFULSET.ref("default", "db")

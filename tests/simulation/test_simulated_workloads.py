@@ -11,7 +11,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.replicationcontroller import REPLICATIONCONTROLLER
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
 
 APP = {"app": "web"}
 WEB = DEPLOYMENT.ref("default", "web")

@@ -25,13 +25,13 @@ from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.statefulset import STATEFULSET
 from steersman.model.ref import Resource
-from steersman.node.simulated import Behaviour
+from steersman.node.simulated.behaviour import Behaviour
+from steersman.testing.invariants.rollouts import Broken
 from steersman.world.simulated import SimulatedWorld, simulate
 
 from .batch import template
 from .control_plane import ControlPlane, control_plane
 from .faults import Weather
-from .invariants import Broken
 from .storms import CALM_SECONDS, NAMESPACE, Outcome, prepare, rest, storm
 
 CONTROLLERS = (

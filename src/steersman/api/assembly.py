@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,15 +27,14 @@ from steersman.api.access.tokens import Key, Tokens
 from steersman.api.admission.assembly import Parts, assemble
 from steersman.api.admission.plugins.namespaces import NamespaceAutoProvision
 from steersman.api.admission.plugins.registry import AdmissionSettings
+from steersman.api.admission.policies.status import PolicyStatus
 from steersman.api.aggregation.availability import Availability
 from steersman.api.aggregation.registration import Registration
 from steersman.api.aggregation.remotes import Remotes
-from steersman.api.audit import parts as audit
-from steersman.api.audit.auditor import Auditor
-from steersman.api.audit.settings import AuditSettings
 from steersman.api.bootstrap import dns_service, metrics_service, own_service, writing
 from steersman.api.bootstrap.default_range import DefaultRange
 from steersman.api.cache import Cache, Event
+from steersman.api.call import Call
 from steersman.api.custom.conversion import Webhook, is_good_bundle
 from steersman.api.custom.definitions import Definitions
 from steersman.api.custom.keeper import Keeper
@@ -50,9 +49,11 @@ from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
 from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
-from steersman.api.paths import Checks, Paths
+from steersman.api.paths import Answer, Checks, Paths
 from steersman.api.published import meter
+from steersman.api.published.discovery import build_info
 from steersman.api.published.paths import document_paths
+from steersman.api.published.reloads import Reloads
 from steersman.api.read import Reader
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources import token
@@ -66,6 +67,7 @@ from steersman.api.subresources.review import Review
 from steersman.api.subresources.scale import Scale
 from steersman.api.subresources.streams import Streams
 from steersman.api.subresources.token import TokenRequest
+from steersman.api.tokens.issuers import Issuers
 from steersman.api.tokens.known import assemble_bearers
 from steersman.api.tokens.legacy_secrets import LegacySecrets
 from steersman.api.tokens.legacy_tracking import LegacyTracking
@@ -74,15 +76,23 @@ from steersman.api.write import Writer
 from steersman.model.builtin import Registry
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
+from steersman.model.pack import NUMBER
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
+from steersman.model.surface import Surface
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
+
+if TYPE_CHECKING:  # loaded where time is virtual, or requests are noted
+    from steersman.api.audit.auditor import Auditor
+    from steersman.api.audit.settings import AuditSettings
+    from steersman.world.clock import Clock
 
 SERVICES = Resource("", "services")
 PODS = Resource("", "pods")
 VOLUMES = Resource("", "persistentvolumes")
 ADDRESSES = Resource("networking.k8s.io", "ipaddresses")
+READS = ("get", "list")
 RBAC_PLURALS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 
 
@@ -99,6 +109,9 @@ class Configuration(msgspec.Struct, frozen=True):
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
+    controls:    controllers and scheduler are in this server's process
+    minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
+    clock:       cluster time, where it is virtual
     dns:         the address and port at which a node answers for names; "": no node does
     """
 
@@ -114,6 +127,17 @@ class Configuration(msgspec.Struct, frozen=True):
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSettings | None = None
     front_proxy: FrontProxy | None = None
+    minor: int = NUMBER
+    clock: Clock | None = None
+    controls: bool = False
+
+
+def _auditor(configuration: Configuration, kinds: Registry, world: World) -> Auditor | None:
+    if configuration.audit is None:
+        return None
+    from steersman.api.audit import parts
+
+    return parts.assemble(configuration.audit, kinds, world)
 
 
 class Access:
@@ -129,7 +153,7 @@ class Access:
     def identify(self, request: Request) -> User:
         """Returns who asks."""
         if self._auditor is not None:
-            return audit.identify(self._auditor, self._authenticator, request)
+            return self._auditor.identify(self._authenticator, request)
         return self._authenticator.identify(request)
 
     def require(self, user: User, attributes: Attributes, notes: Notes | None = None) -> None:
@@ -142,7 +166,8 @@ class Assembly:
 
     def __init__(self, cache: Cache, configuration: Configuration, world: World) -> None:
         self.cache = cache
-        self.kinds = Registry()
+        self.kinds = Registry(removed=True)
+        self._surface = Surface(configuration.minor)
         self._world = world
         self._objects = Objects(cache)
         self.definitions = Definitions(cache, self.kinds, self._converter)
@@ -150,16 +175,20 @@ class Assembly:
         self._graph = NodeGraph()
         nodes = NodeAuthorizer(self._graph, self._objects.find)
         settings = configuration.access
-        webhooks = _webhooks(settings, world)
-        authorizer = Union(Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks))
+        self._nodes = nodes
+        authorizer = Union(*self._authorizers(settings))
         self.tokens = self._tokens(configuration)
         self._tracking = LegacyTracking(cache, world)
+        self._issuers = Issuers(settings.authentication, world)
         self._bearers = assemble_bearers(
-            settings, self.tokens, self._objects.find, self._tracking.used, world
+            *(settings, self.tokens, self._objects.find, self._tracking.used),
+            *(self._issuers, world),
         )
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
-        self._auditor = audit.assemble(configuration.audit, self.kinds, world)
+        self._authenticator, self._settings = authenticator, settings
+        self.reloads = Reloads()
+        self._auditor = _auditor(configuration, self.kinds, world)
         self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
         self.watches = Watches(cache, self.reader, world)
@@ -180,15 +209,30 @@ class Assembly:
         show = front.show if front is not None else _show_nothing
         self._remotes = Remotes(cache, find, show, world)
         self.ready = False
-        self._meter = meter.Meter(world.now())
+        self._meter = meter.Meter(world.wire_now())
         self.flow = FlowControl(configuration.flow, cache, self.watches.interest, world)
         self.api = self._api()
         self._keeper = Keeper(self.definitions, cache, self.api, world, is_good_bundle)
         bundle = configuration.authority
-        self._registration = Registration(cache, self.api, world)
+        self._registration = Registration(cache, self.api, world, configuration.minor)
         self._availability = Availability(cache, self._remotes, self.api, world)
+        self._policies = PolicyStatus(cache, self.kinds, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
+
+    def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
+        webhooks = _webhooks(settings, self._world)
+        return (Masters(), *chosen(settings.modes, self._nodes, self.rbac, webhooks))
+
+    def trust(self, settings: AccessSettings) -> None:
+        """Finds out from now on who asks as these settings say."""
+        self._issuers.trust(settings.authentication)
+        self._authenticator.allow_anonymous(settings.anonymous_paths())
+
+    def authorize(self, settings: AccessSettings) -> None:
+        """Has authorizers decide from now on as these settings say."""
+        self.access.authorizer.ask(*self._authorizers(settings))
+        self._settings = settings
 
     def _converter(self, definition: Document) -> Webhook | None:
         """Returns what converts objects of a definition, None where their apiVersion alone
@@ -202,7 +246,7 @@ class Assembly:
         return Tokens(
             [Key(configuration.signing_key)],
             self._objects.metadata,
-            wall=self._world.now,
+            wall=self._world.wire_now,
             now=self._world.now,
             uid=self._world.uid,
         )
@@ -248,8 +292,9 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
-        hooked = bool(self._configuration.access.authorization_webhooks)
-        documents = document_paths(self.kinds, self.tokens, self._address, self._remotes)
+        documents = document_paths(
+            self.kinds, self.tokens, self._address, self._remotes, self._surface
+        )
 
         def metrics(_request: Request, _user: User) -> Response:
             return self._metrics()
@@ -258,22 +303,51 @@ class Assembly:
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(checks, {**documents, **self.flow.paths(), "/metrics": metrics}),
+            paths=Paths(
+                checks, {**documents, **self.flow.paths(), **self._clock(), "/metrics": metrics}
+            ),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
             deleter=self.deleter,
             subresources=self._subresources(),
             extensions={METRICS: self._resource_metrics()},
-            reviews=Review(
-                Reviews(self.access.authorizer, self.rbac, self._bearers, hooked)
-            ).handle,
+            reviews=self._answered(),
             meter=self._meter,
             serving=self.flow.serving,
             monotonic=self._world.monotonic,
             elsewhere=self._remotes.handle,
             auditor=self._auditor,
+            surface=self._surface,
         )
+
+    def _clock(self) -> dict[str, Answer]:
+        """Returns who answers for a clock that is virtual."""
+        clock = self._configuration.clock
+        if clock is None:
+            return {}
+        from steersman.api.published.clock import PATH, ClockPath
+
+        return {PATH: ClockPath(clock, self._world).handle}
+
+    def _answered(self) -> Callable[[Call], Response]:
+        """Returns what answers for the kinds that are not stored."""
+        access = self.access
+        reviews = Reviews(access.authorizer, self.rbac, self._bearers, self._is_hooked)
+        review = Review(reviews).handle
+
+        def answer(call: Call) -> Response:
+            if call.kind.plural != "componentstatuses" or call.attributes.verb not in READS:
+                return review(call)
+            from steersman.api.published.components import Components  # nearly nobody asks
+
+            controls = self._configuration.controls
+            return Components(self._objects.find, self._world, controls=controls).handle(call)
+
+        return answer
+
+    def _is_hooked(self) -> bool:
+        return bool(self._settings.authorization_webhooks)
 
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""
@@ -285,10 +359,19 @@ class Assembly:
         tables = self.cache.tables()
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
-        text = meter.render(self._meter, objects, watches) + self.flow.metrics()
+        text = meter.render(self._meter, objects, watches, self.api.watch_events())
+        text += build_info(self._surface.minor) + self.flow.metrics()
+        text += self.reloads.render()
         if self._auditor is not None:
-            text += audit.render_metrics(self._auditor)
+            from steersman.api.audit import metrics
+
+            text += metrics.render(self._auditor)
         return Response(text.encode(), content_type=meter.CONTENT_TYPE)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered; streams to other servers do not count."""
+        return self._meter.busy
 
     def _follow(self) -> None:
         """Keeps what authorizers know in step with the cache."""
@@ -330,6 +413,8 @@ class Assembly:
             tasks.start(self.watches.bookmark(), name="bookmarks")
             self.watches.tasks = tasks
             tasks.start(self._keeper.run(tasks), name="definitions")
+            for work in self._auditor.work if self._auditor is not None else ():
+                tasks.start(work(), name="audit events")
             self.flow.begin(self.api, tasks)
             await writing.write(self.api, self.kinds, self._objects, self._own())
             await self.flow.run(self.api, tasks)
@@ -340,6 +425,7 @@ class Assembly:
             tasks.start(self._legacy.run(tasks), name="legacy tokens")
             tasks.start(self._tracking.run(tasks), name="legacy token tracking")
             tasks.start(self._range.run(tasks), name="default service range")
+            tasks.start(self._policies.run(tasks), name="policy status")
             self._dynamic.open()
             self.ready = True
             started()

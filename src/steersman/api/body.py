@@ -213,10 +213,7 @@ def _to_storage(kind: Kind, version: Version, document: Document) -> Document:
     if version.to_storage is None:
         return document
     converted = version.to_storage(document)
-    if kind.stored_with is not None:  # its fields are those of the kind it is kept as
-        kind = builtin.registry().of(kind.stored_with) or kind
-    storage = kind.version(kind.storage)
-    assert storage is not None
+    storage = builtin.storage_of(kind)
     return decode.admit(storage.definition, converted, kind.name, storage.name).document
 
 

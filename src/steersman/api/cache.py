@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from steersman.api import keys
+from steersman.api.selecting.index import Indexes, Pin
 from steersman.model.ref import Resource
 from steersman.store.interface import Batch, Record, Store
 from steersman.world.interface import World
@@ -49,6 +50,11 @@ class Entry:
         """Returns the same object as of another revision: that of its deletion."""
         record = Record("", self.value, revision, self.created)
         return Entry(record, self.value, self.namespace, self.name)
+
+    def showing(self, value: bytes) -> Entry:
+        """Returns the same revision with other bytes: those that a reader is shown."""
+        record = Record("", value, self.revision, self.created)
+        return Entry(record, value, self.namespace, self.name)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -98,6 +104,7 @@ class Table:
         self.bytes = 0  # of all entries together
         self.dropped = 0  # the newest revision that left the window
         self._sorted: dict[str, list[Entry]] = {}
+        self._indexes = Indexes(self.entries)
         self._watchers: dict[str, dict[object, Watcher]] = {}
 
     def get(self, namespace: str, name: str) -> Entry | None:
@@ -113,6 +120,13 @@ class Table:
         for each in sorted(self.entries, key=lambda text: text + "/"):
             whole += self._ordered_one(each)
         return whole
+
+    def having(self, pin: Pin, namespace: str = "") -> list[Entry] | None:
+        """Returns the entries that have a value, in key order, where an index knows them; None
+        where all are to be looked at."""
+        size = len(self) if not namespace else len(self.entries.get(namespace, ()))
+        places = self._indexes.find(pin, namespace, size)
+        return None if places is None else [self.entries[space][name] for space, name in places]
 
     def _ordered_one(self, namespace: str) -> list[Entry]:
         if (found := self._sorted.get(namespace)) is None:
@@ -157,6 +171,8 @@ class Table:
         entries = self.entries.setdefault(namespace, {})
         old = entries.get(name)
         self._sorted.pop(namespace, None)
+        if self._indexes:
+            self._indexes.note((namespace, name))
         new = None
         if record.value is not None:
             new = entries[name] = Entry(record, record.value, namespace, name)
@@ -281,5 +297,5 @@ class Cache:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((revision, future))
-        async with self._world.timeout(FUTURE_SECONDS):
+        async with self._world.wire_timeout(FUTURE_SECONDS):
             await future

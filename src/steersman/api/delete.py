@@ -19,7 +19,7 @@ from steersman.api.call import Call
 from steersman.api.custom import conversion
 from steersman.api.effects.effect import Effects
 from steersman.api.read import Reader
-from steersman.api.select import selection_of
+from steersman.api.selecting.selection import selection_of
 from steersman.api.write import MOST_TRIES, Writer, modified
 from steersman.model import decode, errors
 from steersman.model.errors import BadRequest, NotFound
@@ -169,9 +169,7 @@ class Deleter:
         """Deletes all selected objects and answers with what they were."""
         options = parse_options(call)
         selection = selection_of(call.kind, call.request)
-        entries = [
-            entry for entry in call.table.ordered(call.namespace) if selection.matches(entry)
-        ]
+        entries = selection.of(call.table, call.namespace)
         for entry in entries:
             try:
                 await self.delete_entry(call, options, entry.name, entry.namespace)

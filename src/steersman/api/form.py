@@ -38,9 +38,11 @@ class Form:
         assert found is not None, f"{kind.name} is not served in {version}"
         self.served = found
         self._from_storage = found.from_storage
+        self.converts = found.from_storage is not None
         self._same = version == kind.storage and self._from_storage is None
         self._shape = found.shape
         self._fresh = found.fresh
+        self.events_sent = 0  # to watches in this version
         self._converted: OrderedDict[tuple[str, str, int], tuple[bytes, bytes]] = OrderedDict()
 
     def object(self, entry: Entry) -> bytes:

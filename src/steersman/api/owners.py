@@ -9,7 +9,7 @@ from functools import cache
 
 from steersman.api import metadata
 from steersman.api.call import Call
-from steersman.model import ownership, schema
+from steersman.model import builtin, ownership, schema
 from steersman.model.fields import fieldset
 from steersman.model.fields.fieldset import FieldSet
 from steersman.model.kind import Document, Version
@@ -27,6 +27,14 @@ def _builtin_node(definition: str) -> Node:
 def node_of(call: Call) -> Node:
     """Returns the schema of the version that a call is made in."""
     return node_of_version(call.version)
+
+
+def _node_of_stored(call: Call) -> Node:
+    """Returns the schema of the version in which a call's documents are changed: another than its
+    own where that is converted."""
+    if call.version.to_storage is None:
+        return node_of(call)
+    return node_of_version(builtin.storage_of(call.kind))
 
 
 def node_of_version(version: Version) -> Node:
@@ -75,7 +83,7 @@ def update(call: Call, old: Document | None, new: Document, now: float) -> Docum
         ownership.counting(old, new, call.subresource),
         old,
         new,
-        node_of(call),
+        _node_of_stored(call),
         manager=manager_of(call),
         api_version=call.form.api_version,
         time=metadata.timestamp(now),

@@ -137,9 +137,10 @@ class Tables:
         }
 
     def row(self, entry: Entry) -> Document:
-        """Returns one row."""
+        """Returns one row; columns read the version in which a built-in kind is stored."""
         document = self._form.document(entry)
-        cells = [column.value(document, self._now) for column in self._columns]
+        read = entry.document() if self._form.converts else document
+        cells = [column.value(read, self._now) for column in self._columns]
         row: Document = {"cells": cells}
         if self._include == "Object":
             row["object"] = document

@@ -15,7 +15,8 @@ import orjson
 from steersman.api import keys, present
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
-from steersman.api.select import Selection, selection_of
+from steersman.api.form import encode
+from steersman.api.selecting.selection import Selection, selection_of
 from steersman.model.errors import BadRequest, Cause, Expired, Timeout
 from steersman.model.kind import Document
 from steersman.store.interface import Compacted, Page, Record
@@ -68,11 +69,20 @@ class Reader:
     def show(self, call: Call, entry: Entry, status: int = 200) -> Response:
         """Returns one object in the form the client wants."""
         presentation = call.presentation
+        if call.kind.as_read is not None:
+            entry = self._as_read(call, entry)
         if presentation is present.PLAIN:
             return Response(call.form.object(entry), status)
         include = call.request.param("includeObject")
         body = present.encoder(call.form, presentation, include, self._world.now())(entry)
         return Response(body, status)
+
+    def _as_read(self, call: Call, entry: Entry) -> Entry:
+        """Returns an object with what is worked out when it is read."""
+        assert call.kind.as_read is not None
+        document = entry.document()
+        found = call.kind.as_read(document, self._world.now())
+        return entry if found is document else entry.showing(encode(found))
 
     def list(self, call: Call) -> Response | Coroutine[Any, Any, Response]:
         """Answers a GET of a collection."""
@@ -95,12 +105,7 @@ class Reader:
 
     def _now(self, call: Call, selection: Selection) -> _Selected:
         limit = parse_limit(call)
-        entries = call.table.ordered(call.namespace)
-        if selection.name and call.namespace:
-            found = call.table.get(call.namespace, selection.name)
-            entries = [found] if found else []
-        if not selection.everything:
-            entries = [entry for entry in entries if selection.matches(entry)]
+        entries = selection.of(call.table, call.namespace)
         return self._page(entries, self._cache.revision, limit, selection)
 
     def _page(
@@ -147,6 +152,9 @@ class Reader:
             start = page.records[-1].key
 
     def _answer(self, call: Call, selected: _Selected) -> Response:
+        if call.kind.as_read is not None:
+            entries = [self._as_read(call, entry) for entry in selected.entries]
+            selected = _Selected(entries, selected.metadata)
         if call.presentation.media == PROTOBUF:
             return Response(self._binary(call, selected), content_type=PROTOBUF)
         include = call.request.param("includeObject") if call.request.query else ""

@@ -7,12 +7,11 @@ It knows the parts of the API and nothing of sockets; `api.serve` and the in-pro
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steersman.api import body, keys
 from steersman.api.access.authorization import Attributes
 from steersman.api.access.awaiting import MOST_FETCHES, Awaiting, remembering
-from steersman.api.audit.auditor import Auditor
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.custom import conversion
@@ -22,15 +21,20 @@ from steersman.api.fairness.seats.queues import Flow
 from steersman.api.fairness.serving import Serving
 from steersman.api.form import Form
 from steersman.api.present import parse_accept
-from steersman.api.published.meter import Meter, Tally, series_of
+from steersman.api.published.meter import Deprecated, Meter, Tally, series_of
 from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
 from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
-from steersman.model.kind import Kind
-from steersman.wire import media
+from steersman.model.kind import Kind, Version
+from steersman.model.pack import NUMBER
+from steersman.model.surface import Surface
+from steersman.wire import media, pretty
 from steersman.wire.message import JSON, Notes, Remarked, Request, Response, User
+
+if TYPE_CHECKING:  # loaded where requests are noted
+    from steersman.api.audit.auditor import Auditor
 
 Awaited = Coroutine[Any, Any, Response]
 Answer = Response | Awaited
@@ -39,6 +43,9 @@ Decided = TypeVar("Decided")
 
 # What can be asked of a namespaced kind without naming a namespace
 EVERYWHERE = ("list", "watch")
+# What is relayed, and is nobody's here to lay out; and where documents are that are laid out
+PROXY = "proxy"
+DISCOVERY = "/api"
 TOO_MUCH = "Internal error occurred: too much had to be fetched to decide"
 UNKNOWN_PATH = "the server could not find the requested resource"
 
@@ -94,8 +101,10 @@ class Api:
         monotonic: Callable[[], float],
         elsewhere: Callable[[Request, User], Answer | None],
         auditor: Auditor | None = None,
+        surface: Surface | None = None,
     ) -> None:
         self._kinds = kinds
+        self._surface = surface or Surface(NUMBER)
         self._cache = cache
         self._access = access
         self._paths = paths
@@ -251,6 +260,8 @@ class Api:
             return self._awaited(answer, request, user)
         if answer is None:
             answer = self._elsewhere(request, user)
+        elif request.path.startswith(DISCOVERY) and pretty.is_wanted(request):
+            return pretty.laid_out(answer)
         if answer is None:
             raise NotFound(UNKNOWN_PATH)
         return answer
@@ -274,16 +285,26 @@ class Api:
         if kind.namespaced and not attributes.namespace and attributes.verb not in EVERYWHERE:
             raise not_allowed()
         form = self.form(kind, version)
+        if not self._surface.is_whole and is_outside(request):
+            self._check_shown(kind, form.served, attributes.subresource)
         table = self._cache.table(keys.table_of(kind))
         presentation = parse_accept(
             request.headers.get("accept", ""),
-            builtin=form.served.shape is None,
+            builtin=form.served.shape is None and not form.served.gone,
             stream=attributes.verb == "watch",
         )
         call = Call(request, user, attributes, kind, form.served, form, table, presentation)
         if self._cache.unreadable:
             reading.check(call, self._cache.unreadable)
         return call
+
+    def _check_shown(self, kind: Kind, version: Version, name: str) -> None:
+        """Refuses what the minor that is served had not."""
+        below = kind.subresource(name) if name else None
+        if not self._surface.shows(version) or (
+            below is not None and not self._surface.shows_below(below, version)
+        ):
+            raise NotFound(UNKNOWN_PATH)
 
     def form(self, kind: Kind, version: str) -> Form:
         """Returns the encoding of a kind in a version."""
@@ -295,17 +316,32 @@ class Api:
     def _dispatch(self, call: Call) -> Answer:
         media_type = call.presentation.media
         if media_type == JSON:
+            if call.subresource != PROXY and pretty.is_wanted(call.request):
+                return pretty.answered(lambda: self._in_json(call))
             return self._in_json(call)
         return media.answered(lambda: self._in_json(call), media_type)
 
     def _in_json(self, call: Call) -> Answer:
         shape = call.version.shape
         answer = self._converted(call) if shape and shape.webhook else self._answer(call)
-        if call.version.deprecation and call.kind.stored:
+        if call.version.deprecation:
+            self._note_deprecated(call)
             answer = _remarked(answer, call.version.deprecation)
         if isinstance(call.user, Remarked):
             answer = _remarked(answer, call.user.remark)
         return answer
+
+    def _note_deprecated(self, call: Call) -> None:
+        """Has it shown among the metrics that a version was asked for that is to go."""
+        kind, version = call.kind, call.version
+        gone = f"1.{version.gone}" if version.gone else ""
+        if version.shape is None:  # what a definition calls deprecated is not told
+            used = (kind.group, gone, kind.plural, call.subresource, version.name)
+            self._meter.deprecated[Deprecated(*used)] = None
+
+    def watch_events(self) -> dict[tuple[str, str, str], int]:
+        """Returns how many events watches were sent, by group, plural name and version."""
+        return {key: form.events_sent for key, form in self._forms.items()}
 
     def _answer(self, call: Call) -> Answer:
         attributes, kind = call.attributes, call.kind
@@ -355,7 +391,7 @@ class Api:
         name = call.attributes.subresource
         found = call.kind.subresource(name)
         last = call.request.path.rstrip("/").rpartition("/")[2]
-        if found is None or (last != name and name != "proxy"):  # a proxied path goes on
+        if found is None or (last != name and name != PROXY):  # a proxied path goes on
             raise NotFound(UNKNOWN_PATH)
         if call.attributes.verb not in found.verbs:
             raise not_allowed()
@@ -394,6 +430,12 @@ async def _remarked(answer: Answer, remark: str) -> Response:
     told = (body.warnings((remark,)) or {})["Warning"]
     headers["Warning"] = ", ".join(filter(None, (told, headers.get("Warning"))))
     return Response(response.body, response.status, response.content_type, headers)
+
+
+def is_outside(request: Request) -> bool:
+    """Says whether a request comes from outside the server: its own parts know all kinds, whatever
+    minor it serves."""
+    return request.peer is not None and not request.peer.local
 
 
 def _has_place(kind: Kind, attributes: Attributes) -> bool:

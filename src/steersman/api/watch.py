@@ -8,19 +8,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakMethod
 
 import orjson
 
 from steersman.api import present
-from steersman.api.cache import Cache, Entry, Event
+from steersman.api.cache import Cache, Entry, Event, Table
 from steersman.api.call import Call
 from steersman.api.custom.relay import Relay
 from steersman.api.fairness.interest import Interest
 from steersman.api.read import Reader, parse_revision
-from steersman.api.select import Selection, selection_of
+from steersman.api.selecting.selection import Selection, selection_of
 from steersman.model.errors import APIError, BadRequest, Expired
 from steersman.model.ref import Resource
 from steersman.wire import options
@@ -71,7 +71,7 @@ class Deadlines:
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
-            async with self._world.timeout(seconds):
+            async with self._world.wire_timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -118,6 +118,7 @@ class Watcher:
         if entry is None:
             return
         self._sink.send(self._chunk(event, kind, entry))
+        self._call.form.events_sent += 1
 
     def _chunk(self, event: Event, kind: str, entry: Entry) -> Chunk:
         """Returns the event's frame, encoded once for all who watch in the same form; a table's is
@@ -141,11 +142,11 @@ class Watcher:
             return ("MODIFIED" if old is not None else "ADDED"), new
         return "DELETED", old.at(event.revision) if old is not None else None
 
-    def start(self, entries: Iterable[Entry]) -> None:
+    def start(self, table: Table, namespace: str) -> None:
         """Sends the present state as ADDED events."""
-        for entry in entries:
-            if self._selection.matches(entry):
-                self._sink.send(Chunk(self._frame("ADDED", self._encode(entry))))
+        for entry in self._selection.of(table, namespace):
+            self._sink.send(Chunk(self._frame("ADDED", self._encode(entry))))
+            self._call.form.events_sent += 1
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
         """Tells how far the watch has come."""
@@ -255,7 +256,7 @@ class Watches:
         initial = request.flag("sendInitialEvents")
         bookmarks = request.flag("allowWatchBookmarks")
         if initial or (not revision and request.param("sendInitialEvents") != "false"):
-            watcher.start(call.table.ordered(call.namespace))
+            watcher.start(call.table, call.namespace)
             if initial and bookmarks:
                 watcher.bookmark(self._cache.revision, initial_end=True)
         elif revision:
@@ -296,7 +297,7 @@ class Watches:
         """Tells watches that asked for it how far they have come, once a minute."""
         told = self._cache.revision
         while True:
-            await self._world.sleep(BOOKMARK_SECONDS)
+            await self._world.wire_sleep(BOOKMARK_SECONDS)
             if self._cache.revision == told:
                 continue
             told = self._cache.revision

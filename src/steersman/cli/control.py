@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from steersman.cli import controlling
+from steersman.cli.clock.option import NO_SPLIT, VIRTUAL
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
 from steersman.cli.scheduling import add_option, configuration
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded()
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
+    if identity.clock == VIRTUAL:
+        raise Failure(NO_SPLIT)
     settings = control.ControlSettings(
         name=f"{node_name()}_{os.getpid()}",
         socket=directory.run(identity) / "api.sock",

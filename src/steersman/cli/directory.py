@@ -25,18 +25,23 @@ ID_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 ID_LENGTH = 6
 # All that a cluster ever puts into its directory; `reset` removes nothing else
 CONTENTS = frozenset(
-    (FILE, "cluster.partial", "supervisor.lock", "certificates", "store", "logs", "node", "images")
+    (
+        *(FILE, "cluster.partial", "supervisor.lock", "clock.json", "clock.partial"),
+        *("certificates", "store", "logs", "node", "images", "manifests"),
+    )
 )
 
 
 class Identity(NamedTuple):
-    """What makes one cluster another than its neighbours on the machine."""
+    """What makes one cluster another than its neighbours on the machine, and which clock it has
+    (real, virtual)."""
 
     id: str
     port: int
     store: str
     service_cidr: str
     pod_cidr: str
+    clock: str = "real"
 
 
 class Directory:
@@ -50,6 +55,8 @@ class Directory:
         self.logs = self.path / "logs"
         self.node = self.path / "node"
         self.images = self.path / "images"
+        self.manifests = self.path / "manifests"
+        self.clock = self.path / "clock.json"
 
     def exists(self) -> bool:
         """Says whether a cluster was made here."""
@@ -151,10 +158,13 @@ def private(path: Path) -> Path:
 
 
 def _known(identity: Identity) -> Identity:
-    """Returns an identity whose id can stand in names and paths; raises ValueError."""
+    """Returns an identity whose id can stand in names and paths, with a clock that there is;
+    raises ValueError."""
     known = isinstance(identity.id, str) and set(identity.id) <= set(ID_ALPHABET)
     if not known or len(identity.id) != ID_LENGTH:
         raise ValueError(f"{identity.id!r} is no cluster's id")
+    if identity.clock not in ("real", "virtual"):
+        raise ValueError(f"{identity.clock!r} is no clock")
     return identity
 
 

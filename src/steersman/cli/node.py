@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from steersman.cli import kubelet
+from steersman.cli.clock.option import NO_NODE, VIRTUAL
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
 from steersman.cli.server import await_identity, reporter
@@ -19,6 +21,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     del name
     parser.epilog = EXAMPLE
     parser.add_argument("--data-dir", type=Path, default=default_path(), help="where it lives")
+    kubelet.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -38,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded()
     directory = Directory(arguments.data_dir)
     identity = await_identity(arguments, directory)
+    if identity.clock == VIRTUAL:
+        raise Failure(NO_NODE)
     settings = node.NodeSettings(
         name=node_name(),
         cluster=identity.id,
@@ -48,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         port=identity.port,
         service_cidr=identity.service_cidr,
         pod_cidr=identity.pod_cidr,
+        manifests=(arguments.pod_manifest_path or directory.manifests).absolute(),
     )
     try:
         uvloop.run(node.run_node(settings, RealWorld(), reporter(arguments.status_fd)))

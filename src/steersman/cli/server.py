@@ -14,6 +14,7 @@ from typing import Any
 
 from steersman.cli import controlling
 from steersman.cli.apiserver import options
+from steersman.cli.clock.option import VIRTUAL
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
 from steersman.cli.scheduling import add_option, configuration
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from steersman.cluster import server as cluster
     from steersman.cluster.process import loaded
+    from steersman.cluster.virtual import Damaged
     from steersman.store.format import UnknownFormat
     from steersman.store.table import InUse
     from steersman.world.real import RealWorld
@@ -70,8 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
         choice=controlling.read(arguments),
     )
     try:
-        uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))
-    except (InUse, UnknownFormat) as error:
+        if identity.clock == VIRTUAL:
+            cluster.serve_virtually(settings, directory.clock, reporter(arguments.status_fd))
+        else:
+            uvloop.run(cluster.serve(settings, RealWorld(), reporter(arguments.status_fd)))
+    except (InUse, UnknownFormat, Damaged) as error:
         raise Failure(str(error)) from error
     except (OSError, ExceptionGroup) as error:
         cause = sole(error)

@@ -53,6 +53,7 @@ def status(arguments: argparse.Namespace) -> int:
         "data_dir": str(directory.path),
         "server": f"https://127.0.0.1:{identity.port}",
         "store": identity.store,
+        "clock": identity.clock,
         "supervisor": supervisor,
         "running": bool(supervisor),
         "ready": bool(supervisor) and is_ready(directory, identity.port),
@@ -64,6 +65,7 @@ def status(arguments: argparse.Namespace) -> int:
         print(f"cluster     {identity.id} ({state})")
         print(f"server      {found['server']}")
         print(f"data        {directory.path} ({identity.store})")
+        print(f"clock       {identity.clock}")
         if supervisor:
             print(f"supervisor  process {supervisor}")
     return 0 if found["running"] else 1

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import controlling
+from steersman.cli import controlling, kubelet
 from steersman.cli.apiserver import options
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
+from steersman.cli.clock import option as clock
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
 from steersman.cli.scheduling import add_option, configuration
@@ -43,9 +44,11 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", choices=("sqlite", "memory"), help="default: sqlite")
     parser.add_argument("--no-node", action="store_true", help="no node: the control plane alone")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes more")
+    clock.add_option(parser)
     add_option(parser)
     options.add_options(parser)
     controlling.add_options(parser)
+    kubelet.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -65,6 +68,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise Failure("--simulated-nodes takes a number from 0")
     if arguments.port is not None and not 0 < arguments.port < 65536:
         raise Failure("--port takes a number from 1 to 65535")
+    clock.check(arguments)
     configuration(arguments.scheduler_config)
     options.check(arguments)
     controlling.read(arguments)
@@ -145,9 +149,7 @@ class Supervisor:
         if directory.exists():
             known = directory.identity()
             port = choose.choose_port(arguments.port, known.port)
-            identity = Identity(
-                known.id, port, arguments.store or known.store, known.service_cidr, known.pod_cidr
-            )
+            identity = known._replace(port=port, store=arguments.store or known.store)
             with choose.Reservations(directory.runs() / "ranges") as reservations:
                 reservations.take(known.pod_cidr, directory.path, known.id)
         else:
@@ -163,7 +165,8 @@ class Supervisor:
         with choose.Reservations(self._directory.runs() / "ranges") as reservations:
             port = choose.choose_port(arguments.port, None, reservations.ports(own))
             pods, services = reservations.choose(choose.read_routes(), own)
-            identity = Identity(choose.new_id(), port, arguments.store or "sqlite", services, pods)
+            store, kept = arguments.store or "sqlite", clock.chosen(arguments)
+            identity = Identity(choose.new_id(), port, store, services, pods, kept)
             self._directory.create(identity)
             reservations.take(pods, own, identity.id)
         return identity
@@ -204,7 +207,7 @@ class Supervisor:
             self._children.start("server", [*server, *controls])
         self._waits.add("server")
         if machine:
-            self._children.start("node", words)
+            self._children.start("node", [*words, *kubelet.words(self._arguments)])
             self._waits.add("node")
 
     def _nodes(self) -> tuple[bool, int]:

@@ -185,7 +185,7 @@ class FollowedView:
             long = self._world.monotonic() - began > MOST_BACKOFF_SECONDS
             failures = 0 if long or self._revision > before else failures + 1
             if failures:
-                await self._world.sleep(self._world.jitter(_backoff(failures), 1.0))
+                await self._world.pause(self._world.jitter(_backoff(failures), 1.0))
 
     async def _watch(self) -> None:
         watching = self._source.watch(

@@ -27,7 +27,7 @@ from steersman.model import builtin
 from steersman.model.kind import Kind
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Resource
-from steersman.node.simulated import SimulatedNodes
+from steersman.node.simulated.nodes import SimulatedNodes
 from steersman.reconcile import loop
 from steersman.reconcile.leader import Candidate
 from steersman.scheduler import service as scheduler
@@ -74,7 +74,7 @@ def groups_of(name: str) -> tuple[str, ...]:
 
 def facts(files: Certificates, services: str, choice: Choice, world: World) -> Facts:
     """Returns what controllers know of a cluster; certificates are signed in wire time."""
-    return Facts(files.ca.read_text(), services, Authority(files, world.now), choice)
+    return Facts(files.ca.read_text(), services, Authority(files, world.wire_now), choice)
 
 
 async def run_control(settings: ControlSettings, world: World, report: Report) -> None:
@@ -172,11 +172,10 @@ class Post:
 async def _manage(
     settings: ControlSettings, client_for: ClientFor, views: Views, chosen: Chosen, world: World
 ) -> None:
-    """Runs the controllers, and the nodes without machines where there are some."""
+    """Runs the controllers, and the nodes without machines."""
     async with world.tasks() as tasks:
         start_controllers(client_for, views, chosen, world, tasks)
-        if settings.simulated_nodes:
-            start_simulated_nodes(settings.simulated_nodes, client_for, views, world, tasks)
+        start_simulated_nodes(settings.simulated_nodes, client_for, views, world, tasks)
 
 
 def start_control(
@@ -202,18 +201,27 @@ def start_controllers(
 
 
 def start_simulated_nodes(
-    count: int, client_for: ClientFor, views: Views, world: World, tasks: Tasks
+    count: int,
+    client_for: ClientFor,
+    views: Views,
+    world: World,
+    tasks: Tasks,
+    *,
+    written: bool = True,
 ) -> None:
-    """Starts nodes without machines, each with the rights of a node."""
+    """Starts nodes without machines, so many at first, each with the rights of a node; where their
+    time is virtual, their leases are not written to be renewed."""
     names = [f"simulated-{number}" for number in range(count)]
-    nodes = SimulatedNodes(names, lambda name: client_for(NODE + name), views, world)
+    nodes = SimulatedNodes(
+        names, lambda name: client_for(NODE + name), views, world, written=written
+    )
     tasks.start(nodes.run(), name="simulated nodes")
 
 
 async def until_default_account(client: APIClient, world: World) -> None:
     """Waits until pods can be created in the default namespace."""
     account = SERVICEACCOUNT.ref("default", "default")
-    async with world.timeout(READY_SECONDS):
+    async with world.wire_timeout(READY_SECONDS):
         listing = await client.list(SERVICEACCOUNT, "default")
         if any(found.metadata.name == account.name for found in listing.items):
             return

@@ -6,6 +6,7 @@ the agent's to survive.
 
 from __future__ import annotations
 
+import logging
 import resource
 import ssl
 from importlib import metadata
@@ -30,6 +31,7 @@ from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
+from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
@@ -41,6 +43,8 @@ from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.agent import Agent
+from steersman.node.credentials.records import PullRecords
+from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
 from steersman.node.measure.measuring import Measuring
@@ -52,6 +56,8 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.static.folder import Folder
+from steersman.node.static.mirrors import Mirrors
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
 from steersman.node.visitors import Visitors
@@ -59,7 +65,7 @@ from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.warm import WarmParent
-from steersman.reconcile.events import Recorder
+from steersman.reconcile.events import Recorder, Said
 from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
 from steersman.world.interface import Tasks, World
@@ -67,12 +73,14 @@ from steersman.world.interface import Tasks, World
 KUBELET_PORT = 10250
 # Each pod has a socket to its shim, each exec probe three descriptors
 DESCRIPTORS = 65536
+log = logging.getLogger(__name__)
 
 
 class NodeSettings(msgspec.Struct, frozen=True):
     """What `steer node` was told.
 
     directory:  of the node; images has the image store; run the sockets, on a short path
+    manifests:  the folder of static pods
     """
 
     name: str
@@ -84,6 +92,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     port: int
     service_cidr: str
     pod_cidr: str
+    manifests: Path
 
 
 def cgroup_of(cluster: str) -> str:
@@ -120,7 +129,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
         registration = Registration(client, world, place, tools.facts)
-        agent = Agent(tools, pods, tasks)
+        folder = _folder(settings, tools)
+        agent = Agent(tools, pods, tasks, folder)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
@@ -131,6 +141,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
         _reclaim(tools, client, tasks)
+        tasks.start(folder.run(), name="static pods")
+        tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
@@ -151,6 +163,33 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await tools.engine.close()
     await client.close()
     await proxy_client.close()
+
+
+def _folder(settings: NodeSettings, tools: Tools) -> Folder:
+    """Returns the static pods; what is wrong with a file stands in the log and in an event."""
+    about = ("v1", NODE.name, "", settings.name, settings.name, "")
+
+    def tell(text: str) -> None:
+        log.error("static pods: %s", text)
+        tools.events.say(Said(about, "Warning", "InvalidManifest", text, host=settings.name))
+
+    return Folder(settings.manifests, settings.name, tools.world, tell)
+
+
+def _mirrors(
+    tools: Tools, registration: Registration, agent: Agent, folder: Folder, pods: FollowedView
+) -> Mirrors:
+    mirrors = Mirrors(
+        tools.client,
+        tools.world,
+        tools.place.name,
+        registration,
+        folder,
+        pods,
+        agent.ending_statics,
+    )
+    agent.on_over(mirrors.wake)
+    return mirrors
 
 
 def _telling(settings: NodeSettings, client: APIClient, agent: Agent, world: World) -> Telling:
@@ -211,10 +250,12 @@ def _tools(
         warm=WarmParent(socket, paths.runtime),
         network=bridge,
         puller=Puller(Store(settings.images), StreamHttp()),
+        pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
         volumes=Volumes(
             paths, Tokens(client, world), Claims(client), limits, world, node=settings.name
         ),
+        ids=IdRanges(paths, *read_subordinate()),
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),
         place=place,

@@ -12,19 +12,21 @@ import ssl
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
+from steersman.api import keys
 from steersman.api.access.front_proxy import FrontProxy
 from steersman.api.access.settings import AccessSettings
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.assembly import Assembly, Configuration
-from steersman.api.audit.settings import AuditSettings
 from steersman.api.cache import Cache
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
+from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
@@ -32,18 +34,27 @@ from steersman.cluster.process import Report, first_address, reload_on_hangup, s
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
 from steersman.listen.serve import Server, tls_context
+from steersman.model import schema
+from steersman.model.pack import NUMBER
 from steersman.model.service_range import DNS_LISTENS
 from steersman.store.memory import MemoryStore
 from steersman.store.sqlite import open_sqlite
 from steersman.wire.message import User
 from steersman.world.interface import Tasks, World
 
-if TYPE_CHECKING:  # loaded with the control's parts, after the server serves
+if TYPE_CHECKING:  # loaded with the control's parts, after the server serves, or where asked for
+    from steersman.api.audit.settings import AuditSettings
+    from steersman.cluster.reloading import Reload
     from steersman.scheduler.configuration import SchedulerConfiguration
+    from steersman.world.clock import Clock
 
 
 class ServerSettings(msgspec.Struct, frozen=True):
-    """What `steer server` was told; `node`: this machine is a node, which answers for names."""
+    """What `steer server` was told.
+
+    node:  this machine is a node, which answers for names
+    clock: cluster time, where it is virtual
+    """
 
     store_directory: Path | None
     certificates: Path
@@ -61,6 +72,9 @@ class ServerSettings(msgspec.Struct, frozen=True):
     choice: Choice = Choice()
     audit: AuditSettings | None = None
     encryption: Encryption | None = None
+    minor: int = NUMBER
+    clock: Clock | None = None
+    reloads: tuple[Reload, ...] = ()
 
 
 def fatal(error: BaseException) -> None:
@@ -77,18 +91,45 @@ async def open_store(settings: ServerSettings, world: World) -> SealedStore:
     return SealedStore(store, settings.encryption or NO_ENCRYPTION)
 
 
-async def serve(settings: ServerSettings, world: World, report: Report) -> None:
-    """Runs a server until SIGTERM or SIGINT."""
-    stop = stop_signal()
+async def serve(
+    settings: ServerSettings, world: World, report: Report, stop: asyncio.Event | None = None
+) -> None:
+    """Runs a server until SIGTERM or SIGINT.
+
+    As a guest in a process that is not its own it is given `stop` and runs until that is set: it
+    listens on loopback alone, and leaves signals and the garbage collector as they are.
+    """
+    guest = stop is not None
+    stop = stop or stop_signal()
+    schema.serve(settings.minor)
     store = await open_store(settings, world)
     try:
-        await _serve(settings, store, world, report, stop)
+        await _serve(settings, store, world, report, stop, guest=guest)
     finally:
         await store.close()
 
 
+def serve_virtually(settings: ServerSettings, path: Path, report: Report) -> None:
+    """Runs a server whose cluster time is virtual, and kept in a file; raises Damaged."""
+    from steersman.cluster.virtual import open_clock
+    from steersman.world.virtual import VirtualLoop, VirtualWorld
+
+    clock = open_clock(path)
+    try:
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
+            runner.run(serve(replace(settings, clock=clock), VirtualWorld(clock), report))
+    finally:
+        clock.save()
+
+
 async def _serve(
-    settings: ServerSettings, store: SealedStore, world: World, report: Report, stop: asyncio.Event
+    settings: ServerSettings,
+    store: SealedStore,
+    world: World,
+    report: Report,
+    stop: asyncio.Event,
+    *,
+    guest: bool,
 ) -> None:
     files = Certificates(settings.certificates)
     configuration = Configuration(
@@ -104,28 +145,65 @@ async def _serve(
         admission=settings.admission,
         audit=settings.audit,
         front_proxy=FrontProxy(files.front_proxy_ca.read_text(), partial(show_front_proxy, files)),
+        minor=settings.minor,
+        clock=settings.clock,
+        controls=settings.controllers,
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)
+    if settings.clock is not None:
+        settings.clock.busy = lambda: assembly.busy
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca, files.front_proxy_ca)
-    reload_on_hangup(files, (SERVER, tls))
+    if not guest:
+        reload_on_hangup(files, (SERVER, tls))
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
+        if settings.reloads:
+            from steersman.cluster import reloading
+
+            use = partial(use_again, assembly, store)
+            again = reloading.follow(settings.reloads, use, assembly.reloads, world)
+            tasks.start(again, name="configuration")
         async with Server(assembly.api.handle, world) as server:
             await server.listen("127.0.0.1", settings.port, tls)
-            await server.listen(first_address(settings.pod_cidr), settings.port, tls, early=True)
-            settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            server.listen_unix(settings.socket)
+            if not guest:
+                await _listen_to_own(server, settings, tls)
             report({"state": "serving"})
             if settings.controllers:
                 await _control(settings, assembly, files, world, tasks)
-            settle()
+            if not guest:
+                settle()
             report({"state": "ready"})
             await stop.wait()
             assembly.watches.end_all()
         tasks.stop()
+
+
+def use_again(assembly: Assembly, store: SealedStore, what: str, found: Any) -> None:
+    """Has the server use a configuration that was read again."""
+    if what == AUTHENTICATION:
+        assembly.trust(found)
+    elif what == AUTHORIZATION:
+        assembly.authorize(found)
+    else:
+        tables = assembly.cache.tables()
+        store.use(
+            found,
+            (
+                keys.key_of(table.resource, entry.namespace, entry.name)
+                for table in tables
+                for entry in table.ordered()
+            ),
+        )
+
+
+async def _listen_to_own(server: Server, settings: ServerSettings, tls: ssl.SSLContext) -> None:
+    """Listens to pods, and to the cluster's other processes."""
+    await server.listen(first_address(settings.pod_cidr), settings.port, tls, early=True)
+    settings.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    server.listen_unix(settings.socket)
 
 
 async def _control(
@@ -143,8 +221,8 @@ async def _control(
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
     chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
-    if count := settings.simulated_nodes:
-        control.start_simulated_nodes(count, client_for, views, world, tasks)
+    count, written = settings.simulated_nodes, settings.clock is None
+    control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)
     if settings.choice.has(ACCOUNTS):
         await control.until_default_account(client_for(control.MANAGER), world)
 

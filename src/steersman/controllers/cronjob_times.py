@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -20,6 +21,8 @@ MOST_YEARS = 5  # robfig/cron looks no further ahead
 TOO_MANY = 100  # missed times above which people are told
 DELTA_SECONDS = 0.1  # upstream nextScheduleDelta: so much later the job is looked at
 _HOUR = 3600
+# A cron job is looked at five times for each of its jobs, and asks for the same times each time
+KNOWN = 4096
 
 
 class NeverDue(ValueError):
@@ -36,6 +39,7 @@ def zone_of(name: str | None) -> tzinfo | None:
         return None
 
 
+@lru_cache(maxsize=KNOWN)
 def following(schedule: Schedule, zone: tzinfo, after: float) -> float | None:
     """Returns the first time of a schedule after a time, None where none comes within years."""
     if schedule.every:

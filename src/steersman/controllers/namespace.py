@@ -15,6 +15,7 @@ import msgspec
 from steersman.client.interface import Views
 from steersman.controllers import conditions
 from steersman.model import builtin
+from steersman.model.errors import APIError
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.namespace import NAMESPACE, Namespace
 from steersman.model.kinds.pod import POD
@@ -44,6 +45,16 @@ class Left(msgspec.Struct, frozen=True):
     objects: Mapping[Resource, int]
     finalizers: Mapping[str, int]
     failures: tuple[str, ...] = ()
+
+
+def _left(objects: Objects, refused: Iterable[APIError]) -> Left:
+    """Counts what is left; what could not be deleted is told by its refusal alone
+    (namespace/deletion/namespaced_resources_deleter.go)."""
+    finalizers = Counter(
+        name for found in objects.values() for item in found for name in item.metadata.finalizers
+    )
+    counts = {resource: len(found) for resource, found in objects.items()}
+    return Left(counts, finalizers, tuple(error.message for error in refused))
 
 
 def plan_status(namespace: Namespace, left: Left, now: float) -> Patch | None:
@@ -209,21 +220,21 @@ class NamespaceController:
         return found
 
     async def _empty(self, namespace: Namespace, objects: Objects) -> None:
+        """Deletes what is there and tells what is left; raises the first refusal in the end."""
+        refused: dict[Resource, APIError] = {}
         pods_first = bool(objects.get(POD.resource))
         for kind in self._contents():
             if pods_first and kind.resource != POD.resource:
                 continue
-            found = objects[kind.resource]
-            if any(it.metadata.deletion_timestamp is None for it in found):
-                await self._given.client.delete_collection(kind, namespace.metadata.name)
-        finalizers = Counter(
-            name
-            for found in objects.values()
-            for item in found
-            for name in item.metadata.finalizers
-        )
-        left = {resource: len(found) for resource, found in objects.items()}
-        await self._tell(namespace, Left(left, finalizers))
+            if any(it.metadata.deletion_timestamp is None for it in objects[kind.resource]):
+                try:
+                    await self._given.client.delete_collection(kind, namespace.metadata.name)
+                except APIError as error:
+                    refused[kind.resource] = error
+        left = {resource: found for resource, found in objects.items() if resource not in refused}
+        await self._tell(namespace, _left(left, refused.values()))
+        for refusal in refused.values():
+            raise refusal
 
     async def _tell(self, namespace: Namespace, left: Left) -> None:
         patch = plan_status(namespace, left, self._given.world.now())

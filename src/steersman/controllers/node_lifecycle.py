@@ -16,7 +16,7 @@ import msgspec
 from steersman.client.interface import Views
 from steersman.controllers import conditions, pods
 from steersman.model.kind import Document
-from steersman.model.kinds.lease import LEASE, Lease
+from steersman.model.kinds.lease import LEASE, Lease, renews_itself
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
@@ -240,15 +240,18 @@ class NodeLifecycleController:
             self._marks.forget(ref.name)
             return Done()
         now = self._given.world.now()
-        heard = self._hear(node, now)
+        lease = self._leases.get(LEASE.ref(LEASE_NAMESPACE, node.metadata.name))
+        heard = self._hear(node, lease, now)
+        if lease is not None and renews_itself(lease):
+            await self._judge(node, now)
+            return Done()
         if now >= deadline(node, heard):
             return await self._silent(node, now)
         await self._judge(node, now)
         return Done(deadline(node, heard) - now)
 
-    def _hear(self, node: Node, now: float) -> Heard:
+    def _hear(self, node: Node, lease: Lease | None, now: float) -> Heard:
         """Notes a new sign of life: a renewed lease or new conditions."""
-        lease = self._leases.get(LEASE.ref(LEASE_NAMESPACE, node.metadata.name))
         renewed = lease.spec.renew_time if lease is not None else None
         beats = tuple(
             (it.type, it.last_heartbeat_time)

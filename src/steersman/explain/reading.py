@@ -28,22 +28,29 @@ async def read(
 ) -> Objects:
     """Returns the objects of the kinds, of the `named` ones their metadata; kinds that the server
     does not let us read are noted. Raises Unreachable."""
-    reading = _Reading(transport)
-    await asyncio.gather(
-        *(reading.read(kind, "application/json") for kind in kinds),
-        *(reading.read(kind, _METADATA) for kind in named),
-    )
+    reading = Reading(transport)
+    await reading.read_all(kinds, named)
     return Objects(reading.found, now=now, unread=reading.unread)
 
 
-class _Reading:
-    """The lists as they come in."""
+class Reading:
+    """The lists as they come in; `revision` is that of which all of them are, empty: of now."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, revision: str = "") -> None:
+        self._exact = {"resourceVersion": revision, "resourceVersionMatch": "Exact"}
+        if not revision:
+            self._exact = {}
         self.found: dict[Resource, list[Document]] = {}
         self.unread: dict[Resource, str] = {}
         self._transport = transport
         self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def read_all(self, kinds: Iterable[Kind], named: Iterable[Kind]) -> None:
+        """Reads the objects of the kinds, and the metadata of the `named` ones."""
+        await asyncio.gather(
+            *(self.read(kind, "application/json") for kind in kinds),
+            *(self.read(kind, _METADATA) for kind in named),
+        )
 
     async def read(self, kind: Kind, accept: str) -> None:
         """Reads all objects of a kind, in pages."""
@@ -56,8 +63,10 @@ class _Reading:
     async def _list(self, kind: Kind, accept: str) -> list[Document]:
         items: list[Document] = []
         query = {"limit": str(PAGE)}
+        begin = self._exact
         while True:
-            page = await self._get(f"{path_of(kind)}", query, accept)
+            page = await self._get(f"{path_of(kind)}", {**query, **begin}, accept)
+            begin = {}
             items += page.get("items") or ()
             goes_on = (page.get("metadata") or {}).get("continue")
             if not goes_on:

@@ -17,7 +17,7 @@ class ImageNotFound(ImageError):
 
 
 class Unauthorized(ImageError):
-    """The registry refuses an anonymous pull."""
+    """The registry refuses the pull: of nobody, or of whom the login names."""
 
 
 class Unreachable(ImageError):

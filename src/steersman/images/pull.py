@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from steersman.images.blobs import BlobWriter
+from steersman.images.credentials import Login
 from steersman.images.documents import (
     Config,
     Descriptor,
@@ -54,8 +55,14 @@ class Puller:
         self._store, self._http, self._insecure = store, http, insecure
         self._flights: dict[Hashable, asyncio.Future[Any]] = {}
 
-    async def ensure(self, text: str, policy: Policy, progress: Progress | None = None) -> Image:
-        """The image of a name, pulled where the policy says so.
+    async def ensure(
+        self,
+        text: str,
+        policy: Policy,
+        progress: Progress | None = None,
+        login: Login | None = None,
+    ) -> Image:
+        """The image of a name, pulled where the policy says so, by whom `login` says.
 
         Raises InvalidReference (InvalidImageName), NotPresent (ErrImageNeverPull) and other
         ImageErrors (ErrImagePull), whose text is the message of the container's waiting state.
@@ -67,16 +74,19 @@ class Puller:
                 return image
         if policy == "Never":
             raise NotPresent(f'Container image "{text}" is not present with pull policy of Never')
-        return await self._joined(str(reference), lambda: self._pull(reference, progress))
+        key = (str(reference), login)  # what one may have is no answer for another
+        return await self._joined(key, lambda: self._pull(reference, progress, login))
 
     async def rootfs(self, image: Image) -> list[Path]:
         """The image's layer directories, lowest first, unpacked where they are not yet."""
         key = ("rootfs", image.digest)
         return await self._joined(key, lambda: in_thread(self._store.rootfs, image))
 
-    async def _pull(self, reference: Reference, progress: Progress | None) -> Image:
+    async def _pull(
+        self, reference: Reference, progress: Progress | None, login: Login | None
+    ) -> Image:
         insecure = reference.domain in self._insecure
-        repository = Repository(self._http, reference, insecure=insecure)
+        repository = Repository(self._http, reference, insecure=insecure, login=login)
         try:
             async with _adding(self._store):
                 return await _Pull(self._store, repository, reference, progress).run()

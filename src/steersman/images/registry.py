@@ -1,7 +1,8 @@
-"""Anonymous reads from a distribution registry: manifests and blobs of one repository.
+"""Reads from a distribution registry: manifests and blobs of one repository, with a login or none.
 
 Not here: what is done with them (`pull`). One rule: a token goes to the host that it was given for
-and to no other. Follows the OCI distribution specification and Docker's token authentication.
+and to no other, a password to the registry and to the token service that it names. Follows the OCI
+distribution specification and Docker's token authentication.
 """
 
 import ipaddress
@@ -10,6 +11,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from steersman.images.credentials import Login
 from steersman.images.documents import (
     DOCUMENT_LIMIT,
     INDEX_TYPES,
@@ -38,18 +40,25 @@ _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 
 
 class Repository:
-    """The repository of one image; keeps its token while it lives.
+    """The repository of one image; keeps its token while it lives. `login` is used when asked for.
 
     HTTP in place of HTTPS is spoken with loopback hosts, and where `insecure` says so.
     """
 
-    def __init__(self, http: Http, reference: Reference, *, insecure: bool = False) -> None:
-        self._http, self._reference = http, reference
+    def __init__(
+        self,
+        http: Http,
+        reference: Reference,
+        *,
+        insecure: bool = False,
+        login: Login | None = None,
+    ) -> None:
+        self._http, self._reference, self._login = http, reference, login
         host = DOCKER_HOST if reference.domain == DEFAULT_DOMAIN else reference.domain
         self._is_insecure = insecure or is_loopback(host)
         scheme = "http" if self._is_insecure else "https"
         self._url = f"{scheme}://{host}/v2/{reference.path}"
-        self._token = ""
+        self._authorization = ""
 
     async def manifest(self, name: str) -> tuple[str, bytes]:
         """The digest and bytes of the manifest or index of a tag or digest, verified."""
@@ -72,7 +81,7 @@ class Repository:
         if response.status == 401:
             async with response:
                 challenge = response.headers.get("www-authenticate", "")
-            self._token = await self._fetch_token(challenge)
+            self._authorization = await self._authorize(challenge)
             response = await self._follow(f"{self._url}/{path}", headers)
         if response.status == 200:
             return response
@@ -82,8 +91,8 @@ class Repository:
     async def _follow(self, url: str, headers: Mapping[str, str]) -> Response:
         origin = _origin(url)
         for _ in range(REDIRECT_LIMIT + 1):
-            is_home = self._token and _origin(url) == origin
-            sent = {**headers, **({"Authorization": f"Bearer {self._token}"} if is_home else {})}
+            is_home = self._authorization and _origin(url) == origin
+            sent = {**headers, **({"Authorization": self._authorization} if is_home else {})}
             response = await self._http.get(url, sent)
             if response.status not in _REDIRECTS:
                 return response
@@ -100,6 +109,13 @@ class Repository:
             raise Refused(f"{urlsplit(url).netloc} redirects from HTTPS to HTTP")
         return target
 
+    async def _authorize(self, challenge: str) -> str:
+        """Returns what a registry wants to see: the login itself, or a token for it."""
+        kind = challenge.partition(" ")[0].lower()
+        if kind == "basic" and self._login is not None:
+            return self._login.header()
+        return f"Bearer {await self._fetch_token(challenge)}"
+
     async def _fetch_token(self, challenge: str) -> str:
         kind, _, rest = challenge.partition(" ")
         parameters = {key.lower(): value for key, value in _PARAMETER.findall(rest)}
@@ -111,7 +127,9 @@ class Repository:
         query = {key: parameters[key] for key in ("service", "scope") if key in parameters}
         query.setdefault("scope", f"repository:{self._reference.path}:pull")
         separator = "&" if "?" in realm else "?"
-        async with await self._http.get(realm + separator + urlencode(query), {}) as response:
+        headers = {"Authorization": self._login.header()} if self._login is not None else {}
+        url = realm + separator + urlencode(query)
+        async with await self._http.get(url, headers) as response:
             if response.status != 200:
                 raise Unauthorized(f"{self._denied()}: no token from {urlsplit(realm).netloc}")
             return _token_in(await response.read(TOKEN_LIMIT))

@@ -173,7 +173,7 @@ class Server:
 
     def date(self) -> str:
         """Returns the time as a Date header says it."""
-        second = int(self.world.now())
+        second = int(self.world.wire_now())
         if second != self._date_second:
             self._date_second = second
             self._date = render_date(second)

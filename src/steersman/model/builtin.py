@@ -1,14 +1,17 @@
 """The registry of kinds: all built-in ones, and in a server the custom ones that come and go.
 
 An index says which module holds a kind, so that a server pays for the kinds it serves when it
-first serves them. `Registry(unstable=True)` also holds what upstream switches off by default.
+first serves them. `Registry(unstable=True)` also holds what upstream switches off by default, and
+`Registry(removed=True)` what it no longer serves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
+
+from msgspec import structs
 
 from steersman.model.kind import Kind, Version
 from steersman.model.kinds import table
@@ -236,23 +239,39 @@ _MODULES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     ),
 }
 
+# What groups held that are no more
+_REMOVED: dict[str, tuple[tuple[str, str, str, str], ...]] = {
+    "daemonset": (("EXTENSIONS_DAEMONSET", "extensions", "DaemonSet", "daemonsets"),),
+    "deployment": (("EXTENSIONS_DEPLOYMENT", "extensions", "Deployment", "deployments"),),
+    "ingress": (("EXTENSIONS_INGRESS", "extensions", "Ingress", "ingresses"),),
+    "networkpolicy": (
+        ("EXTENSIONS_NETWORKPOLICY", "extensions", "NetworkPolicy", "networkpolicies"),
+    ),
+    "replicaset": (("EXTENSIONS_REPLICASET", "extensions", "ReplicaSet", "replicasets"),),
+}
+
 
 class Registry:
     """Kinds by group and plural, and by group and kind; modules load on first use."""
 
-    def __init__(self, *, unstable: bool = False) -> None:
+    def __init__(self, *, unstable: bool = False, removed: bool = False) -> None:
+        self._removed = removed
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._names: dict[tuple[str, str], tuple[str, str]] = {}
         self._where: dict[tuple[str, str], tuple[str, str]] = {}
         self._custom: dict[tuple[str, str], tuple[Kind, ...]] = {}
         self._hear: list[Callable[[], None]] = []
-        for module, entries in _MODULES.items():
-            for constant, group, name, plural in entries:
-                self._names[group, name] = (group, plural)
-                self._where[group, plural] = (module, constant)
+        for modules in (_MODULES, _REMOVED) if removed else (_MODULES,):
+            self._index(modules)
         for kind in table.unstable() if unstable else ():
             self._names[kind.group, kind.name] = kind.resource
             self._kinds[kind.resource] = kind
+
+    def _index(self, modules: Mapping[str, tuple[tuple[str, str, str, str], ...]]) -> None:
+        for module, entries in modules.items():
+            for constant, group, name, plural in entries:
+                self._names[group, name] = (group, plural)
+                self._where[group, plural] = (module, constant)
 
     def by_resource(self, group: str, version: str, plural: str) -> Kind | None:
         """Returns the kind of a served resource, None where there is none."""
@@ -272,6 +291,16 @@ class Registry:
         kind = self._kinds.get(resource) or self._load(resource)
         kinds = (kind,) if kind is not None else self._custom.get(resource, ())
         return tuple((kind, version) for kind in kinds for version in kind.versions)
+
+    def alike(self, resource: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        """Returns the resources of all groups that show the same objects: those of one module and
+        plural name."""
+        if (where := self._where.get(resource)) is None:
+            return (resource,)
+        known = self._where.items()
+        return tuple(
+            found for found, (module, _) in known if (module, found[1]) == (where[0], resource[1])
+        )
 
     def serve(self, resource: tuple[str, str], kinds: tuple[Kind, ...]) -> None:
         """Registers a custom resource: a kind for each of its versions, the preferred one first;
@@ -307,6 +336,8 @@ class Registry:
         if (where := self._where.get(resource)) is None:
             return None
         kind: Kind = getattr(import_module(f"{_PACKAGE}.{where[0]}"), where[1])
+        if self._removed and kind.former:
+            kind = structs.replace(kind, versions=(*kind.versions, *kind.former))
         self._kinds[resource] = kind
         return kind
 
@@ -315,6 +346,16 @@ class Registry:
 def registry() -> Registry:
     """Returns the registry of what is served by default."""
     return Registry()
+
+
+def storage_of(kind: Kind) -> Version:
+    """Returns the version in which the objects of a built-in kind are stored; one that is kept as
+    another kind has the fields of that."""
+    if kind.stored_with is not None:
+        kind = registry().of(kind.stored_with) or kind
+    found = kind.version(kind.storage)
+    assert found is not None
+    return found
 
 
 def by_resource(group: str, version: str, plural: str) -> Kind | None:

@@ -144,8 +144,13 @@ def _object(node: Node) -> Walk:
 
 
 def _defaults(node: Node) -> tuple[tuple[Any, ...], tuple[Any, ...], defaults.Then | None]:
+    """Returns what the fields of an object become; an earlier minor has not all of them."""
     found = defaults.of(node.definition) or Defaults()
-    return tuple(found.zero.items()), tuple(found.unset.items()), found.then
+    zero, unset = (
+        tuple((name, value) for name, value in fields.items() if name in node.fields)
+        for fields in (found.zero, found.unset)
+    )
+    return zero, unset, found.then
 
 
 def _fresh(default: Document) -> Document:

@@ -73,7 +73,9 @@ class Version(msgspec.Struct, frozen=True):
 
     `definition` names its schema, or `shape` is it, and then also converts; conversions are None
     where the document is the same. `fresh` is the revision behind which every stored object was
-    admitted by this very shape.
+    admitted by this very shape. `deprecation` is told to whoever uses it. `gone` is the minor of
+    Kubernetes 1 from which on upstream no longer serves the version, 0: not yet; `since` the one
+    from which on it does so by default, 0: all that can be served do.
     """
 
     name: str
@@ -83,6 +85,8 @@ class Version(msgspec.Struct, frozen=True):
     deprecation: str = ""
     shape: Shape | None = None
     fresh: int = 0
+    gone: int = 0
+    since: int = 0
 
 
 class Subresource(msgspec.Struct, frozen=True):
@@ -90,13 +94,14 @@ class Subresource(msgspec.Struct, frozen=True):
 
     `writes` are the only fields an update through it may change, as tuples of names; update,
     patch and apply all use them. `document` names the kind of its body where that is another
-    ("autoscaling/v1 Scale"); the empty string means the object itself.
+    ("autoscaling/v1 Scale"); the empty string means the object itself. `since` is as in `Version`.
     """
 
     name: str
     verbs: tuple[str, ...]
     writes: tuple[tuple[str, ...], ...] = ()
     document: str = ""
+    since: int = 0
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -132,6 +137,7 @@ class Kind(msgspec.Struct, frozen=True):
     """A kind of object.
 
     storage:    the version in which it is stored; the first of `versions` is preferred
+    former:     versions that are no longer part of the served minor (docs/adr/0019)
     selectable: field selectors beside metadata.name and metadata.namespace, each from a document
     spec_fields: top-level fields whose change raises metadata.generation; empty: no generation;
                  EVERY_FIELD: all but metadata, and the status where that has a path of its own
@@ -145,6 +151,7 @@ class Kind(msgspec.Struct, frozen=True):
     strategic:  strategic merge patch is served; custom resources have none
     returns_deleted:  a DELETE answers with the object instead of a Status (pods, namespaces, ...)
     retire:     what a deletion changes as it begins, given the time (finalizers, conditions)
+    as_read:    what of an object is worked out when it is read, given the time; None: nothing
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
     metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
                 at it elsewhere: then what the rest of a new object comes to can be remembered
@@ -158,6 +165,7 @@ class Kind(msgspec.Struct, frozen=True):
     namespaced: bool
     versions: tuple[Version, ...]
     storage: str
+    former: tuple[Version, ...] = ()
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
@@ -179,6 +187,7 @@ class Kind(msgspec.Struct, frozen=True):
     returns_deleted: bool = False
     strategic: bool = True
     retire: Callable[[Document, str], Document] | None = None
+    as_read: Callable[[Document, float], Document] | None = None
     stored_with: Resource | None = None
     stored: bool = True
     resource: Resource = Resource("", "")  # worked out of group and plural, since it is asked often

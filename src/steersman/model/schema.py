@@ -6,7 +6,7 @@ A node says type, fields and merge rules. Custom resources' OpenAPI schemas beco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,20 +14,25 @@ from typing import Any, Literal
 from steersman.model import pack
 
 FILE = Path(__file__).with_name(pack.FILE_NAME)
+EARLIER_FILE = Path(__file__).with_name(pack.EARLIER_FILE)
 
 ListType = Literal["atomic", "set", "map"]
 
 # Types beyond JSON's: `any` keeps what it is given, the others are strings or numbers
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions"
+_UNIONS = (
+    "JSON",
+    "JSONSchemaPropsOrArray",
+    "JSONSchemaPropsOrBool",
+    "JSONSchemaPropsOrStringArray",
+)
 _ANY = (
     "io.k8s.apimachinery.pkg.runtime.RawExtension",
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Patch",
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray",
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool",
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray",
+    *(f"{_EXTENSIONS}.{version}.{name}" for version in ("v1", "v1beta1") for name in _UNIONS),
 )
 
 
@@ -128,10 +133,14 @@ def _type_of(raw: Mapping[str, Any], definition: str) -> str:
 
 
 class Schema:
-    """All definitions of one Kubernetes minor by full name."""
+    """All definitions of one Kubernetes minor by full name, and behind them those of versions that
+    it no longer has, which `earlier` brings when one of them is first asked for."""
 
-    def __init__(self, shapes: Mapping[str, Any]) -> None:
+    def __init__(
+        self, shapes: Mapping[str, Any], earlier: Callable[[], Mapping[str, Any]] = dict
+    ) -> None:
         self._shapes = shapes
+        self._earlier = earlier
         self._nodes: dict[str, Node] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -142,13 +151,18 @@ class Schema:
 
     @property
     def shapes(self) -> Mapping[str, Any]:
-        """The packed form of every definition."""
+        """The packed form of every definition of the minor."""
         return self._shapes
+
+    def shape(self, name: str) -> Mapping[str, Any]:
+        """Returns the packed form of a definition; raises KeyError for an unknown name."""
+        found: Mapping[str, Any] | None = self._shapes.get(name)
+        return found if found is not None else self._earlier()[name]
 
     def definition(self, name: str) -> Node:
         """Returns the node of a definition; raises KeyError for an unknown name."""
         if (node := self._nodes.get(name)) is None:
-            node = self._nodes[name] = Node(self, self._shapes[name], name)
+            node = self._nodes[name] = Node(self, self.shape(name), name)
         return node
 
     def resolve(self, raw: Mapping[str, Any]) -> Node:
@@ -159,7 +173,7 @@ class Schema:
         beside = {key: value for key, value in raw.items() if key.startswith("x-")}
         if not beside:
             return self.definition(name)
-        return Node(self, {**self._shapes[name], **beside}, name)
+        return Node(self, {**self.shape(name), **beside}, name)
 
 
 def from_openapi(document: Mapping[str, Any]) -> Node:
@@ -167,11 +181,46 @@ def from_openapi(document: Mapping[str, Any]) -> Node:
     return Node(builtin(), document, "")
 
 
+_minor = pack.NUMBER
+
+
+def minor() -> int:
+    """Returns the minor of Kubernetes 1 that this process serves."""
+    return _minor
+
+
+def serve(number: int) -> None:
+    """Has this process serve an earlier minor. One process serves one: it is said once, before a
+    definition has been looked at."""
+    global _minor
+    if builtin.cache_info().currsize:
+        raise RuntimeError("the schema has been read already")
+    _minor = number
+
+
 @cache
 def builtin() -> Schema:
-    """Returns the packed schema of the served minor; raises SchemaMismatch."""
+    """Returns the packed schema of the served minor; raises SchemaMismatch.
+
+    Behind an earlier minor's definitions stand those of 1.37 too: parts of the server use kinds
+    that it does not show.
+    """
     check_pin()
-    return Schema(pack.read(FILE, 0))
+    now = pack.read(FILE, 0)
+    if _minor == pack.NUMBER:
+        return Schema(now, earlier)
+    _check(EARLIER_FILE, pack.EARLIER_PIN)
+    differences = pack.read(EARLIER_FILE, pack.MINORS)
+    then = pack.apply_difference(now, differences[str(_minor)])
+    return Schema(then, lambda: {**earlier(), **now})
+
+
+@cache
+def earlier() -> Mapping[str, Any]:
+    """Returns the definitions of versions that were removed; raises SchemaMismatch."""
+    _check(EARLIER_FILE, pack.EARLIER_PIN)
+    shapes: Mapping[str, Any] = pack.read(EARLIER_FILE, pack.REMOVED)
+    return shapes
 
 
 @cache
@@ -184,8 +233,12 @@ def descriptions() -> Mapping[str, Mapping[str, str]]:
 
 def check_pin() -> None:
     """Refuses a packed schema that is missing or was made for another pin."""
+    _check(FILE, pack.PIN)
+
+
+def _check(file: Path, pin: str) -> None:
     how = "run `python hatch_build.py` in the checkout, or install the package again"
-    if not FILE.exists():
-        raise SchemaMismatch(f"{FILE.name} is missing: {how}")
-    if (found := pack.pin_of(FILE)) != pack.PIN:
-        raise SchemaMismatch(f"{FILE.name} was made for {found}, not {pack.PIN}: {how}")
+    if not file.exists():
+        raise SchemaMismatch(f"{file.name} is missing: {how}")
+    if (found := pack.pin_of(file)) != pin:
+        raise SchemaMismatch(f"{file.name} was made for {found}, not {pin}: {how}")

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from steersman.client.view import FollowedView
-from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.pod import POD, Pod
 from steersman.node import record
 from steersman.node.acting import ending, sandboxes
 from steersman.node.observed import Observed, engine_name, parse_engine_name
+from steersman.node.resizing import granting
+from steersman.node.static.folder import Folder
+from steersman.node.static.marks import MIRROR, is_mirror, is_static
 from steersman.node.tools import Tools
 from steersman.node.worker import Worker
 from steersman.runtime.engine import EngineError, Event, SandboxState
@@ -28,24 +32,62 @@ CLEAR_RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
+class _Left(NamedTuple):
+    """What an agent before this one has left, by the pod's uid."""
+
+    sandboxes: Mapping[str, SandboxState]
+    records: Mapping[str, Observed]
+
+
 class Agent:
     """All pods of one node."""
 
-    def __init__(self, tools: Tools, pods: FollowedView, tasks: Tasks) -> None:
+    def __init__(
+        self, tools: Tools, pods: FollowedView, tasks: Tasks, folder: Folder | None = None
+    ) -> None:
         self.workers: dict[str, Worker] = {}
         self._tools = tools
         self._pods = pods
         self._tasks = tasks
+        self._folder = folder
+        self._over: Callable[[], None] = lambda: None
+        self._routing = asyncio.Event()
 
     async def run(self) -> None:
-        """Takes over what is there, then works for ever; the view of pods must be followed."""
+        """Takes over what is there, then works for ever; view and folder must be followed.
+
+        Static pods need no API, and do not wait for it.
+        """
         await asyncio.to_thread(self._tools.warm.ensure)
+        self._tasks.start(self._route_all(), name="events of the runtime")
+        if self._folder is not None:
+            await self._begin_statics(self._folder)
         await self._pods.synced()
-        await self._take_over()
+        self._routing.clear()
+        left = await self._find_left()
+        pods = {pod.metadata.uid: pod for pod in self._pods.list() if not is_mirror(pod)}
+        await self._take_over(pods, left)
+        self._remove_rest(left, pods)
         self._pods.listen(self._hear)
         self._catch_up()
-        async for event in self._tools.engine.events():
-            await self._route(event)
+        self._routing.set()
+
+    async def _begin_statics(self, folder: Folder) -> None:
+        left = await self._find_left()
+        await folder.synced()
+        await self._take_over({uid: static.pod for uid, static in folder.pods.items()}, left)
+        folder.listen(self._hear_folder)
+        self._hear_folder()
+        self._routing.set()
+
+    def on_over(self, hear: Callable[[], None]) -> None:
+        """Calls `hear` whenever a pod has gone from this node."""
+        self._over = hear
+
+    def ending_statics(self) -> set[tuple[str, str]]:
+        """Returns namespace and name of static pods that end now."""
+        workers = self.workers.values()
+        return {it.pod.key for it in workers if is_static(it.pod) and it.seen.gone}
 
     def find(self, namespace: str, name: str, container: str = "") -> tuple[str, str] | None:
         """Returns pod id and container id in the runtime of a pod's container by name; the first
@@ -66,11 +108,38 @@ class Agent:
         """Hears what came and went while nobody listened."""
         pods = {pod.metadata.uid: pod for pod in self._pods.list()}
         for uid in self.workers.keys() - pods.keys():
-            self.workers[uid].vanish()
+            if not is_static(self.workers[uid].pod):
+                self.workers[uid].vanish()
         for pod in pods.values():
             self._hear(None, pod)
 
+    def _hear_folder(self) -> None:
+        """Begins static pods whose files have come, and ends those whose files are gone."""
+        assert self._folder is not None
+        for uid, worker in self.workers.items():
+            if is_static(worker.pod) and uid not in self._folder.pods:
+                worker.vanish()
+        for uid, static in self._folder.pods.items():
+            # One of the same name ends first, and `_forget` comes back here
+            ending = any(it.pod.key == static.key for it in self.workers.values())
+            if uid not in self.workers and not ending:
+                self._adopt(static.pod, self._begin(static.pod))
+
+    def _hear_mirror(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self._show(old, None)
+        if new is not None:
+            self._show(new, new)
+
+    def _show(self, mirror: Pod, now: Pod | None) -> None:
+        worker = self.workers.get(mirror.metadata.annotations[MIRROR])
+        if worker is not None and is_static(worker.pod) and worker.pod.key == mirror.key:
+            worker.mirror(now)
+
     def _hear(self, old: Pod | None, new: Pod | None) -> None:
+        if is_mirror(new or old or Pod()):
+            self._hear_mirror(old, new)
+            return
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             worker = self.workers.get(old.metadata.uid)
             if worker is not None:
@@ -86,7 +155,11 @@ class Agent:
     def _begin(self, pod: Pod) -> Observed:
         metadata = pod.metadata
         return Observed(
-            metadata.namespace, metadata.name, metadata.uid, _start_of(pod, self._tools.world.now())
+            metadata.namespace,
+            metadata.name,
+            metadata.uid,
+            _start_of(pod, self._tools.world.now()),
+            grants=granting.first_grants(pod),
         )
 
     def _adopt(self, pod: Pod, seen: Observed) -> Worker:
@@ -95,11 +168,24 @@ class Agent:
         record.save(self._tools.paths, seen)
         worker.hear(pod)
         self._tasks.start(worker.run(), name=f"pod {seen.namespace}/{seen.name}")
+        if is_static(pod):
+            mirror = self._pods.get(POD.ref(*pod.key))
+            if mirror is not None and is_mirror(mirror):
+                self._hear_mirror(None, mirror)
         return worker
 
     def _forget(self, uid: str) -> None:
         self.workers.pop(uid, None)
         self._tools.objects.release(uid)
+        if self._folder is not None:
+            self._hear_folder()
+        self._over()
+
+    async def _route_all(self) -> None:
+        async for event in self._tools.engine.events():
+            # While pods are taken over, what happens to them waits until they have workers
+            await self._routing.wait()
+            await self._route(event)
 
     async def _route(self, event: Event) -> None:
         if event.kind == "overflow":
@@ -146,23 +232,30 @@ class Agent:
 
     # What a predecessor left
 
-    async def _take_over(self) -> None:
-        """Goes on with the pods that the API has; the rest is removed beside them, which takes as
-        long as the kernel does."""
+    async def _find_left(self) -> _Left:
+        """Returns what is on the machine; the addresses of what runs are given to nobody else."""
         sandboxes_now = {it.pod: it for it in await self._tools.engine.connect()}
         records = {it.uid: it for it in record.load_all(self._tools.paths)}
         for uid, seen in records.items():
             # A record whose sandbox is gone may name an address that another pod has by now
             if seen.sandbox is not None and uid in sandboxes_now and not sandboxes_now[uid].lost:
                 self._tools.network.restore(uid, seen.sandbox.addresses)
-        pods = {pod.metadata.uid: pod for pod in self._pods.list()}
+        return _Left(sandboxes_now, records)
+
+    async def _take_over(self, pods: Mapping[str, Pod], left: _Left) -> None:
+        """Goes on with pods that were begun."""
         for uid, pod in pods.items():
-            if uid in sandboxes_now and (uid not in records or sandboxes_now[uid].lost):
+            sandbox = left.sandboxes.get(uid)
+            if sandbox is not None and (uid not in left.records or sandbox.lost):
                 await self._tools.engine.remove_sandbox(uid)
-            if uid in records:
-                await self._resume(pod, records[uid], sandboxes_now.get(uid))
-        for uid in (sandboxes_now.keys() | records.keys()) - pods.keys():
-            self._tasks.start(self._remove(uid, records.get(uid)), name=f"rest of {uid}")
+            if uid in left.records:
+                await self._resume(pod, left.records[uid], sandbox)
+
+    def _remove_rest(self, left: _Left, pods: Mapping[str, Pod]) -> None:
+        """Removes what belongs to no pod, which takes as long as the kernel does."""
+        found = left.sandboxes.keys() | left.records.keys()
+        for uid in found - pods.keys() - self.workers.keys():
+            self._tasks.start(self._remove(uid, left.records.get(uid)), name=f"rest of {uid}")
 
     async def _resume(self, pod: Pod, seen: Observed, sandbox: SandboxState | None) -> None:
         """Takes a pod over; what happened while nobody looked is made good, first by removing

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container
+from steersman.model.types.container import Container, RestartRule
 from steersman.node.observed import UNKNOWN, Run, Seen
+from steersman.node.static.marks import is_static
 
 # kubelet's back-off of containers: the first restart is at once, then 10 s doubling to 300 s;
 # twice the longest without a restart ends it (client-go flowcontrol.Backoff)
@@ -49,16 +50,31 @@ def list_of(pod: Pod, name: str) -> str:
     return "containers"
 
 
+def policy_of(pod: Pod, container: Container) -> str:
+    """Returns when a container runs again: as it says itself, else as its pod says."""
+    return container.restart_policy or pod.spec.restart_policy
+
+
 def starts_again(pod: Pod, container: Container, run: Run) -> bool:
     """Whether a run that ended is to be followed by another."""
+    if run.again:
+        return True
     if is_ephemeral(pod, container):
         return False
-    if is_init(pod, container):
-        if is_sidecar(container):
-            return True
-        return run.exit_code != 0 and pod.spec.restart_policy != "Never"
-    policy = pod.spec.restart_policy
+    if any(_applies(rule, run.exit_code) for rule in container.restart_policy_rules):
+        return True
+    policy = policy_of(pod, container)
+    if is_init(pod, container) and not is_sidecar(container):
+        return run.exit_code != 0 and policy != "Never"
     return policy == "Always" or (policy == "OnFailure" and run.exit_code != 0)
+
+
+def _applies(rule: RestartRule, exit_code: int) -> bool:
+    """Whether a rule has a container run again after an exit (KEP-5307)."""
+    if rule.action != "Restart" or not rule.exit_codes:
+        return False
+    named = exit_code in rule.exit_codes.get("values", ())
+    return named == (rule.exit_codes.get("operator") == "In")
 
 
 def next_backoff(seen: Seen, now: float) -> float:
@@ -94,7 +110,7 @@ def is_past(pod: Pod, container: Container, seen: Seen) -> bool:
 
 def grace_seconds(pod: Pod, gone: bool) -> float:
     """How long containers have to end by themselves; hardly, where the object is gone already."""
-    if gone:
+    if gone and not is_static(pod):
         return GONE_GRACE_SECONDS
     asked = pod.metadata.deletion_grace_period_seconds
     return float(pod.spec.termination_grace_period_seconds if asked is None else asked)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+
+from steersman.model.types.container import ResourceRequirements
 
 RUNTIME = "steersman"
 # The reason of a run whose end nobody saw
@@ -21,7 +23,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `attempt` counts from 0 and is the restart count; `reason` is set where the run ended or could
     not begin in a way of its own (OOMKilled, StartError, ContainerStatusUnknown);
-    `stop_signal` is what the container or its image wants to be asked with.
+    `stop_signal` is what the container or its image wants to be asked with; `again` is set where
+    the node ends a run in order to begin another.
     """
 
     attempt: int
@@ -33,6 +36,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     message: str = ""
     stop_signal: str = ""
+    again: bool = False
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -41,6 +45,19 @@ class Trouble(msgspec.Struct, frozen=True):
     reason: str
     message: str
     again_at: float
+
+
+class Resize(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A resize that was granted and is not carried out in every group yet.
+
+    generation: of the pod that asked for it
+    pod_done:   the pod's own group is as it should be
+    error:      why it does not go on at present
+    """
+
+    generation: int
+    pod_done: bool = False
+    error: str = ""
 
 
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,7 +69,8 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     backoff:        seconds that the next restart waits after the end of the run; 0: none
     backoff_at:     when it was last raised
     started, ready: what the probes say of the present run
-    unhealthy:      why the present run must end, where a probe says so
+    unhealthy:      the probe that says that the present run must end: liveness, startup
+    resources:      what the group of the present run was given
     """
 
     run: Run | None = None
@@ -67,6 +85,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     started: bool = False
     ready: bool = False
     unhealthy: str = ""
+    resources: ResourceRequirements | None = None
 
     @property
     def running(self) -> bool:
@@ -79,16 +98,22 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.run if self.run is not None and self.run.state == "exited" else None
 
 
-class Sandbox(msgspec.Struct, frozen=True):
-    """The namespaces of a pod and its addresses."""
+class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The namespaces of a pod and its addresses; `userns` where its users are its own."""
 
     pid: int
     shm: str
     addresses: tuple[str, ...]
+    userns: str = ""
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everything that the node knows of one pod; written to its directory with each change."""
+    """Everything that the node knows of one pod; written to its directory with each change.
+
+    grants:     the resources that the containers may have, whatever the pod asks for now
+    pod_limits: what the pod's own group was given (linux.resources)
+    refused:    generation, reason and message of a resize that is not granted
+    """
 
     namespace: str
     name: str
@@ -101,6 +126,10 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     # The reason and message of a pod that the node has given up (Evicted, DeadlineExceeded)
     ended: tuple[str, str] | None = None
     gone: bool = False
+    grants: Mapping[str, ResourceRequirements] = {}
+    pod_limits: dict[str, Any] | None = None
+    resize: Resize | None = None
+    refused: tuple[int, str, str] | None = None
 
     def of(self, container: str) -> Seen:
         """What is known of a container; nothing where it never began."""

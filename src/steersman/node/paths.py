@@ -1,5 +1,5 @@
 """Where a node keeps what: pure paths under its directory.
-pods/UID/record.json         what is observed of the pod
+pods/UID/record.json         what is observed of the pod; userns: its ids on this machine
 pods/UID/etc/                hosts, hostname, resolv.conf
 pods/UID/volumes/NAME/       a volume
 pods/UID/containers/NAME/N   the termination message of run N
@@ -44,6 +44,16 @@ class Paths(msgspec.Struct, frozen=True):
         """The runtime's state directory."""
         return self.root / "runtime"
 
+    @property
+    def pulls(self) -> Path:
+        """By whom images were pulled."""
+        return self.root / "pulls.json"
+
+    @property
+    def logins(self) -> Path:
+        """The node's own logins, in the form of Docker's config.json."""
+        return self.root / "config.json"
+
     def pod(self, uid: str) -> Path:
         """What belongs to one pod."""
         return self.pods / uid
@@ -51,6 +61,10 @@ class Paths(msgspec.Struct, frozen=True):
     def volume(self, uid: str, name: str) -> Path:
         """One volume of a pod."""
         return self.pod(uid) / "volumes" / name
+
+    def users(self, uid: str) -> Path:
+        """The ids of a pod that has users of its own; the kubelet's name and form."""
+        return self.pod(uid) / "userns"
 
     def etc(self, uid: str) -> Path:
         """The files that the node writes into every container of a pod."""

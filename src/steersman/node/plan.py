@@ -14,6 +14,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
 from steersman.node import containers
 from steersman.node.observed import Observed, Seen
+from steersman.node.resizing import granting
 
 ENDED = ("Succeeded", "Failed")
 
@@ -54,17 +55,24 @@ class StartContainer(msgspec.Struct, frozen=True):
 
 
 class KillContainer(msgspec.Struct, frozen=True):
-    """End a run: ask, wait, insist."""
+    """End a run: ask, wait, insist; `again`: another one shall follow, whatever the policy."""
 
     container: str
     attempt: int
     grace_seconds: float
     note: str
+    again: bool = False
 
     @property
     def key(self) -> str:
         """What it must not be done twice for at a time."""
         return f"end of {self.container}"
+
+
+class ResizePod(msgspec.Struct, frozen=True):
+    """Give the groups of the pod and its containers what was granted."""
+
+    key = "resize"
 
 
 class TearDown(msgspec.Struct, frozen=True):
@@ -92,6 +100,7 @@ Action = (
     | PullImage
     | StartContainer
     | KillContainer
+    | ResizePod
     | TearDown
     | DeletePod
     | Wait
@@ -99,10 +108,11 @@ Action = (
 
 
 def plan(pod: Pod, seen: Observed, now: float) -> list[Action]:
-    """Returns what may be done now; empty where the pod is as it should be."""
+    """Returns what may be done now; empty where the pod is as it should be. The pod has the
+    resources that were granted."""
     if is_ending(pod, seen) or is_finished(pod, seen) or is_overdue(pod, seen, now):
         return list(_end(pod, seen))
-    actions = [*_prepare(seen, now), *_run(pod, seen, now), *_unhealthy(pod, seen)]
+    actions = [*_prepare(seen, now), *_run(pod, seen, now), *_unfit(pod, seen), *_resize(pod, seen)]
     if (deadline := pod.spec.active_deadline_seconds) is not None:
         actions.append(Wait(seen.began_at + deadline))
     return actions
@@ -178,6 +188,8 @@ def _bring_up(pod: Pod, container: Container, seen: Observed, now: float) -> Ite
         yield Wait(due)
     elif not known.pulled:
         yield PullImage(container.name)
+    elif seen.resize is not None and not seen.resize.pod_done:
+        return  # the pod's group must have room for it first
     elif seen.sandbox is not None and seen.volumes_ready:
         yield StartContainer(container.name, next_attempt(known))
 
@@ -187,22 +199,45 @@ def next_attempt(known: Seen) -> int:
     return 0 if known.run is None else known.run.attempt + 1
 
 
-def _unhealthy(pod: Pod, seen: Observed) -> Iterator[Action]:
-    """Yields the end of runs that must not go on: by a probe, or with another image."""
+def _unfit(pod: Pod, seen: Observed) -> Iterator[Action]:
+    """Yields the end of runs that must not go on: by a probe, with another image, or with
+    resources that only a new run can have."""
+    whole = float(pod.spec.termination_grace_period_seconds)
     for container in containers.all_containers(pod):
         known = seen.of(container.name)
-        changed = known.image not in ("", container.image)
-        if changed and known.run is not None and known.running:
-            note = f"Container {container.name} definition changed, will be restarted"
-            grace = float(pod.spec.termination_grace_period_seconds)
-            yield KillContainer(container.name, known.run.attempt, grace, note)
-        elif known.unhealthy and known.run is not None and known.running:
-            grace = float(pod.spec.termination_grace_period_seconds)
-            for probe in (container.liveness_probe, container.startup_probe):
-                if probe is not None and probe.termination_grace_period_seconds is not None:
-                    grace = float(probe.termination_grace_period_seconds)
-                    break
-            yield KillContainer(container.name, known.run.attempt, grace, known.unhealthy)
+        if known.run is None or not known.running:
+            continue
+        name, attempt = container.name, known.run.attempt
+        if known.image not in ("", container.image):
+            note = f"Container {name} definition changed, will be restarted"
+            yield KillContainer(name, attempt, whole, note, again=True)
+        elif known.unhealthy:
+            grace = _probe_grace(pod, container, known.unhealthy)
+            note = f"Container {name} failed {known.unhealthy} probe"
+            again = containers.policy_of(pod, container) != "Never"
+            if again:
+                note += ", will be restarted"
+            yield KillContainer(name, attempt, grace, note, again)
+        elif granting.needs_restart(container, seen):
+            note = f"Container {name} resize requires restart"
+            yield KillContainer(name, attempt, whole, note, again=True)
+
+
+def _resize(pod: Pod, seen: Observed) -> Iterator[Action]:
+    """Yields the change of groups, once nothing runs in them that must end first."""
+    running = granting.resizable(pod)
+    if not granting.is_carried_out(pod, seen) and not any(
+        granting.needs_restart(it, seen) for it in running
+    ):
+        yield ResizePod()
+
+
+def _probe_grace(pod: Pod, container: Container, kind: str) -> float:
+    """Returns how long a run may take to end of which a probe says that it must."""
+    probe = container.startup_probe if kind == "startup" else container.liveness_probe
+    if probe is not None and probe.termination_grace_period_seconds is not None:
+        return float(probe.termination_grace_period_seconds)
+    return float(pod.spec.termination_grace_period_seconds)
 
 
 def _end(pod: Pod, seen: Observed) -> Iterator[Action]:

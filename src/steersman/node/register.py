@@ -80,6 +80,9 @@ def render_status(place: Place, facts: Facts, old: Node | None, now: float) -> D
             {"type": "InternalIP", "address": place.address},
             {"type": "Hostname", "address": place.name},
         ],
+        "runtimeHandlers": [
+            {"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}}
+        ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,

@@ -16,6 +16,7 @@ from steersman.node import containers
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
 from steersman.node.render import limits
+from steersman.node.resizing import telling
 from steersman.reconcile.times import rfc3339
 
 # A list with a merge key is merged by it: an address of before would stay beside the new one
@@ -23,7 +24,8 @@ WHOLE = {"$patch": "replace"}
 
 
 def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
-    """Returns the patch that makes the status tell what is observed."""
+    """Returns the patch that makes the status tell what is observed; the pod has the resources
+    that were granted."""
     phase = phase_of(pod, seen)
     status: Document = {
         "phase": phase,
@@ -110,6 +112,12 @@ def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Do
         "state": state,
         "lastState": last,
     }
+    given = known.resources if known.running else None
+    given = container.resources if given is None else given
+    sides = {"limits": given.limits, "requests": given.requests}
+    status["resources"] = {name: dict(it) for name, it in sides.items() if it}
+    if container.resources.requests:
+        status["allocatedResources"] = dict(container.resources.requests)
     if known.run is not None:
         status["containerID"] = container_id(seen.uid, container.name, known.run.attempt)
     return status
@@ -139,9 +147,9 @@ def _states(
         waiting = {"reason": known.trouble.reason, "message": known.trouble.message}
     elif run is not None and containers.restart_at(known) > now:
         waiting = {"reason": "CrashLoopBackOff", "message": backoff_message(container, seen)}
-    elif run is not None:
+    elif run is not None and not run.again:
         return _terminated(seen, container, run), last
-    else:
+    else:  # what was ended to begin anew is never told as ended, which might not be taken back
         waiting = _not_yet(pod, seen)
     return {"waiting": waiting}, _terminated(seen, container, run)
 
@@ -204,7 +212,8 @@ def _conditions(pod: Pod, seen: Observed, phase: str, now: float) -> list[Docume
         ("ContainersReady", *ready),
         ("PodScheduled", "True", "", ""),
     ]
-    return [_condition(pod, *it, now) for it in found]
+    resizing = telling.render_conditions(pod, seen, now)
+    return [*resizing, *(_condition(pod, *it, now) for it in found)]
 
 
 def _text(state: bool) -> str:

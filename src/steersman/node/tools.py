@@ -13,12 +13,15 @@ from steersman.images.pull import Puller
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node import containers
+from steersman.node.credentials.records import PullRecords
+from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
+from steersman.node.resizing.granting import Grants
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said
@@ -43,7 +46,9 @@ class Tools(msgspec.Struct, frozen=True):
     """The node's means.
 
     cgroup:    the control group of all pods, which bears the cluster's id
+    pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
+    grants:    what all pods of the node may have together
     """
 
     client: Client
@@ -52,8 +57,10 @@ class Tools(msgspec.Struct, frozen=True):
     warm: WarmParent
     network: Network
     puller: Puller
+    pulls: PullRecords
     paths: Paths
     volumes: Volumes
+    ids: IdRanges
     objects: FollowedObjects
     events: Recorder
     place: Place
@@ -62,6 +69,7 @@ class Tools(msgspec.Struct, frozen=True):
     resolution: Resolution
     services: Callable[[], Iterable[Service]]
     cgroup: str
+    grants: Grants = msgspec.field(default_factory=Grants)
 
     def say(
         self,

@@ -29,6 +29,7 @@ from steersman.node.plan import (
     KillContainer,
     PrepareVolumes,
     PullImage,
+    ResizePod,
     StartContainer,
     StartSandbox,
     TearDown,
@@ -38,6 +39,9 @@ from steersman.node.plan import (
     is_overdue,
     plan,
 )
+from steersman.node.resizing import granting, telling
+from steersman.node.resizing.carrying_out import carry_out
+from steersman.node.static.marks import is_static
 from steersman.node.status import is_coming_up, render_status, same
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
@@ -75,10 +79,13 @@ class Worker:
         # What an agent before this one prepared nobody follows yet, and it may be unmounted
         self._unprepared = seen.volumes_ready
         self._renew_volumes_at = tools.world.now() if seen.volumes_ready else 0.0
+        tools.grants.note(seen.uid, granting.requests_of(self._granted))
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
         self._settled = asyncio.Event()
         self._told: Document | None = None
+        # What shows a static pod in the API
+        self._mirror: Pod | None = None
         self._removed = False
         self._done = False
         self._tasks: Tasks
@@ -91,8 +98,18 @@ class Worker:
             self.pod = pod
             self._changed()
 
+    def mirror(self, mirror: Pod | None) -> None:
+        """The API has another version of a static pod's mirror, or none any more."""
+        before, self._mirror = self._mirror, mirror
+        if mirror is None or before is None or before.metadata.uid != mirror.metadata.uid:
+            self._told = None
+        if mirror is not None:
+            shown = replace(self.pod.metadata, generation=mirror.metadata.generation)
+            self.pod = replace(self.pod, metadata=shown, status=mirror.status)
+        self._changed()
+
     def vanish(self) -> None:
-        """The API has the pod no more."""
+        """The API has the pod no more, or its file is gone."""
         if not self.seen.gone:
             self.change(replace(self.seen, gone=True))
 
@@ -191,7 +208,8 @@ class Worker:
         while self._ended:
             self._tasks.start(self._discard(self._ended.pop()), name="discard")
         until: list[float] = []
-        for action in plan(self.pod, self.seen, now):
+        self._consider_resize()
+        for action in plan(self._granted, self.seen, now):
             if isinstance(action, Wait):
                 until.append(action.until)
             elif self._may_begin(action):
@@ -203,6 +221,46 @@ class Worker:
                 self._begin(PrepareVolumes())
             until.append(max(self._renew_volumes_at, now + FIRST_RETRY_SECONDS))
         return max(0.0, min(until) - now) if until else None
+
+    @property
+    def _granted(self) -> Pod:
+        """The pod with the resources that the node has granted it."""
+        return granting.granted(self.pod, self.seen)
+
+    def _consider_resize(self) -> None:
+        """Grants a resize that is asked for or notes why not, and ends one that is over."""
+        seen, grants = self.seen, self._tools.grants
+        if not self._stays():
+            grants.note(seen.uid, None)
+            return
+        if seen.resize is not None and granting.is_over(self._granted, seen):
+            self.change(replace(seen, resize=None))
+            text = f"Pod resize completed: {telling.summary(self._granted)}"
+            self._say("Normal", "ResizeCompleted", text)
+            self._renew_volumes_at = self._tools.world.now()  # they may tell of resources
+        if not granting.is_asked(self.pod, self.seen):
+            if seen.refused is not None:
+                self.change(replace(self.seen, refused=None))
+            return
+        refusal = granting.decide_grant(
+            self.pod, grants.others(seen.uid), self._tools.machine.allocatable
+        )
+        if refusal is None:
+            self.change(granting.grant(self.pod, self.seen))
+            grants.note(seen.uid, granting.requests_of(self.pod))
+            text = f"Pod resize started: {telling.summary(self.pod)}"
+            self._say("Normal", "ResizeStarted", text)
+        else:
+            self._refuse_resize(refusal)
+
+    def _refuse_resize(self, refusal: granting.Refusal) -> None:
+        if refusal.reason == granting.DEFERRED:
+            self._tools.grants.wait(self.seen.uid, self._wake.set)
+        refused = (self.pod.metadata.generation, refusal.reason, refusal.message)
+        if refused != self.seen.refused:
+            self.change(replace(self.seen, refused=refused))
+            text = telling.summary(self.pod, refusal.message)
+            self._say("Warning", f"Resize{refusal.reason}", f"Pod resize {refusal.reason}: {text}")
 
     def _stays(self) -> bool:
         return not is_ending(self.pod, self.seen) and not is_finished(self.pod, self.seen)
@@ -245,7 +303,7 @@ class Worker:
     async def _act(self, action: Action) -> None:
         match action:
             case StartSandbox():
-                sandbox = await sandboxes.start(self._tools, self.pod)
+                sandbox = await sandboxes.start(self._tools, self._granted)
                 self.change(replace(self.seen, sandbox=sandbox, trouble=None))
             case PrepareVolumes():
                 await self._prepare_volumes()
@@ -255,6 +313,10 @@ class Worker:
                 await self._start(container, attempt)
             case KillContainer():
                 await self._kill(action)
+            case ResizePod():
+                pod = self._granted
+                changed = await carry_out(self._tools, pod, self.seen)
+                self.change(granting.carried_out(pod, self.seen, changed))
             case TearDown():
                 await sandboxes.tear_down(self._tools, self.seen.uid)
                 self._tools.objects.release(self.seen.uid)
@@ -274,6 +336,11 @@ class Worker:
         }
         reason, start = reasons.get(type(action), ("FailedSync", "error syncing pod: "))
         text = f"{start}{error or type(error).__name__}"
+        if isinstance(action, ResizePod) and self.seen.resize is not None:
+            resize = replace(self.seen.resize, error=str(error))
+            self.change(replace(self.seen, resize=resize))
+            reason = "ResizeError"
+            text = f"Pod resize error: {telling.summary(self._granted, str(error))}"
         if not isinstance(action, DeletePod):
             self._say("Warning", reason, text)
         container = getattr(action, "container", None)
@@ -302,7 +369,7 @@ class Worker:
     # Acting
 
     async def _prepare_volumes(self) -> None:
-        pod = self.pod
+        pod = self._granted
         objects = await self._tools.objects.acquire(pod, names_of(pod), self.objects_changed)
         self._renew_volumes_at = 0.0
         prepared = await self._tools.volumes.prepare(pod, objects)
@@ -318,7 +385,9 @@ class Worker:
         known = self.seen.of(name)
         backoff = pulling.next_backoff(known.pull_backoff)
         try:
-            self._pulled[name] = await pulling.pull(self._tools, self.pod, container, backoff)
+            self._pulled[name] = await pulling.pull(
+                self._tools, self.pod, container, backoff, self.objects_changed
+            )
         except pulling.Failed as failed:
             known = replace(self.seen.of(name), trouble=failed.trouble, pull_backoff=backoff)
             self.update(name, known)
@@ -335,14 +404,15 @@ class Worker:
         self.update(name, known)
 
     async def _start(self, name: str, attempt: int) -> None:
-        container = containers.find(self.pod, name)
+        pod = self._granted
+        container = containers.find(pod, name)
         assert container is not None
         if name not in self._pulled:  # known from before the agent began
             self.update(name, replace(self.seen.of(name), pulled=False))
             return
         pulled = self._pulled[name]
         try:
-            run = await starting.start(self._tools, self.pod, container, self.seen, attempt, pulled)
+            run = await starting.start(self._tools, pod, container, self.seen, attempt, pulled)
         except (BadConfiguration, starting.CreateFailed) as error:
             self._refuse(name, error)
             return
@@ -356,6 +426,7 @@ class Worker:
             backoff_at=now,
             started=container.startup_probe is None,
             ready=container.readiness_probe is None,
+            resources=container.resources if self.seen.grants else None,
         )
         self._failures.pop(f"start of {name}", None)
         self.update(name, begun)
@@ -383,6 +454,9 @@ class Worker:
         if container is None or run is None or run.state != "running":
             return
         self._say("Normal", "Killing", action.note, container.name)
+        if action.again:
+            run = replace(run, again=True)
+            self.update(container.name, replace(self.seen.of(container.name), run=run))
         exit = await ending.kill(self._tools, self.pod, container, run, action.grace_seconds)
         if exit is not None:
             self.exited(container.name, run.attempt, exit)
@@ -446,17 +520,23 @@ class Worker:
                 self._stale.set()
 
     async def _write_status(self) -> None:
-        if self.seen.gone:
+        shown = self._mirror if is_static(self.pod) else self.pod
+        if self.seen.gone or shown is None:
             return
-        tools, pod = self._tools, self.pod
+        tools, pod = self._tools, self._granted
         status = render_status(pod, self.seen, tools.place.address, tools.world.now())
         if same(self._told, status):
             return
         ref = POD.ref(self.seen.namespace, self.seen.name)
         answer = await tools.client.patch(
-            ref, {"status": status}, how="strategic", subresource="status", uid=self.seen.uid
+            ref, {"status": status}, how="strategic", subresource="status", uid=shown.metadata.uid
         )
         self._told = status
-        if answer.metadata.revision > self.pod.metadata.revision:
+        if answer.metadata.revision <= shown.metadata.revision:
+            return
+        if is_static(self.pod):
+            if self._mirror is shown:
+                self.mirror(answer)
+        elif answer.metadata.revision > self.pod.metadata.revision:
             self.pod = answer
             self._wake.set()

@@ -136,7 +136,7 @@ class Recorder:
     async def _write(self, said: Said, now: float) -> None:
         for attempt in range(MAX_TRIES):
             if attempt:
-                await self._world.sleep(RETRY_SECONDS)
+                await self._world.pause(RETRY_SECONDS)
             try:
                 await self._once(said, now)
                 return

@@ -128,8 +128,7 @@ class Runner:
                 while True:
                     await slots.acquire()
                     ref = await self.queue.take()
-                    task = group.start(self._work(ref), name=f"{self.name} {ref}")
-                    task.add_done_callback(lambda _task: slots.release())
+                    group.start(self._work(ref, slots), name=f"{self.name} {ref}")
         finally:
             for out in leave:
                 out()
@@ -160,14 +159,17 @@ class Runner:
             for found in list(view.list()):
                 self._hear(watch, None, found)
 
-    async def _work(self, ref: Ref) -> None:
+    async def _work(self, ref: Ref, slots: asyncio.Semaphore) -> None:
         notes = noting.begin()
         rest = 0.0
         try:
             rest = await self._reconcile(ref)
             await self._settle(ref, notes)
         finally:
-            self.queue.done(ref, rest)
+            slots.release()
+        if rest:
+            await self._world.pause(rest)
+        self.queue.done(ref)
 
     async def _reconcile(self, ref: Ref) -> float:
         """Makes one object right, or says what is in the way; returns how long to rest."""
@@ -228,7 +230,7 @@ class Runner:
                 level = logging.WARNING if refused else logging.INFO
                 text = "%s: %s waits, asking again in %.1f s: %s"
                 log.log(level, text, self.name, ref, wait, error)
-            await self._world.sleep(wait)
+            await self._world.pause(wait)
             wait = min(wait * 2, BARRIER_RETRY_MAX_SECONDS)
 
 

@@ -37,7 +37,6 @@ class Queue(Generic[Key]):
         self._working: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._due: dict[Key, float] = {}  # the earliest time asked for
-        self._rests: list[tuple[float, int, Key]] = []  # keys worked on, and when they may again
         self._timers: list[tuple[float, int, Key]] = []
         self._sequence = 0
         self._some = asyncio.Event()
@@ -105,15 +104,8 @@ class Queue(Generic[Key]):
         self._working.add(key)
         return key
 
-    def done(self, key: Key, rest_seconds: float = 0.0) -> None:
-        """Ends the work on a key; where it was added meanwhile, it is due again, though not before
-        it has rested."""
-        if rest_seconds > 0:
-            self._sequence += 1
-            due = self._world.now() + rest_seconds
-            heapq.heappush(self._rests, (due, self._sequence, key))
-            self._sooner.set()
-            return
+    def done(self, key: Key) -> None:
+        """Ends the work on a key; where it was added meanwhile, it is due again."""
         self._working.discard(key)
         if key in self._waiting:
             self._ready.append(key)
@@ -133,18 +125,14 @@ class Queue(Generic[Key]):
     def _move(self) -> float | None:
         """Adds what is due and returns the seconds until the next, None where nothing waits."""
         now = self._world.now()
-        while self._rests and self._rests[0][0] <= now:
-            self.done(heapq.heappop(self._rests)[2])
-        waits = [self._rests[0][0] - now] if self._rests else []
         while self._timers:
             due, _, key = self._timers[0]
             if self._due.get(key) != due:  # superseded by an earlier wish
                 heapq.heappop(self._timers)
                 continue
             if due > now:
-                waits.append(due - now)
-                break
+                return due - now
             heapq.heappop(self._timers)
             del self._due[key]
             self.add(key)
-        return min(waits, default=None)
+        return None

@@ -2,20 +2,21 @@
 
 The plan is pure and made by the parent, where a mistake is still an answer to the caller.
 `initialise` runs in the new process. Rule: it talks over one channel only: R when all is set
-up, T with a terminal, E and a reason if it cannot go on; it goes on when it reads G.
+up, T with a terminal, H when the parent's hooks are due, E and a reason if it cannot go on; it
+goes on when it reads G.
 """
 
 from __future__ import annotations
 
 import _socket
-import fcntl
 import os
-import sys
 import time
 
+from .descriptors import Descriptors
 from .kernel import (
     capabilities,
     devices,
+    labels,
     mounts,
     namespaces,
     rootfs,
@@ -23,6 +24,7 @@ from .kernel import (
     seccomp,
     seccomp_profile,
     syscalls,
+    user_namespaces,
 )
 from .kernel import terminal as terminals
 from .process import Process, become, check_program, look_up, set_oom_score
@@ -32,12 +34,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
+    from .hooks import Hook
     from .kernel.cgroups import Cgroup
+    from .user_entry import Ground
 
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
-_UNSUPPORTED = ("hooks", "intelRdt", "uidMappings", "gidMappings")
+# Of linux: what would be a lie if it were passed over
+_UNSUPPORTED = ("intelRdt", "memoryPolicy", "mountLabel", "netDevices")
 # A container's terminals are its own devpts' and never a node of the machine.
 _OWN_DEVICES = ("/dev/ptmx", "/dev/console")
 _filters: dict[int, bytes] = {}
@@ -52,18 +57,24 @@ class Plan:
         "directory",
         "domain_name",
         "held",
+        "hooks",
         "hostname",
         "layers",
         "log",
+        "maps",
         "masked",
         "mounts",
         "namespaces",
+        "owner",
+        "owners",
+        "pivot",
         "process",
+        "propagation",
         "readonly_paths",
         "readonly_root",
         "resources",
         "root",
-        "shared",
+        "state",
         "stdin",
         "stdin_once",
         "sysctls",
@@ -76,11 +87,15 @@ class Plan:
         root = bundle.get("root") or {}
         extra = bundle.get(EXTRA) or {}
         for name in _UNSUPPORTED:
-            if bundle.get(name) or linux.get(name):
-                raise ValueError(f"{name} is not supported")
+            if linux.get(name):
+                raise ValueError(f"linux.{name} is not supported")
         self.directory = directory
-        self.held = held
-        self.process = Process(bundle.get("process") or {}, held)
+        self.namespaces = namespaces.parse(linux.get("namespaces") or ())
+        self.owners: list[str | user_namespaces.Maps] = []
+        self.maps: user_namespaces.Maps | None = None
+        self.owner = self._add_user(user_namespaces.parse_maps(linux, "linux"))
+        self.held = held if self.owner < 0 else capabilities.of_kernel()
+        self.process = Process(bundle.get("process") or {}, self.held)
         self.layers = [str(layer) for layer in extra.get("layers") or ()]
         self.root = str(root.get("path", ""))
         if bool(self.layers) == bool(self.root):
@@ -90,8 +105,7 @@ class Plan:
         self.devices = linux.get("devices") or []
         self.masked = linux.get("maskedPaths") or []
         self.readonly_paths = linux.get("readonlyPaths") or []
-        self.namespaces = namespaces.parse(linux.get("namespaces") or ())
-        self.shared = linux.get("rootfsPropagation") in ("shared", "rshared")
+        self.propagation = _parse_propagation(linux.get("rootfsPropagation") or "")
         self.hostname = str(bundle.get("hostname", ""))
         self.domain_name = str(bundle.get("domainname", ""))
         if linux.get("personality"):
@@ -103,8 +117,59 @@ class Plan:
         self.log = str(extra.get("log", ""))
         self.stdin = bool(extra.get("stdin"))
         self.stdin_once = bool(extra.get("stdinOnce"))
+        self.pivot = True
+        self.hooks = parse_hooks(bundle.get("hooks"))
+        # What hooks are told, but for status and pid; of who has a bundle
+        self.state: dict[str, Any] = {}
         self._check()
+        self._add_mount_owners()
         self._add_filter(linux.get("seccomp"), extra.get("seccomp", ""))
+
+    def _add_user(self, maps: user_namespaces.Maps | None) -> int:
+        """Notes the user namespace, new or joined; gives where `owners` has it, or -1."""
+        path = self.namespaces.join.pop(syscalls.CLONE_NEWUSER, "")
+        new = self.namespaces.new & syscalls.CLONE_NEWUSER
+        self.namespaces.new &= ~syscalls.CLONE_NEWUSER
+        if not path and not new:
+            if maps is not None:
+                raise ValueError(
+                    "user namespace mappings specified, but user namespace isn't enabled "
+                    "in the config"
+                )
+            return -1
+        if maps is not None:
+            maps.root()
+        elif not path:
+            raise ValueError(
+                "user namespaces enabled, but no namespace path to join nor mappings to apply "
+                "specified"
+            )
+        self.maps = maps
+        return self._add_owner(path or maps)
+
+    def owns_cgroup(self) -> bool:
+        """Whether its control group is to be its user's: runtime-spec, "Cgroup ownership"."""
+        writable = any(
+            mount.kind == "cgroup" and not mount.attributes() & syscalls.MOUNT_ATTR_RDONLY
+            for mount in self.mounts
+        )
+        return writable and bool(self.namespaces.new & syscalls.CLONE_NEWCGROUP)
+
+    def _add_owner(self, owner: Any) -> int:
+        if owner not in self.owners:
+            self.owners.append(owner)
+        return self.owners.index(owner)
+
+    def _add_mount_owners(self) -> None:
+        for mount in self.mounts:
+            if mount.maps is not None:
+                mount.owner = self._add_owner(mount.maps)
+            elif mount.mapped and self.owner >= 0:
+                mount.owner = self.owner
+            elif mount.mapped:
+                raise ValueError(
+                    f"mounts: {mount.target}: idmap needs mappings or a user namespace"
+                )
 
     def _check(self) -> None:
         new = self.namespaces.new | sum(self.namespaces.join)
@@ -131,6 +196,25 @@ class Plan:
             raise ValueError(f"{EXTRA}.seccomp: {profile!r} is not known")
 
 
+def _parse_propagation(word: str) -> int:
+    """linux.rootfsPropagation as the kernel has it; 0 where it is not given."""
+    if not word:
+        return 0
+    flag = mounts.PROPAGATIONS.get(word.removeprefix("r"))
+    if flag is None:
+        raise ValueError(f"linux.rootfsPropagation: {word!r} is not known")
+    return flag | (syscalls.MS_REC if word.startswith("r") else 0)
+
+
+def parse_hooks(section: Mapping[str, Any] | None) -> dict[str, list[Hook]]:
+    """Reads hooks by kind; nothing is imported where there are none."""
+    if not section:
+        return {}
+    from . import hooks
+
+    return hooks.parse(section)
+
+
 def default_filter(bounding: int) -> bytes:
     """The default profile compiled for a set of capabilities; the warm parent does it once."""
     if bounding not in _filters:
@@ -144,7 +228,6 @@ def start(
     cgroup: Cgroup,
     channel: int,
     streams: Sequence[int],
-    held: int,
     gate: int = -1,
 ) -> int:
     """Forks the container's first process; gives its id. The parent keeps its own end open.
@@ -152,6 +235,36 @@ def start(
     With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
     when it is set up, and goes on by what the first to connect says.
     """
+    kept = Descriptors(channel, streams, gate, plan.process.preserved)
+    try:
+        kept.owners += [user_namespaces.open_owner(owner) for owner in plan.owners]
+        if plan.owner < 0:
+            return _start_beside(plan, cgroup, kept)
+        from . import user_entry
+
+        maps = find_maps(plan, kept.owners[plan.owner])
+        if plan.owns_cgroup():
+            cgroup.delegate(user_namespaces.find_outside(maps.uids, plan.process.uid))
+        return user_entry.start(plan, cgroup, kept, maps.root())
+    finally:
+        kept.close_owners()
+
+
+def find_maps(plan: Plan, descriptor: int) -> user_namespaces.Maps:
+    """The maps of the user namespace; one that is joined may not have others than is said."""
+    if plan.maps is not None and plan.owners[plan.owner] == plan.maps:
+        return plan.maps
+    maps = user_namespaces.read_maps(descriptor)
+    if plan.maps is not None and plan.maps != maps:
+        raise ValueError(
+            "user namespaces enabled, but both namespace path and non-matching mapping specified "
+            "-- you may only provide one"
+        )
+    return maps
+
+
+def _start_beside(plan: Plan, cgroup: Cgroup, kept: Descriptors) -> int:
+    """Forks the first process in the user namespace that this one is in."""
     flags = plan.namespaces.new & ~(syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWTIME)
     birthplace = cgroup.birthplace()
     outer = enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
@@ -162,7 +275,7 @@ def start(
         if child != 0:
             leave_pid_namespace(outer)
     if child == 0:
-        initialise(plan, cgroup, channel, streams, held, gate, entered=birthplace >= 0)
+        initialise(plan, cgroup, kept, entered=birthplace >= 0)
     if birthplace >= 0:
         os.close(birthplace)
     return child
@@ -184,38 +297,41 @@ def leave_pid_namespace(outer: int) -> None:
         os.close(outer)
 
 
-def initialise(
-    plan: Plan,
-    cgroup: Cgroup,
-    channel: int,
-    streams: Sequence[int],
-    held: int,
-    gate: int,
-    *,
-    entered: bool,
-) -> NoReturn:
+def initialise(plan: Plan, cgroup: Cgroup, kept: Descriptors, *, entered: bool) -> NoReturn:
     """The life of the container's first process until it is the container's program."""
     try:
-        settle(streams, channel, *([gate] if gate >= 0 else []))
-        channel = 3
-        if gate < 0:
-            die_with_parent()
+        kept.settle()
         if not entered:
             cgroup.enter()
-        slave = _build(plan, channel, cgroup.views())
-        if gate >= 0:
-            check_program(plan.process)
-        os.write(channel, b"R")
-        if gate >= 0:
-            channel = _pass_gate()
-        if os.read(channel, 1) != b"G":
-            os._exit(0)
-        if slave >= 0:
-            terminals.adopt(slave, plan.process.uid)
-        become(plan.process, held, alone=gate >= 0)
+        if plan.process.oom_score_adj is not None:
+            set_oom_score(plan.process.oom_score_adj)
+        build_and_run(plan, cgroup, kept, None)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
-        report(channel, error)
+        report(kept.channel, error)
     os._exit(_FAILED)
+
+
+def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground | None) -> None:
+    """The same from its birth in the namespaces on; returns only by an error.
+
+    `ground` is what was mounted for a process in a user namespace before it entered.
+    """
+    alone = kept.gate >= 0
+    if not alone:
+        die_with_parent()
+    own = labels.open_self() if plan.process.labels else -1
+    slave = _build(plan, kept, cgroup.views(), ground)
+    if alone:
+        check_program(plan.process)
+    os.write(kept.channel, b"R")
+    if alone:
+        _pass_gate(kept)
+    if os.read(kept.channel, 1) != b"G":
+        os._exit(0)
+    if slave >= 0:
+        terminals.adopt(slave, plan.process.uid)
+    before = (lambda: _run_start_hooks(plan)) if "startContainer" in plan.hooks else None
+    become(plan.process, plan.held, kept.channel, own, alone=alone, before=before)
 
 
 def die_with_parent() -> None:
@@ -223,28 +339,13 @@ def die_with_parent() -> None:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
 
 
-def _pass_gate() -> int:
+def _pass_gate(kept: Descriptors) -> None:
     """Waits for whoever starts the container; that connection becomes the channel."""
-    listener = _socket.socket(fileno=4)
+    listener = _socket.socket(fileno=kept.gate)
     connection, _ = listener._accept()  # type: ignore[attr-defined]
-    os.dup2(connection, 3, inheritable=False)
+    os.dup2(connection, kept.channel, inheritable=False)
     os.close(connection)
     listener.close()
-    return 3
-
-
-def settle(streams: Sequence[int], *keep: int) -> None:
-    """Leaves the three streams as 0 to 2, and `keep` as 3 and up; closes all else."""
-    if "signal" in sys.modules:  # the shim's loop had itself woken by signals
-        sys.modules["signal"].set_wakeup_fd(-1)
-    os.setsid()
-    first = 0 if streams else 3
-    # Above all targets first, so that no dup2 overwrites a descriptor still needed.
-    above = 3 + len(keep)
-    high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, above) for number in (*streams, *keep)]
-    for target, descriptor in enumerate(high, first):
-        os.dup2(descriptor, target, inheritable=target < 3)
-    syscalls.close_range(above)
 
 
 def report(channel: int, error: BaseException) -> None:
@@ -256,16 +357,20 @@ def report(channel: int, error: BaseException) -> None:
     os.write(channel, b"E" + f"{text}".encode("utf-8", "replace"))
 
 
-def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
+def _build(
+    plan: Plan, kept: Descriptors, views: Sequence[tuple[str, str]], ground: Ground | None
+) -> int:
     """Namespaces, root and everything below it; gives the slave of a terminal, or -1."""
-    for flag, path in plan.namespaces.join.items():
-        if flag != syscalls.CLONE_NEWPID:
-            namespaces.join(path, flag)
+    if ground is None:
+        join_all(plan)
     new = plan.namespaces.new
     if new & syscalls.CLONE_NEWCGROUP:
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if new & syscalls.CLONE_NEWTIME:
         namespaces.enter_new_time(plan.time_offsets)
+    if plan.owner >= 0:
+        plan.process.keep_groups = user_namespaces.denies_groups()
+        user_namespaces.become_root(keep_groups=plan.process.keep_groups)
     if new & syscalls.CLONE_NEWNET:
         namespaces.bring_loopback_up()
     if plan.hostname:
@@ -273,45 +378,97 @@ def _build(plan: Plan, channel: int, views: Sequence[tuple[str, str]]) -> int:
     if plan.domain_name:
         syscalls.set_domain_name(plan.domain_name)
     namespaces.write_sysctls(plan.sysctls)
-    if plan.process.oom_score_adj is not None:
-        set_oom_score(plan.process.oom_score_adj)
     # Copies of shared mounts are taken while this namespace is still their peer.
-    early = {
-        index: mounts.prepare(mount)
+    early = _prepare_shared(plan, kept) if ground is None else ground.trees
+    rootfs.detach_from_host()
+    return _build_root(plan, kept, views, _mount_root(plan, ground), early)
+
+
+def join_all(plan: Plan) -> None:
+    """Enters the namespaces given by path, but for that of processes, which is for children."""
+    for flag, path in plan.namespaces.join.items():
+        if flag != syscalls.CLONE_NEWPID:
+            namespaces.join(path, flag)
+
+
+def _prepare_shared(plan: Plan, kept: Descriptors) -> dict[int, int]:
+    return {
+        index: mounts.prepare(mount, kept.owner(mount.owner))
         for index, mount in enumerate(plan.mounts)
         if mount.propagation == syscalls.MS_SHARED and mount.bind
     }
-    rootfs.detach_from_host(shared=plan.shared)
-    return _build_root(plan, channel, views, early)
+
+
+def _mount_root(plan: Plan, ground: Ground | None) -> int:
+    """A descriptor of the container's root, mounted somewhere below or over our own."""
+    if ground is not None:
+        # No other directory of the host can be relied on to be open to who has entered.
+        rootfs.cover(ground.root, "/")
+        return ground.root
+    target, upper, work = places(plan)
+    if plan.layers:
+        rootfs.mount_overlay(plan.layers, upper, work, target)
+    else:
+        tree = rootfs.open_directory(plan.root)
+        rootfs.cover(tree, target)
+        os.close(tree)
+    return os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _build_root(
-    plan: Plan, channel: int, views: Sequence[tuple[str, str]], early: Mapping[int, int]
+    plan: Plan,
+    kept: Descriptors,
+    views: Sequence[tuple[str, str]],
+    root: int,
+    early: Mapping[int, int],
 ) -> int:
-    target = os.path.join(plan.directory, "rootfs")
-    if plan.layers:
-        upper, work = (os.path.join(plan.directory, name) for name in ("upper", "work"))
-        rootfs.mount_overlay(plan.layers, upper, work, target)
-    else:
-        rootfs.bind_directory(plan.root, target)
-    root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for index, mount in enumerate(plan.mounts):
         if mount.kind == "cgroup":
             mounts.attach_cgroups(root, mount, views)
+        elif index in early:
+            mounts.attach(root, mount, early[index])
         else:
-            tree = early[index] if index in early else mounts.prepare(mount)
-            mounts.attach(root, mount, tree)
+            mounts.attach(root, mount, mounts.prepare(mount, kept.owner(mount.owner)))
     _make_devices(root, plan.devices)
-    slave = _open_terminal(plan, root, channel)
+    slave = _open_terminal(plan, root, kept.channel)
+    if plan.hooks:
+        _run_hooks(plan, root, kept.channel)
     mounts.mask(root, plan.masked)
     mounts.make_readonly(root, plan.readonly_paths)
     os.close(mounts.open_or_make(root, plan.process.cwd, directory=True))
     if plan.readonly_root:
         rootfs.set_readonly(root)
-    rootfs.enter(root)
+    if plan.pivot:
+        rootfs.enter(root)
+    else:
+        rootfs.enter_without_pivot(root)
+    if plan.propagation:
+        syscalls.set_propagation("/", plan.propagation)
     os.close(root)
     look_up(plan.process)
     return slave
+
+
+def _run_hooks(plan: Plan, root: int, channel: int) -> None:
+    """Has the parent run its hooks, then runs those that belong into this mount namespace."""
+    from . import hooks
+
+    os.write(channel, b"H")
+    if os.read(channel, 1) != b"G":
+        os._exit(0)
+    os.fchdir(root)
+    state = {**plan.state, "status": "creating", "pid": os.getpid()}
+    hooks.run("createContainer", plan.hooks.get("createContainer", ()), state)
+
+
+def _run_start_hooks(plan: Plan) -> None:
+    from . import hooks
+
+    process = plan.process
+    late = process.filter and process.no_new_privileges
+    confined = hooks.Confinement(process.filter, process.filter_flags) if late else None
+    state = {**plan.state, "status": "created", "pid": os.getpid()}
+    hooks.run("startContainer", plan.hooks["startContainer"], state, confined)
 
 
 def _make_devices(root: int, extra: Sequence[Mapping[str, Any]]) -> None:
@@ -353,11 +510,18 @@ def send_terminal(channel: int, master: int) -> None:
     os.close(master)
 
 
+def places(plan: Plan) -> tuple[str, str, str]:
+    """Where the root is mounted, the layer that is written to, and where overlay works on it."""
+    names = ("rootfs", "upper", "work")
+    root, upper, work = (os.path.join(plan.directory, name) for name in names)
+    return root, upper, work
+
+
 def make_directories(plan: Plan) -> None:
     """The directories of a container: where its root is mounted, and the layer it writes to."""
     os.makedirs(plan.directory, 0o700, exist_ok=True)
-    for name in ("rootfs", "upper", "work") if plan.layers else ("rootfs",):
-        os.mkdir(os.path.join(plan.directory, name), 0o755)
+    for path in places(plan) if plan.layers else places(plan)[:1]:
+        os.mkdir(path, 0o755)
 
 
 def decode_status(status: int) -> tuple[int, int]:

@@ -63,7 +63,8 @@ class ContainerState(NamedTuple):
 class SandboxState(NamedTuple):
     """One pod. `lost` means that its shim is dead: only remove_sandbox is left to do.
 
-    `save_error` says why state.json could not be written, as on a full disk.
+    `userns` is empty for a pod among the users of the host. `save_error` says why state.json
+    could not be written, as on a full disk.
     """
 
     pod: str
@@ -71,6 +72,7 @@ class SandboxState(NamedTuple):
     netns: str
     ipcns: str
     utsns: str
+    userns: str
     shm: str
     cgroup: str
     created_at: int
@@ -108,6 +110,7 @@ def _parse_container(document: Mapping[str, Any]) -> ContainerState:
 
 def _parse_sandbox(document: Mapping[str, Any], *, lost: bool = False) -> SandboxState:
     fields: dict[str, Any] = {name: document.get(name) for name in SandboxState._fields}
+    fields["userns"] = fields["userns"] or ""  # of a shim from before there was one
     containers = tuple(_parse_container(entry) for entry in document.get("containers") or ())
     return SandboxState(**{**fields, "containers": containers, "lost": lost})
 
@@ -382,7 +385,8 @@ class Engine:
         """Makes a pod's sandbox.
 
         `spec`: cgroup_parent (the pod's own cgroup, needed), hostname, network and ipc ("pod" or
-        "host"), sysctls, resources (OCI), shm_bytes. EngineError conflict if the pod exists.
+        "host"), sysctls, resources (OCI), shm_bytes, uidMappings and gidMappings (OCI) for a user
+        namespace of its own. EngineError conflict if the pod exists.
         """
         if pod in self._links or pod in self._lost:
             raise EngineError("conflict", f"pod {pod!r} exists")

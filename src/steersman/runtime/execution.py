@@ -14,11 +14,11 @@ from .container import (
     leave_pid_namespace,
     report,
     send_terminal,
-    settle,
 )
-from .kernel import syscalls
+from .descriptors import Descriptors
+from .kernel import labels, namespaces, syscalls, user_namespaces
 from .kernel import terminal as terminals
-from .process import Process, become, look_up, set_oom_score
+from .process import Process, become, give_streams, look_up, raise_limits, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,14 +26,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .kernel.cgroups import Cgroup
+    from .kernel.user_namespaces import Maps
 
-_INSIDE = (
-    syscalls.CLONE_NEWNS
-    | syscalls.CLONE_NEWCGROUP
-    | syscalls.CLONE_NEWNET
-    | syscalls.CLONE_NEWIPC
-    | syscalls.CLONE_NEWUTS
-)
+# Entered by the fork, and last of all
+_ELSEWHERE = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUSER
 _FAILED = 127
 
 
@@ -49,10 +45,47 @@ def start(
 ) -> int:
     """Forks a process that joins the container whose first process is `first`; gives its id.
 
-    Unless `alone` it is killed when the process that forked it ends.
+    `held` is what capabilities there are inside. Unless `alone` it is killed when the process
+    that forked it ends.
     """
-    target = os.pidfd_open(first)
-    outer = enter_pid_namespace(f"/proc/{first}/ns/pid")
+    maps = user_namespaces.of_process(first)
+    process.keep_groups = maps is not None and user_namespaces.denies_groups(str(first))
+    kept = Descriptors(channel, streams, preserved=process.preserved)
+    wanted = Joining(first, maps, process, held, alone=alone)
+    affinity = os.sched_getaffinity(0) if process.affinity_initial else set()
+    _set_affinity(process.affinity_initial)
+    try:
+        if wanted.ushered:
+            return _start_by_usher(wanted, cgroup, kept)
+        return _start_beside(wanted, cgroup, kept)
+    finally:
+        _set_affinity(affinity)
+        os.close(wanted.target)
+
+
+class Joining:
+    """A process that is to join a container; `target` is a descriptor of the container's first.
+
+    `ushered` says that it is in the user namespace already.
+    """
+
+    __slots__ = ("alone", "first", "flags", "held", "maps", "process", "target", "ushered")
+
+    def __init__(
+        self, first: int, maps: Maps | None, process: Process, held: int, *, alone: bool
+    ) -> None:
+        self.target = os.pidfd_open(first)
+        self.flags = namespaces.differing(first) & ~_ELSEWHERE
+        self.first = first
+        self.maps = maps
+        self.process = process
+        self.held = held
+        self.alone = alone
+        self.ushered = maps is not None and os.geteuid() != 0
+
+
+def _start_beside(wanted: Joining, cgroup: Cgroup, kept: Descriptors) -> int:
+    outer = enter_pid_namespace(f"/proc/{wanted.first}/ns/pid")
     birthplace = cgroup.birthplace()
     child = -1
     try:
@@ -60,50 +93,71 @@ def start(
     finally:
         if child != 0:
             leave_pid_namespace(outer)
-            os.close(target)
             if birthplace >= 0:
                 os.close(birthplace)
     if child == 0:
-        entered = birthplace >= 0
-        _initialise(target, cgroup, process, channel, streams, held, entered=entered, alone=alone)
+        _initialise(wanted, cgroup if birthplace < 0 else None, kept)
     return child
 
 
-def _initialise(
-    target: int,
-    cgroup: Cgroup,
-    process: Process,
-    channel: int,
-    streams: Sequence[int],
-    held: int,
-    *,
-    entered: bool,
-    alone: bool,
-) -> NoReturn:
+def _start_by_usher(wanted: Joining, cgroup: Cgroup, kept: Descriptors) -> int:
+    """The same for who is not root, and has privileges only once in the user namespace."""
+    from . import user_entry
+
+    return user_entry.start_exec(
+        wanted.target, cgroup, kept, lambda target: _enter(target, wanted, kept)
+    )
+
+
+def _initialise(wanted: Joining, group: Cgroup | None, kept: Descriptors) -> NoReturn:
+    """The life of the process; it enters `group` unless it was born there."""
     try:
-        settle(streams, channel, target)
-        channel = 3
-        if not alone:
-            die_with_parent()
-        if not entered:
-            cgroup.enter()
-        if process.oom_score_adj is not None:
-            set_oom_score(process.oom_score_adj)
-        # A kernel may be built without time namespaces, and then refuses to be asked for one.
-        timed = os.path.exists("/proc/self/ns/time")
-        syscalls.setns(4, _INSIDE | (syscalls.CLONE_NEWTIME if timed else 0))
-        os.close(4)
-        look_up(process)
-        slave = _open_terminal(process, channel)
-        os.write(channel, b"R")
-        if os.read(channel, 1) != b"G":
-            os._exit(0)
-        if slave >= 0:
-            terminals.adopt(slave, process.uid)
-        become(process, held, alone=alone)
+        (target,) = kept.settle(wanted.target)
+        if group is not None:
+            group.enter()
+        _enter(target, wanted, kept)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
-        report(channel, error)
+        report(kept.channel, error)
     os._exit(_FAILED)
+
+
+def _enter(target: int, wanted: Joining, kept: Descriptors) -> None:
+    """The same from its control group on; returns only by an error."""
+    process, alone = wanted.process, wanted.alone
+    if not alone:
+        die_with_parent()
+    if process.oom_score_adj is not None:
+        set_oom_score(process.oom_score_adj)
+    _set_affinity(process.affinity_final)
+    own = labels.open_self() if process.labels else -1
+    _join(target, wanted)
+    look_up(process)
+    slave = _open_terminal(process, kept.channel)
+    os.write(kept.channel, b"R")
+    if os.read(kept.channel, 1) != b"G":
+        os._exit(0)
+    if slave >= 0:
+        terminals.adopt(slave, process.uid)
+    become(process, wanted.held, kept.channel, own, alone=alone)
+
+
+def _set_affinity(processors: set[int]) -> None:
+    """Binds this process to processors; to none in particular where none are given."""
+    if processors:
+        os.sched_setaffinity(0, processors)
+
+
+def _join(target: int, wanted: Joining) -> None:
+    """Joins the namespaces of the process open as `target`; that of its users last."""
+    if wanted.flags:
+        syscalls.setns(target, wanted.flags)
+    if wanted.maps is not None:
+        if not wanted.ushered:
+            raise_limits(wanted.process)
+            give_streams(*wanted.maps.root())
+            syscalls.setns(target, syscalls.CLONE_NEWUSER)
+        user_namespaces.become_root(keep_groups=wanted.process.keep_groups)
+    os.close(target)
 
 
 def _open_terminal(process: Process, channel: int) -> int:

@@ -11,7 +11,7 @@ import socket
 
 from . import container, protocol, state
 from .container import Plan
-from .kernel import capabilities, cgroups, namespaces, syscalls, terminal
+from .kernel import capabilities, cgroups, namespaces, syscalls, terminal, user_namespaces
 from .logs import LogFile
 from .process import Process
 from .streams import Streams
@@ -98,6 +98,8 @@ class Pod:
         self._spec = spec
         self._open_cgroup = cgroups.opener(cgroups.find_hierarchies())
         self._held = capabilities.available()
+        self._maps = user_namespaces.parse_maps(spec, "sandbox")
+        self._user = -1
         self._created_at = container.now()
         self._reactor: Reactor
         self._publish: Callable[[Document], None]
@@ -131,13 +133,14 @@ class Pod:
             group.limit(resources)
 
     def _make_namespaces(self) -> None:
-        flags = 0
-        if self._spec.get("network") != _HOST:
-            flags |= syscalls.CLONE_NEWNET
-            flags |= syscalls.CLONE_NEWUTS
+        kinds = [] if self._spec.get("network") == _HOST else ["network", "uts"]
         if self._spec.get("ipc") != _HOST:
-            flags |= syscalls.CLONE_NEWIPC
-        syscalls.unshare(flags)
+            kinds.append("ipc")
+        flags = sum(namespaces.KINDS[kind][0] for kind in kinds)
+        if self._maps is None:
+            syscalls.unshare(flags)
+        else:
+            self._enter_owned(self._maps, kinds)
         if flags & syscalls.CLONE_NEWNET:
             namespaces.bring_loopback_up()
         if flags & syscalls.CLONE_NEWUTS and self._spec.get("hostname"):
@@ -149,6 +152,13 @@ class Pod:
                 raise ValueError(f"sysctl {name!r} would change the host")
         namespaces.write_sysctls(sysctls)
 
+    def _enter_owned(self, maps: user_namespaces.Maps, kinds: list[str]) -> None:
+        """Enters new namespaces that belong to the pod's users; they themselves are kept open."""
+        self._user, *others = user_namespaces.make_owning(maps, *kinds)
+        for kind, descriptor in zip(kinds, others, strict=True):
+            syscalls.setns(descriptor, namespaces.KINDS[kind][0])
+            os.close(descriptor)
+
     def _mount_shm(self) -> None:
         if self._spec.get("ipc") == _HOST:
             return
@@ -156,7 +166,9 @@ class Pod:
         os.mkdir(path)
         size = int(self._spec.get("shm_bytes", _DEFAULT_SHM_BYTES))
         flags = 0x2 | 0x4 | 0x8  # MS_NOSUID, MS_NODEV, MS_NOEXEC
-        syscalls.mount("shm", path, "tmpfs", flags, f"mode=1777,size={size}")
+        user, group = (0, 0) if self._maps is None else self._maps.root()
+        options = f"mode=1777,size={size},uid={user},gid={group}"
+        syscalls.mount("shm", path, "tmpfs", flags, options)
 
     def _take_back(self) -> None:
         state.unmount(os.path.join(self.directory, state.SHM))
@@ -176,6 +188,7 @@ class Pod:
             "netns": f"/proc/{pid}/ns/net",
             "ipcns": f"/proc/{pid}/ns/ipc",
             "utsns": f"/proc/{pid}/ns/uts",
+            "userns": f"/proc/{pid}/fd/{self._user}" if self._user >= 0 else "",
             "shm": shm,
             "cgroup": self.cgroup_path,
             "created_at": self._created_at,
@@ -216,6 +229,8 @@ class Pod:
         bundle = request["bundle"]
         directory = os.path.join(self.directory, state.CONTAINERS, name)
         plan = Plan(bundle, directory, self._held)
+        if plan.hooks:  # they would hold up the shim, and nobody asks for them here
+            raise ValueError("hooks are run by the command line alone")
         group = self._open_cgroup(plan.cgroup_path or f"{self.cgroup_path}/{name}")
         made = Container(name, plan, bundle, group)
         self.containers[name] = made
@@ -242,7 +257,7 @@ class Pod:
         made.cgroup.create()
         made.cgroup.limit(plan.resources)
         channel = made.first.child_channel.fileno()
-        pid = container.start(plan, made.cgroup, channel, made.streams.child, self._held)
+        pid = container.start(plan, made.cgroup, channel, made.streams.child)
         made.streams.close_child_ends()
         made.first.follow(pid)
         self._processes[pid] = lambda status: self._ended(made, status)
@@ -381,7 +396,8 @@ class Pod:
         number = self._last_exec
         made.execs[number] = extra
         channel = extra.child_channel.fileno()
-        pid = start(made.first.pid, made.cgroup, process, channel, descriptors, self._held)
+        held = made.plan.held
+        pid = start(made.first.pid, made.cgroup, process, channel, descriptors, held)
         extra.follow(pid)
 
         def ended(status: int) -> None:
@@ -406,7 +422,7 @@ class Pod:
             text.startswith("TERM=") for text in inherited.get("env") or ()
         ):
             inherited["env"] = [*(inherited.get("env") or ()), "TERM=xterm"]  # as containerd does
-        process = Process({**inherited, **section}, self._held)
+        process = Process({**inherited, **section}, made.plan.held)
         process.filter = made.plan.process.filter
         process.filter_flags = made.plan.process.filter_flags
         return process

@@ -11,11 +11,11 @@ import os
 import resource
 import stat
 
-from .kernel import capabilities, scheduling, syscalls, trampoline
+from .kernel import capabilities, labels, scheduling, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -23,13 +23,14 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_ACCOUNTS_BYTES = 1 << 20
 # (uid_t) -1 of setresuid(2)
 _NO_ID = (1 << 32) - 1
-_UNSUPPORTED = ("apparmorProfile", "selinuxLabel", "execCPUAffinity")
 
 
 class Process:
     """What a process is to be: program, user, limits, privileges."""
 
     __slots__ = (
+        "affinity_final",
+        "affinity_initial",
         "args",
         "capabilities",
         "console_size",
@@ -40,10 +41,13 @@ class Process:
         "gid",
         "groups",
         "io_priority",
+        "keep_groups",
         "keyring",
+        "labels",
         "no_new_privileges",
         "oom_score_adj",
         "personality",
+        "preserved",
         "rlimits",
         "scheduler",
         "terminal",
@@ -55,9 +59,6 @@ class Process:
 
     def __init__(self, section: Mapping[str, Any], held: int) -> None:
         """Reads a process section; `held` is the mask of capabilities that can be given."""
-        for name in _UNSUPPORTED:
-            if section.get(name):
-                raise ValueError(f"process.{name} is not supported")
         self.args = [str(arg) for arg in section.get("args") or ()]
         self.env = parse_environment(section.get("env") or ())
         self.cwd = str(section.get("cwd", "/"))
@@ -81,6 +82,14 @@ class Process:
         self.io_priority = scheduling.parse_io_priority(io_priority) if io_priority else None
         self.personality: int | None = None
         self.keyring = True
+        self.labels = labels.parse(section)
+        affinity = section.get("execCPUAffinity") or {}
+        self.affinity_initial = scheduling.parse_processors(str(affinity.get("initial") or ""))
+        self.affinity_final = scheduling.parse_processors(str(affinity.get("final") or ""))
+        # How many descriptors from 3 on are handed to the program
+        self.preserved = 0
+        # Where a user namespace denies a change, nobody can be given others
+        self.keep_groups = False
         # Whether the program is run by a sealed stranger; else this interpreter must be sealed.
         self.trampoline = False
         self.filter = b""
@@ -128,6 +137,31 @@ def set_oom_score(score: int) -> None:
             file.write(b"%d" % score)
         except PermissionError:
             if score > now:
+                raise
+
+
+def raise_limits(process: Process) -> None:
+    """Makes room for the limits that are set later, where raising one is not allowed any more."""
+    for number, _, hard in process.rlimits:
+        soft, now = resource.getrlimit(number)
+        if now != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > now):
+            resource.setrlimit(number, (soft, hard))
+
+
+def give_streams(user: int, group: int = -1) -> None:
+    """Gives pipes among the three streams to who will use them: /dev/stdout opens them by name.
+
+    What cannot be given (EPERM: it belongs to nobody in this user namespace; EINVAL) stays, as
+    runc has it: it can still be used by its number.
+    """
+    for descriptor in range(3):
+        status = os.fstat(descriptor)
+        if not stat.S_ISFIFO(status.st_mode) or status.st_uid == user:
+            continue
+        try:
+            os.fchown(descriptor, user, group)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EINVAL):
                 raise
 
 
@@ -192,12 +226,22 @@ def _read_accounts(path: str) -> list[list[str]]:
     return [line.split(":") for line in text.splitlines() if line and line[0] != "#"]
 
 
-def become(process: Process, held: int, *, alone: bool = False) -> None:
+def become(
+    process: Process,
+    held: int,
+    channel: int,
+    own: int,
+    *,
+    alone: bool = False,
+    before: Callable[[], None] | None = None,
+) -> None:
     """Takes on limits, user and privileges, and runs the program; returns only by an error.
 
-    Unless `alone` it is killed when the process that forked it ends.
+    Unless `alone` it is killed when the process that forked it ends. `before` is called when
+    the program is all that is missing. `own` is where labels are written, or -1.
     """
-    last_step = _prepare_last_step(process)
+    give_streams(process.uid)
+    last_step = _prepare_last_step(process, channel)
     for number, soft, hard in process.rlimits:
         resource.setrlimit(number, (soft, hard))
     os.umask(process.umask)
@@ -208,40 +252,53 @@ def become(process: Process, held: int, *, alone: bool = False) -> None:
     if process.filter and not process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _change_user(process, held)
+    if own >= 0:
+        labels.apply(process.labels, own)
+        os.close(own)
     # Descriptors of the host must be gone before the working directory is chosen: a cwd of
     # /proc/self/fd/N would lead out (CVE-2024-21626). What is left closes with exec.
-    syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+    syscalls.close_range(3 + process.preserved, flags=syscalls.CLOSE_RANGE_CLOEXEC)
     _change_directory(process.cwd)
     if process.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if not alone:
         # A change of user has cleared it, so it is asked for again.
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
+    if before is not None:
+        before()
     candidates = find_program(process.args[0], process.env.get("PATH", DEFAULT_PATH), process.cwd)
     if last_step >= 0:
-        trampoline.run(last_step, _choose(process, candidates), process.args, process.env)
+        path = _choose(process, candidates)
+        trampoline.run(last_step, channel, path, process.args, process.env)
     if process.filter and process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _execute(process, candidates)
 
 
-def _prepare_last_step(process: Process) -> int:
+def _prepare_last_step(process: Process, channel: int) -> int:
     """The trampoline, which installs the filter itself where that may be the last thing."""
     if not process.trampoline:
         return -1
     late = process.filter if process.no_new_privileges else b""
-    return trampoline.prepare(late, process.filter_flags)
+    return trampoline.prepare(late, process.filter_flags, channel)
 
 
 def _change_user(process: Process, held: int) -> None:
     sets = process.capabilities
     capabilities.drop_bounding(sets.bounding, held)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-    os.setgroups(process.groups)
+    _change_groups(process)
     os.setresgid(process.gid, process.gid, process.gid)
     os.setresuid(process.uid, process.uid, process.uid)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 0)
     capabilities.apply(sets)
+
+
+def _change_groups(process: Process) -> None:
+    if not process.keep_groups:
+        os.setgroups(process.groups)
+    elif process.groups:
+        raise PermissionError(errno.EPERM, "cannot set any additional groups in this container")
 
 
 def _change_directory(cwd: str) -> None:

@@ -78,8 +78,12 @@ def bind_mount(
     recursive: bool = True,
     propagation: str = "rprivate",
     subpath: str = "",
+    mapped: bool = False,
 ) -> Document:
-    """A bind mount; `subpath` is looked up beneath `source` and cannot leave it."""
+    """A bind mount; `subpath` is looked up beneath `source` and cannot leave it.
+
+    With `mapped` owners are shown as the container's user namespace has them.
+    """
     options = ["rbind" if recursive else "bind", propagation, "ro" if readonly else "rw"]
     mount: Document = {
         "destination": destination,
@@ -87,18 +91,22 @@ def bind_mount(
         "source": source,
         "options": options,
     }
+    if mapped:
+        options.append("idmap")
     if subpath:
         mount["subPath"] = subpath
     return mount
 
 
-def pod_namespaces(sandbox_pid: int, *, host_pid: bool = False) -> list[Document]:
-    """The namespaces of a container in the pod whose shim has that id."""
+def pod_namespaces(sandbox_pid: int, *, host_pid: bool = False, userns: str = "") -> list[Document]:
+    """The namespaces of a container in the pod whose shim has that id, and that user namespace."""
     joined = [
         {"type": kind, "path": f"/proc/{sandbox_pid}/ns/{name}"}
         for kind, name in (("network", "net"), ("ipc", "ipc"), ("uts", "uts"))
     ]
-    own = [{"type": "mount"}, {"type": "cgroup"}]
+    own: list[Document] = [{"type": "mount"}, {"type": "cgroup"}]
+    if userns:
+        own.append({"type": "user", "path": userns})
     return [*joined, *own] if host_pid else [*joined, *own, {"type": "pid"}]
 
 
@@ -107,6 +115,7 @@ def container_document(
     args: Sequence[str],
     layers: Sequence[str],
     sandbox_pid: int,
+    userns: str = "",
     env: Sequence[str] = (),
     cwd: str = "/",
     user: Document | None = None,
@@ -145,7 +154,7 @@ def container_document(
         "root": {"readonly": readonly_root},
         "mounts": [*default_mounts(shm, privileged=privileged), *mounts],
         "linux": {
-            "namespaces": pod_namespaces(sandbox_pid, host_pid=host_pid),
+            "namespaces": pod_namespaces(sandbox_pid, host_pid=host_pid, userns=userns),
             "resources": {**(resources or {}), "devices": devices},
             "maskedPaths": [] if privileged else list(MASKED_PATHS),
             "readonlyPaths": [] if privileged else list(READONLY_PATHS),

@@ -176,6 +176,7 @@ class Scheduler:
     async def run(self) -> None:
         """Follows, decides and binds for ever."""
         await self._views.synced()
+        await self._gangs.begin_to_heed(self._world)
         leave = [*self._following.begin(), *self._storage.listen(self._following.hear_storage)]
         leave += self._inventory.listen(self._following.hear_devices)
         try:
@@ -425,10 +426,7 @@ class Scheduler:
                     await self._evictor.release(other)
                     self.queue.activate(other.metadata.uid)
             await self._evictor.evict(pod, found)
-        except (NotFound, Conflict):  # gone, or another pod has its name now
-            self.snapshot.nominate(pod, "")
-            self.queue.remove(uid)
-        except (APIError, Unreachable):  # what is left undone comes with the next attempt
+        except (APIError, Unreachable):  # what is left undone comes with the next attempt, if any
             self.queue.retry(uid)
         else:
             self.queue.failed(uid, self.waits(ask, unfit, nominated=True))
@@ -445,9 +443,7 @@ class Scheduler:
         """Says why a pod is not scheduled, with the next attempt where it cannot be said now."""
         try:
             await self._tell(pod, text, nominated, word=word)
-        except (NotFound, Conflict):  # gone, or another pod has its name now
-            self.queue.remove(pod.metadata.uid)
-        except (APIError, Unreachable):  # the condition is written with the next attempt
+        except (APIError, Unreachable):  # the condition is written with the next attempt, if any
             self.queue.retry(pod.metadata.uid)
 
     def waits(self, ask: Ask, unfit: Unfit, *, nominated: bool = False) -> Waits:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import base64
 import math
 import struct
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from steersman.model import numbers, schema
 from steersman.model.schema import Node
 from steersman.wire import json
+from steersman.wire.protobuf_fields import Malformed, fields
 
 MAGIC = b"k8s\x00"
 # As deep as the JSON parser goes; the deepest built-in kind has some thirty levels
 DEEPEST = 128
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _EMPTY = {"string": "", "integer": 0, "boolean": False}
 _APIEXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 SCHEMA_PROPS = f"{_APIEXTENSIONS}JSONSchemaProps"
@@ -32,10 +31,6 @@ SCHEMA_OR = {
     f"{SCHEMA_PROPS}OrStringArray": 1,
 }
 _TIME_FORMATS = {"io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "%Y-%m-%dT%H:%M:%S.%fZ"}
-
-
-class Malformed(ValueError):
-    """The bytes are not a message of the kind."""
 
 
 class Unknown(NamedTuple):
@@ -50,8 +45,8 @@ def unwrap(body: bytes) -> Unknown:
     """Reads the envelope of a body; raises Malformed."""
     if not body.startswith(MAGIC):
         raise Malformed("provided data does not appear to be a protobuf message")
-    parts = dict(_fields(memoryview(body)[len(MAGIC) :]))
-    meta = dict(_fields(_message(parts.get(1, b""))))
+    parts = dict(fields(memoryview(body)[len(MAGIC) :]))
+    meta = dict(fields(_message(parts.get(1, b""))))
     texts = [_text(meta.get(number, b"")) for number in (1, 2)]
     return Unknown(texts[0], texts[1], bytes(_message(parts.get(2, b""))))
 
@@ -71,7 +66,7 @@ def decode_list(definition: str, raw: bytes) -> dict[str, Any]:
     what `decode` raises."""
     metadata: dict[str, Any] = {}
     items = []
-    for number, value in _fields(memoryview(raw)):
+    for number, value in fields(memoryview(raw)):
         if number == 1:
             metadata = decode(
                 "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta", bytes(_message(value))
@@ -87,7 +82,7 @@ def _read_object(
     if depth > DEEPEST:
         raise Malformed("the message nests too deep")
     known = numbers.of(definition) or {}
-    for number, value in _fields(data):
+    for number, value in fields(data):
         field = known.get(number)
         if field is None:
             continue
@@ -118,12 +113,12 @@ def _put(
 
 def _entry(values: Node, value: Any, depth: int) -> tuple[str, Any]:
     """Returns a map's key and value; a map of lists wraps each list in a message."""
-    parts = list(_fields(_message(value)))
+    parts = list(fields(_message(value)))
     key = next((_text(part) for number, part in parts if number == 1), "")
     inner = next((part for number, part in parts if number == 2), b"")
     if values.type == "array":
         assert values.items is not None
-        items = [_value(values.items, part, depth + 1) for _, part in _fields(_message(inner))]
+        items = [_value(values.items, part, depth + 1) for _, part in fields(_message(inner))]
         return key, items
     return key, _value(values, inner, depth + 1)
 
@@ -138,7 +133,7 @@ def _value(node: Node, value: Any, depth: int) -> Any:
     if kind == "number":
         return _double(data)
     if kind == "quantity":
-        return _text(dict(_fields(data)).get(1, b""))
+        return _text(dict(fields(data)).get(1, b""))
     if kind == "int-or-string":
         return _int_or_string(data)
     if kind == "any":
@@ -176,7 +171,7 @@ def _double(data: memoryview) -> float:
 
 def _schema_or(definition: str, data: memoryview, depth: int) -> Any:
     """Returns a schema, or a truth or a list that stands in its place."""
-    number, parts = SCHEMA_OR[definition], list(_fields(data))
+    number, parts = SCHEMA_OR[definition], list(fields(data))
     inner = next((part for at, part in parts if at == number), None)
     if inner is not None:
         return _props(inner, depth)
@@ -198,7 +193,7 @@ def _props(data: Any, depth: int) -> dict[str, Any]:
 def _time(node: Node, data: memoryview) -> str | None:
     if not data:
         return None
-    parts = dict(_fields(data))
+    parts = dict(fields(data))
     seconds, nanos = _scalar("integer", parts.get(1, 0)), _scalar("integer", parts.get(2, 0))
     try:
         when = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1000 % 1_000_000)
@@ -208,7 +203,7 @@ def _time(node: Node, data: memoryview) -> str | None:
 
 
 def _int_or_string(data: memoryview) -> int | str:
-    parts = dict(_fields(data))
+    parts = dict(fields(data))
     if parts.get(1, 0) == 1:
         return _text(parts.get(3, b""))
     number: int = _scalar("integer", parts.get(2, 0))
@@ -217,7 +212,7 @@ def _int_or_string(data: memoryview) -> int | str:
 
 def _raw(data: memoryview) -> Any:
     """Returns JSON that stands inside a message (RawExtension, FieldsV1, JSON)."""
-    inner = bytes(_message(dict(_fields(data)).get(1, b"")))
+    inner = bytes(_message(dict(fields(data)).get(1, b"")))
     try:
         return json.load(inner) if inner else None
     except json.BadJSON as error:
@@ -235,40 +230,3 @@ def _message(value: Any) -> memoryview:
     if isinstance(value, int):
         raise Malformed("a message has the wrong wire type")
     return memoryview(value)
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
-    """Yields field numbers and values: an int or a view of the bytes."""
-    at, end = 0, len(data)
-    while at < end:
-        tag, at = _varint(data, at)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            length, at = _varint(data, at)
-        elif kind in (_FIXED64, _FIXED32):
-            length = 8 if kind == _FIXED64 else 4
-        else:
-            raise Malformed(f"wire type {kind} is not known")
-        if at + length > end:
-            raise Malformed("unexpected EOF")
-        yield number, data[at : at + length]
-        at += length
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data):
-            raise Malformed("unexpected EOF")
-        if shift > 63:
-            raise Malformed("integer overflow")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, at
-        shift += 7

@@ -19,6 +19,7 @@ import orjson
 from steersman.model import numbers, schema
 from steersman.model.schema import Node
 from steersman.wire.protobuf import MAGIC, SCHEMA_OR, SCHEMA_PROPS
+from steersman.wire.protobuf_fields import delimited, varint
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 METADATA = f"{META}PartialObjectMetadata"
@@ -208,24 +209,3 @@ def _int_or_string(value: int | str) -> bytes:
 @lru_cache(256)
 def _type_meta(api_version: str, kind: str) -> bytes:
     return delimited(1, delimited(1, api_version.encode()) + delimited(2, kind.encode()))
-
-
-def delimited(number: int, data: bytes) -> bytes:
-    """Returns bytes behind their tag and length."""
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def varint(value: int) -> bytes:
-    """Returns a number as Protocol Buffers write it; a negative one takes ten bytes."""
-    if 0 <= value < 0x80:
-        return _SMALL[value]
-    value &= 0xFFFFFFFFFFFFFFFF
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-_SMALL = [bytes((value,)) for value in range(0x80)]

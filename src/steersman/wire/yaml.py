@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 # Deeper than any manifest; PyYAML's own composer recurses without a bound and overruns the stack
@@ -62,6 +62,29 @@ def load_all(text: bytes | str, repeated: list[str] | None = None) -> Iterator[A
         raise BadYAML(_one_line(error)) from None
     except UnicodeDecodeError:
         raise BadYAML("yaml: invalid leading UTF-8 octet") from None
+
+
+def line_of(text: bytes, path: Sequence[str | int]) -> int:
+    """Returns the line, from 1, in which an entry of a document that can be read begins; where
+    there is none, that of the last one on the way."""
+    import yaml
+
+    node = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    line = 1
+    for step in path:
+        found = _below(node, step)
+        if found is None:
+            break
+        mark, node = found
+        line = mark.line + 1
+    return line
+
+
+def _below(node: Any, step: str | int) -> tuple[Any, Any] | None:
+    """Returns where an entry of a mapping or a list begins, and what it holds."""
+    if isinstance(step, int):
+        return node.value[step].start_mark, node.value[step]
+    return next(((key.start_mark, value) for key, value in node.value if key.value == step), None)
 
 
 def _documents(events: Any, repeated: list[str] | None) -> Iterator[Any]:

@@ -30,11 +30,23 @@ class World(Protocol):
     def monotonic(self) -> float:
         """Returns wire time in seconds; real in a served cluster."""
 
+    def wire_now(self) -> float:
+        """Returns wire time in seconds since 1970-01-01 UTC; that of certificates and tokens."""
+
     async def sleep(self, seconds: float) -> None:
         """Waits for cluster time to pass."""
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
         """Bounds an await in cluster time; raises TimeoutError."""
+
+    async def wire_sleep(self, seconds: float) -> None:
+        """Waits for wire time to pass; cluster time goes on meanwhile."""
+
+    def wire_timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        """Bounds an await in wire time; raises TimeoutError."""
+
+    async def pause(self, seconds: float) -> None:
+        """Waits for wire time to pass in the middle of something, as before a second attempt."""
 
     def uid(self) -> str:
         """Returns a new version 4 UUID as text."""

@@ -32,6 +32,10 @@ class RealWorld:
         """Returns the monotonic clock."""
         return time.monotonic()
 
+    def wire_now(self) -> float:
+        """Returns the wall clock."""
+        return time.time()
+
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         await asyncio.sleep(seconds)
@@ -39,6 +43,18 @@ class RealWorld:
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
         """Bounds an await."""
         return asyncio.timeout(seconds)
+
+    async def wire_sleep(self, seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)
+
+    def wire_timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        """Bounds an await."""
+        return asyncio.timeout(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)
 
     def uid(self) -> str:
         """Returns a new version 4 UUID."""

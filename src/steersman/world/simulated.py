@@ -69,6 +69,10 @@ class SimulatedWorld:
         """Returns virtual time: nothing real happens in a simulation."""
         return self._loop.time()
 
+    def wire_now(self) -> float:
+        """Returns virtual time: nothing real happens in a simulation."""
+        return self.now()
+
     async def sleep(self, seconds: float) -> None:
         """Waits in virtual time."""
         await asyncio.sleep(seconds)
@@ -76,6 +80,18 @@ class SimulatedWorld:
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
         """Bounds an await in virtual time."""
         return asyncio.timeout(seconds)
+
+    async def wire_sleep(self, seconds: float) -> None:
+        """Waits in virtual time."""
+        await asyncio.sleep(seconds)
+
+    def wire_timeout(self, seconds: float | None) -> AbstractAsyncContextManager[Any]:
+        """Bounds an await in virtual time."""
+        return asyncio.timeout(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Waits in virtual time."""
+        await asyncio.sleep(seconds)
 
     def uid(self) -> str:
         """Returns a version 4 UUID drawn from the seed."""

@@ -69,7 +69,7 @@ def test_describe_tells_the_pods_whole_story_in_upstreams_words(
         r"^  Ready +True *$",
         r"^QoS Class: +BestEffort$",
         r"Normal +Scheduled .*default-scheduler +Successfully assigned default/nginx to ",
-        r"Normal +Pulled .*kubelet +Container image \"nginx:1.14.2\" already present on machine",
+        r"Normal +Pulled .*kubelet .*Container image \"nginx:1.14.2\" already present on machine",
         r"Normal +Created ",
         r"Normal +Started ",
     ):

@@ -601,3 +601,65 @@ def test_who_vouches_for_a_signer_may_attest() -> None:
         (await api.post(where, made, user=JANE)).ok()
 
     case(test)
+
+
+async def bound_pod(api: Served, *declared: str) -> Document:
+    """Makes a node that declares features, and a pod on it."""
+    amounts = {"cpu": "8", "memory": "8Gi"}
+    node = {"metadata": {"name": "n", "labels": {"kubernetes.io/os": "linux"}}}
+    status = {"allocatable": amounts, "capacity": amounts, "declaredFeatures": list(declared)}
+    (await api.post(NODES, {**node, "status": status})).ok()
+    containers = [container(resources={"requests": {"cpu": "1"}})]
+    given = pod(nodeName="n", containers=containers, resources={"requests": {"cpu": "2"}})
+    return (await api.post(PODS, given)).ok()
+
+
+POD_LEVEL = {"spec": {"resources": {"requests": {"cpu": "3"}}}}
+IN_CONTAINER = {"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "2"}}}]}}
+SCALING = "InPlacePodLevelResourcesVerticalScaling"
+HOW = "application/strategic-merge-patch+json"
+
+
+@pytest.mark.parametrize(
+    ("declared", "patch", "refused"),
+    [
+        ((), POD_LEVEL, True),
+        (("Another",), POD_LEVEL, True),
+        ((SCALING,), POD_LEVEL, False),
+        ((), IN_CONTAINER, False),
+    ],
+)
+def test_a_pod_is_not_changed_into_what_its_node_does_not_declare(
+    declared: tuple[str, ...], patch: Document, refused: bool
+) -> None:
+    async def test(api: Served) -> None:
+        await bound_pod(api, *declared)
+        answer = await api.patch(f"{PODS}/p/resize", patch, HOW)
+        assert answer.code == (403 if refused else 200), answer.document
+        if refused:
+            assert answer.message == (
+                f'pods "p" is forbidden: pod update requires features {SCALING} which are not '
+                'available on node "n"'
+            )
+
+    case(test)
+
+
+def test_what_a_node_declares_does_not_matter_where_the_plugin_is_off() -> None:
+    async def test(api: Served) -> None:
+        await bound_pod(api)
+        (await api.patch(f"{PODS}/p/resize", POD_LEVEL, HOW)).ok()
+
+    case(test, off=("NodeDeclaredFeatureValidator",))
+
+
+def test_plugins_whose_gate_is_off_are_known_and_leave_alone_what_is_written() -> None:
+    async def test(api: Served) -> None:
+        job = {"metadata": {"name": "j"}, "spec": {"template": {"spec": pod()["spec"]}}}
+        job["spec"]["template"]["spec"]["restartPolicy"] = "Never"
+        jobs = "/apis/batch/v1/namespaces/default/jobs"
+        (await api.post(jobs, job)).ok()
+        (await api.patch(f"{jobs}/j", {"spec": {"parallelism": 3}})).ok()
+
+    assert {"JobValidation", "PodGroupProtection"} <= set(enabled())
+    case(test)

@@ -95,6 +95,24 @@ async def test_a_propagation_policy_becomes_a_finalizer(
     assert (await api.get(f"{DEPLOYMENTS}/a")).code == 404
 
 
+@pytest.mark.parametrize("in_query", [True, False])
+@pytest.mark.parametrize(("orphan", "finalizers"), [(True, ["orphan"]), (False, None)])
+@served
+async def test_who_still_speaks_of_orphans_gets_what_the_policy_means(
+    api: Served, in_query: bool, orphan: bool, finalizers: list[str] | None
+) -> None:
+    (await api.post(JOBS, job("a"))).ok()  # of which dependents stay, where nothing is said
+    if in_query:
+        answer = await api.delete(f"{JOBS}/a", orphanDependents=str(orphan).lower())
+    else:
+        answer = await api.delete(f"{JOBS}/a", {"orphanDependents": orphan})
+    answer.ok()
+    remains = await api.get(f"{JOBS}/a")
+    assert remains.code == (200 if orphan else 404)
+    if orphan:
+        assert remains.ok()["metadata"]["finalizers"] == finalizers
+
+
 @served
 async def test_a_later_policy_takes_the_earlier_ones_finalizer_away(api: Served) -> None:
     (await api.post(DEPLOYMENTS, deployment("a"))).ok()

@@ -419,3 +419,25 @@ async def test_nothing_outside_a_namespace_is_reached_through_it(api: Served) ->
         )
     (await api.get("/api/v1/namespaces/default")).ok()
     (await api.get("/api/v1/namespaces/default/status")).ok()
+
+
+@served
+async def test_a_table_of_a_converted_version_is_made_of_what_is_stored(api: Served) -> None:
+    about = {"kind": "Pod", "namespace": "default", "name": "p"}
+    event = {"metadata": {"name": "e"}, "involvedObject": about, "reason": "R", "message": "M"}
+    (await api.post("/api/v1/namespaces/default/events", event)).ok()
+    path = "/apis/events.k8s.io/v1/namespaces/default/events"
+    table = (await api.get(path, accept=TABLE, includeObject="Object")).ok()
+    (row,) = table["rows"]
+    assert row["cells"][2:4] == ["R", "pod/p"]
+    assert row["object"]["regarding"]["name"] == "p"
+    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 7}}}
+    metric["resource"]["target"]["type"] = "Utilization"
+    target = {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}
+    spec = {"maxReplicas": 2, "scaleTargetRef": target, "metrics": [metric]}
+    path = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+    (await api.post(path.format("v2"), {"metadata": {"name": "h"}, "spec": spec})).ok()
+    shown = [await api.get(path.format(version), accept=TABLE) for version in ("v1", "v2")]
+    cells = [answer.ok()["rows"][0]["cells"] for answer in shown]
+    assert cells[0] == cells[1]
+    assert "cpu: <unknown>/7%" in cells[0]

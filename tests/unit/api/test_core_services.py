@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from served import MERGE, SERVICES, Document, Served, served, service
+from steersman.api.effects import services
 
 ADDRESSES = "/apis/networking.k8s.io/v1/ipaddresses"
 RANGE = ip_network("10.96.0.0/16")
@@ -153,6 +154,28 @@ async def test_fixed_node_ports_are_taken_once(api: Served) -> None:
     )
     (await api.delete(f"{SERVICES}/a")).ok()
     await create(api, "b", type="NodePort", ports=fixed)
+
+
+def test_when_all_node_ports_are_taken_the_next_is_one_that_was_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "NODE_PORT_RANGE", range(30000, 30003))
+
+    @served
+    async def scenario(api: Served) -> None:
+        made = [await create(api, f"s{n}", type="NodePort") for n in range(3)]
+        ports = [spec["ports"][0]["nodePort"] for spec in made]
+        assert sorted(ports) == [30000, 30001, 30002]
+        refused = await api.post(SERVICES, service("s3", type="NodePort"))
+        assert (refused.code, refused.message) == (
+            500,
+            "Internal error occurred: failed to allocate a nodePort: range is full",
+        )
+        (await api.delete(f"{SERVICES}/s1")).ok()
+        again = await create(api, "s3", type="NodePort")
+        assert again["ports"][0]["nodePort"] == ports[1]
+
+    scenario()
 
 
 @served

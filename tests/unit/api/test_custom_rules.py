@@ -8,7 +8,7 @@ import pytest
 
 from customs import CRDS, WIDGETS, definition, establish, widget
 from served import Served, served
-from steersman.api.custom import rule_check, validations
+from steersman.api.custom import kinds, rule_check
 
 RULES = "x-kubernetes-validations"
 TEXT = {"type": "string", "maxLength": 10}
@@ -25,7 +25,7 @@ def of(**properties: Any) -> dict[str, Any]:
 
 
 def broken(schema: Any, new: Any, old: Any = None) -> list[tuple[str, str]]:
-    (rule,) = validations.compiled(schema)
+    (rule,) = kinds.compiled(schema)
     return [(cause.field, cause.message) for cause in rule.check(new, old)]
 
 
@@ -34,7 +34,7 @@ def wrong(schema: Any) -> list[tuple[str, str]]:
 
 
 def test_a_schema_without_rules_has_none() -> None:
-    assert validations.compiled(of(a=TEXT)) == ()
+    assert kinds.compiled(of(a=TEXT)) == ()
     assert wrong(of(a=TEXT)) == []
 
 

@@ -372,3 +372,26 @@ def test_secretbox_without_its_library_is_refused_by_name(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "nacl.secret", None)
     with pytest.raises(ValueError, match="secretbox needs PyNaCl, which is not installed"):
         configured(provider("secretbox", one=ONE))
+
+
+def test_a_configuration_that_is_read_again_seals_what_is_written_from_then_on() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        store = MemoryStore(world)
+        async with serving(world, store) as api:
+            (await api.post(SECRETS, SECRET)).ok()
+            assert not (await stored(store)).startswith(b"k8s:enc:")
+            sealed = api.assembly.cache.store
+            assert isinstance(sealed, SealedStore)
+            sealed.use(configured(GCM, IDENTITY), [KEY, "/core/configmaps/default/a"])
+            assert sealed.stale == {KEY}
+            held = (await api.get(f"{SECRETS}/a")).ok()
+            (await api.put(f"{SECRETS}/a", held)).ok()  # as a storage migration does
+            assert (await stored(store)).startswith(b"k8s:enc:aesgcm:v1:one:")
+            assert not sealed.stale
+            two = provider("aesgcm", two=TWO, one=ONE)
+            sealed.use(configured(two), [KEY])
+            held = (await api.get(f"{SECRETS}/a")).ok()
+            (await api.put(f"{SECRETS}/a", held)).ok()
+            assert (await stored(store)).startswith(b"k8s:enc:aesgcm:v1:two:")
+
+    simulate(1, main)

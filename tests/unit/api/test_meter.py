@@ -130,3 +130,29 @@ async def test_the_metrics_are_not_for_everybody(api: Served) -> None:
     assert refused.code == 403
     allowed = User("prometheus", ("system:monitoring", "system:authenticated"))
     (await api.get("/metrics", user=allowed)).ok()
+
+
+@served
+async def test_events_of_watches_and_deprecated_versions_are_told(api: Served) -> None:
+    watched = await api.watch(MAPS)
+    for name in ("a", "b"):
+        (await api.post(MAPS, config_map(name))).ok()
+        await watched.next()
+    watched.close()
+    (await api.get("/apis/policy/v1beta1/namespaces/default/poddisruptionbudgets")).ok()
+    text = (await api.get("/metrics")).document.decode()
+    found = re.search(
+        r'^apiserver_watch_events_total\{group="",resource="configmaps",version="v1"\} (\d+)$',
+        text,
+        re.M,
+    )
+    assert found is not None and int(found[1]) >= 2
+    deprecated = (
+        'apiserver_requested_deprecated_apis{group="policy",removed_release="1.25",'
+        'resource="poddisruptionbudgets",subresource="",version="v1beta1"} 1'
+    )
+    assert deprecated in text.splitlines()
+    assert text.count("apiserver_requested_deprecated_apis{") == 1
+    assert re.search(
+        r'^kubernetes_build_info\{.*git_version="v1.37.0",.*minor="37",.*\} 1$', text, re.M
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steersman.api.admission.plugins.event_rate import Limit
-from steersman.api.admission.plugins.registry import MISSING, OFF, ORDER, enabled
+from steersman.api.admission.plugins.registry import OFF, ORDER, enabled
 from steersman.cli.apiserver import admission
 from steersman.cli.failure import Failure
 
@@ -59,8 +59,8 @@ def test_without_options_upstreams_plugins_run_and_the_nodes_own() -> None:
     found = admission.settings(parsed())
     assert found.plugins == enabled()
     assert "NodeRestriction" in found.plugins
-    assert not set(found.plugins) & (OFF | MISSING)
-    assert len(found.plugins) == len(ORDER) - len(OFF) - len(MISSING)
+    assert not set(found.plugins) & (OFF)
+    assert len(found.plugins) == len(ORDER) - len(OFF)
     assert admission.words(parsed()) == []
 
 
@@ -99,8 +99,8 @@ def test_plugins_are_turned_on_and_off_in_upstreams_order() -> None:
             "overlapped",
         ),
         (
-            ["--enable-admission-plugins=JobValidation"],
-            'enable-admission-plugins plugin "JobValidation" is not there yet',
+            ["--enable-admission-plugins=PodGroupWorkloadExists"],
+            'enable-admission-plugins plugin "PodGroupWorkloadExists" is unknown',
         ),
         (
             ["--enable-admission-plugins=EventRateLimit"],

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from steersman.cli.directory import Directory, Identity, Lock, private
+from steersman.cli import directory as directories
+from steersman.cli.directory import Directory, Identity, Lock, default_path, private
 from steersman.cli.failure import Failure
 
 IDENTITY = Identity("bcdfgh", 6443, "sqlite", "10.96.0.0/16", "10.64.0.0/16")
@@ -100,3 +101,123 @@ def test_the_lock_names_who_holds_it_and_nobody_from_before(tmp_path: Path) -> N
             Lock(directory).take()
         lock.release()
     assert Lock(directory).holder() == 0
+
+
+def test_every_folder_of_a_cluster_is_its_owners_alone(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "a" / "d")
+    directory.create(IDENTITY)
+    folders = [path for path in directory.path.iterdir() if path.is_dir()]
+    assert {path.name for path in folders} == {"certificates", "store", "logs", "node", "images"}
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
+def test_an_open_directory_that_a_cluster_gets_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    Directory(tmp_path).create(IDENTITY)
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_is_no_directory_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "d").write_text("years")
+    with pytest.raises(Failure, match=r"d is no directory$"):
+        Directory(tmp_path / "d").create(IDENTITY)
+    assert (tmp_path / "d").read_text() == "years"
+
+
+def test_where_there_is_no_cluster_it_is_said_how_to_get_one(tmp_path: Path) -> None:
+    assert not Directory(tmp_path).exists()
+    with pytest.raises(Failure, match=f"there is no cluster in {tmp_path}: run `steer up`"):
+        Directory(tmp_path).identity()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "age": 5}'])
+def test_a_description_that_cannot_be_read_is_damage(tmp_path: Path, text: str) -> None:
+    directory = Directory(tmp_path / "d")
+    directory.create(IDENTITY)
+    directory.file.write_text(text)
+    with pytest.raises(Failure, match=r"cluster\.json is damaged: "):
+        directory.identity()
+
+
+@pytest.mark.parametrize("found", [0, 2, 99, "1", None])
+def test_a_format_that_is_not_known_is_refused_and_nothing_is_copied(
+    tmp_path: Path, found: object
+) -> None:
+    directory = Directory(tmp_path / "d")
+    directory.create(IDENTITY)
+    text = json.dumps({**json.loads(directory.file.read_text()), "format": found})
+    directory.file.write_text(text)
+    with pytest.raises(Failure, match=f"has format {found}, this steer knows 1: use a newer"):
+        directory.identity()
+    assert directory.file.read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_an_old_format_is_migrated_step_by_step_and_each_is_kept_as_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Directory(tmp_path / "d")
+    directory.create(IDENTITY)
+
+    def with_logs(path: Path) -> None:
+        (path / "logs" / "second").touch()
+
+    def with_third(path: Path) -> None:
+        assert (path / "logs" / "second").exists()
+        (path / "logs" / "third").touch()
+
+    monkeypatch.setattr(directories, "FORMAT", 3)
+    monkeypatch.setattr(directories, "MIGRATIONS", {1: with_logs, 2: with_third})
+    assert directory.identity() == IDENTITY
+    assert json.loads(directory.file.read_text())["format"] == 3
+    assert [path.name for path in sorted(directory.logs.iterdir())] == ["second", "third"]
+    kept = [tmp_path / f"d.format-{number}" for number in (1, 2)]
+    assert [json.loads((path / "cluster.json").read_text())["format"] for path in kept] == [1, 2]
+    assert [len(list((path / "logs").iterdir())) for path in kept] == [0, 1]
+    assert directory.identity() == IDENTITY  # once
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("user", "variables", "expected"),
+    [
+        (0, {"STEER_DATA_DIR": "/d"}, "/d"),
+        (1000, {"STEER_DATA_DIR": "/d", "XDG_DATA_HOME": "/x"}, "/d"),
+        (0, {"XDG_DATA_HOME": "/x"}, "/var/lib/steersman"),
+        (1000, {"XDG_DATA_HOME": "/x"}, "/x/steersman"),
+        (1000, {}, "/home/somebody/.local/share/steersman"),
+    ],
+)
+def test_a_cluster_without_a_directory_lives_where_its_user_keeps_data(
+    monkeypatch: pytest.MonkeyPatch, user: int, variables: dict[str, str], expected: str
+) -> None:
+    for name in ("STEER_DATA_DIR", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in {"HOME": "/home/somebody", **variables}.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert default_path() == Path(expected)
+
+
+def test_sockets_are_where_a_user_alone_may_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Directory(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert directory.run(IDENTITY) == Path("/run/user/1000/steersman/bcdfgh")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert directory.run(IDENTITY) == Path("/run/steersman/bcdfgh")
+
+
+def test_a_lock_that_names_no_process_or_is_not_there_is_held_by_nobody(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "d")
+    assert Lock(directory).holder() == 0
+    directory.create(IDENTITY)
+    (directory.path / "supervisor.lock").write_text("12345")
+    assert Lock(directory).holder() == 0
+    lock = Lock(directory)
+    lock.take()
+    assert (directory.path / "supervisor.lock").read_text() == str(os.getpid())
+    lock.release()
+    lock.release()  # given back is given back

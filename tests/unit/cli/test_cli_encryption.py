@@ -63,3 +63,16 @@ def test_a_bad_file_is_told_in_one_line_without_its_keys(tmp_path: Path) -> None
     assert told.startswith(f"{OPTION} {file}: resources[0].providers[0].aesgcm.keys[0].secret: ")
     assert told.endswith("secret is not of the expected length, got 6, expected one of [16 24 32]")
     assert "c2VjcmV0" not in told
+
+
+def test_the_file_is_read_again_where_that_is_asked_for(tmp_path: Path) -> None:
+    again = f"{OPTION}-automatic-reload"
+    with pytest.raises(Failure) as raised:
+        encryption.check(parsed(again))
+    assert str(raised.value) == f"{OPTION} must be set when {again} is set"
+    file = tmp_path / "keys.yaml"
+    file.write_text(FILE % GOOD)
+    given = parsed(OPTION, str(file), again)
+    encryption.check(given)
+    assert encryption.words(given) == [OPTION, str(file), f"{again}=true"]
+    assert encryption.is_read_again(parsed(*encryption.words(given)))

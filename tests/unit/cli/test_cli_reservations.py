@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from ports import free_port
 from steersman.cli import choose
-from steersman.cli.choose import Reservations, choose_port, choose_ranges
+from steersman.cli.choose import (
+    Reservations,
+    choose_port,
+    choose_ranges,
+    new_id,
+    parse_routes,
+)
+from steersman.cli.directory import ID_ALPHABET
 from steersman.cli.failure import Failure
 
 
@@ -97,3 +107,53 @@ def test_a_port_that_was_asked_for_or_is_the_clusters_own_is_not_exchanged() -> 
         for wanted, remembered in ((used, None), (None, used)):
             with pytest.raises(Failure, match=f"port {used} is in use: .*--port"):
                 choose_port(wanted, remembered)
+
+
+# What the kernel writes: addresses in the machine's byte order (proc(5), /proc/net/route)
+ROUTES = """\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+eth0\t0002A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0
+vpn0\t0000400A\t00000000\t0001\t0\t0\t50\t0000FFFF\t0\t0\t0
+"""
+
+
+def test_the_routes_of_a_machine_are_read_without_those_to_everywhere() -> None:
+    nets = [IPv4Network("192.168.2.0/24"), IPv4Network("10.64.0.0/16")]
+    assert parse_routes(ROUTES) == nets
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("192.168.2.0/24", ("10.64.0.0/16", "10.96.0.0/16")),
+        ("10.64.0.0/16", ("10.65.0.0/16", "10.97.0.0/16")),
+        ("10.96.7.0/24", ("10.65.0.0/16", "10.97.0.0/16")),
+        ("10.64.0.0/12", ("10.80.0.0/16", "10.112.0.0/16")),
+    ],
+)
+def test_ranges_that_a_route_of_the_machine_touches_are_not_chosen(
+    route: str, expected: tuple[str, str]
+) -> None:
+    assert choose_ranges([IPv4Network(route)], ()) == expected
+
+
+def test_the_first_two_clusters_of_a_machine_have_the_first_ranges() -> None:
+    assert choose_ranges((), ()) == ("10.64.0.0/16", "10.96.0.0/16")
+    assert choose_ranges((), ["10.64.0.0/16"]) == ("10.65.0.0/16", "10.97.0.0/16")
+
+
+def test_two_that_choose_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
+    with Reservations(tmp_path / "a" / "ranges"):
+        other = os.open(tmp_path / "a" / "ranges" / "lock", os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+    assert (tmp_path / "a" / "ranges").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_id_of_a_new_cluster_can_stand_in_the_name_of_a_bridge() -> None:
+    first, second = new_id(), new_id()
+    assert first != second
+    assert len(first) == 6 and set(first + second) <= set(ID_ALPHABET)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from simulation.control_plane import ControlPlane, control_plane
 from simulation.faults import Weather
-from steersman.cluster.control import ACCOUNT, MANAGER, NODE, Post, groups_of
+from steersman.cluster.control import (
+    ACCOUNT,
+    MANAGER,
+    NODE,
+    READY_SECONDS,
+    Post,
+    groups_of,
+    until_default_account,
+)
 from steersman.model.kinds.lease import LEASE
+from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.reconcile.leader import LEASE_SECONDS, Candidate
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -78,3 +89,39 @@ def test_parts_are_in_the_groups_of_their_kind() -> None:
         "system:serviceaccounts:kube-system",
         "system:authenticated",
     )
+
+
+@pytest.mark.parametrize("at", [0.0, 5.0])
+def test_a_cluster_is_ready_when_pods_can_be_created(at: float) -> None:
+    async def main(world: SimulatedWorld) -> None:
+        async with (
+            control_plane(world, Weather(), lambda *_: None) as plane,
+            world.tasks() as tasks,
+        ):
+
+            async def later() -> None:
+                await world.sleep(at)
+                for name in ("other", "default"):
+                    document = {"metadata": {"name": name}}
+                    await plane.admin.create(SERVICEACCOUNT, document, namespace="default")
+                    await world.sleep(1)
+
+            began = world.now()
+            tasks.start(later(), name="later")
+            await until_default_account(plane.admin, world)
+            assert world.now() - began == pytest.approx(at + 1)
+            await until_default_account(plane.admin, world)  # it is there already
+            assert world.now() - began == pytest.approx(at + 1)
+
+    simulate(1, main)
+
+
+def test_a_cluster_in_which_no_pod_can_be_created_is_not_waited_for_for_ever() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            began = world.now()
+            with pytest.raises(TimeoutError):
+                await until_default_account(plane.admin, world)
+            assert world.now() - began == pytest.approx(READY_SECONDS)
+
+    simulate(1, main)

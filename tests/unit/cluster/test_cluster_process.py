@@ -8,7 +8,7 @@ import signal
 import ssl
 from pathlib import Path
 
-from steersman.cluster.process import reload_on_hangup
+from steersman.cluster.process import first_address, reload_on_hangup, stop_signal
 from steersman.listen.certificates import ADMIN, SERVER, Certificates, ensure
 from steersman.listen.serve import Server, tls_context
 from steersman.wire.message import Request, Response
@@ -68,3 +68,20 @@ def test_at_a_hangup_renewed_certificates_are_shown_to_new_connections(tmp_path:
                     pass
 
     asyncio.run(main())
+
+
+def test_each_of_the_two_signals_stops_a_process() -> None:
+    async def main(number: int) -> None:
+        stop = stop_signal()
+        assert not stop.is_set()
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await stop.wait()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.run(main(number))
+
+
+def test_the_first_address_of_a_range_is_the_one_after_its_own() -> None:
+    assert first_address("10.96.0.0/16") == "10.96.0.1"
+    assert first_address("192.168.8.128/25") == "192.168.8.129"

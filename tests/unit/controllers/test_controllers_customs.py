@@ -1,4 +1,5 @@
-"""Namespace deletion and garbage collection find custom resources, whenever their kinds came."""
+"""Namespace deletion, garbage collection and quotas find custom resources, whenever their kinds
+came."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from customs import CRDS, WIDGETS, Document, definition, establish, gone, versio
 from served import MAPS, NAMESPACES, Served, config_map, served
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.namespace import NamespaceController
+from steersman.controllers.resource_quota import ResourceQuotaController
 from steersman.model.kinds.configmap import CONFIGMAP
 
 DEFINITION = f"{CRDS}/widgets.example.com"
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
 
 
 CONTROLLERS = (NamespaceController, GarbageController)
@@ -124,3 +127,24 @@ async def test_whoever_waits_for_a_change_of_a_kind_that_goes_waits_no_more(api:
         await gone(api, DEFINITION)
         async with asyncio.timeout(60):
             await waiting
+
+
+@served
+async def test_a_quota_counts_custom_resources_of_its_own_namespace(api: Served) -> None:
+    await establish(api, definition())
+    other = WIDGETS.replace("default", "other")
+    (await api.post(NAMESPACES, {"metadata": {"name": "other"}})).ok()
+    async with controlled(api, ResourceQuotaController):
+        hard = {"count/widgets.example.com": "5"}
+        (await api.post(QUOTAS, {"metadata": {"name": "q"}, "spec": {"hard": hard}})).ok()
+        for path, name in ((WIDGETS, "one"), (WIDGETS, "two"), (other, "elsewhere")):
+            (await api.post(path, widget(name))).ok()
+        await api.world.sleep(5)
+        assert (await api.get(f"{QUOTAS}/q")).document["status"]["used"] == {
+            "count/widgets.example.com": "2"
+        }
+        (await api.delete(f"{WIDGETS}/one")).ok()
+        await api.world.sleep(5)
+        assert (await api.get(f"{QUOTAS}/q")).document["status"]["used"] == {
+            "count/widgets.example.com": "1"
+        }

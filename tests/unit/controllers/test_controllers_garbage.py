@@ -11,6 +11,7 @@ from steersman.controllers.garbage import (
     ORPHAN,
     Dependent,
     Owners,
+    is_waiting,
     plan_dependent,
     plan_owner,
 )
@@ -112,3 +113,24 @@ def test_dependents_go_by_the_policy_of_their_owner_or_their_own(
     found = config_map("a", owner("b"), finalizers=finalizers)
     deletion = Delete(REF, "uid-a", 3, propagation=policy)
     assert plan_dependent(REF, found, of, dependents) == [deletion]
+
+
+def test_an_owner_that_stays_is_kept_with_all_that_was_said_of_it() -> None:
+    strict = owner("c", controller=True, blockOwnerDeletion=True)
+    found = config_map("a", owner("b"), strict)
+    of = Owners((reference("c"),), (reference("b"),), ())
+    assert plan_dependent(REF, found, of, 0) == [patch("a", ownerReferences=[strict])]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({**ENDS, "finalizers": [FOREGROUND]}, True),
+        ({"finalizers": [FOREGROUND]}, False),
+        ({**ENDS, "finalizers": ["mine"]}, False),
+    ],
+)
+def test_only_an_owner_that_goes_and_asked_for_it_waits_for_its_dependents(
+    metadata: dict[str, Any], expected: bool
+) -> None:
+    assert is_waiting(config_map("a", **metadata)) is expected

@@ -55,6 +55,7 @@ class Registry:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     port: int = 0
     token: str = ""
+    login: str = ""  # what the token service, or without a token the registry, wants to see
     hold: asyncio.Event | None = None
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     open_now: int = 0
@@ -132,6 +133,9 @@ class Registry:
         bare = path.partition("?")[0]
         if bare in self.special:
             return self.special[bare](headers)
+        asks = self.login and (bare == "/token" or not self.token)
+        if asks and headers.get("authorization") != self.login:
+            return Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}, b'{"errors":[]}')
         if bare == "/token":
             return Answer(body=json.dumps({"token": self.token}).encode())
         if self.token and headers.get("authorization") != f"Bearer {self.token}":

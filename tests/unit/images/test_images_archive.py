@@ -13,7 +13,7 @@ import pytest
 from layer_archives import Member, add_image, digest, file, hard_link, link, tar_of
 
 from steersman.images import archive
-from steersman.images.documents import host_platform
+from steersman.images.documents import OCI_LAYER, host_platform
 from steersman.images.errors import Corrupt, ImageError, ImageNotFound, Refused
 from steersman.images.references import parse
 from steersman.images.store import Store
@@ -144,6 +144,60 @@ def test_layers_that_old_dockers_wrote_as_links_are_found(store: Store) -> None:
     assert [each.digest for each in image.manifest.layers] == [digest(BASE)] * 3
 
 
+def test_a_layer_is_known_by_how_it_is_compressed(store: Store) -> None:
+    members = replaced(docker_save(BASE, TOP, tags=["x"]), "1/layer.tar", gzip.compress(TOP))
+    (image,) = archive.load(store, io.BytesIO(tar_of(*members)))
+    kinds = [each.media_type for each in image.manifest.layers]
+    assert kinds == [OCI_LAYER, f"{OCI_LAYER}+gzip"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "name"),
+    [
+        ({"org.opencontainers.image.ref.name": "x:1"}, "docker.io/library/x:1"),
+        ({"org.opencontainers.image.ref.name": "me/x"}, "docker.io/me/x:latest"),
+        (
+            {
+                "org.opencontainers.image.ref.name": "1",
+                "io.containerd.image.name": "quay.io/me/x:1",
+            },
+            "quay.io/me/x:1",
+        ),
+    ],
+)
+def test_an_image_of_a_layout_has_the_name_that_containerd_gave_it_or_the_layout(
+    store: Store, annotations: dict[str, str], name: str
+) -> None:
+    members = layout()
+    index = json.loads(members[1][1])  # type: ignore[index]
+    index["manifests"][0]["annotations"] = annotations
+    members[1] = file("index.json", js(index))
+    archive.load(store, io.BytesIO(tar_of(*members)))
+    assert list(store.references()) == [name]
+
+
+def test_a_layout_whose_layer_is_not_what_its_configuration_says_is_corrupt(store: Store) -> None:
+    layer, data = gzip.compress(BASE, mtime=0), config(TOP)
+    manifest = {
+        "schemaVersion": 2,
+        "config": {"mediaType": "c", "digest": digest(data), "size": len(data)},
+        "layers": [{"mediaType": "l+gzip", "digest": digest(layer), "size": len(layer)}],
+    }
+    members = [*layout(manifest), file(f"blobs/sha256/{digest(data)[7:]}", data)]
+    with pytest.raises(Corrupt, match="does not have the diff ID"):
+        archive.load(store, io.BytesIO(tar_of(*members)))
+    assert store.images() == []
+
+
+@pytest.mark.parametrize(("limit", "value"), [("ENTRY_LIMIT", 2), ("TOTAL_LIMIT", len(BASE))])
+def test_an_archive_is_bounded_in_files_and_bytes(
+    store: Store, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(archive, limit, value)
+    with pytest.raises(Refused, match="the archive holds over"):
+        archive.load(store, io.BytesIO(tar_of(*docker_save(BASE, tags=["x"]))))
+
+
 def replaced(members: list[Member], name: str, data: bytes) -> list[Member]:
     return [file(name, data) if each[0].name == name else each for each in members]  # type: ignore[index,union-attr]
 
@@ -187,7 +241,7 @@ def test_an_archive_that_lies_or_lacks_is_refused(
 @pytest.mark.parametrize("cut", [100, 700, 3000])
 def test_a_truncated_archive_is_corrupt(store: Store, cut: int) -> None:
     data = tar_of(*docker_save(BASE, TOP, tags=["x"]))
-    with pytest.raises(Corrupt):
+    with pytest.raises(Corrupt, match="the archive is damaged"):
         archive.load(store, io.BytesIO(data[:cut]))
     with pytest.raises(Corrupt, match="truncated"):
         archive.load(store, io.BytesIO(gzip.compress(data)[: cut // 10]))
@@ -213,10 +267,22 @@ def test_what_is_saved_is_loaded_again_from_either_form(store: Store, tmp_path: 
     assert sorted(ours.references()) == ["docker.io/b/c:2", "docker.io/library/a:1"]
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as stream:
         members = {each.name: stream.extractfile(each).read() for each in stream}  # type: ignore[union-attr]
+    assert members["oci-layout"] == b'{"imageLayoutVersion":"1.0.0"}'
+    assert out.getvalue().endswith(bytes(1024))  # the end of an archive (POSIX pax)
     del members["manifest.json"]
     data = tar_of(*(file(name, content) for name, content in members.items()))
-    by_layout = archive.load(Store(tmp_path / "layout"), io.BytesIO(data))
+    theirs = Store(tmp_path / "layout")
+    by_layout = archive.load(theirs, io.BytesIO(data))
     assert {each.digest for each in by_layout} == {each.digest for each in images}
+    assert theirs.references().keys() == ours.references().keys()
+
+
+def test_a_blob_that_was_cut_in_the_store_is_not_saved(store: Store) -> None:
+    image = add_image(store, "a:1", BASE)
+    path = store.blobs.path(image.manifest.layers[0].digest)
+    os.truncate(path, 100)
+    with pytest.raises(Corrupt, match="in the store is shorter than stated"):
+        archive.save(store, [image], io.BytesIO().write)
 
 
 def test_saving_is_deterministic(store: Store) -> None:

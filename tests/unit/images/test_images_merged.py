@@ -144,3 +144,15 @@ def test_account_files_that_lead_out_of_the_image_are_not_read(tmp_path: Path) -
     root = layer(tmp_path / "low", etc__passwd="->/../../../etc/passwd")
     with pytest.raises(Refused):
         look_up(Merged([root]), "daemon")
+
+
+def test_account_files_that_are_no_files_are_as_good_as_none(tmp_path: Path) -> None:
+    root = layer(tmp_path / "low", etc__passwd__x="", etc__group__x="")
+    assert look_up(Merged([root]), "7") == Account(7, 0, (), "/")
+
+
+@pytest.mark.parametrize("number", ["9" * 10, "0" * 11, "x7"])
+def test_a_number_of_an_account_file_that_is_none_is_refused(tmp_path: Path, number: str) -> None:
+    root = layer(tmp_path / "low", etc__passwd=f"bad:x:{number}:1::/:\n")
+    with pytest.raises(Refused, match="is no user or group number"):
+        look_up(Merged([root]), "bad")

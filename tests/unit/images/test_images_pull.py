@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from layer_archives import add_image, digest, file, tar_of
 from loopback_registry import Answer, Registry, serving
 
+from steersman.images import pull as pulls
 from steersman.images.errors import (
     Corrupt,
     ImageError,
@@ -151,6 +153,33 @@ def test_a_chunked_body_is_read(store: Store) -> None:
     for answer in registry.paths.values():
         answer.chunked = True
     assert pull(store, registry).config.rootfs.diff_ids == (digest(BASE), digest(TOP))
+
+
+def test_a_body_without_a_length_ends_with_its_connection(store: Store) -> None:
+    registry = Registry()
+    registry.add("a/b", "1", BASE, TOP)
+    for answer in registry.paths.values():
+        answer.raw = b"HTTP/1.1 200 OK\r\n\r\n" + answer.body
+    assert pull(store, registry).config.rootfs.diff_ids == (digest(BASE), digest(TOP))
+
+
+def test_a_large_blob_is_written_piece_by_piece_and_its_progress_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulls, "WRITE_BYTES", 1 << 16)
+    noise = random.Random(1).randbytes(500_000)  # that cannot be compressed
+    registry = Registry()
+    registry.add("a/b", "1", tar_of(file("noise", noise)))
+    told: dict[str, list[int]] = {}
+
+    def progress(name: str, done: int, size: int) -> None:
+        told.setdefault(name, []).append(done)
+        assert done <= size
+
+    image = pull(store, registry, progress=progress)
+    (layer,) = image.manifest.layers
+    assert told[layer.digest] == sorted(told[layer.digest])
+    assert told[layer.digest][-1] == layer.size and len(told[layer.digest]) > 3
 
 
 def test_a_digest_is_pulled_without_a_tag(store: Store) -> None:

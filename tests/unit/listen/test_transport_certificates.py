@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from steersman.listen import certificates
@@ -81,6 +86,7 @@ def test_every_certificate_is_the_authoritys_and_none_but_it_signs(tmp_path: Pat
         assert basic.critical and not basic.value.ca
         usage = found.extensions.get_extension_for_class(x509.KeyUsage).value
         assert usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign
+        assert not usage.key_encipherment and not usage.key_agreement
     basic = authority.extensions.get_extension_for_class(x509.BasicConstraints)
     assert basic.critical and basic.value.ca
 
@@ -183,6 +189,41 @@ def test_an_authority_that_cannot_sign_is_an_error_that_names_the_file(tmp_path:
     files.ca.write_text("nonsense")
     with pytest.raises(BadCertificate, match=r"ca\.crt holds no certificate"):
         ensure(tmp_path, (), NOW)
+
+
+def test_an_authority_of_which_only_the_key_is_there_is_an_error(tmp_path: Path) -> None:
+    files = ensure(tmp_path, (), NOW)
+    files.ca.unlink()
+    with pytest.raises(BadCertificate, match=r"ca\.key is there but .*ca\.crt is missing"):
+        ensure(tmp_path, (), NOW)
+
+
+def test_the_front_proxy_has_a_certificate_of_an_authority_of_its_own(tmp_path: Path) -> None:
+    """The server shows it to extension API servers, which trust nobody else by that authority."""
+    files = ensure(tmp_path, (), NOW)
+    front = read(files.certificate("front-proxy-client"))
+    front.verify_directly_issued_by(read(files.front_proxy_ca))
+    assert subject(files.certificate("front-proxy-client"))[0] == "front-proxy-client"
+    assert purposes(files.certificate("front-proxy-client")) == {ExtendedKeyUsageOID.CLIENT_AUTH}
+    assert (subject(files.ca)[0], subject(files.front_proxy_ca)[0]) == (
+        "kubernetes",
+        "front-proxy-ca",
+    )
+
+
+@pytest.mark.parametrize("half", ["sa.key", "sa.pub"])
+def test_keys_of_tokens_of_which_one_half_is_missing_are_made_again(
+    tmp_path: Path, half: str
+) -> None:
+    ensure(tmp_path, (), NOW)
+    before = contents(tmp_path)
+    (tmp_path / half).unlink()
+    ensure(tmp_path, (), NOW)
+    after = contents(tmp_path)
+    assert all(after[name] != before[name] for name in ("sa.key", "sa.pub"))
+    key = load_pem_private_key(after["sa.key"], None)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    assert public == after["sa.pub"]
 
 
 def test_nothing_outlives_the_authority(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 import logging
@@ -212,6 +213,21 @@ def test_a_client_that_expects_continue_is_told_to(tmp_path: Path) -> None:
         writer.write(get("/", "Expect: 100-continue", "Content-Length: 3", method="PUT"))
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"abc")
+        assert json.loads((await answer_of(reader))[2])[4] == "abc"
+
+    serving(tmp_path, echo, case)
+
+
+def test_a_client_is_told_to_continue_once_however_its_body_comes(tmp_path: Path) -> None:
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/", "Expect: 100-continue", "Content-Length: 3", method="PUT"))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        other, another = await connect()
+        for piece in (b"a", b"b", b"c"):
+            writer.write(piece)
+            another.write(get("/"))
+            await answer_of(other)  # the piece was read by now
         assert json.loads((await answer_of(reader))[2])[4] == "abc"
 
     serving(tmp_path, echo, case)
@@ -627,6 +643,37 @@ def test_an_upgrade_hands_the_connection_over_with_what_was_read(tmp_path: Path)
     serving(tmp_path, later, case)
 
 
+def test_an_upgraded_connection_ends_with_its_taker(tmp_path: Path) -> None:
+    async def take(channel: Channel) -> None:
+        await channel.write(b"bye")
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/", "Upgrade: shout", "Connection: Upgrade"))
+        await head_of(reader)
+        assert await reader.read() == b"bye"
+
+    serving(tmp_path, lambda _: Response(Upgrade(take)), case)
+
+
+def test_the_taker_of_a_connection_hears_that_its_client_has_gone(tmp_path: Path) -> None:
+    gone = asyncio.Event()
+
+    async def take(channel: Channel) -> None:
+        while await channel.read():
+            continue
+        gone.set()
+
+    async def case(_server: Any, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/", "Upgrade: shout", "Connection: Upgrade"))
+        await head_of(reader)
+        writer.close()
+        await gone.wait()
+
+    serving(tmp_path, lambda _: Response(Upgrade(take)), case)
+
+
 def test_an_upgrade_that_is_not_granted_goes_on_as_http(tmp_path: Path) -> None:
     async def later(request: Request) -> Response:
         return Response(request.path.encode())
@@ -770,6 +817,35 @@ def test_own_caching_rules_replace_the_usual_ones(tmp_path: Path) -> None:
     assert async_head["cache-control"] == "public, immutable"
 
 
+def test_other_headers_leave_the_usual_caching_rules(tmp_path: Path) -> None:
+    response = Response(b"", headers={"X-Own": "yes"})
+    headers = exchange(tmp_path, lambda _: response, get("/"))[1]
+    assert (headers["x-own"], headers["cache-control"]) == ("yes", "no-cache, private")
+
+
+def test_a_body_has_a_time_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", SHORT)
+    begun = get("/", "Content-Length: 3", method="PUT") + b"a"
+
+    async def case(_server: Any, connect: Any) -> None:
+        early = socket.socket(socket.AF_UNIX)  # what it says is there before it is taken
+        early.connect(str(tmp_path / "s"))
+        early.sendall(begun)
+        reader, writer = await asyncio.open_unix_connection(sock=early)
+        silent, _ = await connect()
+        assert await silent.read() == b""  # by now the time for a head has passed
+        writer.write(b"bc")
+        assert json.loads((await answer_of(reader))[2])[4] == "abc"
+        writer.close()
+        monkeypatch.setattr(connection, "HEAD_SECONDS", WAIT)
+        monkeypatch.setattr(connection, "BODY_SECONDS", SHORT)
+        reader, writer = await connect()
+        writer.write(begun)
+        assert await reader.read() == b""
+
+    serving(tmp_path, echo, case)
+
+
 def test_a_client_that_says_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -904,6 +980,24 @@ def test_a_stop_ends_watches_and_lets_answers_finish(tmp_path: Path) -> None:
     serving(tmp_path, handler, case)
     assert pushing.closings == 1
     assert not (tmp_path / "s").exists()
+
+
+def test_a_stop_ends_connections_that_were_handed_over(tmp_path: Path) -> None:
+    async def take(channel: Channel) -> None:
+        while await channel.read():
+            continue
+
+    async def case(server: serve.Server, connect: Any) -> None:
+        reader, writer = await connect()
+        writer.write(get("/", "Upgrade: shout", "Connection: Upgrade"))
+        await head_of(reader)
+        began = asyncio.get_running_loop().time()
+        stopping = asyncio.ensure_future(server.stop(WAIT))
+        assert await reader.read() == b""
+        await stopping
+        assert asyncio.get_running_loop().time() - began < WAIT / 2
+
+    serving(tmp_path, lambda _: Response(Upgrade(take)), case)
 
 
 def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
@@ -1151,7 +1245,7 @@ def test_a_long_body_is_compressed_off_loopback_only(tmp_path: Path) -> None:
     request = get("/", "Accept-Encoding: gzip")
     assert "content-encoding" not in exchange(tmp_path, lambda _: Response(body), request)[1]
     found = asyncio.run(_over_pair(lambda _: Response(body), request))
-    assert found[1]["content-encoding"] == "gzip"
+    assert (found[1]["content-encoding"], found[1]["vary"]) == ("gzip", "Accept-Encoding")
     assert zlib.decompress(found[2], wbits=31) == b"".join(body)
     plain = asyncio.run(_over_pair(lambda _: Response(body), get("/")))
     assert "content-encoding" not in plain[1]
@@ -1160,6 +1254,51 @@ def test_a_long_body_is_compressed_off_loopback_only(tmp_path: Path) -> None:
         assert "content-encoding" not in short[1]
     longer = asyncio.run(_over_pair(lambda _: Response(b"a" * 131_073), request))
     assert longer[1]["content-encoding"] == "gzip"
+
+
+def test_what_is_encoded_already_is_not_compressed_again(tmp_path: Path) -> None:
+    packed = Response(b"a" * 200_000, headers={"Content-Encoding": "br"})
+    found = asyncio.run(_over_pair(lambda _: packed, get("/", "Accept-Encoding: gzip")))
+    assert (found[1]["content-encoding"], found[2]) == ("br", b"a" * 200_000)
+
+
+def test_a_machine_that_is_short_of_descriptors_takes_its_clients_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serve, "REST_SECONDS", 0.01)
+
+    class Short(socket.socket):
+        refusals = 2
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().accept()
+
+    async def main() -> None:
+        async with serve.Server(echo, RealWorld()) as server, asyncio.timeout(WAIT):
+            listening = Short(socket.AF_INET)
+            listening.bind(("127.0.0.1", 0))
+            server._listen(listening, None)
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(get("/"))
+            assert (await answer_of(reader))[0] == 200
+            assert listening.refusals == 0
+            writer.close()
+
+    asyncio.run(main())
+
+
+def test_an_address_that_comes_later_can_be_listened_on_early() -> None:
+    async def main() -> None:
+        async with serve.Server(echo, RealWorld()) as server:
+            host, port = await server.listen("192.0.2.1", 0, None, early=True)
+            assert (host, port > 0) == ("192.0.2.1", True)
+            with pytest.raises(OSError):
+                await server.listen("192.0.2.1", 0, None)
+
+    asyncio.run(main())
 
 
 async def _over_pair(handler: Handler, sent: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "kinds.txt"
 
 
 def render() -> Iterator[str]:
-    registry = builtin.Registry(unstable=True)
+    registry = builtin.Registry(unstable=True, removed=True)
     for kind in registry.all():
         yield from render_kind(kind)
     yield ""

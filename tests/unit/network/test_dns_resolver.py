@@ -8,7 +8,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import IPv4Address
 
 import pytest
-from dns_cluster import HEADLESS, NAMES, PEERS, ZONE, ListedNames, endpoint, query, slice_of
+from dns_cluster import (
+    HEADLESS,
+    NAMES,
+    PEERS,
+    ZONE,
+    ListedNames,
+    endpoint,
+    query,
+    service,
+    slice_of,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -123,6 +133,7 @@ def test_an_external_name_brings_the_addresses_that_stand_at_its_end() -> None:
         (replace(query("a"), questions=()), dns.FORMERR),
         (replace(query("a"), questions=(Question("a", 1), Question("b", 1))), dns.FORMERR),
         (replace(query("a"), answers=(Record("a", 1, 0, ZONE.server),)), dns.FORMERR),
+        (replace(query("a"), authority=(Record("a", 1, 0, ZONE.server),)), dns.FORMERR),
         (query("a", edns=Edns(version=1)), dns.BADVERS),
         (query("cluster.local", dns.AXFR), dns.REFUSED),
         (query("example.org", dns.IXFR), dns.REFUSED),
@@ -133,6 +144,7 @@ def test_what_nobody_answers_is_refused_with_its_code(asked: Message, code: int)
     beyond = Beyond()
     found = ask(asked, beyond=beyond)
     assert found is not None and (found.code, found.id, found.answers) == (code, 1, ())
+    assert not found.recursion_available
     assert beyond.asked == []
 
 
@@ -145,6 +157,7 @@ def test_what_cannot_be_read_is_said_to_be_that_and_noise_gets_nothing() -> None
     assert found is not None and (found.code, found.id) == (dns.FORMERR, 1)
     assert ask(b"noise") is None
     assert ask(b"\0\1\x80" + bytes(8)) is None
+    assert ask(dns.encode(replace(query("a"), response=True))[:-1]) is None
 
 
 @given(st.binary(max_size=100))
@@ -182,6 +195,17 @@ def test_an_answer_from_elsewhere_that_is_too_long_is_asked_for_again_over_a_con
 def test_addresses_come_in_turn_and_names_stay_in_front() -> None:
     seen = {tuple(str(it.data) for it in peers()) for _ in range(64)}
     assert seen == {("10.244.0.5", "10.244.0.6"), ("10.244.0.6", "10.244.0.5")}
+
+
+def test_an_alias_stays_in_front_of_the_addresses_that_take_turns() -> None:
+    there = f"peers.default.{SVC}"
+    alias = service("alias", type="ExternalName", clusterIP="", externalName=there)
+    seen = set()
+    for _ in range(64):
+        found = ask(query(f"alias.default.{SVC}"), names=ListedNames(alias, HEADLESS, PEERS))
+        assert found is not None
+        seen.add(tuple(str(it.data) for it in found.answers))
+    assert seen == {(there, "10.244.0.5", "10.244.0.6"), (there, "10.244.0.6", "10.244.0.5")}
 
 
 def peers() -> tuple[Record, ...]:
@@ -266,6 +290,18 @@ def test_a_connection_with_nonsense_ends(data: bytes) -> None:
     serving(test)
 
 
+@pytest.mark.parametrize("data", [b"\xff\xff", b"\x00\x05noise"], ids=["too long", "noise"])
+def test_a_connection_with_nonsense_ends_though_its_client_would_go_on(data: bytes) -> None:
+    async def test(host: str, port: int) -> None:
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(data)
+        async with asyncio.timeout(serve.IDLE_SECONDS / 2):
+            assert await reader.read() == b""
+        writer.close()
+
+    serving(test)
+
+
 def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "MOST_CONNECTIONS", 1)
 
@@ -313,22 +349,53 @@ def test_silent_connections_end(monkeypatch: pytest.MonkeyPatch) -> None:
     serving(test)
 
 
-def test_queries_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "MOST_WAITING", 0)
+async def first_answer(host: str, port: int, *datagrams: bytes) -> Message:
+    """Sends datagrams from one socket and returns the first answer that comes there."""
+    loop = asyncio.get_running_loop()
+    heard = loop.create_future()
+
+    class Client(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, _address: object) -> None:
+            heard.set_result(data)
+
+    transport, _ = await loop.create_datagram_endpoint(Client, remote_addr=(host, port))
+    for data in datagrams:
+        transport.sendto(data)
+    answer = dns.parse(await heard)
+    transport.close()
+    return answer
+
+
+class Silent(Beyond):
+    """Nameservers that are asked and never answer."""
+
+    async def datagram(
+        self, server: Nameserver, data: bytes, fits: Callable[[bytes], bool]
+    ) -> bytes:
+        await super().datagram(server, data, fits)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_queries_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(serve, "MOST_WAITING", most)
+    beyond = Silent()
 
     async def test(host: str, port: int) -> None:
-        loop = asyncio.get_running_loop()
-        heard = loop.create_future()
+        names = ("a.org", "b.org", f"web.default.{SVC}")
+        found = await first_answer(host, port, *(dns.encode(query(name)) for name in names))
+        assert found.questions[0].name == f"web.default.{SVC}"
+        assert [it.name for it in beyond.asked] == ["a.org"][:most]
 
-        class Client(asyncio.DatagramProtocol):
-            def datagram_received(self, data: bytes, _address: object) -> None:
-                heard.set_result(data)
+    serving(test, beyond)
 
-        transport, _ = await loop.create_datagram_endpoint(Client, remote_addr=(host, port))
-        for name in ("example.org", f"web.default.{SVC}"):
-            transport.sendto(dns.encode(query(name)))
-        assert dns.parse(await heard).questions[0].name == f"web.default.{SVC}"
-        transport.close()
+
+def test_a_datagram_that_is_too_long_for_a_query_gets_no_answer() -> None:
+    async def test(host: str, port: int) -> None:
+        long = dns.encode(query("long")) + bytes(serve.QUERY_BYTES)
+        found = await first_answer(host, port, long, dns.encode(query(f"web.default.{SVC}")))
+        assert found.questions[0].name == f"web.default.{SVC}"
 
     serving(test)
 
@@ -362,3 +429,26 @@ def test_what_does_not_fit_is_not_taken_for_the_answer(connection: socket.socket
         return await asyncio.wait_for(asking, WAIT_SECONDS)
 
     assert asyncio.run(main()) == b"good"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["answers", "ends"])
+def test_over_a_connection_a_message_is_preceded_by_its_length(whole: bool) -> None:
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readexactly(7))
+        writer.write(b"\x00\x04good" if whole else b"\x00\x04go")
+        writer.close()
+
+    async def main() -> bytes:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            asked = Sockets().stream(Nameserver("127.0.0.1", port), b"query")
+            return await asyncio.wait_for(asked, WAIT_SECONDS)
+
+    if whole:
+        assert asyncio.run(main()) == b"good"
+    else:
+        with pytest.raises(ConnectionError, match="the nameserver ended the connection"):
+            asyncio.run(main())
+    assert heard == [b"\x00\x05query"]

@@ -89,6 +89,7 @@ def test_small_and_capital_letters_are_the_same_and_come_back_as_they_were_asked
         f"_http._tcp.far.default.{SVC}",
         f"a.far.default.{SVC}",
         "web.default.cluster.local",
+        "web.default.other.cluster.local",
         "web.cluster.local",
         "example.org.default.cluster.local",
         "1-2-3.default.pod.cluster.local",
@@ -216,6 +217,9 @@ def test_pod_names_stand_for_the_address_that_they_are() -> None:
     assert shown(asked("10-244-0-9.default.pod.cluster.local")) == ["10.244.0.9"]
     assert is_nothing(asked("10-244-0-9.default.pod.cluster.local", dns.AAAA))
     assert shown(asked("fd00--9.default.pod.cluster.local", dns.AAAA)) == ["fd00::9"]
+    whole = "fd00-1-2-3-4-5-6-9.default.pod.cluster.local"
+    assert shown(asked(whole, dns.AAAA)) == ["fd00:1:2:3:4:5:6:9"]
+    assert shown(asked("fd00-1--9.default.pod.cluster.local", dns.AAAA)) == ["fd00:1::9"]
 
 
 def test_the_version_of_the_specification_is_told() -> None:
@@ -250,6 +254,12 @@ def test_an_endpoint_leads_back_to_its_names() -> None:
     assert shown(asked("8.0.244.10.in-addr.arpa", dns.PTR)) == [f"10-244-0-8.web.default.{SVC}"]
 
 
+def test_a_slice_of_no_service_gives_no_name() -> None:
+    alone = slice_of("peers", endpoint("10.244.0.5", ready=True), metadata={"name": "alone"})
+    found = asked("5.0.244.10.in-addr.arpa", dns.PTR, ListedNames(HEADLESS, alone))
+    assert (found.code, found.answers) == (dns.NXDOMAIN, ())
+
+
 @pytest.mark.parametrize(
     ("address", "zone"),
     [("7.0.244.10", "244.10"), ("99.0.244.10", "244.10"), ("99.0.96.10", "96.10")],
@@ -282,6 +292,8 @@ def test_names_of_this_machine_stay_here() -> None:
         "x.in-addr.arpa",
         "1.2.3.in-addr.arpa",
         "1.ip6.arpa",
+        "22" + ".0" * 31 + ".ip6.arpa",
+        "1" + ".0" * 32 + ".ip6.arpa",
     ],
 )
 def test_names_beyond_the_cluster_are_others_to_answer_for(name: str) -> None:

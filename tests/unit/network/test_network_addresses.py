@@ -98,3 +98,17 @@ def test_an_address_of_another_pod_is_not_restored() -> None:
         addresses.restore("b", IPv4Address("10.0.0.10"))
     with pytest.raises(ValueError, match=r"a has 10\.0\.0\.10, not 10\.0\.0\.11"):
         addresses.restore("a", IPv4Address("10.0.0.11"))
+
+
+def test_of_two_that_are_free_the_one_whose_turn_is_next_is_given() -> None:
+    addresses = Addresses(SMALL)
+    taken(addresses, "a", "b", "c", "d", "e")
+    for pod in ("b", "d"):
+        addresses.give_back(pod)
+    assert taken(addresses, "f", "g") == ["10.0.0.11", "10.0.0.13"]
+
+
+def test_after_a_restored_address_comes_the_one_behind_it() -> None:
+    addresses = Addresses(IPv4Network("10.0.0.0/28"))
+    addresses.restore("a", IPv4Address("10.0.0.5"))
+    assert taken(addresses, "b") == ["10.0.0.6"]

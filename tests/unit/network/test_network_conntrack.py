@@ -88,6 +88,11 @@ def test_the_words_of_the_kernel_are_read() -> None:
     assert flow.original == TOLD[4:52]
 
 
+def test_a_flow_without_an_address_or_a_port_is_left() -> None:
+    for number in (b"\x08\0\2\0\x0a", b"\x06\0\3\0\0\x50", b"\x06\0\2\0\x1f\x90"):
+        assert parse_flow(TOLD.replace(number, number[:2] + b"\x7f" + number[3:])) is None
+
+
 def test_what_are_no_datagrams_is_left() -> None:
     assert parse_flow(TOLD.replace(b"\x05\0\1\0\x11", b"\x05\0\1\0\x06")) is None
     assert parse_flow(b"") is None

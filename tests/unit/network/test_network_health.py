@@ -128,3 +128,26 @@ async def silent(port: int) -> bytes:
     found = await reader.read()
     writer.close()
     return found
+
+
+def test_a_service_that_is_told_no_more_is_not_listened_for(port: int) -> None:
+    async def test(checks: Checks) -> None:
+        await checks.tell([Health("default", "web", port, 1)])
+        assert await ask(port)
+        await checks.tell([])
+        with pytest.raises(ConnectionRefusedError):
+            await ask(port)
+        await checks.tell([Health("default", "web", port, 2)])  # and may come again
+        assert b'"localEndpoints": 2' in await ask(port)
+
+    checking(test)
+
+
+def test_a_connection_that_says_nothing_ends(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "REQUEST_SECONDS", 0.01)
+
+    async def test(checks: Checks) -> None:
+        await checks.tell([Health("default", "web", port, 1)])
+        assert await silent(port) == b""
+
+    checking(test)

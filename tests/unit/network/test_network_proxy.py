@@ -86,10 +86,13 @@ class Recorder:
         return await asyncio.wait_for(self.begun.get(), WAIT_SECONDS)
 
 
-def run(test: Callable[[Cluster, Recorder, FollowedViews], Awaitable[None]]) -> None:
+def run(
+    test: Callable[[Cluster, Recorder, FollowedViews], Awaitable[None]],
+    followed: type[Cluster] = Cluster,
+) -> None:
     async def scenario() -> None:
         world = RealWorld()
-        cluster, recorder = Cluster(), Recorder()
+        cluster, recorder = followed(), Recorder()
         async with world.tasks() as tasks:
             views = FollowedViews(cluster, world, tasks)
             found = Proxy(HERE, views, recorder, recorder, recorder.forget)
@@ -236,3 +239,27 @@ def test_datagrams_that_lead_nowhere_are_forgotten_when_their_endpoints_change_a
         assert recorder.behind.empty()
 
     run(test)
+
+
+def test_no_rules_are_applied_before_all_services_are_known() -> None:
+    """Else a node that starts anew would take away for a while what its pods use."""
+
+    class Slow(Cluster):
+        def __init__(self) -> None:
+            super().__init__()
+            self.go = asyncio.Event()
+            self.items[SERVICE.plural] = [service()]
+
+        async def list(self, kind: Kind, namespace: str = "", *, fields: str = "") -> Listing:
+            await self.go.wait()
+            return await super().list(kind, namespace, fields=fields)
+
+    async def test(cluster: Cluster, recorder: Recorder, _: FollowedViews) -> None:
+        assert isinstance(cluster, Slow)
+        for _turn in range(10):
+            await asyncio.sleep(0)
+        assert recorder.begun.empty()
+        cluster.go.set()
+        assert await recorder.next() == rendered(*planned(service()))
+
+    run(test, Slow)

@@ -211,3 +211,9 @@ def test_each_way_asks_only_its_own_endpoints_for_those_who_stay() -> None:
     found = chains(render(BALANCED))
     assert len([rule for rule in found["s"] if "goto e" in rule and "@a" in rule]) == 2
     assert len([rule for rule in found["i"] if "@a" in rule]) == 1
+
+
+def test_a_balanced_address_without_ranges_is_open_to_all() -> None:
+    open_to_all = replace(BALANCED, sources=None, outside=None, inside=None)
+    assert choosing.guard_of(open_to_all, "balanced") == ""
+    assert "goto g" not in render(open_to_all)

@@ -34,6 +34,8 @@ from steersman.model.errors import APIError
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
 from steersman.node import record
+from steersman.node.credentials.records import PullRecords
+from steersman.node.id_ranges import IDS_PER_POD, IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
 from steersman.node.observed import Observed
@@ -258,10 +260,12 @@ class Stage:
             warm=WarmParent(warm, self.paths.runtime),
             network=self.network,
             puller=Puller(self._images(), StreamHttp()),
+            pulls=PullRecords(self.paths.pulls, world.uid),
             paths=self.paths,
             volumes=Volumes(
                 self.paths, Tokens(client, world), Claims(client), machine, world, node="vm"
             ),
+            ids=IdRanges(self.paths, IDS_PER_POD, 2),
             objects=FollowedObjects(client, world, tasks),
             events=self.events,
             place=Place("vm", "10.0.0.1", 10250, "0"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
+from steersman.node.tools import Tools
 from steersman.node.volumes import (
     config_map,
     downward_api,
@@ -36,6 +38,7 @@ from steersman.node.volumes import (
     tree,
 )
 from steersman.node.volumes.tree import File
+from steersman.reconcile.events import Said
 
 # Back-off
 
@@ -116,14 +119,12 @@ def test_nothing_else_is_asked_before_the_startup_probe_succeeded() -> None:
 
 def test_what_a_conclusion_does() -> None:
     known = running(started=False, ready=False)
-    assert probes.apply("startup", "app", known, True).started
-    assert probes.apply("readiness", "app", known, True).ready
-    assert not probes.apply("readiness", "app", running(), False).ready
-    assert probes.apply("liveness", "app", known, True) == known
-    failed = probes.apply("liveness", "app", known, False).unhealthy
-    assert failed == "Container app failed liveness probe, will be restarted"
-    failed = probes.apply("startup", "app", known, False).unhealthy
-    assert failed == "Container app failed startup probe, will be restarted"
+    assert probes.apply("startup", known, True).started
+    assert probes.apply("readiness", known, True).ready
+    assert not probes.apply("readiness", running(), False).ready
+    assert probes.apply("liveness", known, True) == known
+    assert probes.apply("liveness", known, False).unhealthy == "liveness"
+    assert probes.apply("startup", known, False).unhealthy == "startup"
 
 
 def test_ports_are_found_by_name() -> None:
@@ -131,7 +132,8 @@ def test_ports_are_found_by_name() -> None:
     assert handlers.port_of(container, "web") == 8080
     assert handlers.port_of(container, "81") == 81
     assert handlers.port_of(container, 82) == 82
-    assert handlers.port_of(container, "none") == 0
+    with pytest.raises(handlers.NoSuchPort):
+        handlers.port_of(container, "none")
 
 
 # Ends
@@ -183,8 +185,6 @@ def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
     "spec",
     [
         {"shareProcessNamespace": True},
-        {"hostUsers": False},
-        {"runtimeClassName": "kata"},
         {"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]},
     ],
 )
@@ -432,6 +432,38 @@ def readonly(**source: Any) -> bool:
 
 def test_events_name_the_list_in_which_a_container_stands() -> None:
     lists = {"initContainers": "one", "ephemeralContainers": "debug"}
-    given = pod(spec={where: [{"name": name, "image": "i"}] for where, name in lists.items()})
+    given = pod(
+        spec={
+            where: [{"name": name, "image": "i"}, {"name": f"other {name}", "image": "i"}]
+            for where, name in lists.items()
+        }
+    )
     for where, name in (*lists.items(), ("containers", "app")):
         assert containers.list_of(given, name) == where
+
+
+@pytest.mark.parametrize(
+    ("container", "path"),
+    [("", ""), ("app", "spec.containers{app}"), ("i", "spec.initContainers{i}")],
+)
+def test_an_event_is_about_the_pod_or_one_of_its_containers_and_of_this_node(
+    container: str, path: str
+) -> None:
+    said: list[Said] = []
+    tools = SimpleNamespace(events=SimpleNamespace(say=said.append), place=PLACE)
+    given = pod(spec={"initContainers": [{"name": "i", "image": "i"}]})
+    Tools.say(cast(Tools, tools), given, "Normal", "Started", "text", container)
+    about = ("v1", "Pod", "default", "web", UID, path)
+    assert said == [Said(about, "Normal", "Started", "text", host="vm")]
+
+
+def test_a_link_or_a_file_in_the_place_of_a_tree_is_removed_and_what_it_leads_to_stays(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "kept").mkdir()
+    link, file = tmp_path / "link", tmp_path / "file"
+    link.symlink_to(tmp_path / "kept")
+    file.write_text("x")
+    for path in (link, file, tmp_path / "nothing"):
+        record.remove_tree(path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "kept"]

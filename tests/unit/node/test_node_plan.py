@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from node_documents import NOW, deleted, exited, observed, pod, running
 
+from steersman.model.kind import Document
 from steersman.node.observed import Run, Seen, Trouble
 from steersman.node.plan import (
     Action,
@@ -114,6 +115,8 @@ def test_init_containers_run_one_after_another() -> None:
 def test_a_sidecar_lets_the_next_begin_once_it_has_started() -> None:
     slow = {"one": exited(0), "side": running(started=False)}
     assert wants(observed(ready=True, containers=slow), spec=INIT) == []
+    ended = {"one": exited(0), "side": exited(0, started=True)}
+    assert wants(observed(ready=True, containers=ended), spec=INIT) == [PullImage("side")]
     up = {"one": exited(0), "side": running()}
     assert wants(observed(ready=True, containers=up), spec=INIT) == [PullImage("two")]
 
@@ -179,11 +182,25 @@ def test_a_pod_that_has_ended_before_is_not_started_again() -> None:
     assert wants(observed(), status={"phase": "Succeeded"}) == []
 
 
-def test_an_unhealthy_container_is_killed_with_the_probes_own_grace() -> None:
-    seen = observed(ready=True, containers={"app": running(unhealthy="because")})
-    assert wants(seen) == [KillContainer("app", 0, 30.0, "because")]
-    probe = {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 3}
-    assert wants(seen, livenessProbe=probe) == [KillContainer("app", 0, 3.0, "because")]
+def test_an_unhealthy_container_is_killed_with_the_grace_of_the_probe_that_failed() -> None:
+    probes = {
+        name: {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": seconds}
+        for name, seconds in (("livenessProbe", 3), ("startupProbe", 7))
+    }
+    for kind, seconds in (("liveness", 3.0), ("startup", 7.0)):
+        note = f"Container app failed {kind} probe, will be restarted"
+        seen = observed(ready=True, containers={"app": running(unhealthy=kind)})
+        assert wants(seen, **probes) == [KillContainer("app", 0, seconds, note, True)]
+        (other,) = {"livenessProbe", "startupProbe"} - {f"{kind}Probe"}
+        kill = KillContainer("app", 0, 30.0, note, True)
+        assert wants(seen, **{other: probes[other]}) == [kill]
+        assert wants(seen) == [kill]
+
+
+def test_what_will_not_be_restarted_is_not_said_to_be() -> None:
+    seen = observed(ready=True, containers={"app": running(unhealthy="liveness")})
+    (kill,) = wants(seen, spec={"restartPolicy": "Never"})
+    assert kill == KillContainer("app", 0, 30.0, "Container app failed liveness probe")
 
 
 def test_ephemeral_containers_join_once_and_never_again() -> None:
@@ -200,7 +217,7 @@ def test_ephemeral_containers_join_once_and_never_again() -> None:
 def test_a_container_with_another_image_is_restarted() -> None:
     seen = observed(ready=True, containers={"app": running(image="busybox:0")})
     note = "Container app definition changed, will be restarted"
-    assert wants(seen) == [KillContainer("app", 0, 30.0, note)]
+    assert wants(seen) == [KillContainer("app", 0, 30.0, note, True)]
     seen = observed(ready=True, containers={"app": running(image="busybox:1")})
     assert wants(seen) == []
 
@@ -219,21 +236,49 @@ def test_a_start_error_counts_as_a_run() -> None:
 
 
 def test_a_run_that_has_ended_by_itself_is_not_killed() -> None:
-    seen = observed(ready=True, containers={"app": exited(1, unhealthy="because")})
+    seen = observed(ready=True, containers={"app": exited(1, unhealthy="liveness")})
     assert wants(seen) == [PullImage("app")]
     seen = observed(ready=True, containers={"app": exited(1, image="busybox:0")})
     assert wants(seen) == [PullImage("app")]
 
 
-def test_the_grace_of_the_liveness_probe_goes_before_that_of_the_startup_probe() -> None:
-    seen = observed(ready=True, containers={"app": running(unhealthy="because")})
-    probes = {
-        name: {"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": seconds}
-        for name, seconds in (("livenessProbe", 3), ("startupProbe", 7))
-    }
-    assert wants(seen, **probes) == [KillContainer("app", 0, 3.0, "because")]
-
-
 def test_a_container_whose_wait_is_just_over_is_tried_again() -> None:
     known = Seen(trouble=Trouble("ErrImagePull", "no", NOW))
     assert wants(observed(ready=True, containers={"app": known})) == [PullImage("app")]
+
+
+def test_a_pod_that_the_node_has_given_up_goes_whatever_runs_in_it() -> None:
+    seen = observed(ready=True, ended=("Evicted", "x"), containers={"app": running()})
+    assert wants(seen) == [KillContainer("app", 0, 30.0, "Stopping container app")]
+    assert wants(observed(ended=("Evicted", "x"))) == []
+
+
+def test_one_container_that_has_run_is_enough_to_leave_the_init_containers_alone() -> None:
+    two = {"containers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]}
+    seen = observed(ready=True, containers={"a": running(), "side": running()})
+    assert wants(seen, spec={**INIT, **two}) == [PullImage("b")]
+
+
+def test_a_sidecar_that_has_ended_holds_up_no_container_that_may_run() -> None:
+    known = {"one": exited(0), "side": exited(1), "two": exited(0), "app": exited(1)}
+    wanted = [PullImage("side"), PullImage("app")]
+    assert wants(observed(ready=True, containers=known), spec=INIT) == wanted
+
+
+def test_a_probe_without_a_grace_of_its_own_has_the_pods() -> None:
+    plain: Document = {"tcpSocket": {"port": 1}}
+    short = {**plain, "terminationGracePeriodSeconds": 4}
+
+    def grace(kind: str, **probes: Document) -> float:
+        seen = observed(ready=True, containers={"app": running(unhealthy=kind)})
+        (kill,) = wants(seen, **probes)
+        assert isinstance(kill, KillContainer)
+        return kill.grace_seconds
+
+    assert grace("liveness", livenessProbe=plain, startupProbe=short) == 30
+    assert grace("startup", livenessProbe=plain, startupProbe=short) == 4
+
+
+def test_a_sandbox_alone_is_torn_down_too() -> None:
+    seen = observed(sandbox=observed(ready=True).sandbox)
+    assert wants(seen, metadata=deleted()) == [TearDown()]

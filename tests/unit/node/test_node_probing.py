@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from node_documents import deleted, exited, observed, pod, running
@@ -17,6 +17,7 @@ from steersman.node.acting.probes import Prober
 from steersman.node.observed import Observed, Run, Seen
 from steersman.node.tools import Tools
 from steersman.world.interface import World
+from steersman.world.real import RealWorld
 from steersman.world.simulated import simulate
 
 PERIOD_SECONDS = 10
@@ -80,7 +81,7 @@ def probed(kind: str, *answers: bool, periods: int) -> tuple[Held, Seen]:
 def test_a_liveness_probe_is_asked_on_after_it_was_good_until_the_run_must_end() -> None:
     held, known = probed("livenessProbe", True, True, False, periods=10)
     assert held.asked == 4
-    assert known.unhealthy == "Container app failed liveness probe, will be restarted"
+    assert known.unhealthy == "liveness"
     assert held.told == ["Unhealthy: Liveness probe failed: bad"] * 2
 
 
@@ -175,19 +176,50 @@ def test_the_probes_of_a_run_that_is_over_end_with_it() -> None:
     assert simulate(1, main) == [3, 3, 6]
 
 
-def test_a_grpc_probe_is_told_once_and_never_good() -> None:
-    given = pod(livenessProbe={"grpc": {"port": 1}, "periodSeconds": 1})
+class Errs(Held):
+    """A prober that cannot ask at first, and then gets an answer."""
+
+    def __init__(self, errors: int, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.errors = errors
+
+    async def _ask(self, container: Container, run: Run, probe: Probe) -> Answer:
+        if self.errors:
+            self.errors -= 1
+            self.asked += 1
+            return Answer(False, "no such process", unknown=True)
+        return await super()._ask(container, run, probe)
+
+
+@pytest.mark.parametrize(("errors", "told"), [(2, []), (3, ["no such process"])])
+def test_what_cannot_be_asked_is_tried_three_times_and_ends_nothing(
+    errors: int, told: list[str]
+) -> None:
+    given = pod(livenessProbe={**PROBE, "failureThreshold": 1})
     seen = observed(ready=True, containers={"app": running()})
 
-    async def main(world: World) -> Held:
-        held = Held(world, lambda: (given, seen), lambda _name, _seen: None, [True])
+    async def main(world: World) -> Errs:
+        held = Errs(errors, world, lambda: (given, seen), lambda _name, _seen: None, [True])
         async with world.tasks() as tasks:
-            for _ in range(3):
-                held.sync(tasks)
-                await world.sleep(1)
+            held.sync(tasks)
+            await world.sleep(2 * PERIOD_SECONDS - 1)
             tasks.stop()
         return held
 
     held = simulate(1, main)
-    text = "Unhealthy: Liveness probe failed: gRPC probes are not supported by this node"
-    assert (held.asked, held.told) == (0, [text])
+    start = "Unhealthy: Liveness probe errored and resulted in unknown state: "
+    assert held.told == [start + text for text in told]
+    assert held.asked == {2: 4, 3: 4}[errors]
+
+
+def test_a_port_that_has_no_such_name_is_an_error_and_not_a_failure() -> None:
+    given = pod(livenessProbe={"tcpSocket": {"port": "web"}})
+    seen = observed(ready=True, containers={"app": running()})
+    place = SimpleNamespace(address="10.0.0.1")
+    tools = cast(Tools, SimpleNamespace(place=place, world=RealWorld()))
+    prober = Prober(tools, lambda: (given, seen), lambda _name, _seen: None)
+    container = given.spec.containers[0]
+    run = seen.of("app").run
+    assert run is not None and container.liveness_probe is not None
+    answer = asyncio.run(prober._ask_firmly(container, run, container.liveness_probe))
+    assert answer == Answer(False, 'strconv.Atoi: parsing "web": invalid syntax', unknown=True)

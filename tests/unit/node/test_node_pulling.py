@@ -8,11 +8,14 @@ from typing import cast
 import pytest
 from node_documents import pod
 
+from steersman.images.credentials import Login
 from steersman.images.errors import ImageError, InvalidReference
 from steersman.images.pull import NotPresent
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.pulling import Failed, Pulled, pull
+from steersman.node.credentials.access import Access, Source
 from steersman.node.observed import Trouble
+from steersman.node.paths import Paths
 from steersman.node.tools import Tools
 from steersman.world.interface import World
 from steersman.world.simulated import simulate
@@ -24,6 +27,7 @@ class Image:
     """An image, as far as it is looked at."""
 
     size_bytes = 12
+    digest = "sha256:1"
 
 
 class Held:
@@ -33,6 +37,8 @@ class Held:
     def __init__(self, world: World, here: bool, error: ImageError | None) -> None:
         self.world = world
         self.puller = self
+        self.pulls = self
+        self.paths = Paths(Path("/nowhere"))
         self.asked: list[str] = []
         self.said: list[str] = []
         self._here = here
@@ -49,6 +55,12 @@ class Held:
         if policy != "Never" and self._error is not None:
             raise self._error
         return Image()
+
+    def may_have(self, _digest: str, _access: Access) -> bool:
+        return True
+
+    async def note(self, _digest: str, login: Login | None, source: Source) -> None:
+        assert (login, source) == (None, Source())
 
     async def rootfs(self, _image: Image) -> list[Path]:
         return [Path("lowest"), Path("middle"), Path("top")]

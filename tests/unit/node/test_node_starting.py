@@ -248,3 +248,86 @@ def test_a_container_is_among_the_processes_only_of_a_target_that_runs(tmp_path:
             assert shared == [["/proc/9/ns/pid"]]
 
     asyncio.run(scenario())
+
+
+def test_a_container_is_not_put_among_the_processes_of_one_that_does_not_run(
+    tmp_path: Path,
+) -> None:
+    debug = {"name": "debug", "image": "busybox:1", "command": ["sh"], "targetContainerName": "app"}
+    stage = Stage(tmp_path, pod(spec={"ephemeralContainers": [debug]}, image="127.0.0.1:1/no"))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            await stage.events.until("Error: target container app does not run")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "signal"), [({"stopSignal": "SIGUSR1"}, "SIGUSR1"), ({}, ""), (None, "")]
+)
+def test_a_run_is_ended_with_the_signal_that_its_container_wants(
+    tmp_path: Path, lifecycle: dict[str, Any] | None, signal: str
+) -> None:
+    given = {} if lifecycle is None else {"lifecycle": lifecycle}
+    stage = Stage(tmp_path, pod(command=["true"], **given))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            worker = await begin(stage, tools, tasks, observed(ready=True))
+            await stage.api.until(is_up)
+            run = worker.seen.of("app").run
+            assert run is not None and run.stop_signal == signal
+
+    asyncio.run(scenario())
+
+
+def test_the_directory_that_a_subpath_names_is_made_in_the_volume_and_kept(tmp_path: Path) -> None:
+    room = {"volumes": [{"name": "room", "emptyDir": {}}]}
+    mounts = [
+        {"name": "room", "mountPath": "/x", "subPath": "deep/new"},
+        {"name": "room", "mountPath": "/y", "subPath": "file"},
+    ]
+    stage = Stage(tmp_path, pod(spec=room, command=["true"], volumeMounts=mounts))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+    place = stage.paths.volume(UID, "room")
+    place.mkdir(parents=True)
+    (place / "file").write_text("kept")
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            await stage.api.until(is_up)
+            assert (place / "deep" / "new").is_dir()
+            assert (place / "file").read_text() == "kept"
+
+    asyncio.run(scenario())
+
+
+def test_a_subpath_through_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    room = {"volumes": [{"name": "room", "emptyDir": {}}]}
+    mounts = [{"name": "room", "mountPath": "/x", "subPath": "file/below"}]
+    stage = Stage(tmp_path, pod(spec=room, command=["true"], volumeMounts=mounts))
+    stage.tells()
+    stage.hosts()
+    place = stage.paths.volume(UID, "room")
+    place.mkdir(parents=True)
+    (place / "file").touch()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            await stage.events.until('failed to prepare subPath "file/below": Not a directory')
+            status = await stage.api.until(lambda told: "message" in state_of(told)["waiting"])
+            assert state_of(status)["waiting"]["reason"] == "CreateContainerConfigError"
+
+    asyncio.run(scenario())

@@ -50,6 +50,7 @@ def test_a_pod_that_runs_is_ready() -> None:
         "state": {"running": {"startedAt": rfc3339(NOW - 50)}},
         "lastState": {},
         "containerID": container_id(UID, "app", 0),
+        "resources": {},
     }
 
 
@@ -270,15 +271,20 @@ def test_a_pod_comes_up_until_something_is_in_its_way() -> None:
     assert not status.is_coming_up(pod(), observed(ended=("Evicted", "x")))
 
 
-@pytest.mark.parametrize("why", ["deleted", "ended", "finished"])
+@pytest.mark.parametrize("why", ["deleted", "ended", "finished", "told"])
 def test_what_will_not_run_again_has_ended_and_does_not_wait(why: str) -> None:
     known = exited(3, attempt=2, backoff=20.0, backoff_at=NOW - 30, trouble=Trouble("x", "y", NOW))
     seen = observed(
         ended=("Evicted", "x") if why == "ended" else None,
-        containers={"app": known, "one": exited(1)},
+        containers={"app": known, "one": exited(0 if why == "told" else 1)},
     )
     spec = {**INIT, "restartPolicy": "Never" if why == "finished" else "Always"}
-    document = told(seen, spec=spec, metadata=deleted() if why == "deleted" else None)
+    document = told(
+        seen,
+        spec=spec,
+        metadata=deleted() if why == "deleted" else None,
+        status={"phase": "Failed"} if why == "told" else None,
+    )
     assert app(document)["state"] == {
         "terminated": {
             "exitCode": 3,
@@ -314,3 +320,21 @@ def test_a_container_that_has_ended_is_not_ready_whatever_its_probe_said() -> No
     seen = observed(ready=True, containers={"app": exited(0, ready=True, started=True)})
     document = told(seen)
     assert (app(document)["ready"], app(document)["started"]) == (False, False)
+
+
+def test_an_init_container_that_failed_is_not_ready() -> None:
+    document = told(observed(ready=True, containers={"one": exited(1)}), spec=INIT)
+    assert document["initContainerStatuses"][0]["ready"] is False
+
+
+def test_a_container_that_never_began_waits_even_while_its_pod_is_deleted() -> None:
+    document = told(observed(), metadata=deleted())
+    assert app(document)["state"] == {"waiting": {"reason": "ContainerCreating"}}
+
+
+def test_a_reason_that_was_taken_away_is_no_news() -> None:
+    """Else each status after a change would be written twice."""
+    old = {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "no"}
+    seen = observed(ready=True, containers={"app": running()})
+    taking_away = told(seen, status={"conditions": [old]})
+    assert status.same(taking_away, told(seen))

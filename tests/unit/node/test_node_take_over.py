@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from node_documents import UID, observed, running
+from node_documents import UID, deleted, exited, observed, pod, running
 from shim_script import RUNNING, Answer, Stage, container, ended, refuse
 
 from steersman.client.interface import Change
@@ -16,6 +17,7 @@ from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD
 from steersman.model.types.container import TCPSocketAction
 from steersman.node import agent as agents
+from steersman.node import record
 from steersman.node.acting import handlers
 from steersman.node.agent import Agent
 from steersman.node.tools import Tools
@@ -138,5 +140,264 @@ def test_a_probe_of_a_host_that_is_no_name_fails_and_harms_nothing(tmp_path: Pat
             app, action = stage.pod.spec.containers[0], TCPSocketAction(port=80, host=host)
             answer = await handlers.open_tcp(tools, app, action, "10.0.0.5", 1.0)
             assert answer == handlers.Answer(False, f"dial tcp: lookup {host}: no such host")
+
+    asyncio.run(scenario())
+
+
+def test_a_container_is_found_by_name_only_while_it_runs(tmp_path: Path) -> None:
+    two = [{"name": "a", "image": "busybox:1"}, {"name": "b", "image": "busybox:1"}]
+    stage = Stage(tmp_path, pod(spec={"containers": two, "restartPolicy": "Never"}))
+    stage.left(observed(ready=True, containers={"a": running(2), "b": exited(0)}))
+    stage.tells(container("a.2", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            assert agent.find("default", "web") == (UID, "a.2")
+            assert agent.find("default", "web", "a") == (UID, "a.2")
+            assert agent.find("default", "web", "b") is None
+            assert agent.find("default", "other") is None
+            assert agent.find("other", "web") is None
+
+    asyncio.run(scenario())
+
+
+def test_the_end_of_a_container_comes_from_its_shim_and_only_to_its_pod(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            end = {"kind": "exit", "container": "app.0", "exit": ended(4)}
+            stage.shim.tell({**end, "pod": "stranger"})
+            stage.shim.tell({**end, "exit": ended(5)})
+            status = await stage.api.until(phase("Failed"))
+            state = status["containerStatuses"][0]["state"]["terminated"]
+            assert state["exitCode"] == 5
+
+    asyncio.run(scenario())
+
+
+def test_ends_that_were_missed_are_found_by_looking_at_all_pods(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.tells(container("app.0", status="stopped", exit=ended(6)))
+            stage.shim.tell({"kind": "overflow", "container": ""})
+            status = await stage.api.until(phase("Failed"))
+            assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 6
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_with_the_name_of_one_that_is_gone_is_another_pod(tmp_path: Path) -> None:
+    """A StatefulSet makes them, and both changes may come as one."""
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    other = pod(
+        metadata={"uid": "another", "resourceVersion": "2"}, spec={"restartPolicy": "Never"}
+    )
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.api.changes.put_nowait(Change("MODIFIED", other, 2))
+            await stage.shim.until("kill", "app.0")
+            assert agent.workers[UID].seen.gone
+            assert not agent.workers["another"].seen.gone
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_has_ended_before_the_agent_knew_it_is_left_alone(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(status={"phase": "Succeeded"}, metadata={"uid": "over"}))
+    stage.tells()
+    came = pod(metadata={"name": "new", "uid": "new", "resourceVersion": "2"})
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            stage.api.changes.put_nowait(Change("ADDED", came, 2))
+            await stage.warm.until("sandbox")
+            assert set(agent.workers) == {"new"}
+
+    asyncio.run(scenario())
+
+
+def test_what_is_left_of_pods_that_the_api_has_no_more_is_removed_from_the_disk(
+    tmp_path: Path,
+) -> None:
+    """But for pods that are there, whose logs and records stay."""
+    stage = Stage(tmp_path)
+    gone = msgspec.structs.replace(observed(), uid="gone", name="old")
+    stage.left(gone)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    logs = [stage.paths.pod_logs("default", *it) for it in (("old", "gone"), ("web", UID))]
+    for directory in logs:
+        directory.mkdir(parents=True)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            assert await stage.network.deleted.get() == "gone"
+            await stage.api.until(phase("Running"))
+            while stage.paths.pod("gone").exists():
+                await tools.world.sleep(0.01)
+            assert [it.exists() for it in logs] == [False, True]
+            assert stage.paths.pod(UID).exists()
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_whose_shim_died_while_nobody_looked_begins_anew_without_its_address(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    restored: list[str] = []
+    stage.network.restore = lambda pod, _: restored.append(pod)  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            stage.shim.die()
+            agent = begin(stage, tools, tasks)
+            assert await stage.network.deleted.get() == UID
+            status = await stage.api.until(phase("Failed"))
+            state = status["containerStatuses"][0]["state"]["terminated"]
+            assert state["reason"] == "ContainerStatusUnknown"
+            assert agent.workers[UID].seen.sandbox is None
+            assert restored == []
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_is_taken_over_keeps_its_address_and_a_run_that_is_unknown_has_ended(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells()
+    restored: list[tuple[str, Any]] = []
+    stage.network.restore = lambda *it: restored.append(it)  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            status = await stage.api.until(phase("Failed"))
+            state = status["containerStatuses"][0]["state"]["terminated"]
+            assert state["reason"] == "ContainerStatusUnknown"
+            assert restored == [(UID, ("10.0.0.5",))]
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_begins_when_it_says_that_it_did_or_else_now(tmp_path: Path) -> None:
+    """A deadline counts from there, whoever runs the pod."""
+    told = pod(status={"startTime": "2026-01-01T00:00:00Z"}, metadata={"uid": "told"})
+    stage = Stage(tmp_path, told)
+    stage.tells()
+    stage.api.pods.append(pod(metadata={"name": "new", "uid": "new"}))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            before = tools.world.now()
+            for _ in range(2):
+                await stage.warm.until("sandbox")
+            assert {it.uid for it in record.load_all(stage.paths)} >= {"told", "new"}
+            assert agent.workers["told"].seen.began_at == 1767225600.0
+            assert before <= agent.workers["new"].seen.began_at <= tools.world.now()
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_ended_while_there_was_no_agent_has_ended_as_its_shim_says(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", status="stopped", exit=ended(7)))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            status = await stage.api.until(phase("Failed"))
+            assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 7
+
+    asyncio.run(scenario())
+
+
+def test_what_a_dead_shim_left_is_removed_before_its_pod_begins_anew(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, pod(command=["true"]))
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    order: list[str] = []
+
+    def note(verb: str) -> Callable[[Answer], Answer]:
+        def answer(_request: Answer) -> Answer:
+            order.append(verb)
+            return {"result": {}} if verb == "clean" else refuse("failed", "enough")
+
+        return answer
+
+    for verb in ("clean", "sandbox"):
+        stage.warm.verbs[verb] = note(verb)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.shim.die()
+            await stage.events.until("enough")
+            assert order[:2] == ["clean", "sandbox"]
+
+    asyncio.run(scenario())
+
+
+def test_a_change_of_a_pod_reaches_its_worker_and_a_deletion_ends_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    labelled = pod(metadata={"resourceVersion": "2", "labels": {"new": "yes"}})
+    going = pod(metadata={"resourceVersion": "3", **deleted()})
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.api.changes.put_nowait(Change("MODIFIED", labelled, 2))
+            await agent._pods.reached(2)
+            worker = agent.workers[UID]
+            assert worker.pod is labelled
+            assert not worker.seen.gone
+            stage.api.changes.put_nowait(Change("MODIFIED", going, 3))
+            await stage.shim.until("kill", "app.0")
+            assert not worker.seen.gone
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_has_ended_and_is_being_deleted_is_brought_to_its_end(tmp_path: Path) -> None:
+    """Nobody else removes the object."""
+    over = pod(status={"phase": "Succeeded"}, metadata={"uid": "over", **deleted()})
+    stage = Stage(tmp_path, over)
+    stage.tells()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            assert await stage.api.deleted.get() == {"uid": "over", "grace_seconds": 0}
 
     asyncio.run(scenario())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -24,6 +24,8 @@ from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
 from steersman.runtime.kernel.cgroups import Hierarchies
 from steersman.wire.message import Peer, Request, Response, User
+from steersman.world.interface import World
+from steersman.world.simulated import simulate
 
 NODE = User("system:node:n", ("system:nodes", "system:authenticated"))
 TOKEN = "/api/v1/namespaces/default/serviceaccounts/default/token"
@@ -140,7 +142,7 @@ async def test_answers_are_believed_for_a_while(api: Served) -> None:
 
 def shown(directory: Path, file: Any) -> Request:
     """Returns a request over a connection on which a certificate was shown."""
-    files = certificates.ensure(directory, (), time.time(), (ADMIN, KUBELET_CLIENT))
+    files = certificates.ensure(directory, (), time.time(), (ADMIN, KUBELET_CLIENT, file))
     text = files.certificate(file.file).read_text()
     return Request("GET", "/pods", peer=Peer(certificate=ssl.PEM_cert_to_DER_cert(text)))
 
@@ -157,6 +159,48 @@ def test_a_certificate_says_who_somebody_is(tmp_path: Path) -> None:
     assert not is_api_server(Request("GET", "/pods"))
     with pytest.raises(Unauthorized):
         of_certificate(Request("GET", "/pods", peer=Peer(certificate=b"\x30\x00")))
+
+
+@served
+async def test_a_certificate_opens_what_its_user_and_groups_are_granted(
+    api: Served, tmp_path: Path
+) -> None:
+    visitors, transport = visiting(api)
+    await visitors.admit(shown(tmp_path, ADMIN))  # by the group system:masters alone
+    assert transport.sent == 1  # no token was looked at
+    with pytest.raises(Forbidden, match="user=system:node:other"):
+        await visitors.admit(shown(tmp_path, certificates.node("other")))
+
+
+@served
+async def test_a_token_opens_what_the_groups_of_its_user_are_granted(api: Served) -> None:
+    await grant(api, "nodes/metrics")
+    group = {"kind": "Group", "name": "system:serviceaccounts:default"}
+    await api.patch(f"{BINDINGS}/look", {"subjects": [group]})
+    visitors, _ = visiting(api)
+    await visitors.admit(asks("/metrics/resource", await token(api)))
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        {},
+        {"authenticated": False, "user": {"username": "somebody"}},
+        {"authenticated": True, "user": {"username": ""}},
+        {"authenticated": True},
+    ],
+)
+def test_a_token_that_nobody_vouches_for_opens_nothing(status: Any) -> None:
+    class Client:
+        async def post(self, _ref: Any, _subresource: str, _document: Any) -> Any:
+            return {"status": status}
+
+    async def main(world: World) -> None:
+        with pytest.raises(Unauthorized):
+            await Visitors(cast(Any, Client()), "n", world).admit(asks("/pods", "secret"))
+
+    simulate(1, main)
 
 
 @pytest.mark.parametrize(

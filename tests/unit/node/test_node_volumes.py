@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from steersman.model.errors import NotFound
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.types.volume import NFSVolume, ServiceAccountTokenProjection
 from steersman.node.objects import BadConfiguration
 from steersman.node.volumes import local_path, nfs, ownership, persistent
-from steersman.node.volumes.claims import check_claim, check_volume, name_of
+from steersman.node.volumes.claims import Claims, Unusable, check_claim, check_volume, name_of
 from steersman.node.volumes.tokens import Tokens
 from steersman.reconcile.times import rfc3339
 from steersman.world.interface import World
@@ -261,3 +263,91 @@ def test_a_token_is_asked_for_anew_when_most_of_its_life_or_a_day_has_passed(
         assert issuer.asked[0] == ("default", spec)
 
     simulate(1, main)
+
+
+def test_a_token_is_that_of_the_pods_account_and_of_each_audience() -> None:
+    async def main(world: World) -> None:
+        issuer = Issuer(world, 1000)
+        tokens, given = Tokens(cast(Any, issuer), world), pod(spec={"serviceAccountName": "build"})
+        for audience in ("", "vault", "", "vault"):
+            asked = ServiceAccountTokenProjection(
+                audience=audience, expiration_seconds=3600, path="token"
+            )
+            await tokens.get(given, asked)
+        audiences = [spec["audiences"] for _, spec in issuer.asked]
+        assert audiences == [[], ["vault"]]
+        assert {name for name, _ in issuer.asked} == {"build"}
+
+    simulate(1, main)
+
+
+class Objects:
+    """Claims and volumes by name, as the API has them."""
+
+    def __init__(self, *found: PersistentVolume | PersistentVolumeClaim) -> None:
+        self._found = {it.metadata.name: it for it in found}
+
+    async def get(self, ref: Any) -> Any:
+        """Returns an object."""
+        if ref.name not in self._found:
+            raise NotFound(f'{ref.name} "x" not found')
+        return self._found[ref.name]
+
+
+def sought(mine: Any, *found: PersistentVolume | PersistentVolumeClaim) -> PersistentVolume | None:
+    claims = Claims(cast(Any, Objects(*found)))
+    return asyncio.run(claims.find(mine, mine.spec.volumes[0]))
+
+
+def test_behind_a_claim_is_the_volume_that_it_is_bound_to_and_behind_others_none() -> None:
+    bound = volume(name="pv", claimRef={"uid": "c"})
+    assert sought(owner(), claim(), bound) is bound
+    assert sought(owner(emptyDir={})) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ((), 'failed to fetch PVC from API server: data "x" not found'),
+        ((claim("Pending"),), "PVC is not bound"),
+        ((claim(),), 'failed to fetch PV pv from API server: pv "x" not found'),
+        (
+            (claim(), volume(name="pv", claimRef={"uid": "x"})),
+            "found PV object pv but its pv.Spec.ClaimRef.UID x does not point to claim.UID c",
+        ),
+    ],
+)
+def test_a_claim_that_cannot_be_used_is_told_in_the_kubelets_words(found: Any, why: str) -> None:
+    start = (
+        "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
+        "failed to process volumes=[v]: error processing PVC default/data: "
+    )
+    with pytest.raises(Unusable) as caught:
+        sought(owner(), *found)
+    assert str(caught.value) == start + why
+
+
+def test_an_ephemeral_volume_takes_no_claim_of_another_pod() -> None:
+    mine = owner(ephemeral={"volumeClaimTemplate": {}})
+    other = {"uid": "another", "controller": True}
+    assert "(pod is not owner)" in check_claim(
+        mine, mine.spec.volumes[0], claim(ownerReferences=[other])
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files to a group needs root")
+@pytest.mark.parametrize(("readonly", "group"), [(False, 3000), (True, 0)])
+def test_a_claimed_directory_is_given_to_the_pods_group_unless_it_is_only_read(
+    tmp_path: Path, readonly: bool, group: int
+) -> None:
+    source = {"persistentVolumeClaim": {"claimName": "data", "readOnly": readonly}}
+    volumes = [{"name": "v", **source}]
+    mine = pod(spec={"volumes": volumes, "securityContext": {"fsGroup": 3000}})
+    own = tmp_path / "local-path"
+    assert prepare(volume(local={"path": str(own / NAME)}), own, mine).stat().st_gid == group
+
+
+def test_a_claimed_path_of_the_node_shows_as_a_link_to_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    found = volume({}, hostPath={"path": str(tmp_path / "data")})
+    assert prepare(found, tmp_path / "own") == tmp_path / "data"

@@ -14,12 +14,15 @@ from shim_script import RUNNING, Stage, begin, container, ended, has_ended, is_u
 from steersman.client.interface import Change
 from steersman.model.errors import Conflict, NotFound, ServiceUnavailable
 from steersman.model.kinds.configmap import ConfigMap
+from steersman.node import record
 from steersman.node import worker as workers
 from steersman.node.objects import BadConfiguration
-from steersman.node.observed import UNKNOWN
+from steersman.node.observed import UNKNOWN, Seen, Trouble
 from steersman.node.volumes.mounting import Prepared
 from steersman.node.worker import Worker
 from steersman.runtime.engine import ExitStatus
+
+PULLED = Seen(pulled=True)
 
 
 def exit_of(**fields: Any) -> ExitStatus:
@@ -477,7 +480,259 @@ def test_volumes_are_prepared_again_when_they_are_due_and_after_that_has_failed(
             seen = observed(ready=True, containers={"app": running()})
             await begin(stage, changed, tasks, seen)
             assert [await volumes.prepared.get() for _ in range(4)] == [3, 2, 1, 0]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert volumes.prepared.empty()  # nothing of the last ones is ever due
             assert stage.events.told == ["Warning FailedMount: no token"]
             assert is_up(await stage.api.until(lambda _: True))
+
+    asyncio.run(scenario())
+
+
+def test_a_deleted_pod_that_runs_goes_step_by_step_until_its_object_is_gone(
+    tmp_path: Path,
+) -> None:
+    spec = {"volumes": [{"name": "room", "emptyDir": {}}], "restartPolicy": "Never"}
+    stage = Stage(tmp_path, pod(spec=spec, metadata=deleted()))
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: {"result": {"exit": ended(143)}}
+    place = stage.paths.volume(UID, "room")
+    place.mkdir(parents=True)
+    released: list[str] = []
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            tools.objects.release = released.append  # type: ignore[method-assign]
+            seen = observed(ready=True, containers={"app": running()})
+            over = asyncio.Event()
+            worker = await begin(stage, tools, tasks, seen, lambda _: over.set())
+            stage.shim.verbs["pod"] = lambda _: refuse("lost")  # no process that could be awaited
+            await stage.shim.until("kill", "app.0")
+            await stage.shim.until("wait", "app.0")
+            await stage.warm.until("clean")
+            assert await stage.network.deleted.get() == UID
+            assert await stage.api.deleted.get() == {"uid": UID, "grace_seconds": 0}
+            await over.wait()
+            assert (worker.seen.sandbox, worker.seen.volumes_ready) == (None, False)
+            assert released == [UID]
+            assert not place.exists()
+
+    asyncio.run(scenario())
+
+
+def test_the_image_of_a_container_known_from_an_agent_before_is_looked_for_again(
+    tmp_path: Path,
+) -> None:
+    """Its layers are not on record, and it may have been removed meanwhile."""
+    stage = Stage(tmp_path)
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True, containers={"app": PULLED}))
+            status = await stage.api.until(is_up)
+            assert status["containerStatuses"][0]["restartCount"] == 0
+            assert stage.events.told[0].startswith("Normal Pulled: ")
+
+    asyncio.run(scenario())
+
+
+def test_an_error_that_nobody_foresaw_is_told_as_the_containers_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_RETRY_SECONDS", 0.2)
+    stage = Stage(tmp_path)
+    stage.tells()
+    stage.runs()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            status = await stage.api.until(lambda told: "message" in state_of(told)["waiting"])
+            waiting = state_of(status)["waiting"]
+            assert waiting["reason"] == "CreateContainerError"
+            assert "hostname" in waiting["message"]
+            assert f"Warning FailedSync: {waiting['message']}" in stage.events.told
+            stage.hosts()
+            await stage.api.until(is_up)
+
+    asyncio.run(scenario())
+
+
+def test_what_the_api_answers_to_a_status_is_the_pod_from_then_on_unless_it_is_older(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, pod(metadata={"resourceVersion": "5"}))
+    stage.tells(container("app.0", **RUNNING))
+    newer = pod(metadata={"resourceVersion": "6"})
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            stage.api.pods = [newer]
+            seen = observed(ready=True, containers={"app": running()})
+            worker = await begin(stage, tools, tasks, seen)
+            await stage.api.until(is_up)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert worker.pod is newer
+            stage.api.pods = [stage.pod]
+            worker.update("app", running(ready=False))
+            await stage.api.until(lambda told: not told["containerStatuses"][0]["ready"])
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert worker.pod is newer
+
+    asyncio.run(scenario())
+
+
+def test_each_failure_in_a_row_waits_twice_as_long_up_to_two_minutes(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, _):
+            worker = Worker(tools, stage.pod, observed(), lambda _: None)
+            waits = [worker._count_failure("sandbox") for _ in range(20)]
+            assert waits[:4] == [0.5, 1.0, 2.0, 4.0]
+            assert waits[7:] == [64.0, *[122.0] * 12]
+            assert worker._count_failure("volumes") == 0.5  # each for itself
+
+    asyncio.run(scenario())
+
+
+def test_what_is_observed_is_on_disk_before_anybody_is_told_and_goes_with_the_pod(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": running()})
+            worker = await begin(stage, tools, tasks, seen)
+            await stage.api.until(is_up)
+            worker.exited("app", 0, exit_of(code=3))
+            (kept,) = record.load_all(stage.paths)
+            assert kept == worker.seen
+            run = kept.of("app").exited
+            assert run is not None and run.exit_code == 3
+            await worker._remove_files()
+            worker.vanish()
+            assert list(record.load_all(stage.paths)) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_change_of_what_a_volume_shows_reaches_the_volume_at_once(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            far = tools.world.now() + 10_000
+            volumes = Renewed(far, far)
+            changed = msgspec.structs.replace(tools, volumes=cast(Any, volumes))
+            seen = observed(ready=True, containers={"app": running()})
+            worker = await begin(stage, changed, tasks, seen)
+            assert await volumes.prepared.get() == 1
+            await stage.api.until(is_up)
+            worker.objects_changed()
+            assert await volumes.prepared.get() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_comes_up_is_told_when_it_is_up_and_not_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SETTLE_SECONDS", 1000.0)
+    stage = Stage(tmp_path)
+    stage.makes_sandboxes()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            tasks.start(Worker(tools, stage.pod, observed(), lambda _: None).run(), name="worker")
+            assert is_up(await stage.api.statuses.get())
+
+    asyncio.run(scenario())
+
+
+def test_what_stands_in_the_way_of_a_pod_is_told_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SETTLE_SECONDS", 1000.0)
+    stage = Stage(tmp_path, pod(image="127.0.0.1:1/nothing", imagePullPolicy="Never"))
+    stage.tells()
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            await begin(stage, tools, tasks, observed(ready=True))
+            status = await stage.api.statuses.get()
+            assert state_of(status)["waiting"]["reason"] == "ErrImageNeverPull"
+
+    asyncio.run(scenario())
+
+
+def test_a_container_that_its_probe_finds_dead_is_ended(tmp_path: Path) -> None:
+    probe = {"tcpSocket": {"host": "127.0.0.1", "port": 1}, "failureThreshold": 1}
+    stage = Stage(tmp_path, pod(livenessProbe=probe))
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: {}  # it stays open
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": running()})
+            await begin(stage, tools, tasks, seen)
+            await stage.shim.until("kill", "app.0")
+            refused = "dial tcp 127.0.0.1:1: connect: connection refused"
+            assert stage.events.told == [
+                f"Warning Unhealthy: Liveness probe failed: {refused}",
+                "Normal Killing: Container app failed liveness probe, will be restarted",
+            ]
+
+    asyncio.run(scenario())
+
+
+def test_what_has_failed_is_not_tried_again_before_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FIRST_RETRY_SECONDS", 100.0)
+    stage = Stage(tmp_path, pod(metadata=deleted()))
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: refuse("failed", "no")
+    stage.shim.verbs["state"] = lambda _: {"result": container("other")}
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            seen = observed(ready=True, containers={"app": running()})
+            worker = await begin(stage, tools, tasks, seen)
+            await stage.events.until("FailedKillPod")
+            worker.hear(stage.pod)
+            for _ in range(3):  # what was asked before is answered before these
+                await stage.engine.state(UID, "other")
+            assert sum("FailedKillPod" in it for it in stage.events.told) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("reason", "stays"),
+    [("CreateContainerError", True), ("CreateContainerConfigError", True), ("ErrImagePull", False)],
+)
+def test_an_image_that_is_here_ends_the_trouble_of_its_pull_and_no_other(
+    tmp_path: Path, reason: str, stays: bool
+) -> None:
+    stage = Stage(tmp_path)
+    trouble = Trouble(reason, "no", 0.0)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, _):
+            seen = observed(containers={"app": Seen(trouble=trouble, pull_backoff=40.0)})
+            worker = Worker(tools, stage.pod, seen, lambda _: None)
+            await worker._pull("app")
+            known = worker.seen.of("app")
+            assert (known.pulled, known.pull_backoff) == (True, 0.0)
+            assert known.trouble == (trouble if stays else None)
 
     asyncio.run(scenario())

@@ -92,6 +92,28 @@ def test_an_object_that_rests_is_not_looked_at_before_whatever_changes() -> None
     assert times == [0.0, 3.0, 6.0]
 
 
+def test_more_objects_may_rest_than_are_worked_on_at_once() -> None:
+    class Resting(Recording):
+        async def reconcile(self, ref: Ref) -> Done:
+            if ref.name.startswith("n-"):
+                type(self).calls.append(self.given.world.now())
+            return Done(rest=3.0)
+
+    async def main(world: SimulatedWorld) -> float:
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            plane.run_controllers((Resting,))
+            began = world.now()
+            for number in range(2 * CALLS_AT_ONCE):
+                metadata = {"name": f"n-{number}", "namespace": "default"}
+                await plane.admin.create(CONFIGMAP, {"metadata": metadata})
+            await world.sleep(1)
+            return began
+
+    began = simulate(1, main)
+    assert len(Resting.calls) == 2 * CALLS_AT_ONCE
+    assert max(Resting.calls) - began < 1
+
+
 def test_who_looks_at_few_objects_need_not_rest() -> None:
     assert (rest_after(REST_FROM - 1), rest_after(10_000)) == (0.0, pytest.approx(0.25))
 

@@ -35,6 +35,21 @@ def test_a_key_added_twice_is_worked_on_once() -> None:
     with_queue(work)
 
 
+def test_a_queue_is_idle_when_nothing_waits_and_nothing_is_worked_on() -> None:
+    async def work(queue: Queue[str], _world: SimulatedWorld) -> None:
+        assert queue.idle
+        queue.add("a")
+        assert not queue.idle  # it waits
+        await queue.take()
+        assert not queue.idle  # it is worked on
+        queue.done("a")
+        assert queue.idle
+        queue.add_after("a", 60)
+        assert queue.idle  # what comes later does not count
+
+    with_queue(work)
+
+
 def test_a_key_added_while_it_is_worked_on_comes_again_when_it_is_done() -> None:
     async def work(queue: Queue[str], world: SimulatedWorld) -> None:
         queue.add("a")
@@ -47,27 +62,6 @@ def test_a_key_added_while_it_is_worked_on_comes_again_when_it_is_done() -> None
         assert await queue.take() == "a"
         queue.done("a")
         assert queue.idle
-
-    with_queue(work)
-
-
-def test_a_key_that_rests_comes_again_only_then_and_keeps_nobody_else() -> None:
-    async def work(queue: Queue[str], world: SimulatedWorld) -> None:
-        queue.add("a")
-        await queue.take()
-        began = world.now()
-        queue.done("a", 3.0)
-        queue.add("a")
-        queue.add_after("b", 1.0)
-        assert not queue.idle
-        assert (await queue.take(), world.now() - began) == ("b", pytest.approx(1.0))
-        queue.done("b", 0.5)
-        assert (await queue.take(), world.now() - began) == ("a", pytest.approx(3.0))
-        queue.done("a", 2.0)
-        await world.sleep(2.5)
-        assert queue.idle
-        queue.add("a")
-        assert (await queue.take(), world.now() - began) == ("a", pytest.approx(5.5))
 
     with_queue(work)
 
@@ -157,7 +151,7 @@ def test_keys_that_are_due_together_come_in_the_order_in_which_they_were_asked_f
             queue.add_after(key, 5)
         first = [await queue.take() for _ in range(3)]
         for key in first:
-            queue.done(key, 5)
+            queue.done(key)
             queue.add(key)
         assert first == [await queue.take() for _ in range(3)] == ["b", "c", "a"]
 

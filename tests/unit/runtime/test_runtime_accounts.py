@@ -49,6 +49,23 @@ def test_a_name_is_looked_up() -> None:
     assert resolved("web:logs") == (101, 103)
 
 
+def test_a_name_is_looked_up_also_where_the_home_is_given() -> None:
+    found = Process(
+        {"args": ["x"], "cwd": "/", "user": {"username": "web"}, "env": ["HOME=/own"]}, 0
+    )
+    look_up(found)
+    assert (found.uid, found.gid, found.env["HOME"]) == (101, 102, "/own")
+
+
+def test_the_home_is_that_of_the_account_or_else_the_root() -> None:
+    homes = []
+    for name in ("web", "55"):
+        found = process({"username": name})
+        look_up(found)
+        homes.append(found.env["HOME"])
+    assert homes == ["/srv", "/"]
+
+
 @pytest.mark.parametrize("name", ["none", "most", "4294967295", "4294967296", "web:4294967295"])
 def test_an_id_that_setresuid_takes_for_no_change_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is no user or group"):

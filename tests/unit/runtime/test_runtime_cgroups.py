@@ -59,6 +59,71 @@ def test_shares_become_weight_as_in_kep_2254(shares: int, weight: int) -> None:
     assert convert_shares(shares) == weight
 
 
+BLOCKS = {
+    "weight": 10,
+    "leafWeight": 20,
+    "weightDevice": [{"major": 8, "minor": 0, "weight": 1000, "leafWeight": 30}],
+    "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1024}],
+    "throttleWriteIOPSDevice": [{"major": 8, "minor": 16, "rate": 7}],
+}
+
+
+def test_bounds_of_devices_and_of_bursts_on_version_2() -> None:
+    assert render_limits({"blockIO": BLOCKS}) == [
+        ("io.weight", "1"),
+        ("io.weight", "8:0 10000"),
+        ("io.max", "8:0 rbps=1024"),
+        ("io.max", "8:16 wiops=7"),
+    ]
+    assert render_limits({"cpu": {"idle": 1, "burst": 500}}) == [
+        ("cpu.idle", "1"),
+        ("cpu.max.burst", "500"),
+    ]
+    with pytest.raises(ValueError, match=r"realtimeRuntime: control groups of version 2"):
+        render_limits({"cpu": {"realtimeRuntime": 5}})
+
+
+def test_bounds_of_devices_and_of_bursts_on_version_1(tmp_path: pathlib.Path) -> None:
+    for controller in ("blkio", "cpu"):
+        (tmp_path / controller / "g").mkdir(parents=True)
+    names = ("weight", "leaf_weight", "weight_device", "leaf_weight_device")
+    names += ("throttle.read_bps_device", "throttle.write_iops_device")
+    record(tmp_path / "blkio/g", {f"blkio.{name}": "" for name in names})
+    files = ("cfs_burst_us", "rt_period_us", "rt_runtime_us", "idle")
+    record(tmp_path / "cpu/g", {f"cpu.{name}": "" for name in files})
+    mounts = {name: str(tmp_path / name) for name in ("blkio", "cpu", "memory")}
+    (tmp_path / "memory/g").mkdir(parents=True)
+    cpu = {"burst": 1, "realtimePeriod": 2, "realtimeRuntime": 3, "idle": 0}
+    LegacyCgroup(mounts, "/g").limit({"blockIO": BLOCKS, "cpu": cpu})
+    written = {path.name: path.read_text() for path in (tmp_path / "blkio/g").iterdir()}
+    assert written == {
+        "blkio.weight": "10",
+        "blkio.leaf_weight": "20",
+        "blkio.weight_device": "8:0 1000",
+        "blkio.leaf_weight_device": "8:0 30",
+        "blkio.throttle.read_bps_device": "8:0 1024",
+        "blkio.throttle.write_iops_device": "8:16 7",
+    }
+    written = {path.name: path.read_text() for path in (tmp_path / "cpu/g").iterdir()}
+    assert written == {
+        "cpu.cfs_burst_us": "1",
+        "cpu.rt_period_us": "2",
+        "cpu.rt_runtime_us": "3",
+        "cpu.idle": "0",
+    }
+
+
+@pytest.mark.parametrize("section", ["network", "rdma"])
+def test_a_section_of_resources_that_there_is_not_is_refused(
+    section: str, tmp_path: pathlib.Path
+) -> None:
+    resources = {section: {"x": 1}}
+    with pytest.raises(ValueError, match=f"linux.resources.{section} is not supported"):
+        render_limits(resources)
+    with pytest.raises(ValueError, match=f"linux.resources.{section} is not supported"):
+        LegacyCgroup({}, "/g").limit(resources)
+
+
 def test_limits_of_version_2() -> None:
     resources = {
         "memory": {"limit": 1000, "swap": 1500, "reservation": 500},
@@ -133,6 +198,17 @@ def test_a_version_2_group_is_made_with_controllers_handed_down(tmp_path: pathli
     assert (tmp_path / "steer" / "pod").is_dir()
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
     assert (tmp_path / "steer" / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_a_group_of_version_2_is_delegated_with_the_files_that_the_kernel_names(
+    tmp_path: pathlib.Path,
+) -> None:
+    record(tmp_path / "g", {"cgroup.procs": "", "cgroup.subtree_control": "", "memory.max": "max"})
+    UnifiedCgroup(str(tmp_path), "/g").delegate(4242)
+    owners = {path.name: path.stat().st_uid for path in (tmp_path / "g").iterdir()}
+    assert owners == {"cgroup.procs": 4242, "cgroup.subtree_control": 4242, "memory.max": 0}
+    assert (tmp_path / "g").stat().st_uid == 4242
 
 
 def test_counters_of_version_2(tmp_path: pathlib.Path) -> None:

@@ -17,6 +17,7 @@ from steersman.runtime.kernel import capabilities, devices, mounts, namespaces, 
 from steersman.runtime.process import Process, find_program, parse_environment
 
 ALL = (1 << 41) - 1
+IDS = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
 
 
 def mount(**fields: Any) -> mounts.Mount:
@@ -37,6 +38,17 @@ def test_mount_options_become_attributes() -> None:
 def test_the_last_of_contradicting_options_counts() -> None:
     assert (mount(options=["ro", "rw"]).add, mount(options=["ro", "rw"]).clear) == (0, 1)
     assert (mount(options=["rw", "ro"]).add, mount(options=["rw", "ro"]).clear) == (1, 0)
+
+
+def test_options_that_take_another_back_and_those_of_a_whole_file_system() -> None:
+    assert mount(options=["noatime", "atime"]).add == 0
+    assert mount(options=["nosymfollow", "symfollow"]).add == 0
+    assert mount(options=["nodiratime", "diratime"]).add == 0
+    assert mount(options=["runbindable"]).propagation == syscalls.MS_UNBINDABLE
+    # mount(2) passes over these where the file system is there already
+    assert mount(options=["rbind", "sync", "lazytime", "iversion"]).data == []
+    made = mount(type="tmpfs", source="tmpfs", options=["sync", "noacl", "silent"])
+    assert made.data == [("sync", None)]
 
 
 def test_a_mount_may_name_a_path_below_its_source_and_be_filled_with_what_it_covers() -> None:
@@ -91,7 +103,7 @@ def test_namespaces_are_new_or_joined() -> None:
     assert parsed.join == {syscalls.CLONE_NEWIPC: "/x"}
 
 
-@pytest.mark.parametrize("entries", [[{"type": "user"}], [{"type": "pid"}, {"type": "pid"}], [{}]])
+@pytest.mark.parametrize("entries", [[{"type": "users"}], [{"type": "pid"}, {"type": "pid"}], [{}]])
 def test_unknown_and_doubled_namespaces_are_refused(entries: list[dict[str, str]]) -> None:
     with pytest.raises(ValueError, match="not supported or is given twice"):
         namespaces.parse(entries)
@@ -234,8 +246,17 @@ def test_the_kernel_file_systems_of_a_container() -> None:
     [
         (lambda d: d.update(root={"path": "/r"}), "either"),
         (lambda d: d["steersman"].update(layers=[]), "either"),
-        (lambda d: d.update(hooks={"prestart": [1]}), "hooks"),
-        (lambda d: d["linux"].update(uidMappings=[1]), "uidMappings"),
+        (lambda d: d.update(hooks={"prestart": [{"path": "x"}]}), "not absolute"),
+        (lambda d: d.update(hooks={"never": []}), "'never' is not known"),
+        (lambda d: d["linux"].update(uidMappings=IDS, gidMappings=IDS), "isn't enabled"),
+        (lambda d: d["linux"]["namespaces"].append({"type": "user"}), "nor mappings"),
+        (lambda d: d["linux"].update(uidMappings=IDS), "both uidMappings and gidMappings"),
+        (
+            lambda d: d["mounts"].append(
+                {"destination": "/m", "source": "/s", "options": ["bind", "idmap"]}
+            ),
+            "idmap needs mappings",
+        ),
         (lambda d: d["linux"].update(namespaces=[{"type": "pid"}]), "mount namespace"),
         (
             lambda d: d["linux"].update(namespaces=[{"type": "mount"}]) or d.update(hostname="h"),

@@ -10,6 +10,20 @@ import pytest
 from steersman.runtime.kernel import namespaces, scheduling
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", set()), ("3", {3}), ("0-2,7", {0, 1, 2, 7}), (" 1 , 2", {1, 2}), ("5-5", {5})],
+)
+def test_a_list_of_processors_is_read(text: str, found: set[int]) -> None:
+    assert scheduling.parse_processors(text) == found
+
+
+@pytest.mark.parametrize("text", ["x", "1-", "-1", "2-1", "0-4294967295", "1,,2", "8192"])
+def test_what_is_no_list_of_processors_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a list of processors"):
+        scheduling.parse_processors(text)
+
+
 def test_a_scheduler_becomes_the_kernels_structure() -> None:
     section = {"policy": "SCHED_BATCH", "nice": -5, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
     made = struct.unpack("=IIQiI3Q", scheduling.parse_scheduler(section))

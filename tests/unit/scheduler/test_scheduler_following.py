@@ -187,3 +187,26 @@ def test_the_labels_of_namespaces_are_known_as_they_are_now() -> None:
         assert "d" not in held.snapshot.namespaces
 
     simulate(1, main)
+
+
+def test_pods_alike_of_a_node_that_is_gone_go_one_by_one_and_count_where_it_comes_back() -> None:
+    async def main(world: World) -> None:
+        held = Followed(world, node("n"), node("other"))
+        alike = [pod(f"p-{number}", nodeName="n", labels={"a": "b"}) for number in range(3)]
+        for one in alike:
+            held.put(one)
+        held.remove(node("n"))
+        held.remove(alike[0])
+        (flock,) = held.snapshot.flocks["default"].values()
+        assert flock.places == {}
+        later = pod("later", nodeName="other", labels={"a": "b"})
+        held.put(later)
+        assert list(held.snapshot.flocks["default"].values()) == [flock]
+        held.remove(alike[1])
+        held.put(node("n"))
+        assert sum(flock.places.values()) == 2
+        held.remove(alike[2])
+        held.remove(later)
+        assert held.snapshot.flocks == {}
+
+    simulate(1, main)

@@ -47,6 +47,10 @@ class Authenticator:
         self._anonymous_paths = anonymous  # None: all
         self._authorizer = authorizer
 
+    def allow_anonymous(self, paths: frozenset[str] | None) -> None:
+        """Lets nobody ask for these paths alone from now on, None: for all."""
+        self._anonymous_paths = paths
+
     def identify(self, request: Request) -> User:
         """Returns the user a request acts as.
 

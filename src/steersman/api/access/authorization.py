@@ -97,6 +97,10 @@ class Union:
     def __init__(self, *authorizers: Authorizer) -> None:
         self._authorizers = authorizers
 
+    def ask(self, *authorizers: Authorizer) -> None:
+        """Asks these from now on."""
+        self._authorizers = authorizers
+
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Returns the first answer that allows or denies, or a refusal with all reasons, one a
         line."""

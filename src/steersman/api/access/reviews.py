@@ -6,7 +6,7 @@ pkg/registry/authorization with their validation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from steersman.api.access.authorization import MASTERS, Attributes, Authorizer, quoted
@@ -35,7 +35,11 @@ class Reviews:
     """Answers reviews by what is in memory."""
 
     def __init__(
-        self, authorizer: Authorizer, rbac: RBAC, tokens: Bearers, hooked: bool = False
+        self,
+        authorizer: Authorizer,
+        rbac: RBAC,
+        tokens: Bearers,
+        hooked: Callable[[], bool] = lambda: False,
     ) -> None:
         self._authorizer = authorizer
         self._hooked = hooked  # webhooks are asked, whose rules nobody knows
@@ -81,7 +85,7 @@ class Reviews:
         rules = list(EVERYTHING) if MASTERS in user.groups else []
         rules += self._rbac.rules_of(user, namespace)
         unknown = [UNKNOWN_NODE] if NODES in user.groups else []
-        unknown += [UNKNOWN_WEBHOOK] if self._hooked else []
+        unknown += [UNKNOWN_WEBHOOK] if self._hooked() else []
         status = {**rules_status(rules), "incomplete": bool(unknown)}
         if unknown:
             shown = unknown[0] if len(unknown) == 1 else f"[{', '.join(unknown)}]"

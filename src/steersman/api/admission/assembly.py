@@ -13,24 +13,24 @@ from steersman.api.access.authorization import Authorizer
 from steersman.api.access.escalation import Escalation
 from steersman.api.admission import certificates
 from steersman.api.admission.chain import Chain, Change, Plugin
-from steersman.api.admission.configuration import assemble_dynamic
 from steersman.api.admission.devices import Devices
-from steersman.api.admission.dynamic import Dynamic
+from steersman.api.admission.dynamic import Askers, Dynamic
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.limit_ranger import LimitRanger
 from steersman.api.admission.node_restriction import NodeRestriction
 from steersman.api.admission.plugins import namespaces, permissions, placing
 from steersman.api.admission.plugins.classes import DefaultIngressClass
+from steersman.api.admission.plugins.declared_features import NodeDeclaredFeatureValidator
 from steersman.api.admission.plugins.event_rate import EventRateLimit
+from steersman.api.admission.plugins.expressions import AdmissionExpressions
 from steersman.api.admission.plugins.image_policy import ImagePolicyWebhook
 from steersman.api.admission.plugins.images import AlwaysPullImages
-from steersman.api.admission.plugins.plain import AlwaysAdmit, Plain
+from steersman.api.admission.plugins.plain import AlwaysAdmit, Gated, Plain
 from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.admission.pod_certificates import PodCertificates
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
-from steersman.api.admission.policies.expression_check import ExpressionCheck
 from steersman.api.admission.quota import ResourceQuota
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
@@ -73,11 +73,11 @@ class Unlimited(Plain):
 def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]:
     """Returns the chain, and those in it whom objects configure."""
     plugins, cache, world = settings.plugins, parts.cache, parts.world
-    dynamic = assemble_dynamic(cache, parts.kinds, parts.authorizer, parts.find, world, plugins)
+    dynamic = Dynamic(cache, parts.kinds, lambda: _askers(settings, parts))
     makers = _makers(settings, parts)
     chosen = [makers[name]() for name in plugins if name in makers]
     quotas = ResourceQuota(cache, world) if "ResourceQuota" in plugins else Unlimited()
-    own: list[Plugin] = [DefinitionLifecycle(parts.definitions), ExpressionCheck()]
+    own: list[Plugin] = [DefinitionLifecycle(parts.definitions), AdmissionExpressions()]
     last: list[Plugin] = [
         Recording(world),
         Devices(cache, parts.authorizer, world),
@@ -88,6 +88,13 @@ def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]
     denies = [one for one in chosen if isinstance(one, permissions.AlwaysDeny)]
     others = [one for one in chosen if one not in denies]
     return Chain([*own, *others, *last, *denies], quotas, dynamic), dynamic
+
+
+def _askers(settings: AdmissionSettings, parts: Parts) -> Askers:
+    from steersman.api.admission.configuration import assemble_askers  # brings CEL
+
+    cache, find, world = parts.cache, parts.find, parts.world
+    return assemble_askers(cache, parts.kinds, parts.authorizer, find, world, settings.plugins)
 
 
 def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[[], Plugin]]:
@@ -120,6 +127,7 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         "ExtendedResourceToleration": placing.ExtendedResourceToleration,
         "DefaultStorageClass": lambda: DefaultStorageClass(cache),
         "StorageObjectInUseProtection": StorageObjectInUseProtection,
+        "PodGroupProtection": lambda: Gated("PodGroupProtection"),
         "OwnerReferencesPermissionEnforcement": lambda: (
             permissions.OwnerReferencesPermissionEnforcement(authorizer, parts.kinds)
         ),
@@ -132,6 +140,8 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         "DefaultIngressClass": lambda: DefaultIngressClass(cache),
         "DenyServiceExternalIPs": permissions.DenyServiceExternalIPs,
         "PodTopologyLabels": lambda: placing.PodTopologyLabels(cache),
+        "NodeDeclaredFeatureValidator": lambda: NodeDeclaredFeatureValidator(cache),
+        "JobValidation": lambda: Gated("JobValidation"),
         "PodResizeValidator": lambda: placing.PodResizeValidator(cache),
         "AlwaysDeny": permissions.AlwaysDeny,
     }

@@ -5,12 +5,11 @@ in which webhooks and policies are configured.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
 
 from steersman.api.access.authorization import Authorizer
-from steersman.api.admission.asking.configured import GROUP, Configured
+from steersman.api.admission.asking.configured import Configured
 from steersman.api.admission.asking.matching import Asked
-from steersman.api.admission.dynamic import Changing, Checking, Dynamic
+from steersman.api.admission.dynamic import Askers, Changing, Checking
 from steersman.api.admission.policies.bindings import Bindings
 from steersman.api.admission.policies.mutating import MutatingPolicies
 from steersman.api.admission.policies.mutator import Mutator
@@ -26,28 +25,18 @@ from steersman.api.cache import Cache
 from steersman.api.hooks.client import Find
 from steersman.model.builtin import Registry
 from steersman.model.kind import Document
-from steersman.model.ref import Resource
 from steersman.world.interface import World
 
-_PLURALS: Final = (
-    "mutatingwebhookconfigurations",
-    "validatingwebhookconfigurations",
-    "mutatingadmissionpolicies",
-    "mutatingadmissionpolicybindings",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-)
 
-
-def assemble_dynamic(
+def assemble_askers(
     cache: Cache,
     kinds: Registry,
     authorizer: Authorizer,
     find: Find,
     world: World,
     plugins: Collection[str],
-) -> Dynamic:
-    """Returns what follows the configuration from now on, of those that are on."""
+) -> Askers:
+    """Returns who is asked from now on, of those that are on."""
     asker = Asker(authorizer, find, world)
 
     def webhooks(plural: str) -> Configured[Hook, Asking]:
@@ -84,14 +73,10 @@ def assemble_dynamic(
         "ValidatingAdmissionPolicy": checking,
         "ValidatingAdmissionWebhook": validating,
     }
-    made = Dynamic(
+    return Askers(
         [one for name, one in asked_first.items() if name in plugins],
         [one for name, one in asked_last.items() if name in plugins],
     )
-    for plural in _PLURALS:
-        cache.table(Resource(GROUP, plural)).watch("", lambda _event: made.forget())
-    kinds.on_change(made.forget)
-    return made
 
 
 def _asking(hook: Hook, asked: Asked, kinds: Registry) -> Asking | None:

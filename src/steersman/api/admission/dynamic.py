@@ -1,20 +1,24 @@
 """Admission that is configured in objects: policies and webhooks, in upstream's order.
 
 A request that none of them covers costs a look-up. What changes an object may be asked twice
-(reinvocationPolicy); the built-in plugins run again before.
+(reinvocationPolicy); the built-in plugins run again before. Who is asked is loaded (CEL with it)
+when the first object configures somebody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from steersman.api.admission.asking.configured import MOST_KNOWN
+from steersman.api.admission.asking.configured import CONFIGURING, GROUP, MOST_KNOWN
 from steersman.api.admission.asking.rounds import Rounds, replaced
 from steersman.api.admission.chain import Change
+from steersman.api.cache import Cache, Event
 from steersman.api.call import Call
 from steersman.api.form import Form
+from steersman.model.builtin import Registry
 from steersman.model.kind import Document
+from steersman.model.ref import Resource
 
 NOBODY: Final = (False, False)
 
@@ -39,14 +43,28 @@ class Checking(Protocol):
         """Raises an APIError where a change is refused."""
 
 
-class Dynamic:
-    """See the module."""
+class Askers(NamedTuple):
+    """Who is asked, in order."""
 
-    def __init__(self, changing: Sequence[Changing], checking: Sequence[Checking]) -> None:
-        self._changing = changing
-        self._checking = checking
+    changing: Sequence[Changing] = ()
+    checking: Sequence[Checking] = ()
+
+
+class Dynamic:
+    """See the module; `load` returns who is asked, and is called once."""
+
+    def __init__(self, cache: Cache, kinds: Registry, load: Callable[[], Askers]) -> None:
+        self._tables = [cache.table(Resource(GROUP, plural)) for plural in CONFIGURING]
+        self._load = load
+        self._loaded: Askers | None = None
         self._known: dict[tuple[Form, str, str], tuple[bool, bool]] = {}
         self._is_open = False
+        for table in self._tables:
+            table.watch("", self._hear)
+        kinds.on_change(self.forget)
+
+    def _hear(self, _event: Event) -> None:
+        self.forget()
 
     def open(self) -> None:
         """Begins. Before, the server writes what it cannot be without, and nobody whom it could
@@ -70,17 +88,28 @@ class Dynamic:
         if (found := self._known.get(key)) is None:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
+            askers = self._askers()
             found = self._known[key] = (
-                any(one.cover(call, operation) for one in self._changing),
-                any(one.cover(call, operation) for one in self._checking),
+                any(one.cover(call, operation) for one in askers.changing),
+                any(one.cover(call, operation) for one in askers.checking),
             )
         return found if self._is_open and not call.direct else NOBODY
+
+    def _askers(self) -> Askers:
+        """Returns who is asked: nobody before an object configures somebody."""
+        if self._loaded is None:
+            if not any(len(table) for table in self._tables):
+                return Askers()
+            self._loaded = self._load()
+        return self._loaded
 
     async def admit(self, change: Change, built_in: Callable[[Change], Document]) -> Change:
         """Returns a change after all that change objects; `built_in` are the plugins that ran
         before and run again in a second round."""
         asked = [
-            (one, Rounds()) for one in self._changing if one.cover(change.call, change.operation)
+            (one, Rounds())
+            for one in self._askers().changing
+            if one.cover(change.call, change.operation)
         ]
         for one, rounds in asked:
             change = await one.admit(change, rounds)
@@ -94,6 +123,6 @@ class Dynamic:
 
     async def validate(self, change: Change) -> None:
         """Raises the first refusal."""
-        for one in self._checking:
+        for one in self._askers().checking:
             if one.cover(change.call, change.operation):
                 await one.validate(change)

@@ -51,7 +51,7 @@ class PodCertificates:
         status = new.get("status") or {}
         begin = status.get("notBefore")
         if outcome_of(status) == "Issued" and begin:
-            distance = datetime.fromisoformat(begin).timestamp() - self._world.now()
+            distance = datetime.fromisoformat(begin).timestamp() - self._world.wire_now()
             if abs(distance) >= _NEAR_SECONDS:
                 detail = "must be set to within 5 minutes of kube-apiserver's current time"
                 yield causes.invalid("status.notBefore", begin, detail)

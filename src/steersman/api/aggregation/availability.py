@@ -129,7 +129,7 @@ class Availability:
     async def _check(self, remote: Remote) -> None:
         verdict = PASSED
         try:
-            async with self._world.timeout(CHECK_SECONDS):
+            async with self._world.wire_timeout(CHECK_SECONDS):
                 await self._attempt(remote)
             remote.openapi = await self._document(remote)
         except TimeoutError:
@@ -164,7 +164,7 @@ class Availability:
     async def _ask(self, remote: Remote, transport: HTTPTransport) -> None:
         url = f"{transport.target}{remote.root}"
         try:
-            async with self._world.timeout(ATTEMPT_SECONDS):
+            async with self._world.wire_timeout(ATTEMPT_SECONDS):
                 status, body = await _get(transport, remote.root)
         except TimeoutError:
             late = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -186,7 +186,7 @@ class Availability:
         except Unanswered:
             return ""
         try:
-            async with self._world.timeout(ATTEMPT_SECONDS):
+            async with self._world.wire_timeout(ATTEMPT_SECONDS):
                 status, index = await _get(transport, "/openapi/v3")
             return said.document_url(index, remote.root[1:]) if status == 200 else ""
         except (TimeoutError, Unreachable, Bad, ValueError):

@@ -17,6 +17,7 @@ from steersman.api.server import Api
 from steersman.model.kind import Document
 from steersman.model.kinds.apiservice import APISERVICE
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
+from steersman.model.pack import NUMBER
 from steersman.world.interface import Tasks, World
 
 PATH: Final = "/apis/apiregistration.k8s.io/v1/apiservices"
@@ -51,6 +52,9 @@ PRIORITIES: Final[Mapping[tuple[str, str], tuple[int, int]]] = {
     ("storagemigration.k8s.io", "v1"): (15800, 15),
 }
 
+# The minor in which a group was first served by default, where 1.30 had none of it
+SINCE: Final[Mapping[str, int]] = {"resource.k8s.io": 34, "storagemigration.k8s.io": 37}
+
 
 def name_of(group: str, version: str) -> str:
     """Returns the name of the APIService of a group and version."""
@@ -74,12 +78,13 @@ def local(group: str, version: str, priorities: tuple[int, int], managed: str = 
     }
 
 
-def built_in() -> dict[str, Document]:
-    """Returns the APIServices of the built-in groups by name."""
-    found = {}
-    for (group, version), priorities in PRIORITIES.items():
-        found[name_of(group, version)] = local(group, version, priorities, AT_START)
-    return found
+def built_in(minor: int = NUMBER) -> dict[str, Document]:
+    """Returns the APIServices of the groups that a minor has built in, by name."""
+    return {
+        name_of(group, version): local(group, version, priorities, AT_START)
+        for (group, version), priorities in PRIORITIES.items()
+        if SINCE.get(group, 0) <= minor
+    }
 
 
 def custom(definition: Document) -> dict[str, Document]:
@@ -109,13 +114,13 @@ def plan(live: Document | None, wanted: Document | None) -> tuple[str, Document]
 class Registration:
     """See the module."""
 
-    def __init__(self, cache: Cache, api: Api, world: World) -> None:
+    def __init__(self, cache: Cache, api: Api, world: World, minor: int = NUMBER) -> None:
         self._services: Table = cache.table(APISERVICE.resource)
         self._definitions: Table = cache.table(CUSTOMRESOURCEDEFINITION.resource)
         self._api = api
         self._keeping = Keeping(world, self._keep)
         self._of: dict[str, dict[str, Document]] = {}  # definition -> its APIServices
-        self._built_in = built_in()
+        self._built_in = built_in(minor)
 
     async def begin(self) -> None:
         """Registers what is there, all at once so that all share one write to the disk."""

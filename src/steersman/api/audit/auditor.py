@@ -8,9 +8,10 @@ gone are complete all the same, as "Connection closed early".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
+from steersman.api.access.authentication import Authenticator
 from steersman.api.access.authorization import Attributes
 from steersman.api.audit import objects
 from steersman.api.audit.policy import (
@@ -25,7 +26,7 @@ from steersman.api.audit.policy import (
 )
 from steersman.api.audit.record import Answered, Record, render
 from steersman.api.route import Kinds, parse
-from steersman.model.errors import APIError, InternalError
+from steersman.model.errors import APIError, InternalError, Unauthorized
 from steersman.wire.message import Channel, Push, Request, Response, Sink, Upgrade, User
 from steersman.world.interface import World
 
@@ -52,9 +53,18 @@ class Log(Protocol):
 
 
 class Auditor:
-    """See the module. What it counts is shown among the metrics."""
+    """See the module. What it counts is shown among the metrics; `errors` are counted by those
+    behind it too."""
 
-    def __init__(self, policy: Policy, logs: list[Log], kinds: Kinds, world: World) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        logs: list[Log],
+        kinds: Kinds,
+        world: World,
+        errors: Counter[str] | None = None,
+        work: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    ) -> None:
         self._policy = policy
         self._logs = logs
         self._kinds = kinds
@@ -62,7 +72,22 @@ class Auditor:
         self.events = 0
         self.rejected = 0
         self.levels: Counter[int] = Counter()
-        self.errors: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter() if errors is None else errors
+        self.work = work  # what is to be run beside, for ever
+
+    def identify(self, authenticator: Authenticator, request: Request) -> User:
+        """Returns the user a request acts as, after noting who sends it; raises what
+        `Authenticator.identify` raises."""
+        try:
+            sender = authenticator.authenticate(request)
+        except Unauthorized as error:
+            self.refused(request, error)
+            raise
+        record = self.begin(request, sender)
+        user = authenticator.acting(request, sender)
+        if record is not None and user is not sender:
+            record.impersonated = user
+        return user
 
     def begin(self, request: Request, user: User | None) -> Record | None:
         """Returns the record of a request whose sender is known, or known to be nobody, and writes
@@ -80,7 +105,7 @@ class Auditor:
         chosen = request.headers.get("audit-id", "")
         uid = chosen if 0 < len(chosen) <= ID_CHARACTERS else self._world.uid()
         request.notes = record = Record(request, asked, user, verdict, uid)
-        record.received = self._world.now()
+        record.received = self._world.wire_now()
         if user is not None and not self._write(record, RECEIVED, None):
             record.closed = True
             self.rejected += 1
@@ -187,7 +212,7 @@ class Auditor:
         """Gives an event to every log; says whether the request may go on."""
         if stage in record.verdict.omitted:
             return True
-        at = record.received if stage == RECEIVED else self._world.now()
+        at = record.received if stage == RECEIVED else self._world.wire_now()
         line = render(record, stage, at, outcome)
         self.events += 1
         kept = True

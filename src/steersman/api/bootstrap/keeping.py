@@ -73,5 +73,5 @@ class Keeping:
             self.again(name)
 
     async def _after(self, name: str, seconds: float) -> None:
-        await self._world.sleep(seconds)
+        await self._world.wire_sleep(seconds)
         self.note(name)

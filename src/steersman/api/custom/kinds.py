@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from steersman.api.custom import validations
 from steersman.api.custom.columns import columns
 from steersman.api.published.order import sorted_versions
 from steersman.model import names
@@ -25,11 +24,20 @@ _FINALIZERS: Final = ("orphan", "foregroundDeletion", "kubernetes")
 _VERBS = ("get", "patch", "update")
 
 
+def compiled(raw: Raw) -> tuple[rules.Rule, ...]:
+    """Returns the rules of a whole schema as one, none where it has no rules."""
+    if not rules.has_rules(raw):
+        return ()
+    from steersman.api.custom import validations  # brings CEL
+
+    return validations.compiled(raw)
+
+
 def kinds_of(
     definition: Document,
     fresh: int,
     webhook: Converter | None = None,
-    compile_rules: rules.Compile = validations.compiled,
+    compile_rules: rules.Compile = compiled,
 ) -> tuple[Kind, ...]:
     """Returns the kinds that a definition stands for now, the preferred version first.
 

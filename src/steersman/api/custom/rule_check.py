@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from steersman.api.custom.rules import RULES, Compiled, compile_rule
-from steersman.api.custom.validations import has_rules
+from steersman.api.custom.rules import Compiled, compile_rule
 from steersman.cel.declared import Declaration, declare
 from steersman.cel.estimate import LARGEST
 from steersman.model import causes
 from steersman.model.errors import Cause
+from steersman.model.structural.rules import RULES, has_rules
 
 Raw = Mapping[str, Any]
 
@@ -59,8 +59,6 @@ class _Costs:
 
 def check(raw: Raw, path: str) -> Iterator[Cause]:
     """Yields what is wrong with the rules of a version's schema; `path` is the schema's."""
-    if not has_rules(raw):
-        return
     costs = _Costs()
     yield from _check(raw, Where(path), costs, declare(raw, root=True))
     if costs.total > MOST_FOR_ALL:

@@ -7,7 +7,7 @@ optionalOldSelf the old value is an optional.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,8 +17,6 @@ from steersman.cel.errors import CompileError
 from steersman.cel.types import BOOL, STRING, optional_of
 
 Raw = Mapping[str, Any]
-
-RULES: Final = "x-kubernetes-validations"
 
 
 class Compiled(msgspec.Struct, frozen=True):

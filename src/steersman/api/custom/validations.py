@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from steersman.api.custom.rules import RULES, Compiled, compile_rule
+from steersman.api.custom.rules import Compiled, compile_rule
 from steersman.cel.compile import Budget
 from steersman.cel.declared import Declaration, declare
 from steersman.cel.environment import MESSAGE_BYTES, PER_OBJECT, Program
@@ -20,7 +20,7 @@ from steersman.model import causes
 from steersman.model.errors import Cause
 from steersman.model.patch import equal
 from steersman.model.structural.results import NOWHERE
-from steersman.model.structural.rules import Rule
+from steersman.model.structural.rules import RULES, Rule, has_rules
 
 Raw = Mapping[str, Any]
 
@@ -39,20 +39,9 @@ class Stop(Exception):
 
 
 def compiled(raw: Raw) -> tuple[Rule, ...]:
-    """Returns the rules of a whole schema as one, none where it has no rules."""
-    if not has_rules(raw):
-        return ()
+    """Returns the rules of a whole schema as one."""
     place = Place(raw, root=True)
     return (Whole(place),)
-
-
-def has_rules(raw: Raw) -> bool:
-    """Says whether a schema has rules, at its root or anywhere below."""
-    if raw.get(RULES) or any(map(has_rules, raw.get("allOf") or ())):
-        return True
-    below = [*(raw.get("properties") or {}).values(), raw.get("items"),
-             raw.get("additionalProperties")]  # fmt: skip
-    return any(has_rules(one) for one in below if isinstance(one, Mapping))
 
 
 class Whole:

@@ -144,7 +144,7 @@ class ServiceAddresses:
                 address = str(network[number])
                 if taken.get("", address) is None:
                     return address
-        raise errors.InternalError("failed to allocate a serviceIP: range is full")
+        raise errors.internal("failed to allocate a serviceIP: range is full")
 
     def _networks(self) -> Iterator[Network]:
         """Yields the ranges that are ready: this server's own first, then those of other
@@ -223,7 +223,7 @@ class ServiceAddresses:
             port = NODE_PORT_RANGE[(start + step) % size]
             if port not in busy and taken.get("", str(port)) is None:
                 return port
-        raise errors.InternalError("failed to allocate a nodePort: range is full")
+        raise errors.internal("failed to allocate a nodePort: range is full")
 
 
 def is_ready(found: Document) -> bool:

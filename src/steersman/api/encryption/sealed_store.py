@@ -33,6 +33,16 @@ class SealedStore:
         self.unreadable: dict[str, str] = {}
         self.stale: set[str] = set()
 
+    def use(self, encryption: Encryption, kept: Iterable[str]) -> None:
+        """Seals and opens by another configuration from now on. Of the keys that are `kept`, those
+        whose resource has providers that seal, or had, are to be written anew."""
+        before, self._encryption = self._encryption, encryption
+        self._plain = encryption is NO_ENCRYPTION
+        self._known = {}
+        for key in kept:
+            if self._providers(key).seals or before.of(keys.parse(key)[0]).seals:
+                self.stale.add(key)
+
     async def revision(self) -> int:
         """See `Store.revision`."""
         return await self._store.revision()

@@ -56,7 +56,7 @@ class Dump:
     def _requests(self, request: Request, _user: User) -> Response:
         details = bool(request.param("includeRequestDetails"))
         head = (*_REQUESTS, *_DETAILS) if details else _REQUESTS
-        offset = self._world.now() - self._world.monotonic()
+        offset = self._world.wire_now() - self._world.monotonic()
         rows = (
             row_of(level, one, index, place, offset, details=details)
             for level in self._sorted()

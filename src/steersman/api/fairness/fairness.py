@@ -68,7 +68,7 @@ class Fairness:
     def refuse(self, level: Level) -> int:
         """Counts one who is turned away; returns after how many seconds they may come again."""
         retry = self._retries.setdefault(level.name, Retry())
-        return retry.refuse(self._world.now())
+        return retry.refuse(self._world.wire_now())
 
     def ended(self, level: Level) -> None:
         """Has a level go."""

@@ -99,7 +99,7 @@ class Following:
     async def _rest(self, seconds: float) -> None:
         """Waits until a pause is over or something changes; then everything is looked at."""
         try:
-            async with self._world.timeout(seconds):
+            async with self._world.wire_timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
             self._changed.set()

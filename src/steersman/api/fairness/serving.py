@@ -117,7 +117,7 @@ class Serving:
         one.wake = came.set
         late = False
         try:
-            async with self._world.timeout(WAIT_SECONDS):
+            async with self._world.wire_timeout(WAIT_SECONDS):
                 await came.wait()
         except TimeoutError:
             late = True

@@ -61,7 +61,7 @@ class Client:
         request = Request("POST", path, query, headers, orjson.dumps(document))
         post = f'Post "{url}?{query}"'
         try:
-            async with self._world.timeout(seconds):
+            async with self._world.wire_timeout(seconds):
                 answer = await transport.send(request)
                 body = await whole(answer.body)
         except TimeoutError:

@@ -62,7 +62,7 @@ class Reviewing:
             except _Attempt as error:
                 if not (error.again and left):
                     raise Failed(str(error)) from error
-            await self._world.sleep(self._world.jitter(pause, PAUSE_JITTER))
+            await self._world.pause(self._world.jitter(pause, PAUSE_JITTER))
             pause *= PAUSE_FACTOR
         raise AssertionError("the last attempt answers or fails")
 
@@ -72,7 +72,7 @@ class Reviewing:
         post = f'Post "{self._target}{self._target.prefix or "/"}"'
         status = 0
         try:
-            async with self._world.timeout(self._timeout):
+            async with self._world.wire_timeout(self._timeout):
                 answer = await self._transport.send(request)
                 status = answer.status
                 return read(status, await whole(answer.body))

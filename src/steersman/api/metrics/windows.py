@@ -64,7 +64,7 @@ class Windows:
             if node.window is not None and self._age(node) < FRESH_SECONDS:
                 return node.window
             try:
-                async with self._world.timeout(PATIENCE_SECONDS):
+                async with self._world.wire_timeout(PATIENCE_SECONDS):
                     node.window = await self._renew(name, node)
             except (APIError, TimeoutError):
                 return None
@@ -74,7 +74,7 @@ class Windows:
         before = node.latest if self._age(node) <= MOST_WINDOW_SECONDS else None
         now = await self._scrape(name, node)
         if before is None:
-            await self._world.sleep(LEAST_WINDOW_SECONDS)
+            await self._world.wire_sleep(LEAST_WINDOW_SECONDS)
             before, now = now, await self._scrape(name, node)
         return Window(before, now)
 

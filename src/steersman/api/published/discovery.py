@@ -17,7 +17,7 @@ from steersman.api.published.negotiate import JSON, Form, Published, choose, pub
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.api.published.resources import aggregated, entries
 from steersman.model.kind import Document, Kind
-from steersman.model.pack import MINOR
+from steersman.model.pack import NUMBER
 from steersman.wire.message import Request, Response, User
 
 _GROUP = "apidiscovery.k8s.io"
@@ -29,6 +29,14 @@ AGGREGATED = tuple(
     Form(JSON, {"g": _GROUP, "v": version, "as": _LIST}) for version in ("v2", "v2beta1")
 )
 _VARY = {"vary": "Accept"}
+# The minor whose /version first spoke of emulation (KEP-4330)
+_EMULATION = 33
+_OF_EMULATION = (
+    "emulationMajor",
+    "emulationMinor",
+    "minCompatibilityMajor",
+    "minCompatibilityMinor",
+)
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -44,8 +52,10 @@ class Discovery:
         kinds: Callable[[], Iterable[Kind]],
         address: str = "",
         foreigners: Foreigners | None = None,
+        minor: int = NUMBER,
     ) -> None:
         self._kinds = kinds
+        self._minor = minor
         self._foreigners = foreigners or Nobody()
         self._address = address
         self._published: dict[tuple[str, str], Published] = {}
@@ -78,7 +88,7 @@ class Discovery:
 
     def _body(self, path: str, form: Form) -> bytes | None:
         if path == "/version":
-            return orjson.dumps(version(), option=orjson.OPT_INDENT_2)
+            return orjson.dumps(version(self._minor), option=orjson.OPT_INDENT_2)
         document = self._document(path, form)
         return None if document is None else orjson.dumps(document)
 
@@ -178,18 +188,17 @@ def _aggregated(name: str, found: list[Kind] | Foreign) -> Document:
     return {"version": name, "resources": told, "freshness": "Current"}
 
 
-def version() -> Document:
+def version(minor: int) -> Document:
     """Returns the server's version (apimachinery's version.Info)."""
-    major, _, minor = MINOR.partition(".")
     machine = os.uname().machine
-    return {
-        "major": major,
-        "minor": minor,
-        "emulationMajor": major,
-        "emulationMinor": minor,
-        "minCompatibilityMajor": major,
-        "minCompatibilityMinor": str(int(minor) - 1),
-        "gitVersion": f"v{MINOR}.0",
+    found = {
+        "major": "1",
+        "minor": str(minor),
+        "emulationMajor": "1",
+        "emulationMinor": str(minor),
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": str(minor - 1),
+        "gitVersion": f"v1.{minor}.0",
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
@@ -197,3 +206,26 @@ def version() -> Document:
         "compiler": "cpython",
         "platform": f"{os.uname().sysname.lower()}/{_MACHINES.get(machine, machine)}",
     }
+    if minor < _EMULATION:
+        return {name: value for name, value in found.items() if name not in _OF_EMULATION}
+    return found
+
+
+def build_info(minor: int) -> str:
+    """Returns the same as a metric (component-base's kubernetes_build_info)."""
+    told = version(minor)
+    labels = {
+        "build_date": told["buildDate"],
+        "compiler": told["compiler"],
+        "git_commit": told["gitCommit"],
+        "git_tree_state": told["gitTreeState"],
+        "git_version": told["gitVersion"],
+        "go_version": told["goVersion"],
+        "major": told["major"],
+        "minor": told["minor"],
+        "platform": told["platform"],
+    }
+    shown = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    name = "kubernetes_build_info"
+    text = "[ALPHA] A metric with a constant '1' value labeled by what this server is."
+    return f"# HELP {name} {text}\n# TYPE {name} gauge\n{name}{{{shown}}} 1\n"

@@ -62,6 +62,16 @@ def series_of(asked: Attributes, kind: Kind | None, query: str, media_type: str)
     return Series(verb, group, version, plural, subresource, scope, dry_run)
 
 
+class Deprecated(NamedTuple):
+    """Something deprecated that was asked for, and the minor release in which it went or goes."""
+
+    group: str
+    removed_release: str
+    resource: str
+    subresource: str
+    version: str
+
+
 class Tally:
     """The answers of one series: by code, and by how long they took."""
 
@@ -86,12 +96,20 @@ class Meter:
     def __init__(self, started: float) -> None:
         self.started = started
         self.tallies: dict[Series, Tally] = {}
+        self.deprecated: dict[Deprecated, None] = {}
 
     def of(self, series: Series) -> Tally:
         """Returns the tally of a series."""
         if (found := self.tallies.get(series)) is None:
             found = self.tallies[series] = Tally()
         return found
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered; a stream to another server may never end."""
+        return any(
+            tally.inflight and series.verb != "CONNECT" for series, tally in self.tallies.items()
+        )
 
     def inflight(self) -> dict[str, int]:
         """Returns how many requests are being answered, those that change something apart."""
@@ -101,8 +119,14 @@ class Meter:
         return found
 
 
-def render(meter: Meter, objects: Mapping[Resource, int], watches: Mapping[Resource, int]) -> str:
-    """Returns everything as text; `objects` and `watches` are counts by resource."""
+def render(
+    meter: Meter,
+    objects: Mapping[Resource, int],
+    watches: Mapping[Resource, int],
+    events: Mapping[tuple[str, str, str], int] | None = None,
+) -> str:
+    """Returns everything as text; `objects` and `watches` are counts by resource, `events` those
+    that watches were sent by group, plural name and version."""
     lines = [
         *_requests(meter),
         *_durations(meter),
@@ -112,6 +136,13 @@ def render(meter: Meter, objects: Mapping[Resource, int], watches: Mapping[Resou
         *_family("apiserver_longrunning_requests", "gauge", "STABLE", (
             (f'component="apiserver",{_named(one)},verb="WATCH"', count)
             for one, count in sorted(watches.items()) if count
+        )),
+        *_family("apiserver_watch_events_total", "counter", "BETA", (
+            (f'{_named(Resource(group, plural))},version="{version}"', count)
+            for (group, plural, version), count in sorted((events or {}).items()) if count
+        )),
+        *_family("apiserver_requested_deprecated_apis", "gauge", "STABLE", (
+            (_pairs(one._asdict()), 1) for one in sorted(meter.deprecated)
         )),
         *_family("apiserver_resource_objects", "gauge", "ALPHA", (
             (_named(one), count) for one, count in sorted(objects.items())
@@ -129,6 +160,8 @@ _HELP: Final = {
     "apiserver_request_duration_seconds": "How long answers took, by verb and resource.",
     "apiserver_current_inflight_requests": "Requests that are being answered now.",
     "apiserver_longrunning_requests": "Watches that are open now.",
+    "apiserver_watch_events_total": "Events that watches were sent.",
+    "apiserver_requested_deprecated_apis": "Deprecated versions that were asked for.",
     "apiserver_resource_objects": "Objects that are stored, by resource.",
     "apiserver_storage_objects": "Objects that are stored, by resource.",
     "process_cpu_seconds_total": "Processor time of the server's process.",
@@ -174,8 +207,11 @@ def _durations(meter: Meter) -> Iterator[str]:
 
 
 def _labels(series: Series) -> str:
-    pairs = {"component": "apiserver", **series._asdict()}
-    return ",".join(f'{name}="{pairs[name]}"' for name in sorted(pairs))
+    return _pairs({"component": "apiserver", **series._asdict()})
+
+
+def _pairs(labels: Mapping[str, str]) -> str:
+    return ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
 
 
 def _named(one: Resource) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,7 +21,7 @@ from steersman.api.published.negotiate import JSON, Form, choose, publish, respo
 from steersman.api.published.operations import Names
 from steersman.api.published.schemas import Dialect, Shapes, Texts
 from steersman.model import pack, schema
-from steersman.model.kind import Document, Kind
+from steersman.model.kind import Document, Kind, Version
 from steersman.wire.message import Request, Response, User
 
 # Speed matters more than the last tenth of the size: documents go to kubectl on the same machine
@@ -189,6 +189,9 @@ class OpenAPI:
         """Returns all shapes and descriptions; of the latter, which are 2 MB, those are kept that
         custom resources refer to."""
         shapes: dict[str, Any] = dict(schema.builtin().shapes)
+        removed = any(version.gone for _, version in _versions(chosen))
+        if removed:
+            shapes = {**schema.earlier(), **shapes}
         customs = 0
         for kind, version in chosen:
             structure = self._structure(kind, version)
@@ -199,7 +202,15 @@ class OpenAPI:
             return shapes, self._shared
         texts: dict[str, Any] = pack.read(schema.FILE, 1)
         self._shared = {name: told for name, told in texts.items() if name.startswith(_SHARED)}
+        if removed:
+            texts = {**pack.read(schema.EARLIER_FILE, pack.REMOVED_TEXTS), **texts}
         return shapes, texts
+
+
+def _versions(chosen: Sequence[tuple[Kind, str]]) -> Iterator[tuple[Kind, Version]]:
+    for kind, name in chosen:
+        if (version := kind.version(name)) is not None:
+            yield kind, version
 
 
 def _bodies(kind: Kind, version: str) -> list[str]:
@@ -212,12 +223,12 @@ def _key(group: str, version: str) -> str:
 
 
 def _hash(inputs: Sequence[Any]) -> str:
-    made_of = [pack.PIN, REVISION, inputs]
+    made_of = [pack.PIN, REVISION, schema.minor(), inputs]
     return hashlib.sha512(orjson.dumps(made_of)).hexdigest().upper()
 
 
 def _whole(paths: Document, definitions: Document, dialect: Dialect) -> Document:
-    info = {"title": "Kubernetes", "version": f"v{pack.MINOR}.0"}
+    info = {"title": "Kubernetes", "version": f"v1.{schema.minor()}.0"}
     bearer = {
         "type": "apiKey",
         "name": "authorization",

@@ -34,6 +34,7 @@ _GROUPS = (
     "internal.apiserver.k8s.io",
     "resource.k8s.io",
     "storagemigration.k8s.io",
+    "extensions",
 )
 # The priority of the groups of custom resources
 CUSTOM = 1000

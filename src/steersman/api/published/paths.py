@@ -13,6 +13,8 @@ from steersman.api.published.discovery import Discovery
 from steersman.api.published.foreign import Foreigners, Nobody
 from steersman.api.published.openapi import OpenAPI
 from steersman.model.kind import Kind
+from steersman.model.pack import NUMBER
+from steersman.model.surface import Surface
 from steersman.wire.message import Request, Response, User
 
 Answer = Callable[[Request, User], Any]
@@ -31,13 +33,22 @@ class Kinds(Protocol):
 
 
 def document_paths(
-    kinds: Kinds, tokens: Tokens, address: str = "", foreigners: Foreigners | None = None
+    kinds: Kinds,
+    tokens: Tokens,
+    address: str = "",
+    foreigners: Foreigners | None = None,
+    surface: Surface | None = None,
 ) -> Mapping[str, Answer]:
     """Returns who answers what the server says of itself; a path that ends in a slash stands for
-    all below it. `address` is how clients reach the server (host:port)."""
-    foreigners = foreigners or Nobody()
-    discovery = Discovery(lambda: (*kinds.all(), *metrics.KINDS), address, foreigners)
-    documents = OpenAPI(kinds.all, foreigners=foreigners)
+    all below it. `address` is how clients reach the server (host:port), `surface` what they see of
+    the kinds."""
+    foreigners, shown = foreigners or Nobody(), surface or Surface(NUMBER)
+
+    def told() -> Iterable[Kind]:
+        return (*shown.kinds(kinds.all()), *metrics.KINDS)
+
+    discovery = Discovery(told, address, foreigners, shown.minor)
+    documents = OpenAPI(lambda: tuple(shown.kinds(kinds.all())), foreigners=foreigners)
     foreigners.on_change(discovery.changed)
     kinds.on_change(discovery.changed)
     kinds.on_change(documents.changed)

@@ -62,7 +62,7 @@ class KeySet:
             if not self._may_fetch():
                 return  # somebody else was waiting for it
             try:
-                async with self._world.timeout(FETCH_SECONDS):
+                async with self._world.wire_timeout(FETCH_SECONDS):
                     self._keys = await self._get_keys()
                 self._wrong = ""
             except (TimeoutError, Unreachable, Unanswered, ValueError) as error:

@@ -8,6 +8,7 @@ from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import Tokens
 from steersman.api.tokens.bearers import Bearers, Knows
 from steersman.api.tokens.bootstrap_tokens import BootstrapTokens
+from steersman.api.tokens.issuers import Issuers
 from steersman.api.tokens.legacy_tokens import LegacyTokens
 from steersman.api.tokens.token_file import StaticTokens
 from steersman.model.kind import Document
@@ -20,20 +21,13 @@ def assemble_bearers(
     tokens: Tokens,
     find: Callable[[Ref], Document | None],
     used: Callable[[Document], None],
+    issuers: Issuers,
     world: World,
 ) -> Bearers:
     """Returns who is asked about a token; `used` hears of Secrets whose token was shown."""
     first = [StaticTokens(settings.tokens)] if settings.tokens else []
     then: list[Knows] = [LegacyTokens(tokens, find, used), BootstrapTokens(find, world.now)]
-    if settings.authentication is not None and settings.authentication.jwt:
-        # Expressions and keys load where there is an issuer
-        from steersman.api.tokens.jwt import Compiled, JWTTokens
-        from steersman.api.tokens.key_set import KeySet
-
-        for one in settings.authentication.jwt:
-            issuer = one.issuer
-            keys = KeySet(issuer.url, issuer.discovery_url, issuer.certificate_authority, world)
-            then.append(JWTTokens(Compiled(one), keys, world.now))
+    then.append(issuers)
     if settings.webhook is not None:
         from steersman.api.tokens.webhook import WebhookTokens
 

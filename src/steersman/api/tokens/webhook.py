@@ -86,7 +86,7 @@ class WebhookTokens:
         body = orjson.dumps({**head, "metadata": {"creationTimestamp": None}, "spec": spec})
         headers = {"content-type": "application/json", "accept": "application/json"}
         try:
-            async with self._world.timeout(ASK_SECONDS):
+            async with self._world.wire_timeout(ASK_SECONDS):
                 request = Request("POST", self._path, "", headers, body)
                 response = await self._transport.send(request)
                 found = read(response.status, await whole(response.body))

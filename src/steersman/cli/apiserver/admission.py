@@ -71,9 +71,6 @@ def settings(arguments: argparse.Namespace) -> AdmissionSettings:
                 raise Failure(f'{option} plugin "{name}" is unknown')
     if both := sorted(set(on) & set(off)):
         raise Failure(f"[{' '.join(both)}] in {ON} and {OFF} overlapped")
-    for name in on:
-        if name in registry.MISSING:
-            raise Failure(f'{ON} plugin "{name}" is not there yet')
     plugins = registry.enabled(on, off)
     return _configured(plugins, arguments.admission_control_config_file)
 

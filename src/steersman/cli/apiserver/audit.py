@@ -10,13 +10,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steersman.cli.apiserver import audit_sinks as sinks
 from steersman.cli.failure import Failure, why
 
 if TYPE_CHECKING:  # loaded with the server
     from steersman.api.audit.policy import Policy
-    from steersman.api.audit.settings import AuditSettings
+    from steersman.api.audit.settings import AuditSettings, WebhookSettings
 
-MODES = ("blocking", "blocking-strict")
+MODES = (sinks.BATCH, sinks.BLOCKING, sinks.STRICT)
+_HOOK = "--audit-webhook-config-file"
+_BACKOFF = "10s"
 # Upstream's (NewAuditOptions)
 LIMITS = (
     ("maxsize", 100, "megabytes after which the file is put aside; 0: never"),
@@ -36,8 +39,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--audit-log-{name}", type=int, default=default, metavar="N", help=text
         )
-    text = "blocking-strict refuses requests that cannot be noted (default: blocking)"
-    parser.add_argument("--audit-log-mode", choices=MODES, default=MODES[0], help=text)
+    text = "whether requests wait until they are noted, and are refused where they cannot be"
+    text += f" (default: {sinks.BLOCKING})"
+    parser.add_argument("--audit-log-mode", choices=MODES, default=sinks.BLOCKING, help=text)
+    sinks.add_options(parser, "log")
+    text = "a kubeconfig: the webhook to which events are sent"
+    parser.add_argument(_HOOK, type=Path, metavar="FILE", help=text)
+    text = "how they are sent: requests do not wait for it"
+    choices = (sinks.BATCH,)
+    parser.add_argument("--audit-webhook-mode", choices=choices, default=sinks.BATCH, help=text)
+    text = f"how long a first attempt that fails is waited after (default: {_BACKOFF})"
+    option = "--audit-webhook-initial-backoff"
+    parser.add_argument(option, default=_BACKOFF, metavar="DURATION", help=text)
+    sinks.add_options(parser, "webhook")
 
 
 def words(arguments: argparse.Namespace) -> list[str]:
@@ -50,9 +64,13 @@ def words(arguments: argparse.Namespace) -> list[str]:
     for name, default, _what in LIMITS:
         if (given := _limit(arguments, name)) != default:
             found += [f"--audit-log-{name}={given}"]
-    if arguments.audit_log_mode != MODES[0]:
+    if arguments.audit_log_mode != sinks.BLOCKING:
         found += ["--audit-log-mode", arguments.audit_log_mode]
-    return found
+    if (hook := arguments.audit_webhook_config_file) is not None:
+        found += [_HOOK, str(hook.resolve())]
+    if (backoff := arguments.audit_webhook_initial_backoff) != _BACKOFF:
+        found += [f"--audit-webhook-initial-backoff={backoff}"]
+    return [*found, *sinks.words(arguments, "log"), *sinks.words(arguments, "webhook")]
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -67,19 +85,41 @@ def settings(arguments: argparse.Namespace) -> AuditSettings | None:
     for name, _default, _what in LIMITS:
         if (given := _limit(arguments, name)) < 0:
             raise Failure(f"--audit-log-{name} {given} can't be a negative number")
-    if policy is None and path is None:
+    batching, truncation = sinks.batching(arguments, "log"), sinks.truncation(arguments, "log")
+    hook = _webhook(arguments)
+    if policy is None and path is None and hook is None:
         return None
     if policy is None:
-        raise Failure("--audit-log-path: nothing is noted without --audit-policy-file")
+        option = "--audit-log-path" if path is not None else _HOOK
+        raise Failure(f"{option}: nothing is noted without --audit-policy-file")
     read = _policy(policy)
-    if path is None:
-        raise Failure("--audit-policy-file: nothing is noted without --audit-log-path")
+    if path is None and hook is None:
+        raise Failure(f"--audit-policy-file: nothing is noted without --audit-log-path or {_HOOK}")
     from steersman.api.audit.settings import AuditSettings
 
-    _check_writable(path)
+    if path is not None:
+        _check_writable(path)
     size, backups, days = (_limit(arguments, name) for name, _default, _what in LIMITS)
-    strict = arguments.audit_log_mode == MODES[1]
-    return AuditSettings(read, path, size, backups, days, strict)
+    strict = arguments.audit_log_mode == sinks.STRICT
+    where = path or ""
+    return AuditSettings(read, where, size, backups, days, strict, batching, truncation, hook)
+
+
+def _webhook(arguments: argparse.Namespace) -> WebhookSettings | None:
+    if (path := arguments.audit_webhook_config_file) is None:
+        return None
+    from steersman.api.audit.settings import WebhookSettings
+    from steersman.client import kubeconfig
+
+    try:
+        target = kubeconfig.read(path)
+    except kubeconfig.BadKubeconfig as error:
+        raise Failure(f"{_HOOK}: {error}") from error
+    batching = sinks.batching(arguments, "webhook")
+    assert batching is not None, "the webhook's only mode"
+    truncation = sinks.truncation(arguments, "webhook")
+    backoff = sinks.seconds(arguments, "webhook", "initial-backoff")
+    return WebhookSettings(target, batching, truncation, backoff)
 
 
 def _limit(arguments: argparse.Namespace, name: str) -> int:

@@ -6,9 +6,24 @@ import argparse
 from types import ModuleType
 from typing import Any, Final
 
-from steersman.cli.apiserver import access, admission, audit, encryption, flow_control
+from steersman.cli.apiserver import (
+    access,
+    admission,
+    audit,
+    encryption,
+    flow_control,
+    kubernetes_version,
+    reloads,
+)
 
-_GROUPS: Final[tuple[ModuleType, ...]] = (access, flow_control, admission, audit, encryption)
+_GROUPS: Final[tuple[ModuleType, ...]] = (
+    access,
+    flow_control,
+    admission,
+    audit,
+    encryption,
+    kubernetes_version,
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,4 +52,6 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "admission": admission.settings(arguments),
         "audit": audit.settings(arguments),
         "encryption": encryption.settings(arguments),
+        "minor": kubernetes_version.minor(arguments),
+        "reloads": reloads.settings(arguments),
     }

@@ -16,6 +16,7 @@ from steersman.model.kinds.customresourcedefinition import with_condition
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, at
 from steersman.model.kinds.subresources import STATUS_ALONE
+from steersman.model.removed import Life, removed
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -146,6 +147,13 @@ APISERVICE = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService"),),
     storage="v1",
+    former=(
+        removed(
+            "apiregistration.k8s.io/v1beta1",
+            "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1beta1.APIService",
+            Life(19, 22, "apiregistration.k8s.io/v1"),
+        ),
+    ),
     categories=("api-extensions",),
     columns=(NAME, Column("Service", _service), Column("Available", _available), AGE),
     check=_check,

@@ -43,7 +43,7 @@ CLUSTERTRUSTBUNDLE = Kind(
     name="ClusterTrustBundle",
     plural="clustertrustbundles",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.certificates.v1.ClusterTrustBundle"),),
+    versions=(Version("v1", "io.k8s.api.certificates.v1.ClusterTrustBundle", since=37),),
     storage="v1",
     columns=(NAME, text("SignerName", "spec", "signerName", default=NONE)),
     check=_check,

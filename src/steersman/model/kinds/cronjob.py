@@ -34,6 +34,7 @@ from steersman.model.kinds.printing import (
     text,
 )
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.removed import Life, removed
 from steersman.model.types import schedule
 from steersman.model.types.job_check import check_template_spec
 from steersman.model.types.metadata import check_metadata
@@ -176,6 +177,7 @@ CRONJOB = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.batch.v1.CronJob"),),
     storage="v1",
+    former=(removed("batch/v1beta1", "batch.v1beta1.CronJob", Life(21, 25, "batch/v1")),),
     short_names=("cj",),
     categories=("all",),
     columns=_COLUMNS,

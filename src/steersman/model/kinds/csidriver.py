@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, UNSET, at, field
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.storage_check import check_driver, check_driver_change
 from steersman.model.view import Object, View
@@ -76,6 +77,11 @@ CSIDRIVER = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.storage.v1.CSIDriver"),),
     storage="v1",
+    former=(
+        removed(
+            "storage.k8s.io/v1beta1", "storage.v1beta1.CSIDriver", Life(19, 22, "storage.k8s.io/v1")
+        ),
+    ),
     columns=_COLUMNS,
     check=_check,
     view=CSIDriver,

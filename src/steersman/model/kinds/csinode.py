@@ -11,6 +11,7 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, count
 from steersman.model.kinds.subresources import STATUS_ALONE
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.storage_check import check_node_change, check_node_drivers
 from steersman.model.view import Object, View
@@ -58,6 +59,11 @@ CSINODE = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.storage.v1.CSINode"),),
     storage="v1",
+    former=(
+        removed(
+            "storage.k8s.io/v1beta1", "storage.v1beta1.CSINode", Life(17, 22, "storage.k8s.io/v1")
+        ),
+    ),
     columns=(NAME, Column("Drivers", count("spec", "drivers"), type="integer"), AGE),
     check=_check,
     view=CSINode,

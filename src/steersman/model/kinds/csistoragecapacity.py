@@ -10,6 +10,7 @@ from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import NAME, UNSET, text
 from steersman.model.quantity import parse
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.resources import ZERO
 from steersman.model.types.selector import LabelSelector, check_selector
@@ -46,6 +47,13 @@ CSISTORAGECAPACITY = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.storage.v1.CSIStorageCapacity"),),
     storage="v1",
+    former=(
+        removed(
+            "storage.k8s.io/v1beta1",
+            "storage.v1beta1.CSIStorageCapacity",
+            Life(24, 27, "storage.k8s.io/v1"),
+        ),
+    ),
     columns=(
         NAME,
         text("StorageClassName", "storageClassName"),

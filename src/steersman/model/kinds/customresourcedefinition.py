@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.customresourcedefinition_v1beta1 import from_v1, to_v1
 from steersman.model.kinds.printing import at, is_true
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.removed import Life, removed
 from steersman.model.structural import definition_check, formats, structure_check
 from steersman.model.types.condition import Condition
 from steersman.model.view import Object, View
@@ -228,6 +230,14 @@ _COLUMNS = (
     ),
 )
 
+_V1BETA1 = removed(
+    f"{GROUP}/v1beta1",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1beta1.CustomResourceDefinition",
+    Life(16, 22, f"{GROUP}/v1"),
+    to_v1,
+    from_v1,
+)
+
 CUSTOMRESOURCEDEFINITION = Kind(
     group=GROUP,
     name="CustomResourceDefinition",
@@ -235,6 +245,7 @@ CUSTOMRESOURCEDEFINITION = Kind(
     namespaced=False,
     versions=(Version("v1", DEFINITION),),
     storage="v1",
+    former=(_V1BETA1,),
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     subresources=(STATUS,),

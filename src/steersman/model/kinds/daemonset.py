@@ -9,6 +9,7 @@ from msgspec import Raw
 from steersman.model.causes import invalid, not_negative
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.former_workloads import in_apps, in_extensions
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import (
     AGE,
@@ -20,6 +21,7 @@ from steersman.model.kinds.printing import (
     selector_column,
 )
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.removed import elsewhere
 from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
@@ -136,6 +138,7 @@ DAEMONSET = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.apps.v1.DaemonSet"),),
     storage="v1",
+    former=in_apps("DaemonSet"),
     short_names=("ds",),
     categories=("all",),
     columns=_COLUMNS,
@@ -146,3 +149,5 @@ DAEMONSET = Kind(
     spec_fields=("spec",),
     complete=True,
 )
+
+EXTENSIONS_DAEMONSET = elsewhere(DAEMONSET, "extensions", in_extensions("DaemonSet"))

@@ -9,6 +9,7 @@ from msgspec import Raw
 from steersman.model.causes import invalid
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.former_workloads import in_apps, in_extensions
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import (
     AGE,
@@ -21,6 +22,7 @@ from steersman.model.kinds.printing import (
     selector,
 )
 from steersman.model.kinds.subresources import SCALE, STATUS_NOT_LABELS
+from steersman.model.removed import elsewhere
 from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
@@ -125,6 +127,7 @@ DEPLOYMENT = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.apps.v1.Deployment"),),
     storage="v1",
+    former=in_apps("Deployment"),
     short_names=("deploy",),
     categories=("all",),
     columns=_COLUMNS,
@@ -135,3 +138,5 @@ DEPLOYMENT = Kind(
     spec_fields=("spec",),
     complete=True,
 )
+
+EXTENSIONS_DEPLOYMENT = elsewhere(DEPLOYMENT, "extensions", in_extensions("Deployment"))

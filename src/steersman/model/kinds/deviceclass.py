@@ -54,7 +54,7 @@ DEVICECLASS = Kind(
     name="DeviceClass",
     plural="deviceclasses",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.resource.v1.DeviceClass"),),
+    versions=(Version("v1", "io.k8s.api.resource.v1.DeviceClass", since=34),),
     storage="v1",
     columns=(NAME, AGE),
     check=_check,

@@ -90,7 +90,7 @@ DEVICETAINTRULE = Kind(
     name="DeviceTaintRule",
     plural="devicetaintrules",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.resource.v1.DeviceTaintRule"),),
+    versions=(Version("v1", "io.k8s.api.resource.v1.DeviceTaintRule", since=37),),
     storage="v1",
     check=_check,
     view=DeviceTaintRule,

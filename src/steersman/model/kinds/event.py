@@ -12,7 +12,7 @@ from steersman.model import names
 from steersman.model.causes import each, invalid, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
-from steersman.model.kinds.event_columns import columns
+from steersman.model.kinds.event_columns import COLUMNS
 from steersman.model.ref import Resource
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
@@ -158,7 +158,7 @@ EVENT = Kind(
     short_names=("ev",),
     view=Event,
     check=_check,
-    columns=columns(),
+    columns=COLUMNS,
     selectable=_SELECTABLE,
     complete=True,
     create_on_update=True,
@@ -175,7 +175,7 @@ EVENTS_EVENT = Kind(
     short_names=("ev",),
     view=Event,
     check=_check,
-    columns=columns(_to_core),
+    columns=COLUMNS,
     selectable=_SELECTABLE_EVENTS,
     complete=True,
     create_on_update=True,

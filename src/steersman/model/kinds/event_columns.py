@@ -5,9 +5,9 @@ Source: printEvent in pkg/printers/internalversion/printers.go.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from steersman.model.kind import Column, Convert, Document
+from steersman.model.kind import Column, Document
 from steersman.model.kinds.printing import Value, at, since
 
 
@@ -44,7 +44,7 @@ def _field(*path: str) -> Value:
     return lambda event, _now: at(event, *path) or ""
 
 
-_COLUMNS: Final[tuple[Column, ...]] = (
+COLUMNS: Final[tuple[Column, ...]] = (
     Column("Last Seen", _last_seen),
     Column("Type", _field("type")),
     Column("Reason", _field("reason")),
@@ -56,21 +56,3 @@ _COLUMNS: Final[tuple[Column, ...]] = (
     Column("Count", _count, type="integer", priority=1),
     Column("Name", _field("metadata", "name"), format="name", priority=1),
 )
-
-
-def columns(to_core: Convert | None = None) -> tuple[Column, ...]:
-    """Returns the columns, for documents that `to_core` first converts."""
-    if to_core is None:
-        return _COLUMNS
-    convert = to_core
-
-    def converted(value: Value) -> Value:
-        def of(event: Document, now: float) -> Any:
-            return value(convert(event), now)
-
-        return of
-
-    return tuple(
-        Column(one.name, converted(one.value), one.type, one.format, one.description, one.priority)
-        for one in _COLUMNS
-    )

@@ -10,6 +10,7 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, field, text
 from steersman.model.kinds.subresources import STATUS_ALONE
+from steersman.model.removed import Life, removed
 from steersman.model.types.condition import Condition
 from steersman.model.types.flow_check import check_schema, check_status
 from steersman.model.types.metadata import check_metadata
@@ -69,6 +70,13 @@ FLOWSCHEMA = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.flowcontrol.v1.FlowSchema"),),
     storage="v1",
+    former=(
+        removed(
+            "flowcontrol.apiserver.k8s.io/v1beta3",
+            "flowcontrol.v1beta3.FlowSchema",
+            Life(29, 32, "flowcontrol.apiserver.k8s.io/v1"),
+        ),
+    ),
     columns=_COLUMNS,
     check=_check,
     view=FlowSchema,

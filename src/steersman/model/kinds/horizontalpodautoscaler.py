@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscaler: its view and its life in the API; v1 is converted beside."""
+"""HorizontalPodAutoscaler: its view and its life in the API; others are converted beside."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from steersman.model import names
 from steersman.model.causes import not_negative
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds import horizontalpodautoscaler_v2beta1 as v2beta1
 from steersman.model.kinds.horizontalpodautoscaler_v1 import from_v2, to_v2
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, UNKNOWN, at, field
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.removed import Life, removed
 from steersman.model.types.autoscaler_check import SOURCES, check_spec
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
@@ -117,6 +119,19 @@ _COLUMNS = (
     AGE,
 )
 
+_V2BETA2 = removed(
+    "autoscaling/v2beta2",
+    "autoscaling.v2beta2.HorizontalPodAutoscaler",
+    Life(23, 26, "autoscaling/v2"),
+)
+_V2BETA1 = removed(
+    "autoscaling/v2beta1",
+    "autoscaling.v2beta1.HorizontalPodAutoscaler",
+    Life(22, 25, "autoscaling/v2"),
+    v2beta1.to_v2,
+    v2beta1.from_v2,
+)
+
 HORIZONTALPODAUTOSCALER = Kind(
     group="autoscaling",
     name="HorizontalPodAutoscaler",
@@ -127,6 +142,7 @@ HORIZONTALPODAUTOSCALER = Kind(
         Version("v1", "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler", to_v2, from_v2),
     ),
     storage="v2",
+    former=(_V2BETA2, _V2BETA1),
     short_names=("hpa",),
     categories=("all",),
     columns=_COLUMNS,

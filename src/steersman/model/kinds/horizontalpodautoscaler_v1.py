@@ -15,8 +15,8 @@ _PREFIX: Final = "autoscaling.alpha.kubernetes.io/"
 _METRICS: Final = f"{_PREFIX}metrics"
 _CURRENT_METRICS: Final = f"{_PREFIX}current-metrics"
 _CONDITIONS: Final = f"{_PREFIX}conditions"
-_BEHAVIOR: Final = f"{_PREFIX}behavior"
-_ANNOTATIONS: Final = (_METRICS, _CURRENT_METRICS, _CONDITIONS, _BEHAVIOR)
+BEHAVIOR: Final = f"{_PREFIX}behavior"
+_ANNOTATIONS: Final = (_METRICS, _CURRENT_METRICS, _CONDITIONS, BEHAVIOR)
 _SOURCES: Final = {
     "Resource": "resource",
     "ContainerResource": "containerResource",
@@ -35,15 +35,15 @@ _CPU_CURRENT: Final = "currentCPUUtilizationPercentage"
 
 def to_v2(document: Document) -> Document:
     """Returns a v1 document in v2."""
-    metadata, found = _without_annotations(document.get("metadata") or {})
+    metadata, found = without_annotations(document.get("metadata") or {})
     spec, status = dict(document.get("spec") or {}), dict(document.get("status") or {})
-    metrics = [_deep(metric, "target") for metric in found.get(_METRICS) or ()]
+    metrics = [deep(metric, "target") for metric in found.get(_METRICS) or ()]
     if (percentage := spec.pop(_CPU_TARGET, None)) is not None:
         target = {"type": "Utilization", "averageUtilization": percentage}
         metrics.append(_cpu("target", target))
     spec |= {"metrics": metrics} if metrics else {}
-    spec |= {"behavior": found[_BEHAVIOR]} if found.get(_BEHAVIOR) else {}
-    current = [_deep(metric, "current") for metric in found.get(_CURRENT_METRICS) or ()]
+    spec |= {"behavior": found[BEHAVIOR]} if found.get(BEHAVIOR) else {}
+    current = [deep(metric, "current") for metric in found.get(_CURRENT_METRICS) or ()]
     if (percentage := status.pop(_CPU_CURRENT, None)) is not None:
         current.append(_cpu("current", {"averageUtilization": percentage}))
     status |= {"currentMetrics": current} if current else {}
@@ -58,13 +58,13 @@ def from_v2(document: Document) -> Document:
     kept: Document = {}
     percentage, others = _split(spec.pop("metrics", None) or (), "target")
     spec |= {} if percentage is None else {_CPU_TARGET: percentage}
-    kept[_METRICS] = [_flat(metric, "target") for metric in others]
+    kept[_METRICS] = [flat(metric, "target") for metric in others]
     percentage, others = _split(status.pop("currentMetrics", None) or (), "current")
     status |= {} if percentage is None else {_CPU_CURRENT: percentage}
-    kept[_CURRENT_METRICS] = [_flat(metric, "current") for metric in others]
+    kept[_CURRENT_METRICS] = [flat(metric, "current") for metric in others]
     kept[_CONDITIONS] = status.pop("conditions", None)
-    kept[_BEHAVIOR] = spec.pop("behavior", None)
-    encoded = {name: _encode(value) for name, value in kept.items() if value}
+    kept[BEHAVIOR] = spec.pop("behavior", None)
+    encoded = {name: encode(value) for name, value in kept.items() if value}
     if encoded:
         metadata["annotations"] = {**(metadata.get("annotations") or {}), **encoded}
     return _whole(document, "v1", metadata, spec, status)
@@ -81,11 +81,12 @@ def _whole(
     return {**document, **parts}
 
 
-def _encode(value: Any) -> str:
+def encode(value: Any) -> str:
+    """Returns what an annotation says."""
     return msgspec.json.encode(value).decode()
 
 
-def _without_annotations(metadata: Document) -> tuple[Document, Document]:
+def without_annotations(metadata: Document) -> tuple[Document, Document]:
     """Returns metadata without our annotations, and what these say; what is no JSON is dropped."""
     annotations = metadata.get("annotations") or {}
     found: Document = {}
@@ -126,8 +127,8 @@ def _amount_name(kind: str, side: str, amount: str) -> str:
     return side + amount[0].upper() + amount[1:]
 
 
-def _flat(metric: Document, side: str) -> Document:
-    """Returns a metric as v1 writes it: all in one object."""
+def flat(metric: Document, side: str) -> Document:
+    """Returns a metric as v1 and v2beta1 write it: all in one object."""
     kind = metric.get("type", "")
     source = _SOURCES.get(kind, "")
     found = metric.get(source) or {}
@@ -146,7 +147,7 @@ def _flat(metric: Document, side: str) -> Document:
     return {"type": kind, source: flat}
 
 
-def _deep(metric: Document, side: str) -> Document:
+def deep(metric: Document, side: str) -> Document:
     """Returns a metric as v2 writes it."""
     kind = metric.get("type", "")
     source = _SOURCES.get(kind, "")

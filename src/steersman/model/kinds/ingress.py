@@ -8,10 +8,12 @@ from typing import Any
 from steersman.model.causes import invalid
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.ingress_v1beta1 import from_v1, to_v1
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, text
 from steersman.model.kinds.service import balancer_addresses
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.removed import Life, elsewhere, removed
 from steersman.model.types.ingress_check import check_balancer, check_spec
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -99,6 +101,21 @@ _COLUMNS = (
     AGE,
 )
 
+_V1BETA1 = removed(
+    "networking.k8s.io/v1beta1",
+    "networking.v1beta1.Ingress",
+    Life(19, 22, "networking.k8s.io/v1"),
+    to_v1,
+    from_v1,
+)
+_EXTENSIONS = removed(
+    "extensions/v1beta1",
+    "extensions.v1beta1.Ingress",
+    Life(14, 22, "networking.k8s.io/v1"),
+    to_v1,
+    from_v1,
+)
+
 INGRESS = Kind(
     group="networking.k8s.io",
     name="Ingress",
@@ -106,6 +123,7 @@ INGRESS = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.networking.v1.Ingress"),),
     storage="v1",
+    former=(_V1BETA1,),
     short_names=("ing",),
     columns=_COLUMNS,
     check=_check,
@@ -115,3 +133,5 @@ INGRESS = Kind(
     spec_fields=("spec",),
     complete=True,
 )
+
+EXTENSIONS_INGRESS = elsewhere(INGRESS, "extensions", _EXTENSIONS)

@@ -9,6 +9,7 @@ from steersman.model.causes import immutable
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, text
+from steersman.model.removed import Life, removed
 from steersman.model.types.ingress_check import check_class
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -58,6 +59,13 @@ INGRESSCLASS = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.networking.v1.IngressClass"),),
     storage="v1",
+    former=(
+        removed(
+            "networking.k8s.io/v1beta1",
+            "networking.v1beta1.IngressClass",
+            Life(19, 22, "networking.k8s.io/v1 IngressClassList"),
+        ),
+    ),
     columns=_COLUMNS,
     check=_check,
     view=IngressClass,

@@ -74,7 +74,7 @@ IPADDRESS = Kind(
     name="IPAddress",
     plural="ipaddresses",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.networking.v1.IPAddress"),),
+    versions=(Version("v1", "io.k8s.api.networking.v1.IPAddress", since=33),),
     storage="v1",
     short_names=("ip",),
     columns=(NAME, Column("ParentRef", _parent)),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from steersman.model.causes import invalid, not_negative
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
+
+# Of a lease that is renewed without being written: every so many seconds since its renewTime.
+# Whoever reads it is told when that was last; its holder takes the annotation away when it ends
+RENEWS_EVERY = "steersman.dev/renews-every-seconds"
 
 
 class LeaseSpec(View, frozen=True):
@@ -29,6 +34,23 @@ class Lease(Object, frozen=True):
     """coordination.k8s.io/v1 Lease."""
 
     spec: LeaseSpec = LeaseSpec()
+
+
+def renews_itself(lease: Lease) -> bool:
+    """Says whether a lease is renewed without being written."""
+    return RENEWS_EVERY in lease.metadata.annotations
+
+
+def as_read(document: Document, now: float) -> Document:
+    """Returns a lease with the time at which it was last renewed, written or not."""
+    every = (document["metadata"].get("annotations") or {}).get(RENEWS_EVERY, "")
+    renewed = (document.get("spec") or {}).get("renewTime")
+    if not every.isdecimal() or len(every) > 6 or not int(every) or renewed is None:
+        return document
+    began = datetime.fromisoformat(renewed).timestamp()
+    last = began + max(0.0, now - began) // int(every) * int(every)
+    text = datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {**document, "spec": {**document["spec"], "renewTime": text}}
 
 
 _COLUMNS = (NAME, text("Holder", "spec", "holderIdentity"), AGE)
@@ -50,10 +72,18 @@ LEASE = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.coordination.v1.Lease"),),
     storage="v1",
+    former=(
+        removed(
+            "coordination.k8s.io/v1beta1",
+            "coordination.v1beta1.Lease",
+            Life(19, 22, "coordination.k8s.io/v1"),
+        ),
+    ),
     columns=_COLUMNS,
     check=_check,
     view=Lease,
     complete=True,
     create_on_update=True,
     conditional=True,
+    as_read=as_read,
 )

@@ -91,7 +91,9 @@ MUTATINGADMISSIONPOLICY = Kind(
     name="MutatingAdmissionPolicy",
     plural="mutatingadmissionpolicies",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy"),),
+    versions=(
+        Version("v1", "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy", since=36),
+    ),
     storage="v1",
     categories=("api-extensions",),
     columns=_COLUMNS,
@@ -101,6 +103,7 @@ MUTATINGADMISSIONPOLICY = Kind(
     complete=True,
 )
 
+_POLICY = "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy"
 _BINDING = "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding"
 
 MUTATINGADMISSIONPOLICYBINDING = Kind(
@@ -108,7 +111,7 @@ MUTATINGADMISSIONPOLICYBINDING = Kind(
     name="MutatingAdmissionPolicyBinding",
     plural="mutatingadmissionpolicybindings",
     namespaced=False,
-    versions=(Version("v1", _BINDING),),
+    versions=(Version("v1", _BINDING, since=36),),
     storage="v1",
     categories=("api-extensions",),
     columns=BINDING_COLUMNS,

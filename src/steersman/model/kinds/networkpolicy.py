@@ -13,6 +13,7 @@ from steersman.model.causes import each, forbidden, invalid, not_supported, requ
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, at, selector
+from steersman.model.removed import Life, elsewhere, removed
 from steersman.model.types.address_check import check_cidr
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector, check_selector
@@ -165,4 +166,14 @@ NETWORKPOLICY = Kind(
     view=NetworkPolicy,
     spec_fields=("spec",),
     complete=True,
+)
+
+EXTENSIONS_NETWORKPOLICY = elsewhere(
+    NETWORKPOLICY,
+    "extensions",
+    removed(
+        "extensions/v1beta1",
+        "extensions.v1beta1.NetworkPolicy",
+        Life(9, 16, "networking.k8s.io/v1"),
+    ),
 )

@@ -224,6 +224,7 @@ POD = Kind(
             "resize",
             _GET_AND_CHANGE,
             (("spec", "containers"), ("spec", "initContainers"), ("spec", "resources")),
+            since=33,
         ),
         STATUS,
     ),

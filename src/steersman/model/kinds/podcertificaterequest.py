@@ -64,7 +64,7 @@ PODCERTIFICATEREQUEST = Kind(
     name="PodCertificateRequest",
     plural="podcertificaterequests",
     namespaced=True,
-    versions=(Version("v1", "io.k8s.api.certificates.v1.PodCertificateRequest"),),
+    versions=(Version("v1", "io.k8s.api.certificates.v1.PodCertificateRequest", since=37),),
     storage="v1",
     check=_check,
     view=PodCertificateRequest,

@@ -11,8 +11,9 @@ from steersman.model.errors import Cause
 from steersman.model.gotext import struct
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
-from steersman.model.kinds.printing import AGE, NAME, Value, field, number
+from steersman.model.kinds.printing import AGE, NAME, Value, at, field, number
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.removed import Life, removed
 from steersman.model.types.condition import Condition, check_conditions
 from steersman.model.types.metadata import check_around
 from steersman.model.types.selector import LabelSelector, check_selector
@@ -94,6 +95,39 @@ _COLUMNS = (
     AGE,
 )
 
+# In v1beta1 the empty selector matched no pod, in v1 it matches all; one requirement says the other
+# (pkg/apis/policy/helper.go)
+_KEY = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match"
+_NONE: Document = {"matchExpressions": [{"key": _KEY, "operator": "Exists"}]}
+_ALL: Document = {"matchExpressions": [{"key": _KEY, "operator": "DoesNotExist"}]}
+
+
+def _from_v1beta1(budget: Document) -> Document:
+    selector = at(budget, "spec", "selector")
+    if selector == {}:
+        return _selecting(budget, _NONE)
+    return _selecting(budget, {}) if selector == _ALL else budget
+
+
+def _to_v1beta1(budget: Document) -> Document:
+    selector = at(budget, "spec", "selector")
+    if selector == {}:
+        return _selecting(budget, _ALL)
+    return _selecting(budget, {}) if selector == _NONE else budget
+
+
+def _selecting(budget: Document, selector: Document) -> Document:
+    return {**budget, "spec": {**budget["spec"], "selector": selector}}
+
+
+_V1BETA1 = removed(
+    "policy/v1beta1",
+    "policy.v1beta1.PodDisruptionBudget",
+    Life(21, 25, "policy/v1"),
+    _from_v1beta1,
+    _to_v1beta1,
+)
+
 PODDISRUPTIONBUDGET = Kind(
     group="policy",
     name="PodDisruptionBudget",
@@ -101,6 +135,7 @@ PODDISRUPTIONBUDGET = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.policy.v1.PodDisruptionBudget"),),
     storage="v1",
+    former=(_V1BETA1,),
     short_names=("pdb",),
     columns=_COLUMNS,
     check=_check,

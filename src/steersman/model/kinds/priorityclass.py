@@ -9,6 +9,7 @@ from steersman.model.causes import forbidden, immutable, one_of
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, field, number, text
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec_check import PREEMPTION_POLICIES
 from steersman.model.view import Object
@@ -78,6 +79,13 @@ PRIORITYCLASS = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.scheduling.v1.PriorityClass"),),
     storage="v1",
+    former=(
+        removed(
+            "scheduling.k8s.io/v1beta1",
+            "scheduling.v1beta1.PriorityClass",
+            Life(14, 22, "scheduling.k8s.io/v1"),
+        ),
+    ),
     short_names=("pc",),
     columns=_COLUMNS,
     check=_check,

@@ -8,8 +8,9 @@ from typing import Any
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
-from steersman.model.kinds.printing import AGE, NAME, NONE, field, text
+from steersman.model.kinds.printing import AGE, NAME, NONE, at, field, text
 from steersman.model.kinds.subresources import STATUS_ALONE
+from steersman.model.removed import Life, removed
 from steersman.model.types.condition import Condition
 from steersman.model.types.flow_check import check_level, check_status
 from steersman.model.types.metadata import check_metadata
@@ -58,6 +59,34 @@ _COLUMNS = (
     AGE,
 )
 
+# In v1beta3 no shares meant the default, unless this said that none were meant
+# (pkg/apis/flowcontrol/v1beta3/conversion.go)
+_NONE_MEANT = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
+_SHARES = "nominalConcurrencyShares"
+
+
+def _from_v1beta3(level: Document) -> Document:
+    metadata = dict(level.get("metadata") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    meant = annotations.pop(_NONE_MEANT, None) is not None
+    if meant:
+        metadata.pop("annotations")
+        metadata |= {"annotations": annotations} if annotations else {}
+    limited = at(level, *_LIMITED)
+    if meant or limited is None or limited.get(_SHARES) != 0:
+        return {**level, "metadata": metadata}
+    kept = {name: value for name, value in limited.items() if name != _SHARES}
+    return {**level, "metadata": metadata, "spec": {**level["spec"], "limited": kept}}
+
+
+def _to_v1beta3(level: Document) -> Document:
+    if at(level, *_LIMITED, _SHARES) != 0:
+        return level
+    metadata = level["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), _NONE_MEANT: ""}
+    return {**level, "metadata": {**metadata, "annotations": annotations}}
+
+
 PRIORITYLEVELCONFIGURATION = Kind(
     group="flowcontrol.apiserver.k8s.io",
     name="PriorityLevelConfiguration",
@@ -65,6 +94,15 @@ PRIORITYLEVELCONFIGURATION = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration"),),
     storage="v1",
+    former=(
+        removed(
+            "flowcontrol.apiserver.k8s.io/v1beta3",
+            "flowcontrol.v1beta3.PriorityLevelConfiguration",
+            Life(29, 32, "flowcontrol.apiserver.k8s.io/v1"),
+            _from_v1beta3,
+            _to_v1beta3,
+        ),
+    ),
     columns=_COLUMNS,
     check=_check,
     view=PriorityLevelConfiguration,

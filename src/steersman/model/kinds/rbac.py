@@ -11,6 +11,7 @@ from steersman.model.causes import each, invalid, not_supported, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Check, Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector, check_selector
 from steersman.model.view import Object, View
@@ -203,6 +204,7 @@ def _kind(name: str, namespaced: bool, view: type[Object]) -> Kind:
         namespaced=namespaced,
         versions=(Version("v1", f"io.k8s.api.rbac.v1.{name}"),),
         storage="v1",
+        former=(removed(f"{GROUP}/v1beta1", f"rbac.v1beta1.{name}", Life(17, 22, f"{GROUP}/v1")),),
         view=view,
         check=(_check_binding if name.endswith("Binding") else _check_role)(namespaced),
         name_check=names.path_segment,

@@ -8,9 +8,11 @@ from msgspec import Raw
 
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
+from steersman.model.kinds.former_workloads import in_apps, in_extensions
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, containers, number, selector_column
 from steersman.model.kinds.subresources import SCALE, STATUS
+from steersman.model.removed import elsewhere
 from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
@@ -81,6 +83,7 @@ REPLICASET = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.apps.v1.ReplicaSet"),),
     storage="v1",
+    former=in_apps("ReplicaSet"),
     short_names=("rs",),
     categories=("all",),
     columns=_COLUMNS,
@@ -94,3 +97,5 @@ REPLICASET = Kind(
     spec_fields=("spec",),
     complete=True,
 )
+
+EXTENSIONS_REPLICASET = elsewhere(REPLICASET, "extensions", in_extensions("ReplicaSet"))

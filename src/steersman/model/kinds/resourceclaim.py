@@ -171,7 +171,7 @@ RESOURCECLAIM = Kind(
     name="ResourceClaim",
     plural="resourceclaims",
     namespaced=True,
-    versions=(Version("v1", "io.k8s.api.resource.v1.ResourceClaim"),),
+    versions=(Version("v1", "io.k8s.api.resource.v1.ResourceClaim", since=34),),
     storage="v1",
     columns=(NAME, Column("State", _state), AGE),
     check=_check,

@@ -63,7 +63,7 @@ RESOURCECLAIMTEMPLATE = Kind(
     name="ResourceClaimTemplate",
     plural="resourceclaimtemplates",
     namespaced=True,
-    versions=(Version("v1", "io.k8s.api.resource.v1.ResourceClaimTemplate"),),
+    versions=(Version("v1", "io.k8s.api.resource.v1.ResourceClaimTemplate", since=34),),
     storage="v1",
     columns=(NAME, AGE),
     check=_check,

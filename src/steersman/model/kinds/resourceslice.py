@@ -160,7 +160,7 @@ RESOURCESLICE = Kind(
     name="ResourceSlice",
     plural="resourceslices",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.resource.v1.ResourceSlice"),),
+    versions=(Version("v1", "io.k8s.api.resource.v1.ResourceSlice", since=34),),
     storage="v1",
     columns=(
         NAME,

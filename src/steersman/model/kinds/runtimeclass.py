@@ -9,6 +9,7 @@ from steersman.model.causes import each, immutable
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_labels, check_metadata
 from steersman.model.types.resource_check import check_requirements
 from steersman.model.types.scheduling import Toleration
@@ -60,6 +61,7 @@ RUNTIMECLASS = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.node.v1.RuntimeClass"),),
     storage="v1",
+    former=(removed("node.k8s.io/v1beta1", "node.v1beta1.RuntimeClass", Life(22, 25)),),
     columns=(NAME, text("Handler", "handler"), AGE),
     check=_check,
     view=RuntimeClass,

@@ -66,7 +66,7 @@ SERVICECIDR = Kind(
     name="ServiceCIDR",
     plural="servicecidrs",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.networking.v1.ServiceCIDR"),),
+    versions=(Version("v1", "io.k8s.api.networking.v1.ServiceCIDR", since=33),),
     storage="v1",
     columns=(
         NAME,

@@ -11,6 +11,7 @@ from steersman.model import names
 from steersman.model.causes import forbidden, invalid, not_negative, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
+from steersman.model.kinds.former_workloads import in_apps
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, containers, ready_of
 from steersman.model.kinds.subresources import SCALE, STATUS
@@ -175,6 +176,7 @@ STATEFULSET = Kind(
     namespaced=True,
     versions=(Version("v1", "io.k8s.api.apps.v1.StatefulSet"),),
     storage="v1",
+    former=in_apps("StatefulSet"),
     short_names=("sts",),
     categories=("all",),
     columns=_COLUMNS,

@@ -9,6 +9,7 @@ from steersman.model.causes import forbidden, immutable, not_supported, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, at, field, text
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.storage_check import (
     check_parameters,
@@ -89,6 +90,13 @@ STORAGECLASS = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.storage.v1.StorageClass"),),
     storage="v1",
+    former=(
+        removed(
+            "storage.k8s.io/v1beta1",
+            "storage.v1beta1.StorageClass",
+            Life(19, 22, "storage.k8s.io/v1"),
+        ),
+    ),
     short_names=("sc",),
     columns=_COLUMNS,
     check=_check,

@@ -107,7 +107,7 @@ STORAGEVERSIONMIGRATION = Kind(
     name="StorageVersionMigration",
     plural="storageversionmigrations",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.storagemigration.v1.StorageVersionMigration"),),
+    versions=(Version("v1", "io.k8s.api.storagemigration.v1.StorageVersionMigration", since=37),),
     storage="v1",
     columns=(NAME, Column("Resource", _resource)),
     check=_check,

@@ -133,7 +133,9 @@ VALIDATINGADMISSIONPOLICY = Kind(
     name="ValidatingAdmissionPolicy",
     plural="validatingadmissionpolicies",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy"),),
+    versions=(
+        Version("v1", "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy", since=30),
+    ),
     storage="v1",
     categories=("api-extensions",),
     columns=_COLUMNS,
@@ -145,6 +147,7 @@ VALIDATINGADMISSIONPOLICY = Kind(
     complete=True,
 )
 
+_POLICY = "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy"
 _BINDING = "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding"
 
 VALIDATINGADMISSIONPOLICYBINDING = Kind(
@@ -152,7 +155,7 @@ VALIDATINGADMISSIONPOLICYBINDING = Kind(
     name="ValidatingAdmissionPolicyBinding",
     plural="validatingadmissionpolicybindings",
     namespaced=False,
-    versions=(Version("v1", _BINDING),),
+    versions=(Version("v1", _BINDING, since=30),),
     storage="v1",
     categories=("api-extensions",),
     columns=BINDING_COLUMNS,

@@ -14,6 +14,7 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, field, text
 from steersman.model.kinds.subresources import STATUS_ALONE
+from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.persistent_check import check_inline_volume
 from steersman.model.types.persistent_sources import check_driver_name
@@ -131,6 +132,13 @@ VOLUMEATTACHMENT = Kind(
     namespaced=False,
     versions=(Version("v1", "io.k8s.api.storage.v1.VolumeAttachment"),),
     storage="v1",
+    former=(
+        removed(
+            "storage.k8s.io/v1beta1",
+            "storage.v1beta1.VolumeAttachment",
+            Life(19, 22, "storage.k8s.io/v1"),
+        ),
+    ),
     columns=_COLUMNS,
     check=_check,
     view=VolumeAttachment,

@@ -39,7 +39,7 @@ VOLUMEATTRIBUTESCLASS = Kind(
     name="VolumeAttributesClass",
     plural="volumeattributesclasses",
     namespaced=False,
-    versions=(Version("v1", "io.k8s.api.storage.v1.VolumeAttributesClass"),),
+    versions=(Version("v1", "io.k8s.api.storage.v1.VolumeAttributesClass", since=34),),
     storage="v1",
     short_names=("vac",),
     columns=_COLUMNS,

@@ -12,6 +12,8 @@ from steersman.model.errors import Cause
 
 Raw = Mapping[str, Any]
 
+RULES: Final = "x-kubernetes-validations"
+
 
 class Rule(Protocol):
     """One compiled rule of one place in a schema."""
@@ -34,6 +36,15 @@ _BLOCKING: Final = (
     "FieldValueTooMany",
     "FieldValueTypeInvalid",
 )
+
+
+def has_rules(raw: Raw) -> bool:
+    """Says whether a schema has rules, at its root or anywhere below."""
+    if raw.get(RULES) or any(map(has_rules, raw.get("allOf") or ())):
+        return True
+    below = [*(raw.get("properties") or {}).values(), raw.get("items"),
+             raw.get("additionalProperties")]  # fmt: skip
+    return any(has_rules(one) for one in below if isinstance(one, Mapping))
 
 
 def none(_raw: Raw) -> tuple[Rule, ...]:

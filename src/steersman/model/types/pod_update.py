@@ -6,7 +6,7 @@ ValidatePodResize in pkg/apis/core/validation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from steersman.model import names
@@ -22,7 +22,6 @@ from steersman.model.causes import (
 from steersman.model.errors import Cause
 from steersman.model.gotext import shown
 from steersman.model.kind import Document
-from steersman.model.quantity import parse
 from steersman.model.types.address_check import check_ip, is_ipv4
 from steersman.model.types.container_check import check_image_spaces
 from steersman.model.types.resources import qos_class
@@ -270,24 +269,9 @@ def _check_resized(now: Document, then: Document, path: str, name: str) -> Itera
     for side in ("requests", "limits"):
         if set(before.get(side) or ()) - set(resources.get(side) or ()):
             yield forbidden(f"{path}.{side}", f"resource {side} cannot be removed")
-    yield from _check_memory(now, resources.get("limits") or {}, before.get("limits") or {}, path)
     sidecar = " for sidecar containers" if name == "initContainers" else ""
     if _unresizable(now) != _unresizable(then):
         yield forbidden("spec", f"only cpu and memory resources{sidecar} are mutable")
-
-
-def _check_memory(
-    container: Document, now: Mapping[str, str], then: Mapping[str, str], path: str
-) -> Iterator[Cause]:
-    policies = container.get("resizePolicy") or ()
-    if any(
-        one.get("resourceName") == "memory" and one.get("restartPolicy") == "RestartContainer"
-        for one in policies
-    ):
-        return
-    if "memory" in now and "memory" in then and parse(now["memory"]) < parse(then["memory"]):
-        detail = "memory limits cannot be decreased unless resizePolicy is RestartContainer"
-        yield forbidden(f"{path}.limits[memory]", detail)
 
 
 def _unresizable(container: Document) -> dict[str, Any]:

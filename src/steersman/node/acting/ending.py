@@ -86,6 +86,7 @@ def read_end(tools: Tools, container: Container, seen: Observed, exit: ExitStatu
         "OOMKilled" if exit.oom_killed else "",
         _message(tools, container, seen, run, exit.code),
         run.stop_signal,
+        run.again,
     )
 
 

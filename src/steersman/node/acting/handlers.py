@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from steersman.model.gotext import quote
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import (
     Container,
@@ -36,10 +37,15 @@ class HookFailed(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of it."""
+    """What came of it; `unknown` where it could not even be asked."""
 
     good: bool
     text: str
+    unknown: bool = False
+
+
+class NoSuchPort(Exception):
+    """A container gives no port the name that is asked for; the text is Go's."""
 
 
 async def run_command(
@@ -62,7 +68,7 @@ async def run_command(
             output = await _read(reading)
             status = await process.wait()
     except EngineError as error:
-        return Answer(False, str(error))
+        return Answer(False, str(error), unknown=True)
     except TimeoutError:
         if process is not None:
             with contextlib.suppress(EngineError):
@@ -101,12 +107,15 @@ async def _read(descriptor: int) -> bytes:
 
 
 def port_of(container: Container, port: int | str) -> int:
-    """Returns a port by number or by the name that the container gives it, 0 for none."""
+    """Returns a port by number or by the name that the container gives it; raises NoSuchPort."""
     if isinstance(port, int):
         return port
     if port.isdecimal():
         return int(port)
-    return next((it.container_port for it in container.ports if it.name == port), 0)
+    for found in container.ports:
+        if found.name == port:
+            return found.container_port
+    raise NoSuchPort(f"strconv.Atoi: parsing {quote(port)}: invalid syntax")
 
 
 async def open_tcp(
@@ -193,7 +202,10 @@ async def run_hook(
     if hook.exec is not None:
         answer = await run_command(tools, pod, container.name, run, hook.exec.command, None)
     elif hook.http_get is not None:
-        answer = await get_http(tools, container, hook.http_get, address, HOOK_SECONDS)
+        try:
+            answer = await get_http(tools, container, hook.http_get, address, HOOK_SECONDS)
+        except NoSuchPort as error:
+            raise HookFailed(str(error)) from error
     elif hook.sleep is not None:
         await tools.world.sleep(hook.sleep.seconds)
         return

@@ -24,7 +24,8 @@ from steersman.world.interface import Tasks
 
 Kind = Literal["startup", "readiness", "liveness"]
 Key = tuple[str, int, Kind]
-NOT_SUPPORTED = "gRPC probes are not supported by this node"
+MOST_TRIES = 3  # kubelet's maxProbeRetries: of what could not even be asked
+NO_ACTION = "missing probe handler"
 NO_ADDRESS = "the pod has no address"
 
 
@@ -55,7 +56,7 @@ def probes_of(container: Container, known: Seen) -> Iterator[tuple[Kind, Probe]]
         yield "liveness", container.liveness_probe
 
 
-def apply(kind: Kind, container: str, known: Seen, good: bool) -> Seen:
+def apply(kind: Kind, known: Seen, good: bool) -> Seen:
     """Returns what is known of a container after a probe has come to a conclusion."""
     if kind == "readiness":
         return msgspec.structs.replace(known, ready=good)
@@ -63,8 +64,7 @@ def apply(kind: Kind, container: str, known: Seen, good: bool) -> Seen:
         return msgspec.structs.replace(known, started=True)
     if good:
         return known
-    text = f"Container {container} failed {kind} probe, will be restarted"
-    return msgspec.structs.replace(known, unhealthy=text)
+    return msgspec.structs.replace(known, unhealthy=kind)
 
 
 class Prober:
@@ -105,17 +105,16 @@ class Prober:
 
     async def _probe(self, kind: Kind, container: Container, run: Run, probe: Probe) -> None:
         """Asks until it is cancelled, or until the run must end."""
-        if probe.grpc is not None:  # never good, but no reason to end what may be well
-            self._tell(kind, container, Answer(False, NOT_SUPPORTED))
-            return
         now = self._tools.world.now()
         await self._tools.world.sleep(max(0.0, run.started_at + probe.initial_delay_seconds - now))
         tally = Tally()
         while True:
-            answer = await self._ask(container, run, probe)
+            answer = await self._ask_firmly(container, run, probe)
             if not answer.good:
                 self._tell(kind, container, answer)
-            before, tally = tally, judge(tally, answer.good, probe)
+            before = tally
+            if not answer.unknown:  # which says nothing of the container
+                tally = judge(tally, answer.good, probe)
             if tally.good is not None and tally.good != before.good:
                 self._conclude(kind, container, run, tally.good)
                 if kind != "readiness" and not tally.good:
@@ -127,9 +126,20 @@ class Prober:
         known = seen.of(container.name)
         if known.run is None or known.run.attempt != run.attempt:
             return
-        after = apply(kind, container.name, known, good)
+        after = apply(kind, known, good)
         if after != known:
             self._write(container.name, after)
+
+    async def _ask_firmly(self, container: Container, run: Run, probe: Probe) -> Answer:
+        """Asks again at once where it could not be asked, a few times."""
+        for _ in range(MOST_TRIES):
+            try:
+                answer = await self._ask(container, run, probe)
+            except handlers.NoSuchPort as error:
+                return Answer(False, str(error), unknown=True)
+            if not answer.unknown:
+                break
+        return answer
 
     async def _ask(self, container: Container, run: Run, probe: Probe) -> Answer:
         pod, seen = self._read()
@@ -147,9 +157,14 @@ class Prober:
             return await handlers.get_http(self._tools, container, get, address, seconds)
         if (tcp := probe.tcp_socket) is not None:
             return await handlers.open_tcp(self._tools, container, tcp, address, seconds)
-        return Answer(False, NOT_SUPPORTED)
+        if (service := probe.grpc) is not None:
+            from steersman.node.acting import health  # loaded with the first such probe
+
+            return await health.ask_health(self._tools, service, address, seconds)
+        return Answer(False, NO_ACTION, unknown=True)
 
     def _tell(self, kind: Kind, container: Container, answer: Answer) -> None:
         pod, _ = self._read()
-        note = f"{kind.capitalize()} probe failed: {answer.text}"
+        what = "errored and resulted in unknown state" if answer.unknown else "failed"
+        note = f"{kind.capitalize()} probe {what}: {answer.text}"
         self._tools.say(pod, "Warning", "Unhealthy", note, container.name)

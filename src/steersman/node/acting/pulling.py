@@ -12,11 +12,22 @@ from typing import cast
 
 import msgspec
 
+from steersman.images.credentials import BadCredentials
 from steersman.images.errors import ImageError, InvalidReference
 from steersman.images.pull import NotPresent, Policy
 from steersman.images.store import Image
 from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.secret import Secret
 from steersman.model.types.container import Container
+from steersman.node.credentials.access import (
+    Access,
+    Source,
+    access_to,
+    read_node,
+    secrets_of,
+)
+from steersman.node.credentials.records import key_of
+from steersman.node.objects import names_of
 from steersman.node.observed import Trouble
 from steersman.node.tools import Tools
 
@@ -49,7 +60,27 @@ def policy_of(container: Container) -> Policy:
     return cast(Policy, container.image_pull_policy or "IfNotPresent")
 
 
-async def pull(tools: Tools, pod: Pod, container: Container, backoff: float) -> Pulled:
+async def access_of(tools: Tools, pod: Pod, image: str, changed: Callable[[], None]) -> Access:
+    """Returns what a pod has to show for an image; raises BadConfiguration where the API does not
+    answer. `changed` is called when one of its secrets changes."""
+    secrets: list[Secret] = []
+    if pod.spec.image_pull_secrets:
+        objects = await tools.objects.acquire(pod, names_of(pod), changed)
+        secrets, missing = secrets_of(pod, objects)
+        if missing:
+            note = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+            note += "attempting to pull the image may not succeed."
+            tools.say(pod, "Warning", "FailedToRetrieveImagePullSecret", note)
+    return access_to(image, secrets, read_node(tools.paths.logins))
+
+
+async def pull(
+    tools: Tools,
+    pod: Pod,
+    container: Container,
+    backoff: float,
+    changed: Callable[[], None] = lambda: None,
+) -> Pulled:
     """Returns the image; raises Failed, whose troubles last `backoff` seconds."""
     image, policy = container.image, policy_of(container)
 
@@ -57,23 +88,36 @@ async def pull(tools: Tools, pod: Pod, container: Container, backoff: float) -> 
         tools.say(pod, kind, reason, note, container.name)
 
     try:
+        access = await access_of(tools, pod, image, changed)
         found = None if policy == "Always" else await _here(tools, image)
+        if found is not None and not tools.pulls.may_have(key_of(image, found.digest), access):
+            found, policy = None, _proven(policy)
         if found is None and policy != "Never":
             say("Normal", "Pulling", f'Pulling image "{image}"')
-            found = await _timed(tools, image, policy, say)
+            found = await _timed(tools, image, policy, access, say)
         elif found is None:
-            text = f'Container image "{image}" is not present with pull policy of Never'
-            say("Warning", "ErrImageNeverPull", text)
-            say("Warning", "Failed", "Error: ErrImageNeverPull")
-            again = tools.world.now() + backoff
-            raise Failed(Trouble("ErrImageNeverPull", text, again), None)
+            raise _never(tools, container, backoff, say)
         else:
             text = f'Container image "{image}" already present on machine'
             say("Normal", "Pulled", f"{text} and can be accessed by the pod")
         layers = await tools.puller.rootfs(found)
+    except BadCredentials as error:
+        raise _failed(tools, image, ImageError(str(error)), backoff, say) from error
     except ImageError as error:
         raise _failed(tools, image, error, backoff, say) from error
     return Pulled(found, layers[::-1])
+
+
+def _proven(policy: Policy) -> Policy:
+    """Returns how an image is had that is here and not for this pod: the registry decides."""
+    return "Never" if policy == "Never" else "Always"
+
+
+def _never(tools: Tools, container: Container, backoff: float, say: Say) -> Failed:
+    text = f'Container image "{container.image}" is not present with pull policy of Never'
+    say("Warning", "ErrImageNeverPull", text)
+    say("Warning", "Failed", "Error: ErrImageNeverPull")
+    return Failed(Trouble("ErrImageNeverPull", text, tools.world.now() + backoff), None)
 
 
 async def _here(tools: Tools, image: str) -> Image | None:
@@ -83,13 +127,32 @@ async def _here(tools: Tools, image: str) -> Image | None:
         return None
 
 
-async def _timed(tools: Tools, image: str, policy: Policy, say: Say) -> Image:
+async def _timed(tools: Tools, image: str, policy: Policy, access: Access, say: Say) -> Image:
     began = tools.world.now()
-    found = await tools.puller.ensure(image, policy)
+    found = await _by_any(tools, image, policy, access)
     took = go_seconds(tools.world.now() - began)
     text = f'Successfully pulled image "{image}" in {took} ({took} including waiting).'
     say("Normal", "Pulled", f"{text} Image size: {found.size_bytes} bytes.")
     return found
+
+
+async def _by_any(tools: Tools, image: str, policy: Policy, access: Access) -> Image:
+    """Pulls by the first login that the registry takes; by nobody's where there is none."""
+    if not access.offers:
+        found = await tools.puller.ensure(image, policy)
+        await tools.pulls.note(key_of(image, found.digest), None, Source())
+        return found
+    failures: list[ImageError] = []
+    for offer in access.offers:
+        try:
+            found = await tools.puller.ensure(image, policy, None, offer.login)
+        except ImageError as error:
+            failures.append(error)
+            continue
+        await tools.pulls.note(key_of(image, found.digest), offer.login, offer.source)
+        return found
+    texts = list(dict.fromkeys(map(str, failures)))
+    raise type(failures[-1])(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
 
 
 def go_seconds(seconds: float) -> str:

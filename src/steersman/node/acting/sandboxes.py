@@ -7,6 +7,8 @@ from pathlib import Path
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.node.acting.runtime_classes import demand_handler
+from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.render import files, limits, resolution
@@ -19,11 +21,6 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
     """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
     if pod.spec.share_process_namespace:
         raise BadConfiguration("shareProcessNamespace is not supported")
-    if pod.spec.host_users is False:
-        raise BadConfiguration("hostUsers: false is not supported")
-    if pod.spec.runtime_class_name:
-        name = pod.spec.runtime_class_name
-        raise BadConfiguration(f'RuntimeClass "{name}" is not supported')
     if pod.spec.resource_claims:
         raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     return {
@@ -46,7 +43,11 @@ def host_ports(pod: Pod) -> list[int]:
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
+    await demand_handler(tools, pod)
     wanted = render_sandbox(pod, tools.cgroup)
+    if pod.spec.host_users is False:
+        wanted |= take_ids(tools, uid)
+    wanted["hostname"] = files.kernel_name(pod, tools.resolution.domain)
     for port in host_ports(pod):
         text = f"hostPort {port} is not supported: use a Service of type NodePort"
         tools.say(pod, "Warning", "HostPortNotSupported", text)
@@ -68,7 +69,15 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
         await tools.engine.remove_sandbox(uid)
         await tools.network.delete(uid)
         raise
-    return Sandbox(made.pid, made.shm, tuple(addresses))
+    return Sandbox(made.pid, made.shm, tuple(addresses), made.userns)
+
+
+def take_ids(tools: Tools, uid: str) -> Document:
+    """Returns the maps of a pod's users; raises BadConfiguration where none can be had."""
+    try:
+        return tools.ids.take(uid)
+    except BadRange as error:
+        raise BadConfiguration(f"create user namespace: {error}") from error
 
 
 async def tear_down(tools: Tools, uid: str) -> None:
@@ -76,4 +85,5 @@ async def tear_down(tools: Tools, uid: str) -> None:
     await tools.engine.remove_sandbox(uid)
     await tools.network.delete(uid)
     await asyncio.to_thread(mounting.release, tools.paths, uid)
+    tools.ids.release(uid)
     tools.volumes.forget(uid)

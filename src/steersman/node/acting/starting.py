@@ -137,6 +137,7 @@ def _document(
     ground = Ground(
         pid=sandbox.pid,
         shm=sandbox.shm,
+        userns=sandbox.userns,
         layers=pulled.layers,
         volumes=tools.volumes.places(pod),
         readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},

@@ -37,6 +37,7 @@ class Ground(msgspec.Struct, frozen=True):
     layers:   directories, top first
     volumes:  where each volume is on the node
     readonly: those that the node keeps true, and nobody else writes to
+    userns:   of a pod with users of its own; what is mounted has the owners that are on disk
     """
 
     pid: int
@@ -48,6 +49,7 @@ class Ground(msgspec.Struct, frozen=True):
     termination_log: Path
     log: Path
     memory_bytes: int
+    userns: str = ""
 
 
 def render_bundle(
@@ -65,6 +67,7 @@ def render_bundle(
         args=render_arguments(container, image, env),
         layers=[str(layer) for layer in ground.layers],
         sandbox_pid=ground.pid,
+        userns=ground.userns,
         env=[f"{name}={value}" for name, value in env.items()],
         cwd=container.working_dir or image.working_dir or "/",
         user=_user(pod, container, image),
@@ -190,7 +193,7 @@ def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> lis
     own = [_volume_mount(mount, ground, env) for mount in container.volume_mounts]
     taken = {mount["destination"].rstrip("/") for mount in own}
     found = [
-        spec.bind_mount(str(source), path, recursive=False)
+        spec.bind_mount(str(source), path, recursive=False, mapped=bool(ground.userns))
         for path, source in ours.items()
         if path not in taken
     ]
@@ -206,5 +209,6 @@ def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) ->
         mount.mount_path,
         readonly=mount.read_only or mount.name in ground.readonly,
         propagation=_PROPAGATION[mount.mount_propagation],
+        mapped=bool(ground.userns),
         subpath=expand(mount.sub_path_expr, env) if mount.sub_path_expr else mount.sub_path,
     )

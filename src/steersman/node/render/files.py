@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steersman.model.kinds.pod import Pod
+from steersman.node.objects import BadConfiguration
 from steersman.node.render.resolution import Resolution, render_resolution
 
 HOSTNAME_LENGTH = 63  # a label of DNS, and Linux' limit
+MAX_KERNEL_NAME = 64  # __NEW_UTS_LEN
 _HOSTS = """\
 # Kubernetes-managed hosts file.
 127.0.0.1\tlocalhost
@@ -40,6 +42,19 @@ def domain_name(pod: Pod, domain: str) -> str:
     return f"{hostname(pod)}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
 
 
+def kernel_name(pod: Pod, domain: str) -> str:
+    """Returns what the kernel tells as a pod's host name, its full one where the pod wants that;
+    raises BadConfiguration where that is too long for it."""
+    full = domain_name(pod, domain)
+    if not pod.spec.set_hostname_as_fqdn or not full:
+        return hostname(pod)
+    if len(full) > MAX_KERNEL_NAME:
+        text = "failed to construct FQDN from pod hostname and cluster domain, FQDN "
+        text += f"{full} is too long ({MAX_KERNEL_NAME} characters is the max, {len(full)} "
+        raise BadConfiguration(f"{text}characters requested)")
+    return full
+
+
 def render_hosts(pod: Pod, addresses: Sequence[str], domain: str) -> str:
     """Returns /etc/hosts of a pod with a network of its own."""
     names = [name for name in (domain_name(pod, domain), hostname(pod)) if name]
@@ -65,7 +80,7 @@ def write_all(
         name = Path("/proc/sys/kernel/hostname").read_text()
     else:
         hosts = render_hosts(pod, addresses, resolution.domain)
-        name = hostname(pod) + "\n"
+        name = kernel_name(pod, resolution.domain) + "\n"
     (directory / "hosts").write_text(hosts)
     (directory / "hostname").write_text(name)
     rendered = render_resolution(pod, resolution)

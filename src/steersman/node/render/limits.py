@@ -15,6 +15,7 @@ from steersman.model.types.resources import qos_class
 
 PERIOD_MICROSECONDS = 100_000  # kubelet's cpuCFSQuotaPeriod
 MIN_QUOTA_MICROSECONDS = 1_000
+UNLIMITED = -1
 MIN_SHARES, MAX_SHARES, SHARES_PER_CPU = 2, 262_144, 1024
 GUARANTEED_OOM_SCORE = -997
 BEST_EFFORT_OOM_SCORE = 1000
@@ -30,8 +31,10 @@ def render_resources(container: Container) -> Document:
 
 
 def render_pod_resources(pod: Pod) -> Document:
-    """Returns linux.resources of a pod: a limit only where every container has one."""
-    shares = quota = memory = 0
+    """Returns linux.resources of a pod, its overhead counted: a limit only where every container
+    has one."""
+    shares = quota = parse(pod.spec.overhead.get("cpu", "0")).milli()
+    memory = parse(pod.spec.overhead.get("memory", "0")).value()
     cpu_bounded = memory_bounded = True
     for container in pod.spec.containers:
         limits, requests = container.resources.limits, container.resources.requests
@@ -55,6 +58,28 @@ def _resources(milli: int, quota_milli: int, memory_bytes: int) -> Document:
         # Without swap for containers, as the kubelet's NoSwap
         found["memory"] = {"limit": memory_bytes, "swap": memory_bytes}
     return found
+
+
+def explicit(resources: Document) -> Document:
+    """Returns resources where what is not limited is said to be so."""
+    cpu, memory = resources["cpu"], resources.get("memory", {})
+    free = {"quota": UNLIMITED, "period": PERIOD_MICROSECONDS}
+    unlimited = {"limit": UNLIMITED, "swap": UNLIMITED}
+    return {"cpu": {**free, **cpu}, "memory": {**unlimited, **memory}}
+
+
+def widened(wanted: Document, present: Document | None) -> Document:
+    """Returns the greater of two limits for each resource; what is not limited is greatest."""
+    one = explicit(wanted)
+    other = explicit(present) if present is not None else one
+    return {
+        part: {name: _greater(value, other[part][name]) for name, value in one[part].items()}
+        for part in one
+    }
+
+
+def _greater(one: int, other: int) -> int:
+    return UNLIMITED if UNLIMITED in (one, other) else max(one, other)
 
 
 def quality(pod: Pod) -> str:

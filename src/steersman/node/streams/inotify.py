@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE = 0x2, 0x40, 0x80, 0x100
+IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x40, 0x80, 0x100
+IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF = 0x200, 0x400, 0x800
 IN_ONLYDIR = 0x01000000
-_MASK = IN_MODIFY | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR
+# A file grows, is made or is moved
+GROWTH = IN_MODIFY | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE
+# A file has been written, moved or removed, or the directory itself
+CONTENT = IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 64 * 1024
 
@@ -29,9 +33,10 @@ def _called(result: int, path: str = "") -> int:
 
 
 class DirectoryChanges:
-    """Tells who watches a directory each time that a file in it is written, made or moved."""
+    """Tells who watches a directory each time that one of some events (GROWTH, CONTENT) happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: int = GROWTH) -> None:
+        self._mask = events | IN_ONLYDIR
         self._descriptor = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heard: dict[int, list[Callable[[], None]]] = {}
@@ -53,7 +58,7 @@ class DirectoryChanges:
             self._loop.add_reader(self._descriptor, self._read)
         try:
             name = os.fsencode(directory)
-            return _called(_LIBC.inotify_add_watch(self._descriptor, name, _MASK), directory)
+            return _called(_LIBC.inotify_add_watch(self._descriptor, name, self._mask), directory)
         except OSError:
             self._close_unused()
             raise

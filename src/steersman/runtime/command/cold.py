@@ -13,13 +13,16 @@ import sys
 
 from .. import container, documents, seal, state
 from ..container import Plan
-from ..kernel import capabilities, cgroups, syscalls, trampoline
+from ..descriptors import FIRST
+from ..kernel import capabilities, cgroups, syscalls, trampoline, user_namespaces
 from ..process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
+
+    from ..hooks import Hook
 
     Document = dict[str, Any]
 
@@ -34,13 +37,18 @@ class RuntimeFailure(Exception):
 
 
 class Setting:
-    """What the command line says of a new container: its console socket, a keyring of its own."""
+    """What the command line says of a new process: its console socket, a keyring of its own, how
+    many descriptors it is handed, whether its root is pivoted into."""
 
-    __slots__ = ("console", "keyring")
+    __slots__ = ("console", "keyring", "pivot", "preserved")
 
-    def __init__(self, console: str = "", keyring: bool = True) -> None:
+    def __init__(
+        self, console: str = "", keyring: bool = True, preserved: int = 0, pivot: bool = True
+    ) -> None:
         self.console = console
         self.keyring = keyring
+        self.preserved = preserved
+        self.pivot = pivot
 
 
 def load_bundle(directory: str) -> Document:
@@ -100,11 +108,15 @@ def create(
     held = capabilities.available()
     plan = Plan(document, directory, held)
     plan.process.keyring = setting.keyring
+    plan.pivot = setting.pivot
+    preserve(plan.process, setting.preserved)
     if plan.process.terminal and not setting.console:
         raise RuntimeFailure(
             "cannot allocate tty if runc will detach without setting console socket"
         )
     _protect(plan)
+    if plan.owner < 0 and os.geteuid() != 0:
+        raise RuntimeFailure("rootless container requires user namespaces")
     path = cgroups.check_path(plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}")
     try:
         os.makedirs(root, 0o700, exist_ok=True)
@@ -112,14 +124,87 @@ def create(
     except FileExistsError:
         raise RuntimeFailure(f"container with given ID already exists: {name!r}") from None
     group = cgroups.opener(cgroups.find_hierarchies())(path)
+    plan.state = {
+        "ociVersion": document.get("ociVersion", ""),
+        "id": name,
+        "bundle": os.path.abspath(bundle),
+        "annotations": document.get("annotations") or {},
+    }
     try:
-        return _launch(plan, group, name, document, os.path.abspath(bundle), setting.console, gate)
+        group = _made(group)
+        return _launch(plan, group, document, setting.console, gate)
     except BaseException:
-        cgroups.kill(group)
-        group.remove()
-        group.prune()
-        state.remove_directory(directory)
+        _destroy(plan.state, plan.hooks, group, directory)
         raise
+
+
+def _made(group: cgroups.Cgroup) -> cgroups.Cgroup:
+    """The group, made; who is not root has none where none is delegated to them, as with runc."""
+    try:
+        group.create()
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+        return cgroups.NoCgroup()
+    return group
+
+
+def preserve(process: Process, count: int) -> None:
+    """Hands descriptors on: those of socket activation (sd_listen_fds(3)), then `count` more."""
+    activated = os.environ.get("LISTEN_FDS", "")
+    ours = os.environ.get("LISTEN_PID", "") in ("", str(os.getpid()))
+    listening = int(activated) if activated.isdecimal() and ours else 0
+    process.preserved = listening + count
+    for number in range(FIRST, FIRST + process.preserved):
+        try:
+            os.set_inheritable(number, True)
+        except OSError as error:
+            text = f"unable to preserve descriptor {number} (of {process.preserved})"
+            raise RuntimeFailure(f"{text}: {error.strerror}") from None
+    if listening:
+        process.env |= {"LISTEN_FDS": str(listening), "LISTEN_PID": "1"}
+
+
+def _destroy(
+    told: Mapping[str, Any],
+    known: Mapping[str, list[Hook]],
+    group: cgroups.Cgroup,
+    directory: str,
+) -> None:
+    """Removes what there is of a container; a hook that fails then is only told of."""
+    cgroups.kill(group)
+    group.remove()
+    group.prune()
+    state.remove_directory(directory)
+    if "poststop" not in known:
+        return
+    from ..hooks import HookFailed
+
+    try:
+        run_hooks("poststop", known, told, "stopped", 0)
+    except HookFailed as error:
+        sys.stderr.write(f"steer-runtime: warning: {error}\n")
+
+
+def run_hooks(
+    kind: str,
+    known: Mapping[str, list[Hook]],
+    told: Mapping[str, Any],
+    status: str,
+    pid: int,
+) -> None:
+    """Runs hooks of the runtime's own namespaces, in the bundle, as runc does."""
+    if kind not in known:
+        return
+    from .. import hooks
+
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.chdir(told["bundle"])
+    try:
+        hooks.run(kind, known[kind], {**told, "status": status, "pid": pid})
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def _protect(plan: Plan) -> None:
@@ -129,7 +214,9 @@ def _protect(plan: Plan) -> None:
     enough. Otherwise this command line is run again from a sealed copy.
     """
     plan.process.trampoline = bool(
-        plan.namespaces.new & syscalls.CLONE_NEWPID and trampoline.is_known()
+        plan.namespaces.new & syscalls.CLONE_NEWPID
+        and trampoline.is_known()
+        and not plan.process.labels  # a label is for the program, and counts for the next exec
     )
     if not plan.process.trampoline:
         seal.run_sealed()
@@ -138,41 +225,54 @@ def _protect(plan: Plan) -> None:
 def _launch(
     plan: Plan,
     group: cgroups.Cgroup,
-    name: str,
     document: Document,
-    bundle: str,
     console: str,
     gate: bool,
 ) -> tuple[int, _socket.socket]:
     container.make_directories(plan)
-    group.create()
     group.limit(plan.resources)
     ours, theirs = _socket.socketpair()
     listener = _listen(plan.directory) if gate else None
     number = -1 if listener is None else listener.fileno()
     streams = [] if plan.process.terminal else [0, 1, 2]
-    pid = container.start(plan, group, theirs.fileno(), streams, plan.held, number)
+    pid = container.start(plan, group, theirs.fileno(), streams, number)
     theirs.close()
     if listener is not None:
         listener.close()
-    _await_ready(ours, console)
-    state.save(
-        plan.directory,
-        {
-            "ociVersion": document.get("ociVersion", ""),
-            "id": name,
-            "status": "created",
-            "pid": pid,
-            "bundle": bundle,
-            "annotations": document.get("annotations") or {},
-            "born": birth_time(pid),
-            "created": container.now(),
-            "cgroups": [group.path],
-            "process": document.get("process") or {},
-            "linux": {"seccomp": (document.get("linux") or {}).get("seccomp")},
-        },
-    )
+    try:
+        _await_ready(ours, console, lambda: _run_first_hooks(plan, pid))
+        _remember(plan, group, document, pid)
+    except BaseException:
+        _kill_first(group, pid)
+        raise
     return pid, ours
+
+
+def _remember(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int) -> None:
+    """Writes what is to be known of a container that is set up."""
+    told = {
+        **plan.state,
+        "status": "created",
+        "pid": pid,
+        "hooks": document.get("hooks") or {},
+        "born": birth_time(pid),
+        "created": container.now(),
+        "cgroups": [group.path] if group.path else [],
+        "process": document.get("process") or {},
+        "linux": {"seccomp": (document.get("linux") or {}).get("seccomp")},
+    }
+    state.save(plan.directory, told)
+
+
+def _kill_first(group: cgroups.Cgroup, pid: int) -> None:
+    """Kills the first process of a container without a control group, and with it the others."""
+    if not group.path and pid:
+        cgroups.kill_and_wait(pid)
+
+
+def _run_first_hooks(plan: Plan, pid: int) -> None:
+    for kind in ("prestart", "createRuntime"):
+        run_hooks(kind, plan.hooks, plan.state, "creating", pid)
 
 
 def _listen(directory: str) -> _socket.socket:
@@ -186,17 +286,23 @@ def _listen(directory: str) -> _socket.socket:
     return listener
 
 
-def _await_ready(channel: _socket.socket, console: str) -> None:
+def _await_ready(
+    channel: _socket.socket, console: str, on_hooks: Callable[[], None] | None = None
+) -> None:
     """Reads the channel until the process is set up; hands a terminal on to who asked for it."""
     while True:
         space = _socket.CMSG_SPACE(_DESCRIPTOR_BYTES)
         data, ancillary, _, _ = channel.recvmsg(4096, space, _socket.MSG_CMSG_CLOEXEC)
         for _level, _kind, payload in ancillary:
             _send_console(console, int.from_bytes(payload[:_DESCRIPTOR_BYTES], sys.byteorder))
-        if b"R" in data[:2]:
+        words = data.removeprefix(b"T")
+        if words == b"H" and on_hooks is not None:
+            on_hooks()
+            channel.send(b"G")
+        elif words == b"R":
             return
-        if data[:1] != b"T":
-            raise RuntimeFailure(_read_reason(channel, data) or "setup ended without a word")
+        elif words or not data:
+            raise RuntimeFailure(_read_reason(channel, words) or "setup ended without a word")
 
 
 def _read_reason(channel: _socket.socket, data: bytes) -> str:
@@ -239,13 +345,36 @@ def start(root: str, name: str) -> None:
         release(channel)
     finally:
         channel.close()
+    follow_start(root, name)
+
+
+def follow_start(root: str, name: str) -> None:
+    """Runs what is to follow the start of a program; one that fails ends the container."""
+    document = state.load(container_directory(root, name))
+    if not document.get("hooks"):
+        return
+    from ..hooks import HookFailed
+
+    try:
+        run_hooks("poststart", *_hooks_of(document), "running", document["pid"])
+    except (HookFailed, OSError):
+        cgroups.kill(group_of(document))
+        raise
+
+
+def _hooks_of(document: Mapping[str, Any]) -> tuple[dict[str, list[Hook]], Document]:
+    """The hooks of a container that is remembered, and what they are told."""
+    told = {name: document[name] for name in ("ociVersion", "id", "bundle", "annotations")}
+    return container.parse_hooks(document.get("hooks")), told
 
 
 def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
     """Sends a signal to a container's first process, or to all of its processes."""
     document = describe(root, name)
-    if everyone:
+    if everyone and document["cgroups"]:
         cgroups.signal_all(group_of(document), number)
+    elif everyone and number != syscalls.SIGKILL:
+        raise RuntimeFailure(cgroups.NO_CGROUP)
     elif document["status"] == "stopped":
         raise RuntimeFailure("container not running")
     else:
@@ -255,6 +384,9 @@ def kill(root: str, name: str, number: int, *, everyone: bool) -> None:
 
 
 def group_of(document: Mapping[str, Any]) -> cgroups.Cgroup:
+    """The control group of a container that is remembered."""
+    if not document["cgroups"]:
+        return cgroups.NoCgroup()
     return cgroups.opener(cgroups.find_hierarchies())(document["cgroups"][0])
 
 
@@ -268,27 +400,36 @@ def delete(root: str, name: str, *, force: bool) -> None:
     if status == "paused":
         cgroups.signal_all(group, syscalls.SIGKILL)
         group.freeze(False)
-    cgroups.kill(group)
-    group.remove()
-    group.prune()
-    state.remove_directory(container_directory(root, name))
+    _kill_first(group, document["pid"])
+    known, told = _hooks_of(document)
+    _destroy(told, known, group, container_directory(root, name))
 
 
 def execute(
-    root: str, name: str, section: Mapping[str, Any], console: str, *, alone: bool = False
+    root: str,
+    name: str,
+    wanted: Callable[[Document], Document],
+    setting: Setting,
+    *,
+    alone: bool = False,
+    paused: bool = False,
+    group: str = "",
 ) -> int:
     """Starts a further process in a running container; gives its id.
 
-    Unless `alone` it dies with this one.
+    `wanted` makes its section from the container's. Unless `alone` it dies with this one. With
+    `paused` it may wait in a paused container; `group` is a control group below the container's.
     """
     document = describe(root, name)
-    if document["status"] != "running":
+    if document["status"] not in ("running", *(["paused"] if paused else [])):
         raise RuntimeFailure(f"cannot exec in a {document['status']} container")
     from .. import execution
 
-    held = capabilities.available()
+    mapped = user_namespaces.of_process(document["pid"]) is not None
+    held = capabilities.of_kernel() if mapped else capabilities.available()
     inherited = {**document["process"], "terminal": False}
-    process = Process({**inherited, **section}, held)
+    process = Process({**inherited, **wanted(inherited)}, held)
+    preserve(process, setting.preserved)
     filter_section = document["linux"]["seccomp"]
     if filter_section is not None:
         from ..kernel import seccomp
@@ -297,10 +438,15 @@ def execute(
         process.filter_flags = seccomp.parse_flags(filter_section)
     ours, theirs = _socket.socketpair()
     streams = [] if process.terminal else [0, 1, 2]
-    first, group = document["pid"], group_of(document)
-    pid = execution.start(first, group, process, theirs.fileno(), streams, held, alone=alone)
+    entered = group_of(document)
+    if group:
+        opener = cgroups.opener(cgroups.find_hierarchies())
+        entered = opener(f"{entered.path}/{cgroups.check_path('/' + group.lstrip('/'))}")
+    pid = execution.start(
+        document["pid"], entered, process, theirs.fileno(), streams, held, alone=alone
+    )
     theirs.close()
-    _await_ready(ours, console)
+    _await_ready(ours, setting.console)
     release(ours)
     return pid
 

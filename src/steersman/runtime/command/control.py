@@ -11,6 +11,7 @@ import select
 import sys
 
 from .. import documents
+from ..kernel import cgroups
 from . import cold
 
 TYPE_CHECKING = False
@@ -33,6 +34,10 @@ _NUMBERS = {
     "cpu-share": ("cpu", "shares"),
     "cpu-quota": ("cpu", "quota"),
     "cpu-period": ("cpu", "period"),
+    "cpu-burst": ("cpu", "burst"),
+    "cpu-idle": ("cpu", "idle"),
+    "cpu-rt-period": ("cpu", "realtimePeriod"),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime"),
     "pids-limit": ("pids", "limit"),
     "blkio-weight": ("blockIO", "weight"),
 }
@@ -105,6 +110,8 @@ def parse_amount(flag: str, word: str) -> int:
 def processes(root: str, name: str) -> list[int]:
     """The ids of a container's processes, as the host counts them."""
     _, group = _open(root, name, "created", "running", "paused")
+    if not group.path:
+        raise cold.RuntimeFailure(cgroups.NO_CGROUP)
     return group.processes()
 
 

@@ -5,6 +5,7 @@ Pure. Rule: nothing is named that the other modules refuse.
 
 from __future__ import annotations
 
+from .. import hooks
 from ..kernel import capabilities, mounts, namespaces, seccomp
 
 TYPE_CHECKING = False
@@ -16,8 +17,8 @@ def describe() -> dict[str, Any]:
     """The features document; see features.md of the runtime-spec."""
     return {
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": "1.2.0",
-        "hooks": [],
+        "ociVersionMax": "1.2.1",
+        "hooks": list(hooks.KINDS),
         "mountOptions": mounts.option_names(),
         "linux": {
             "namespaces": sorted(namespaces.KINDS),
@@ -37,9 +38,9 @@ def describe() -> dict[str, Any]:
                 "knownFlags": sorted(seccomp.FLAGS),
                 "supportedFlags": sorted(seccomp.FLAGS),
             },
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": True}},
         },
     }

@@ -22,6 +22,7 @@ GLOBAL_FLAGS = {
     "log-format": True,
     "debug": False,
     "systemd-cgroup": False,
+    "rootless": True,
     "help": False,
     "version": False,
 }
@@ -35,7 +36,7 @@ _CREATE = {
 }
 VERBS: dict[str, dict[str, bool]] = {
     "create": _CREATE,
-    "run": {**_CREATE, "detach": False, "keep": False},
+    "run": {**_CREATE, "detach": False, "keep": False, "no-subreaper": False},
     "start": {},
     "state": {},
     "kill": {"all": False},
@@ -50,6 +51,13 @@ VERBS: dict[str, dict[str, bool]] = {
         "tty": False,
         "detach": False,
         "preserve-fds": True,
+        "additional-gids": True,
+        "apparmor": True,
+        "cap": True,
+        "cgroup": True,
+        "ignore-paused": False,
+        "no-new-privs": False,
+        "process-label": True,
     },
     "pause": {},
     "resume": {},
@@ -62,6 +70,10 @@ VERBS: dict[str, dict[str, bool]] = {
         "cpu-share": True,
         "cpu-quota": True,
         "cpu-period": True,
+        "cpu-burst": True,
+        "cpu-idle": True,
+        "cpu-rt-period": True,
+        "cpu-rt-runtime": True,
         "cpuset-cpus": True,
         "cpuset-mems": True,
         "pids-limit": True,
@@ -73,13 +85,21 @@ VERBS: dict[str, dict[str, bool]] = {
     "list": {"format": True, "quiet": False},
     "warm": {"socket": True, "state-dir": True},
 }
+# Verbs of runc that there are not, and why.
+REFUSED = {
+    "checkpoint": "processes are not written to disk",
+    "restore": "processes are not read from disk",
+    "spec": "write config.json by hand, or have runc spec write it",
+}
 _SHORT = {
     "b": "bundle",
     "d": "detach",
     "a": "all",
     "f": "force",
     "p": "process",
+    "c": "cap",
     "e": "env",
+    "g": "additional-gids",
     "u": "user",
     "t": "tty",
     "q": "quiet",
@@ -93,7 +113,9 @@ USAGE = """usage: steer-runtime [--root DIR] COMMAND [FLAGS] [ARGUMENTS]
   create [--bundle DIR] [--pid-file FILE] [--console-socket PATH] ID
   run    [--bundle DIR] [--pid-file FILE] [--console-socket PATH] [--detach] [--keep] ID
   start ID | state ID | kill [--all] ID [SIGNAL] | delete [--force] ID
+         [--no-pivot] [--no-new-keyring] [--preserve-fds N]     of create and run
   exec   [--tty] [--detach] [--cwd DIR] [--env K=V] [--user UID[:GID]] [--process FILE]
+         [--additional-gids GID] [--cap NAME] [--no-new-privs] [--cgroup PATH] [--ignore-paused]
          [--pid-file FILE] [--console-socket PATH] ID COMMAND [ARGUMENTS]
   pause ID | resume ID | ps [--format table|json] ID | features
   update [--resources FILE] [--memory BYTES] [--cpu-quota N] [--pids-limit N] ... ID
@@ -132,6 +154,8 @@ def parse(words: Sequence[str]) -> CommandLine:
     if "help" in flags or not rest:
         return CommandLine("help", flags, [])
     verb = rest[0]
+    if verb in REFUSED:
+        return CommandLine(verb, flags, [])
     if verb not in VERBS:
         raise UsageError(f"unknown command {verb!r}; see --help")
     own, arguments = _take_flags(rest[1:], {**VERBS[verb], "help": False})

@@ -32,7 +32,7 @@ def run(words: list[str]) -> int:
             sys.stdout.write(options.USAGE)
             return 0
         if line.verb == "version":
-            sys.stdout.write("steer-runtime, runtime-spec 1.2.0\n")
+            sys.stdout.write("steer-runtime, runtime-spec 1.2.1\n")
             return 0
         return _VERBS[line.verb](line)
     except Exception as error:  # noqa: BLE001  the edge: every failure becomes one line
@@ -60,17 +60,27 @@ def _log(line: CommandLine, text: str) -> None:
 
 
 def _refuse(line: CommandLine) -> None:
-    """Flags that runc has, and that would be a lie if they were passed over."""
+    """What runc has, and what would be a lie if it were passed over."""
     if line.has("systemd-cgroup"):
-        raise options.UsageError("--systemd-cgroup: control groups are made without systemd here")
-    if line.has("no-pivot"):
-        raise options.UsageError("--no-pivot: a container is always entered by pivot_root")
-    if line.value("preserve-fds", "0") != "0":
-        raise options.UsageError("--preserve-fds: no descriptor is passed on but the streams")
+        raise options.UsageError(
+            "systemd cgroup flag passed, but systemd support for managing cgroups is not available"
+        )
+    if line.verb in options.REFUSED:
+        raise options.UsageError(f"{line.verb} is not supported: {options.REFUSED[line.verb]}")
 
 
 def _root(line: CommandLine) -> str:
-    return os.path.abspath(line.value("root", DEFAULT_ROOT))
+    return os.path.abspath(line.value("root") or _default_root())
+
+
+def _default_root() -> str:
+    """Where containers are remembered; as with runc who is not root has a directory of theirs."""
+    if os.geteuid() == 0:
+        return DEFAULT_ROOT
+    directory = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not directory:
+        raise options.UsageError("XDG_RUNTIME_DIR is not set: say --root DIR")
+    return os.path.join(directory, "steer-runtime")
 
 
 def _name(line: CommandLine) -> str:
@@ -89,7 +99,12 @@ def _write_pid(line: CommandLine, pid: int) -> None:
 def _setting(line: CommandLine) -> cold.Setting:
     from . import cold
 
-    return cold.Setting(line.value("console-socket"), not line.has("no-new-keyring"))
+    return cold.Setting(
+        line.value("console-socket"),
+        not line.has("no-new-keyring"),
+        int(line.value("preserve-fds", "0")),
+        not line.has("no-pivot"),
+    )
 
 
 def _create(line: CommandLine) -> int:
@@ -114,7 +129,12 @@ def _run(line: CommandLine) -> int:
             cold.start(root, name)
             return 0
         cold.release(channel)
+        cold.follow_start(root, name)
         return cold.wait(pid)
+    except BaseException:
+        if detach:
+            cold.delete(root, name, force=True)
+        raise
     finally:
         if not detach and not line.has("keep"):
             cold.delete(root, name, force=True)
@@ -175,14 +195,21 @@ def _exec(line: CommandLine) -> int:
 
     root, name, detach = _root(line), _name(line), line.has("detach")
     seal.run_sealed()
-    section = _process_section(line)
-    console = line.value("console-socket")
-    pid = cold.execute(root, name, section, console, alone=detach)
+    pid = cold.execute(
+        root,
+        name,
+        lambda inherited: _process_section(line, inherited),
+        _setting(line),
+        alone=detach,
+        paused=line.has("ignore-paused"),
+        group=line.value("cgroup"),
+    )
     _write_pid(line, pid)
     return 0 if detach else cold.wait(pid)
 
 
-def _process_section(line: CommandLine) -> dict[str, Any]:
+def _process_section(line: CommandLine, inherited: dict[str, Any]) -> dict[str, Any]:
+    """What `exec` asks for otherwise than the container's own process has it."""
     if line.value("process"):
         with open(line.value("process")) as file:
             given: dict[str, Any] = documents.loads(file.read())
@@ -192,10 +219,28 @@ def _process_section(line: CommandLine) -> dict[str, Any]:
         section["cwd"] = line.value("cwd")
     if line.flags.get("env"):
         section["env"] = line.flags["env"]
+    user = dict(inherited.get("user") or {})
     if line.value("user"):
-        user, _, group = line.value("user").partition(":")
-        section["user"] = {"uid": int(user), "gid": int(group or 0)}
+        number, _, group = line.value("user").partition(":")
+        user = {"uid": int(number), "gid": int(group or 0)}
+    groups = [int(number) for number in line.flags.get("additional-gids", ())]
+    section["user"] = {**user, "additionalGids": [*user.get("additionalGids", ()), *groups]}
+    if line.has("no-new-privs"):
+        section["noNewPrivileges"] = True
+    if line.flags.get("cap"):
+        section["capabilities"] = _with_capabilities(inherited, line.flags["cap"])
+    for flag, key in (("apparmor", "apparmorProfile"), ("process-label", "selinuxLabel")):
+        if line.value(flag):
+            section[key] = line.value(flag)
     return section
+
+
+def _with_capabilities(inherited: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The container's capabilities and these; not in the sets that a program inherits."""
+    sets = dict(inherited.get("capabilities") or {})
+    for kind in ("bounding", "effective", "permitted"):
+        sets[kind] = [*(sets.get(kind) or ()), *names]
+    return sets
 
 
 def _pause(line: CommandLine) -> int:

@@ -127,6 +127,13 @@ def available() -> int:
     return int(line.split()[1], 16) & ((1 << len(NAMES)) - 1)
 
 
+def of_kernel() -> int:
+    """The mask of capabilities that this kernel knows: what a user namespace begins with."""
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        last = int(file.read())
+    return (1 << min(last + 1, len(NAMES))) - 1
+
+
 def drop_bounding(keep: int, held: int) -> None:
     """Takes every capability of `held` that is not in `keep` from the bounding set, for ever."""
     for number in range(len(NAMES)):

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         def birthplace(self) -> int:
             """A descriptor for clone, or -1 where a process must enter by itself."""
 
+        def delegate(self, user: int) -> None:
+            """Gives a user of the host what of the group may be theirs; on version 1 nothing."""
+
         def enter(self) -> None:
             """Moves the calling thread, which must be the only one, into the group."""
 
@@ -66,6 +69,64 @@ if TYPE_CHECKING:
 _REMOVE_TRIES = 20
 _FIRST_PAUSE_SECONDS = 0.0005
 _KILL_TIMEOUT_SECONDS = 10.0
+NO_CGROUP = "this container has no control group: it was made without the privilege to make one"
+
+
+class NoCgroup:
+    """Stands in for the group of a container that has none: made by somebody who may not make one.
+
+    What needs a group says so; what asks about it finds nothing, and no limit is passed over.
+    """
+
+    __slots__ = ()
+    path = ""
+
+    def create(self) -> None:
+        """Nothing is made."""
+
+    def limit(self, resources: Mapping[str, Any]) -> None:
+        for name, value in resources.items():
+            if value and name != "devices":
+                raise PermissionError(
+                    "rootless needs no limits + no cgrouppath when no permission is granted for "
+                    f"cgroups: linux.resources.{name} is given"
+                )
+
+    def birthplace(self) -> int:
+        return -1
+
+    def delegate(self, user: int) -> None:
+        """Nothing is given away."""
+
+    def enter(self) -> None:
+        """A process stays where it is."""
+
+    def processes(self) -> list[int]:
+        return []
+
+    def freeze(self, frozen: bool) -> None:
+        raise PermissionError(NO_CGROUP)
+
+    def is_frozen(self) -> bool:
+        return False
+
+    def counters(self) -> dict[str, Any]:
+        raise PermissionError(NO_CGROUP)
+
+    def oom_kills(self) -> int:
+        return 0
+
+    def statistics(self) -> dict[str, int]:
+        raise PermissionError(NO_CGROUP)
+
+    def views(self) -> list[tuple[str, str]]:
+        return []
+
+    def remove(self) -> None:
+        """Nothing is there."""
+
+    def prune(self) -> None:
+        """Nothing is there."""
 
 
 class Hierarchies:
@@ -120,6 +181,35 @@ def opener(hierarchies: Hierarchies) -> Callable[[str], Cgroup]:
     return lambda path: cgroups1.LegacyCgroup(hierarchies.version1, check_path(path))
 
 
+# Of linux.resources what no file of ours is for: passed over it would be a limit that is none.
+_UNSUPPORTED = ("network", "rdma", "intelRdt")
+
+
+def check_resources(resources: Mapping[str, Any]) -> None:
+    """Raises ValueError for a section that cannot be applied."""
+    for name in _UNSUPPORTED:
+        if resources.get(name):
+            raise ValueError(f"linux.resources.{name} is not supported")
+
+
+def throttles(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """The bounds of single devices in a blockIO section: (key, "major:minor", rate)."""
+    return [
+        (key, f"{int(entry['major'])}:{int(entry['minor'])}", int(entry["rate"]))
+        for key in THROTTLES
+        for entry in block.get(key) or ()
+    ]
+
+
+# Key of a blockIO section: (file of version 1, word of version 2's io.max)
+THROTTLES = {
+    "throttleReadBpsDevice": ("blkio.throttle.read_bps_device", "rbps"),
+    "throttleWriteBpsDevice": ("blkio.throttle.write_bps_device", "wbps"),
+    "throttleReadIOPSDevice": ("blkio.throttle.read_iops_device", "riops"),
+    "throttleWriteIOPSDevice": ("blkio.throttle.write_iops_device", "wiops"),
+}
+
+
 def check_path(path: str) -> str:
     """A cgroup path without trailing slash; ValueError for one that is the root or climbs."""
     parts = [part for part in path.split("/") if part]
@@ -133,7 +223,7 @@ def kill(cgroup: Cgroup) -> None:
     deadline = time.monotonic() + _KILL_TIMEOUT_SECONDS
     while victims := cgroup.processes():
         for victim in victims:
-            _kill_and_wait(victim, deadline)
+            kill_and_wait(victim, deadline)
 
 
 def signal_all(cgroup: Cgroup, number: int) -> None:
@@ -145,7 +235,9 @@ def signal_all(cgroup: Cgroup, number: int) -> None:
             continue
 
 
-def _kill_and_wait(victim: int, deadline: float) -> None:
+def kill_and_wait(victim: int, deadline: float = 0.0) -> None:
+    """Kills a process and returns when it is gone; TimeoutError else."""
+    deadline = deadline or time.monotonic() + _KILL_TIMEOUT_SECONDS
     try:
         handle = os.pidfd_open(victim)
     except ProcessLookupError:

@@ -27,6 +27,12 @@ _UNLIMITED_PIDS = "max"
 # cpuacct.stat counts in ticks of USER_HZ, which is 100 on every architecture that we know.
 _TICK_NANOSECONDS = 10_000_000
 # runc's name of a counter, and the file that has it
+_CPU_FILES = (
+    ("burst", "cpu.cfs_burst_us"),
+    ("realtimePeriod", "cpu.rt_period_us"),
+    ("realtimeRuntime", "cpu.rt_runtime_us"),
+    ("idle", "cpu.idle"),
+)
 _MEMORY_FILES = (
     ("limit", "limit_in_bytes"),
     ("usage", "usage_in_bytes"),
@@ -65,6 +71,7 @@ class LegacyCgroup:
                 cgroups.make_directories(self._mounts[controller], self.path)
 
     def limit(self, resources: Mapping[str, Any]) -> None:
+        cgroups.check_resources(resources)
         self._limit_memory(resources.get("memory") or {})
         self._limit_cpu(resources.get("cpu") or {})
         pids = (resources.get("pids") or {}).get("limit")
@@ -76,10 +83,25 @@ class LegacyCgroup:
             self._create_on_demand("hugetlb")
             name = f"hugetlb.{limit['pageSize']}.limit_in_bytes"
             cgroups.write(self._at("hugetlb"), name, str(limit["limit"]))
-        weight = (resources.get("blockIO") or {}).get("weight")
-        if weight:
+        self._limit_blocks(resources.get("blockIO") or {})
+
+    def _limit_blocks(self, block: Mapping[str, Any]) -> None:
+        values = [
+            (cgroups.THROTTLES[key][0], f"{device} {rate}")
+            for key, device, rate in cgroups.throttles(block)
+        ]
+        for key, name in (("weight", "blkio.weight"), ("leafWeight", "blkio.leaf_weight")):
+            if block.get(key):
+                values.append((name, str(block[key])))
+        for entry in block.get("weightDevice") or ():
+            device = f"{int(entry['major'])}:{int(entry['minor'])}"
+            for key, name in (("weight", "weight"), ("leafWeight", "leaf_weight")):
+                if entry.get(key):
+                    values.append((f"blkio.{name}_device", f"{device} {entry[key]}"))
+        if values:
             self._create_on_demand("blkio")
-            cgroups.write(self._at("blkio"), "blkio.weight", str(weight))
+        for name, value in values:
+            cgroups.write(self._at("blkio"), name, value)
 
     def _limit_memory(self, memory: Mapping[str, Any]) -> None:
         limit, swap = memory.get("limit"), memory.get("swap")
@@ -87,7 +109,12 @@ class LegacyCgroup:
             swap = None  # the kernel was started without accounting of swap
         values = [("memory.limit_in_bytes", limit), ("memory.memsw.limit_in_bytes", swap)]
         # memsw must never be below the limit: when both rise it goes first, as runc does it.
-        if limit and swap and limit > int(self._read("memory", "memory.memsw.limit_in_bytes")):
+        # So it does when nothing is limited any more.
+        if (
+            limit
+            and swap
+            and (limit < 0 or limit > int(self._read("memory", "memory.memsw.limit_in_bytes")))
+        ):
             values.reverse()
         values.append(("memory.soft_limit_in_bytes", memory.get("reservation")))
         values.append(("memory.swappiness", memory.get("swappiness")))
@@ -105,6 +132,9 @@ class LegacyCgroup:
             cgroups.write(self._at("cpu"), "cpu.cfs_period_us", str(cpu["period"]))
         if cpu.get("quota"):
             cgroups.write(self._at("cpu"), "cpu.cfs_quota_us", str(cpu["quota"]))
+        for key, name in _CPU_FILES:
+            if cpu.get(key) is not None:
+                cgroups.write(self._at("cpu"), name, str(cpu[key]))
         for key, name in (("cpus", "cpuset.cpus"), ("mems", "cpuset.mems")):
             if cpu.get(key):
                 self._create_on_demand("cpuset")
@@ -135,6 +165,9 @@ class LegacyCgroup:
 
     def birthplace(self) -> int:
         return -1
+
+    def delegate(self, user: int) -> None:
+        """Nothing: a group of version 1 cannot be delegated safely (runtime-spec, ownership)."""
 
     def enter(self) -> None:
         for directory in self._directories():

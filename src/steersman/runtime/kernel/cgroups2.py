@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
+_DELEGATE = "/sys/kernel/cgroup/delegate"
 _DEFAULT_PERIOD_MICROSECONDS = 100_000
 
 
@@ -62,6 +63,13 @@ class UnifiedCgroup:
 
     def birthplace(self) -> int:
         return os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def delegate(self, user: int) -> None:
+        os.chown(self._directory, user, -1)
+        for name in _delegated_files():
+            path = f"{self._directory}/{name}"
+            if os.path.exists(path):
+                os.chown(path, user, -1)
 
     def enter(self) -> None:
         cgroups.write(self._directory, "cgroup.procs", "0")
@@ -137,6 +145,15 @@ class UnifiedCgroup:
         cgroups.prune_parents(self._mount, self.path)
 
 
+def _delegated_files() -> list[str]:
+    """The files that whoever owns a group writes to; the kernel tells them since 4.15."""
+    try:
+        with open(_DELEGATE) as file:
+            return file.read().split()
+    except FileNotFoundError:
+        return ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+
+
 def convert_shares(shares: int) -> int:
     """cpu.weight (1 to 10000) for cpu.shares (2 to 262144), linear as KEP-2254 has it."""
     return 1 + (min(max(shares, 2), 262_144) - 2) * 9999 // 262_142
@@ -144,16 +161,14 @@ def convert_shares(shares: int) -> int:
 
 def render_limits(resources: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The control files to write, in order, for a linux.resources section."""
+    cgroups.check_resources(resources)
     limits = _render_cpu(resources.get("cpu") or {}) + _render_memory(resources.get("memory") or {})
     pids = (resources.get("pids") or {}).get("limit")
     if pids is not None:
         limits.append(("pids.max", str(pids) if pids > 0 else "max"))
     for limit in resources.get("hugepageLimits") or ():
         limits.append((f"hugetlb.{limit['pageSize']}.max", str(limit["limit"])))
-    weight = (resources.get("blockIO") or {}).get("weight")
-    if weight:
-        # blkio's 10 to 1000 onto io's 1 to 10000.
-        limits.append(("io.weight", str(1 + (weight - 10) * 9999 // 990)))
+    limits += _render_blocks(resources.get("blockIO") or {})
     for name, value in sorted((resources.get("unified") or {}).items()):
         if "/" in name:
             raise ValueError(f"linux.resources.unified: {name!r} is not a file name")
@@ -161,14 +176,40 @@ def render_limits(resources: Mapping[str, Any]) -> list[tuple[str, str]]:
     return limits
 
 
+def _render_blocks(block: Mapping[str, Any]) -> list[tuple[str, str]]:
+    limits = []
+    if block.get("weight"):
+        limits.append(("io.weight", str(_convert_block_weight(block["weight"]))))
+    for entry in block.get("weightDevice") or ():
+        device = f"{int(entry['major'])}:{int(entry['minor'])}"
+        if entry.get("weight"):
+            limits.append(("io.weight", f"{device} {_convert_block_weight(entry['weight'])}"))
+    for key, device, rate in cgroups.throttles(block):
+        word = cgroups.THROTTLES[key][1]
+        limits.append(("io.max", f"{device} {word}={rate or 'max'}"))
+    return limits
+
+
+def _convert_block_weight(weight: int) -> int:
+    """io.weight (1 to 10000) for blkio.weight (10 to 1000)."""
+    return 1 + (weight - 10) * 9999 // 990
+
+
 def _render_cpu(cpu: Mapping[str, Any]) -> list[tuple[str, str]]:
     limits = []
+    for key in ("realtimePeriod", "realtimeRuntime"):
+        if cpu.get(key):
+            raise ValueError(f"linux.resources.cpu.{key}: control groups of version 2 have none")
+    if cpu.get("idle") is not None:
+        limits.append(("cpu.idle", str(cpu["idle"])))
     if cpu.get("shares"):
         limits.append(("cpu.weight", str(convert_shares(cpu["shares"]))))
     quota, period = cpu.get("quota"), cpu.get("period")
     if quota or period:
         amount = str(quota) if quota and quota > 0 else "max"
         limits.append(("cpu.max", f"{amount} {period or _DEFAULT_PERIOD_MICROSECONDS}"))
+    if cpu.get("burst") is not None:
+        limits.append(("cpu.max.burst", str(cpu["burst"])))
     sets = [(f"cpuset.{key}", str(cpu[key])) for key in ("cpus", "mems") if cpu.get(key)]
     return limits + sets
 

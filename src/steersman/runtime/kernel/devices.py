@@ -10,6 +10,8 @@ import errno
 import os
 import stat
 
+from . import syscalls
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +97,8 @@ def _parse_rule(entry: Mapping[str, Any]) -> Rule:
 def make_defaults(dev: int) -> None:
     """Makes the default nodes and links in the directory open as `dev`."""
     for name, major, minor in DEFAULT_NODES:
-        _make(dev, name, stat.S_IFCHR, 0o666, os.makedev(major, minor), 0, 0)
+        number = os.makedev(major, minor)
+        _make(dev, name, stat.S_IFCHR, 0o666, number, 0, 0, f"/dev/{name}")
     for name, target in DEFAULT_LINKS:
         try:
             os.symlink(target, name, dir_fd=dev)
@@ -111,14 +114,42 @@ def make(directory: int, name: str, device: Mapping[str, Any]) -> None:
     number = os.makedev(int(device.get("major", 0)), int(device.get("minor", 0)))
     mode = int(device.get("fileMode", 0o666)) & 0o7777
     owner, group = int(device.get("uid", 0)), int(device.get("gid", 0))
-    _make(directory, name, kind, mode, number, owner, group)
+    _make(directory, name, kind, mode, number, owner, group, device["path"])
+
+
+def _bind(directory: int, name: str, kind: int, number: int, path: str) -> None:
+    """Shows the node of the machine at `path`, if it is the one that is meant."""
+    tree = syscalls.open_tree(syscalls.AT_FDCWD, path, syscalls.OPEN_TREE_CLONE)
+    try:
+        found = os.fstat(tree)
+        if stat.S_IFMT(found.st_mode) != kind or found.st_rdev != number:
+            raise FileNotFoundError(errno.ENOENT, f"device {path} is not this machine's")
+        flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(name, flags, 0o600, dir_fd=directory))
+        target = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            syscalls.move_mount(tree, target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(tree)
 
 
 def _make(
-    directory: int, name: str, kind: int, mode: int, number: int, owner: int, group: int
+    directory: int,
+    name: str,
+    kind: int,
+    mode: int,
+    number: int,
+    owner: int,
+    group: int,
+    path: str,
 ) -> None:
     try:
         os.mknod(name, kind | mode, number, dir_fd=directory)
+    except PermissionError:  # in a user namespace: the machine's own is shown
+        _bind(directory, name, kind, number, path)
+        return
     except FileExistsError:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if stat.S_IFMT(found.st_mode) != kind or found.st_rdev != number:

@@ -12,6 +12,7 @@ import os
 import stat
 
 from . import syscalls as sc
+from . import user_namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +34,25 @@ _ATTRIBUTES = {
     "strictatime": (sc.MOUNT_ATTR_STRICTATIME, sc.MOUNT_ATTR__ATIME),
     "nodiratime": (sc.MOUNT_ATTR_NODIRATIME, 0),
     "nosymfollow": (sc.MOUNT_ATTR_NOSYMFOLLOW, 0),
+    "symfollow": (0, sc.MOUNT_ATTR_NOSYMFOLLOW),
+    "diratime": (0, sc.MOUNT_ATTR_NODIRATIME),
+    "atime": (0, sc.MOUNT_ATTR__ATIME),
+    "norelatime": (0, sc.MOUNT_ATTR__ATIME),
+    "nostrictatime": (0, sc.MOUNT_ATTR__ATIME),
 }
-_PROPAGATIONS = {"private": sc.MS_PRIVATE, "slave": sc.MS_SLAVE, "shared": sc.MS_SHARED}
-_IGNORED = frozenset(("defaults", "async", "diratime", "nomand", "loud"))
+PROPAGATIONS = {
+    "private": sc.MS_PRIVATE,
+    "slave": sc.MS_SLAVE,
+    "shared": sc.MS_SHARED,
+    "unbindable": sc.MS_UNBINDABLE,
+}
+_IGNORED = frozenset(
+    ("defaults", "async", "nomand", "loud", "silent", "acl", "noacl", "iversion", "noiversion")
+)
+# Of a file system as a whole: mount(2) passes them over where it is there already.
+_SUPERBLOCK = frozenset(("sync", "dirsync", "lazytime", "nolazytime", "mand"))
+# Owners are shown as a user namespace has them; "r" in front: those of mounts below too
+_MAPPED = ("idmap", "ridmap")
 _KERNEL_KINDS = frozenset(("proc", "sysfs", "mqueue"))
 _IN_ROOT = sc.RESOLVE_IN_ROOT | sc.RESOLVE_NO_MAGICLINKS
 # Deeper than any path that Linux takes in one call (PATH_MAX 4096, two bytes each).
@@ -44,13 +61,18 @@ _MAX_DEPTH = 2048
 
 def option_names() -> list[str]:
     """Every option that is not handed to a file system as its own."""
-    recursive = ["r" + name for name in (*_ATTRIBUTES, *_PROPAGATIONS)]
-    named = {*_ATTRIBUTES, *_PROPAGATIONS, *_IGNORED, *recursive, "bind", "rbind", "tmpcopyup"}
+    recursive = ["r" + name for name in (*_ATTRIBUTES, *PROPAGATIONS)]
+    named = {*_ATTRIBUTES, *PROPAGATIONS, *_IGNORED, *_SUPERBLOCK, *recursive, *_MAPPED}
+    named |= {"bind", "rbind", "tmpcopyup"}
     return sorted(named)
 
 
 class Mount:
-    """One mount as a value. `subpath` is resolved beneath `source` without leaving it."""
+    """One mount as a value. `subpath` is resolved beneath `source` without leaving it.
+
+    With `mapped` ("idmap", "ridmap") owners are shown through `maps`, or where that is None
+    through the container's own; `owner` is where Plan.owners has them, or -1.
+    """
 
     __slots__ = (
         "add",
@@ -59,6 +81,9 @@ class Mount:
         "copy_up",
         "data",
         "kind",
+        "mapped",
+        "maps",
+        "owner",
         "propagation",
         "recursive",
         "recursive_add",
@@ -76,6 +101,9 @@ class Mount:
         self.bind = kind == "bind"
         self.copy_up = False
         self.recursive = False
+        self.mapped = ""
+        self.maps: user_namespaces.Maps | None = None
+        self.owner = -1
         self.add = 0
         self.clear = 0
         self.recursive_add = 0
@@ -100,7 +128,12 @@ def parse(entry: Mapping[str, Any]) -> Mount:
     mount = Mount(entry.get("source", ""), target, entry.get("type") or "bind")
     for option in entry.get("options") or ():
         _parse_option(mount, option)
+    if mount.bind:
+        mount.data = [option for option in mount.data if option[0] not in _SUPERBLOCK]
     mount.subpath = entry.get("subPath", "")
+    mount.maps = user_namespaces.parse_maps(entry, f"mounts: {target}")
+    if mount.maps is not None and not mount.mapped:
+        mount.mapped = "idmap"
     _check(mount)
     return mount
 
@@ -112,10 +145,12 @@ def _parse_option(mount: Mount, option: str) -> None:
         mount.recursive = option == "rbind"
     elif option == "tmpcopyup":
         mount.copy_up = True
+    elif option in _MAPPED:
+        mount.mapped = option
     elif option in _ATTRIBUTES:
         mount.add, mount.clear = _combine(mount.add, mount.clear, option)
-    elif name in _PROPAGATIONS:
-        mount.propagation = _PROPAGATIONS[name]
+    elif name in PROPAGATIONS:
+        mount.propagation = PROPAGATIONS[name]
     elif name in _ATTRIBUTES and option.startswith("r"):
         mount.recursive_add, mount.recursive_clear = _combine(
             mount.recursive_add, mount.recursive_clear, name
@@ -136,6 +171,8 @@ def _check(mount: Mount) -> None:
         raise ValueError(f"mounts: source {mount.source!r} of {mount.target} is not absolute")
     if mount.copy_up and mount.kind != "tmpfs":
         raise ValueError(f"mounts: tmpcopyup of {mount.target} needs a tmpfs")
+    if mount.mapped and not mount.bind:
+        raise ValueError(f"mounts: {mount.target}: only bind mounts can be id-mapped")
     if mount.bind and mount.data:
         raise ValueError(f"mounts: option {mount.data[0][0]!r} of {mount.target} is not known")
     # A mount over a file of /proc could fake what the runtime itself reads there, or undo a mask.
@@ -216,10 +253,13 @@ def _open_plain_directory(root: int, path: str) -> int:
     return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY, symlinks=False)
 
 
-def prepare(mount: Mount) -> int:
-    """A detached mount, with its flags and propagation set, ready to be attached."""
+def prepare(mount: Mount, owners: int = -1) -> int:
+    """A detached mount, with its flags and propagation set, ready to be attached.
+
+    `owners` is the user namespace for one that is to be id-mapped.
+    """
     try:
-        return _clone_bind(mount) if mount.bind else _create(mount)
+        return _clone_bind(mount, owners) if mount.bind else _create(mount)
     except OSError as error:
         what = mount.source if mount.bind else mount.kind
         message = f"mount {what} at {mount.target}: {error.strerror}"
@@ -239,13 +279,15 @@ def _create(mount: Mount) -> int:
     return tree
 
 
-def _clone_bind(mount: Mount) -> int:
+def _clone_bind(mount: Mount, owners: int) -> int:
     flags = sc.OPEN_TREE_CLONE | (sc.AT_RECURSIVE if mount.recursive else 0)
     if mount.subpath:
         tree = _clone_subpath(mount, flags)
     else:
         tree = sc.open_tree(sc.AT_FDCWD, mount.source, flags)
     try:
+        if mount.mapped:
+            map_owners(tree, mount.source, owners, recursive=mount.mapped == "ridmap")
         if mount.propagation != sc.MS_SHARED:
             sc.mount_setattr(tree, propagation=mount.propagation, recursive=True)
         if mount.add or mount.clear:
@@ -257,6 +299,17 @@ def _clone_bind(mount: Mount) -> int:
         os.close(tree)
         raise
     return tree
+
+
+def map_owners(tree: int, source: str, owners: int, *, recursive: bool = False) -> None:
+    """Id-maps the detached mount `tree` of `source`; a failure is told as runc tells it."""
+    try:
+        sc.map_owners(tree, owners, recursive=recursive)
+    except OSError as error:
+        text = f"failed to set MOUNT_ATTR_IDMAP on {source}: {error.strerror}"
+        if error.errno == errno.EINVAL:
+            text += " (maybe the filesystem used doesn't support idmap mounts on this kernel?)"
+        raise OSError(error.errno, text) from None
 
 
 def _clone_subpath(mount: Mount, flags: int) -> int:

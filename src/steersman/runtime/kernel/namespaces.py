@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# OCI name: (flag, name under /proc/<pid>/ns). The user namespace is not offered.
+# OCI name: (flag, name under /proc/<pid>/ns).
 KINDS = {
     "mount": (syscalls.CLONE_NEWNS, "mnt"),
     "pid": (syscalls.CLONE_NEWPID, "pid"),
@@ -25,6 +25,7 @@ KINDS = {
     "uts": (syscalls.CLONE_NEWUTS, "uts"),
     "cgroup": (syscalls.CLONE_NEWCGROUP, "cgroup"),
     "time": (syscalls.CLONE_NEWTIME, "time"),
+    "user": (syscalls.CLONE_NEWUSER, "user"),
 }
 _CLOCKS = ("monotonic", "boottime")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
@@ -67,6 +68,19 @@ def join(path: str, flag: int) -> None:
             syscalls.setns(descriptor, flag)
     finally:
         os.close(descriptor)
+
+
+def differing(pid: int) -> int:
+    """Flags of the namespaces in which a process is, and this one is not."""
+    flags = 0
+    for flag, name in KINDS.values():
+        try:
+            theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{name}")
+        except FileNotFoundError:  # a kernel may be built without time namespaces
+            continue
+        if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
+            flags |= flag
+    return flags
 
 
 def parse_time_offsets(section: Mapping[str, Mapping[str, int]]) -> str:

@@ -37,7 +37,23 @@ _FLAGS = {
 _IO_CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}
 _IO_CLASS_SHIFT, _MAX_IO_PRIORITY = 13, 7
 _PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
+# NR_CPUS of the largest kernels
+_MAX_PROCESSORS = 8192
 _ATTRIBUTES_BYTES = 48
+
+
+def parse_processors(text: str) -> set[int]:
+    """Reads a list of processors as cpuset(7) has it: "0-2,7"; empty for an empty text."""
+    found: set[int] = set()
+    for part in text.split(",") if text else ():
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"process.execCPUAffinity: {text!r} is not a list of processors")
+        end = int(last if dash else first)
+        if not int(first) <= end < _MAX_PROCESSORS:
+            raise ValueError(f"process.execCPUAffinity: {text!r} is not a list of processors")
+        found |= set(range(int(first), end + 1))
+    return found
 
 
 def parse_scheduler(section: Mapping[str, Any]) -> bytes:

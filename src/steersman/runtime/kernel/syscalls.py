@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLONE_NEWTIME = 0x00000080
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -24,7 +25,9 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 CLONE_INTO_CGROUP = 0x200000000
 
+MS_MOVE = 0x2000
 MS_REC = 0x4000
+MS_UNBINDABLE = 1 << 17
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
@@ -52,6 +55,7 @@ MOUNT_ATTR__ATIME = 0x70
 MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_STRICTATIME = 0x20
 MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -170,11 +174,13 @@ def clone(flags: int, cgroup: int = -1) -> int:
     """Forks this process into the namespaces that `flags` name; 0 in the child, else its id.
 
     `cgroup` is a descriptor of a version 2 cgroup that the child is born in (5.7). The process
-    must have one thread. Source: clone3(2); the interpreter is told as os.fork() tells it.
+    must have one thread. With CLONE_PARENT the child is a sibling, and tells of its end as this
+    process does. Source: clone3(2); the interpreter is told as os.fork() tells it.
     """
     into = 0 if cgroup < 0 else cgroup
     flags |= CLONE_INTO_CGROUP if cgroup >= 0 else 0
-    arguments = struct.pack("=11Q", flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, into)
+    ending = 0 if flags & CLONE_PARENT else SIGCHLD
+    arguments = struct.pack("=11Q", flags, 0, 0, 0, ending, 0, 0, 0, 0, 0, into)
     ctypes.pythonapi.PyOS_BeforeFork()
     child: int = _clone3(435, arguments, len(arguments))
     if child == 0:
@@ -235,6 +241,16 @@ def mount_setattr(
     """Changes flags and propagation of a mount given by descriptor (5.12)."""
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _mount_setattr(descriptor, b"", flags, struct.pack("=4Q", add, clear, propagation, 0), 32)
+
+
+def map_owners(descriptor: int, user_namespace: int, *, recursive: bool = False) -> None:
+    """Shows the owners of a detached mount as a user namespace maps them (5.12).
+
+    EINVAL where the file system does not offer it; see mount_setattr(2), MOUNT_ATTR_IDMAP.
+    """
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    attributes = struct.pack("=4Q", MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    _mount_setattr(descriptor, b"", flags, attributes, len(attributes))
 
 
 def fsopen(kind: str) -> int:

@@ -3,8 +3,8 @@
 The kernel opens what a container runs while /proc/self/exe still names the caller. If that were
 the host's interpreter, "#!/proc/self/exe" would hand it to the container (CVE-2019-5736). So the
 interpreter is left first: for a sealed memory file, which then runs the program. It costs a
-tenth of starting a sealed copy of the interpreter. Rule: it holds one descriptor, 3, the channel
-to whoever waits; it marks it to be closed by the program before all else, or gives up.
+tenth of starting a sealed copy of the interpreter. Rule: it holds one descriptor of ours, the
+channel to whoever waits; it marks it to be closed by the program before all else, or gives up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CHANNEL = 3
 # What the channel then carries: the negative errno that the kernel gave, as 64 bits.
 REPORT_BYTES = 8
 _ADDRESS = 0x400000
@@ -29,9 +28,9 @@ _READ_AND_EXECUTE, _LOADED = 5, 1
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 
 # In assembler, for x86_64. "fail" is where every failed call goes, its result in rax.
+_CHANNEL = bytes.fromhex("bf")  # mov edi, ...     the channel, whose number follows
 _CLOSE_ON_EXEC = bytes.fromhex(
-    "b8 48000000"  # mov  eax, 72         fcntl(
-    "bf 03000000"  # mov  edi, 3            CHANNEL,
+    "b8 48000000"  # mov  eax, 72         fcntl(channel,
     "be 02000000"  # mov  esi, 2            F_SETFD,
     "ba 01000000"  # mov  edx, 1            FD_CLOEXEC)
     "0f05"  #        syscall
@@ -54,8 +53,7 @@ _RUN = bytes.fromhex(
 )
 _FAIL = bytes.fromhex(
     "50"  #          push rax
-    "b8 01000000"  # mov  eax, 1          write(
-    "bf 03000000"  # mov  edi, 3            CHANNEL,
+    "b8 01000000"  # mov  eax, 1          write(channel,
     "4889e6"  #      mov  rsi, rsp          the result,
     "ba 08000000"  # mov  edx, 8            REPORT_BYTES)
     "0f05"  #        syscall
@@ -70,19 +68,21 @@ def is_known() -> bool:
     return syscalls.MACHINE == "x86_64"
 
 
-def render(program: bytes, flags: int) -> bytes:
+def render(program: bytes, flags: int, channel: int) -> bytes:
     """The file, with a seccomp filter to be installed at the last moment unless it is empty."""
+    told = _CHANNEL + struct.pack("<I", channel)
+    close, fail = told + _CLOSE_ON_EXEC, told + _FAIL
     check = len(_IF_FAILED) + 4
     install = len(_INSTALL_FILTER) + 4 + len(_PROGRAM_ADDRESS) + 4 + len(_SYSTEM_CALL)
     middle = install + check if program else 0
-    size = len(_CLOSE_ON_EXEC) + check + middle + len(_RUN) + len(_FAIL)
+    size = len(close) + check + middle + len(_RUN) + len(fail)
     header = _CODE_START + size + -(_CODE_START + size) % 8
-    code = _CLOSE_ON_EXEC + _jump_to_fail(middle + len(_RUN))
+    code = close + _jump_to_fail(middle + len(_RUN))
     if program:
         code += _INSTALL_FILTER + struct.pack("<I", flags)
         code += _PROGRAM_ADDRESS + struct.pack("<I", _ADDRESS + header) + _SYSTEM_CALL
         code += _jump_to_fail(len(_RUN))
-    code += _RUN + _FAIL
+    code += _RUN + fail
     # struct sock_fprog: how many instructions, and where they are
     fprog = struct.pack("<HxxxxxxQ", len(program) // 8, _ADDRESS + header + 16)
     return _render_file(code.ljust(header - _CODE_START, b"\0") + fprog + program)
@@ -106,15 +106,15 @@ def _render_file(body: bytes) -> bytes:
     return header + segment + body
 
 
-def prepare(program: bytes, flags: int) -> int:
+def prepare(program: bytes, flags: int, channel: int) -> int:
     """A descriptor of the sealed file, to be made before a filter could forbid it."""
     descriptor = os.memfd_create("steer-exec", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(descriptor, render(program, flags))
+    os.write(descriptor, render(program, flags, channel))
     fcntl.fcntl(descriptor, _F_ADD_SEALS, _ALL_SEALS)
     return descriptor
 
 
-def run(descriptor: int, path: str, args: Sequence[str], env: dict[str, str]) -> None:
+def run(descriptor: int, channel: int, path: str, args: Sequence[str], env: dict[str, str]) -> None:
     """Leaves this program for `path`; returns only by an error before that."""
-    os.set_inheritable(CHANNEL, True)
+    os.set_inheritable(channel, True)
     os.execve(descriptor, [path, *args], env)

@@ -1,6 +1,6 @@
 """The one place that knows OR-Tools; loaded with the first batch. Deterministic.
 
-See record 19: an extra, `steersman[flow]`.
+See record 21: an extra, `steersman[flow]`.
 """
 
 from __future__ import annotations

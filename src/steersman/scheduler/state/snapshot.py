@@ -56,6 +56,7 @@ class Snapshot:
         self.all: Bits = 0  # the places of nodes that exist
         self.landscape = 0  # raised when nodes come, go or change labels or taints
         self.flocks: dict[str, dict[tuple[frozenset[tuple[str, str]], bool], Flock]] = {}
+        self._members: Counter[Flock] = Counter()  # pods of each, also where no node is
         self.repelling: dict[Term, Counter[int]] = {}  # by whom and where: required anti-affinity
         self.attracting: dict[Weighted, Counter[int]] = {}
         self.images: dict[str, tuple[int, int]] = {}  # size in bytes, how many nodes have it
@@ -222,8 +223,7 @@ class Snapshot:
         del state.pods[uid]
         if state.exists:
             self._spread_word(known, state.place, -1)
-        elif not known.flock.places:
-            self._drop_flock(known.flock)
+        self._leave_flock(known.flock)
         self._drop_if_empty(state)
         return known
 
@@ -250,13 +250,12 @@ class Snapshot:
         found = self.flocks.setdefault(pod.metadata.namespace, {})
         if (flock := found.get(key)) is None:
             flock = found[key] = Flock(pod.metadata.namespace, labels, key[1])
+        self._members[flock] += 1
         return flock
 
     def _spread_word(self, placed: Placed, place: int, sign: int) -> None:
         """Files a pod at a place under everything by which others look for it."""
         _count(placed.flock.places, place, sign)
-        if sign < 0 and not placed.flock.places:
-            self._drop_flock(placed.flock)
         rules = placed.rules
         if rules:
             for term in rules.apart:
@@ -265,9 +264,13 @@ class Snapshot:
                 _file(self.attracting, weighted, place, sign)
         self._log_change(Change(place, placed.flock, rules, sign))
 
-    def _drop_flock(self, flock: Flock) -> None:
+    def _leave_flock(self, flock: Flock) -> None:
+        """Counts a pod out of its flock, which stays while it has others, be their nodes gone."""
+        _count(self._members, flock, -1)
+        if flock in self._members:
+            return
         found = self.flocks[flock.namespace]
-        found.pop((frozenset(flock.labels.items()), flock.leaving), None)
+        del found[frozenset(flock.labels.items()), flock.leaving]
         if not found:
             del self.flocks[flock.namespace]
 
@@ -297,10 +300,10 @@ def _terrain(node: Node) -> tuple[object, ...]:
     return (node.metadata.labels, node.spec.taints, node.spec.unschedulable)
 
 
-def _count(counter: Counter[int], place: int, sign: int) -> None:
-    counter[place] += sign
-    if not counter[place]:
-        del counter[place]
+def _count(counter: Counter[K], key: K, sign: int) -> None:
+    counter[key] += sign
+    if not counter[key]:
+        del counter[key]
 
 
 def _file(filed: dict[K, Counter[int]], key: K, place: int, sign: int) -> None:

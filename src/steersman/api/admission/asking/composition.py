@@ -22,11 +22,18 @@ VARIABLES: Final = "variables"
 
 class Composition:
     """The variables of a policy, and the environments of its expressions: with an authorizer, and
-    without one for messages (`undecided`)."""
+    without one for messages (`undecided`). `types` are those of variables of which more is known
+    than usual."""
 
-    def __init__(self, raw: Sequence[Mapping[str, Any]], *, params: bool) -> None:
+    def __init__(
+        self,
+        raw: Sequence[Mapping[str, Any]],
+        *,
+        params: bool,
+        types: Mapping[str, Type] | None = None,
+    ) -> None:
         fields: dict[str, Field] = {}
-        own = {VARIABLES: Type("object", "kubernetes.variables", (), fields)}
+        own = {VARIABLES: Type("object", "kubernetes.variables", (), fields), **(types or {})}
         self._types = {**declared(params=params), **own}
         self.environment = Environment(self._types)
         without = {**declared(params=params, decides=False), **own}

@@ -15,6 +15,15 @@ from steersman.model.kind import Document
 from steersman.model.ref import Resource
 
 GROUP: Final = "admissionregistration.k8s.io"
+# The kinds in whose objects admission is configured
+CONFIGURING: Final = (
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+)
 # What decides about admission is never asked about
 EXEMPT: Final = (
     "ValidatingWebhookConfiguration",

@@ -7,25 +7,19 @@ another one, and what comes back is admitted in that one (pruned, defaulted) bef
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import orjson
 
-from steersman.api import body, keys
+from steersman.api import body
 from steersman.api.custom import conversion
 from steersman.api.form import Form
 from steersman.model.builtin import Registry
 from steersman.model.kind import Document, Kind, Version
-from steersman.model.ref import Resource
-
-# Resources of two groups whose objects are the same
-_SHARED: Final = (Resource("", "events"), Resource("events.k8s.io", "events"))
 
 
 def equivalents(kinds: Registry, kind: Kind, version: Version) -> Iterator[tuple[Kind, Version]]:
-    """Yields the other versions in which the objects of a kind are served."""
-    shared = _SHARED if keys.table_of(kind) in _SHARED else (kind.resource,)
-    for resource in shared:
+    """Yields the other versions in which the objects of a kind are served, of other groups too."""
+    for resource in kinds.alike(kind.resource):
         for other, found in kinds.served(resource):
             if (other.group, found.name) != (kind.group, version.name):
                 yield other, found

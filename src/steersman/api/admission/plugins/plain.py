@@ -34,9 +34,19 @@ class AlwaysAdmit(Plain):
     name = "AlwaysAdmit"
 
 
+class Gated(Plain):
+    """A plugin that is on by default and whose feature gate is not (1.37): it can be named, and
+    does what upstream's does then, which is nothing. The kinds that it is about are not served."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 def is_of(call: Call, group: str, kind: str) -> bool:
-    """Says whether a call is about objects of a kind, and about no subresource."""
-    return call.kind.name == kind and call.kind.group == group and not call.subresource
+    """Says whether a call is about objects of a kind, under whatever group they are asked for, and
+    about no subresource."""
+    own = call.kind.name == kind and call.table.resource.group == group
+    return own and not call.subresource
 
 
 def is_pod(change: Change) -> bool:

@@ -24,10 +24,9 @@ ORDER: Final = (
     "StorageObjectInUseProtection", "PodGroupProtection", "OwnerReferencesPermissionEnforcement",
     "PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "CertificateSigning",
     "ClusterTrustBundleAttest", "CertificateSubjectRestriction", "DefaultIngressClass",
-    "DenyServiceExternalIPs", "PodTopologyLabels", "PodGroupWorkloadExists",
-    "NodeDeclaredFeatureValidator", "JobValidation", "PodResizeValidator",
-    "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionWebhook", "ResourceQuota", "AlwaysDeny",
+    "DenyServiceExternalIPs", "PodTopologyLabels", "NodeDeclaredFeatureValidator", "JobValidation",
+    "PodResizeValidator", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota", "AlwaysDeny",
 )  # fmt: skip
 OFF: Final = frozenset((
     "AlwaysAdmit", "NamespaceAutoProvision", "NamespaceExists", "LimitPodHardAntiAffinityTopology",
@@ -35,16 +34,12 @@ OFF: Final = frozenset((
     "EventRateLimit", "ExtendedResourceToleration", "OwnerReferencesPermissionEnforcement",
     "DenyServiceExternalIPs", "AlwaysDeny",
 ))  # fmt: skip
-# Known by name, and not there yet: nobody can turn them on
-MISSING: Final = frozenset((
-    "PodGroupProtection", "PodGroupWorkloadExists", "NodeDeclaredFeatureValidator", "JobValidation",
-))  # fmt: skip
 
 
 def enabled(on: Collection[str] = (), off: Collection[str] = ()) -> tuple[str, ...]:
     """Returns the plugins that run, in order: the usual ones, and those, and without these. Beside
     upstream's defaults NodeRestriction is one, as kubeadm has it."""
-    left_out = (OFF | set(off) | MISSING) - set(on)
+    left_out = (OFF | set(off)) - set(on)
     return tuple(name for name in ORDER if name not in left_out)
 
 

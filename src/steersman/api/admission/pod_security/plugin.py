@@ -61,7 +61,7 @@ class PodSecurity:
 
     def check(self, change: Change) -> None:
         """Refuses a pod that the enforced standard forbids, and wrong labels of a namespace."""
-        if change.new is None or change.call.kind.group not in _GROUPS:
+        if change.new is None or change.call.table.resource.group not in _GROUPS:
             return
         kind = change.call.kind.name
         if kind == "Namespace":

@@ -5,51 +5,20 @@ Follows pkg/apis/admissionregistration/validation; what was there before an upda
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from steersman.api.admission.asking.composition import Composition
-from steersman.api.admission.asking.configured import GROUP
 from steersman.api.admission.asking.expressions import compile_expression
 from steersman.api.admission.asking.variables import declared
-from steersman.api.admission.chain import Change
 from steersman.api.admission.policies.mutator import mutations
-from steersman.api.call import Call
 from steersman.cel.environment import Environment
 from steersman.cel.types import BOOL, NULL, STRING, Type
-from steersman.model import causes, errors
+from steersman.model import causes
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 
 Raw = Mapping[str, Any]
-
-
-class ExpressionCheck:
-    """An admission plugin; see the module."""
-
-    name = "AdmissionExpressions"
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
-
-    def check(self, change: Change) -> None:
-        """Refuses what has expressions that are no good."""
-        kind, new = change.call.kind, change.new
-        if kind.group != GROUP or new is None or change.call.subresource:
-            return
-        check = _CHECKS.get(kind.name)
-        if check is None or (change.old is not None and _content(new) == _content(change.old)):
-            return
-        if found := list(check(new)):
-            raise errors.invalid(kind.group, kind.name, new["metadata"].get("name", ""), found)
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on nothing for other kinds."""
-        return None if call.kind.group == GROUP else ()
-
-
-def _content(document: Document) -> Any:
-    return document.get("spec") or document.get("webhooks")
 
 
 def check_expression(
@@ -118,7 +87,7 @@ def check_mutating(document: Document) -> Iterator[Cause]:
             yield causes.invalid(path, found.text, found.wrong)
 
 
-_CHECKS: Final[Mapping[str, Callable[[Document], Iterator[Cause]]]] = {
+CHECKS: Final[Mapping[str, Callable[[Document], Iterator[Cause]]]] = {
     "ValidatingWebhookConfiguration": check_webhooks,
     "MutatingWebhookConfiguration": check_webhooks,
     "ValidatingAdmissionPolicy": check_validating,

@@ -108,7 +108,7 @@ class Borrowing:
             await self._pressed.wait()
             self._awake()
             while True:
-                await self._world.sleep(PERIOD_SECONDS)
+                await self._world.wire_sleep(PERIOD_SECONDS)
                 if not self.adjust():
                     break
             for level in self._levels.values():

@@ -36,7 +36,7 @@ class Lingering:
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
-            async with self._world.timeout(seconds):
+            async with self._world.wire_timeout(seconds):
                 await self._sooner.wait()
         except TimeoutError:
             return

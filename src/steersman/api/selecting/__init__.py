@@ -1,0 +1,1 @@
+"""What of a table a list, a watch or a deletion is about, and how it is found."""

@@ -1,0 +1,1 @@
+"""`steer clock`, and what other commands have to do with virtual time."""

@@ -1,0 +1,1 @@
+"""`steer nodes`: nodes without a machine, made and removed on a running cluster."""

@@ -1,0 +1,1 @@
+"""In-place resize (KEP-1287): what a pod asks for, what the node grants, what its groups have."""

@@ -1,0 +1,200 @@
+"""Decides whether the node grants what a pod asks for now: pure, but for the sums of all pods.
+
+Follows kubelet's allocation_manager.go. One rule: until something else is granted, a pod is what
+was granted last, whatever its spec says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.quantity import Quantity, parse
+from steersman.model.types.container import Container, ResourceRequirements
+from steersman.model.types.resources import Amounts, amounts, together
+from steersman.node import containers
+from steersman.node.observed import Observed, Resize
+from steersman.node.render import limits
+
+RESIZABLE = ("cpu", "memory")
+DEFERRED, INFEASIBLE = "Deferred", "Infeasible"
+
+
+def resizable(pod: Pod) -> tuple[Container, ...]:
+    """Returns the containers whose resources may change: containers and sidecars."""
+    sidecars = tuple(it for it in pod.spec.init_containers if containers.is_sidecar(it))
+    return sidecars + pod.spec.containers
+
+
+def first_grants(pod: Pod) -> dict[str, ResourceRequirements]:
+    """Returns what a pod is granted as it comes: all that its containers ask for. One that asks
+    for nothing is granted nothing to be remembered, since its class of service cannot change."""
+    asked = {it.name: it.resources for it in resizable(pod)}
+    return asked if any(it.limits or it.requests for it in asked.values()) else {}
+
+
+def granted(pod: Pod, seen: Observed) -> Pod:
+    """Returns the pod with the resources that the node has granted it."""
+    grants = seen.grants
+    if all(grants.get(it.name, it.resources) == it.resources for it in resizable(pod)):
+        return pod
+
+    def give(container: Container) -> Container:
+        return replace(container, resources=grants.get(container.name, container.resources))
+
+    spec = replace(
+        pod.spec,
+        containers=tuple(map(give, pod.spec.containers)),
+        init_containers=tuple(map(give, pod.spec.init_containers)),
+    )
+    return replace(pod, spec=spec)
+
+
+def requests_of(pod: Pod) -> Amounts:
+    """Returns what a pod counts for on its node, its overhead included."""
+    init = (
+        (amounts(it.resources.requests), containers.is_sidecar(it))
+        for it in pod.spec.init_containers
+    )
+    found = together((amounts(it.resources.requests) for it in pod.spec.containers), init)
+    for name, text in pod.spec.overhead.items():
+        found[name] = found.get(name, Quantity(0)) + parse(text)
+    return found
+
+
+class Grants:
+    """What all pods of the node have been granted together; who waits is told when it shrinks."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Amounts] = {}
+        self._waiting: dict[str, Callable[[], None]] = {}
+
+    def note(self, uid: str, held: Amounts | None) -> None:
+        """Takes what a pod holds now; None for nothing any more."""
+        before = self._held.pop(uid, {})
+        if held is not None:
+            self._held[uid] = held
+        shrinks = any(_of(held or {}, name) < _of(before, name) for name in RESIZABLE)
+        if shrinks:
+            waiting, self._waiting = self._waiting, {}
+            for wake in waiting.values():
+                wake()
+
+    def wait(self, uid: str, wake: Callable[[], None]) -> None:
+        """Calls `wake` once when there is more to be had than now."""
+        self._waiting[uid] = wake
+
+    def others(self, uid: str) -> Amounts:
+        """Returns what all pods but one hold."""
+        total: Amounts = {}
+        for other, held in self._held.items():
+            if other != uid:
+                for name in RESIZABLE:
+                    total[name] = _of(total, name) + _of(held, name)
+        return total
+
+
+def _of(held: Mapping[str, Quantity], name: str) -> Quantity:
+    return held.get(name, Quantity(0))
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why what is asked for is not granted: never (Infeasible) or not now (Deferred)."""
+
+    reason: str
+    message: str
+
+
+def decide_grant(
+    pod: Pod, others: Mapping[str, Quantity], allocatable: Mapping[str, str]
+) -> Refusal | None:
+    """Returns why a pod cannot have what it asks for, None where it can."""
+    wanted = requests_of(pod)
+    for name in ("memory", "cpu"):
+        asked, room = (
+            _units(name, _of(wanted, name)),
+            _units(name, parse(allocatable.get(name, "0"))),
+        )
+        if asked > room:
+            text = f"{name}, requested: {asked}, capacity: {room}"
+            return Refusal(INFEASIBLE, f"Node didn't have enough capacity: {text}")
+    for name in RESIZABLE:
+        asked, room = (
+            _units(name, _of(wanted, name)),
+            _units(name, parse(allocatable.get(name, "0"))),
+        )
+        used = _units(name, _of(others, name))
+        if asked and asked + used > room:
+            text = f"{name}, requested: {asked}, used: {used}, capacity: {room}"
+            return Refusal(DEFERRED, f"Node didn't have enough resource: {text}")
+    return None
+
+
+def _units(name: str, amount: Quantity) -> int:
+    return amount.milli() if name == "cpu" else amount.value()
+
+
+def is_asked(pod: Pod, seen: Observed) -> bool:
+    """Whether a pod asks for other resources than were granted."""
+    return granted(pod, seen) is not pod
+
+
+def grant(pod: Pod, seen: Observed) -> Observed:
+    """Returns what is observed once all that a pod asks for is granted."""
+    present = limits.render_pod_resources(granted(pod, seen))
+    if seen.pod_limits is not None:  # the resize before is not carried out yet
+        present = limits.widened(present, seen.pod_limits)
+    resize = Resize(generation=pod.metadata.generation)
+    return replace(seen, grants=first_grants(pod), pod_limits=present, resize=resize, refused=None)
+
+
+def carried_out(pod: Pod, seen: Observed, changed: Iterable[str]) -> Observed:
+    """Returns what is observed once the groups of a pod and of some containers are as granted."""
+    given = {it.name: it.resources for it in resizable(pod)}
+    for name in changed:
+        seen = seen.having(name, replace(seen.of(name), resources=given[name]))
+    resize = seen.resize and replace(seen.resize, pod_done=True, error="")
+    return replace(seen, pod_limits=None, resize=resize)
+
+
+# What has been granted and is not carried out yet
+
+
+def changes(container: Container, seen: Observed) -> set[str]:
+    """Returns the resources of a running container that are not as granted."""
+    known = seen.of(container.name)
+    if not known.running:
+        return set()
+    given = known.resources or ResourceRequirements()
+    return {it for it in RESIZABLE if _differs(container.resources, given, it)}
+
+
+def _differs(one: ResourceRequirements, other: ResourceRequirements, name: str) -> bool:
+    sides = ((one.requests, other.requests), (one.limits, other.limits))
+    return any(_amount(a, name) != _amount(b, name) for a, b in sides)
+
+
+def _amount(side: Mapping[str, str], name: str) -> Quantity | None:
+    return parse(side[name]) if name in side else None
+
+
+def needs_restart(container: Container, seen: Observed) -> bool:
+    """Whether a container must begin anew for what was granted (resizePolicy)."""
+    policies = {it.resource_name: it.restart_policy for it in container.resize_policy}
+    changed = changes(container, seen)
+    return any(policies.get(name) == "RestartContainer" for name in changed)
+
+
+def is_carried_out(pod: Pod, seen: Observed) -> bool:
+    """Whether every group of a pod, with the resources granted, is as it should be."""
+    done = seen.resize is None or seen.resize.pod_done
+    return done and not any(changes(it, seen) for it in resizable(pod))
+
+
+def is_over(pod: Pod, seen: Observed) -> bool:
+    """Whether a resize is carried out and what had to begin anew for it has."""
+    runs = (seen.of(it.name).exited for it in resizable(pod))
+    return is_carried_out(pod, seen) and not any(run is not None and run.again for run in runs)

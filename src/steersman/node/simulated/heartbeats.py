@@ -1,0 +1,208 @@
+"""The leases of simulated nodes, and what these say of themselves.
+
+Where time is real each lease is renewed by a write, as a kubelet does. Where it is virtual a lease
+says once that it renews itself (`model.kinds.lease`), and is written again when its node dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from steersman.client.errors import Unreachable
+from steersman.client.interface import Client, Views
+from steersman.model.errors import APIError, NotFound
+from steersman.model.kind import Document
+from steersman.model.kinds.lease import LEASE, RENEWS_EVERY
+from steersman.model.kinds.node import NODE, Node
+from steersman.model.types.condition import condition
+from steersman.node.simulated.render import render_status
+from steersman.reconcile.times import rfc3339_micro
+from steersman.world.interface import World
+
+LEASE_NAMESPACE: Final = "kube-node-lease"
+LEASE_SECONDS: Final = 40  # kubelet nodeLeaseDurationSeconds
+RENEW_SECONDS: Final = 10.0  # a quarter of it
+RETRY_SECONDS: Final = 1.0
+PRESSURE_SECONDS: Final = 300.0  # kubelet --eviction-pressure-transition-period
+
+
+class Heartbeats:
+    """Speaks for nodes until it is told that one is silent or gone."""
+
+    def __init__(
+        self, client_of: Callable[[str], Client], views: Views, world: World, *, written: bool
+    ) -> None:
+        self._client_of = client_of
+        self._views = views
+        self._world = world
+        self._written = written
+        self._addresses: dict[str, str] = {}
+        self._silent: set[str] = set()
+        self._pressed: dict[str, float] = {}  # node -> until when it is short of memory
+        self._due: dict[str, None] = {}  # ordered: who came first is looked at first
+        self._some = asyncio.Event()
+        self._first = asyncio.Event()
+        self._sooner = asyncio.Event()
+
+    def add(self, name: str, address: str) -> None:
+        """Speaks for a node from now on."""
+        self._addresses[name] = address
+        self._first.set()
+        self._look_at(name)
+
+    def remove(self, name: str) -> None:
+        """Forgets a node that is gone."""
+        self._addresses.pop(name, None)
+        if not self._addresses:
+            self._first.clear()
+        self._silent.discard(name)
+        self._pressed.pop(name, None)
+
+    def is_silent(self, name: str) -> bool:
+        """Says whether a node has stopped speaking."""
+        return name in self._silent
+
+    def silence(self, name: str) -> None:
+        """Makes a node stop speaking, as if its machine were cut off."""
+        if name not in self._silent:
+            self._silent.add(name)
+            self._look_at(name)
+
+    def speak(self, name: str) -> None:
+        """Lets a silenced node go on."""
+        if name in self._silent:
+            self._silent.discard(name)
+            self._look_at(name)
+
+    def press(self, name: str) -> None:
+        """Makes a node say that it is short of memory, for as long as a kubelet says so."""
+        self._pressed[name] = self._world.now() + PRESSURE_SECONDS
+        self._look_at(name)
+        self._sooner.set()
+
+    def hear(self, node: Node) -> None:
+        """Has a node that lives put right what is said of it."""
+        name = node.metadata.name
+        if name in self._addresses and name not in self._silent and not self._says(node):
+            self._look_at(name)
+
+    async def run(self) -> None:
+        """Works for ever."""
+        async with self._world.tasks() as group:
+            group.start(self._answer(), name="simulated nodes that have news")
+            group.start(self._relieve(), name="simulated nodes that are short of memory")
+            if self._written:
+                group.start(self._beat(), name="simulated heartbeats")
+
+    def _look_at(self, name: str) -> None:
+        self._due[name] = None
+        self._some.set()
+
+    async def _answer(self) -> None:
+        """Writes what is new of nodes, each until it is done."""
+        while True:
+            self._some.clear()
+            for name in list(self._due):
+                del self._due[name]
+                try:
+                    await self._tell(name)
+                except (APIError, Unreachable):  # tried for ever, as a kubelet does
+                    self._due[name] = None
+            if self._due:
+                await self._world.pause(RETRY_SECONDS)
+            else:
+                await self._some.wait()
+
+    async def _relieve(self) -> None:
+        """Has nodes say that they have memory again, each in its time."""
+        while True:
+            self._sooner.clear()
+            now = self._world.now()
+            for name in [name for name, until in self._pressed.items() if until <= now]:
+                del self._pressed[name]
+                self._look_at(name)
+            first = min(self._pressed.values(), default=None)
+            try:
+                async with self._world.timeout(None if first is None else first - now):
+                    await self._sooner.wait()
+            except TimeoutError:
+                continue
+
+    async def _tell(self, name: str) -> None:
+        node: Node | None = self._views.of(NODE).get(NODE.ref("", name))
+        if node is None or name not in self._addresses:
+            return
+        if name in self._silent:
+            await self._end(name)
+            return
+        await self._renew(node)
+        if not self._says(node):
+            await self._say(name)
+
+    def _says(self, node: Node) -> bool:
+        """Says whether a node's object tells what is true of it."""
+        name = node.metadata.name
+        found = node.status.conditions
+        ready, pressure = condition(found, "Ready"), condition(found, "MemoryPressure")
+        addresses = [it.address for it in node.status.addresses]
+        return (
+            self._addresses[name] in addresses
+            and (ready is not None and ready.status == "True")
+            and (pressure is not None and (pressure.status == "True") == (name in self._pressed))
+        )
+
+    async def _say(self, name: str) -> None:
+        pressed = name in self._pressed
+        status = render_status(name, self._world.now(), self._addresses[name], pressed=pressed)
+        ref = NODE.ref("", name)
+        await self._client_of(name).patch(
+            ref, {"status": status}, how="strategic", subresource="status"
+        )
+
+    async def _beat(self) -> None:
+        """Renews the leases of all nodes in turn, evenly spread over the interval."""
+        while True:
+            names = list(self._addresses)
+            for name in names:
+                await self._world.sleep(RENEW_SECONDS / len(names))
+                node = self._views.of(NODE).get(NODE.ref("", name))
+                if node is None or name in self._silent:
+                    continue
+                try:
+                    await self._renew(node)
+                except (APIError, Unreachable):  # the next beat is the retry
+                    continue
+            if not names:
+                await self._first.wait()
+
+    async def _renew(self, node: Node) -> None:
+        name = node.metadata.name
+        spec: Document = {"renewTime": rfc3339_micro(self._world.now())}
+        marks: Document = {} if self._written else {RENEWS_EVERY: f"{RENEW_SECONDS:.0f}"}
+        patch: Document = {"spec": spec}
+        if marks:
+            patch["metadata"] = {"annotations": marks}
+        try:
+            await self._client_of(name).patch(LEASE.ref(LEASE_NAMESPACE, name), patch)
+        except NotFound:
+            await self._create(node, spec, marks)
+
+    async def _create(self, node: Node, spec: Document, marks: Document) -> None:
+        name, uid = node.metadata.name, node.metadata.uid
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}
+        metadata: Document = {"name": name, "namespace": LEASE_NAMESPACE}
+        metadata |= {"ownerReferences": [owner], **({"annotations": marks} if marks else {})}
+        spec |= {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS}
+        document: Document = {"metadata": metadata, "spec": spec}
+        document |= {"apiVersion": LEASE.api_version(), "kind": "Lease"}
+        await self._client_of(name).create(LEASE, document, namespace=LEASE_NAMESPACE)
+
+    async def _end(self, name: str) -> None:
+        """Has the lease of a node that died end where it was renewed last."""
+        if self._written:
+            return
+        marks = {"annotations": {RENEWS_EVERY: None}}
+        patch = {"metadata": marks, "spec": {"renewTime": rfc3339_micro(self._world.now())}}
+        await self._client_of(name).patch(LEASE.ref(LEASE_NAMESPACE, name), patch)

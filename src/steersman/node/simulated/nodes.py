@@ -1,0 +1,195 @@
+"""Nodes without a machine: those that were asked for at the start, and whoever bears the label
+`steersman.dev/simulated=true` later.
+
+One object serves any number of nodes with one view of pods and one task of heartbeats. Each node
+writes as itself (`system:node:NAME`). Times and failures are drawn from the World.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network
+
+from steersman.client.errors import Unreachable
+from steersman.client.interface import Client, Views
+from steersman.model.errors import AlreadyExists, APIError
+from steersman.model.kinds.node import NODE, Node
+from steersman.model.kinds.pod import Pod
+from steersman.node.simulated.behaviour import NO_RULES, Behaviour, Ranges
+from steersman.node.simulated.heartbeats import Heartbeats
+from steersman.node.simulated.pods import SimulatedPods
+from steersman.node.simulated.reading import BEHAVIOUR, BadBehaviour, is_dead, rules_of
+from steersman.node.simulated.render import SIMULATED, render_node
+from steersman.reconcile.noting import Noting
+from steersman.reconcile.times import seconds
+from steersman.world.interface import Tasks, World
+
+REGISTER_RETRY_SECONDS = 1.0
+
+
+def is_simulated(node: Node) -> bool:
+    """Says whether a node has no machine."""
+    return node.metadata.labels.get(SIMULATED) == "true"
+
+
+class SimulatedNodes:
+    """A number of nodes; `run` keeps them alive until cancelled.
+
+    `written` says whether each renewal of a lease is a write.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        client_for: Callable[[str], Client],
+        views: Views,
+        world: World,
+        behaviour: Behaviour | None = None,
+        ranges: Ranges | None = None,
+        *,
+        written: bool = True,
+    ) -> None:
+        self.names = tuple(names)
+        self.behaviour = behaviour or Behaviour()
+        self._world = world
+        self._views = views
+        self._view = views.of(NODE)
+        self._client_for = client_for
+        self._clients: dict[str, Noting] = {}
+        ranges = ranges or Ranges()
+        self._range = IPv4Network(ranges.nodes)
+        self._addresses: dict[str, str] = {}
+        self._said: dict[str, tuple[str, bool]] = {}  # the annotations that count
+        self._deaths: dict[str, asyncio.Task[None]] = {}
+        self._tasks: Tasks
+        self._reserved: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._next_address = 2
+        self._beats = Heartbeats(self._client_of, views, world, written=written)
+        self._pods = SimulatedPods(
+            self._client_of, views, world, self.behaviour, IPv4Network(ranges.pods), self._beats
+        )
+
+    def silence(self, name: str) -> None:
+        """Makes a node stop speaking, as if its machine were cut off."""
+        self._beats.silence(name)
+
+    def speak(self, name: str) -> None:
+        """Lets a silenced node go on."""
+        self._beats.speak(name)
+        self._pods.look_at(name)
+
+    def crash(self, pod: Pod, exit_code: int = 137) -> None:
+        """Ends the containers of a pod now."""
+        self._pods.crash(pod, exit_code)
+
+    async def run(self) -> None:
+        """Keeps the nodes that there are, registers those that are wanted, hears of others."""
+        await self._views.synced()
+        for node in self._view.list():
+            self._taken.update(it.address for it in node.status.addresses)
+        async with self._world.tasks() as group:
+            self._tasks = group
+            leave = self._view.listen(self._hear)
+            for node in list(self._view.list()):
+                self._hear(None, node)
+            group.start(self._beats.run(), name="simulated nodes")
+            group.start(self._register(), name="registration of simulated nodes")
+            try:
+                await self._pods.run()
+            finally:
+                leave()
+
+    def _client_of(self, name: str) -> Noting:
+        if (found := self._clients.get(name)) is None:
+            # status patches and deletions by uid; and a node may not list all pods to settle them
+            found = self._clients[name] = Noting(self._client_for(name), repeatable=True)
+        return found
+
+    async def _register(self) -> None:
+        for name in self.names:
+            while not await self._is_registered(name):
+                await self._world.pause(REGISTER_RETRY_SECONDS)
+
+    async def _is_registered(self, name: str) -> bool:
+        """Tries to register a node, as a kubelet does: for ever."""
+        if name in self._addresses:
+            return True
+        address = self._reserved.get(name) or self._address()
+        self._reserved[name] = address
+        document = render_node(name, self.behaviour, self._world.now(), address)
+        try:
+            await self._client_of(name).create(NODE, document)
+        except AlreadyExists:
+            return True
+        except (APIError, Unreachable):
+            return False
+        return True
+
+    def _hear(self, old: Node | None, new: Node | None) -> None:
+        if new is not None and (is_simulated(new) or new.metadata.name in self.names):
+            self._keep(new)
+        elif old is not None and old.metadata.name in self._addresses:
+            self._leave(old.metadata.name)
+
+    def _keep(self, node: Node) -> None:
+        name = node.metadata.name
+        if name in self._addresses:
+            self._follow(node)
+            self._beats.hear(node)
+            return
+        told = [it.address for it in node.status.addresses if it.type == "InternalIP"]
+        address = self._addresses[name] = told[0] if told else self._address()
+        self._beats.add(name, address)
+        self._follow(node)
+        self._pods.add(name, address)
+
+    def _follow(self, node: Node) -> None:
+        """Takes over what a node's annotations say; what cannot be is told and does not count."""
+        metadata = node.metadata
+        said = metadata.annotations.get(BEHAVIOUR, ""), is_dead(node)
+        before, self._said[metadata.name] = self._said.get(metadata.name, ("", False)), said
+        if said == before:
+            return
+        try:
+            rules = rules_of(node)
+        except BadBehaviour as error:
+            rules = NO_RULES
+            self._pods.warn(node, f"{BEHAVIOUR}: {error}")
+        self._pods.rule(metadata.name, rules)
+        if said[1] and not before[1]:
+            self.silence(metadata.name)
+        elif before[1] and not said[1]:
+            self.speak(metadata.name)
+        self._forget_death(metadata.name)
+        if rules.die_after is not None:
+            at = seconds(metadata.creation_timestamp) + rules.die_after
+            dying = self._tasks.start(self._die(metadata.name, at), name="death of a node")
+            self._deaths[metadata.name] = dying
+
+    async def _die(self, name: str, at: float) -> None:
+        await self._world.sleep(max(0.0, at - self._world.now()))
+        self.silence(name)
+
+    def _forget_death(self, name: str) -> None:
+        if (dying := self._deaths.pop(name, None)) is not None:
+            dying.cancel()
+
+    def _leave(self, name: str) -> None:
+        self._taken.discard(self._addresses.pop(name))
+        self._said.pop(name, None)
+        self._forget_death(name)
+        self._clients.pop(name, None)
+        self._beats.remove(name)
+        self._pods.remove(name)
+
+    def _address(self) -> str:
+        size = self._range.num_addresses
+        for _ in range(size):
+            address = str(self._range[self._next_address])
+            self._next_address = self._next_address % (size - 2) + 1
+            if address not in self._taken:
+                self._taken.add(address)
+                return address
+        raise RuntimeError(f"no node address is free in {self._range}")

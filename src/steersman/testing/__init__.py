@@ -1,0 +1,1 @@
+"""What tests of users import: invariants of a cluster, and a cluster for each test."""

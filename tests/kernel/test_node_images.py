@@ -1,0 +1,160 @@
+"""Private images on a real node: a registry of the test's own wants a login, pods show theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters
+
+from steersman.images.references import parse
+from steersman.images.store import Store
+from steersman.model.kinds.event import EVENT
+from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.secret import SECRET
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+]
+PASSWORD = "hush-hush"
+AUTH = base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with clusters() as found:
+        yield found
+
+
+class Registry:
+    """Serves one image of a store to who shows the login; with `tokens` by way of a token."""
+
+    def __init__(self, images: Path, tokens: bool) -> None:
+        self._store = Store(images)
+        self._image = self._store.find(parse(IMAGE))
+        self._tokens = tokens
+        self.host = ""
+        self.asked: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            path = head[0].split(" ")[1]
+            shown = next((it for it in head if it.lower().startswith("authorization: ")), "")
+            self.asked.append(path)
+            status, extra, body = self._answer(path.partition("?")[0], shown[15:])
+            lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *extra, "", ""]
+            writer.write("\r\n".join(lines).encode() + body)
+            await writer.drain()
+        writer.close()
+
+    def _answer(self, path: str, shown: str) -> tuple[int, list[str], bytes]:
+        if path == "/token" and shown == f"Basic {AUTH}":
+            return 200, [], json.dumps({"token": "t0ken"}).encode()
+        if path == "/token":
+            return 401, [], b""
+        if shown != ("Bearer t0ken" if self._tokens else f"Basic {AUTH}"):
+            realm = f"http://{self.host}/token"
+            kind = f'Bearer realm="{realm}",service="s"' if self._tokens else 'Basic realm="x"'
+            return 401, [f"WWW-Authenticate: {kind}"], b""
+        assert self._image is not None
+        name = path.rpartition("/")[2]
+        digest = name if name.startswith("sha256:") else self._image.digest
+        return 200, [], self._store.blobs.read(digest)
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        """Listens, and gives host and port."""
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server:
+            yield self.host
+
+
+def waits_with(reason: str, pod: Pod) -> bool:
+    statuses = pod.status.container_statuses
+    return bool(statuses) and (w := statuses[0].state.waiting) is not None and w.reason == reason
+
+
+def runs(pod: Pod) -> bool:
+    return pod.status.phase == "Running"
+
+
+async def keep(session: Session, name: str, host: str, kind: str) -> None:
+    """Makes a pull secret of one of the two kinds."""
+    entries: dict[str, Any] = {host: {"auth": AUTH}}
+    data = {".dockercfg": json.dumps(entries)}
+    if kind == "dockerconfigjson":
+        data = {".dockerconfigjson": json.dumps({"auths": entries})}
+    document = {
+        "metadata": {"name": name},
+        "type": f"kubernetes.io/{kind}",
+        "stringData": data,
+    }
+    await session.client.create(SECRET, document, namespace="default")
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("dockerconfigjson", False), ("dockercfg", True)])
+def test_a_pod_has_a_private_image_by_its_secret_and_no_other_pod_has(
+    cluster: Cluster, kind: str, tokens: bool
+) -> None:
+    registry = Registry(cluster.data / "images", tokens)
+
+    async def scenario(session: Session) -> None:
+        async with registry.open() as host:
+            image = f"{host}/team/app:1"
+            await session.create("nobody", script=SLEEP, image=image)
+            await session.until("nobody", lambda it: waits_with("ErrImagePull", it))
+            await session.delete("nobody")
+            await keep(session, f"pull-{kind}", host, kind)
+            spec = {"imagePullSecrets": [{"name": f"pull-{kind}"}]}
+            await session.create("ann", script=SLEEP, image=image, spec=spec)
+            await session.until("ann", runs)
+            asked = len(registry.asked)
+            await session.create("twin", script=SLEEP, image=image, spec=spec)
+            await session.until("twin", runs)
+            assert len(registry.asked) == asked  # it is here, and they may have it
+            await session.create("eve", script=SLEEP, image=image)
+            pod = await session.until("eve", lambda it: waits_with("ErrImagePull", it))
+            assert len(registry.asked) > asked
+            listing = await session.client.list(EVENT, "default")
+            told = [it.message for it in listing.items]
+            assert not any(PASSWORD in it or AUTH in it for it in told)
+            waiting = pod.status.container_statuses[0].state.waiting
+            assert waiting is not None
+            assert "pull access denied" in waiting.message
+            for name in ("ann", "twin", "eve"):
+                await session.delete(name)
+
+    cluster.run(scenario)
+    for log in (cluster.data / "logs").iterdir():
+        text = log.read_text()
+        assert PASSWORD not in text
+        assert AUTH not in text
+
+
+def test_the_nodes_own_login_is_for_all_of_its_pods(cluster: Cluster) -> None:
+    registry = Registry(cluster.data / "images", tokens=False)
+
+    async def scenario(session: Session) -> None:
+        async with registry.open() as host:
+            path = cluster.data / "node" / "config.json"
+            path.write_text(json.dumps({"auths": {host: {"auth": AUTH}}}))
+            await session.create("any", script=SLEEP, image=f"{host}/team/app:1")
+            await session.until("any", runs)
+            path.unlink()
+            await session.create("other", script=SLEEP, image=f"{host}/team/app:1")
+            await session.until("other", runs)
+            for name in ("any", "other"):
+                await session.delete(name)
+
+    cluster.run(scenario)

@@ -1,0 +1,221 @@
+"""In-place resize on a real node: in the control groups, the status, conditions and events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
+
+from steersman.model.kinds.event import EVENT
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import POD, ContainerStatus, Pod
+from steersman.model.quantity import parse
+from steersman.model.types.condition import Condition, condition
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+    pytest.mark.skipif(
+        not Path("/sys/fs/cgroup/memory").is_dir(), reason="control groups of version 1 are read"
+    ),
+]
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with clusters() as found:
+        yield found
+
+
+def app(pod: Pod) -> ContainerStatus:
+    return pod.status.container_statuses[0]
+
+
+def runs(pod: Pod) -> bool:
+    return pod.status.phase == "Running"
+
+
+def has(pod: Pod, **amounts: str) -> bool:
+    """Whether the container's group is said to have these requests."""
+    given = app(pod).resources
+    return given is not None and dict(given.requests) == amounts
+
+
+def told(pod: Pod, kind: str) -> Condition:
+    found = condition(pod.status.conditions, kind)
+    assert found is not None
+    return found
+
+
+def pending(pod: Pod, reason: str) -> bool:
+    found = condition(pod.status.conditions, "PodResizePending")
+    return found is not None and found.reason == reason
+
+
+def resources(cpu: str, memory: str) -> dict[str, Any]:
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}}
+
+
+async def resize(session: Session, name: str, asked: dict[str, Any]) -> None:
+    spec = {"containers": [{"name": "app", "resources": asked}]}
+    ref = POD.ref("default", name)
+    await session.client.patch(ref, {"spec": spec}, how="strategic", subresource="resize")
+
+
+async def hears(session: Session, pod: Pod, reason: str) -> str:
+    """Waits until an event is told; returns its message."""
+    fields = f"involvedObject.uid={pod.metadata.uid},reason={reason}"
+    listing = await session.client.list(EVENT, "default", fields=fields)
+    for found in listing.items:
+        return str(found.message)
+    watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
+    async for changes in watching:
+        for change in changes:
+            if change.type != "BOOKMARK" and change.object is not None:
+                return str(change.object.message)
+    raise AssertionError(reason)
+
+
+def test_a_running_container_is_given_more_and_less_without_a_restart(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("grows", script=SLEEP, resources=resources("100m", "64Mi"))
+        pod = await session.until(
+            "grows", lambda it: runs(it) and has(it, cpu="100m", memory="64Mi")
+        )
+        assert dict(app(pod).allocated_resources) == {"cpu": "100m", "memory": "64Mi"}
+        await resize(session, "grows", resources("200m", "128Mi"))
+        pod = await session.until("grows", lambda it: has(it, cpu="200m", memory="128Mi"))
+        assert cluster.limit(pod, "cpu.shares") == 204
+        for group in ("app.0", ""):
+            assert cluster.limit(pod, "memory.limit_in_bytes", group) == 128 * MIB
+            assert cluster.limit(pod, "memory.memsw.limit_in_bytes", group) == 128 * MIB
+            assert cluster.limit(pod, "cpu.cfs_quota_us", group) == 20_000
+        pod = await session.until(
+            "grows", lambda it: condition(it.status.conditions, "PodResizeInProgress") is None
+        )
+        amounts = '{"cpu":"200m","memory":"128Mi"}'
+        one = f'{{"name":"app","resources":{{"limits":{amounts},"requests":{amounts}}}}}'
+        summary = f'{{"containers":[{one}],"generation":2}}'
+        assert await hears(session, pod, "ResizeStarted") == f"Pod resize started: {summary}"
+        assert await hears(session, pod, "ResizeCompleted") == f"Pod resize completed: {summary}"
+        await resize(session, "grows", resources("50m", "32Mi"))
+        pod = await session.until("grows", lambda it: has(it, cpu="50m", memory="32Mi"))
+        for group in ("app.0", ""):
+            assert cluster.limit(pod, "memory.limit_in_bytes", group) == 32 * MIB
+            assert cluster.limit(pod, "cpu.cfs_quota_us", group) == 5_000
+        assert app(pod).restart_count == 0
+        assert pod.status.observed_generation == 3
+        await session.delete("grows")
+
+    cluster.run(scenario)
+
+
+def test_a_container_begins_anew_where_its_policy_says_so(cluster: Cluster) -> None:
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+
+    async def scenario(session: Session) -> None:
+        spec = {"restartPolicy": "OnFailure"}
+        await session.create(
+            "anew",
+            script=SLEEP,
+            resources=resources("100m", "64Mi"),
+            resizePolicy=policy,
+            spec=spec,
+        )
+        await session.until("anew", runs)
+        await resize(session, "anew", resources("200m", "64Mi"))
+        pod = await session.until("anew", lambda it: has(it, cpu="200m", memory="64Mi"))
+        assert app(pod).restart_count == 0
+        await resize(session, "anew", resources("200m", "128Mi"))
+        pod = await session.until(
+            "anew",
+            lambda it: (
+                runs(it) and app(it).restart_count == 1 and has(it, cpu="200m", memory="128Mi")
+            ),
+        )
+        assert cluster.limit(pod, "memory.limit_in_bytes", "app.1") == 128 * MIB
+        assert cluster.limit(pod, "memory.limit_in_bytes", "") == 128 * MIB
+        assert await hears(session, pod, "Killing") == "Container app resize requires restart"
+        await session.until(
+            "anew", lambda it: condition(it.status.conditions, "PodResizeInProgress") is None
+        )
+        await session.delete("anew")
+
+    cluster.run(scenario)
+
+
+def test_what_others_have_is_waited_for(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        milli = parse(node.status.allocatable["cpu"]).milli()
+        await session.create("holds", script=SLEEP, resources={"requests": {"cpu": "200m"}})
+        await session.until("holds", runs)
+        await session.create("waits", script=SLEEP, resources={"requests": {"cpu": "100m"}})
+        await session.until("waits", runs)
+        wanted = f"{milli - 100}m"
+        await resize(session, "waits", {"requests": {"cpu": wanted}})
+        pod = await session.until("waits", lambda it: pending(it, "Deferred"))
+        text = f"cpu, requested: {milli - 100}, used: 200, capacity: {milli}"
+        assert told(pod, "PodResizePending").message == f"Node didn't have enough resource: {text}"
+        await session.delete("holds")
+        pod = await session.until("waits", lambda it: has(it, cpu=wanted))
+        assert cluster.limit(pod, "cpu.shares") == (milli - 100) * 1024 // 1000
+        note = await hears(session, pod, "ResizeDeferred")
+        assert note.startswith('Pod resize Deferred: {"containers":[{"name":"app"')
+        assert note.endswith(
+            f'"generation":2,"error":"Node didn\'t have enough resource: {text}"}}'
+        )
+        assert condition(pod.status.conditions, "PodResizePending") is None
+        await session.delete("waits")
+
+    cluster.run(scenario)
+
+
+def test_memory_is_not_taken_from_below_what_is_in_use(cluster: Cluster) -> None:
+    doubled = " ".join("x" * 20)  # 16 bytes, twenty times doubled
+    script = f"x=0123456789abcdef; for i in {doubled}; do x=$x$x; done; echo full; {SLEEP}"
+
+    async def scenario(session: Session) -> None:
+        await session.create("full", script=script, resources=resources("500m", "256Mi"))
+        pod = await session.until("full", runs)
+        while "full\n" not in cluster.log(pod):
+            pod = await session.until("full", runs)
+        await resize(session, "full", resources("500m", "8Mi"))
+        pod = await session.until(
+            "full",
+            lambda it: (
+                (found := condition(it.status.conditions, "PodResizeInProgress")) is not None
+                and found.reason == "Error"
+            ),
+        )
+        text = told(pod, "PodResizeInProgress").message
+        limit = f'attempting to set container "app" memory limit ({8 * MIB}) below current usage ('
+        assert text.startswith(limit)
+        assert cluster.limit(pod, "memory.limit_in_bytes") == 256 * MIB
+        await resize(session, "full", resources("500m", "300Mi"))
+        pod = await session.until("full", lambda it: has(it, cpu="500m", memory="300Mi"))
+        assert app(pod).restart_count == 0
+        await session.delete("full")
+
+    cluster.run(scenario)
+
+
+def test_a_resize_that_was_granted_is_carried_out_by_the_next_agent(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("kept", script=SLEEP, resources=resources("100m", "64Mi"))
+        before = await session.until("kept", runs)
+        killed = cluster.agent()
+        os.kill(killed, 9)
+        await resize(session, "kept", resources("200m", "128Mi"))
+        pod = await session.until("kept", lambda it: has(it, cpu="200m", memory="128Mi"))
+        assert cluster.limit(pod, "memory.limit_in_bytes") == 128 * MIB
+        assert app(pod).container_id == app(before).container_id
+        await session.delete("kept")
+
+    cluster.run(scenario)

@@ -1,0 +1,126 @@
+"""Simulated nodes: leases that are not written, nodes that come by their label and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulation.quiet import Quiet, pod_template, quietly, ready
+from steersman.model.errors import NotFound
+from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.lease import LEASE, renews_itself
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import POD
+from steersman.node.simulated.render import SIMULATED
+
+WEEK = 7 * 86400.0
+
+
+async def lease_of(quiet: Quiet, name: str) -> Any:
+    return await quiet.admin.get(LEASE.ref("kube-node-lease", name))
+
+
+async def is_unknown(quiet: Quiet, name: str) -> bool:
+    node = await quiet.admin.get(NODE.ref("", name))
+    return any(it.type == "Ready" and it.status == "Unknown" for it in node.status.conditions)
+
+
+async def deploy(quiet: Quiet, replicas: int) -> None:
+    labels = {"app": "web"}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}}
+    await quiet.create(DEPLOYMENT, "web", spec={**spec, "template": pod_template(labels)})
+
+    async def all_ready() -> bool:
+        return len(await quiet.pods()) == replicas
+
+    await quiet.until(all_ready)
+
+
+def test_nodes_whose_leases_renew_themselves_stay_ready_and_write_nothing() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.world.sleep(60)
+        before = (await quiet.admin.list(NODE)).revision
+        await quiet.world.sleep(WEEK)
+        assert (await quiet.admin.list(NODE)).revision == before
+        assert await ready(quiet, 3)
+        lease = await lease_of(quiet, "node-0")
+        assert renews_itself(lease)
+        assert 0 <= quiet.world.now() - lease.spec.renew_time.timestamp() <= 10
+        (owner,) = lease.metadata.owner_references
+        assert (owner.kind, owner.name) == ("Node", "node-0")
+
+    quietly(scenario, written=False)
+
+
+def test_a_node_that_dies_is_unknown_within_the_grace_period_whoever_writes_leases() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await deploy(quiet, 3)
+        await quiet.world.sleep(WEEK)
+        began = quiet.world.now()
+        quiet.plane.nodes.silence("node-1")
+        await quiet.until(lambda: is_unknown(quiet, "node-1"), 120)
+        assert 40 <= quiet.world.now() - began <= 61
+        lease = await lease_of(quiet, "node-1")
+        assert not renews_itself(lease)
+        assert lease.spec.renew_time.timestamp() - began < 1
+        quiet.plane.nodes.speak("node-1")
+        await quiet.until(lambda: ready(quiet, 3), 60)
+        assert renews_itself(await lease_of(quiet, "node-1"))
+
+    quietly(scenario, written=False)
+
+
+def test_a_node_with_the_label_is_taken_on_with_its_size_and_its_taints() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        room = {"cpu": "2", "memory": "4Gi", "pods": "5"}
+        metadata = {"labels": {SIMULATED: "true", "zone": "a"}}
+        taint = {"key": "only", "value": "mine", "effect": "NoSchedule"}
+        status = {"capacity": room, "allocatable": room}
+        spec = {"taints": [taint]}
+        await quiet.create(NODE, "late", metadata=metadata, spec=spec, status=status)
+
+        async def taken_on() -> bool:
+            node = await quiet.admin.get(NODE.ref("", "late"))
+            return any(it.type == "Ready" and it.status == "True" for it in node.status.conditions)
+
+        await quiet.until(taken_on)
+        node = await quiet.admin.get(NODE.ref("", "late"))
+        assert node.status.allocatable == room
+        assert [(it.key, it.effect) for it in node.spec.taints] == [("only", "NoSchedule")]
+        addresses = [
+            address.address
+            for one in (await quiet.admin.list(NODE)).items
+            for address in one.status.addresses
+            if address.type == "InternalIP"
+        ]
+        assert len(addresses) == len(set(addresses)) == 2
+        pod = pod_template({})["spec"]
+        spec = {**pod, "nodeSelector": {"zone": "a"}, "tolerations": [{"operator": "Exists"}]}
+        await quiet.create(POD, "there", spec=spec)
+
+        async def runs() -> bool:
+            found = await quiet.admin.get(POD.ref("default", "there"))
+            return bool(found.status.phase == "Running")
+
+        await quiet.until(runs)
+
+    quietly(scenario, nodes=1)
+
+
+def test_a_node_that_is_deleted_is_gone_with_its_lease_and_its_pods() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await deploy(quiet, 3)
+        lost = (await quiet.pods())[0].spec.node_name
+        await quiet.admin.delete(NODE.ref("", lost))
+        await quiet.world.sleep(120)
+        assert {node.metadata.name for node in (await quiet.admin.list(NODE)).items} == {
+            f"node-{number}" for number in range(2)
+        } ^ ({lost} if lost != "node-2" else set()) ^ ({"node-2"} if lost != "node-2" else set())
+        assert all(pod.spec.node_name != lost for pod in await quiet.items(POD))
+        assert len(await quiet.pods()) == 3
+        try:
+            await lease_of(quiet, lost)
+        except NotFound:
+            return
+        raise AssertionError("the lease of a node that is gone is still there")
+
+    quietly(scenario)

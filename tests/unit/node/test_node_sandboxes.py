@@ -1,0 +1,116 @@
+"""The ground of a pod: what is made, what is taken back after a failure, what is removed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from node_documents import UID, pod
+
+from steersman.model.kinds.pod import Pod
+from steersman.node.acting import sandboxes
+from steersman.node.observed import Sandbox
+from steersman.node.paths import Paths
+from steersman.node.render.resolution import Resolution
+from steersman.node.tools import Tools
+from steersman.runtime.engine import EngineError
+
+
+class Node:
+    """Runtime, network and volumes that note in which order they are asked."""
+
+    def __init__(self, root: Path) -> None:
+        self.done: list[str] = []
+        self.refusals: list[EngineError] = []
+        self.network_error: Exception | None = None
+        self.said: list[str] = []
+        self.tools = cast(
+            Tools,
+            SimpleNamespace(
+                engine=self,
+                network=SimpleNamespace(add=self.add, delete=self.delete),
+                warm=SimpleNamespace(ensure=lambda: self.done.append("warm parent")),
+                volumes=SimpleNamespace(forget=lambda _: self.done.append("forget")),
+                ids=SimpleNamespace(release=lambda _: self.done.append("release")),
+                paths=Paths(root),
+                cgroup="/steersman-x",
+                place=SimpleNamespace(address="10.0.0.1"),
+                resolution=Resolution("10.96.0.10", "cluster.local", ""),
+                say=lambda _pod, kind, reason, note: self.said.append(f"{kind} {reason}: {note}"),
+            ),
+        )
+
+    async def start_sandbox(self, uid: str, wanted: Any) -> Any:
+        self.done.append(f"sandbox {uid}")
+        if self.refusals:
+            raise self.refusals.pop()
+        return SimpleNamespace(pid=7, shm="/shm", netns="/net", userns="")
+
+    async def remove_sandbox(self, uid: str) -> None:
+        self.done.append(f"remove {uid}")
+
+    async def add(self, uid: str, namespace: Path) -> list[str]:
+        self.done.append(f"connect {uid} {namespace}")
+        if self.network_error is not None:
+            raise self.network_error
+        return ["10.244.0.5"]
+
+    async def delete(self, uid: str) -> None:
+        self.done.append(f"disconnect {uid}")
+
+    def start(self, given: Pod) -> Sandbox:
+        return asyncio.run(sandboxes.start(self.tools, given))
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def test_a_sandbox_is_made_and_connected_and_its_files_name_its_address(node: Node) -> None:
+    assert node.start(pod()) == Sandbox(7, "/shm", ("10.244.0.5",))
+    assert node.done == [f"sandbox {UID}", f"connect {UID} /net"]
+    assert "10.244.0.5\tweb" in (node.tools.paths.etc(UID) / "hosts").read_text()
+    assert node.said == []
+
+
+def test_a_pod_in_the_nodes_network_is_not_connected(node: Node) -> None:
+    assert node.start(pod(spec={"hostNetwork": True})) == Sandbox(7, "/shm", ())
+    assert node.done == [f"sandbox {UID}"]
+
+
+def test_what_was_made_before_a_failure_is_taken_back(node: Node) -> None:
+    node.network_error = OSError("no address left")
+    with pytest.raises(OSError, match="no address left"):
+        node.start(pod())
+    assert node.done[-2:] == [f"remove {UID}", f"disconnect {UID}"]
+
+
+def test_a_warm_parent_that_was_killed_is_started_again_and_asked_once_more(node: Node) -> None:
+    node.refusals = [EngineError("unavailable", "warm parent: connection refused")]
+    assert node.start(pod()).pid == 7
+    assert node.done[:3] == [f"sandbox {UID}", "warm parent", f"sandbox {UID}"]
+
+
+def test_another_error_of_the_runtime_is_told_at_once(node: Node) -> None:
+    node.refusals = [EngineError("failed", "no room")]
+    with pytest.raises(EngineError, match="no room"):
+        node.start(pod())
+    assert node.done == [f"sandbox {UID}"]
+
+
+def test_a_port_of_the_node_that_is_asked_for_in_vain_is_told(node: Node) -> None:
+    node.start(pod(ports=[{"containerPort": 80, "hostPort": 8080}]))
+    text = "hostPort 8080 is not supported: use a Service of type NodePort"
+    assert node.said == [f"Warning HostPortNotSupported: {text}"]
+
+
+def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
+    place = node.tools.paths.volume(UID, "room")
+    place.mkdir(parents=True)
+    asyncio.run(sandboxes.tear_down(node.tools, UID))
+    assert node.done == [f"remove {UID}", f"disconnect {UID}", "release", "forget"]
+    assert not place.exists()

@@ -1,0 +1,336 @@
+"""What the scheduler does when a call gets lost, and whom it sends looking again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from controlled import EVERYBODY
+from scheduler_cluster import pod
+from simulation.control_plane import ControlPlane, control_plane, groups_of
+from simulation.faults import FaultyTransport, Weather
+from simulation.quiet import Quiet, ready
+from steersman.client.client import APIClient
+from steersman.client.errors import Unreachable
+from steersman.client.view import FollowedViews
+from steersman.cluster.control import MANAGER
+from steersman.model.kind import Document
+from steersman.model.kinds.pod import POD
+from steersman.model.kinds.priorityclass import PRIORITYCLASS
+from steersman.node.simulated.behaviour import Behaviour
+from steersman.reconcile.times import rfc3339
+from steersman.scheduler import service
+from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
+from steersman.scheduler.configuration_file import parse
+from steersman.wire.message import Request, Response, User
+from steersman.world.interface import Tasks
+from steersman.world.simulated import SimulatedWorld, simulate
+
+NO_PREEMPTION = parse(
+    {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "profiles": [{"plugins": {"postFilter": {"disabled": [{"name": "DefaultPreemption"}]}}}],
+    }
+)
+
+
+class Unlucky(FaultyTransport):
+    """A way to the API on which calls get lost that a test names: `how` is "request", which is
+    not done then, or "answer"."""
+
+    losses: list[tuple[str, str, str]]
+    sent: list[tuple[str, str]]
+
+    def lose(self, method: str, end: str, how: str, times: int = 1) -> None:
+        """Loses the next calls of a method to a path of an end."""
+        self.losses += [(method, end, how)] * times
+
+    async def send(self, request: Request) -> Response:
+        """Sends, unless the call is one to lose."""
+        if "watch=true" not in request.query:
+            self.sent.append((request.method, request.path))
+        found = next(
+            (it for it in self.losses if it[0] == request.method and request.path.endswith(it[1])),
+            None,
+        )
+        if found is None:
+            return await super().send(request)
+        self.losses.remove(found)
+        if found[2] == "answer":
+            await super().send(request)
+        raise Unreachable(f"the {found[2]} was lost")
+
+    def count(self, method: str, end: str) -> int:
+        """Returns how often a call was made."""
+        return sum(made[0] == method and made[1].endswith(end) for made in self.sent)
+
+
+class Stage:
+    """A control plane with one scheduler in the open: its queue, its snapshot, its way."""
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        world: SimulatedWorld,
+        tasks: Tasks,
+        weather: Weather,
+        configuration: SchedulerConfiguration,
+    ) -> None:
+        self.quiet = Quiet(plane, world)
+        self.admin, self.world, self.weather = plane.admin, world, weather
+        user = User(service.IDENTITY, groups_of(service.IDENTITY))
+        self.way = Unlucky(plane.transport(user), world, weather)
+        self.way.losses, self.way.sent = [], []
+        client = APIClient(self.way, world)
+        reader = APIClient(plane.transport(User(MANAGER, groups_of(MANAGER))), world)
+        views = FollowedViews(reader, world, tasks)  # as a cluster shares them
+        self.scheduler = service.Scheduler(client, views, world, configuration)
+
+    async def put(self, name: str, cpu: str, priority: str = "", **fields: Any) -> Any:
+        """Creates a pod that wants so much of a node."""
+        container = {"name": "c", "image": "i:1", "resources": {"requests": {"cpu": cpu}}}
+        spec = {"containers": [container], "priorityClassName": priority}
+        return await self.quiet.create(POD, name, spec=spec, **fields)
+
+    async def found(self, name: str) -> Any:
+        return await self.admin.get(POD.ref("default", name))
+
+    async def placed(self, name: str) -> str:
+        return str((await self.found(name)).spec.node_name)
+
+    async def nominated(self, name: str) -> str:
+        return str((await self.found(name)).status.nominated_node_name)
+
+    async def message(self, name: str) -> str:
+        """Returns why a pod is not scheduled, as it says itself."""
+        conditions = (await self.found(name)).status.conditions
+        return next((str(it.message) for it in conditions if it.type == "PodScheduled"), "")
+
+    async def until(self, what: Callable[[], Awaitable[Any]], within: float = 20.0) -> Any:
+        return await self.quiet.until(what, within)
+
+
+def staged(
+    scenario: Callable[[Stage], Awaitable[None]],
+    nodes: int = 1,
+    stop_seconds: float = 3.0,
+    configuration: SchedulerConfiguration = DEFAULT,
+) -> None:
+    """Runs a scenario with nodes of four CPUs; only the scheduler's way is unlucky."""
+
+    async def main(world: SimulatedWorld) -> None:
+        weather = Weather()
+        async with (
+            control_plane(world, Weather(), lambda *_: None) as plane,
+            world.tasks() as tasks,
+        ):
+            plane.run_controllers(EVERYBODY)
+            plane.run_nodes(nodes, Behaviour(cpu="4", stop_seconds=stop_seconds))
+            stage = Stage(plane, world, tasks, weather, configuration)
+            await stage.until(lambda: ready(stage.quiet, nodes))
+            await stage.quiet.create(PRIORITYCLASS, "high", value=1000)
+            await stage.quiet.create(PRIORITYCLASS, "low", value=10)
+            tasks.start(stage.scheduler.run(), name="scheduler")
+            await scenario(stage)
+            tasks.stop()
+
+    simulate(1, main)
+
+
+def test_a_binding_whose_answer_is_lost_was_done_and_is_not_done_again() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.weather.slow_watch = 5.0  # the answer to a question comes before the view shows it
+        stage.way.lose("POST", "/a/binding", "answer")
+        made = await stage.put("a", "3")
+        await stage.until(lambda: stage.placed("a"))
+        await stage.put("b", "3")
+        await stage.until(lambda: stage.message("b"))
+        assert "Insufficient cpu" in await stage.message("b")
+        assert not stage.scheduler.queue.pods("backoff")
+        assert stage.scheduler.snapshot.placed(made.metadata.uid) is not None
+        assert stage.way.count("POST", "/binding") == 1
+
+    staged(scenario)
+
+
+def test_a_binding_whose_request_is_lost_is_done_with_the_next_attempt() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.way.lose("POST", "/a/binding", "request")
+        await stage.put("a", "3")
+        await stage.until(lambda: stage.placed("a"))
+        assert stage.way.count("POST", "/a/binding") == 2
+        text = "binding rejected: the request was lost"
+        await stage.until(lambda: told(stage, "FailedScheduling", text))
+        await stage.until(
+            lambda: told(stage, "Scheduled", "Successfully assigned default/a to node-0")
+        )
+
+    staged(scenario)
+
+
+async def told(stage: Stage, reason: str, text: str) -> bool:
+    return (reason, text) in await stage.quiet.events("Pod")
+
+
+def test_a_pod_keeps_its_room_as_long_as_nobody_knows_whether_it_was_bound() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.way.lose("POST", "/a/binding", "request")
+        stage.way.lose("GET", "/pods/a", "request", times=8)
+        made = await stage.put("a", "3")
+        await stage.world.sleep(3)
+        placed = stage.scheduler.snapshot.placed(made.metadata.uid)
+        assert placed is not None and placed.state.name == "node-0"
+        # asked every half second, not more often
+        assert 5 <= stage.way.count("GET", "/pods/a") <= 7
+        await stage.until(lambda: stage.placed("a"))
+        assert stage.way.count("GET", "/pods/a") == 9
+
+    staged(scenario)
+
+
+def test_a_pod_that_goes_while_its_binding_is_in_doubt_gives_its_room_back() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.way.lose("POST", "/a/binding", "request")
+        stage.way.lose("GET", "/pods/a", "request", times=2)
+        await stage.put("a", "3")
+        await stage.until(lambda: sent(stage, "POST", "/a/binding"))
+        await stage.admin.delete(POD.ref("default", "a"), grace_seconds=0)
+        await stage.put("b", "3")
+        await stage.until(lambda: stage.placed("b"))
+
+    staged(scenario)
+
+
+async def sent(stage: Stage, method: str, end: str) -> bool:
+    return stage.way.count(method, end) > 0
+
+
+def test_why_a_pod_waits_is_written_with_the_next_attempt_where_the_first_got_lost() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.way.lose("PATCH", "/pods/big/status", "request")
+        await stage.put("big", "5")
+        await stage.until(lambda: stage.message("big"))
+        assert (await stage.message("big")).startswith("0/1 nodes are available: 1 Insufficient")
+        assert stage.way.count("PATCH", "/pods/big/status") == 2
+
+    staged(scenario)
+
+
+@pytest.mark.parametrize("lost", ["/pods/new/status", "/pods/old/status"])
+def test_a_preemption_of_which_a_part_got_lost_is_done_with_the_next_attempt(lost: str) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        stage.way.lose("PATCH", lost, "request")
+        await stage.put("new", "3", "high")
+        await stage.until(lambda: stage.placed("new"))
+        assert await stage.quiet.gone(POD.ref("default", "old"))
+
+    staged(scenario)
+
+
+def test_a_less_important_pod_that_was_promised_the_room_loses_it_and_is_tried_again_at_once() -> (
+    None
+):
+    async def scenario(stage: Stage) -> None:
+        await stage.put("old", "4")
+        await stage.until(lambda: stage.placed("old"))
+        await stage.put("less", "3", "low")
+        await stage.until(lambda: stage.nominated("less"))
+        await stage.put("more", "3", "high")
+        await stage.until(lambda: stage.nominated("more"))
+        await stage.world.sleep(0.2)
+        assert await stage.nominated("less") == ""
+        await stage.until(lambda: no_victims(stage, "less"))
+        assert not await stage.quiet.gone(POD.ref("default", "old"))
+
+    staged(scenario, stop_seconds=60.0)
+
+
+async def no_victims(stage: Stage, name: str) -> bool:
+    """Says whether a pod was told that nobody could make room for it."""
+    return "preemption: 0/1 nodes are available" in await stage.message(name)
+
+
+def test_a_pod_that_is_tried_while_its_victims_still_leave_keeps_its_promise() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.put("old", "4")
+        await stage.until(lambda: stage.placed("old"))
+        new = await stage.put("new", "3", "high")
+        await stage.until(lambda: stage.nominated("new"))
+        await stage.admin.patch(POD.ref("default", "new"), {"metadata": {"labels": {"a": "b"}}})
+        await stage.world.sleep(5)
+        assert "not eligible due to a terminating pod" in await stage.message("new")
+        assert stage.scheduler.snapshot.nominated(new.metadata.uid) == "node-0"
+        assert await stage.nominated("new") == "node-0"
+
+    staged(scenario, stop_seconds=60.0)
+
+
+def test_without_the_plugin_of_preemption_an_important_pod_waits_like_others() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        await stage.put("new", "3", "high")
+        await stage.until(lambda: stage.message("new"))
+        assert await stage.message("new") == "0/1 nodes are available: 1 Insufficient cpu."
+        await stage.world.sleep(20)
+        assert (await stage.found("old")).metadata.deletion_timestamp is None
+
+    staged(scenario, configuration=NO_PREEMPTION)
+
+
+def test_no_more_is_written_at_once_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "WRITES_AT_ONCE", 2)
+
+    async def scenario(stage: Stage) -> None:
+        stage.way.lose("POST", "/binding", "request", times=2)
+        for name in "ab":
+            stage.way.lose("GET", f"/pods/{name}", "request", times=10)
+        for name in "abc":
+            await stage.put(name, "1")
+        await stage.world.sleep(3)
+        assert stage.way.count("POST", "/binding") == 2
+        for name in "abc":
+            await stage.until(lambda name=name: stage.placed(name))  # type: ignore[misc]
+
+    staged(scenario)
+
+
+def test_when_a_pod_became_unschedulable_stays_when_only_the_reason_is_another() -> None:
+    def waiting(**condition: Any) -> Document:
+        told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", **condition}
+        patch = service.plan_condition(
+            pod(status={"conditions": [told]}, metadata={"generation": 2}), "no room", 1000.0
+        )
+        assert patch is not None
+        (new,) = patch["status"]["conditions"]
+        assert isinstance(new, dict)
+        return new
+
+    same = waiting(message="no node")
+    assert "lastTransitionTime" not in same
+    assert (same["message"], same["observedGeneration"]) == ("no room", 2)
+    assert waiting(status="True", reason="", message="")["lastTransitionTime"] == rfc3339(1000.0)
+    first = service.plan_condition(pod(), "no room", 1000.0)
+    assert first is not None
+    assert first["status"]["conditions"][0]["lastTransitionTime"] == rfc3339(1000.0)
+
+
+def test_a_pod_that_says_already_why_it_waits_is_not_written_again() -> None:
+    told = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "no room",
+    }
+    found = pod(status={"conditions": [told], "nominatedNodeName": "n"})
+    assert service.plan_condition(found, "no room", 1000.0) is None
+    assert service.plan_condition(found, "no room", 1000.0, "n") is None
+    moved = service.plan_condition(found, "no room", 1000.0, "m")
+    assert moved == {"status": {"nominatedNodeName": "m"}}
+    freed = service.plan_condition(found, "no room", 1000.0, "")
+    assert freed == {"status": {"nominatedNodeName": None}}
