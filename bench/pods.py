@@ -156,9 +156,9 @@ async def at_once(node: Node, directory: Path) -> list[Row]:
     took = [await _timed(_start_many(node))]
     server = processes.find("steer-server", str(directory))
     agent = processes.find("steer-node", str(directory))
+    await asyncio.sleep(IDLE_SECONDS / 4)  # shims end when there is nothing left to do
     ours = [each for each in processes.tree(agent) if processes.name(each).startswith("steer-")]
     node_bytes = sum(map(processes.pss_bytes, ours))
-    await asyncio.sleep(IDLE_SECONDS / 4)
     before = sum(map(processes.cpu_seconds, (server, *ours)))
     await asyncio.sleep(IDLE_SECONDS)
     after = sum(map(processes.cpu_seconds, (server, *ours)))
@@ -167,7 +167,7 @@ async def at_once(node: Node, directory: Path) -> list[Row]:
     return [
         Row(f"{AT_ONCE} Pods at once to all Ready", f"{took[0]:.2f} s", "2 s", raw=took),
         Row(
-            f"memory of the node with {AT_ONCE} Pods: agent, parent, {len(ours) - 2} shims (PSS)",
+            f"memory of the node with {AT_ONCE} Pods: agent, parent, {len(ours) - 2} keepers (PSS)",
             f"{node_bytes / 1e6:.0f} MB",
             f"{45 + 0.8 * AT_ONCE:.0f} MB",
         ),

@@ -100,6 +100,15 @@ class Cluster:
 
         return Lock(Directory(self.directory)).holder()
 
+    def server(self) -> int:
+        """Returns the server's process: the supervisor's child of that name."""
+        parent = self.supervisor()
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                if Path(f"/proc/{child}/comm").read_text() == "steer-server\n":
+                    return int(child)
+        raise AssertionError("no server runs")
+
 
 @contextmanager
 def running(directory: Path, kubeconfig: Path, *words: str) -> Iterator[Cluster]:

@@ -63,7 +63,7 @@ async def controlled(
         def client_for(name: str) -> APIClient:
             user = User(name, groups_of(name))
             transport = LocalTransport(api.assembly.api.handle, user, tasks)
-            return APIClient(transport, api.world, find=api.assembly.kinds.of)
+            return APIClient(transport, api.world, find=api.assembly.kind)
 
         views = FollowedViews(through(client_for(MANAGER)), api.world, tasks)
         work = loop.run(kinds, lambda name: client_for(ACCOUNT + name), views, api.world)

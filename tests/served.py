@@ -203,20 +203,24 @@ class Served:
         self, path: str, *, accept: str = "", user: User = ADMIN, **query: str
     ) -> Watched:
         """Opens a watch; raises APIError where it is refused."""
-        headers = {"accept": accept} if accept else {}
-        text = urlencode({"watch": "1", **query})
-        response = self.assembly.api.handle(Request("GET", path, text, headers, user=user))
-        if not isinstance(response, Response):
-            response = await response
+        response = await self._answer_to_watch(path, accept, user, query)
         assert callable(response.body), "no stream"
         watched = Watched(response.content_type)
         watched.leave = response.body(watched)
         return watched
 
+    async def _answer_to_watch(
+        self, path: str, accept: str, user: User, query: Mapping[str, str]
+    ) -> Response:
+        headers = {"accept": accept} if accept else {}
+        text = urlencode({"watch": "1", **query})
+        response = self.assembly.api.handle(Request("GET", path, text, headers, user=user))
+        return response if isinstance(response, Response) else await response
+
     async def refused_watch(self, path: str, **query: str) -> Answer:
-        """Opens a watch that is to be refused."""
+        """Asks for a watch that is to be refused before its stream begins."""
         try:
-            await self.watch(path, **query)
+            await self._answer_to_watch(path, "", ADMIN, query)
         except APIError as error:
             return Answer(error.code, error.status(), {})
         raise AssertionError("the watch was opened")

@@ -54,15 +54,16 @@ def build_image(images: Path) -> None:
 class Cluster:
     """One cluster, from an empty directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self.data = directory / "data"
+        self._options = options
         self._kubeconfig = directory / "kubeconfig"
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it and waits until it is ready."""
         words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self._kubeconfig)]
-        words += ["--port", str(free_port()), "-o", "json"]
+        words += ["--port", str(free_port()), "-o", "json", *self._options]
         command = [sys.executable, "-P", "-m", "steersman", *words]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         self._supervisor = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
@@ -212,10 +213,10 @@ class Session:
 
 
 @contextlib.contextmanager
-def clusters() -> Iterator[Cluster]:
-    """A cluster that is there for a while."""
+def clusters(*options: str) -> Iterator[Cluster]:
+    """A cluster that is there for a while, with options of `steer up`."""
     directory = Path(tempfile.mkdtemp(prefix="steer-node-"))
-    cluster = Cluster(directory)
+    cluster = Cluster(directory, *options)
     try:
         build_image(cluster.data / "images")
         cluster.start()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from msgspec.structs import replace
-from network_machine import PODS, Machine, Place, Pod, Run, exchanged
+from network_machine import PODS, WAIT_SECONDS, Machine, Place, Pod, Run, exchanged
 
 from steersman.network import choosing, conntrack, nft, rules
 from steersman.network.health import Checks
@@ -96,27 +97,21 @@ def test_datagrams_stay_too(run: Run) -> None:
         pods = [machine.pod(f"web-{number}") for number in range(4)]
         client = machine.pod("client")
         servers = [pod.receive(8080) for pod in pods]
-        for server in servers:
-            server.setblocking(False)
         apply(machine, replace(service(pods, "udp"), affinity_seconds=600))
-        for _ in range(12):
-            sender = client.open(socket.SOCK_DGRAM)
-            sender.connect((str(ADDRESS), 80))
-            sender.send(b"x")
-        counts = sorted(received(server) for server in servers)
-        assert counts == [0, 0, 0, 12]
+        reached = [sent(client, servers) for _ in range(12)]
+        assert len(set(reached)) == 1
 
     run(test)
 
 
-def received(server: socket.socket) -> int:
-    count = 0
-    try:
-        while server.recv(10):
-            count += 1
-    except BlockingIOError:
-        return count
-    return count
+def sent(client: Place, servers: list[socket.socket]) -> int:
+    """Which of some servers gets a datagram; the kernel may hand it on after it was sent."""
+    sender = client.open(socket.SOCK_DGRAM)
+    sender.connect((str(ADDRESS), 80))
+    sender.send(b"x")
+    (server,), _, _ = select.select(servers, [], [], WAIT_SECONDS)
+    assert server.recv(10) == b"x"
+    return servers.index(server)
 
 
 def test_a_client_that_stays_away_for_too_long_is_forgotten(run: Run) -> None:

@@ -158,3 +158,41 @@ def test_the_nodes_own_login_is_for_all_of_its_pods(cluster: Cluster) -> None:
                 await session.delete(name)
 
     cluster.run(scenario)
+
+
+def test_an_image_is_a_volume_that_is_only_read(cluster: Cluster) -> None:
+    volumes = [
+        {"name": "one", "image": {"reference": IMAGE}},
+        {"name": "none", "image": {"reference": "none:1", "pullPolicy": "Never"}},
+    ]
+    mounts = [
+        {"name": "one", "mountPath": "/v"},
+        {"name": "one", "mountPath": "/w", "subPath": "etc"},
+    ]
+    script = "cat /v/etc/passwd /w/passwd; /v/bin/busybox true; touch /v/x || echo kept"
+
+    async def scenario(session: Session) -> None:
+        spec = {"restartPolicy": "Never", "volumes": volumes[:1]}
+        await session.create("image", script=script, volumeMounts=mounts, spec=spec)
+        pod = await session.until("image", lambda it: it.status.phase == "Succeeded")
+        text = cluster.log(pod)
+        assert text.count("root:x:0:0::/root:/bin/sh") == 2
+        assert "Permission denied" in text  # noexec
+        assert "Read-only file system" in text
+        assert "kept\n" in text
+        await session.delete("image")
+        spec = {"volumes": volumes[1:]}
+        mount = [{"name": "none", "mountPath": "/v"}]
+        pod = await session.create("none", script=SLEEP, volumeMounts=mount, spec=spec)
+        fields = f"involvedObject.uid={pod.metadata.uid},reason=ErrImageNeverPull"
+        listing = await session.client.list(EVENT, "default", fields=fields)
+        told = [it.message for it in listing.items]
+        watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
+        while not told:
+            async for changes in watching:
+                told += [it.object.message for it in changes if it.object is not None]
+                break
+        assert told[0] == 'Container image "none:1" is not present with pull policy of Never'
+        await session.delete("none")
+
+    cluster.run(scenario)

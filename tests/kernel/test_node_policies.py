@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
@@ -97,5 +99,33 @@ def test_a_runtime_class_is_known_or_refused_in_plain_sight(cluster: Cluster) ->
             f"Failed to create pod sandbox: rpc error: code = Unknown desc = {why}"
         )
         await session.delete("other")
+
+    cluster.run(scenario)
+
+
+def test_a_local_seccomp_profile_is_kept_and_a_missing_one_is_told(cluster: Cluster) -> None:
+    folder = cluster.data / "node" / "seccomp"
+    folder.mkdir()
+    denied = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}
+    (folder / "quiet.json").write_text(json.dumps(profile))
+
+    def local(name: str) -> dict[str, Any]:
+        return {"seccompProfile": {"type": "Localhost", "localhostProfile": name}}
+
+    async def scenario(session: Session) -> None:
+        script = f"busybox mkdir /x; {SLEEP}"
+        await session.create("quiet", script=script, securityContext=local("quiet.json"))
+        pod = await session.until("quiet", runs)
+        while not (text := cluster.log(pod)):
+            continue
+        assert "Operation not permitted" in text
+        await session.delete("quiet")
+        pod = await session.create("none", script=SLEEP, securityContext=local("none.json"))
+        path = folder / "none.json"
+        text = f'cannot load seccomp profile "{path}": open {path}: no such file or directory'
+        told = f"Error: failed to create containerd container: {text}"
+        assert await hears(session, pod, "Failed") == told
+        await session.delete("none")
 
     cluster.run(scenario)

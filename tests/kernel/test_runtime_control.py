@@ -120,13 +120,16 @@ def test_a_program_that_is_not_there_is_told_by_create(bundle: Bundle) -> None:
 
 
 def test_a_tmpfs_may_start_with_what_it_covers(bundle: Bundle) -> None:
-    bundle.write("sh", "-c", "cd /seed && stat -c '%a %u' . a/file && readlink link")
+    bundle.write("sh", "-c", "cd /seed && stat -c '%a %u %g' a a/file link && readlink link")
     seed = bundle.directory / "rootfs" / "seed"
     (seed / "a").mkdir(parents=True)
     (seed / "a" / "file").write_text("x")
     (seed / "a" / "file").chmod(0o640)
-    os.chown(seed / "a" / "file", 7, 7)
+    (seed / "a").chmod(0o711)
+    os.chown(seed / "a" / "file", 7, 8)
+    os.chown(seed / "a", 9, 10)
     (seed / "link").symlink_to("/etc/shadow")
+    os.chown(seed / "link", 11, 12, follow_symlinks=False)
     for name in ("stat", "readlink"):
         (bundle.directory / "rootfs" / "bin" / name).symlink_to("busybox")
     config = bundle.directory / "config.json"
@@ -135,7 +138,9 @@ def test_a_tmpfs_may_start_with_what_it_covers(bundle: Bundle) -> None:
         {"destination": "/seed", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}
     )
     config.write_text(json.dumps(document))
-    assert bundle.run("run", "c1").splitlines()[1:] == ["640 7", "/etc/shadow"]
+    assert bundle.run("run", "c1").splitlines() == [
+        "711 9 10", "640 7 8", "777 11 12", "/etc/shadow",
+    ]  # fmt: skip
     document["mounts"][-1]["type"] = "proc"
     config.write_text(json.dumps(document))
     assert "tmpcopyup of /seed needs a tmpfs" in bundle.run("run", "c1", code=1)

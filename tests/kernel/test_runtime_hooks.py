@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import select
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,13 +190,46 @@ def test_a_hook_that_fails_after_the_end_is_told_of_and_stops_nothing(
 def test_a_hook_that_hangs_is_ended_at_its_timeout_and_what_it_leaves_is_not_waited_for(
     bundle: Bundle, write: Callable[..., None]
 ) -> None:
-    write("true", hooks={"createRuntime": [hook("sleep 1000", timeout=1)]})
+    write("true", hooks={"createRuntime": [hook("exec sleep 1000", timeout=1)]})
     assert "hook ran past specified timeout of 1.0s" in create(bundle, code=1)
     assert os.listdir(bundle.root) == []
     pid = bundle.directory / "left"
     write("true", hooks={"createRuntime": [hook(f"sleep 1000 & echo $! > {pid}", timeout=30)]})
     bundle.run("run", "c1")
     os.kill(int(pid.read_text()), 9)
+
+
+def test_a_container_in_the_making_ends_with_the_command_that_makes_it(
+    bundle: Bundle, write: Callable[..., None]
+) -> None:
+    begun = bundle.directory / "begun"
+    os.mkfifo(begun)
+    write("true", hooks={"createContainer": [hook(f"cat > {begun}; sleep 1000")]})
+    command = [sys.executable, "-I", "-S", MAIN, "--root", str(bundle.root), "run", "c1"]
+    with subprocess.Popen(command, cwd=bundle.directory, stdin=subprocess.DEVNULL) as running:
+        try:
+            begun.read_text()
+            (first,) = children(running.pid)
+            handle = os.pidfd_open(first)
+        finally:
+            running.kill()
+    try:
+        assert select.select([handle], [], [], 60)[0], "it goes on without whoever made it"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+    # What nobody was left to remove
+    shutil.rmtree(bundle.root)
+    for name in ("c", ""):
+        for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/steer-test-cold-{os.getpid()}/{name}"):
+            path.rmdir()
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process."""
+    text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ what is said of the rest."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
@@ -22,8 +23,8 @@ from steersman.runtime import spec
 
 pytestmark = needs_root
 
-# Nobody's on an ordinary machine
-USER = 43_210
+# Nobody's on an ordinary machine, nor another's who runs these tests at the same time
+USER = 40_000 + os.getpid() % 20_000
 SUBORDINATE = 3_000_000
 
 
@@ -224,10 +225,15 @@ def test_more_than_ones_own_id_needs_the_helpers(rootless: Rootless) -> None:
 
 @pytest.fixture
 def subordinate() -> Iterator[None]:
-    """A user with subordinate ids, for as long as the test lasts."""
+    """A user with subordinate ids, for as long as the test lasts; one at a time."""
     if shutil.which("newuidmap") is None or shutil.which("useradd") is None:
         pytest.skip("newuidmap (package uidmap) is not installed")
-    name = f"steer-test-{os.getpid()}"
+    with open("/etc/passwd") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield from with_subordinate(f"steer-test-{os.getpid()}")
+
+
+def with_subordinate(name: str) -> Iterator[None]:
     files = [pathlib.Path("/etc") / it for it in ("subuid", "subgid")]
     before = {path: path.read_text() if path.exists() else None for path in files}
     there = set(os.listdir("/etc"))
@@ -238,7 +244,7 @@ def subordinate() -> Iterator[None]:
             path.write_text(f"{name}:{SUBORDINATE}:65536\n")
         yield
     finally:
-        subprocess.run(["userdel", name], check=True, timeout=60, capture_output=True)
+        subprocess.run(["userdel", "--force", name], check=True, timeout=60, capture_output=True)
         for path, text in before.items():
             if text is None:
                 path.unlink()

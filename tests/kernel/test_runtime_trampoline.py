@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
@@ -10,6 +11,8 @@ import sys
 import pytest
 from test_runtime_command import Bundle, bundle
 from test_runtime_rig import needs_root
+
+from steersman.runtime.kernel import trampoline
 
 __all__ = ["bundle"]
 pytestmark = needs_root
@@ -86,3 +89,15 @@ def test_cve_2019_5736_a_container_in_the_hosts_pid_namespace_meets_a_sealed_cop
     document["process"]["capabilities"] = {kind: ["CAP_SYS_PTRACE"] for kind in kinds}
     config.write_text(json.dumps(document))
     assert bundle.run("run", "c1") == "/memfd:steer-runtime (deleted)\n"
+
+
+def test_what_is_run_in_between_cannot_be_changed_any_more() -> None:
+    descriptor = trampoline.prepare(b"", 0, 3)
+    try:
+        assert fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+        with pytest.raises(PermissionError):
+            os.pwrite(descriptor, b"x", 0)
+        with pytest.raises(PermissionError):
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)

@@ -32,9 +32,11 @@ INGRESSES = "/apis/networking.k8s.io/v1beta1/namespaces/default/ingresses"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 AUTOSCALERS = "/apis/autoscaling/v2beta1/namespaces/default/horizontalpodautoscalers"
+OLD_DEFINITIONS = "/apis/apiextensions.k8s.io/v1beta1/customresourcedefinitions"
 SERVICES = "/api/v1/namespaces/default/services"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+NOTED = ("metrics", "current-metrics", "conditions", "behavior")
 PATHS = (
     *("/api", "/apis", "/version", "/openapi/v3", "/healthz/ping", "/metrics"),
     *(PODS, MAPS, DEPLOYMENTS, INGRESSES, ROLES, DEFINITIONS, SERVICES, AUTOSCALERS, REVIEWS),
@@ -164,6 +166,41 @@ def test_any_patch_is_made_or_refused(found: list[Any], below: str) -> None:
             query = {"fieldManager": "f"} if "apply" in how else {}
             answer = await api.ask("PATCH", path + below, _bytes(body), content=how, **query)
             sound(answer, path, how, body)
+
+    served(test)
+
+
+@EXAMPLES
+@given(SCHEMAS)
+def test_any_schema_of_an_old_definition_is_served_or_refused(schema: Any) -> None:
+    async def test(api: Served) -> None:
+        found = definition(schema)
+        spec = {**found["spec"], "version": "v1", "validation": {"openAPIV3Schema": schema}}
+        del spec["versions"]
+        made = await api.ask("POST", OLD_DEFINITIONS, _bytes({**found, "spec": spec}))
+        sound(made, schema)
+        sound(await api.get(OLD_DEFINITIONS), schema)
+
+    served(test)
+
+
+@EXAMPLES
+@given(st.sampled_from(NOTED), st.one_of(VALUES, st.lists(VALUES, max_size=2)), VALUES)
+def test_any_annotation_of_an_autoscaler_is_kept_or_dropped(
+    name: str, value: Any, metric: Any
+) -> None:
+    async def test(api: Served) -> None:
+        for found in (value, [{"type": "Pods", "pods": metric}], {"scaleUp": metric}):
+            annotations = {f"autoscaling.alpha.kubernetes.io/{name}": _bytes(found).decode()}
+            target = {"kind": "Deployment", "name": "d"}
+            document = {
+                "metadata": {"generateName": "a", "annotations": annotations},
+                "spec": {"maxReplicas": 1, "scaleTargetRef": target},
+            }
+            for path in (AUTOSCALERS, AUTOSCALERS.replace("v2beta1", "v1")):
+                answer = await api.post(path, document)
+                sound(answer, path, found)
+                sound(await api.get(path), found)
 
     served(test)
 

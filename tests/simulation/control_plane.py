@@ -18,6 +18,7 @@ from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.api.effects.services import NODE_PORTS
 from steersman.client.client import APIClient
+from steersman.client.interface import Transport
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
 from steersman.cluster.control import AUTHENTICATED, GROUPS, MANAGER
@@ -41,6 +42,7 @@ from steersman.wire.message import User
 from steersman.world.interface import World
 from steersman.world.simulated import SimulatedWorld
 
+from .collecting import COLLECTOR, JudgedTransport
 from .faults import FaultyTransport, Weather
 
 RESTART_SECONDS = 0.5
@@ -95,12 +97,20 @@ class SeenStore(MemoryStore):
 class ControlPlane:
     """The API and the processes around it; made by `control_plane`."""
 
-    def __init__(self, world: SimulatedWorld, tasks: Any, weather: Weather, see: See) -> None:
+    def __init__(
+        self,
+        world: SimulatedWorld,
+        tasks: Any,
+        weather: Weather,
+        see: See,
+        collected: Callable[[Transport], Transport],
+    ) -> None:
         self.world = world
         self.weather = weather
         self.crashes = 0
         self.nodes: SimulatedNodes
         self._tasks = tasks
+        self._collected = collected
         self._assembly = Assembly(
             Cache(SeenStore(world, see), world),
             Configuration("10.96.0.0/16", signing_key(), 6443, "10.0.0.1"),
@@ -166,7 +176,9 @@ class ControlPlane:
 
     def faulty(self, name: str, crash: Callable[[], None] | None) -> FaultyTransport:
         """Returns the way to the API of one identity, through the weather."""
-        inner = self.transport(User(name, groups_of(name)))
+        inner: Transport = self.transport(User(name, groups_of(name)))
+        if name == COLLECTOR:
+            inner = self._collected(inner)
         return FaultyTransport(inner, self.world, self.weather, crash)
 
     def _process(
@@ -233,7 +245,9 @@ async def control_plane(
             wrong.append(error)
 
     async with world.tasks() as tasks:
-        plane = ControlPlane(world, tasks, weather, judge)
+        plane = ControlPlane(
+            world, tasks, weather, judge, lambda it: JudgedTransport(it, lifetimes, wrong.append)
+        )
         await plane.start()
         try:
             yield plane

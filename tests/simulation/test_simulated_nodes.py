@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Any
 
 from simulation.quiet import Quiet, pod_template, quietly, ready
@@ -124,3 +125,21 @@ def test_a_node_that_is_deleted_is_gone_with_its_lease_and_its_pods() -> None:
         raise AssertionError("the lease of a node that is gone is still there")
 
     quietly(scenario)
+
+
+def test_a_node_for_which_there_is_no_address_is_told_so_and_harms_nobody() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        nodes = quiet.plane.nodes
+        nodes._range = IPv4Network("172.30.0.0/30")  # two addresses behind the first
+        nodes._next_address = 2
+        metadata = {"labels": {SIMULATED: "true"}}
+        for name in ("late", "later"):
+            await quiet.create(NODE, name, metadata=metadata)
+        await quiet.world.sleep(60)
+        told = [it for it in await quiet.events("Node") if it[0] == "NoAddress"]
+        assert told == [("NoAddress", "no address is free in 172.30.0.0/30")] * len(told)
+        assert told
+        assert not await is_unknown(quiet, "node-0")
+        await deploy(quiet, 2)
+
+    quietly(scenario, nodes=1)

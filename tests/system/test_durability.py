@@ -15,7 +15,6 @@ import signal
 import ssl
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,16 +106,6 @@ class Writer(threading.Thread):
         connection.close()
 
 
-def server_of(cluster: Cluster) -> int:
-    """Returns the server's process: the supervisor's child of that name."""
-    parent = cluster.supervisor()
-    for task in Path(f"/proc/{parent}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if Path(f"/proc/{child}/comm").read_text() == "steer-server\n":
-                return int(child)
-    raise AssertionError("no server runs")
-
-
 def until_back(api: Api) -> None:
     """Waits until the server answers that it is ready."""
     deadline = time.monotonic() + BACK_SECONDS
@@ -143,7 +132,7 @@ def test_every_acknowledged_write_survives_a_killed_server(lasting: Cluster) -> 
             writer.start()
         assert all(heard.acquire(timeout=BACK_SECONDS) for _ in range(WRITERS))
         time.sleep(0.4 * chance.random())  # the moment is what is tested
-        os.kill(server_of(lasting), signal.SIGKILL)
+        os.kill(lasting.server(), signal.SIGKILL)
         stop.set()
         for writer in writers:
             writer.join(BACK_SECONDS)

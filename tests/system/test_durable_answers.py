@@ -21,7 +21,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from test_durability import PATH, Api, server_of
+from test_durability import PATH, Api
 
 from clusters import Cluster
 
@@ -157,7 +157,7 @@ def test_each_answer_is_written_after_its_objects_are_on_disk(
 ) -> None:
     api, trace = Api(lasting), tmp_path / "trace"
     creators = [Creator(connected(api), number) for number in range(CLIENTS)]
-    with traced(server_of(lasting), trace):
+    with traced(lasting.server(), trace):
         for creator in creators:
             creator.start()
         for creator in creators:

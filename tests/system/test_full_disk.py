@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_durability import PATH, Api, server_of
+from test_durability import PATH, Api
 
 from clusters import Cluster, running
 from disks import small_disk
@@ -51,7 +51,7 @@ def test_a_full_disk_refuses_writes_serves_reads_and_takes_writes_again_with_roo
 ) -> None:
     api, kept = Api(cluster), set()
     (disk / "ballast").write_bytes(bytes(BALLAST_BYTES))
-    process = server_of(cluster)
+    process = cluster.server()
     number = 0
     while (answer := create(api, f"full-{number}"))[0] == 201:
         kept.add(f"full-{number}")
@@ -65,7 +65,7 @@ def test_a_full_disk_refuses_writes_serves_reads_and_takes_writes_again_with_roo
     assert not {f"full-{number}", "refused"} & names(api)
     (disk / "ballast").unlink()
     assert create(api, "after")[0] == 201
-    assert server_of(cluster) == process, "the server has lived through it"
+    assert cluster.server() == process, "the server has lived through it"
     kept.add("after")
     assert cluster.down().code == 0
     assert cluster.up().code == 0

@@ -73,9 +73,10 @@ from steersman.api.tokens.legacy_secrets import LegacySecrets
 from steersman.api.tokens.legacy_tracking import LegacyTracking
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
+from steersman.model import builtin
 from steersman.model.builtin import Registry
 from steersman.model.errors import APIError
-from steersman.model.kind import Document
+from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
@@ -219,6 +220,11 @@ class Assembly:
         self._policies = PolicyStatus(cache, self.kinds, self.api, world)
         self._range = DefaultRange(cache, self.api, configuration.service_cidr, world)
         self._legacy = LegacySecrets(cache, self.api, self.tokens, bundle, world)
+
+    def kind(self, resource: tuple[str, str]) -> Kind | None:
+        """Returns a kind as parts of the server know it: a built-in one without the versions that
+        are gone."""
+        return builtin.registry().of(resource) or self.kinds.of(resource)
 
     def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
         webhooks = _webhooks(settings, self._world)

@@ -205,7 +205,8 @@ def admit(kind: Kind, version: Version, document: Document) -> Admitted:
     changed and checked; raises BadRequest."""
     if version.shape is not None:
         return version.shape.admit(document)
-    admitted = decode.admit(version.definition, document, kind.name, version.name)
+    definition = builtin.definition_of(kind, version)
+    admitted = decode.admit(definition, document, kind.name, version.name)
     return Admitted(_to_storage(kind, version, admitted.document), admitted.unknown)
 
 

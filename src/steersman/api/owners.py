@@ -12,7 +12,7 @@ from steersman.api.call import Call
 from steersman.model import builtin, ownership, schema
 from steersman.model.fields import fieldset
 from steersman.model.fields.fieldset import FieldSet
-from steersman.model.kind import Document, Version
+from steersman.model.kind import Document, Kind, Version
 from steersman.model.schema import Node
 
 # A manager's name is cut to this (metav1 FieldManagerMaxLength)
@@ -26,7 +26,7 @@ def _builtin_node(definition: str) -> Node:
 
 def node_of(call: Call) -> Node:
     """Returns the schema of the version that a call is made in."""
-    return node_of_version(call.version)
+    return node_of_version(call.kind, call.version)
 
 
 def _node_of_stored(call: Call) -> Node:
@@ -34,12 +34,14 @@ def _node_of_stored(call: Call) -> Node:
     own where that is converted."""
     if call.version.to_storage is None:
         return node_of(call)
-    return node_of_version(builtin.storage_of(call.kind))
+    return _builtin_node(builtin.storage_of(call.kind).definition)
 
 
-def node_of_version(version: Version) -> Node:
-    """Returns the schema of a version."""
-    return _builtin_node(version.definition) if version.shape is None else version.shape.node
+def node_of_version(kind: Kind, version: Version) -> Node:
+    """Returns the schema by which documents of a version are merged and owned."""
+    if version.shape is not None:
+        return version.shape.node
+    return _builtin_node(builtin.definition_of(kind, version))
 
 
 def manager_of(call: Call) -> str:

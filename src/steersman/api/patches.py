@@ -11,7 +11,7 @@ import orjson
 from steersman.api import metadata, owners
 from steersman.api.body import is_too_deep, media_type, note_keys, repeated_in_yaml
 from steersman.api.call import Call
-from steersman.model import apply, patch, schema, strategic
+from steersman.model import apply, builtin, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
 from steersman.model.kind import Document
 from steersman.wire import json, options
@@ -72,7 +72,8 @@ class Patch(msgspec.Struct, frozen=True):
         elif self.how == "merge":
             document = patch.merge_patch(old, self.value)
         else:
-            node = schema.builtin().definition(call.version.definition)
+            definition = builtin.definition_of(call.kind, call.version)
+            node = schema.builtin().definition(definition)
             document = strategic.merge(old, self.value, node)
         if not isinstance(document, dict):
             raise BadRequest("the patch leaves no object")

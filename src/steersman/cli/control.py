@@ -9,11 +9,11 @@ import argparse
 import os
 from pathlib import Path
 
-from steersman.cli import controlling
 from steersman.cli.clock.option import NO_SPLIT, VIRTUAL
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
-from steersman.cli.scheduling import add_option, configuration
+from steersman.cli.options import controllers
+from steersman.cli.options.scheduler import add_option, configuration
 from steersman.cli.server import await_identity, reporter
 
 EXAMPLE = """example:
@@ -27,7 +27,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, default=default_path(), help="where it lives")
     parser.add_argument("--simulated-nodes", type=int, default=0, metavar="N", help="N nodes")
     add_option(parser)
-    controlling.add_options(parser)
+    controllers.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         service_cidr=identity.service_cidr,
         simulated_nodes=arguments.simulated_nodes,
         scheduling=configuration(arguments.scheduler_config),
-        choice=controlling.read(arguments),
+        choice=controllers.read(arguments),
     )
     try:
         uvloop.run(control.run_control(settings, RealWorld(), reporter(arguments.status_fd)))

@@ -6,10 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from steersman.cli import kubelet
 from steersman.cli.clock.option import NO_NODE, VIRTUAL
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
+from steersman.cli.options import kubelet
 from steersman.cli.server import await_identity, reporter
 
 EXAMPLE = """example:
@@ -30,12 +30,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the agent until it is told to stop."""
     if os.geteuid() != 0:
         raise Failure("a node makes namespaces and mounts, which needs root: run it with sudo")
+    kubelet.check(arguments)
     import uvloop
 
     from steersman.cli.certify import node_name
     from steersman.cluster import node
     from steersman.cluster.process import loaded
     from steersman.network.nft import RulesRefused, Unavailable
+    from steersman.node.pressure.images import Bounds
+    from steersman.node.pressure.monitor import Options
+    from steersman.node.pressure.thresholds import parse_thresholds
     from steersman.world.real import RealWorld
 
     loaded()
@@ -54,6 +58,20 @@ def run(arguments: argparse.Namespace) -> int:
         service_cidr=identity.service_cidr,
         pod_cidr=identity.pod_cidr,
         manifests=(arguments.pod_manifest_path or directory.manifests).absolute(),
+        eviction=Options(
+            parse_thresholds(
+                arguments.eviction_hard,
+                arguments.eviction_soft,
+                arguments.eviction_soft_grace_period,
+            ),
+            arguments.eviction_max_pod_grace_period,
+        ),
+        image_bounds=Bounds(
+            arguments.image_gc_high_threshold,
+            arguments.image_gc_low_threshold,
+            arguments.minimum_image_ttl_seconds,
+            arguments.image_maximum_gc_age_seconds,
+        ),
     )
     try:
         uvloop.run(node.run_node(settings, RealWorld(), reporter(arguments.status_fd)))

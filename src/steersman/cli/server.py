@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import controlling
 from steersman.cli.apiserver import options
 from steersman.cli.clock.option import VIRTUAL
 from steersman.cli.directory import Directory, Identity, default_path
 from steersman.cli.failure import Failure, sole
-from steersman.cli.scheduling import add_option, configuration
+from steersman.cli.options import controllers
+from steersman.cli.options.scheduler import add_option, configuration
 
 # The pipe from the supervisor, which writes once to it
 SUPERVISOR = 0
@@ -36,7 +36,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-node", action="store_true", help="this machine is no node")
     add_option(parser)
     options.add_options(parser)
-    controlling.add_options(parser)
+    controllers.add_options(parser)
     parser.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         scheduling=configuration(arguments.scheduler_config),
         node=not arguments.no_node,
         **chosen,
-        choice=controlling.read(arguments),
+        choice=controllers.read(arguments),
     )
     try:
         if identity.clock == VIRTUAL:

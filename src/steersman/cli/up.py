@@ -15,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steersman.cli import controlling, kubelet
 from steersman.cli.apiserver import options
 from steersman.cli.children import HANDLED, STATUS, Children, News, move, tail
 from steersman.cli.clock import option as clock
 from steersman.cli.directory import Directory, Identity, Lock, default_path
 from steersman.cli.failure import Failure, Progress
-from steersman.cli.scheduling import add_option, configuration
+from steersman.cli.options import controllers, kubelet
+from steersman.cli.options.scheduler import add_option, configuration
 
 KUBECONFIG = Path("~/.kube/steer.config")
 READY_SECONDS = 60.0
@@ -47,7 +47,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     clock.add_option(parser)
     add_option(parser)
     options.add_options(parser)
-    controlling.add_options(parser)
+    controllers.add_options(parser)
     kubelet.add_options(parser)
     parser.add_argument("--split", action="store_true", help="controllers in their own process")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
@@ -71,7 +71,8 @@ def check(arguments: argparse.Namespace) -> None:
     clock.check(arguments)
     configuration(arguments.scheduler_config)
     options.check(arguments)
-    controlling.read(arguments)
+    controllers.read(arguments)
+    kubelet.check(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
@@ -193,7 +194,7 @@ class Supervisor:
         self._directory.logs.mkdir(mode=0o700, exist_ok=True)
         words = ["--data-dir", str(self._directory.path)]
         machine, simulated = self._nodes()
-        controls = ["--simulated-nodes", str(simulated), *controlling.words(self._arguments)]
+        controls = ["--simulated-nodes", str(simulated), *controllers.words(self._arguments)]
         if (path := self._arguments.scheduler_config) is not None:
             controls += ["--scheduler-config", str(path.resolve())]
         server = [*words, *options.words(self._arguments)]

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +71,7 @@ def split(words: list[str]) -> tuple[str, str]:
 
 
 async def _read(arguments: argparse.Namespace) -> Objects:
+    from steersman.cli.clock.reading import cluster_time
     from steersman.client import kubeconfig
     from steersman.client.http import HTTPTransport
     from steersman.explain.question import NAMED, READ
@@ -80,6 +80,6 @@ async def _read(arguments: argparse.Namespace) -> Objects:
     path = arguments.kubeconfig or Path(os.environ.get("KUBECONFIG", str(KUBECONFIG)))
     transport = HTTPTransport(kubeconfig.read(path.expanduser(), arguments.context))
     try:
-        return await read(transport, READ, NAMED, now=time.time())
+        return await read(transport, READ, NAMED, now=await cluster_time(transport))
     finally:
         await transport.close()

@@ -47,9 +47,13 @@ from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
-from steersman.node.measure.measuring import Measuring
+from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
+from steersman.node.pressure.images import Bounds, ImageCollector
+from steersman.node.pressure.monitor import Monitor, Options
+from steersman.node.pressure.reading import SignalSource
+from steersman.node.pressure.thresholds import IMAGE_DISK
 from steersman.node.reclaim import Reclaimer
 from steersman.node.register import Place, Registration, allocatable
 from steersman.node.render.downward import Machine
@@ -81,6 +85,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     directory:  of the node; images has the image store; run the sockets, on a short path
     manifests:  the folder of static pods
+    eviction, image_bounds: when pods and images go for the node's sake
     """
 
     name: str
@@ -93,6 +98,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
     service_cidr: str
     pod_cidr: str
     manifests: Path
+    eviction: Options = Options()
+    image_bounds: Bounds = Bounds()
 
 
 def cgroup_of(cluster: str) -> str:
@@ -128,13 +135,16 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tools = _tools(settings, client, place, bridge, world, tasks)
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
-        registration = Registration(client, world, place, tools.facts)
         folder = _folder(settings, tools)
         agent = Agent(tools, pods, tasks, folder)
+        measuring = _measuring(settings, agent, world)
+        monitor = _monitor(settings, tools, agent, measuring, tasks)
+        registration = Registration(client, world, place, tools.facts, lambda: monitor.conditions)
+        monitor.changed = registration.changed
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
-            Visitors(client, settings.name, world), _telling(settings, client, agent, world)
+            Visitors(client, settings.name, world), _telling(settings, client, measuring)
         )
         tasks.start(serve_streams(port, observed, world, others=others), name="port")
         tasks.start(pods.follow(), name="pods of the node")
@@ -192,17 +202,55 @@ def _mirrors(
     return mirrors
 
 
-def _telling(settings: NodeSettings, client: APIClient, agent: Agent, world: World) -> Telling:
-    """Returns what the agent tells of itself and its pods."""
-    root = cgroup_of(settings.cluster)
-    measuring = Measuring(
+def _measuring(settings: NodeSettings, agent: Agent, world: World) -> Measuring:
+    """Returns what looks at the node and its pods."""
+    return Measuring(
         lambda: [worker.seen for worker in agent.workers.values()],
         cgroups.opener(cgroups.find_hierarchies()),
-        root,
+        cgroup_of(settings.cluster),
         settings.directory,
         settings.images,
         world,
     )
+
+
+def _monitor(
+    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, tasks: Tasks
+) -> Monitor:
+    """Starts what has pods and images go when the node is under pressure."""
+    source = SignalSource(measuring, tools.paths, settings.images, PROC)
+    collector = ImageCollector(
+        Store(settings.images),
+        tools.pulls,
+        lambda: source.signals()[IMAGE_DISK],
+        agent.workers.values,
+        settings.image_bounds,
+        tools.events,
+        settings.name,
+        tools.world,
+    )
+
+    async def reclaim() -> None:
+        await collector.free()
+
+    monitor = Monitor(
+        source,
+        settings.eviction,
+        lambda: list(agent.workers.values()),
+        reclaim,
+        tools.events,
+        settings.name,
+        tools.world,
+    )
+    agent.admit_by(monitor.refusal)
+    tasks.start(monitor.run(), name="pressure")
+    tasks.start(collector.run(), name="unused images")
+    return monitor
+
+
+def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) -> Telling:
+    """Returns what the agent tells of itself and its pods."""
+    root = cgroup_of(settings.cluster)
     own = {"fieldSelector": f"spec.nodeName={settings.name}"}
     names = str(dns_address(IPv4Network(settings.service_cidr)))
     configuration = render_configuration(

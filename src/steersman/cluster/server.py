@@ -216,7 +216,7 @@ async def _control(
 
     def client_for(name: str) -> APIClient:
         transport = LocalTransport(assembly.api.handle, User(name, control.groups_of(name)), tasks)
-        return APIClient(transport, world, find=assembly.kinds.of)
+        return APIClient(transport, world, find=assembly.kind)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
     chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))

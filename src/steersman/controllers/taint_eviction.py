@@ -37,9 +37,10 @@ def bears(toleration: Toleration, taint: Taint) -> bool:
     return toleration.operator in ("", "Equal") and toleration.value == taint.value
 
 
-def due(pod: Pod, taints: Sequence[Taint], now: float) -> float | None:
+def due(pod: Pod, taints: Sequence[Taint], now: float, begun: float | None = None) -> float | None:
     """Returns when a pod has to go, None for never: at once where a taint is not tolerated, else
-    when the shortest time of the tolerations in use is over."""
+    when the shortest time of the tolerations in use is over. It runs since `begun` (None: now)
+    where no taint says since when it is there: one that a person sets does not."""
     used: list[Toleration] = []
     for taint in taints:
         bearing = [it for it in pod.spec.tolerations if bears(it, taint)]
@@ -49,8 +50,8 @@ def due(pod: Pod, taints: Sequence[Taint], now: float) -> float | None:
     limits = [it.toleration_seconds for it in used if it.toleration_seconds is not None]
     if not limits:
         return None
-    since = max((seconds(taint.time_added) for taint in taints), default=0.0) or now
-    return since + max(0, min(limits))
+    since = max((seconds(taint.time_added) for taint in taints), default=0.0)
+    return (since or begun or now) + max(0, min(limits))
 
 
 def plan(pod: Pod, now: float) -> list[Action]:
@@ -110,31 +111,28 @@ class TaintEvictionController:
         self._given = given
         self._pods = given.views.of(POD)
         self._nodes = given.views.of(NODE)
-        self._timed: set[str] = set()  # uids of pods whose time is running
+        self._timed: dict[Ref, tuple[str, float]] = {}  # uid of a pod, since when its time runs
 
     async def reconcile(self, ref: Ref) -> Done:
         """Evicts one pod when its time has come."""
         pod: Pod | None = self._pods.get(ref)
         if pod is None or pod.metadata.deletion_timestamp is not None:
-            if pod is not None:
-                self._timed.discard(pod.metadata.uid)
+            self._timed.pop(ref, None)
             return Done()
         node: Node | None = self._nodes.get(NODE.ref("", pod.spec.node_name))
         taints = evicting(node) if node is not None else []
-        now = self._given.world.now()
-        when = due(pod, taints, now) if taints else None
-        if when is None:
-            self._cancel(pod)
-            return Done()
-        if when > now:
-            self._timed.add(pod.metadata.uid)
+        now, uid = self._given.world.now(), pod.metadata.uid
+        known, begun = self._timed.get(ref, ("", now))
+        if known != uid:
+            begun = now
+        when = due(pod, taints, now, begun) if taints else None
+        if when is not None and when > now:
+            self._timed[ref] = (uid, begun)
             return Done(when - now)
-        self._timed.discard(pod.metadata.uid)
-        await act(self._given.client, self._given.events, plan(pod, now))
-        return Done()
-
-    def _cancel(self, pod: Pod) -> None:
-        if pod.metadata.uid in self._timed:
-            self._timed.discard(pod.metadata.uid)
+        if when is not None:
+            await act(self._given.client, self._given.events, plan(pod, now))
+        elif known == uid:
             tell = plan_cancel(pod)
             self._given.events.normal(pod, tell.reason, tell.note)
+        self._timed.pop(ref, None)
+        return Done()

@@ -358,6 +358,15 @@ def storage_of(kind: Kind) -> Version:
     return found
 
 
+def definition_of(kind: Kind, version: Version) -> str:
+    """Returns the definition by which documents of a built-in version are taken, merged and owned:
+    its own, or that of the stored version where it is that one under an old name, so that no field
+    is lost that came after."""
+    if version.gone and version.to_storage is None:
+        return storage_of(kind).definition
+    return version.definition
+
+
 def by_resource(group: str, version: str, plural: str) -> Kind | None:
     """Returns the kind of a resource served by default, None where there is none."""
     return registry().by_resource(group, version, plural)

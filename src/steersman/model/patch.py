@@ -80,21 +80,6 @@ def merge_patch(document: Any, patch: Any) -> Any:
     return merged
 
 
-def merge_diff(old: Any, new: Any) -> Any:
-    """Returns the merge patch that makes `new` of `old`; neither may hold nulls in objects."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return new
-    patch: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        if key not in old:
-            patch[key] = value
-        elif not equal(old[key], value):
-            patch[key] = merge_diff(old[key], value)
-            if isinstance(value, dict) and not isinstance(old[key], dict):
-                patch[key] = value
-    return patch
-
-
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}

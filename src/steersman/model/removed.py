@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from steersman.model.kind import Convert, Document, Kind, Version
+from steersman.model.kind import Convert, Kind, Version
 
 _API = "io.k8s.api."
 
@@ -24,20 +24,15 @@ class Life(NamedTuple):
     use: str = ""
 
 
-def same(document: Document) -> Document:
-    """Converts nothing: the version differs in its name alone."""
-    return document
-
-
 def removed(
     api_version: str,
     definition: str,
     life: Life,
-    to_storage: Convert = same,
+    to_storage: Convert | None = None,
     from_storage: Convert | None = None,
 ) -> Version:
     """Returns a removed version of a kind; `definition` is its name without what all begin with,
-    or whole."""
+    or whole. Without conversions it is the stored version under another name."""
     kind = definition.rpartition(".")[2]
     return Version(
         api_version.rpartition("/")[2],

@@ -5,7 +5,7 @@ ClusterIP, external and balanced addresses, traffic policies, affinity. IPv4 alo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import NamedTuple, get_args
 
@@ -121,10 +121,9 @@ def _located(slices: Iterable[EndpointSlice], port: Port, node: str) -> Iterator
                 yield _Located(Endpoint(address, number), endpoint.node_name == node, ready)
 
 
-def _usable(found: Iterable[_Located]) -> tuple[Endpoint, ...]:
+def _usable(found: Sequence[_Located]) -> tuple[Endpoint, ...]:
     """Returns the ready endpoints; terminating ones that still serve stand in where none is ready
     (KEP-1669)."""
-    found = tuple(found)
     chosen = [it.endpoint for it in found if it.ready] or [it.endpoint for it in found]
     return tuple(sorted(set(chosen)))
 

@@ -52,6 +52,7 @@ class Agent:
         self._folder = folder
         self._over: Callable[[], None] = lambda: None
         self._routing = asyncio.Event()
+        self._refusal: Callable[[Pod], tuple[str, str] | None] = lambda _: None
 
     async def run(self) -> None:
         """Takes over what is there, then works for ever; view and folder must be followed.
@@ -83,6 +84,10 @@ class Agent:
     def on_over(self, hear: Callable[[], None]) -> None:
         """Calls `hear` whenever a pod has gone from this node."""
         self._over = hear
+
+    def admit_by(self, refusal: Callable[[Pod], tuple[str, str] | None]) -> None:
+        """Has pods that come refused for a reason and a message that a function gives."""
+        self._refusal = refusal
 
     def ending_statics(self) -> set[tuple[str, str]]:
         """Returns namespace and name of static pods that end now."""
@@ -150,7 +155,10 @@ class Agent:
         if worker is not None:
             worker.hear(new)
         elif not _is_over(new):
-            self._adopt(new, self._begin(new))
+            refusal = self._refusal(new)
+            self._adopt(new, replace(self._begin(new), ended=refusal))
+            if refusal is not None:
+                self._tools.say(new, "Warning", *refusal)
 
     def _begin(self, pod: Pod) -> Observed:
         metadata = pod.metadata

@@ -110,6 +110,7 @@ class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything that the node knows of one pod; written to its directory with each change.
 
+    grace:      how long the containers of a pod that was given up have to end, None: as it says
     grants:     the resources that the containers may have, whatever the pod asks for now
     pod_limits: what the pod's own group was given (linux.resources)
     refused:    generation, reason and message of a resize that is not granted
@@ -125,6 +126,7 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     containers: Mapping[str, Seen] = {}
     # The reason and message of a pod that the node has given up (Evicted, DeadlineExceeded)
     ended: tuple[str, str] | None = None
+    grace: float | None = None
     gone: bool = False
     grants: Mapping[str, ResourceRequirements] = {}
     pod_limits: dict[str, Any] | None = None

@@ -50,6 +50,11 @@ class Paths(msgspec.Struct, frozen=True):
         return self.root / "pulls.json"
 
     @property
+    def seccomp(self) -> Path:
+        """The local seccomp profiles, where somebody puts some."""
+        return self.root / "seccomp"
+
+    @property
     def logins(self) -> Path:
         """The node's own logins, in the form of Docker's config.json."""
         return self.root / "config.json"

@@ -243,6 +243,8 @@ def _probe_grace(pod: Pod, container: Container, kind: str) -> float:
 def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
     """Yields what ends a pod: containers, then sidecars, then what they stood on, then it."""
     grace = containers.grace_seconds(pod, seen.gone)
+    if seen.grace is not None:
+        grace = min(grace, seen.grace)
     serving = pod.spec.containers + pod.spec.ephemeral_containers
     running = [it for it in serving if seen.of(it.name).running]
     # Sidecars serve the others until these have ended

@@ -7,6 +7,7 @@ minutes to show that it is still true (KEP-589).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -29,6 +30,12 @@ RENEW_SECONDS = 10.0  # a quarter of it
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
+# Of each pressure: reason and message while it is there
+PRESSURES = {
+    "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    "PIDPressure": ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+}
 # Condition: type, status, reason, message
 CONDITIONS = (
     (
@@ -69,13 +76,19 @@ def render_node(place: Place, facts: Facts) -> Document:
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
 
 
-def render_status(place: Place, facts: Facts, old: Node | None, now: float) -> Document:
+def render_status(
+    place: Place,
+    facts: Facts,
+    old: Node | None,
+    now: float,
+    pressures: Collection[str] = (),
+) -> Document:
     """Returns the status; times of conditions that did not change stay."""
     amounts = allocatable(facts)
     return {
         "capacity": amounts,
         "allocatable": amounts,
-        "conditions": [_condition(*it, old, now) for it in CONDITIONS],
+        "conditions": [_condition(*_pressed(it, pressures), old, now) for it in CONDITIONS],
         "addresses": [
             {"type": "InternalIP", "address": place.address},
             {"type": "Hostname", "address": place.name},
@@ -111,6 +124,14 @@ def allocatable(facts: Facts) -> dict[str, str]:
     }
 
 
+def _pressed(
+    told: tuple[str, str, str, str], pressures: Collection[str]
+) -> tuple[str, str, str, str]:
+    """Returns a condition as it stands under the pressures that there are."""
+    kind = told[0]
+    return (kind, "True", *PRESSURES[kind]) if kind in pressures else told
+
+
 def _condition(
     kind: str, status: str, reason: str, message: str, old: Node | None, now: float
 ) -> Document:
@@ -129,9 +150,19 @@ def _condition(
 
 
 class Registration:
-    """Keeps the Node and its lease; `registered` is set once the Node is there and Ready."""
+    """Keeps the Node and its lease; `registered` is set once the Node is there and Ready.
+    `pressures` gives the conditions of pressure, and `changed` is called when they change."""
 
-    def __init__(self, client: Client, world: World, place: Place, facts: Facts) -> None:
+    def __init__(
+        self,
+        client: Client,
+        world: World,
+        place: Place,
+        facts: Facts,
+        pressures: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self._pressures = pressures
+        self._changed = asyncio.Event()
         self._client = client
         self._world = world
         self._place = place
@@ -140,22 +171,37 @@ class Registration:
         self.uid = ""
         self.registered = asyncio.Event()
 
+    def changed(self) -> None:
+        """Tells the status anew at once."""
+        self._changed.set()
+
     async def run(self) -> None:
         """Registers, then beats for ever."""
         await self._register()
         self.registered.set()
         told = self._world.now()
         while True:
-            await self._world.sleep(self._world.jitter(RENEW_SECONDS, 0.04))
+            changed = await self._pause()
             try:
                 await self._renew()
-                if self._world.now() - told >= STATUS_SECONDS:
+                if changed or self._world.now() - told >= STATUS_SECONDS:
                     await self._tell()
                     told = self._world.now()
             except NotFound:  # somebody has deleted the Node: it registers anew, as upstream's
                 await self._register()
             except (APIError, Unreachable):  # the next beat is the retry
-                continue
+                if changed:
+                    told = -STATUS_SECONDS
+
+    async def _pause(self) -> bool:
+        """Waits for the next beat, or for a change; says whether there was one."""
+        try:
+            async with self._world.timeout(self._world.jitter(RENEW_SECONDS, 0.04)):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
 
     async def _register(self) -> None:
         while True:
@@ -178,7 +224,8 @@ class Registration:
     async def _tell(self) -> None:
         old: Node = await self._client.get(self._ref)
         self.uid = old.metadata.uid
-        status = render_status(self._place, self._facts, old, self._world.now())
+        now = self._world.now()
+        status = render_status(self._place, self._facts, old, now, self._pressures())
         patch = {"status": status}
         await self._client.patch(self._ref, patch, how="strategic", subresource="status")
 

@@ -212,6 +212,8 @@ def _conditions(pod: Pod, seen: Observed, phase: str, now: float) -> list[Docume
         ("ContainersReady", *ready),
         ("PodScheduled", "True", "", ""),
     ]
+    if seen.ended is not None and seen.grace is not None:  # for the node's sake (KEP-3329)
+        found.append(("DisruptionTarget", "True", "TerminationByKubelet", seen.ended[1]))
     resizing = telling.render_conditions(pod, seen, now)
     return [*resizing, *(_condition(pod, *it, now) for it in found)]
 

@@ -113,6 +113,12 @@ class Worker:
         if not self.seen.gone:
             self.change(replace(self.seen, gone=True))
 
+    def evict(self, reason: str, message: str, grace_seconds: float) -> None:
+        """Gives the pod up for the node's sake; it stays in the API, failed."""
+        if self._may_end():
+            self.change(replace(self.seen, ended=(reason, message), grace=grace_seconds))
+            self._say("Warning", reason, message)
+
     def exited(self, container: str, attempt: int, exit: ExitStatus) -> None:
         """A run has ended."""
         known = self.seen.of(container)
@@ -372,7 +378,8 @@ class Worker:
         pod = self._granted
         objects = await self._tools.objects.acquire(pod, names_of(pod), self.objects_changed)
         self._renew_volumes_at = 0.0
-        prepared = await self._tools.volumes.prepare(pod, objects)
+        layers = await pulling.pull_volumes(self._tools, pod, self.objects_changed)
+        prepared = await self._tools.volumes.prepare(pod, objects, layers)
         self._unprepared = False
         if prepared.renew_at and not self._renew_volumes_at:
             self._renew_volumes_at = prepared.renew_at

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import _socket
 import os
+import sys
 import time
 
-from .descriptors import Descriptors
+from .entry.descriptors import Descriptors
 from .kernel import (
     capabilities,
     devices,
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
-    from .hooks import Hook
+    from .entry.hooks import Hook
+    from .entry.users import Ground
     from .kernel.cgroups import Cgroup
-    from .user_entry import Ground
 
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
 _FAILED = 127
+_DESCRIPTOR_BYTES = 4
 # Of linux: what would be a lie if it were passed over
 _UNSUPPORTED = ("intelRdt", "memoryPolicy", "mountLabel", "netDevices")
 # A container's terminals are its own devpts' and never a node of the machine.
@@ -210,7 +212,7 @@ def parse_hooks(section: Mapping[str, Any] | None) -> dict[str, list[Hook]]:
     """Reads hooks by kind; nothing is imported where there are none."""
     if not section:
         return {}
-    from . import hooks
+    from .entry import hooks
 
     return hooks.parse(section)
 
@@ -229,23 +231,25 @@ def start(
     channel: int,
     streams: Sequence[int],
     gate: int = -1,
+    birth: int = 0,
 ) -> int:
     """Forks the container's first process; gives its id. The parent keeps its own end open.
 
     With a `gate`, a listening socket, the process outlives its parent: it leaves the channel
-    when it is set up, and goes on by what the first to connect says.
+    when it is set up, and goes on by what the first to connect says. `birth` are further flags
+    of its clone: CLONE_PARENT for a shim, whose containers are its keeper's.
     """
-    kept = Descriptors(channel, streams, gate, plan.process.preserved)
+    kept = Descriptors(channel, streams, gate, plan.process.preserved, birth)
     try:
         kept.owners += [user_namespaces.open_owner(owner) for owner in plan.owners]
         if plan.owner < 0:
             return _start_beside(plan, cgroup, kept)
-        from . import user_entry
+        from .entry import users
 
         maps = find_maps(plan, kept.owners[plan.owner])
         if plan.owns_cgroup():
             cgroup.delegate(user_namespaces.find_outside(maps.uids, plan.process.uid))
-        return user_entry.start(plan, cgroup, kept, maps.root())
+        return users.start(plan, cgroup, kept, maps.root())
     finally:
         kept.close_owners()
 
@@ -270,7 +274,7 @@ def _start_beside(plan: Plan, cgroup: Cgroup, kept: Descriptors) -> int:
     outer = enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
     child = -1
     try:
-        child = syscalls.clone(flags, birthplace)
+        child = syscalls.clone(flags | kept.birth, birthplace)
     finally:
         if child != 0:
             leave_pid_namespace(outer)
@@ -451,7 +455,7 @@ def _build_root(
 
 def _run_hooks(plan: Plan, root: int, channel: int) -> None:
     """Has the parent run its hooks, then runs those that belong into this mount namespace."""
-    from . import hooks
+    from .entry import hooks
 
     os.write(channel, b"H")
     if os.read(channel, 1) != b"G":
@@ -462,7 +466,7 @@ def _run_hooks(plan: Plan, root: int, channel: int) -> None:
 
 
 def _run_start_hooks(plan: Plan) -> None:
-    from . import hooks
+    from .entry import hooks
 
     process = plan.process
     late = process.filter and process.no_new_privileges
@@ -502,11 +506,16 @@ def _open_terminal(plan: Plan, root: int, channel: int) -> int:
 
 
 def send_terminal(channel: int, master: int) -> None:
-    """Hands the master of a terminal to the parent."""
-    import socket
+    """Hands the master of a terminal to the parent.
 
-    with socket.socket(fileno=os.dup(channel)) as connection:
-        socket.send_fds(connection, [b"T"], [master])
+    It may be the container's root that is the root here, where no module is to be found.
+    """
+    connection = _socket.socket(fileno=os.dup(channel))
+    rights = master.to_bytes(_DESCRIPTOR_BYTES, sys.byteorder)
+    try:
+        connection.sendmsg([b"T"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    finally:
+        connection.close()
     os.close(master)
 
 

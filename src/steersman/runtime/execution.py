@@ -15,7 +15,7 @@ from .container import (
     report,
     send_terminal,
 )
-from .descriptors import Descriptors
+from .entry.descriptors import Descriptors
 from .kernel import labels, namespaces, syscalls, user_namespaces
 from .kernel import terminal as terminals
 from .process import Process, become, give_streams, look_up, raise_limits, set_oom_score
@@ -42,15 +42,16 @@ def start(
     held: int,
     *,
     alone: bool = False,
+    birth: int = 0,
 ) -> int:
     """Forks a process that joins the container whose first process is `first`; gives its id.
 
     `held` is what capabilities there are inside. Unless `alone` it is killed when the process
-    that forked it ends.
+    that forked it ends. `birth` is as in container.start.
     """
     maps = user_namespaces.of_process(first)
     process.keep_groups = maps is not None and user_namespaces.denies_groups(str(first))
-    kept = Descriptors(channel, streams, preserved=process.preserved)
+    kept = Descriptors(channel, streams, preserved=process.preserved, birth=birth)
     wanted = Joining(first, maps, process, held, alone=alone)
     affinity = os.sched_getaffinity(0) if process.affinity_initial else set()
     _set_affinity(process.affinity_initial)
@@ -89,7 +90,7 @@ def _start_beside(wanted: Joining, cgroup: Cgroup, kept: Descriptors) -> int:
     birthplace = cgroup.birthplace()
     child = -1
     try:
-        child = syscalls.clone(0, birthplace)
+        child = syscalls.clone(kept.birth, birthplace)
     finally:
         if child != 0:
             leave_pid_namespace(outer)
@@ -102,9 +103,9 @@ def _start_beside(wanted: Joining, cgroup: Cgroup, kept: Descriptors) -> int:
 
 def _start_by_usher(wanted: Joining, cgroup: Cgroup, kept: Descriptors) -> int:
     """The same for who is not root, and has privileges only once in the user namespace."""
-    from . import user_entry
+    from .entry import users
 
-    return user_entry.start_exec(
+    return users.start_exec(
         wanted.target, cgroup, kept, lambda target: _enter(target, wanted, kept)
     )
 

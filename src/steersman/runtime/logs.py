@@ -11,6 +11,11 @@ import os
 import stat
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 MAX_LINE_BYTES = 16 * 1024
 _WINDOW_BYTES = MAX_LINE_BYTES // 2
 # kubelet containerLogMaxSize and containerLogMaxFiles; the file that is written to counts
@@ -48,12 +53,12 @@ class LineSplitter:
     def __init__(self, stream: bytes) -> None:
         self._full = b" " + stream + b" F "
         self._partial = b" " + stream + b" P "
-        self._held = b""
+        self.held = b""
 
     def feed(self, data: bytes, now: int) -> bytes:
         """The log entries that `data` completes."""
         moment = render_time(now)
-        whole, ended, held = (self._held + data).rpartition(b"\n")
+        whole, ended, held = (self.held + data).rpartition(b"\n")
         entries: list[bytes] = []
         if ended and _are_short(whole):
             head = moment + self._full
@@ -62,7 +67,7 @@ class LineSplitter:
             for line in whole.split(b"\n"):
                 line = self._cut(line, moment, entries)
                 entries.append(moment + self._full + line + b"\n")
-        self._held = self._cut(held, moment, entries)
+        self.held = self._cut(held, moment, entries)
         return b"".join(entries)
 
     def _cut(self, line: bytes, moment: bytes, entries: list[bytes]) -> bytes:
@@ -73,9 +78,9 @@ class LineSplitter:
 
     def finish(self, now: int) -> bytes:
         """The entry of a line that the stream ended in the middle of, or nothing."""
-        if not self._held:
+        if not self.held:
             return b""
-        line, self._held = self._held, b""
+        line, self.held = self.held, b""
         return render_time(now) + self._full + line + b"\n"
 
 
@@ -87,14 +92,32 @@ class LogFile:
     is moved aside, under its name and a moment.
     """
 
-    def __init__(self, path: str, most_bytes: int = MAX_FILE_BYTES) -> None:
+    def __init__(self, path: str, most_bytes: int = MAX_FILE_BYTES, *, opened: bool = True) -> None:
         self.path = path
         self.lost_bytes = 0
         self._most_bytes = most_bytes
         self._size = 0
         self._descriptor = -1
         self._splitters = {name: LineSplitter(name.encode()) for name in ("stdout", "stderr")}
-        self.reopen()
+        if opened:
+            self.reopen()
+
+    def freeze(self) -> dict[str, Any]:
+        """What of it is to be known again; the file stays open."""
+        held = {name: it.held.decode("latin-1") for name, it in self._splitters.items()}
+        return {
+            "lost_bytes": self.lost_bytes,
+            "size": self._size,
+            "descriptor": self._descriptor,
+            "held": held,
+        }
+
+    def thaw(self, kept: Mapping[str, Any]) -> None:
+        """Takes up what was known."""
+        self.lost_bytes, self._size = kept["lost_bytes"], kept["size"]
+        self._descriptor = kept["descriptor"]
+        for name, held in kept["held"].items():
+            self._splitters[name].held = held.encode("latin-1")
 
     def reopen(self) -> None:
         """Opens the path anew, after the agent has moved the file away."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from .keeper import Keeper
     from .reactor import Reactor
     from .supervised import Answer
 
@@ -66,11 +67,28 @@ class Container:
         self.plan = plan
         self.bundle = bundle
         self.cgroup = cgroup
-        self.log = LogFile(plan.log)
+        self.log: LogFile
         self.first: Supervised
         self.streams: Streams
         self.on_exit: list[Callable[[], None]] = []
         self.execs: dict[int, Supervised] = {}
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing of it is under way."""
+        waited = self.on_exit or self.execs
+        return not waited and self.first.quiet and self.streams.quiet
+
+    def freeze(self) -> Document:
+        """What of it is to be known again."""
+        return {
+            "name": self.name,
+            "bundle": self.bundle,
+            "cgroup": self.cgroup.path,
+            "log": self.log.freeze(),
+            "first": self.first.freeze(),
+            "streams": self.streams.freeze(),
+        }
 
     def describe(self) -> Document:
         """The container's state as the agent sees it."""
@@ -91,8 +109,9 @@ class Container:
 class Pod:
     """The sandbox and its containers."""
 
-    def __init__(self, name: str, directory: str, spec: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, directory: str, spec: Mapping[str, Any], keeper: Keeper) -> None:
         self.name = name
+        self._keeper = keeper
         self.directory = directory
         self.cgroup_path = cgroups.check_path(spec.get("cgroup_parent", ""))
         self._spec = spec
@@ -113,6 +132,46 @@ class Pod:
         self._reactor = reactor
         self._publish = publish
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing of it is under way."""
+        return all(made.quiet for made in self.containers.values())
+
+    def freeze(self) -> Document:
+        """What the next shim is to know."""
+        return {
+            "name": self.name,
+            "directory": self.directory,
+            "spec": self._spec,
+            "created_at": self._created_at,
+            "last_exec": self._last_exec,
+            "save_error": self._save_error,
+            "user": self._user,
+            "containers": [made.freeze() for made in self.containers.values()],
+        }
+
+    def thaw(self, kept: Document) -> None:
+        """Takes up what the shim before has left; the loop must be connected."""
+        self._created_at, self._last_exec = kept["created_at"], kept["last_exec"]
+        self._save_error, self._user = kept["save_error"], kept["user"]
+        for entry in kept["containers"]:
+            self._thaw_container(entry)
+
+    def _thaw_container(self, kept: Document) -> None:
+        name, bundle = kept["name"], kept["bundle"]
+        directory = os.path.join(self.directory, state.CONTAINERS, name)
+        plan = Plan(bundle, directory, self._held)
+        made = Container(name, plan, bundle, self._open_cgroup(kept["cgroup"]))
+        made.log = LogFile(plan.log, opened=False)
+        made.log.thaw(kept["log"])
+        made.streams = self._streams(made, opened=False)
+        made.streams.thaw(kept["streams"], is_terminal=plan.process.terminal)
+        made.first = Supervised(self._reactor, made.streams.use_terminal)
+        made.first.thaw(kept["first"])
+        self.containers[name] = made
+        if made.first.status != STOPPED:
+            self._processes[made.first.pid] = lambda status: self._ended(made, status)
+
     def build(self) -> None:
         """Makes the sandbox: namespaces, cgroup, shared memory; takes all back if one fails."""
         state.make_pod_directory(self.directory)
@@ -121,6 +180,7 @@ class Pod:
             self._make_cgroup()
             self._make_namespaces()
             self._mount_shm()
+            self._keeper.await_join()
         except BaseException:
             self._take_back()
             raise
@@ -141,6 +201,7 @@ class Pod:
             syscalls.unshare(flags)
         else:
             self._enter_owned(self._maps, kinds)
+        self._keeper.ask_to_join(flags)
         if flags & syscalls.CLONE_NEWNET:
             namespaces.bring_loopback_up()
         if flags & syscalls.CLONE_NEWUTS and self._spec.get("hostname"):
@@ -180,7 +241,7 @@ class Pod:
 
     def describe(self) -> Document:
         """The sandbox and its containers as the agent sees them."""
-        pid = os.getpid()
+        pid = self._keeper.pid
         shm = "/dev/shm" if self._spec.get("ipc") == _HOST else f"{self.directory}/{state.SHM}"
         return {
             "pod": self.name,
@@ -245,22 +306,28 @@ class Pod:
 
     def _launch(self, made: Container) -> None:
         plan = made.plan
-        made.streams = Streams(
-            self._reactor,
-            made.log,
-            stdin=plan.stdin,
-            once=plan.stdin_once,
-            terminal=plan.process.terminal,
-        )
+        made.log = LogFile(plan.log)
+        made.streams = self._streams(made, opened=True)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
         container.make_directories(plan)
         made.cgroup.create()
         made.cgroup.limit(plan.resources)
         channel = made.first.child_channel.fileno()
-        pid = container.start(plan, made.cgroup, channel, made.streams.child)
+        birth = syscalls.CLONE_PARENT
+        pid = container.start(plan, made.cgroup, channel, made.streams.child, birth=birth)
         made.streams.close_child_ends()
         made.first.follow(pid)
         self._processes[pid] = lambda status: self._ended(made, status)
+
+    def _streams(self, made: Container, *, opened: bool) -> Streams:
+        return Streams(
+            self._reactor,
+            made.log,
+            stdin=made.plan.stdin,
+            once=made.plan.stdin_once,
+            terminal=made.plan.process.terminal,
+            opened=opened,
+        )
 
     def _created(self, made: Container, answer: Answer) -> None:
         made.on_exit.clear()
@@ -397,7 +464,8 @@ class Pod:
         made.execs[number] = extra
         channel = extra.child_channel.fileno()
         held = made.plan.held
-        pid = start(made.first.pid, made.cgroup, process, channel, descriptors, held)
+        birth = syscalls.CLONE_PARENT
+        pid = start(made.first.pid, made.cgroup, process, channel, descriptors, held, birth=birth)
         extra.follow(pid)
 
         def ended(status: int) -> None:

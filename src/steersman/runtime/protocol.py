@@ -58,6 +58,11 @@ class Decoder:
         self._buffer = bytearray()
         self._descriptors: list[int] = []
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has come that is not whole yet."""
+        return not self._buffer and not self._descriptors
+
     def feed(self, data: bytes, descriptors: Sequence[int] = ()) -> list[Message]:
         """The messages that these bytes complete."""
         self._buffer += data

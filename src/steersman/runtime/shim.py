@@ -1,17 +1,16 @@
-"""The shim: the process that owns one pod, serves its socket, and outlives everybody else.
+"""The shim: the process that serves one pod's socket for as long as there is something to do.
 
-It is the parent of the pod's containers and lives in the pod's namespaces, which it so keeps.
-Not the verbs themselves (pod). Rule: a broken connection ends that connection, never the shim.
+The keeper is the parent of the pod's containers, lives in the pod's namespaces, and has the next
+shim go on. Not the verbs themselves (pod). Rule: a broken connection ends that connection, never
+the shim.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 
-from . import protocol, state
-from .kernel import syscalls
+from . import documents, protocol, state
 from .pod import Conflict, Failed, NotFound, Pod, close_all
 from .reactor import READ, WRITE, Reactor
 
@@ -20,11 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .keeper import Keeper
+
     Document = dict[str, Any]
 
 # A peer that does not read its answers is cut off; the largest answer lists a pod's containers.
 _MAX_WAITING_BYTES = 16 << 20
 _BACKLOG = 64
+# What is asked of a pod comes in rows; a further shim costs two milliseconds.
+_REST_SECONDS = 2.0
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (NotFound, "not-found"),
     (Conflict, "conflict"),
@@ -61,6 +64,16 @@ class Connection:
     def open(self) -> bool:
         """Whether the peer is still there."""
         return self._peer.fileno() >= 0
+
+    @property
+    def descriptor(self) -> int:
+        """Its socket's."""
+        return self._peer.fileno()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is on its way in either direction."""
+        return not self._waiting and self._decoder.empty and not self.execs
 
     def send(self, document: Document, descriptors: list[int] | None = None) -> None:
         """Queues a message; descriptors are closed once they are sent."""
@@ -125,11 +138,14 @@ class Connection:
 class Shim:
     """Serves one pod."""
 
-    def __init__(self, pod: Pod) -> None:
+    def __init__(self, pod: Pod, keeper: Keeper | None = None, listener: int = -1) -> None:
+        """`listener` is the pod's socket where it is open already."""
         self.pod = pod
-        self.reactor = Reactor(pod.exited)
+        self.reactor = Reactor(pod.exited, keeper)
         self._connections: list[Connection] = []
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM, fileno=listener if listener >= 0 else None
+        )
         pod.connect(self.reactor, self._publish)
         self._immediate: dict[str, Callable[[Document], Document]] = {
             "state": lambda request: pod.find(request["container"]).describe(),
@@ -150,6 +166,31 @@ class Shim:
         self._listener.listen(_BACKLOG)
         self._listener.setblocking(False)
         self.reactor.watch(self._listener.fileno(), READ, self._accept)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is under way, so that the next shim may go on."""
+        return self.pod.quiet and all(it.quiet for it in self._connections)
+
+    def freeze(self) -> Document:
+        """What the next shim is to know; what is open stays so."""
+        return {
+            "pod": self.pod.freeze(),
+            "listener": self._listener.fileno(),
+            "connections": [
+                {"descriptor": it.descriptor, "subscribed": it.subscribed}
+                for it in self._connections
+            ],
+        }
+
+    def thaw(self, kept: Document) -> None:
+        """Takes up what the shim before has left."""
+        self.pod.thaw(kept["pod"])
+        self.reactor.watch(self._listener.fileno(), READ, self._accept)
+        for entry in kept["connections"]:
+            descriptor = int(entry["descriptor"])
+            peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
+            self.adopt(peer).subscribed = entry["subscribed"]
 
     def _accept(self) -> None:
         try:
@@ -206,7 +247,7 @@ class Shim:
         elif verb in ("create", "start", "delete"):
             getattr(self.pod, verb)(request, answer, fail)
         elif verb == "wait":
-            self.pod.wait(request, answer)
+            self._wait(connection, request, answer)
         elif verb == "exec":
             self._execute(connection, message, answer, fail)
         elif verb == "attach":
@@ -219,6 +260,16 @@ class Shim:
             self.pod.remove(lambda: self._removed(answer))
         else:
             raise ValueError(f"unknown verb {verb!r}")
+
+    def _wait(self, connection: Connection, request: Document, answer: Callable[..., None]) -> None:
+        waited = (request["container"], request.get("exec"))
+
+        def ended(result: Document) -> None:
+            if waited in connection.execs:
+                connection.execs.remove(waited)
+            answer(result)
+
+        self.pod.wait(request, ended)
 
     def _execute(
         self,
@@ -240,37 +291,44 @@ class Shim:
         self.reactor.stop()
 
 
-def _leave_streams() -> None:
-    """Whoever reads the warm parent's output must not have to wait for every pod to end."""
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)
+def run(keeper: Keeper, peer: socket.socket, request: Document, directory: str) -> bool:
+    """The life of a pod's first shim, from the request that made it; `peer` gets the answer.
 
-
-def run(peer: socket.socket, request: Document, directory: str) -> None:
-    """The life of a shim, from the request that made it; `peer` gets the first answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    syscalls.set_name("steer-shim")
-    _leave_streams()
+    True if it ends to be followed by another.
+    """
     number = request.get("id")
     try:
         name = state.check_name(request.get("pod"))
-        pod = Pod(name, directory, request.get("spec") or {})
+        pod = Pod(name, directory, request.get("spec") or {}, keeper)
         pod.build()
-        shim = Shim(pod)
+        shim = Shim(pod, keeper)
         shim.listen()
         pod.save()
     except (ValueError, KeyError, TypeError, OSError) as error:
         peer.sendall(protocol.encode({"id": number, "error": describe_error(error)}))
-        return
+        return False
     connection = shim.adopt(peer)
     connection.subscribed = True
     connection.send({"id": number, "result": pod.describe()})
+    return _live(keeper, shim)
+
+
+def resume(keeper: Keeper, kept: Document) -> bool:
+    """The life of a further shim of a pod, from what the one before has left."""
+    about = kept["pod"]
+    pod = Pod(about["name"], about["directory"], about["spec"], keeper)
+    shim = Shim(pod, keeper, int(kept["listener"]))
+    shim.thaw(kept)
+    return _live(keeper, shim)
+
+
+def _live(keeper: Keeper, shim: Shim) -> bool:
+    """Serves until the pod is removed (False), or nothing is left to do for now (True)."""
     while not _serve(shim):
         continue
+    if not shim.reactor.stopped:
+        keeper.remember(documents.dumps(shim.freeze()).encode())
+    return not shim.reactor.stopped
 
 
 def _serve(shim: Shim) -> bool:
@@ -280,7 +338,7 @@ def _serve(shim: Shim) -> bool:
     because one file or control group was not what it should be.
     """
     try:
-        shim.reactor.run()
+        shim.reactor.run(lambda: shim.quiet, _REST_SECONDS)
     except OSError:
         import traceback
 

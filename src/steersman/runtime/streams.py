@@ -13,6 +13,9 @@ from .reactor import READ, WRITE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from .logs import LogFile
     from .reactor import Reactor
 
@@ -83,8 +86,19 @@ class Output:
         self._name = name
         self._log = log
         self._sinks: list[Sink] = []
-        os.set_blocking(descriptor, False)
-        reactor.watch(descriptor, READ, self._copy)
+        if descriptor >= 0:
+            os.set_blocking(descriptor, False)
+            reactor.watch(descriptor, READ, self._copy)
+
+    @property
+    def descriptor(self) -> int:
+        """What it reads from; -1 when that has ended."""
+        return self._descriptor
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody but the log gets what comes."""
+        return not any(sink.open for sink in self._sinks)
 
     def add(self, sink: Sink) -> None:
         """Copies what comes from now on to `sink` too."""
@@ -138,10 +152,23 @@ class Input:
         self._once = once
         self._terminal = terminal
         self._waiting = b""
-        os.set_blocking(descriptor, False)
+        self._sources = 0
+        if descriptor >= 0:
+            os.set_blocking(descriptor, False)
+
+    @property
+    def descriptor(self) -> int:
+        """What it writes to; -1 when that is closed."""
+        return self._descriptor
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is being copied."""
+        return not self._sources
 
     def feed_from(self, source: int) -> None:
         """Copies from `source`, which this then owns, until either side ends."""
+        self._sources += 1
         os.set_blocking(source, False)
         self._listen(source)
 
@@ -184,6 +211,7 @@ class Input:
             self._listen(source)
 
     def _end(self, source: int) -> None:
+        self._sources -= 1
         self._reactor.forget(source)
         os.close(source)
         if self._once and not self._terminal:
@@ -201,7 +229,14 @@ class Streams:
     """What a shim holds of a container's streams; `child` are the ends for the container."""
 
     def __init__(
-        self, reactor: Reactor, log: LogFile, *, stdin: bool, once: bool, terminal: bool
+        self,
+        reactor: Reactor,
+        log: LogFile,
+        *,
+        stdin: bool,
+        once: bool,
+        terminal: bool,
+        opened: bool = True,
     ) -> None:
         self._reactor = reactor
         self._log = log
@@ -210,7 +245,7 @@ class Streams:
         self._input: Input | None = None
         self.terminal = -1
         self.child: list[int] = []
-        if not terminal:
+        if opened and not terminal:
             self._open_pipes(stdin)
 
     def _open_pipes(self, stdin: bool) -> None:
@@ -224,6 +259,28 @@ class Streams:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             self._outputs[name] = Output(self._reactor, reader, name, self._log)
             self.child.append(writer)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody is attached, or was and waits."""
+        fed = self._input is not None and not self._input.quiet
+        return not self.child and not fed and all(it.quiet for it in self._outputs.values())
+
+    def freeze(self) -> dict[str, Any]:
+        """The descriptors that are open; they stay so."""
+        return {
+            "outputs": {name: it.descriptor for name, it in self._outputs.items()},
+            "input": self._input.descriptor if self._input is not None else None,
+            "terminal": self.terminal,
+        }
+
+    def thaw(self, kept: Mapping[str, Any], *, is_terminal: bool) -> None:
+        """Takes up the descriptors that were open."""
+        self.terminal = kept["terminal"]
+        for name, descriptor in kept["outputs"].items():
+            self._outputs[name] = Output(self._reactor, descriptor, name, self._log)
+        if kept["input"] is not None:
+            self._input = Input(self._reactor, kept["input"], once=self._once, terminal=is_terminal)
 
     def use_terminal(self, master: int) -> None:
         """Takes the terminal that the container has opened in place of pipes."""

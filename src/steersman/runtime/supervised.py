@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # A reason longer than this is cut by nobody's loss; it only bounds what a child can send.
 _MAX_REASON_BYTES = 1 << 16
 
+_KEPT = ("status", "pid", "created_at", "started_at", "finished_at", "exit", "reason")
 CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
 
 
@@ -48,6 +49,21 @@ class Supervised:
         self.on_ready: Callable[[], None] | None = None
         self.on_started: Callable[[], None] | None = None
         self.on_exit: list[Callable[[], None]] = []
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody waits for it, and it is neither being made nor started."""
+        return self.status in (RUNNING, STOPPED) and not self.on_exit
+
+    def freeze(self) -> dict[str, Any]:
+        """What of it is to be known again."""
+        return {name: getattr(self, name) for name in _KEPT}
+
+    def thaw(self, kept: dict[str, Any]) -> None:
+        """Takes up what was known; the conversation with the process is over."""
+        self.close_channel()
+        for name in _KEPT:
+            setattr(self, name, kept[name])
 
     def follow(self, pid: int) -> None:
         """The process has been forked: listens to it."""

@@ -7,13 +7,14 @@ that nobody can write to.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import gc
 import os
-import signal
 import socket
 import struct
 
-from . import container, protocol, seal, shim, state
+from . import container, documents, protocol, seal, shim, state
+from .keeper import Keeper, rehearse
 from .kernel import capabilities, syscalls
 
 TYPE_CHECKING = False
@@ -34,14 +35,16 @@ def serve(socket_path: str, state_directory: str) -> None:
     os.chdir("/")
     _warm_up()
     os.write(1, b"ready\n")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps for us
-    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the kernel reaps for us
+    _signal.signal(_signal.SIGTERM, lambda _number, _frame: os._exit(0))
+    accept = listener._accept  # type: ignore[attr-defined]
     while True:
-        peer, _ = listener.accept()
+        # No socket object: what is written to here, each keeper has a copy of
+        peer, _ = accept()
         if os.fork() == 0:
             listener.close()
             _serve_peer(peer, state_directory)
-        peer.close()
+        os.close(peer)
 
 
 def _listen(path: str) -> socket.socket:
@@ -65,24 +68,40 @@ def _warm_up() -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     held = capabilities.available()
     container.default_filter(capabilities.parse_names(capabilities.DEFAULT) & held)
+    rehearse()
     gc.collect()
     gc.disable()
     gc.freeze()
 
 
-def _serve_peer(peer: socket.socket, state_directory: str) -> None:
-    """The rest of the life of a fork."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _serve_peer(peer: int, state_directory: str) -> None:
+    """The rest of the life of a fork: it is a keeper."""
+    for number in (_signal.SIGTERM, _signal.SIGINT):
+        _signal.signal(number, _signal.SIG_IGN)
     os.setsid()
-    code = 1
+    syscalls.set_name("steer-shim")
+    _leave_streams()
     try:
-        if _same_user(peer):
-            _handle(peer, state_directory)
-            code = 0
+        Keeper().run(lambda keeper: _live(keeper, peer, state_directory))
     finally:
-        peer.close()
-        os._exit(code)
+        os._exit(1)
+
+
+def _leave_streams() -> None:
+    """Whoever reads the warm parent's output must not have to wait for every pod to end."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _live(keeper: Keeper, peer: int, state_directory: str) -> bool:
+    """The life of one shim; True if it is to be followed by another."""
+    recalled = keeper.recall()
+    if recalled:
+        return shim.resume(keeper, documents.loads(recalled.decode()))
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=peer)
+    return _same_user(connection) and _handle(keeper, connection, state_directory)
 
 
 def _same_user(peer: socket.socket) -> bool:
@@ -91,28 +110,28 @@ def _same_user(peer: socket.socket) -> bool:
     return bool(user == os.geteuid())
 
 
-def _handle(peer: socket.socket, state_directory: str) -> None:
+def _handle(keeper: Keeper, peer: socket.socket, state_directory: str) -> bool:
     peer.settimeout(_REQUEST_TIMEOUT_SECONDS)
     request = _receive(peer)
     if request is None:
-        return
+        return False
     verb = request.get("verb")
     if verb == "sandbox":
         directory = state.pod_directory(state_directory, request.get("pod", ""))
-        shim.run(peer, request, directory)
-        return
+        return shim.run(keeper, peer, request, directory)
     answer: dict[str, Any] = {"id": request.get("id")}
     try:
         if verb == "clean":
             state.clean_up(state.pod_directory(state_directory, request.get("pod", "")))
             answer["result"] = {}
         elif verb == "ping":
-            answer["result"] = {"pid": os.getppid(), "state_directory": state_directory}
+            answer["result"] = {"pid": keeper.parent, "state_directory": state_directory}
         else:
             raise ValueError(f"unknown verb {verb!r}")
     except (ValueError, OSError) as error:
         answer["error"] = shim.describe_error(error)
     peer.sendall(protocol.encode(answer))
+    return False
 
 
 def _receive(peer: socket.socket) -> dict[str, Any] | None:

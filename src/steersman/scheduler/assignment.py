@@ -161,7 +161,7 @@ class Assigner(msgspec.Struct, kw_only=True):
             except NotFound:
                 break
             except (APIError, Unreachable):
-                await self.world.pause(UNSURE_RETRY_SECONDS)
+                await self.world.wire_sleep(UNSURE_RETRY_SECONDS)
                 continue
             if found.metadata.uid == pod.metadata.uid and found.spec.node_name:
                 return  # it was done: the view shows it soon

@@ -46,7 +46,8 @@ class World(Protocol):
         """Bounds an await in wire time; raises TimeoutError."""
 
     async def pause(self, seconds: float) -> None:
-        """Waits for wire time to pass in the middle of something, as before a second attempt."""
+        """Waits for wire time to pass in the middle of something, as before a second attempt; for
+        what is tried a few times, or ever less often: cluster time may wait for it."""
 
     def uid(self) -> str:
         """Returns a new version 4 UUID as text."""

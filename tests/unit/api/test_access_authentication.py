@@ -234,6 +234,11 @@ def test_acting_as_an_account_brings_its_groups() -> None:
     assert own.groups == ("x", "system:authenticated")
 
 
+def test_a_header_that_names_nobody_leaves_who_one_is() -> None:
+    assert acts({"impersonate-nothing": "joe"}) == ROOT
+    assert acts({"impersonate-user": ""}) == ROOT
+
+
 def test_acting_as_nobody_is_not_authenticated() -> None:
     assert acts({"impersonate-user": "system:anonymous"}).groups == ("system:unauthenticated",)
     asked = {"impersonate-user": "joe", "impersonate-group": "system:unauthenticated"}

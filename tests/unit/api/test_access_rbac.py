@@ -228,6 +228,33 @@ def test_the_rules_of_a_user_come_from_all_its_bindings() -> None:
     assert len(rules.rules_of(JANE, "")) == 1
 
 
+def test_a_role_that_is_taken_away_grants_nothing_more() -> None:
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    reader = role("reader", pods)
+    stored = Stored(reader, binding("b", reader, user("jane")))
+    rbac = RBAC(stored)
+    asked = Attributes("get", resource="pods", namespace="n", name="p")
+    assert rbac.allowed(JANE, asked).allowed
+    stored.documents.remove(reader)
+    rbac.changed()
+    assert not rbac.allowed(JANE, asked).allowed
+    assert rbac.rules_of(JANE, "n") == []
+    with pytest.raises(NotFound):
+        rbac.role("", "reader")
+
+
+def test_a_role_is_found_by_whoever_asks_first_after_a_change() -> None:
+    stored = Stored()
+    rbac = RBAC(stored)
+    with pytest.raises(NotFound):
+        rbac.role("", "reader")
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    stored.documents.append(role("reader", pods))
+    rbac.changed()
+    (rule,) = rbac.role("", "reader")
+    assert set(rule.verbs) == {"get"}
+
+
 def test_a_role_that_does_not_exist_is_not_found() -> None:
     with pytest.raises(NotFound) as found:
         rbac().role("default", "none")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.served import Served, config_map, pod, served, service
 
+from steersman.model.ref import Resource
+
 NAMESPACE = "/api/v1/namespaces/default"
 PODS = f"{NAMESPACE}/pods"
 QUOTAS = f"{NAMESPACE}/resourcequotas"
@@ -460,6 +462,24 @@ async def test_huge_pages_and_devices_are_bounded_by_their_requests(api: Served)
         "exceeded quota: q, requested: requests.hugepages-2Mi=6Mi, used: "
         "requests.hugepages-2Mi=0, limited: requests.hugepages-2Mi=4Mi",
     )
+
+
+@served
+async def test_a_quota_that_went_or_has_other_bounds_counts_on_in_nobodys_place(
+    api: Served,
+) -> None:
+    table = api.assembly.cache.table(Resource("", "pods"))
+    before = table.watching
+    for amount in ("10", "11", "12"):
+        name = f"q{amount}"
+        await bound(api, name, hard={"pods": amount})
+        (await api.post(PODS, pod(f"a{amount}"))).ok()
+        assert table.watching == before + 1, "its sums follow the pods"
+        (await api.patch(f"{QUOTAS}/{name}", {"spec": {"hard": {"pods": "20"}}})).ok()
+        (await api.post(PODS, pod(f"b{amount}"))).ok()
+        assert table.watching == before + 1, "new bounds, new sums"
+        (await api.delete(f"{QUOTAS}/{name}")).ok()
+        assert table.watching == before
 
 
 @served

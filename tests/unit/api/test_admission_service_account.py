@@ -51,6 +51,16 @@ async def test_what_a_container_mounts_in_that_place_stays(api: Served) -> None:
 
 
 @served
+async def test_a_token_volume_that_a_pod_brings_is_mounted_and_no_second_is_made(
+    api: Served,
+) -> None:
+    brought = {"name": "kube-api-access-abcde", "emptyDir": {}}
+    spec = await made(api, volumes=[brought])
+    assert [it["name"] for it in spec["volumes"]] == ["kube-api-access-abcde"]
+    assert places(spec["containers"]) == [[("kube-api-access-abcde", PLACE)]]
+
+
+@served
 async def test_pod_and_account_say_whether_there_is_a_token_and_the_pod_has_the_last_word(
     api: Served,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,35 @@ def test_a_dry_run_needs_webhooks_without_side_effects(tmp_path: Path) -> None:
         (asked,) = [one for _, one in hook.asked]
         assert asked["dryRun"] is True and asked["options"]["dryRun"] == ["All"]
         assert (await api.get(f"{MAPS}/one")).code == 404
+
+    hooked(tmp_path, case)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, {}),
+        (
+            {"gracePeriodSeconds": 0, "propagationPolicy": "Foreground"},
+            {"gracePeriodSeconds": 0, "propagationPolicy": "Foreground"},
+        ),
+        ({"preconditions": {"uid": "UID"}}, {"preconditions": {"uid": "UID"}}),
+        ({"dryRun": ["All"]}, {"dryRun": ["All"]}),
+    ],
+)
+def test_the_options_of_a_deletion_are_told_as_they_were_given(
+    tmp_path: Path, given: Document | None, told: Document
+) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        meta = (await api.post(MAPS, config_map("one"))).ok()["metadata"]
+        await hook.configure(api, VALIDATING, hook.webhook(sideEffects="None"))
+        body = json.dumps(given).replace("UID", meta["uid"]).encode() if given else None
+        (await api.delete(f"{MAPS}/one", body)).ok()
+        (asked,) = [one for _, one in hook.asked]
+        options = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **told}
+        assert asked["options"] == json.loads(json.dumps(options).replace("UID", meta["uid"]))
+        assert asked["dryRun"] is ("dryRun" in told)
+        assert asked["oldObject"]["metadata"]["resourceVersion"] == meta["resourceVersion"]
 
     hooked(tmp_path, case)
 

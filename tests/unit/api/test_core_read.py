@@ -176,8 +176,13 @@ async def test_a_revision_of_the_future_is_waited_for_and_then_refused(api: Serv
     assert not waiting.done()
     (await api.post(MAPS, config_map("a"))).ok()
     assert (await waiting).names == ["a"]
-    for path in (MAPS, f"{MAPS}/a"):
-        answer = await api.get(path, resourceVersion="999999")
+    one = asyncio.create_task(api.get(f"{MAPS}/b", resourceVersion=str(api.revision + 1)))
+    await asyncio.sleep(1)
+    (await api.post(MAPS, config_map("b"))).ok()
+    assert (await one).ok()["metadata"]["name"] == "b"
+    exact = {"resourceVersionMatch": "Exact"}
+    for path, how in ((MAPS, {}), (f"{MAPS}/a", {}), (MAPS, exact)):
+        answer = await api.get(path, resourceVersion="999999", **how)
         assert (answer.code, answer.document["reason"]) == (504, "Timeout")
         assert answer.message == (
             f"Timeout: Too large resource version: 999999, current: {api.revision}"

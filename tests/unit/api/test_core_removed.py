@@ -106,9 +106,9 @@ async def test_discovery_prefers_what_is_there_and_tells_extensions_last(api: Se
     assert [it["version"] for it in group["versions"]] == ["v1", "v1beta1"]
     groups = [it["name"] for it in (await api.get("/apis")).ok()["groups"]]
     assert groups.index("extensions") > groups.index("storagemigration.k8s.io")
-    resources = (await api.get("/apis/extensions/v1beta1")).ok()["resources"]
-    assert "ingresses" in [found["name"] for found in resources]
-    assert not any({"shortNames", "categories"} & set(found) for found in resources)
+    found = (await api.get("/apis/extensions/v1beta1")).ok()["resources"]
+    assert {"deployments", "ingresses", "ingresses/status"} <= {it["name"] for it in found}
+    assert not any({"shortNames", "categories"} & set(one) for one in found)
 
 
 @served
@@ -177,3 +177,43 @@ async def test_a_policy_about_the_new_version_holds_for_the_old_ones(api: Served
         refused = await api.post(path, ingress(group))
         assert refused.code == 422, refused.document
         assert "not that one" in refused.message
+
+
+@served
+async def test_a_version_that_differs_in_its_name_alone_loses_no_field_that_came_after(
+    api: Served,
+) -> None:
+    path = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+    target = {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}
+    behavior = {"scaleUp": {"tolerance": "50m"}}
+    spec = {"maxReplicas": 2, "scaleTargetRef": target, "behavior": behavior}
+    made = await api.post(path.format("v2"), {"metadata": {"name": "h"}, "spec": spec})
+    assert made.ok()["spec"]["behavior"]["scaleUp"]["tolerance"] == "50m"
+    old = f"{path.format('v2beta2')}/h"
+    applied = {
+        "apiVersion": "autoscaling/v2beta2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "h"},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": target},
+    }
+    strict = {"fieldValidation": "Strict"}
+    (await api.patch(old, applied, APPLY, fieldManager="me", force="true", **strict)).ok()
+    (await api.patch(old, {"spec": {"minReplicas": 2}}, **strict)).ok()
+    (await api.put(old, (await api.get(old)).ok(), **strict)).ok()
+    found = (await api.get(f"{path.format('v2')}/h")).ok()["spec"]
+    assert found["behavior"]["scaleUp"]["tolerance"] == "50m"
+    assert (found["minReplicas"], found["maxReplicas"]) == (2, 3)
+
+
+@served
+async def test_the_rules_of_a_definition_are_checked_in_every_version(api: Served) -> None:
+    rule = {"rule": "self.nothing == 1"}
+    schema = {"type": "object", "x-kubernetes-validations": [rule]}
+    names = {"plural": "widgets", "kind": "Widget"}
+    version = {"name": "v1", "served": True, "storage": True}
+    spec = {"group": "example.com", "scope": "Cluster", "names": names, "versions": [version]}
+    version["schema"] = {"openAPIV3Schema": schema}
+    document = {"metadata": {"name": "widgets.example.com"}, "spec": spec}
+    refused = await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document)
+    assert refused.code == 422
+    assert "undefined field 'nothing'" in refused.message

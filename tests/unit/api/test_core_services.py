@@ -114,6 +114,35 @@ async def test_an_external_name_gives_the_address_back_and_takes_one_again(api: 
 
 
 @served
+async def test_an_external_name_is_refused_with_an_address(api: Served) -> None:
+    before = await taken(api)
+    outside = {"type": "ExternalName", "externalName": "example.com", "ports": None}
+    for address in ("10.96.1.1", "None"):
+        answer = await api.post(SERVICES, service("a", **outside, clusterIP=address))
+        assert (answer.code, answer.message) == (
+            422,
+            'Service "a" is invalid: spec.clusterIPs: Forbidden: may not be set for ExternalName '
+            "services",
+        )
+    assert await taken(api) == before
+
+
+def test_the_ports_of_one_service_never_take_each_others_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "NODE_PORT_RANGE", range(30000, 30003))
+    names = ("a", "b", "c")
+
+    @served
+    async def scenario(api: Served) -> None:
+        ports = [{"name": name, "port": 80 + at} for at, name in enumerate(names)]
+        made = (await create(api, "a", type="NodePort", ports=ports))["ports"]
+        assert sorted(port["nodePort"] for port in made) == [30000, 30001, 30002]
+
+    scenario()
+
+
+@served
 async def test_a_node_port_goes_with_the_type_that_needs_it(api: Served) -> None:
     spec = await create(api, "a", type="NodePort")
     port = spec["ports"][0]["nodePort"]

@@ -11,6 +11,7 @@ from served import MAPS, METADATA, PODS, TABLE, Document, Served, Watched, confi
 from steersman.api import watch
 from steersman.api.cache import Cache
 from steersman.api.tokens.legacy_tracking import NAME
+from steersman.model.ref import Resource
 from steersman.store.interface import Write
 
 
@@ -124,6 +125,7 @@ async def test_a_revision_that_left_the_window_is_gone(api: Served) -> None:
     api.assembly.cache._window_bytes = 1
     await make(api, "a", "b")
     watched = await api.watch(MAPS, resourceVersion=since)
+    watched.close()  # as the listener does when a stream is over
     (frame,) = watched.frames
     assert watched.finished
     assert frame["type"] == "ERROR"
@@ -131,6 +133,17 @@ async def test_a_revision_that_left_the_window_is_gone(api: Served) -> None:
     assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
     assert status["message"] == f"too old resource version: {since} ({api.revision})"
     assert not (await api.watch(MAPS, resourceVersion=str(api.revision))).finished
+
+
+@served
+async def test_a_watch_from_the_future_is_refused_unless_it_comes(api: Served) -> None:
+    answer = await api.refused_watch(MAPS, resourceVersion="999999")
+    assert (answer.code, answer.document["reason"]) == (504, "Timeout")
+    near = str(api.revision + 1)
+    waiting = asyncio.create_task(api.watch(MAPS, resourceVersion=near))
+    await asyncio.sleep(1)
+    await make(api, "a", "b")
+    assert (await waiting).brief() == [("ADDED", "b")]
 
 
 @served
@@ -273,6 +286,8 @@ async def test_a_watcher_that_takes_nothing_is_ended_and_the_others_go_on(api: S
 async def test_a_watch_that_fails_is_broken_off_alone_and_the_server_goes_on(
     api: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
+    table = api.assembly.cache.table(Resource("", "configmaps"))
+    before = table.watching
     selecting = await api.watch(MAPS, labelSelector="a=b")
     selecting_too = await api.watch("/api/v1/configmaps", labelSelector="a=b")
     plain = await api.watch(MAPS)
@@ -288,6 +303,7 @@ async def test_a_watch_that_fails_is_broken_off_alone_and_the_server_goes_on(
     assert caplog.text.count(f"the watch of {MAPS} failed") == 1
     assert caplog.text.count("AttributeError") == 2
     assert not plain.finished
+    assert table.watching == before + 1, "who has failed is told nothing more"
 
 
 @served
@@ -320,6 +336,17 @@ async def test_a_table_names_its_columns_once(api: Served) -> None:
     table = await first(watched)
     assert table["columnDefinitions"] is None
     assert table["rows"][0]["cells"][0] == "b"
+
+
+@served
+async def test_each_watcher_of_a_table_is_told_the_columns(api: Served) -> None:
+    early = await api.watch(MAPS, accept=TABLE)
+    await make(api, "a")
+    late = await api.watch(MAPS, accept=TABLE, resourceVersion=str(api.revision))
+    await make(api, "b")
+    await first(early)
+    assert (await first(early))["columnDefinitions"] is None
+    assert (await first(late))["columnDefinitions"]
 
 
 @served

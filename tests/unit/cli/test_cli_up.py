@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from ports import free_port
-from steersman.cli import up
+from steersman.cli import clean, up
 from steersman.cli.directory import Directory, Identity
 from steersman.cli.failure import Failure
 from steersman.cli.main import build_parser
+from steersman.listen import certificates
 
 READY = {
     "server": "https://127.0.0.1:6443",
@@ -158,3 +160,168 @@ def test_a_part_that_does_not_come_is_given_up(
     made._waits = {"server"}
     with pytest.raises(Failure, match="not ready in 0 s: see `steer logs`"):
         made._until_ready(up.Progress())
+
+
+class Family:
+    """Children that only note what is asked of them; `stays` says whether one may be restarted."""
+
+    def __init__(self, *news: up.News) -> None:
+        self.started: dict[str, list[str]] = {}
+        self.told: list[str] = []
+        self.waits: list[float | None] = []
+        self.stays = True
+        self._news = list(news)
+
+    def start(self, name: str, words: list[str]) -> None:
+        self.started[name] = words
+
+    def release(self, name: str) -> None:
+        self.told.append(f"release {name}")
+
+    def restart(self, name: str) -> bool:
+        self.told.append(f"restart {name}")
+        return self.stays
+
+    def stop(self, name: str) -> None:
+        self.told.append(f"stop {name}")
+
+    def processes(self) -> dict[str, int]:
+        return {"server": 7, "node": 8}
+
+    def news(self, timeout: float | None = None) -> list[up.News]:
+        self.waits.append(timeout)
+        if not self._news:
+            raise KeyboardInterrupt
+        return [self._news.pop(0)]
+
+
+def watched(place: Path, family: Family, *words: str) -> up.Supervisor:
+    made = supervisor(place, *words)
+    made._children = family  # type: ignore[assignment]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("user", "words", "names"),
+    [
+        (0, (), ["server", "node"]),
+        (0, ("--no-node",), ["server"]),
+        (0, ("--split",), ["server", "control", "node"]),
+        (1000, ("--split",), ["server", "control"]),
+    ],
+)
+def test_each_process_is_started_with_what_it_must_know_and_waited_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    user: int,
+    words: tuple[str, ...],
+    names: list[str],
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    family = Family()
+    made = watched(tmp_path, family, "--simulated-nodes", "3", *words)
+    made._start()
+    assert list(family.started) == names
+    assert made._waits == set(names)
+    assert all(given[:2] == ["--data-dir", str(tmp_path)] for given in family.started.values())
+    server, controls = family.started["server"], family.started[names["control" in names]]
+    assert ("--no-node" in server) is ("node" not in names)
+    assert ("--no-controllers" in server) is ("control" in names)
+    if "control" not in names:
+        controls = server
+    assert controls[controls.index("--simulated-nodes") + 1] == "3"
+    assert ("--simulated-nodes" in server) is ("control" not in names)
+
+
+def test_a_control_of_its_own_goes_on_when_the_server_is_ready(tmp_path: Path) -> None:
+    family = Family()
+    made = watched(tmp_path, family)
+    made._waits = {"server", "control", "node"}
+    made._hear_start(up.News("node", {"state": "ready"}))
+    assert family.told == []
+    made._hear_start(up.News("server", {"state": "ready"}))
+    assert family.told == ["release control"]
+    made._hear_start(up.News("control", {"state": "ready"}))
+    assert made._waits == set()
+
+
+def test_a_process_that_ends_is_started_again_or_the_cluster_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family = Family(up.News("node", {"note": "x"}), up.News("node", None, -9))
+    made = watched(tmp_path, family)
+    monkeypatch.setattr(made, "_renewal_seconds", lambda: 60.0)
+    with pytest.raises(KeyboardInterrupt):
+        made._serve()
+    assert family.told == ["restart node"]
+    assert family.waits == [60.0] * 3
+    assert capsys.readouterr().out == "The node ended with signal 9 and is started again.\n"
+    family.stays = False
+    with pytest.raises(Failure, match=r"^the server does not stay up: see `steer logs server`$"):
+        made._restart(up.News("server", None, 1))
+    assert "The server ended with exit code 1 and" in capsys.readouterr().out
+
+
+def test_what_ends_because_the_cluster_ends_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = Family(up.News("node", None, 0))
+    made = watched(tmp_path, family)
+
+    def renewal() -> float:
+        made._on_signal(15, None)  # it comes while the supervisor waits
+        return 60.0
+
+    monkeypatch.setattr(made, "_renewal_seconds", renewal)
+    made._serve()
+    assert family.told == []
+    made._serve()
+    assert len(family.waits) == 1
+
+
+def test_certificates_are_renewed_when_they_are_due_and_every_process_is_told(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = watched(tmp_path / "one", Family(), "--port", str(free_port()))
+    made._identity = made._prepare()
+    signals: list[tuple[int, int]] = []
+    certified: list[Identity] = []
+    left = [0.0, 100.0, 100.0]
+    monkeypatch.setattr(os, "kill", lambda process, number: signals.append((process, number)))
+    monkeypatch.setattr(made, "_certify", certified.append)
+    monkeypatch.setattr(made, "_renewal_seconds", lambda: left.pop(0))
+    with pytest.raises(KeyboardInterrupt):
+        made._serve()
+    assert certified == [made._identity]
+    assert signals == [(7, signal.SIGHUP), (8, signal.SIGHUP)]
+    assert left == [100.0]
+
+
+@pytest.mark.parametrize(
+    ("due", "expected"),
+    [((50.0, 20.0), 20.0), ((50.0, -3.0), 0.0), ((1e9, 2e9), up.LONGEST_WAIT_SECONDS)],
+)
+def test_the_certificate_that_is_due_first_says_how_long_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, due: tuple[float, float], expected: float
+) -> None:
+    made = supervisor(tmp_path)
+    made._directory.certificates.mkdir()
+    for name in "ab":
+        (made._directory.certificates / f"{name}.crt").touch()
+        (made._directory.certificates / f"{name}.key").touch()
+    seconds = dict(zip(("a.crt", "b.crt"), due, strict=True))
+    monkeypatch.setattr(certificates, "renewal_due", lambda path, _now: seconds[path.name])
+    assert made._renewal_seconds() == expected
+
+
+@pytest.mark.parametrize(("user", "cleaned"), [(0, ["clean"]), (1000, [])])
+def test_the_node_is_stopped_and_cleaned_up_after_before_who_serves_it(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, user: int, cleaned: list[str]
+) -> None:
+    family = Family()
+    made = watched(tmp_path / "one", family, "--port", str(free_port()))
+    made._identity = made._prepare()
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(clean, "clean", lambda *_: family.told.append("clean"))
+    made._stop()
+    assert family.told == ["stop node", *cleaned, "stop control", "stop server"]

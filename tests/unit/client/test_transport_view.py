@@ -215,6 +215,28 @@ def test_a_waiter_that_gives_up_leaves_nothing_behind() -> None:
     following(Script(Listing((), 1)), case)
 
 
+def test_a_view_that_is_closed_lets_everyone_go_who_waits_for_it() -> None:
+    async def case(view: FollowedView, world: World) -> None:
+        waits = [asyncio.ensure_future(view.synced()), asyncio.ensure_future(view.reached(9))]
+        await asyncio.sleep(0)
+        view.close()
+        async with asyncio.timeout(1):
+            await asyncio.gather(*waits)
+            await view.reached(99)
+
+    following(Script(), case)
+
+
+def test_an_older_change_does_not_take_the_copy_back() -> None:
+    async def case(view: FollowedView, world: World) -> None:
+        await view.reached(7)
+        await world.sleep(1)
+        assert (view.revision, names(view.list())) == (7, ["a", "b"])
+
+    script = Script(Listing((), 1), [(added("a", 7), added("b", 5))])
+    following(script, case)
+
+
 def test_a_waiter_cancelled_by_the_very_change_it_waits_for_harms_nobody() -> None:
     script = Script(Listing((), 1), [1.0, (added("a", 2),), (added("b", 3),)])
 

@@ -128,7 +128,7 @@ async def autoscaling(api: Served) -> AsyncIterator[Autoscaling]:
             user = User(name, groups_of(name))
             transport = WithMetrics(api.assembly.api.handle, user, tasks)
             transport.told, transport.asked = made.told, made.asked
-            return APIClient(transport, api.world, find=api.assembly.kinds.of)
+            return APIClient(transport, api.world, find=api.assembly.kind)
 
         views = FollowedViews(client_for(MANAGER), api.world, tasks)
         work = loop.run(

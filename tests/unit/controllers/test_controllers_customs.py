@@ -1,5 +1,5 @@
 """Namespace deletion, garbage collection and quotas find custom resources, whenever their kinds
-came."""
+came, and nothing is taken for unused or gone that copies do not show yet."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import asyncio
 
 from controlled import behind, controlled
 from customs import CRDS, WIDGETS, Document, definition, establish, gone, version, widget
-from served import MAPS, NAMESPACES, Served, config_map, served
+from served import MAPS, NAMESPACES, PODS, Served, config_map, pod, served
 from steersman.controllers.garbage import GarbageController
 from steersman.controllers.namespace import NamespaceController
 from steersman.controllers.resource_quota import ResourceQuotaController
+from steersman.controllers.volume_protection import ClaimProtectionController
 from steersman.model.kinds.configmap import CONFIGMAP
+from steersman.model.kinds.pod import POD
+from steersman.model.kinds.secret import SECRET
 
 DEFINITION = f"{CRDS}/widgets.example.com"
 QUOTAS = "/api/v1/namespaces/default/resourcequotas"
@@ -148,3 +151,46 @@ async def test_a_quota_counts_custom_resources_of_its_own_namespace(api: Served)
         assert (await api.get(f"{QUOTAS}/q")).document["status"]["used"] == {
             "count/widgets.example.com": "1"
         }
+
+
+@served
+async def test_what_is_owned_stays_where_its_owner_is_there_though_no_view_shows_it(
+    api: Served,
+) -> None:
+    async with controlled(api, GarbageController, through=behind(SECRET)):
+        await api.world.sleep(1)
+        secrets = MAPS.replace("configmaps", "secrets")
+        new = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "owner"}}
+        owner = (await api.post(secrets, new)).ok()
+        (await api.post(MAPS, owned(config_map("kept"), owner))).ok()
+        another = {**owner, "metadata": {**owner["metadata"], "uid": "another"}}
+        (await api.post(MAPS, owned(config_map("left"), another))).ok()
+        unknown = {**another, "apiVersion": "example.com/v1", "kind": "Unknown"}
+        mixed = owned(config_map("unknown"), unknown)  # nobody can say whether it is there
+        lost = owned(config_map("unknown"), another)["metadata"]["ownerReferences"]
+        mixed["metadata"]["ownerReferences"] += lost
+        (await api.post(MAPS, mixed)).ok()
+        await gone(api, f"{MAPS}/left")
+        await api.world.sleep(10)
+        for name in ("kept", "unknown"):
+            assert (await api.get(f"{MAPS}/{name}")).code == 200
+
+
+CLAIMS = MAPS.replace("configmaps", "persistentvolumeclaims")
+
+
+@served
+async def test_a_claim_stays_while_a_pod_that_no_view_shows_has_it(api: Served) -> None:
+    async with controlled(api, ClaimProtectionController, through=behind(POD)):
+        await api.world.sleep(1)
+        wanted = {"requests": {"storage": "1Gi"}}
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": wanted}
+        for name in ("used", "free"):
+            (await api.post(CLAIMS, {"metadata": {"name": name}, "spec": spec})).ok()
+        source = {"name": "v", "persistentVolumeClaim": {"claimName": "used"}}
+        (await api.post(PODS, pod("late", nodeName="a", volumes=[source]))).ok()
+        for name in ("used", "free"):
+            (await api.delete(f"{CLAIMS}/{name}")).ok()
+        await gone(api, f"{CLAIMS}/free")
+        await api.world.sleep(10)
+        assert (await api.get(f"{CLAIMS}/used")).code == 200

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from scheduler_cluster import HeldViews
 from steersman.controllers import conditions
 from steersman.controllers import deployment_revision as revisions
 from steersman.controllers import deployment_status as statuses
-from steersman.controllers.deployment import plan
+from steersman.controllers.deployment import DeploymentController, plan
+from steersman.model.errors import AlreadyExists
+from steersman.model.kind import Kind
+from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.pod import POD
 from steersman.model.kinds.replicaset import REPLICASET
+from steersman.model.ref import Ref
 from steersman.reconcile.actions import Create, Delete, Patch, Tell
+from steersman.reconcile.events import Recorder
+from steersman.reconcile.loop import Given
 from unit.controllers.test_controllers_deployment import (
     OLD,
     annotated,
@@ -232,3 +242,52 @@ def test_the_failure_of_the_new_set_comes_before_that_of_others() -> None:
     new = replica_set("new", 1, metadata=annotated(2, 3, 2))
     told = condition_of(plan(known(deployment(2), old, new)).actions, "ReplicaFailure")
     assert told["message"] == "of the old"
+
+
+class Taken:
+    """A client for whom the name of every new set is taken: by the set `there`."""
+
+    def __init__(self, there: Any) -> None:
+        self._there = there
+        self.patches: list[Any] = []
+
+    async def create(self, kind: Kind, _document: Any, **_where: str) -> Any:
+        raise AlreadyExists(f'{kind.plural}.apps "{self._there.metadata.name}" already exists')
+
+    async def get(self, ref: Ref) -> Any:
+        assert ref == REPLICASET.ref("default", self._there.metadata.name)
+        return self._there
+
+    async def patch(self, ref: Ref, patch: Any, **how: Any) -> None:
+        self.patches.append((ref, patch, how["subresource"], how["uid"], how["revision"]))
+
+
+@pytest.mark.parametrize(
+    ("owner", "template", "counted"),
+    [
+        ("uid-web", TEMPLATE, None),  # ours: the copy of the sets does not show it yet
+        ("uid-web", {"spec": {"containers": []}}, 3),
+        ("uid-other", TEMPLATE, 3),
+        ("", TEMPLATE, 3),
+    ],
+)
+def test_a_name_that_is_taken_counts_as_a_collision_unless_the_set_is_our_own(
+    owner: str, template: Any, counted: int | None
+) -> None:
+    wanted = deployment(3, status={"collisionCount": 2})
+    create = next(it for it in plan(known(wanted)).actions if isinstance(it, Create))
+    reference = {"kind": "Deployment", "name": "web", "uid": owner, "controller": True}
+    name = create.document["metadata"]["name"]
+    owners = [reference] if owner else []
+    there = replica_set(name, 0, template=template, metadata={"ownerReferences": owners})
+    client: Any = Taken(there)
+    views: Any = HeldViews()
+    views.of(DEPLOYMENT).put(wanted)
+    views.of(REPLICASET).by = views.of(POD).by = lambda *_: ()
+    world: Any = SimpleNamespace(now=lambda: NOW)
+    controller = DeploymentController(Given(client, views, world, Recorder(client, world, "x")))
+    with pytest.raises(AlreadyExists):  # tried again, with another name or when the copy shows it
+        asyncio.run(controller.reconcile(DEPLOYMENT.ref("default", "web")))
+    fields = {"status": {"collisionCount": counted}}
+    written = (DEPLOYMENT.ref("default", "web"), fields, "status", "uid-web", 9)
+    assert client.patches == ([written] if counted else [])

@@ -140,6 +140,10 @@ def test_a_pod_goes_at_once_in_time_or_never() -> None:
     two = tolerating(bearing(seconds=300), bearing("j", 60))
     assert due(two, [taint(), taint("j")], NOW) == NOW + 50
     assert due(two, [taint(), taint("x")], NOW) == NOW
+    plain = Taint(key="k", effect="NoExecute")  # as `kubectl taint` sets it: without a time
+    assert due(tolerating(bearing(seconds=60)), [plain], NOW) == NOW + 60
+    assert due(tolerating(bearing(seconds=60)), [plain], NOW, NOW - 50) == NOW + 10
+    assert due(tolerating(bearing(seconds=60)), [taint()], NOW, NOW - 50) == NOW + 50
 
 
 def test_tolerations_match_by_key_effect_and_value() -> None:

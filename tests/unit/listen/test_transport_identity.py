@@ -68,3 +68,13 @@ def test_over_tcp_forged_headers_are_not_believed(tmp_path: Path) -> None:
     forged = {"x-remote-user": "admin", "x-remote-group": "system:masters"}
     found = ask(tmp_path, over_tcp=True, request=Request("GET", "/", headers=forged))
     assert found == "nobody/admin"
+
+
+def test_connections_are_of_tls_1_2_or_later_and_are_not_negotiated_anew(tmp_path: Path) -> None:
+    files = certificates.ensure(tmp_path, (), RealWorld().now())
+    optional = tls_context(files.certificate(), files.key(), files.ca)
+    assert optional.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert optional.options & ssl.OP_NO_RENEGOTIATION
+    assert optional.verify_mode == ssl.CERT_OPTIONAL
+    required = tls_context(files.certificate(), files.key(), files.ca, require_client=True)
+    assert required.verify_mode == ssl.CERT_REQUIRED

@@ -105,7 +105,8 @@ def version_of(api_version: str, plural: str) -> Any:
 
 
 def converted(api_version: str, plural: str, document: dict[str, Any]) -> Any:
-    return version_of(api_version, plural).to_storage(document)
+    convert = version_of(api_version, plural).to_storage
+    return document if convert is None else convert(document)
 
 
 def workload(**spec: Any) -> dict[str, Any]:
@@ -319,3 +320,30 @@ def test_no_shares_in_v1beta3_are_the_default_unless_they_are_meant() -> None:
     some = {"metadata": {"name": "p"}, "spec": {"limited": {"nominalConcurrencyShares": 3}}}
     assert version.to_storage(some) == some
     assert version.from_storage(some) == some
+
+
+@pytest.mark.parametrize("text", ["3", "[3]", "{", '{"a": 1}', '[{"type": 3}]', "null"])
+def test_an_annotation_that_holds_no_metrics_is_dropped(text: str) -> None:
+    version = builtin.registry().by_resource("autoscaling", "v1", "horizontalpodautoscalers")
+    assert version is not None
+    to_v2 = version.versions[1].to_storage
+    assert to_v2 is not None
+    name = "autoscaling.alpha.kubernetes.io/metrics"
+    made = to_v2({"metadata": {"name": "h", "annotations": {name: text}}, "spec": {}})
+    assert made["spec"] == {}
+    assert made["metadata"] == {"name": "h"}
+
+
+def test_what_went_with_1_16_is_described_under_its_own_names() -> None:
+    known = schema.earlier()
+    spec = known["io.k8s.api.apps.v1beta1.DeploymentSpec"]
+    assert spec["required"] == ["template"]
+    strategy = spec["properties"]["strategy"]["$ref"]
+    assert strategy == "io.k8s.api.apps.v1beta1.DeploymentStrategy"
+    assert strategy in known
+    template = spec["properties"]["template"]["$ref"]
+    assert template == "io.k8s.api.core.v1.PodTemplateSpec"
+    assert "selector" in known["io.k8s.api.apps.v1beta2.DeploymentSpec"]["required"]
+    policy = known["io.k8s.api.extensions.v1beta1.NetworkPolicy"]
+    assert policy[GVK] == [{"group": "extensions", "kind": "NetworkPolicy", "version": "v1beta1"}]
+    assert not set(known) & set(schema.builtin().shapes)

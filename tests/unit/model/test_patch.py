@@ -112,12 +112,14 @@ def test_a_patch_that_fails_half_way_changes_nothing() -> None:
     assert document == {"a": {"b": 1}}
 
 
-@pytest.mark.parametrize("operations", [{}, "x", [1], None])
-def test_what_is_no_list_of_operations_is_malformed(operations: Any) -> None:
+@pytest.mark.parametrize(
+    ("operations", "kind"), [({}, "object"), ("x", "value"), ([1], "value"), (None, "value")]
+)
+def test_what_is_no_list_of_operations_is_malformed(operations: Any, kind: str) -> None:
     with pytest.raises(PatchMalformed) as caught:
         json_patch({}, operations)
     assert isinstance(caught.value, BadRequest)
-    assert "jsonpatch.Patch" in caught.value.message
+    assert f"cannot unmarshal {kind} into Go value of type jsonpatch.Patch" in caught.value.message
 
 
 def test_a_patch_of_too_many_operations_is_refused() -> None:
@@ -187,13 +189,6 @@ def test_a_merge_patch_is_applied_and_changes_no_argument(
     before = copy.deepcopy((document, change))
     assert merge_patch(document, change) == result
     assert (document, change) == before
-
-
-def test_the_difference_of_two_documents_is_as_small_as_can_be() -> None:
-    old = {"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": {"g": 1}, "h": 0}
-    new = {"b": {"c": 1, "d": 3}, "e": [1], "f": 1, "h": {"i": 1}}
-    assert patch.merge_diff(old, new) == {"a": None, "b": {"d": 3}, "f": 1, "h": {"i": 1}}
-    assert patch.merge_diff({"a": True}, {"a": 1}) == {"a": 1}
 
 
 def test_json_values_are_equal_by_value_and_true_is_no_1() -> None:

@@ -116,6 +116,11 @@ MERGED: list[tuple[str, Any, Any, Any]] = [
      {"$setElementOrder/mergingList": _named(1, 2), "mergingList": _named(1, 2)},
      {"mergingList": _named(1, 2)}),
     ("an order without a list does nothing", {}, {"$setElementOrder/mergingList": _named(1)}, {}),
+    ("a map to be deleted takes along what stands there", {"a": 1, "b": 2},
+     {"a": {"$patch": "delete"}}, {"b": 2}),
+    ("nothing merges with nothing", {"mergingList": []}, {"mergingList": []}, {"mergingList": []}),
+    ("true is another key than 1", {"mergingList": [{"name": True, "a": 1}]},
+     {"mergingList": _named(1)}, {"mergingList": [{"name": 1}, {"name": True, "a": 1}]}),
 ]  # fmt: skip
 
 
@@ -161,6 +166,10 @@ REFUSED: list[tuple[Any, Any, type[Exception], str]] = [
     ({}, {"$setElementOrder/": []}, PatchMalformed, "invalid patch format of setElementOrder list"),
     ({}, {"$setElementOrder/mergingIntList": [1, 2], "mergingIntList": [2, 1]}, Unmergeable,
      "The order in patch list:\n[2 1]\n doesn't match $setElementOrder list:\n[1 2]\n"),
+    ({"mergingIntList": [1]}, {"$deleteFromPrimitiveList/mergingIntList": ["a"]}, Unmergeable,
+     "list element types are not identical: [[1] [a]]"),
+    ({"mergingList": _named(1)}, {"$setElementOrder/mergingList": ["a"]}, Unmergeable,
+     "expected a map[string]interface {}, but received a string"),
     ({"mergingList": [{"name": [1]}]}, {"mergingList": _named(1)}, Unmergeable,
      "[1] cannot be compared"),
 ]  # fmt: skip

@@ -140,6 +140,19 @@ def test_a_server_that_is_not_there_leads_to_the_next(reply: Exception | None) -
     run(servers, test)
 
 
+def test_a_refusal_is_given_where_the_other_servers_are_silent() -> None:
+    servers = Nameservers(
+        first=lambda asked: dns.answering(asked, dns.SERVFAIL), second=lambda _: None
+    )
+
+    async def test(forwarder: Forwarder, world: SimulatedWorld) -> None:
+        got = await ask(forwarder, query("example.org"))
+        assert got is not None and got.code == dns.SERVFAIL
+        assert world.monotonic() == forward.ALL_SECONDS
+
+    run(servers, test, (FIRST, SECOND, SECOND))
+
+
 def test_where_nobody_answers_that_is_said_before_resolvers_give_up() -> None:
     servers = Nameservers(first=lambda _: None, second=lambda _: None)
     many = (FIRST, SECOND, FIRST, SECOND)
@@ -256,6 +269,28 @@ def test_answers_are_kept_and_grow_older() -> None:
     run(servers, test)
 
 
+def test_what_is_kept_is_not_asked_for_again() -> None:
+    servers = Nameservers()
+
+    async def test(forwarder: Forwarder, _: SimulatedWorld) -> None:
+        for number in (5, 6):
+            got = await ask(forwarder, replace(query("example.org"), id=number))
+            assert got is not None and (got.id, got.answers) == (number, (ADDRESS,))
+        assert len(servers.asked) == 1
+
+    run(servers, test)
+
+
+def test_recursion_took_place_whatever_the_nameserver_says_of_itself() -> None:
+    servers = Nameservers(first=lambda asked: replace(found(asked), recursion_available=False))
+
+    async def test(forwarder: Forwarder, _: SimulatedWorld) -> None:
+        got = await ask(forwarder, query("example.org"))
+        assert got is not None and got.recursion_available
+
+    run(servers, test)
+
+
 def test_other_types_and_those_who_know_edns_have_answers_of_their_own() -> None:
     servers = Nameservers()
 
@@ -305,6 +340,7 @@ def test_long_answers_are_not_kept() -> None:
         (Message(1, answers=(ADDRESS,), authority=(ADDRESS._replace(ttl=8),)), 8),
         (Message(1, code=dns.NXDOMAIN, authority=(AUTHORITY,)), 20),
         (Message(1, authority=(AUTHORITY._replace(ttl=3),)), 3),
+        (Message(1, authority=(ADDRESS, AUTHORITY)), 20),
         (Message(1), 0),
         (Message(1, code=dns.NXDOMAIN, answers=(ADDRESS,)), 0),
         (Message(1, code=dns.SERVFAIL, authority=(AUTHORITY,)), 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -187,6 +188,18 @@ def test_an_alias_of_a_service_brings_its_address() -> None:
     assert zones.open_end(found, ZONE) == ""
     assert shown(asked(f"near.default.{SVC}", dns.CNAME)) == [f"web.default.{SVC}"]
     assert zones.open_end(asked(f"near.default.{SVC}", dns.AAAA), ZONE) == ""
+
+
+def test_an_alias_of_an_alias_brings_the_address_at_the_end() -> None:
+    names = [f"{name}.default.{SVC}" for name in ("first", "second", "web")]
+    first, second = (
+        service(name.split(".")[0], type="ExternalName", clusterIP="", externalName=after)
+        for name, after in pairwise(names)
+    )
+    web = service("web", clusterIP="10.96.0.20")
+    found = asked(names[0], names=ListedNames(first, second, web))
+    assert shown(found) == [*names[1:], "10.96.0.20"]
+    assert [it.name for it in found.answers] == names
 
 
 def test_aliases_that_go_round_end() -> None:

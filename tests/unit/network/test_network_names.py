@@ -34,6 +34,7 @@ def test_cleaning_plans_the_links_of_one_cluster_alone() -> None:
     others = [
         "lo", "eth0", "docker0", "stabc", "stabcd", "steer-abcd", "xsteer-abc",
         link_name("abcd", "one"), link_name("ab", "one"), bridge_name("ab"), bridge_name("abd"),
+        link_name("abd", "one"),
     ]  # fmt: skip
     assert plan_links("abc", [*others, *own]) == own
     assert plan_links("abc", []) == []

@@ -94,7 +94,7 @@ def test_services_that_are_none_of_the_proxy_have_no_ports(found: Service) -> No
 
 def test_slices_and_addresses_of_other_families_are_left_out() -> None:
     six = slice_of(endpoint("fd00::2"), addressType="IPv6")
-    named = slice_of(endpoint("example.org"), addressType="FQDN")
+    named = slice_of(endpoint("10.244.0.7"), addressType="FQDN")
     odd = slice_of(endpoint("fd00::2"), {"addresses": []}, endpoint("10.244.0.2"))
     unnumbered = slice_of(endpoint("10.244.0.9"), ports=[{"name": ""}])
     assert behind(service(), six, named, odd, unnumbered) == ["10.244.0.2:8080"]

@@ -21,6 +21,7 @@ from steersman.node.render.downward import Machine
 from steersman.node.resizing import granting, telling
 from steersman.node.resizing.granting import DEFERRED, INFEASIBLE, Grants, Refusal, decide_grant
 from steersman.node.status import render_status
+from steersman.runtime.kernel import cgroups2
 
 ROOM = {"cpu": "4", "memory": "1Gi"}
 
@@ -154,6 +155,22 @@ def test_a_second_resize_before_the_first_is_carried_out_keeps_the_widest_limit(
     _, seen = granted(large, having(old))
     _, seen = granted(small, seen)
     assert seen.pod_limits == limits.explicit(limits.render_pod_resources(large))
+
+
+def test_a_resize_reaches_groups_of_version_2_as_whole_limits() -> None:
+    wanted = limits.explicit(limits.render_pod_resources(asking("1500m", "64Mi")))
+    assert cgroups2.render_limits(wanted) == [
+        ("cpu.weight", "59"),
+        ("cpu.max", "150000 100000"),
+        ("memory.swap.max", "0"),
+        ("memory.max", str(64 << 20)),
+    ]
+    free = limits.explicit(limits.render_pod_resources(pod()))
+    assert cgroups2.render_limits(free)[1:] == [
+        ("cpu.max", "max 100000"),
+        ("memory.swap.max", "max"),
+        ("memory.max", "max"),
+    ]
 
 
 # What is told

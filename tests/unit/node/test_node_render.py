@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from node_documents import pod, view
 
 from steersman.images.documents import RunConfig
@@ -384,8 +385,14 @@ def test_seccomp_profiles() -> None:
     unconfined = {"seccompProfile": {"type": "Unconfined"}}
     assert document(securityContext=unconfined)["steersman"]["seccomp"] == ""
     assert document(spec={"securityContext": unconfined})["steersman"]["seccomp"] == ""
-    with pytest.raises(BadConfiguration, match="Localhost"):
-        document(securityContext={"seccompProfile": {"type": "Localhost"}})
+    local = {"seccompProfile": {"type": "Localhost", "localhostProfile": "a.json"}}
+    with pytest.raises(BadConfiguration, match="Localhost"):  # never without what was read
+        document(securityContext=local)
+    assert document(securityContext={**local, "privileged": True})["steersman"]["seccomp"] == ""
+    made, profile = pod(command=["x"], securityContext=local), {"defaultAction": "SCMP_ACT_ALLOW"}
+    held = replace(ground(), seccomp=profile)
+    told = bundle.render_bundle(made, made.spec.containers[0], RunConfig(), {}, held)
+    assert (told["linux"]["seccomp"], told["steersman"]["seccomp"]) == (profile, "")
 
 
 # Limits

@@ -12,6 +12,8 @@ from node_documents import UID, pod
 
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting import sandboxes
+from steersman.node.id_ranges import BadRange
+from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
@@ -45,6 +47,7 @@ class Node:
 
     async def start_sandbox(self, uid: str, wanted: Any) -> Any:
         self.done.append(f"sandbox {uid}")
+        self.wanted = wanted
         if self.refusals:
             raise self.refusals.pop()
         return SimpleNamespace(pid=7, shm="/shm", netns="/net", userns="")
@@ -106,6 +109,31 @@ def test_a_port_of_the_node_that_is_asked_for_in_vain_is_told(node: Node) -> Non
     node.start(pod(ports=[{"containerPort": 80, "hostPort": 8080}]))
     text = "hostPort 8080 is not supported: use a Service of type NodePort"
     assert node.said == [f"Warning HostPortNotSupported: {text}"]
+
+
+def test_what_does_not_fit_into_a_pods_resolution_is_told(node: Node) -> None:
+    node.start(pod(spec={"dnsConfig": {"nameservers": ["192.0.2.1", "192.0.2.2", "192.0.2.3"]}}))
+    (told,) = node.said
+    assert told.startswith("Warning DNSConfigForming: Nameserver limits were exceeded")
+    assert (node.tools.paths.etc(UID) / "resolv.conf").exists()
+
+
+def test_a_pod_with_users_of_its_own_has_the_maps_that_it_was_given(node: Node) -> None:
+    cast(Any, node.tools).ids.take = lambda uid: {"uidMappings": [uid]}
+    node.start(pod(spec={"hostUsers": False}))
+    assert node.wanted["uidMappings"] == [UID]
+    node.start(pod(spec={"hostUsers": True}))
+    assert "uidMappings" not in node.wanted
+
+
+def test_without_a_range_for_its_users_a_pod_is_not_begun(node: Node) -> None:
+    def refuse(_uid: str) -> Any:
+        raise BadRange("no range is left")
+
+    cast(Any, node.tools).ids.take = refuse
+    with pytest.raises(BadConfiguration, match="create user namespace: no range is left"):
+        node.start(pod(spec={"hostUsers": False}))
+    assert node.done == []
 
 
 def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:

@@ -458,7 +458,11 @@ class Renewed:
         self.prepared: asyncio.Queue[int] = asyncio.Queue()
         self._answers = list(answers)
 
-    async def prepare(self, _pod: Any, _objects: Any) -> Prepared:
+    def unmounted_images(self, _pod: Any) -> list[Any]:
+        return []
+
+    async def prepare(self, _pod: Any, _objects: Any, layers: Any) -> Prepared:
+        assert layers == {}
         answer = self._answers.pop(0)
         self.prepared.put_nowait(len(self._answers))
         if isinstance(answer, Exception):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
+
 from simulation.control_plane import ControlPlane, control_plane
 from simulation.faults import Weather
 from steersman.client.client import APIClient
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.namespace import NAMESPACE
-from steersman.reconcile.events import BURST, Form, Recorder
+from steersman.reconcile import events
+from steersman.reconcile.events import BURST, MAX_TRIES, RETRY_SECONDS, Form, Recorder, Said
 from steersman.world.simulated import SimulatedWorld, simulate
 
 Work = Callable[[Recorder, Any, SimulatedWorld, ControlPlane], Coroutine[Any, Any, Any]]
@@ -43,9 +46,9 @@ def test_equal_events_become_one_with_a_count_and_two_times() -> None:
             await world.sleep(10)
         recorder.warning(found, "Done", "it is done")
 
-    events = sorted(recorded(work), key=lambda it: it.type)
-    assert [(it.type, it.count) for it in events] == [("Normal", 3), ("Warning", 1)]
-    first = events[0]
+    found = sorted(recorded(work), key=lambda it: it.type)
+    assert [(it.type, it.count) for it in found] == [("Normal", 3), ("Warning", 1)]
+    first = found[0]
     assert (first.last_timestamp - first.first_timestamp).total_seconds() == 20
     assert (first.source.component, first.reporting_component) == ("x", "x")
     assert first.involved_object.uid
@@ -77,8 +80,7 @@ def test_one_object_gets_a_burst_and_then_one_event_in_five_minutes() -> None:
         recorder.normal(found, "Many", "too much")
         assert recorder.dropped == 11
 
-    events = recorded(work)
-    assert len(events) == BURST + 1
+    assert len(recorded(work)) == BURST + 1
 
 
 def test_an_event_that_was_removed_is_written_anew() -> None:
@@ -115,3 +117,56 @@ def test_events_about_cluster_wide_objects_are_in_default() -> None:
     (event,) = recorded(work)
     assert event.involved_object.kind == "Namespace"
     assert len(event.message) == 1024
+
+
+def test_an_event_that_is_refused_is_dropped_at_once_and_the_next_is_written() -> None:
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        nowhere = ("v1", "ConfigMap", "no-such-namespace", "mine", "uid", "")
+        recorder.say(Said(nowhere, "Normal", "Done", "it is done"))
+        recorder.normal(found, "Done", "it is done")
+        await world.sleep(1)
+        assert recorder.dropped == 1
+
+    (event,) = recorded(work)
+    assert event.involved_object.namespace == "default"
+
+
+def test_an_event_that_cannot_be_written_for_long_is_dropped_and_later_ones_are_not() -> None:
+    weather = Weather(lose_request=1.0)
+
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        recorder.normal(found, "Lost", "nobody hears it")
+        await world.sleep((MAX_TRIES - 1) * RETRY_SECONDS - 5)
+        assert recorder.dropped == 0
+        await world.sleep(10)
+        assert recorder.dropped == 1
+        weather.calm()
+        recorder.normal(found, "Heard", "it is away no more")
+
+    assert [it.reason for it in recorded(work, weather=weather)] == ["Heard"]
+
+
+def test_events_that_find_no_room_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_WAITING", 5)
+
+    async def work(recorder: Recorder, _found: Any, _world: SimulatedWorld, _: Any) -> None:
+        for number in range(8):
+            about = ("v1", "ConfigMap", "default", f"map-{number}", "uid", "")
+            recorder.say(Said(about, "Normal", "Done", "it is done"))
+        assert recorder.dropped == 3
+
+    assert len(recorded(work)) == 5
+
+
+def test_an_event_names_who_else_had_a_part_and_the_node_that_says_it() -> None:
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        recorder.warning(found, "Refused", "no", related=("a.example.com/v1", "Extender", "e"))
+        about = ("v1", "ConfigMap", "default", "mine", "", "spec.x")
+        recorder.say(Said(about, "Normal", "Seen", "there", host="node-1"))
+
+    refused, seen = sorted(recorded(work), key=lambda it: it.reason)
+    assert (refused.related.api_version, refused.related.kind) == ("a.example.com/v1", "Extender")
+    assert refused.related.name == "e"
+    assert refused.source.host == ""
+    assert (seen.source.host, seen.reporting_instance) == ("node-1", "node-1")
+    assert seen.involved_object.field_path == "spec.x"

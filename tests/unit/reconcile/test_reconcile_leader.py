@@ -93,3 +93,29 @@ def test_what_ends_the_work_is_told_to_who_wanted_to_lead() -> None:
             assert raised.value.subgroup(ValueError) is not None
 
     simulate(1, main)
+
+
+def test_a_renewal_keeps_since_when_one_leads_and_what_others_noted_on_the_lease() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        stage, ref = Stage(), LEASE.ref("kube-system", "steersman")
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            one = candidate(plane, world, "one", Weather())
+            work = asyncio.ensure_future(one.lead(lambda: stage.lead("one", world, None)))
+            await world.sleep(1)
+            first = (await plane.admin.get(ref)).spec
+            notes = {"labels": {"team": "a"}, "annotations": {"note": "b"}}
+            await plane.admin.patch(ref, {"metadata": notes})
+            await world.sleep(10)
+            lease = await plane.admin.get(ref)
+            assert (lease.spec.acquire_time, lease.spec.lease_transitions) == (
+                first.acquire_time,
+                0,
+            )
+            assert 8 <= (lease.spec.renew_time - first.renew_time).total_seconds() <= 11
+            assert dict(lease.metadata.labels) == notes["labels"]
+            assert dict(lease.metadata.annotations) == notes["annotations"]
+            assert lease.spec.lease_duration_seconds == LEASE_SECONDS
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    simulate(1, main)

@@ -279,6 +279,22 @@ def test_limits_of_version_1(tmp_path: pathlib.Path) -> None:
     assert texts["pids.max"] == "max"
 
 
+@pytest.mark.parametrize(
+    ("limit", "swap", "first"),
+    [(3000, 4000, "limit"), (6000, 6000, "memsw"), (-1, -1, "memsw")],
+)
+def test_memory_and_swap_of_version_1_never_cross_as_limits_rise_fall_or_go(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, limit: int, swap: int, first: str
+) -> None:
+    group, _ = legacy(tmp_path)
+    written: list[str] = []
+    monkeypatch.setattr(cgroups, "write", lambda _directory, name, _value: written.append(name))
+    group.limit({"memory": {"limit": limit, "swap": swap}})
+    names = [name.split(".")[1].removesuffix("_in_bytes") for name in written]
+    assert sorted(names) == ["limit", "memsw"]
+    assert names[0] == first
+
+
 def test_counters_of_version_1(tmp_path: pathlib.Path) -> None:
     group, _ = legacy(tmp_path)
     record(tmp_path / "memory" / "pod", {"memory.limit_in_bytes": "8000"})

@@ -97,6 +97,17 @@ def test_paths_in_overlay_options_are_escaped() -> None:
     assert rootfs.render_overlay_options(["a:b", "c,d", "e\\f"]) == "lowerdir=a\\:b:c\\,d:e\\\\f"
 
 
+def test_more_layers_than_the_kernel_takes_options_for_are_refused() -> None:
+    here = os.getcwd()
+    lower = [f"/nowhere/{number:0>100}" for number in range(50)]
+    with pytest.raises(FileNotFoundError):
+        rootfs.mount_overlay(lower, "/upper", "/work", "/nowhere/target")
+    lower = [f"/tmp/{number:0>100}" for number in range(50)]
+    with pytest.raises(ValueError, match="overlay: 50 layers need"):
+        rootfs.mount_overlay(lower, "/upper", "/work", "/nowhere/target")
+    assert os.getcwd() == here
+
+
 def test_namespaces_are_new_or_joined() -> None:
     parsed = namespaces.parse([{"type": "pid"}, {"type": "mount"}, {"type": "ipc", "path": "/x"}])
     assert parsed.new == syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS

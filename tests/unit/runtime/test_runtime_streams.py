@@ -49,12 +49,13 @@ def test_output_goes_to_the_log_and_to_who_is_attached(
     output.add(Sink(reactor, ours))
     os.write(writer, b"one\ntwo")
     os.close(writer)
-    ended: list[bool] = []
-    reactor.watch(theirs, READ, lambda: ended.append(os.read(theirs, 100) == b""))
-    turn(reactor, lambda: True in ended)
+    got: list[bytes] = []
+    reactor.watch(theirs, READ, lambda: got.append(os.read(theirs, 100)))
+    turn(reactor, lambda: b"" in got)
     reactor.forget(theirs)
     os.close(theirs)
     log.close()
+    assert b"".join(got) == b"one\ntwo"
     lines = (tmp_path / "log").read_text().splitlines()
     assert [line.split(" ", 1)[1] for line in lines] == ["stdout F one", "stdout F two"]
 
@@ -83,6 +84,28 @@ def test_a_reader_that_falls_behind_is_let_go_and_holds_nothing_up(reactor: Reac
     sink.send(b"x" * (1 << 20))
     assert not sink.open
     sink.send(b"more")
+    os.close(theirs)
+
+
+def test_a_slow_reader_gets_all_of_it_and_then_the_end(reactor: Reactor) -> None:
+    theirs, ours = os.pipe()
+    sink = Sink(reactor, ours)
+    sent = os.urandom(300_000)  # several times what a pipe holds
+    sink.send(sent)
+    sink.finish()
+    assert sink.open
+    got = bytearray()
+    ended: list[bool] = []
+
+    def take() -> None:
+        data = os.read(theirs, 10_000)
+        got.extend(data)
+        ended.append(not data)
+
+    reactor.watch(theirs, READ, take)
+    turn(reactor, lambda: True in ended)
+    assert got == sent and not sink.open
+    reactor.forget(theirs)
     os.close(theirs)
 
 
@@ -122,6 +145,47 @@ def test_input_larger_than_a_pipe_arrives_whole(reactor: Reactor) -> None:
     turn(reactor, lambda: True in ended)
     assert bytes(got) == wanted
     reactor.forget(container)
+    os.close(container)
+
+
+def test_a_terminal_ends_with_its_last_user(reactor: Reactor, tmp_path: pathlib.Path) -> None:
+    master, slave = os.openpty()
+    log = LogFile(str(tmp_path / "log"))
+    output = Output(reactor, master, "stdout", log)
+    theirs, ours = os.pipe()
+    output.add(Sink(reactor, ours))
+    os.write(slave, b"shown\n")
+    os.close(slave)
+    got: list[bytes] = []
+    reactor.watch(theirs, READ, lambda: got.append(os.read(theirs, 100)))
+    turn(reactor, lambda: b"" in got)
+    reactor.forget(theirs)
+    os.close(theirs)
+    log.close()
+    assert b"".join(got) == b"shown\r\n"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(master)
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_a_file_is_taken_as_input_to_its_end(
+    reactor: Reactor, tmp_path: pathlib.Path, once: bool
+) -> None:
+    (tmp_path / "given").write_bytes(b"x" * 30_000)
+    container, ours = os.pipe()
+    target = Input(reactor, ours, once=once, terminal=False)
+    source = os.open(tmp_path / "given", os.O_RDONLY)
+    target.feed_from(source)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(source)
+    assert os.read(container, 100_000) == b"x" * 30_000
+    os.set_blocking(container, False)
+    if once:
+        assert os.read(container, 1) == b""
+    else:
+        with pytest.raises(BlockingIOError):
+            os.read(container, 1)
+        target.close()
     os.close(container)
 
 

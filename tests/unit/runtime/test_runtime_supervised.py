@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -55,3 +56,48 @@ def test_an_end_before_the_release_is_no_start(reactor: Reactor) -> None:
     made.listen()
     assert (made.status, made.started_at) == (CREATED, 0)
     made.close_channel()
+
+
+def test_a_reason_without_an_end_is_cut(reactor: Reactor) -> None:
+    made = Supervised(reactor, os.close)
+    made.follow(0)
+    for _ in range(40):
+        made._hear(b"E" + b"x" * 4096)
+    assert len(made.reason) < 1 << 16
+    made.close_channel()
+
+
+def test_a_process_that_is_set_up_is_told_to_go_and_hands_its_terminal_over(
+    reactor: Reactor,
+) -> None:
+    terminals: list[int] = []
+    made = Supervised(reactor, terminals.append)
+    theirs = made.child_channel.dup()
+    made.on_ready = made.go
+    made.follow(0)
+    socket.send_fds(theirs, [b"T"], [theirs.fileno()])
+    theirs.send(b"R")
+    made.listen()
+    assert (made.status, theirs.recv(10), len(terminals)) == (CREATED, b"G", 1)
+    theirs.close()
+    os.close(terminals[0])
+    made.listen()
+    assert made.status == RUNNING
+    made.ended(9, True)
+    assert made.exit is not None
+    assert (made.exit["code"], made.exit["signal"], made.exit["oom_killed"]) == (137, 9, True)
+    assert 0 < made.created_at <= made.started_at <= made.exit["finished_at"]
+
+
+def test_only_a_process_that_lives_gets_signals(reactor: Reactor) -> None:
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+        os._exit(0)
+    made = Supervised(reactor, os.close)
+    made.follow(child)
+    made.kill(signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    made.ended(status, False)
+    made.kill(signal.SIGKILL)  # its id may be another's by now
+    assert made.exit is not None and made.exit["signal"] == signal.SIGKILL

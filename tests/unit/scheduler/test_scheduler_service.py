@@ -17,13 +17,20 @@ from steersman.client.errors import Unreachable
 from steersman.client.view import FollowedViews
 from steersman.cluster.control import MANAGER
 from steersman.model.kind import Document
+from steersman.model.kinds.deviceclass import DEVICECLASS
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
+from steersman.model.kinds.resourceclaim import RESOURCECLAIM
+from steersman.model.kinds.resourceslice import RESOURCESLICE
+from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.configuration_file import parse
+from steersman.scheduler.devices import reserving
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import Tasks
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -33,6 +40,16 @@ NO_PREEMPTION = parse(
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",
         "profiles": [{"plugins": {"postFilter": {"disabled": [{"name": "DefaultPreemption"}]}}}],
+    }
+)
+
+IMPATIENT = parse(
+    {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "profiles": [
+            {"pluginConfig": [{"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 5}}]}
+        ],
     }
 )
 
@@ -334,3 +351,180 @@ def test_a_pod_that_says_already_why_it_waits_is_not_written_again() -> None:
     assert moved == {"status": {"nominatedNodeName": "m"}}
     freed = service.plan_condition(found, "no room", 1000.0, "")
     assert freed == {"status": {"nominatedNodeName": None}}
+
+
+async def with_volume(stage: Stage, name: str) -> None:
+    """Creates a volume and a claim that waits for its pod."""
+    fields = {"accessModes": ["ReadWriteOnce"], "storageClassName": "waits"}
+    capacity, wanted = {"storage": "1Gi"}, {"requests": {"storage": "1Gi"}}
+    volume = {**fields, "capacity": capacity, "hostPath": {"path": "/x"}}
+    await stage.quiet.create(PERSISTENTVOLUME, name, spec=volume)
+    await stage.quiet.create(PERSISTENTVOLUMECLAIM, name, spec={**fields, "resources": wanted})
+
+
+def test_a_volume_that_one_pod_is_to_get_is_promised_to_no_other_meanwhile() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.quiet.create(
+            STORAGECLASS,
+            "waits",
+            provisioner="kubernetes.io/no-provisioner",
+            volumeBindingMode="WaitForFirstConsumer",
+        )
+        for name in "ab":
+            await with_volume(stage, name)
+        await stage.world.sleep(1)
+        stage.weather.slow_call = 2.0  # the second pod is decided before the first has its volume
+        for name in "ab":
+            source = {"name": "v", "persistentVolumeClaim": {"claimName": name}}
+            spec = {"containers": [{"name": "c", "image": "i:1"}], "volumes": [source]}
+            await stage.quiet.create(POD, name, spec=spec)
+        for name in "ab":
+            await stage.until(lambda name=name: stage.placed(name), 60.0)  # type: ignore[misc]
+        texts = [text for _, text in await stage.quiet.events("Pod")]
+        assert not [text for text in texts if "VolumeBinding" in text]
+
+    staged(scenario)
+
+
+async def with_devices(stage: Stage, *nodes: str, **device: Any) -> None:
+    """Creates a class of devices, one device on each node, and a claim for one of them."""
+    await stage.quiet.create(DEVICECLASS, "gpu")
+    for node in nodes:
+        pool = {"name": node, "resourceSliceCount": 1}
+        fields = {"driver": "d.example", "pool": pool, "nodeName": node}
+        await stage.quiet.create(
+            RESOURCESLICE, node, spec={**fields, "devices": [{"name": "d0", **device}]}
+        )
+    request = {"name": "r", "exactly": {"deviceClassName": "gpu"}}
+    await stage.quiet.create(RESOURCECLAIM, "c", spec={"devices": {"requests": [request]}})
+
+
+async def with_claim(stage: Stage, name: str, **spec: Any) -> None:
+    claims = [{"name": "x", "resourceClaimName": "c"}]
+    containers = [{"name": "c", "image": "i:1"}]
+    spec = {"containers": containers, "resourceClaims": claims, **spec}
+    await stage.quiet.create(POD, name, spec=spec)
+
+
+def test_a_pod_whose_claim_could_not_be_reserved_says_so_and_is_bound_with_the_next_attempt() -> (
+    None
+):
+    async def scenario(stage: Stage) -> None:
+        await with_devices(stage, "node-0")
+        stage.way.lose("PATCH", "/resourceclaims/c/status", "request")
+        await with_claim(stage, "a")
+        text = 'running PreBind plugin "DynamicResources": the request was lost'
+        await stage.until(lambda: told(stage, "FailedScheduling", text))
+        assert stage.way.count("POST", "/a/binding") == 0
+        await stage.until(lambda: stage.placed("a"))
+        claim = await stage.admin.get(RESOURCECLAIM.ref("default", "c"))
+        assert [one.name for one in claim.status.reserved_for] == ["a"]
+
+    staged(scenario)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_claim_that_nobody_uses_is_deallocated_for_a_pod_that_must_go_elsewhere(
+    lost: bool,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        await with_devices(stage, "node-0", "node-1")
+        here = [{"key": "metadata.name", "operator": "In", "values": ["node-0"]}]
+        result = {"request": "r", "driver": "d.example", "pool": "node-0", "device": "d0"}
+        allocation = {
+            "devices": {"results": [result]},
+            "nodeSelector": {"nodeSelectorTerms": [{"matchFields": here}]},
+        }
+        claim = RESOURCECLAIM.ref("default", "c")
+        await stage.admin.patch(claim, {"status": {"allocation": allocation}}, subresource="status")
+        await stage.world.sleep(1)
+        if lost:
+            stage.way.lose("PATCH", "/resourceclaims/c/status", "request")
+        await with_claim(stage, "a", nodeSelector={"kubernetes.io/hostname": "node-1"})
+        await stage.until(lambda: stage.placed("a"))
+        found = await stage.admin.get(claim)
+        assert [one.pool for one in found.status.allocation.devices.results] == ["node-1"]
+        texts = [
+            text for reason, text in await stage.quiet.events("Pod") if reason == "FailedScheduling"
+        ]
+        assert [text.endswith(" deallocation of ResourceClaim completed") for text in texts] == [
+            True
+        ]
+
+    staged(scenario, nodes=2)
+
+
+SELECTED = "volume.kubernetes.io/selected-node"
+
+
+@pytest.mark.parametrize(
+    ("happens", "text"),
+    [
+        ("nothing", "context deadline exceeded"),
+        ("given back", 'selectedNode annotation value "elsewhere" not set'),
+        ("gone", 'persistentvolumeclaim "a" not found'),
+    ],
+)
+def test_a_pod_whose_claim_is_not_bound_is_told_why_and_gives_its_room_back(
+    happens: str, text: str
+) -> None:
+    claim = PERSISTENTVOLUMECLAIM.ref("default", "a")
+
+    async def selected(stage: Stage) -> bool:
+        found = await stage.admin.get(claim)
+        return found.metadata.annotations.get(SELECTED) == "node-0"
+
+    async def scenario(stage: Stage) -> None:
+        nobody = {"provisioner": "example.com/nobody", "volumeBindingMode": "WaitForFirstConsumer"}
+        await stage.quiet.create(STORAGECLASS, "waits", **nobody)
+        wanted = {"requests": {"storage": "1Gi"}}
+        fields = {"accessModes": ["ReadWriteOnce"], "storageClassName": "waits"}
+        await stage.quiet.create(PERSISTENTVOLUMECLAIM, "a", spec={**fields, "resources": wanted})
+        source = {"name": "v", "persistentVolumeClaim": {"claimName": "a"}}
+        requests = {"resources": {"requests": {"cpu": "3"}}}
+        containers = [{"name": "c", "image": "i:1", **requests}]
+        spec = {"containers": containers, "volumes": [source]}
+        made = await stage.quiet.create(POD, "a", spec=spec)
+        await stage.until(lambda: selected(stage))
+        assert stage.scheduler.snapshot.placed(made.metadata.uid) is not None
+        if happens == "given back":
+            annotations = {"annotations": {SELECTED: "elsewhere"}}
+            await stage.admin.patch(claim, {"metadata": annotations})
+        if happens == "gone":
+            await stage.admin.delete(claim)
+        said = f'running PreBind plugin "VolumeBinding": binding volumes: {text}'
+        await stage.until(lambda: told(stage, "FailedScheduling", said))
+        assert stage.way.count("POST", "/a/binding") == 0
+        if happens != "nothing":  # the room is another's at once
+            await stage.put("b", "3")
+            await stage.until(lambda: stage.placed("b"), 3.0)
+
+    staged(scenario, configuration=IMPATIENT)
+
+
+def test_a_device_that_is_not_made_ready_in_time_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reserving, "BINDING_SECONDS", 5.0)
+
+    async def scenario(stage: Stage) -> None:
+        conditions = {"bindingConditions": ["Attached"], "bindingFailureConditions": ["Broken"]}
+        await with_devices(stage, "node-0", **conditions)
+        await with_claim(stage, "a")
+        claim = RESOURCECLAIM.ref("default", "c")
+
+        async def allocated() -> bool:
+            return (await stage.admin.get(claim)).status.allocation is not None
+
+        async def given_up() -> bool:
+            return not await allocated()
+
+        await stage.until(allocated)
+        await stage.world.sleep(4)
+        assert await allocated()
+        await stage.until(given_up, 2.0)
+        text = 'running PreBind plugin "DynamicResources": device binding timeout'
+        await stage.until(lambda: told(stage, "FailedScheduling", text))
+        assert stage.way.count("POST", "/a/binding") == 0
+
+    staged(scenario)

@@ -206,6 +206,34 @@ def test_a_compaction_cut_short_is_finished_by_the_next(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 1
 
 
+def test_rows_for_whose_removal_there_was_no_room_go_with_the_next_compaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = table.store
+
+    def store_or_fail(connection: sqlite3.Connection, *what: Any) -> None:
+        if what[1] and not room:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        plain(connection, *what)
+
+    async def body(store: SqliteStore) -> None:
+        for number in range(3):
+            await store.commit(Write("a", b"%d" % number))
+        with pytest.raises(Full, match="no room to compact"):
+            await store.compact(3)
+        with pytest.raises(Compacted):
+            await store.get("a", at=2)
+        room.append(True)
+        await store.compact(3)
+
+    room: list[bool] = []
+    monkeypatch.setattr(table, "store", store_or_fail)
+    using(tmp_path, body)
+    assert rows(tmp_path) == [("a", b"2")]
+
+
 def test_a_follower_gets_from_the_table_what_memory_holds_no_more(tmp_path: Path) -> None:
     value = bytes(1 << 20)
     count = RECENT_BYTES // len(value) + 6

@@ -212,3 +212,16 @@ def test_a_namespace_does_not_go_before_what_is_in_it() -> None:
     lives.see(namespaces, "", "empty", None)
     with pytest.raises(Broken, match="the namespace full went before"):
         lives.see(namespaces, "", "full", None)
+
+
+def test_who_owns_an_object_and_lives_is_known() -> None:
+    lives = Lifetimes()
+    lives.see(DEPLOYMENTS, "default", "web", deployment(1))
+    owned = thing("owned", "web", "Deployment")
+    assert lives.living_owners(owned) == ["web"]
+    assert lives.living_owners(thing("other", "gone", "Deployment")) == []
+    lives.see(DEPLOYMENTS, "default", "web", deployment(1, deletionTimestamp=GONE))
+    assert lives.living_owners(owned) == []
+    lives.see(DEPLOYMENTS, "default", "web", deployment(1))
+    lives.see(DEPLOYMENTS, "default", "web", None)
+    assert lives.living_owners(owned) == []

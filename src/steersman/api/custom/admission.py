@@ -37,11 +37,8 @@ class DefinitionLifecycle:
     def check(self, change: Change) -> None:
         """Refuses a definition with rules that cannot be asked."""
         kind, new = change.call.kind, change.new
-        if (
-            kind.resource != CUSTOMRESOURCEDEFINITION.resource
-            or new is None
-            or change.call.subresource
-        ):
+        is_definition = kind.resource == CUSTOMRESOURCEDEFINITION.resource
+        if not is_definition or new is None or change.call.subresource:
             return
         if change.old is not None and _versions(new) == _versions(change.old):
             return

@@ -82,9 +82,11 @@ class ServiceAddresses:
     ) -> None:
         had = set(_addresses(before))
         if spec.get("type") == "ExternalName":
-            for name in ("clusterIP", "clusterIPs"):
-                spec.pop(name, None)
-        elif not spec.get("clusterIP") and before.get("clusterIP"):
+            if spec.get("clusterIP"):
+                spec.setdefault("clusterIPs", [spec["clusterIP"]])  # which the check refuses
+            writes += self._releases(map(_address_key, had))
+            return
+        if not spec.get("clusterIP") and before.get("clusterIP"):
             spec["clusterIP"], spec["clusterIPs"] = before["clusterIP"], before["clusterIPs"]
         elif not spec.get("clusterIP"):
             spec["clusterIP"] = self._free_address()

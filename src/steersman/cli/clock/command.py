@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from steersman.cli.clock.reading import PATH
 from steersman.cli.failure import Failure, Progress, printable
 from steersman.cli.up import KUBECONFIG
 from steersman.model.duration import parse_duration
 
-PATH = "/steersman.dev/clock"
 EXAMPLE = """examples:
   steer up --clock virtual --no-node --simulated-nodes 1 --detach
   steer clock advance 3d

@@ -103,7 +103,7 @@ def typed(schema: Any, preserve: bool) -> Any:
     if not isinstance(schema, dict):
         return schema
     made = dict(schema)
-    if "properties" in made:
+    if isinstance(made.get("properties"), dict):
         made["properties"] = {k: typed(v, preserve) for k, v in made["properties"].items()}
     for name in ("items", "additionalProperties"):
         if name in made:

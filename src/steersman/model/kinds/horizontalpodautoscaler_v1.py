@@ -5,6 +5,7 @@ v1 knows one metric, the use of the processor; what else there is stands in anno
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,13 @@ _METRICS: Final = f"{_PREFIX}metrics"
 _CURRENT_METRICS: Final = f"{_PREFIX}current-metrics"
 _CONDITIONS: Final = f"{_PREFIX}conditions"
 BEHAVIOR: Final = f"{_PREFIX}behavior"
-_ANNOTATIONS: Final = (_METRICS, _CURRENT_METRICS, _CONDITIONS, BEHAVIOR)
+# What each must hold; what is anything else is dropped, as upstream drops it
+_ANNOTATIONS: Final[Mapping[str, Any]] = {
+    _METRICS: list[dict[str, str | dict[str, Any]]],
+    _CURRENT_METRICS: list[dict[str, str | dict[str, Any]]],
+    _CONDITIONS: list[dict[str, Any]],
+    BEHAVIOR: dict[str, Any],
+}
 _SOURCES: Final = {
     "Resource": "resource",
     "ContainerResource": "containerResource",
@@ -90,10 +97,10 @@ def without_annotations(metadata: Document) -> tuple[Document, Document]:
     """Returns metadata without our annotations, and what these say; what is no JSON is dropped."""
     annotations = metadata.get("annotations") or {}
     found: Document = {}
-    for name in _ANNOTATIONS:
+    for name, held in _ANNOTATIONS.items():
         if name in annotations:
             try:
-                found[name] = msgspec.json.decode(annotations[name])
+                found[name] = msgspec.json.decode(annotations[name], type=held)
             except msgspec.DecodeError:
                 found[name] = None
     if not found:
@@ -150,8 +157,10 @@ def flat(metric: Document, side: str) -> Document:
 def deep(metric: Document, side: str) -> Document:
     """Returns a metric as v2 writes it."""
     kind = metric.get("type", "")
-    source = _SOURCES.get(kind, "")
+    source = _SOURCES.get(kind if isinstance(kind, str) else "", "")
     flat = metric.get(source) or {}
+    if not isinstance(flat, dict):
+        return metric  # the source of no metric: it is refused as it is
     found = {name: flat[name] for name in ("name", "container") if name in flat}
     if "target" in flat:
         found["describedObject"] = flat["target"]

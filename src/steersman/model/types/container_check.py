@@ -325,17 +325,12 @@ def _check_mounts(
         if target in devices.values():
             detail = "must not already exist as a path in volumeDevices"
             yield invalid(f"{where}.mountPath", target, detail)
-        yield from _check_mount(mount, path, where, container, volumes.get(name) or {})
+        yield from _check_mount(mount, path, where, container)
 
 
-def _check_mount(
-    mount: Document, path: str, where: str, container: Document, volume: Document
-) -> Iterator[Cause]:
+def _check_mount(mount: Document, path: str, where: str, container: Document) -> Iterator[Cause]:
     # upstream reports these fields without the mount's index
     part, expression = mount.get("subPath"), mount.get("subPathExpr")
-    for name in ("subPath", "subPathExpr"):
-        if mount.get(name) and "image" in volume:
-            yield invalid(f"{where}.{name}", mount[name], "not allowed in image volume sources")
     if part:
         yield from check_descending(part, f"{path}.subPath")
     if expression:

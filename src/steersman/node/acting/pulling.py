@@ -27,7 +27,7 @@ from steersman.node.credentials.access import (
     secrets_of,
 )
 from steersman.node.credentials.records import key_of
-from steersman.node.objects import names_of
+from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Trouble
 from steersman.node.tools import Tools
 
@@ -106,6 +106,24 @@ async def pull(
     except ImageError as error:
         raise _failed(tools, image, error, backoff, say) from error
     return Pulled(found, layers[::-1])
+
+
+async def pull_volumes(
+    tools: Tools, pod: Pod, changed: Callable[[], None]
+) -> dict[str, list[Path]]:
+    """Returns the layers of the images that are volumes and not mounted yet; raises
+    BadConfiguration where one cannot be had."""
+    found = {}
+    for volume in tools.volumes.unmounted_images(pod):
+        assert volume.image is not None
+        asked = Container(image=volume.image.reference, image_pull_policy=volume.image.pull_policy)
+        try:
+            pulled = await pull(tools, pod, asked, FIRST_BACKOFF_SECONDS, changed)
+        except Failed as failed:
+            trouble = failed.trouble
+            raise BadConfiguration(f"{trouble.reason}: {trouble.message}") from failed
+        found[volume.name] = pulled.layers
+    return found
 
 
 def _proven(policy: Policy) -> Policy:

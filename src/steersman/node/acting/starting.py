@@ -13,6 +13,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, LifecycleHandler
 from steersman.node.acting import handlers
 from steersman.node.acting.pulling import Pulled
+from steersman.node.acting.seccomp_profiles import BadProfile, load_profile, local_profile
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Run, engine_name
 from steersman.node.paths import Paths
@@ -145,12 +146,23 @@ def _document(
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
         log=make_log(tools.paths, seen, container.name, attempt),
         memory_bytes=tools.facts.memory_bytes,
+        seccomp=_seccomp(tools, pod, container),
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
     for mount in document["mounts"]:
         if mount.get("subPath"):
             _make_subpath(Path(mount["source"]), mount["subPath"])
     return document
+
+
+def _seccomp(tools: Tools, pod: Pod, container: Container) -> dict[str, Any] | None:
+    """Returns the local profile that a container names, None where it names none."""
+    if not (name := local_profile(pod, container)):
+        return None
+    try:
+        return load_profile(tools.paths.seccomp, name)
+    except BadProfile as error:
+        raise CreateFailed(f"failed to create containerd container: {error}") from error
 
 
 def _make_termination_log(tools: Tools, uid: str, container: str, attempt: int) -> Path:

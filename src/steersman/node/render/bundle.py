@@ -38,6 +38,7 @@ class Ground(msgspec.Struct, frozen=True):
     volumes:  where each volume is on the node
     readonly: those that the node keeps true, and nobody else writes to
     userns:   of a pod with users of its own; what is mounted has the owners that are on disk
+    seccomp:  the local profile that the container names (linux.seccomp)
     """
 
     pid: int
@@ -50,6 +51,7 @@ class Ground(msgspec.Struct, frozen=True):
     log: Path
     memory_bytes: int
     userns: str = ""
+    seccomp: Document | None = None
 
 
 def render_bundle(
@@ -83,9 +85,11 @@ def render_bundle(
         no_new_privileges=security.allow_privilege_escalation is False,
         privileged=privileged,
         host_pid=pod.spec.host_pid,
-        seccomp=_seccomp(pod, security),
+        seccomp=_seccomp(pod, security, ground.seccomp),
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
+    if ground.seccomp is not None:
+        document["linux"]["seccomp"] = ground.seccomp
     if security.proc_mount == "Unmasked":
         document["linux"]["maskedPaths"] = []
         document["linux"]["readonlyPaths"] = []
@@ -175,11 +179,13 @@ def _capability(name: str) -> str:
     return upper if upper.startswith("CAP_") else f"CAP_{upper}"
 
 
-def _seccomp(pod: Pod, security: SecurityContext) -> str:
+def _seccomp(pod: Pod, security: SecurityContext, local: Document | None) -> str:
+    if security.privileged:
+        return ""
     profile = security.seccomp_profile or pod.spec.security_context.seccomp_profile
     if profile is None or profile.type == "RuntimeDefault":
         return "default"
-    if profile.type == "Unconfined":
+    if profile.type == "Unconfined" or (profile.type == "Localhost" and local is not None):
         return ""
     raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
 

@@ -111,7 +111,7 @@ class Heartbeats:
                 except (APIError, Unreachable):  # tried for ever, as a kubelet does
                     self._due[name] = None
             if self._due:
-                await self._world.pause(RETRY_SECONDS)
+                await self._world.wire_sleep(RETRY_SECONDS)
             else:
                 await self._some.wait()
 

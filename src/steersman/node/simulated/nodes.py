@@ -18,7 +18,7 @@ from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
 from steersman.node.simulated.behaviour import NO_RULES, Behaviour, Ranges
 from steersman.node.simulated.heartbeats import Heartbeats
-from steersman.node.simulated.pods import SimulatedPods
+from steersman.node.simulated.pods import INVALID, SimulatedPods
 from steersman.node.simulated.reading import BEHAVIOUR, BadBehaviour, is_dead, rules_of
 from steersman.node.simulated.render import SIMULATED, render_node
 from steersman.reconcile.noting import Noting
@@ -64,6 +64,7 @@ class SimulatedNodes:
         self._deaths: dict[str, asyncio.Task[None]] = {}
         self._tasks: Tasks
         self._reserved: dict[str, str] = {}
+        self._refused: dict[str, str] = {}  # name -> uid of nodes for which there was no address
         self._taken: set[str] = set()
         self._next_address = 2
         self._beats = Heartbeats(self._client_of, views, world, written=written)
@@ -110,13 +111,15 @@ class SimulatedNodes:
     async def _register(self) -> None:
         for name in self.names:
             while not await self._is_registered(name):
-                await self._world.pause(REGISTER_RETRY_SECONDS)
+                await self._world.wire_sleep(REGISTER_RETRY_SECONDS)
 
     async def _is_registered(self, name: str) -> bool:
         """Tries to register a node, as a kubelet does: for ever."""
         if name in self._addresses:
             return True
         address = self._reserved.get(name) or self._address()
+        if not address:
+            return False
         self._reserved[name] = address
         document = render_node(name, self.behaviour, self._world.now(), address)
         try:
@@ -128,6 +131,8 @@ class SimulatedNodes:
         return True
 
     def _hear(self, old: Node | None, new: Node | None) -> None:
+        if new is None and old is not None:
+            self._refused.pop(old.metadata.name, None)
         if new is not None and (is_simulated(new) or new.metadata.name in self.names):
             self._keep(new)
         elif old is not None and old.metadata.name in self._addresses:
@@ -140,7 +145,13 @@ class SimulatedNodes:
             self._beats.hear(node)
             return
         told = [it.address for it in node.status.addresses if it.type == "InternalIP"]
-        address = self._addresses[name] = told[0] if told else self._address()
+        address = told[0] if told else self._address()
+        if not address:
+            if self._refused.get(name) != node.metadata.uid:
+                self._refused[name] = node.metadata.uid
+                self._pods.warn(node, "NoAddress", f"no address is free in {self._range}")
+            return
+        self._addresses[name] = address
         self._beats.add(name, address)
         self._follow(node)
         self._pods.add(name, address)
@@ -156,7 +167,7 @@ class SimulatedNodes:
             rules = rules_of(node)
         except BadBehaviour as error:
             rules = NO_RULES
-            self._pods.warn(node, f"{BEHAVIOUR}: {error}")
+            self._pods.warn(node, INVALID, f"{BEHAVIOUR}: {error}")
         self._pods.rule(metadata.name, rules)
         if said[1] and not before[1]:
             self.silence(metadata.name)
@@ -185,6 +196,7 @@ class SimulatedNodes:
         self._pods.remove(name)
 
     def _address(self) -> str:
+        """Returns an address that no node has, empty where there is none."""
         size = self._range.num_addresses
         for _ in range(size):
             address = str(self._range[self._next_address])
@@ -192,4 +204,4 @@ class SimulatedNodes:
             if address not in self._taken:
                 self._taken.add(address)
                 return address
-        raise RuntimeError(f"no node address is free in {self._range}")
+        return ""

@@ -33,6 +33,7 @@ from steersman.reconcile.rules import Rule, Watch
 from steersman.world.interface import World
 
 INVALID = "InvalidBehaviour"
+MOST_WARNINGS = 100  # before there is a node that can tell them
 BY_NODE = "node name"  # index: pods by the node they are bound to
 
 
@@ -94,10 +95,11 @@ class SimulatedPods:
             life.ends_at, life.exit_code = self._world.now(), exit_code
             self._runner.queue.add(POD.ref(*pod.key))
 
-    def warn(self, node: Node, note: str) -> None:
-        """Tells that what was said of a node cannot be."""
-        said = Said(about(node), "Warning", INVALID, note, host=node.metadata.name)
-        self._warnings.append(said)
+    def warn(self, node: Node, reason: str, note: str) -> None:
+        """Tells what is wrong with a node."""
+        said = Said(about(node), "Warning", reason, note, host=node.metadata.name)
+        if len(self._warnings) < MOST_WARNINGS:
+            self._warnings.append(said)
         self._tell_warnings()
 
     def _tell_warnings(self) -> None:

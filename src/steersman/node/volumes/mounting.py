@@ -6,7 +6,7 @@ Repeatable: preparing again brings the files of ConfigMaps, Secrets and tokens u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from steersman.node.volumes import (
     downward_api,
     empty_dir,
     host_path,
+    image,
     memory,
     nfs,
     persistent,
@@ -65,8 +66,11 @@ class Volumes:
         self._machine = machine
         self._world = world
 
-    async def prepare(self, pod: Pod, objects: Objects) -> Prepared:
-        """Makes every volume as it should be now; raises BadVolume, and the API's errors."""
+    async def prepare(
+        self, pod: Pod, objects: Objects, layers: Mapping[str, Sequence[Path]] | None = None
+    ) -> Prepared:
+        """Makes every volume as it should be now, those of images from their layers; raises
+        BadVolume, and the API's errors."""
         renew_at = 0.0
         for volume in pod.spec.volumes:
             if self._is_claimed(pod, volume):
@@ -77,6 +81,8 @@ class Volumes:
                 tokens, due = await self._ask_tokens(pod, volume)
                 if behind is not None:
                     await asyncio.to_thread(self._prepare_claimed, pod, volume, behind)
+                elif volume.image is not None:
+                    await asyncio.to_thread(self._prepare_image, pod, volume, layers or {})
                 else:
                     await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
             except Unusable:
@@ -108,6 +114,22 @@ class Volumes:
     def _prepare_claimed(self, pod: Pod, volume: Volume, behind: PersistentVolume) -> None:
         place = self._paths.volume(pod.metadata.uid, volume.name)
         persistent.prepare(behind, pod, self._paths.local_volumes, self._node, place)
+
+    def unmounted_images(self, pod: Pod) -> list[Volume]:
+        """Returns the volumes whose images have to be here before they can be prepared."""
+        uid = pod.metadata.uid
+        return [
+            it
+            for it in pod.spec.volumes
+            if it.image is not None and not memory.is_mounted(self._paths.volume(uid, it.name))
+        ]
+
+    def _prepare_image(
+        self, pod: Pod, volume: Volume, layers: Mapping[str, Sequence[Path]]
+    ) -> None:
+        uid = pod.metadata.uid
+        place = self._paths.volume(uid, volume.name)
+        image.prepare(layers.get(volume.name, ()), place, self._paths.pod(uid) / "empty")
 
     def _prepare(
         self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]

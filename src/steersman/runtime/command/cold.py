@@ -13,7 +13,7 @@ import sys
 
 from .. import container, documents, seal, state
 from ..container import Plan
-from ..descriptors import FIRST
+from ..entry.descriptors import FIRST
 from ..kernel import capabilities, cgroups, syscalls, trampoline, user_namespaces
 from ..process import Process
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ..hooks import Hook
+    from ..entry.hooks import Hook
 
     Document = dict[str, Any]
 
@@ -178,7 +178,7 @@ def _destroy(
     state.remove_directory(directory)
     if "poststop" not in known:
         return
-    from ..hooks import HookFailed
+    from ..entry.hooks import HookFailed
 
     try:
         run_hooks("poststop", known, told, "stopped", 0)
@@ -196,7 +196,7 @@ def run_hooks(
     """Runs hooks of the runtime's own namespaces, in the bundle, as runc does."""
     if kind not in known:
         return
-    from .. import hooks
+    from ..entry import hooks
 
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(told["bundle"])
@@ -353,7 +353,7 @@ def follow_start(root: str, name: str) -> None:
     document = state.load(container_directory(root, name))
     if not document.get("hooks"):
         return
-    from ..hooks import HookFailed
+    from ..entry.hooks import HookFailed
 
     try:
         run_hooks("poststart", *_hooks_of(document), "running", document["pid"])

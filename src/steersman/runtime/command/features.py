@@ -5,7 +5,7 @@ Pure. Rule: nothing is named that the other modules refuse.
 
 from __future__ import annotations
 
-from .. import hooks
+from ..entry import hooks
 from ..kernel import capabilities, mounts, namespaces, seccomp
 
 TYPE_CHECKING = False

@@ -1,6 +1,6 @@
 """User namespaces: maps of ids as an OCI document has them, and namespaces that have such maps.
 
-Not who lives in them (user_entry). Rule: a namespace is made by a process that does nothing else
+Not who lives in them (entry.users). Rule: a namespace is made by a process that does nothing else
 and is gone before anybody enters, so what is entered is always a descriptor. Source:
 user_namespaces(7).
 """

@@ -76,7 +76,7 @@ class MutatingPolicies:
     ) -> Change:
         values = await self._values(one, change)
         shown: Document = values["object"]
-        node = node_of_version(one.target.version)
+        node = node_of_version(one.target.kind, one.target.version)
         made = one.policy.evaluator.mutate(kind, expression, values, shown, node)
         if equal(made, shown):
             return change

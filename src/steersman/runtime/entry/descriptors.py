@@ -5,11 +5,11 @@ Rule: they get numbers of their own before anything else happens, and all others
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import fcntl
 import os
-import sys
 
-from .kernel import syscalls
+from ..kernel import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +22,21 @@ class Descriptors:
     """What a container's process is given: its streams, the channel to who set it up, a gate.
 
     `gate` is a listening socket, or -1; `owners` are user namespaces, as Plan.owners has them.
-    So many as `preserved` says, from 3 on, are the program's, and keep their numbers.
+    So many as `preserved` says, from 3 on, are the program's, and keep their numbers. `birth`
+    are further flags for clone(2): the process may be its parent's sibling.
     """
 
-    __slots__ = ("channel", "gate", "owners", "preserved", "streams")
+    __slots__ = ("birth", "channel", "gate", "owners", "preserved", "streams")
 
     def __init__(
-        self, channel: int, streams: Sequence[int], gate: int = -1, preserved: int = 0
+        self,
+        channel: int,
+        streams: Sequence[int],
+        gate: int = -1,
+        preserved: int = 0,
+        birth: int = 0,
     ) -> None:
+        self.birth = birth
         self.preserved = preserved
         self.channel = channel
         self.streams = streams
@@ -61,8 +68,7 @@ class Descriptors:
 def settle(streams: Sequence[int], start: int, *keep: int) -> None:
     """Leaves the three streams as 0 to 2, what lies below `start`, and `keep` from there on;
     closes all else."""
-    if "signal" in sys.modules:  # the shim's loop had itself woken by signals
-        sys.modules["signal"].set_wakeup_fd(-1)
+    _signal.set_wakeup_fd(-1)  # the shim's loop may have had itself woken by signals
     os.setsid()
     # Above all targets first, so that no dup2 overwrites a descriptor still needed.
     above = start + len(keep)

@@ -7,8 +7,8 @@ import argparse
 import pytest
 
 from controlled import NoSigner
-from steersman.cli import controlling
 from steersman.cli.failure import Failure
+from steersman.cli.options import controllers as options
 from steersman.controllers import choice
 from steersman.controllers.choice import KNOWN, Choice, is_enabled
 from steersman.controllers.registry import Facts, controllers
@@ -18,7 +18,7 @@ EVERYTHING = choice.parse(",".join(KNOWN))
 
 def parsed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    controlling.add_options(parser)
+    options.add_options(parser)
     return parser.parse_args(words)
 
 
@@ -69,18 +69,18 @@ def test_the_first_word_about_a_controller_counts() -> None:
 @pytest.mark.parametrize("text", ["nonsense", "*,-nonsense", "", "*,"])
 def test_a_name_that_no_controller_has_is_refused(text: str) -> None:
     with pytest.raises(Failure) as raised:
-        controlling.read(parsed(f"--controllers={text}"))
+        options.read(parsed(f"--controllers={text}"))
     name = text.rpartition(",")[2].removeprefix("-")
     why = f'--controllers {text}: "{name}" is not in the list of known controllers; there are'
     assert str(raised.value).startswith(f"{why} {KNOWN[0]}, ")
 
 
 def test_options_are_read_and_given_on() -> None:
-    assert controlling.read(parsed()) == Choice()
+    assert options.read(parsed()) == Choice()
     given = parsed("--controllers=-job,*", "--cluster-signing-duration", "90m")
     wanted = Choice(("-job-controller", "*"), 5400)
-    assert controlling.read(given) == wanted
-    assert controlling.read(parsed(*controlling.words(given))) == wanted
+    assert options.read(given) == wanted
+    assert options.read(parsed(*options.words(given))) == wanted
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_options_are_read_and_given_on() -> None:
 )
 def test_a_life_of_certificates_that_cannot_be_is_refused(text: str, why: str) -> None:
     with pytest.raises(Failure) as raised:
-        controlling.read(parsed(f"--cluster-signing-duration={text}"))
+        options.read(parsed(f"--cluster-signing-duration={text}"))
     assert str(raised.value) == f"--cluster-signing-duration {text}: {why}"

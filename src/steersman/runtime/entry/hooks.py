@@ -10,9 +10,9 @@ import os
 import select
 import time
 
-from . import documents
-from .kernel import syscalls
-from .process import parse_environment
+from .. import documents
+from ..kernel import syscalls
+from ..process import parse_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

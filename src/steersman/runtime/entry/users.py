@@ -11,18 +11,18 @@ import os
 import select
 import struct
 
-from . import container
-from .kernel import mounts, rootfs, syscalls
-from .process import give_streams, raise_limits, set_oom_score
+from .. import container
+from ..kernel import mounts, rootfs, syscalls
+from ..process import give_streams, raise_limits, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from .container import Plan
+    from ..container import Plan
+    from ..kernel.cgroups import Cgroup
     from .descriptors import Descriptors
-    from .kernel.cgroups import Cgroup
 
 # Copies of mounts are made at once; a file system that hangs does not hang who asked.
 _TIMEOUT_SECONDS = 10.0
@@ -50,18 +50,19 @@ def start(plan: Plan, cgroup: Cgroup, kept: Descriptors, root: tuple[int, int]) 
     reader, writer = os.pipe2(os.O_CLOEXEC)
     birthplace = cgroup.birthplace()
     try:
-        usher = syscalls.clone(0, birthplace)
+        usher = syscalls.clone(kept.birth, birthplace)
         if usher == 0:
             _usher(plan, cgroup, kept, root, writer, entered=birthplace >= 0)
         os.close(writer)
-        return _await_child(reader, usher)
+        return _await_child(reader, usher, ours=not kept.birth)
     finally:
         os.close(reader)
         if birthplace >= 0:
             os.close(birthplace)
 
 
-def _await_child(reader: int, usher: int) -> int:
+def _await_child(reader: int, usher: int, *, ours: bool) -> int:
+    """The process that the usher has forked; it is reaped here if it is our child."""
     poller = select.poll()
     poller.register(reader, select.POLLIN)
     if not poller.poll(_TIMEOUT_SECONDS * 1000):
@@ -70,7 +71,8 @@ def _await_child(reader: int, usher: int) -> int:
     told = os.read(reader, _PID.size)
     if len(told) < _PID.size:
         return usher
-    os.waitpid(usher, 0)
+    if ours:
+        os.waitpid(usher, 0)
     (child,) = _PID.unpack(told)
     return int(child)
 
@@ -126,7 +128,7 @@ def start_exec(target: int, cgroup: Cgroup, kept: Descriptors, enter: Callable[[
         if usher == 0:
             _usher_exec(target, cgroup, kept, enter, writer)
         os.close(writer)
-        return _await_child(reader, usher)
+        return _await_child(reader, usher, ours=True)
     finally:
         os.close(reader)
 

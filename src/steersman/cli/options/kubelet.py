@@ -1,0 +1,73 @@
+"""The options of the node agent, by the kubelet's names: read before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from steersman.cli.failure import Failure
+
+_MANIFESTS: Final = "--pod-manifest-path"
+# Options that are given on as they are: name, default, what it is
+_TEXTS: Final = (
+    (
+        "--eviction-hard",
+        "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,"
+        "imagefs.available<15%,imagefs.inodesFree<5%",
+        "below which pods are evicted at once, '' for never",
+    ),
+    ("--eviction-soft", "", "below which pods are evicted after a grace period"),
+    ("--eviction-soft-grace-period", "", "that grace, as memory.available=1m30s is written: 90s"),
+)
+_NUMBERS: Final = (
+    (
+        "--eviction-max-pod-grace-period",
+        0,
+        "the longest time to end for a soft one, in s",
+    ),
+    ("--image-gc-high-threshold", 85, "percent of the disk above which unused images go"),
+    ("--image-gc-low-threshold", 80, "percent of the disk down to which they go"),
+    ("--minimum-image-ttl-seconds", 120, "the age before which no image goes"),
+    ("--image-maximum-gc-age-seconds", 0, "how long an image may be unused, 0 for ever"),
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    text = "folder of static pods, which run without the API (default: DATA/manifests)"
+    parser.add_argument(_MANIFESTS, type=Path, metavar="FOLDER", help=text)
+    for name, default, what in _TEXTS:
+        shown = f"{what} (default: {default})" if default else what
+        text = shown.replace("%", "%%")
+        parser.add_argument(name, default=default, metavar="SIGNAL...", help=text)
+    for option, number, what in _NUMBERS:
+        text = f"{what} (default: {number})"
+        parser.add_argument(option, type=int, default=number, metavar="N", help=text)
+
+
+def words(arguments: argparse.Namespace) -> list[str]:
+    """Returns the options as they are given on to the process of the node."""
+    manifests: Path | None = arguments.pod_manifest_path
+    found = [] if manifests is None else [f"{_MANIFESTS}={manifests.resolve()}"]
+    for name, default, _ in (*_TEXTS, *_NUMBERS):
+        value = getattr(arguments, name[2:].replace("-", "_"))
+        if value != default:
+            found.append(f"{name}={value}")
+    return found
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuses what cannot be; raises Failure with one line."""
+    from steersman.node.pressure.thresholds import BadThreshold, parse_thresholds
+
+    try:
+        parse_thresholds(
+            arguments.eviction_hard, arguments.eviction_soft, arguments.eviction_soft_grace_period
+        )
+    except BadThreshold as error:
+        raise Failure(str(error)) from None
+    low, high = arguments.image_gc_low_threshold, arguments.image_gc_high_threshold
+    if not 0 <= low < high <= 100:
+        text = "--image-gc-low-threshold must be below --image-gc-high-threshold"
+        raise Failure(f"{text}, both from 0 to 100")

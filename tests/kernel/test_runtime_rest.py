@@ -1,0 +1,182 @@
+"""Pods at rest: the shim ends when nothing is left to do, and the next one goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import select
+
+from test_runtime_rig import Rig, needs_root, run
+
+from steersman.runtime.engine import Event, SandboxState
+
+pytestmark = needs_root
+
+# What a keeper has of its own; a shim at work has more than three megabytes
+MOST_OWN_KILOBYTES = 1300
+
+
+def shims(sandbox: SandboxState) -> list[int]:
+    """The shims of a pod, by their name, among the children of its keeper."""
+    children = pathlib.Path(f"/proc/{sandbox.pid}/task/{sandbox.pid}/children").read_text()
+    names = {int(child): pathlib.Path(f"/proc/{child}/comm") for child in children.split()}
+    return [child for child, name in names.items() if name.read_text() == "steer-shim\n"]
+
+
+async def rest(sandbox: SandboxState) -> None:
+    """Waits until a pod has no shim."""
+    for shim in shims(sandbox):
+        handle = os.pidfd_open(shim)
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(handle, ended.set)
+        await ended.wait()
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def own_kilobytes(process: int) -> int:
+    lines = pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def open_descriptors(process: int) -> list[str]:
+    return sorted(os.listdir(f"/proc/{process}/fd"), key=int)
+
+
+def test_a_pod_at_rest_weighs_little_and_answers() -> None:
+    async def scenario(rig: Rig) -> None:
+        others = [await rig.sandbox(f"other{number}") for number in range(3)]
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        first = shims(sandbox)
+        assert len(first) == 1
+        await rest(sandbox)
+        for other in others:
+            await rest(other)
+        assert own_kilobytes(sandbox.pid) < MOST_OWN_KILOBYTES
+        assert (await rig.engine.state("p", name)).status == "running"
+        assert shims(sandbox) != first
+        made = await rig.engine.exec("p", name, {"args": ["sh", "-c", "exit 7"]})
+        assert (await made.wait()).code == 7
+        (state,) = [it for it in await rig.engine.pods() if it.pod == "p"]
+        assert (state.pid, state.netns) == (sandbox.pid, sandbox.netns)
+
+    run(scenario)
+
+
+def test_what_happens_to_a_pod_at_rest_is_told_as_it_happens() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        script = "printf 'begun '; trap 'echo and ended; exit 5' TERM; while :; do sleep 0.1; done"
+        name = await rig.launch(sandbox, "sh", "-c", script)
+        while "begun" not in held(rig, sandbox) and shims(sandbox):
+            await rest(sandbox)
+        pid = (await rig.engine.state("p", name)).pid
+        await rest(sandbox)
+        events = rig.engine.events()
+        os.kill(pid, 15)
+        event: Event = await anext(events)
+        assert (event.kind, event.container) == ("exit", name)
+        assert event.exit is not None
+        assert event.exit.code == 5
+        assert event.exit.started_at > 0
+        # The half of a line that one shim had read and the half that the next one did
+        assert rig.text(name) == "begun and ended\n"
+        await rest(sandbox)
+        state = await rig.engine.state("p", name)
+        assert (state.status, state.exit) == ("stopped", event.exit)
+        await rig.engine.delete("p", name)
+
+    run(scenario)
+
+
+def held(rig: Rig, sandbox: SandboxState) -> str:
+    """What the last shim has left for the next one."""
+    for descriptor in open_descriptors(sandbox.pid):
+        path = f"/proc/{sandbox.pid}/fd/{descriptor}"
+        if "shim-state" in os.readlink(path):
+            return pathlib.Path(path).read_text()
+    return ""
+
+
+def test_nothing_is_left_open_however_often_a_shim_comes_and_goes() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000", stdin=True)
+        await rest(sandbox)
+        before = open_descriptors(sandbox.pid)
+        for _ in range(3):
+            null = os.open("/dev/null", os.O_RDWR)
+            made = await rig.engine.exec("p", name, {"args": ["true"]}, (null, null, null))
+            os.close(null)
+            await made.wait()
+            extra = await rig.launch(sandbox, "true")
+            await rig.engine.wait("p", extra)
+            await rig.engine.delete("p", extra)
+            await rig.engine.stats("p", name)
+            await rest(sandbox)
+            assert open_descriptors(sandbox.pid) == before
+
+    run(scenario)
+
+
+def test_a_shim_stays_for_as_long_as_somebody_is_attached() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "cat", stdin=True)
+        (inside, typed), (shown, outside) = os.pipe(), os.pipe()
+        await rig.engine.attach("p", name, {"stdin": inside, "stdout": outside})
+        os.close(inside)
+        os.close(outside)
+        (shim,) = shims(sandbox)
+        handle = os.pidfd_open(shim)
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        assert not await asyncio.to_thread(poller.poll, 3000)  # longer than it rests after
+        os.write(typed, b"hello\n")
+        assert await asyncio.to_thread(os.read, shown, 100) == b"hello\n"
+        os.close(typed)
+        os.close(shown)
+        os.close(handle)
+
+    run(scenario)
+
+
+def test_a_keeper_that_is_killed_takes_shim_and_containers_with_it() -> None:
+    async def scenario(rig: Rig) -> None:
+        for resting in (False, True):
+            pod = f"pod-{resting}"
+            sandbox = await rig.sandbox(pod)
+            name = await rig.launch(sandbox, "sleep", "1000")
+            process = os.pidfd_open((await rig.engine.state(pod, name)).pid)
+            if resting:
+                await rest(sandbox)
+            os.kill(sandbox.pid, 9)
+            poller = select.poll()
+            poller.register(process, select.POLLIN)
+            assert await asyncio.to_thread(poller.poll, 60_000)
+            os.close(process)
+            event: Event = await anext(rig.engine.events())
+            while event.kind != "lost":
+                event = await anext(rig.engine.events())
+            assert event.pod == pod
+            await rig.engine.remove_sandbox(pod)
+
+    run(scenario)
+
+
+def test_another_connection_finds_a_pod_at_rest() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        await rest(sandbox)
+        await rig.engine.close()
+        (found,) = await rig.engine.connect()
+        assert [it.id for it in found.containers] == [name]
+        await rest(sandbox)
+        await rig.engine.kill("p", name, 9)
+        assert (await rig.engine.wait("p", name)).signal == 9
+
+    run(scenario)
