@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from simulation.invariants import PODS, Broken
 
 from controlled import EVERYBODY
 from simulation.control_plane import control_plane
