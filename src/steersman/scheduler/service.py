@@ -176,6 +176,7 @@ class Scheduler:
     async def run(self) -> None:
         """Follows, decides and binds for ever."""
         await self._views.synced()
+        await self._gangs.begin_to_heed(self._world)
         leave = [*self._following.begin(), *self._storage.listen(self._following.hear_storage)]
         leave += self._inventory.listen(self._following.hear_devices)
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from scheduler_cluster import Held, pod
 from steersman.model.kind import Kind
@@ -14,6 +16,7 @@ from steersman.model.ref import Ref
 from steersman.scheduler.gangs.groups import (
     LABEL,
     PODGROUPS,
+    READY_SECONDS,
     Gang,
     Groups,
     PodGroup,
@@ -22,6 +25,7 @@ from steersman.scheduler.gangs.groups import (
     waiting,
 )
 from steersman.scheduler.hints import Alone
+from steersman.world.simulated import SimulatedWorld, simulate
 
 KIND = Kind(
     group=PODGROUPS.group,
@@ -70,6 +74,7 @@ def member(name: str, group: str = "g", **rest: Any) -> Pod:
 
 def gang(views: Views, one: Pod, *placed: str) -> Gang | str | None:
     groups = Groups(views)  # type: ignore[arg-type]
+    groups.begin()
     views.hear(KIND, True)
     return groups.of(one, lambda uid: uid in placed)
 
@@ -121,6 +126,7 @@ def test_who_waits_hears_of_their_own_group_until_the_kind_goes() -> None:
     one = member("a")
     views, heard = Views(one), []
     groups = Groups(views)  # type: ignore[arg-type]
+    groups.begin()
     groups.listen(heard.append)
     views.hear(KIND, True)
     first = put(views, "g", minMember=2)
@@ -135,3 +141,25 @@ def test_who_waits_hears_of_their_own_group_until_the_kind_goes() -> None:
     assert groups.of(one, lambda _: False) == "PodGroup not found"
     views.hear(KIND, False)
     assert groups.of(one, lambda _: False) is None
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_who_cannot_read_definitions_goes_on_without_groups(
+    readable: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unsynced(Indexed):
+        async def reached(self, _revision: int) -> None:
+            if not readable:
+                await asyncio.Event().wait()
+
+    async def main(world: SimulatedWorld) -> float:
+        views = Views(member("a"))
+        views.groups = Unsynced()
+        groups = Groups(views)  # type: ignore[arg-type]
+        groups.begin()
+        began = world.now()
+        await groups.ready(world)
+        return world.now() - began
+
+    assert simulate(1, main) == (0.0 if readable else READY_SECONDS)
+    assert len(caplog.messages) == (0 if readable else 1)

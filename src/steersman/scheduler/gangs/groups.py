@@ -6,6 +6,7 @@ PodGroup the label says nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -13,11 +14,15 @@ import msgspec
 
 from steersman.client.interface import View, Views
 from steersman.model.kind import Kind
+from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref, Resource
 from steersman.model.view import Object
 from steersman.scheduler.following import ENDED
 from steersman.scheduler.hints import Alone
+from steersman.world.interface import World
+
+log = logging.getLogger(__name__)
 
 PODGROUPS: Final = Resource("scheduling.x-k8s.io", "podgroups")
 LABEL: Final = "scheduling.x-k8s.io/pod-group"
@@ -25,6 +30,7 @@ PLUGIN: Final = "Coscheduling"
 # What is said of pods whose group is held up by another one (coscheduling PostFilter)
 REJECTED: Final = "optimistic rejection in PostFilter"
 NOT_FOUND: Final = "PodGroup not found"
+READY_SECONDS: Final = 5.0  # for two lists; after a start the server answers them in milliseconds
 _INDEX: Final = "pod group"
 Key = tuple[str, str]  # namespace and name
 Hear = Callable[[Alone], None]
@@ -64,7 +70,21 @@ class Groups:
         self._pods = views.of(POD)
         self._groups: View | None = None
         self._listeners: list[Hear] = []
-        views.on_custom(self._hear_kind)
+
+    def begin(self) -> None:
+        """Heeds groups from now on, where there is their kind."""
+        self._views.on_custom(self._hear_kind)
+
+    async def ready(self, world: World) -> None:
+        """Waits until it is known which groups there are. Who may not read definitions goes on
+        after a while without any: nothing else of a scheduler needs them."""
+        try:
+            async with world.timeout(READY_SECONDS):
+                await self._views.of(CUSTOMRESOURCEDEFINITION).reached(1)
+                if self._groups is not None:
+                    await self._groups.reached(1)
+        except TimeoutError:
+            log.warning("definitions of custom resources cannot be read: pod groups are not heeded")
 
     def listen(self, hear: Hear) -> None:
         """Calls `hear` with who waits for each group that comes, goes or changes."""

@@ -33,7 +33,7 @@ from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import fit_error
 from steersman.scheduler.queue import PodQueue
 from steersman.scheduler.state.snapshot import Snapshot
-from steersman.world.interface import Tasks
+from steersman.world.interface import Tasks, World
 
 Blocked = tuple[Ask, Unfit]
 
@@ -78,6 +78,11 @@ class Gangs:
         self._scheduler = scheduler
         self._groups = Groups(views)
         self._groups.listen(lambda whom: scheduler.queue.helped(lambda who: who == whom))
+
+    async def begin_to_heed(self, world: World) -> None:
+        """Heeds groups from now on; returns once it is known which there are."""
+        self._groups.begin()
+        await self._groups.ready(world)
 
     def of(self, pod: Pod) -> Gang | str | None:
         """Returns the group with which a pod is bound or not at all, or why it waits; None where
