@@ -25,6 +25,7 @@ from steersman.api.cache import Cache
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
+from steersman.api.retention.events import TTL_SECONDS
 from steersman.model.errors import APIError
 from steersman.model.pack import NUMBER
 from steersman.store.memory import MemoryStore
@@ -251,6 +252,7 @@ async def serving(
     encryption: Encryption | None = None,
     minor: int = NUMBER,
     clock: Clock | None = None,
+    event_seconds: float = TTL_SECONDS,
 ) -> AsyncIterator[Served]:
     """Runs a server, on a store of its own or on one that has been served before."""
     kept = store or MemoryStore(world)
@@ -266,6 +268,7 @@ async def serving(
         audit=audit,
         minor=minor,
         clock=clock,
+        event_seconds=event_seconds,
     )
     sealed = SealedStore(kept, encryption or NO_ENCRYPTION)
     cache = Cache(sealed, world, stale=sealed.stale, unreadable=sealed.unreadable)

@@ -55,6 +55,8 @@ from steersman.api.published.discovery import build_info
 from steersman.api.published.paths import document_paths
 from steersman.api.published.reloads import Reloads
 from steersman.api.read import Reader
+from steersman.api.retention.events import TTL_SECONDS, EventExpiry
+from steersman.api.retention.history import Compaction
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources import token
 from steersman.api.subresources.binding import Binding
@@ -106,6 +108,7 @@ class Configuration(msgspec.Struct, frozen=True):
                  them no logs of pods can be read and no command be run in them
     authority:   the certificate (PEM) by which clients know this server, and it them
     access:      who is asked who somebody is and who may
+    event_seconds: how long Events are kept; 0: for ever
     flow:        how many requests are served at once, and whether fairly
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
@@ -124,6 +127,7 @@ class Configuration(msgspec.Struct, frozen=True):
     dns: tuple[str, int] = ("", dns_service.PORT)
     authority: str = ""
     access: AccessSettings = AccessSettings()
+    event_seconds: float = TTL_SECONDS
     flow: FlowSettings = FlowSettings()
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSettings | None = None
@@ -432,6 +436,9 @@ class Assembly:
             tasks.start(self._tracking.run(tasks), name="legacy token tracking")
             tasks.start(self._range.run(tasks), name="default service range")
             tasks.start(self._policies.run(tasks), name="policy status")
+            tasks.start(Compaction(self.cache, self._world).run(), name="compaction")
+            expiry = EventExpiry(self.cache, self._world, self._configuration.event_seconds)
+            tasks.start(expiry.run(), name="old events")
             self._dynamic.open()
             self.ready = True
             started()

@@ -27,6 +27,7 @@ from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
 from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION
+from steersman.api.retention.events import TTL_SECONDS
 from steersman.client.client import APIClient
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
@@ -67,6 +68,7 @@ class ServerSettings(msgspec.Struct, frozen=True):
     scheduling: SchedulerConfiguration | None = None
     node: bool = True
     access: AccessSettings = AccessSettings()
+    event_seconds: float = TTL_SECONDS
     flow: FlowSettings = FlowSettings()
     admission: AdmissionSettings = AdmissionSettings()
     choice: Choice = Choice()
@@ -141,6 +143,7 @@ async def _serve(
         dns=(first_address(settings.pod_cidr) if settings.node else "", DNS_LISTENS),
         authority=files.ca.read_text(),
         access=settings.access,
+        event_seconds=settings.event_seconds,
         flow=settings.flow,
         admission=settings.admission,
         audit=settings.audit,

@@ -14,6 +14,7 @@ from steersman.cli.apiserver import (
     flow_control,
     kubernetes_version,
     reloads,
+    retention,
 )
 
 _GROUPS: Final[tuple[ModuleType, ...]] = (
@@ -23,6 +24,7 @@ _GROUPS: Final[tuple[ModuleType, ...]] = (
     audit,
     encryption,
     kubernetes_version,
+    retention,
 )
 
 
@@ -52,6 +54,7 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "admission": admission.settings(arguments),
         "audit": audit.settings(arguments),
         "encryption": encryption.settings(arguments),
+        "event_seconds": retention.seconds(arguments),
         "minor": kubernetes_version.minor(arguments),
         "reloads": reloads.settings(arguments),
     }

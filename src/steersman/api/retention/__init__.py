@@ -1,0 +1,1 @@
+"""How long what was is kept: revisions of the store, and Events."""

@@ -1,0 +1,116 @@
+"""Events go an hour after they were last written; upstream has etcd's leases do it (--event-ttl).
+
+They go as with a lease: nobody is asked, finalizers do not hold them, watchers are told. After a
+restart an Event's time is counted from what it says of itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import Any, Final
+
+from steersman.api import keys
+from steersman.api.cache import Cache, Entry, Event
+from steersman.model.kind import Document
+from steersman.model.kinds.printing import seconds_of
+from steersman.model.ref import Resource
+from steersman.store.interface import Conflict, Full, Write
+from steersman.world.interface import World
+
+EVENTS: Final = Resource("", "events")
+TTL_SECONDS: Final = 3600.0
+# Deletions that share a commit; others have their turn between two
+AT_ONCE: Final = 128
+# A store without room refuses deletions too
+FULL_SECONDS: Final = 60.0
+
+
+class EventExpiry:
+    """See the module; a time of 0 keeps Events for ever."""
+
+    def __init__(self, cache: Cache, world: World, seconds: float = TTL_SECONDS) -> None:
+        self._table = cache.table(EVENTS)
+        self._store = cache.store
+        self._world = world
+        self._seconds = seconds
+        # When each goes; they are written in the order in which they go
+        self._due: dict[tuple[str, str], float] = {}
+        self._some = asyncio.Event()
+
+    async def run(self) -> None:
+        """Deletes what is due for ever."""
+        if not self._seconds:
+            return
+        self._begin()
+        leave = self._table.watch("", self._hear)
+        try:
+            while True:
+                await self._some.wait()
+                await self._next()
+        finally:
+            leave()
+
+    def _begin(self) -> None:
+        found = [
+            (last_written(entry.document()) + self._seconds, (entry.namespace, entry.name))
+            for entry in self._table.ordered()
+        ]
+        self._due = {place: due for due, place in sorted(found)}
+        if self._due:
+            self._some.set()
+
+    def _hear(self, event: Event) -> None:
+        entry = event.new or event.old
+        assert entry is not None
+        place = (entry.namespace, entry.name)
+        self._due.pop(place, None)
+        if event.new is not None:
+            self._due[place] = self._world.now() + self._seconds
+            self._some.set()
+
+    async def _next(self) -> None:
+        """Waits for what goes first, and deletes it with all that is due by then."""
+        if not self._due:
+            self._some.clear()
+            return
+        if (wait := next(iter(self._due.values())) - self._world.now()) > 0:
+            await self._world.sleep(wait)
+            return
+        now = self._world.now()
+        first = islice(self._due.items(), AT_ONCE)
+        places = [place for place, due in first if due <= now]
+        entries = [self._table.get(*place) for place in places]
+        for place in places:
+            del self._due[place]
+        there = [entry for entry in entries if entry is not None]
+        taken = await asyncio.gather(*map(self._delete, there))
+        if not all(taken):
+            left = [entry for entry, done in zip(there, taken, strict=True) if not done]
+            places = [(entry.namespace, entry.name) for entry in left]
+            again = dict.fromkeys((place for place in places if place not in self._due), now)
+            self._due = {**again, **self._due}
+            await self._world.wire_sleep(FULL_SECONDS)
+
+    async def _delete(self, entry: Entry) -> bool:
+        """Deletes an Event unless it is written meanwhile; says whether the store took it."""
+        key = keys.key_of(EVENTS, entry.namespace, entry.name)
+        try:
+            await self._store.commit(Write(key, None, entry.revision))
+        except Conflict:
+            pass  # it was written or deleted meanwhile: the table tells
+        except Full:
+            return False
+        return True
+
+
+def last_written(event: Document) -> float:
+    """Returns the latest time that an Event bears, in seconds since 1970."""
+    series: Any = event.get("series") or {}
+    bears = (
+        series.get("lastObservedTime"),
+        event.get("lastTimestamp"),
+        event.get("eventTime"),
+        event["metadata"].get("creationTimestamp"),
+    )
+    return max((seconds_of(text) for text in bears if text), default=0.0)
