@@ -180,3 +180,27 @@ def test_another_connection_finds_a_pod_at_rest() -> None:
         assert (await rig.engine.wait("p", name)).signal == 9
 
     run(scenario)
+
+
+def test_a_terminal_outlives_the_shim_that_opened_it() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        script = "read line; echo got $line; stty size; sleep 1000"
+        name = await rig.launch(sandbox, "sh", "-c", script, terminal=True, stdin=True)
+        await rest(sandbox)
+        await rig.engine.resize("p", name, 90, 30)
+        (inside, typed), (shown, outside) = os.pipe(), os.pipe()
+        await rig.engine.attach("p", name, {"stdin": inside, "stdout": outside})
+        os.close(inside)
+        os.close(outside)
+        os.write(typed, b"it\n")
+        text = b""
+        while b"30 90" not in text:
+            text += await asyncio.to_thread(os.read, shown, 1000)
+        assert b"got it" in text
+        os.close(typed)
+        os.close(shown)
+        await rest(sandbox)
+        assert (await rig.engine.state("p", name)).status == "running"
+
+    run(scenario)

@@ -33,6 +33,14 @@ class Sink:
         self._waiting = bytearray()
         self._ending = False
         os.set_blocking(descriptor, False)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Hears of nothing but that the reader is gone, so that nobody is held up by it."""
+        try:
+            self._reactor.watch(self._descriptor, 0, self.close)
+        except PermissionError:  # a regular file or /dev/null, whose reader is never gone
+            return
 
     @property
     def open(self) -> bool:
@@ -58,9 +66,10 @@ class Sink:
         except OSError:  # the reader is gone, which is its right
             self.close()
             return
-        self._reactor.forget(self._descriptor)
         if self._ending:
             self.close()
+        else:
+            self._listen()
 
     def finish(self) -> None:
         """Closes once what is waiting has been taken."""
