@@ -110,9 +110,8 @@ class Cluster:
 
     def limit(self, pod: Pod, name: str, container: str = "app.0") -> int:
         """What a file of a control group says, of version 1; of the pod's where none is named."""
-        group = f"pod{pod.metadata.uid}/{container}".rstrip("/")
-        (path,) = Path("/sys/fs/cgroup").glob(f"*/**/{group}/{name}")
-        return int(path.read_text())
+        group = f"steersman-{self.id}/pod{pod.metadata.uid}/{container}"
+        return int((Path("/sys/fs/cgroup") / name.split(".")[0] / group / name).read_text())
 
     def process(self, pod: Pod) -> int:
         """A handle of the process of the pod's first run of `app`; for `ended`."""

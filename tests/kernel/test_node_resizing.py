@@ -177,6 +177,31 @@ def test_what_others_have_is_waited_for(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+def test_a_pod_that_does_not_fit_is_refused_by_the_node(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        milli = parse(node.status.allocatable["cpu"]).milli()
+        name = node.metadata.name
+        await session.create("first", script=SLEEP, resources={"requests": {"cpu": "200m"}})
+        await session.until("first", runs)
+        asked = {"requests": {"cpu": f"{milli - 100}m"}}
+        spec = {"nodeName": name}  # past the scheduler
+        await session.create("second", script=SLEEP, resources=asked, spec=spec)
+        pod = await session.until("second", lambda it: it.status.phase == "Failed")
+        text = f"cpu, requested: {milli - 100}, used: 200, capacity: {milli}"
+        assert (pod.status.reason, pod.status.message) == (
+            "OutOfcpu",
+            f"Pod was rejected: Node didn't have enough resource: {text}",
+        )
+        await session.delete("first")
+        await session.create("third", script=SLEEP, resources=asked, spec=spec)
+        await session.until("third", runs)
+        for one in ("second", "third"):
+            await session.delete(one)
+
+    cluster.run(scenario)
+
+
 def test_memory_is_not_taken_from_below_what_is_in_use(cluster: Cluster) -> None:
     doubled = " ".join("x" * 20)  # 16 bytes, twenty times doubled
     script = f"x=0123456789abcdef; for i in {doubled}; do x=$x$x; done; echo full; {SLEEP}"

@@ -132,6 +132,7 @@ def test_a_node_for_which_there_is_no_address_is_told_so_and_harms_nobody() -> N
         nodes = quiet.plane.nodes
         nodes._range = IPv4Network("172.30.0.0/30")  # two addresses behind the first
         nodes._next_address = 2
+        nodes._taken = {"172.30.0.2"}
         metadata = {"labels": {SIMULATED: "true"}}
         for name in ("late", "later"):
             await quiet.create(NODE, name, metadata=metadata)

@@ -227,6 +227,8 @@ def test_api_resources_and_versions_are_discovered(cluster: Cluster) -> None:
     assert ["deployments", "deploy", "apps/v1", "true", "Deployment"] in rows
     versions = cluster.ok("api-versions").splitlines()
     assert "networking.k8s.io/v1" in versions
+    assert "networking.k8s.io/v1beta1" in versions, "removed versions are served too"
+    assert "policy/v1beta1" in versions
     assert "networking.k8s.io/v1alpha1" not in versions
 
 
@@ -246,10 +248,21 @@ def test_rights_are_asked_and_kept(cluster: Cluster, namespace: str) -> None:
 
 
 def test_a_kind_that_is_gone_is_refused(cluster: Cluster) -> None:
-    gone = "apiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: a}"
-    said = cluster.refused("apply", "-f", "-", stdin=gone)
+    policy = "apiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: p}\n"
+    said = cluster.refused("apply", "-f", "-", stdin=policy)
     assert 'no matches for kind "PodSecurityPolicy" in version "policy/v1beta1"' in said
     assert "ensure CRDs are installed first" in said
+
+
+def test_a_manifest_of_a_removed_version_is_applied_as_it_stands(
+    cluster: Cluster, namespace: str, manifests: Path
+) -> None:
+    here = ("-n", namespace)
+    said = cluster.ok("apply", *here, "-f", str(manifests / "ingress-v1beta1.yaml"))
+    assert said == "ingress.networking.k8s.io/simple-fanout-example created\n"
+    hosts = "jsonpath={.spec.rules[*].http.paths[*].backend.service.name}"
+    found = cluster.ok("get", *here, "ingress", "simple-fanout-example", "-o", hosts)
+    assert found == "service1 service2"
 
 
 BAD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: m, image: i"

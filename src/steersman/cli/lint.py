@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # What is wrong is looked at again after this: controllers that are at work may be about to mend it
 SETTLE_SECONDS = 2.0
-EXAMPLE = """examples:
+EXAMPLE = """example:
   steer debug lint
   steer debug lint -o json"""
 

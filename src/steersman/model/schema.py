@@ -193,7 +193,7 @@ def serve(number: int) -> None:
     """Has this process serve an earlier minor. One process serves one: it is said once, before a
     definition has been looked at."""
     global _minor
-    if builtin.cache_info().currsize:
+    if number != _minor and builtin.cache_info().currsize:
         raise RuntimeError("the schema has been read already")
     _minor = number
 

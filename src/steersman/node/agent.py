@@ -155,10 +155,17 @@ class Agent:
         if worker is not None:
             worker.hear(new)
         elif not _is_over(new):
-            refusal = self._refusal(new)
+            refusal = self._refusal(new) or self._admit(new)
             self._adopt(new, replace(self._begin(new), ended=refusal))
             if refusal is not None:
                 self._tools.say(new, "Warning", *refusal)
+
+    def _admit(self, pod: Pod) -> tuple[str, str] | None:
+        """Returns why a pod that has come does not fit on this node, None where it does."""
+        grants = self._tools.grants
+        allocatable = self._tools.machine.allocatable
+        others = grants.others(pod.metadata.uid)
+        return granting.decide_admission(pod, others, grants.count(), allocatable)
 
     def _begin(self, pod: Pod) -> Observed:
         metadata = pod.metadata

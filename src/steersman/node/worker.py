@@ -79,7 +79,8 @@ class Worker:
         # What an agent before this one prepared nobody follows yet, and it may be unmounted
         self._unprepared = seen.volumes_ready
         self._renew_volumes_at = tools.world.now() if seen.volumes_ready else 0.0
-        tools.grants.note(seen.uid, granting.requests_of(self._granted))
+        if seen.ended is None:
+            tools.grants.note(seen.uid, granting.requests_of(self._granted))
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
         self._settled = asyncio.Event()
@@ -202,6 +203,7 @@ class Worker:
                     self._stale.set()
                 self._wake.clear()
             self._tasks.stop()
+        self._tools.grants.note(self.seen.uid, None)
         self._over(self.seen.uid)
 
     def _step(self) -> float | None:

@@ -17,7 +17,6 @@ from .entry.descriptors import Descriptors
 from .kernel import (
     capabilities,
     devices,
-    labels,
     mounts,
     namespaces,
     rootfs,
@@ -25,10 +24,9 @@ from .kernel import (
     seccomp,
     seccomp_profile,
     syscalls,
-    user_namespaces,
 )
 from .kernel import terminal as terminals
-from .process import Process, become, check_program, look_up, set_oom_score
+from .process import Process, become, check_program, look_up, open_labels, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from .entry.hooks import Hook
     from .entry.users import Ground
     from .kernel.cgroups import Cgroup
+    from .kernel.user_namespaces import Maps
 
 # The key of a document under which our own additions stand: layers, log, seccomp, stdin.
 EXTRA = "steersman"
@@ -93,9 +92,9 @@ class Plan:
                 raise ValueError(f"linux.{name} is not supported")
         self.directory = directory
         self.namespaces = namespaces.parse(linux.get("namespaces") or ())
-        self.owners: list[str | user_namespaces.Maps] = []
-        self.maps: user_namespaces.Maps | None = None
-        self.owner = self._add_user(user_namespaces.parse_maps(linux, "linux"))
+        self.owners: list[str | Maps] = []
+        self.maps: Maps | None = None
+        self.owner = self._add_user(namespaces.parse_maps(linux, "linux"))
         self.held = held if self.owner < 0 else capabilities.of_kernel()
         self.process = Process(bundle.get("process") or {}, self.held)
         self.layers = [str(layer) for layer in extra.get("layers") or ()]
@@ -127,7 +126,7 @@ class Plan:
         self._add_mount_owners()
         self._add_filter(linux.get("seccomp"), extra.get("seccomp", ""))
 
-    def _add_user(self, maps: user_namespaces.Maps | None) -> int:
+    def _add_user(self, maps: Maps | None) -> int:
         """Notes the user namespace, new or joined; gives where `owners` has it, or -1."""
         path = self.namespaces.join.pop(syscalls.CLONE_NEWUSER, "")
         new = self.namespaces.new & syscalls.CLONE_NEWUSER
@@ -241,21 +240,32 @@ def start(
     """
     kept = Descriptors(channel, streams, gate, plan.process.preserved, birth)
     try:
-        kept.owners += [user_namespaces.open_owner(owner) for owner in plan.owners]
+        if plan.owners:
+            kept.owners += user_namespaces_of(plan)
         if plan.owner < 0:
             return _start_beside(plan, cgroup, kept)
         from .entry import users
+        from .kernel.user_namespaces import find_outside
 
         maps = find_maps(plan, kept.owners[plan.owner])
         if plan.owns_cgroup():
-            cgroup.delegate(user_namespaces.find_outside(maps.uids, plan.process.uid))
+            cgroup.delegate(find_outside(maps.uids, plan.process.uid))
         return users.start(plan, cgroup, kept, maps.root())
     finally:
         kept.close_owners()
 
 
-def find_maps(plan: Plan, descriptor: int) -> user_namespaces.Maps:
+def user_namespaces_of(plan: Plan) -> list[int]:
+    """Opens the user namespaces of a plan, of the container and of mounts."""
+    from .kernel import user_namespaces
+
+    return [user_namespaces.open_owner(owner) for owner in plan.owners]
+
+
+def find_maps(plan: Plan, descriptor: int) -> Maps:
     """The maps of the user namespace; one that is joined may not have others than is said."""
+    from .kernel import user_namespaces
+
     if plan.maps is not None and plan.owners[plan.owner] == plan.maps:
         return plan.maps
     maps = user_namespaces.read_maps(descriptor)
@@ -323,7 +333,7 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
     alone = kept.gate >= 0
     if not alone:
         die_with_parent()
-    own = labels.open_self() if plan.process.labels else -1
+    own = open_labels(plan.process)
     slave = _build(plan, kept, cgroup.views(), ground)
     if alone:
         check_program(plan.process)
@@ -373,6 +383,8 @@ def _build(
     if new & syscalls.CLONE_NEWTIME:
         namespaces.enter_new_time(plan.time_offsets)
     if plan.owner >= 0:
+        from .kernel import user_namespaces
+
         plan.process.keep_groups = user_namespaces.denies_groups()
         user_namespaces.become_root(keep_groups=plan.process.keep_groups)
     if new & syscalls.CLONE_NEWNET:

@@ -16,9 +16,17 @@ from .container import (
     send_terminal,
 )
 from .entry.descriptors import Descriptors
-from .kernel import labels, namespaces, syscalls, user_namespaces
+from .kernel import namespaces, syscalls, user_namespaces
 from .kernel import terminal as terminals
-from .process import Process, become, give_streams, look_up, raise_limits, set_oom_score
+from .process import (
+    Process,
+    become,
+    give_streams,
+    look_up,
+    open_labels,
+    raise_limits,
+    set_oom_score,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +138,7 @@ def _enter(target: int, wanted: Joining, kept: Descriptors) -> None:
     if process.oom_score_adj is not None:
         set_oom_score(process.oom_score_adj)
     _set_affinity(process.affinity_final)
-    own = labels.open_self() if process.labels else -1
+    own = open_labels(process)
     _join(target, wanted)
     look_up(process)
     slave = _open_terminal(process, kept.channel)

@@ -11,12 +11,14 @@ import os
 import resource
 import stat
 
-from .kernel import capabilities, labels, scheduling, syscalls, trampoline
+from .kernel import capabilities, scheduling, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
+
+    from .kernel.labels import Labels
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A passwd file beyond this is not one; it is read before the process has its user.
@@ -82,7 +84,7 @@ class Process:
         self.io_priority = scheduling.parse_io_priority(io_priority) if io_priority else None
         self.personality: int | None = None
         self.keyring = True
-        self.labels = labels.parse(section)
+        self.labels = _parse_labels(section)
         affinity = section.get("execCPUAffinity") or {}
         self.affinity_initial = scheduling.parse_processors(str(affinity.get("initial") or ""))
         self.affinity_final = scheduling.parse_processors(str(affinity.get("final") or ""))
@@ -163,6 +165,31 @@ def give_streams(user: int, group: int = -1) -> None:
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EINVAL):
                 raise
+
+
+def _parse_labels(section: Mapping[str, Any]) -> Labels | None:
+    """The labels of a process section; None, and nothing imported, where it has none."""
+    if not section.get("apparmorProfile") and not section.get("selinuxLabel"):
+        return None
+    from .kernel import labels
+
+    return labels.parse(section)
+
+
+def open_labels(process: Process) -> int:
+    """Where the labels of a process are written: asked for while /proc is the host's, or -1."""
+    if process.labels is None:
+        return -1
+    from .kernel import labels
+
+    return labels.open_self()
+
+
+def _apply_labels(process: Process, own: int) -> None:
+    from .kernel import labels
+
+    assert process.labels is not None
+    labels.apply(process.labels, own)
 
 
 def look_up(process: Process) -> None:
@@ -253,7 +280,7 @@ def become(
         syscalls.seccomp(process.filter, process.filter_flags)
     _change_user(process, held)
     if own >= 0:
-        labels.apply(process.labels, own)
+        _apply_labels(process, own)
         os.close(own)
     # Descriptors of the host must be gone before the working directory is chosen: a cwd of
     # /proc/self/fd/N would lead out (CVE-2024-21626). What is left closes with exec.

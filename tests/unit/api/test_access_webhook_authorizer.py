@@ -58,7 +58,7 @@ class Quick(Clock):
 
     async def pause(self, seconds: float) -> None:
         self.slept.append(seconds)
-        await super().pause(0)
+        await super().pause(0 if seconds < 5 else seconds)
 
 
 def asking(

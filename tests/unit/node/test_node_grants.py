@@ -86,6 +86,38 @@ def test_the_overhead_and_the_init_containers_of_a_pod_count() -> None:
     assert counted["cpu"] == parse("4500m")
 
 
+WHOLE = {**ROOM, "pods": "2", "ephemeral-storage": "10Gi"}
+
+
+def test_a_pod_that_does_not_fit_is_not_admitted() -> None:
+    others = {"cpu": parse("1500m"), "memory": parse("512Mi")}
+    admit = granting.decide_admission
+    assert admit(asking("2500m", "512Mi"), others, 1, WHOLE) is None
+    start = "Pod was rejected: Node didn't have enough resource: "
+    assert admit(asking("2501m", "1Mi"), others, 1, WHOLE) == (
+        "OutOfcpu",
+        f"{start}cpu, requested: 2501, used: 1500, capacity: 4000",
+    )
+    assert admit(asking("1", "513Mi"), others, 1, WHOLE) == (
+        "OutOfmemory",
+        f"{start}memory, requested: {513 << 20}, used: {512 << 20}, capacity: {1 << 30}",
+    )
+    assert admit(pod(), others, 2, WHOLE) == (
+        "OutOfpods",
+        f"{start}pods, requested: 1, used: 2, capacity: 2",
+    )
+    assert admit(pod(), {"cpu": parse("9")}, 1, WHOLE) is None  # who asks for nothing fits
+    disk = pod(resources={"requests": {"ephemeral-storage": "11Gi", "vendor/x": "1"}})
+    assert admit(disk, {}, 0, WHOLE) == (
+        "OutOfephemeral-storage",
+        f"{start}ephemeral-storage, requested: {11 << 30}, used: 0, capacity: {10 << 30}",
+    )
+    windows = pod(spec={"os": {"name": "windows"}})
+    text = "Pod was rejected: Failed to admit pod as the OS field doesn't match node OS"
+    assert admit(windows, {}, 0, WHOLE) == ("PodOSNotSupported", text)
+    assert admit(pod(spec={"os": {"name": "linux"}}), {}, 0, WHOLE) is None
+
+
 def test_who_waits_is_told_once_when_there_is_more_to_be_had() -> None:
     grants, woken = Grants(), []
     grants.note("a", {"cpu": parse("1")})

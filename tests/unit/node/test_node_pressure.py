@@ -24,7 +24,8 @@ from steersman.images.documents import (
 from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.pod import Pod
-from steersman.node.credentials.records import PullRecords
+from steersman.node.credentials.access import Source as Anybody
+from steersman.node.credentials.records import PullRecords, key_of
 from steersman.node.machine import Facts
 from steersman.node.observed import Observed, Seen
 from steersman.node.plan import KillContainer, plan
@@ -437,6 +438,13 @@ class Disk:
     def say(self, said: Said) -> None:
         self.told.append(f"{said.reason}: {said.note}")
 
+    async def add(self, name: str, *, pulled: bool = True) -> str:
+        """Adds an image, as if the node had pulled it."""
+        digest = add_image(self.store, name, salt=name)
+        if pulled:
+            await self.records.note(key_of(name, digest), None, Anybody())
+        return digest
+
     def names(self) -> set[str]:
         return {name.familiar for it in self.store.images() for name in it.references}
 
@@ -461,17 +469,18 @@ def test_images_that_nobody_has_go_when_the_disk_is_full_and_old_enough(tmp_path
     async def main() -> None:
         disk = Disk(tmp_path, clock, [having("used:1", "before:1")], Bounds())
         for name in ("used:1", "before:1", "unused:1"):
-            add_image(disk.store, name, salt=name)
+            await disk.add(name)
+        await disk.add("built:1", pulled=False)
         await disk.collector.look()
-        assert disk.names() == {"used:1", "before:1", "unused:1"}  # too young
+        assert "unused:1" in disk.names()  # too young
         assert disk.told[0].startswith("FreeDiskSpaceFailed: Failed to garbage collect required")
         clock.time += 121
         disk.level = Level(160, 1000)
         await disk.collector.look()
-        assert len(disk.names()) == 3  # the disk is not full
+        assert len(disk.names()) == 4  # the disk is not full
         disk.level = Level(149, 1000)
         await disk.collector.look()
-        assert disk.names() == {"used:1", "before:1"}
+        assert disk.names() == {"used:1", "before:1", "built:1"}
 
     asyncio.run(main())
 
@@ -483,7 +492,7 @@ def test_no_more_images_go_than_must_and_that_used_longest_ago_first(tmp_path: P
     async def main() -> None:
         disk = Disk(tmp_path, clock, users, Bounds(least_seconds=0.0))
         for name in ("early:1", "late:1"):
-            add_image(disk.store, name, salt=name)
+            await disk.add(name)
         disk.level = Level(900, 1000)
         await disk.collector.look()
         clock.time += 1
@@ -502,7 +511,7 @@ def test_images_go_that_nobody_has_used_for_too_long(tmp_path: Path) -> None:
 
     async def main() -> None:
         disk = Disk(tmp_path, clock, [], Bounds(most_seconds=1000.0))
-        digest = add_image(disk.store, "old:1", salt="old")
+        digest = await disk.add("old:1")
         disk.level = Level(900, 1000)
         await disk.collector.look()
         clock.time += 1001

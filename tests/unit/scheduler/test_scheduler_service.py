@@ -102,8 +102,9 @@ class Stage:
         self.way = Unlucky(plane.transport(user), world, weather)
         self.way.losses, self.way.sent = [], []
         client = APIClient(self.way, world)
-        reader = APIClient(plane.transport(User(MANAGER, groups_of(MANAGER))), world)
-        views = FollowedViews(reader, world, tasks)  # as a cluster shares them
+        manager = User(MANAGER, groups_of(MANAGER))  # copies are read by the manager
+        copies = APIClient(FaultyTransport(plane.transport(manager), world, weather), world)
+        views = FollowedViews(copies, world, tasks)
         self.scheduler = service.Scheduler(client, views, world, configuration)
 
     async def put(self, name: str, cpu: str, priority: str = "", **fields: Any) -> Any:

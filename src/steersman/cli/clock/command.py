@@ -18,8 +18,7 @@ from steersman.cli.failure import Failure, Progress, printable
 from steersman.cli.up import KUBECONFIG
 from steersman.model.duration import parse_duration
 
-EXAMPLE = """examples:
-  steer up --clock virtual --no-node --simulated-nodes 1 --detach
+EXAMPLE = """example:
   steer clock advance 3d
   steer clock advance --to 2027-01-01T00:00:00Z
   steer clock rate 60"""

@@ -24,7 +24,7 @@ READY_SECONDS = 60.0
 # A node's name is this and a number
 PREFIX = "simulated"
 MOST = 10_000  # what one command may ask for; a mistyped number is no wish
-EXAMPLE = """examples:
+EXAMPLE = """example:
   steer nodes simulate 100 --cpu 8 --memory 32Gi --label zone=a --taint gpu=yes:NoSchedule
   steer nodes remove-simulated
   steer nodes remove-simulated simulated-3 simulated-4"""

@@ -9,12 +9,13 @@ from typing import Final
 from steersman.cli.failure import Failure
 
 _MANIFESTS: Final = "--pod-manifest-path"
-# Options that are given on as they are: name, default, what it is
+# Options that are given on as they are: name, default, what it is. Shares of the disk are those of
+# k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is fuller
 _TEXTS: Final = (
     (
         "--eviction-hard",
-        "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,"
-        "imagefs.available<15%,imagefs.inodesFree<5%",
+        "memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%,"
+        "imagefs.available<5%,imagefs.inodesFree<5%",
         "below which pods are evicted at once, '' for never",
     ),
     ("--eviction-soft", "", "below which pods are evicted after a grace period"),

@@ -66,6 +66,10 @@ class PullRecords:
                 return True
         return False
 
+    def pulled(self) -> set[str]:
+        """Returns the digests of the images that the node has pulled itself."""
+        return {key.split("@")[1] for key in self._load().images}
+
     async def note(self, key: str, login: Login | None, source: Source) -> None:
         """Notes that an image was pulled by a login, or by nobody's."""
         table = self._load()

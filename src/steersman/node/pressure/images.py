@@ -1,6 +1,7 @@
 """Removes images that no pod has, oldest use first, when the disk is full or they are old.
 
-Source: images/image_gc_manager.go. What is in use is never touched, by whatever name it was had.
+Source: images/image_gc_manager.go. What is in use is never touched, by whatever name it was had,
+nor what was built or loaded by hand, which no registry would give again.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ class ImageCollector:
             return freed
 
     async def _detect(self) -> list[Image]:
-        """Returns the images that nobody has, that which was used longest ago first."""
+        """Returns the images that nobody has and that can be pulled again, that which was used
+        longest ago first."""
         images = await asyncio.to_thread(self._store.images)
         in_use, now = used_digests(images, used_names(self._having())), self._world.now()
         for image in images:
@@ -128,7 +130,8 @@ class ImageCollector:
                 known.used_at = now
         here = {it.digest for it in images}
         self._known = {digest: it for digest, it in self._known.items() if digest in here}
-        unused = [it for it in images if it.digest not in in_use]
+        removable = self._records.pulled() - in_use
+        unused = [it for it in images if it.digest in removable]
         return sorted(unused, key=lambda it: (self._known[it.digest].used_at, it.digest))
 
     async def _remove(self, images: Collection[Image]) -> int:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import Quantity, parse
 from steersman.model.types.container import Container, ResourceRequirements
-from steersman.model.types.resources import Amounts, amounts, together
+from steersman.model.types.resources import Amounts, add, amounts, together
 from steersman.node import containers
 from steersman.node.observed import Observed, Resize
 from steersman.node.render import limits
@@ -92,9 +92,12 @@ class Grants:
         total: Amounts = {}
         for other, held in self._held.items():
             if other != uid:
-                for name in RESIZABLE:
-                    total[name] = _of(total, name) + _of(held, name)
+                add(total, held)
         return total
+
+    def count(self) -> int:
+        """Returns how many pods hold something, if only a place."""
+        return len(self._held)
 
 
 def _of(held: Mapping[str, Quantity], name: str) -> Quantity:
@@ -131,6 +134,33 @@ def decide_grant(
             text = f"{name}, requested: {asked}, used: {used}, capacity: {room}"
             return Refusal(DEFERRED, f"Node didn't have enough resource: {text}")
     return None
+
+
+def decide_admission(
+    pod: Pod, others: Mapping[str, Quantity], count: int, allocatable: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """Returns reason and message where a pod that has come does not fit beside `count` others
+    (lifecycle/predicate.go), or is for another system; None where it may begin."""
+    if pod.spec.os is not None and pod.spec.os.name != "linux":
+        text = "Failed to admit pod as the OS field doesn't match node OS"
+        return "PodOSNotSupported", f"Pod was rejected: {text}"
+    most = int(allocatable.get("pods", count + 1))
+    if count >= most:
+        return _out_of("pods", 1, count, most)
+    for name, amount in requests_of(pod).items():
+        if name not in allocatable:  # what no node is known to have is the scheduler's to find
+            continue
+        asked, room = _units(name, amount), _units(name, parse(allocatable[name]))
+        used = _units(name, _of(others, name))
+        if asked and asked + used > room:
+            return _out_of(name, asked, used, room)
+    return None
+
+
+def _out_of(name: str, asked: int, used: int, room: int) -> tuple[str, str]:
+    amounts = f"{name}, requested: {asked}, used: {used}, capacity: {room}"
+    text = f"Pod was rejected: Node didn't have enough resource: {amounts}"
+    return f"OutOf{name}", text
 
 
 def _units(name: str, amount: Quantity) -> int:

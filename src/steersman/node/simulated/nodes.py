@@ -33,6 +33,10 @@ def is_simulated(node: Node) -> bool:
     return node.metadata.labels.get(SIMULATED) == "true"
 
 
+def _internal(node: Node) -> list[str]:
+    return [it.address for it in node.status.addresses if it.type == "InternalIP"]
+
+
 class SimulatedNodes:
     """A number of nodes; `run` keeps them alive until cancelled.
 
@@ -89,7 +93,7 @@ class SimulatedNodes:
         """Keeps the nodes that there are, registers those that are wanted, hears of others."""
         await self._views.synced()
         for node in self._view.list():
-            self._taken.update(it.address for it in node.status.addresses)
+            self._taken.update(_internal(node))
         async with self._world.tasks() as group:
             self._tasks = group
             leave = self._view.listen(self._hear)
@@ -144,8 +148,7 @@ class SimulatedNodes:
             self._follow(node)
             self._beats.hear(node)
             return
-        told = [it.address for it in node.status.addresses if it.type == "InternalIP"]
-        address = told[0] if told else self._address()
+        address = next(iter(_internal(node)), "") or self._address()
         if not address:
             if self._refused.get(name) != node.metadata.uid:
                 self._refused[name] = node.metadata.uid
@@ -198,6 +201,8 @@ class SimulatedNodes:
     def _address(self) -> str:
         """Returns an address that no node has, empty where there is none."""
         size = self._range.num_addresses
+        if len(self._taken) >= size - 2:
+            return ""
         for _ in range(size):
             address = str(self._range[self._next_address])
             self._next_address = self._next_address % (size - 2) + 1

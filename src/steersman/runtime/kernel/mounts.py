@@ -12,12 +12,14 @@ import os
 import stat
 
 from . import syscalls as sc
-from . import user_namespaces
+from .namespaces import parse_maps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
+
+    from .user_namespaces import Maps
 
 # Option: (attributes to set, attributes to clear). "r" in front makes the bind ones recursive.
 _ATTRIBUTES = {
@@ -102,7 +104,7 @@ class Mount:
         self.copy_up = False
         self.recursive = False
         self.mapped = ""
-        self.maps: user_namespaces.Maps | None = None
+        self.maps: Maps | None = None
         self.owner = -1
         self.add = 0
         self.clear = 0
@@ -131,7 +133,7 @@ def parse(entry: Mapping[str, Any]) -> Mount:
     if mount.bind:
         mount.data = [option for option in mount.data if option[0] not in _SUPERBLOCK]
     mount.subpath = entry.get("subPath", "")
-    mount.maps = user_namespaces.parse_maps(entry, f"mounts: {target}")
+    mount.maps = parse_maps(entry, f"mounts: {target}")
     if mount.maps is not None and not mount.mapped:
         mount.mapped = "idmap"
     _check(mount)

@@ -15,6 +15,9 @@ from . import syscalls
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from .user_namespaces import Maps
 
 # OCI name: (flag, name under /proc/<pid>/ns).
 KINDS = {
@@ -55,6 +58,15 @@ def parse(entries: Iterable[Mapping[str, str]]) -> Namespaces:
         else:
             new |= flag
     return Namespaces(new, join)
+
+
+def parse_maps(section: Mapping[str, Any], where: str) -> Maps | None:
+    """Reads uidMappings and gidMappings of a section; None, and nothing imported, without both."""
+    if not section.get("uidMappings") and not section.get("gidMappings"):
+        return None
+    from . import user_namespaces
+
+    return user_namespaces.parse_maps(section, where)
 
 
 def join(path: str, flag: int) -> None:
