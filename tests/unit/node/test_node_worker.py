@@ -166,8 +166,6 @@ def test_the_end_of_an_earlier_start_is_not_taken_for_that_of_this_one(tmp_path:
 def test_what_a_try_without_an_answer_has_left_is_removed_before_the_next(
     tmp_path: Path, verb: str, kind: str
 ) -> None:
-    if (verb, kind) == ("start", "conflict"):
-        return
     stage = Stage(tmp_path)
     stage.tells()
     stage.runs()
