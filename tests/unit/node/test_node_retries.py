@@ -32,7 +32,7 @@ class Scripted:
         self.meanwhile: Callable[[], None] = lambda: None
         self._answers = list(answers)
 
-    async def prepare(self, _pod: Any, _objects: Any) -> Prepared:
+    async def prepare(self, _pod: Any, _objects: Any, _layers: Any) -> Prepared:
         """Prepares, or fails."""
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         self.prepared.put_nowait(1)
