@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +31,10 @@ class Scripted:
         self.free.set()
         self.meanwhile: Callable[[], None] = lambda: None
         self._answers = list(answers)
+
+    def unmounted_images(self, _pod: Any) -> Iterable[Any]:
+        """Has no images for volumes."""
+        return ()
 
     async def prepare(self, _pod: Any, _objects: Any, _layers: Any) -> Prepared:
         """Prepares, or fails."""
