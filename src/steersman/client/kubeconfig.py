@@ -53,6 +53,18 @@ preferences: {{}}
 """
 
 
+def load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Gives a context a certificate. OpenSSL reads files only, so it gets private ones; raises
+    SSLError where the two do not fit."""
+    with tempfile.TemporaryDirectory(prefix="steer-") as directory:
+        files = [Path(directory, "certificate"), Path(directory, "key")]
+        for file, content in zip(files, (certificate, key), strict=True):
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as written:
+                written.write(content)
+        context.load_cert_chain(str(files[0]), str(files[1]))
+
+
 def read(path: Path, context: str = "") -> Target:
     """Returns where a context leads, the current one by default; raises BadKubeconfig."""
     return _File(path).target(context)
@@ -121,23 +133,13 @@ class _File:
             missing = "client-key" if certificate else "client-certificate"
             raise BadKubeconfig(f"{self._path}: the user has no {missing}")
         if certificate:
-            self._load(context, certificate, key)
-        context.set_alpn_protocols(["http/1.1"])
-        return context
-
-    def _load(self, context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-        """Gives the context a certificate. OpenSSL reads files only, so it gets private ones."""
-        with tempfile.TemporaryDirectory(prefix="steer-") as directory:
-            files = [Path(directory, "certificate"), Path(directory, "key")]
-            for file, content in zip(files, (certificate, key), strict=True):
-                descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "wb") as written:
-                    written.write(content)
             try:
-                context.load_cert_chain(str(files[0]), str(files[1]))
+                load_pair(context, certificate, key)
             except ssl.SSLError:
                 why = "client-certificate and client-key do not fit or cannot be read"
                 raise BadKubeconfig(f"{self._path}: {why}") from None
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     def _content(self, entry: Mapping[str, Any], field: str) -> bytes:
         """Returns what a field holds inline (`-data`) or by file, which may be relative."""

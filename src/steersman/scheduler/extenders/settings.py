@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import ssl
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from steersman.client import kubeconfig
 from steersman.client.http import Target
 from steersman.model import names
 from steersman.model.gotext import quote
@@ -194,7 +193,10 @@ def _context(path: str, given: TLS, enabled: bool) -> ssl.SSLContext:
     if bool(certificate) != bool(key):
         raise Refused(f"{path}: a certificate and its key are given together or not at all")
     if certificate:
-        _load(path, made, certificate, key)
+        try:
+            kubeconfig.load_pair(made, certificate, key)
+        except ssl.SSLError:
+            raise Refused(f"{path}: the certificate and its key do not fit each other") from None
     made.set_alpn_protocols(["http/1.1"])
     return made
 
@@ -212,17 +214,3 @@ def _content(path: str, data: str, file: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}") from error
-
-
-def _load(path: str, made: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Gives the context a certificate. OpenSSL reads files only, so it gets private ones."""
-    with tempfile.TemporaryDirectory(prefix="steer-") as directory:
-        files = [Path(directory, "certificate"), Path(directory, "key")]
-        for file, content in zip(files, (certificate, key), strict=True):
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as written:
-                written.write(content)
-        try:
-            made.load_cert_chain(str(files[0]), str(files[1]))
-        except ssl.SSLError:
-            raise Refused(f"{path}: the certificate and its key do not fit each other") from None
