@@ -23,6 +23,7 @@ from steersman.client.http import HTTPTransport
 from steersman.images.building.build import Request, build
 from steersman.images.references import parse
 from steersman.images.store import Store
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.pod import POD, Pod
 from steersman.world.real import RealWorld
 
@@ -225,3 +226,17 @@ def clusters(*options: str) -> Iterator[Cluster]:
     finally:
         cluster.kill()
         shutil.rmtree(directory)
+
+
+async def hears(session: Session, pod: Pod, reason: str) -> str:
+    """Waits until an event is told; returns its message."""
+    fields = f"involvedObject.uid={pod.metadata.uid},reason={reason}"
+    listing = await session.client.list(EVENT, "default", fields=fields)
+    for found in listing.items:
+        return str(found.message)
+    watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
+    async for changes in watching:
+        for change in changes:
+            if change.type != "BOOKMARK" and change.object is not None:
+                return str(change.object.message)
+    raise AssertionError(reason)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from node_cluster import BUSYBOX, SLEEP, Session, clusters
+from node_cluster import BUSYBOX, SLEEP, Session, clusters, hears
 
-from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import condition, is_true
@@ -27,20 +26,6 @@ def evicted(pod: Pod) -> bool:
     ended = pod.status.container_statuses
     stopped = bool(ended) and ended[0].state.terminated is not None
     return pod.status.phase == "Failed" and pod.status.reason == "Evicted" and stopped
-
-
-async def hears(session: Session, pod: Pod, reason: str) -> str:
-    """Waits until an event is told; returns its message."""
-    fields = f"involvedObject.uid={pod.metadata.uid},reason={reason}"
-    listing = await session.client.list(EVENT, "default", fields=fields)
-    for found in listing.items:
-        return str(found.message)
-    watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
-    async for changes in watching:
-        for change in changes:
-            if change.type != "BOOKMARK" and change.object is not None:
-                return str(change.object.message)
-    raise AssertionError(reason)
 
 
 def test_pods_beyond_bounds_of_their_own_are_evicted() -> None:

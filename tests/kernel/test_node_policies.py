@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
+from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
 
-from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.runtimeclass import RUNTIMECLASS
 
@@ -29,20 +28,6 @@ def cluster() -> Iterator[Cluster]:
 
 def runs(pod: Pod) -> bool:
     return pod.status.phase == "Running"
-
-
-async def hears(session: Session, pod: Pod, reason: str) -> str:
-    """Waits until an event is told; returns its message."""
-    fields = f"involvedObject.uid={pod.metadata.uid},reason={reason}"
-    listing = await session.client.list(EVENT, "default", fields=fields)
-    for found in listing.items:
-        return str(found.message)
-    watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
-    async for changes in watching:
-        for change in changes:
-            if change.type != "BOOKMARK" and change.object is not None:
-                return str(change.object.message)
-    raise AssertionError(reason)
 
 
 def test_a_rule_restarts_a_container_whose_pod_never_does(cluster: Cluster) -> None:

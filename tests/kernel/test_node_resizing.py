@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
+from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
 
-from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
 from steersman.model.quantity import parse
@@ -66,20 +65,6 @@ async def resize(session: Session, name: str, asked: dict[str, Any]) -> None:
     spec = {"containers": [{"name": "app", "resources": asked}]}
     ref = POD.ref("default", name)
     await session.client.patch(ref, {"spec": spec}, how="strategic", subresource="resize")
-
-
-async def hears(session: Session, pod: Pod, reason: str) -> str:
-    """Waits until an event is told; returns its message."""
-    fields = f"involvedObject.uid={pod.metadata.uid},reason={reason}"
-    listing = await session.client.list(EVENT, "default", fields=fields)
-    for found in listing.items:
-        return str(found.message)
-    watching = session.client.watch(EVENT, "default", after=listing.revision, fields=fields)
-    async for changes in watching:
-        for change in changes:
-            if change.type != "BOOKMARK" and change.object is not None:
-                return str(change.object.message)
-    raise AssertionError(reason)
 
 
 def test_a_running_container_is_given_more_and_less_without_a_restart(cluster: Cluster) -> None:
