@@ -842,6 +842,45 @@ def test_compaction_while_others_write_loses_nothing(run: Run) -> None:
     run(body)
 
 
+def test_a_list_beside_a_compaction_is_whole_or_refused(run: Run) -> None:
+    keys = [f"k/{number:04}" for number in range(2_500)]  # read in several turns
+    rounds = 16
+
+    async def fill(store: Store, value: bytes) -> int:
+        for start in range(0, len(keys), 100):
+            await store.commit(*(put(key, value) for key in keys[start : start + 100]))
+        return await store.revision()
+
+    async def values(store: Store, at: int | None) -> list[bytes | None]:
+        try:
+            page = await store.list("k/", at=at)
+        except Compacted:
+            return []
+        assert [record.key for record in page.records] == keys
+        return [record.value for record in page.records]
+
+    async def body(store: Store) -> None:
+        old = await fill(store, b"0")
+        for number in range(1, rounds + 1):
+            new = await fill(store, b"%d" % number)
+
+            async def compact(step: int, before: int) -> None:
+                # beside a list in memory after some turns, beside one on disk after some time
+                turns = 1 if step % 2 else step // 2 - 1
+                for _ in range(turns):
+                    await asyncio.sleep(step / 2000 if step % 2 else 0)
+                await store.compact(before)
+
+            past, present, _ = await asyncio.gather(
+                values(store, old), values(store, None), compact(number, new)
+            )
+            assert set(past) <= {b"%d" % (number - 1)}
+            assert set(present) == {b"%d" % number}
+            old = new
+
+    run(body)
+
+
 # close
 
 

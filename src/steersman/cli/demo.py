@@ -34,6 +34,7 @@ REPLICAS = 3
 REQUESTS = 30
 STEP_SECONDS = 60.0
 ANSWER_SECONDS = 2.0
+PAUSE_SECONDS = 0.05  # before a Service that nobody answers is asked again
 EXAMPLE = """example:
   steer demo"""
 LABELS = {"app": NAME}
@@ -117,20 +118,21 @@ class Demo:
         """Deploys, asks, kills, shows the replacement."""
         client = APIClient(HTTPTransport(kubeconfig.read(self._config)), self._world)
         try:
-            await self._deploy(client)
+            pods = await self._deploy(client)
             address = await self._address(client)
             real = os.geteuid() == 0
             if real:
-                await self._ask(address)
+                await self._ask(address, pods)
             else:
                 print("Without root the pods are simulated: nothing answers behind the Service.")
-            await self._heal(client)
+            pods = await self._heal(client)
             if real:
-                await self._ask(address)
+                await self._ask(address, pods)
         finally:
             await client.close()
 
-    async def _deploy(self, client: Client) -> None:
+    async def _deploy(self, client: Client) -> list[Any]:
+        """Returns the pods of the Deployment, once they are ready."""
         say(f"Deploying {REPLICAS} replicas and a Service.")
         await client.create(DEPLOYMENT, deployment(), namespace="default")
         await client.create(SERVICE, service(), namespace="default")
@@ -138,6 +140,7 @@ class Demo:
         for pod in sorted(ready(pods), key=lambda pod: str(pod.metadata.name)):
             status = pod.status
             print(f"{pod.metadata.name}  {status.phase}  {status.pod_ip}  {pod.spec.node_name}")
+        return ready(pods)
 
     async def _until(self, client: Client, holds: Callable[[list[Any]], bool]) -> list[Any]:
         """Follows the demo's pods until something holds of them; returns them."""
@@ -163,15 +166,34 @@ class Demo:
         found = await client.get(SERVICE.ref("default", NAME))
         return str(found.spec.cluster_ip)
 
-    async def _ask(self, address: str) -> None:
+    async def _ask(self, address: str, pods: list[Any]) -> None:
         say(f"Asking http://{address}/ {REQUESTS} times.")
+        await self._reach(address, {str(pod.metadata.name) for pod in pods})
         answers: Counter[str] = Counter()
         for _ in range(REQUESTS):
             answers[await ask(address, self._world)] += 1
         for name, count in sorted(answers.items()):
             print(f"{count:3} answers from {name}")
 
-    async def _heal(self, client: Client) -> None:
+    async def _reach(self, address: str, names: set[str]) -> None:
+        """Waits until every pod has answered once: a Service's rules follow its pods a moment
+        later, and nobody tells when they hold."""
+        missing, last = set(names), ""
+        try:
+            async with self._world.timeout(STEP_SECONDS):
+                while missing:
+                    last = await ask(address, self._world)
+                    if last not in names:
+                        await self._world.sleep(PAUSE_SECONDS)
+                    missing.discard(last)
+        except TimeoutError:
+            silent = ", ".join(sorted(missing))
+            raise Failure(
+                f"the Service does not reach {silent} after {STEP_SECONDS:.0f} s; last: {last}"
+            ) from None
+
+    async def _heal(self, client: Client) -> list[Any]:
+        """Returns the pods after one of them was killed and replaced."""
         pods = list((await client.list(POD, "default", labels=f"app={NAME}")).items)
         victim = min(ready(pods), key=lambda pod: str(pod.metadata.name))
         say(f"Killing {victim.metadata.name}.")
@@ -186,6 +208,7 @@ class Demo:
         seconds = self._world.monotonic() - began
         new = max(ready(pods), key=lambda pod: str(pod.metadata.creation_timestamp))
         print(f"{new.metadata.name} took its place after {seconds:.2f} s.")
+        return [pod for pod in ready(pods) if pod.metadata.uid != uid]
 
 
 def take(pods: dict[str, Any], kind: str, pod: Any) -> None:

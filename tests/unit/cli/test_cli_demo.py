@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from steersman.cli import demo
+from steersman.cli.failure import Failure
 from steersman.model.kinds.pod import Pod
 from steersman.world.real import RealWorld
 
@@ -45,6 +46,35 @@ def test_who_does_not_answer_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         return await demo.ask("127.83.7.1", RealWorld())
 
     assert asyncio.run(main()).startswith("nobody (")
+
+
+def test_a_service_is_asked_once_its_rules_hold(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    answers = iter(["nobody (refused)", "a", "gone", "a", "b", *"ab" * demo.REQUESTS])
+
+    async def ask(_address: str, _world: RealWorld) -> str:
+        return next(answers)
+
+    monkeypatch.setattr(demo, "ask", ask)
+    monkeypatch.setattr(demo, "PAUSE_SECONDS", 0.0)
+    asyncio.run(demo.Demo(tmp_path)._ask("10.0.0.1", [pod("a"), pod("b")]))
+    half = demo.REQUESTS // 2
+    told = capsys.readouterr().out.splitlines()
+    assert told[-2:] == [f"{half:3} answers from a", f"{half:3} answers from b"]
+
+
+def test_a_pod_that_a_service_never_reaches_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def ask(_address: str, _world: RealWorld) -> str:
+        await asyncio.sleep(0)
+        return "a"
+
+    monkeypatch.setattr(demo, "ask", ask)
+    monkeypatch.setattr(demo, "STEP_SECONDS", 0.05)
+    with pytest.raises(Failure, match="does not reach b after 0 s; last: a"):
+        asyncio.run(demo.Demo(tmp_path)._ask("10.0.0.1", [pod("a"), pod("b")]))
 
 
 def test_a_demo_that_is_kept_says_how_to_use_and_how_to_remove_it(

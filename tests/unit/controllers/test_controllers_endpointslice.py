@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+import pytest
+
 from steersman.controllers.endpoint_pods import behind, hostname, port_number
 from steersman.controllers.endpoint_slices import MAX_ENDPOINTS
 from steersman.controllers.endpointslice import labels, plan
@@ -65,6 +68,33 @@ def addresses(changed: Any) -> list[str]:
 
 def test_slices_that_are_right_are_left_alone() -> None:
     assert planned(pods(1, 2, 3), slice_of("a", (1,)), slice_of("b", (2, 3))) == []
+
+
+@pytest.mark.parametrize(
+    ("publishes", "serving", "terminating", "ready"),
+    [
+        (False, True, False, True),
+        (False, False, False, False),
+        (False, True, True, False),
+        (True, False, False, True),
+        (True, True, True, True),
+        (True, False, True, True),
+    ],
+)
+def test_an_endpoint_is_ready_unless_it_ends_or_always_where_a_service_says_so(
+    publishes: bool, serving: bool, terminating: bool, ready: bool
+) -> None:
+    found = pod(
+        "p1",
+        ready=5 if serving else None,
+        deleted=terminating,
+        status={"podIPs": [{"ip": "10.0.0.1"}]},
+    )
+    spec = msgspec.structs.replace(service().spec, publish_not_ready_addresses=publishes)
+    (action,) = plan(msgspec.structs.replace(service(), spec=spec), [found], (), {})
+    assert isinstance(action, Create)
+    (made,) = action.document["endpoints"]
+    assert made["conditions"] == {"ready": ready, "serving": serving, "terminating": terminating}
 
 
 def test_a_new_endpoint_goes_to_the_fullest_slice_with_room() -> None:
