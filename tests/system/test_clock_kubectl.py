@@ -40,6 +40,7 @@ def virtual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made = Cluster(home / "data", home / "kubeconfig", free_port())
     started = made.up("--clock", "virtual")
     assert started.code == 0, started.err
+    made.ok("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
     clock(made, "freeze")
     yield made
     assert made.down().code == 0
