@@ -77,6 +77,7 @@ def test_a_front_proxy_names_the_user_of_each_request() -> None:
         (PROXY, {"x-remote-group": "a"}),
         (certificate("somebody", "front-proxy-ca"), HEADERS),
     ],
+    ids=["no user", "a group alone", "another name"],
 )
 def test_who_is_let_in_by_that_authority_is_a_front_proxy_or_nobody(
     shown: bytes, headers: dict[str, str]
@@ -91,6 +92,7 @@ def test_who_is_let_in_by_that_authority_is_a_front_proxy_or_nobody(
         certificate("front-proxy-client", "kubernetes"),
         certificate("front-proxy-client", "front-proxy-ca", STRANGER),
     ],
+    ids=["the cluster's authority", "a stranger of that name"],
 )
 def test_others_are_who_their_certificate_says_whatever_the_headers(shown: bytes) -> None:
     assert identify(Peer(certificate=shown), HEADERS).name == "front-proxy-client"

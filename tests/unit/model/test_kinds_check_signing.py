@@ -67,6 +67,7 @@ def test_a_request_is_signed_with_its_key(algorithm: str, problem: str) -> None:
             "asn1: structure error: the request cannot be read",
         ),
     ],
+    ids=["no PEM", "a certificate", "no DER"],
 )
 def test_what_is_no_request(text: str, problem: str) -> None:
     given = encoded(text)
