@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -145,13 +145,12 @@ def selected() -> Iterator[bytes]:
 
 def mixed() -> Iterator[bytes]:
     """Yields a mix of everything that clients ask, without end."""
-    numbers = cycle(range(PODS))
-    for turn in cycle(range(10)):
-        number = next(numbers)
+    applied = next(applies())
+    for number in cycle(range(PODS)):
         one = f"{POD_PATH}/p-{number:06}"
-        patch = json.dumps({"metadata": {"labels": {"turn": str(turn)}}}).encode()
+        patch = json.dumps({"metadata": {"labels": {"turn": str(number)}}}).encode()
         named = json.dumps({"data": {"turn": str(number)}}).encode()
-        yield (
+        yield from (
             request("GET", one),
             request("PATCH", one, patch, MERGE),
             request("GET", f"{POD_PATH}?limit=50"),
@@ -159,10 +158,10 @@ def mixed() -> Iterator[bytes]:
             request("PATCH", f"{MAPS}/mixed", named, MERGE),
             request("GET", f"{MAPS}/mixed"),
             request("GET", "/apis/apps/v1"),
-            next(iter(applies())),
+            applied,
             request("GET", one),
             request("GET", DEPLOYMENTS + "?limit=10"),
-        )[turn]
+        )
 
 
 def ask(config: Path, what: str) -> tuple[float, list[tuple[int, float]]]:
@@ -176,19 +175,38 @@ def ask(config: Path, what: str) -> tuple[float, list[tuple[int, float]]]:
     return took, answers
 
 
-def row(made: Cluster, what: str, name: str, wanted: str) -> Row:
-    """Measures how many requests of a kind are answered in a second."""
+def rate(took: float, times: list[float]) -> str:
+    """Says how many were answered in a second."""
+    return f"{len(times) / took:.0f}/s, p50 {statistics.median(times):.1f} ms"
+
+
+def middle(_took: float, times: list[float]) -> str:
+    """Says how long one of them took."""
+    return f"p50 {statistics.median(times):.2f} ms"
+
+
+def tail(_took: float, times: list[float]) -> str:
+    """Says how long the slow ones took."""
+    return f"p50 {statistics.median(times):.1f} ms, p99 {times[len(times) * 99 // 100]:.1f} ms"
+
+
+def row(
+    made: Cluster, name: str, what: str, wanted: str, shown: Callable[[float, list[float]], str]
+) -> Row:
+    """Has the requests of a kind sent; returns what is shown of them, with the least time, eight
+    between, and the longest."""
     before = processes.cpu_seconds(made.server)
     took, answers = ask(made.config, name)
     used = (processes.cpu_seconds(made.server) - before) / len(answers)
     times = sorted(seconds * 1000 for _, seconds in answers)
-    shown = f"{len(answers) / took:.0f}/s, p50 {statistics.median(times):.1f} ms"
-    return Row(what, shown, wanted, f"{used * 1e6:.0f} µs", [took, len(answers)])
+    ninths = [times[(len(times) - 1) * part // 9] for part in range(10)]
+    return Row(what, shown(took, times), wanted, f"{used * 1e6:.0f} µs", ninths)
 
 
 def measure(made: Cluster) -> list[Row]:
     """Returns the rows, on a cluster without nodes."""
-    rows = [row(made, "server-side apply of a Deployment, 32 connections", "applies", "3,000/s")]
+    what = "server-side apply of a Deployment, 32 connections"
+    rows = [row(made, "applies", what, "3,000/s", rate)]
     began = time.perf_counter()
     made.kubectl("create", "-f", "-", text=json.dumps(definition()))
     made.kubectl("wait", "--for=condition=Established", "crd/widgets.bench.example.com")
@@ -196,43 +214,17 @@ def measure(made: Cluster) -> list[Row]:
     found = "a definition served, kubectl's two starts included"
     rows.append(Row(found, f"{seen * 1000:.0f} ms", "100 ms in the server"))
     what = "creations of a custom resource with three rules, 32 connections"
-    rows.append(row(made, what, "widgets", "3,000/s"))
+    rows.append(row(made, "widgets", what, "3,000/s", rate))
     made.kubectl("delete", "crd", "widgets.bench.example.com", "--wait=false")
     ask(made.config, "pods")
-    rows.append(selected_row(made))
+    what = f"LIST of one Pod of {PODS} by a label, one at a time"
+    rows.append(row(made, "selected", what, "under 2 ms", middle))
     made.kubectl("create", "configmap", "mixed")
     made.kubectl("delete", "deployments", "--all")
     made.kubectl("create", "-f", "-", text=json.dumps(deployment("d-000")))
-    rows.append(mixed_row(made))
-    return [*rows, *fan_out(made)]
-
-
-def ninths(times: list[float]) -> list[float]:
-    """Returns the least, eight between, and the longest."""
-    ordered = sorted(times)
-    return [ordered[(len(ordered) - 1) * part // 9] for part in range(10)]
-
-
-def selected_row(made: Cluster) -> Row:
-    """One pod of 10,000 by a label."""
-    before = processes.cpu_seconds(made.server)
-    _, answers = ask(made.config, "selected")
-    used = (processes.cpu_seconds(made.server) - before) / len(answers)
-    times = [seconds * 1000 for _, seconds in answers]
-    what = f"LIST of one Pod of {PODS} by a label, one at a time"
-    shown = f"p50 {statistics.median(times):.2f} ms"
-    return Row(what, shown, "under 2 ms", f"{used * 1e6:.0f} µs", ninths(times))
-
-
-def mixed_row(made: Cluster) -> Row:
-    """A paced mix."""
-    before = processes.cpu_seconds(made.server)
-    _, answers = ask(made.config, "mixed")
-    used = (processes.cpu_seconds(made.server) - before) / len(answers)
-    times = sorted(seconds * 1000 for _, seconds in answers)
-    shown = f"p50 {statistics.median(times):.1f} ms, p99 {times[len(times) * 99 // 100]:.1f} ms"
     what = f"a mix of everything, {MIX_SECOND} requests a second over {PODS} Pods"
-    return Row(what, shown, "p99 under 20 ms", f"{used * 1e6:.0f} µs", ninths(times))
+    rows.append(row(made, "mixed", what, "p99 under 20 ms", tail))
+    return [*rows, *fan_out(made)]
 
 
 def fan_out(made: Cluster) -> list[Row]:
