@@ -315,11 +315,13 @@ class Api:
 
     def _dispatch(self, call: Call) -> Answer:
         media_type = call.presentation.media
-        if media_type == JSON:
-            if call.subresource != PROXY and pretty.is_wanted(call.request):
-                return pretty.answered(lambda: self._in_json(call))
-            return self._in_json(call)
-        return media.answered(lambda: self._in_json(call), media_type)
+        if media_type != JSON:
+            return media.answered(
+                lambda: self._in_json(call), lambda found: media.written(found, media_type)
+            )
+        if call.subresource != PROXY and pretty.is_wanted(call.request):
+            return media.answered(lambda: self._in_json(call), pretty.laid_out)
+        return self._in_json(call)
 
     def _in_json(self, call: Call) -> Answer:
         shape = call.version.shape

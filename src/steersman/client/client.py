@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from steersman.client.body import read_whole
 from steersman.client.errors import Unreachable, Unreadable
 from steersman.client.interface import (
     Change,
@@ -393,19 +394,10 @@ class APIClient:
 
 async def whole(response: Response) -> bytes:
     """Returns a body whole, however it comes; raises Unreachable for one beyond all bounds."""
-    body = response.body
-    if isinstance(body, bytes):
-        return body
-    if not isinstance(body, AsyncIterator):
-        raise TypeError("a transport gives bytes or an iterator")
-    pieces = []
-    size = 0
-    async for piece in body:
-        pieces.append(piece)
-        size += len(piece)
-        if size > WHOLE_BYTES:
-            raise Unreachable(f"the answer is longer than {WHOLE_BYTES} bytes")
-    return b"".join(pieces)
+    found = await read_whole(response.body, WHOLE_BYTES)
+    if found is None:
+        raise Unreachable(f"the answer is longer than {WHOLE_BYTES} bytes")
+    return found
 
 
 def _header(response: Response, name: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
-
+from steersman.client.body import read_whole
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Transport
 from steersman.wire.message import Request
@@ -39,18 +37,6 @@ async def post(
 
 
 async def _whole(body: object, most: int) -> bytes:
-    if isinstance(body, bytes):
-        pieces = [body]
-    else:
-        assert isinstance(body, AsyncIterator)
-        pieces, size = [], 0
-        async with aclosing(body) as read:  # type: ignore[type-var]
-            async for piece in read:
-                pieces.append(piece)
-                size += len(piece)
-                if size > most:
-                    break
-    found = b"".join(pieces)
-    if len(found) > most:
+    if (found := await read_whole(body, most)) is None:
         raise Unreachable(f"the answer has more than {most} bytes")
     return found

@@ -22,20 +22,22 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 Awaited = Coroutine[Any, Any, Response]
 
 
-def answered(answer: Callable[[], Response | Awaited], media: str) -> Response | Awaited:
-    """Returns the answer of a call, and an error that it raises, in a media type."""
+def answered(
+    answer: Callable[[], Response | Awaited], write: Callable[[Response], Response]
+) -> Response | Awaited:
+    """Returns the answer of a call, and an error that it raises, as it is to be written."""
     try:
         found = answer()
     except APIError as error:
-        return written(to_response(error), media)
-    return written(found, media) if isinstance(found, Response) else _awaited(found, media)
+        return write(to_response(error))
+    return write(found) if isinstance(found, Response) else _awaited(found, write)
 
 
-async def _awaited(answer: Awaited, media: str) -> Response:
+async def _awaited(answer: Awaited, write: Callable[[Response], Response]) -> Response:
     try:
-        return written(await answer, media)
+        return write(await answer)
     except APIError as error:
-        return written(to_response(error), media)
+        return write(to_response(error))
 
 
 def written(response: Response, media: str) -> Response:

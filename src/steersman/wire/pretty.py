@@ -3,20 +3,16 @@ use by hand (apiserver's negotiation.isPrettyPrint)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 import orjson
 
-from steersman.model.errors import APIError
 from steersman.wire.message import JSON, Request, Response
-from steersman.wire.status import to_response
 
 AGENTS: Final = ("curl", "Wget", "Mozilla/5.0")
 # A list that is longer goes out as it is: it would be held twice in memory
 MOST_BYTES: Final = 16 * 1024 * 1024
-
-Awaited = Coroutine[Any, Any, Response]
 
 
 def is_wanted(request: Request) -> bool:
@@ -27,22 +23,6 @@ def is_wanted(request: Request) -> bool:
     if headers.get("user-agent", "").startswith(AGENTS):
         return True
     return "pretty=1" in headers.get("accept", "")
-
-
-def answered(answer: Callable[[], Response | Awaited]) -> Response | Awaited:
-    """Returns an answer laid out, and an error that it raises."""
-    try:
-        found = answer()
-    except APIError as error:
-        return laid_out(to_response(error))
-    return laid_out(found) if isinstance(found, Response) else _awaited(found)
-
-
-async def _awaited(answer: Awaited) -> Response:
-    try:
-        return laid_out(await answer)
-    except APIError as error:
-        return laid_out(to_response(error))
 
 
 def laid_out(response: Response) -> Response:

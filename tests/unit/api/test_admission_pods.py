@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from customs import definition, establish, version
 from served import MERGE, NAMESPACES, PODS, Served, config_map, pod, served
 
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
@@ -134,6 +135,51 @@ async def test_a_new_node_is_tainted_once_and_an_old_one_never_again(api: Served
     assert made["spec"]["taints"] == [known]
     freed = (await api.patch(f"{NODES}/a", {"spec": {"taints": None}}, MERGE)).ok()
     assert "taints" not in freed["spec"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("Pod", {"spec": {"containers": []}}),
+        ("Node", {"spec": {}}),
+        ("PriorityClass", {"value": 1, "globalDefault": True}),
+        ("PersistentVolumeClaim", {"spec": {}}),
+        ("PodCertificateRequest", {"spec": {}}),
+    ],
+)
+@served
+async def test_custom_kinds_may_have_the_names_of_built_in_ones(
+    api: Served, kind: str, fields: dict[str, Any]
+) -> None:
+    usual = {"metadata": {"name": "usual"}, "value": 20, "globalDefault": True}
+    (await api.post(CLASSES, usual)).ok()
+    limits = [{"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}}]
+    bounds = {"metadata": {"name": "bounds"}, "spec": {"limits": limits}}
+    (await api.post("/api/v1/namespaces/default/limitranges", bounds)).ok()
+    await establish(api, definition(free(), kind=kind))
+    path = f"/apis/example.com/v1/namespaces/default/{kind.lower()}s"
+    made = {"apiVersion": "example.com/v1", "kind": kind, "metadata": {"name": "a"}, **fields}
+    found = (await api.post(path, made)).ok()
+    assert {key: found[key] for key in fields} == fields
+    issued = [{"type": "Issued", "status": "True"}]
+    status = {"status": {"conditions": issued, "notBefore": "2001-01-01T00:00:00Z"}}
+    (await api.patch(f"{path}/a/status", status, MERGE)).ok()
+
+
+def free() -> dict[str, Any]:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return version(schema={"openAPIV3Schema": schema}, subresources={"status": {}})
+
+
+@served
+async def test_a_custom_kind_named_namespace_is_none(api: Served) -> None:
+    await establish(api, definition(free(), kind="Namespace"))
+    made = {"apiVersion": "example.com/v1", "kind": "Namespace", "metadata": {"name": "default"}}
+    path = "/apis/example.com/v1/namespaces/{}/namespaces"
+    refused = await api.post(path.format("absent"), made)
+    assert (refused.code, refused.message) == (404, 'namespaces "absent" not found')
+    (await api.post(path.format("default"), made)).ok()
+    (await api.delete(f"{path.format('default')}/default")).ok()
 
 
 @served

@@ -92,6 +92,9 @@ def test_an_index_that_nobody_asks_goes_when_all_has_changed(beyond: int, times:
     for number in range(COUNT + MOST_LEFT + beyond):
         entries[f"x-{number}"] = Labelled(number)
         indexes.note(("n", f"x-{number}"))
+    assert len(indexes) == 1 - beyond
+    for _ in range((OFTEN - 1) * beyond):
+        assert indexes.find(NUMBER("7"), "", COUNT) is None
     assert indexes.find(NUMBER("7"), "", COUNT) == [("n", "e-0007"), ("n", "x-7")]
     assert entries["e-0007"].read == times
 
@@ -102,6 +105,14 @@ def test_the_oldest_index_makes_room() -> None:
         often(indexes, label(f"key-{number}")("x"))
     assert len(indexes) == MOST_INDEXES
     assert indexes.find(label("key-1")("x"), "", COUNT) == []
+
+
+def test_an_index_that_made_room_is_built_anew_when_its_key_is_asked_about_often() -> None:
+    indexes, _ = made()
+    for number in range(MOST_INDEXES + 1):
+        often(indexes, label(f"key-{number}")("x"))
+    assert often(indexes, label("key-0")("x")) == []
+    assert indexes.find(label("key-1")("x"), "", COUNT) is None
 
 
 def test_keys_that_clients_invent_are_not_kept() -> None:

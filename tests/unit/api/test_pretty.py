@@ -9,7 +9,7 @@ import pytest
 
 from served import ADMIN, MAPS, Served, config_map, served
 from steersman.model.errors import NotFound
-from steersman.wire import pretty
+from steersman.wire import media, pretty
 from steersman.wire.message import Request, Response
 
 
@@ -79,13 +79,13 @@ async def test_a_document_in_pieces_is_laid_out_unless_it_is_too_long(api: Serve
 def test_what_is_no_json_stays_as_it_is() -> None:
     plain = Response(b"ok", content_type="text/plain")
     assert pretty.laid_out(plain).body == b"ok"
-    empty = pretty.answered(lambda: Response(b""))
+    empty = media.answered(lambda: Response(b""), pretty.laid_out)
     assert isinstance(empty, Response)
     assert empty.body == b""
 
     def fails() -> Response:
         raise NotFound("nothing here")
 
-    refused = pretty.answered(fails)
+    refused = media.answered(fails, pretty.laid_out)
     assert isinstance(refused, Response)
     assert refused.status == 404

@@ -141,6 +141,23 @@ def test_after_a_restart_an_event_says_itself_when_it_goes() -> None:
     simulate(1, main)
 
 
+def test_after_a_restart_an_event_of_the_future_holds_up_no_others() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        store = MemoryStore(world)
+        async with serving(world, store) as api:
+            await prepare(api)
+            (await api.post(EVENTS, event("future", lastTimestamp="2999-01-01T00:00:00Z"))).ok()
+        async with serving(world, store) as api:
+            await world.sleep(100)
+            (await api.post(EVENTS, event("later"))).ok()
+            await world.sleep(TTL_SECONDS - 50)
+            assert await names(api) == ["later"]
+            await world.sleep(100)
+            assert await names(api) == []
+
+    simulate(1, main)
+
+
 def test_with_a_time_of_0_events_stay() -> None:
     async def main(world: SimulatedWorld) -> None:
         async with serving(world, event_seconds=0) as api:

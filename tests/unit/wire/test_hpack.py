@@ -64,11 +64,19 @@ def test_the_oldest_entries_leave_a_table_that_is_full() -> None:
         (b"\xff", "a number that does not end"),
         (b"\x00\x01a\x82\xff\xff", "a Huffman code with bad padding"),
         (b"\x00\x01a\x81\x00", "a Huffman code with bad padding"),
+        (b"\x00\x01a\x84\xff\xff\xff\xff", "no such Huffman code"),
     ],
 )
 def test_a_block_that_cannot_be_is_refused(block: bytes, why: str) -> None:
     with pytest.raises(BadHeaders, match=why):
         Decoder().decode(block)
+
+
+def test_a_long_text_of_what_is_no_code_is_refused_at_its_beginning() -> None:
+    # Without a bound on a code's bits this takes seconds: they grew as long as the text
+    text = b"\xff" * 60_000
+    with pytest.raises(BadHeaders, match="no such Huffman code"):
+        Decoder().decode(b"\x00\x01a\xff\xe1\xd3\x03" + text)
 
 
 def test_a_small_block_cannot_become_a_long_list() -> None:

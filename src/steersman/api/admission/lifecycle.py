@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import is_of
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import errors
@@ -28,7 +29,7 @@ class NamespaceLifecycle:
     def admit(self, change: Change) -> Document | None:
         """Refuses to create in a namespace that is absent or terminating; changes nothing."""
         call = change.call
-        if change.operation != "CREATE" or not call.namespace or call.kind.name == "Namespace":
+        if change.operation != "CREATE" or not call.namespace:
             return None
         entry = self._namespaces.get("", call.namespace)
         if entry is None:
@@ -42,8 +43,7 @@ class NamespaceLifecycle:
 
     def check(self, change: Change) -> None:
         """Refuses to delete the namespaces that a cluster cannot be without."""
-        call = change.call
-        if change.operation == "DELETE" and call.kind.name == "Namespace":
+        if change.operation == "DELETE" and is_of(change.call, "", "Namespace"):
             name = (change.old or {})["metadata"]["name"]
             if name in IMMORTAL:
                 why = "this namespace may not be deleted"

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import is_of, is_pod
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import errors, quantity
@@ -73,14 +74,11 @@ class LimitRanger:
 
 
 def _is_new_pod(change: Change) -> bool:
-    call = change.call
-    is_pod = call.kind.name == "Pod" and not call.kind.group
-    return is_pod and change.operation == "CREATE" and not call.subresource
+    return change.operation == "CREATE" and is_pod(change)
 
 
 def _is_claim(change: Change) -> bool:
-    call = change.call
-    return call.kind.name == "PersistentVolumeClaim" and bool(change.new) and not call.subresource
+    return change.new is not None and is_of(change.call, "", "PersistentVolumeClaim")
 
 
 def with_defaults(pod: Document, limits: Sequence[Document]) -> Document:

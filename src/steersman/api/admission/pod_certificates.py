@@ -36,7 +36,7 @@ class PodCertificates:
     def check(self, change: Change) -> None:
         """Refuses an answer of somebody who may not sign, or of another time."""
         call, new = change.call, change.new
-        if call.kind.name != _KIND or change.subresource != "status" or new is None:
+        if not _is_own(call) or change.subresource != "status" or new is None:
             return
         if new.get("status") == (change.old or {}).get("status"):
             return
@@ -64,4 +64,8 @@ class PodCertificates:
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Rests on nothing for other kinds."""
-        return None if call.kind.name == _KIND else ()
+        return None if _is_own(call) else ()
+
+
+def _is_own(call: Call) -> bool:
+    return call.kind.name == _KIND and call.kind.group == GROUP

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain, is_of, is_pod, refused, spec_of
 from steersman.api.cache import Cache
 from steersman.api.call import Call
-from steersman.model import errors
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
 
-PRIORITY_CLASSES = Resource("scheduling.k8s.io", "priorityclasses")
+SCHEDULING = "scheduling.k8s.io"
+PRIORITY_CLASSES = Resource(SCHEDULING, "priorityclasses")
 TOLERATION_SECONDS = 300
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 
 
 def _is_new_pod(change: Change) -> bool:
-    call = change.call
-    return change.operation == "CREATE" and call.kind.name == "Pod" and not call.subresource
+    return change.operation == "CREATE" and is_pod(change)
 
 
-class DefaultTolerationSeconds:
+class DefaultTolerationSeconds(Plain):
     """Lets pods stay five minutes on a node that is not ready or unreachable."""
 
     name = "DefaultTolerationSeconds"
@@ -32,7 +32,7 @@ class DefaultTolerationSeconds:
         if not _is_new_pod(change):
             return None
         assert change.new is not None
-        spec = change.new.get("spec") or {}
+        spec = spec_of(change.new)
         present = spec.get("tolerations") or []
         added = [
             {
@@ -47,13 +47,6 @@ class DefaultTolerationSeconds:
         if not added:
             return None
         return {**change.new, "spec": {**spec, "tolerations": [*present, *added]}}
-
-    def check(self, change: Change) -> None:
-        """Refuses nothing."""
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on the object alone."""
-        return ()
 
 
 def _covers(toleration: Document, key: str) -> bool:
@@ -76,37 +69,35 @@ class Priority:
             return _with_old_priority(change)
         assert change.new is not None
         pod = change.new
-        spec = dict(pod.get("spec") or {})
-        found = self._class_of(pod, spec.get("priorityClassName", ""))
+        spec = dict(spec_of(pod))
+        found = self._class_of(change, spec.get("priorityClassName", ""))
         value = found["value"] if found else 0
         policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
-        name = pod["metadata"].get("name", "")
         if spec.get("priority") not in (None, value):
             why = (
                 f"the integer value of priority ({spec['priority']}) must not be provided in pod "
                 f"spec; priority admission controller computed {value} from the given "
                 "PriorityClass name"
             )
-            raise errors.forbidden("", "pods", name, why)
+            raise refused(change, why)
         if spec.get("preemptionPolicy") not in (None, policy):
             why = (
                 f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be "
                 f"provided in pod spec; priority admission controller computed {policy} from the "
                 "given PriorityClass name"
             )
-            raise errors.forbidden("", "pods", name, why)
+            raise refused(change, why)
         spec["priority"], spec["preemptionPolicy"] = value, policy
         if found and not spec.get("priorityClassName"):
             spec["priorityClassName"] = found["metadata"]["name"]
         return {**pod, "spec": spec}
 
-    def _class_of(self, pod: Document, name: str) -> Document | None:
+    def _class_of(self, change: Change, name: str) -> Document | None:
         if not name:
             return self._default_class()
         entry = self._classes.get("", name)
         if entry is None:
-            why = f"no PriorityClass with name {name} was found"
-            raise errors.forbidden("", "pods", pod["metadata"].get("name", ""), why)
+            raise refused(change, f"no PriorityClass with name {name} was found")
         return entry.document()
 
     def _default_class(self) -> Document | None:
@@ -120,16 +111,15 @@ class Priority:
 
     def check(self, change: Change) -> None:
         """Refuses a second class that is to be the default."""
-        call, new = change.call, change.new
-        if call.kind.name != "PriorityClass" or new is None or not new.get("globalDefault"):
+        new = change.new
+        if new is None or not is_of(change.call, SCHEDULING, "PriorityClass"):
             return
-        present = self._default_class()
-        if present is None:
+        if not new.get("globalDefault") or (present := self._default_class()) is None:
             return
-        name, other = new["metadata"].get("name", ""), present["metadata"]["name"]
-        if change.operation == "CREATE" or name != other:
+        other = present["metadata"]["name"]
+        if change.operation == "CREATE" or new["metadata"].get("name", "") != other:
             why = f"PriorityClass {other} is already marked as default. Only one default can exist"
-            raise errors.forbidden(call.kind.group, call.kind.plural, name, why)
+            raise refused(change, why)
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Rests on the priority classes."""
@@ -139,9 +129,9 @@ class Priority:
 def _with_old_priority(change: Change) -> Document | None:
     """Returns a pod that is replaced by a document without what this plugin set, with that."""
     new, old = change.new, change.old
-    if change.call.kind.name != "Pod" or change.operation != "UPDATE" or new is None or old is None:
+    if new is None or old is None or not is_pod(change):
         return None
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    spec, before = spec_of(new), spec_of(old)
     kept = {
         name: before[name]
         for name in ("priority", "preemptionPolicy")
@@ -150,27 +140,19 @@ def _with_old_priority(change: Change) -> Document | None:
     return {**new, "spec": {**spec, **kept}} if kept else None
 
 
-class TaintNodesByCondition:
+class TaintNodesByCondition(Plain):
     """A new node is not ready until its lifecycle controller has seen it so."""
 
     name = "TaintNodesByCondition"
 
     def admit(self, change: Change) -> Document | None:
         """Adds the not-ready taint to a new node."""
-        call = change.call
-        if change.operation != "CREATE" or call.kind.name != "Node" or call.subresource:
+        if change.operation != "CREATE" or not is_of(change.call, "", "Node"):
             return None
         assert change.new is not None
-        spec = change.new.get("spec") or {}
+        spec = spec_of(change.new)
         taints = spec.get("taints") or []
         if any(taint.get("key") == NOT_READY for taint in taints):
             return None
         taint = {"key": NOT_READY, "effect": "NoSchedule"}
         return {**change.new, "spec": {**spec, "taints": [*taints, taint]}}
-
-    def check(self, change: Change) -> None:
-        """Refuses nothing."""
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on the object alone."""
-        return ()

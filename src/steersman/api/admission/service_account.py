@@ -13,6 +13,7 @@ import msgspec
 
 from steersman.api.access.pod_references import MIRROR, named_by_document
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import is_pod
 from steersman.api.cache import Cache, Entry
 from steersman.api.call import Call
 from steersman.model import errors
@@ -55,7 +56,7 @@ class ServiceAccount:
     def admit(self, change: Change) -> Document | None:
         """Gives a new pod its account and its token."""
         call = change.call
-        if change.operation != "CREATE" or call.kind.name != "Pod" or call.subresource:
+        if change.operation != "CREATE" or not is_pod(change):
             return None
         assert change.new is not None
         pod = change.new
@@ -92,9 +93,9 @@ class ServiceAccount:
 
     def check(self, change: Change) -> None:
         """Refuses mirror pods that reference secrets or accounts of the cluster."""
-        call = change.call
-        if change.operation != "CREATE" or call.kind.name != "Pod" or change.new is None:
+        if change.operation != "CREATE" or not is_pod(change):
             return
+        assert change.new is not None
         pod = change.new
         if MIRROR not in (pod["metadata"].get("annotations") or {}):
             return

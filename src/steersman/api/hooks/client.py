@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
 
 from steersman.api.subresources.proxy import ENDPOINTS, SERVICES, Name, locate_endpoints
+from steersman.client.body import read_whole
 from steersman.client.errors import Unreachable
 from steersman.client.http import HTTPTransport, Target
 from steersman.model.errors import APIError
@@ -141,17 +142,6 @@ def _refusal(status: int, body: bytes) -> str:
 
 async def whole(body: Any) -> bytes:
     """Returns an answer's body; raises Unanswered where it has no end."""
-    if isinstance(body, bytes):
-        pieces = [body]
-    else:
-        assert isinstance(body, AsyncIterator)
-        pieces, size = [], 0
-        async for piece in body:
-            pieces.append(piece)
-            size += len(piece)
-            if size > MOST_BYTES:
-                break
-    whole = b"".join(pieces)
-    if len(whole) > MOST_BYTES:
+    if (found := await read_whole(body, MOST_BYTES)) is None:
         raise Unanswered(f"the answer has more than {MOST_BYTES} bytes")
-    return whole
+    return found

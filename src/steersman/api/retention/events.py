@@ -1,7 +1,7 @@
 """Events go an hour after they were last written; upstream has etcd's leases do it (--event-ttl).
 
 They go as with a lease: nobody is asked, finalizers do not hold them, watchers are told. After a
-restart an Event's time is counted from what it says of itself.
+restart an Event's time is counted from what it says of itself, at most from then on.
 """
 
 from __future__ import annotations
@@ -52,8 +52,13 @@ class EventExpiry:
             leave()
 
     def _begin(self) -> None:
+        # What says that it is of a later time would hold up all that are written before then
+        now = self._world.now()
         found = [
-            (last_written(entry.document()) + self._seconds, (entry.namespace, entry.name))
+            (
+                min(last_written(entry.document()), now) + self._seconds,
+                (entry.namespace, entry.name),
+            )
             for entry in self._table.ordered()
         ]
         self._due = {place: due for due, place in sorted(found)}

@@ -83,8 +83,10 @@ class Indexes:
 
     def note(self, place: Place) -> None:
         """Hears that something changed at a place."""
-        for index in self._indexes.values():
+        for key, index in list(self._indexes.items()):
             index.left[place] = None
+            if len(index.left) > len(index) + MOST_LEFT:
+                self._drop(key)
 
     def find(self, pin: Pin, namespace: str, size: int) -> list[Place] | None:
         """Returns the places of all objects that have a value, of one namespace or of all, in the
@@ -92,9 +94,6 @@ class Indexes:
         if size < FEWEST_OBJECTS:
             return None
         index = self._indexes.get(pin.key)
-        if index is not None and len(index.left) > len(index) + MOST_LEFT:
-            del self._indexes[pin.key]
-            index = None
         if index is None:
             if not self._is_asked_often(pin.key):
                 return None
@@ -113,12 +112,17 @@ class Indexes:
 
     def _make(self, pin: Pin) -> _Index:
         if len(self._indexes) >= MOST_INDEXES:
-            del self._indexes[next(iter(self._indexes))]
+            self._drop(next(iter(self._indexes)))
         index = self._indexes[pin.key] = _Index(pin.read)
         for namespace, entries in self._entries.items():
             for name in entries:
                 index.left[namespace, name] = None
         return index
+
+    def _drop(self, key: Hashable) -> None:
+        """Forgets an index, and that its key was asked about: it is worth none any more."""
+        del self._indexes[key]
+        self._asked.pop(key, None)
 
 
 def _ordered(places: Iterable[Place], namespace: str) -> list[Place]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 Header = tuple[str, str]
@@ -65,6 +66,7 @@ _LENGTHS: Final = {
     b"\x1c\x1d\x1e\x1f\x7f\xdc\xf9",
     30: b"\n\r\x16",
 }
+_LONGEST_CODE: Final = 30  # in bits; what is no code by then is the end of a string, or nothing
 _LONGEST_PADDING: Final = 7
 
 
@@ -190,6 +192,7 @@ def _read_text(block: bytes, at: int) -> tuple[str, int]:
     return text.decode("latin-1"), at + length
 
 
+@cache
 def _codes() -> dict[tuple[int, int], int]:
     """Returns the byte of each code by its length in bits and its value."""
     found: dict[tuple[int, int], int] = {}
@@ -203,12 +206,9 @@ def _codes() -> dict[tuple[int, int], int]:
     return found
 
 
-_CODES: dict[tuple[int, int], int] = {}
-
-
 def _unpack(data: bytes) -> bytes:
     """Returns what a Huffman code stands for; it is padded with ones to whole bytes."""
-    codes = _CODES or _CODES.update(_codes()) or _CODES
+    codes = _codes()
     found = bytearray()
     code = bits = 0
     for byte in data:
@@ -217,6 +217,8 @@ def _unpack(data: bytes) -> bytes:
             if (symbol := codes.get((bits, code))) is not None:
                 found.append(symbol)
                 code = bits = 0
+            elif bits >= _LONGEST_CODE:
+                raise BadHeaders("no such Huffman code")
     if bits > _LONGEST_PADDING or code != (1 << bits) - 1:
         raise BadHeaders("a Huffman code with bad padding")
     return bytes(found)
