@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Network
 from typing import Any, ClassVar
 
 from steersman.client.interface import Views
@@ -12,6 +11,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
+from steersman.node.simulated.addresses import Addresses
 from steersman.node.simulated.behaviour import NO_RULES, NOTHING, Behaviour, Rules, Script
 from steersman.node.simulated.heartbeats import Heartbeats
 from steersman.node.simulated.life import (
@@ -46,7 +46,7 @@ class SimulatedPods:
         views: Views,
         world: World,
         behaviour: Behaviour,
-        addresses: IPv4Network,
+        addresses: Addresses,
         beats: Heartbeats,
     ) -> None:
         self._client_of = client_of
@@ -60,9 +60,7 @@ class SimulatedPods:
         self._rules: dict[str, Rules] = {}
         self._lives: dict[str, Life] = {}
         self._scripts: dict[str, Script] = {}  # what was said of those that live
-        self._range = addresses
-        self._taken: set[str] = set()
-        self._next_address = 2
+        self._addresses = addresses
         self._some = asyncio.Event()
         self._warnings: list[Said] = []  # until there is somebody to tell them
         self._runner: Runner | None = None
@@ -110,7 +108,7 @@ class SimulatedPods:
         """Works for ever, from the first node on."""
         await self._some.wait()
         for pod in self._view.list():
-            self._taken.update(it.ip for it in pod.status.pod_ips)
+            self._addresses.hold(it.ip for it in pod.status.pod_ips)
         client = self._client_of(next(iter(self._nodes), ""))  # what it tells is not of its own
         self._runner = Runner(self._controller(), client, self._views, self._world)
         self._tell_warnings()
@@ -177,7 +175,9 @@ class SimulatedPods:
         ran = pod.status.phase == "Running"
         start = _given(script.start_after, lambda: self._draw(self._behaviour.start_seconds))
         runs_at = now if ran else now + start
-        address = pod.status.pod_ip or self._address()
+        address = pod.status.pod_ip or self._addresses.take()
+        if not address:
+            raise RuntimeError(f"no pod address is free in {self._addresses}")
         life = Life(address, now, runs_at, 0.0)
         if script.pull_fails and not ran:
             life.pull_fails, life.pulls_at, life.runs_at = script.pull_fails, runs_at, NEVER
@@ -188,7 +188,7 @@ class SimulatedPods:
         self._draw_end(pod, life)
         self._lives[pod.metadata.uid] = life
         self._scripts[pod.metadata.uid] = script
-        self._taken.add(address)
+        self._addresses.hold((address,))
         return life
 
     def _script(self, pod: Pod) -> Script:
@@ -288,15 +288,6 @@ class SimulatedPods:
     def _draw(self, seconds: float) -> float:
         return self._world.jitter(seconds, 1.0) if seconds else 0.0
 
-    def _address(self) -> str:
-        size = self._range.num_addresses
-        for _ in range(size):
-            address = str(self._range[self._next_address])
-            self._next_address = self._next_address % (size - 2) + 1
-            if address not in self._taken:
-                return address
-        raise RuntimeError(f"no pod address is free in {self._range}")
-
     def _forget(self) -> None:
         """Forgets the lives of pods that are gone, once enough of them may be."""
         pods = self._views.of(POD)
@@ -304,7 +295,7 @@ class SimulatedPods:
             return
         alive = {pod.metadata.uid for pod in pods.list()}
         for uid in [uid for uid in self._lives if uid not in alive]:
-            self._taken.discard(self._lives.pop(uid).address)
+            self._addresses.give_back(self._lives.pop(uid).address)
             self._scripts.pop(uid, None)
 
 
