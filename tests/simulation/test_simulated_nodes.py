@@ -127,6 +127,18 @@ def test_a_node_that_is_deleted_is_gone_with_its_lease_and_its_pods() -> None:
     quietly(scenario)
 
 
+def test_who_is_gone_has_no_life_also_where_the_node_went_first() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await deploy(quiet, 3)
+        await quiet.admin.delete(NODE.ref("", (await quiet.pods())[0].spec.node_name))
+        await quiet.world.sleep(120)
+        there = {POD.ref(*pod.key) for pod in await quiet.items(POD)}
+        assert len(there) == 3
+        assert set(quiet.plane.nodes._pods._lives) == there
+
+    quietly(scenario)
+
+
 def test_a_node_for_which_there_is_no_address_is_told_so_and_harms_nobody() -> None:
     async def scenario(quiet: Quiet) -> None:
         nodes = quiet.plane.nodes
