@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
 from typing import Any
 
 from simulation.quiet import Quiet, pod_template, quietly, ready
@@ -11,6 +10,7 @@ from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.lease import LEASE, renews_itself
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
+from steersman.node.simulated.addresses import Addresses
 from steersman.node.simulated.render import SIMULATED
 
 WEEK = 7 * 86400.0
@@ -127,12 +127,23 @@ def test_a_node_that_is_deleted_is_gone_with_its_lease_and_its_pods() -> None:
     quietly(scenario)
 
 
+def test_who_is_gone_has_no_life_also_where_the_node_went_first() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await deploy(quiet, 3)
+        await quiet.admin.delete(NODE.ref("", (await quiet.pods())[0].spec.node_name))
+        await quiet.world.sleep(120)
+        there = {POD.ref(*pod.key) for pod in await quiet.items(POD)}
+        assert len(there) == 3
+        assert set(quiet.plane.nodes._pods._lives) == there
+
+    quietly(scenario)
+
+
 def test_a_node_for_which_there_is_no_address_is_told_so_and_harms_nobody() -> None:
     async def scenario(quiet: Quiet) -> None:
         nodes = quiet.plane.nodes
-        nodes._range = IPv4Network("172.30.0.0/30")  # two addresses behind the first
-        nodes._next_address = 2
-        nodes._taken = {"172.30.0.2"}
+        nodes._range = Addresses("172.30.0.0/30")  # two addresses behind the first
+        nodes._range.hold(("172.30.0.2",))
         metadata = {"labels": {SIMULATED: "true"}}
         for name in ("late", "later"):
             await quiet.create(NODE, name, metadata=metadata)

@@ -20,13 +20,13 @@ async def post(
 ) -> tuple[int, bytes]:
     """Returns the status and the body of the answer.
 
-    Raises TimeoutError after some seconds, and Unreachable, also for a body of more than `most`
-    bytes.
+    Raises TimeoutError after some seconds of wire time, for who is asked does not live by the
+    cluster's clock, and Unreachable, also for a body of more than `most` bytes.
     """
     request = Request("POST", path, "", dict(_HEADERS), document)
     began = False
     try:
-        async with world.timeout(seconds):
+        async with world.wire_timeout(seconds):
             answer = await transport.send(request)
             began = True
             return answer.status, await _whole(answer.body, most)

@@ -21,7 +21,6 @@ from steersman.scheduler.scores import pod_topology_spread as spread_score
 from steersman.scheduler.scores.partition import Part
 from steersman.scheduler.state.bits import Bits, nth, places, places_from
 from steersman.scheduler.state.node import NodeState
-from steersman.scheduler.state.snapshot import Placed
 from steersman.scheduler.state.topology import Tally
 
 BEST: Final = 100
@@ -179,30 +178,34 @@ def _beyond(ask: Ask, found: dict[Refusal, Bits]) -> dict[Refusal, Bits]:
 
 
 def _with_expected(
-    ask: Ask, expected: Mapping[NodeState, Sequence[Placed]], nodes: Bits
+    ask: Ask, expected: Iterable[NodeState], nodes: Bits
 ) -> Iterable[tuple[Refusal, Bits]]:
     """Yields the nodes that neighbours refuse once the pods nominated for them have come, if these
     are at least as important (framework RunFilterPluginsWithNominatedPods)."""
-    for state, pods in expected.items():
+    for state in expected:
         if state.place < 0 or not nodes >> state.place & 1:
             continue
-        refusal = refuse_with(ask, state.place, pods, Counter())
+        refusal = refuse_with(ask, state, Counter())
         if refusal is not None:
             yield refusal, 1 << state.place
 
 
-def refuse_with(
-    ask: Ask, place: int, expected: Iterable[Placed], lost: Counter[Tally]
-) -> Refusal | None:
-    """Refuses a node as it would be with some pods more and others less."""
-    coming = [it for it in expected if it.demand.priority >= ask.demand.priority]
-    if not coming:
+def refuse_with(ask: Ask, state: NodeState, lost: Counter[Tally]) -> Refusal | None:
+    """Refuses a node as it would be with the pods that are nominated for it and without others."""
+    coming = [it for it in state.nominated.values() if it.demand.priority >= ask.demand.priority]
+    # Who has no rules of their own can only be refused by those of who comes
+    if not coming or not (ask.hood.filters or any(it.rules.apart for it in coming)):
         return None
     change = ask.hood.gains(coming)
     for tally, amount in lost.items():
         change[tally] += amount
-    refusal = pod_topology_spread.refuse_without(ask.hood, place, change)
-    return refusal or inter_pod_affinity.refuse_without(ask.hood, place, change)
+    return refuse_without(ask, state.place, change)
+
+
+def refuse_without(ask: Ask, place: int, lost: Counter[Tally]) -> Refusal | None:
+    """Refuses a node for its neighbours, as it would be without some of its pods."""
+    refusal = pod_topology_spread.refuse_without(ask.hood, place, lost)
+    return refusal or inter_pod_affinity.refuse_without(ask.hood, place, lost)
 
 
 def _local(ask: Ask) -> dict[Refusal, Bits]:

@@ -17,8 +17,7 @@ import msgspec
 from steersman.model.selectors import Selector
 from steersman.model.types.condition import condition
 from steersman.reconcile.times import seconds
-from steersman.scheduler.decide import Unfit, refuse_with
-from steersman.scheduler.filters import inter_pod_affinity, pod_topology_spread
+from steersman.scheduler.decide import Unfit, refuse_with, refuse_without
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import unhelpful
@@ -269,12 +268,7 @@ def _refuse(ask: Ask, trial: NodeState, gone: Sequence[Placed]) -> Refusal | Non
     if refusal is not None or not ask.hood.filters:
         return refusal
     lost = ask.hood.losses(gone)
-    refusal = pod_topology_spread.refuse_without(ask.hood, trial.place, lost)
-    refusal = refusal or inter_pod_affinity.refuse_without(ask.hood, trial.place, lost)
-    if refusal is not None or not trial.nominated:
-        return refusal
-    expected = ask.snapshot.expected()[ask.snapshot.at(trial.place)]
-    return refuse_with(ask, trial.place, expected, lost)
+    return refuse_without(ask, trial.place, lost) or refuse_with(ask, trial, lost)
 
 
 def _only(pods: Sequence[Placed], broken: set[str], wanted: bool) -> Iterator[Placed]:

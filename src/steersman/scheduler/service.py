@@ -420,11 +420,11 @@ class Scheduler:
         pod, uid = ask.pod, ask.pod.metadata.uid
         try:
             await self._tell(pod, fit_error(unfit), found.node.name, word=ask.word)
-            for other, demand in list(found.node.nominated.values()):
-                if demand.priority < ask.demand.priority:
-                    self.snapshot.nominate(other, "")
-                    await self._evictor.release(other)
-                    self.queue.activate(other.metadata.uid)
+            for other in list(found.node.nominated.values()):
+                if other.demand.priority < ask.demand.priority:
+                    self.snapshot.nominate(other.pod, "")
+                    await self._evictor.release(other.pod)
+                    self.queue.activate(other.pod.metadata.uid)
             await self._evictor.evict(pod, found)
         except (APIError, Unreachable):  # what is left undone comes with the next attempt, if any
             self.queue.retry(uid)

@@ -13,6 +13,7 @@ from scheduler_cluster import Held, pod
 from steersman.model.kind import Kind
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
+from steersman.scheduler.gangs import groups as gang_groups
 from steersman.scheduler.gangs.groups import (
     LABEL,
     PODGROUPS,
@@ -26,6 +27,8 @@ from steersman.scheduler.gangs.groups import (
 )
 from steersman.scheduler.hints import Alone
 from steersman.world.simulated import SimulatedWorld, simulate
+from steersman.world.virtual import VirtualWorld
+from virtual_time import virtually
 
 KIND = Kind(
     group=PODGROUPS.group,
@@ -143,18 +146,25 @@ def test_who_waits_hears_of_their_own_group_until_the_kind_goes() -> None:
     assert groups.of(one, lambda _: False) is None
 
 
+class Unsynced(Indexed):
+    """A view whose first list comes, or never."""
+
+    def __init__(self, readable: bool) -> None:
+        super().__init__()
+        self._readable = readable
+
+    async def reached(self, _revision: int) -> None:
+        if not self._readable:
+            await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize("readable", [True, False])
 def test_who_cannot_read_definitions_goes_on_without_groups(
     readable: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Unsynced(Indexed):
-        async def reached(self, _revision: int) -> None:
-            if not readable:
-                await asyncio.Event().wait()
-
     async def main(world: SimulatedWorld) -> float:
         views = Views(member("a"))
-        views.groups = Unsynced()
+        views.groups = Unsynced(readable)
         groups = Groups(views)  # type: ignore[arg-type]
         groups.begin()
         began = world.now()
@@ -163,3 +173,18 @@ def test_who_cannot_read_definitions_goes_on_without_groups(
 
     assert simulate(1, main) == (0.0 if readable else READY_SECONDS)
     assert len(caplog.messages) == (0 if readable else 1)
+
+
+def test_definitions_are_not_waited_for_though_the_clock_stands(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(gang_groups, "READY_SECONDS", 0.01)
+
+    async def main(world: VirtualWorld) -> None:
+        views = Views(member("a"))
+        views.groups = Unsynced(readable=False)
+        groups = Groups(views)  # type: ignore[arg-type]
+        await asyncio.wait_for(groups.ready(world), 10)
+
+    virtually(main)
+    assert len(caplog.messages) == 1

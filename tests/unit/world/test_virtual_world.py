@@ -5,30 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from steersman.world.clock import Clock
-from steersman.world.virtual import VirtualLoop, VirtualWorld
+from steersman.client.post import post
+from steersman.wire.message import Request, Response
+from steersman.world.virtual import VirtualWorld
+from virtual_time import START, advance, virtually
 
-START = 2_000_000_000.0
 DAY = 86400.0
-
-
-def virtually(main: Callable[[VirtualWorld], Coroutine[Any, Any, Any]], rate: float = 0) -> Any:
-    """Runs a coroutine in a world with a clock of its own."""
-    clock = Clock(START, time.monotonic, rate=rate, keep=lambda *_: None)
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
-        return runner.run(main(VirtualWorld(clock)))
-
-
-async def advance(world: VirtualWorld, seconds: float) -> None:
-    """Has the clock go on and returns when it has."""
-    arrived = asyncio.Event()
-    world.clock.advance(world.now() + seconds, arrived.set)
-    await arrived.wait()
 
 
 def test_who_sleeps_wakes_in_order_and_sees_the_time_it_asked_for() -> None:
@@ -127,6 +113,40 @@ def test_wire_time_goes_on_while_the_clock_is_frozen() -> None:
         return world.now() - START
 
     assert virtually(main) == 0
+
+
+class Peer:
+    """A transport to somebody who answers when they are told to."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+
+    async def send(self, _request: Request) -> Response:
+        await self.may_answer.wait()
+        return Response(b"well")
+
+    async def close(self) -> None:
+        """Leaves nothing behind."""
+
+
+def test_who_is_asked_outside_has_its_time_though_the_clock_advances() -> None:
+    async def main(world: VirtualWorld) -> tuple[int, bytes]:
+        peer = Peer()
+        asked = asyncio.ensure_future(post(peer, world, "/", b"{}", seconds=30, most=100))
+        await asyncio.sleep(0)
+        await advance(world, DAY)
+        peer.may_answer.set()
+        return await asked
+
+    assert virtually(main) == (200, b"well")
+
+
+def test_who_is_asked_outside_is_given_up_though_the_clock_stands() -> None:
+    async def main(world: VirtualWorld) -> None:
+        with pytest.raises(TimeoutError):
+            await post(Peer(), world, "/", b"{}", seconds=0.01, most=100)
+
+    virtually(lambda world: asyncio.wait_for(main(world), 10))
 
 
 def test_a_clock_waits_for_who_pauses_briefly_and_not_for_who_pauses_long() -> None:

@@ -13,6 +13,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import condition
 from steersman.model.types.container import Container
+from steersman.node.simulated.behaviour import NOTHING, Script
 from steersman.reconcile.times import rfc3339
 
 FIRST_RESTART_SECONDS = 10.0  # kubelet's back-off of containers
@@ -28,6 +29,7 @@ KILLED = 137  # by SIGKILL
 class Life(msgspec.Struct):
     """What was drawn for a pod, in cluster time; None stands for never.
 
+    script:     what was said of the pod
     exit_code:  that of the end at `ends_at`; 0 means success
     pull_fails: why the image cannot be had; empty: it can
     pulls_at:   when it is asked for next; `failures` says how often it was
@@ -46,6 +48,8 @@ class Life(msgspec.Struct):
     pulls_at: float | None = None
     failures: int = 0
     evicts_at: float | None = None
+    uid: str = ""
+    script: Script = NOTHING
 
     def next(self, now: float) -> float | None:
         """Returns when something changes next."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Network
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, Views
 from steersman.model.errors import AlreadyExists, APIError
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
+from steersman.node.simulated.addresses import Addresses
 from steersman.node.simulated.behaviour import NO_RULES, Behaviour, Ranges
 from steersman.node.simulated.heartbeats import Heartbeats
 from steersman.node.simulated.pods import INVALID, SimulatedPods
@@ -62,18 +62,17 @@ class SimulatedNodes:
         self._client_for = client_for
         self._clients: dict[str, Noting] = {}
         ranges = ranges or Ranges()
-        self._range = IPv4Network(ranges.nodes)
+        self._range = Addresses(ranges.nodes)
         self._addresses: dict[str, str] = {}
         self._said: dict[str, tuple[str, bool]] = {}  # the annotations that count
         self._deaths: dict[str, asyncio.Task[None]] = {}
         self._tasks: Tasks
         self._reserved: dict[str, str] = {}
         self._refused: dict[str, str] = {}  # name -> uid of nodes for which there was no address
-        self._taken: set[str] = set()
-        self._next_address = 2
         self._beats = Heartbeats(self._client_of, views, world, written=written)
+        addresses = Addresses(ranges.pods)
         self._pods = SimulatedPods(
-            self._client_of, views, world, self.behaviour, IPv4Network(ranges.pods), self._beats
+            self._client_of, views, world, self.behaviour, addresses, self._beats
         )
 
     def silence(self, name: str) -> None:
@@ -93,7 +92,7 @@ class SimulatedNodes:
         """Keeps the nodes that there are, registers those that are wanted, hears of others."""
         await self._views.synced()
         for node in self._view.list():
-            self._taken.update(_internal(node))
+            self._range.hold(_internal(node))
         async with self._world.tasks() as group:
             self._tasks = group
             leave = self._view.listen(self._hear)
@@ -121,7 +120,7 @@ class SimulatedNodes:
         """Tries to register a node, as a kubelet does: for ever."""
         if name in self._addresses:
             return True
-        address = self._reserved.get(name) or self._address()
+        address = self._reserved.get(name) or self._range.take()
         if not address:
             return False
         self._reserved[name] = address
@@ -148,7 +147,7 @@ class SimulatedNodes:
             self._follow(node)
             self._beats.hear(node)
             return
-        address = next(iter(_internal(node)), "") or self._address()
+        address = next(iter(_internal(node)), "") or self._range.take()
         if not address:
             if self._refused.get(name) != node.metadata.uid:
                 self._refused[name] = node.metadata.uid
@@ -191,22 +190,9 @@ class SimulatedNodes:
             dying.cancel()
 
     def _leave(self, name: str) -> None:
-        self._taken.discard(self._addresses.pop(name))
+        self._range.give_back(self._addresses.pop(name))
         self._said.pop(name, None)
         self._forget_death(name)
         self._clients.pop(name, None)
         self._beats.remove(name)
         self._pods.remove(name)
-
-    def _address(self) -> str:
-        """Returns an address that no node has, empty where there is none."""
-        size = self._range.num_addresses
-        if len(self._taken) >= size - 2:
-            return ""
-        for _ in range(size):
-            address = str(self._range[self._next_address])
-            self._next_address = self._next_address % (size - 2) + 1
-            if address not in self._taken:
-                self._taken.add(address)
-                return address
-        return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Network
 from typing import Any, ClassVar
 
 from steersman.client.interface import Views
@@ -12,6 +11,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
+from steersman.node.simulated.addresses import Addresses
 from steersman.node.simulated.behaviour import NO_RULES, NOTHING, Behaviour, Rules, Script
 from steersman.node.simulated.heartbeats import Heartbeats
 from steersman.node.simulated.life import (
@@ -46,7 +46,7 @@ class SimulatedPods:
         views: Views,
         world: World,
         behaviour: Behaviour,
-        addresses: IPv4Network,
+        addresses: Addresses,
         beats: Heartbeats,
     ) -> None:
         self._client_of = client_of
@@ -58,11 +58,8 @@ class SimulatedPods:
         self._beats = beats
         self._nodes: dict[str, str] = {}  # node -> its address
         self._rules: dict[str, Rules] = {}
-        self._lives: dict[str, Life] = {}
-        self._scripts: dict[str, Script] = {}  # what was said of those that live
-        self._range = addresses
-        self._taken: set[str] = set()
-        self._next_address = 2
+        self._lives: dict[Ref, Life] = {}
+        self._addresses = addresses
         self._some = asyncio.Event()
         self._warnings: list[Said] = []  # until there is somebody to tell them
         self._runner: Runner | None = None
@@ -90,10 +87,11 @@ class SimulatedPods:
 
     def crash(self, pod: Pod, exit_code: int) -> None:
         """Ends the containers of a pod now."""
-        life = self._lives.get(pod.metadata.uid)
-        if life is not None and self._runner is not None:
+        ref = POD.ref(*pod.key)
+        life = self._lives.get(ref)
+        if life is not None and life.uid == pod.metadata.uid and self._runner is not None:
             life.ends_at, life.exit_code = self._world.now(), exit_code
-            self._runner.queue.add(POD.ref(*pod.key))
+            self._runner.queue.add(ref)
 
     def warn(self, node: Node, reason: str, note: str) -> None:
         """Tells what is wrong with a node."""
@@ -110,7 +108,7 @@ class SimulatedPods:
         """Works for ever, from the first node on."""
         await self._some.wait()
         for pod in self._view.list():
-            self._taken.update(it.ip for it in pod.status.pod_ips)
+            self._addresses.hold(it.ip for it in pod.status.pod_ips)
         client = self._client_of(next(iter(self._nodes), ""))  # what it tells is not of its own
         self._runner = Runner(self._controller(), client, self._views, self._world)
         self._tell_warnings()
@@ -137,20 +135,24 @@ class SimulatedPods:
 
     def _of_pod(self, _views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
         for pod in (old, new):
-            if pod is not None and pod.spec.node_name in self._nodes:
-                return (POD.ref(*pod.key),)
+            if pod is None:
+                continue
+            ref = POD.ref(*pod.key)
+            # also one whose node is gone before it: its life is to be forgotten
+            if pod.spec.node_name in self._nodes or ref in self._lives:
+                return (ref,)
         return ()
 
     async def _reconcile(self, ref: Ref) -> Done:
         pod: Pod | None = self._view.get(ref)
         if pod is None:
-            self._forget()
+            self._forget(ref)
             return Done()
         name = pod.spec.node_name
         if name not in self._nodes or self._beats.is_silent(name):
             return Done()
         now = self._world.now()
-        life = self._life(pod, now)
+        life = self._life(ref, pod, now)
         if pod.metadata.deletion_timestamp is not None:
             return await self._stop(ref, pod, life, now)
         if pod.status.phase in ENDED:
@@ -168,17 +170,21 @@ class SimulatedPods:
         client, uid = self._client_of(pod.spec.node_name), pod.metadata.uid
         await client.patch(ref, patch, how="strategic", subresource="status", uid=uid)
 
-    def _life(self, pod: Pod, now: float) -> Life:
+    def _life(self, ref: Ref, pod: Pod, now: float) -> Life:
         """Returns the pod's life, drawn when it is first seen; what its status says already
         happened is kept."""
-        if (found := self._lives.get(pod.metadata.uid)) is not None:
+        found = self._lives.get(ref)
+        if found is not None and found.uid == pod.metadata.uid:
             return found
+        self._forget(ref)  # another pod had the name
         script = self._script(pod)
         ran = pod.status.phase == "Running"
         start = _given(script.start_after, lambda: self._draw(self._behaviour.start_seconds))
         runs_at = now if ran else now + start
-        address = pod.status.pod_ip or self._address()
-        life = Life(address, now, runs_at, 0.0)
+        address = pod.status.pod_ip or self._addresses.take()
+        if not address:
+            raise RuntimeError(f"no pod address is free in {self._addresses}")
+        life = Life(address, now, runs_at, 0.0, uid=pod.metadata.uid, script=script)
         if script.pull_fails and not ran:
             life.pull_fails, life.pulls_at, life.runs_at = script.pull_fails, runs_at, NEVER
         if script.evict_after is not None:
@@ -186,17 +192,13 @@ class SimulatedPods:
         life.restarts = max((it.restart_count for it in pod.status.container_statuses), default=0)
         life.ready_at = runs_at if ran and not script.never_ready else self._ready_at(pod, life)
         self._draw_end(pod, life)
-        self._lives[pod.metadata.uid] = life
-        self._scripts[pod.metadata.uid] = script
-        self._taken.add(address)
+        self._lives[ref] = life
+        self._addresses.hold((address,))
         return life
 
     def _script(self, pod: Pod) -> Script:
         """Returns what was said of a pod, by itself and by its node; what cannot be is told once
         and does not count."""
-        known = self._scripts.get(pod.metadata.uid)
-        if known is not None:
-            return known
         said = NOTHING
         try:
             said = script_of(pod)
@@ -205,10 +207,9 @@ class SimulatedPods:
         return said.over(self._rules.get(pod.spec.node_name, NO_RULES).of(pod))
 
     def _ready_at(self, pod: Pod, life: Life) -> float:
-        script = self._script(pod)
-        if script.never_ready:
+        if life.script.never_ready:
             return NEVER
-        return life.runs_at + _given(script.ready_after, lambda: self._readiness(pod))
+        return life.runs_at + _given(life.script.ready_after, lambda: self._readiness(pod))
 
     def _readiness(self, pod: Pod) -> float:
         probes = [it.readiness_probe for it in pod.spec.containers if it.readiness_probe]
@@ -216,7 +217,7 @@ class SimulatedPods:
         return initial + self._draw(self._behaviour.ready_seconds)
 
     def _draw_end(self, pod: Pod, life: Life) -> None:
-        script = self._script(pod)
+        script = life.script
         crashes = self._world.jitter(1.0, 1.0) - 1.0 < self._behaviour.crash_chance
         if script.crash_after is not None:
             life.ends_at = life.runs_at + script.crash_after
@@ -256,7 +257,7 @@ class SimulatedPods:
         if life.stops_at is None:
             grace = float(pod.metadata.deletion_grace_period_seconds or 0)
             drawn = self._draw(self._behaviour.stop_seconds)
-            life.stops_at = now + min(grace, _given(self._script(pod).stop_after, lambda: drawn))
+            life.stops_at = now + min(grace, _given(life.script.stop_after, lambda: drawn))
             for container in pod.spec.containers:
                 self._say(pod, "Killing", f"Stopping container {container.name}")
         if now < life.stops_at:
@@ -288,24 +289,9 @@ class SimulatedPods:
     def _draw(self, seconds: float) -> float:
         return self._world.jitter(seconds, 1.0) if seconds else 0.0
 
-    def _address(self) -> str:
-        size = self._range.num_addresses
-        for _ in range(size):
-            address = str(self._range[self._next_address])
-            self._next_address = self._next_address % (size - 2) + 1
-            if address not in self._taken:
-                return address
-        raise RuntimeError(f"no pod address is free in {self._range}")
-
-    def _forget(self) -> None:
-        """Forgets the lives of pods that are gone, once enough of them may be."""
-        pods = self._views.of(POD)
-        if len(self._lives) < 2 * sum(1 for _ in pods.list()) + 64:
-            return
-        alive = {pod.metadata.uid for pod in pods.list()}
-        for uid in [uid for uid in self._lives if uid not in alive]:
-            self._taken.discard(self._lives.pop(uid).address)
-            self._scripts.pop(uid, None)
+    def _forget(self, ref: Ref) -> None:
+        if (life := self._lives.pop(ref, None)) is not None:
+            self._addresses.give_back(life.address)
 
 
 def _given(said: float | None, draw: Callable[[], float]) -> float:

@@ -74,7 +74,7 @@ class Flow:
         group.start(self._improve(), name="scheduler flow moves")
         while True:
             pods = [await queue.take(self._lane)]
-            await self._world.sleep(GATHER_SECONDS)
+            await self._world.pause(GATHER_SECONDS)
             pods += queue.take_all(MOST_PODS - 1, self._lane)
             try:
                 load()

@@ -79,7 +79,7 @@ class Groups:
         """Waits until it is known which groups there are. Who may not read definitions goes on
         after a while without any: nothing else of a scheduler needs them."""
         try:
-            async with world.timeout(READY_SECONDS):
+            async with world.wire_timeout(READY_SECONDS):
                 await self._views.of(CUSTOMRESOURCEDEFINITION).reached(1)
                 if self._groups is not None:
                     await self._groups.reached(1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from steersman.model.kinds.node import Node
-from steersman.model.kinds.pod import Pod
 from steersman.scheduler.state.demand import CPU, MEMORY, PODS, Amounts, Demand, Port, amounts
+
+if TYPE_CHECKING:  # which knows of nodes itself
+    from steersman.scheduler.state.snapshot import Placed
 
 _NO_NODE = Node()
 
@@ -41,7 +44,7 @@ class NodeState:
         self.count = 0
         self.ports: Counter[Port] = Counter()
         self.pods: dict[str, None] = {}  # by uid, in the order of their coming
-        self.nominated: dict[str, tuple[Pod, Demand]] = {}
+        self.nominated: dict[str, Placed] = {}  # by uid
 
     @property
     def exists(self) -> bool:
@@ -82,7 +85,7 @@ class NodeState:
 
     def expecting(self, priority: int) -> NodeState:
         """Returns the state as it is when nominated pods of at least a priority have come."""
-        coming = [demand for _, demand in self.nominated.values() if demand.priority >= priority]
+        coming = [it.demand for it in self.nominated.values() if it.demand.priority >= priority]
         if not coming:
             return self
         other = self.copy()

@@ -7,7 +7,7 @@ count as `assumed`. Every change is logged, so that what was worked out is mende
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -66,7 +66,7 @@ class Snapshot:
         self._log: deque[Change] = deque(maxlen=MAX_LOG)
         self._states: dict[str, NodeState] = {}
         self._pods: dict[str, Placed] = {}
-        self._nominated: dict[str, Placed] = {}
+        self._nominated: dict[str, NodeState] = {}  # by uid; the node has the pod
         self._topologies: dict[str, Topology] = {}
         self._vacant: list[int] = []
 
@@ -92,14 +92,11 @@ class Snapshot:
 
     def nominated(self, uid: str) -> str:
         """Returns the node for which a waiting pod is nominated, empty where there is none."""
-        return self._nominated[uid].state.name if uid in self._nominated else ""
+        return self._nominated[uid].name if uid in self._nominated else ""
 
-    def expected(self) -> Mapping[NodeState, list[Placed]]:
-        """Returns the pods that are nominated for nodes, as if they were there."""
-        found: dict[NodeState, list[Placed]] = {}
-        for placed in self._nominated.values():
-            found.setdefault(placed.state, []).append(placed)
-        return found
+    def expected(self) -> Collection[NodeState]:
+        """Returns the nodes for which pods are nominated, each once."""
+        return dict.fromkeys(self._nominated.values())
 
     def topology(self, key: str) -> Topology:
         """Returns the domains of a label key."""
@@ -232,16 +229,16 @@ class Snapshot:
         uid = pod.metadata.uid
         old = self._nominated.pop(uid, None)
         if old is not None:
-            del old.state.nominated[uid]
-            self._log_change(Change(old.state.place))
-            self._drop_if_empty(old.state)
+            del old.nominated[uid]
+            self._log_change(Change(old.place))
+            self._drop_if_empty(old)
         if node_name:
             state, demand = self._state(node_name), self.shapes.of(pod)
             namespace, labels = pod.metadata.namespace, pod.metadata.labels
             flock = Flock(namespace, labels)  # of nobody who is there: it is in no list
             rules = rules_of(pod.spec.affinity, namespace, labels)
-            self._nominated[uid] = Placed(pod, demand, flock, rules, state)
-            state.nominated[uid] = (pod, demand)
+            self._nominated[uid] = state
+            state.nominated[uid] = Placed(pod, demand, flock, rules, state)
             self._log_change(Change(state.place))
 
     def _flock(self, pod: Pod) -> Flock:
