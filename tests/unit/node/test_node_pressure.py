@@ -153,8 +153,10 @@ def test_processes_are_ranked_by_priority_and_number_alone() -> None:
 
 def test_static_pods_and_those_of_the_system_are_never_evicted() -> None:
     assert ranking.is_critical(named("a", priority=2_000_001_000))
-    static = pod(metadata={"annotations": {"kubernetes.io/config.source": "file"}})
-    assert ranking.is_critical(static)
+    of_a_file = {"annotations": {"kubernetes.io/config.source": "file"}}
+    assert ranking.is_critical(pod(metadata=of_a_file))
+    claims = pod(metadata={**of_a_file, "resourceVersion": "7"})
+    assert not ranking.is_critical(claims), "anybody may write annotations"
     assert not ranking.is_critical(named("b", priority=1_000_000_000))
 
 

@@ -11,7 +11,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import Quantity, of_bytes, parse
 from steersman.node.pressure.thresholds import RESOURCES, Level, Threshold
 from steersman.node.resizing.granting import requests_of
-from steersman.node.static.marks import is_mirror, is_static
+from steersman.node.static.marks import is_static
 
 SYSTEM_CRITICAL: Final = 2_000_000_000  # scheduling.SystemCriticalPriority
 _ZERO: Final = Quantity(0)
@@ -32,7 +32,7 @@ class Use(msgspec.Struct, frozen=True):
 
 def is_critical(pod: Pod) -> bool:
     """Whether a pod is never evicted (kubetypes.IsCriticalPod)."""
-    return is_static(pod) or is_mirror(pod) or pod.spec.priority >= SYSTEM_CRITICAL
+    return is_static(pod) or pod.spec.priority >= SYSTEM_CRITICAL
 
 
 def rank(resource: str, pods: Iterable[tuple[Pod, Use]]) -> list[tuple[Pod, Use]]:
