@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from node_documents import NOW, observed, pod, running
 
+from steersman.images.credentials import Login
 from steersman.images.documents import (
     OCI_CONFIG,
     OCI_MANIFEST,
@@ -24,7 +25,8 @@ from steersman.images.documents import (
 from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.pod import Pod
-from steersman.node.credentials.access import Source as Anybody
+from steersman.node.credentials.access import Access
+from steersman.node.credentials.access import Source as Puller
 from steersman.node.credentials.records import PullRecords, key_of
 from steersman.node.machine import Facts
 from steersman.node.observed import Observed, Seen
@@ -444,7 +446,7 @@ class Disk:
         """Adds an image, as if the node had pulled it."""
         digest = add_image(self.store, name, salt=name)
         if pulled:
-            await self.records.note(key_of(name, digest), None, Anybody())
+            await self.records.note(key_of(name, digest), None, Puller())
         return digest
 
     def names(self) -> set[str]:
@@ -520,6 +522,30 @@ def test_images_go_that_nobody_has_used_for_too_long(tmp_path: Path) -> None:
         await disk.collector.look()
         assert disk.names() == set()
         assert not disk.store.blobs.has(digest)
+
+    asyncio.run(main())
+
+
+class TakenLate:
+    """Pods that are there from the second look on."""
+
+    def __init__(self, *pods: Any) -> None:
+        self._looks = iter(((), pods))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(next(self._looks))
+
+
+def test_an_image_that_a_pod_takes_meanwhile_stays_whose_it_was(tmp_path: Path) -> None:
+    async def main() -> None:
+        pods = TakenLate(having("secret:1"))
+        disk = Disk(tmp_path, Clock(), pods, Bounds(least_seconds=0.0))
+        digest = await disk.add("secret:1", pulled=False)
+        key = key_of("secret:1", digest)
+        await disk.records.note(key, Login("ann", "hush"), Puller("default", "s", "uid-s"))
+        assert await disk.collector.free() == 0
+        assert disk.names() == {"secret:1"}
+        assert not disk.records.may_have(key, Access()), "it came with a login"
 
     asyncio.run(main())
 

@@ -139,16 +139,21 @@ class ImageCollector:
         if not images:
             return 0
         names = used_names(self._having())
-        freed = await asyncio.to_thread(self._remove_now, images, names)
-        await self._records.forget(frozenset(it.digest for it in images))
+        freed, gone = await asyncio.to_thread(self._remove_now, images, names)
+        await self._records.forget(gone)  # without its record an image that stays is everybody's
         return freed
 
-    def _remove_now(self, images: Collection[Image], names: Collection[str]) -> int:
+    def _remove_now(
+        self, images: Collection[Image], names: Collection[str]
+    ) -> tuple[int, frozenset[str]]:
+        """Returns the bytes freed, and the digests of the images that are gone."""
         in_use = used_digests(self._store.images(), names)
-        for image in images:
-            for reference in image.references if image.digest not in in_use else ():
+        going = [it for it in images if it.digest not in in_use]
+        for image in going:
+            for reference in image.references:
                 self._store.untag(reference)
-        return self._store.collect(in_use).bytes
+        freed = self._store.collect(in_use).bytes
+        return freed, frozenset(it.digest for it in going)
 
     def _tell(self, reason: str, text: str) -> None:
         log.warning("%s: %s", reason, text)
