@@ -65,6 +65,8 @@ def test_thresholds_are_amounts_or_shares() -> None:
     assert hard == (Threshold(MEMORY, 100 * MIB), Threshold(DISK, percent=10.0))
     (soft,) = parse_thresholds("", "memory.available<1Gi", "memory.available=1.5m")
     assert soft == Threshold(MEMORY, 1024 * MIB, grace_seconds=90.0, hard=False)
+    (soft,) = parse_thresholds("", "memory.available<1Gi", "memory.available=1m30s")
+    assert soft.grace_seconds == 90.0
     assert parse_thresholds("") == ()
 
 
@@ -79,6 +81,7 @@ def test_thresholds_are_amounts_or_shares() -> None:
         ("memory.available<-1", "", "", "must be positive: -1"),
         ("", "memory.available<1", "", "grace period must be specified"),
         ("", "memory.available<1", "memory.available=1", "invalid eviction grace period syntax"),
+        ("", "memory.available<1", "memory.available", "invalid eviction grace period syntax"),
     ],
 )
 def test_options_that_cannot_be_are_refused(hard: str, soft: str, graces: str, why: str) -> None:
