@@ -218,7 +218,7 @@ def _monitor(
     settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, tasks: Tasks
 ) -> Monitor:
     """Starts what has pods and images go when the node is under pressure."""
-    source = SignalSource(measuring, tools.paths, settings.images, PROC)
+    source = SignalSource(measuring, tools.paths, PROC)
     collector = ImageCollector(
         Store(settings.images),
         tools.pulls,

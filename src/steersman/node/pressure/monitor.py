@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """What is read of the machine; see `reading.Machine`."""
+    """What is read of the machine; see `reading.SignalSource`."""
 
     def signals(self) -> Signals:
         """Looks at the whole machine."""
