@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from node_documents import NOW, observed, pod, running
@@ -48,7 +48,6 @@ from steersman.node.pressure.thresholds import (
 from steersman.node.register import Place
 from steersman.node.register import render_status as render_node_status
 from steersman.node.status import render_status
-from steersman.reconcile.events import Said
 from steersman.world.interface import World
 from steersman.world.real import RealWorld
 from steersman.world.simulated import simulate
@@ -250,11 +249,13 @@ class Node:
         self.reclaimed = 0
         self.changes: list[frozenset[str]] = []
         self.reclaim: Callable[[], None] = lambda: None
-        self.monitor = Monitor(source, options, lambda: cared, self._reclaim, self, "vm", world)
+        self.monitor = Monitor(
+            source, options, lambda: cared, self._reclaim, self._say, "vm", world
+        )
         self.monitor.changed = lambda: self.changes.append(self.monitor.conditions)
 
-    def say(self, said: Said) -> None:
-        self.told.append(f"{said.type} {said.reason}: {said.note}")
+    def _say(self, kind: str, reason: str, note: str) -> None:
+        self.told.append(f"{kind} {reason}: {note}")
 
     async def _reclaim(self) -> None:
         self.reclaimed += 1
@@ -437,13 +438,12 @@ class Disk:
             lambda: self.level,
             lambda: having,
             bounds,
-            cast(Any, self),
-            "vm",
+            self._say,
             world,
         )
 
-    def say(self, said: Said) -> None:
-        self.told.append(f"{said.reason}: {said.note}")
+    def _say(self, _kind: str, reason: str, note: str) -> None:
+        self.told.append(f"{reason}: {note}")
 
     async def add(self, name: str, *, pulled: bool = True) -> str:
         """Adds an image, as if the node had pulled it."""

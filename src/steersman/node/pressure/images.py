@@ -16,14 +16,11 @@ import msgspec
 from steersman.images.errors import ImageError, InvalidReference
 from steersman.images.references import parse
 from steersman.images.store import Image, Store
-from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.node import containers
 from steersman.node.credentials.records import PullRecords
 from steersman.node.observed import Observed
-from steersman.node.pressure.monitor import Events
 from steersman.node.pressure.thresholds import Level
-from steersman.reconcile.events import Said
 from steersman.world.interface import World
 
 LOOK_SECONDS = 300.0  # kubelet's ImageGCPeriod
@@ -53,7 +50,8 @@ class _Known(msgspec.Struct):
 
 
 class ImageCollector:
-    """The images of one node; `level` reads the disk that they are on."""
+    """The images of one node; `level` reads the disk that they are on, `say` tells an event of the
+    node: its kind, reason and note."""
 
     def __init__(
         self,
@@ -62,8 +60,7 @@ class ImageCollector:
         level: Callable[[], Level],
         having: Callable[[], Iterable[Having]],
         bounds: Bounds,
-        events: Events,
-        node: str,
+        say: Callable[[str, str, str], None],
         world: World,
     ) -> None:
         self._store = store
@@ -71,8 +68,7 @@ class ImageCollector:
         self._level = level
         self._having = having
         self._bounds = bounds
-        self._events = events
-        self._node = node
+        self._say = say
         self._world = world
         self._known: dict[str, _Known] = {}
         self._collecting = asyncio.Lock()
@@ -157,8 +153,7 @@ class ImageCollector:
 
     def _tell(self, reason: str, text: str) -> None:
         log.warning("%s: %s", reason, text)
-        about = ("v1", NODE.name, "", self._node, self._node, "")
-        self._events.say(Said(about, "Warning", reason, text, host=self._node))
+        self._say("Warning", reason, text)
 
 
 def used_names(having: Iterable[Having]) -> set[str]:
