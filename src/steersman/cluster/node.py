@@ -31,7 +31,6 @@ from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
-from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.service import SERVICE
@@ -69,7 +68,7 @@ from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.warm import WarmParent
-from steersman.reconcile.events import Recorder, Said
+from steersman.reconcile.events import Recorder
 from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
 from steersman.world.interface import Tasks, World
@@ -177,11 +176,10 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
 
 def _folder(settings: NodeSettings, tools: Tools) -> Folder:
     """Returns the static pods; what is wrong with a file stands in the log and in an event."""
-    about = ("v1", NODE.name, "", settings.name, settings.name, "")
 
     def tell(text: str) -> None:
         log.error("static pods: %s", text)
-        tools.events.say(Said(about, "Warning", "InvalidManifest", text, host=settings.name))
+        tools.say_node("Warning", "InvalidManifest", text)
 
     return Folder(settings.manifests, settings.name, tools.world, tell)
 
@@ -218,27 +216,22 @@ def _monitor(
     settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, tasks: Tasks
 ) -> Monitor:
     """Starts what has pods and images go when the node is under pressure."""
-    source = SignalSource(measuring, tools.paths, settings.images, PROC)
+    source = SignalSource(measuring, tools.paths, PROC)
     collector = ImageCollector(
         Store(settings.images),
         tools.pulls,
         lambda: source.signals()[IMAGE_DISK],
         agent.workers.values,
         settings.image_bounds,
-        tools.events,
-        settings.name,
+        tools.say_node,
         tools.world,
     )
-
-    async def reclaim() -> None:
-        await collector.free()
-
     monitor = Monitor(
         source,
         settings.eviction,
-        lambda: list(agent.workers.values()),
-        reclaim,
-        tools.events,
+        agent.workers.values,
+        collector.free,
+        tools.say_node,
         settings.name,
         tools.world,
     )

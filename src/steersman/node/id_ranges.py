@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from steersman.model.kind import Document
+from steersman.node import record
 from steersman.node.paths import Paths
 
 IDS_PER_POD = 65536
@@ -90,7 +91,7 @@ class IdRanges:
         none yet. Raises BadRange where none is left."""
         if uid not in self._taken:
             first = self._find_free()
-            _write(self._paths.users(uid), first)
+            record.replace_file(self._paths.users(uid), _render(first))
             self._taken[uid] = first
         entry = {"containerID": 0, "hostID": self._taken[uid], "size": IDS_PER_POD}
         return {"uidMappings": [entry], "gidMappings": [entry]}
@@ -122,9 +123,6 @@ def _read(file: Path) -> int:
     return mapping.host_id
 
 
-def _write(file: Path, first: int) -> None:
+def _render(first: int) -> bytes:
     mapping = (_Mapping(first, 0, IDS_PER_POD),)
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.new")
-    partial.write_bytes(msgspec.json.encode(_File(mapping, mapping)))
-    partial.rename(file)
+    return msgspec.json.encode(_File(mapping, mapping))

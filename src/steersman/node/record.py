@@ -21,11 +21,15 @@ _decode = msgspec.json.Decoder(Observed).decode
 
 def save(paths: Paths, seen: Observed) -> None:
     """Replaces the record of a pod; makes its directory."""
-    directory = paths.pod(seen.uid)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = directory / f"{RECORD}.new"
-    partial.write_bytes(_encode(seen))
-    partial.rename(directory / RECORD)
+    replace_file(paths.pod(seen.uid) / RECORD, _encode(seen))
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Writes a file of a pod whole or not at all; makes its directory."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.new")
+    partial.write_bytes(data)
+    partial.rename(path)
 
 
 def load_all(paths: Paths) -> Iterator[Observed]:

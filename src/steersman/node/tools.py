@@ -10,6 +10,7 @@ import msgspec
 
 from steersman.client.interface import Client
 from steersman.images.pull import Puller
+from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node import containers
@@ -86,3 +87,9 @@ class Tools(msgspec.Struct, frozen=True):
         # The view itself does not say what it is where it came from a list
         about = ("v1", POD.name, *named, path)
         self.events.say(Said(about, kind, reason, note, host=self.place.name))
+
+    def say_node(self, kind: str, reason: str, note: str) -> None:
+        """Tells an event about the node."""
+        node = self.place.name
+        about = ("v1", NODE.name, "", node, node, "")
+        self.events.say(Said(about, kind, reason, note, host=node))

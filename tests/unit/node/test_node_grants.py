@@ -86,6 +86,15 @@ def test_the_overhead_and_the_init_containers_of_a_pod_count() -> None:
     assert counted["cpu"] == parse("4500m")
 
 
+def test_what_a_pod_asks_for_as_a_whole_counts_instead_of_what_its_containers_do() -> None:
+    whole = {"requests": {"cpu": "3"}, "limits": {"memory": "900Mi"}}
+    given = asking("1", "64Mi", spec={"resources": whole, "overhead": {"cpu": "500m"}})
+    assert granting.requests_of(given) == {"cpu": parse("3500m"), "memory": parse("64Mi")}
+    refusal = granting.decide_admission(given, {"cpu": parse("1")}, 1, WHOLE)
+    assert refusal is not None
+    assert refusal[0] == "OutOfcpu"
+
+
 WHOLE = {**ROOM, "pods": "2", "ephemeral-storage": "10Gi"}
 
 

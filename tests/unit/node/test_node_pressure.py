@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from node_documents import NOW, observed, pod, running
 
+from steersman.images.credentials import Login
 from steersman.images.documents import (
     OCI_CONFIG,
     OCI_MANIFEST,
@@ -24,7 +25,8 @@ from steersman.images.documents import (
 from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.pod import Pod
-from steersman.node.credentials.access import Source as Anybody
+from steersman.node.credentials.access import Access
+from steersman.node.credentials.access import Source as Puller
 from steersman.node.credentials.records import PullRecords, key_of
 from steersman.node.machine import Facts
 from steersman.node.observed import Observed, Seen
@@ -46,7 +48,6 @@ from steersman.node.pressure.thresholds import (
 from steersman.node.register import Place
 from steersman.node.register import render_status as render_node_status
 from steersman.node.status import render_status
-from steersman.reconcile.events import Said
 from steersman.world.interface import World
 from steersman.world.real import RealWorld
 from steersman.world.simulated import simulate
@@ -63,6 +64,8 @@ def test_thresholds_are_amounts_or_shares() -> None:
     assert hard == (Threshold(MEMORY, 100 * MIB), Threshold(DISK, percent=10.0))
     (soft,) = parse_thresholds("", "memory.available<1Gi", "memory.available=1.5m")
     assert soft == Threshold(MEMORY, 1024 * MIB, grace_seconds=90.0, hard=False)
+    (soft,) = parse_thresholds("", "memory.available<1Gi", "memory.available=1m30s")
+    assert soft.grace_seconds == 90.0
     assert parse_thresholds("") == ()
 
 
@@ -77,6 +80,7 @@ def test_thresholds_are_amounts_or_shares() -> None:
         ("memory.available<-1", "", "", "must be positive: -1"),
         ("", "memory.available<1", "", "grace period must be specified"),
         ("", "memory.available<1", "memory.available=1", "invalid eviction grace period syntax"),
+        ("", "memory.available<1", "memory.available", "invalid eviction grace period syntax"),
     ],
 )
 def test_options_that_cannot_be_are_refused(hard: str, soft: str, graces: str, why: str) -> None:
@@ -153,8 +157,10 @@ def test_processes_are_ranked_by_priority_and_number_alone() -> None:
 
 def test_static_pods_and_those_of_the_system_are_never_evicted() -> None:
     assert ranking.is_critical(named("a", priority=2_000_001_000))
-    static = pod(metadata={"annotations": {"kubernetes.io/config.source": "file"}})
-    assert ranking.is_critical(static)
+    of_a_file = {"annotations": {"kubernetes.io/config.source": "file"}}
+    assert ranking.is_critical(pod(metadata=of_a_file))
+    claims = pod(metadata={**of_a_file, "resourceVersion": "7"})
+    assert not ranking.is_critical(claims), "anybody may write annotations"
     assert not ranking.is_critical(named("b", priority=1_000_000_000))
 
 
@@ -243,11 +249,13 @@ class Node:
         self.reclaimed = 0
         self.changes: list[frozenset[str]] = []
         self.reclaim: Callable[[], None] = lambda: None
-        self.monitor = Monitor(source, options, lambda: cared, self._reclaim, self, "vm", world)
+        self.monitor = Monitor(
+            source, options, lambda: cared, self._reclaim, self._say, "vm", world
+        )
         self.monitor.changed = lambda: self.changes.append(self.monitor.conditions)
 
-    def say(self, said: Said) -> None:
-        self.told.append(f"{said.type} {said.reason}: {said.note}")
+    def _say(self, kind: str, reason: str, note: str) -> None:
+        self.told.append(f"{kind} {reason}: {note}")
 
     async def _reclaim(self) -> None:
         self.reclaimed += 1
@@ -430,19 +438,18 @@ class Disk:
             lambda: self.level,
             lambda: having,
             bounds,
-            cast(Any, self),
-            "vm",
+            self._say,
             world,
         )
 
-    def say(self, said: Said) -> None:
-        self.told.append(f"{said.reason}: {said.note}")
+    def _say(self, _kind: str, reason: str, note: str) -> None:
+        self.told.append(f"{reason}: {note}")
 
     async def add(self, name: str, *, pulled: bool = True) -> str:
         """Adds an image, as if the node had pulled it."""
         digest = add_image(self.store, name, salt=name)
         if pulled:
-            await self.records.note(key_of(name, digest), None, Anybody())
+            await self.records.note(key_of(name, digest), None, Puller())
         return digest
 
     def names(self) -> set[str]:
@@ -518,6 +525,30 @@ def test_images_go_that_nobody_has_used_for_too_long(tmp_path: Path) -> None:
         await disk.collector.look()
         assert disk.names() == set()
         assert not disk.store.blobs.has(digest)
+
+    asyncio.run(main())
+
+
+class TakenLate:
+    """Pods that are there from the second look on."""
+
+    def __init__(self, *pods: Any) -> None:
+        self._looks = iter(((), pods))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(next(self._looks))
+
+
+def test_an_image_that_a_pod_takes_meanwhile_stays_whose_it_was(tmp_path: Path) -> None:
+    async def main() -> None:
+        pods = TakenLate(having("secret:1"))
+        disk = Disk(tmp_path, Clock(), pods, Bounds(least_seconds=0.0))
+        digest = await disk.add("secret:1", pulled=False)
+        key = key_of("secret:1", digest)
+        await disk.records.note(key, Login("ann", "hush"), Puller("default", "s", "uid-s"))
+        assert await disk.collector.free() == 0
+        assert disk.names() == {"secret:1"}
+        assert not disk.records.may_have(key, Access()), "it came with a login"
 
     asyncio.run(main())
 

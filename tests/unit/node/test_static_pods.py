@@ -12,8 +12,10 @@ import pytest
 from node_documents import UID, observed, pod, running
 from shim_script import RUNNING, Stage, begin, container, is_up
 
-from steersman.model.kinds.pod import Pod
+from steersman.client.view import FollowedView
+from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers
+from steersman.node.agent import Agent
 from steersman.node.static import folder as folders
 from steersman.node.static import marks
 from steersman.node.static.folder import Folder
@@ -86,6 +88,12 @@ def test_an_identity_that_is_given_is_kept_and_must_be_one() -> None:
 def test_a_manifest_cannot_claim_to_be_a_mirror() -> None:
     claims = TEXT.replace("name: web", f"name: web\n  annotations: {{{marks.MIRROR}: x}}")
     assert marks.is_static(parse(claims).pod)
+
+
+def test_a_manifest_cannot_claim_to_come_from_the_api() -> None:
+    claims = parse(TEXT.replace("name: web", "name: web\n  resourceVersion: '7'"))
+    assert marks.is_static(claims.pod)
+    assert "resourceVersion" not in claims.document["metadata"]
 
 
 @pytest.mark.parametrize(
@@ -372,5 +380,26 @@ def test_the_status_of_a_static_pod_goes_to_its_mirror_and_to_no_other(tmp_path:
             await stage.api.until(is_up)
             assert asked == ["m1", "m2"]
             assert worker.pod.metadata.uid == UID
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_of_the_api_is_never_static_whatever_its_annotations_say(tmp_path: Path) -> None:
+    claims = {"annotations": {marks.SOURCE: "file"}, "resourceVersion": "7"}
+    stage = Stage(tmp_path, pod(metadata=claims))
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            pods = FollowedView(stage.api, POD, tools.world)
+            folder = Folder(tmp_path / "manifests", "vm", tools.world, lambda _: None)
+            agent = Agent(tools, pods, tasks, folder)
+            tasks.start(folder.run(), name="folder")
+            tasks.start(pods.follow(), name="pods")
+            tasks.start(agent.run(), name="agent")
+            await stage.api.until(is_up)  # its own status, not that of a mirror
+            agent._hear_folder()
+            assert not agent.workers[UID].seen.gone, "it needs no file"
 
     asyncio.run(scenario())

@@ -19,7 +19,7 @@ _TEXTS: Final = (
         "below which pods are evicted at once, '' for never",
     ),
     ("--eviction-soft", "", "below which pods are evicted after a grace period"),
-    ("--eviction-soft-grace-period", "", "that grace, as memory.available=1m30s is written: 90s"),
+    ("--eviction-soft-grace-period", "", "that grace of each, as memory.available=1m30s"),
 )
 _NUMBERS: Final = (
     (

@@ -14,7 +14,8 @@ import msgspec
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container, SecurityContext
+from steersman.model.types.container import Container
+from steersman.node.render.bundle import profile_of
 from steersman.runtime.kernel import mounts
 
 MAX_BYTES: Final = 1 << 20  # the usual default profile has 20 kB
@@ -27,9 +28,8 @@ class BadProfile(Exception):
 def local_profile(pod: Pod, container: Container) -> str:
     """Returns the name of the local profile of a container, empty for none; one that is
     privileged has none."""
-    own = container.security_context or SecurityContext()
-    profile = own.seccomp_profile or pod.spec.security_context.seccomp_profile
-    if own.privileged or profile is None or profile.type != "Localhost":
+    profile = profile_of(pod, container)
+    if profile is None or profile.type != "Localhost":
         return ""
     return profile.localhost_profile
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import msgspec
 
 from steersman.images.credentials import Login
 from steersman.images.references import parse as parse_reference
+from steersman.listen.certificates import write_private
 from steersman.node.credentials.access import Access, Source
 
 MOST_SOURCES = 100  # of one image; the oldest go, and are asked for anew
@@ -111,14 +111,4 @@ class PullRecords:
         """Takes a table over and writes it, one after the other, before it is relied on."""
         self._table = table
         async with self._writing:
-            await asyncio.to_thread(_write, self._path, msgspec.json.encode(self._table))
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(".new")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    partial.rename(path)
+            await asyncio.to_thread(write_private, self._path, msgspec.json.encode(self._table))

@@ -16,14 +16,11 @@ import msgspec
 from steersman.images.errors import ImageError, InvalidReference
 from steersman.images.references import parse
 from steersman.images.store import Image, Store
-from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.node import containers
 from steersman.node.credentials.records import PullRecords
 from steersman.node.observed import Observed
-from steersman.node.pressure.monitor import Events
 from steersman.node.pressure.thresholds import Level
-from steersman.reconcile.events import Said
 from steersman.world.interface import World
 
 LOOK_SECONDS = 300.0  # kubelet's ImageGCPeriod
@@ -53,7 +50,8 @@ class _Known(msgspec.Struct):
 
 
 class ImageCollector:
-    """The images of one node; `level` reads the disk that they are on."""
+    """The images of one node; `level` reads the disk that they are on, `say` tells an event of the
+    node: its kind, reason and note."""
 
     def __init__(
         self,
@@ -62,8 +60,7 @@ class ImageCollector:
         level: Callable[[], Level],
         having: Callable[[], Iterable[Having]],
         bounds: Bounds,
-        events: Events,
-        node: str,
+        say: Callable[[str, str, str], None],
         world: World,
     ) -> None:
         self._store = store
@@ -71,8 +68,7 @@ class ImageCollector:
         self._level = level
         self._having = having
         self._bounds = bounds
-        self._events = events
-        self._node = node
+        self._say = say
         self._world = world
         self._known: dict[str, _Known] = {}
         self._collecting = asyncio.Lock()
@@ -139,21 +135,25 @@ class ImageCollector:
         if not images:
             return 0
         names = used_names(self._having())
-        freed = await asyncio.to_thread(self._remove_now, images, names)
-        await self._records.forget(frozenset(it.digest for it in images))
+        freed, gone = await asyncio.to_thread(self._remove_now, images, names)
+        await self._records.forget(gone)  # without its record an image that stays is everybody's
         return freed
 
-    def _remove_now(self, images: Collection[Image], names: Collection[str]) -> int:
+    def _remove_now(
+        self, images: Collection[Image], names: Collection[str]
+    ) -> tuple[int, frozenset[str]]:
+        """Returns the bytes freed, and the digests of the images that are gone."""
         in_use = used_digests(self._store.images(), names)
-        for image in images:
-            for reference in image.references if image.digest not in in_use else ():
+        going = [it for it in images if it.digest not in in_use]
+        for image in going:
+            for reference in image.references:
                 self._store.untag(reference)
-        return self._store.collect(in_use).bytes
+        freed = self._store.collect(in_use).bytes
+        return freed, frozenset(it.digest for it in going)
 
     def _tell(self, reason: str, text: str) -> None:
         log.warning("%s: %s", reason, text)
-        about = ("v1", NODE.name, "", self._node, self._node, "")
-        self._events.say(Said(about, "Warning", reason, text, host=self._node))
+        self._say("Warning", reason, text)
 
 
 def used_names(having: Iterable[Having]) -> set[str]:

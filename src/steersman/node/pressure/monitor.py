@@ -13,7 +13,6 @@ from typing import Protocol
 
 import msgspec
 
-from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.node.observed import Observed
 from steersman.node.pressure import ranking
@@ -25,7 +24,6 @@ from steersman.node.pressure.thresholds import (
     Threshold,
     Watch,
 )
-from steersman.reconcile.events import Said
 from steersman.world.interface import World
 
 LOOK_SECONDS = 10.0  # kubelet's monitoringInterval; disks and /proc tell nothing by themselves
@@ -41,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """What is read of the machine; see `reading.Machine`."""
+    """What is read of the machine; see `reading.SignalSource`."""
 
     def signals(self) -> Signals:
         """Looks at the whole machine."""
@@ -66,13 +64,6 @@ class Cared(Protocol):
         """Gives the pod up."""
 
 
-class Events(Protocol):
-    """Tells events."""
-
-    def say(self, said: Said) -> None:
-        """Takes an event."""
-
-
 class Options(msgspec.Struct, frozen=True):
     """What the node was told: thresholds, and the longest grace of a soft one."""
 
@@ -85,6 +76,7 @@ class Monitor:
 
     cared:   gives the pods that the agent cares for
     reclaim: frees what nobody needs of the disk, before pods must go
+    say:     tells an event of the node: its kind, reason and note
     changed: is called when the conditions of the node have changed
     """
 
@@ -93,8 +85,8 @@ class Monitor:
         source: Source,
         options: Options,
         cared: Callable[[], Iterable[Cared]],
-        reclaim: Callable[[], Awaitable[None]],
-        events: Events,
+        reclaim: Callable[[], Awaitable[object]],
+        say: Callable[[str, str, str], None],
         node: str,
         world: World,
     ) -> None:
@@ -105,7 +97,7 @@ class Monitor:
         self._watch = Watch(options.thresholds)
         self._cared = cared
         self._reclaim = reclaim
-        self._events = events
+        self._say = say
         self._node = node
         self._world = world
 
@@ -146,11 +138,9 @@ class Monitor:
     def _take(self, conditions: frozenset[str]) -> None:
         if conditions == self.conditions:
             return
-        about = ("v1", NODE.name, "", self._node, self._node, "")
         for kind in sorted(conditions ^ self.conditions):
             reason = EVENTS[kind][kind not in conditions]
-            note = f"Node {self._node} status is now: {reason}"
-            self._events.say(Said(about, "Normal", reason, note, host=self._node))
+            self._say("Normal", reason, f"Node {self._node} status is now: {reason}")
         self.conditions = conditions
         self.changed()
 

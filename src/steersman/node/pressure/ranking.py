@@ -8,13 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.quantity import Quantity, of_bytes, parse
+from steersman.model.quantity import of_bytes, parse
+from steersman.model.types.resources import ZERO
 from steersman.node.pressure.thresholds import RESOURCES, Level, Threshold
 from steersman.node.resizing.granting import requests_of
-from steersman.node.static.marks import is_mirror, is_static
+from steersman.node.static.marks import is_static
 
 SYSTEM_CRITICAL: Final = 2_000_000_000  # scheduling.SystemCriticalPriority
-_ZERO: Final = Quantity(0)
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Use(msgspec.Struct, frozen=True):
 
 def is_critical(pod: Pod) -> bool:
     """Whether a pod is never evicted (kubetypes.IsCriticalPod)."""
-    return is_static(pod) or is_mirror(pod) or pod.spec.priority >= SYSTEM_CRITICAL
+    return is_static(pod) or pod.spec.priority >= SYSTEM_CRITICAL
 
 
 def rank(resource: str, pods: Iterable[tuple[Pod, Use]]) -> list[tuple[Pod, Use]]:
@@ -50,7 +50,7 @@ def rank(resource: str, pods: Iterable[tuple[Pod, Use]]) -> list[tuple[Pod, Use]
 
 def requested(pod: Pod, resource: str) -> int:
     """Returns what a pod asked for."""
-    return requests_of(pod).get(resource, _ZERO).value()
+    return requests_of(pod).get(resource, ZERO).value()
 
 
 def message(threshold: Threshold, level: Level, pod: Pod, use: Use) -> str:
@@ -84,7 +84,7 @@ def exceeded(pod: Pod, use: Use, volumes: Mapping[str, int]) -> str:
     limits = {it.name: it.resources.limits.get("ephemeral-storage") for it in pod.spec.containers}
     known = {name: parse(text) for name, text in limits.items() if text is not None}
     if len(known) == len(limits):
-        total = sum(known.values(), _ZERO)
+        total = sum(known.values(), ZERO)
         if use.disk > total.value():
             return (
                 f"Pod ephemeral local storage usage exceeds the total limit of containers {total}. "

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from steersman.node.measure.measuring import Measuring, read_disk
+from steersman.node.measure.measuring import Measuring
 from steersman.node.observed import Observed, parse_engine_name
 from steersman.node.paths import Paths
 from steersman.node.pressure import thresholds
@@ -22,19 +22,17 @@ _BLOCK_BYTES = 512  # st_blocks counts these, whatever the file system has
 class SignalSource:
     """The machine as the monitor sees it."""
 
-    def __init__(self, measuring: Measuring, paths: Paths, images: Path, proc: Path) -> None:
+    def __init__(self, measuring: Measuring, paths: Paths, proc: Path) -> None:
         self._measuring = measuring
         self._paths = paths
-        self._images = images
         self._proc = proc
 
     def signals(self) -> Signals:
         """Looks at memory, disks and processes: some five files, no trees."""
-        whole = self._measuring.machine().whole
-        node, images = read_disk(self._paths.root), read_disk(self._images)
+        machine = self._measuring.machine()
+        whole, node, images = machine.whole, machine.disk, machine.images
         threads = int((self._proc / "loadavg").read_text().split()[3].partition("/")[2])
-        most = int((self._proc / "sys/kernel/pid_max").read_text())
-        capacity = whole.limit_bytes
+        capacity, most = whole.limit_bytes, machine.most_processes
         return {
             thresholds.MEMORY: Level(capacity - whole.working_set_bytes, capacity),
             thresholds.NODE_DISK: Level(node.available_bytes, node.capacity_bytes),

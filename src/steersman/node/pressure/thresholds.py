@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from steersman.model.duration import parse_duration
 from steersman.model.quantity import QuantityError, parse
 
 MEMORY, NODE_DISK, IMAGE_DISK = "memory.available", "nodefs.available", "imagefs.available"
@@ -111,13 +112,13 @@ def _parse(text: str, grace: float, *, hard: bool) -> Threshold:
 
 
 def _grace(text: str) -> tuple[str, float]:
-    signal, found, value = text.partition("=")
-    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(value[-1:], 0.0)
-    if not found or not unit or not value[:-1].replace(".", "", 1).isdecimal():
+    signal, _, value = text.partition("=")
+    try:
+        return signal, parse_duration(value)
+    except ValueError:
         raise BadThreshold(
             f"invalid eviction grace period syntax {text}, expected <signal>=<duration>"
-        )
-    return signal, float(value[:-1]) * unit
+        ) from None
 
 
 class Watch:

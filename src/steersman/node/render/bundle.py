@@ -14,7 +14,7 @@ import msgspec
 from steersman.images.documents import RunConfig
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container, SecurityContext, VolumeMount
+from steersman.model.types.container import Container, Profile, SecurityContext, VolumeMount
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
 from steersman.node.render.expand import expand
@@ -85,7 +85,7 @@ def render_bundle(
         no_new_privileges=security.allow_privilege_escalation is False,
         privileged=privileged,
         host_pid=pod.spec.host_pid,
-        seccomp=_seccomp(pod, security, ground.seccomp),
+        seccomp=_seccomp(profile_of(pod, container), ground.seccomp),
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
     if ground.seccomp is not None:
@@ -179,10 +179,16 @@ def _capability(name: str) -> str:
     return upper if upper.startswith("CAP_") else f"CAP_{upper}"
 
 
-def _seccomp(pod: Pod, security: SecurityContext, local: Document | None) -> str:
-    if security.privileged:
-        return ""
-    profile = security.seccomp_profile or pod.spec.security_context.seccomp_profile
+def profile_of(pod: Pod, container: Container) -> Profile | None:
+    """Returns the seccomp profile that a container or else its pod names, None for neither; a
+    privileged one is unconfined."""
+    own = container.security_context or SecurityContext()
+    if own.privileged:
+        return Profile("Unconfined")
+    return own.seccomp_profile or pod.spec.security_context.seccomp_profile
+
+
+def _seccomp(profile: Profile | None, local: Document | None) -> str:
     if profile is None or profile.type == "RuntimeDefault":
         return "default"
     if profile.type == "Unconfined" or (profile.type == "Localhost" and local is not None):

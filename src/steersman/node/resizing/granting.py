@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import Quantity, parse
 from steersman.model.types.container import Container, ResourceRequirements
-from steersman.model.types.resources import Amounts, add, amounts, together
+from steersman.model.types.resources import ZERO, Amounts, add, amounts, together
 from steersman.node import containers
 from steersman.node.observed import Observed, Resize
 from steersman.node.render import limits
@@ -54,14 +54,16 @@ def granted(pod: Pod, seen: Observed) -> Pod:
 
 
 def requests_of(pod: Pod) -> Amounts:
-    """Returns what a pod counts for on its node, its overhead included."""
+    """Returns what a pod counts for on its node: what its containers ask for together, what it
+    asks for as a whole instead, which can only be what a pod may, and its overhead."""
     init = (
         (amounts(it.resources.requests), containers.is_sidecar(it))
         for it in pod.spec.init_containers
     )
     found = together((amounts(it.resources.requests) for it in pod.spec.containers), init)
-    for name, text in pod.spec.overhead.items():
-        found[name] = found.get(name, Quantity(0)) + parse(text)
+    if pod.spec.resources is not None:
+        found |= amounts(pod.spec.resources.requests)
+    add(found, amounts(pod.spec.overhead))
     return found
 
 
@@ -101,7 +103,7 @@ class Grants:
 
 
 def _of(held: Mapping[str, Quantity], name: str) -> Quantity:
-    return held.get(name, Quantity(0))
+    return held.get(name, ZERO)
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -121,6 +121,7 @@ def _completed(document: Document, data: bytes, path: Path, node: str) -> Docume
         marks.SOURCE: marks.FILE,
     }
     noted.pop(marks.MIRROR, None)
+    metadata.pop("resourceVersion", None)  # by which pods of the API are known
     spec = {**document["spec"], "nodeName": node}
     tolerations = spec.get("tolerations") or []
     spec["tolerations"] = [*(it for it in tolerations if it != _TOLERATION), _TOLERATION]

@@ -19,6 +19,6 @@ def is_mirror(pod: Pod) -> bool:
 
 
 def is_static(pod: Pod) -> bool:
-    """Whether a pod comes from a file of this machine, and is no mirror."""
-    annotations = pod.metadata.annotations
-    return annotations.get(SOURCE) == FILE and MIRROR not in annotations
+    """Whether a pod comes from a file of this machine: what the API gave never does, whatever its
+    annotations say, which anybody may write who creates pods."""
+    return pod.metadata.annotations.get(SOURCE) == FILE and not pod.metadata.resource_version
