@@ -503,8 +503,8 @@ class Pod:
     def forget_exec(self, name: str, number: int) -> None:
         """Nobody will ask for this exec any more."""
         made = self.containers.get(name)
-        if made is not None:
-            made.execs.pop(number, None)
+        if made is not None and number in made.execs:
+            made.execs.pop(number).close_handle()
 
     def attach(self, request: Document, descriptors: list[int]) -> Document:
         """Connects somebody's descriptors, named in "streams", to a container's streams."""
