@@ -10,9 +10,10 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
 from test_runtime_rig import Rig, needs_root, run
 
-from steersman.runtime.engine import REMOVE_DEADLINE_SECONDS, Event, SandboxState
+from steersman.runtime.engine import REMOVE_DEADLINE_SECONDS, EngineError, Event, SandboxState
 
 pytestmark = needs_root
 
@@ -121,6 +122,21 @@ def test_nothing_is_left_open_however_often_a_shim_comes_and_goes() -> None:
             await rig.engine.stats("p", name)
             await rest(sandbox)
             assert open_descriptors(sandbox.pid) == before
+
+    run(scenario)
+
+
+def test_an_exec_that_cannot_be_started_leaves_nothing_open_and_lets_its_pod_rest() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        await rest(sandbox)
+        before = open_descriptors(sandbox.pid)
+        nowhere = {"args": ["true"], "execCPUAffinity": {"initial": "8000"}}
+        with pytest.raises(EngineError):
+            await rig.engine.exec("p", name, nowhere)
+        await rest(sandbox)
+        assert open_descriptors(sandbox.pid) == before
 
     run(scenario)
 
