@@ -6,10 +6,14 @@ import asyncio
 import os
 import pathlib
 import select
+import signal
+from collections.abc import Coroutine
+from typing import Any
 
+import pytest
 from test_runtime_rig import Rig, needs_root, run
 
-from steersman.runtime.engine import Event, SandboxState
+from steersman.runtime.engine import REMOVE_DEADLINE_SECONDS, EngineError, Event, SandboxState
 
 pytestmark = needs_root
 
@@ -122,6 +126,21 @@ def test_nothing_is_left_open_however_often_a_shim_comes_and_goes() -> None:
     run(scenario)
 
 
+def test_an_exec_that_cannot_be_started_leaves_nothing_open_and_lets_its_pod_rest() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        await rest(sandbox)
+        before = open_descriptors(sandbox.pid)
+        nowhere = {"args": ["true"], "execCPUAffinity": {"initial": "8000"}}
+        with pytest.raises(EngineError):
+            await rig.engine.exec("p", name, nowhere)
+        await rest(sandbox)
+        assert open_descriptors(sandbox.pid) == before
+
+    run(scenario)
+
+
 def test_a_shim_stays_for_as_long_as_somebody_is_attached() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()
@@ -202,5 +221,72 @@ def test_a_terminal_outlives_the_shim_that_opened_it() -> None:
         os.close(shown)
         await rest(sandbox)
         assert (await rig.engine.state("p", name)).status == "running"
+
+    run(scenario)
+
+
+async def asked_too_late(rig: Rig, name: str, asking: Coroutine[Any, Any, Any]) -> Any:
+    """What a shim answers that hears of the request first, and then that the container has been
+    reaped; the container is killed here."""
+    process = (await rig.engine.state("p", name)).pid
+    (sandbox,) = await rig.engine.pods()
+    (shim,) = shims(sandbox)
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        while pathlib.Path(f"/proc/{shim}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            os.sched_yield()
+        request = asyncio.ensure_future(asking)
+        await asyncio.sleep(0)  # it is sent before it is first waited for
+        os.kill(process, signal.SIGKILL)
+        while os.path.exists(f"/proc/{process}"):
+            os.sched_yield()
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    return await request
+
+
+def test_a_container_that_has_ended_unheard_can_be_killed_and_deleted() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        await asked_too_late(rig, name, rig.engine.kill("p", name, signal.SIGTERM))
+        assert (await rig.engine.wait("p", name)).signal == signal.SIGKILL
+        name = await rig.launch(sandbox, "sleep", "1000")
+        await asked_too_late(rig, name, rig.engine.delete("p", name, force=True))
+        (state,) = await rig.engine.pods()
+        assert name not in [it.id for it in state.containers]
+
+    run(scenario)
+
+
+def test_a_pod_is_removed_whole_though_one_container_has_ended_unheard() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        other = await rig.launch(sandbox, "sleep", "1000")
+        handle = os.pidfd_open((await rig.engine.state("p", other)).pid)
+        # Not by remove_sandbox, which asks for the pod before
+        removal = rig.engine._links["p"].call("remove", {}, REMOVE_DEADLINE_SECONDS)
+        assert (await asked_too_late(rig, name, removal)).document["result"] == {}
+        await rig.engine.remove_sandbox("p")
+        assert await rig.engine.pods() == []
+        assert select.select([handle], [], [], 0)[0]
+        os.close(handle)
+
+    run(scenario)
+
+
+def test_a_pod_at_rest_still_knows_whom_to_signal() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        script = "trap 'exit 5' TERM; while :; do sleep 0.1; done"
+        name = await rig.launch(sandbox, "sh", "-c", script)
+        before = open_descriptors(sandbox.pid)
+        await rest(sandbox)
+        await rig.engine.kill("p", name, signal.SIGTERM)
+        assert (await rig.engine.wait("p", name)).code == 5
+        await rig.engine.delete("p", name)
+        await rest(sandbox)
+        assert len(open_descriptors(sandbox.pid)) < len(before)
 
     run(scenario)

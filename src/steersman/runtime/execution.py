@@ -57,19 +57,20 @@ def start(
     `held` is what capabilities there are inside. Unless `alone` it is killed when the process
     that forked it ends. `birth` is as in container.start.
     """
-    maps = user_namespaces.of_process(first)
-    process.keep_groups = maps is not None and user_namespaces.denies_groups(str(first))
-    kept = Descriptors(channel, streams, preserved=process.preserved, birth=birth)
-    wanted = Joining(first, maps, process, held, alone=alone)
     affinity = os.sched_getaffinity(0) if process.affinity_initial else set()
-    _set_affinity(process.affinity_initial)
+    target = os.pidfd_open(first)
     try:
+        maps = user_namespaces.of_process(first)
+        process.keep_groups = maps is not None and user_namespaces.denies_groups(str(first))
+        kept = Descriptors(channel, streams, preserved=process.preserved, birth=birth)
+        wanted = Joining(first, target, maps, process, held, alone=alone)
+        _set_affinity(process.affinity_initial)
         if wanted.ushered:
             return _start_by_usher(wanted, cgroup, kept)
         return _start_beside(wanted, cgroup, kept)
     finally:
         _set_affinity(affinity)
-        os.close(wanted.target)
+        os.close(target)
 
 
 class Joining:
@@ -81,9 +82,16 @@ class Joining:
     __slots__ = ("alone", "first", "flags", "held", "maps", "process", "target", "ushered")
 
     def __init__(
-        self, first: int, maps: Maps | None, process: Process, held: int, *, alone: bool
+        self,
+        first: int,
+        target: int,
+        maps: Maps | None,
+        process: Process,
+        held: int,
+        *,
+        alone: bool,
     ) -> None:
-        self.target = os.pidfd_open(first)
+        self.target = target
         self.flags = namespaces.differing(first) & ~_ELSEWHERE
         self.first = first
         self.maps = maps

@@ -452,8 +452,6 @@ class Pod:
         made = self.find(request["container"])
         if made.first.status != RUNNING:
             raise Conflict(f"container {made.name!r} is {made.first.status}")
-        from .execution import start
-
         process = self._exec_process(made, request.get("process") or {})
         masters: list[int] = []
         extra = Supervised(self._reactor, masters.append)
@@ -461,12 +459,8 @@ class Pod:
             fill_streams(descriptors)
         self._last_exec += 1
         number = self._last_exec
+        pid = self._start_exec(made, process, extra, descriptors)
         made.execs[number] = extra
-        channel = extra.child_channel.fileno()
-        held = made.plan.held
-        birth = syscalls.CLONE_PARENT
-        pid = start(made.first.pid, made.cgroup, process, channel, descriptors, held, birth=birth)
-        extra.follow(pid)
 
         def ended(status: int) -> None:
             extra.ended(status, False)
@@ -480,6 +474,23 @@ class Pod:
         self._processes[pid] = ended
         extra.on_ready = extra.go
         extra.on_started = lambda: answer({"exec": number, "pid": pid}, masters)
+
+    def _start_exec(
+        self, made: Container, process: Process, extra: Supervised, descriptors: list[int]
+    ) -> int:
+        from .execution import start
+
+        channel = extra.child_channel.fileno()
+        held, birth = made.plan.held, syscalls.CLONE_PARENT
+        try:
+            pid = start(
+                made.first.pid, made.cgroup, process, channel, descriptors, held, birth=birth
+            )
+        except BaseException:
+            extra.close_channel()
+            raise
+        extra.follow(pid)
+        return pid
 
     def _exec_process(self, made: Container, section: Mapping[str, Any]) -> Process:
         """An exec is what its container is, but for what it asks to have otherwise."""
@@ -503,8 +514,8 @@ class Pod:
     def forget_exec(self, name: str, number: int) -> None:
         """Nobody will ask for this exec any more."""
         made = self.containers.get(name)
-        if made is not None:
-            made.execs.pop(number, None)
+        if made is not None and number in made.execs:
+            made.execs.pop(number).close_handle()
 
     def attach(self, request: Document, descriptors: list[int]) -> Document:
         """Connects somebody's descriptors, named in "streams", to a container's streams."""

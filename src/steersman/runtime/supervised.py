@@ -6,6 +6,7 @@ Rule: every caller gets exactly one answer, also when the process dies in betwee
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import socket
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # A reason longer than this is cut by nobody's loss; it only bounds what a child can send.
 _MAX_REASON_BYTES = 1 << 16
 
-_KEPT = ("status", "pid", "created_at", "started_at", "finished_at", "exit", "reason")
+_KEPT = ("status", "pid", "handle", "created_at", "started_at", "finished_at", "exit", "reason")
 CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
 
 
@@ -41,6 +42,7 @@ class Supervised:
         self.status = CREATING
         self._released = False
         self.pid = 0
+        self.handle = -1
         self.created_at = now()
         self.started_at = 0
         self.finished_at = 0
@@ -68,6 +70,10 @@ class Supervised:
     def follow(self, pid: int) -> None:
         """The process has been forked: listens to it."""
         self.pid = pid
+        try:
+            self.handle = os.pidfd_open(pid)
+        except ProcessLookupError:  # the keeper has reaped it, which is about to be heard
+            self.handle = -1
         self.child_channel.close()
         self._reactor.watch(self.channel.fileno(), READ, self.listen)
 
@@ -122,10 +128,17 @@ class Supervised:
             self.channel.close()
         self.child_channel.close()
 
+    def close_handle(self) -> None:
+        """Nobody will send it a signal any more; the handle would outlive this shim."""
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+
     def ended(self, status: int, oom_killed: bool) -> None:
         """The process has been reaped: hears its last words and notes how it ended."""
         self.listen()
         self.close_channel()
+        self.close_handle()
         code, number = decode_status(status)
         self.finished_at = now()
         self.status = STOPPED
@@ -138,6 +151,13 @@ class Supervised:
         }
 
     def kill(self, number: int) -> None:
-        """Sends a signal; safe from reuse of the id, as only this process reaps."""
-        if self.status != STOPPED and self.pid:
-            os.kill(self.pid, number)
+        """Sends a signal, unless the process has ended, be it that this is yet to be heard.
+
+        By a descriptor: the keeper reaps, so the id may be another's before anybody here knows.
+        """
+        if self.handle < 0:
+            return
+        try:
+            _signal.pidfd_send_signal(self.handle, number)
+        except ProcessLookupError:
+            return

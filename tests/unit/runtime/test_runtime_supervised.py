@@ -26,7 +26,7 @@ def started(reactor: Reactor, said: bytes) -> Supervised:
     """Returns a process that has said something and then closed its end, unheard as yet."""
     made = Supervised(reactor, os.close)
     made.child_channel.send(said)
-    made.follow(0)
+    made.follow(os.getpid())
     return made
 
 
@@ -60,7 +60,7 @@ def test_an_end_before_the_release_is_no_start(reactor: Reactor) -> None:
 
 def test_a_reason_without_an_end_is_cut(reactor: Reactor) -> None:
     made = Supervised(reactor, os.close)
-    made.follow(0)
+    made.follow(os.getpid())
     for _ in range(40):
         made._hear(b"E" + b"x" * 4096)
     assert len(made.reason) < 1 << 16
@@ -74,7 +74,7 @@ def test_a_process_that_is_set_up_is_told_to_go_and_hands_its_terminal_over(
     made = Supervised(reactor, terminals.append)
     theirs = made.child_channel.dup()
     made.on_ready = made.go
-    made.follow(0)
+    made.follow(os.getpid())
     socket.send_fds(theirs, [b"T"], [theirs.fileno()])
     theirs.send(b"R")
     made.listen()
@@ -98,6 +98,22 @@ def test_only_a_process_that_lives_gets_signals(reactor: Reactor) -> None:
     made.follow(child)
     made.kill(signal.SIGKILL)
     _, status = os.waitpid(child, 0)
+    made.kill(signal.SIGKILL)  # its id may be another's by now, which nobody here has heard yet
     made.ended(status, False)
-    made.kill(signal.SIGKILL)  # its id may be another's by now
+    made.kill(signal.SIGKILL)
+    assert made.handle < 0
     assert made.exit is not None and made.exit["signal"] == signal.SIGKILL
+
+
+def test_a_process_that_was_reaped_before_it_was_followed_gets_no_signals(
+    reactor: Reactor,
+) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(3)
+    _, status = os.waitpid(child, 0)
+    made = Supervised(reactor, os.close)
+    made.follow(child)
+    made.kill(signal.SIGKILL)
+    made.ended(status, False)
+    assert made.exit is not None and made.exit["code"] == 3
