@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steersman.cli.failure import Failure, printable
-from steersman.cli.up import KUBECONFIG
+from steersman.cli import reach
+from steersman.cli.failure import printable
 
 if TYPE_CHECKING:
     from steersman.model.ref import Resource
@@ -29,9 +27,7 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     lint = actions.add_parser("lint", help="say which invariants do not hold; exit 1 if any")
-    lint.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, or steer up's")
-    lint.add_argument("--context", default="", help="default: the current one")
-    lint.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    reach.add_options(lint)
     lint.set_defaults(run=run)
 
 
@@ -39,16 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints what does not hold; exits with 1 where something does not."""
     from msgspec.structs import asdict
 
-    from steersman.client.errors import Unreachable
-    from steersman.client.kubeconfig import BadKubeconfig
-    from steersman.model.errors import APIError
-
-    try:
-        found, unread = asyncio.run(_lint(arguments))
-    except (BadKubeconfig, Unreachable) as error:
-        raise Failure(str(error)) from error
-    except APIError as error:
-        raise Failure(error.message) from error
+    found, unread = asyncio.run(_lint(arguments))
     if arguments.output == "json":
         print(json.dumps([asdict(it) for it in found]))
     else:
@@ -63,14 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _lint(arguments: argparse.Namespace) -> tuple[list[Violation], dict[Resource, str]]:
     """Returns what does not hold now and, where there is something, a moment later too."""
-    from steersman.client import kubeconfig
-    from steersman.client.http import HTTPTransport
     from steersman.testing.invariants.reading import read_state
     from steersman.testing.invariants.state import check
 
-    path = arguments.kubeconfig or Path(os.environ.get("KUBECONFIG", str(KUBECONFIG)))
-    transport = HTTPTransport(kubeconfig.read(path.expanduser(), arguments.context))
-    try:
+    async with reach.cluster(arguments) as transport:
         state, unread = await read_state(transport)
         if not (found := check(state)):
             return [], unread
@@ -78,5 +61,3 @@ async def _lint(arguments: argparse.Namespace) -> tuple[list[Violation], dict[Re
         state, unread = await read_state(transport)
         before = {(it.path, it.rule) for it in found}
         return [it for it in check(state) if (it.path, it.rule) in before], unread
-    finally:
-        await transport.close()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from steersman.cli import reach
 from steersman.cli.failure import Failure, printable
-from steersman.cli.up import KUBECONFIG
 
 if TYPE_CHECKING:
     from steersman.explain.objects import Objects
@@ -26,16 +24,12 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     parser.add_argument("object", nargs="+", metavar="KIND/NAME", help="or KIND NAME")
     parser.add_argument("-n", "--namespace", default="default", help="default: default")
-    parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, or steer up's")
-    parser.add_argument("--context", default="", help="default: the current one")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    reach.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Answers; exits with 1 where there is no such object."""
-    from steersman.client.errors import Unreachable
-    from steersman.client.kubeconfig import BadKubeconfig
     from steersman.explain.cause import render, to_document
     from steersman.explain.question import explain, kind_of
 
@@ -43,10 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     kind = kind_of(word)
     if kind is None:
         raise Failure(f"{word!r} is no kind that Kubernetes has; try pod, deployment or pvc")
-    try:
-        objects = asyncio.run(_read(arguments))
-    except (BadKubeconfig, Unreachable) as error:
-        raise Failure(str(error)) from error
+    objects = asyncio.run(_read(arguments))
     if (refused := objects.unread.get(kind.resource)) is not None and not objects.knows(kind):
         raise Failure(refused)
     cause = explain(objects, kind, arguments.namespace, name)
@@ -72,14 +63,8 @@ def split(words: list[str]) -> tuple[str, str]:
 
 async def _read(arguments: argparse.Namespace) -> Objects:
     from steersman.cli.clock.reading import cluster_time
-    from steersman.client import kubeconfig
-    from steersman.client.http import HTTPTransport
     from steersman.explain.question import NAMED, READ
     from steersman.explain.reading import read
 
-    path = arguments.kubeconfig or Path(os.environ.get("KUBECONFIG", str(KUBECONFIG)))
-    transport = HTTPTransport(kubeconfig.read(path.expanduser(), arguments.context))
-    try:
+    async with reach.cluster(arguments) as transport:
         return await read(transport, READ, NAMED, now=await cluster_time(transport))
-    finally:
-        await transport.close()

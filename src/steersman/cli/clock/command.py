@@ -7,15 +7,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from steersman.cli import reach
 from steersman.cli.clock.reading import PATH
 from steersman.cli.failure import Failure, Progress, printable
-from steersman.cli.up import KUBECONFIG
 from steersman.model.duration import parse_duration
 
 EXAMPLE = """example:
@@ -35,22 +33,13 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="show", help="default: show")
     parser.add_argument("amount", nargs="?", help="a duration (advance), or how many times faster")
     parser.add_argument("--to", metavar="TIME", help="advance: to a time, as 2027-01-01T00:00:00Z")
-    parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, or steer up's")
-    parser.add_argument("--context", default="", help="default: the current one")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    reach.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Tells the clock, and says what it reads then."""
-    from steersman.client.errors import Unreachable
-    from steersman.client.kubeconfig import BadKubeconfig
-
-    wish = wanted(arguments)
-    try:
-        found = asyncio.run(_ask(arguments, wish))
-    except (BadKubeconfig, Unreachable) as error:
-        raise Failure(str(error)) from error
+    found = asyncio.run(_ask(arguments, wanted(arguments)))
     print(json.dumps(found) if arguments.output == "json" else printable(show(found)))
     return 0
 
@@ -111,21 +100,15 @@ def show(found: dict[str, Any]) -> str:
 
 
 async def _ask(arguments: argparse.Namespace, wish: dict[str, Any] | None) -> dict[str, Any]:
-    from steersman.client import kubeconfig
-    from steersman.client.http import HTTPTransport
     from steersman.wire.message import JSON, Request
 
-    path = arguments.kubeconfig or Path(os.environ.get("KUBECONFIG", str(KUBECONFIG)))
-    transport = HTTPTransport(kubeconfig.read(path.expanduser(), arguments.context))
-    try:
+    async with reach.cluster(arguments) as transport:
         if wish is None:
             request = Request("GET", PATH)
         else:
             headers = {"content-type": JSON}
             request = Request("POST", PATH, headers=headers, body=json.dumps(wish).encode())
         return await _last(await transport.send(request))
-    finally:
-        await transport.close()
 
 
 async def _last(response: Any) -> dict[str, Any]:

@@ -7,13 +7,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from steersman.cli import reach
 from steersman.cli.failure import Failure, printable, why
-from steersman.cli.up import KUBECONFIG
 
 if TYPE_CHECKING:
     from steersman.client.client import APIClient
@@ -47,18 +46,12 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     )
     text = "how its pods start, fail and end: see docs/simulated-nodes.md"
     simulate.add_argument("--behaviour", type=Path, metavar="FILE", help=text)
-    _reach(simulate)
+    reach.add_options(simulate)
     simulate.set_defaults(run=run_simulate)
     remove = actions.add_parser("remove-simulated", help="remove them, with their pods")
     remove.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
-    _reach(remove)
+    reach.add_options(remove)
     remove.set_defaults(run=run_remove)
-
-
-def _reach(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, or steer up's")
-    parser.add_argument("--context", default="", help="default: the current one")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
 
 
 def run_simulate(arguments: argparse.Namespace) -> int:
@@ -70,7 +63,7 @@ def run_simulate(arguments: argparse.Namespace) -> int:
     async def work(client: APIClient) -> list[str]:
         return await simulate(client, template, arguments.count)
 
-    return _tell(arguments, _with_client(arguments, work), "ready")
+    return _tell(arguments, asyncio.run(_with_client(arguments, work)), "ready")
 
 
 def run_remove(arguments: argparse.Namespace) -> int:
@@ -79,7 +72,7 @@ def run_remove(arguments: argparse.Namespace) -> int:
     async def work(client: APIClient) -> list[str]:
         return await remove(client, arguments.names)
 
-    return _tell(arguments, _with_client(arguments, work), "removed")
+    return _tell(arguments, asyncio.run(_with_client(arguments, work)), "removed")
 
 
 def _tell(arguments: argparse.Namespace, names: list[str], state: str) -> int:
@@ -128,41 +121,18 @@ def _taint(text: str) -> Document:
     key, _, value = pair.partition("=")
     if not key or not effect:
         raise Failure(f"--taint {text}: it is written as in gpu=yes:NoSchedule")
-    return (
-        {"key": key, "value": value, "effect": effect}
-        if value
-        else {
-            "key": key,
-            "effect": effect,
-        }
-    )
+    taint = {"key": key, "effect": effect}
+    return {**taint, "value": value} if value else taint
 
 
-def _with_client(arguments: argparse.Namespace, work: Any) -> list[str]:
-    from steersman.client import kubeconfig
+async def _with_client(
+    arguments: argparse.Namespace, work: Callable[[APIClient], Awaitable[list[str]]]
+) -> list[str]:
     from steersman.client.client import APIClient
-    from steersman.client.errors import Unreachable
-    from steersman.client.http import HTTPTransport
-    from steersman.model.errors import APIError
     from steersman.world.real import RealWorld
 
-    path = arguments.kubeconfig or Path(os.environ.get("KUBECONFIG", str(KUBECONFIG)))
-
-    async def main() -> list[str]:
-        target = kubeconfig.read(path.expanduser(), arguments.context)
-        client = APIClient(HTTPTransport(target), RealWorld())
-        try:
-            found: list[str] = await work(client)
-            return found
-        finally:
-            await client.close()
-
-    try:
-        return asyncio.run(main())
-    except (kubeconfig.BadKubeconfig, Unreachable) as error:
-        raise Failure(str(error)) from error
-    except APIError as error:
-        raise Failure(error.message) from error
+    async with reach.cluster(arguments) as transport:
+        return await work(APIClient(transport, RealWorld()))
 
 
 async def simulate(client: APIClient, template: Document, count: int) -> list[str]:
