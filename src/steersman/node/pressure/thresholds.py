@@ -134,14 +134,10 @@ class Watch:
         memory before all others, hard before soft."""
         met = [it for it in self._thresholds if it.is_met(signals)]
         self._since = {it: self._since.get(it, now) for it in met}
-        for threshold in met:
-            if self._is_due(threshold, now):
-                self._last[CONDITIONS[threshold.signal]] = now
-        due = [it for it in met if self._is_due(it, now)]
+        due = [it for it in met if now - self._since[it] >= it.grace_seconds]
+        for threshold in due:
+            self._last[CONDITIONS[threshold.signal]] = now
         return sorted(due, key=lambda it: (it.signal != MEMORY, not it.hard))
-
-    def _is_due(self, threshold: Threshold, now: float) -> bool:
-        return now - self._since[threshold] >= threshold.grace_seconds
 
     def conditions(self, now: float) -> frozenset[str]:
         """Returns the conditions that the node has."""

@@ -7,6 +7,7 @@ was granted last, whatever its spec says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -113,28 +114,48 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
+class _Claim(NamedTuple):
+    """What is asked of one resource, what others have of it and what there is; processor in
+    thousandths."""
+
+    asked: int
+    used: int
+    room: int
+
+    def fits(self) -> bool:
+        """Whether it can be had; nothing always can."""
+        return not self.asked or self.asked + self.used <= self.room
+
+
+def _claim(
+    name: str,
+    wanted: Mapping[str, Quantity],
+    others: Mapping[str, Quantity],
+    allocatable: Mapping[str, str],
+) -> _Claim:
+    found = _of(wanted, name), _of(others, name), parse(allocatable.get(name, "0"))
+    return _Claim(*(it.milli() if name == "cpu" else it.value() for it in found))
+
+
+def _shortage(name: str, claim: _Claim) -> str:
+    told = f"{name}, requested: {claim.asked}, used: {claim.used}, capacity: {claim.room}"
+    return f"Node didn't have enough resource: {told}"
+
+
 def decide_grant(
     pod: Pod, others: Mapping[str, Quantity], allocatable: Mapping[str, str]
 ) -> Refusal | None:
     """Returns why a pod cannot have what it asks for, None where it can."""
     wanted = requests_of(pod)
+    claims = {name: _claim(name, wanted, others, allocatable) for name in RESIZABLE}
     for name in ("memory", "cpu"):
-        asked, room = (
-            _units(name, _of(wanted, name)),
-            _units(name, parse(allocatable.get(name, "0"))),
-        )
-        if asked > room:
-            text = f"{name}, requested: {asked}, capacity: {room}"
+        claim = claims[name]
+        if claim.asked > claim.room:
+            text = f"{name}, requested: {claim.asked}, capacity: {claim.room}"
             return Refusal(INFEASIBLE, f"Node didn't have enough capacity: {text}")
-    for name in RESIZABLE:
-        asked, room = (
-            _units(name, _of(wanted, name)),
-            _units(name, parse(allocatable.get(name, "0"))),
-        )
-        used = _units(name, _of(others, name))
-        if asked and asked + used > room:
-            text = f"{name}, requested: {asked}, used: {used}, capacity: {room}"
-            return Refusal(DEFERRED, f"Node didn't have enough resource: {text}")
+    for name, claim in claims.items():
+        if not claim.fits():
+            return Refusal(DEFERRED, _shortage(name, claim))
     return None
 
 
@@ -147,26 +168,15 @@ def decide_admission(
         text = "Failed to admit pod as the OS field doesn't match node OS"
         return "PodOSNotSupported", f"Pod was rejected: {text}"
     most = int(allocatable.get("pods", count + 1))
-    if count >= most:
-        return _out_of("pods", 1, count, most)
-    for name, amount in requests_of(pod).items():
-        if name not in allocatable:  # what no node is known to have is the scheduler's to find
-            continue
-        asked, room = _units(name, amount), _units(name, parse(allocatable[name]))
-        used = _units(name, _of(others, name))
-        if asked and asked + used > room:
-            return _out_of(name, asked, used, room)
+    claims = [("pods", _Claim(1, count, most))]
+    wanted = requests_of(pod)
+    # What no node is known to have is the scheduler's to find
+    known = [it for it in wanted if it in allocatable]
+    claims += [(it, _claim(it, wanted, others, allocatable)) for it in known]
+    for name, claim in claims:
+        if not claim.fits():
+            return f"OutOf{name}", f"Pod was rejected: {_shortage(name, claim)}"
     return None
-
-
-def _out_of(name: str, asked: int, used: int, room: int) -> tuple[str, str]:
-    amounts = f"{name}, requested: {asked}, used: {used}, capacity: {room}"
-    text = f"Pod was rejected: Node didn't have enough resource: {amounts}"
-    return f"OutOf{name}", text
-
-
-def _units(name: str, amount: Quantity) -> int:
-    return amount.milli() if name == "cpu" else amount.value()
 
 
 def is_asked(pod: Pod, seen: Observed) -> bool:

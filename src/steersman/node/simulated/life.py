@@ -5,8 +5,6 @@ Nothing runs; the status says what a kubelet would say.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from steersman.model.kind import Document
@@ -188,7 +186,7 @@ def _states(life: Life, image: str, now: float) -> tuple[Document, Document]:
         return {"waiting": _waiting(life, image)}, last
     if not life.ended(now):
         return {"running": {"startedAt": rfc3339(life.runs_at)}}, last
-    return {"terminated": terminated(life, life.ends_at or now)}, last
+    return _terminated(life, life.exit_code, life.ends_at or now), last
 
 
 def _waiting(life: Life, image: str = "") -> Document:
@@ -201,14 +199,15 @@ def _waiting(life: Life, image: str = "") -> Document:
     return {"reason": "ImagePullBackOff", "message": text}
 
 
-def terminated(life: Life, at: float) -> Document:
+def _terminated(life: Life, exit_code: int, at: float) -> Document:
     """Returns the state of a container that ended."""
-    return {
-        "exitCode": life.exit_code,
-        "reason": _reason(life.exit_code),
+    end = {
+        "exitCode": exit_code,
+        "reason": _reason(exit_code),
         "startedAt": rfc3339(min(life.runs_at, at)),
         "finishedAt": rfc3339(at),
     }
+    return {"terminated": end}
 
 
 def _reason(exit_code: int) -> str:
@@ -238,12 +237,6 @@ def plan_evicted(pod: Pod, life: Life, now: float) -> Document | None:
     """Returns the status of a pod that its node evicts, None where it has ended already."""
     if pod.status.phase in ENDED:
         return None
-    end = {"exitCode": KILLED, "reason": "Error", "finishedAt": rfc3339(now)}
-    end["startedAt"] = rfc3339(min(life.runs_at, now))
-    statuses = [
-        {**_container(pod, it, life, False, now), "started": False, "state": {"terminated": end}}
-        for it in pod.spec.containers
-    ]
     target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
     target |= {"message": LOW_ON_MEMORY, "lastTransitionTime": rfc3339(now)}
     return {
@@ -252,7 +245,7 @@ def plan_evicted(pod: Pod, life: Life, now: float) -> Document | None:
             "reason": EVICTED,
             "message": LOW_ON_MEMORY,
             "conditions": [*_conditions(pod, life, "Failed", False, now), target],
-            "containerStatuses": statuses,
+            "containerStatuses": _all_ended(pod, life, KILLED, now),
         }
     }
 
@@ -263,13 +256,12 @@ def plan_stopped(pod: Pod, life: Life, now: float) -> Document | None:
         return None
     if not pod.status.container_statuses:  # it never began; who counts pods is to know its end
         return {"status": {"phase": "Failed"}}
-    ended: list[Any] = [
-        {
-            **_container(pod, it, life, False, now),
-            "started": False,
-            "state": {"terminated": terminated(life, now)},
-        }
-        for it in pod.spec.containers
-    ]
+    ended = _all_ended(pod, life, life.exit_code, now)
     conditions = _conditions(pod, life, "Succeeded", False, now)
     return {"status": {"phase": "Succeeded", "conditions": conditions, "containerStatuses": ended}}
+
+
+def _all_ended(pod: Pod, life: Life, exit_code: int, now: float) -> list[Document]:
+    """Returns the statuses of containers that their node has ended."""
+    end = {"started": False, "state": _terminated(life, exit_code, now)}
+    return [{**_container(pod, it, life, False, now), **end} for it in pod.spec.containers]
