@@ -69,7 +69,11 @@ def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+# the names of upstream's tests are not ours to choose, and some have paths in them
+OURS = [name for name in NAMES if not name.startswith("docs/conformance/")]
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_no_document_names_a_place_of_its_writers_machine(name: str) -> None:
     assert PLACES.findall((ROOT / name).read_text()) == []
 
