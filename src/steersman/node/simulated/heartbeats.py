@@ -24,8 +24,16 @@ from steersman.world.interface import World
 LEASE_NAMESPACE: Final = "kube-node-lease"
 LEASE_SECONDS: Final = 40  # kubelet nodeLeaseDurationSeconds
 RENEW_SECONDS: Final = 10.0  # a quarter of it
-RETRY_SECONDS: Final = 1.0
+# Soon at first, while a virtual clock waits for it: a cluster that just began has no namespace yet
+# for the leases; then ever less often
+FIRST_RETRY_SECONDS: Final = 0.05
+LONGEST_RETRY_SECONDS: Final = 2.0
 PRESSURE_SECONDS: Final = 300.0  # kubelet --eviction-pressure-transition-period
+
+
+def retry_after(failures: int) -> float:
+    """Returns how long to pause after so many failed attempts, in seconds of wire time."""
+    return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 10), LONGEST_RETRY_SECONDS)
 
 
 class Heartbeats:
@@ -102,6 +110,7 @@ class Heartbeats:
 
     async def _answer(self) -> None:
         """Writes what is new of nodes, each until it is done."""
+        failures = 0
         while True:
             self._some.clear()
             for name in list(self._due):
@@ -111,8 +120,10 @@ class Heartbeats:
                 except (APIError, Unreachable):  # tried for ever, as a kubelet does
                     self._due[name] = None
             if self._due:
-                await self._world.wire_sleep(RETRY_SECONDS)
+                await self._world.pause(retry_after(failures))
+                failures += 1
             else:
+                failures = 0
                 await self._some.wait()
 
     async def _relieve(self) -> None:

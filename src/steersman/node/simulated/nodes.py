@@ -17,15 +17,13 @@ from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
 from steersman.node.simulated.addresses import Addresses
 from steersman.node.simulated.behaviour import NO_RULES, Behaviour, Ranges
-from steersman.node.simulated.heartbeats import Heartbeats
+from steersman.node.simulated.heartbeats import Heartbeats, retry_after
 from steersman.node.simulated.pods import INVALID, SimulatedPods
 from steersman.node.simulated.reading import BEHAVIOUR, BadBehaviour, is_dead, rules_of
 from steersman.node.simulated.render import SIMULATED, render_node
 from steersman.reconcile.noting import Noting
 from steersman.reconcile.times import seconds
 from steersman.world.interface import Tasks, World
-
-REGISTER_RETRY_SECONDS = 1.0
 
 
 def is_simulated(node: Node) -> bool:
@@ -113,8 +111,10 @@ class SimulatedNodes:
 
     async def _register(self) -> None:
         for name in self.names:
+            failures = 0
             while not await self._is_registered(name):
-                await self._world.wire_sleep(REGISTER_RETRY_SECONDS)
+                await self._world.pause(retry_after(failures))
+                failures += 1
 
     async def _is_registered(self, name: str) -> bool:
         """Tries to register a node, as a kubelet does: for ever."""
