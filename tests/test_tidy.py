@@ -20,7 +20,7 @@ LAYERS = {
     "cel": {"model"},
     "store": {"model.errors", "world"},
     "client": {"model", "wire", "world"},
-    "listen": {"model", "wire", "world", "client.channel"},
+    "listen": {"model", "wire", "world", "client.channel", "client.http2"},
     "images": {"model", "wire", "world", "client"},
     "runtime": set(),
     "api": {"model", "cel", "wire", "world", "store", "client"},
@@ -52,6 +52,7 @@ BAD_WORDS = re.compile(
 # where everything may be caught, and why
 CATCH_ALL = {
     "listen/connection.py": "the HTTP edge",
+    "listen/grpc.py": "the edge of gRPC",
     "api/watch.py": "one watch's trouble must not end the server",
     "reconcile/loop.py": "the reconcile loop",
     "cli/main.py": "the command line's edge",

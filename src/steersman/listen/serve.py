@@ -137,7 +137,7 @@ class Server:
     def listen_unix(self, path: Path) -> None:
         """Listens on a Unix socket that only the process's user may open; takes the place of a
         socket that nobody listens on any more. Raises OSError."""
-        _clear(path)
+        clear_socket(path)
         listening = socket.socket(socket.AF_UNIX)
         try:
             listening.bind(str(path))
@@ -280,7 +280,7 @@ class Server:
         self._unproven[newcomer] = turn_away
 
 
-def _clear(path: Path) -> None:
+def clear_socket(path: Path) -> None:
     """Removes a socket that nobody listens on; raises OSError for anything else in the way."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):

@@ -17,7 +17,7 @@ from steersman.node.acting.handlers import Answer
 from steersman.node.acting.health import ask_health
 from steersman.node.tools import Tools
 from steersman.wire.http2 import hpack
-from steersman.wire.http2.grpc import PREFACE
+from steersman.wire.http2.connection import PREFACE
 from steersman.world.real import RealWorld
 
 HERE = "127.0.0.1"

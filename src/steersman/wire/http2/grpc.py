@@ -1,35 +1,30 @@
-"""One unary call of gRPC on a connection of its own: bytes in, bytes out, no I/O.
+"""gRPC over a connection of HTTP/2: how a call is headed, how messages are cut, how it ends.
 
-The part of HTTP/2 (RFC 9113) that a client of one request needs: frames, settings, pings, headers
-and one message each way, without TLS and without padding or priorities of its own. The peer is not
-trusted: everything is bounded, and the window is never opened, so that an answer is short.
+No I/O; streams and windows are `connection`'s. Texts and codes are those that grpc-go gives,
+since they are seen in events and conditions.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from collections import deque
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 
-from steersman.wire.http2 import hpack
+from steersman.wire.http2.hpack import Header
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-MAX_FRAME_BYTES: Final = 16384  # SETTINGS_MAX_FRAME_SIZE, where nobody says otherwise
-MAX_MESSAGE_BYTES: Final = 32 * 1024  # less than the window of 65,535 bytes
-MAX_BLOCK_BYTES: Final = 64 * 1024  # of headers, packed, over all continuations
-MAX_ANSWERS: Final = 100  # settings and pings that are answered; who sends more is no server
-_HEAD: Final = struct.Struct(">BHBBI")  # length in 8 and 16 bits, type, flags, stream
-_DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 6, 7, 9
-_END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
-_STREAM: Final = 1
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024  # grpc-go's defaultClientMaxReceiveMessageSize
+MAX_STATUS_BYTES: Final = 4096  # of a text, before it is packed into headers
+_PREFIX_BYTES: Final = 5  # whether it is compressed, and how long it is
+_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_MOST_DIGITS: Final = 8  # of a grpc-timeout
+_PLAIN: Final = "".join(chr(code) for code in range(0x20, 0x7F) if code != 0x25)
 
-OK, CANCELED, UNKNOWN, DEADLINE_EXCEEDED = 0, 1, 2, 4
-PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 7, 8, 12
-INTERNAL, UNAVAILABLE = 13, 14
+OK, CANCELED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS = range(7)
+PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE = range(7, 12)
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS, UNAUTHENTICATED = range(12, 17)
 # As Go prints a code (google.golang.org/grpc/codes)
 _CODES: Final = (
     "OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied "
@@ -56,183 +51,167 @@ _BROKEN: Final = (
 )
 # Of an answer that is none of gRPC's (grpc's doc/http-grpc-status-mapping.md)
 _OF_HTTP: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+NOT_CLOSED: Final = "server closed the stream without sending trailers"
 
 
-class BadPeer(ValueError):
-    """The other side does not speak HTTP/2, or badly."""
+class Failed(Exception):
+    """A call that did not end well, on either side; it reads as Go prints its error."""
+
+    def __init__(self, code: int, text: str = "") -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        known = 0 <= self.code < len(NAMES)
+        code = NAMES[self.code] if known else f"Code({self.code})"
+        return f"rpc error: code = {code} desc = {self.text}"
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What came of a call: `message` is the answer where `code` is OK, else `text` says why."""
+class Head(msgspec.Struct, frozen=True):
+    """What a call is headed with: `seconds` is the time it has, None for all."""
 
-    code: int
-    text: str = ""
-    message: bytes = b""
-
-
-def error_text(answer: Answer) -> str:
-    """Returns a failed call as Go prints its error."""
-    known = 0 <= answer.code < len(NAMES)
-    code = NAMES[answer.code] if known else f"Code({answer.code})"
-    return f"rpc error: code = {code} desc = {answer.text}"
+    path: str
+    seconds: float | None = None
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    size = len(payload)
-    return _HEAD.pack(size >> 16, size & 0xFFFF, kind, flags, stream) + payload
+def frame(message: bytes) -> bytes:
+    """Returns a message behind its length, not compressed."""
+    return b"\0" + len(message).to_bytes(4) + message
 
 
-class Call:
-    """One call. First `open`, then `request` once `is_open`, and `feed` with all that comes;
-    `answer` is set when it is over."""
+class Inbox:
+    """What one stream has received: cut into messages, kept until they are taken."""
 
-    def __init__(self) -> None:
-        self.is_open = False
-        self.answer: Answer | None = None
-        self._buffer = b""
-        self._headers = hpack.Decoder()
-        self._block = b""
-        self._block_ends = False
-        self._status = 0
-        self._message = b""
-        self._answers = 0
+    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._max = max_message_bytes
+        self._buffer = bytearray()
+        self._messages: deque[bytes] = deque()
+        self._owed = 0  # bytes that came and are not granted again; negative for granted ahead
 
-    def open(self) -> bytes:
-        """Returns what the connection begins with."""
-        # No pushed streams; the table of headers stays as small as it begins
-        return PREFACE + _frame(_SETTINGS, 0, 0, struct.pack(">HI", 2, 0))
+    def __len__(self) -> int:
+        return len(self._messages)
 
-    def request(
-        self, authority: str, path: str, message: bytes, agent: str, seconds: float
-    ) -> bytes:
-        """Returns the request, which shall be done within a time."""
-        assert len(message) < MAX_MESSAGE_BYTES
-        headers = hpack.encode(
-            (
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":path", path),
-                (":authority", authority),
-                ("content-type", "application/grpc"),
-                ("user-agent", agent),
-                ("te", "trailers"),
-                ("grpc-timeout", f"{max(1, int(seconds * 1000))}m"),
-            )
-        )
-        data = struct.pack(">BI", 0, len(message)) + message
-        begun = _frame(_HEADERS, _END_HEADERS, _STREAM, headers)
-        sent = [begun]
-        for at in range(0, len(data), MAX_FRAME_BYTES):
-            part = data[at : at + MAX_FRAME_BYTES]
-            last = _END_STREAM if at + MAX_FRAME_BYTES >= len(data) else 0
-            sent.append(_frame(_DATA, last, _STREAM, part))
-        return b"".join(sent)
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a message has begun that is not whole."""
+        return bool(self._buffer)
 
-    def feed(self, data: bytes) -> bytes:
-        """Takes what has come; returns what is to be sent for it. Raises BadPeer."""
+    def put(self, data: bytes) -> None:
+        """Takes what has come; raises Failed."""
         self._buffer += data
-        reply = b""
-        for kind, flags, stream, payload in self._frames():
-            if not self.is_open and kind != _SETTINGS:
-                raise BadPeer("the first frame is not of settings")
-            if self._block and kind != _CONTINUATION:
-                raise BadPeer("headers that are not continued")
-            if kind in (_SETTINGS, _PING):
-                reply += self._acknowledge(kind, flags, payload)
-            elif kind == _GOAWAY and self.answer is None:
-                self._leave(payload)
-            elif stream == _STREAM and self.answer is None:
-                self._take(kind, flags, payload)
-        return reply
-
-    def _frames(self) -> Iterator[tuple[int, int, int, bytes]]:
-        while len(self._buffer) >= _HEAD.size:
-            high, low, kind, flags, stream = _HEAD.unpack_from(self._buffer)
-            size = high << 16 | low
-            if size > MAX_FRAME_BYTES:
-                raise BadPeer("a frame that is too large")
-            end = _HEAD.size + size
+        self._owed += len(data)
+        while len(self._buffer) >= _PREFIX_BYTES:
+            length = int.from_bytes(self._buffer[1:_PREFIX_BYTES])
+            if self._buffer[0]:
+                raise Failed(INTERNAL, "grpc: compressed flag set with identity or empty encoding")
+            if length > self._max:
+                text = f"grpc: received message larger than max ({length} vs. {self._max})"
+                raise Failed(RESOURCE_EXHAUSTED, text)
+            end = _PREFIX_BYTES + length
             if len(self._buffer) < end:
                 return
-            payload, self._buffer = self._buffer[_HEAD.size : end], self._buffer[end:]
-            yield kind, flags, stream & 0x7FFFFFFF, payload
+            self._messages.append(bytes(self._buffer[_PREFIX_BYTES:end]))
+            self._owed -= end
+            del self._buffer[:end]
 
-    def _acknowledge(self, kind: int, flags: int, payload: bytes) -> bytes:
-        self.is_open = True
-        if flags & _ACK:
-            return b""
-        self._answers += 1
-        if self._answers > MAX_ANSWERS:
-            raise BadPeer("too many pings")
-        return _frame(kind, _ACK, 0, payload if kind == _PING else b"")
+    def take(self) -> bytes:
+        """Returns the next message."""
+        message = self._messages.popleft()
+        self._owed += len(message) + _PREFIX_BYTES
+        return message
 
-    def _leave(self, payload: bytes) -> None:
-        """Takes the farewell of a server; a call that it has begun is still answered."""
-        if len(payload) < 8 or int.from_bytes(payload[:4]) & 0x7FFFFFFF < _STREAM:
-            self.answer = Answer(UNAVAILABLE, "the connection is draining")
-
-    def _take(self, kind: int, flags: int, payload: bytes) -> None:
-        if kind == _RST:
-            self._break(int.from_bytes(payload[:4]))
-        elif kind == _HEADERS:
-            self._block_ends = bool(flags & _END_STREAM)
-            self._extend(_unpadded(flags, payload, 5 if flags & _PRIORITY else 0), flags)
-        elif kind == _CONTINUATION:
-            self._extend(payload, flags)
-        elif kind == _DATA:
-            self._message += _unpadded(flags, payload, 0)
-            if len(self._message) > MAX_MESSAGE_BYTES:
-                text = f"grpc: received message larger than max ({MAX_MESSAGE_BYTES} bytes)"
-                self.answer = Answer(RESOURCE_EXHAUSTED, text)
-            elif flags & _END_STREAM:
-                text = "server closed the stream without sending trailers"
-                self.answer = Answer(INTERNAL, text)
-
-    def _break(self, number: int) -> None:
-        name, code = _BROKEN[number] if number < len(_BROKEN) else (str(number), UNKNOWN)
-        text = f"stream terminated by RST_STREAM with error code: {name}"
-        self.answer = Answer(code, text)
-
-    def _extend(self, part: bytes, flags: int) -> None:
-        self._block += part
-        if len(self._block) > MAX_BLOCK_BYTES:
-            raise BadPeer("headers that are too long")
-        if flags & _END_HEADERS:
-            block, self._block = self._block, b""
-            try:
-                headers = dict(self._headers.decode(block))
-            except hpack.BadHeaders as error:
-                raise BadPeer(str(error)) from error
-            self._hear(headers)
-
-    def _hear(self, headers: dict[str, str]) -> None:
-        """Takes headers, or what comes after the message."""
-        status = headers.get(":status", "")
-        self._status = self._status or (int(status) if status.isdecimal() else 0)
-        if (code := headers.get("grpc-status")) is not None:
-            text = unquote(headers.get("grpc-message", ""))
-            self.answer = self._end(int(code) if code.isdecimal() else UNKNOWN, text)
-        elif self._status != 200:
-            phrase = next((it.phrase for it in HTTPStatus if it == self._status), "")
-            text = "unexpected HTTP status code received from server: "
-            text += f"{self._status} ({phrase})"
-            self.answer = Answer(_OF_HTTP.get(self._status, UNKNOWN), text)
-        elif self._block_ends:
-            self.answer = Answer(INTERNAL, "server closed the stream without sending trailers")
-
-    def _end(self, code: int, text: str) -> Answer:
-        if code != OK:
-            return Answer(code, text)
-        packed, length = struct.unpack_from(">BI", self._message.ljust(5, b"\0"))
-        if packed or length != len(self._message) - 5:
-            return Answer(INTERNAL, "the server did not send one plain message")
-        return Answer(OK, "", self._message[5:])
+    def due(self) -> int:
+        """Returns how many bytes are to be granted now: of messages that were taken, and of one
+        that is not whole, for else it would never be."""
+        due = max(self._owed, 0)
+        self._owed -= due
+        return due
 
 
-def _unpadded(flags: int, payload: bytes, prefix: int) -> bytes:
-    """Returns a payload without its padding and without a priority before it."""
-    if not flags & _PADDED:
-        return payload[prefix:]
-    if not payload or payload[0] + 1 + prefix > len(payload):
-        raise BadPeer("more padding than frame")
-    return payload[1 + prefix : len(payload) - payload[0]]
+# The client's side
+
+
+def call_headers(
+    authority: str, path: str, agent: str, seconds: float | None
+) -> tuple[Header, ...]:
+    """Returns the headers of a call that shall be done within a time."""
+    headers = (
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", authority),
+        ("content-type", "application/grpc"),
+        ("user-agent", agent),
+        ("te", "trailers"),
+    )
+    return headers if seconds is None else (*headers, ("grpc-timeout", render_timeout(seconds)))
+
+
+def render_timeout(seconds: float) -> str:
+    """Returns a time as a header says it, which has room for eight digits."""
+    millis = max(1, int(seconds * 1000))
+    return f"{millis}m" if millis < 10**_MOST_DIGITS else f"{min(int(seconds), 10**8 - 1)}S"
+
+
+def judge_headers(fields: dict[str, str], status: str) -> Failed | None:
+    """Returns how a call has ended by the headers that came; None where it goes on. An end that
+    is good has the code OK. `status` is HTTP's, which stands in the first headers."""
+    if (code := fields.get("grpc-status")) is not None:
+        text = unquote(fields.get("grpc-message", ""))
+        return Failed(int(code) if code.isdecimal() else UNKNOWN, text)
+    number = int(status) if status.isdecimal() else 0
+    if number != HTTPStatus.OK:
+        phrase = next((it.phrase for it in HTTPStatus if it == number), "")
+        text = f"unexpected HTTP status code received from server: {number} ({phrase})"
+        return Failed(_OF_HTTP.get(number, UNKNOWN), text)
+    return None
+
+
+def judge_reset(number: int) -> Failed:
+    """Returns how a call has ended that was broken off."""
+    name, code = _BROKEN[number] if number < len(_BROKEN) else (str(number), UNKNOWN)
+    return Failed(code, f"stream terminated by RST_STREAM with error code: {name}")
+
+
+# The server's side
+
+ANSWER_HEADERS: Final = ((":status", "200"), ("content-type", "application/grpc"))
+
+
+def parse_call(fields: dict[str, str]) -> Head:
+    """Returns what a call asks for; raises Failed."""
+    if fields.get(":method") != "POST":
+        raise Failed(INTERNAL, f'invalid method "{fields.get(":method", "")}"')
+    kind = fields.get("content-type", "")
+    if not kind.startswith("application/grpc"):
+        raise Failed(INTERNAL, f'invalid gRPC request content-type "{kind}"')
+    timeout = fields.get("grpc-timeout")
+    return Head(fields.get(":path", ""), None if timeout is None else parse_timeout(timeout))
+
+
+def parse_timeout(text: str) -> float:
+    """Returns a time in seconds; raises Failed."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdecimal() or len(number) > _MOST_DIGITS:
+        raise Failed(INTERNAL, f'malformed grpc-timeout: transport: timeout unit is not "{text}"')
+    return int(number) * _UNITS[unit]
+
+
+def status_headers(code: int, text: str) -> tuple[Header, ...]:
+    """Returns how a call ends."""
+    found: tuple[Header, ...] = (("grpc-status", str(code)),)
+    if text:
+        packed = quote(text.encode()[:MAX_STATUS_BYTES], safe=_PLAIN)
+        found = (*found, ("grpc-message", packed))
+    return found
+
+
+def unknown_method(path: str, services: set[str]) -> Failed:
+    """Returns what a server says of a path that it does not serve, in grpc-go's words."""
+    service, _, method = path.removeprefix("/").rpartition("/")
+    if not path.startswith("/") or not service:
+        return Failed(UNIMPLEMENTED, f'malformed method name: "{path}"')
+    if service in services:
+        return Failed(UNIMPLEMENTED, f"unknown method {method} for service {service}")
+    return Failed(UNIMPLEMENTED, f"unknown service {service}")
