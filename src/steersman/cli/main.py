@@ -24,6 +24,7 @@ COMMANDS = {
     "logs": ("status", "print the cluster's own output"),
     "server": ("server", "run the API server, controllers and scheduler alone"),
     "node": ("node", "run the node agent alone"),
+    "cri": ("cri", "serve the container engine to kubelets and tools of others"),
     "clock": ("clock.command", "show a virtual clock, and tell it how to go"),
     "nodes": ("nodes.command", "make and remove nodes without a machine"),
     "why": ("why", "say what holds an object, and what would help"),

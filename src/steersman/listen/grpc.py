@@ -23,7 +23,8 @@ from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc.messages import Rpc, decode, encode
 from steersman.world.interface import World
 
-MAX_CONNECTIONS: Final = 64  # of one socket; a kubelet or a sidecar has one or two
+# Of one socket: a kubelet or a sidecar has one or two, tools as many as they are started
+MAX_CONNECTIONS: Final = 512
 Handler = Callable[[bytes], AsyncGenerator[bytes]]
 Q = TypeVar("Q")
 A = TypeVar("A")

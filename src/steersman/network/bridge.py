@@ -52,7 +52,9 @@ def _checked(cluster: str) -> str:
 class Bridge:
     """See `Network` in the architecture."""
 
-    def __init__(self, cluster: str, pods: IPv4Network, services: IPv4Network) -> None:
+    def __init__(
+        self, cluster: str, pods: IPv4Network, services: IPv4Network | None = None
+    ) -> None:
         self.name = bridge_name(cluster)
         self.addresses = Addresses(pods)
         self._cluster = cluster
@@ -77,8 +79,9 @@ class Bridge:
             gateway = f"{self.addresses.gateway}/{self.addresses.network.prefixlen}"
             link.add_address(self._index, IPv4Interface(gateway))
             link.set_up(self._index)
-            # Without a route of its own a Service's address would follow the default route, if any
-            link.add_route(self._services, self._index)
+            if self._services is not None:
+                # Without a route of its own a Service's address would follow the default route
+                link.add_route(self._services, self._index)
         _write(_SETTINGS / "conf" / self.name / "forwarding", "1")
 
     def remove(self) -> None:

@@ -159,16 +159,17 @@ def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int |
 
 
 def _capabilities(security: SecurityContext) -> list[str]:
-    """Returns the default set without what is dropped and with what is added."""
     asked = security.capabilities
-    names = list(spec.DEFAULT_CAPABILITIES)
-    if asked is None:
-        return names
-    if "ALL" in asked.add:
-        names = list(spec.ALL_CAPABILITIES)
-    dropped = {_capability(name) for name in asked.drop}
-    names = [] if "ALL" in asked.drop else [it for it in names if it not in dropped]
-    for name in asked.add:
+    return choose_capabilities(*((asked.add, asked.drop) if asked is not None else ((), ())))
+
+
+def choose_capabilities(add: Collection[str], drop: Collection[str]) -> list[str]:
+    """Returns the default set without what is dropped and with what is added; names in any case,
+    with CAP_ and without."""
+    names = list(spec.ALL_CAPABILITIES if "ALL" in add else spec.DEFAULT_CAPABILITIES)
+    dropped = {_capability(name) for name in drop}
+    names = [] if "ALL" in drop else [it for it in names if it not in dropped]
+    for name in add:
         if name != "ALL" and _capability(name) not in names:
             names.append(_capability(name))
     return names

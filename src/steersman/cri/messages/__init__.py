@@ -1,0 +1,1 @@
+"""Messages of the Container Runtime Interface (CRI), by what they are about."""

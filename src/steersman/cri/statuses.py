@@ -1,0 +1,112 @@
+"""What is said of sandboxes and containers: pure, from what is known of them."""
+
+from __future__ import annotations
+
+from steersman.cri.messages import containers as of_containers
+from steersman.cri.messages import sandboxes as of_sandboxes
+from steersman.cri.messages.values import ImageSpec, NamespaceOption
+from steersman.cri.messages.sandboxes import (
+    NOT_READY,
+    READY,
+    LinuxPodSandboxStatus,
+    Namespace,
+    PodIP,
+    PodSandboxNetworkStatus,
+    PodSandboxStatus,
+)
+from steersman.cri.records import Container, Sandbox
+
+
+def sandbox_state(sandbox: Sandbox) -> int:
+    """Returns the PodSandboxState."""
+    return READY if sandbox.ready else NOT_READY
+
+
+def namespaces_of(sandbox: Sandbox) -> NamespaceOption:
+    """Returns which namespaces a sandbox was made with."""
+    linux = sandbox.config.linux
+    security = linux.security_context if linux is not None else None
+    options = security.namespace_options if security is not None else None
+    return options or NamespaceOption()
+
+
+def sandbox_status(sandbox: Sandbox) -> PodSandboxStatus:
+    """Returns all that is said of a sandbox."""
+    ip, *others = sandbox.addresses or ("",)
+    config = sandbox.config
+    return PodSandboxStatus(
+        id=sandbox.id,
+        metadata=config.metadata,
+        state=sandbox_state(sandbox),
+        created_at=sandbox.created_at,
+        network=PodSandboxNetworkStatus(ip, tuple(PodIP(it) for it in others)),
+        linux=LinuxPodSandboxStatus(Namespace(namespaces_of(sandbox))),
+        labels=config.labels,
+        annotations=config.annotations,
+        runtime_handler=sandbox.handler,
+    )
+
+
+def sandbox_entry(sandbox: Sandbox) -> of_sandboxes.PodSandbox:
+    """Returns what a list says of a sandbox."""
+    config = sandbox.config
+    return of_sandboxes.PodSandbox(
+        id=sandbox.id,
+        metadata=config.metadata,
+        state=sandbox_state(sandbox),
+        created_at=sandbox.created_at,
+        labels=config.labels,
+        annotations=config.annotations,
+        runtime_handler=sandbox.handler,
+    )
+
+
+def _image(container: Container) -> ImageSpec:
+    asked = container.config.image
+    return ImageSpec(
+        image=asked.image if asked is not None else "",
+        user_specified_image=asked.user_specified_image if asked is not None else "",
+    )
+
+
+def container_status(container: Container) -> of_containers.ContainerStatus:
+    """Returns all that is said of a container."""
+    config = container.config
+    resources = config.linux.resources if config.linux is not None else None
+    return of_containers.ContainerStatus(
+        id=container.id,
+        metadata=config.metadata,
+        state=container.state,
+        created_at=container.created_at,
+        started_at=container.started_at,
+        finished_at=container.finished_at,
+        exit_code=container.exit_code,
+        image=_image(container),
+        image_ref=container.image_ref,
+        reason=container.reason,
+        message=container.message,
+        labels=config.labels,
+        annotations=config.annotations,
+        mounts=config.mounts,
+        log_path=container.log,
+        resources=None if resources is None else of_containers.ContainerResources(resources),
+        image_id=container.image_id,
+        stop_signal=config.stop_signal,
+    )
+
+
+def container_entry(container: Container) -> of_containers.Container:
+    """Returns what a list says of a container."""
+    config = container.config
+    return of_containers.Container(
+        id=container.id,
+        pod_sandbox_id=container.sandbox,
+        metadata=config.metadata,
+        image=_image(container),
+        image_ref=container.image_ref,
+        state=container.state,
+        created_at=container.created_at,
+        labels=config.labels,
+        annotations=config.annotations,
+        image_id=container.image_id,
+    )
