@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import signal
@@ -10,11 +11,12 @@ import socket
 from typing import Any
 
 import pytest
-from test_runtime_rig import Rig, needs_root, read_terminal, run
+from test_runtime_rig import TIMEOUT_SECONDS, Rig, needs_root, read_terminal, run
 
 from steersman.runtime import state
 from steersman.runtime.engine import Engine, EngineError, Event
 from steersman.runtime.kernel import syscalls
+from steersman.runtime.spec import bind_mount
 
 pytestmark = needs_root
 
@@ -419,6 +421,41 @@ def test_volumes_are_mounted_as_asked_and_a_subpath_stays_beneath_its_volume() -
         for outside in ("out", "../", "inner/../../x"):
             with pytest.raises(EngineError):
                 await rig.launch(sandbox, "true", mounts=[{**mount, "subPath": outside}])
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("word", "seen_inside", "seen_outside"),
+    [("rprivate", False, False), ("rslave", True, False), ("rshared", True, True)],
+)
+def test_mounts_reach_the_other_side_as_the_word_says(
+    word: str, seen_inside: bool, seen_outside: bool
+) -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        volume = pathlib.Path(rig.directory, "volume")
+        for name in ("theirs", "ours"):
+            (volume / name).mkdir(parents=True)
+        syscalls.mount("shared", str(volume), "tmpfs", 0, "")
+        try:
+            syscalls.set_propagation(str(volume), syscalls.MS_SHARED)
+            for name in ("theirs", "ours"):
+                (volume / name).mkdir()
+            options = {"mounts": [bind_mount(str(volume), "/v", propagation=word)]}
+            script = "mount -t tmpfs inner /v/theirs && touch /v/theirs/file; sleep 100"
+            name = await rig.launch(sandbox, "/bin/sh", "-c", script, privileged=True, **options)
+            syscalls.mount("outer", str(volume / "ours"), "tmpfs", 0, "")
+            (volume / "ours" / "file").touch()
+            until = "until test -e /v/theirs/file; do sleep 0.05; done; test -e /v/ours/file"
+            process = await rig.engine.exec(sandbox.pod, name, {"args": ["/bin/sh", "-c", until]})
+            assert ((await process.wait(TIMEOUT_SECONDS)).code == 0) == seen_inside
+            assert (volume / "theirs" / "file").exists() == seen_outside
+        finally:
+            await rig.engine.remove_sandbox(sandbox.pod)
+            for path in (volume / "theirs", volume / "ours", volume):
+                with contextlib.suppress(OSError):
+                    syscalls.umount(str(path), syscalls.MNT_DETACH)
 
     run(scenario)
 

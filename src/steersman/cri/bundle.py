@@ -12,22 +12,22 @@ from typing import Final
 
 import msgspec
 
-from steersman.cri.messages.values import (
-    LOCALHOST,
-    NODE,
-    TARGET,
-    UNCONFINED,
-    Int64Value,
-    LinuxContainerResources,
-    SecurityProfile,
-    SELinuxOption,
-)
 from steersman.cri.messages.containers import (
     BIDIRECTIONAL,
     HOST_TO_CONTAINER,
+    PRIVATE,
     ContainerConfig,
     LinuxContainerSecurityContext,
     Mount,
+)
+from steersman.cri.messages.values import (
+    LOCALHOST,
+    NODE,
+    RUNTIME_DEFAULT,
+    TARGET,
+    Int64Value,
+    LinuxContainerResources,
+    SELinuxOption,
 )
 from steersman.images.documents import RunConfig
 from steersman.model.kind import Document
@@ -64,7 +64,6 @@ class Ground(msgspec.Struct, frozen=True):
 def render(config: ContainerConfig, image: RunConfig, ground: Ground) -> Document:
     """Returns the document that the runtime makes the container from; raises Failed."""
     security = _security(config)
-    _refuse(config, security)
     resources = config.linux.resources if config.linux is not None else None
     options = security.namespace_options
     document = spec.container_document(
@@ -94,6 +93,8 @@ def render(config: ContainerConfig, image: RunConfig, ground: Ground) -> Documen
     # They are the kubelet's to choose, and none stands for an unmasked /proc
     linux["maskedPaths"] = list(security.masked_paths)
     linux["readonlyPaths"] = list(security.readonly_paths)
+    if propagation := _root_propagation(config.mounts):
+        linux["rootfsPropagation"] = propagation
     if ground.target:
         for namespace in linux["namespaces"]:
             if namespace["type"] == "pid":
@@ -113,8 +114,9 @@ def _security(config: ContainerConfig) -> LinuxContainerSecurityContext:
     return found or LinuxContainerSecurityContext()
 
 
-def _refuse(config: ContainerConfig, security: LinuxContainerSecurityContext) -> None:
-    """Raises Failed for what this runtime does not have."""
+def refuse(config: ContainerConfig) -> None:
+    """Raises Failed for what this runtime does not have, before anything is made for it."""
+    security = _security(config)
     if config.CDI_devices:
         raise Failed(UNIMPLEMENTED, "CDI devices are not supported")
     if any(it.image is not None and it.image.image for it in config.mounts):
@@ -183,6 +185,9 @@ def _mount(mount: Mount) -> Document:
     if mount.recursive_read_only and not mount.readonly:
         text = f"recursive_read_only conflicts with readonly == false ({mount.container_path})"
         raise Failed(INVALID_ARGUMENT, text)
+    if mount.recursive_read_only and mount.propagation != PRIVATE:
+        text = "recursive_read_only conflicts with a propagation that is not private"
+        raise Failed(INVALID_ARGUMENT, f"{text} ({mount.container_path})")
     made = spec.bind_mount(
         mount.host_path,
         mount.container_path,
@@ -196,8 +201,17 @@ def _mount(mount: Mount) -> Document:
 
 
 def _seccomp(security: LinuxContainerSecurityContext) -> str:
-    profile = security.seccomp or SecurityProfile()
-    return "" if profile.profile_type in (UNCONFINED, LOCALHOST) else "default"
+    """Returns the profile of ours; a container that names none is not confined."""
+    profile = security.seccomp
+    return "default" if profile is not None and profile.profile_type == RUNTIME_DEFAULT else ""
+
+
+def _root_propagation(mounts: Sequence[Mount]) -> str:
+    """Returns how the container's root must be for mounts to be seen on the other side."""
+    kinds = {it.propagation for it in mounts}
+    if BIDIRECTIONAL in kinds:
+        return "rshared"
+    return "rslave" if HOST_TO_CONTAINER in kinds else ""
 
 
 def _label(document: Document, security: LinuxContainerSecurityContext) -> None:

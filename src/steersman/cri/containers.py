@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from steersman.cri import bundle
 from steersman.cri.known import bears, only
-from steersman.cri.messages.values import LinuxContainerResources
 from steersman.cri.messages.containers import (
     RUNNING,
     SIGNALS,
@@ -42,6 +41,7 @@ from steersman.cri.messages.runtime import (
     CONTAINER_DELETED,
     CONTAINER_STARTED,
 )
+from steersman.cri.messages.values import LinuxContainerResources
 from steersman.cri.records import Container, Sandbox
 from steersman.cri.statuses import container_entry, container_status
 from steersman.cri.tools import Tools, failure
@@ -76,6 +76,7 @@ class Containers:
         config = asked.config
         if config is None or config.metadata is None or config.image is None:
             raise Failed(INVALID_ARGUMENT, "container config must include metadata and image")
+        bundle.refuse(config)
         sandbox = self._known.sandbox(asked.pod_sandbox_id)
         if not sandbox.ready:
             raise Failed(FAILED_PRECONDITION, f'sandbox "{sandbox.id}" is not running')

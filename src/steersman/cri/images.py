@@ -8,7 +8,6 @@ import binascii
 import os
 from pathlib import Path
 
-from steersman.cri.messages.values import AuthConfig, ImageSpec, Int64Value, UInt64Value
 from steersman.cri.messages.images import (
     FilesystemIdentifier,
     FilesystemUsage,
@@ -25,6 +24,7 @@ from steersman.cri.messages.images import (
     RemoveImageRequest,
     RemoveImageResponse,
 )
+from steersman.cri.messages.values import AuthConfig, ImageSpec, Int64Value, UInt64Value
 from steersman.cri.tools import Tools
 from steersman.images import store
 from steersman.images.credentials import Login

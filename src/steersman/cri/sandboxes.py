@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from steersman.cri.bundle import render_resources
 from steersman.cri.containers import end_all
 from steersman.cri.known import bears, only
-from steersman.cri.messages.values import NODE, POD, NamespaceOption
 from steersman.cri.messages.runtime import (
     CONTAINER_CREATED,
     CONTAINER_DELETED,
@@ -38,6 +37,7 @@ from steersman.cri.messages.sandboxes import (
     UpdatePodSandboxResourcesRequest,
     UpdatePodSandboxResourcesResponse,
 )
+from steersman.cri.messages.values import NODE, POD, NamespaceOption
 from steersman.cri.records import Sandbox
 from steersman.cri.statuses import (
     container_status,

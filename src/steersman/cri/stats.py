@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from steersman.cri.known import NANO, bears, only
-from steersman.cri.messages.values import UInt64Value
 from steersman.cri.messages.containers import RUNNING
 from steersman.cri.messages.stats import (
     ContainerAttributes,
@@ -32,6 +31,7 @@ from steersman.cri.messages.stats import (
     PodSandboxStatsResponse,
     ProcessUsage,
 )
+from steersman.cri.messages.values import UInt64Value
 from steersman.cri.records import Container, Sandbox
 from steersman.cri.tools import Tools
 from steersman.node.measure.reading import Reading, Traffic, parse_traffic, read_group

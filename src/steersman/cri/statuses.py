@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from steersman.cri.messages import containers as of_containers
 from steersman.cri.messages import sandboxes as of_sandboxes
-from steersman.cri.messages.values import ImageSpec, NamespaceOption
 from steersman.cri.messages.sandboxes import (
     NOT_READY,
     READY,
@@ -14,6 +13,7 @@ from steersman.cri.messages.sandboxes import (
     PodSandboxNetworkStatus,
     PodSandboxStatus,
 )
+from steersman.cri.messages.values import ImageSpec, NamespaceOption
 from steersman.cri.records import Container, Sandbox
 
 

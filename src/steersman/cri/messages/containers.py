@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from steersman.cri.messages.sandboxes import PodSandboxConfig
 from steersman.cri.messages.values import (
     IDMapping,
     ImageSpec,
@@ -20,7 +21,6 @@ from steersman.cri.messages.values import (
     SecurityProfile,
     SELinuxOption,
 )
-from steersman.cri.messages.sandboxes import PodSandboxConfig
 
 # ContainerState
 CREATED, RUNNING, EXITED, UNKNOWN = range(4)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import msgspec
 
-from steersman.cri.messages.values import AuthConfig, ImageSpec, Int64Value, UInt64Value
 from steersman.cri.messages.sandboxes import PodSandboxConfig
+from steersman.cri.messages.values import AuthConfig, ImageSpec, Int64Value, UInt64Value
 
 
 class ImageFilter(msgspec.Struct, frozen=True):

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import msgspec
 
-from steersman.cri.messages.values import UInt64Value
 from steersman.cri.messages.containers import ContainerMetadata
 from steersman.cri.messages.images import FilesystemUsage
 from steersman.cri.messages.sandboxes import PodSandboxMetadata
+from steersman.cri.messages.values import UInt64Value
 
 
 class CpuUsage(msgspec.Struct, frozen=True):

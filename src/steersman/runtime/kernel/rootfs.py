@@ -127,9 +127,9 @@ def enter(root: int) -> None:
     """Makes the mount open as `root` the root directory and lets go of the old one.
 
     pivot_root(2), "pivot_root(".", ".")": the old root lands on top of the new and is unmounted.
+    The host sees nothing of that, since the old one follows it (`detach_from_host`).
     """
     os.fchdir(root)
     sc.pivot_root(".", ".")
-    sc.set_propagation(".", sc.MS_REC | sc.MS_SLAVE)
     sc.umount(".", sc.MNT_DETACH)
     os.chdir("/")
