@@ -6,7 +6,7 @@ For both sides of gRPC; what events mean is the matter of who inherits this.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from steersman.wire.http2.connection import BadPeer, Connection, Event
 
@@ -71,8 +71,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods
         self.flush()
 
     def data_received(self, data: bytes) -> None:
