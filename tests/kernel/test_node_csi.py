@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
 from test_node_agent import runs
-from test_node_claims import MOUNT, claimed, ended, until
+from test_node_claims import MOUNT, claim, claimed, ended, until
 
 from csi_driver import HANG, Driver
 from steersman.model.kinds.csidriver import CSIDRIVER
@@ -24,6 +24,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
 from steersman.model.kinds.secret import SECRET
+from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
@@ -354,6 +355,114 @@ def test_what_an_agent_was_in_the_middle_of_the_next_one_takes_back(cluster: Clu
             await forget(session, "whole")
 
     cluster.run(scenario)
+
+
+def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        made = Driver(
+            NAME,
+            cluster.data.parent / "driver",
+            topology={"zone.test.example/z": "a"},
+            controller=(
+                csi.CREATE_DELETE_VOLUME,
+                csi.PUBLISH_UNPUBLISH_VOLUME,
+                csi.EXPAND_VOLUME,
+            ),
+        )
+        opted = {
+            "name": NAME,
+            "annotations": {"steersman.dev/csi-controller-socket": str(made.socket)},
+        }
+        await session.client.create(CSIDRIVER, {"metadata": opted, "spec": {}})
+        secret = {"metadata": {"name": "key-dyn"}, "stringData": {"password": "p"}}
+        await session.client.create(SECRET, secret, namespace="default")
+        document = {
+            "metadata": {"name": "fast"},
+            "provisioner": NAME,
+            "parameters": {
+                "kind": "fast",
+                "csi.storage.k8s.io/fstype": "ext4",
+                "csi.storage.k8s.io/provisioner-secret-name": "key-${pvc.name}",
+                "csi.storage.k8s.io/provisioner-secret-namespace": "${pvc.namespace}",
+                "csi.storage.k8s.io/node-stage-secret-name": "key-dyn",
+                "csi.storage.k8s.io/node-stage-secret-namespace": "default",
+            },
+            "mountOptions": ["noatime"],
+            "allowVolumeExpansion": True,
+            "volumeBindingMode": "WaitForFirstConsumer",
+        }
+        await session.client.create(STORAGECLASS, document)
+        async with made.registered(registry(cluster)):
+            made.faults["CreateVolume"] = Failed(grpc.RESOURCE_EXHAUSTED, "no room")
+            await claim(session, "dyn", storageClassName="fast")
+            await session.create("dyn", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("dyn"))
+            await made.until(lambda: len(made.asked("CreateVolume")) > 1)
+            waiting = await session.client.get(CLAIM.ref("default", "dyn"))
+            assert await hears(session, waiting, "ProvisioningFailed") == (
+                'failed to provision volume with StorageClass "fast": rpc error: code = '
+                "ResourceExhausted desc = no room"
+            )
+            made.faults = {"ControllerPublishVolume": Failed(grpc.INTERNAL, "no slot")}
+            pod = await session.until("dyn", lambda it: it.spec.node_name)
+            assert await hears(session, pod, "FailedAttachVolume") == (
+                f'AttachVolume.Attach failed for volume "{await bound(session, "dyn")}" : rpc '
+                "error: code = Internal desc = no slot"
+            )
+            made.faults = {}
+            await session.until("dyn", runs)
+            create = made.asked("CreateVolume")[-1]
+            found = await session.client.get(CLAIM.ref("default", "dyn"))
+            assert create.name == found.spec.volume_name == f"pvc-{found.metadata.uid}"
+            assert create.parameters == {"kind": "fast"}
+            assert create.secrets == {"password": "p"}
+            assert create.capacity_range == csi.CapacityRange(1 << 20)
+            (capability,) = create.volume_capabilities
+            assert capability.mount == csi.MountVolume("ext4", ("noatime",))
+            zone = csi.Topology({"zone.test.example/z": "a"})
+            assert create.accessibility_requirements == csi.TopologyRequirement((zone,), (zone,))
+            pv = await session.client.get(PERSISTENTVOLUME.ref("", create.name))
+            assert pv.spec.csi["volumeAttributes"] == {"made": "here", "kind": "fast"}
+            term = pv.spec.node_affinity.required.node_selector_terms[0].match_expressions[0]
+            assert (term.key, term.values) == ("zone.test.example/z", ("a",))
+            attach, stage = (
+                made.asked("ControllerPublishVolume")[-1],
+                made.asked("NodeStageVolume")[0],
+            )
+            assert attach.node_id == "node-of-test"
+            assert attach.volume_context == stage.volume_context == pv.spec.csi["volumeAttributes"]
+            assert stage.publish_context == {"device": f"of {attach.volume_id}"}
+            assert stage.secrets == {"password": "p"}
+
+            patch = {"spec": {"resources": {"requests": {"storage": "2Mi"}}}}
+            await session.client.patch(CLAIM.ref("default", "dyn"), patch)
+            (pending,) = await until(session, CLAIM, lambda it: it[0].status.conditions)
+            assert pending.type == "FileSystemResizePending"
+            assert made.asked("ControllerExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+            await session.delete("dyn")
+            await session.create("dyn", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("dyn"))
+            await session.until("dyn", runs)
+            found = await session.client.get(CLAIM.ref("default", "dyn"))
+            assert found.status.capacity["storage"] == "2Mi"
+            assert not found.status.conditions
+            assert made.asked("NodeExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+
+            await session.delete("dyn")
+            await session.client.delete(CLAIM.ref("default", "dyn"))
+            await until(session, PERSISTENTVOLUME, lambda it: not it)
+            assert made.volumes == made.attached == {}
+            gone = [it for it in made.methods() if it.startswith(("Delete", "ControllerUn"))]
+            assert gone[-2:] == ["ControllerUnpublishVolume", "DeleteVolume"]
+            assert made.asked("DeleteVolume")[0].secrets == {"password": "p"}
+        await session.client.delete(STORAGECLASS.ref("", "fast"))
+        await session.client.delete(SECRET.ref("default", "key-dyn"))
+        await session.client.delete(CSIDRIVER.ref("", NAME))
+
+    cluster.run(scenario)
+
+
+async def bound(session: Session, name: str) -> str:
+    found = await session.client.get(CLAIM.ref("default", name))
+    return str(found.spec.volume_name)
 
 
 def test_a_plugin_that_cannot_be_registered_is_told_why(cluster: Cluster) -> None:

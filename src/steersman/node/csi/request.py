@@ -60,6 +60,9 @@ class Wanted(msgspec.Struct, frozen=True):
     modes: Sequence[str] = ()
     stage_secret: SecretName | None = None
     publish_secret: SecretName | None = None
+    expand_secret: SecretName | None = None
+    claim: tuple[str, str] = ("", "")
+    capacity: str = "0"
 
     def attachment(self, node: str) -> str:
         """Returns the name of the object that stands for its attachment to a node."""
@@ -91,6 +94,9 @@ def render_wanted(pod: Pod, volume: Volume, behind: PersistentVolume | None) -> 
         modes=spec.access_modes,
         stage_secret=source.node_stage_secret_ref,
         publish_secret=source.node_publish_secret_ref,
+        expand_secret=source.node_expand_secret_ref,
+        claim=(owner.namespace, owner.name) if (owner := spec.claim_ref) else ("", ""),
+        capacity=spec.capacity.get("storage", "0"),
     )
 
 

@@ -19,8 +19,13 @@ from steersman.client.interface import Client
 from steersman.model.errors import APIError, NotFound
 from steersman.model.kinds.csidriver import CSIDRIVER, CSIDriver
 from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.kinds.persistentvolumeclaim import (
+    PERSISTENTVOLUMECLAIM,
+    PersistentVolumeClaim,
+)
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET, Secret
+from steersman.model.quantity import parse
 from steersman.model.types.volume import ServiceAccountTokenProjection, Volume
 from steersman.node.csi import request
 from steersman.node.csi.attachments import Attachments
@@ -191,6 +196,8 @@ class CSIVolumes:
                     },
                 )
                 await self._call_publish(node, message, place)
+                if csi.NODE_EXPAND_VOLUME in abilities and not wanted.read_only:
+                    await self._grow(scene, node, message)
             if request.is_group_given(wanted, scene.driver, abilities, group):
                 policy = scene.pod.spec.security_context.fs_group_change_policy
                 assert group is not None
@@ -209,6 +216,34 @@ class CSIVolumes:
             if is_final(error):
                 _remove_if_free(place)
             raise
+
+    async def _grow(self, scene: _Scene, node: Node, published: csi.NodePublishVolume) -> None:
+        """Lets a file system grow that is smaller than its volume, and tells its claim so."""
+        wanted = scene.wanted
+        if wanted.ephemeral:
+            return
+        ref = PERSISTENTVOLUMECLAIM.ref(*wanted.claim)
+        claim: PersistentVolumeClaim = await self._client.get(ref)
+        has = parse(claim.status.capacity.get("storage", "0")).value()
+        size = parse(wanted.capacity).value()
+        if size <= has:
+            return
+        secrets = await self._secrets(wanted.expand_secret, "NodeExpandSecretRef")
+        message = csi.NodeExpandVolume(
+            wanted.handle,
+            published.target_path,
+            csi.CapacityRange(size),
+            published.staging_target_path,
+            published.volume_capability,
+            secrets,
+        )
+        try:
+            await node.call(csi.NODE_EXPAND_VOLUME_CALL, message)
+        except Failed as error:
+            start = f"NodeExpandVolume.NodeExpandVolume failed for volume {wanted.name}"
+            raise BadConfiguration(f"{start} : Expander.NodeExpand failed: {error}") from error
+        status = {"capacity": {"storage": wanted.capacity}, "conditions": None}
+        await self._client.patch(ref, {"status": status}, subresource="status")
 
     async def _ask_tokens(self, scene: _Scene) -> tuple[dict[str, str], float]:
         """Returns the tokens that a driver wants, and when it is to be asked again."""
