@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steersman.listen.grpc import GRPCServer, Handler, unary
+from steersman.node.volumes import block
 from steersman.runtime.kernel import syscalls
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
@@ -65,6 +66,7 @@ class Driver:
         self.attached: dict[str, str] = {}  # nodes by volumes
         self.staged: dict[str, str] = {}  # places by volumes
         self.published: dict[str, str] = {}  # volumes by places
+        self.blocks: dict[str, Path] = {}  # devices by volumes
         self.changed = asyncio.Event()
 
     @property
@@ -180,15 +182,18 @@ class Driver:
             raise Failed(grpc.INVALID_ARGUMENT, "the staging path is not there")
         if self.staged.get(message.volume_id) == message.staging_target_path:
             return csi.Empty()
-        _bind(self._place(message.volume_id), Path(message.staging_target_path))
+        assert message.volume_capability is not None
+        if message.volume_capability.block is None:
+            _bind(self._place(message.volume_id), Path(message.staging_target_path))
         self.staged[message.volume_id] = message.staging_target_path
         return csi.Empty()
 
     def _unstage(self, message: csi.NodeUnstageVolume) -> csi.Empty:
         if message.volume_id in self.published.values():
             raise Failed(grpc.FAILED_PRECONDITION, "the volume is published")
-        if self.staged.pop(message.volume_id, None) is not None:
-            syscalls.umount(message.staging_target_path, 0)
+        place = self.staged.pop(message.volume_id, None)
+        if place is not None and message.volume_id not in self.blocks:
+            syscalls.umount(place, 0)
         return csi.Empty()
 
     def _publish(self, message: csi.NodePublishVolume) -> csi.Empty:
@@ -200,6 +205,10 @@ class Driver:
             return csi.Empty()
         if not Path(target).parent.is_dir():
             raise Failed(grpc.INVALID_ARGUMENT, "the directory of the target is not there")
+        assert message.volume_capability is not None
+        if message.volume_capability.block is not None:
+            self._publish_device(message)
+            return csi.Empty()
         source = Path(staged) if staged else self._place(message.volume_id)
         Path(target).mkdir(exist_ok=True)
         _bind(source, Path(target), readonly=message.readonly)
@@ -209,8 +218,23 @@ class Driver:
     def _unpublish(self, message: csi.NodeUnpublishVolume) -> csi.Empty:
         if self.published.pop(message.target_path, None) is not None:
             syscalls.umount(message.target_path, 0)
-            Path(message.target_path).rmdir()
+            if message.volume_id in self.blocks:
+                Path(message.target_path).unlink()
+                block.detach(self.blocks[message.volume_id])
+            else:
+                Path(message.target_path).rmdir()
         return csi.Empty()
+
+    def _publish_device(self, message: csi.NodePublishVolume) -> None:
+        """Binds a loop device of a file of a megabyte to the target, which is a file."""
+        image = self._place(message.volume_id) / "image"
+        with image.open("ab") as file:
+            file.truncate(1 << 20)
+        device = block.attach(image)
+        Path(message.target_path).touch()
+        _bind(device, Path(message.target_path))
+        self.blocks[message.volume_id] = device
+        self.published[message.target_path] = message.volume_id
 
     def _expand_node(self, message: csi.NodeExpandVolume) -> csi.Expanded:
         assert message.capacity_range is not None

@@ -26,6 +26,7 @@ from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as
 from steersman.model.kinds.secret import SECRET
 from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
+from steersman.node.volumes import block
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import csi
@@ -463,6 +464,80 @@ def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: C
 async def bound(session: Session, name: str) -> str:
     found = await session.client.get(CLAIM.ref("default", name))
     return str(found.spec.volume_name)
+
+
+WRITE = "echo hello | busybox dd of=/dev/disk conv=notrunc bs=512 2>/dev/null && cat /dev/disk"
+DEVICE = {"name": "data", "devicePath": "/dev/disk"}
+
+
+def test_a_volume_of_a_driver_is_a_device(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        async with driver(cluster, session) as made:
+            await volume(session, "disk", volumeMode="Block")
+            script = f"{WRITE} | busybox head -c 5; {SLEEP}"
+            await session.create(
+                "disk", script=script, volumeDevices=[DEVICE], spec=claimed("disk")
+            )
+            pod = await session.until("disk", runs)
+            (publish,) = made.asked("NodePublishVolume")
+            (stage,) = made.asked("NodeStageVolume")
+            devices = f"{cluster.data}/node/plugins/kubernetes.io/csi/volumeDevices"
+            assert stage.staging_target_path == f"{devices}/staging/disk"
+            assert publish.target_path == f"{devices}/publish/disk/{pod.metadata.uid}"
+            assert publish.volume_capability.block == csi.BlockVolume()
+            assert publish.volume_capability.mount is None
+            image = made.directory / "volumes" / "id-disk" / "image"
+            await until(session, NODE, lambda _: image.read_bytes().startswith(b"hello"))
+            await session.delete("disk")
+            assert made.methods()[2:] == TAKEN_BACK
+            assert not Path(devices, "publish", "disk").exists()
+            assert not list(Path(devices, "staging").iterdir())
+            await forget(session, "disk")
+
+    cluster.run(scenario)
+
+
+def test_a_file_of_the_node_is_a_device_and_its_loop_goes_with_the_last_pod(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        image = cluster.data.parent / "image"
+        image.write_bytes(bytes(1 << 20))
+        (node,) = (await session.client.list(NODE)).items
+        name = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.metadata.name]}
+        terms = {"required": {"nodeSelectorTerms": [{"matchExpressions": [name]}]}}
+        await volume(
+            session,
+            "loop",
+            volumeMode="Block",
+            csi=None,
+            local={"path": str(image)},
+            nodeAffinity=terms,
+        )
+        for pod in ("first", "second"):
+            await session.create(
+                pod, script=f"{WRITE}; {SLEEP}", volumeDevices=[DEVICE], spec=claimed("loop")
+            )
+            await session.until(pod, runs)
+        device = block.find(image)
+        assert device is not None
+        os.kill(cluster.agent(), signal.SIGKILL)
+        await session.delete("first")
+        assert block.find(image) == device
+        await session.delete("second")
+        assert block.find(image) is None
+        assert image.read_bytes().startswith(b"hello\n")
+
+        pod = await session.create("no", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("loop"))
+        assert await hears(session, pod, "FailedMount") == (
+            "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], "
+            "failed to process volumes=[data]: volume data has volumeMode Block, but is specified "
+            "in volumeMounts"
+        )
+        await session.delete("no")
+        await forget(session, "loop")
+
+    cluster.run(scenario)
 
 
 def test_a_plugin_that_cannot_be_registered_is_told_why(cluster: Cluster) -> None:

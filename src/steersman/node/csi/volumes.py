@@ -299,6 +299,8 @@ class CSIVolumes:
             async with self._drivers.node(record.driver_name) as node:
                 await node.call(csi.NODE_UNPUBLISH_VOLUME, message)
             _remove(target)
+            if record.block:
+                _remove_if_free(target.parent)  # other pods may have the volume too
         except (NotRegistered, Failed, OSError) as error:
             start = f'UnmountVolume.TearDown failed for volume "{name}" : '
             raise BadConfiguration(f"{start}{_NAME}Unmounter.TearDownAt failed: {error}") from error

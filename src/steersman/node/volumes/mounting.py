@@ -20,6 +20,7 @@ from steersman.node.paths import Paths
 from steersman.node.record import remove_tree
 from steersman.node.render.downward import Machine
 from steersman.node.volumes import (
+    block,
     config_map,
     downward_api,
     empty_dir,
@@ -123,6 +124,8 @@ class Volumes:
             if is_there:
                 return 0.0
             raise
+        if behind is not None:
+            persistent.check_mode(behind, pod, volume.name)
         if volume.csi is not None or (behind is not None and behind.spec.csi is not None):
             return await self._publish(pod, volume, behind)
         name = volume.name if behind is None else behind.metadata.name
@@ -150,10 +153,12 @@ class Volumes:
         return published.again_at
 
     def _is_published(self, pod: Pod, volume: Volume) -> bool:
-        """Says whether a volume that is there came from a driver, who is asked anew by each agent:
-        the machine may have been booted since."""
+        """Says whether a volume that is there came from a driver, who is asked anew by each agent,
+        or is a loop device: the machine may have been booted since."""
         place = self._paths.volume(pod.metadata.uid, volume.name)
-        return place.is_symlink() and self._csi.is_place(place.readlink())
+        if not place.is_symlink():
+            return False
+        return self._csi.is_place(place.readlink()) or block.is_loop(place.readlink())
 
     async def _ask_tokens(self, pod: Pod, volume: Volume) -> tuple[dict[str, str], float]:
         """Returns the tokens of a volume by path, and when the first must be renewed."""
@@ -267,10 +272,12 @@ def release(paths: Paths, uid: str) -> None:
 
 
 def unmount(paths: Paths, uid: str) -> None:
-    """Takes away what is mounted for a pod; what is on disk stays."""
+    """Takes away what is mounted or attached for a pod; what is on disk stays."""
     directory = _volumes(paths, uid)
-    for volume in directory.iterdir() if directory.is_dir() else ():
-        if memory.is_mounted(volume):
+    for volume in list(directory.iterdir()) if directory.is_dir() else ():
+        if volume.is_symlink() and block.is_loop(volume.readlink()):
+            block.release(volume, paths.pods.glob("*/volumes/*"))
+        elif memory.is_mounted(volume):
             memory.unmount(volume)
 
 
