@@ -25,7 +25,8 @@ LAYERS = {
     "runtime": set(),
     "api": {"model", "cel", "wire", "world", "store", "client"},
     "reconcile": {"model", "client", "world"},
-    "controllers": {"model", "client", "reconcile", "world"},
+    # of the wire only what CSI drivers are asked with
+    "controllers": {"model", "client", "reconcile", "world", "wire.rpc", "wire.http2"},
     "scheduler": {"model", "cel", "client", "reconcile", "world"},
     # the agent talks to the runtime's processes through runtime.engine
     "node": {"model", "client", "reconcile", "world", "images", "wire", "runtime", "listen"},

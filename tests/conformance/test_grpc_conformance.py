@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 import pytest
+import uvloop
 
 from steersman.client.grpc import Channel, connect_unix
 from steersman.listen.grpc import GRPCServer, Handler
@@ -105,6 +106,17 @@ async def theirs(path: Path, seen: Seen) -> AsyncIterator[None]:
 
 
 Server = Callable[[Path, Seen], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], autouse=True)
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has `asyncio.run` use the loop of the standard library, and that of a cluster's processes."""
+
+    def run(work: Coroutine[Any, Any, T]) -> T:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(work)
+
+    monkeypatch.setattr(asyncio, "run", run)
 
 
 @pytest.fixture(params=[ours, theirs])

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from test_runtime_rig import needs_root
 
+from steersman.cluster.plugins import Plugins
 from steersman.node.objects import Objects
 from steersman.node.paths import Paths
 from steersman.node.render.downward import Machine
@@ -53,7 +54,8 @@ def prepare(paths: Paths, *volumes: dict[str, Any], **spec: Any) -> tuple[float,
     """Prepares volumes; returns when this is to be done again, and when each token is due."""
     client, world = cast(Any, Issuer()), RealWorld()
     machine, tokens = Machine({}), Tokens(client, world)
-    made = Volumes(paths, tokens, Claims(client), machine, world, node="vm")
+    plugins = Plugins(client, tokens, paths.root, "vm", world, cast(Any, None))
+    made = Volumes(paths, tokens, Claims(client), machine, world, plugins, node="vm")
     mine = pod(spec={"volumes": list(volumes), **spec})
 
     async def scenario() -> tuple[float, list[float]]:

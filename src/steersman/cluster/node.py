@@ -19,6 +19,7 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
+from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
     first_address,
@@ -131,7 +132,10 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     async with world.tasks() as tasks:
         client = APIClient(api_transport(settings, as_node, f"system:node:{settings.name}"), world)
         place = _place(settings)
-        tools = _tools(settings, client, place, bridge, world, tasks)
+        tokens = Tokens(client, world)
+        directory = settings.directory.absolute()
+        plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
+        tools = _tools(settings, client, place, bridge, (plugins, tokens), world, tasks)
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
         folder = _folder(settings, tools)
@@ -149,6 +153,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(pods.follow(), name="pods of the node")
         tasks.start(tools.events.run(), name="events of the node")
         tasks.start(registration.run(), name="registration")
+        tasks.start(plugins.run(registration.registered), name="plugins")
         _reclaim(tools, client, tasks)
         tasks.start(folder.run(), name="static pods")
         tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
@@ -275,6 +280,7 @@ def _tools(
     client: APIClient,
     place: Place,
     bridge: Bridge,
+    given: tuple[Plugins, Tokens],
     world: World,
     tasks: Tasks,
 ) -> Tools:
@@ -282,6 +288,7 @@ def _tools(
     facts = machine.read(settings.directory)
     limits = Machine(allocatable(facts))
     socket = warm_socket(settings.run)
+    plugins, tokens = given
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
     return Tools(
@@ -293,9 +300,7 @@ def _tools(
         puller=Puller(Store(settings.images), StreamHttp()),
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
-        volumes=Volumes(
-            paths, Tokens(client, world), Claims(client), limits, world, node=settings.name
-        ),
+        volumes=Volumes(paths, tokens, Claims(client), limits, world, plugins, node=settings.name),
         ids=IdRanges(paths, *read_subordinate()),
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),

@@ -58,6 +58,9 @@ KNOWN: Final = (
     "ttl-controller",
     "volumeattributesclass-protection-controller",
     "local-path-provisioner",
+    "csi-attacher",
+    "csi-provisioner",
+    "csi-resizer",
 )
 # Who makes the account without which no pod can be created
 ACCOUNTS: Final = "serviceaccount-controller"

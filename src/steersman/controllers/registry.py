@@ -14,6 +14,9 @@ from steersman.controllers.certificate_cleaner import CertificateCleanerControll
 from steersman.controllers.certificate_signing import Signer, with_signer
 from steersman.controllers.choice import Choice, called
 from steersman.controllers.cronjob import CronJobController
+from steersman.controllers.csi.attaching import CSIAttacher
+from steersman.controllers.csi.provisioning import CSIProvisioner
+from steersman.controllers.csi.resizing import CSIResizer
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.device_taint_eviction import DeviceTaintEvictionController
@@ -116,4 +119,7 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         AttributesClassProtectionController,
         StorageMigrationController,
         AttachDetachController,
+        CSIProvisioner,
+        CSIAttacher,
+        CSIResizer,
     )

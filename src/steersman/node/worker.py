@@ -44,6 +44,7 @@ from steersman.node.resizing.carrying_out import carry_out
 from steersman.node.static.marks import is_static
 from steersman.node.status import is_coming_up, render_status, same
 from steersman.node.tools import Tools
+from steersman.node.volumes import downward_api
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.interface import Tasks
 
@@ -96,6 +97,8 @@ class Worker:
     def hear(self, pod: Pod) -> None:
         """The API has another version of the pod."""
         if pod.metadata.revision >= self.pod.metadata.revision:
+            if downward_api.is_shown(self.pod, pod):
+                self._renew_volumes_at = self._tools.world.now()
             self.pod = pod
             self._changed()
 

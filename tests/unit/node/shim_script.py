@@ -16,6 +16,7 @@ from typing import Any, cast
 from node_documents import UID, pod
 
 from steersman.client.interface import Change, Deleted, Listing
+from steersman.cluster.plugins import Plugins
 from steersman.images.documents import (
     OCI_CONFIG,
     OCI_MANIFEST,
@@ -252,7 +253,7 @@ class Stage:
 
     def _tools(self, world: RealWorld, tasks: Tasks, warm: Path) -> Tools:
         client = cast(Any, self.api)
-        machine = Machine({})
+        machine, tokens = Machine({}), Tokens(client, world)
         return Tools(
             client=client,
             world=world,
@@ -263,7 +264,13 @@ class Stage:
             pulls=PullRecords(self.paths.pulls, world.uid),
             paths=self.paths,
             volumes=Volumes(
-                self.paths, Tokens(client, world), Claims(client), machine, world, node="vm"
+                self.paths,
+                tokens,
+                Claims(client),
+                machine,
+                world,
+                Plugins(client, tokens, self.paths.root, "vm", world, tasks),
+                node="vm",
             ),
             ids=IdRanges(self.paths, IDS_PER_POD, 2),
             objects=FollowedObjects(client, world, tasks),

@@ -35,7 +35,7 @@ class Node:
                 engine=self,
                 network=SimpleNamespace(add=self.add, delete=self.delete),
                 warm=SimpleNamespace(ensure=lambda: self.done.append("warm parent")),
-                volumes=SimpleNamespace(forget=lambda _: self.done.append("forget")),
+                volumes=SimpleNamespace(release=self.release),
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
                 paths=Paths(root),
                 cgroup="/steersman-x",
@@ -51,6 +51,9 @@ class Node:
         if self.refusals:
             raise self.refusals.pop()
         return SimpleNamespace(pid=7, shm="/shm", netns="/net", userns="")
+
+    async def release(self, uid: str) -> None:
+        self.done.append(f"volumes of {uid}")
 
     async def remove_sandbox(self, uid: str) -> None:
         self.done.append(f"remove {uid}")
@@ -137,8 +140,5 @@ def test_without_a_range_for_its_users_a_pod_is_not_begun(node: Node) -> None:
 
 
 def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
-    place = node.tools.paths.volume(UID, "room")
-    place.mkdir(parents=True)
     asyncio.run(sandboxes.tear_down(node.tools, UID))
-    assert node.done == [f"remove {UID}", f"disconnect {UID}", "release", "forget"]
-    assert not place.exists()
+    assert node.done == [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}", "release"]

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from node_documents import UID, pod
 
+from steersman.cluster.plugins import Plugins
 from steersman.model.kinds.configmap import ConfigMap
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
 from steersman.node.render.downward import Machine
-from steersman.node.volumes import mounting
 from steersman.node.volumes.claims import Claims, Unusable
 from steersman.node.volumes.mounting import Prepared, Volumes
 from steersman.node.volumes.tokens import Tokens
@@ -53,8 +53,10 @@ class Node:
         document = {"metadata": {"name": "pv"}, "spec": {"hostPath": {"path": str(root / "data")}}}
         self.claims = Known(msgspec.convert(document, PersistentVolume))
         world, client = RealWorld(), cast(Any, None)
+        tokens = Tokens(client, world)
+        plugins = Plugins(client, tokens, root, "vm", world, client)
         self.volumes = Volumes(
-            self.paths, Tokens(client, world), self.claims, Machine({}), world, node="vm"
+            self.paths, tokens, self.claims, Machine({}), world, plugins, node="vm"
         )
         self.maps = {"settings": {"key": "value"}}
 
@@ -135,6 +137,6 @@ def test_released_volumes_are_gone_and_what_they_led_to_is_not(node: Node) -> No
     (node.paths.root / "data" / "kept").touch()
     node.prepare(MAP, ROOM, CLAIM)
     for _ in range(2):
-        mounting.release(node.paths, UID)
+        asyncio.run(node.volumes.release(UID))
     assert not node.paths.volume(UID, "room").parent.exists()
     assert (node.paths.root / "data" / "kept").exists()

@@ -157,11 +157,36 @@ def test_what_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
     assert place.readlink() == tmp_path / "b"
 
 
-def test_blocks_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadConfiguration, match="volume v has volumeMode Block, but is"):
-        prepare(volume(volumeMode="Block", local={"path": "/x"}), tmp_path)
+def test_what_cannot_be_a_device_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "no", "does not exist"), (tmp_path, "is neither a block device")):
+        with pytest.raises(BadConfiguration, match=f'path "{path}" {why}'):
+            prepare(volume(volumeMode="Block", local={"path": str(path)}), tmp_path)
+    with pytest.raises(BadConfiguration, match="not supported: pvc-1"):
+        prepare(volume(volumeMode="Block", hostPath={"path": "/x"}), tmp_path)
     with pytest.raises(BadConfiguration, match="not supported: pvc-1"):
         prepare(volume(csi={"driver": "x"}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "field", "wrong"),
+    [
+        ("Block", "volumeMounts", True),
+        ("Block", "volumeDevices", False),
+        ("Filesystem", "volumeMounts", False),
+        ("Filesystem", "volumeDevices", True),
+    ],
+)
+def test_a_volume_is_used_as_what_it_is(mode: str, field: str, wrong: bool) -> None:
+    used = {"name": "v", "mountPath": "/v", "devicePath": "/v"}
+    container = {"name": "a", "image": "x", field: [used]}
+    mine = pod(spec={"volumes": [{"name": "v", **CLAIMED}], "containers": [container]})
+    found = volume(volumeMode=mode, local={"path": "/x"})
+    if not wrong:
+        persistent.check_mode(found, mine, "v")
+        return
+    text = rf"volumes=\[v\]: volume v has volumeMode {mode}, but is specified in {field}$"
+    with pytest.raises(Unusable, match=text):
+        persistent.check_mode(found, mine, "v")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files to a group needs root")

@@ -55,6 +55,23 @@ _RULES: dict[str, tuple[Document, ...]] = {
         rule("delete list watch", "core", "pods"),
         EVENTS,
     ),
+    # Ours: what the community's sidecars do, for CSI drivers that opt in
+    "csi-attacher": (
+        rule("get patch", _STORAGE, "volumeattachments volumeattachments/status"),
+        rule("get", "core", "secrets"),
+        EVENTS,
+    ),
+    "csi-provisioner": (
+        rule("create delete get patch", "core", "persistentvolumes"),
+        rule("get", "core", "secrets"),
+        EVENTS,
+    ),
+    "csi-resizer": (
+        rule("get patch", "core", "persistentvolumes"),
+        rule("patch", "core", "persistentvolumeclaims/status"),
+        rule("get", "core", "secrets"),
+        EVENTS,
+    ),
     "daemon-set-controller": (
         rule(READ, _APPS, "daemonsets"),
         rule("update", _APPS, "daemonsets/status"),

@@ -13,7 +13,6 @@ from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.render import files, limits, resolution
 from steersman.node.tools import Tools
-from steersman.node.volumes import mounting
 from steersman.runtime.engine import EngineError
 
 
@@ -84,6 +83,5 @@ async def tear_down(tools: Tools, uid: str) -> None:
     """Removes sandbox, connection and volumes. Repeatable."""
     await tools.engine.remove_sandbox(uid)
     await tools.network.delete(uid)
-    await asyncio.to_thread(mounting.release, tools.paths, uid)
+    await tools.volumes.release(uid)
     tools.ids.release(uid)
-    tools.volumes.forget(uid)

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal as signals
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Run, engine_name
 from steersman.node.paths import Paths
 from steersman.node.render import environment
-from steersman.node.render.bundle import Ground, render_bundle
+from steersman.node.render.bundle import Device, Ground, render_bundle
 from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import is_readonly
@@ -135,24 +137,39 @@ def _document(
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
         variables = {"HOSTNAME": name, **variables}
+    places = tools.volumes.places(pod)
     ground = Ground(
         pid=sandbox.pid,
         shm=sandbox.shm,
         userns=sandbox.userns,
         layers=pulled.layers,
-        volumes=tools.volumes.places(pod),
+        volumes=places,
         readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},
         etc=tools.paths.etc(seen.uid),
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),
         log=make_log(tools.paths, seen, container.name, attempt),
         memory_bytes=tools.facts.memory_bytes,
         seccomp=_seccomp(tools, pod, container),
+        devices=_devices(pod, container, places),
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
     for mount in document["mounts"]:
         if mount.get("subPath"):
             _make_subpath(Path(mount["source"]), mount["subPath"])
     return document
+
+
+def _devices(pod: Pod, container: Container, places: Mapping[str, Path]) -> dict[str, Device]:
+    """Returns the block devices behind the volumes that a container uses as devices."""
+    found = {}
+    for it in container.volume_devices:
+        volume = next((one for one in pod.spec.volumes if one.name == it.name), None)
+        status = os.stat(places[it.name]) if volume is not None else None
+        if volume is None or status is None or not stat.S_ISBLK(status.st_mode):
+            raise BadConfiguration(f"volume {it.name} is not a block device")
+        number = status.st_rdev
+        found[it.name] = Device(os.major(number), os.minor(number), is_readonly(pod, volume))
+    return found
 
 
 def _seccomp(tools: Tools, pod: Pod, container: Container) -> dict[str, Any] | None:

@@ -28,7 +28,16 @@ _PROPAGATION = {
 }
 # Users and groups beyond have other meanings to system calls (validation.IsValidUserID)
 MAX_ID = (1 << 31) - 1
+_DEVICE_MODE = 0o660  # a disk's, as udev makes it
 _ETC = ("hosts", "hostname", "resolv.conf")
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A block device of the machine that a volume is."""
+
+    major: int
+    minor: int
+    readonly: bool = False
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -39,6 +48,7 @@ class Ground(msgspec.Struct, frozen=True):
     readonly: those that the node keeps true, and nobody else writes to
     userns:   of a pod with users of its own; what is mounted has the owners that are on disk
     seccomp:  the local profile that the container names (linux.seccomp)
+    devices:  what volumes are that containers use as devices
     """
 
     pid: int
@@ -52,6 +62,7 @@ class Ground(msgspec.Struct, frozen=True):
     memory_bytes: int
     userns: str = ""
     seccomp: Document | None = None
+    devices: Mapping[str, Device] = {}
 
 
 def render_bundle(
@@ -88,12 +99,25 @@ def render_bundle(
         seccomp=_seccomp(profile_of(pod, container), ground.seccomp),
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
+    _add_devices(document, container, ground)
     if ground.seccomp is not None:
         document["linux"]["seccomp"] = ground.seccomp
     if security.proc_mount == "Unmasked":
         document["linux"]["maskedPaths"] = []
         document["linux"]["readonlyPaths"] = []
     return document
+
+
+def _add_devices(document: Document, container: Container, ground: Ground) -> None:
+    """Shows volumes as devices, and lets the container use them (kubelet's makeBlockVolumes)."""
+    for it in container.volume_devices:
+        device = ground.devices[it.name]
+        numbers = {"type": "b", "major": device.major, "minor": device.minor}
+        access = "rm" if device.readonly else "rwm"
+        node = {"path": it.device_path, "fileMode": _DEVICE_MODE, **numbers}
+        document["linux"].setdefault("devices", []).append(node)
+        rule = {"allow": True, "access": access, **numbers}
+        document["linux"]["resources"]["devices"].append(rule)
 
 
 def _image_environment(image: RunConfig) -> dict[str, str]:
@@ -199,8 +223,6 @@ def _seccomp(profile: Profile | None, local: Document | None) -> str:
 
 def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
     """Returns the bind mounts; what the pod mounts itself takes the place of our files."""
-    if container.volume_devices:
-        raise BadConfiguration("volumeDevices are not supported")
     ours = {f"/etc/{name}": ground.etc / name for name in _ETC}
     ours[container.termination_message_path] = ground.termination_log
     own = [_volume_mount(mount, ground, env) for mount in container.volume_mounts]

@@ -34,13 +34,8 @@ class Claims:
             claim = await self._claim(pod, volume, name)
             return await self._volume(claim)
         except BadConfiguration as error:
-            listed = f"[{volume.name}]"
-            text = (
-                f"Unable to attach or mount volumes: unmounted volumes={listed}, unattached "
-                f"volumes=[], failed to process volumes={listed}: "
-                f"error processing PVC {namespace}/{name}: {error}"
-            )
-            raise Unusable(text) from error
+            why = f"error processing PVC {namespace}/{name}: {error}"
+            raise unprocessed(volume.name, why) from error
 
     async def _claim(self, pod: Pod, volume: Volume, name: str) -> PersistentVolumeClaim:
         ref = PERSISTENTVOLUMECLAIM.ref(pod.metadata.namespace, name)
@@ -67,6 +62,14 @@ class Claims:
 
 class Unusable(BadConfiguration):
     """A claim cannot be used yet; the text is whole."""
+
+
+def unprocessed(label: str, why: str) -> Unusable:
+    """Returns what is said of a pod's volume that cannot be dealt with."""
+    return Unusable(
+        f"Unable to attach or mount volumes: unmounted volumes=[{label}], unattached volumes=[], "
+        f"failed to process volumes=[{label}]: {why}"
+    )
 
 
 def name_of(pod: Pod, volume: Volume) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.volume import DownwardFile
+from steersman.model.types.volume import DownwardFile, Volume, VolumeProjection
 from steersman.node.render import downward
 from steersman.node.volumes.tree import File, check_path
 
@@ -26,3 +26,20 @@ def render(
         mode = default_mode if item.mode is None else item.mode
         files[check_path(item.path)] = File(text.encode(), mode)
     return files
+
+
+def is_shown(old: Pod, new: Pod) -> bool:
+    """Says whether volumes show what has changed of a pod: its labels or annotations."""
+    before, after = old.metadata, new.metadata
+    if (before.labels, before.annotations) == (after.labels, after.annotations):
+        return False
+    return any(
+        volume.downward_api is not None
+        or any(it.downward_api is not None for it in sources_of(volume))
+        for volume in new.spec.volumes
+    )
+
+
+def sources_of(volume: Volume) -> Sequence[VolumeProjection]:
+    """Returns what a volume projects."""
+    return volume.projected.sources if volume.projected is not None else ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -19,6 +20,7 @@ from steersman.node.paths import Paths
 from steersman.node.record import remove_tree
 from steersman.node.render.downward import Machine
 from steersman.node.volumes import (
+    block,
     config_map,
     downward_api,
     empty_dir,
@@ -40,10 +42,41 @@ from steersman.world.interface import World
 _KEPT_MODE = 0o1777
 
 
+class Published(Protocol):
+    """Where a driver has published a volume, and when that is to be done again, 0 for never."""
+
+    @property
+    def place(self) -> Path:
+        """Where."""
+
+    @property
+    def again_at(self) -> float:
+        """When."""
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """What came of it: when the volumes must be prepared again, 0 for never."""
 
     renew_at: float
+
+
+class CSI(Protocol):
+    """The volumes of drivers."""
+
+    def known(self, uid: str, label: str) -> Published | None:
+        """See `CSIVolumes.known`."""
+
+    def place(self, pod: Pod, volume: Volume) -> Path:
+        """Returns where an inline volume is."""
+
+    def is_place(self, path: Path) -> bool:
+        """Says whether a path is one where a driver publishes volumes."""
+
+    async def prepare(self, pod: Pod, volume: Volume, behind: PersistentVolume | None) -> Published:
+        """See `CSIVolumes.prepare`."""
+
+    async def release(self, uid: str) -> None:
+        """See `CSIVolumes.release`."""
 
 
 class Volumes:
@@ -56,6 +89,7 @@ class Volumes:
         claims: Claims,
         machine: Machine,
         world: World,
+        csi: CSI,
         *,
         node: str,
     ) -> None:
@@ -65,33 +99,66 @@ class Volumes:
         self._claims = claims
         self._machine = machine
         self._world = world
+        self._csi = csi
 
     async def prepare(
         self, pod: Pod, objects: Objects, layers: Mapping[str, Sequence[Path]] | None = None
     ) -> Prepared:
         """Makes every volume as it should be now, those of images from their layers; raises
         BadVolume, and the API's errors."""
-        renew_at = 0.0
-        for volume in pod.spec.volumes:
-            if self._is_claimed(pod, volume):
-                continue
+        due = [await self._prepare_one(pod, it, objects, layers or {}) for it in pod.spec.volumes]
+        return Prepared(min(filter(None, due), default=0.0))
+
+    async def _prepare_one(
+        self, pod: Pod, volume: Volume, objects: Objects, layers: Mapping[str, Sequence[Path]]
+    ) -> float:
+        """Makes one volume as it should be; returns when it is to be made again, 0 for never."""
+        if (known := self._csi.known(pod.metadata.uid, volume.name)) is not None:
+            return known.again_at
+        is_there = self._is_claimed(pod, volume)
+        if is_there and not self._is_published(pod, volume):
+            return 0.0
+        try:
             behind = await self._claims.find(pod, volume)
-            name = volume.name if behind is None else behind.metadata.name
-            try:
-                tokens, due = await self._ask_tokens(pod, volume)
-                if behind is not None:
-                    await asyncio.to_thread(self._prepare_claimed, pod, volume, behind)
-                elif volume.image is not None:
-                    await asyncio.to_thread(self._prepare_image, pod, volume, layers or {})
-                else:
-                    await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
-            except Unusable:
-                raise
-            except (BadConfiguration, OSError) as error:
-                text = f'MountVolume.SetUp failed for volume "{name}" : {error}'
-                raise BadConfiguration(text) from error
-            renew_at = min(filter(None, (renew_at, due)), default=0.0)
-        return Prepared(renew_at)
+        except Unusable:
+            if is_there:
+                return 0.0
+            raise
+        if behind is not None:
+            persistent.check_mode(behind, pod, volume.name)
+        if volume.csi is not None or (behind is not None and behind.spec.csi is not None):
+            return await self._publish(pod, volume, behind)
+        name = volume.name if behind is None else behind.metadata.name
+        try:
+            tokens, due = await self._ask_tokens(pod, volume)
+            if behind is not None:
+                await asyncio.to_thread(self._prepare_claimed, pod, volume, behind)
+            elif volume.image is not None:
+                await asyncio.to_thread(self._prepare_image, pod, volume, layers)
+            else:
+                await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
+        except Unusable:
+            raise
+        except (BadConfiguration, OSError) as error:
+            text = f'MountVolume.SetUp failed for volume "{name}" : {error}'
+            raise BadConfiguration(text) from error
+        return due
+
+    async def _publish(self, pod: Pod, volume: Volume, behind: PersistentVolume | None) -> float:
+        """Has a driver publish a volume; what is behind a claim is then found by a link."""
+        published = await self._csi.prepare(pod, volume, behind)
+        if behind is not None:
+            place = self._paths.volume(pod.metadata.uid, volume.name)
+            persistent.link(place, published.place)
+        return published.again_at
+
+    def _is_published(self, pod: Pod, volume: Volume) -> bool:
+        """Says whether a volume that is there came from a driver, who is asked anew by each agent,
+        or is a loop device: the machine may have been booted since."""
+        place = self._paths.volume(pod.metadata.uid, volume.name)
+        if not place.is_symlink():
+            return False
+        return self._csi.is_place(place.readlink()) or block.is_loop(place.readlink())
 
     async def _ask_tokens(self, pod: Pod, volume: Volume) -> tuple[dict[str, str], float]:
         """Returns the tokens of a volume by path, and when the first must be renewed."""
@@ -174,12 +241,17 @@ class Volumes:
     def _place(self, pod: Pod, volume: Volume) -> Path:
         if volume.host_path is not None:
             return Path(volume.host_path.path)
+        if volume.csi is not None:
+            return self._csi.place(pod, volume)
         place = self._paths.volume(pod.metadata.uid, volume.name)
         # None but the node writes there, so that such a link is its own
         return place.readlink() if name_of(pod, volume) and place.is_symlink() else place
 
-    def forget(self, uid: str) -> None:
-        """Forgets what is kept in memory for a pod."""
+    async def release(self, uid: str) -> None:
+        """Removes all volumes of a pod, from what is on disk alone. Repeatable; raises
+        BadConfiguration while a driver does not take one back."""
+        await self._csi.release(uid)
+        await asyncio.to_thread(release, self._paths, uid)
         self._tokens.forget(uid)
 
 
@@ -187,21 +259,25 @@ def is_readonly(pod: Pod, volume: Volume) -> bool:
     """Whether containers only read a volume: the node keeps its files true, or the pod says so."""
     if name_of(pod, volume):
         return persistent.is_readonly(pod, volume.name)
+    if volume.csi is not None:
+        return volume.csi.read_only
     written = (volume.empty_dir, volume.host_path, volume.nfs)
     return all(source is None for source in written)
 
 
 def release(paths: Paths, uid: str) -> None:
-    """Removes all volumes of a pod, from what is on disk alone. Repeatable."""
+    """Removes the volumes of a pod that no driver has to take back. Repeatable."""
     unmount(paths, uid)
     remove_tree(_volumes(paths, uid))
 
 
 def unmount(paths: Paths, uid: str) -> None:
-    """Takes away what is mounted for a pod; what is on disk stays."""
+    """Takes away what is mounted or attached for a pod; what is on disk stays."""
     directory = _volumes(paths, uid)
-    for volume in directory.iterdir() if directory.is_dir() else ():
-        if memory.is_mounted(volume):
+    for volume in list(directory.iterdir()) if directory.is_dir() else ():
+        if volume.is_symlink() and block.is_loop(volume.readlink()):
+            block.release(volume, paths.pods.glob("*/volumes/*"))
+        elif memory.is_mounted(volume):
             memory.unmount(volume)
 
 

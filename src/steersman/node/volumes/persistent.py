@@ -13,9 +13,10 @@ from steersman.model import local_path as names
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import NFSVolume
+from steersman.node import containers
 from steersman.node.objects import BadConfiguration
-from steersman.node.volumes import host_path, local_path, nfs, ownership
-from steersman.node.volumes.claims import Unusable
+from steersman.node.volumes import block, host_path, local_path, nfs, ownership
+from steersman.node.volumes.claims import Unusable, unprocessed
 
 
 def prepare(volume: PersistentVolume, pod: Pod, own: Path, node: str, place: Path) -> None:
@@ -24,10 +25,9 @@ def prepare(volume: PersistentVolume, pod: Pod, own: Path, node: str, place: Pat
     Raises BadConfiguration for what cannot be had here.
     """
     name, spec = volume.metadata.name, volume.spec
-    if spec.volume_mode != "Filesystem":
-        text = f"volume {place.name} has volumeMode {spec.volume_mode}"
-        raise BadConfiguration(f"{text}, but is specified in volumeMounts")
-    if spec.nfs is not None:
+    if spec.volume_mode == "Block":
+        link(place, block.attach(_device(volume)))
+    elif spec.nfs is not None:
         readonly = spec.nfs.read_only or is_readonly(pod, place.name)
         source: NFSVolume = replace(spec.nfs, read_only=readonly)
         nfs.prepare(source, spec.mount_options, place)
@@ -41,6 +41,25 @@ def prepare(volume: PersistentVolume, pod: Pod, own: Path, node: str, place: Pat
         link(place, path)
     else:
         raise BadConfiguration(f"this kind of volume is not supported: {name}")
+
+
+def check_mode(volume: PersistentVolume, pod: Pod, name: str) -> None:
+    """Raises Unusable where a container uses a volume as what it is not."""
+    mode, own = volume.spec.volume_mode, containers.all_containers(pod)
+    field = "volumeDevices" if mode == "Filesystem" else "volumeMounts"
+    wrong = {
+        "volumeDevices": (it.name for one in own for it in one.volume_devices),
+        "volumeMounts": (it.name for one in own for it in one.volume_mounts),
+    }[field]
+    if name in wrong:
+        raise unprocessed(name, f"volume {name} has volumeMode {mode}, but is specified in {field}")
+
+
+def _device(volume: PersistentVolume) -> Path:
+    """Returns what is to be a device; only local volumes can be."""
+    if volume.spec.local is None:
+        raise BadConfiguration(f"this kind of volume is not supported: {volume.metadata.name}")
+    return Path(volume.spec.local.path)
 
 
 def _local(volume: PersistentVolume, path: Path, own: Path, node: str) -> Path:

@@ -18,10 +18,11 @@ MOST_SECONDS = 24 * 3600.0
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token and when it is time for the next."""
+    """A token, when it is time for the next, and when it ends, in the API's words."""
 
     text: str
     renew_at: float
+    expires: str = ""
 
 
 class Tokens:
@@ -61,7 +62,7 @@ class Tokens:
         status = answer["status"]
         ends = datetime.fromisoformat(status["expirationTimestamp"]).timestamp()
         life = min((ends - now) * RENEW_FRACTION, MOST_SECONDS)
-        return Token(status["token"], now + life)
+        return Token(status["token"], now + life, status["expirationTimestamp"])
 
     def forget(self, uid: str) -> None:
         """Forgets the tokens of a pod that is gone."""

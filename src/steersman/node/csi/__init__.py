@@ -1,0 +1,1 @@
+"""Volumes of CSI drivers on the node: drivers, attachments, what is staged and published."""

@@ -1,0 +1,557 @@
+"""Volumes of CSI drivers on a real node: a driver of the test's own over real sockets, and real
+mounts; what drivers are told, in which order, and what becomes of faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
+from test_node_agent import runs
+from test_node_claims import MOUNT, claim, claimed, ended, until
+
+from csi_driver import HANG, Driver
+from steersman.model.kinds.csidriver import CSIDRIVER
+from steersman.model.kinds.csinode import CSINODE
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
+from steersman.model.kinds.secret import SECRET
+from steersman.model.kinds.storageclass import STORAGECLASS
+from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
+from steersman.node.volumes import block
+from steersman.wire.http2 import grpc
+from steersman.wire.http2.grpc import Failed
+from steersman.wire.rpc import csi
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+]
+
+NAME = "csi.test.example"
+STAGED = ["NodeStageVolume", "NodePublishVolume"]
+TAKEN_BACK = ["NodeUnpublishVolume", "NodeUnstageVolume"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with clusters() as found:
+        yield found
+
+
+def registry(cluster: Cluster) -> Path:
+    return cluster.data / "node" / "plugins_registry"
+
+
+@asynccontextmanager
+async def driver(
+    cluster: Cluster, session: Session, *, spec: dict[str, Any] | None = None, **given: Any
+) -> AsyncIterator[Driver]:
+    """A driver that is registered, with its CSIDriver, which needs no attaching."""
+    made = Driver(NAME, cluster.data.parent / "driver", **given)
+    document = {"metadata": {"name": NAME}, "spec": {"attachRequired": False, **(spec or {})}}
+    await session.client.create(CSIDRIVER, document)
+    try:
+        async with made.registered(registry(cluster)):
+            await until(session, CSINODE, lambda found: drivers(found) == [NAME])
+            yield made
+        await until(session, CSINODE, lambda found: drivers(found) == [] or None)
+    finally:
+        await session.client.delete(CSIDRIVER.ref("", NAME))
+
+
+def drivers(nodes: list[Any]) -> list[str] | None:
+    return [it.name for node in nodes for it in node.spec.drivers] if nodes else None
+
+
+async def volume(session: Session, name: str, csi_fields: Any = (), **spec: Any) -> None:
+    """A volume of the driver, and a claim that is bound to it."""
+    source = {"driver": NAME, "volumeHandle": f"id-{name}", **dict(csi_fields)}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "manual",
+        "csi": source,
+        **spec,
+    }
+    await session.client.create(PERSISTENTVOLUME, {"metadata": {"name": name}, "spec": spec})
+    wanted = {
+        "accessModes": spec["accessModes"],
+        "storageClassName": "manual",
+        "volumeName": name,
+        "volumeMode": spec.get("volumeMode", "Filesystem"),
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    document = {"metadata": {"name": name}, "spec": wanted}
+    await session.client.create(CLAIM, document, namespace="default")
+
+
+async def forget(session: Session, name: str) -> None:
+    await session.client.delete(CLAIM.ref("default", name))
+    await until(
+        session,
+        PERSISTENTVOLUME,
+        lambda found: (
+            not any(it.metadata.name == name and it.status.phase == "Bound" for it in found) or None
+        ),
+    )
+    await session.client.delete(PERSISTENTVOLUME.ref("", name))
+
+
+def mounts(cluster: Cluster) -> list[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [
+        line.split()[1] for line in lines if "kubernetes.io" in line and str(cluster.data) in line
+    ]
+
+
+def test_a_volume_is_staged_once_published_for_each_pod_and_taken_back(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        zone = {"zone.test.example/z": "a"}
+        async with driver(cluster, session, topology=zone, max_volumes=7) as made:
+            (node,) = (await session.client.list(NODE)).items
+            (listed,) = (await session.client.list(CSINODE)).items
+            assert listed.metadata.owner_references[0].uid == node.metadata.uid
+            (entry,) = listed.spec.drivers
+            assert (entry.node_id, entry.topology_keys, entry.allocatable.count) == (
+                "node-of-test",
+                ("zone.test.example/z",),
+                7,
+            )
+            assert node.metadata.labels["zone.test.example/z"] == "a"
+            ids = node.metadata.annotations["csi.volume.kubernetes.io/nodeid"]
+            assert json.loads(ids) == {NAME: "node-of-test"}
+
+            attributes = {"volumeAttributes": {"kind": "fast"}, "fsType": "ext4"}
+            await volume(session, "shared", attributes, mountOptions=["noatime"])
+            script = f"echo $NAME >> /data/file; {SLEEP}"
+            for name in ("one", "two"):
+                env = [{"name": "NAME", "value": name}]
+                spec = {**claimed("shared"), "securityContext": {"fsGroup": 3000}}
+                await session.create(name, script=script, env=env, volumeMounts=[MOUNT], spec=spec)
+                pod = await session.until(name, runs)
+            assert made.methods() == [*STAGED, "NodePublishVolume"]
+            (stage,), publishes = made.asked("NodeStageVolume"), made.asked("NodePublishVolume")
+            root = cluster.data / "node"
+            assert stage.volume_id == "id-shared"
+            assert stage.volume_context == {"kind": "fast"}
+            assert stage.staging_target_path.startswith(f"{root}/plugins/kubernetes.io/csi/{NAME}/")
+            assert stage.staging_target_path.endswith("/globalmount")
+            assert stage.volume_capability == csi.VolumeCapability(
+                mount=csi.MountVolume("ext4", ("noatime",)),
+                access_mode=csi.AccessMode(csi.SINGLE_NODE_WRITER),
+            )
+            uid = pod.metadata.uid
+            target = f"{root}/pods/{uid}/volumes/kubernetes.io~csi/shared/mount"
+            assert (publishes[1].target_path, publishes[1].staging_target_path) == (
+                target,
+                stage.staging_target_path,
+            )
+            assert not publishes[1].readonly
+            place = made.directory / "volumes" / "id-shared"
+            assert (place / "file").read_text() == "one\ntwo\n"
+            assert place.stat().st_gid == 3000  # ReadWriteOnceWithFSType
+            record = json.loads((Path(target).parent / "vol_data.json").read_text())
+            assert record == {
+                "driverName": NAME,
+                "volumeHandle": "id-shared",
+                "specVolID": "shared",
+                "nodeName": node.metadata.name,
+            }
+            await session.delete("one")
+            assert made.methods()[3:] == ["NodeUnpublishVolume"]
+            assert mounts(cluster)
+            await session.delete("two")
+            assert made.methods()[4:] == TAKEN_BACK
+            assert mounts(cluster) == []
+            assert list((root / "plugins" / "kubernetes.io" / "csi" / NAME).iterdir()) == []
+            await forget(session, "shared")
+
+    cluster.run(scenario)
+
+
+def test_an_inline_volume_has_what_the_driver_asks_to_know(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        spec = {
+            "volumeLifecycleModes": ["Ephemeral"],
+            "podInfoOnMount": True,
+            "tokenRequests": [{"audience": "vault", "expirationSeconds": 3600}],
+            "requiresRepublish": True,
+        }
+        secret = {"metadata": {"name": "key"}, "stringData": {"password": "p"}}
+        await session.client.create(SECRET, secret, namespace="default")
+        async with driver(cluster, session, spec=spec, abilities=()) as made:
+            inline = {
+                "driver": NAME,
+                "readOnly": True,
+                "volumeAttributes": {"foo": "bar"},
+                "nodePublishSecretRef": {"name": "key"},
+            }
+            script = "touch /data/x || echo refused"
+            pod = await session.create(
+                "inline",
+                script=script,
+                volumeMounts=[MOUNT],
+                spec={"volumes": [{"name": "data", "csi": inline}], "restartPolicy": "Never"},
+            )
+            pod = await ended(session, "inline")
+            assert cluster.log(pod).endswith("refused\n")
+            assert made.methods() == ["NodePublishVolume"]
+            (publish,) = made.asked("NodePublishVolume")
+            assert publish.volume_id.startswith("csi-")
+            assert len(publish.volume_id) == 68
+            assert publish.readonly
+            assert publish.secrets == {"password": "p"}
+            context = dict(publish.volume_context)
+            ((audience, token),) = json.loads(
+                context.pop("csi.storage.k8s.io/serviceAccount.tokens")
+            ).items()
+            assert audience == "vault"
+            assert token["token"].count(".") == 2
+            assert token["expirationTimestamp"].endswith("Z")
+            assert context == {
+                "foo": "bar",
+                "csi.storage.k8s.io/pod.name": "inline",
+                "csi.storage.k8s.io/pod.namespace": "default",
+                "csi.storage.k8s.io/pod.uid": pod.metadata.uid,
+                "csi.storage.k8s.io/serviceAccount.name": "default",
+                "csi.storage.k8s.io/ephemeral": "true",
+            }
+            await session.delete("inline")  # it has ended, so that it goes at once
+            await made.until(lambda: made.methods()[1:] == ["NodeUnpublishVolume"])
+            await made.until(lambda: mounts(cluster) == [])
+
+            # For what a driver does not do it is not asked
+            await volume(session, "no")
+            pod = await session.create("no", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("no"))
+            text = await hears(session, pod, "FailedMount")
+            assert text.endswith(
+                f'volume mode "Persistent" not supported by driver {NAME} '
+                '(only supports ["Ephemeral"])'
+            )
+            await session.delete("no")
+            await forget(session, "no")
+        await session.client.delete(SECRET.ref("default", "key"))
+
+    cluster.run(scenario)
+
+
+def test_a_volume_is_attached_first_and_detached_once_it_is_not_in_use(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        async with driver(cluster, session, spec={"attachRequired": True}) as made:
+            await volume(session, "far")
+            await session.create("far", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("far"))
+            attachments = await until(session, VOLUMEATTACHMENT, lambda found: found)
+            name = attachments[0].metadata.name
+            unique = f"kubernetes.io/csi/{NAME}^id-far"
+            await until(session, NODE, lambda found: found[0].status.volumes_in_use == (unique,))
+            assert made.methods() == []
+            status = {"attached": True, "attachmentMetadata": {"device": "sdx"}}
+            ref = VOLUMEATTACHMENT.ref("", name)
+            await session.client.patch(ref, {"status": status}, subresource="status")
+            await session.until("far", runs)
+            (stage,) = made.asked("NodeStageVolume")
+            (publish,) = made.asked("NodePublishVolume")
+            assert stage.publish_context == publish.publish_context == {"device": "sdx"}
+            await session.delete("far")
+            assert made.methods()[2:] == TAKEN_BACK
+            await until(session, NODE, lambda found: found[0].status.volumes_in_use == ())
+            await until(session, VOLUMEATTACHMENT, lambda found: not found)
+            await forget(session, "far")
+
+    cluster.run(scenario)
+
+
+def test_what_a_driver_says_is_told_and_tried_again(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        async with driver(cluster, session) as made:
+            await volume(session, "bad")
+            made.faults["NodeStageVolume"] = Failed(grpc.INTERNAL, "no disk")
+            pod = await session.create(
+                "bad", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("bad")
+            )
+            assert await hears(session, pod, "FailedMount") == (
+                'MountVolume.MountDevice failed for volume "bad" : rpc error: code = Internal '
+                "desc = no disk"
+            )
+            await made.until(lambda: len(made.asked("NodeStageVolume")) > 1)
+            made.faults = {"NodePublishVolume": Failed(grpc.NOT_FOUND, "gone")}
+            await made.until(lambda: made.asked("NodePublishVolume"))
+            made.faults = {}
+            await session.until("bad", runs)
+            # What cannot be taken back holds the pod until it can
+            made.faults["NodeUnpublishVolume"] = Failed(grpc.UNAVAILABLE, "busy")
+            deleting = asyncio.create_task(session.delete("bad"))
+            await made.until(lambda: len(made.asked("NodeUnpublishVolume")) > 1)
+            assert not deleting.done()
+            assert not made.asked("NodeUnstageVolume")
+            made.faults = {}
+            await deleting
+            assert mounts(cluster) == []
+            await forget(session, "bad")
+
+    cluster.run(scenario)
+
+
+def test_a_driver_that_is_not_there_is_waited_for(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.client.create(
+            CSIDRIVER, {"metadata": {"name": NAME}, "spec": {"attachRequired": False}}
+        )
+        await volume(session, "early")
+        pod = await session.create(
+            "early", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("early")
+        )
+        assert await hears(session, pod, "FailedMount") == (
+            'MountVolume.MountDevice failed for volume "early" : kubernetes.io/csi: '
+            "attacher.MountDevice failed to create newCsiDriverClient: driver name "
+            f"{NAME} not found in the list of registered CSI drivers"
+        )
+        made = Driver(NAME, cluster.data.parent / "driver")
+        async with made.registered(registry(cluster)):
+            assert made.statuses[-1].plugin_registered
+            await session.until("early", runs)
+        # Without it the volume cannot be taken back
+        await until(session, CSINODE, lambda found: drivers(found) == [] or None)
+        deleting = asyncio.create_task(session.delete("early"))
+        async with made.registered(registry(cluster)):
+            await deleting
+        assert mounts(cluster) == []
+        await forget(session, "early")
+        await session.client.delete(CSIDRIVER.ref("", NAME))
+
+    cluster.run(scenario)
+
+
+def test_what_an_agent_was_in_the_middle_of_the_next_one_takes_back(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        async with driver(cluster, session) as made:
+            await volume(session, "half")
+            made.faults["NodePublishVolume"] = HANG
+            await session.create("half", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("half"))
+            await volume(session, "whole")
+            await made.until(lambda: made.asked("NodePublishVolume"))
+            os.kill(cluster.agent(), signal.SIGKILL)
+            made.faults = {}
+            # The next agent finds the driver by its socket, and goes on
+            await session.until("half", runs)
+            os.kill(cluster.agent(), signal.SIGKILL)
+            count = len(made.asked("NodePublishVolume"))
+            await made.until(lambda: len(made.asked("NodePublishVolume")) > count)
+            pod = await session.until("half", runs)
+            assert pod.status.container_statuses[0].restart_count == 0
+            await session.delete("half")
+            assert made.methods()[-2:] == TAKEN_BACK
+            assert mounts(cluster) == []
+            await forget(session, "half")
+            await forget(session, "whole")
+
+    cluster.run(scenario)
+
+
+def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        made = Driver(
+            NAME,
+            cluster.data.parent / "driver",
+            topology={"zone.test.example/z": "a"},
+            controller=(
+                csi.CREATE_DELETE_VOLUME,
+                csi.PUBLISH_UNPUBLISH_VOLUME,
+                csi.EXPAND_VOLUME,
+            ),
+        )
+        opted = {
+            "name": NAME,
+            "annotations": {"steersman.dev/csi-controller-socket": str(made.socket)},
+        }
+        await session.client.create(CSIDRIVER, {"metadata": opted, "spec": {}})
+        secret = {"metadata": {"name": "key-dyn"}, "stringData": {"password": "p"}}
+        await session.client.create(SECRET, secret, namespace="default")
+        document = {
+            "metadata": {"name": "fast"},
+            "provisioner": NAME,
+            "parameters": {
+                "kind": "fast",
+                "csi.storage.k8s.io/fstype": "ext4",
+                "csi.storage.k8s.io/provisioner-secret-name": "key-${pvc.name}",
+                "csi.storage.k8s.io/provisioner-secret-namespace": "${pvc.namespace}",
+                "csi.storage.k8s.io/node-stage-secret-name": "key-dyn",
+                "csi.storage.k8s.io/node-stage-secret-namespace": "default",
+            },
+            "mountOptions": ["noatime"],
+            "allowVolumeExpansion": True,
+            "volumeBindingMode": "WaitForFirstConsumer",
+        }
+        await session.client.create(STORAGECLASS, document)
+        async with made.registered(registry(cluster)):
+            made.faults["CreateVolume"] = Failed(grpc.RESOURCE_EXHAUSTED, "no room")
+            await claim(session, "dyn", storageClassName="fast")
+            await session.create("dyn", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("dyn"))
+            await made.until(lambda: len(made.asked("CreateVolume")) > 1)
+            waiting = await session.client.get(CLAIM.ref("default", "dyn"))
+            assert await hears(session, waiting, "ProvisioningFailed") == (
+                'failed to provision volume with StorageClass "fast": rpc error: code = '
+                "ResourceExhausted desc = no room"
+            )
+            made.faults = {"ControllerPublishVolume": Failed(grpc.INTERNAL, "no slot")}
+            pod = await session.until("dyn", lambda it: it.spec.node_name)
+            assert await hears(session, pod, "FailedAttachVolume") == (
+                f'AttachVolume.Attach failed for volume "{await bound(session, "dyn")}" : rpc '
+                "error: code = Internal desc = no slot"
+            )
+            made.faults = {}
+            await session.until("dyn", runs)
+            create = made.asked("CreateVolume")[-1]
+            found = await session.client.get(CLAIM.ref("default", "dyn"))
+            assert create.name == found.spec.volume_name == f"pvc-{found.metadata.uid}"
+            assert create.parameters == {"kind": "fast"}
+            assert create.secrets == {"password": "p"}
+            assert create.capacity_range == csi.CapacityRange(1 << 20)
+            (capability,) = create.volume_capabilities
+            assert capability.mount == csi.MountVolume("ext4", ("noatime",))
+            zone = csi.Topology({"zone.test.example/z": "a"})
+            assert create.accessibility_requirements == csi.TopologyRequirement((zone,), (zone,))
+            pv = await session.client.get(PERSISTENTVOLUME.ref("", create.name))
+            assert pv.spec.csi["volumeAttributes"] == {"made": "here", "kind": "fast"}
+            term = pv.spec.node_affinity.required.node_selector_terms[0].match_expressions[0]
+            assert (term.key, term.values) == ("zone.test.example/z", ("a",))
+            attach, stage = (
+                made.asked("ControllerPublishVolume")[-1],
+                made.asked("NodeStageVolume")[0],
+            )
+            assert attach.node_id == "node-of-test"
+            assert attach.volume_context == stage.volume_context == pv.spec.csi["volumeAttributes"]
+            assert stage.publish_context == {"device": f"of {attach.volume_id}"}
+            assert stage.secrets == {"password": "p"}
+
+            patch = {"spec": {"resources": {"requests": {"storage": "2Mi"}}}}
+            await session.client.patch(CLAIM.ref("default", "dyn"), patch)
+            (pending,) = await until(session, CLAIM, lambda it: it[0].status.conditions)
+            assert pending.type == "FileSystemResizePending"
+            assert made.asked("ControllerExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+            await session.delete("dyn")
+            await session.create("dyn", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("dyn"))
+            await session.until("dyn", runs)
+            found = await session.client.get(CLAIM.ref("default", "dyn"))
+            assert found.status.capacity["storage"] == "2Mi"
+            assert not found.status.conditions
+            assert made.asked("NodeExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+
+            await session.delete("dyn")
+            await session.client.delete(CLAIM.ref("default", "dyn"))
+            await until(session, PERSISTENTVOLUME, lambda it: not it)
+            assert made.volumes == made.attached == {}
+            gone = [it for it in made.methods() if it.startswith(("Delete", "ControllerUn"))]
+            assert gone[-2:] == ["ControllerUnpublishVolume", "DeleteVolume"]
+            assert made.asked("DeleteVolume")[0].secrets == {"password": "p"}
+        await session.client.delete(STORAGECLASS.ref("", "fast"))
+        await session.client.delete(SECRET.ref("default", "key-dyn"))
+        await session.client.delete(CSIDRIVER.ref("", NAME))
+
+    cluster.run(scenario)
+
+
+async def bound(session: Session, name: str) -> str:
+    found = await session.client.get(CLAIM.ref("default", name))
+    return str(found.spec.volume_name)
+
+
+WRITE = "echo hello | busybox dd of=/dev/disk conv=notrunc bs=512 2>/dev/null && cat /dev/disk"
+DEVICE = {"name": "data", "devicePath": "/dev/disk"}
+
+
+def test_a_volume_of_a_driver_is_a_device(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        async with driver(cluster, session) as made:
+            await volume(session, "disk", volumeMode="Block")
+            script = f"{WRITE} | busybox head -c 5; {SLEEP}"
+            await session.create(
+                "disk", script=script, volumeDevices=[DEVICE], spec=claimed("disk")
+            )
+            pod = await session.until("disk", runs)
+            (publish,) = made.asked("NodePublishVolume")
+            (stage,) = made.asked("NodeStageVolume")
+            devices = f"{cluster.data}/node/plugins/kubernetes.io/csi/volumeDevices"
+            assert stage.staging_target_path == f"{devices}/staging/disk"
+            assert publish.target_path == f"{devices}/publish/disk/{pod.metadata.uid}"
+            assert publish.volume_capability.block == csi.BlockVolume()
+            assert publish.volume_capability.mount is None
+            image = made.directory / "volumes" / "id-disk" / "image"
+            await until(session, NODE, lambda _: image.read_bytes().startswith(b"hello"))
+            await session.delete("disk")
+            assert made.methods()[2:] == TAKEN_BACK
+            assert not Path(devices, "publish", "disk").exists()
+            assert not list(Path(devices, "staging").iterdir())
+            await forget(session, "disk")
+
+    cluster.run(scenario)
+
+
+def test_a_file_of_the_node_is_a_device_and_its_loop_goes_with_the_last_pod(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        image = cluster.data.parent / "image"
+        image.write_bytes(bytes(1 << 20))
+        (node,) = (await session.client.list(NODE)).items
+        name = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.metadata.name]}
+        terms = {"required": {"nodeSelectorTerms": [{"matchExpressions": [name]}]}}
+        await volume(
+            session,
+            "loop",
+            volumeMode="Block",
+            csi=None,
+            local={"path": str(image)},
+            nodeAffinity=terms,
+        )
+        for pod in ("first", "second"):
+            await session.create(
+                pod, script=f"{WRITE}; {SLEEP}", volumeDevices=[DEVICE], spec=claimed("loop")
+            )
+            await session.until(pod, runs)
+        device = block.find(image)
+        assert device is not None
+        os.kill(cluster.agent(), signal.SIGKILL)
+        await session.delete("first")
+        assert block.find(image) == device
+        await session.delete("second")
+        assert block.find(image) is None
+        assert image.read_bytes().startswith(b"hello\n")
+
+        pod = await session.create("no", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("loop"))
+        assert await hears(session, pod, "FailedMount") == (
+            "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], "
+            "failed to process volumes=[data]: volume data has volumeMode Block, but is specified "
+            "in volumeMounts"
+        )
+        await session.delete("no")
+        await forget(session, "loop")
+
+    cluster.run(scenario)
+
+
+def test_a_plugin_that_cannot_be_registered_is_told_why(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        old = Driver("old.test.example", cluster.data.parent / "old", versions=("0.3.0",))
+        async with old.registered(registry(cluster)):
+            assert old.statuses == [
+                type(old.statuses[0])(
+                    False,
+                    "RegisterPlugin error -- plugin registration failed with err: "
+                    "kubernetes.io/csi: driver old.test.example speaks versions [0.3.0], and none "
+                    "of 1.x",
+                )
+            ]
+        assert drivers((await session.client.list(CSINODE)).items) == []
+
+    cluster.run(scenario)
