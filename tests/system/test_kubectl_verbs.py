@@ -72,6 +72,15 @@ def test_a_daemon_set_runs_on_every_node(cluster: Cluster, manifests: Path) -> N
     assert said.startswith('daemonset.apps "fluentd-elasticsearch" deleted')
 
 
+def test_explain_names_the_values_of_a_field(cluster: Cluster) -> None:
+    said = cluster.ok("explain", "pod.spec.restartPolicy")
+    assert "FIELD: restartPolicy <string>\nENUM:\n    Always\n    Never\n    OnFailure\n" in said
+    whole = cluster.ok("explain", "pod.spec")
+    assert "restartPolicy\t<string>\n  enum: Always, Never, OnFailure\n" in whole
+    mode = cluster.ok("explain", "pv.spec.volumeMode")
+    assert "ENUM:\n    Block\n    Filesystem\n" in mode
+
+
 def test_create_refuses_what_is_there(cluster: Cluster, namespace: str, manifests: Path) -> None:
     path = str(manifests / "service.yaml")
     assert cluster.ok("create", "-n", namespace, "-f", path) == "service/my-service created\n"
