@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -78,11 +78,13 @@ from steersman.api.write import Writer
 from steersman.model import builtin
 from steersman.model.builtin import Registry
 from steersman.model.errors import APIError
+from steersman.model.figures import Family, Sources
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
 from steersman.model.surface import Surface
+from steersman.wire import prometheus
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
@@ -167,7 +169,8 @@ class Access:
 
 
 class Assembly:
-    """An API server's parts; `api.handle` is what the transports call."""
+    """An API server's parts; `api.handle` is what the transports call, `figures` who tells what was
+    counted in its process."""
 
     def __init__(self, cache: Cache, configuration: Configuration, world: World) -> None:
         self.cache = cache
@@ -193,6 +196,8 @@ class Assembly:
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self._authenticator, self._settings = authenticator, settings
         self.reloads = Reloads()
+        self.figures = Sources()
+        self.figures.add(self._families)
         self._auditor = _auditor(configuration, self.kinds, world)
         self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
@@ -366,17 +371,21 @@ class Assembly:
 
     def _metrics(self) -> Response:
         """Returns what was counted, and what is there to be counted."""
+        text = prometheus.render(self.figures.families())
+        return Response(text, content_type=prometheus.CONTENT_TYPE)
+
+    def _families(self) -> Iterator[Family]:
         tables = self.cache.tables()
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
-        text = meter.render(self._meter, objects, watches, self.api.watch_events())
-        text += build_info(self._surface.minor) + self.flow.metrics()
-        text += self.reloads.render()
+        yield from meter.families(self._meter, objects, watches, self.api.watch_events())
+        yield build_info(self._surface.minor)
+        yield from self.flow.families()
+        yield from self.reloads.families()
         if self._auditor is not None:
             from steersman.api.audit import metrics
 
-            text += metrics.render(self._auditor)
-        return Response(text.encode(), content_type=meter.CONTENT_TYPE)
+            yield from metrics.families(self._auditor)
 
     @property
     def busy(self) -> bool:

@@ -12,6 +12,7 @@ import uvloop
 
 from steersman.api.published.reloads import Reloads
 from steersman.cluster.reloading import Reload, follow
+from steersman.wire import prometheus
 from steersman.world.real import RealWorld
 
 # For what is over in milliseconds on a machine with nothing else to do
@@ -105,7 +106,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_counted(
         path.write_text("better")
         assert await used.next() == ("authentication", "better")
         assert used.is_empty
-        told = used.counts.render()
+        told = prometheus.render(used.counts.families()).decode()
         name = "apiserver_authentication_config_controller_automatic_reloads_total"
         assert f'{name}{{status="failure"}} 1\n' in told
         assert f'{name}{{status="success"}} 1\n' in told

@@ -16,6 +16,7 @@ from steersman.api.published.foreign import Foreign, Foreigners, Nobody
 from steersman.api.published.negotiate import JSON, Form, Published, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.api.published.resources import aggregated, entries
+from steersman.model.figures import Family, Sample
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
 from steersman.wire.message import Request, Response, User
@@ -211,7 +212,7 @@ def version(minor: int) -> Document:
     return found
 
 
-def build_info(minor: int) -> str:
+def build_info(minor: int) -> Family:
     """Returns the same as a metric (component-base's kubernetes_build_info)."""
     told = version(minor)
     labels = {
@@ -225,7 +226,7 @@ def build_info(minor: int) -> str:
         "minor": told["minor"],
         "platform": told["platform"],
     }
-    shown = ",".join(f'{name}="{value}"' for name, value in labels.items())
-    name = "kubernetes_build_info"
-    text = "[ALPHA] A metric with a constant '1' value labeled by what this server is."
-    return f"# HELP {name} {text}\n# TYPE {name} gauge\n{name}{{{shown}}} 1\n"
+    text = "A metric with a constant '1' value labeled by what this server is."
+    return Family(
+        "kubernetes_build_info", text, "gauge", [Sample(tuple(labels.items()), 1)], "ALPHA"
+    )

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from steersman.model.figures import Family, Labels, Sample
+
 AUTHENTICATION: Final = "authentication"
 AUTHORIZATION: Final = "authorization"
 ENCRYPTION: Final = "encryption"
@@ -26,19 +28,26 @@ class Reloads:
         self._counts[key] = self._counts.get(key, 0) + 1
         self._last[key] = now
 
-    def render(self) -> str:
-        """Returns the counts as Prometheus reads them."""
-        return "".join(f"{line}\n" for line in self._lines())
-
-    def _lines(self) -> Iterator[str]:
+    def families(self) -> Iterator[Family]:
+        """Yields the counts."""
         for what in sorted({what for what, _ in self._counts}):
             name = f"apiserver_{what}_config_controller_automatic_reload"
-            counts = {key: n for key, n in sorted(self._counts.items()) if key[0] == what}
-            yield f"# HELP {name}s_total [ALPHA] Total number of {_TEXT.format(what)}."
-            yield f"# TYPE {name}s_total counter"
-            yield from (f'{name}s_total{{status="{key[1]}"}} {n}' for key, n in counts.items())
-            yield f"# HELP {name}_last_timestamp_seconds [ALPHA] {_LAST.format(what)}."
-            yield f"# TYPE {name}_last_timestamp_seconds gauge"
-            for key in counts:
-                last = self._last[key]
-                yield f'{name}_last_timestamp_seconds{{status="{key[1]}"}} {last:.3f}'
+            counted = [key for key in sorted(self._counts) if key[0] == what]
+            yield Family(
+                f"{name}s_total",
+                f"Total number of {_TEXT.format(what)}.",
+                "counter",
+                [Sample(_labels(key), self._counts[key]) for key in counted],
+                "ALPHA",
+            )
+            yield Family(
+                f"{name}_last_timestamp_seconds",
+                f"{_LAST.format(what)}.",
+                "gauge",
+                [Sample(_labels(key), round(self._last[key], 3)) for key in counted],
+                "ALPHA",
+            )
+
+
+def _labels(key: tuple[str, str]) -> Labels:
+    return (("status", key[1]),)
