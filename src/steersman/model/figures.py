@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, repeat
+from operator import mul
 from typing import Literal, NamedTuple
 
 Labels = tuple[tuple[str, str], ...]
@@ -70,5 +72,5 @@ class Sources:
 
 
 def exponential(first: float, factor: float, count: int) -> tuple[float, ...]:
-    """Returns so many bounds, each so many times the one before it."""
-    return tuple(first * factor**power for power in range(count))
+    """Returns so many bounds, each so many times the one before it (rounded as upstream's are)."""
+    return tuple(accumulate(repeat(factor, count - 1), mul, initial=first))

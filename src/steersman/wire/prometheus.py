@@ -31,7 +31,7 @@ def _histogram(name: str, labels: Labels, found: Histogram) -> Iterator[str]:
     total = 0
     for bound, count in zip((*found.bounds, "+Inf"), found.counts, strict=True):
         total += count
-        yield _line(f"{name}_bucket", (*labels, ("le", str(bound))), total)
+        yield _line(f"{name}_bucket", (*labels, ("le", str(bound).removesuffix(".0"))), total)
     shown = _labels(labels)
     yield f"{name}_sum{shown} {found.sum:.6f}"
     yield f"{name}_count{shown} {total}"
