@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -88,7 +89,8 @@ from steersman.wire import prometheus
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
-if TYPE_CHECKING:  # loaded where time is virtual, or requests are noted
+if TYPE_CHECKING:  # loaded where time is virtual, requests are noted, or webhooks authorize
+    from steersman.api.access.webhook.figures import Figures
     from steersman.api.audit.auditor import Auditor
     from steersman.api.audit.settings import AuditSettings
     from steersman.world.clock import Clock
@@ -177,6 +179,9 @@ class Assembly:
         self.kinds = Registry(removed=True)
         self._surface = Surface(configuration.minor)
         self._world = world
+        self.figures = Sources()
+        self.figures.add(self._families)
+        self._asked: Figures | None = None  # of webhooks that authorize
         self._objects = Objects(cache)
         self.definitions = Definitions(cache, self.kinds, self._converter)
         self.rbac = RBAC(self._objects)
@@ -195,9 +200,7 @@ class Assembly:
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self._authenticator, self._settings = authenticator, settings
-        self.reloads = Reloads()
-        self.figures = Sources()
-        self.figures.add(self._families)
+        self.reloads = Reloads(os.uname().nodename)
         self._auditor = _auditor(configuration, self.kinds, world)
         self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
@@ -209,6 +212,7 @@ class Assembly:
             cache, world, self.kinds, self.definitions, find, authorizer, escalation, self._provide
         )
         chain, self._dynamic = assemble(configuration.admission, parts)
+        self.figures.add(chain.families)
         self._heard = Heard(chain)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
@@ -236,8 +240,20 @@ class Assembly:
         return builtin.registry().of(resource) or self.kinds.of(resource)
 
     def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
-        webhooks = _webhooks(settings, self._world)
+        webhooks = self._webhooks(settings)
         return (Masters(), *chosen(settings.modes, self._nodes, self.rbac, webhooks))
+
+    def _webhooks(self, settings: AccessSettings) -> list[Authorizer]:
+        if not settings.authorization_webhooks:
+            return []
+        from steersman.api.access.webhook.authorizer import WebhookAuthorizer  # with the first one
+        from steersman.api.access.webhook.figures import Figures
+
+        if self._asked is None:
+            self._asked = Figures()
+            self.figures.add(self._asked.families)
+        asked, world = self._asked, self._world
+        return [WebhookAuthorizer(one, world, asked) for one in settings.authorization_webhooks]
 
     def trust(self, settings: AccessSettings) -> None:
         """Finds out from now on who asks as these settings say."""
@@ -451,14 +467,6 @@ class Assembly:
             self._dynamic.open()
             self.ready = True
             started()
-
-
-def _webhooks(settings: AccessSettings, world: World) -> list[Authorizer]:
-    if not settings.authorization_webhooks:
-        return []
-    from steersman.api.access.webhook.authorizer import WebhookAuthorizer  # with the first one
-
-    return [WebhookAuthorizer(one, world) for one in settings.authorization_webhooks]
 
 
 def _show_nothing(context: ssl.SSLContext) -> None:

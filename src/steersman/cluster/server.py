@@ -32,6 +32,7 @@ from steersman.client.client import APIClient
 from steersman.client.counted import CountedTransport, Figures
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
+from steersman.cluster import telling
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
@@ -155,6 +156,8 @@ async def _serve(
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)
+    if settings.store_directory is not None:
+        assembly.figures.add(partial(telling.of_store, settings.store_directory))
     if settings.clock is not None:
         settings.clock.busy = lambda: assembly.busy
     started = asyncio.Event()

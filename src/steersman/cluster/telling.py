@@ -1,22 +1,27 @@
-"""What controllers and scheduler say of themselves where they are a process of their own.
+"""What processes say of themselves beside what their parts counted; and where controllers and
+scheduler say it, when they are a process of their own.
 
-`/metrics` and `/healthz`, over a Unix socket beside the server's, for whoever may open that.
+That answers `/metrics` and `/healthz` over a Unix socket beside the server's, for whoever may open
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from steersman.listen.serve import Server
 from steersman.model.errors import NotFound
-from steersman.model.figures import Family, Sources
+from steersman.model.figures import Family, Sample, Sources
 from steersman.wire import prometheus
 from steersman.wire.message import Handler, Request, Response
 
 # Where several such processes stand for the same work, each has a socket
 NAMES: Final = ("control.sock", *(f"control-{number}.sock" for number in range(2, 9)))
+# What upstream calls the first of its stores
+STORE: Final = "etcd-0"
+BLOCK_BYTES: Final = 512  # inode(7): st_blocks, whatever a file system's own blocks are
 PLAIN: Final = "text/plain; charset=utf-8"
 
 
@@ -39,6 +44,18 @@ def of_process(started: float) -> Iterable[Family]:
     from steersman.api.published import meter  # nothing else of the API is needed here
 
     return meter.of_process(started)
+
+
+def of_store(directory: Path) -> Iterator[Family]:
+    """Yields how much of the disk the store in a directory takes."""
+    blocks = sum(file.stat().st_blocks for file in directory.iterdir())
+    yield Family(
+        "apiserver_storage_size_bytes",
+        "Size of the storage database file physically allocated in bytes.",
+        "gauge",
+        [Sample((("storage_cluster_id", STORE),), blocks * BLOCK_BYTES)],
+        "STABLE",
+    )
 
 
 def listen(server: Server, directory: Path) -> None:
