@@ -19,16 +19,22 @@ from steersman.api.published.resources import aggregated, entries
 from steersman.model.figures import Family, Sample
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
+from steersman.wire.media import PROTOBUF, YAML, written
 from steersman.wire.message import Request, Response, User
 
 _GROUP = "apidiscovery.k8s.io"
 _LIST = "APIGroupDiscoveryList"
 Served = dict[str, dict[str, list[Kind]]]
 Groups = dict[str, Mapping[str, list[Kind] | Foreign]]
+_MEDIA = (JSON, YAML, PROTOBUF)
 PLAIN = Form(JSON, {})
+_PLAIN = tuple(Form(media, {}) for media in _MEDIA)
 AGGREGATED = tuple(
-    Form(JSON, {"g": _GROUP, "v": version, "as": _LIST}) for version in ("v2", "v2beta1")
+    Form(media, {"g": _GROUP, "v": version, "as": _LIST})
+    for media in _MEDIA
+    for version in ("v2", "v2beta1")
 )
+VERSION = "/version"
 _VARY = {"vary": "Accept"}
 # The minor whose /version first spoke of emulation (KEP-4330)
 _EMULATION = 33
@@ -70,8 +76,10 @@ class Discovery:
     def handle(self, request: Request, _user: User) -> Response | None:
         """Answers a path, None for one that is not served; raises NotAcceptable."""
         path = request.path.rstrip("/")
-        forms = (PLAIN, *AGGREGATED) if path in ("/api", "/apis") else (PLAIN,)
-        form = choose(request.headers.get("accept", ""), forms)
+        forms = (*_PLAIN, *AGGREGATED) if path in ("/api", "/apis") else _PLAIN
+        accept = request.headers.get("accept", "")
+        # upstream writes the version in JSON whatever is asked for
+        form = PLAIN if path == VERSION else choose(accept, forms)
         if form in AGGREGATED:
             self._foreigners.refresh()
         key = (path, str(form))
@@ -88,10 +96,10 @@ class Discovery:
         return self._served
 
     def _body(self, path: str, form: Form) -> bytes | None:
-        if path == "/version":
+        if path == VERSION:
             return orjson.dumps(version(self._minor), option=orjson.OPT_INDENT_2)
         document = self._document(path, form)
-        return None if document is None else orjson.dumps(document)
+        return None if document is None else _encoded(document, form)
 
     def _document(self, path: str, form: Form) -> Document | None:
         served = self.served()
@@ -120,6 +128,17 @@ class Discovery:
             "versions": list(served.get("", {})),
             "serverAddressByClientCIDRs": [address],
         }
+
+
+def _encoded(document: Document, form: Form) -> bytes:
+    if form.media == PROTOBUF and form in AGGREGATED:
+        from steersman.api.published import discovery_protobuf  # loaded with the first client that takes it
+
+        return discovery_protobuf.encode(document)
+    response = Response(orjson.dumps(document))
+    body = response.body if form.media == JSON else written(response, form.media).body
+    assert isinstance(body, bytes)
+    return body
 
 
 def _arrange(kinds: Iterable[Kind]) -> dict[str, dict[str, list[Kind]]]:
