@@ -132,7 +132,8 @@ class Discovery:
 
 def _encoded(document: Document, form: Form) -> bytes:
     if form.media == PROTOBUF and form in AGGREGATED:
-        from steersman.api.published import discovery_protobuf  # loaded with the first client that takes it
+        # loaded with the first client that takes it
+        from steersman.api.published import discovery_protobuf
 
         return discovery_protobuf.encode(document)
     response = Response(orjson.dumps(document))
