@@ -29,8 +29,8 @@ from steersman.api.retention.events import TTL_SECONDS
 from steersman.model.errors import APIError
 from steersman.model.pack import NUMBER
 from steersman.store.memory import MemoryStore
+from steersman.wire.media import refusal
 from steersman.wire.message import JSON, Chunk, Peer, Request, Response, User
-from steersman.wire.status import to_response
 from steersman.world.clock import Clock
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -177,7 +177,7 @@ class Served:
             if not isinstance(response, Response):
                 response = await response
         except APIError as error:
-            response = to_response(error)
+            response = refusal(error, accept)
         return Answer(response.status, await _document(response), response.headers or {})
 
     async def get(self, path: str, **more: Any) -> Answer:

@@ -72,6 +72,33 @@ def test_a_daemon_set_runs_on_every_node(cluster: Cluster, manifests: Path) -> N
     assert said.startswith('daemonset.apps "fluentd-elasticsearch" deleted')
 
 
+def test_explain_names_the_values_of_a_field(cluster: Cluster) -> None:
+    said = cluster.ok("explain", "pod.spec.restartPolicy")
+    assert "FIELD: restartPolicy <string>\nENUM:\n    Always\n    Never\n    OnFailure\n" in said
+    whole = cluster.ok("explain", "pod.spec")
+    assert "restartPolicy\t<string>\n  enum: Always, Never, OnFailure\n" in whole
+    mode = cluster.ok("explain", "pv.spec.volumeMode")
+    assert "ENUM:\n    Block\n    Filesystem\n" in mode
+
+
+def test_a_server_with_all_parts_in_its_process_counts_for_all_of_them(
+    cluster: Cluster, namespace: str, manifests: Path
+) -> None:
+    deployed(cluster, namespace, manifests)
+    text = cluster.ok("get", "--raw", "/metrics")
+    for line in (
+        r'workqueue_adds_total\{name="deployment"\} [1-9]\d*',
+        r'scheduler_schedule_attempts_total\{profile="default-scheduler",result="scheduled"\} \d+',
+        r'rest_client_requests_total\{code="201",host="localhost",method="POST"\} [1-9]\d*',
+        r'apiserver_storage_size_bytes\{storage_cluster_id="etcd-0"\} [1-9]\d*',
+        r'apiserver_admission_step_admission_duration_seconds_count\{operation="CREATE",'
+        r'rejected="false",type="validate"\} [1-9]\d*',
+    ):
+        assert re.search(f"^{line}$", text, re.M), line
+    names = re.findall(r"^# TYPE (\S+)", text, re.M)
+    assert len(names) == len(set(names)), "each is told of once"
+
+
 def test_create_refuses_what_is_there(cluster: Cluster, namespace: str, manifests: Path) -> None:
     path = str(manifests / "service.yaml")
     assert cluster.ok("create", "-n", namespace, "-f", path) == "service/my-service created\n"

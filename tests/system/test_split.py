@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from steersman.cli.directory import Directory
-from steersman.client.client import APIClient
+from steersman.client.client import APIClient, whole
 from steersman.client.http import HTTPTransport, Target
 from steersman.cluster.control import LEASES, MANAGER, SCHEDULER, groups_of
 from steersman.model.errors import Forbidden
@@ -27,6 +28,7 @@ from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.pod import POD
+from steersman.wire.message import Request
 from steersman.world.real import RealWorld
 
 pytestmark = pytest.mark.system
@@ -149,6 +151,39 @@ def test_controllers_and_scheduler_run_in_a_process_of_their_own(cluster: Cluste
         assert holder.endswith(f"_{cluster.processes['control']}")
 
     cluster.run(test)
+
+
+async def asked(socket: Path, path: str) -> str:
+    """Returns what the administrator is answered over a socket."""
+    transport = HTTPTransport(Target(socket=str(socket), user=ADMIN[0], groups=ADMIN[1]))
+    try:
+        return (await whole(await transport.send(Request("GET", path)))).decode()
+    finally:
+        await transport.close()
+
+
+def test_controllers_and_scheduler_tell_what_they_count_on_a_socket_of_their_own(
+    cluster: Cluster,
+) -> None:
+    async def test(client: APIClient) -> None:
+        await client.create(DEPLOYMENT, deployment("counted", 2), namespace="default")
+        await until_running(client, "counted", 2)
+
+    cluster.run(test)
+    own = cluster.socket.with_name("control.sock")
+    text = asyncio.run(asked(own, "/metrics"))
+    for line in (
+        r'workqueue_adds_total\{name="deployment"\} [1-9]\d*',
+        r'scheduler_schedule_attempts_total\{profile="default-scheduler",result="scheduled"\} \d+',
+        r'rest_client_requests_total\{code="201",host="localhost",method="POST"\} [1-9]\d*',
+        r"process_resident_memory_bytes [1-9]\d*",
+    ):
+        assert re.search(f"^{line}$", text, re.M), line
+    assert asyncio.run(asked(own, "/healthz")) == "ok"
+    assert '"code":404' in asyncio.run(asked(own, "/api")).replace(" ", "")
+    servers = asyncio.run(asked(cluster.socket, "/metrics"))
+    assert "apiserver_request_total" in servers
+    assert "workqueue_" not in servers and "scheduler_" not in servers
 
 
 def test_a_deployment_comes_to_run(cluster: Cluster) -> None:

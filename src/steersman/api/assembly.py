@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -78,15 +79,18 @@ from steersman.api.write import Writer
 from steersman.model import builtin
 from steersman.model.builtin import Registry
 from steersman.model.errors import APIError
+from steersman.model.figures import Family, Sources
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
 from steersman.model.ref import Ref, Resource
 from steersman.model.service_range import dns_address
 from steersman.model.surface import Surface
+from steersman.wire import prometheus
 from steersman.wire.message import Notes, Request, Response, User
 from steersman.world.interface import World
 
-if TYPE_CHECKING:  # loaded where time is virtual, or requests are noted
+if TYPE_CHECKING:  # loaded where time is virtual, requests are noted, or webhooks authorize
+    from steersman.api.access.webhook.figures import Figures
     from steersman.api.audit.auditor import Auditor
     from steersman.api.audit.settings import AuditSettings
     from steersman.world.clock import Clock
@@ -167,13 +171,17 @@ class Access:
 
 
 class Assembly:
-    """An API server's parts; `api.handle` is what the transports call."""
+    """An API server's parts; `api.handle` is what the transports call, `figures` who tells what was
+    counted in its process."""
 
     def __init__(self, cache: Cache, configuration: Configuration, world: World) -> None:
         self.cache = cache
         self.kinds = Registry(removed=True)
         self._surface = Surface(configuration.minor)
         self._world = world
+        self.figures = Sources()
+        self.figures.add(self._families)
+        self._asked: Figures | None = None  # of webhooks that authorize
         self._objects = Objects(cache)
         self.definitions = Definitions(cache, self.kinds, self._converter)
         self.rbac = RBAC(self._objects)
@@ -192,7 +200,7 @@ class Assembly:
         front = configuration.front_proxy
         authenticator = Authenticator(self._bearers, authorizer, front, settings.anonymous_paths())
         self._authenticator, self._settings = authenticator, settings
-        self.reloads = Reloads()
+        self.reloads = Reloads(os.uname().nodename)
         self._auditor = _auditor(configuration, self.kinds, world)
         self.access = Access(authenticator, authorizer, self._auditor)
         self.reader = Reader(cache, world)
@@ -204,6 +212,7 @@ class Assembly:
             cache, world, self.kinds, self.definitions, find, authorizer, escalation, self._provide
         )
         chain, self._dynamic = assemble(configuration.admission, parts)
+        self.figures.add(chain.families)
         self._heard = Heard(chain)
         effects = Effects({SERVICES: ServiceAddresses(cache, configuration.service_cidr, world)})
         self.writer = Writer(cache, self.reader, chain, effects, world, authorizer.require)
@@ -231,8 +240,20 @@ class Assembly:
         return builtin.registry().of(resource) or self.kinds.of(resource)
 
     def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
-        webhooks = _webhooks(settings, self._world)
+        webhooks = self._webhooks(settings)
         return (Masters(), *chosen(settings.modes, self._nodes, self.rbac, webhooks))
+
+    def _webhooks(self, settings: AccessSettings) -> list[Authorizer]:
+        if not settings.authorization_webhooks:
+            return []
+        from steersman.api.access.webhook.authorizer import WebhookAuthorizer  # with the first one
+        from steersman.api.access.webhook.figures import Figures
+
+        if self._asked is None:
+            self._asked = Figures()
+            self.figures.add(self._asked.families)
+        asked, world = self._asked, self._world
+        return [WebhookAuthorizer(one, world, asked) for one in settings.authorization_webhooks]
 
     def trust(self, settings: AccessSettings) -> None:
         """Finds out from now on who asks as these settings say."""
@@ -366,17 +387,21 @@ class Assembly:
 
     def _metrics(self) -> Response:
         """Returns what was counted, and what is there to be counted."""
+        text = prometheus.render(self.figures.families())
+        return Response(text, content_type=prometheus.CONTENT_TYPE)
+
+    def _families(self) -> Iterator[Family]:
         tables = self.cache.tables()
         objects = {one.resource: len(one) for one in tables if len(one)}
         watches = {one.resource: one.watching for one in tables}
-        text = meter.render(self._meter, objects, watches, self.api.watch_events())
-        text += build_info(self._surface.minor) + self.flow.metrics()
-        text += self.reloads.render()
+        yield from meter.families(self._meter, objects, watches, self.api.watch_events())
+        yield build_info(self._surface.minor)
+        yield from self.flow.families()
+        yield from self.reloads.families()
         if self._auditor is not None:
             from steersman.api.audit import metrics
 
-            text += metrics.render(self._auditor)
-        return Response(text.encode(), content_type=meter.CONTENT_TYPE)
+            yield from metrics.families(self._auditor)
 
     @property
     def busy(self) -> bool:
@@ -442,14 +467,6 @@ class Assembly:
             self._dynamic.open()
             self.ready = True
             started()
-
-
-def _webhooks(settings: AccessSettings, world: World) -> list[Authorizer]:
-    if not settings.authorization_webhooks:
-        return []
-    from steersman.api.access.webhook.authorizer import WebhookAuthorizer  # with the first one
-
-    return [WebhookAuthorizer(one, world) for one in settings.authorization_webhooks]
 
 
 def _show_nothing(context: ssl.SSLContext) -> None:

@@ -9,21 +9,26 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from steersman.client.client import APIClient
+from steersman.client.counted import CountedTransport, Figures
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.interface import Views
 from steersman.client.view import FollowedViews
+from steersman.cluster import telling
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.controllers.registry import Facts, controllers
 from steersman.listen.certificates import Certificates
+from steersman.listen.serve import Server
 from steersman.listen.signing import Authority
 from steersman.model import builtin
+from steersman.model.figures import Sources
 from steersman.model.kind import Kind
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Resource
@@ -46,6 +51,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 AUTHENTICATED = "system:authenticated"
 # Who leads what, by upstream's names
 LEASES = {MANAGER: "kube-controller-manager", SCHEDULER: "kube-scheduler"}
+# What clients call the server that they reach over its socket, or in its process
+HOST = "localhost"
 # The default ServiceAccount is there some milliseconds after the controllers
 READY_SECONDS = 30.0
 
@@ -88,11 +95,15 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
     files = Certificates(settings.certificates)
     chosen = controllers(facts(files, settings.service_cidr, settings.choice, world))
     clients: dict[str, APIClient] = {}
+    requests, sources = Figures(HOST), Sources()
+    sources.add(requests.families)
+    sources.add(partial(telling.of_process, world.wire_now()))
 
     def client_for(name: str) -> APIClient:
         if name not in clients:
             target = Target(socket=str(settings.socket), user=name, groups=groups_of(name))
-            clients[name] = APIClient(HTTPTransport(target, identity=name), world, find=find)
+            transport = CountedTransport(HTTPTransport(target, identity=name), requests, world)
+            clients[name] = APIClient(transport, world, find=find)
         return clients[name]
 
     def find(resource: Resource) -> Kind | None:
@@ -101,9 +112,13 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
     async with world.tasks() as tasks:
         views = FollowedViews(client_for(MANAGER), world, tasks)
         work: dict[str, Work] = {
-            MANAGER: lambda: _manage(settings, client_for, views, chosen, world),
+            MANAGER: lambda: _manage(settings, client_for, views, chosen, world, sources),
             SCHEDULER: lambda: scheduler.run(
-                client_for(SCHEDULER), views, world, settings.scheduling or DEFAULT
+                client_for(SCHEDULER),
+                views,
+                world,
+                settings.scheduling or DEFAULT,
+                sources=sources,
             ),
         }
         posts = [
@@ -114,9 +129,11 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
             post.start(tasks)
         if settings.choice.has(ACCOUNTS):
             await _default_account(views)
-        settle()
-        report({"state": "ready"})
-        await stop.wait()
+        async with Server(telling.answers(sources), world) as server:
+            telling.listen(server, settings.socket.parent)
+            settle()
+            report({"state": "ready"})
+            await stop.wait()
         for post in posts:
             await post.leave()
         tasks.stop()
@@ -170,11 +187,16 @@ class Post:
 
 
 async def _manage(
-    settings: ControlSettings, client_for: ClientFor, views: Views, chosen: Chosen, world: World
+    settings: ControlSettings,
+    client_for: ClientFor,
+    views: Views,
+    chosen: Chosen,
+    world: World,
+    sources: Sources,
 ) -> None:
     """Runs the controllers, and the nodes without machines."""
     async with world.tasks() as tasks:
-        start_controllers(client_for, views, chosen, world, tasks)
+        start_controllers(client_for, views, chosen, world, tasks, sources)
         start_simulated_nodes(settings.simulated_nodes, client_for, views, world, tasks)
 
 
@@ -185,18 +207,26 @@ def start_control(
     world: World,
     tasks: Tasks,
     scheduling: SchedulerConfiguration | None = None,
+    sources: Sources | None = None,
 ) -> None:
     """Starts the controllers and the scheduler; they share one followed copy of each kind."""
-    start_controllers(client_for, views, chosen, world, tasks)
-    work = scheduler.run(client_for(SCHEDULER), views, world, scheduling or DEFAULT)
+    start_controllers(client_for, views, chosen, world, tasks, sources)
+    work = scheduler.run(
+        client_for(SCHEDULER), views, world, scheduling or DEFAULT, sources=sources
+    )
     tasks.start(work, name="scheduler")
 
 
 def start_controllers(
-    client_for: ClientFor, views: Views, chosen: Chosen, world: World, tasks: Tasks
+    client_for: ClientFor,
+    views: Views,
+    chosen: Chosen,
+    world: World,
+    tasks: Tasks,
+    sources: Sources | None = None,
 ) -> None:
     """Starts the controllers, each with its own rights."""
-    running = loop.run(chosen, lambda name: client_for(ACCOUNT + name), views, world)
+    running = loop.run(chosen, lambda name: client_for(ACCOUNT + name), views, world, sources)
     tasks.start(running, name="controllers")
 
 

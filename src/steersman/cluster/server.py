@@ -29,8 +29,10 @@ from steersman.api.fairness.settings import FlowSettings
 from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION
 from steersman.api.retention.events import TTL_SECONDS
 from steersman.client.client import APIClient
+from steersman.client.counted import CountedTransport, Figures
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
+from steersman.cluster import telling
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
@@ -154,6 +156,8 @@ async def _serve(
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)
+    if settings.store_directory is not None:
+        assembly.figures.add(partial(telling.of_store, settings.store_directory))
     if settings.clock is not None:
         settings.clock.busy = lambda: assembly.busy
     started = asyncio.Event()
@@ -217,13 +221,17 @@ async def _control(
     from steersman.cluster import control
     from steersman.controllers.registry import controllers
 
+    requests, sources = Figures(control.HOST), assembly.figures
+    sources.add(requests.families)
+
     def client_for(name: str) -> APIClient:
         transport = LocalTransport(assembly.api.handle, User(name, control.groups_of(name)), tasks)
-        return APIClient(transport, world, find=assembly.kind)
+        counted = CountedTransport(transport, requests, world)
+        return APIClient(counted, world, find=assembly.kind)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
     chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
-    control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
+    control.start_control(client_for, views, chosen, world, tasks, settings.scheduling, sources)
     count, written = settings.simulated_nodes, settings.clock is None
     control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)
     if settings.choice.has(ACCOUNTS):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from steersman.client.channel import Gate, SocketChannel
 from steersman.listen.streaming import PushSink, cut, gzipped, pulled
 from steersman.model.errors import APIError, TooManyRequests, UnsupportedMediaType
+from steersman.wire import media
 from steersman.wire.http import (
     BODY,
     CONTINUE,
@@ -328,7 +329,7 @@ class Connection(asyncio.Protocol):
     def _failure(self, request: Request, error: Exception) -> Response:
         if not isinstance(error, APIError):
             log.error("%s %s failed", request.method, request.path, exc_info=error)
-        return to_response(error)
+        return media.refusal(error, request.headers.get("accept", ""))
 
     def _send_refusal(self, response: Response) -> None:
         """Writes the connection's last answer and reads away what the client still sends."""

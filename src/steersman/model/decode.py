@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from steersman.model import defaults, mistakes, quantity, schema
+from steersman.model import defaults, gates, mistakes, quantity, schema
 from steersman.model.defaults import Defaults
 from steersman.model.kind import Document
 from steersman.model.schema import Node
@@ -140,7 +140,20 @@ def _object(node: Node) -> Walk:
         if then is not None:
             then(document)
 
-    return walk
+    off = tuple(name for name in gates.off(node.definition, schema.minor()) if name in node.fields)
+    return _without(off, walk) if off else walk
+
+
+def _without(off: tuple[str, ...], walk: Walk) -> Walk:
+    """Returns a walk that leaves out, once they are known to be sound, fields that the minor which
+    is served had switched off."""
+
+    def leave_out(document: Any) -> None:
+        walk(document)
+        for name in off:
+            document.pop(name, None)
+
+    return leave_out
 
 
 def _defaults(node: Node) -> tuple[tuple[Any, ...], tuple[Any, ...], defaults.Then | None]:

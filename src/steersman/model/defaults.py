@@ -97,6 +97,7 @@ _CORE: dict[str, Defaults] = {
     "GRPCAction": _unset(service=""),
     "ObjectFieldSelector": _zero(apiVersion="v1"),
     "ResourceFieldSelector": _unset(divisor="0"),
+    "FileKeySelector": _unset(optional=False),
     "Volume": _then(pod_defaults.volume),
     "SecretVolumeSource": _unset(defaultMode=_FILE_MODE),
     "ConfigMapVolumeSource": _unset(defaultMode=_FILE_MODE),

@@ -17,9 +17,10 @@ import msgspec
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, View, Views
 from steersman.model.errors import APIError
+from steersman.model.figures import Sources
 from steersman.model.kind import Kind
 from steersman.model.ref import Ref, Resource
-from steersman.reconcile import noting
+from steersman.reconcile import figures, noting
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.queue import Queue
 from steersman.reconcile.rules import Rule, Watch
@@ -252,14 +253,19 @@ async def run(
     client_for: Callable[[str], Client],
     views: Views,
     world: World,
+    sources: Sources | None = None,
 ) -> None:
-    """Runs controllers until cancelled; `client_for` gives a client by account (`account_of`)."""
+    """Runs controllers until cancelled; `client_for` gives a client by account (`account_of`).
+    What is counted of their queues is told to `sources`."""
     controllers = tuple(controllers)
     for kind in controllers:
         for watch in kind.watches:
             if not watch.metadata:
                 views.of(watch.kind)  # first: who wants metadata alone reads these along
     runners = [Runner(kind, client_for(account_of(kind)), views, world) for kind in controllers]
+    if sources is not None:
+        queues = {runner.name: runner.queue for runner in runners}
+        sources.add(lambda: figures.families(queues, world.monotonic()))
     await views.synced()
     async with world.tasks() as group:
         for runner in runners:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from steersman.reconcile.figures import Figures
 from steersman.world.interface import World
 
 Key = TypeVar("Key", bound=Hashable)
@@ -33,8 +34,10 @@ class Queue(Generic[Key]):
         self._world = world
         self._limit = limit
         self._ready: deque[Key] = deque()
-        self._waiting: set[Key] = set()  # in _ready, or to be put there once it is done
-        self._working: set[Key] = set()
+        # in _ready, or to be put there once it is done; and since when
+        self._waiting: dict[Key, float] = {}
+        self.working: dict[Key, float] = {}  # and since when
+        self.figures = Figures()
         self._failures: dict[Key, int] = {}
         self._due: dict[Key, float] = {}  # the earliest time asked for
         self._timers: list[tuple[float, int, Key]] = []
@@ -46,9 +49,14 @@ class Queue(Generic[Key]):
         return len(self._waiting)
 
     @property
+    def depth(self) -> int:
+        """How many keys could be taken now."""
+        return len(self._ready)
+
+    @property
     def idle(self) -> bool:
         """Nothing waits and nothing is being worked on; delayed keys do not count."""
-        return not self._waiting and not self._working
+        return not self._waiting and not self.working
 
     def add(self, key: Key) -> None:
         """Makes a key due now; a key that is being worked on comes again when it is done."""
@@ -56,13 +64,15 @@ class Queue(Generic[Key]):
             return
         if len(self._waiting) >= self._limit:
             raise QueueFull(f"{self._limit} keys wait")
-        self._waiting.add(key)
-        if key not in self._working:
+        self._waiting[key] = self._world.monotonic()
+        self.figures.adds += 1
+        if key not in self.working:
             self._ready.append(key)
             self._some.set()
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Makes a key due after a time; of several such wishes the earliest counts."""
+        self.figures.retries += 1  # client-go counts every wish as one
         if seconds <= 0:
             self.add(key)
             return
@@ -100,13 +110,15 @@ class Queue(Generic[Key]):
             self._some.clear()
             await self._some.wait()
         key = self._ready.popleft()
-        self._waiting.discard(key)
-        self._working.add(key)
+        now = self._world.monotonic()
+        self.figures.waited.observe(now - self._waiting.pop(key))
+        self.working[key] = now
         return key
 
     def done(self, key: Key) -> None:
         """Ends the work on a key; where it was added meanwhile, it is due again."""
-        self._working.discard(key)
+        now = self._world.monotonic()
+        self.figures.worked.observe(now - self.working.pop(key))
         if key in self._waiting:
             self._ready.append(key)
             self._some.set()

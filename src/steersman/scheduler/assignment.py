@@ -88,6 +88,7 @@ class Assigner(msgspec.Struct, kw_only=True):
     async def act(self, assignment: Assignment) -> None:
         """Binds a pod; what goes wrong is told, and the pod tried again after back-off."""
         pod, node = assignment.pod, assignment.node
+        waiting = self.queue.waiting(pod.metadata.uid)
         if not await self._reserve(assignment) or not await self._bind_volumes(assignment):
             return
         try:
@@ -104,6 +105,8 @@ class Assigner(msgspec.Struct, kw_only=True):
         else:
             text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
             self.events.normal(pod, "Scheduled", text, "Binding")
+            if waiting is not None:
+                self.queue.placed(waiting)
 
     def _warn(self, pod: Pod, text: str) -> None:
         self.events.warning(pod, "FailedScheduling", text, "Scheduling")

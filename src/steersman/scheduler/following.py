@@ -18,7 +18,7 @@ from steersman.scheduler.hints import (
     helped_by_pod,
     helped_by_volume,
 )
-from steersman.scheduler.queue import PodQueue
+from steersman.scheduler.queue import ANY_EVENT, PodQueue
 from steersman.scheduler.state.snapshot import Placed, Snapshot
 
 Hear = Callable[[Any | None, Any | None], None]
@@ -96,7 +96,8 @@ class Following:
         state = self._snapshot.node_changed(old, new)
         reshaped = reshapes(old, new)
         if state.exists or reshaped:
-            self._help(lambda group: helped_by_node(group, state, reshaped=reshaped))
+            event = "NodeAdd" if old is None else "NodeUpdate"
+            self._help(lambda group: helped_by_node(group, state, reshaped=reshaped), event)
 
     def hear_storage(self) -> None:
         """Tells those who wait for a claim, a volume or a class."""
@@ -136,7 +137,10 @@ class Following:
         after = self._snapshot.placed(uid)
         assert after is not None
         if before is None or before.flock is not after.flock:
-            self._help(lambda group: helped_by_pod(group, None, after.flock, after.rules))
+            self._help(
+                lambda group: helped_by_pod(group, None, after.flock, after.rules),
+                "AssignedPodAdd",
+            )
 
     def _gone(self, pod: Pod) -> None:
         self._queue.remove(pod.metadata.uid)
@@ -147,12 +151,15 @@ class Following:
     def left(self, placed: Placed) -> None:
         """Tells those whom the going of a pod could help."""
         state = placed.state if placed.state.exists else None
-        self._help(lambda group: helped_by_pod(group, state, placed.flock, placed.rules))
+        self._help(
+            lambda group: helped_by_pod(group, state, placed.flock, placed.rules),
+            "AssignedPodDelete",
+        )
 
-    def _help(self, may: Callable[[Waits], bool]) -> None:
+    def _help(self, may: Callable[[Waits], bool], event: str = ANY_EVENT) -> None:
         def asked(group: Hashable) -> bool:
             if isinstance(group, Alone):
                 return False
             return not isinstance(group, Waits) or may(group)
 
-        self._queue.helped(asked)
+        self._queue.helped(asked, event)

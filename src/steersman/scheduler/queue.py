@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 
 import msgspec
 
 from steersman.model.kinds.pod import Pod
+from steersman.scheduler.measure.figures import ERROR, SCHEDULED, UNSCHEDULABLE, Figures
 from steersman.world.interface import World
 
 FIRST_BACKOFF_SECONDS = 1.0  # upstream DefaultPodInitialBackoffDuration
 LAST_BACKOFF_SECONDS = 10.0  # DefaultPodMaxBackoffDuration
+# Events by which pods come to a part of the queue (framework/events.go)
+FAILURE, ANY_EVENT = "ScheduleAttemptFailure", "WildCardEvent"
 MAX_UNSCHEDULABLE_SECONDS = 300.0  # DefaultPodMaxInUnschedulablePodsDuration
 
 
@@ -27,6 +31,7 @@ class Waiting(msgspec.Struct):
     pod: Pod
     since: float
     attempts: int = 0
+    began: float = 0.0  # the last of them, in wire time
     where: str = "active"
     until: float = 0.0
     moved: bool = False  # something helpful happened while it was taken
@@ -57,6 +62,7 @@ class PodQueue:
         self._sequence = 0
         self._some: dict[str, asyncio.Event] = {}
         self._sooner = asyncio.Event()
+        self.figures = Figures()
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -86,6 +92,7 @@ class PodQueue:
     def _hand_out(self, found: Waiting) -> None:
         found.where, found.moved = "taken", False
         found.attempts += 1
+        found.began = self._world.monotonic()
         self._taken[found.pod.metadata.uid] = found
 
     def put(self, pod: Pod) -> None:
@@ -93,12 +100,29 @@ class PodQueue:
         found = self._pods.get(pod.metadata.uid)
         if found is None:
             found = self._pods[pod.metadata.uid] = Waiting(pod, self._world.now())
-            self._activate(found)
+            self._activate(found, "PodAdd")
             return
         changed = found.pod.spec != pod.spec or _said(found.pod) != _said(pod)
         found.pod = pod
         if changed:
-            self._wake(found)
+            self._wake(found, "PodUpdate")
+
+    def waiting(self, uid: str) -> Waiting | None:
+        """Returns what is known of a pod that waits."""
+        return self._pods.get(uid)
+
+    def placed(self, found: Waiting) -> None:
+        """Counts a pod whose last attempt has ended with a node; it may have left already."""
+        self._tried(found, SCHEDULED)
+        self.figures.placed(found.attempts, self._world.now() - found.since)
+
+    def _tried(self, found: Waiting, result: str) -> None:
+        seconds = self._world.monotonic() - found.began
+        self.figures.attempt(found.pod.spec.scheduler_name, result, seconds)
+
+    def pending(self) -> Mapping[str, int]:
+        """Returns how many pods are in which part."""
+        return Counter(found.where for found in self._pods.values())
 
     def remove(self, uid: str) -> None:
         """Forgets a pod: it is bound, deleted or another scheduler's."""
@@ -138,47 +162,57 @@ class PodQueue:
         """Puts a taken pod back because no node fits; it waits for what helps its group."""
         if (found := self._pods.get(uid)) is None:
             return
+        self._ended(found, UNSCHEDULABLE, "unschedulable")
         self._leave(found)
         found.where, found.group = "unschedulable", group
         self._groups.setdefault(group, {})[uid] = found
         found.until = self._world.now() + self._backoff(found)
         if found.moved:
-            self._wake(found)
+            self._wake(found, FAILURE)
         else:
             self._delay(found, self._world.now() + MAX_UNSCHEDULABLE_SECONDS)
 
     def retry(self, uid: str) -> None:
         """Puts a taken pod back because something went wrong; it comes again after back-off."""
         if (found := self._pods.get(uid)) is not None:
+            self._ended(found, ERROR, "backoff")
             self._leave(found)
             found.where = "backoff"
             found.until = self._world.now() + self._backoff(found)
             self._delay(found, found.until)
 
+    def _ended(self, found: Waiting, result: str, queue: str) -> None:
+        """Counts an attempt that failed."""
+        if found.where == "taken":
+            self._tried(found, result)
+            self.figures.came(FAILURE, queue)
+
     def activate(self, uid: str) -> None:
         """Tries a pod again now."""
         if (found := self._pods.get(uid)) is not None:
-            self._wake(found)
+            self._wake(found, "ForceActivate")
 
-    def helped(self, may_fit: Callable[[Hashable], bool]) -> None:
-        """Tries again the groups which, after a change, might fit somewhere."""
+    def helped(self, may_fit: Callable[[Hashable], bool], event: str = ANY_EVENT) -> None:
+        """Tries again the groups which, after a change, might fit somewhere; `event` is what
+        happened, as it is counted."""
         for found in self._taken.values():
             found.moved = True
         for group in list(self._groups):
             if may_fit(group):
                 for found in list(self._groups.get(group, {}).values()):
-                    self._wake(found)
+                    self._wake(found, event)
 
-    def _wake(self, found: Waiting) -> None:
+    def _wake(self, found: Waiting, event: str) -> None:
         if found.where == "taken":
             found.moved = True
         elif found.where == "unschedulable":
             self._leave(found)
             if found.until > self._world.now():
                 found.where = "backoff"
+                self.figures.came(event, "backoff")
                 self._delay(found, found.until)
             else:
-                self._activate(found)
+                self._activate(found, event)
 
     def _leave(self, found: Waiting) -> None:
         """Takes a pod out of where it is filed."""
@@ -189,8 +223,9 @@ class PodQueue:
             if not group:
                 del self._groups[found.group]
 
-    def _activate(self, found: Waiting) -> None:
+    def _activate(self, found: Waiting, event: str) -> None:
         found.where = "active"
+        self.figures.came(event, "active")
         self._sequence += 1
         key = (-found.pod.spec.priority, found.since, self._sequence)
         lane = self._lane_of(found.pod)
@@ -227,8 +262,9 @@ class PodQueue:
             heapq.heappop(self._timers)
             found = self._pods.get(uid)
             if found is not None and found.timer == number:
+                late = found.where == "unschedulable"
                 self._leave(found)
-                self._activate(found)
+                self._activate(found, "UnschedulableTimeout" if late else "BackoffComplete")
         return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine, Hashable
+from collections.abc import Coroutine, Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, Views
 from steersman.model.errors import APIError, Conflict, NotFound
+from steersman.model.figures import Family, Sources
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.resourceclaim import ResourceClaim
@@ -172,6 +173,10 @@ class Scheduler:
         self._slots = asyncio.Semaphore(WRITES_AT_ONCE)
         self._asking_slots = asyncio.Semaphore(WRITES_AT_ONCE)  # of pods that concern extenders
         self._start = 0
+
+    def families(self) -> Iterator[Family]:
+        """Yields what was counted."""
+        return self.queue.figures.families(self.queue.pending())
 
     async def run(self) -> None:
         """Follows, decides and binds for ever."""
@@ -378,6 +383,7 @@ class Scheduler:
         claims = HAS_CLAIMS if pod.spec.resource_claims else NO_CLAIMS
         if not unfit.nodes or not ask.profile.preempts:
             return self._refuse(ask, unfit, fit_error(unfit), None)
+        self.queue.figures.preempting()
         if why := ineligible(ask, unfit, nominated):
             self.snapshot.nominate(pod, nominated)
             return self._refuse(ask, unfit, fit_error(unfit, why, claims), None)
@@ -418,6 +424,7 @@ class Scheduler:
     async def _preempt(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
         """Writes the nomination, and makes the victims leave before the pod is tried again."""
         pod, uid = ask.pod, ask.pod.metadata.uid
+        self.queue.figures.preempted(len(found.victims))
         try:
             await self._tell(pod, fit_error(unfit), found.node.name, word=ask.word)
             for other in list(found.node.nominated.values()):
@@ -496,7 +503,11 @@ async def run(
     world: World,
     configuration: SchedulerConfiguration = DEFAULT,
     reach: Reach | None = None,
+    sources: Sources | None = None,
 ) -> None:
     """Schedules until cancelled; the client's identity is `system:kube-scheduler`. `reach` is the
-    way to extenders, HTTP where none is given."""
-    await Scheduler(client, views, world, configuration, reach).run()
+    way to extenders, HTTP where none is given; what is counted is told to `sources`."""
+    scheduler = Scheduler(client, views, world, configuration, reach)
+    if sources is not None:
+        sources.add(scheduler.families)
+    await scheduler.run()

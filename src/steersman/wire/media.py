@@ -12,12 +12,15 @@ from typing import Any
 
 import orjson
 
-from steersman.model.errors import APIError
+from steersman.model.errors import APIError, NotAcceptable
 from steersman.wire.message import JSON, Response
 from steersman.wire.status import to_response
 
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+# Choices looked at in one Accept header; clients send fewer than ten
+MAX_CHOICES = 64
 
 Awaited = Coroutine[Any, Any, Response]
 
@@ -38,6 +41,27 @@ async def _awaited(answer: Awaited, write: Callable[[Response], Response]) -> Re
         return write(await answer)
     except APIError as error:
         return write(to_response(error))
+
+
+def refusal(error: Exception, accept: str) -> Response:
+    """Returns the answer that tells an error which is not that of a call, in the media type that
+    an Accept header asks for; where that is none of ours, JSON all the same (ErrorNegotiated)."""
+    response = to_response(error)
+    media = JSON if isinstance(error, NotAcceptable) else accepted(accept)
+    return response if media == JSON else written(response, media)
+
+
+def accepted(accept: str) -> str:
+    """Returns the first media type of a header in which a Status can be told, else JSON."""
+    for choice in accept.split(",")[:MAX_CHOICES]:
+        media, *parameters = (part.strip() for part in choice.split(";"))
+        if any(parameter.startswith("as=") for parameter in parameters):
+            continue
+        if media in (YAML, PROTOBUF):
+            return media
+        if media in (JSON, "*/*", "application/*"):
+            break
+    return JSON
 
 
 def written(response: Response, media: str) -> Response:

@@ -16,6 +16,9 @@ from steersman.wire.protobuf_fields import delimited, varint
 Document = Mapping[str, Any]
 Write = Callable[[Any], bytes]
 
+# Where a parameter may stand: by how much its later fields are shifted (some have one more,
+# allow_empty_value), which of the messages it is, and the number of uniqueItems there
+_PLACES = {"header": (0, 1, 20), "formData": (1, 2, 21), "query": (1, 3, 21), "path": (0, 4, 20)}
 _VERBS = {"get": 2, "put": 3, "post": 4, "delete": 5, "head": 7, "patch": 8}
 
 
@@ -74,8 +77,7 @@ def _parameter(item: Document) -> bytes:
         told = _text(1, item.get("description")) + _text(2, item["name"]) + _text(3, place)
         return delimited(1, told + required + delimited(5, _schema(item["schema"])))
     told = _text(2, place) + _text(3, item.get("description")) + _text(4, item["name"])
-    # a query parameter has one more field (allow_empty_value) than one of the path
-    shift, choice, unique = (1, 3, 21) if place == "query" else (0, 4, 20)
+    shift, choice, unique = _PLACES[place]
     kind = _text(5 + shift, item.get("type")) + _text(6 + shift, item.get("format"))
     return delimited(
         2, delimited(choice, required + told + kind + _flag(unique, item.get("uniqueItems")))

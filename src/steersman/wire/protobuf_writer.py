@@ -42,9 +42,10 @@ Write = Callable[[Any], bytes]
 def encode(document: Document) -> bytes:
     """Returns an object or a list with its envelope (runtime.Unknown).
 
-    Raises KeyError for a kind that has no such form.
+    Raises KeyError for a kind that has no such form. Some documents of discovery have no
+    apiVersion.
     """
-    api_version, kind = document["apiVersion"], document["kind"]
+    api_version, kind = document.get("apiVersion", ""), document["kind"]
     if kind.endswith("List") and "items" in document:
         write = message(definition_of(api_version, kind.removesuffix("List")))
         return encode_list(api_version, kind, document["metadata"], map(write, document["items"]))

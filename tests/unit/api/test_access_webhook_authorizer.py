@@ -349,3 +349,44 @@ def test_impersonation_and_reviews_ask_as_well(tmp_path: Path) -> None:
         assert status["evaluationError"] == expected
 
     asking(tmp_path, case)
+
+
+async def counted(api: Served, name: str) -> dict[str, str]:
+    """Returns what is counted of webhooks, by labels."""
+    text = (await api.get("/metrics")).document.decode()
+    start = f"apiserver_authorization_webhook_{name}{{"
+    lines = [line for line in text.splitlines() if line.startswith(start)]
+    return {line.removeprefix(start).split("}")[0]: line.rpartition(" ")[2] for line in lines}
+
+
+def test_what_became_of_its_answers_is_counted(tmp_path: Path) -> None:
+    async def case(hook: Hook, api: Served, _clock: Quick) -> None:
+        (await api.post(MAPS, config_map("a"), user=JANE)).ok()
+        (await api.post(MAPS, config_map("b"), user=JANE)).ok()  # from memory
+        hook.codes = [403]
+        assert (await api.get(f"{MAPS}/a", user=JANE)).code == 500
+        hook.gate = asyncio.Event()
+        assert (await api.delete(f"{MAPS}/a", user=JANE)).code == 500
+        hook.gate.set()
+        evaluations = await counted(api, "evaluations_total")
+        assert evaluations == {
+            'name="mine",result="error"': "1",
+            'name="mine",result="success"': "1",
+            'name="mine",result="timeout"': "1",
+        }
+        opened = await counted(api, "evaluations_fail_open_total")
+        assert opened == {'name="mine",result="error"': "1", 'name="mine",result="timeout"': "1"}
+        durations = await counted(api, "duration_seconds_count")
+        assert durations == evaluations
+
+    asking(tmp_path, case, name="mine", timeout_seconds=0.5)
+
+
+def test_one_that_denies_where_it_fails_does_not_fail_open(tmp_path: Path) -> None:
+    async def case(hook: Hook, api: Served, _clock: Quick) -> None:
+        hook.codes = [403]
+        assert (await api.get(f"{MAPS}/a", user=JANE)).code == 500
+        assert await counted(api, "evaluations_total") == {'name="default",result="error"': "1"}
+        assert await counted(api, "evaluations_fail_open_total") == {}
+
+    asking(tmp_path, case, denies=True)

@@ -85,8 +85,9 @@ def test_what_is_not_to_be_kept_is_kept_for_no_time(tmp_path: Path) -> None:
     assert (made.authorized_seconds, made.unauthorized_seconds, made.denies) == (0, 90, True)
     one = parse(hooked(tmp_path, cacheUnauthorizedRequests=False)).authorizers[0].webhook
     assert one is not None
-    made = ready(one, lambda _: Target())
+    made = ready(one, lambda _: Target(), "mine")
     assert (made.authorized_seconds, made.unauthorized_seconds) == (300, 0)
+    assert made.name == "mine"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import pytest
 from customs import WIDGETS, definition, establish, version, widget
 from hooks import MAPS_RULE, MUTATING, VALIDATING, Hook, hooked
 from served import MAPS, NAMESPACES, PODS, Served, config_map, pod
+from steersman.api.admission.figures import INTERNAL_ERROR, NO_ERROR, Called, Figures
+from steersman.wire import prometheus
 
 Document = dict[str, Any]
 NAMED = 'admission webhook "ask.example.com" denied the request'
@@ -352,3 +354,96 @@ def test_connections_are_asked_about_with_their_options(tmp_path: Path) -> None:
         assert hook.asked[1][1]["object"]["path"] == "a/b"
 
     hooked(tmp_path, case)
+
+
+async def counted(api: Served, name: str) -> dict[str, str]:
+    """Returns what is counted of admission, by labels."""
+    text = (await api.get("/metrics")).document.decode()
+    start = f"apiserver_admission_{name}{{"
+    lines = [line for line in text.splitlines() if line.startswith(start)]
+    return {line.removeprefix(start).split("}")[0]: line.rpartition(" ")[2] for line in lines}
+
+
+def test_what_became_of_answers_is_counted(tmp_path: Path) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        hook.answers["/no"] = lambda _asked: {"allowed": False, "status": {"code": 403}}
+        await hook.configure(api, VALIDATING, hook.webhook())
+        (await api.post(MAPS, config_map("one"))).ok()
+        no = hook.webhook("/no", name="no.example.com")
+        (await api.delete(f"{VALIDATING}/w")).ok()
+        await hook.configure(api, VALIDATING, no)
+        assert (await api.post(MAPS, config_map("two"))).code == 403
+        hook.status = 599
+        lax = hook.webhook("/ask", name="lax.example.com", failurePolicy="Ignore")
+        (await api.delete(f"{VALIDATING}/w")).ok()
+        await hook.configure(api, VALIDATING, lax)
+        (await api.put(f"{MAPS}/one", config_map("one", a="1"))).ok()
+        (await api.delete(f"{VALIDATING}/w")).ok()
+        await hook.configure(api, MUTATING, hook.webhook("/ask", name="strict.example.com"))
+        assert (await api.put(f"{MAPS}/one", config_map("one", a="2"))).code == 500
+        create, update = 'operation="CREATE"', 'operation="UPDATE"'
+        kind = 'type="validating"'
+        requests = await counted(api, "webhook_request_total")
+        assert requests == {
+            f'code="200",name="ask.example.com",{create},rejected="false",{kind}': "1",
+            f'code="403",name="no.example.com",{create},rejected="true",{kind}': "1",
+            f'code="599",name="lax.example.com",{update},rejected="false",{kind}': "1",
+            f'code="599",name="strict.example.com",{update},rejected="true",type="admit"': "1",
+        }
+        rejections = await counted(api, "webhook_rejection_count")
+        refused = f'error_type="no_error",name="no.example.com",{create}'
+        failed = f'error_type="calling_webhook_error",name="strict.example.com",{update}'
+        assert rejections == {
+            f'{refused},rejection_code="403",{kind}': "1",
+            f'{failed},rejection_code="0",type="admit"': "1",
+        }
+        opened = await counted(api, "webhook_fail_open_count")
+        assert opened == {f'name="lax.example.com",{kind}': "1"}
+        durations = await counted(api, "webhook_admission_duration_seconds_count")
+        assert sum(map(int, durations.values())) == sum(map(int, requests.values()))
+
+    hooked(tmp_path, case)
+
+
+def test_passes_of_all_plugins_are_counted(tmp_path: Path) -> None:
+    async def case(api: Served, _hook: Hook) -> None:
+        async def steps() -> dict[str, int]:
+            found = await counted(api, "step_admission_duration_seconds_count")
+            return {labels: int(count) for labels, count in found.items()}
+
+        async def more(path: str, body: Any) -> set[str]:
+            before = await steps()
+            await api.post(path, body)
+            return {
+                labels for labels, count in (await steps()).items() if count != before.get(labels)
+            }
+
+        passed = {
+            'operation="CREATE",rejected="false",type="admit"',
+            'operation="CREATE",rejected="false",type="validate"',
+        }
+        assert await more(MAPS, config_map("one")) == passed
+        nowhere = MAPS.replace("/default/", "/none/")
+        lost = config_map("one")
+        lost["metadata"]["namespace"] = "none"
+        assert await more(nowhere, lost) == {'operation="CREATE",rejected="true",type="admit"'}
+
+    hooked(tmp_path, case)
+
+
+def test_codes_beyond_all_bounds_and_errors_of_our_own_are_told_as_upstream_tells_them() -> None:
+    figures, called = Figures(), Called("a", "validating", "CREATE")
+    figures.called(called, 999, NO_ERROR, 0.1)
+    figures.called(called, 0, INTERNAL_ERROR, 0.1)
+    text = prometheus.render(figures.families()).decode()
+    of = 'name="a",operation="CREATE"'
+    for line in (
+        f'webhook_request_total{{code="600",{of},rejected="true",type="validating"}} 1',
+        f'webhook_rejection_count{{error_type="no_error",{of},rejection_code="600",'
+        'type="validating"} 1',
+        f'webhook_rejection_count{{error_type="apiserver_internal_error",{of},rejection_code="0",'
+        'type="validating"} 1',
+        f'webhook_admission_duration_seconds_bucket{{{of},rejected="true",type="validating",'
+        'le="0.1"} 2',
+    ):
+        assert f"apiserver_admission_{line}\n" in text, line

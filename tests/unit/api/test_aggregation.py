@@ -293,6 +293,89 @@ def test_a_server_is_told_of_in_discovery_and_documents(tmp_path: Path) -> None:
     extended(tmp_path, case)
 
 
+OLD_KUBECTL = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+
+def swagger(path: str = f"{ROOT}/gauges", **definitions: Any) -> dict[str, Any]:
+    """Returns a document of version 2 with one path that lists gauges."""
+    schema = {"$ref": "#/definitions/com.example.v1.GaugeList"}
+    answers = {"200": {"description": "OK", "schema": schema}}
+    operation = {"operationId": "listGauge", "responses": answers}
+    return {
+        "swagger": "2.0",
+        "info": {"title": "e", "version": "1"},
+        "paths": {path: {"get": operation}, "/apis/other/v1/things": {"get": operation}},
+        "definitions": {
+            "com.example.v1.GaugeList": {"type": "object", "description": "gauges"},
+            **definitions,
+        },
+    }
+
+
+def test_documents_of_version_2_hold_what_other_servers_say(tmp_path: Path) -> None:
+    async def case(api: Served, extension: Extension) -> None:
+        told, tag = swagger(), '"first"'
+
+        def answer(request: Request) -> Response:
+            if request.headers.get("if-none-match") == tag:
+                return Response(b"", 304)
+            return Response(orjson.dumps(told), 200, "application/json", {"Etag": tag})
+
+        extension.answers["/openapi/v2"] = answer
+        await extension.expose(api)
+        (await api.post(SERVICES_PATH, extension.apiservice())).ok()
+        await condition(api, "Passed")
+        assert extension.heard("/openapi/v2") == []  # nobody wants to know yet
+        first = await api.get("/openapi/v2")
+        document = first.ok()
+        assert document["info"] == {"title": "Kubernetes", "version": "v1.37.0"}
+        assert document["paths"][f"{ROOT}/gauges"]["get"]["operationId"] == "listGauge"
+        assert "/apis/other/v1/things" not in document["paths"]
+        assert document["definitions"]["com.example.v1.GaugeList"]["description"] == "gauges"
+        assert "io.k8s.api.core.v1.Pod" in document["definitions"]
+        binary = await api.get("/openapi/v2", accept=OLD_KUBECTL)
+        assert b"com.example.v1.GaugeList" in binary.document
+        (asked,) = extension.heard("/openapi/v2")
+        assert asked.headers["x-remote-user"] == "system:aggregator"
+        assert asked.headers["accept"] == "application/json"
+        remote = api.assembly._remotes.get(NAME)
+        assert remote is not None
+
+        async def again() -> Any:
+            remote.swagger_asked = api.world.monotonic() - 61.0
+            return await api.get("/openapi/v2")
+
+        same = await again()
+        assert [one.headers.get("if-none-match") for one in extension.heard("/openapi/v2")] == [
+            None,
+            tag,
+        ]
+        assert same.headers["etag"] == first.headers["etag"]
+        told, tag = swagger(f"{ROOT}/dials"), '"second"'
+        changed = await again()
+        assert f"{ROOT}/dials" in changed.ok()["paths"]
+        assert changed.headers["etag"] != first.headers["etag"]
+        extension.answers["/openapi/v2"] = lambda _request: Response(b"[]")
+        assert f"{ROOT}/dials" in (await again()).ok()["paths"]  # as it last said
+        (await api.delete(f"{SERVICES_PATH}/{NAME}")).ok()
+        assert f"{ROOT}/dials" not in (await api.get("/openapi/v2")).ok()["paths"]
+
+    extended(tmp_path, case)
+
+
+def test_a_server_without_such_a_document_is_left_out(tmp_path: Path) -> None:
+    async def case(api: Served, extension: Extension) -> None:
+        await extension.expose(api)
+        (await api.post(SERVICES_PATH, extension.apiservice())).ok()
+        await condition(api, "Passed")
+        found = (await api.get("/openapi/v2")).ok()
+        assert len(extension.heard("/openapi/v2")) == 1
+        assert not [path for path in found["paths"] if path.startswith(ROOT)]
+        assert "io.k8s.api.core.v1.Pod" in found["definitions"]
+
+    extended(tmp_path, case)
+
+
 def test_a_server_that_is_not_available_is_not_asked(tmp_path: Path) -> None:
     async def case(api: Served, extension: Extension) -> None:
         (await api.post(SERVICES_PATH, extension.apiservice())).ok()

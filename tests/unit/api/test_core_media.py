@@ -5,13 +5,17 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 
 from customs import definition, establish, widget
 from served import Document, Served, served
 from steersman.api import read
+from steersman.model.errors import Forbidden, NotAcceptable
 from steersman.model.ref import Resource
+from steersman.wire.media import refusal
+from steersman.wire.message import User
 from steersman.wire.protobuf import decode, unwrap
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
@@ -262,3 +266,46 @@ async def test_a_watch_has_no_form_in_yaml(api: Served) -> None:
         "only the following media types are accepted: "
         f"application/json;stream=watch, {PROTOBUF};stream=watch",
     )
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/html", "application/json"),
+        ("text/html,application/yaml", "application/yaml"),
+        (f"{PROTOBUF},application/json", PROTOBUF),
+        (f"application/json,{PROTOBUF}", "application/json"),
+        (f"{PROTOBUF};stream=watch", PROTOBUF),
+        (f"{PROTOBUF};as=Table;g=meta.k8s.io;v=v1, application/yaml", "application/yaml"),
+        ("application/cbor,application/json", "application/json"),
+    ],
+)
+def test_what_is_refused_before_a_call_is_known_is_told_as_it_was_asked_for(
+    accept: str, media: str
+) -> None:
+    response = refusal(Forbidden("you may not"), accept)
+    assert (response.status, response.content_type) == (403, media)
+    assert isinstance(response.body, bytes)
+    read = {
+        "application/json": orjson.loads,
+        "application/yaml": yaml.safe_load,
+        PROTOBUF: lambda body: read_back(body, META + "Status"),
+    }[media](response.body)
+    assert (read["message"], read["reason"], read["code"]) == ("you may not", "Forbidden", 403)
+
+
+def test_that_no_form_fits_is_told_in_json() -> None:
+    response = refusal(NotAcceptable("only others"), PROTOBUF)
+    assert (response.status, response.content_type) == (406, "application/json")
+
+
+@served
+async def test_who_may_not_is_told_so_in_protocol_buffers(api: Served) -> None:
+    jane = User("jane", ("system:authenticated",))
+    refused = await api.get(MAPS, accept=TYPED, user=jane)
+    status = read_back(refused.document, META + "Status")
+    assert (refused.code, status["reason"]) == (403, "Forbidden")
+    nowhere = await api.get("/apis/none.example.com/v1/things", accept=TYPED)
+    assert read_back(nowhere.document, META + "Status")["code"] == 404

@@ -8,13 +8,18 @@ import pytest
 
 from served import Served, config_map, pod, served
 from steersman.api.access.authorization import Attributes
-from steersman.api.published.meter import BUCKETS, Meter, Series, render, series_of
+from steersman.api.published.meter import BUCKETS, Meter, Series, families, series_of
 from steersman.model.kinds.pod import POD
 from steersman.model.ref import Resource
+from steersman.wire import prometheus
 from steersman.wire.message import User
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 GET = Series("GET", "", "v1", "pods", "", "resource", "")
+
+
+def render(meter: Meter, objects: dict[Resource, int], watches: dict[Resource, int]) -> str:
+    return prometheus.render(families(meter, objects, watches)).decode()
 
 
 def asked(verb: str, subresource: str = "", name: str = "x", namespace: str = "n") -> Attributes:
@@ -76,7 +81,7 @@ def test_objects_and_watches_are_named_by_resource() -> None:
         'resource="deployments",verb="WATCH"} 2'
     ) in text
     assert 'resource="pods",verb="WATCH"' not in text
-    assert "\nprocess_start_time_seconds 5.0\n" in text
+    assert "\nprocess_start_time_seconds 5\n" in text
     assert re.search(r"^process_resident_memory_bytes [1-9]\d{6,}$", text, re.M)
     assert re.search(r"^process_open_fds [1-9]\d*$", text, re.M)
 

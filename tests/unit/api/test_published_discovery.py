@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
@@ -17,6 +18,8 @@ from steersman.api.published.resources import Body, body_of
 from steersman.model.errors import NotAcceptable
 from steersman.model.kind import Kind, Subresource, Version
 from steersman.wire.message import Request, Response, User
+from steersman.wire.protobuf import decode, unwrap
+from steersman.wire.protobuf_fields import fields
 
 USER = User("jane")
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -258,6 +261,112 @@ def test_a_group_alone_has_no_aggregated_form() -> None:
     assert document("/apis/apps", KUBECTL)["kind"] == "APIGroup"
     with pytest.raises(NotAcceptable):
         answer("/apis/apps", V2)
+
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+
+
+def unpacked(path: str, accept: str) -> tuple[str, str, str, bytes]:
+    """Returns the media type, and the envelope, of a document in Protocol Buffers."""
+    response = answer(path, accept)
+    assert response is not None
+    assert isinstance(response.body, bytes)
+    return (response.content_type, *unwrap(response.body))
+
+
+@pytest.mark.parametrize(
+    ("path", "api_version", "kind"),
+    [
+        ("/api", "", "APIVersions"),
+        ("/apis", "v1", "APIGroupList"),
+        ("/apis/autoscaling", "v1", "APIGroup"),
+        ("/api/v1", "", "APIResourceList"),
+        ("/apis/apps/v1", "v1", "APIResourceList"),
+    ],
+)
+def test_every_document_has_a_form_in_protocol_buffers(
+    path: str, api_version: str, kind: str
+) -> None:
+    found = unpacked(path, f"{PROTOBUF},application/json")
+    assert found[:3] == (PROTOBUF, api_version, kind)
+    plain = document(path)
+    read = decode(META + kind, found[3])
+    assert read == {key: plain[key] for key in plain if key not in ("kind", "apiVersion")} or (
+        kind == "APIResourceList"  # texts that are empty are left out there
+        and [one["name"] for one in read["resources"]]
+        == [one["name"] for one in plain["resources"]]
+    )
+    yaml_form = answer(path, "application/yaml")
+    assert yaml_form is not None and yaml_form.content_type == "application/yaml"
+    assert yaml.safe_load(bytes(cast(bytes, yaml_form.body))) == plain
+
+
+def read(raw: bytes, shape: Any) -> Any:
+    """Reads a message by numbers: a name for a text, a list for what comes again, a mapping for a
+    message."""
+    found: dict[str, Any] = {}
+    for number, value in fields(raw):
+        name, inner = shape[number]
+        data = bytes(value)
+        told: Any = read(data, inner[-1]) if inner and inner[-1] is not None else data.decode()
+        if inner and inner[0] is list:
+            found.setdefault(name, []).append(told)
+        else:
+            found[name] = told
+    return found
+
+
+KIND = {1: ("group", ()), 2: ("version", ()), 3: ("kind", ())}
+BELOW = {
+    1: ("subresource", ()),
+    2: ("responseKind", (KIND,)),
+    3: ("acceptedTypes", (list, KIND)),
+    4: ("verbs", (list, None)),
+}
+RESOURCE = {
+    1: ("resource", ()),
+    2: ("responseKind", (KIND,)),
+    3: ("scope", ()),
+    4: ("singularResource", ()),
+    5: ("verbs", (list, None)),
+    6: ("shortNames", (list, None)),
+    7: ("categories", (list, None)),
+    8: ("subresources", (list, BELOW)),
+}
+VERSION = {1: ("version", ()), 2: ("resources", (list, RESOURCE)), 3: ("freshness", ())}
+GROUP = {1: ("metadata", ({1: ("name", ())},)), 2: ("versions", (list, VERSION))}
+LIST = {1: ("metadata", ({},)), 2: ("items", (list, GROUP))}
+
+
+def without_nothing(found: Any) -> Any:
+    """Returns a document without what a message leaves out."""
+    if isinstance(found, list):
+        return [without_nothing(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    return {key: without_nothing(one) for key, one in found.items() if one not in ("", None, [])}
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis"])
+@pytest.mark.parametrize("version", ["v2", "v2beta1"])
+def test_aggregated_documents_have_one_too(path: str, version: str) -> None:
+    accept = V2.replace("application/json", PROTOBUF).replace("v2", version)
+    media, api_version, name, raw = unpacked(path, accept)
+    assert media == accept
+    assert (api_version, name) == (f"apidiscovery.k8s.io/{version}", "APIGroupDiscoveryList")
+    plain = document(path, accept.replace(PROTOBUF, "application/json"))
+    assert read(raw, LIST) == {
+        "metadata": {},
+        "items": without_nothing(plain["items"]),
+    }
+    assert read(raw, LIST)["items"][0]["versions"][0]["freshness"] == "Current"
+
+
+def test_the_version_is_told_in_json_whatever_is_asked_for() -> None:
+    response = answer("/version", "application/vnd.kubernetes.protobuf")
+    assert response is not None
+    assert response.content_type == "application/json"
 
 
 def test_an_unchanged_document_is_not_sent_again() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from served import Served, prepare, serving
-from steersman.model import builtin, pack, schema
+from steersman.model import builtin, gates, pack, schema
 from steersman.model.surface import Surface
 from steersman.wire.message import Peer
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -117,10 +117,82 @@ def test_fields_that_came_later_are_unknown(minor: int) -> None:
     told = json.loads(done.stdout)
     assert told["unknown"] == (["spec.resources"] if minor == 30 else [])
     assert ("resources" in told["kept"]) == (minor == 37)
-    assert "hostUsers" in told["kept"]
+    assert ("hostUsers" in told["kept"]) == (minor == 37), "it was known, and switched off"
     assert told["is_there"] == (minor == 37)
     assert told["hidden"], "parts of the server use it all the same"
     assert told["source"] == (minor == 30), "a field that 1.37 no longer has"
+
+
+GATED = """
+import json, sys
+from steersman.model import decode, schema
+schema.serve(int(sys.argv[1]))
+given = {
+    "core.v1.ServiceSpec": {"trafficDistribution": "PreferClose", "ports": [{"port": 1}]},
+    "core.v1.PodSpec": {
+        "hostUsers": True,
+        "containers": [
+            {
+                "name": "c",
+                "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}],
+                "volumeMounts": [{"name": "v", "mountPath": "/", "recursiveReadOnly": "Disabled"}],
+            }
+        ],
+    },
+    "apps.v1.StatefulSetUpdateStrategy": {"rollingUpdate": {"partition": 1, "maxUnavailable": 2}},
+    "autoscaling.v2.HPAScalingRules": {"tolerance": 1, "policies": []},
+}
+kept, unknown = set(), []
+
+def walk(value, path):
+    for name, child in value.items() if isinstance(value, dict) else enumerate(value):
+        kept.add(f"{path}.{name}" if isinstance(name, str) else path)
+        if isinstance(child, (dict, list)):
+            walk(child, f"{path}.{name}" if isinstance(name, str) else path)
+
+for name, document in given.items():
+    found = decode.admit(f"io.k8s.api.{name}", document, "Kind", "v1")
+    unknown += found.unknown
+    walk(found.document, name.rpartition(".")[2])
+print(json.dumps({"kept": sorted(kept), "unknown": unknown}))
+"""
+# path -> the first minor in which it was known, and that in which it was on
+SWITCHED = {
+    "ServiceSpec.trafficDistribution": (30, 31),
+    "PodSpec.hostUsers": (30, 33),
+    "PodSpec.containers.resizePolicy": (30, 33),
+    "PodSpec.containers.volumeMounts.recursiveReadOnly": (30, 31),
+    "StatefulSetUpdateStrategy.rollingUpdate.maxUnavailable": (30, 35),
+    "HPAScalingRules.tolerance": (33, 35),
+}
+
+
+@pytest.mark.parametrize("minor", [30, 31, 32, 33, 34, 35, 37])
+def test_what_a_minor_knew_and_had_switched_off_is_left_out(minor: int) -> None:
+    command = [sys.executable, "-c", GATED, str(minor)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    told = json.loads(done.stdout)
+    kept = {path for path in SWITCHED if path in told["kept"]}
+    assert kept == {path for path, (_, on) in SWITCHED.items() if on <= minor}
+    # only what it did not know is told of
+    later = [path.partition(".")[2] for path, (known, _) in SWITCHED.items() if known > minor]
+    assert told["unknown"] == later
+    assert {"ServiceSpec.ports.port", "PodSpec.containers.volumeMounts.mountPath"} <= {
+        *told["kept"]
+    }
+    assert "StatefulSetUpdateStrategy.rollingUpdate.partition" in told["kept"]
+
+
+def test_every_field_that_was_switched_off_is_there_now() -> None:
+    for definition, fields in gates.gated().items():
+        known = schema.builtin().definition(definition).fields
+        for name, last in fields.items():
+            assert name in known, (definition, name)
+            assert pack.FIRST_NUMBER <= last < pack.NUMBER
+        assert gates.off(definition, pack.NUMBER) == ()
+    strategy = "io.k8s.api.batch.v1.JobSpec"
+    assert gates.off(strategy, 30) == ("managedBy", "successPolicy")
+    assert gates.off(strategy, 31) == ("managedBy",)
 
 
 def test_another_minor_cannot_be_chosen_once_the_schema_is_read() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from steersman.api.published.reloads import Reloads
+from steersman.api.published.reloads import Reloads, identity_hash
 from steersman.cluster.reloading import Reload, follow
+from steersman.wire import prometheus
 from steersman.world.real import RealWorld
 
 # For what is over in milliseconds on a machine with nothing else to do
@@ -41,7 +44,7 @@ def following(
     path: Path, read: Callable[[], Any], body: Callable[[Used], Coroutine[Any, Any, None]]
 ) -> None:
     async def main() -> None:
-        world, counts = RealWorld(), Reloads()
+        world, counts = RealWorld(), Reloads("here")
         used = Used(path, counts)
         async with asyncio.timeout(WAIT_SECONDS), world.tasks() as tasks:
             again = [Reload("authentication", path, read)]
@@ -105,10 +108,11 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_counted(
         path.write_text("better")
         assert await used.next() == ("authentication", "better")
         assert used.is_empty
-        told = used.counts.render()
+        told = prometheus.render(used.counts.families()).decode()
         name = "apiserver_authentication_config_controller_automatic_reloads_total"
-        assert f'{name}{{status="failure"}} 1\n' in told
-        assert f'{name}{{status="success"}} 1\n' in told
+        host = f'apiserver_id_hash="{identity_hash("here")}"'
+        assert f'{name}{{{host},status="failure"}} 1\n' in told
+        assert f'{name}{{{host},status="success"}} 1\n' in told
 
     following(path, read, body)
     assert caplog.messages == ["failed to reload authentication config: it is bad"]
@@ -127,3 +131,12 @@ def test_other_files_of_the_directory_and_the_same_content_are_no_change(tmp_pat
         assert used.is_empty
 
     following(path, path.read_text, body)
+
+
+def test_a_server_is_told_apart_by_a_hash_of_its_host_and_what_it_is() -> None:
+    # sha256 of "apiserver-" and base32 of half of sha256(2 bytes of length + name, twice)
+    whole = hashlib.sha256(b"\x00\x04here\x00\x0ekube-apiserver").digest()[:16]
+    identity = "apiserver-" + base64.b32encode(whole).decode().lower().strip("=")
+    assert len(identity) == len("apiserver-") + 26
+    assert identity_hash("here") == "sha256:" + hashlib.sha256(identity.encode()).hexdigest()
+    assert identity_hash("there") != identity_hash("here")

@@ -18,7 +18,7 @@ import pytest
 import uvloop
 
 from steersman.listen import certificates, connection, serve
-from steersman.model.errors import NotFound, TooManyRequests
+from steersman.model.errors import Forbidden, NotFound, TooManyRequests
 from steersman.wire.http import BODY_BYTES, HEADER_BYTES
 from steersman.wire.message import Channel, Chunk, Handler, Request, Response, Sink, Upgrade
 from steersman.world.real import RealWorld
@@ -109,6 +109,25 @@ def test_an_answer_carries_upstreams_headers(tmp_path: Path) -> None:
     assert headers["date"].endswith("GMT")
     assert len(headers["audit-id"]) == 36
     assert "connection" not in headers
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_error_is_told_in_the_form_that_was_asked_for(tmp_path: Path, waits: bool) -> None:
+    async def later() -> Response:
+        raise Forbidden("you may not")
+
+    def handler(_request: Request) -> Any:
+        if waits:
+            return later()
+        raise Forbidden("you may not")
+
+    sent = get("/", "Accept: application/vnd.kubernetes.protobuf, application/json")
+    code, headers, body = exchange(tmp_path, handler, sent)
+    assert (code, headers["content-type"]) == (403, "application/vnd.kubernetes.protobuf")
+    assert body.startswith(b"k8s\0") and b"you may not" in body
+    code, headers, body = exchange(tmp_path, handler, get("/", "Accept: application/yaml"))
+    assert (code, headers["content-type"]) == (403, "application/yaml")
+    assert b"message: you may not\n" in body
 
 
 def test_a_path_is_decoded_and_a_query_is_not(tmp_path: Path) -> None:

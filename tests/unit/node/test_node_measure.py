@@ -10,7 +10,8 @@ import pytest
 
 from steersman.api.metrics.scrape import node_usage, parse
 from steersman.model.errors import MethodNotAllowed
-from steersman.node.measure import prometheus, summary
+from steersman.model.figures import Family, Sample
+from steersman.node.measure import families, summary
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
 from steersman.node.measure.measuring import MeasuredPod, Measuring
@@ -24,6 +25,7 @@ from steersman.node.measure.reading import (
 from steersman.node.observed import Observed, Run, Sandbox, Seen
 from steersman.runtime.kernel import cgroups
 from steersman.runtime.kernel.cgroups import Hierarchies
+from steersman.wire import prometheus
 from steersman.wire.message import Request
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -166,7 +168,7 @@ def test_odd_lines_of_the_kernels_files_are_passed_over() -> None:
 
 def test_resource_metrics_are_what_a_metrics_server_reads(tmp_path: Path) -> None:
     found, pods = look(2, tmp_path)
-    text = prometheus.render(prometheus.resource_metrics(found.machine(), pods))
+    text = prometheus.render(families.resource_metrics(found.machine(), pods))
     lines = text.decode().splitlines()
     place = 'container="web",namespace="default",pod="p"'
     for line in (
@@ -188,15 +190,15 @@ def test_resource_metrics_are_what_a_metrics_server_reads(tmp_path: Path) -> Non
 
 
 def test_labels_are_escaped() -> None:
-    value = prometheus.Value((("a", 'x"\\\n'),), 1.5)
-    family = prometheus.Family("m", "h", "gauge", [value])
+    value = Sample((("a", 'x"\\\n'),), 1.5)
+    family = Family("m", "h", "gauge", [value])
     assert prometheus.render([family]) == (b'# HELP m h\n# TYPE m gauge\nm{a="x\\"\\\\\\n"} 1.5\n')
-    assert prometheus.render([prometheus.Family("m", "h", "gauge", [])]) == b""
+    assert prometheus.render([Family("m", "h", "gauge", [])]) == b""
 
 
 def test_container_metrics_have_cadvisors_names(tmp_path: Path) -> None:
     _, pods = look(2, tmp_path)
-    lines = prometheus.render(prometheus.container_metrics(ROOT, pods)).decode().splitlines()
+    lines = prometheus.render(families.container_metrics(ROOT, pods)).decode().splitlines()
     rest = 'namespace="default",pod="p"'
     own = f'container="web",id="{POD}/web.2",image="",name="web.2",{rest}'
     whole = f'container="",id="{POD}",image="",name="pod{UID}",{rest}'

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from steersman.reconcile.figures import families
 from steersman.reconcile.queue import LAST_RETRY_SECONDS, Queue, QueueFull
+from steersman.wire import prometheus
 from steersman.world.simulated import SimulatedWorld, simulate
 
 
@@ -169,3 +171,48 @@ def test_a_wish_that_was_overtaken_harms_none_that_is_due_with_it() -> None:
         assert taken == [("a", 5), ("b", 10), ("c", 15)]
 
     with_queue(work)
+
+
+def test_what_is_counted_has_the_names_of_client_gos_queues() -> None:
+    async def work(queue: Queue[str], world: SimulatedWorld) -> str:
+        for key in ("a", "b", "c", "a"):
+            queue.add(key)
+        await world.sleep(0.05)
+        assert await queue.take() == "a"
+        await world.sleep(2.0)
+        queue.done("a")
+        queue.retry("a")
+        assert await queue.take() == "b"
+        await world.sleep(3.0)
+        queues = {"deployment-controller": queue, "local-path-provisioner": Queue(world)}
+        return prometheus.render(families(queues, world.monotonic())).decode()
+
+    lines = with_queue(work).splitlines()
+    of = 'name="deployment"'
+    for line in (
+        f"workqueue_adds_total{{{of}}} 4",  # the retry came due
+        f"workqueue_depth{{{of}}} 2",
+        f"workqueue_retries_total{{{of}}} 1",
+        f"workqueue_longest_running_processor_seconds{{{of}}} 3",
+        f"workqueue_unfinished_work_seconds{{{of}}} 3",
+        f'workqueue_queue_duration_seconds_bucket{{{of},le="0.01"}} 0',
+        f'workqueue_queue_duration_seconds_bucket{{{of},le="0.1"}} 1',
+        f"workqueue_queue_duration_seconds_sum{{{of}}} 2.100000",
+        f"workqueue_queue_duration_seconds_count{{{of}}} 2",
+        f'workqueue_work_duration_seconds_bucket{{{of},le="1"}} 0',
+        f"workqueue_work_duration_seconds_count{{{of}}} 1",
+        f"workqueue_work_duration_seconds_sum{{{of}}} 2.000000",
+        'workqueue_depth{name="local-path-provisioner"} 0',
+        'workqueue_longest_running_processor_seconds{name="local-path-provisioner"} 0',
+        "# HELP workqueue_depth [BETA] Current depth of workqueue",
+        "# TYPE workqueue_queue_duration_seconds histogram",
+    ):
+        assert line in lines, line
+    bounds = [line.partition('le="')[2].partition('"')[0] for line in lines if of in line]
+    assert [one for one in bounds if one][:5] == [
+        "1e-08",
+        "1e-07",
+        "1e-06",
+        "9.999999999999999e-06",
+        "9.999999999999999e-05",
+    ]

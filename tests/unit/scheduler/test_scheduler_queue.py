@@ -11,8 +11,10 @@ import pytest
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.scheduler.following import differs, waits
+from steersman.scheduler.measure.figures import Figures
 from steersman.scheduler.queue import MAX_UNSCHEDULABLE_SECONDS, PodQueue
 from steersman.scheduler.service import plan_condition
+from steersman.wire import prometheus
 from steersman.world.simulated import SimulatedWorld, simulate
 
 NAMES = ("default-scheduler",)
@@ -329,3 +331,87 @@ def test_a_nomination_is_told_beside_the_condition_and_taken_back() -> None:
     assert plan_condition(told, "no room", 0.0, None) is None
     assert plan_condition(told, "no room", 0.0, "") == {"status": {"nominatedNodeName": None}}
     assert plan_condition(told, "no room", 0.0, "m") == {"status": {"nominatedNodeName": "m"}}
+
+
+def told(queue: PodQueue) -> list[str]:
+    return prometheus.render(queue.figures.families(queue.pending())).decode().splitlines()
+
+
+def test_what_is_counted_has_upstreams_names() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> list[str]:
+        for name in ("a", "b", "c", "d"):
+            queue.put(pod(name))
+        for name in ("a", "b", "c"):
+            assert await taken(queue, world) == name
+        await world.sleep(0.003)
+        placed = queue.waiting("a")
+        assert placed is not None
+        queue.remove("a")  # the view may be faster than the answer
+        queue.placed(placed)
+        queue.failed("b", "room")
+        queue.retry("c")
+        queue.retry("c")  # of what is not tried nothing is counted
+        queue.figures.preempting()
+        queue.figures.preempted(3)
+        return told(queue)
+
+    lines = with_queue(work)
+    of = 'profile="default-scheduler"'
+    for line in (
+        'scheduler_pending_pods{queue="active"} 1',
+        'scheduler_pending_pods{queue="backoff"} 1',
+        'scheduler_pending_pods{queue="unschedulable"} 1',
+        f'scheduler_schedule_attempts_total{{{of},result="scheduled"}} 1',
+        f'scheduler_schedule_attempts_total{{{of},result="unschedulable"}} 1',
+        f'scheduler_schedule_attempts_total{{{of},result="error"}} 1',
+        f'scheduler_scheduling_attempt_duration_seconds_bucket{{{of},result="error",le="0.002"}} 0',
+        f'scheduler_scheduling_attempt_duration_seconds_bucket{{{of},result="error",le="0.004"}} 1',
+        'scheduler_pod_scheduling_sli_duration_seconds_count{attempts="1"} 1',
+        "scheduler_pod_scheduling_attempts_sum 1.000000",
+        "scheduler_preemption_attempts_total 1",
+        'scheduler_preemption_victims_bucket{le="2"} 0',
+        'scheduler_preemption_victims_bucket{le="4"} 1',
+        'scheduler_queue_incoming_pods_total{event="PodAdd",queue="active"} 4',
+        'scheduler_queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="backoff"} 1',
+        'scheduler_queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="unschedulable"} '
+        "1",
+    ):
+        assert line in lines, line
+
+
+def test_a_pod_comes_back_by_what_happened() -> None:
+    async def work(queue: PodQueue, world: SimulatedWorld) -> list[str]:
+        for name in ("a", "b", "c", "d"):
+            queue.put(pod(name))
+            await taken(queue, world)
+        queue.retry("a")
+        for name in ("b", "c", "d"):
+            queue.failed(name, name)
+        queue.helped(lambda group: group == "b", "NodeAdd")  # while its back-off lasts
+        await world.sleep(30.0)
+        queue.helped(lambda group: group == "c", "AssignedPodDelete")
+        await world.sleep(MAX_UNSCHEDULABLE_SECONDS)
+        return told(queue)
+
+    lines = with_queue(work)
+    counted = [line for line in lines if line.startswith("scheduler_queue_incoming")]
+    name = "scheduler_queue_incoming_pods_total"
+    assert sorted(line.removeprefix(name) for line in counted) == [
+        '{event="AssignedPodDelete",queue="active"} 1',
+        '{event="BackoffComplete",queue="active"} 2',
+        '{event="NodeAdd",queue="backoff"} 1',
+        '{event="PodAdd",queue="active"} 4',
+        '{event="ScheduleAttemptFailure",queue="backoff"} 1',
+        '{event="ScheduleAttemptFailure",queue="unschedulable"} 3',
+        '{event="UnschedulableTimeout",queue="active"} 1',
+    ]
+
+
+def test_pods_tried_often_are_told_apart_no_more() -> None:
+    queue = Figures()
+    for attempts in (1, 14, 15, 40):
+        queue.placed(attempts, 0.02)
+    text = prometheus.render(queue.families({})).decode()
+    for label, count in (("1", 1), ("14", 1), ("15+", 2)):
+        name = "scheduler_pod_scheduling_sli_duration_seconds_count"
+        assert f'{name}{{attempts="{label}"}} {count}\n' in text

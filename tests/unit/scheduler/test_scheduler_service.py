@@ -31,6 +31,7 @@ from steersman.scheduler import service
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.configuration_file import parse
 from steersman.scheduler.devices import reserving
+from steersman.wire import prometheus
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import Tasks
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -286,6 +287,49 @@ def test_a_pod_that_is_tried_while_its_victims_still_leave_keeps_its_promise() -
         assert await stage.nominated("new") == "node-0"
 
     staged(scenario, stop_seconds=60.0)
+
+
+def counted(stage: Stage) -> dict[str, str]:
+    """Returns what the scheduler counted, by name and labels."""
+    lines = prometheus.render(stage.scheduler.families()).decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+def test_attempts_are_counted_by_how_they_ended_and_victims_too() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.way.lose("POST", "/old/binding", "request")
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        await stage.put("new", "3", "high")
+        await stage.until(lambda: stage.placed("new"))
+        await stage.until(lambda: told_of(stage, "new"))
+        found, name = counted(stage), "scheduler_schedule_attempts_total"
+        of = '{profile="default-scheduler",result='
+        assert found[f'{name}{of}"scheduled"}}'] == "2"
+        assert found[f'{name}{of}"error"}}'] == "1"
+        assert int(found[f'{name}{of}"unschedulable"}}']) >= 1
+        assert int(found["scheduler_preemption_attempts_total"]) >= 1
+        assert found["scheduler_preemption_victims_sum"] == "1.000000"
+        sli = "scheduler_pod_scheduling_sli_duration_seconds_count"
+        assert found[f'{sli}{{attempts="2"}}'] == "2"  # each had to be tried again
+        assert found['scheduler_pending_pods{queue="active"}'] == "0"
+
+    staged(scenario)
+
+
+async def told_of(stage: Stage, name: str) -> bool:
+    return await told(stage, "Scheduled", f"Successfully assigned default/{name} to node-0")
+
+
+def test_without_the_plugin_of_preemption_nobody_tries_to_make_room() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        await stage.put("new", "3", "high")
+        await stage.until(lambda: stage.message("new"))
+        assert counted(stage)["scheduler_preemption_attempts_total"] == "0"
+
+    staged(scenario, configuration=NO_PREEMPTION)
 
 
 def test_without_the_plugin_of_preemption_an_important_pod_waits_like_others() -> None:

@@ -15,6 +15,7 @@ from steersman.api.admission import certificates
 from steersman.api.admission.chain import Chain, Change, Plugin
 from steersman.api.admission.devices import Devices
 from steersman.api.admission.dynamic import Askers, Dynamic
+from steersman.api.admission.figures import Figures, Timed
 from steersman.api.admission.granting import Granting
 from steersman.api.admission.lifecycle import NamespaceLifecycle
 from steersman.api.admission.limit_ranger import LimitRanger
@@ -73,7 +74,8 @@ class Unlimited(Plain):
 def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]:
     """Returns the chain, and those in it whom objects configure."""
     plugins, cache, world = settings.plugins, parts.cache, parts.world
-    dynamic = Dynamic(cache, parts.kinds, lambda: _askers(settings, parts))
+    figures = Figures()
+    dynamic = Dynamic(cache, parts.kinds, lambda: _askers(settings, parts, figures))
     makers = _makers(settings, parts)
     chosen = [makers[name]() for name in plugins if name in makers]
     quotas = ResourceQuota(cache, world) if "ResourceQuota" in plugins else Unlimited()
@@ -87,14 +89,17 @@ def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]
     # AlwaysDeny comes behind all others, and so behind what only refuses
     denies = [one for one in chosen if isinstance(one, permissions.AlwaysDeny)]
     others = [one for one in chosen if one not in denies]
-    return Chain([*own, *others, *last, *denies], quotas, dynamic), dynamic
+    timed = Timed(figures, world.monotonic)
+    return Chain([*own, *others, *last, *denies], quotas, timed, dynamic), dynamic
 
 
-def _askers(settings: AdmissionSettings, parts: Parts) -> Askers:
+def _askers(settings: AdmissionSettings, parts: Parts, figures: Figures) -> Askers:
     from steersman.api.admission.configuration import assemble_askers  # brings CEL
 
     cache, find, world = parts.cache, parts.find, parts.world
-    return assemble_askers(cache, parts.kinds, parts.authorizer, find, world, settings.plugins)
+    return assemble_askers(
+        cache, parts.kinds, parts.authorizer, find, world, settings.plugins, figures
+    )
 
 
 def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[[], Plugin]]:

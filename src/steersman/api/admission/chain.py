@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from steersman.api.admission.figures import Timed
 from steersman.api.call import Call
 from steersman.model.kind import Document
 
@@ -98,12 +99,18 @@ class Quotas(Plugin, Protocol):
 class Chain:
     """Runs plugins in order: all that change, later all that check. After them others are asked,
     where there are any: see whether with `changes` and `checks`, before anything is awaited. A
-    commit is made within `charged`."""
+    commit is made within `charged`. `families` tells what was counted."""
 
     def __init__(
-        self, plugins: Iterable[Plugin], quotas: Quotas, outside: Outside | None = None
+        self,
+        plugins: Iterable[Plugin],
+        quotas: Quotas,
+        timed: Timed,
+        outside: Outside | None = None,
     ) -> None:
         self._plugins = (*plugins, quotas)
+        self._timed = timed.step
+        self.families = timed.figures.families
         self.charged = quotas.charged
         self.outside = outside
 
@@ -137,15 +144,21 @@ class Chain:
     async def admit_outside(self, change: Change) -> Change:
         """Returns a change after those who change objects."""
         assert self.outside is not None
-        return await self.outside.admit(change, self.admit)
+        with self._timed("admit", change.operation):
+            return await self.outside.admit(change, self._admit)
 
     async def validate_outside(self, change: Change) -> None:
         """Raises the first refusal of those who validate."""
         assert self.outside is not None
-        await self.outside.validate(change)
+        with self._timed("validate", change.operation):
+            await self.outside.validate(change)
 
     def admit(self, change: Change) -> Document:
         """Returns the document after every plugin."""
+        with self._timed("admit", change.operation):
+            return self._admit(change)
+
+    def _admit(self, change: Change) -> Document:
         assert change.new is not None
         document = change.new
         for plugin in self._plugins:
@@ -155,8 +168,9 @@ class Chain:
 
     def check(self, change: Change) -> None:
         """Raises the first refusal."""
-        for plugin in self._plugins:
-            plugin.check(change)
+        with self._timed("validate", change.operation):
+            for plugin in self._plugins:
+                plugin.check(change)
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Returns what the answers of all plugins about a new object rest on; see `Plugin`.

@@ -10,6 +10,7 @@ from steersman.api.access.authorization import Authorizer
 from steersman.api.admission.asking.configured import Configured
 from steersman.api.admission.asking.matching import Asked
 from steersman.api.admission.dynamic import Askers, Changing, Checking
+from steersman.api.admission.figures import Figures
 from steersman.api.admission.policies.bindings import Bindings
 from steersman.api.admission.policies.mutating import MutatingPolicies
 from steersman.api.admission.policies.mutator import Mutator
@@ -35,9 +36,10 @@ def assemble_askers(
     find: Find,
     world: World,
     plugins: Collection[str],
+    figures: Figures,
 ) -> Askers:
     """Returns who is asked from now on, of those that are on."""
-    asker = Asker(authorizer, find, world)
+    asker = Asker(authorizer, find, world, figures)
 
     def webhooks(plural: str) -> Configured[Hook, Asking]:
         return Configured(

@@ -6,6 +6,7 @@ proxy subresources.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from steersman.api.access.front_proxy import EXTRA, GROUP, UID, USER
 from steersman.api.hooks.client import Find, context, endpoint
+from steersman.api.published.foreign import Swagger
 from steersman.api.subresources.proxy import passed_headers
 from steersman.client.http import HTTPTransport, Target
 from steersman.model.errors import ServiceUnavailable
@@ -32,7 +34,8 @@ Show = Callable[[ssl.SSLContext], None]
 class Remote:
     """See the module. It stands for one spec of the APIService; another spec makes another.
 
-    `resources` and `openapi` are what its server last said, `asked` when that was.
+    `resources` and `openapi` are what its server last said, `asked` when that was; `swagger` is
+    kept by `swaggers`.
     """
 
     def __init__(
@@ -41,6 +44,9 @@ class Remote:
         self.resources: list[Document] = []
         self.openapi = ""
         self.asked: float | None = None
+        self.swagger: Swagger | None = None
+        self.swagger_asked: float | None = None
+        self.asking = asyncio.Lock()
         self.spec: Document = document["spec"]
         self.name: str = document["metadata"]["name"]
         self.document = document

@@ -5,7 +5,7 @@ Nothing of it is touched by a request for what this server serves itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from steersman.api.aggregation.remote import Remote, Show, speaking
@@ -13,7 +13,7 @@ from steersman.api.aggregation.verdict import is_available
 from steersman.api.cache import Cache, Entry, Event, Table
 from steersman.api.hooks.client import Find, Unanswered
 from steersman.api.paths import PLAIN_TEXT
-from steersman.api.published.foreign import Foreign
+from steersman.api.published.foreign import Foreign, Swagger
 from steersman.api.subresources.kubelets import explain
 from steersman.api.subresources.proxy import pass_on
 from steersman.client.errors import Unreachable
@@ -117,6 +117,14 @@ class Remotes:
             for remote in self._remotes.values()
             if remote.openapi and is_available(remote.document)
         }
+
+    async def swaggers(self) -> Sequence[Swagger]:
+        """Returns what they say in OpenAPI version 2."""
+        if not self._remotes:
+            return ()
+        from steersman.api.aggregation.swaggers import Swaggers  # with the first of them
+
+        return await Swaggers(self._world).of(self._remotes.values())
 
     def refresh(self) -> None:
         """Has those checked again that were last asked long ago."""

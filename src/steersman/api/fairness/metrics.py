@@ -1,4 +1,4 @@
-"""What is known of priority levels and their requests, as Prometheus reads it.
+"""What is known of priority levels and their requests, as metrics.
 
 Names, labels and buckets are upstream's (apiserver's util/flowcontrol/metrics).
 """
@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from steersman.api.fairness.fairness import Fairness
-from steersman.api.fairness.seats.figures import Figures, Histogram
+from steersman.api.fairness.seats.figures import Figures
 from steersman.api.fairness.seats.level import Level
+from steersman.model.figures import Family, Histogram, Labels, Sample, Type
 
 _PREFIX: Final = "apiserver_flowcontrol_"
 
 
-class _Family(NamedTuple):
+class _OfLevel(NamedTuple):
     """One metric of each level: its name, stability, help, and how it is read."""
 
     name: str
@@ -25,75 +26,70 @@ class _Family(NamedTuple):
 
 
 _OF_LEVELS: Final = (
-    _Family(
+    _OfLevel(
         "nominal_limit_seats",
         "BETA",
         "Seats of a level by its shares.",
         lambda one: one.limits.nominal,
     ),
-    _Family(
+    _OfLevel(
         "lower_limit_seats", "ALPHA", "Seats that a level keeps.", lambda one: one.limits.lower
     ),
-    _Family(
+    _OfLevel(
         "upper_limit_seats",
         "ALPHA",
         "Seats that a level may come to.",
         lambda one: one.limits.upper,
     ),
-    _Family("current_limit_seats", "ALPHA", "Seats that a level has now.", lambda one: one.limit),
-    _Family(
+    _OfLevel("current_limit_seats", "ALPHA", "Seats that a level has now.", lambda one: one.limit),
+    _OfLevel(
         "current_r", "ALPHA", "Seat-seconds of each queue of a level.", lambda one: one.progress
     ),
-    _Family(
+    _OfLevel(
         "demand_seats_high_watermark",
         "ALPHA",
         "Most seats wanted in the last period.",
         lambda one: one.observed.most,
     ),
-    _Family(
+    _OfLevel(
         "demand_seats_average",
         "ALPHA",
         "Seats wanted in the last period.",
         lambda one: one.observed.average,
     ),
-    _Family(
+    _OfLevel(
         "demand_seats_stdev",
         "ALPHA",
         "Deviation of the seats wanted.",
         lambda one: one.observed.deviation,
     ),
-    _Family(
+    _OfLevel(
         "demand_seats_smoothed",
         "ALPHA",
         "Seats wanted that are reckoned with.",
         lambda one: one.smoothed,
     ),
-    _Family("target_seats", "ALPHA", "Seats that a level should have.", lambda one: one.target),
+    _OfLevel("target_seats", "ALPHA", "Seats that a level should have.", lambda one: one.target),
 )
 
 
-def render(fairness: Fairness) -> list[str]:
-    """Returns the lines."""
+def families(fairness: Fairness) -> Iterator[Family]:
+    """Yields the metrics."""
     configuration = fairness.configuration
     levels = [configuration.levels[name] for name in sorted(configuration.levels)]
-    lines: list[str] = []
-    for family in _OF_LEVELS:
-        samples = ((f'priority_level="{one.name}"', family.read(one)) for one in levels)
-        lines += _samples(family.name, "gauge", family.stability, family.help, samples)
-    lines += _samples(
-        "seat_fair_frac",
-        "gauge",
-        "ALPHA",
-        "Fair part of the seats.",
-        [("", fairness.borrowing.fair)],
-    )
+    for one in _OF_LEVELS:
+        samples = [Sample((("priority_level", level.name),), one.read(level)) for level in levels]
+        yield _family(one.name, "gauge", one.stability, one.help, samples)
+    fair = [Sample((), fairness.borrowing.fair)]
+    yield _family("seat_fair_frac", "gauge", "ALPHA", "Fair part of the seats.", fair)
     figures = {_labels(*key): one for key, one in sorted(configuration.figures.items())}
     occupied = {_labels(*key): found for key, found in _occupied(levels).items()}
-    return [*lines, *_counts(figures, occupied), *_histograms(figures)]
+    yield from _counts(figures, occupied)
+    yield from _histograms(figures)
 
 
-def _labels(level: str, schema: str) -> str:
-    return f'flow_schema="{schema}",priority_level="{level}"'
+def _labels(level: str, schema: str) -> Labels:
+    return (("flow_schema", schema), ("priority_level", level))
 
 
 def _occupied(levels: Iterable[Level]) -> dict[tuple[str, str], tuple[int, int]]:
@@ -108,18 +104,20 @@ def _occupied(levels: Iterable[Level]) -> dict[tuple[str, str], tuple[int, int]]
     return found
 
 
-def _counts(figures: dict[str, Figures], occupied: dict[str, tuple[int, int]]) -> Iterator[str]:
-    def each(read: Callable[[Figures], float]) -> list[tuple[str, float]]:
-        return [(labels, read(one)) for labels, one in figures.items()]
+def _counts(
+    figures: dict[Labels, Figures], occupied: dict[Labels, tuple[int, int]]
+) -> Iterator[Family]:
+    def each(read: Callable[[Figures], float]) -> list[Sample]:
+        return [Sample(labels, read(one)) for labels, one in figures.items()]
 
     rejected = [
-        (f'{labels},reason="{reason}"', count)
+        Sample((*labels, ("reason", reason)), count)
         for labels, one in figures.items()
         for reason, count in sorted(one.rejected.items())
     ]
-    requests = [(labels, occupied.get(labels, (0, 0))[0]) for labels in figures]
-    seats = [(labels, occupied.get(labels, (0, 0))[1]) for labels in figures]
-    for name, kind, stability, text, samples in (
+    requests = [Sample(labels, occupied.get(labels, (0, 0))[0]) for labels in figures]
+    seats = [Sample(labels, occupied.get(labels, (0, 0))[1]) for labels in figures]
+    told: tuple[tuple[str, Type, str, str, list[Sample]], ...] = (
         ("rejected_requests_total", "counter", "BETA", "Requests turned away.", rejected),
         (
             "dispatched_requests_total",
@@ -151,21 +149,22 @@ def _counts(figures: dict[str, Figures], occupied: dict[str, tuple[int, int]]) -
             "Times that the next request found too few seats.",
             each(lambda one: one.unaccommodated),
         ),
-    ):
-        yield from _samples(name, kind, stability, text, samples)
+    )
+    yield from (_family(*one) for one in told)
 
 
-def _histograms(figures: dict[str, Figures]) -> Iterator[str]:
-    def each(read: Callable[[Figures], Histogram], more: str = "") -> list[tuple[str, Histogram]]:
-        return [(labels + more, read(one)) for labels, one in figures.items()]
+def _histograms(figures: dict[Labels, Figures]) -> Iterator[Family]:
+    def each(read: Callable[[Figures], Histogram], *more: tuple[str, str]) -> list[Sample]:
+        found = ((labels, read(one)) for labels, one in figures.items())
+        return [Sample((*labels, *more), one) for labels, one in found if one.count]
 
     waited = [
-        *each(_waited, ',execute="true"'),
-        *each(lambda one: one.given_up, ',execute="false"'),
+        *each(_waited, ("execute", "true")),
+        *each(lambda one: one.given_up, ("execute", "false")),
     ]
     ran = [
-        *each(lambda one: one.regular, ',type="regular"'),
-        *each(lambda one: one.begun, ',type="watch"'),
+        *each(lambda one: one.regular, ("type", "regular")),
+        *each(lambda one: one.begun, ("type", "watch")),
     ]
     for name, stability, text, samples in (
         (
@@ -184,10 +183,7 @@ def _histograms(figures: dict[str, Figures]) -> Iterator[str]:
         ),
         ("work_estimated_seats", "ALPHA", "Seats that requests take.", each(_seats)),
     ):
-        yield from _head(name, "histogram", stability, text)
-        for labels, one in samples:
-            if one.count:
-                yield from _histogram(f"{_PREFIX}{name}", labels, one)
+        yield _family(name, "histogram", stability, text, samples)
 
 
 def _waited(one: Figures) -> Histogram:
@@ -208,23 +204,5 @@ def _with(found: Histogram, value: float, times: int) -> Histogram:
     return whole
 
 
-def _head(name: str, kind: str, stability: str, text: str) -> Iterator[str]:
-    yield f"# HELP {_PREFIX}{name} [{stability}] {text}"
-    yield f"# TYPE {_PREFIX}{name} {kind}"
-
-
-def _samples(
-    name: str, kind: str, stability: str, text: str, samples: Iterable[tuple[str, float]]
-) -> Iterator[str]:
-    yield from _head(name, kind, stability, text)
-    for labels, value in samples:
-        yield f"{_PREFIX}{name}{{{labels}}} {value}" if labels else f"{_PREFIX}{name} {value}"
-
-
-def _histogram(name: str, labels: str, one: Histogram) -> Iterator[str]:
-    total = 0
-    for bound, count in zip((*one.bounds, "+Inf"), one.counts, strict=True):
-        total += count
-        yield f'{name}_bucket{{{labels},le="{bound}"}} {total}'
-    yield f"{name}_sum{{{labels}}} {one.sum:.6f}"
-    yield f"{name}_count{{{labels}}} {total}"
+def _family(name: str, kind: Type, stability: str, text: str, samples: Iterable[Sample]) -> Family:
+    return Family(f"{_PREFIX}{name}", text, kind, list(samples), stability)

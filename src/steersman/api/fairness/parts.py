@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from steersman.api.cache import Cache
 from steersman.api.fairness import metrics
@@ -17,6 +18,7 @@ from steersman.api.fairness.serving import Serving
 from steersman.api.fairness.settings import FlowSettings
 from steersman.api.paths import Answer
 from steersman.api.server import Api
+from steersman.model.figures import Family
 from steersman.world.interface import Tasks, World
 
 
@@ -43,11 +45,9 @@ class FlowControl:
         """Returns who answers the pages about requests."""
         return Dump(self.fairness, self._world).paths() if self.fairness is not None else {}
 
-    def metrics(self) -> str:
-        """Returns what is to be said of it to Prometheus."""
-        if self.fairness is None:
-            return ""
-        return "\n".join(metrics.render(self.fairness)) + "\n"
+    def families(self) -> Iterable[Family]:
+        """Returns what was counted."""
+        return metrics.families(self.fairness) if self.fairness is not None else ()
 
     def begin(self, api: Api, tasks: Tasks) -> None:
         """Takes over what is stored."""

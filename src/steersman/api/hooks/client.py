@@ -41,7 +41,12 @@ Find = Callable[[Ref], Document | None]
 
 
 class Unanswered(Exception):
-    """Why there is no answer that can be used, in upstream's words."""
+    """Why there is no answer that can be used, in upstream's words; `code` is that of an answer
+    that is no success."""
+
+    def __init__(self, why: str, code: int = 503) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class Client:
@@ -117,7 +122,7 @@ def context(bundle: str) -> ssl.SSLContext:
 def read(status: int, body: bytes) -> Any:
     """Returns what an answer holds; raises Unanswered where it is no success, or no JSON."""
     if status >= 300:
-        raise Unanswered(_refusal(status, body))
+        raise Unanswered(_refusal(status, body), status)
     try:
         return orjson.loads(body)
     except ValueError as error:

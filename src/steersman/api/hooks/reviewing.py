@@ -24,15 +24,20 @@ PASSING: Final = (429, 500, 504)
 
 
 class Failed(Exception):
-    """There is no answer; the text says why, in upstream's words."""
+    """There is no answer; the text says why, in upstream's words. `late`: for it took too long."""
+
+    def __init__(self, why: str, *, late: bool = False) -> None:
+        super().__init__(why)
+        self.late = late
 
 
 class _Attempt(Exception):
     """One attempt came to nothing; `again`: another one may do better."""
 
-    def __init__(self, why: str, *, again: bool) -> None:
+    def __init__(self, why: str, *, again: bool, late: bool = False) -> None:
         super().__init__(why)
         self.again = again
+        self.late = late
 
 
 class Reviewing:
@@ -61,7 +66,7 @@ class Reviewing:
                 return await self._attempt(body)
             except _Attempt as error:
                 if not (error.again and left):
-                    raise Failed(str(error)) from error
+                    raise Failed(str(error), late=error.late) from error
             await self._world.pause(self._world.jitter(pause, PAUSE_JITTER))
             pause *= PAUSE_FACTOR
         raise AssertionError("the last attempt answers or fails")
@@ -77,7 +82,8 @@ class Reviewing:
                 status = answer.status
                 return read(status, await whole(answer.body))
         except TimeoutError:
-            raise _Attempt(f"{post}: context deadline exceeded", again=False) from None
+            why = f"{post}: context deadline exceeded"
+            raise _Attempt(why, again=False, late=True) from None
         except Unreachable as error:
             raise _Attempt(f"{post}: {error.__cause__ or error}", again=False) from error
         except Unanswered as error:

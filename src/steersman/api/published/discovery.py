@@ -16,18 +16,25 @@ from steersman.api.published.foreign import Foreign, Foreigners, Nobody
 from steersman.api.published.negotiate import JSON, Form, Published, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.api.published.resources import aggregated, entries
+from steersman.model.figures import Family, Sample
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
+from steersman.wire.media import PROTOBUF, YAML, written
 from steersman.wire.message import Request, Response, User
 
 _GROUP = "apidiscovery.k8s.io"
 _LIST = "APIGroupDiscoveryList"
 Served = dict[str, dict[str, list[Kind]]]
 Groups = dict[str, Mapping[str, list[Kind] | Foreign]]
+_MEDIA = (JSON, YAML, PROTOBUF)
 PLAIN = Form(JSON, {})
+_PLAIN = tuple(Form(media, {}) for media in _MEDIA)
 AGGREGATED = tuple(
-    Form(JSON, {"g": _GROUP, "v": version, "as": _LIST}) for version in ("v2", "v2beta1")
+    Form(media, {"g": _GROUP, "v": version, "as": _LIST})
+    for media in _MEDIA
+    for version in ("v2", "v2beta1")
 )
+VERSION = "/version"
 _VARY = {"vary": "Accept"}
 # The minor whose /version first spoke of emulation (KEP-4330)
 _EMULATION = 33
@@ -69,8 +76,10 @@ class Discovery:
     def handle(self, request: Request, _user: User) -> Response | None:
         """Answers a path, None for one that is not served; raises NotAcceptable."""
         path = request.path.rstrip("/")
-        forms = (PLAIN, *AGGREGATED) if path in ("/api", "/apis") else (PLAIN,)
-        form = choose(request.headers.get("accept", ""), forms)
+        forms = (*_PLAIN, *AGGREGATED) if path in ("/api", "/apis") else _PLAIN
+        accept = request.headers.get("accept", "")
+        # upstream writes the version in JSON whatever is asked for
+        form = PLAIN if path == VERSION else choose(accept, forms)
         if form in AGGREGATED:
             self._foreigners.refresh()
         key = (path, str(form))
@@ -87,10 +96,10 @@ class Discovery:
         return self._served
 
     def _body(self, path: str, form: Form) -> bytes | None:
-        if path == "/version":
+        if path == VERSION:
             return orjson.dumps(version(self._minor), option=orjson.OPT_INDENT_2)
         document = self._document(path, form)
-        return None if document is None else orjson.dumps(document)
+        return None if document is None else _encoded(document, form)
 
     def _document(self, path: str, form: Form) -> Document | None:
         served = self.served()
@@ -119,6 +128,18 @@ class Discovery:
             "versions": list(served.get("", {})),
             "serverAddressByClientCIDRs": [address],
         }
+
+
+def _encoded(document: Document, form: Form) -> bytes:
+    if form.media == PROTOBUF and form in AGGREGATED:
+        # loaded with the first client that takes it
+        from steersman.api.published import discovery_protobuf
+
+        return discovery_protobuf.encode(document)
+    response = Response(orjson.dumps(document))
+    body = response.body if form.media == JSON else written(response, form.media).body
+    assert isinstance(body, bytes)
+    return body
 
 
 def _arrange(kinds: Iterable[Kind]) -> dict[str, dict[str, list[Kind]]]:
@@ -211,7 +232,7 @@ def version(minor: int) -> Document:
     return found
 
 
-def build_info(minor: int) -> str:
+def build_info(minor: int) -> Family:
     """Returns the same as a metric (component-base's kubernetes_build_info)."""
     told = version(minor)
     labels = {
@@ -225,7 +246,7 @@ def build_info(minor: int) -> str:
         "minor": told["minor"],
         "platform": told["platform"],
     }
-    shown = ",".join(f'{name}="{value}"' for name, value in labels.items())
-    name = "kubernetes_build_info"
-    text = "[ALPHA] A metric with a constant '1' value labeled by what this server is."
-    return f"# HELP {name} {text}\n# TYPE {name} gauge\n{name}{{{shown}}} 1\n"
+    text = "A metric with a constant '1' value labeled by what this server is."
+    return Family(
+        "kubernetes_build_info", text, "gauge", [Sample(tuple(labels.items()), 1)], "ALPHA"
+    )

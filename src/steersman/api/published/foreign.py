@@ -26,6 +26,15 @@ class Foreign(NamedTuple):
         return {"version": self.version, "resources": list(self.resources), "freshness": freshness}
 
 
+class Swagger(NamedTuple):
+    """What one of them says in OpenAPI version 2, as JSON; `tag` changes with it, `etag` is what
+    its server calls it."""
+
+    etag: str
+    tag: str
+    body: bytes
+
+
 class Foreigners(Protocol):
     """All of them."""
 
@@ -34,6 +43,9 @@ class Foreigners(Protocol):
 
     def documents(self) -> Mapping[str, str]:
         """Returns the addresses of OpenAPI documents of version 3 by group and version."""
+
+    async def swaggers(self) -> Sequence[Swagger]:
+        """Returns what they say in OpenAPI version 2; the first counts more."""
 
     def refresh(self) -> None:
         """Has what is old asked for again, since somebody wants to know."""
@@ -52,6 +64,10 @@ class Nobody:
     def documents(self) -> Mapping[str, str]:
         """Returns nothing."""
         return {}
+
+    async def swaggers(self) -> Sequence[Swagger]:
+        """Returns nothing."""
+        return ()
 
     def refresh(self) -> None:
         """Does nothing: there is nobody to ask."""

@@ -1,4 +1,4 @@
-"""Counts requests and how long they took, and writes it down as Prometheus reads it.
+"""Counts requests and how long they took, and tells it as metrics.
 
 Names, labels and buckets are those of kube-apiserver (staging/src/k8s.io/apiserver/pkg/endpoints/
 metrics). Labels come from what the server serves, never from what a client makes up, so that their
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import resource
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from steersman.api.access.authorization import Attributes
+from steersman.model.figures import Family, Histogram, Labels, Sample, Type
 from steersman.model.kind import Kind
 from steersman.model.ref import Resource
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Upper bounds in seconds
 BUCKETS: Final = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30,
@@ -75,19 +75,19 @@ class Deprecated(NamedTuple):
 class Tally:
     """The answers of one series: by code, and by how long they took."""
 
-    __slots__ = ("codes", "inflight", "sum", "times")
+    __slots__ = ("codes", "inflight", "times")
 
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
-        self.times = [0] * (len(BUCKETS) + 1)  # by bucket, the last one beyond them
-        self.sum = 0.0
+        self.times = Histogram(BUCKETS)
         self.inflight = 0  # requests that are being answered in a task
 
     def count(self, code: int, seconds: float) -> None:
         """Counts an answer."""
         self.codes[code] = self.codes.get(code, 0) + 1
-        self.times[bisect_left(BUCKETS, seconds)] += 1
-        self.sum += seconds
+        times = self.times
+        times.counts[bisect_left(BUCKETS, seconds)] += 1  # `observe`, without the call
+        times.sum += seconds
 
 
 class Meter:
@@ -119,40 +119,44 @@ class Meter:
         return found
 
 
-def render(
+def families(
     meter: Meter,
     objects: Mapping[Resource, int],
     watches: Mapping[Resource, int],
     events: Mapping[tuple[str, str, str], int] | None = None,
-) -> str:
-    """Returns everything as text; `objects` and `watches` are counts by resource, `events` those
-    that watches were sent by group, plural name and version."""
-    lines = [
-        *_requests(meter),
-        *_durations(meter),
-        *_family("apiserver_current_inflight_requests", "gauge", "STABLE", (
-            (f'request_kind="{kind}"', count) for kind, count in sorted(meter.inflight().items())
-        )),
-        *_family("apiserver_longrunning_requests", "gauge", "STABLE", (
-            (f'component="apiserver",{_named(one)},verb="WATCH"', count)
-            for one, count in sorted(watches.items()) if count
-        )),
-        *_family("apiserver_watch_events_total", "counter", "BETA", (
-            (f'{_named(Resource(group, plural))},version="{version}"', count)
-            for (group, plural, version), count in sorted((events or {}).items()) if count
-        )),
-        *_family("apiserver_requested_deprecated_apis", "gauge", "STABLE", (
-            (_pairs(one._asdict()), 1) for one in sorted(meter.deprecated)
-        )),
-        *_family("apiserver_resource_objects", "gauge", "ALPHA", (
-            (_named(one), count) for one, count in sorted(objects.items())
-        )),
-        *_family("apiserver_storage_objects", "gauge", "STABLE", (
-            (f'resource="{_whole(one)}"', count) for one, count in sorted(objects.items())
-        )),
-        *_process(meter.started),
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+) -> Iterator[Family]:
+    """Yields what was counted; `objects` and `watches` are counts by resource, `events` those that
+    watches were sent by group, plural name and version."""
+    yield from _requests(meter)
+    inflight: dict[Labels, float] = {
+        (("request_kind", kind),): n for kind, n in sorted(meter.inflight().items())
+    }
+    yield _family("apiserver_current_inflight_requests", "gauge", "STABLE", inflight)
+    yield _family(
+        "apiserver_longrunning_requests",
+        "gauge",
+        "STABLE",
+        {
+            (("component", "apiserver"), *_named(one), ("verb", "WATCH")): count
+            for one, count in sorted(watches.items())
+            if count
+        },
+    )
+    sent = {
+        (*_named(Resource(group, plural)), ("version", version)): count
+        for (group, plural, version), count in sorted((events or {}).items())
+        if count
+    }
+    yield _family("apiserver_watch_events_total", "counter", "BETA", sent)
+    deprecated = {_pairs(one._asdict()): 1 for one in sorted(meter.deprecated)}
+    yield _family("apiserver_requested_deprecated_apis", "gauge", "STABLE", deprecated)
+    counts = {_named(one): count for one, count in sorted(objects.items())}
+    yield _family("apiserver_resource_objects", "gauge", "ALPHA", counts)
+    whole: dict[Labels, float] = {
+        (("resource", _whole(one)),): count for one, count in sorted(objects.items())
+    }
+    yield _family("apiserver_storage_objects", "gauge", "STABLE", whole)
+    yield from of_process(meter.started)
 
 
 _HELP: Final = {
@@ -164,65 +168,53 @@ _HELP: Final = {
     "apiserver_requested_deprecated_apis": "Deprecated versions that were asked for.",
     "apiserver_resource_objects": "Objects that are stored, by resource.",
     "apiserver_storage_objects": "Objects that are stored, by resource.",
-    "process_cpu_seconds_total": "Processor time of the server's process.",
-    "process_resident_memory_bytes": "Memory of the server's process.",
-    "process_open_fds": "Open descriptors of the server's process.",
-    "process_start_time_seconds": "When the server's process started, since 1970.",
+    "process_cpu_seconds_total": "Processor time of the process.",
+    "process_resident_memory_bytes": "Memory of the process.",
+    "process_open_fds": "Open descriptors of the process.",
+    "process_start_time_seconds": "When the process started, since 1970.",
 }
 
 
-def _head(name: str, kind: str, stability: str) -> Iterator[str]:
-    mark = f"[{stability}] " if stability else ""
-    yield f"# HELP {name} {mark}{_HELP[name]}"
-    yield f"# TYPE {name} {kind}"
-
-
 def _family(
-    name: str, kind: str, stability: str, samples: Iterable[tuple[str, float]]
-) -> Iterator[str]:
-    yield from _head(name, kind, stability)
-    for labels, value in samples:
-        yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"
+    name: str,
+    kind: Type,
+    stability: str,
+    values: Mapping[Labels, float] | Mapping[Labels, Histogram],
+) -> Family:
+    samples = [Sample(labels, value) for labels, value in values.items()]
+    return Family(name, _HELP[name], kind, samples, stability)
 
 
-def _requests(meter: Meter) -> Iterator[str]:
-    samples = (
-        (f'code="{code}",{_labels(series)}', count)
-        for series, tally in sorted(meter.tallies.items())
+def _requests(meter: Meter) -> Iterator[Family]:
+    tallies = {_labels(series): tally for series, tally in sorted(meter.tallies.items())}
+    counts = {
+        (("code", str(code)), *labels): count
+        for labels, tally in tallies.items()
         for code, count in sorted(tally.codes.items())
-    )
-    return _family("apiserver_request_total", "counter", "STABLE", samples)
+    }
+    yield _family("apiserver_request_total", "counter", "STABLE", counts)
+    times = {labels: tally.times for labels, tally in tallies.items()}
+    yield _family("apiserver_request_duration_seconds", "histogram", "STABLE", times)
 
 
-def _durations(meter: Meter) -> Iterator[str]:
-    name = "apiserver_request_duration_seconds"
-    yield from _head(name, "histogram", "STABLE")
-    for series, tally in sorted(meter.tallies.items()):
-        labels, total = _labels(series), 0
-        for bound, count in zip((*BUCKETS, "+Inf"), tally.times, strict=True):
-            total += count
-            yield f'{name}_bucket{{{labels},le="{bound}"}} {total}'
-        yield f"{name}_sum{{{labels}}} {tally.sum:.6f}"
-        yield f"{name}_count{{{labels}}} {total}"
-
-
-def _labels(series: Series) -> str:
+def _labels(series: Series) -> Labels:
     return _pairs({"component": "apiserver", **series._asdict()})
 
 
-def _pairs(labels: Mapping[str, str]) -> str:
-    return ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
+def _pairs(labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted(labels.items()))
 
 
-def _named(one: Resource) -> str:
-    return f'group="{one.group}",resource="{one.plural}"'
+def _named(one: Resource) -> Labels:
+    return (("group", one.group), ("resource", one.plural))
 
 
 def _whole(one: Resource) -> str:
     return f"{one.plural}.{one.group}" if one.group else one.plural
 
 
-def _process(started: float) -> Iterator[str]:
+def of_process(started: float) -> Iterator[Family]:
+    """Yields what there is to say of this process, which began at `started`."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     values: dict[str, float] = {
         "process_cpu_seconds_total": round(used.ru_utime + used.ru_stime, 6),
@@ -233,5 +225,5 @@ def _process(started: float) -> Iterator[str]:
         values["process_resident_memory_bytes"] = pages * resource.getpagesize()
         values["process_open_fds"] = sum(1 for _ in _DESCRIPTORS.iterdir())
     for name, value in values.items():
-        kind = "counter" if name.endswith("_total") else "gauge"
-        yield from _family(name, kind, "", (("", value),))
+        kind: Type = "counter" if name.endswith("_total") else "gauge"
+        yield Family(name, _HELP[name], kind, [Sample((), value)])

@@ -16,7 +16,7 @@ import orjson
 
 from steersman.api.published import operations, schemas
 from steersman.api.published.customs import custom_name, custom_shapes, list_name
-from steersman.api.published.foreign import Foreigners, Nobody
+from steersman.api.published.foreign import Foreigners, Nobody, Swagger
 from steersman.api.published.negotiate import JSON, Form, choose, publish, respond
 from steersman.api.published.operations import Names
 from steersman.api.published.schemas import Dialect, Shapes, Texts
@@ -27,7 +27,7 @@ from steersman.wire.message import Request, Response, User
 # Speed matters more than the last tenth of the size: documents go to kubectl on the same machine
 GZIP_LEVEL = 6
 # Raised when the same kinds give another document than before
-REVISION = 1
+REVISION = 2
 V3 = "/openapi/v3"
 V2 = "/openapi/v2"
 _FORMS = (Form(JSON, {}),)
@@ -91,10 +91,12 @@ class OpenAPI:
         if key and key not in self.hashes():
             return None
         forms = _FORMS if key else (*_FORMS, *_BINARY)
-        if choose(request.headers.get("accept", ""), forms) in _BINARY:
-            return await self._answer(request, PROTOBUF, {})
+        chosen = choose(request.headers.get("accept", ""), forms)
+        if not key:
+            foreign = await self._foreigners.swaggers()
+            return await self._answer(request, PROTOBUF if chosen in _BINARY else "", {}, foreign)
         asked = request.param("hash")
-        if key and asked and asked != self.hashes()[key]:
+        if asked and asked != self.hashes()[key]:
             return Response(b"", 301, JSON, {"location": self._url(key)})
         return await self._answer(request, key, _IMMUTABLE if asked else {})
 
@@ -137,11 +139,19 @@ class OpenAPI:
         }
         return _whole(paths, definitions, dialect)
 
-    async def _answer(self, request: Request, key: str, headers: Mapping[str, str]) -> Response:
-        made_of = self.hashes().get(key) or _hash(list(self.hashes().items()))
+    async def _answer(
+        self,
+        request: Request,
+        key: str,
+        headers: Mapping[str, str],
+        foreign: Sequence[Swagger] = (),
+    ) -> Response:
+        tags = [one.tag for one in foreign]
+        made_of = self.hashes().get(key) or _hash([*self.hashes().items(), tags])
         held = self._packed.get(key)
         if held is None or held[0] != made_of:
-            held = self._packed[key] = (made_of, await asyncio.to_thread(self._pack, key))
+            packed = await asyncio.to_thread(self._pack, key, foreign)
+            held = self._packed[key] = (made_of, packed)
         packed = held[1]
         kind = PROTOBUF if key == PROTOBUF else JSON
         told = {**headers, "etag": packed.tag, "vary": "Accept, Accept-Encoding"}
@@ -152,15 +162,25 @@ class OpenAPI:
         body = await asyncio.to_thread(gzip.decompress, packed.body)
         return Response(body, 200, kind, told)
 
-    def _pack(self, key: str) -> Packed:
+    def _pack(self, key: str, foreign: Sequence[Swagger] = ()) -> Packed:
         if key == PROTOBUF:
             from steersman.wire import openapi_protobuf  # old clients alone ask for it
 
-            body = openapi_protobuf.encode(self.build("", "v2"))
+            body = openapi_protobuf.encode(self._merged(foreign))
         else:
-            body = orjson.dumps(self.build(key, "v3" if key else "v2"))
+            body = orjson.dumps(self.build(key, "v3") if key else self._merged(foreign))
         tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
         return Packed(gzip.compress(body, GZIP_LEVEL, mtime=0), tag)
+
+    def _merged(self, foreign: Sequence[Swagger]) -> Document:
+        """Returns the document of version 2, with what other servers say."""
+        whole = self.build("", "v2")
+        if foreign:
+            from steersman.api.aggregation import merging
+
+            for one in foreign:
+                merging.merge(whole, orjson.loads(one.body))
+        return whole
 
     def _url(self, key: str) -> str:
         return f"{V3}/{key}?hash={self.hashes()[key]}"

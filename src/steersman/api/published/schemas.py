@@ -61,6 +61,8 @@ def _references(raw: Mapping[str, Any]) -> list[str]:
 
 def render(name: str, shapes: Shapes, texts: Texts, dialect: Dialect) -> Document:
     """Returns one definition."""
+    from steersman.api.published import values  # with the first document
+
     described = texts.get(name) or {}
     own = {"description": described[""]} if described.get("") else {}
     if special := _SPECIAL.get((name, dialect)):
@@ -72,6 +74,8 @@ def render(name: str, shapes: Shapes, texts: Texts, dialect: Dialect) -> Documen
             field: _property(child, described.get(field, ""), dialect)
             for field, child in raw["properties"].items()
         }
+        for field, shown in found["properties"].items():
+            values.tell(shown, name, field)
     return found
 
 

@@ -128,11 +128,11 @@ def _file(path: Path) -> Chosen:
         found = configuration.parse(yaml.load(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise Failure(f"{_CONFIG} {path}: {why(error)}") from error
-    hooks = [one.webhook for one in found.authorizers if one.webhook is not None]
+    hooks = [(one.webhook, one.name) for one in found.authorizers if one.webhook is not None]
     modes = tuple(one.type for one in found.authorizers)
     option = f"{_CONFIG} {path}"
     return modes, tuple(
-        configuration.ready(one, lambda file: _target(file, option)) for one in hooks
+        configuration.ready(one, lambda file: _target(file, option), name) for one, name in hooks
     )
 
 

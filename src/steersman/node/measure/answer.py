@@ -10,9 +10,10 @@ import orjson
 
 from steersman.model.errors import MethodNotAllowed
 from steersman.model.kind import Document
-from steersman.node.measure import prometheus, summary
+from steersman.node.measure import families, summary
 from steersman.node.measure.measuring import Measuring
 from steersman.node.measure.reading import Reading
+from steersman.wire import prometheus
 from steersman.wire.message import Request, Response
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -58,13 +59,13 @@ async def _summary(telling: Telling, request: Request) -> Response:
 
 async def _resource(telling: Telling, _request: Request) -> Response:
     machine, pods = telling.measuring.machine(), telling.measuring.pods()
-    text = prometheus.render(prometheus.resource_metrics(machine, pods))
+    text = prometheus.render(families.resource_metrics(machine, pods))
     return Response(text, content_type=prometheus.CONTENT_TYPE)
 
 
 async def _cadvisor(telling: Telling, _request: Request) -> Response:
-    families = prometheus.container_metrics(telling.root, telling.measuring.pods())
-    return Response(prometheus.render(families), content_type=prometheus.CONTENT_TYPE)
+    found = families.container_metrics(telling.root, telling.measuring.pods())
+    return Response(prometheus.render(found), content_type=prometheus.CONTENT_TYPE)
 
 
 async def _pods(telling: Telling, _request: Request) -> Response:

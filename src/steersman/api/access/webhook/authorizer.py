@@ -15,6 +15,7 @@ import orjson
 from steersman.api.access.authorization import NO_OPINION, Attributes, Decision
 from steersman.api.access.awaiting import Awaiting, fetched
 from steersman.api.access.webhook.conditions import Conditions, Unclear
+from steersman.api.access.webhook.figures import CANCELED, ERROR, SUCCESS, TIMEOUT, Figures
 from steersman.api.access.webhook.review import decide, document_of, spec_of
 from steersman.api.access.webhook.settings import WebhookSettings
 from steersman.api.hooks.reviewing import Failed, Reviewing
@@ -31,8 +32,9 @@ MOST_CHARACTERS: Final = 10_000
 class WebhookAuthorizer:
     """See the module, and `authorization.Authorizer`."""
 
-    def __init__(self, settings: WebhookSettings, world: World) -> None:
+    def __init__(self, settings: WebhookSettings, world: World, figures: Figures) -> None:
         self._settings = settings
+        self._figures = figures
         self._world = world
         self._conditions = Conditions(settings.conditions)
         seconds = settings.timeout_seconds
@@ -89,7 +91,16 @@ class WebhookAuthorizer:
 
     async def _ask(self, spec: Document) -> Decision:
         body = orjson.dumps(document_of(spec, self._settings.version))
+        began, result = self._world.monotonic(), SUCCESS
         try:
             return decide(await self._reviewing.ask(body))
         except (Failed, ValueError) as error:
+            result = TIMEOUT if isinstance(error, Failed) and error.late else ERROR
             return self._unanswered(str(error))
+        except BaseException:
+            result = CANCELED
+            raise
+        finally:
+            seconds = self._world.monotonic() - began
+            is_open = result != SUCCESS and not self._settings.denies
+            self._figures.asked(self._settings.name, result, seconds, is_open=is_open)

@@ -77,6 +77,7 @@ class WebhookSettings(msgspec.Struct, frozen=True):
 
     authorized_seconds, unauthorized_seconds: how long an answer is kept, 0: not at all
     denies: a webhook that does not answer denies; else it has no opinion
+    name:   what metrics call it; upstream's for one that options configure
     """
 
     target: Target
@@ -86,6 +87,7 @@ class WebhookSettings(msgspec.Struct, frozen=True):
     authorized_seconds: float = 300.0
     unauthorized_seconds: float = 30.0
     denies: bool = False
+    name: str = "default"
 
 
 def parse(document: Any) -> Authorization:
@@ -102,7 +104,9 @@ def parse(document: Any) -> Authorization:
     return found
 
 
-def ready(webhook: Webhook, read: Callable[[Path], Target]) -> WebhookSettings:
+def ready(
+    webhook: Webhook, read: Callable[[Path], Target], name: str = "default"
+) -> WebhookSettings:
     """Returns a checked webhook as it is to be asked; `read` reads a kubeconfig."""
     path = webhook.connection_info.kubeConfigFile
     assert path is not None, "checked before"
@@ -115,6 +119,7 @@ def ready(webhook: Webhook, read: Callable[[Path], Target]) -> WebhookSettings:
         seconds(webhook.authorized_ttl) if kept[0] else 0.0,
         seconds(webhook.unauthorized_ttl) if kept[1] else 0.0,
         webhook.failure_policy == "Deny",
+        name,
     )
 
 

@@ -10,12 +10,19 @@ from steersman.api.admission.asking.expressions import Failed
 from steersman.api.admission.asking.matching import Target
 from steersman.api.admission.asking.seeing import Seen, see
 from steersman.api.admission.chain import Change
+from steersman.api.admission.figures import (
+    CALLING_ERROR,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    Called,
+    Figures,
+)
 from steersman.api.admission.webhooks import review
 from steersman.api.admission.webhooks.hook import Hook
 from steersman.api.admission.webhooks.review import Answer, Uncalled
 from steersman.api.hooks.client import Find, Unanswered
 from steersman.model import errors
-from steersman.model.errors import BadRequest
+from steersman.model.errors import APIError, BadRequest
 from steersman.model.gotext import quote
 from steersman.world.interface import World
 
@@ -30,10 +37,11 @@ class Asking(NamedTuple):
 class Asker:
     """See the module."""
 
-    def __init__(self, authorizer: Authorizer, find: Find, world: World) -> None:
+    def __init__(self, authorizer: Authorizer, find: Find, world: World, figures: Figures) -> None:
         self._authorizer = authorizer
         self._find = find
         self._world = world
+        self._figures = figures
 
     async def is_asked(self, asking: Asking, change: Change) -> bool:
         """Says whether a webhook that covers a change's resource is about its objects; raises
@@ -52,7 +60,31 @@ class Asker:
             raise errors.forbidden(kind.group, kind.plural, change.name, str(error)) from error
 
     async def ask(self, asking: Asking, change: Change, seen: Seen, mutating: bool) -> Answer:
-        """Returns the answer of a webhook; raises Uncalled, BadRequest."""
+        """Returns the answer of a webhook; raises Denied where it refuses, Uncalled, BadRequest."""
+        hook, began = asking.hook, self._world.monotonic()
+        called = Called(hook.name, "admit" if mutating else "validating", change.operation)
+
+        def count(code: int, error: str = "") -> None:
+            self._figures.called(called, code, error, self._world.monotonic() - began)
+
+        try:
+            answer = await self._ask(asking, change, seen, mutating)
+        except Uncalled as error:
+            count(error.code, "" if hook.ignores else CALLING_ERROR)
+            if hook.ignores:
+                self._figures.failed_open(called)
+            raise
+        except APIError:
+            count(0, INTERNAL_ERROR)
+            raise
+        if answer.allowed:
+            count(200)
+            return answer
+        refusal = review.denied(hook.name, answer.result)
+        count(refusal.code, NO_ERROR)
+        raise refusal
+
+    async def _ask(self, asking: Asking, change: Change, seen: Seen, mutating: bool) -> Answer:
         hook, target = asking
         if hook.has_effects and request.is_dry(change):
             raise BadRequest(f"admission webhook {quote(hook.name)} does not support dry run")
@@ -65,7 +97,7 @@ class Asker:
         try:
             found = await hook.client.post(review.render(hook.review, uid, asked), hook.seconds)
         except Unanswered as error:
-            raise Uncalled(f"failed to call webhook: {error}") from error
+            raise Uncalled(f"failed to call webhook: {error}", error.code) from error
         answer = review.parse(found, hook.review, uid, mutating)
         change.call.remarks.extend(answer.warnings)
         for key, value in answer.notes.items():

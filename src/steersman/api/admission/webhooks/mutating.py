@@ -14,7 +14,6 @@ from steersman.api.admission.asking.configured import Configured
 from steersman.api.admission.asking.rounds import Rounds, replaced, unborn
 from steersman.api.admission.asking.seeing import Seen, see
 from steersman.api.admission.chain import Change
-from steersman.api.admission.webhooks import review
 from steersman.api.admission.webhooks.asking import Asker, Asking, uncalled
 from steersman.api.admission.webhooks.hook import Hook
 from steersman.api.admission.webhooks.review import Uncalled
@@ -58,8 +57,6 @@ class MutatingWebhooks:
         changed = False
         try:
             answer = await self._asker.ask(asking, change, Seen(shown, seen.old), mutating=True)
-            if not answer.allowed:
-                raise review.denied(hook.name, answer.result)
             if answer.patch:
                 made = self._patched(hook, shown, answer.patch)
                 changed = not equal(made, shown)

@@ -22,7 +22,12 @@ NO_NOTES: Final[Mapping[str, str]] = {}
 
 
 class Uncalled(Exception):
-    """Why the answer of a webhook cannot be had or used; its failure policy decides."""
+    """Why the answer of a webhook cannot be had or used; its failure policy decides. `code` is how
+    that is counted."""
+
+    def __init__(self, why: str, code: int = 400) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class Answer(msgspec.Struct, frozen=True):

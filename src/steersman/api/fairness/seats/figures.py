@@ -5,37 +5,16 @@ On the way of a request that does not wait a counter is raised, no more; the res
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
 from typing import Final
+
+from steersman.model.figures import Histogram
 
 # Upper bounds (util/flowcontrol/metrics)
 SECONDS: Final = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
 LENGTHS: Final = (0, 10, 25, 50, 100, 250, 500, 1000)
 SEATS: Final = (1, 2, 4, 8, 16, 32, 64, 100)
 WATCHES: Final = (0, 1, 10, 100, 1000, 10000)
-
-
-class Histogram:
-    """Values by the least bound that they do not pass."""
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Counts a value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    @property
-    def count(self) -> int:
-        """How many were counted."""
-        return sum(self.counts)
 
 
 class Figures:

@@ -1,57 +1,13 @@
-"""`/metrics/resource` and `/metrics/cadvisor`: kubelet's names, Prometheus' text; pure."""
+"""`/metrics/resource` and `/metrics/cadvisor`, by kubelet's names; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final
 
+from steersman.model.figures import Family, Labels, Sample, Type
 from steersman.node.measure.measuring import Machine, MeasuredPod
 from steersman.node.measure.reading import Reading, Traffic
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-Labels = tuple[tuple[str, str], ...]
-
-
-class Value(NamedTuple):
-    """One value of a metric; a time of 0 is not written."""
-
-    labels: Labels
-    value: float
-    time: float = 0.0
-
-
-class Family(NamedTuple):
-    """A metric: its name, what it is, whether it grows for ever, and its values."""
-
-    name: str
-    help: str
-    type: str
-    values: Sequence[Value]
-
-
-def render(families: Iterable[Family]) -> bytes:
-    """Returns metrics as Prometheus reads them; those without a value are left out."""
-    lines = []
-    for family in families:
-        if family.values:
-            lines.append(f"# HELP {family.name} {family.help}")
-            lines.append(f"# TYPE {family.name} {family.type}")
-        lines += [_line(family.name, value) for value in family.values]
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _line(name: str, value: Value) -> str:
-    told = ",".join(f'{label}="{_escaped(text)}"' for label, text in value.labels)
-    time = f" {round(value.time * 1000)}" if value.time else ""
-    return (
-        f"{name}{{{told}}} {value.value:.15g}{time}"
-        if told
-        else (f"{name} {value.value:.15g}{time}")
-    )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Family]:
@@ -66,61 +22,69 @@ def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Fami
     return [
         Family(
             "container_cpu_usage_seconds_total",
-            "[STABLE] Cumulative cpu time consumed by the container in core-seconds",
+            "Cumulative cpu time consumed by the container in core-seconds",
             "counter",
             [_cpu(labels, one) for labels, one, _ in containers],
+            "STABLE",
         ),
         Family(
             "container_memory_working_set_bytes",
-            "[STABLE] Current working set of the container in bytes",
+            "Current working set of the container in bytes",
             "gauge",
             [_memory(labels, one) for labels, one, _ in containers],
+            "STABLE",
         ),
         Family(
             "container_start_time_seconds",
-            "[STABLE] Start time of the container since unix epoch in seconds",
+            "Start time of the container since unix epoch in seconds",
             "gauge",
-            [Value(labels, began) for labels, _, began in containers],
+            [Sample(labels, began) for labels, _, began in containers],
+            "STABLE",
         ),
         Family(
             "node_cpu_usage_seconds_total",
-            "[STABLE] Cumulative cpu time consumed by the node in core-seconds",
+            "Cumulative cpu time consumed by the node in core-seconds",
             "counter",
             [_cpu((), whole)],
+            "STABLE",
         ),
         Family(
             "node_memory_working_set_bytes",
-            "[STABLE] Current working set of the node in bytes",
+            "Current working set of the node in bytes",
             "gauge",
             [_memory((), whole)],
+            "STABLE",
         ),
         Family(
             "pod_cpu_usage_seconds_total",
-            "[STABLE] Cumulative cpu time consumed by the pod in core-seconds",
+            "Cumulative cpu time consumed by the pod in core-seconds",
             "counter",
             [_cpu(labels, one) for labels, one in sums],
+            "STABLE",
         ),
         Family(
             "pod_memory_working_set_bytes",
-            "[STABLE] Current working set of the pod in bytes",
+            "Current working set of the pod in bytes",
             "gauge",
             [_memory(labels, one) for labels, one in sums],
+            "STABLE",
         ),
         Family(
             "resource_scrape_error",
-            "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise",
+            "1 if there was an error while getting container metrics, 0 otherwise",
             "gauge",
-            [Value((), 0)],
+            [Sample((), 0)],
+            "STABLE",
         ),
     ]
 
 
-def _cpu(labels: Labels, reading: Reading) -> Value:
-    return Value(labels, reading.cpu_nanos / 1e9, reading.time)
+def _cpu(labels: Labels, reading: Reading) -> Sample:
+    return Sample(labels, reading.cpu_nanos / 1e9, reading.time)
 
 
-def _memory(labels: Labels, reading: Reading) -> Value:
-    return Value(labels, reading.working_set_bytes, reading.time)
+def _memory(labels: Labels, reading: Reading) -> Sample:
+    return Sample(labels, reading.working_set_bytes, reading.time)
 
 
 def _of_pod(pod: MeasuredPod) -> Labels:
@@ -131,7 +95,7 @@ def _of_container(pod: MeasuredPod, name: str) -> Labels:
     return (("container", name), *_of_pod(pod))
 
 
-_READINGS: Final[Sequence[tuple[str, str, str, Callable[[Reading], float]]]] = (
+_READINGS: Final[Sequence[tuple[str, str, Type, Callable[[Reading], float]]]] = (
     (
         "cpu_usage_seconds_total",
         "Cumulative cpu time consumed in seconds.",
@@ -192,7 +156,7 @@ def container_metrics(root: str, pods: Sequence[MeasuredPod]) -> list[Family]:
                 f"container_{name}",
                 told,
                 kind,
-                [Value(labels, read(one), one.time) for labels, one, _ in found],
+                [Sample(labels, read(one), one.time) for labels, one, _ in found],
             )
             for name, told, kind, read in _READINGS
         ),
@@ -200,14 +164,14 @@ def container_metrics(root: str, pods: Sequence[MeasuredPod]) -> list[Family]:
             "container_start_time_seconds",
             "Start time of the container since unix epoch in seconds.",
             "gauge",
-            [Value(labels, began) for labels, _, began in found],
+            [Sample(labels, began) for labels, _, began in found],
         ),
         *(
             Family(
                 f"container_network_{name}_total",
                 f"Cumulative count of {told}",
                 "counter",
-                [Value(labels, read(link)) for labels, link in traffic],
+                [Sample(labels, read(link)) for labels, link in traffic],
             )
             for name, told, read in _LINKS
         ),

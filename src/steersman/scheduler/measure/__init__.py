@@ -1,0 +1,1 @@
+"""What the scheduler counts of its own work."""
