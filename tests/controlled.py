@@ -88,4 +88,18 @@ class NoSigner:
         raise NotImplementedError
 
 
-EVERYBODY = controllers(Facts("BUNDLE", "10.96.0.0/16", NoSigner()))
+# An authority that signs nothing: what is published is looked at by the API, and so has its form
+BUNDLE = """\
+-----BEGIN CERTIFICATE-----
+MIIBeDCCAR2gAwIBAgIUB6dfYyNudr+G9G6RHfWppChngGQwCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFdGVzdHMwIBcNMjYxMTI2MTkyOTE4WhgPMjEyNjExMDIxOTI5
+MThaMBAxDjAMBgNVBAMMBXRlc3RzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+1UKG4hQj4xBycYE3aAPpfUKLmg6D3/FLPg3EEGMRwHiUZ4oP+J7o3cbpc/ntpARn
+n7ByV+CzkKIEwL9jdc4Kr6NTMFEwHQYDVR0OBBYEFEABQ4j7QGcaPhElewxQ1Po1
+TK30MB8GA1UdIwQYMBaAFEABQ4j7QGcaPhElewxQ1Po1TK30MA8GA1UdEwEB/wQF
+MAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAMg8pogSfYMJMsg9SrzAoNQZzHzfpc4a
+s9TQHywV8bZfAiEAhOq2CiA3nOxE/9pcDbe9pfNycF51T6jTIZ+dGKINa8g=
+-----END CERTIFICATE-----
+"""
+FACTS = Facts(BUNDLE, "10.96.0.0/16", NoSigner())
+EVERYBODY = controllers(FACTS)

@@ -98,12 +98,20 @@ class Held:
     def __init__(self, objects: Iterable[Any] = ()) -> None:
         self._objects = {found.key: found for found in objects}
         self._hear: list[Callable[[Any, Any], None]] = []
+        self._indexes: dict[str, Callable[[Any], Iterable[str]]] = {}
 
     def get(self, ref: Ref) -> Any | None:
         return self._objects.get((ref.namespace, ref.name))
 
     def list(self, namespace: str = "") -> Iterable[Any]:
         return tuple(it for key, it in self._objects.items() if namespace in ("", key[0]))
+
+    def index(self, name: str, values: Callable[[Any], Iterable[str]]) -> None:
+        self._indexes[name] = values
+
+    def by(self, index: str, value: str) -> Iterable[Any]:
+        values = self._indexes[index]
+        return tuple(it for it in self._objects.values() if value in values(it))
 
     def listen(self, hear: Callable[[Any, Any], None]) -> Callable[[], None]:
         self._hear.append(hear)

@@ -14,6 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from served import Served
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
 from steersman.api.effects.services import NODE_PORTS
@@ -111,12 +112,14 @@ class ControlPlane:
         self.nodes: SimulatedNodes
         self._tasks = tasks
         self._collected = collected
+        store = SeenStore(world, see)
         self._assembly = Assembly(
-            Cache(SeenStore(world, see), world),
+            Cache(store, world),
             Configuration("10.96.0.0/16", signing_key(), 6443, "10.0.0.1"),
             world,
         )
         self.admin = self.client(User("admin", ("system:masters", "system:authenticated")))
+        self.served = Served(self._assembly, store, world)
 
     def transport(self, user: User) -> LocalTransport:
         """Returns the way to the API without faults."""

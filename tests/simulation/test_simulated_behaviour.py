@@ -56,6 +56,30 @@ def test_a_pod_that_is_never_ready_runs_and_is_not() -> None:
     quietly(scenario, nodes=1)
 
 
+def test_a_pod_whose_readiness_gate_is_closed_is_not_ready_and_says_why() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        spec = {**pod_template({})["spec"], "readinessGates": [{"conditionType": "example.com/go"}]}
+        await quiet.create(POD, "p", spec=spec)
+        await quiet.world.sleep(5)
+        conditions = (await found(quiet)).status.conditions
+        ready, containers = (condition(conditions, it) for it in ("Ready", "ContainersReady"))
+        assert ready is not None
+        assert containers is not None
+        text = 'corresponding condition of pod readiness gate "example.com/go" does not exist.'
+        assert (ready.status, ready.reason, ready.message) == (
+            "False",
+            "ReadinessGatesNotReady",
+            text,
+        )
+        assert containers.status == "True"
+        go = {"status": {"conditions": [{"type": "example.com/go", "status": "True"}]}}
+        ref = POD.ref("default", "p")
+        await quiet.admin.patch(ref, go, how="strategic", subresource="status")
+        await quiet.until(lambda: is_ready(quiet))
+
+    quietly(scenario, nodes=1)
+
+
 def test_a_pod_crashes_with_its_code_and_starts_again_after_a_back_off() -> None:
     async def scenario(quiet: Quiet) -> None:
         await pod(quiet, crash_after="20s", exit_code="3")

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from controlled import BUNDLE
 from simulation.quiet import Quiet, pod_template, quietly, ready
+from steersman.controllers.trust_bundle import name_of
 from steersman.model.errors import TooManyRequests
+from steersman.model.kinds.clustertrustbundle import CLUSTERTRUSTBUNDLE
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.daemonset import DAEMONSET
 from steersman.model.kinds.deployment import DEPLOYMENT
@@ -21,6 +24,7 @@ from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
 from steersman.model.ref import Ref
 from steersman.node.simulated.behaviour import Behaviour
 
+PUBLISHED = "kubernetes.io:kube-apiserver-serving:"
 APP = {"app": "web"}
 
 
@@ -42,7 +46,7 @@ def test_a_namespace_has_its_account_and_bundle_and_gets_them_back() -> None:
         bundle = CONFIGMAP.ref("team", "kube-root-ca.crt")
         await quiet.until(lambda: quiet.admin.get(account))
         found = await quiet.until(lambda: quiet.admin.get(bundle))
-        assert dict(found.data) == {"ca.crt": "BUNDLE"}
+        assert dict(found.data) == {"ca.crt": BUNDLE}
         await quiet.admin.delete(account)
         await quiet.admin.patch(bundle, {"data": {"ca.crt": "forged", "more": "x"}})
         await quiet.until(lambda: quiet.admin.get(account))
@@ -52,7 +56,24 @@ def test_a_namespace_has_its_account_and_bundle_and_gets_them_back() -> None:
 
 
 async def restored(quiet: Quiet, ref: Ref) -> bool:
-    return dict((await quiet.admin.get(ref)).data) == {"ca.crt": "BUNDLE"}
+    return dict((await quiet.admin.get(ref)).data) == {"ca.crt": BUNDLE}
+
+
+def test_the_authority_is_published_as_a_bundle_that_comes_back_and_is_the_only_one() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        async def only_ours() -> Any:
+            found = await quiet.items(CLUSTERTRUSTBUNDLE, "")
+            return found[0] if [it.metadata.name for it in found] == [name_of(BUNDLE)] else None
+
+        found = await quiet.until(only_ours)
+        assert found.spec.signer_name == "kubernetes.io/kube-apiserver-serving"
+        assert found.spec.trust_bundle == BUNDLE
+        spec = {"signerName": found.spec.signer_name, "trustBundle": BUNDLE}
+        await quiet.create(CLUSTERTRUSTBUNDLE, f"{PUBLISHED}forged", spec=spec)
+        await quiet.admin.delete(CLUSTERTRUSTBUNDLE.ref("", found.metadata.name))
+        await quiet.until(only_ours)
+
+    quietly(scenario)
 
 
 def test_a_deleted_namespace_is_emptied_tells_what_remains_and_goes() -> None:

@@ -12,6 +12,7 @@ from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceclaimtemplate import RESOURCECLAIMTEMPLATE
 from steersman.model.kinds.resourceslice import RESOURCESLICE
 from steersman.model.resource_claims import FINALIZER
+from steersman.model.types.condition import Condition
 
 REQUEST = {"name": "r", "exactly": {"deviceClassName": "gpu"}}
 SPEC = {"devices": {"requests": [REQUEST]}}
@@ -276,7 +277,10 @@ async def tell(quiet: Quiet, condition: str) -> None:
     await quiet.admin.patch(claim, {"status": {"devices": [device]}}, subresource="status")
 
 
-RULE = {"deviceSelector": {"driver": "d.example"}, "taint": {"key": "k", "effect": "NoExecute"}}
+RULE: dict[str, Any] = {
+    "deviceSelector": {"driver": "d.example"},
+    "taint": {"key": "k", "effect": "NoExecute"},
+}
 
 
 async def with_device(quiet: Quiet, **request: Any) -> None:
@@ -295,6 +299,35 @@ def test_pods_leave_devices_that_are_tainted_by_a_rule() -> None:
         await quiet.until(lambda: quiet.gone(WEB))
         assert await told(quiet, "DeviceTaintManagerEviction", "Marking for deletion")
         await quiet.until(lambda: released(quiet))
+
+    quietly(scenario)
+
+
+async def condition_of_rule(quiet: Quiet, name: str = "t") -> tuple[str, str, str]:
+    found = (await quiet.admin.get(DEVICETAINTRULE.ref("", name))).status.conditions
+    (told,) = found or (Condition(),)
+    return told.status, told.reason, told.message
+
+
+def test_a_rule_is_told_whom_it_drives_away_and_how_many_went() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        toleration = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 100}
+        await with_device(quiet, tolerations=[toleration])
+        taint = {**RULE["taint"], "effect": "None"}
+        await quiet.create(DEVICETAINTRULE, "would", spec={**RULE, "taint": taint})
+        await quiet.create(DEVICETAINTRULE, "t", spec=RULE)
+        await quiet.world.sleep(5)
+        status, reason, message = await condition_of_rule(quiet, "would")
+        assert (status, reason) == ("False", "NoEffect")
+        start = "1 published device selected. 1 allocated device selected. 1 pod would be evicted"
+        assert message.startswith(start)
+        pending = "1 pod needs to be evicted in 1 namespace."
+        assert await condition_of_rule(quiet) == ("True", "PodsPendingEviction", pending)
+        await quiet.until(lambda: quiet.gone(WEB), within=200)
+        await quiet.world.sleep(15)
+        gone = "1 pod evicted since starting the controller."
+        assert await condition_of_rule(quiet) == ("False", "Completed", gone)
+        assert (await condition_of_rule(quiet, "would"))[2] == message
 
     quietly(scenario)
 

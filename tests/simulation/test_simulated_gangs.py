@@ -14,6 +14,7 @@ from steersman.model.errors import NotFound
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.priorityclass import PRIORITYCLASS
 from steersman.model.ref import Resource
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.testing.invariants.rollouts import PODS, Broken
@@ -194,6 +195,136 @@ def test_a_definition_of_another_shape_harms_nobody() -> None:
         await quiet.until(lambda: running(quiet, "a", "b"))
 
     quietly(scenario, behaviour=SMALL)
+
+
+async def important(quiet: Quiet) -> None:
+    for name, value in (("low", 1), ("high", 1000)):
+        await quiet.create(PRIORITYCLASS, name, value=value)
+
+
+async def is_there(quiet: Quiet, name: str) -> bool:
+    found = await quiet.admin.get(POD.ref("default", name))
+    return found.metadata.deletion_timestamp is None
+
+
+def test_a_group_takes_the_places_of_less_important_pods_for_all_that_it_needs() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await important(quiet)
+        for number in range(2):
+            await member(quiet, f"old-{number}", "", "3", priorityClassName="low")
+        await quiet.until(lambda: running(quiet, "old-0", "old-1"))
+        await group(quiet, "g", 2)
+        for name in "ab":
+            await member(quiet, name, "g", "3", priorityClassName="high")
+        await quiet.until(lambda: running(quiet, "a", "b"), within=30)
+        reasons = [reason for reason, _ in await quiet.events("Pod")]
+        assert reasons.count("Preempted") == 2
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_a_group_for_which_even_that_is_too_little_drives_nobody_away() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await important(quiet)
+        await member(quiet, "old", "", "3", priorityClassName="low")
+        await member(quiet, "equal", "", "3", priorityClassName="high")
+        await quiet.until(lambda: running(quiet, "old", "equal"))
+        await group(quiet, "g", 2)
+        for name in "ab":
+            await member(quiet, name, "g", "3", priorityClassName="high")
+        await quiet.until(lambda: message(quiet, "a"))
+        await quiet.until(lambda: message(quiet, "b"))
+        await quiet.world.sleep(30)
+        assert await running(quiet, "old", "equal")
+        for name in "ab":
+            found = await quiet.admin.get(POD.ref("default", name))
+            assert found.status.nominated_node_name == ""
+        # nothing is kept for them either: others come
+        await quiet.admin.delete(POD.ref("default", "old"))
+        await member(quiet, "new", "", "3", priorityClassName="low")
+        await quiet.until(lambda: running(quiet, "new", "equal"))
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_what_the_others_of_a_group_fit_on_is_kept_until_the_victims_are_gone() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await important(quiet)
+        await member(quiet, "old", "", "3", priorityClassName="low")
+        await quiet.until(lambda: running(quiet, "old"))
+        await group(quiet, "g", 2)
+        for name in "ab":
+            await member(quiet, name, "g", "3", priorityClassName="high")
+        await quiet.until(lambda: goes(quiet, "old"))
+        await member(quiet, "rival", "", "3", priorityClassName="low")
+        await quiet.until(lambda: running(quiet, "a", "b"), within=30)
+        assert "rival" not in {it.metadata.name for it in await quiet.pods()}
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+async def goes(quiet: Quiet, name: str) -> bool:
+    return not await is_there(quiet, name)
+
+
+def test_a_group_drives_none_of_its_own_away() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await important(quiet)
+        await group(quiet, "g", 1)
+        await member(quiet, "first", "g", "3", priorityClassName="low")
+        await quiet.until(lambda: running(quiet, "first"))
+        await quiet.admin.patch(GROUP.ref("default", "g"), {"spec": {"minMember": 2}})
+        await member(quiet, "second", "g", "3", priorityClassName="high")
+        await quiet.until(lambda: message(quiet, "second"))
+        await quiet.world.sleep(20)
+        assert await is_there(quiet, "first")
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
+def test_a_group_whose_policy_is_never_drives_nobody_away() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await important(quiet)
+        await quiet.create(PRIORITYCLASS, "meek", value=1000, preemptionPolicy="Never")
+        await member(quiet, "old", "", "3", priorityClassName="low")
+        await quiet.until(lambda: running(quiet, "old"))
+        await group(quiet, "g", 2)
+        for name in "ab":
+            await member(quiet, name, "g", "3", priorityClassName="meek")
+        await quiet.until(lambda: message(quiet, "b"))
+        await quiet.world.sleep(20)
+        assert await is_there(quiet, "old")
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_a_group_waits_until_all_that_it_asks_for_is_free_in_the_cluster() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await member(quiet, "old", "", "3")
+        await quiet.until(lambda: running(quiet, "old"))
+        asked = {"cpu": "6", "memory": "1Gi", "nonsense": "much"}
+        await quiet.create(GROUP, "g", spec={"minMember": 1, "minResources": asked})
+        await member(quiet, "a", "g", "1")
+        await quiet.until(lambda: message(quiet, "a"))
+        text = "0/2 nodes are available: resource gap: cpu: 1000. not found"
+        assert await message(quiet, "a") == text
+        await quiet.world.sleep(20)
+        assert await running(quiet, "old")
+        await quiet.admin.delete(POD.ref("default", "old"))
+        await quiet.until(lambda: running(quiet, "a"), within=20)
+        # what its own pods have is theirs: the next one is not kept waiting by it
+        await quiet.admin.patch(GROUP.ref("default", "g"), {"spec": {"minMember": 3}})
+        for name in "bc":
+            await member(quiet, name, "g", "3")
+        await quiet.until(lambda: running(quiet, "a", "b", "c"), within=20)
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
 
 
 class Together:

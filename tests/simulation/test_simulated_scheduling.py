@@ -14,6 +14,7 @@ from simulation.faults import Weather
 from simulation.quiet import Quiet, quietly, ready
 from steersman.model.kind import Document
 from steersman.model.kinds.csidriver import CSIDRIVER
+from steersman.model.kinds.csinode import CSINODE
 from steersman.model.kinds.csistoragecapacity import CSISTORAGECAPACITY
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
@@ -27,6 +28,7 @@ from steersman.model.kinds.validatingadmissionpolicy import (
     VALIDATINGADMISSIONPOLICY,
     VALIDATINGADMISSIONPOLICYBINDING,
 )
+from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
 from steersman.model.ref import Resource
 from steersman.model.volume_binding import SELECTED_NODE
 from steersman.node.simulated.behaviour import Behaviour
@@ -35,6 +37,7 @@ from steersman.scheduler.state.demand import amount
 from steersman.testing.invariants.rollouts import PODS, Broken
 from steersman.world.simulated import SimulatedWorld, simulate
 
+DRIVER = "d.example.com"
 SMALL = Behaviour(cpu="4", stop_seconds=3.0)
 
 
@@ -282,6 +285,43 @@ def test_a_pod_waits_until_a_driver_has_room_for_its_volume() -> None:
         await quiet.until(selected)
 
     quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+def test_a_pod_waits_until_a_volume_of_another_is_detached() -> None:
+    async def volume(quiet: Quiet, name: str) -> None:
+        modes = {"accessModes": ["ReadWriteOnce"]}
+        size, source = {"storage": "1Gi"}, {"driver": DRIVER, "volumeHandle": name}
+        await quiet.create(PERSISTENTVOLUME, name, spec={**modes, "capacity": size, "csi": source})
+
+    async def scenario(quiet: Quiet) -> None:
+        drivers = [{"name": DRIVER, "nodeID": "n", "allocatable": {"count": 1}}]
+        await quiet.create(CSINODE, "node-0", spec={"drivers": drivers})
+        for name in ("old", "new"):
+            await volume(quiet, name)
+        source = {"persistentVolumeName": "old"}
+        spec = {"attacher": DRIVER, "nodeName": "node-0", "source": source}
+        held = {"finalizers": ["external-attacher/d-example-com"]}
+        await quiet.create(VOLUMEATTACHMENT, "left", metadata=held, spec=spec)
+        modes = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+        size = {"requests": {"storage": "1Gi"}}
+        claim = {**modes, "resources": size, "volumeName": "new"}
+        await quiet.create(PERSISTENTVOLUMECLAIM, "data", spec=claim)
+        volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+        await quiet.create(POD, "p", spec=wanting("1", volumes=volumes))
+        await quiet.until(lambda: is_unschedulable(quiet, "p"))
+        text = "0/1 nodes are available: 1 node(s) exceed max volume count"
+        await quiet.until(lambda: is_told(quiet, text))
+        ref = VOLUMEATTACHMENT.ref("", "left")
+        await quiet.admin.patch(ref, {"metadata": {"finalizers": None}})
+        if not await quiet.gone(ref):
+            await quiet.admin.delete(ref)
+        await quiet.until(lambda: is_bound(quiet, "p"), within=20)
+
+    quietly(scenario, nodes=1, behaviour=SMALL)
+
+
+async def is_bound(quiet: Quiet, name: str) -> bool:
+    return bool((await quiet.admin.get(POD.ref("default", name))).spec.node_name)
 
 
 def test_a_pod_whose_volume_cannot_be_bound_is_not_bound_either() -> None:

@@ -28,6 +28,8 @@ from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.replicaset import REPLICASET
+from steersman.reconcile.leader import JITTER, LEASE_SECONDS, RETRY_SECONDS
 from steersman.wire.message import Request
 from steersman.world.real import RealWorld
 
@@ -36,6 +38,9 @@ SOURCE = Path(__file__).parent.parent.parent / "src"
 READY_SECONDS = 240.0
 # Longer than a lease: a control that was killed cannot give its leases up
 TAKEOVER_SECONDS = 120.0
+# A lease, the two looks of a candidate before and after it, and what a busy machine takes
+FOLLOWED_SECONDS = LEASE_SECONDS + 2 * RETRY_SECONDS * (1 + JITTER) + 5.0
+MANY = 200
 ADMIN = ("kubernetes-admin", ("system:masters", "system:authenticated"))
 
 
@@ -246,3 +251,45 @@ def test_a_second_control_waits_and_takes_over_when_the_first_is_killed(cluster:
         cluster.run(test)
     finally:
         assert end(second) == 0
+
+
+def test_a_leader_killed_in_the_middle_of_its_work_is_followed_within_a_lease_and_nothing_twice(
+    cluster: Cluster,
+) -> None:
+    standby = steer("control", "--data-dir", str(cluster.directory.path))
+    assert standby.stdout is not None
+    killed = set()
+    try:
+        assert json.loads(standby.stdout.readline()) == {"state": "ready"}
+
+        async def test(client: APIClient) -> None:
+            begun = (await client.list(POD, "default")).revision
+            await client.create(DEPLOYMENT, deployment("during", MANY), namespace="default")
+            async with asyncio.timeout(READY_SECONDS):
+                async for _ in client.watch(POD, "default", after=begun, labels="app=during"):
+                    break  # its first pods are there, most of them are not
+            leads = LEASE.ref("kube-system", LEASES[MANAGER])
+            leader = (await client.get(leads)).spec.holder_identity
+            killed.add(int(leader.rpartition("_")[2]))
+            os.kill(*killed, signal.SIGKILL)
+            then = RealWorld().now()
+            await until_running(client, "during", MANY)
+            lease = await client.get(leads)
+            assert lease.spec.holder_identity != leader
+            assert lease.spec.acquire_time.timestamp() - then < FOLLOWED_SECONDS
+            made = set()
+            async with asyncio.timeout(READY_SECONDS):
+                async for changes in client.watch(POD, "default", after=begun, labels="app=during"):
+                    made |= {it.object.metadata.uid for it in changes if it.object is not None}
+                    if len(made) >= MANY:
+                        break
+            assert len(made) == MANY
+            present = (await client.list(POD, "default", labels="app=during")).items
+            assert {it.metadata.uid for it in present} == made
+            sets = (await client.list(REPLICASET, "default", labels="app=during")).items
+            assert len(sets) == 1
+
+        cluster.run(test)
+    finally:
+        # it may have been the leader: the test before gave the leases up
+        assert end(standby) == (-signal.SIGKILL if standby.pid in killed else 0)

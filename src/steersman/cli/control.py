@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         socket=directory.run(identity) / "api.sock",
         certificates=directory.certificates,
         service_cidr=identity.service_cidr,
+        pod_cidr=identity.pod_cidr,
         simulated_nodes=arguments.simulated_nodes,
         scheduling=configuration(arguments.scheduler_config),
         choice=controllers.read(arguments),

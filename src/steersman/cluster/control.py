@@ -68,6 +68,7 @@ class ControlSettings(msgspec.Struct, frozen=True):
     socket: Path
     certificates: Path
     service_cidr: str
+    pod_cidr: str
     simulated_nodes: int = 0
     scheduling: SchedulerConfiguration | None = None
     choice: Choice = Choice()
@@ -79,9 +80,10 @@ def groups_of(name: str) -> tuple[str, ...]:
     return (*found, AUTHENTICATED)
 
 
-def facts(files: Certificates, services: str, choice: Choice, world: World) -> Facts:
+def facts(files: Certificates, services: str, pods: str, choice: Choice, world: World) -> Facts:
     """Returns what controllers know of a cluster; certificates are signed in wire time."""
-    return Facts(files.ca.read_text(), services, Authority(files, world.wire_now), choice)
+    signer = Authority(files, world.wire_now)
+    return Facts(files.ca.read_text(), services, signer, choice, pods)
 
 
 async def run_control(settings: ControlSettings, world: World, report: Report) -> None:
@@ -93,7 +95,9 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
     # Renewed certificates are none of its business: it speaks over the socket
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     files = Certificates(settings.certificates)
-    chosen = controllers(facts(files, settings.service_cidr, settings.choice, world))
+    chosen = controllers(
+        facts(files, settings.service_cidr, settings.pod_cidr, settings.choice, world)
+    )
     clients: dict[str, APIClient] = {}
     requests, sources = Figures(HOST), Sources()
     sources.add(requests.families)

@@ -262,7 +262,7 @@ def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) ->
 def _place(settings: NodeSettings) -> Place:
     volumes = str(Paths(settings.directory.absolute()).local_volumes)
     address = first_address(settings.pod_cidr)
-    return Place(settings.name, address, KUBELET_PORT, version(), volumes)
+    return Place(settings.name, address, KUBELET_PORT, version(), volumes, settings.pod_cidr)
 
 
 def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:

@@ -230,7 +230,8 @@ async def _control(
         return APIClient(counted, world, find=assembly.kind)
 
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
-    chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
+    ranges = settings.service_cidr, settings.pod_cidr
+    chosen = controllers(control.facts(files, *ranges, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling, sources)
     count, written = settings.simulated_nodes, settings.clock is None
     control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)

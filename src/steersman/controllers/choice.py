@@ -34,14 +34,17 @@ KNOWN: Final = (
     "garbage-collector-controller",
     "horizontal-pod-autoscaler-controller",
     "job-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "legacy-serviceaccount-token-cleaner-controller",
     "namespace-controller",
+    "node-ipam-controller",
     "node-lifecycle-controller",
     "persistentvolume-attach-detach-controller",
     "persistentvolume-binder-controller",
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
     "pod-garbage-collector-controller",
+    "podcertificaterequest-cleaner-controller",
     "replicaset-controller",
     "replicationcontroller-controller",
     "resourceclaim-controller",
@@ -76,9 +79,13 @@ _CALLED: Final[Mapping[str, str]] = {
     "endpointslicemirroring-controller": "endpointslice-mirroring-controller",
     "generic-garbage-collector": "garbage-collector-controller",
     "horizontal-pod-autoscaler": "horizontal-pod-autoscaler-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher": (
+        "kube-apiserver-serving-clustertrustbundle-publisher-controller"
+    ),
     "node-controller": "node-lifecycle-controller",
     "persistent-volume-binder": "persistentvolume-binder-controller",
     "pod-garbage-collector": "pod-garbage-collector-controller",
+    "podcertificaterequestcleaner-controller": "podcertificaterequest-cleaner-controller",
     "pv-protection-controller": "persistentvolume-protection-controller",
     "pvc-protection-controller": "persistentvolumeclaim-protection-controller",
     "replication-controller": "replicationcontroller-controller",
@@ -108,6 +115,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "job": "job-controller",
     "legacy-service-account-token-cleaner": "legacy-serviceaccount-token-cleaner-controller",
     "namespace": "namespace-controller",
+    "nodeipam": "node-ipam-controller",
     "nodelifecycle": "node-lifecycle-controller",
     "persistentvolume-binder": "persistentvolume-binder-controller",
     "podgc": "pod-garbage-collector-controller",
@@ -159,11 +167,20 @@ def is_enabled(name: str, selection: Iterable[str]) -> bool:
     return everything and name not in OFF_BY_DEFAULT
 
 
+class PodRange(msgspec.Struct, frozen=True):
+    """A range of pods' addresses, of which each node gets a piece with so many bits in its mask."""
+
+    range: str
+    mask: int
+
+
 class Choice(msgspec.Struct, frozen=True):
-    """What somebody chose: the controllers (`parse`), and for how long certificates are signed."""
+    """What somebody chose: the controllers (`parse`), for how long certificates are signed, and
+    from which ranges nodes get pieces for their pods (none: they get none)."""
 
     selection: tuple[str, ...] = parse(DEFAULT)
     signing_seconds: int = SIGNING_SECONDS
+    pods: tuple[PodRange, ...] = ()
 
     def has(self, name: str) -> bool:
         """Says whether a controller runs, by upstream's name."""

@@ -1,14 +1,18 @@
 """Device taint eviction: pods leave devices with a NoExecute taint that their claims do not
 tolerate, at once or when the toleration's time is over (pkg/controller/devicetainteviction,
-KEP-5055)."""
+KEP-5055). Each rule is told what came of it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final
 
+import msgspec
+
 from steersman.client.interface import Views
-from steersman.controllers import conditions
+from steersman.controllers import conditions, device_taint_status
+from steersman.controllers.device_taint_status import Counts
 from steersman.model import resource_claims
 from steersman.model.kind import Document
 from steersman.model.kinds.devicetaintrule import DEVICETAINTRULE, DeviceTaintRule, is_for
@@ -100,19 +104,45 @@ def _pods_of(claims: Iterable[ResourceClaim]) -> Iterable[Ref]:
     )
 
 
-def _of_pod(_views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
-    """Maps a pod with claims that is newly bound to a node to itself."""
-    if new is None or not new.spec.node_name or not new.spec.resource_claims:
-        return ()
-    known = old is not None and old.spec.node_name and old.metadata.uid == new.metadata.uid
-    return () if known else (POD.ref(*new.key),)
+def _rules_of(views: Views, claims: Iterable[ResourceClaim | None]) -> Iterator[Ref]:
+    """Yields the rules that taint what is allocated to claims."""
+    for rule in views.of(DEVICETAINTRULE).list():
+        if any(_taints(rule, claim) for claim in claims if claim is not None):
+            yield DEVICETAINTRULE.ref(*rule.key)
 
 
-def _of_claim(
-    _views: Views, _old: ResourceClaim | None, new: ResourceClaim | None
-) -> Iterable[Ref]:
-    """Maps a claim to the pods for which it is reserved."""
-    return () if new is None else _pods_of((new,))
+def _taints(rule: DeviceTaintRule, claim: ResourceClaim) -> bool:
+    return any(is_for(rule, one.driver, one.pool, one.device) for one in results(claim))
+
+
+def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
+    """Maps a pod with claims that is newly bound to a node to itself, and one that comes there or
+    leaves to the rules that taint its devices."""
+    pod = new if new is not None else old
+    assert pod is not None
+    if not pod.spec.node_name or not pod.spec.resource_claims:
+        return
+    known = old is not None and old.spec.node_name and old.metadata.uid == pod.metadata.uid
+    if new is not None and not known:
+        yield POD.ref(*pod.key)
+    before, after = (None if it is None else _leaves(it) for it in (old, new))
+    if not known or before != after:
+        refs = (
+            RESOURCECLAIM.ref(pod.metadata.namespace, it) for it in resource_claims.names_of(pod)
+        )
+        yield from _rules_of(views, [views.of(RESOURCECLAIM).get(ref) for ref in refs])
+
+
+def _leaves(pod: Pod) -> bool:
+    return resource_claims.is_done(pod) or pod.metadata.deletion_timestamp is not None
+
+
+def _of_claim(views: Views, old: ResourceClaim | None, new: ResourceClaim | None) -> Iterable[Ref]:
+    """Maps a claim to the pods for which it is reserved, and to the rules that taint its
+    devices."""
+    if new is not None:
+        yield from _pods_of((new,))
+    yield from _rules_of(views, (old, new))
 
 
 def _of_slice(views: Views, old: ResourceSlice | None, new: ResourceSlice | None) -> Iterable[Ref]:
@@ -125,19 +155,16 @@ def _of_slice(views: Views, old: ResourceSlice | None, new: ResourceSlice | None
 def _of_rule(
     views: Views, old: DeviceTaintRule | None, new: DeviceTaintRule | None
 ) -> Iterable[Ref]:
-    """Maps a rule to the pods that have devices which it taints or tainted."""
+    """Maps a rule to the pods that have devices which it taints or tainted, and to itself."""
     rules = [rule for rule in (old, new) if rule is not None]
     if len(rules) == 2 and rules[0].spec == rules[1].spec:
-        return ()
-    return _pods_of(
+        return
+    yield from _pods_of(
         claim
         for claim in views.of(RESOURCECLAIM).list()
-        if any(
-            is_for(rule, one.driver, one.pool, one.device)
-            for rule in rules
-            for one in results(claim)
-        )
+        if any(_taints(rule, claim) for rule in rules)
     )
+    yield DEVICETAINTRULE.ref(*rules[-1].key)
 
 
 class DeviceTaintEvictionController:
@@ -153,6 +180,7 @@ class DeviceTaintEvictionController:
     writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("pods",), ("delete",)),
         Rule("", ("pods/status",), ("patch",)),
+        Rule("resource.k8s.io", ("devicetaintrules/status",), ("patch",)),
     )
 
     def __init__(self, given: Given) -> None:
@@ -162,9 +190,15 @@ class DeviceTaintEvictionController:
         self._slices = given.views.of(RESOURCESLICE)
         self._rules = given.views.of(DEVICETAINTRULE)
         self._timed: set[str] = set()  # uids of pods whose time is running
+        self._evicted: Counter[str] = Counter()  # pods that went, by the uids of rules
 
     async def reconcile(self, ref: Ref) -> Done:
-        """Evicts one pod when its time has come."""
+        """Evicts one pod when its time has come, or tells what came of one rule."""
+        if ref.kind == DEVICETAINTRULE.resource:
+            return await self._tell(ref)
+        return await self._evict(ref)
+
+    async def _evict(self, ref: Ref) -> Done:
         pod: Pod | None = self._pods.get(ref)
         if pod is None:
             return Done()
@@ -180,13 +214,80 @@ class DeviceTaintEvictionController:
             self._timed.add(uid)
             return Done(when - now)
         self._timed.discard(uid)
+        rules = [
+            it for it in self._rules.list() if self._due(pod, now, [it], tainted=False) is not None
+        ]
         await act(self._given.client, self._given.events, plan(pod, now))
+        self._evicted.update(rule.metadata.uid for rule in rules)
         return Done()
 
-    def _due(self, pod: Pod, now: float) -> float | None:
-        rules = self._rules.list()
+    async def _tell(self, ref: Ref) -> Done:
+        rule: DeviceTaintRule | None = self._rules.get(ref)
+        if rule is None:
+            return Done()
+        now = self._given.world.now()
+        if device_taint_status.is_told(rule):
+            return Done()
+        if left := device_taint_status.stands_for(rule, now):
+            return Done(left)
+        action = device_taint_status.plan(rule, self._count(rule, now), now)
+        await act(self._given.client, self._given.events, [action] if action else [])
+        return Done()
+
+    def _count(self, rule: DeviceTaintRule, now: float) -> Counts:
+        """Counts what a rule drives away; of one without effect, what it would."""
+        evicted, effect = self._evicted[rule.metadata.uid], rule.spec.taint.effect
+        if effect not in ("None", "NoExecute"):
+            return Counts(evicted=evicted)
+        taint = msgspec.structs.replace(rule.spec.taint, effect="NoExecute")
+        spec = msgspec.structs.replace(rule.spec, taint=taint)
+        acting = msgspec.structs.replace(rule, spec=spec)
+        going = [
+            pod
+            for pod in self._with_claims(rule)
+            if pod.spec.node_name
+            and not _leaves(pod)
+            and self._due(pod, now, [acting], tainted=False) is not None
+        ]
+        allocated = sum(
+            is_for(rule, one.driver, one.pool, one.device)
+            for claim in self._claims.list()
+            for one in results(claim)
+        )
+        spaces = {pod.metadata.namespace for pod in going}
+        return Counts(self._published(rule), allocated, len(going), len(spaces), evicted)
+
+    def _with_claims(self, rule: DeviceTaintRule) -> Iterator[Pod]:
+        refs = _pods_of(claim for claim in self._claims.list() if _taints(rule, claim))
+        return (pod for ref in refs if (pod := self._pods.get(ref)) is not None)
+
+    def _published(self, rule: DeviceTaintRule) -> int:
+        """Counts the devices of a rule in the newest slices of every pool."""
+        newest: dict[tuple[str, str], int] = {}
+        slices = tuple(self._slices.list())
+        for one in slices:
+            pool = one.spec.driver, one.spec.pool.name
+            newest[pool] = max(newest.get(pool, 0), one.spec.pool.generation)
+        return sum(
+            is_for(rule, one.spec.driver, one.spec.pool.name, device.name)
+            for one in slices
+            if one.spec.pool.generation == newest[one.spec.driver, one.spec.pool.name]
+            for device in one.spec.devices
+        )
+
+    def _due(
+        self,
+        pod: Pod,
+        now: float,
+        rules: Iterable[DeviceTaintRule] | None = None,
+        *,
+        tainted: bool = True,
+    ) -> float | None:
+        """Returns when a pod must go because of all rules, or of some; `tainted` where the taints
+        of devices themselves count too."""
+        rules = self._rules.list() if rules is None else rules
         times = (
-            due(result, evicting(result, self._of_pool(result), rules), now)
+            due(result, evicting(result, self._of_pool(result) if tainted else (), rules), now)
             for claim in self._reserved(pod)
             for result in results(claim)
         )

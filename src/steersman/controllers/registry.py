@@ -32,8 +32,10 @@ from steersman.controllers.legacy_token_cleaner import LegacyTokenCleanerControl
 from steersman.controllers.load_balancer import with_services
 from steersman.controllers.local_path import LocalPathController
 from steersman.controllers.namespace import NamespaceController
+from steersman.controllers.node_ipam import with_ranges
 from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.node_ttl import NodeTTLController
+from steersman.controllers.pod_certificate_cleaner import PodCertificateCleanerController
 from steersman.controllers.pod_garbage import PodGarbageController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
@@ -47,6 +49,7 @@ from steersman.controllers.statefulset import StatefulSetController
 from steersman.controllers.storage_migration import StorageMigrationController
 from steersman.controllers.taint_eviction import TaintEvictionController
 from steersman.controllers.token_cleaner import TokenCleanerController
+from steersman.controllers.trust_bundle import with_trust
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.controllers.volume_binder import VolumeBinderController
 from steersman.controllers.volume_protection import (
@@ -61,6 +64,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     bundle:   the cluster's authority, as PEM
     services: the range of its Services
+    pods:     the range of the pods of its real node, empty where it has none
     signer:   who signs with the authority's key
     choice:   which controllers run, and how
     """
@@ -69,6 +73,7 @@ class Facts(msgspec.Struct, frozen=True):
     services: str
     signer: Signer
     choice: Choice = Choice()
+    pods: str = ""
 
 
 def controllers(facts: Facts) -> tuple[type[Controller], ...]:
@@ -96,6 +101,7 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         NamespaceController,
         ServiceAccountController,
         with_bundle(facts.bundle),
+        with_trust(facts.bundle),
         with_services(facts.services),
         GarbageController,
         NodeLifecycleController,
@@ -111,6 +117,7 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         CertificateApprovingController,
         with_signer(facts.signer, facts.choice.signing_seconds),
         CertificateCleanerController,
+        PodCertificateCleanerController,
         BootstrapSignerController,
         TokenCleanerController,
         LegacyTokenCleanerController,
@@ -122,4 +129,11 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         CSIProvisioner,
         CSIAttacher,
         CSIResizer,
+        *_ipam(facts),
     )
+
+
+def _ipam(facts: Facts) -> tuple[type[Controller], ...]:
+    """Returns who gives nodes ranges, where they were asked to have any."""
+    kept = tuple(it for it in (facts.services, facts.pods) if it)
+    return (with_ranges(facts.choice.pods, kept),) if facts.choice.pods else ()

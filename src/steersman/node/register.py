@@ -51,13 +51,15 @@ CONDITIONS = (
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a node is reached; `volumes` is where its directories are that are volumes."""
+    """Where a node is reached; `volumes` is where its directories are that are volumes, `pods`
+    the range of its pods' addresses."""
 
     name: str
     address: str
     port: int
     version: str = ""
     volumes: str = ""
+    pods: str = ""
 
 
 def render_node(place: Place, facts: Facts) -> Document:
@@ -73,7 +75,8 @@ def render_node(place: Place, facts: Facts) -> Document:
     if place.volumes:
         annotations[local_path.DIRECTORY] = place.volumes
     metadata: Document = {"name": place.name, "labels": labels, "annotations": annotations}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
+    spec = {"podCIDR": place.pods, "podCIDRs": [place.pods]} if place.pods else {}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
 
 
 def render_status(

@@ -15,6 +15,7 @@ from steersman.model.types.container import Container
 from steersman.node import containers
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
+from steersman.node.readiness import GATES, closed_gates
 from steersman.node.render import limits
 from steersman.node.resizing import telling
 from steersman.reconcile.times import rfc3339
@@ -248,21 +249,8 @@ def _ready(pod: Pod, ready: tuple[str, str, str]) -> tuple[str, str, str]:
     """Returns the Ready condition: the containers' and that of every readiness gate."""
     if ready[0] != "True":
         return ready
-    missing = []
-    for gate in pod.spec.readiness_gates:
-        found = condition(pod.status.conditions, gate.condition_type)
-        if found is None:
-            name = gate.condition_type
-            missing.append(
-                f'corresponding condition of pod readiness gate "{name}" does not exist.'
-            )
-        elif found.status != "True":
-            name = gate.condition_type
-            missing.append(
-                f'the status of pod readiness gate "{name}" is not "True", but {found.status}'
-            )
-    if missing:
-        return "False", "ReadinessGatesNotReady", ", ".join(missing)
+    if closed := closed_gates(pod):
+        return "False", GATES, closed
     return ready
 
 

@@ -7,6 +7,7 @@ Follows KEP-4247; upstream's hints are methods of the plugins that refused.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,9 @@ VOLUMES = frozenset(("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", 
 DEVICES = frozenset(("DynamicResources",))
 # An extender does not say what could help: everything may (framework.ExtenderName)
 EXTENDERS = frozenset((EXTENDER,))
+# What a group asks for is counted over all nodes (minResources): any of them may help
+GANG: Final = "Coscheduling"
+_ANYTHING = EXTENDERS | {GANG}
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -43,14 +47,14 @@ class Alone(msgspec.Struct, frozen=True):
 
 def helped_by_node(waits: Waits, state: NodeState, *, reshaped: bool) -> bool:
     """Says whether a change of a node could help; `reshaped` where its labels or taints changed."""
-    if waits.blockers & (EXTENDERS | NEIGHBOURS if reshaped else EXTENDERS):
+    if waits.blockers & (_ANYTHING | NEIGHBOURS if reshaped else _ANYTHING):
         return True
     return waits.uid in state.nominated or waits.rule.refuse(waits.demand, state) is None
 
 
 def helped_by_pod(waits: Waits, state: NodeState | None, flock: Flock, rules: Rules) -> bool:
     """Says whether the coming or going of a pod could help; `state` is the node with more room."""
-    if waits.blockers & EXTENDERS:
+    if waits.blockers & _ANYTHING:
         return True
     if waits.blockers & NEIGHBOURS and waits.hood.touched_by(flock, rules):
         return True
@@ -69,4 +73,4 @@ def helped_by_device(waits: Waits) -> bool:
 
 def blocked_by(names: Iterable[str]) -> frozenset[str]:
     """Returns the plugins for which something is to be heard beyond single nodes."""
-    return frozenset(names) & (NEIGHBOURS | VOLUMES | DEVICES | EXTENDERS)
+    return frozenset(names) & (NEIGHBOURS | VOLUMES | DEVICES | _ANYTHING)

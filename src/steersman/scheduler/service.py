@@ -351,6 +351,35 @@ class Scheduler:
             else self._assume(pod, found, answer.node)
         )
 
+    def shape(self, pod: Pod) -> Ask:
+        """See `gangs.placing.Placing`."""
+        return self._question(pod).ask
+
+    def room(self, ask: Ask, unfit: Unfit, nominated: str) -> Candidate | str:
+        """See `gangs.room.Deciding`; `nominated` is where room was made for the pod before. Pods
+        that concern extenders drive nobody away for a group."""
+        if not unfit.nodes or not ask.profile.preempts or ask.word is not None:
+            return ""
+        if why := ineligible(ask, unfit, nominated):
+            self.snapshot.nominate(ask.pod, nominated)
+            return why
+        return self._victims(ask, unfit)
+
+    def _victims(self, ask: Ask, unfit: Unfit) -> Candidate | str:
+        """Chooses who leaves for a pod and nominates it there; or returns why nobody does."""
+        trials = kept(self._trials, (ask.profile, ask.demand), Trials, MAX_TRIALS)
+        found = preempt(ask, unfit, self._budgets.all(), draw=self._draw(), trials=trials)
+        if isinstance(found, Candidate):
+            self.snapshot.nominate(ask.pod, found.node.name)
+        return found
+
+    async def drive_away(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
+        """See `gangs.placing.Placing`."""
+        try:
+            await self._drive_away(ask, unfit, found)
+        except (APIError, Unreachable):
+            self.queue.retry(ask.pod.metadata.uid)
+
     def _fitting(self, pod: Pod) -> list[str]:
         """Returns the names of the nodes where a pod may go as far as the filters know."""
         nominated = self.snapshot.nominated(pod.metadata.uid)
@@ -389,11 +418,9 @@ class Scheduler:
             return self._refuse(ask, unfit, fit_error(unfit, why, claims), None)
         if self._extenders is not None and ask.word is not None:
             return self._choose_victims(self._extenders, ask, unfit, claims)
-        trials = kept(self._trials, (ask.profile, ask.demand), Trials, MAX_TRIALS)
-        found = preempt(ask, unfit, self._budgets.all(), draw=self._draw(), trials=trials)
+        found = self._victims(ask, unfit)
         if isinstance(found, str):
             return self._refuse(ask, unfit, fit_error(unfit, found, claims), "")
-        self.snapshot.nominate(pod, found.node.name)
         return self._preempt(ask, unfit, found)
 
     async def _choose_victims(self, extenders: Chain, ask: Ask, unfit: Unfit, claims: str) -> None:
@@ -423,20 +450,23 @@ class Scheduler:
 
     async def _preempt(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
         """Writes the nomination, and makes the victims leave before the pod is tried again."""
-        pod, uid = ask.pod, ask.pod.metadata.uid
+        uid = ask.pod.metadata.uid
         self.queue.figures.preempted(len(found.victims))
         try:
-            await self._tell(pod, fit_error(unfit), found.node.name, word=ask.word)
-            for other in list(found.node.nominated.values()):
-                if other.demand.priority < ask.demand.priority:
-                    self.snapshot.nominate(other.pod, "")
-                    await self._evictor.release(other.pod)
-                    self.queue.activate(other.pod.metadata.uid)
-            await self._evictor.evict(pod, found)
+            await self._drive_away(ask, unfit, found)
         except (APIError, Unreachable):  # what is left undone comes with the next attempt, if any
             self.queue.retry(uid)
         else:
             self.queue.failed(uid, self.waits(ask, unfit, nominated=True))
+
+    async def _drive_away(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
+        await self._tell(ask.pod, fit_error(unfit), found.node.name, word=ask.word)
+        for other in list(found.node.nominated.values()):
+            if other.demand.priority < ask.demand.priority:
+                self.snapshot.nominate(other.pod, "")
+                await self._evictor.release(other.pod)
+                self.queue.activate(other.pod.metadata.uid)
+        await self._evictor.evict(ask.pod, found)
 
     async def _refuse(self, ask: Ask, unfit: Unfit, text: str, nominated: str | None) -> None:
         uid = ask.pod.metadata.uid

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.x509 import DNSName, GeneralName, IPAddress, RFC822Name
 from cryptography.x509 import UniformResourceIdentifier as URI
+from tests.unit.model.test_kinds_check_pod_certificates import document
 from views import NOW, decoded, time
 
 from authorities import certificate, request
@@ -39,6 +40,7 @@ from steersman.controllers.certificate_signing import (
     decide_seconds,
     with_signer,
 )
+from steersman.controllers.pod_certificate_cleaner import PodCertificateCleanerController
 from steersman.model.kinds.certificatesigningrequest import (
     CERTIFICATESIGNINGREQUEST,
     CertificateSigningRequest,
@@ -393,6 +395,24 @@ async def test_requests_go_by_themselves(api: Served) -> None:
         assert (await api.get(REQUESTS)).names == ["open"]
         await api.world.sleep(10)
         assert (await api.get(REQUESTS)).names == []
+
+
+POD_REQUESTS = "/apis/certificates.k8s.io/v1/namespaces/default/podcertificaterequests"
+
+
+@served
+async def test_requests_of_pods_go_after_a_quarter_of_an_hour_whatever_became_of_them(
+    api: Served,
+) -> None:
+    async with controlled(api, PodCertificateCleanerController):
+        begun = {**document(), "metadata": {"name": "first"}}
+        (await api.post(POD_REQUESTS, begun)).ok()
+        await api.world.sleep(600)
+        (await api.post(POD_REQUESTS, {**document(), "metadata": {"name": "second"}})).ok()
+        await api.world.sleep(299)
+        assert (await api.get(POD_REQUESTS)).names == ["first", "second"]
+        await api.world.sleep(2)
+        assert (await api.get(POD_REQUESTS)).names == ["second"]
 
 
 MASTERS_MESSAGE = (

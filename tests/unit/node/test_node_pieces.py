@@ -210,6 +210,9 @@ def test_a_node_tells_what_it_is() -> None:
     told = register.render_node(replace(PLACE, volumes="/volumes"), FACTS)["metadata"]
     own = {"steersman.io/local-path-directory": "/volumes"}
     assert told["annotations"] == {**attaches, **own}
+    assert node["spec"] == {}
+    ranged = register.render_node(replace(PLACE, pods="10.64.0.0/24"), FACTS)
+    assert ranged["spec"] == {"podCIDR": "10.64.0.0/24", "podCIDRs": ["10.64.0.0/24"]}
     status = register.render_status(PLACE, FACTS, None, NOW)
     assert status["capacity"]["cpu"] == "4"
     assert status["capacity"]["memory"] == f"{8 << 20}Ki"

@@ -15,6 +15,7 @@ from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.storageclass import STORAGECLASS
+from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
 from steersman.model.volume_binding import BIND_COMPLETED, SELECTED_NODE
 from steersman.scheduler.decide import Chosen, Unfit, decide, fitting
 from steersman.scheduler.memory import Ask
@@ -333,6 +334,26 @@ def test_a_disk_is_used_by_one_pod_unless_all_read(one: Any, other: Any, fits: b
     else:
         text = "0/1 nodes are available: 1 node(s) had no available disk."
         assert reasons(cluster, found) == text
+
+
+def attachment(volume: str, node: str, driver: str = "d") -> tuple[Kind, Any]:
+    spec = {"attacher": driver, "nodeName": node, "source": {"persistentVolumeName": volume}}
+    return VOLUMEATTACHMENT, {"metadata": {"name": f"csi-{volume}-{node}"}, "spec": spec}
+
+
+def test_what_is_attached_to_a_node_counts_though_no_pod_there_uses_it() -> None:
+    cluster = hosts("a", "b")
+    given = (bound("one", "v1"), csi("v1"), csi("v2"), limit("a", 1), limit("b", 1))
+    text = "0/2 nodes are available: 2 node(s) exceed max volume count."
+    left = (attachment("v2", "a"), attachment("v2", "b"))
+    assert reasons(cluster, using("one"), *given, *left) == text
+    assert chosen(cluster, using("one"), *given, left[0]) == "b"
+    assert chosen(cluster, using("one"), *given, left[1]) == "a"
+    # its own volume, one of another driver, and one of which nothing is known take no room
+    own = attachment("v1", "a"), attachment("v2", "b")
+    assert chosen(cluster, using("one"), *given, *own) == "a"
+    others = attachment("v2", "a", driver="e"), attachment("v3", "a"), left[1]
+    assert chosen(cluster, using("one"), *given, *others) == "a"
 
 
 def csi(name: str) -> tuple[Kind, Any]:

@@ -303,6 +303,11 @@ _RULES: dict[str, tuple[Document, ...]] = {
         rule("create update", "core", "configmaps"),
         EVENTS,
     ),
+    "kube-apiserver-serving-clustertrustbundle-publisher": (
+        rule("attest", _SIGNERS, "signers", "kubernetes.io/kube-apiserver-serving"),
+        rule("create delete get list patch update watch", _SIGNERS, "clustertrustbundles"),
+        EVENTS,
+    ),
     "validatingadmissionpolicy-status-controller": (
         rule(READ, _POLICIES, "validatingadmissionpolicies"),
         rule("get patch update", _POLICIES, "validatingadmissionpolicies/status"),

@@ -11,6 +11,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import condition
 from steersman.model.types.container import Container
+from steersman.node.readiness import GATES, closed_gates
 from steersman.node.simulated.behaviour import NOTHING, Script
 from steersman.reconcile.times import rfc3339
 
@@ -90,7 +91,8 @@ def plan_status(pod: Pod, life: Life, node_address: str, now: float) -> Document
     if life.evicted(now):
         return plan_evicted(pod, life, now)
     phase = phase_of(pod, life, now)
-    ready = phase == "Running" and life.runs_at <= life.ready_at <= now and not life.ended(now)
+    serves = phase == "Running" and life.runs_at <= life.ready_at <= now and not life.ended(now)
+    closed = closed_gates(pod)
     address = node_address if pod.spec.host_network else life.address
     status: Document = {
         "phase": phase,
@@ -98,8 +100,8 @@ def plan_status(pod: Pod, life: Life, node_address: str, now: float) -> Document
         "hostIP": node_address,
         "hostIPs": [{"ip": node_address}],
         "startTime": rfc3339(life.began_at),
-        "conditions": _conditions(pod, life, phase, ready, now),
-        "containerStatuses": [_container(pod, it, life, ready, now) for it in pod.spec.containers],
+        "conditions": _conditions(pod, phase, serves, closed, now),
+        "containerStatuses": [_container(pod, it, life, serves, now) for it in pod.spec.containers],
     }
     if phase != "Pending":
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
@@ -107,7 +109,7 @@ def plan_status(pod: Pod, life: Life, node_address: str, now: float) -> Document
         status["initContainerStatuses"] = [
             _initialized(it, life, now) for it in pod.spec.init_containers
         ]
-    return None if _says(pod, phase, ready, life, now) else {"status": status}
+    return None if _says(pod, phase, serves and not closed, life, now) else {"status": status}
 
 
 def _says(pod: Pod, phase: str, ready: bool, life: Life, now: float) -> bool:
@@ -126,34 +128,32 @@ def _says(pod: Pod, phase: str, ready: bool, life: Life, now: float) -> bool:
     return told == wanted and (waits is None or waits.reason == _waiting(life)["reason"])
 
 
-def _conditions(pod: Pod, life: Life, phase: str, ready: bool, now: float) -> list[Document]:
+def _conditions(pod: Pod, phase: str, serves: bool, closed: str, now: float) -> list[Document]:
     why = "PodCompleted" if phase in ENDED else "ContainersNotReady"
     names = ", ".join(it.name for it in pod.spec.containers)
     text = "" if phase in ENDED else f"containers with unready status: [{names}]"
     states = {
-        "PodReadyToStartContainers": phase == "Running",
-        "Initialized": not pod.spec.init_containers or phase != "Pending",
-        "Ready": ready,
-        "ContainersReady": ready,
-        "PodScheduled": True,
+        "PodReadyToStartContainers": (phase == "Running", "", ""),
+        "Initialized": (not pod.spec.init_containers or phase != "Pending", "", ""),
+        "Ready": (serves and not closed, GATES, closed) if serves else (False, why, text),
+        "ContainersReady": (serves, why, text),
+        "PodScheduled": (True, "", ""),
     }
-    made = []
-    for kind, state in states.items():
-        item: Document = {
-            "type": kind,
-            "status": "True" if state else "False",
-            "observedGeneration": pod.metadata.generation,
-            "reason": None,
-            "message": None,
-        }
-        if not state and kind in ("Ready", "ContainersReady"):
-            item["reason"] = why
-            item["message"] = text or None
-        old = condition(pod.status.conditions, kind)
-        if old is None or old.status != item["status"]:
-            item["lastTransitionTime"] = rfc3339(now)
-        made.append({name: value for name, value in item.items() if value or old is not None})
-    return made
+    return [_condition(pod, kind, *state, now) for kind, state in states.items()]
+
+
+def _condition(pod: Pod, kind: str, state: bool, reason: str, message: str, now: float) -> Document:
+    item: Document = {
+        "type": kind,
+        "status": "True" if state else "False",
+        "observedGeneration": pod.metadata.generation,
+        "reason": None if state else reason or None,
+        "message": None if state else message or None,
+    }
+    old = condition(pod.status.conditions, kind)
+    if old is None or old.status != item["status"]:
+        item["lastTransitionTime"] = rfc3339(now)
+    return {name: value for name, value in item.items() if value or old is not None}
 
 
 def _container(pod: Pod, container: Container, life: Life, ready: bool, now: float) -> Document:
@@ -244,7 +244,7 @@ def plan_evicted(pod: Pod, life: Life, now: float) -> Document | None:
             "phase": "Failed",
             "reason": EVICTED,
             "message": LOW_ON_MEMORY,
-            "conditions": [*_conditions(pod, life, "Failed", False, now), target],
+            "conditions": [*_conditions(pod, "Failed", False, "", now), target],
             "containerStatuses": _all_ended(pod, life, KILLED, now),
         }
     }
@@ -257,7 +257,7 @@ def plan_stopped(pod: Pod, life: Life, now: float) -> Document | None:
     if not pod.status.container_statuses:  # it never began; who counts pods is to know its end
         return {"status": {"phase": "Failed"}}
     ended = _all_ended(pod, life, life.exit_code, now)
-    conditions = _conditions(pod, life, "Succeeded", False, now)
+    conditions = _conditions(pod, "Succeeded", False, "", now)
     return {"status": {"phase": "Succeeded", "conditions": conditions, "containerStatuses": ended}}
 
 

@@ -143,6 +143,8 @@ class SimulatedNodes:
 
     def _keep(self, node: Node) -> None:
         name = node.metadata.name
+        if range_ := next((it for it in node.spec.pod_cidrs if ":" not in it), ""):
+            self._pods.give_range(name, range_)
         if name in self._addresses:
             self._follow(node)
             self._beats.hear(node)

@@ -60,6 +60,8 @@ class SimulatedPods:
         self._rules: dict[str, Rules] = {}
         self._lives: dict[Ref, Life] = {}
         self._addresses = addresses
+        self._own: dict[str, Addresses] = {}  # of nodes that have a range of their own
+        self._from: dict[Ref, Addresses] = {}
         self._some = asyncio.Event()
         self._warnings: list[Said] = []  # until there is somebody to tell them
         self._runner: Runner | None = None
@@ -70,6 +72,14 @@ class SimulatedPods:
         self._some.set()
         self.look_at(name)
 
+    def give_range(self, name: str, range_: str) -> None:
+        """Has pods that come to a node from now on take their addresses out of a range."""
+        if str(self._own.get(name)) == range_:
+            return
+        own = self._own[name] = Addresses(range_)
+        for pod in self._view.by(BY_NODE, name):
+            own.hold(it.ip for it in pod.status.pod_ips)
+
     def rule(self, name: str, rules: Rules) -> None:
         """Has pods that come to a node from now on behave as its rules say."""
         self._rules[name] = rules
@@ -78,6 +88,7 @@ class SimulatedPods:
         """Leaves a node's pods alone: it is gone."""
         self._nodes.pop(name, None)
         self._rules.pop(name, None)
+        self._own.pop(name, None)
 
     def look_at(self, name: str) -> None:
         """Looks at all pods of a node."""
@@ -181,9 +192,10 @@ class SimulatedPods:
         ran = pod.status.phase == "Running"
         start = _given(script.start_after, lambda: self._draw(self._behaviour.start_seconds))
         runs_at = now if ran else now + start
-        address = pod.status.pod_ip or self._addresses.take()
+        addresses = self._own.get(pod.spec.node_name, self._addresses)
+        address = pod.status.pod_ip or addresses.take()
         if not address:
-            raise RuntimeError(f"no pod address is free in {self._addresses}")
+            raise RuntimeError(f"no pod address is free in {addresses}")
         life = Life(address, now, runs_at, 0.0, uid=pod.metadata.uid, script=script)
         if script.pull_fails and not ran:
             life.pull_fails, life.pulls_at, life.runs_at = script.pull_fails, runs_at, NEVER
@@ -192,8 +204,8 @@ class SimulatedPods:
         life.restarts = max((it.restart_count for it in pod.status.container_statuses), default=0)
         life.ready_at = runs_at if ran and not script.never_ready else self._ready_at(pod, life)
         self._draw_end(pod, life)
-        self._lives[ref] = life
-        self._addresses.hold((address,))
+        self._lives[ref], self._from[ref] = life, addresses
+        addresses.hold((address,))
         return life
 
     def _script(self, pod: Pod) -> Script:
@@ -291,7 +303,7 @@ class SimulatedPods:
 
     def _forget(self, ref: Ref) -> None:
         if (life := self._lives.pop(ref, None)) is not None:
-            self._addresses.give_back(life.address)
+            self._from.pop(ref).give_back(life.address)
 
 
 def _given(said: float | None, draw: Callable[[], float]) -> float:

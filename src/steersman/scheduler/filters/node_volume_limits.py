@@ -1,4 +1,7 @@
-"""NodeVolumeLimits: a CSI driver attaches only so many volumes to a node (CSINode allocatable)."""
+"""NodeVolumeLimits: a CSI driver attaches only so many volumes to a node (CSINode allocatable).
+
+What counts are the volumes of its pods, and what is attached to it for pods that are gone.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,31 @@ def refuse(
     own: Iterable[Handle], node: CSINode | None, there: Iterable[Placed], storage: Storage
 ) -> Refusal | None:
     """Refuses a node where a driver would have more volumes than it can, with a pod's own."""
+    if node is None:
+        return None
     limits = {
         driver.name: driver.allocatable.count
-        for driver in (node.spec.drivers if node is not None else ())
+        for driver in node.spec.drivers
         if driver.allocatable is not None and driver.allocatable.count is not None
     }
     new = {handle for handle in own if handle[0] in limits}
     if not new:
         return None
     used = {handle for placed in there for handle in handles(placed.pod, storage)}
+    used |= {*attached(node.metadata.name, storage)}
     for driver in {handle[0] for handle in new - used}:
         if sum(handle[0] == driver for handle in new | used) > limits[driver]:
             return REFUSAL
     return None
+
+
+def attached(node: str, storage: Storage) -> Iterator[Handle]:
+    """Yields the CSI volumes that a node has by its VolumeAttachments."""
+    for attachment in storage.attachments(node):
+        name = attachment.spec.source.persistent_volume_name
+        volume = storage.volume(name) if name else None
+        if volume is not None and volume.spec.csi is not None:
+            yield (attachment.spec.attacher, str(volume.spec.csi.get("volumeHandle")))
 
 
 def handles(pod: Pod, storage: Storage) -> Iterator[Handle]:

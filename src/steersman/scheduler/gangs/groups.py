@@ -7,7 +7,7 @@ PodGroup the label says nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,14 +19,15 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref, Resource
 from steersman.model.view import Object
 from steersman.scheduler.following import ENDED
-from steersman.scheduler.hints import Alone
+from steersman.scheduler.hints import GANG, Alone
+from steersman.scheduler.state.demand import amount
 from steersman.world.interface import World
 
 log = logging.getLogger(__name__)
 
 PODGROUPS: Final = Resource("scheduling.x-k8s.io", "podgroups")
+PLUGIN: Final = GANG
 LABEL: Final = "scheduling.x-k8s.io/pod-group"
-PLUGIN: Final = "Coscheduling"
 # What is said of pods whose group is held up by another one (coscheduling PostFilter)
 REJECTED: Final = "optimistic rejection in PostFilter"
 NOT_FOUND: Final = "PodGroup not found"
@@ -44,8 +45,19 @@ class PodGroup(Object, frozen=True):
     @property
     def least(self) -> int:
         """How many pods are bound together or not at all (minMember), 1 where that is unclear."""
-        found = self.spec.get("minMember") if isinstance(self.spec, dict) else None
+        found = self._said("minMember")
         return found if isinstance(found, int) and found > 0 else 1
+
+    @property
+    def resources(self) -> Mapping[str, int]:
+        """What must be free for it in the whole cluster (minResources); what is no quantity does
+        not count."""
+        found = self._said("minResources")
+        asked = found.items() if isinstance(found, dict) else ()
+        return {name: it for name, text in asked if (it := _amount(name, text)) is not None}
+
+    def _said(self, name: str) -> Any:
+        return self.spec.get(name) if isinstance(self.spec, dict) else None
 
 
 class Gang(msgspec.Struct, frozen=True):
@@ -55,6 +67,7 @@ class Gang(msgspec.Struct, frozen=True):
     least: int
     bound: int
     pods: tuple[Pod, ...]
+    resources: Mapping[str, int] = {}
 
     @property
     def complete(self) -> bool:
@@ -117,7 +130,14 @@ class Groups:
             return NOT_FOUND
         pods = sorted(filter(_counts, self._pods.by(_INDEX, _text(key))), key=_order)
         bound = sum(placed(it.metadata.uid) for it in pods)
-        return Gang(key, group.least, bound, tuple(pods))
+        return Gang(key, group.least, bound, tuple(pods), group.resources)
+
+
+def _amount(name: str, text: Any) -> int | None:
+    try:
+        return amount(name, str(text))
+    except ValueError:
+        return None
 
 
 def waiting(pod: Pod) -> Alone:

@@ -1,15 +1,13 @@
 """Places groups of pods: as many as fit are counted on nodes, and bound where they are enough.
 
 What is too little is counted out again before anybody else decides, so that two groups never hold
-half of what the other one needs.
+half of what the other one needs; where room can be made for enough of them, it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
-
-import msgspec
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Views
@@ -28,31 +26,33 @@ from steersman.scheduler.gangs.groups import (
     too_few,
     waiting,
 )
+from steersman.scheduler.gangs.room import Attempt, Deciding, Outcome, gap
 from steersman.scheduler.hints import Waits
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import fit_error
+from steersman.scheduler.preemption import WAITING, Candidate
 from steersman.scheduler.queue import PodQueue
-from steersman.scheduler.state.snapshot import Snapshot
 from steersman.world.interface import Tasks, World
 
-Blocked = tuple[Ask, Unfit]
 
-
-class Placing(Protocol):
+class Placing(Deciding, Protocol):
     """What the scheduler does for groups."""
 
     queue: PodQueue
-    snapshot: Snapshot
     assigner: Assigner
 
     async def word(self, pod: Pod) -> Word | None:
         """Returns what extenders say of a pod, None where it concerns none; raises Failed."""
 
-    def consider(self, pod: Pod, word: Word | None) -> Assignment | Blocked:
-        """Decides on a pod and counts it on its node, or returns why it fits nowhere."""
-
-    def waits(self, ask: Ask, unfit: Unfit) -> Waits:
+    def waits(self, ask: Ask, unfit: Unfit, *, nominated: bool = False) -> Waits:
         """Returns what a pod waits for that fits nowhere."""
+
+    def shape(self, pod: Pod) -> Ask:
+        """Returns what is asked for a pod, not decided on."""
+
+    async def drive_away(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
+        """Says that a pod preempts, and makes its victims leave; what cannot be done now comes
+        with the next attempt."""
 
     async def act(self, group: Tasks, assignment: Assignment) -> None:
         """Begins to bind a pod once there is room to write."""
@@ -62,13 +62,6 @@ class Placing(Protocol):
 
     async def fail(self, pod: Pod, text: str) -> None:
         """Says that an attempt went wrong; it is made again after back-off."""
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What an attempt came to: enough assignments or none, and who fits nowhere why."""
-
-    done: tuple[Assignment, ...]
-    blocked: Mapping[str, Blocked]
 
 
 class Gangs:
@@ -120,13 +113,22 @@ class Gangs:
         found = self._consider(gang, members, words)
         assigned = {it.pod.metadata.uid for it in found.done}
         left = [it for it in members if it.metadata.uid not in assigned]
-        self._put_back(left, found.blocked)
+        self._put_back(left, found)
         if left:
             self._again(members)
         for assignment in found.done:
             await self._scheduler.act(group, assignment)
         for pod in left:
-            await self._scheduler.say(pod, self._why(gang, pod, len(members), found), "")
+            await self._tell(gang, pod, len(members), found)
+
+    async def _tell(self, gang: Gang, pod: Pod, number: int, found: Outcome) -> None:
+        """Says of a pod that it was not placed with its group, and drives away whom it must."""
+        uid = pod.metadata.uid
+        if uid in found.victims:
+            await self._scheduler.drive_away(*found.blocked[uid], found.victims[uid])
+        else:
+            text = self._why(gang, pod, number, found)
+            await self._scheduler.say(pod, text, found.nominated.get(uid, ""))
 
     async def _words(self, members: Sequence[Pod]) -> Mapping[str, Word | None] | None:
         """Returns what extenders say of each pod; None where one failed and all were put back."""
@@ -142,30 +144,29 @@ class Gangs:
     def _consider(
         self, gang: Gang, members: Sequence[Pod], words: Mapping[str, Word | None]
     ) -> Outcome:
-        """Counts pods of a group on nodes, as many as fit; none where these are too few."""
-        done: list[Assignment] = []
-        blocked: dict[str, Blocked] = {}
-        for pod in members:
-            answer = self._scheduler.consider(pod, words.get(pod.metadata.uid))
-            if isinstance(answer, Assignment):
-                done.append(answer)
-                continue
-            blocked[pod.metadata.uid] = answer
-            if gang.bound + len(members) - len(blocked) < gang.least:
-                break
-        if gang.bound + len(done) < gang.least:
-            for assignment in reversed(done):
-                self._scheduler.assigner.withdraw(assignment)
-            done = []
-        return Outcome(tuple(done), blocked)
+        """Decides on a group: who is counted on which node, who is driven away."""
+        if lacking := gap(gang, self._scheduler.snapshot):
+            unfit = self._early(lacking)
+            return Outcome(
+                blocked={it.metadata.uid: (self._scheduler.shape(it), unfit) for it in members}
+            )
+        attempt = Attempt(self._scheduler, gang, members, words)
+        attempt.fit()
+        if not attempt.is_enough:
+            attempt.make_room()
+        return attempt.outcome(self._scheduler.assigner.withdraw)
 
-    def _put_back(self, left: Sequence[Pod], blocked: Mapping[str, Blocked]) -> None:
+    def _put_back(self, left: Sequence[Pod], found: Outcome) -> None:
         """Puts pods back into the queue, all before any is told: who is taken cannot be claimed.
         Who fits nowhere waits for room, and brings the others with it."""
         for pod in left:
             uid = pod.metadata.uid
-            waits = self._scheduler.waits(*blocked[uid]) if uid in blocked else waiting(pod)
-            self._scheduler.queue.failed(uid, waits)
+            if uid in found.blocked:
+                coming = bool(found.nominated.get(uid))
+                waits = self._scheduler.waits(*found.blocked[uid], nominated=coming)
+                self._scheduler.queue.failed(uid, waits)
+            else:
+                self._scheduler.queue.failed(uid, waiting(pod))
 
     def _again(self, members: Sequence[Pod]) -> None:
         """Tries a group again to which a pod has come meanwhile."""
@@ -182,4 +183,7 @@ class Gangs:
         held = found.blocked.get(pod.metadata.uid)
         if held is None:
             return REJECTED
-        return fit_error(held[1]) + ("" if found.done else f" {rejected(gang, pod)}")
+        going = WAITING if pod.metadata.uid in found.nominated else ""
+        text = fit_error(held[1], going)
+        waits = found.done or found.nominated or held[1].plugin == PLUGIN
+        return text if waits else f"{text} {rejected(gang, pod)}"

@@ -16,6 +16,13 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PersistentVolumeClaim,
 )
 from steersman.model.kinds.storageclass import STORAGECLASS, StorageClass
+from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT, VolumeAttachment
+
+_BY_NODE = "node of an attachment, for the scheduler"
+
+
+def _node_of(attachment: VolumeAttachment) -> Iterable[str]:
+    return (attachment.spec.node_name,)
 
 
 class Storage:
@@ -28,6 +35,8 @@ class Storage:
         self._nodes = views.of(CSINODE)
         self._drivers = views.of(CSIDRIVER)
         self._capacities = views.of(CSISTORAGECAPACITY)
+        self._attachments = views.of(VOLUMEATTACHMENT)
+        self._attachments.index(_BY_NODE, _node_of)
         self._promised: dict[str, str] = {}  # volumes chosen for claims (by uid), not yet seen so
 
     def listen(self, hear: Callable[[], None]) -> list[Callable[[], None]]:
@@ -36,8 +45,13 @@ class Storage:
         def changed(_old: Any | None, _new: Any | None) -> None:
             hear()
 
+        def detached(_old: Any | None, new: Any | None) -> None:
+            if new is None:  # one that comes takes room, and how it fares gives none
+                hear()
+
         views = (self._claims, self._volumes, self._classes, self._nodes)
-        return [view.listen(changed) for view in (*views, self._drivers, self._capacities)]
+        heard = [view.listen(changed) for view in (*views, self._drivers, self._capacities)]
+        return [*heard, self._attachments.listen(detached)]
 
     def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
         """Returns a claim."""
@@ -67,6 +81,10 @@ class Storage:
     def csi_node(self, name: str) -> CSINode | None:
         """Returns what CSI drivers say of a node."""
         return self._nodes.get(CSINODE.ref("", name))
+
+    def attachments(self, node: str) -> Iterable[VolumeAttachment]:
+        """Returns what is attached to a node, or is to be, or is not detached yet."""
+        return self._attachments.by(_BY_NODE, node)
 
     def owner(self, volume: PersistentVolume) -> str:
         """Returns the uid of the claim that has a volume or was promised it; empty: it is free,
