@@ -451,7 +451,6 @@ class Scheduler:
     async def _preempt(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
         """Writes the nomination, and makes the victims leave before the pod is tried again."""
         uid = ask.pod.metadata.uid
-        self.queue.figures.preempted(len(found.victims))
         try:
             await self._drive_away(ask, unfit, found)
         except (APIError, Unreachable):  # what is left undone comes with the next attempt, if any
@@ -460,6 +459,7 @@ class Scheduler:
             self.queue.failed(uid, self.waits(ask, unfit, nominated=True))
 
     async def _drive_away(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
+        self.queue.figures.preempted(len(found.victims))
         await self._tell(ask.pod, fit_error(unfit), found.node.name, word=ask.word)
         for other in list(found.node.nominated.values()):
             if other.demand.priority < ask.demand.priority:
