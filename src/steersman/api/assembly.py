@@ -241,7 +241,8 @@ class Assembly:
 
     def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
         webhooks = self._webhooks(settings)
-        return (Masters(), *chosen(settings.modes, self._nodes, self.rbac, webhooks))
+        nodes, policies = self._nodes, settings.policies
+        return (Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks, policies))
 
     def _webhooks(self, settings: AccessSettings) -> list[Authorizer]:
         if not settings.authorization_webhooks:
@@ -291,7 +292,8 @@ class Assembly:
             fetched()[NamespaceAutoProvision.name, namespace] = error.message
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
-        scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
+        scale = Scale(self.writer, self._world).handle
+        custom = CustomScale(self.writer, self._world).handle
         heard, tokens = self._heard, TokenRequest(self.tokens, self._objects.find)
         binding = Binding(self.writer, self._world)
         eviction = Eviction(self.writer, self.deleter, self._world)

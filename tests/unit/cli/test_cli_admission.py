@@ -9,6 +9,7 @@ import pytest
 
 from steersman.api.admission.plugins.event_rate import Limit
 from steersman.api.admission.plugins.registry import OFF, ORDER, enabled
+from steersman.api.admission.quota_limited import Limited
 from steersman.cli.apiserver import admission
 from steersman.cli.failure import Failure
 
@@ -35,6 +36,16 @@ plugins:
     apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1
     kind: Configuration
     default: [{key: a, operator: Exists}]
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    exemptions: {namespaces: [kube-system]}
+- name: ResourceQuota
+  configuration:
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: ResourceQuotaConfiguration
+    limitedResources: [{resource: pods, matchContains: [cpu]}]
 """
 LIMITS = """
 apiVersion: eventratelimit.admission.k8s.io/v1alpha1
@@ -134,7 +145,19 @@ def test_a_file_configures_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.event_limits == (Limit("Server", 5, 10),)
     assert found.node_selectors == {"clusterDefaultNodeSelector": "pool=all"}
     assert found.tolerations == {"default": [{"key": "a", "operator": "Exists"}], "whitelist": []}
+    assert found.pod_security.namespaces == {"kube-system"}
+    assert found.limited == (Limited("pods", match_contains=("cpu",)),)
     assert f"--admission-control-config-file={tmp_path / 'file'}" in admission.words(given)
+
+
+def test_how_long_pods_stay_on_a_node_that_is_away_can_be_said() -> None:
+    found = admission.settings(parsed())
+    assert (found.not_ready_seconds, found.unreachable_seconds) == (300, 300)
+    words = [f"--default-{state}-toleration-seconds" for state in ("not-ready", "unreachable")]
+    words = [f"{words[0]}=0", f"{words[1]}=9"]
+    assert admission.words(parsed(*words)) == words
+    found = admission.settings(parsed(*words))
+    assert (found.not_ready_seconds, found.unreachable_seconds) == (0, 9)
 
 
 def test_two_plugins_have_files_of_their_own_as_they_always_had(tmp_path: Path) -> None:

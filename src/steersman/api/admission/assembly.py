@@ -78,7 +78,8 @@ def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]
     dynamic = Dynamic(cache, parts.kinds, lambda: _askers(settings, parts, figures))
     makers = _makers(settings, parts)
     chosen = [makers[name]() for name in plugins if name in makers]
-    quotas = ResourceQuota(cache, world) if "ResourceQuota" in plugins else Unlimited()
+    is_bounded = "ResourceQuota" in plugins
+    quotas = ResourceQuota(cache, world, settings.limited) if is_bounded else Unlimited()
     own: list[Plugin] = [DefinitionLifecycle(parts.definitions), AdmissionExpressions()]
     last: list[Plugin] = [
         Recording(world),
@@ -121,10 +122,12 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         "TaintNodesByCondition": TaintNodesByCondition,
         "AlwaysPullImages": AlwaysPullImages,
         "ImagePolicyWebhook": image_policy,
-        "PodSecurity": lambda: PodSecurity(cache),
+        "PodSecurity": lambda: PodSecurity(cache, settings.pod_security),
         "PodNodeSelector": lambda: namespaces.PodNodeSelector(cache, settings.node_selectors),
         "Priority": lambda: Priority(cache),
-        "DefaultTolerationSeconds": DefaultTolerationSeconds,
+        "DefaultTolerationSeconds": lambda: DefaultTolerationSeconds(
+            settings.not_ready_seconds, settings.unreachable_seconds
+        ),
         "PodTolerationRestriction": lambda: namespaces.PodTolerationRestriction(
             cache, settings.tolerations
         ),

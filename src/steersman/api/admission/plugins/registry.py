@@ -13,6 +13,8 @@ from msgspec import field
 
 from steersman.api.admission.plugins.event_rate import Limit
 from steersman.api.admission.plugins.image_policy import PolicySettings
+from steersman.api.admission.pod_security.configuration import PodSecuritySettings
+from steersman.api.admission.quota_limited import Limited
 from steersman.model.kind import Document
 
 ORDER: Final = (
@@ -36,6 +38,9 @@ OFF: Final = frozenset((
 ))  # fmt: skip
 
 
+TOLERATION_SECONDS: Final = 300
+
+
 def enabled(on: Collection[str] = (), off: Collection[str] = ()) -> tuple[str, ...]:
     """Returns the plugins that run, in order: the usual ones, and those, and without these. Beside
     upstream's defaults NodeRestriction is one, as kubeadm has it."""
@@ -50,6 +55,9 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     image_policy:   of ImagePolicyWebhook
     node_selectors: of PodNodeSelector, by namespace
     tolerations:    of PodTolerationRestriction: `default` and `whitelist`
+    pod_security:   of PodSecurity
+    limited:        of ResourceQuota: what must be covered
+    not_ready_seconds, unreachable_seconds: of DefaultTolerationSeconds
     """
 
     plugins: Sequence[str] = enabled()
@@ -57,3 +65,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     image_policy: PolicySettings | None = None
     node_selectors: Mapping[str, str] = field(default_factory=dict)
     tolerations: Mapping[str, list[Document]] = field(default_factory=dict)
+    pod_security: PodSecuritySettings = PodSecuritySettings()
+    limited: Sequence[Limited] = ()
+    not_ready_seconds: int = TOLERATION_SECONDS
+    unreachable_seconds: int = TOLERATION_SECONDS
