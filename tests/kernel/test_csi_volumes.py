@@ -280,6 +280,19 @@ def test_a_secret_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_pods_have_their_turns_with_one_volume(tmp_path: Path) -> None:
+    async def test(node: Node, made: Driver) -> None:
+        made.faults = {"NodeStageVolume": 0.2}
+        uids = [f"pod-{number}" for number in range(5)]
+        await asyncio.gather(*(node.prepare(uid) for uid in uids))
+        assert made.methods() == ["NodeStageVolume", *["NodePublishVolume"] * 5]
+        await asyncio.gather(*(node.volumes.release(uid) for uid in uids))
+        assert made.methods()[6:] == [*["NodeUnpublishVolume"] * 5, "NodeUnstageVolume"]
+        assert node.volumes._turns == {}
+
+    run(tmp_path, test)
+
+
 def test_what_was_begun_and_never_noted_is_nobodys_to_take_back(tmp_path: Path) -> None:
     async def test(node: Node, made: Driver) -> None:
         place = node.layout.volumes(UID) / "half" / "mount"
