@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
-from test_node_agent import runs
+from test_node_agent import is_ready, runs
 from test_node_claims import MOUNT, claim, claimed, ended, until
 
 from csi_driver import HANG, Driver
@@ -27,6 +27,7 @@ from steersman.model.kinds.secret import SECRET
 from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
 from steersman.node.volumes import block
+from steersman.runtime.kernel import syscalls
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import csi
@@ -487,8 +488,8 @@ def test_a_volume_of_a_driver_is_a_device(cluster: Cluster) -> None:
             assert publish.volume_capability.block == csi.BlockVolume()
             assert publish.volume_capability.mount is None
             image = made.directory / "volumes" / "id-disk" / "image"
-            await until(session, NODE, lambda _: image.read_bytes().startswith(b"hello"))
             await session.delete("disk")
+            assert image.read_bytes().startswith(b"hello\n")
             assert made.methods()[2:] == TAKEN_BACK
             assert not Path(devices, "publish", "disk").exists()
             assert not list(Path(devices, "staging").iterdir())
@@ -536,6 +537,44 @@ def test_a_file_of_the_node_is_a_device_and_its_loop_goes_with_the_last_pod(
         )
         await session.delete("no")
         await forget(session, "loop")
+
+    cluster.run(scenario)
+
+
+def test_what_a_driver_in_a_pod_mounts_is_seen_on_the_node_and_the_other_way_round(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        plugins = cluster.data / "node" / "plugins"
+        (plugins / "inside").mkdir()
+        (plugins / "outside").mkdir()
+        script = (
+            "busybox mount -t tmpfs none /plugins/inside && echo in > /plugins/inside/file; "
+            "until [ -e /plugins/outside/file ]; do sleep 0.1; done; "
+            "busybox umount /plugins/inside && echo seen"
+        )
+        probe = {"exec": {"command": ["test", "-e", "/plugins/inside/file"]}, "periodSeconds": 1}
+        name = {"name": "plugins", "hostPath": {"path": str(plugins)}}
+        mounted = {"name": "plugins", "mountPath": "/plugins", "mountPropagation": "Bidirectional"}
+        await session.create(
+            "inside",
+            script=script,
+            volumeMounts=[mounted],
+            securityContext={"privileged": True},
+            readinessProbe=probe,
+            spec={"volumes": [name], "restartPolicy": "Never"},
+        )
+        await session.until("inside", is_ready)
+        assert (plugins / "inside" / "file").read_text() == "in\n"
+        syscalls.mount("none", str(plugins / "outside"), "tmpfs", 0, "")
+        (plugins / "outside" / "file").touch()
+        pod = await ended(session, "inside")
+        assert cluster.log(pod) == "seen\n"
+        syscalls.umount(str(plugins / "outside"), 0)
+        await session.delete("inside")
+        assert not (plugins / "inside" / "file").exists()
+        (plugins / "inside").rmdir()
+        (plugins / "outside").rmdir()
 
     cluster.run(scenario)
 

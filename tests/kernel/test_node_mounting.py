@@ -17,7 +17,7 @@ from steersman.cluster.plugins import Plugins
 from steersman.node.objects import Objects
 from steersman.node.paths import Paths
 from steersman.node.render.downward import Machine
-from steersman.node.volumes import mounting
+from steersman.node.volumes import memory, mounting, sharing
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
@@ -99,3 +99,29 @@ def test_what_is_made_in_a_volume_belongs_to_the_pods_group(paths: Paths) -> Non
     assert stat.S_IMODE(made.stat().st_mode) == 0o2777
     (made / "file").touch()
     assert (made / "file").stat().st_gid == GROUP
+
+
+def test_a_directory_is_shared_unless_that_would_hide_what_is_mounted_there(tmp_path: Path) -> None:
+    here, below = tmp_path / "here with a space", tmp_path / "here with a space" / "below"
+    before = sharing.is_shared(tmp_path)
+    below.mkdir(parents=True)
+    memory.mount(below)
+    try:
+        assert sharing.share(here) == before
+        memory.unmount(below)
+        assert sharing.share(here)
+        assert sharing.share(here)
+        assert sharing.is_shared(here)
+        assert sharing.is_shared(tmp_path) == before
+        memory.mount(below)
+    finally:
+        sharing.unshare(here)
+    assert not [it for it in memory.mounts() if it.place.is_relative_to(tmp_path)]
+
+
+def test_a_mount_is_read_with_its_peers_and_its_odd_names() -> None:
+    line = r"43 27 254:0 / /a\040b rw,relatime {}- ext4 /dev/vda rw"
+    assert memory.parse_mount(line.format("shared:1 ")) == (Path("/a b"), True)
+    assert memory.parse_mount(line.format("master:1 ")) == (Path("/a b"), False)
+    assert memory.parse_mount(line.format("shared:2 master:1 ")) == (Path("/a b"), True)
+    assert memory.parse_mount(line.format("")) == (Path("/a b"), False)

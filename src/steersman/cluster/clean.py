@@ -17,7 +17,7 @@ from steersman.network.clean import clean
 from steersman.node import warm
 from steersman.node.csi.layout import Layout
 from steersman.node.paths import Paths
-from steersman.node.volumes import memory, mounting
+from steersman.node.volumes import memory, mounting, sharing
 from steersman.runtime import state
 from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
@@ -72,8 +72,9 @@ def _end_warm(socket: Path) -> None:
 def _release(paths: Paths) -> None:
     """Takes away what is mounted for pods; the drivers that mounted it may be gone."""
     layout = Layout(paths.root)
-    memory.unmount_below(layout.plugins)
+    sharing.unshare(layout.plugins)
     if paths.pods.is_dir():
         for pod in paths.pods.iterdir():
             memory.unmount_below(layout.volumes(pod.name))
             mounting.unmount(paths, pod.name)
+    sharing.unshare(paths.pods)

@@ -135,6 +135,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tokens = Tokens(client, world)
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
+        plugins.share()
         tools = _tools(settings, client, place, bridge, (plugins, tokens), world, tasks)
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)

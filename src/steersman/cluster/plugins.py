@@ -22,6 +22,7 @@ from steersman.model.types.volume import Volume
 from steersman.node.csi.csi_node import create_csi_node
 from steersman.node.csi.layout import Layout, root_of
 from steersman.node.plugins.folder import Handler, PluginFolder
+from steersman.node.volumes import sharing
 from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
 from steersman.world.interface import Tasks, World
@@ -54,6 +55,12 @@ class Plugins:
         self.layout = Layout(root_of(directory))
         # By the types of plugins (wire/rpc/registration.py)
         self.handlers: dict[str, Callable[[], Handler]] = {"CSIPlugin": lambda: self._drivers}
+
+    def share(self) -> None:
+        """Has what drivers in pods mount seen on the machine, before anything is mounted."""
+        for directory in (self.layout.plugins, self.layout.pods):
+            if not sharing.share(directory):
+                log.warning("mounts in %s are not seen by containers until a restart", directory)
 
     async def run(self, registered: asyncio.Event) -> None:
         """Registers plugins for ever, once the node is registered itself."""

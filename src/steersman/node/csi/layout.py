@@ -55,9 +55,14 @@ class Layout(msgspec.Struct, frozen=True):
         """Where plugins put the sockets by which they are registered."""
         return self.root / "plugins_registry"
 
+    @property
+    def pods(self) -> Path:
+        """The directories of all pods."""
+        return self.root / "pods"
+
     def volumes(self, uid: str) -> Path:
         """The volumes of one pod."""
-        return self.root / "pods" / uid / "volumes" / PLUGIN
+        return self.pods / uid / "volumes" / PLUGIN
 
     def target(self, uid: str, name: str, *, block: bool) -> Path:
         """Where a driver publishes a volume for a pod."""
@@ -120,8 +125,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     def all(self) -> Iterator[tuple[str, Record]]:
         """Yields what all pods have, with their uids."""
-        pods = self.root / "pods"
-        for pod in pods.iterdir() if pods.is_dir() else ():
+        for pod in self.pods.iterdir() if self.pods.is_dir() else ():
             for record in self.of_pod(pod.name).values():
                 if record is not None:
                     yield pod.name, record

@@ -8,8 +8,8 @@ something is mounted there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +86,8 @@ class CSIVolumes:
         # What this agent has seen done: a new one asks drivers again
         self._published: dict[tuple[str, str], Published] = {}
         self._staged: set[tuple[str, str]] = set()
-        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        # Whose turn it is with a volume, and how many want it
+        self._turns: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
     def known(self, uid: str, label: str) -> Published | None:
         """Returns a volume of a pod that is published and needs nothing now."""
@@ -123,9 +124,18 @@ class CSIVolumes:
             return None
         return found
 
-    def _turn(self, record: Record) -> asyncio.Lock:
+    @asynccontextmanager
+    async def _turn(self, record: Record) -> AsyncIterator[None]:
         """One thing at a time for one volume."""
-        return self._turns.setdefault(record.key, asyncio.Lock())
+        lock, count = self._turns.get(record.key, (asyncio.Lock(), 0))
+        self._turns[record.key] = lock, count + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, count = self._turns.pop(record.key)
+            if count > 1:
+                self._turns[record.key] = lock, count - 1
 
     async def _stage(self, scene: _Scene) -> str:
         """Has a volume staged once for all pods; returns where, empty where its driver does not

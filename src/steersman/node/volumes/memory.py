@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from steersman.runtime.kernel import syscalls
 
@@ -29,17 +29,33 @@ def unmount(directory: Path) -> None:
     syscalls.umount(str(directory), syscalls.MNT_DETACH)
 
 
+class Mount(NamedTuple):
+    """A mount of the machine: where, and whether it has peers (shared subtrees)."""
+
+    place: Path
+    shared: bool
+
+
+def mounts() -> list[Mount]:
+    """Returns the mounts of the machine, those that cover others after them."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [parse_mount(line) for line in lines]
+
+
+def parse_mount(line: str) -> Mount:
+    """Returns a mount from its line in mountinfo (proc_pid_mountinfo(5))."""
+    fields = line.split(" ")
+    # Spaces and the like are told as octal numbers
+    place = re.sub(r"\\(\d{3})", lambda it: chr(int(it[1], 8)), fields[4])
+    optional = fields[6 : fields.index("-", 6)]
+    return Mount(Path(place), any(it.startswith("shared:") for it in optional))
+
+
 def unmount_below(directory: Path) -> None:
     """Takes away all mounts below a directory, the last one first."""
-    for place in reversed(list(_mounts())):
-        if place != directory and place.is_relative_to(directory):
-            unmount(place)
-
-
-def _mounts() -> Iterator[Path]:
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        # proc_pid_mountinfo(5): spaces and the like are told as octal numbers
-        yield Path(re.sub(r"\\(\d{3})", lambda it: chr(int(it[1], 8)), line.split(" ", 5)[4]))
+    for mount in reversed(mounts()):
+        if mount.place != directory and mount.place.is_relative_to(directory):
+            unmount(mount.place)
 
 
 def give(directory: Path, mode: int, group: int | None) -> None:

@@ -126,8 +126,9 @@ def _kernel_mounts() -> list[str]:
 def enter(root: int) -> None:
     """Makes the mount open as `root` the root directory and lets go of the old one.
 
-    pivot_root(2), "pivot_root(".", ".")": the old root lands on top of the new and is unmounted.
-    The host sees nothing of that, since the old one follows it (`detach_from_host`).
+    pivot_root(2), "pivot_root(".", ".")": the old root lands on top of the new and is unmounted;
+    it follows the host's since `detach_from_host`, so that the host loses nothing by that. "." is
+    the new root here: mounts in it that are shared with the host stay so.
     """
     os.fchdir(root)
     sc.pivot_root(".", ".")
