@@ -23,8 +23,6 @@ _UNFINISHED: Final = (
 _NAMES: Final[Mapping[str, str]] = {
     "attachdetach-controller": "pvcs",
     "bootstrap-signer-controller": "bootstrap_signer_queue",
-    "certificatesigningrequest-approving-controller": "certificate",
-    "certificatesigningrequest-signing-controller": "csrsigning",
     "clusterrole-aggregation-controller": "ClusterRoleAggregator",
     "cronjob-controller": "cronjob",
     "daemon-set-controller": "daemonset",
@@ -50,7 +48,6 @@ _NAMES: Final[Mapping[str, str]] = {
     "service-account-controller": "serviceaccount",
     "service-controller": "service",
     "statefulset-controller": "statefulset",
-    "storage-version-migrator-controller": "storage_version_migrator",
     "taint-eviction-controller": "noexec_taint_pod",
     "token-cleaner-controller": "token_cleaner",
     "ttl-after-finished-controller": "ttl_jobs_to_delete",
@@ -70,10 +67,15 @@ class Figures:
         self.worked = Histogram(SECONDS)
 
 
+def queue_name(controller: str) -> str:
+    """Returns what a controller's queue is called."""
+    return _NAMES.get(controller, controller)
+
+
 def families(queues: Mapping[str, Queue[Any]], now: float) -> Iterator[Family]:
     """Yields what is known of queues, which are given by their controllers' names; `now` is wire
     time."""
-    named = {(("name", _NAMES.get(name, name)),): queue for name, queue in sorted(queues.items())}
+    named = {(("name", queue_name(name)),): queue for name, queue in sorted(queues.items())}
     running = {
         labels: [now - since for since in queue.working.values()] for labels, queue in named.items()
     }

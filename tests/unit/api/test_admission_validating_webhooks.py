@@ -405,6 +405,27 @@ def test_what_became_of_answers_is_counted(tmp_path: Path) -> None:
     hooked(tmp_path, case)
 
 
+def test_what_could_not_be_reached_or_read_is_counted_by_what_upstream_calls_it(
+    tmp_path: Path,
+) -> None:
+    async def case(api: Served, hook: Hook) -> None:
+        service = {"name": "none", "namespace": "default"}
+        away = hook.webhook(name="away.example.com", clientConfig={"service": service})
+        await hook.configure(api, VALIDATING, away)
+        assert (await api.post(MAPS, config_map("one"))).code == 500
+        (await api.delete(f"{VALIDATING}/w")).ok()
+        hook.spoil = lambda _answer: {}
+        await hook.configure(api, VALIDATING, hook.webhook(name="odd.example.com"))
+        assert (await api.post(MAPS, config_map("one"))).code == 500
+        rest = 'operation="CREATE",rejected="true",type="validating"'
+        assert await counted(api, "webhook_request_total") == {
+            f'code="503",name="away.example.com",{rest}': "1",
+            f'code="400",name="odd.example.com",{rest}': "1",
+        }
+
+    hooked(tmp_path, case)
+
+
 def test_passes_of_all_plugins_are_counted(tmp_path: Path) -> None:
     async def case(api: Served, _hook: Hook) -> None:
         async def steps() -> dict[str, int]:

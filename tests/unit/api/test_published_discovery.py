@@ -17,6 +17,7 @@ from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.api.published.resources import Body, body_of
 from steersman.model.errors import NotAcceptable
 from steersman.model.kind import Kind, Subresource, Version
+from steersman.model.pack import NUMBER
 from steersman.wire.message import Request, Response, User
 from steersman.wire.protobuf import decode, unwrap
 from steersman.wire.protobuf_fields import fields
@@ -24,6 +25,7 @@ from steersman.wire.protobuf_fields import fields
 USER = User("jane")
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V2BETA1 = V2.replace("v2", "v2beta1")
+BOTH = 32  # the last minor with both versions
 KUBECTL = f"{V2},{V2BETA1},application/json"
 
 
@@ -65,7 +67,8 @@ KINDS = [WIDGET, GADGET, POD, NODE, DEPLOYMENT, SCALER, REVIEW]
 def answer(
     path: str, accept: str = "", discovery: Discovery | None = None, **headers: str
 ) -> Response | None:
-    found = discovery or Discovery(lambda: KINDS, "10.0.0.1:6443")
+    minor = BOTH if "v2beta1" in accept else NUMBER
+    found = discovery or Discovery(lambda: KINDS, "10.0.0.1:6443", minor=minor)
     sent = {"accept": accept, **{name.replace("_", "-"): text for name, text in headers.items()}}
     return found.handle(Request("GET", path, headers=sent), USER)
 
@@ -248,6 +251,23 @@ def test_the_aggregated_form_tells_all_groups_at_once(accept: str, version: str)
             ],
         }
     ]
+
+
+def test_the_beta_of_the_aggregated_form_went_with_1_33() -> None:
+    discovery = Discovery(lambda: KINDS, minor=BOTH + 1)
+    newest = answer("/apis", f"{V2BETA1},{V2}", discovery)
+    assert newest is not None and newest.content_type == V2
+    old = answer("/apis", f"{V2BETA1},application/json", discovery)
+    assert old is not None and old.content_type == "application/json"
+    with pytest.raises(NotAcceptable) as raised:
+        answer("/apis", V2BETA1, discovery)
+    media = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    assert raised.value.message == f"only the following media types are accepted: {media}"
+
+
+def test_who_wants_no_peers_is_told_the_same() -> None:
+    found = answer("/apis", f"{V2};profile=nopeer")
+    assert found is not None and found.content_type == V2
 
 
 def test_the_aggregated_form_of_the_core_group_has_no_name() -> None:

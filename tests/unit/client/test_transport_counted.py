@@ -45,3 +45,14 @@ def test_requests_are_counted_by_code_and_method_with_the_time_they_took() -> No
         f'rest_client_request_duration_seconds_sum{{{host},verb="PUT"}} 0.200000',
     ):
         assert line in lines, line
+
+
+def test_a_stream_is_opened_by_the_transport_below_and_not_counted() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        figures = Figures("here")
+        below = LocalTransport(lambda _request: Response(b""), User("jane"))
+        with pytest.raises(Unreachable, match="made without tasks"):
+            await CountedTransport(below, figures, world).upgrade(Request("GET", "/a"))
+        assert figures.codes == {}
+
+    simulate(1, main)

@@ -35,6 +35,8 @@ AGGREGATED = tuple(
     for version in ("v2", "v2beta1")
 )
 VERSION = "/version"
+# The minor that gave up v2beta1 of the aggregated form (AggregatedDiscoveryRemoveBetaType)
+_WITHOUT_BETA = 33
 _VARY = {"vary": "Accept"}
 # The minor whose /version first spoke of emulation (KEP-4330)
 _EMULATION = 33
@@ -65,6 +67,10 @@ class Discovery:
         self._minor = minor
         self._foreigners = foreigners or Nobody()
         self._address = address
+        known = [
+            form for form in AGGREGATED if form.parameters["v"] == "v2" or minor < _WITHOUT_BETA
+        ]
+        self._forms = (*_PLAIN, *known)
         self._published: dict[tuple[str, str], Published] = {}
         self._served: dict[str, dict[str, list[Kind]]] | None = None
 
@@ -76,7 +82,7 @@ class Discovery:
     def handle(self, request: Request, _user: User) -> Response | None:
         """Answers a path, None for one that is not served; raises NotAcceptable."""
         path = request.path.rstrip("/")
-        forms = (*_PLAIN, *AGGREGATED) if path in ("/api", "/apis") else _PLAIN
+        forms = self._forms if path in ("/api", "/apis") else _PLAIN
         accept = request.headers.get("accept", "")
         # upstream writes the version in JSON whatever is asked for
         form = PLAIN if path == VERSION else choose(accept, forms)

@@ -52,11 +52,12 @@ def choose(accept: str, forms: Sequence[Form]) -> Form:
         parameters = dict(part.split("=", 1) for part in rest if "=" in part)
         if parameters.pop("q", "1").strip("0.") == "":
             continue
-        parameters.pop("charset", None)
+        for name in ("charset", "profile"):  # one server has no peers to be left out (nopeer)
+            parameters.pop(name, None)
         for form in forms:
             if media in (form.media, *_ANYTHING) and parameters == form.parameters:
                 return form
-    shown = ", ".join(dict.fromkeys(str(form) for form in forms))
+    shown = ", ".join(dict.fromkeys(form.media for form in forms if not form.parameters))
     raise NotAcceptable(f"only the following media types are accepted: {shown}")
 
 
