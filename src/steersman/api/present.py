@@ -40,11 +40,14 @@ PLAIN = Presentation()
 
 
 @lru_cache(maxsize=256)
-def parse_accept(accept: str, *, builtin: bool = True, stream: bool = False) -> Presentation:
+def parse_accept(
+    accept: str, *, builtin: bool = True, stream: bool = False, listed: bool = True
+) -> Presentation:
     """Returns the first presentation of an Accept header that can be served; raises NotAcceptable.
 
-    A custom resource's objects have no form in Protocol Buffers, a table has none, and a stream
-    none in YAML. Quality values order nothing here: clients list what they prefer first.
+    A custom resource's objects have no form in Protocol Buffers, a table has none, a stream none
+    in YAML, and what is never `listed` (a review) none as a table. Quality values order nothing
+    here: clients list what they prefer first.
     """
     if not accept:
         return PLAIN
@@ -55,6 +58,8 @@ def parse_accept(accept: str, *, builtin: bool = True, stream: bool = False) -> 
             continue
         found = _presentation(parameters)
         if found is None or (media == PROTOBUF and not _has_protobuf(found, builtin)):
+            continue
+        if found.shape == "table" and not listed:
             continue
         return found if media in _JSON else replace(found, media=media)
     supported = [JSON, PROTOBUF] if stream else [JSON, *_OTHERS]

@@ -292,6 +292,7 @@ class Api:
             request.headers.get("accept", ""),
             builtin=form.served.shape is None and not form.served.gone,
             stream=attributes.verb == "watch",
+            listed="list" in kind.verbs,
         )
         call = Call(request, user, attributes, kind, form.served, form, table, presentation)
         if self._cache.unreadable:
