@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.client.interface import Propagation, Views
 from steersman.model import builtin
@@ -76,6 +77,23 @@ def plan_dependent(ref: Ref, found: Object, of: Owners, dependents: int) -> list
     elif FOREGROUND in metadata.finalizers or (of.waiting and dependents):
         policy = "Foreground"
     return [Delete(ref, metadata.uid, metadata.revision, propagation=policy)]
+
+
+def plan_circle(
+    ref: Ref, found: Object, of: Owners, dependents: Sequence[Dependent]
+) -> list[Action]:
+    """Has an object that is to go before its owner hold nobody back where a dependent of its own
+    waits already: in a circle of owners each would wait for the next for ever."""
+    metadata = found.metadata
+    if of.solid or not of.waiting or metadata.deletion_timestamp is not None:
+        return []
+    if not any(is_waiting(item.object) for item in dependents):
+        return []
+    if not any(owner.block_owner_deletion for owner in metadata.owner_references):
+        return []
+    free = [replace(it, block_owner_deletion=False) for it in metadata.owner_references]
+    patch: Document = {"metadata": {"ownerReferences": [_document(owner) for owner in free]}}
+    return [Patch(ref, patch, uid=metadata.uid, revision=metadata.revision)]
 
 
 def plan_owner(ref: Ref, found: Object, dependents: Sequence[Dependent]) -> list[Action]:
@@ -243,7 +261,9 @@ class GarbageController:
             of = await self._sort_out(found)
             if of is not None:
                 own = dependents_of(self._given.views, metadata.uid) if of.waiting else ()
-                actions = plan_dependent(ref, found, of, len(own))
+                actions = plan_circle(ref, found, of, own) or plan_dependent(
+                    ref, found, of, len(own)
+                )
         await self._act(actions)
         return Done()
 

@@ -12,6 +12,7 @@ from steersman.controllers.garbage import (
     Dependent,
     Owners,
     is_waiting,
+    plan_circle,
     plan_dependent,
     plan_owner,
 )
@@ -113,6 +114,21 @@ def test_dependents_go_by_the_policy_of_their_owner_or_their_own(
     found = config_map("a", owner("b"), finalizers=finalizers)
     deletion = Delete(REF, "uid-a", 3, propagation=policy)
     assert plan_dependent(REF, found, of, dependents) == [deletion]
+
+
+def test_one_of_a_circle_of_owners_holds_nobody_back() -> None:
+    found = config_map("a", owner("b", blockOwnerDeletion=True, controller=True), owner("c"))
+    waiting = Owners(waiting=(reference("b"), reference("c")))
+    gone = config_map("d", owner("a"), **ENDS, finalizers=[FOREGROUND])
+    circle = [dependent("e"), Dependent(CONFIGMAP.ref("default", "d"), gone)]
+    free = [owner("b", controller=True), owner("c")]
+    assert plan_circle(REF, found, waiting, circle) == [patch("a", ownerReferences=free)]
+    assert plan_circle(REF, found, waiting, circle[:1]) == []
+    assert plan_circle(REF, found, Owners((reference("c"),), (), (reference("b"),)), circle) == []
+    assert plan_circle(REF, found, Owners(absent=(reference("b"),)), circle) == []
+    assert plan_circle(REF, config_map("a", owner("b")), waiting, circle) == []
+    going = config_map("a", owner("b", blockOwnerDeletion=True), **ENDS, finalizers=["mine"])
+    assert plan_circle(REF, going, waiting, circle) == []
 
 
 def test_an_owner_that_stays_is_kept_with_all_that_was_said_of_it() -> None:

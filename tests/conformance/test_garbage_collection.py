@@ -1,0 +1,151 @@
+"""Upstream's rows about what goes and what stays when an owner is deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from served import DEPLOYMENTS, PODS, Document, Served, deployment, pod
+from whole import gone, running, until, whole
+
+CONTROLLERS = "/api/v1/namespaces/default/replicationcontrollers"
+SETS = "/apis/apps/v1/namespaces/default/replicasets"
+BACKGROUND = {"propagationPolicy": "Background"}
+FOREGROUND = {"propagationPolicy": "Foreground"}
+ORPHAN = {"propagationPolicy": "Orphan"}
+# Upstream watches for 30 s that nothing is collected
+SETTLED_SECONDS = 30
+
+
+def controller(name: str, replicas: int, labels: Document) -> Document:
+    """Returns a ReplicationController."""
+    template = {"metadata": {"labels": labels}, "spec": pod(name)["spec"]}
+    spec = {"replicas": replicas, "selector": labels, "template": template}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+async def started(api: Served, name: str, replicas: int) -> Document:
+    """Creates a ReplicationController and waits for its pods."""
+    made = (await api.post(CONTROLLERS, controller(name, replicas, {"gc": name}))).ok()
+    await running(api, PODS, replicas)
+    return made
+
+
+async def emptied(api: Served, path: str) -> None:
+    """Waits until nothing is in a collection."""
+
+    async def empty() -> bool:
+        return (await api.get(path)).names == []
+
+    await until(api, empty)
+
+
+def owners(document: Document) -> list[Any]:
+    """Returns the uids of an object's owners."""
+    return [one["uid"] for one in document["metadata"].get("ownerReferences", ())]
+
+
+@whole
+async def test_pods_go_with_their_replication_controller(api: Served) -> None:
+    await started(api, "one", 2)
+    (await api.delete(f"{CONTROLLERS}/one", BACKGROUND)).ok()
+    await gone(api, f"{CONTROLLERS}/one")
+    await emptied(api, PODS)
+
+
+@whole
+async def test_orphans_stay_when_their_replication_controller_goes(api: Served) -> None:
+    await started(api, "one", 20)
+    (await api.delete(f"{CONTROLLERS}/one", ORPHAN)).ok()
+    await gone(api, f"{CONTROLLERS}/one")
+    await api.world.sleep(SETTLED_SECONDS)
+    left = await running(api, PODS, 20)
+    assert [owners(each) for each in left] == [[]] * 20
+
+
+@whole
+async def test_sets_and_pods_go_with_their_deployment(api: Served) -> None:
+    (await api.post(DEPLOYMENTS, deployment("one", 2))).ok()
+    await running(api, PODS, 2)
+    (await api.delete(f"{DEPLOYMENTS}/one", BACKGROUND)).ok()
+    await gone(api, f"{DEPLOYMENTS}/one")
+    await emptied(api, SETS)
+    await emptied(api, PODS)
+
+
+@whole
+async def test_an_orphaned_set_stays_with_its_pods_when_its_deployment_goes(api: Served) -> None:
+    (await api.post(DEPLOYMENTS, deployment("one", 2))).ok()
+    await running(api, PODS, 2)
+    (await api.delete(f"{DEPLOYMENTS}/one", ORPHAN)).ok()
+    await gone(api, f"{DEPLOYMENTS}/one")
+    await api.world.sleep(SETTLED_SECONDS)
+    (left,) = (await api.get(SETS)).ok()["items"]
+    assert owners(left) == []
+    pods = await running(api, PODS, 2)
+    assert [owners(each) for each in pods] == [[left["metadata"]["uid"]]] * 2
+
+
+@whole
+async def test_an_owner_stays_until_its_last_pod_is_gone(api: Served) -> None:
+    await started(api, "one", 10)
+    held = f"{PODS}/{(await api.get(PODS)).names[0]}"
+    (await api.patch(held, {"metadata": {"finalizers": ["example.com/held"]}})).ok()
+    (await api.delete(f"{CONTROLLERS}/one", FOREGROUND)).ok()
+
+    async def one_is_left() -> bool:
+        return len((await api.get(PODS)).names) == 1
+
+    await until(api, one_is_left)
+    await api.world.sleep(SETTLED_SECONDS)
+    owner = (await api.get(f"{CONTROLLERS}/one")).ok()["metadata"]
+    assert owner["deletionTimestamp"]
+    assert owner["finalizers"] == ["foregroundDeletion"]
+    (await api.patch(held, {"metadata": {"finalizers": None}})).ok()
+    await gone(api, f"{CONTROLLERS}/one")
+    assert (await api.get(PODS)).names == []
+
+
+@whole
+async def test_what_has_another_owner_stays_when_one_waits_for_its_dependents(
+    api: Served,
+) -> None:
+    going = await started(api, "going", 10)
+    staying = (await api.post(CONTROLLERS, controller("staying", 0, {"gc": "staying"}))).ok()
+    second = {
+        "apiVersion": "v1",
+        "kind": "ReplicationController",
+        "name": "staying",
+        "uid": staying["metadata"]["uid"],
+    }
+    shared = (await api.get(PODS)).names[:5]
+    for name in shared:
+        current = (await api.get(f"{PODS}/{name}")).ok()
+        current["metadata"]["ownerReferences"].append(second)
+        (await api.put(f"{PODS}/{name}", current)).ok()
+    (await api.delete(f"{CONTROLLERS}/going", FOREGROUND)).ok()
+    await gone(api, f"{CONTROLLERS}/going")
+    left = (await api.get(PODS)).ok()["items"]
+    assert sorted(each["metadata"]["name"] for each in left) == sorted(shared)
+    for each in left:
+        assert "deletionTimestamp" not in each["metadata"]
+        assert owners(each) == [staying["metadata"]["uid"]]
+    assert going["metadata"]["uid"] != staying["metadata"]["uid"]
+
+
+@whole
+async def test_a_circle_of_owners_goes_whole(api: Served) -> None:
+    names = ["pod1", "pod2", "pod3"]
+    made = [(await api.post(PODS, pod(name))).ok() for name in names]
+    for each, owner in zip(names, [made[2], made[0], made[1]], strict=True):
+        reference = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": owner["metadata"]["name"],
+            "uid": owner["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        change = {"metadata": {"ownerReferences": [reference]}}
+        (await api.patch(f"{PODS}/{each}", change)).ok()
+    (await api.delete(f"{PODS}/pod1", FOREGROUND)).ok()
+    await emptied(api, PODS)
