@@ -23,8 +23,9 @@ class Kinds:
         return KINDS[2:4]
 
 
-def answer(path: str) -> Any:
-    answers = document_paths(Kinds(), Cluster().tokens, "10.0.0.1:6443")
+def answer(path: str, verifiers: str = "") -> Any:
+    tokens = Cluster().tokens
+    answers = document_paths(Kinds(), tokens, "10.0.0.1:6443", verifiers=verifiers)
     paths = Paths(Checks({}), answers)
     found = paths.handle(Request("GET", path), User("jane"))
     return asyncio.run(found) if inspect.iscoroutine(found) else found
@@ -53,3 +54,5 @@ def test_the_keys_of_tokens_are_published() -> None:
     assert orjson.loads(keys.body)["keys"][0]["alg"] == "ES256"
     provider = orjson.loads(answer("/.well-known/openid-configuration").body)
     assert provider["jwks_uri"] == "https://10.0.0.1:6443/openid/v1/jwks"
+    provider = orjson.loads(answer("/.well-known/openid-configuration", "10.9.0.1:1").body)
+    assert provider["jwks_uri"] == "https://10.9.0.1:1/openid/v1/jwks"
