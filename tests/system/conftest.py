@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from client_tools import tool
 from clusters import Cluster, running
 
 
@@ -35,3 +37,12 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     cluster.ok("create", "namespace", name)
     yield name
     cluster.ok("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kubectl that is run is that of 1.37."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "kubectl").symlink_to(tool("kubectl-1.37"))
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

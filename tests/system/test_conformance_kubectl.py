@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from client_tools import tool
 from clusters import Cluster
 from customs import definition, version
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("newest")]
 
 TIMEOUT = "--timeout=120s"
 LABELS = {"app": "agnhost", "role": "primary"}
@@ -27,15 +25,6 @@ BUSYBOX = "registry.k8s.io/e2e-test-images/busybox:1.29-4"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 Document = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kubectl that is run is that of 1.37."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "kubectl").symlink_to(tool("kubectl-1.37"))
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 def primary(cluster: Cluster, namespace: str) -> str:

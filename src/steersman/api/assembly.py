@@ -325,8 +325,11 @@ class Assembly:
 
     def _api(self) -> Api:
         checks = Checks({"ping": lambda: "", "startup": self._startup})
+        told = self._configuration
+        # Pods look for the keys too, where there is a node: loopback is their own
+        pods = f"{told.advertised}:{told.port}" if told.dns[0] else ""
         documents = document_paths(
-            self.kinds, self.tokens, self._address, self._remotes, self._surface
+            self.kinds, self.tokens, self._address, self._remotes, self._surface, pods
         )
 
         def metrics(_request: Request, _user: User) -> Response:

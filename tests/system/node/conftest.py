@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from steered import FLUENTD, NGINX, TOOLS, Cluster, make_context
 
+from steersman.images import demo_image
+
 NEEDED = ("kubectl", "nft", "ip", "busybox")
 
 
@@ -64,3 +66,12 @@ def own(tmp_path: Path) -> Iterator[Cluster]:
         return
     found.try_steer("down")
     assert not any(found.traces().values()), found.traces()
+
+
+@pytest.fixture(scope="session")
+def python_image(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image with this Python, whose ssl can check the API server's certificate."""
+    folder: Path = tmp_path_factory.mktemp("python")
+    demo_image.make_context(folder, None)
+    cluster.steer("build", "-t", "python:1", str(folder))
+    return "python:1"

@@ -6,10 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from steered import TOOLS, Cluster, container, deployment, from_here, pod, service
-
-from steersman.images import demo_image
 
 REQUESTS = 60
 LISTENS = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
@@ -94,15 +91,6 @@ def answered_within(url: str, wanted: str, tries: int = 10) -> None:
     while answers[-1] != wanted and len(answers) < tries:
         answers.append(from_here(url))
     assert answers[-1] == wanted, answers
-
-
-@pytest.fixture(scope="module")
-def python_image(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image with this Python, whose ssl can check the API server's certificate."""
-    folder: Path = tmp_path_factory.mktemp("python")
-    demo_image.make_context(folder, None)
-    cluster.steer("build", "-t", "python:1", str(folder))
-    return "python:1"
 
 
 def test_a_pod_reaches_the_api_with_its_mounted_token_and_has_no_rights(

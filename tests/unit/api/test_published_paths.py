@@ -7,12 +7,15 @@ import inspect
 from typing import Any
 
 import orjson
+import pytest
 from test_access_tokens import Cluster
 from test_published_discovery import KINDS
 
+from served import serving
 from steersman.api.paths import Checks, Paths
 from steersman.api.published.paths import document_paths
 from steersman.wire.message import Request, User
+from steersman.world.simulated import SimulatedWorld, simulate
 
 
 class Kinds:
@@ -23,8 +26,9 @@ class Kinds:
         return KINDS[2:4]
 
 
-def answer(path: str) -> Any:
-    answers = document_paths(Kinds(), Cluster().tokens, "10.0.0.1:6443")
+def answer(path: str, verifiers: str = "") -> Any:
+    tokens = Cluster().tokens
+    answers = document_paths(Kinds(), tokens, "10.0.0.1:6443", verifiers=verifiers)
     paths = Paths(Checks({}), answers)
     found = paths.handle(Request("GET", path), User("jane"))
     return asyncio.run(found) if inspect.iscoroutine(found) else found
@@ -53,3 +57,15 @@ def test_the_keys_of_tokens_are_published() -> None:
     assert orjson.loads(keys.body)["keys"][0]["alg"] == "ES256"
     provider = orjson.loads(answer("/.well-known/openid-configuration").body)
     assert provider["jwks_uri"] == "https://10.0.0.1:6443/openid/v1/jwks"
+    provider = orjson.loads(answer("/.well-known/openid-configuration", "10.9.0.1:1").body)
+    assert provider["jwks_uri"] == "https://10.9.0.1:1/openid/v1/jwks"
+
+
+@pytest.mark.parametrize(("node", "host"), [("", "127.0.0.1"), ("10.64.0.1", "10.64.0.1")])
+def test_pods_are_led_to_the_keys_where_there_is_a_node(node: str, host: str) -> None:
+    async def main(world: SimulatedWorld) -> None:
+        async with serving(world, dns=(node, 53)) as api:
+            provider = (await api.get("/.well-known/openid-configuration")).ok()
+            assert provider["jwks_uri"] == f"https://{host}:6443/openid/v1/jwks"
+
+    simulate(1, main)

@@ -38,10 +38,12 @@ def document_paths(
     address: str = "",
     foreigners: Foreigners | None = None,
     surface: Surface | None = None,
+    verifiers: str = "",
 ) -> Mapping[str, Answer]:
     """Returns who answers what the server says of itself; a path that ends in a slash stands for
-    all below it. `address` is how clients reach the server (host:port), `surface` what they see of
-    the kinds."""
+    all below it. `address` is how clients reach the server (host:port), `verifiers` how
+    those do who look for the keys of tokens, where that is another; `surface` is what clients see
+    of the kinds."""
     foreigners, shown = foreigners or Nobody(), surface or Surface(NUMBER)
 
     def told() -> Iterable[Kind]:
@@ -56,7 +58,7 @@ def document_paths(
         **dict.fromkeys(("/api", "/api/", "/apis", "/apis/", "/version"), discovery.handle),
         **dict.fromkeys(("/openapi/v2", "/openapi/v3", "/openapi/v3/"), documents.handle),
         KEYS: lambda _request, _user: _keys(tokens),
-        PROVIDER: lambda _request, _user: _provider(tokens, address),
+        PROVIDER: lambda _request, _user: _provider(tokens, verifiers or address),
     }
 
 
