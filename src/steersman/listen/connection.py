@@ -414,7 +414,8 @@ class Connection(asyncio.Protocol):
             self._finish(incoming)
             return
         self._busy = True
-        sink = PushSink(self._transport, lambda: self._pushed(incoming), chunked=not incoming.old)
+        ended, chunked = lambda: self._pushed(incoming), not incoming.old
+        sink = PushSink(self._transport, self._gate, ended, chunked=chunked)
         self._sink = sink
         try:
             sink.when_closed(push(sink))

@@ -9,6 +9,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+from steersman.client.channel import Gate
 from steersman.wire.http import LAST_CHUNK, PIECE_BYTES
 from steersman.wire.message import Chunk
 
@@ -27,14 +28,20 @@ class PushSink:
     """
 
     __slots__ = (
-        *("_chunked", "_closed", "_ended", "_loop", "_told", "_transport"),
+        *("_chunked", "_closed", "_ended", "_gate", "_loop", "_told", "_transport"),
         *("_waiting", "_waiting_bytes"),
     )
 
     def __init__(
-        self, transport: asyncio.Transport, ended: Callable[[], None], *, chunked: bool
+        self,
+        transport: asyncio.Transport,
+        gate: Gate,
+        ended: Callable[[], None],
+        *,
+        chunked: bool,
     ) -> None:
         self._transport = transport
+        self._gate = gate
         self._ended = ended
         self._chunked = chunked
         self._closed = False
@@ -45,9 +52,12 @@ class PushSink:
 
     @property
     def pending(self) -> int:
-        """Bytes that wait here and in the transport's buffer."""
+        """Bytes that wait here, and in the transport where it says that it has too many: to count
+        them costs as much as an event, and each event to each watcher asks."""
         if self._closed:
             return 0
+        if not self._gate.paused:
+            return self._waiting_bytes
         size: int = self._transport.get_write_buffer_size()
         return self._waiting_bytes + size
 
@@ -63,8 +73,13 @@ class PushSink:
 
     def _flush(self) -> None:
         pieces, self._waiting = self._waiting, []
-        self._waiting_bytes = 0
-        for batch in () if self._transport.is_closing() else batches(pieces):
+        size, self._waiting_bytes = self._waiting_bytes, 0
+        if self._transport.is_closing():
+            return
+        if 0 < size <= PIECE_BYTES:
+            self._transport.write(b"".join(pieces))
+            return
+        for batch in batches(pieces):
             self._transport.write(batch)
 
     def finish(self) -> None:
@@ -74,6 +89,7 @@ class PushSink:
         self._closed = True
         if self._chunked:
             self._waiting.append(LAST_CHUNK)
+            self._waiting_bytes += len(LAST_CHUNK)
         self._flush()
         self._loop.call_soon(self._tell)
         self._ended()

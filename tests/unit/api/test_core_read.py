@@ -265,6 +265,8 @@ async def test_field_selectors_select(api: Served) -> None:
     assert (await api.get(MAPS, **both)).names == []
     (await api.post(PODS, pod("p"))).ok()
     (await api.post(PODS, pod("q", nodeName="n"))).ok()
+    for further, names in (("spec.nodeName=n", ["q"]), ("spec.nodeName!=n", [])):
+        assert (await api.get(PODS, fieldSelector=f"metadata.name=q,{further}")).names == names
     assert (await api.get(PODS, fieldSelector="spec.nodeName=n")).names == ["q"]
     assert (await api.get(PODS, fieldSelector="spec.nodeName=,status.phase=Pending")).names == ["p"]
 

@@ -8,6 +8,7 @@ from functools import wraps
 
 import pytest
 
+from steersman.client.channel import Gate
 from steersman.listen.streaming import PushSink, batches
 from steersman.wire.http import PIECE_BYTES
 from steersman.wire.message import Chunk
@@ -40,8 +41,8 @@ def run(test: Callable[[], Coroutine[object, object, None]]) -> Callable[[], Non
     return plain
 
 
-def sink(socket: Socket, *, chunked: bool = False) -> PushSink:
-    return PushSink(socket, lambda: None, chunked=chunked)
+def sink(socket: Socket, *, chunked: bool = False, gate: Gate | None = None) -> PushSink:
+    return PushSink(socket, gate or Gate(), lambda: None, chunked=chunked)
 
 
 @run
@@ -55,10 +56,24 @@ async def test_what_is_sent_in_one_turn_goes_out_in_one_write() -> None:
     assert stream.pending == 6
     await asyncio.sleep(0)
     assert socket.writes == [b"onetwo"]
-    assert stream.pending == 6
     stream.send(Chunk(b"three"))
     await asyncio.sleep(0)
     assert socket.writes == [b"onetwo", b"three"]
+
+
+@run
+async def test_what_a_transport_holds_counts_once_it_says_that_it_is_too_much() -> None:
+    socket, gate = Socket(), Gate()
+    stream = sink(socket, gate=gate)
+    stream.send(Chunk(b"one"))
+    await asyncio.sleep(0)
+    assert stream.pending == 0
+    gate.pause()
+    assert stream.pending == 3
+    stream.send(Chunk(b"two"))
+    assert stream.pending == 6
+    gate.resume()
+    assert stream.pending == 3
 
 
 @run

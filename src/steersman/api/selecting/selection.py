@@ -30,6 +30,8 @@ class Selection:
         if self._fields is not None:
             self._check_fields(self._fields)
             self.name = self._fields.pinned.get("metadata.name", "")
+            if self.name and len(self._fields.requirements) == 1:
+                self._fields = None  # the name says it all
 
     def _check_fields(self, fields: selectors.Selector) -> None:
         for field, *_ in fields.requirements:
