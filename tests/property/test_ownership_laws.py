@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from steersman.model import ownership
 from steersman.model.apply import apply
-from steersman.model.fields import comparison, granular
+from steersman.model.fields import comparison, granular, reading
 from steersman.model.fields.fieldset import FieldSet, of_paths, parse
 from steersman.model.fields.shapes import Shapes
 from steersman.model.fields.structure import structure_of
@@ -234,6 +234,54 @@ def test_nobody_owns_what_is_not_there(history: list[tuple[bool, str, dict[str, 
     given_here = comparison.given(values(live), structure)
     there = FieldSet(granular.with_named(given_here, structure))
     assert owned <= set(there) | set(comparison.compare(None, values(live), NODE).changed)
+
+
+ODD: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 1) | st.floats(0, 1) | _NAMES,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300)
+@given(DOCUMENTS, st.dictionaries(st.sampled_from([*OPTIONAL, "unknown"]), ODD, max_size=2))
+@example({}, {"keyed": [{"a": "x"}, {"a": "x", "b": "b"}]})
+@example({}, {"keyed": [{"b": "x", "more": True}]})
+@example({}, {"keyed": []})
+@example({}, {"plains": [True]})
+@example({}, {"any": {"a": None}})
+def test_one_walk_reads_what_two_slow_ones_do(document: dict[str, Any], odd: Any) -> None:
+    structure = structure_of(NODE)
+    found = reading.given(document, structure)
+    assert found == comparison.given(document, structure)
+    found = reading.given(document | odd, structure)
+    if found is not None:
+        assert not granular.check(document | odd, structure)
+        assert found == comparison.given(document | odd, structure)
+
+
+@settings(max_examples=200)
+@given(FULL, DOCUMENTS)
+def test_a_merge_keeps_what_it_does_not_change_and_shares_nothing_else(
+    live: dict[str, Any], applied: dict[str, Any]
+) -> None:
+    structure = structure_of(NODE)
+    before = copy.deepcopy((live, applied))
+    merged = granular.merge(live, applied, structure)
+    assert granular.merge(merged, applied, structure) == merged
+    assert not _containers(applied) & _containers(merged)
+    assert (live, applied) == before
+    again = granular.merge(live, copy.deepcopy(live), structure)
+    for name in {"plain", "map", "maps", "set", "keyed"} & set(live):
+        assert again[name] is live[name], name
+
+
+def _containers(value: Any) -> set[int]:
+    """Returns the identities of all maps and lists in a value."""
+    if not isinstance(value, dict | list):
+        return set()
+    parts = value.values() if isinstance(value, dict) else value
+    return {id(value)}.union(*map(_containers, parts))
 
 
 @settings(max_examples=200)

@@ -14,7 +14,7 @@ import msgspec
 
 from steersman.model import ownership
 from steersman.model.errors import APIError, BadRequest, Cause, Conflict
-from steersman.model.fields import comparison, fieldset, granular
+from steersman.model.fields import comparison, fieldset, granular, reading
 from steersman.model.fields.fieldset import FieldSet, Tree
 from steersman.model.fields.structure import ElementError, Structure, structure_of
 from steersman.model.gotext import quote, shown
@@ -59,7 +59,11 @@ class Conflicts(Conflict):
 
 
 class _Request(NamedTuple):
-    """What stays the same while a configuration is applied."""
+    """What stays the same while a configuration is applied.
+
+    given: the fields that it gives values to
+    plain: nothing about it is odd, so that no null is in it
+    """
 
     live: Mapping[str, Any] | None
     applied: Document
@@ -69,6 +73,8 @@ class _Request(NamedTuple):
     api_version: str
     time: str
     reset: FieldSet
+    given: Tree
+    plain: bool
 
 
 def apply(
@@ -92,10 +98,16 @@ def apply(
     Conflicts (409), BadRequest (400) and ApplyFailed (500) with upstream's texts.
     """
     structure = structure_of(node)
-    _check(applied, structure, api_version)
+    _check_head(applied, api_version)
+    given = reading.given(applied, structure)
+    plain = given is not None
+    if given is None:
+        _check(applied, structure, api_version)
+        given = comparison.given(applied, structure)
     writer = Writer(manager or ownership.UNKNOWN, "Apply", "", subresource)
+    reset = reset or FieldSet()
     request = _Request(
-        live, dict(applied), node, structure, writer, api_version, time, reset or FieldSet()
+        live, dict(applied), node, structure, writer, api_version, time, reset, given, plain
     )
     try:
         merged = _applied(request, force)
@@ -109,7 +121,7 @@ def apply(
     return _with_last_applied(merged, applied) if manager == "kubectl" else merged
 
 
-def _check(applied: Mapping[str, Any], structure: Structure, api_version: str) -> None:
+def _check_head(applied: Mapping[str, Any], api_version: str) -> None:
     version = applied.get("apiVersion", "")
     if version != api_version:
         raise BadRequest(
@@ -120,6 +132,11 @@ def _check(applied: Mapping[str, Any], structure: Structure, api_version: str) -
     metadata = metadata if isinstance(metadata, dict) else {}
     if metadata.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
+
+
+def _check(applied: Mapping[str, Any], structure: Structure, api_version: str) -> None:
+    metadata = applied.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
     if problems := granular.check(applied, structure):
         group = "" if "/" in api_version else "/"
         name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
@@ -133,11 +150,11 @@ def _applied(request: _Request, force: bool) -> Document:
     entries = _known_entries(request)
     last, others = _split(entries, writer)
     base = comparison.bare(live) if live is not None else {}
-    wanted = fieldset.recursive_difference(
-        comparison.given(request.applied, structure), request.reset.tree
-    )
-    merged = granular.merge(base, request.applied, structure)
-    merged = _pruned(merged, last, wanted, others, structure)
+    wanted = fieldset.recursive_difference(request.given, request.reset.tree)
+    own = ownership.stripped(wanted)
+    merged = laid = granular.merge(base, request.applied, structure)
+    if last != own:
+        merged = _pruned(laid, last, wanted, others, structure)
     changes = comparison.compare(live, merged, request.node)
     changed = fieldset.recursive_difference(changes.changed.tree, request.reset.tree)
     removed = fieldset.recursive_difference(changes.removed.tree, request.reset.tree)
@@ -145,9 +162,14 @@ def _applied(request: _Request, force: bool) -> Document:
         _check_conflicts(others, changed)
     left = ownership.given_up(others, fieldset.union(changed, removed))
     same = live is not None and equal(base, merged)
-    if own := ownership.stripped(wanted):
+    if own:
         left.append(_own_entry(request, own, entries, same))
-    return _finished(request, base if same else merged, left)
+    if same:
+        return _finished(dict(base), left)
+    if request.plain and merged is laid and request.node.definition:
+        # nothing was cut out, and no object of a built-in kind holds a null that is none
+        return _finished(dict(merged), left)
+    return _finished(_without_nulls(merged, live or {}, structure), left)
 
 
 def _known_entries(request: _Request) -> list[Entry]:
@@ -223,9 +245,7 @@ def _own_entry(request: _Request, own: Tree, entries: list[Entry], same: bool) -
     return ownership.entry_of(writer, own, time)
 
 
-def _finished(request: _Request, merged: Any, entries: list[Entry]) -> Document:
-    live = request.live if request.live is not None else {}
-    document: Document = _without_nulls(merged, live, request.structure)
+def _finished(document: Document, entries: list[Entry]) -> Document:
     if entries:
         metadata = document.get("metadata") or {}
         managed = ownership.in_order(entries)

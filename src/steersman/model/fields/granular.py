@@ -7,6 +7,7 @@ mechanics: who owns what is no concern here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import is_
 from typing import Any, Final, NamedTuple
 
 from steersman.model.fields.fieldset import SELF, Tree, is_member, text_of
@@ -14,6 +15,7 @@ from steersman.model.fields.structure import ElementError, Structure, judged
 from steersman.model.gotext import printed, quote
 
 _LEAF: Final[Tree] = {}
+_PLAIN: Final = (str, int, bool, float)
 
 
 class Problem(NamedTuple):
@@ -34,7 +36,8 @@ def told(problems: list[Problem]) -> str:
 
 
 def merge(live: Any, applied: Any, structure: Structure) -> Any:
-    """Lays an applied value over a live one; nothing is removed, a leaf given is taken.
+    """Lays an applied value over a live one; nothing is removed, a leaf given is taken. What is not
+    changed is the live value itself; nothing is shared with the applied one.
 
     Lists with keys follow the applied order; live items that are not in it keep their place
     between those that are.
@@ -50,22 +53,41 @@ def merge(live: Any, applied: Any, structure: Structure) -> Any:
 def _merged_leaf(live: Any, applied: Any, structure: Structure) -> Any:
     # an empty or null container says nothing of what is in it
     granular = not structure.leaf and structure.kind != "any"
-    return live if granular and live else applied
+    return live if granular and live else _copied(applied)
+
+
+def _copied(value: Any) -> Any:
+    if type(value) is dict:
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if type(value) is list else value
 
 
 def _merged_map(live: Any, applied: Mapping[str, Any], structure: Structure) -> Any:
     if not isinstance(live, dict):
-        return applied
-    merged = dict(live)
+        return _copied(applied)
+    merged: dict[str, Any] = live
+    fields, values = structure.fields, structure.values
     for name, item in applied.items():
-        known = name in live and live[name] is not None
-        merged[name] = merge(live[name], item, structure.child(name)) if known else item
+        if type(item) is type(known := live.get(name)) and type(item) in _PLAIN and item == known:
+            continue
+        child = fields.get(name, values)
+        new = _copied(item) if known is None or child.leaf else merge(known, item, child)
+        if new is not known or name not in live:
+            if merged is live:
+                merged = dict(live)
+            merged[name] = new
     return merged
 
 
 def _merged_list(live: list[Any], applied: list[Any], structure: Structure) -> list[Any]:
     left = [structure.element(item) for item in live]
     right = [structure.element(item) for item in applied]
+    if left == right and len(set(left)) == len(left):
+        if structure.items.leaf:
+            return live
+        pairs = zip(live, applied, strict=True)
+        merged = [merge(one, other, structure.items) for one, other in pairs]
+        return live if all(map(is_, merged, live)) else merged
     items = dict(zip(right, applied, strict=True))
     known = _unrepeated(left, live)
     merged = []
@@ -73,7 +95,7 @@ def _merged_list(live: list[Any], applied: list[Any], structure: Structure) -> l
         if element not in items:
             merged.append(item)
         elif known.get(element) is None:
-            merged.append(items[element])
+            merged.append(_copied(items[element]))
         else:
             merged.append(merge(known[element], items[element], structure.items))
     return merged

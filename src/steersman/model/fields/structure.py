@@ -65,6 +65,7 @@ class Structure:
         "kind",
         "leaf",
         "node",
+        "read",
         "scalar",
         "walk",
     )
@@ -88,8 +89,9 @@ class Structure:
         self._definite: bool | None = None
         self._names_alone: bool | None = None
         self._telling: tuple[tuple[tuple[str, ...], Any], ...] | None = None
-        # how `shapes` notes a value's shape, once it has been asked
+        # how `shapes` notes a value's shape, and `reading` what it gives, once they were asked
         self.walk: Callable[[Any, Callable[[Any], None]], None] | None = None
+        self.read: Callable[[Any], dict[str, Any]] | None = None
 
     @property
     def fields(self) -> Mapping[str, Structure]:
