@@ -7,7 +7,7 @@ Rolling back is the client's: it writes the old template.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import ClassVar
 
 import msgspec
@@ -32,20 +32,21 @@ SELECTS_ALL = "This deployment is selecting all pods. A non-empty selector is re
 CREATE_FAILED = "ReplicaSetCreateError"
 
 
-class Known(msgspec.Struct, frozen=True):
-    """What a plan is made from; `pods` are those of the deployment's sets."""
+class Known(msgspec.Struct, frozen=True, dict=True):
+    """What a plan is made from; `pods` are those of the deployment's sets. To find the new one
+    compares whole templates, so it is found once."""
 
     deployment: Deployment
     sets: Sequence[ReplicaSet]
     pods: Sequence[Pod]
     now: float
 
-    @property
+    @cached_property
     def new(self) -> ReplicaSet | None:
         """The set with the present template."""
         return revisions.find_new(self.deployment, self.sets)
 
-    @property
+    @cached_property
     def old(self) -> list[ReplicaSet]:
         """The other sets."""
         new = self.new

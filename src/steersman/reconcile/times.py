@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+# isoformat, which is many times as fast as strftime, up to the zone
+_SECONDS: Final = len("2026-01-01T00:00:00")
+_MICROSECONDS: Final = len("2026-01-01T00:00:00.000000")
+# Moments whose text is kept: an object's conditions have few, and are written over and over
+_KEPT: Final = 1024
 
 
 def rfc3339(seconds: float) -> str:
     """Returns a time as metav1.Time writes it: whole seconds, UTC."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second(int(seconds))
+
+
+@lru_cache(_KEPT)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:_SECONDS] + "Z"
 
 
 def rfc3339_micro(seconds: float) -> str:
     """Returns a time as metav1.MicroTime writes it: six digits, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+    return whole[:_MICROSECONDS] + "Z"
 
 
 def seconds(time: datetime | None) -> float:
