@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import orjson
 from msgspec.structs import replace
 
 from steersman.api import body, keys, metadata, owners, templates
@@ -319,7 +318,8 @@ class Writer:
             await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
-        if is_same(value, entry.value) and key not in self.cache.stale:
+        same = value == entry.value or (len(value) == len(entry.value) and is_same(new, old))
+        if same and key not in self.cache.stale:
             return entry
         gone = _is_gone(new)
         write = Write(key, None if gone else value, entry.revision)
@@ -367,11 +367,14 @@ class Writer:
         return response
 
 
-def is_same(new: bytes, old: bytes) -> bool:
-    """Says whether two encodings are of the same document, in whatever order of fields."""
-    if len(new) != len(old):
+def is_same(new: Document, old: Document) -> bool:
+    """Says whether two documents of one object are stored as the same, in whatever order of fields;
+    their revision is not stored, and what they are is the kind's."""
+    one, other = ({**it["metadata"], "resourceVersion": ""} for it in (new, old))
+    if one != other:
         return False
-    return new == old or bool(orjson.loads(new) == orjson.loads(old))
+    one, other = ({**it, "apiVersion": "", "kind": "", "metadata": {}} for it in (new, old))
+    return bool(one == other)
 
 
 def protected(subresources: Sequence[Subresource]) -> tuple[tuple[str, ...], ...]:

@@ -147,11 +147,12 @@ class Chain:
     def admit(self, change: Change) -> Document:
         """Returns the document after every plugin."""
         assert change.new is not None
-        document = change.new
+        moved = Change(change.call, change.operation, change.new, change.old)
         for plugin in self._plugins:
-            moved = Change(change.call, change.operation, document, change.old)
-            document = plugin.admit(moved) or document
-        return document
+            if (document := plugin.admit(moved)) is not None and document is not moved.new:
+                moved = Change(change.call, change.operation, document, change.old)
+        assert moved.new is not None
+        return moved.new
 
     def check(self, change: Change) -> None:
         """Raises the first refusal."""

@@ -17,6 +17,7 @@ from steersman.model.causes import (
 )
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
+from steersman.model.selectors import Selector
 from steersman.model.types.podspec_check import check_restarting_template, check_template
 from steersman.model.types.selector import check_selector, compiled, is_empty
 
@@ -44,7 +45,12 @@ def check_selection(spec: Document, empty: str) -> Iterator[Cause]:
 def check_matching(spec: Document) -> Iterator[Cause]:
     """Yields whether the selector does not match the template's labels."""
     selector = compiled(spec.get("selector"))
-    if selector is None or selector.empty:
+    if selector is not None:
+        yield from _check_matched(selector, spec)
+
+
+def _check_matched(selector: Selector, spec: Document) -> Iterator[Cause]:
+    if selector.empty:
         return
     labels = _template_labels(spec)
     if not selector(labels or {}):
@@ -58,10 +64,11 @@ def _template_labels(spec: Document) -> dict[str, str] | None:
 def check_replicated(spec: Document) -> Iterator[Cause]:
     """Yields what is wrong with the selector and template of ReplicaSets and Deployments."""
     yield from check_selection(spec, "empty selector is invalid for deployment")
-    if compiled(spec.get("selector")) is None:
+    selector = compiled(spec.get("selector"))
+    if selector is None:
         yield invalid("spec.selector", spec.get("selector"), "invalid label selector")
         return
-    yield from check_matching(spec)
+    yield from _check_matched(selector, spec)
     template = spec.get("template") or {}
     yield from check_template(template, "spec.template")
     yield from check_restarting_template(template, "spec.template", "ReplicaSet")
