@@ -145,7 +145,9 @@ class Tables:
         if self._include == "Object":
             row["object"] = document
         elif self._include == "Metadata":
-            row["object"] = orjson.Fragment(metadata_only(self._form, entry, self._presentation))
+            version = f"meta.k8s.io/{self._presentation.meta_version}"
+            head = {"kind": "PartialObjectMetadata", "apiVersion": version}
+            row["object"] = {**head, "metadata": document["metadata"]}
         else:
             row["object"] = None
         return row

@@ -136,17 +136,34 @@ def _run(status: Document, reason: str, restarts: _Restarts) -> tuple[int, str]:
     return ready, reason
 
 
+class _Latest:
+    """The summary of the pod that was asked about last: three columns of one row ask in turn."""
+
+    def __init__(self) -> None:
+        self._pod: Document | None = None
+        self._summary = Summary(0, 0, "", 0, "")
+
+    def of(self, pod: Document) -> Summary:
+        """Returns the summary of a pod that nobody changes while its row is made."""
+        if pod is not self._pod:
+            self._pod, self._summary = pod, summarize(pod)
+        return self._summary
+
+
+_summary: Final = _Latest().of
+
+
 def _ready(pod: Document, _now: float) -> str:
-    found = summarize(pod)
+    found = _summary(pod)
     return f"{found.ready}/{found.total}"
 
 
 def _status(pod: Document, _now: float) -> str:
-    return summarize(pod).reason
+    return _summary(pod).reason
 
 
 def _restarts(pod: Document, now: float) -> str:
-    found = summarize(pod)
+    found = _summary(pod)
     if not found.restarts or not found.last_restart:
         return str(found.restarts)
     return f"{found.restarts} ({since(found.last_restart, now)} ago)"
