@@ -59,6 +59,9 @@ def tls_context(
     context.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
+    # all ciphers offered are good ones; the client knows which of them its processor does fastest
+    # (Go's clients: AES-128, a quarter quicker for both sides than the one that we would choose)
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0  # client-go does not resume sessions
     return context
 

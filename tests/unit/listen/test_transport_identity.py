@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import uvloop
 
 from steersman.api.access.authentication import remote_user
@@ -78,3 +80,32 @@ def test_connections_are_of_tls_1_2_or_later_and_are_not_negotiated_anew(tmp_pat
     assert optional.verify_mode == ssl.CERT_OPTIONAL
     required = tls_context(files.certificate(), files.key(), files.ca, require_client=True)
     assert required.verify_mode == ssl.CERT_REQUIRED
+
+
+AES_128, AES_256 = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
+
+
+def agreed(client: ssl.SSLContext, server: ssl.SSLContext) -> str:
+    """Returns the cipher of a handshake without sockets."""
+    one, other = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(one, other, server_hostname="localhost"),
+        server.wrap_bio(other, one, server_side=True),
+    ]
+    for end in (*ends, *ends):
+        with suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    cipher = ends[0].cipher()
+    assert cipher is not None
+    return cipher[0]
+
+
+@pytest.mark.parametrize("order", [(AES_128, AES_256), (AES_256, AES_128)])
+def test_of_the_ciphers_it_offers_a_client_gets_the_one_it_prefers(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    files = certificates.ensure(tmp_path, (), RealWorld().now())
+    client = ssl.create_default_context(cafile=str(files.ca))
+    client.maximum_version = ssl.TLSVersion.TLSv1_2  # its order is one that Python can set
+    client.set_ciphers(":".join(order))
+    assert agreed(client, tls_context(files.certificate(), files.key(), files.ca)) == order[0]
