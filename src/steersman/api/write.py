@@ -22,8 +22,8 @@ from steersman.api.effects.effect import Effects, Outcome, Taken
 from steersman.api.patches import Patch
 from steersman.api.present import PLAIN
 from steersman.api.read import Reader
-from steersman.api.templates import Sent, Template, Templates
-from steersman.model import errors
+from steersman.api.templates import OBJECT_META, Sent, Template, Templates
+from steersman.model import decode, errors
 from steersman.model.errors import (
     BadRequest,
     Conflict,
@@ -83,7 +83,7 @@ class Writer:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden."""
         options.check_write(call.request, "CreateOptions")
         sent = None
-        if call.kind.metadata_check and call.request.notes is None:  # else plugins make notes
+        if call.kind.templated and call.request.notes is None:  # else plugins make notes
             sent = templates.read(call, self._chain)
         if sent is not None and (known := self.templates.find(sent)) is not None:
             try:
@@ -204,8 +204,12 @@ class Writer:
         return changed
 
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
-        self._check(call, call.kind.check, new, old)
-        call.remarks.extend(call.kind.warn(new, old, call.subresource))
+        kind = call.kind
+        check: Check | None = kind.check
+        if kind.metadata_check and old is not None and keeps_all_but_metadata(new, old):
+            check = kind.metadata_check  # the rest was checked when it was written
+        self._check(call, check, new, old)
+        call.remarks.extend(kind.warn(new, old, call.subresource))
 
     @staticmethod
     def _check(call: Call, check: Check | None, new: Document, old: Document | None) -> None:
@@ -243,14 +247,26 @@ class Writer:
 
         def patched(old: Document) -> Document:
             nonlocal warnings
-            document = patch.apply(call, self._shown(call, old))
-            decoded = self.decode(call, document)
+            shown = self._shown(call, old)
+            decoded = self._patched(call, patch.apply(call, shown), shown)
             warnings = decoded.warnings
             check_unmoved(call, decoded.document)
             return decoded.document
 
         entry = await self.change(call, patched, owned=patch.owned)
         return self._answer(call, entry, 200, warnings)
+
+    def _patched(self, call: Call, document: Document, old: Document) -> Decoded:
+        """Returns what a patch made of an object, as `decode` does: what it kept is so already."""
+        version = call.version
+        if (
+            version.shape is None
+            and version.to_storage is None
+            and keeps_all_but_metadata(document, old)
+            and decode.takes(OBJECT_META, document["metadata"])
+        ):
+            return Decoded(document, body.unknown_fields(call, ()))
+        return self.decode(call, document)
 
     async def _apply_new(self, call: Call, patch: Patch) -> Response:
         if call.subresource:
@@ -388,6 +404,18 @@ def is_same(new: Document, old: Document) -> bool:
         return False
     one, other = ({**it, "apiVersion": "", "kind": "", "metadata": {}} for it in (new, old))
     return bool(one == other)
+
+
+def keeps_all_but_metadata(new: Document, old: Document) -> bool:
+    """Says whether a document holds the very parts of the one it was made from, which was read from
+    the store, and may have other metadata."""
+    if new.keys() != old.keys():
+        return False
+    texts = ("kind", "apiVersion")
+    return all(
+        new[name] is part or name == "metadata" or (name in texts and new[name] == part)
+        for name, part in old.items()
+    )
 
 
 def protected(subresources: Sequence[Subresource]) -> tuple[tuple[str, ...], ...]:

@@ -154,7 +154,9 @@ class Kind(msgspec.Struct, frozen=True):
     as_read:    what of an object is worked out when it is read, given the time; None: nothing
     stored_with:  the resource under which objects are kept, where that is another kind's (Event)
     metadata_check: what `check` says of metadata, where neither defaults nor prepare nor check look
-                at it elsewhere: then what the rest of a new object comes to can be remembered
+                at it elsewhere: then the rest of an object that a write keeps is not checked again
+    templated:  many are made that differ in their metadata alone, and there is a `metadata_check`:
+                what the rest of a new one comes to is remembered
     stored:     False for reviews and the like, which are answered and not kept
     resource:   its group and plural name
     """
@@ -174,6 +176,7 @@ class Kind(msgspec.Struct, frozen=True):
     check: Check = nothing_wrong
     warn: Warn = no_remarks
     metadata_check: Check | None = None
+    templated: bool = False
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)

@@ -159,11 +159,13 @@ class Chain:
             return self._admit(change)
 
     def _admit(self, change: Change) -> Document:
-        for plugin in self._plugins:
-            if (document := plugin.admit(change)) is not None and document is not change.new:
-                change = Change(change.call, change.operation, document, change.old)
         assert change.new is not None
-        return change.new
+        moved = Change(change.call, change.operation, change.new, change.old)
+        for plugin in self._plugins:
+            if (document := plugin.admit(moved)) is not None and document is not moved.new:
+                moved = Change(change.call, change.operation, document, change.old)
+        assert moved.new is not None
+        return moved.new
 
     def check(self, change: Change) -> None:
         """Raises the first refusal."""

@@ -15,7 +15,6 @@ from steersman.model.fields.structure import ElementError, Structure, judged
 from steersman.model.gotext import printed, quote
 
 _LEAF: Final[Tree] = {}
-_PLAIN: Final = (str, int, bool, float)
 
 
 class Problem(NamedTuple):
@@ -53,7 +52,7 @@ def merge(live: Any, applied: Any, structure: Structure) -> Any:
 def _merged_leaf(live: Any, applied: Any, structure: Structure) -> Any:
     # an empty or null container says nothing of what is in it
     granular = not structure.leaf and structure.kind != "any"
-    return live if granular and live else _copied(applied)
+    return live if (granular and live) or _is_same(live, applied) else _copied(applied)
 
 
 def _copied(value: Any) -> Any:
@@ -62,16 +61,28 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if type(value) is list else value
 
 
+def _is_same(one: Any, other: Any) -> bool:
+    """Says whether two values are written alike, but for the order of names."""
+    if type(one) is not type(other):
+        return False
+    if type(one) is dict:
+        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+    if type(one) is list:
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return bool(one == other)
+
+
 def _merged_map(live: Any, applied: Mapping[str, Any], structure: Structure) -> Any:
     if not isinstance(live, dict):
         return _copied(applied)
     merged: dict[str, Any] = live
     fields, values = structure.fields, structure.values
     for name, item in applied.items():
-        if type(item) is type(known := live.get(name)) and type(item) in _PLAIN and item == known:
-            continue
-        child = fields.get(name, values)
-        new = _copied(item) if known is None or child.leaf else merge(known, item, child)
+        known, child = live.get(name), fields.get(name, values)
+        if child.leaf:
+            new = known if _is_same(known, item) else _copied(item)
+        else:
+            new = _copied(item) if known is None else merge(known, item, child)
         if new is not known or name not in live:
             if merged is live:
                 merged = dict(live)

@@ -98,8 +98,12 @@ _MORE_COUNTS = ("availableReplicas", "unavailableReplicas", "collisionCount")
 _BOUNDED = ("updatedReplicas", "readyReplicas", "availableReplicas")
 
 
+def _check_metadata(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    return check_metadata(new, old)
+
+
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old)
+    yield from _check_metadata(new, old, subresource)
     if subresource == "status":
         status = new.get("status") or {}
         yield from workload_check.check_counts(status, (*_COUNTS, *_MORE_COUNTS), _BOUNDED)
@@ -132,6 +136,7 @@ DEPLOYMENT = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    metadata_check=_check_metadata,
     view=Deployment,
     prepare=preparer(status={}),
     subresources=(SCALE, STATUS_NOT_LABELS),

@@ -204,6 +204,7 @@ POD = Kind(
     columns=COLUMNS,
     check=_check,
     metadata_check=_check_metadata,
+    templated=True,
     view=Pod,
     prepare=preparer(_begin),
     subresources=(
