@@ -233,8 +233,9 @@ async def _control(
     ranges = settings.service_cidr, settings.pod_cidr
     chosen = controllers(control.facts(files, *ranges, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling, sources)
-    count, written = settings.simulated_nodes, settings.clock is None
-    control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)
+    control.start_simulated_nodes(
+        settings.simulated_nodes, client_for, views, world, tasks, written=False
+    )
     if settings.choice.has(ACCOUNTS):
         await control.until_default_account(client_for(control.MANAGER), world)
 
