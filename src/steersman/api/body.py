@@ -5,7 +5,8 @@ The body's size was bounded by the transport. Nesting is bounded by the parser (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from steersman.api.call import Call
@@ -18,10 +19,15 @@ from steersman.wire.media import PROTOBUF, YAML
 from steersman.wire.message import JSON, Request
 
 ACCEPTED = f"{JSON}, {YAML}, {PROTOBUF}"
+# Characters of all warnings of an answer; where there are more, each has so many at most
+# (apiserver: truncateAtTotalRunes, truncateItemRunes)
+MOST_WARNED = 4 * 1024
+WARNING_CUT = 256
 # How much of a body that nobody understands is shown in the error (apiserver: summarizeData)
 SHOWN_BYTES = 30
 # Go takes 10,000 levels; what nests deeper than this cannot be encoded here (orjson: 254)
 MOST_NESTED = 200
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NO_KIND = "couldn't get version/kind; json parse error: "
 
 
@@ -258,8 +264,24 @@ def note_keys(call: Call, value: Any) -> None:
 
 
 def warnings(texts: tuple[str, ...]) -> dict[str, str] | None:
-    """Returns the headers that carry warnings (RFC 7234 section 5.5, code 299)."""
-    if not texts:
+    """Returns the headers that carry warnings, each once (RFC 7234 section 5.5, code 299).
+
+    Those with control characters are left out, and where all are too long each is cut (apiserver:
+    filters/warning.go).
+    """
+    kept = [text for text in dict.fromkeys(texts) if text and not _CONTROL.search(text)]
+    if sum(map(len, kept)) > MOST_WARNED:
+        kept = list(_cut(kept))
+    if not kept:
         return None
-    escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in kept)
     return {"Warning": ", ".join(f'299 - "{text}"' for text in escaped)}
+
+
+def _cut(texts: Sequence[str]) -> Iterator[str]:
+    told = 0
+    for text in texts:
+        if told >= MOST_WARNED:
+            return
+        yield text[:WARNING_CUT]
+        told += len(text[:WARNING_CUT])

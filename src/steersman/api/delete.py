@@ -94,7 +94,7 @@ class Deleter:
         old, remains, revision = await self.delete_entry(call, options)
         headers = {REVISION_HEADER: str(revision)} if revision else {}
         told = [JOB_WARNING] if call.kind.plural == "jobs" and not options.propagation else []
-        headers |= body.warnings(tuple(dict.fromkeys((*told, *call.remarks)))) or {}
+        headers |= body.warnings((*told, *call.remarks)) or {}
         if remains is not None or call.kind.returns_deleted:
             entry = remains or old.at(revision or old.revision)
             response = self._reader.show(call, entry)

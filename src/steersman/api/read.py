@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from steersman.api.call import Call
 from steersman.api.form import encode
 from steersman.api.selecting.selection import Selection, selection_of
 from steersman.model.errors import BadRequest, Cause, Expired, Timeout
+from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.store.interface import Compacted, Page, Record
 from steersman.wire import options
@@ -30,7 +32,9 @@ from steersman.world.interface import World
 BINARY_SLICE_BYTES = 48 * 1024
 # A token that names no moment: it goes on with whatever is there (storage.EncodeContinue, rv -1)
 INCONSISTENT = -1
+TOKEN_VERSION = "meta.k8s.io/v1"
 TOO_OLD = "The resourceVersion for the provided list is too old."
+REVISION_AND_CONTINUE = "specifying resource version is not allowed when using continue"
 CONTINUE_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start "
     "a new list without the continue parameter, or use the continue token in this response to "
@@ -45,6 +49,14 @@ class _Selected(msgspec.Struct, frozen=True):
 
     entries: Sequence[Entry]
     metadata: Document
+
+
+class _Token(msgspec.Struct, frozen=True):
+    """What a continue token says: its own version, a revision, behind which key to go on."""
+
+    v: str = ""
+    rv: int = 0
+    start: str = ""
 
 
 class Reader:
@@ -123,6 +135,8 @@ class Reader:
         """Lists at a past revision: a further page, or an exact match."""
         start = behind = ""
         if token := call.request.param("continue"):
+            if revision:
+                raise BadRequest(REVISION_AND_CONTINUE)
             revision, behind = read_continue(token)
             start = keys.prefix_of(call.table.resource) + behind
         if revision == INCONSISTENT:
@@ -252,20 +266,34 @@ def write_continue(revision: int, last: Entry) -> str:
 
 def encode_continue(revision: int, start: str) -> str:
     """Returns the token that continues behind a place."""
-    token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    token = orjson.dumps({"v": TOKEN_VERSION, "rv": revision, "start": start})
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 
 def read_continue(token: str) -> tuple[int, str]:
-    """Returns the revision and the position of a continue token; raises BadRequest."""
+    """Returns the revision and the position of a continue token; raises BadRequest.
+
+    Every revision below zero is INCONSISTENT (storage.DecodeContinue and ValidateListOptions).
+    """
     try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        document = orjson.loads(text)
-        if document["v"] != "meta.k8s.io/v1":
-            raise ValueError("server does not recognize this encoded version")
-        return int(document["rv"]), str(document["start"])
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from error
+        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        found = msgspec.json.decode(text, type=_Token)
+    except (ValueError, binascii.Error) as error:  # msgspec's errors are ValueErrors
+        raise _bad_token(f": {error}") from error
+    place = found.start if found.start.startswith("/") else f"/{found.start}"
+    if found.v != TOKEN_VERSION:
+        raise _bad_token(f": server does not recognize this encoded version {quote(found.v)}")
+    if not found.rv:
+        raise _bad_token(f": incorrect encoded start resourceVersion (version {TOKEN_VERSION})")
+    if not found.start:
+        raise _bad_token(f": encoded start key empty (version {TOKEN_VERSION})")
+    if posixpath.normpath(place) != place:
+        raise _bad_token(f": {found.start}")
+    return max(found.rv, INCONSISTENT), place[1:]
+
+
+def _bad_token(why: str) -> BadRequest:
+    return BadRequest(f"invalid continue token: continue key is not valid{why}")
 
 
 def too_large(wanted: int, current: int) -> Timeout:

@@ -363,7 +363,7 @@ class Writer:
         if not (warnings or call.remarks) and call.presentation is PLAIN:
             return Response(call.form.object(entry), status)
         response = self._reader.show(call, entry, status)
-        response.headers = body.warnings(tuple(dict.fromkeys((*warnings, *call.remarks))))
+        response.headers = body.warnings((*warnings, *call.remarks))
         return response
 
 

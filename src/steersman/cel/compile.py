@@ -12,7 +12,7 @@ from typing import Any, Final
 from steersman.cel import loops
 from steersman.cel.check import TYPE_NAMES, Checked, qualified
 from steersman.cel.errors import BudgetExceeded, EvaluationError
-from steersman.cel.functions import TRAVERSAL, Overload, dispatch, no_overload
+from steersman.cel.functions import TRAVERSAL, Overload, below, dispatch, no_overload
 from steersman.cel.tree import (
     Bind,
     Call,
@@ -138,8 +138,9 @@ class Compiler:
         given = [self._checked.type(argument) for argument in node.arguments]
         exact = len(overloads) == 1 and all(map(_known, given, overloads[0].parameters))
         call = overloads[0].call if exact else dispatch(node.function, overloads)
-        if overloads[0].scans:
-            return _counted(call, overloads[0], arguments)
+        charged = next((one for one in overloads if one.scans or one.makes), None)
+        if charged is not None:
+            return _counted(call, charged, arguments)
         return _with_arguments(call, arguments)
 
     def _list(self, node: ListOf) -> Closure:
@@ -266,7 +267,7 @@ def _conditional(condition: Closure, then: Closure, otherwise: Closure) -> Closu
 
 def _equal(frame: Frame, left: Any, right: Any) -> bool:
     if isinstance(left, str | bytes | list | dict) and type(left) is type(right):
-        frame[BUDGET].charge(min(len(left), len(right)) * TRAVERSAL)
+        frame[BUDGET].charge((min(len(left), len(right)) + below(left)) * TRAVERSAL)
     return equal(left, right)
 
 
@@ -291,10 +292,16 @@ def _counted(call: Function, overload: Overload, arguments: Sequence[Closure]) -
     def counted(frame: Frame) -> Any:
         values = [argument(frame) for argument in arguments]
         sizes = [_size(values[place]) for place in overload.scans if place < len(values)]
-        frame[BUDGET].charge(_scanning(overload, sizes))
+        deep = sum(below(values[place]) for place in overload.scans if place < len(values))
+        frame[BUDGET].charge(_scanning(overload, sizes) + deep * TRAVERSAL)
         return call(*values)
 
-    return counted
+    def counted_twice(frame: Frame) -> Any:
+        made = counted(frame)
+        frame[BUDGET].charge(_size(made) * TRAVERSAL)
+        return made
+
+    return counted_twice if overload.makes else counted
 
 
 def _scanning(overload: Overload, sizes: Sequence[int]) -> float:

@@ -6,13 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from steersman.cel.errors import EvaluationError
+from steersman.cel.errors import BudgetExceeded, EvaluationError
 from steersman.cel.types import Type
 from steersman.cel.values import Duration as DurationValue
 from steersman.cel.values import Function, Optional, Timestamp, TypeValue, Uint, type_name
 
 # Cost of going through one character or element (upstream's StringTraversalCostFactor)
 TRAVERSAL: Final = 0.1
+# Characters or elements that one call makes at most: what is larger cannot be gone through within
+# the budget of an evaluation
+LARGEST_MADE: Final = 10_000_000
+# Elements in all the parts of one value: no request carries more
+MOST_ELEMENTS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,8 @@ class Overload:
     """One way to call a function.
 
     `scans` names the arguments, by place, whose size the cost is in proportion to; `product` says
-    that the sizes multiply (a search for each element of one list in another).
+    that the sizes multiply (a search for each element of one list in another). What `makes` more
+    than it was given is charged by the size of its result too.
     """
 
     parameters: tuple[Type, ...]
@@ -29,6 +35,7 @@ class Overload:
     member: bool = False
     scans: tuple[int, ...] = ()
     product: bool = False
+    makes: bool = False
 
 
 Functions = Mapping[str, Sequence[Overload]]
@@ -57,6 +64,31 @@ def dispatch(name: str, overloads: Iterable[Overload]) -> Function:
         raise no_overload(name, arguments)
 
     return call
+
+
+def room(size: int) -> int:
+    """Returns the size of what is about to be made; raises BudgetExceeded where it is too large."""
+    if size > LARGEST_MADE:
+        raise BudgetExceeded
+    return size
+
+
+def below(value: Any) -> int:
+    """Returns how many elements the parts of a value have, each as often as it stands there.
+
+    Lists that hold one list twice, and so on, are far larger to go through than in memory; raises
+    BudgetExceeded for such a value.
+    """
+    count, left = 0, [value] if isinstance(value, list | dict) else []
+    while left:
+        whole = left.pop()
+        items = whole.values() if isinstance(whole, dict) else whole
+        parts = [item for item in items if isinstance(item, list | dict) and item]
+        count += sum(map(len, parts))
+        if count > MOST_ELEMENTS:
+            raise BudgetExceeded
+        left += parts
+    return count
 
 
 def no_overload(name: str, arguments: Sequence[Any]) -> EvaluationError:

@@ -5,7 +5,7 @@ int, float, str, bytes, bool, list, dict and None stand for themselves. A bool i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -150,11 +150,27 @@ def _equal_lists(left: Sequence[Any], right: Sequence[Any]) -> bool:
     if len(left) != len(right):
         return False
     if isinstance(left, SetList):
-        return all(contains(right, item) for item in left)
+        told = {_told(item) for item in right}
+        return all(_told(item) in told for item in left)
     if isinstance(left, MapList) and isinstance(right, list):
         known = {left.key(item): item for item in right}
         return all(left.key(item) in known and equal(item, known[left.key(item)]) for item in left)
     return all(map(equal, left, right))
+
+
+def merge_sets(left: Sequence[Any], right: Sequence[Any]) -> SetList:
+    """Returns the items of both lists, each once."""
+    known = {_told(item) for item in left}
+    return SetList([*left, *(item for item in right if _told(item) not in known)])
+
+
+def _told(item: Any) -> Hashable:
+    """Returns what is the same of equal items and of no others, to look them up by."""
+    if isinstance(item, dict):
+        return frozenset((key, _told(value)) for key, value in item.items())
+    if isinstance(item, list):
+        return tuple(map(_told, item))
+    return item if not isinstance(item, bool) else ("bool", item)
 
 
 def _equal_maps(left: Mapping[Any, Any], right: Mapping[Any, Any]) -> bool:

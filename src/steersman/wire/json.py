@@ -6,6 +6,7 @@ orjson reads; only a text that it refuses is looked at again here. Not used for 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -43,7 +44,9 @@ def load(data: bytes) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         _Scan(data).check()
-    text = json.dumps(json.loads(data.decode("utf-8", "replace")), ensure_ascii=False)
+    text = data.decode("utf-8", "replace")
+    value = json.loads(text, parse_float=_number, parse_int=_number)
+    text = json.dumps(value, ensure_ascii=False)
     return orjson.loads(text.encode("utf-8", "replace"))
 
 
@@ -102,6 +105,13 @@ def _note(value: Any, path: str, into: Keys) -> None:
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             _note(inner, f"{path}[{number}]", into)
+
+
+def _number(text: str) -> int | float:
+    """Returns a number that a float64 can hold; raises BadJSON."""
+    if math.isinf(number := float(text)):
+        raise BadJSON(f"json: cannot unmarshal number {text} into Go value of type float64")
+    return int(text) if text.removeprefix("-").isdigit() else number
 
 
 class _Scan:

@@ -25,6 +25,7 @@ from served import (
     served,
     service,
 )
+from steersman.api import body
 
 UNRECOGNIZED = "the object provided is unrecognized (must be of type ConfigMap): "
 NO_KIND = "couldn't get version/kind; json parse error: "
@@ -56,8 +57,8 @@ async def test_what_is_no_json_is_said_to_be_none(api: Served, body: bytes, why:
 
 @served
 async def test_what_is_no_object_is_refused(api: Served) -> None:
-    for body, name in ((b"[]", "array"), (b'"a"', "string"), (b"1", "number"), (b"true", "bool")):
-        answer = await api.post(MAPS, body)
+    for text, name in ((b"[]", "array"), (b'"a"', "string"), (b"1", "number"), (b"true", "bool")):
+        answer = await api.post(MAPS, text)
         assert answer.code == 400
         assert f"json: cannot unmarshal {name} into Go value of type struct" in answer.message
 
@@ -203,3 +204,22 @@ async def test_no_body_brings_the_server_down(api: Served, seed: int) -> None:
         await api.patch(f"{DEPLOYMENTS}/d", twisted(operations, chance), JSON_PATCH, dryRun="All")
     (await api.get(DEPLOYMENTS)).ok()
     assert orjson.dumps((await api.get(f"{DEPLOYMENTS}/d")).document)
+
+
+def told(*texts: str) -> list[str]:
+    """Returns the texts of the warnings that an answer carries."""
+    headers = body.warnings(texts)
+    return [] if headers is None else headers["Warning"].split(", ")
+
+
+def test_a_warning_is_told_once_and_in_one_line() -> None:
+    assert told("a", 'b "\\', "a") == ['299 - "a"', '299 - "b \\"\\\\"']
+    assert told("", "a\r\nEvil: 1", "b\x85", "\ud800") == []
+
+
+def test_warnings_that_are_too_long_together_are_cut() -> None:
+    whole = [letter * 1024 for letter in "abcd"]
+    assert told(*whole) == [f'299 - "{text}"' for text in whole]
+    assert told(*whole, "e") == [f'299 - "{text[:256]}"' for text in (*whole, "e")]
+    many = [f"{number:03}" + "x" * 300 for number in range(100)]
+    assert told(*many) == [f'299 - "{text[:256]}"' for text in many[:16]]

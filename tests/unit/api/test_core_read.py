@@ -149,7 +149,48 @@ async def test_a_continue_token_of_somebody_elses_making_is_refused(
 ) -> None:
     answer = await api.get(MAPS, limit="1", **{"continue": token})
     assert answer.code == 400
-    assert answer.message.startswith("continue key is not valid: ")
+    assert answer.message.startswith("invalid continue token: continue key is not valid: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"v": "v9", "rv": 1, "start": "a"}, 'server does not recognize this encoded version "v9"'),
+        (
+            {"v": "meta.k8s.io/v1", "start": "a"},
+            "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+        ),
+        ({"v": "meta.k8s.io/v1", "rv": 1}, "encoded start key empty (version meta.k8s.io/v1)"),
+        ({"v": "meta.k8s.io/v1", "rv": 1, "start": "../a"}, "../a"),
+    ],
+)
+@served
+async def test_a_continue_token_that_cannot_be_ours_is_refused_as_upstream_refuses_it(
+    api: Served, said: dict[str, object], why: str
+) -> None:
+    token = base64.urlsafe_b64encode(orjson.dumps(said)).decode().rstrip("=")
+    answer = await api.get(MAPS, **{"continue": token})
+    message = f"invalid continue token: continue key is not valid: {why}"
+    assert (answer.code, answer.message) == (400, message)
+
+
+@served
+async def test_a_continue_token_with_a_revision_below_zero_goes_on_with_what_is_there(
+    api: Served,
+) -> None:
+    await some_maps(api, "a", "b")
+    said = {"v": "meta.k8s.io/v1", "rv": -5, "start": "default/a"}
+    token = base64.urlsafe_b64encode(orjson.dumps(said)).decode().rstrip("=")
+    assert (await api.get(MAPS, **{"continue": token})).names == ["b"]
+
+
+@served
+async def test_a_continue_token_and_a_revision_exclude_each_other(api: Served) -> None:
+    await some_maps(api, "a", "b")
+    token = (await api.get(MAPS, limit="1")).document["metadata"]["continue"]
+    answer = await api.get(MAPS, resourceVersion="1", **{"continue": token})
+    message = "specifying resource version is not allowed when using continue"
+    assert (answer.code, answer.message) == (400, message)
 
 
 @served

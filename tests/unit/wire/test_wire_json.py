@@ -34,6 +34,12 @@ END = "unexpected end of JSON input"
         (b"x", "invalid character 'x' looking for beginning of value"),
         (b"apiVersion: v1", "invalid character 'a' looking for beginning of value"),
         (b"NaN", "invalid character 'N' looking for beginning of value"),
+        (b"[1e400]", "json: cannot unmarshal number 1e400 into Go value of type float64"),
+        (b"[-1e400]", "json: cannot unmarshal number -1e400 into Go value of type float64"),
+        (
+            b"9" * 5000,
+            f"json: cannot unmarshal number {'9' * 5000} into Go value of type float64",
+        ),
         (b"'a'", "invalid character '\\'' looking for beginning of value"),
         (b"\xef\xbb\xbf{}", "invalid character '\u00ef' looking for beginning of value"),
         (b"{x", "invalid character 'x' looking for beginning of object key string"),

@@ -6,7 +6,7 @@ import math
 from typing import Any, Final
 
 from steersman.cel.errors import EvaluationError
-from steersman.cel.functions import Functions, Overload
+from steersman.cel.functions import Functions, Overload, room
 from steersman.cel.types import (
     BYTES,
     DOUBLE,
@@ -28,7 +28,7 @@ from steersman.cel.values import (
     Uint,
     checked_int,
     checked_uint,
-    contains,
+    merge_sets,
 )
 
 # 0001-01-01 to 9999-12-31 (google.protobuf.Timestamp)
@@ -75,11 +75,12 @@ def _divide(left: float, right: float) -> float:
 def _joined(left: list[Any], right: list[Any]) -> list[Any]:
     """Returns two lists as one; what stands for a set or a map is merged."""
     if isinstance(left, SetList):
-        return SetList([*left, *(item for item in right if not contains(left, item))])
+        return merge_sets(left, right)
     if isinstance(left, MapList):
         items = {left.key(item): item for item in left}
         items.update((left.key(item), item) for item in right)
         return MapList(list(items.values()), left.keys)
+    room(len(left) + len(right))
     return [*left, *right]
 
 
@@ -102,7 +103,7 @@ FUNCTIONS: Final[Functions] = {
         Overload((DOUBLE, DOUBLE), DOUBLE, lambda a, b: a + b),
         Overload((STRING, STRING), STRING, lambda a, b: a + b, scans=(0, 1)),
         Overload((BYTES, BYTES), BYTES, lambda a, b: a + b, scans=(0, 1)),
-        Overload((LIST, LIST), LIST, _joined),
+        Overload((LIST, LIST), LIST, _joined, makes=True),
         Overload((DURATION, DURATION), DURATION, lambda a, b: duration(a.nanos + b.nanos)),
         Overload((TIMESTAMP, DURATION), TIMESTAMP, lambda a, b: timestamp(a.nanos + b.nanos)),
         Overload((DURATION, TIMESTAMP), TIMESTAMP, lambda a, b: timestamp(a.nanos + b.nanos)),

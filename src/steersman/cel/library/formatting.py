@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from steersman.cel.errors import EvaluationError
+from steersman.cel.errors import BudgetExceeded, EvaluationError
 from steersman.cel.library import times
 from steersman.cel.values import Duration, Timestamp, TypeValue, type_name
 
 _CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?(.)|$)", re.DOTALL)
 _MOST_PRECISION: Final = 1000
+# Characters that one call writes at most, far above what a message may have
+_MOST_WRITTEN: Final = 1_000_000
 _DEFAULT_PRECISION: Final = 6
 
 
 def format_string(text: str, arguments: list[Any]) -> str:
     """Returns the text with its clauses replaced by arguments; raises EvaluationError."""
     given = iter(enumerate(arguments))
+    written = 0
 
     def clause(match: re.Match[str]) -> str:
+        nonlocal written
         if match.group() == "%%":
             return "%"
         kind = match[2]
@@ -30,7 +34,9 @@ def format_string(text: str, arguments: list[Any]) -> str:
         place, value = next(given, (-1, None))
         if place < 0:
             raise EvaluationError(f"index {len(arguments)} out of range")
-        return _CLAUSES[kind](value, _precision(match[1]))
+        shown = _CLAUSES[kind](value, _precision(match[1]))
+        written = _room(written + len(shown))
+        return shown
 
     return _CLAUSE.sub(clause, text)
 
@@ -46,10 +52,9 @@ def _precision(text: str | None) -> int:
 def show(value: Any) -> str:
     """Returns a value's text as %s writes it."""
     if isinstance(value, list):
-        return "[" + ", ".join(map(show, value)) + "]"
+        return f"[{_listed(map(show, value))}]"
     if isinstance(value, dict):
-        entries = sorted((show(key), show(item)) for key, item in value.items())
-        return "{" + ", ".join(f"{key}: {item}" for key, item in entries) + "}"
+        return f"{{{_listed(_entries(value))}}}"
     for kind, shown in _SHOWN.items():
         if isinstance(value, kind):
             return shown(value)
@@ -57,6 +62,28 @@ def show(value: Any) -> str:
         "error during formatting: string clause can only be used on strings, bools, bytes, ints,"
         f" doubles, maps, lists, types, durations, and timestamps, was given {type_name(value)}"
     )
+
+
+def _entries(value: Mapping[Any, Any]) -> Iterator[str]:
+    """Yields the entries of a map in the order of their keys' texts."""
+    shown = {show(key): item for key, item in value.items()}
+    for key in sorted(shown):
+        yield f"{key}: {show(shown[key])}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """Joins texts by commas; gives up, while they are made, when they get too long."""
+    made, written = [], 0
+    for text in texts:
+        written = _room(written + len(text) + 2)
+        made.append(text)
+    return ", ".join(made)
+
+
+def _room(written: int) -> int:
+    if written > _MOST_WRITTEN:
+        raise BudgetExceeded
+    return written
 
 
 def _show_float(number: float) -> str:

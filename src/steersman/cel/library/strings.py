@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from steersman.cel.errors import EvaluationError
-from steersman.cel.functions import Functions, Overload
+from steersman.cel.functions import Functions, Overload, room
 from steersman.cel.library.formatting import format_string
 from steersman.cel.types import BOOL, DYN, INT, STRING, list_of
 
@@ -71,10 +71,13 @@ def _join(items: list[str], separator: str = "") -> str:
     for item in items:
         if not isinstance(item, str):
             raise EvaluationError(f"join: invalid input: {item}")
+    room(sum(map(len, items)) + len(separator) * len(items))
     return separator.join(items)
 
 
 def _replace(text: str, old: str, new: str, most: int = -1) -> str:
+    found = text.count(old)
+    room(len(text) + (found if most < 0 else min(found, most)) * (len(new) - len(old)))
     return text.replace(old, new, most)
 
 
@@ -99,8 +102,8 @@ FUNCTIONS: Final[Functions] = {
     "lowerAscii": (Overload((STRING,), STRING, lambda a: a.translate(_LOWER), True, _SCAN),),
     "upperAscii": (Overload((STRING,), STRING, lambda a: a.translate(_UPPER), True, _SCAN),),
     "replace": (
-        Overload((STRING, STRING, STRING), STRING, _replace, True, _SCAN),
-        Overload((STRING, STRING, STRING, INT), STRING, _replace, True, _SCAN),
+        Overload((STRING, STRING, STRING), STRING, _replace, True, _SCAN, makes=True),
+        Overload((STRING, STRING, STRING, INT), STRING, _replace, True, _SCAN, makes=True),
     ),
     "split": (
         Overload((STRING, STRING), list_of(STRING), _split, True, _SCAN),
@@ -112,9 +115,9 @@ FUNCTIONS: Final[Functions] = {
     ),
     "trim": (Overload((STRING,), STRING, str.strip, True, _SCAN),),
     "join": (
-        Overload((list_of(STRING),), STRING, _join, True, _SCAN),
-        Overload((list_of(STRING), STRING), STRING, _join, True, _SCAN),
+        Overload((list_of(STRING),), STRING, _join, True, _SCAN, makes=True),
+        Overload((list_of(STRING), STRING), STRING, _join, True, _SCAN, makes=True),
     ),
-    "format": (Overload((STRING, list_of(DYN)), STRING, format_string, True, _SCAN),),
+    "format": (Overload((STRING, list_of(DYN)), STRING, format_string, True, _SCAN, makes=True),),
     "strings.quote": (Overload((STRING,), STRING, _quote, False, _SCAN),),
 }
