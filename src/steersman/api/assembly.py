@@ -270,7 +270,8 @@ class Assembly:
             fetched()[NamespaceAutoProvision.name, namespace] = error.message
 
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
-        scale, custom = Scale(self.writer).handle, CustomScale(self.writer).handle
+        scale = Scale(self.writer, self._world).handle
+        custom = CustomScale(self.writer, self._world).handle
         heard, tokens = self._heard, TokenRequest(self.tokens, self._objects.find)
         binding = Binding(self.writer, self._world)
         eviction = Eviction(self.writer, self.deleter, self._world)

@@ -179,6 +179,31 @@ def encoder(form: Form, presentation: Presentation, include: str, now: float) ->
     return Tables(form, presentation, include_object(include), now).one
 
 
+def made(
+    document: Document,
+    columns: tuple[Column, ...],
+    presentation: Presentation,
+    include: str,
+    now: float,
+) -> bytes:
+    """Returns an object that was made for this answer (a Scale) in the form the client wants."""
+    if presentation.shape == "object":
+        return orjson.dumps(document)
+    version, metadata = f"meta.k8s.io/{presentation.meta_version}", document["metadata"]
+    parts = {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata}
+    if presentation.shape == "metadata":
+        return orjson.dumps(parts)
+    shown = {"Object": document, "Metadata": parts, "None": None}[include_object(include)]
+    table = {
+        "kind": "Table",
+        "apiVersion": version,
+        "metadata": {"resourceVersion": metadata["resourceVersion"]},
+        "columnDefinitions": [_definition(column) for column in columns],
+        "rows": [{"cells": [column.value(document, now) for column in columns], "object": shown}],
+    }
+    return orjson.dumps(table)
+
+
 def include_object(text: str) -> IncludeObject:
     """Returns the value of includeObject; Metadata is upstream's default."""
     return "Object" if text == "Object" else "None" if text == "None" else "Metadata"

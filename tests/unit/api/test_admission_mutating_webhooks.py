@@ -10,7 +10,18 @@ import pytest
 from customs import WIDGETS, definition, establish, version, widget
 from hooks import MUTATING, Hook, add, hooked, patch
 from policies import mutate, patching
-from served import APPLY, DEPLOYMENTS, JSON_PATCH, MAPS, PODS, Served, config_map, deployment, pod
+from served import (
+    APPLY,
+    DEPLOYMENTS,
+    JSON_PATCH,
+    MAPS,
+    PODS,
+    TABLE,
+    Served,
+    config_map,
+    deployment,
+    pod,
+)
 from steersman.api.admission.webhooks import hook as webhook_hook
 from steersman.world.real import RealWorld
 
@@ -233,6 +244,9 @@ def test_a_scale_is_asked_about_and_changed(tmp_path: Path, custom: bool) -> Non
         assert scaled["spec"]["replicas"] == 5
         scaled = (await api.put(f"{path}/scale", {**scaled, "spec": {"replicas": 4}})).ok()
         assert scaled["spec"]["replicas"] == 5
+        spec = {"spec": {"replicas": 3}}
+        table = (await api.patch(f"{path}/scale", spec, accept=TABLE)).ok()
+        assert table["rows"][0]["cells"][1] == 5
         assert (await api.get(path)).ok()["spec"]["size" if custom else "replicas"] == 5
 
     hooked(tmp_path, case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from served import DEPLOYMENTS, MERGE, PODS, Served, deployment, pod, served
+from served import DEPLOYMENTS, MERGE, METADATA, PODS, TABLE, Served, deployment, pod, served
 from steersman.wire.message import User
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
@@ -36,6 +36,37 @@ async def test_a_scale_shows_and_changes_the_replicas_alone(api: Served) -> None
     assert (await api.get("/api/v1/namespaces/default/pods/a/scale")).code == 404
     assert (await api.get(f"{DEPLOYMENTS}/absent/scale")).code == 404
     assert (await api.delete(path)).code == 405
+
+
+@served
+async def test_a_scale_is_shown_as_a_table_and_by_its_metadata(api: Served) -> None:
+    (await api.post(DEPLOYMENTS, deployment("a", replicas=2))).ok()
+    path = f"{DEPLOYMENTS}/a/scale"
+    table = (await api.get(path, accept=TABLE)).ok()
+    assert [(one["name"], one["type"]) for one in table["columnDefinitions"]] == [
+        ("Name", "string"),
+        ("Desired", "integer"),
+        ("Available", "integer"),
+        ("Age", "string"),
+    ]
+    (row,) = table["rows"]
+    assert row["cells"] == ["a", 2, 0, "0s"]
+    scale = (await api.get(path)).document
+    assert table["metadata"] == {"resourceVersion": scale["metadata"]["resourceVersion"]}
+    parts = (await api.get(path, accept=METADATA)).ok()
+    assert (
+        parts
+        == row["object"]
+        == {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": scale["metadata"],
+        }
+    )
+    whole = (await api.get(path, accept=TABLE, includeObject="Object")).document
+    assert whole["rows"][0]["object"] == scale
+    bare = (await api.get(path, accept=TABLE, includeObject="None")).document
+    assert bare["rows"][0]["object"] is None
 
 
 @served

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from steersman.api import body
 from steersman.api.cache import Entry
 from steersman.api.call import Call
 from steersman.api.metadata import overlay
 from steersman.api.patches import Patch
-from steersman.api.subresources.scale import API_VERSION, COPIED, DEFINITION
+from steersman.api.subresources.scale import API_VERSION, COPIED, DEFINITION, shown
 from steersman.api.write import Writer
 from steersman.model import decode
 from steersman.model.errors import BadRequest, InternalError
@@ -22,6 +20,7 @@ from steersman.model.kind import Document
 from steersman.model.structural import scaling
 from steersman.model.structural.scaling import NotThere, Scaling
 from steersman.wire.message import Response
+from steersman.world.interface import World
 
 # Stands for replicas that were not set before (invalidSpecReplicas)
 _UNSET: Final = -(2**31)
@@ -30,22 +29,23 @@ _UNSET: Final = -(2**31)
 class CustomScale:
     """Answers `scale` of custom resources."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, world: World) -> None:
         self._writer = writer
+        self._world = world
 
     async def handle(self, call: Call) -> Response:
         """Answers get, update and patch."""
         scale = call.version.shape.scale if call.version.shape is not None else None
         assert scale is not None, "the kind has no scale"
         if call.attributes.verb == "get":
-            shown, found = scale_of(call, call.entry(), scale)
+            asked, found = scale_of(call, call.entry(), scale)
             if not found:
                 why = f'the spec replicas field "{scale.replicas}" does not exist'
                 raise InternalError(f"Internal error occurred: {why}")
-            return Response(orjson.dumps(shown))
+            return shown(call, asked, self._world.now())
         made = self._update(call) if call.attributes.verb == "update" else self._patch(call, scale)
         entry = await self._writer.change(call, lambda old: _scaled(old, made(), scale))
-        return Response(orjson.dumps(scale_of(call, entry, scale)[0]))
+        return shown(call, scale_of(call, entry, scale)[0], self._world.now())
 
     @staticmethod
     def _update(call: Call) -> Any:
@@ -57,10 +57,10 @@ class CustomScale:
         patch = Patch.parse(call, 0.0)
 
         def patched() -> Document:
-            shown, found = scale_of(call, call.entry(), scale)
+            old, found = scale_of(call, call.entry(), scale)
             if not found:
-                shown["spec"] = {"replicas": _UNSET}
-            return decode.admit(DEFINITION, patch.apply(call, shown), "Scale", "v1").document
+                old["spec"] = {"replicas": _UNSET}
+            return decode.admit(DEFINITION, patch.apply(call, old), "Scale", "v1").document
 
         return patched
 
@@ -76,7 +76,7 @@ def scale_of(call: Call, entry: Entry, scale: Scaling) -> tuple[Document, bool]:
     except NotThere as error:
         raise InternalError(f"Internal error occurred: {error}") from None
     status: Document = {"replicas": counted}
-    shown = {
+    made = {
         "kind": "Scale",
         "apiVersion": API_VERSION,
         "metadata": {
@@ -86,7 +86,7 @@ def scale_of(call: Call, entry: Entry, scale: Scaling) -> tuple[Document, bool]:
         "spec": {"replicas": wanted} if wanted else {},
         "status": {**status, "selector": selector} if selector else status,
     }
-    return shown, wanted is not None
+    return made, wanted is not None
 
 
 def _scaled(old: Document, given: Document, scale: Scaling) -> Document:

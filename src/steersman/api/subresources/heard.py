@@ -16,6 +16,7 @@ from steersman.api import body
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.call import Call
 from steersman.api.patches import Patch
+from steersman.api.present import PLAIN
 from steersman.api.server import Answer, Subresource
 from steersman.api.subresources.scale import DEFINITION as SCALE
 from steersman.model import decode
@@ -75,7 +76,8 @@ class Heard:
         return answer
 
     async def _scale(self, call: Call, handle: Subresource) -> Response:
-        shown = await _awaited(handle(_with_verb(call, "get")))
+        plain = replace(_with_verb(call, "get"), presentation=PLAIN)
+        shown = await _awaited(handle(plain))
         assert isinstance(shown.body, bytes)
         old = orjson.loads(shown.body)
         if call.attributes.verb == "update":

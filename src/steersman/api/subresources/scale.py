@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-import orjson
-
-from steersman.api import body
+from steersman.api import body, present
 from steersman.api.cache import Entry
 from steersman.api.call import Call
 from steersman.api.metadata import overlay
@@ -14,25 +12,34 @@ from steersman.api.patches import Patch
 from steersman.api.write import Writer
 from steersman.model import decode, errors, selectors
 from steersman.model.errors import Cause
-from steersman.model.kind import Document
+from steersman.model.kind import Column, Document
+from steersman.model.kinds import printing
 from steersman.wire.message import Response
+from steersman.world.interface import World
 
 DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 API_VERSION = "autoscaling/v1"
+COLUMNS: Final = (
+    Column("Name", printing.field("metadata", "name")),
+    Column("Desired", printing.field("spec", "replicas", default=0), "integer"),
+    Column("Available", printing.field("status", "replicas", default=0), "integer"),
+    Column("Age", printing.age),
+)
 COPIED = ("name", "namespace", "uid", "creationTimestamp")
 
 
 class Scale:
     """Answers `scale` on workloads whose replicas stand in spec.replicas."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, world: World) -> None:
         self._writer = writer
+        self._world = world
 
     async def handle(self, call: Call) -> Response:
         """Answers get, update and patch."""
         verb = call.attributes.verb
         if verb == "get":
-            return Response(orjson.dumps(scale_of(call.entry())))
+            return shown(call, scale_of(call.entry()), self._world.now())
         if verb == "update":
             given = body.read_as(call, DEFINITION)
             entry = await self._writer.change(call, lambda old: _scaled(call, old, given))
@@ -41,7 +48,13 @@ class Scale:
             entry = await self._writer.change(
                 call, lambda old: _scaled(call, old, _patched(call, patch, old))
             )
-        return Response(orjson.dumps(scale_of(entry)))
+        return shown(call, scale_of(entry), self._world.now())
+
+
+def shown(call: Call, scale: Document, now: float) -> Response:
+    """Returns a Scale as the client wants it."""
+    include = call.request.param("includeObject")
+    return Response(present.made(scale, COLUMNS, call.presentation, include, now))
 
 
 def scale_of(entry: Entry) -> Document:
