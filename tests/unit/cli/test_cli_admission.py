@@ -35,6 +35,11 @@ plugins:
     apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1
     kind: Configuration
     default: [{key: a, operator: Exists}]
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    exemptions: {namespaces: [kube-system]}
 """
 LIMITS = """
 apiVersion: eventratelimit.admission.k8s.io/v1alpha1
@@ -134,6 +139,7 @@ def test_a_file_configures_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.event_limits == (Limit("Server", 5, 10),)
     assert found.node_selectors == {"clusterDefaultNodeSelector": "pool=all"}
     assert found.tolerations == {"default": [{"key": "a", "operator": "Exists"}], "whitelist": []}
+    assert found.pod_security.namespaces == {"kube-system"}
     assert f"--admission-control-config-file={tmp_path / 'file'}" in admission.words(given)
 
 

@@ -116,7 +116,7 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         "TaintNodesByCondition": TaintNodesByCondition,
         "AlwaysPullImages": AlwaysPullImages,
         "ImagePolicyWebhook": image_policy,
-        "PodSecurity": lambda: PodSecurity(cache),
+        "PodSecurity": lambda: PodSecurity(cache, settings.pod_security),
         "PodNodeSelector": lambda: namespaces.PodNodeSelector(cache, settings.node_selectors),
         "Priority": lambda: Priority(cache),
         "DefaultTolerationSeconds": DefaultTolerationSeconds,

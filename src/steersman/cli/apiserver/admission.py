@@ -25,6 +25,7 @@ CONFIGURED: Final = (
     "EventRateLimit",
     "ImagePolicyWebhook",
     "PodNodeSelector",
+    "PodSecurity",
     "PodTolerationRestriction",
 )
 _ALONE: Final = {
@@ -82,6 +83,7 @@ def _names(given: Sequence[str] | None) -> list[str]:
 def _configured(plugins: Sequence[str], path: Path | None) -> AdmissionSettings:
     from steersman.api.admission.plugins import event_rate, image_policy
     from steersman.api.admission.plugins.registry import AdmissionSettings
+    from steersman.api.admission.pod_security import configuration
 
     found = {} if path is None else _read(path, plugins)
     limits: Sequence[event_rate.Limit] = ()
@@ -96,9 +98,11 @@ def _configured(plugins: Sequence[str], path: Path | None) -> AdmissionSettings:
         selected = _selectors(selectors)
         name = "PodTolerationRestriction"
         tolerated = _tolerations(tolerations)
+        name = "PodSecurity"
+        secured = configuration.parse(found.get(name))
     except ValueError as error:
         raise Failure(f"failed to initialize admission plugin {name!r}: {error}") from error
-    return AdmissionSettings(plugins, limits, policy, selected, tolerated)
+    return AdmissionSettings(plugins, limits, policy, selected, tolerated, secured)
 
 
 def _target(path: Path) -> Target:

@@ -13,6 +13,7 @@ from msgspec import field
 
 from steersman.api.admission.plugins.event_rate import Limit
 from steersman.api.admission.plugins.image_policy import PolicySettings
+from steersman.api.admission.pod_security.configuration import PodSecuritySettings
 from steersman.model.kind import Document
 
 ORDER: Final = (
@@ -50,6 +51,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     image_policy:   of ImagePolicyWebhook
     node_selectors: of PodNodeSelector, by namespace
     tolerations:    of PodTolerationRestriction: `default` and `whitelist`
+    pod_security:   of PodSecurity
     """
 
     plugins: Sequence[str] = enabled()
@@ -57,3 +59,4 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     image_policy: PolicySettings | None = None
     node_selectors: Mapping[str, str] = field(default_factory=dict)
     tolerations: Mapping[str, list[Document]] = field(default_factory=dict)
+    pod_security: PodSecuritySettings = PodSecuritySettings()

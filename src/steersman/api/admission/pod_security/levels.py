@@ -100,23 +100,33 @@ def detail(found: list[Violation]) -> str:
     return ", ".join(f"{one.reason} ({one.detail})" for one in found)
 
 
-def policy_of(labels: Mapping[str, str]) -> tuple[Policy, list[Cause]]:
-    """Returns the policy of a namespace with these labels, and what is wrong with them.
+PRIVILEGED: Final = Policy()
+
+
+def policy_of(
+    labels: Mapping[str, str], defaults: Policy = PRIVILEGED
+) -> tuple[Policy, list[Cause]]:
+    """Returns the policy of a namespace with these labels, and what is wrong with them. What they
+    do not say is as in the defaults.
 
     A wrong level counts as restricted where it is enforced and as privileged elsewhere.
     """
     wrong: list[Cause] = []
-    standards = {mode: _standard(mode, labels, wrong) for mode in MODES}
-    enforce, warn = standards["enforce"], standards["warn"]
+    enforce, audit, warn = (
+        _standard(mode, labels, standard, wrong)
+        for mode, standard in zip(MODES, defaults, strict=True)
+    )
     named = PREFIX + "enforce" in labels and labels[PREFIX + "enforce"] in LEVELS
     if named and PREFIX + "warn" not in labels and _is_stricter(enforce, warn):
         minor = warn.minor if PREFIX + "warn-version" in labels else enforce.minor
         warn = Standard(enforce.level, minor)
-    return Policy(enforce, standards["audit"], warn), wrong
+    return Policy(enforce, audit, warn), wrong
 
 
-def _standard(mode: str, labels: Mapping[str, str], wrong: list[Cause]) -> Standard:
-    level, minor = Standard()
+def _standard(
+    mode: str, labels: Mapping[str, str], default: Standard, wrong: list[Cause]
+) -> Standard:
+    level, minor = default
     key = PREFIX + mode
     if (text := labels.get(key)) is not None:
         known: dict[str, Level] = {one: one for one in LEVELS}
@@ -125,10 +135,10 @@ def _standard(mode: str, labels: Mapping[str, str], wrong: list[Cause]) -> Stand
             path = f"metadata.labels[{key}]"
             wrong.append(causes.invalid(path, text, f"must be one of {', '.join(LEVELS)}"))
     key += "-version"
-    if (text := labels.get(key)) is not None and text != "latest":
+    if (text := labels.get(key)) is not None:
         match = _VERSION.fullmatch(text)
         minor = int(match[1]) if match else LATEST
-        if not match:
+        if not match and text != "latest":
             path = f"metadata.labels[{key}]"
             wrong.append(causes.invalid(path, text, 'must be "latest" or "v1.x"'))
     return Standard(level, minor)
