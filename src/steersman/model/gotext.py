@@ -25,6 +25,19 @@ def shown(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def difference(before: Any, after: Any) -> str:
+    """Returns how a value changed, as upstream's messages show it: a unified diff of both in JSON
+    (apimachinery's util/diff), the keys of maps in order and those of structs as they are given."""
+    import difflib  # loaded with the first message that shows a difference
+
+    old, new = (f"{_indented(value)}\n".splitlines(keepends=True) for value in (before, after))
+    return "".join(list(difflib.unified_diff(old, new))[2:])  # without the names of files
+
+
+def _indented(value: Any) -> str:
+    return msgspec.json.format(shown(value), indent=1)
+
+
 def struct(document: Mapping[str, Any], *fields: str) -> dict[str, Any]:
     """Returns a document as `shown` prints Go's internal type of it, which has no JSON names:
     all fields, under Go's names."""

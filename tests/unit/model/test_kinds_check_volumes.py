@@ -8,6 +8,7 @@ import pytest
 from tests.checked import IMMUTABLE, Causes, admitted, causes, kind_of
 
 from steersman.model.schema import builtin
+from steersman.model.types import persistent_difference
 from steersman.model.types.persistent_sources import SOURCES
 
 REQUIRED = "Required value"
@@ -443,7 +444,16 @@ def test_what_a_volume_is_stays() -> None:
     assert volume(HOST_PATH, **moved) == [
         (
             "spec.persistentvolumesource",
-            "Forbidden: spec.persistentvolumesource is immutable after creation",
+            "Forbidden: spec.persistentvolumesource is immutable after creation\n"
+            "@@ -2,7 +2,7 @@\n"
+            '  "GCEPersistentDisk": null,\n'
+            '  "AWSElasticBlockStore": null,\n'
+            '  "HostPath": {\n'
+            '-  "Path": "/x",\n'
+            '+  "Path": "/y",\n'
+            '   "Type": ""\n'
+            "  },\n"
+            '  "Glusterfs": null,\n',
         ),
         ("volumeMode", f'Invalid value: "Block": {IMMUTABLE}'),
     ]
@@ -455,7 +465,37 @@ def test_the_secret_for_expansion_may_be_set_once() -> None:
     other = {**csi, "controllerExpandSecretRef": {"name": "t", "namespace": "n"}}
     assert volume({**VOLUME, "csi": csi}, **VOLUME, csi=more) == []
     assert len(volume({**VOLUME, "csi": more}, **VOLUME, csi=csi)) == 1
-    assert len(volume({**VOLUME, "csi": more}, **VOLUME, csi=other)) == 1
+    ((_, told),) = volume({**VOLUME, "csi": more}, **VOLUME, csi=other)
+    assert told.partition("\n")[2] == (
+        "@@ -30,7 +30,7 @@\n"
+        '   "NodeStageSecretRef": null,\n'
+        '   "NodePublishSecretRef": null,\n'
+        '   "ControllerExpandSecretRef": {\n'
+        '-   "Name": "s",\n'
+        '+   "Name": "t",\n'
+        '    "Namespace": "n"\n'
+        "   },\n"
+        '   "NodeExpandSecretRef": null\n'
+    )
+
+
+def test_maps_and_selectors_in_what_changed_stand_as_go_writes_them() -> None:
+    before = {"driver": "d", "volumeHandle": "v", "volumeAttributes": {"b": "1", "a": "<"}}
+    told = persistent_difference.of_sources({"csi": before}, {"nfs": {"path": "/p"}})
+    assert '-  "VolumeAttributes": {\n-   "a": "\\u003c",\n-   "b": "1"\n-  },' in told
+    assert '+  "Server": "",\n+  "Path": "/p",\n+  "ReadOnly": false\n' in told
+    source = {"kind": "K", "name": "n", "apiGroup": "g"}
+    selector = {
+        "matchExpressions": [{"values": ["x"], "operator": "In", "key": "k"}],
+        "matchLabels": {"b": "2", "a": "1"},
+    }
+    told = persistent_difference.of_claims({}, {"selector": selector, "dataSource": source})
+    assert (
+        '+ "Selector": {\n+  "matchLabels": {\n+   "a": "1",\n+   "b": "2"\n+  },\n'
+        '+  "matchExpressions": [\n+   {\n+    "key": "k",\n+    "operator": "In",\n'
+        '+    "values": [\n+     "x"\n+    ]\n+   }\n+  ]\n+ },\n'
+    ) in told
+    assert '+  "APIGroup": "g",\n+  "Kind": "K",\n+  "Name": "n"\n' in told
 
 
 def affinity(key: str, value: str = "z") -> dict[str, Any]:
@@ -590,11 +630,47 @@ def test_names_in_a_claim() -> None:
     assert claim(spec, **spec) == []
 
 
-FIXED = (
-    "spec",
-    "Forbidden: spec is immutable after creation except resources.requests and "
-    "volumeAttributesClassName for bound claims",
-)
+def fixed(*lines: str) -> tuple[str, str]:
+    text = "\n".join(
+        (
+            "Forbidden: spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims",
+            *lines,
+            "",
+        )
+    )
+    return ("spec", text)
+
+
+def renamed(name: str, before: str, after: str, **others: str) -> tuple[str, str]:
+    """Returns how it is told that one of the last fields of a claim changed."""
+    last = {
+        "VolumeName": '""',
+        "StorageClassName": "null",
+        "VolumeMode": '"Filesystem"',
+        "DataSource": "null",
+        "DataSourceRef": "null",
+        "VolumeAttributesClassName": "null",
+        **others,
+    }
+    lines = ['   "storage": "2Gi"', "  }", " },"]
+    lines += [f' "{one}": {value},' for one, value in last.items()]
+    lines[-1] = lines[-1][:-1]
+    at = 3 + list(last).index(name)
+    around = lines[at - 3 : at], lines[at + 1 : at + 4]
+    comma = "" if name == "VolumeAttributesClassName" else ","
+    # what comes before fills eight lines; the closing bracket is the last
+    after_lines = around[1] if len(around[1]) == 3 else [*around[1], "}"]
+    count = 4 + len(after_lines)
+    return fixed(
+        f"@@ -{at + 6},{count} +{at + 6},{count} @@",
+        *(f" {line}" for line in around[0]),
+        f'- "{name}": {before}{comma}',
+        f'+ "{name}": {after}{comma}',
+        *(f" {line}" for line in after_lines),
+    )
+
+
 SMALLER = (
     "spec.resources.requests.storage",
     "Forbidden: field can not be less than status.capacity",
@@ -609,28 +685,57 @@ def test_a_claim_may_grow_while_it_is_bound_and_shrink_to_what_it_has() -> None:
     assert claim(CLAIM, BOUND, **sized("3Gi")) == []
     assert claim(CLAIM, BOUND, **sized("1500Mi")) == []
     assert claim(CLAIM, BOUND, **sized("1Gi")) == [SMALLER]
-    assert claim(CLAIM, {"phase": "Pending"}, **sized("3Gi")) == [FIXED]
+    larger = fixed(
+        "@@ -6,7 +6,7 @@",
+        '  "Resources": {',
+        '   "Limits": null,',
+        '   "Requests": {',
+        '-   "storage": "2Gi"',
+        '+   "storage": "3Gi"',
+        "   }",
+        "  },",
+        '  "VolumeName": "",',
+    )
+    assert claim(CLAIM, {"phase": "Pending"}, **sized("3Gi")) == [larger]
     more = {"requests": {"storage": "3Gi"}, "limits": {"storage": "4Gi"}}
-    assert claim(CLAIM, BOUND, **{**CLAIM, "resources": more}) == [FIXED]
+    limited = fixed(
+        "@@ -4,7 +4,9 @@",
+        "  ],",
+        '  "Selector": null,',
+        '  "Resources": {',
+        '-  "Limits": null,',
+        '+  "Limits": {',
+        '+   "storage": "4Gi"',
+        "+  },",
+        '   "Requests": {',
+        '    "storage": "2Gi"',
+        "   }",
+    )
+    assert claim(CLAIM, BOUND, **{**CLAIM, "resources": more}) == [limited]
 
 
 def test_a_claim_is_bound_once() -> None:
     assert claim(CLAIM, **CLAIM, volumeName="v") == []
-    assert claim({**CLAIM, "volumeName": "v"}, **CLAIM, volumeName="w") == [FIXED]
-    assert claim({**CLAIM, "volumeName": "v"}, **CLAIM) == [FIXED]
+    bound = {**CLAIM, "volumeName": "v"}
+    assert claim(bound, **CLAIM, volumeName="w") == [renamed("VolumeName", '"v"', '"w"')]
+    assert claim(bound, **CLAIM) == [renamed("VolumeName", '"v"', '""')]
 
 
 def test_the_mode_of_a_claim_stays() -> None:
     assert claim(CLAIM, **CLAIM, volumeMode="Block") == [
-        FIXED,
+        renamed("VolumeMode", '"Filesystem"', '"Block"'),
         ("volumeMode", f'Invalid value: "Block": {IMMUTABLE}'),
     ]
 
 
 def test_a_claim_without_a_class_may_be_given_one() -> None:
     assert claim(CLAIM, **CLAIM, storageClassName="fast") == []
-    assert claim({**CLAIM, "storageClassName": ""}, **CLAIM, storageClassName="fast") == [FIXED]
-    assert claim({**CLAIM, "storageClassName": "fast"}, **CLAIM) == [FIXED]
+    assert claim({**CLAIM, "storageClassName": ""}, **CLAIM, storageClassName="fast") == [
+        renamed("StorageClassName", '""', '"fast"')
+    ]
+    assert claim({**CLAIM, "storageClassName": "fast"}, **CLAIM) == [
+        renamed("StorageClassName", '"fast"', "null")
+    ]
 
 
 def annotated(class_name: str | None, **spec: Any) -> dict[str, Any]:
@@ -654,10 +759,12 @@ def test_the_class_in_an_annotation_moves_into_the_spec_and_else_stays() -> None
 def test_the_attributes_of_a_bound_claim_change_and_do_not_go() -> None:
     old = {**CLAIM, "volumeAttributesClassName": "a"}
     assert claim(old, BOUND, **CLAIM, volumeAttributesClassName="b") == []
-    assert claim(old, {"phase": "Pending"}, **CLAIM, volumeAttributesClassName="b") == [FIXED]
+    assert claim(old, {"phase": "Pending"}, **CLAIM, volumeAttributesClassName="b") == [
+        renamed("VolumeAttributesClassName", '"a"', '"b"')
+    ]
     path = "spec.volumeAttributesClassName"
     assert claim(old, BOUND, **CLAIM) == [
-        FIXED,
+        renamed("VolumeAttributesClassName", '"a"', "null"),
         (path, "Forbidden: update from non-nil value to nil is forbidden"),
     ]
     assert claim(old, BOUND, **CLAIM, volumeAttributesClassName="") == [

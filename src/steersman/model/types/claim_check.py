@@ -11,6 +11,7 @@ from steersman.model.causes import each, forbidden, immutable, invalid, not_supp
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.quantity import Quantity, parse
+from steersman.model.types import persistent_difference
 from steersman.model.types.persistent_check import (
     CLASS_ANNOTATION,
     VOLUME_MODES,
@@ -106,7 +107,7 @@ def check_claim_change(new: Document, old: Document) -> Iterator[Cause]:
     yield from _check_class(new, old)
     bound = (new.get("status") or {}).get("phase") == "Bound"
     if _comparable(spec, before, old, bound) != _comparable(before, before, old, bound):
-        yield forbidden("spec", _FIXED_TEXT)
+        yield forbidden("spec", f"{_FIXED_TEXT}\n{_difference(spec, before, old, bound)}")
     size, was = _storage(spec) or ZERO, _storage(before) or ZERO
     capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage")
     if size < was and size <= parse(capacity or "0"):
@@ -151,6 +152,24 @@ def _comparable(spec: Document, before: Document, old: Document, bound: bool) ->
         if spec.get(_ATTRIBUTES) is not None:
             kept[_ATTRIBUTES] = before.get(_ATTRIBUTES)
     return {name: value for name, value in kept.items() if value is not None}
+
+
+def _difference(spec: Document, before: Document, old: Document, bound: bool) -> str:
+    """Returns what changed, where what may change is as it was, or as it is."""
+    now, then = dict(spec), dict(before)
+    if not before.get("volumeName"):
+        then["volumeName"] = spec.get("volumeName")
+    annotated = _annotation(old)
+    may_be_named = annotated is None or spec.get("storageClassName") == annotated
+    if before.get("storageClassName") is None and may_be_named:
+        now["storageClassName"] = None
+    requests = (spec.get("resources") or {}).get("requests")
+    if bound and requests is not None:
+        size = ((before.get("resources") or {}).get("requests") or {}).get("storage", "0")
+        now["resources"] = {**spec["resources"], "requests": {**requests, "storage": size}}
+    if bound and spec.get(_ATTRIBUTES) is not None:
+        now[_ATTRIBUTES] = before.get(_ATTRIBUTES)
+    return persistent_difference.of_claims(then, now)
 
 
 def _without_storage(resources: Document) -> Document:

@@ -23,6 +23,7 @@ from steersman.model.causes import (
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.quantity import parse
+from steersman.model.types import persistent_difference
 from steersman.model.types.persistent_sources import SOURCES, check_source
 from steersman.model.types.resources import ZERO
 from steersman.model.types.scheduling_check import check_node_selector
@@ -155,7 +156,8 @@ def check_volume_change(new: Document, old: Document) -> Iterator[Cause]:
         sources[0]["csi"] = {k: v for k, v in csi.items() if k != "controllerExpandSecretRef"}
     if sources[0] != sources[1]:
         detail = "spec.persistentvolumesource is immutable after creation"
-        yield forbidden("spec.persistentvolumesource", detail)
+        changed = persistent_difference.of_sources(sources[1], sources[0])
+        yield forbidden("spec.persistentvolumesource", f"{detail}\n{changed}")
     yield from immutable("volumeMode", new.get("volumeMode"), old.get("volumeMode"))
     affinity, before = new.get("nodeAffinity"), old.get("nodeAffinity")
     if before is not None and affinity != _renamed(before, affinity):
