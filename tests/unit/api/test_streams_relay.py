@@ -600,7 +600,7 @@ def test_a_nodes_proxy_passes_method_path_query_and_body(tmp_path: Path) -> None
     async def scenario(world: World) -> None:
         world.node.answer = lambda request: Response(b"made", 201, "text/x", {"X-Own": "1"})
         path = f"/api/v1/nodes/{NODE}/proxy/some/a b/"
-        headers = {"x-mine": "2", "cookie": "secret"}
+        headers = {"x-mine": "2", "cookie": "theirs", "authorization": "Basic secret"}
         request = Request("POST", path, "q=1&q=2", headers, b"body")
         answer = await world.transport().send(request)
         assert (answer.status, answer.body, answer.content_type) == (201, b"made", "text/x")
@@ -610,7 +610,9 @@ def test_a_nodes_proxy_passes_method_path_query_and_body(tmp_path: Path) -> None
         assert (asked.method, asked.path, asked.query) == ("POST", "/some/a b/", "q=1&q=2")
         assert (asked.body, asked.headers["x-mine"]) == (b"body", "2")
         assert asked.headers["x-forwarded-for"] == "127.0.0.1"
-        assert "cookie" not in asked.headers
+        assert asked.headers["cookie"] == "theirs"
+        assert asked.headers["x-forwarded-uri"] == path.replace(" ", "%20")
+        assert "authorization" not in asked.headers
 
     with_world(tmp_path, scenario)
 
@@ -625,6 +627,36 @@ def test_a_proxy_without_a_path_is_sent_to_its_directory(tmp_path: Path) -> None
         world.node.answer = text(200, "root")
         assert await world.get(f"{path}/") == (200, "root")
         assert world.node.asked[0].path == "/"
+
+    with_world(tmp_path, scenario)
+
+
+def test_links_lead_through_the_proxy_again(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        base = f"/api/v1/nodes/{NODE}/proxy"
+        through = {"x-forwarded-for": "10.1.2.3"}
+        await world.transport().send(Request("GET", f"{base}/", headers=through))
+        assert world.node.asked[0].headers["x-forwarded-for"] == "10.1.2.3, 127.0.0.1"
+        cross = {"Access-Control-Allow-Origin": "*", "X-Own": "1", "Location": "/login?x=1#y"}
+        world.node.answer = lambda request: Response(b"", 302, "", cross)
+        answer = await world.transport().send(Request("GET", f"{base}/some/a b"))
+        assert answer.headers is not None
+        assert (answer.status, answer.headers["location"]) == (302, f"{base}/login?x=1#y")
+        assert answer.headers["x-own"] == "1"
+        assert "access-control-allow-origin" not in answer.headers
+        page = b'<p><a href="/x">x</a></p>'
+        world.node.answer = lambda request: Response(page, 200, "text/html; charset=utf-8")
+        expected = f'<p><a href="{base}/x">x</a></p>'
+        assert await world.get(f"{base}/") == (200, expected)
+
+        async def streamed() -> AsyncIterator[bytes]:
+            for place in range(0, len(page), 7):
+                yield page[place : place + 7]
+
+        world.node.answer = lambda request: Response(streamed(), 200, "text/html")
+        assert await world.get(f"{base}/") == (200, expected)
+        world.node.answer = lambda request: Response(streamed(), 200, "text/plain")
+        assert await world.get(f"{base}/") == (200, page.decode())
 
     with_world(tmp_path, scenario)
 

@@ -1,7 +1,7 @@
 """The proxy subresources: plain HTTP to a pod or a service's endpoint, TLS to a node's kubelet.
 
-A name may carry a scheme and a port (`https:web:8443`). Links in pages are not rewritten, which
-upstream does for browsers that come through `kubectl proxy`.
+A name may carry a scheme and a port (`https:web:8443`). Links in what comes back are made to lead
+through the proxy again (`links`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.call import Call
@@ -31,7 +32,6 @@ _OWN_HEADERS = frozenset(
         "authorization",
         "connection",
         "content-length",
-        "cookie",
         "host",
         "keep-alive",
         "proxy-connection",
@@ -41,6 +41,12 @@ _OWN_HEADERS = frozenset(
         "upgrade",
     )
 )
+# Of an answer: who else may read it is not the other side's to say
+_CORS = frozenset(
+    f"Access-Control-Allow-{what}" for what in ("Credentials", "Headers", "Methods", "Origin")
+)
+# What of a path needs no escape (RFC 3986 section 3.3)
+_PATH = "/:@!$&'()*+,;="
 # What names somebody else; the other side hears of it from this server alone
 _NAMING = ("impersonate-", "x-remote-")
 _SCHEMES = ("", "http", "https")
@@ -113,7 +119,8 @@ class Proxies:
             query = f"?{given.query}" if given.query else ""
             return Response(b"", 301, "", {"Location": f"{given.path}/{query}"})
         request = Request(given.method, path or "/", given.query, body=given.body)
-        request.headers = passed_headers(given)
+        uri = quote(given.path, safe=_PATH)
+        request.headers = {**passed_headers(given), "x-forwarded-uri": uri}
         try:
             answer = await pass_on(transport, request, self._world)
         except Unreachable as error:
@@ -123,7 +130,21 @@ class Proxies:
             answer.body = _closing(answer.body, transport)
         elif not kept and not isinstance(answer.body, Upgrade):
             await transport.close()
-        return answer
+        if isinstance(answer.body, Upgrade):
+            return answer
+        return await self._led_back(answer, given, path, place)
+
+    @staticmethod
+    async def _led_back(answer: Response, given: Request, path: str, place: str) -> Response:
+        """Returns an answer whose links lead through the proxy, and that says nothing of who else
+        may read it (util/proxy: corsRemovingTransport)."""
+        from steersman.api.subresources import links  # loaded with the first answer of a proxy
+
+        own = {name: text for name, text in (answer.headers or {}).items() if name not in _CORS}
+        answer.headers = own
+        prefix = quote(given.path.removesuffix(path), safe=_PATH)
+        way = links.Way(prefix, given.headers.get("host", ""), place.rpartition("//")[2])
+        return await links.lead_back(answer, way)
 
 
 async def pass_on(transport: HTTPTransport, request: Request, world: World) -> Response:
@@ -177,7 +198,8 @@ def passed_headers(given: Request) -> Mapping[str, str]:
     if "upgrade" in given.headers:
         kept |= {"connection": "Upgrade", "upgrade": given.headers["upgrade"]}
     if given.peer is not None and given.peer.address:
-        kept["x-forwarded-for"] = given.peer.address
+        way = [kept.get("x-forwarded-for", ""), given.peer.address]
+        kept["x-forwarded-for"] = ", ".join(filter(None, way))
     return kept
 
 
