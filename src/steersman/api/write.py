@@ -25,7 +25,13 @@ from steersman.api.present import PLAIN
 from steersman.api.read import Reader
 from steersman.api.templates import Sent, Template, Templates
 from steersman.model import errors
-from steersman.model.errors import BadRequest, Conflict, InsufficientStorage, Unexplained
+from steersman.model.errors import (
+    BadRequest,
+    Conflict,
+    InsufficientStorage,
+    StoredTooLarge,
+    Unexplained,
+)
 from steersman.model.kind import Check, Document, Subresource
 from steersman.store import interface as store
 from steersman.store.interface import Record, Write
@@ -38,6 +44,9 @@ from steersman.world.interface import World
 MOST_TRIES = 16
 # A generated name that is taken is drawn again this often (maxNameGenerationCreateAttempts)
 MOST_NAMES = 8
+# What etcd takes as one request (--max-request-bytes). Custom resources stand there in JSON as they
+# do here; built-in kinds in Protocol Buffers, which is about half as long
+MOST_STORED_BYTES = 3 * 512 * 1024
 
 
 # Raises Forbidden; a write that turns out to create asks for that right too
@@ -349,9 +358,13 @@ class Writer:
         return {**changed, "metadata": meta}
 
     async def commit(self, call: Call, *writes: Write) -> int:
-        """Makes writes durable and waits until the cache shows them; nothing on a dry run."""
+        """Makes writes durable and waits until the cache shows them; nothing on a dry run. Raises
+        StoredTooLarge."""
         if call.dry_run:
             return self.cache.revision
+        most = MOST_STORED_BYTES if call.version.shape is not None else 2 * MOST_STORED_BYTES
+        if any(write.value is not None and len(write.value) > most for write in writes):
+            raise StoredTooLarge
         try:
             revision = await self.cache.store.commit(*writes)
         except store.Full as error:

@@ -162,6 +162,16 @@ class Gone(APIError):
     reason = "Gone"
 
 
+class StoredTooLarge(APIError):
+    """An object that is too large to be stored: a plain error upstream, in etcd's words, code 500,
+    no reason. Defaults, and who is asked about a change, may make an object larger than it came."""
+
+    reason = ""
+
+    def __init__(self) -> None:
+        super().__init__("etcdserver: request is too large")
+
+
 class RequestTooLarge(APIError):
     """The body is over the bound."""
 

@@ -220,6 +220,35 @@ async def test_defaults_that_come_later_are_seen_in_what_is_stored(api: Served) 
 
 
 @served
+async def test_what_defaults_or_time_make_larger_than_a_store_takes_is_refused(api: Served) -> None:
+    made = definition()
+    fields = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    many = {"type": "object", "properties": {"a": {"type": "string", "default": "x" * 1000}}}
+    added = {**fields["properties"], "many": {"type": "array", "items": many}}
+    made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = {
+        **fields,
+        "properties": added,
+    }
+    await establish(api, made)
+    refused = await api.post(WIDGETS, widget("large", many=[{}] * 1600))
+    assert (refused.code, refused.message) == (500, "etcdserver: request is too large")
+    assert "reason" not in refused.document
+    assert (await api.get(f"{WIDGETS}/large")).code == 404
+    (await api.post(WIDGETS, widget("one", many=[{}] * 1400))).ok()
+    change = {"spec": {"free": {"a": "x" * 300_000}}}
+    grown = await api.patch(WIDGET, change, "application/merge-patch+json")
+    assert (grown.code, grown.message) == (500, "etcdserver: request is too large")
+    assert "free" not in (await api.get(WIDGET)).document["spec"]
+    for size, code in ((2_000_000, 201), (3_200_000, 500)):  # shorter in Protocol Buffers
+        environment = [{"name": "A", "value": "x" * size}]
+        containers = [{"name": "a", "image": "i", "env": environment}]
+        made = {"metadata": {"name": "long"}, "template": {"spec": {"containers": containers}}}
+        answer = await api.post("/api/v1/namespaces/default/podtemplates", made)
+        assert answer.code == code
+        await api.delete("/api/v1/namespaces/default/podtemplates/long")
+
+
+@served
 async def test_versions_differ_in_their_schema_and_share_their_objects(api: Served) -> None:
     narrow = {
         "type": "object",
