@@ -9,6 +9,7 @@ import pytest
 
 from steersman.api.admission.plugins.event_rate import Limit
 from steersman.api.admission.plugins.registry import OFF, ORDER, enabled
+from steersman.api.admission.quota_limited import Limited
 from steersman.cli.apiserver import admission
 from steersman.cli.failure import Failure
 
@@ -40,6 +41,11 @@ plugins:
     apiVersion: pod-security.admission.config.k8s.io/v1
     kind: PodSecurityConfiguration
     exemptions: {namespaces: [kube-system]}
+- name: ResourceQuota
+  configuration:
+    apiVersion: apiserver.config.k8s.io/v1
+    kind: ResourceQuotaConfiguration
+    limitedResources: [{resource: pods, matchContains: [cpu]}]
 """
 LIMITS = """
 apiVersion: eventratelimit.admission.k8s.io/v1alpha1
@@ -140,6 +146,7 @@ def test_a_file_configures_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.node_selectors == {"clusterDefaultNodeSelector": "pool=all"}
     assert found.tolerations == {"default": [{"key": "a", "operator": "Exists"}], "whitelist": []}
     assert found.pod_security.namespaces == {"kube-system"}
+    assert found.limited == (Limited("pods", match_contains=("cpu",)),)
     assert f"--admission-control-config-file={tmp_path / 'file'}" in admission.words(given)
 
 

@@ -76,7 +76,8 @@ def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]
     dynamic = Dynamic(cache, parts.kinds, lambda: _askers(settings, parts))
     makers = _makers(settings, parts)
     chosen = [makers[name]() for name in plugins if name in makers]
-    quotas = ResourceQuota(cache, world) if "ResourceQuota" in plugins else Unlimited()
+    is_bounded = "ResourceQuota" in plugins
+    quotas = ResourceQuota(cache, world, settings.limited) if is_bounded else Unlimited()
     own: list[Plugin] = [DefinitionLifecycle(parts.definitions), AdmissionExpressions()]
     last: list[Plugin] = [
         Recording(world),

@@ -8,15 +8,18 @@ commit is over (docs/adr/0014). Nothing can leak, and two creates never take the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 import msgspec
 
+from steersman.api.admission import quota_limited
 from steersman.api.admission.chain import Change
 from steersman.api.admission.quota_book import Book, view_of
 from steersman.api.admission.quota_holds import Hold, Holds
+from steersman.api.admission.quota_limited import Limited, Uncovered
+from steersman.api.bootstrap.writing import SERVER
 from steersman.api.cache import Cache, Event
 from steersman.api.call import Call
 from steersman.model import errors
@@ -44,8 +47,9 @@ class ResourceQuota:
 
     name = "ResourceQuota"
 
-    def __init__(self, cache: Cache, world: World) -> None:
+    def __init__(self, cache: Cache, world: World, limited: Sequence[Limited] = ()) -> None:
         self._cache = cache
+        self._limited = limited
         self._world = world
         self._quotas = cache.table(RESOURCEQUOTA.resource)
         self._books: dict[tuple[str, str], Book] = {}
@@ -66,7 +70,8 @@ class ResourceQuota:
         """Returns the context in which a change is to be committed; raises Forbidden where there
         is no room for it. `stored` is the new object where the change has only its metadata."""
         namespace = change.call.namespace
-        if not self._quotas.entries.get(namespace) or not _uses(change):
+        bounded = self._quotas.entries.get(namespace) or (namespace and self._limited)
+        if not bounded or not _uses(change):
             return _FREE
         amounts = dict(self._amounts(change, stored))
         return self._held(change, amounts) if amounts else _FREE
@@ -95,6 +100,8 @@ class ResourceQuota:
         measure = measure_of(change.call.table.resource)
         new = _view(change, change.new) if not stored else view_of(change.call.table, stored)
         old = _view(change, change.old)
+        if self._limited:
+            self._check_covered(change, measure, new)
         for entry in self._quotas.ordered(change.call.namespace):
             book = self._book(entry.namespace, entry.name)
             bounded = measure.bounded(book.spec.hard)
@@ -106,6 +113,21 @@ class ResourceQuota:
             if more:
                 self._check(change, book, bounded, more)
                 yield entry.name, more
+
+    def _check_covered(self, change: Change, measure: Measure, new: Any) -> None:
+        """Raises Forbidden where no quota covers what is limited; Unexplained, as upstream, where
+        it is limited by a scope. The server writes what it cannot be without all the same."""
+        call = change.call
+        if call.user.name == SERVER.name:
+            return
+        entries = self._quotas.ordered(call.namespace)
+        quotas = [self._book(entry.namespace, entry.name).spec for entry in entries]
+        try:
+            quota_limited.check(self._limited, call.table.resource, measure, new, quotas)
+        except Uncovered as error:
+            if error.by_scope:
+                raise errors.Unexplained(str(error)) from None
+            raise _forbidden(change, str(error)) from None
 
     def _check(self, change: Change, book: Book, bounded: Iterable[str], more: Amounts) -> None:
         if change.subresource == "status":

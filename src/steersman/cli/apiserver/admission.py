@@ -27,6 +27,7 @@ CONFIGURED: Final = (
     "PodNodeSelector",
     "PodSecurity",
     "PodTolerationRestriction",
+    "ResourceQuota",
 )
 _ALONE: Final = {
     "imagePolicy": "ImagePolicyWebhook",
@@ -81,6 +82,7 @@ def _names(given: Sequence[str] | None) -> list[str]:
 
 
 def _configured(plugins: Sequence[str], path: Path | None) -> AdmissionSettings:
+    from steersman.api.admission import quota_limited
     from steersman.api.admission.plugins import event_rate, image_policy
     from steersman.api.admission.plugins.registry import AdmissionSettings
     from steersman.api.admission.pod_security import configuration
@@ -100,9 +102,11 @@ def _configured(plugins: Sequence[str], path: Path | None) -> AdmissionSettings:
         tolerated = _tolerations(tolerations)
         name = "PodSecurity"
         secured = configuration.parse(found.get(name))
+        name = "ResourceQuota"
+        limited = quota_limited.parse(found.get(name))
     except ValueError as error:
         raise Failure(f"failed to initialize admission plugin {name!r}: {error}") from error
-    return AdmissionSettings(plugins, limits, policy, selected, tolerated, secured)
+    return AdmissionSettings(plugins, limits, policy, selected, tolerated, secured, limited)
 
 
 def _target(path: Path) -> Target:

@@ -14,6 +14,7 @@ from msgspec import field
 from steersman.api.admission.plugins.event_rate import Limit
 from steersman.api.admission.plugins.image_policy import PolicySettings
 from steersman.api.admission.pod_security.configuration import PodSecuritySettings
+from steersman.api.admission.quota_limited import Limited
 from steersman.model.kind import Document
 
 ORDER: Final = (
@@ -52,6 +53,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     node_selectors: of PodNodeSelector, by namespace
     tolerations:    of PodTolerationRestriction: `default` and `whitelist`
     pod_security:   of PodSecurity
+    limited:        of ResourceQuota: what must be covered
     """
 
     plugins: Sequence[str] = enabled()
@@ -60,3 +62,4 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     node_selectors: Mapping[str, str] = field(default_factory=dict)
     tolerations: Mapping[str, list[Document]] = field(default_factory=dict)
     pod_security: PodSecuritySettings = PodSecuritySettings()
+    limited: Sequence[Limited] = ()
