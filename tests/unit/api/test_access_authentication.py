@@ -18,7 +18,7 @@ from test_access_tokens import ACCOUNT, Cluster
 from steersman.api.access.authentication import ANONYMOUS, Authenticator, certificate_user
 from steersman.api.access.authorization import Masters, Union
 from steersman.api.tokens.bearers import Bearers
-from steersman.model.errors import Forbidden, InternalError, Unauthorized
+from steersman.model.errors import BadRequest, Forbidden, Unauthorized
 from steersman.model.kind import Document
 from steersman.wire import der
 from steersman.wire.message import Peer, Request, User
@@ -257,7 +257,7 @@ AUTH = "authentication.k8s.io"
 @pytest.mark.parametrize(
     ("headers", "granted", "refusal"),
     [
-        ({}, rule("impersonate", "core", "users", "joe"), 'users "joe" is forbidden'),
+        ({"impersonate-group": ""}, rule("impersonate", "core", "groups"), "users "),
         (
             {"impersonate-group": "g"},
             rule("impersonate", "core", "groups", "g"),
@@ -279,10 +279,11 @@ AUTH = "authentication.k8s.io"
 def test_every_part_of_another_identity_needs_the_verb(
     headers: dict[str, str], granted: Document, refusal: str
 ) -> None:
-    asked = {"impersonate-user": "joe", **headers}
-    users = rule("impersonate", "core", "users", "joe")
-    assert acts(asked, JANE, *impersonator(users, granted)).name == "joe"
-    given = impersonator(users) if headers else ()
+    name = "system:node:joe"  # with more than this name no newer mode is for a node
+    asked = {"impersonate-user": name, **headers}
+    users = rule("impersonate", "core", "users", name)
+    assert acts(asked, JANE, *impersonator(users, granted)).name == name
+    given = () if refusal == "users " else impersonator(users)
     with pytest.raises(Forbidden) as raised:
         acts(asked, JANE, *given)
     assert raised.value.message.startswith(refusal)
@@ -290,16 +291,31 @@ def test_every_part_of_another_identity_needs_the_verb(
 
 def test_acting_as_an_account_asks_in_its_namespace() -> None:
     asked = {"impersonate-user": "system:serviceaccount:ci:builder"}
-    one = role("impersonator", rule("impersonate", "core", "serviceaccounts"))
+    one = role(
+        "impersonator",
+        rule("impersonate", "core", "serviceaccounts"),
+        rule("impersonate", "core", "groups"),
+    )
     here = (one, binding("b", one, user("jane"), namespace="ci"))
     assert acts(asked, JANE, *here).name == "system:serviceaccount:ci:builder"
     there = (one, binding("b", one, user("jane"), namespace="other"))
     with pytest.raises(Forbidden) as raised:
         acts(asked, JANE, *there)
+    refusal = 'forbidden: User "jane" cannot impersonate-on:serviceaccount:get path "/api"'
+    assert raised.value.message == refusal
+    with pytest.raises(Forbidden) as raised:
+        acts({**asked, "impersonate-group": "g"}, JANE, *there)
     assert raised.value.message.startswith('serviceaccounts "builder" is forbidden')
 
 
 def test_parts_of_an_identity_without_a_name_are_an_error() -> None:
     for name in ("impersonate-group", "impersonate-uid", "impersonate-extra-a"):
-        with pytest.raises(InternalError):
+        with pytest.raises(BadRequest) as raised:
             acts({name: "x"})
+        assert raised.value.message.endswith(" without impersonating a user name")
+    with pytest.raises(BadRequest) as raised:
+        acts({"impersonate-group": "g\nh", "impersonate-uid": "7", "impersonate-extra-a": "b\nc"})
+    assert raised.value.message == (
+        'requested &user.DefaultInfo{Name:"", UID:"7", Groups:[]string{"g", "h"}, '
+        'Extra:map[string][]string{"a":[]string{"b", "c"}}} without impersonating a user name'
+    )

@@ -254,6 +254,22 @@ def test_who_acts_as_somebody_else_is_noted_as_both(tmp_path: Path) -> None:
             "username": "jane",
             "groups": ["system:authenticated"],
         }
+        assert "authenticationMetadata" not in one
+        newer = [
+            {
+                "apiGroups": ["authentication.k8s.io"],
+                "resources": ["users"],
+                "verbs": ["impersonate:user-info"],
+            },
+            {"nonResourceURLs": ["/version"], "verbs": ["impersonate-on:user-info:get"]},
+        ]
+        role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/act"
+        (await api.put(role, {**grant, "rules": newer})).ok()
+        assert await answer(api, sent("GET", "/version", impersonate_user="jane")) == 200
+        one = events(path, "system:anonymous")[-1]
+        assert one["impersonatedUser"]["username"] == "jane"
+        how = {"impersonationConstraint": "impersonate:user-info"}
+        assert one["authenticationMetadata"] == how
 
     audited(tmp_path, body, level("Metadata"))
 

@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple
-from urllib.parse import unquote
 
-from steersman.api.access.authorization import Attributes, Union
+from steersman.api.access import impersonation
+from steersman.api.access.authorization import Union
 from steersman.api.access.front_proxy import USER, FrontProxy, named_user
-from steersman.api.access.tokens import CREDENTIAL, InvalidToken, account_user
+from steersman.api.access.impersonation import ANONYMOUS_NAME, UNAUTHENTICATED, Acted
+from steersman.api.access.tokens import CREDENTIAL, InvalidToken
+from steersman.api.route import parse
 from steersman.api.tokens.bearers import AUTHENTICATED, Bearers
-from steersman.model.errors import InternalError, Unauthorized
+from steersman.model.errors import Unauthorized
 from steersman.wire import der
 from steersman.wire.message import Peer, Request, User
 
-UNAUTHENTICATED = "system:unauthenticated"
-ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
-
-_AS_USER = "impersonate-user"
-_AS_GROUP = "impersonate-group"
-_AS_UID = "impersonate-uid"
-_AS_EXTRA = "impersonate-extra-"
-_ACCOUNT = "system:serviceaccount:"
-_GROUP = "authentication.k8s.io"
+ANONYMOUS = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
 
 
 class Authenticator:
@@ -57,7 +50,7 @@ class Authenticator:
         Raises Unauthorized for a bad token, Forbidden where impersonation is not allowed. The
         in-process client's requests carry their user with them.
         """
-        return self.acting(request, self.authenticate(request))
+        return self.acting(request, self.authenticate(request)).user
 
     def authenticate(self, request: Request) -> User:
         """Returns the user who sends a request; raises Unauthorized for a bad token."""
@@ -77,12 +70,15 @@ class Authenticator:
             peer.identity["headers"] = request.headers
         return user
 
-    def acting(self, request: Request, user: User) -> User:
+    def acting(self, request: Request, user: User) -> Acted:
         """Returns whom a user acts as; raises Forbidden where they may not."""
         peer = request.peer
         if peer is not None and peer.identity.get("headers") is request.headers:
-            return user  # nobody else, as was found out with the same headers before
-        return self._impersonate(user, request.headers) if _acts(request) else user
+            return Acted(user)  # nobody else, as was found out with the same headers before
+        wanted = impersonation.parse(request.headers) if _acts(request) else None
+        if wanted is None:
+            return Acted(user)
+        return impersonation.act(self._authorizer, user, wanted, parse(request))
 
     def _nobody(self, request: Request) -> User:
         """Returns the user of who says nothing; raises Unauthorized where that is not enough."""
@@ -135,14 +131,6 @@ class Authenticator:
             request.peer.identity["token"] = True
         return user
 
-    def _impersonate(self, user: User, headers: Mapping[str, str]) -> User:
-        wanted = parse_impersonation(headers)
-        if wanted is None:
-            return user
-        for attributes in wanted.questions():
-            self._authorizer.require(user, attributes)
-        return wanted.user()
-
 
 def _acts(request: Request) -> bool:
     """Says whether the sender wants to act as somebody else."""
@@ -172,76 +160,3 @@ def certificate_user(certificate: bytes) -> User | None:
     fingerprint = hashlib.sha256(certificate).hexdigest()
     extra = {CREDENTIAL: (f"X509SHA256={fingerprint}",)}
     return User(subject.common_name, groups, subject.uid, extra)
-
-
-class Impersonation(NamedTuple):
-    """Whom the sender of a request wants to act as."""
-
-    name: str
-    groups: tuple[str, ...]
-    uid: str
-    extra: Mapping[str, tuple[str, ...]]
-
-    def questions(self) -> list[Attributes]:
-        """Returns what the sender must be allowed, all of it."""
-        asked = [self._about_user()]
-        asked += [Attributes("impersonate", "", "v1", "groups", name=name) for name in self.groups]
-        for key, values in self.extra.items():
-            asked += [
-                Attributes("impersonate", _GROUP, "v1", "userextras", key, name=value)
-                for value in values
-            ]
-        if self.uid:
-            asked.append(Attributes("impersonate", _GROUP, "v1", "uids", name=self.uid))
-        return asked
-
-    def user(self) -> User:
-        """Returns the user acted as, in the groups that its name brings along."""
-        account = _account(self.name)
-        groups = self.groups
-        if account and not groups:
-            groups = account_user(*account).groups[:2]
-        added = UNAUTHENTICATED if self.name == ANONYMOUS.name else AUTHENTICATED
-        if AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
-            groups = (*groups, added)
-        return User(self.name, groups, self.uid, self.extra)
-
-    def _about_user(self) -> Attributes:
-        if account := _account(self.name):
-            namespace, name = account
-            return Attributes("impersonate", "", "v1", "serviceaccounts", "", namespace, name)
-        return Attributes("impersonate", "", "v1", "users", name=self.name)
-
-
-def parse_impersonation(headers: Mapping[str, str]) -> Impersonation | None:
-    """Reads the Impersonate-* headers; those sent several times arrive joined by line breaks.
-
-    Raises InternalError, as upstream does, where no user is named.
-    """
-    name = headers.get(_AS_USER, "")
-    groups = _list(headers.get(_AS_GROUP, ""))
-    uid = headers.get(_AS_UID, "")
-    extra = {
-        unquote(header.removeprefix(_AS_EXTRA)).lower(): _list(value)
-        for header, value in headers.items()
-        if header.startswith(_AS_EXTRA)
-    }
-    if name:
-        return Impersonation(name, groups, uid, extra)
-    if groups or uid or extra:
-        raise InternalError(
-            "Internal error occurred: requested impersonation without impersonating a user"
-        )
-    return None
-
-
-def _list(value: str) -> tuple[str, ...]:
-    return tuple(item for item in value.split("\n") if item)
-
-
-def _account(user: str) -> tuple[str, str] | None:
-    """Splits the user name of a ServiceAccount into namespace and name."""
-    if not user.startswith(_ACCOUNT):
-        return None
-    namespace, _, name = user.removeprefix(_ACCOUNT).partition(":")
-    return (namespace, name) if namespace and name and ":" not in name else None

@@ -84,10 +84,10 @@ class Auditor:
             self.refused(request, error)
             raise
         record = self.begin(request, sender)
-        user = authenticator.acting(request, sender)
-        if record is not None and user is not sender:
-            record.impersonated = user
-        return user
+        acted = authenticator.acting(request, sender)
+        if record is not None and acted.user is not sender:
+            record.impersonated = acted
+        return acted.user
 
     def begin(self, request: Request, user: User | None) -> Record | None:
         """Returns the record of a request whose sender is known, or known to be nobody, and writes

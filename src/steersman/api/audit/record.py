@@ -11,6 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from steersman.api.access.authorization import Attributes
+from steersman.api.access.impersonation import Acted
 from steersman.api.access.reviews import user_document
 from steersman.api.audit.policy import LEVELS, REQUEST, RESPONSE, VERSION, Verdict
 from steersman.model.kind import Document
@@ -40,7 +41,7 @@ class Record:
         self.asked = asked
         self.user = user
         self.verdict = verdict
-        self.impersonated: User | None = None
+        self.impersonated: Acted | None = None
         self.annotations: dict[str, str] = {}
         self.received = 0.0
         self.closed = False  # nothing more is written of it
@@ -81,7 +82,10 @@ def render(record: Record, stage: str, at: float, answered: Answered | None) -> 
         "user": user_document(record.user) if record.user else {},
     }
     if record.impersonated is not None:
-        event["impersonatedUser"] = user_document(record.impersonated)
+        event["impersonatedUser"] = user_document(record.impersonated.user)
+        if record.impersonated.constraint:
+            how = {"impersonationConstraint": record.impersonated.constraint}
+            event["authenticationMetadata"] = how
     event |= _filled(sourceIPs=addresses(request), userAgent=agent(request))
     if asked.is_resource:
         event["objectRef"] = reference(asked, answered.sent if answered else None)
