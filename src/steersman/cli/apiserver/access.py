@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steersman.cli.apiserver import authorizing
+from steersman.cli.apiserver import authorizing, oidc
 from steersman.cli.failure import Failure, why
 
 if TYPE_CHECKING:  # loaded with the server
@@ -32,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "the version of the TokenReviews that it takes (default: v1beta1)"
     choices = ("v1beta1", "v1")
     parser.add_argument(_WEBHOOK_VERSION, choices=choices, default=choices[0], help=text)
+    oidc.add_options(parser)
     authorizing.add_options(parser)
 
 
@@ -45,7 +46,7 @@ def words(arguments: argparse.Namespace) -> list[str]:
     if (path := arguments.authentication_token_webhook_config_file) is not None:
         found += [_WEBHOOK, str(path.resolve())]
         found += [_WEBHOOK_VERSION, arguments.authentication_token_webhook_version]
-    return found + authorizing.words(arguments)
+    return found + oidc.words(arguments) + authorizing.words(arguments)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -66,7 +67,7 @@ def settings(arguments: argparse.Namespace) -> AccessSettings:
             tokens = token_file.parse(path.read_text())
         except (OSError, ValueError) as error:
             raise Failure(f"--token-auth-file {path}: {why(error)}") from error
-    authentication = _authentication(arguments.authentication_config)
+    authentication = oidc.settings(arguments, _authentication(arguments.authentication_config))
     return AccessSettings(tokens, modes, authentication, _webhook(arguments), webhooks)
 
 
