@@ -78,6 +78,17 @@ def refusal(answer: Answer, code: int = 403) -> str:
     return answer.message
 
 
+def test_how_long_pods_stay_on_a_node_that_is_away_is_a_setting() -> None:
+    async def test(api: Served) -> None:
+        made = (await api.post(PODS, pod())).ok()["spec"]["tolerations"]
+        assert [(one["key"], one["tolerationSeconds"]) for one in made] == [
+            ("node.kubernetes.io/not-ready", 0),
+            ("node.kubernetes.io/unreachable", 9),
+        ]
+
+    case(test, not_ready_seconds=0, unreachable_seconds=9)
+
+
 def test_all_images_are_pulled_where_so_wanted() -> None:
     async def test(api: Served) -> None:
         given = pod(

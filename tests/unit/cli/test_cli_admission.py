@@ -150,6 +150,16 @@ def test_a_file_configures_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert f"--admission-control-config-file={tmp_path / 'file'}" in admission.words(given)
 
 
+def test_how_long_pods_stay_on_a_node_that_is_away_can_be_said() -> None:
+    found = admission.settings(parsed())
+    assert (found.not_ready_seconds, found.unreachable_seconds) == (300, 300)
+    words = [f"--default-{state}-toleration-seconds" for state in ("not-ready", "unreachable")]
+    words = [f"{words[0]}=0", f"{words[1]}=9"]
+    assert admission.words(parsed(*words)) == words
+    found = admission.settings(parsed(*words))
+    assert (found.not_ready_seconds, found.unreachable_seconds) == (0, 9)
+
+
 def test_two_plugins_have_files_of_their_own_as_they_always_had(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("podNodeSelectorPluginConfig: {default: a=b}")

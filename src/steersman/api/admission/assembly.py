@@ -120,7 +120,9 @@ def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[
         "PodSecurity": lambda: PodSecurity(cache, settings.pod_security),
         "PodNodeSelector": lambda: namespaces.PodNodeSelector(cache, settings.node_selectors),
         "Priority": lambda: Priority(cache),
-        "DefaultTolerationSeconds": DefaultTolerationSeconds,
+        "DefaultTolerationSeconds": lambda: DefaultTolerationSeconds(
+            settings.not_ready_seconds, settings.unreachable_seconds
+        ),
         "PodTolerationRestriction": lambda: namespaces.PodTolerationRestriction(
             cache, settings.tolerations
         ),

@@ -13,7 +13,6 @@ from steersman.model.ref import Resource
 
 SCHEDULING = "scheduling.k8s.io"
 PRIORITY_CLASSES = Resource(SCHEDULING, "priorityclasses")
-TOLERATION_SECONDS = 300
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 
@@ -23,9 +22,13 @@ def _is_new_pod(change: Change) -> bool:
 
 
 class DefaultTolerationSeconds(Plain):
-    """Lets pods stay five minutes on a node that is not ready or unreachable."""
+    """Lets pods stay a while on a node that is not ready, and on one that is unreachable; both in
+    seconds."""
 
     name = "DefaultTolerationSeconds"
+
+    def __init__(self, not_ready: int, unreachable: int) -> None:
+        self._seconds = {NOT_READY: not_ready, UNREACHABLE: unreachable}
 
     def admit(self, change: Change) -> Document | None:
         """Adds the tolerations that a new pod does not have."""
@@ -39,9 +42,9 @@ class DefaultTolerationSeconds(Plain):
                 "key": key,
                 "operator": "Exists",
                 "effect": "NoExecute",
-                "tolerationSeconds": TOLERATION_SECONDS,
+                "tolerationSeconds": seconds,
             }
-            for key in (NOT_READY, UNREACHABLE)
+            for key, seconds in self._seconds.items()
             if not any(_covers(toleration, key) for toleration in present)
         ]
         if not added:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from steersman.cli.failure import Failure, why
 
 if TYPE_CHECKING:  # loaded with the server
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # loaded with the server
 ON: Final = "enable-admission-plugins"
 OFF: Final = "disable-admission-plugins"
 FILE: Final = "admission-control-config-file"
+_STATES: Final = ("not-ready", "unreachable")
 VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
 # Plugins that a file may configure, and those whose settings may stand alone in it
 CONFIGURED: Final = (
@@ -44,6 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(f"--{OFF}", action="append", metavar="NAMES", help=text)
     text = "an AdmissionConfiguration: what plugins are told"
     parser.add_argument(f"--{FILE}", type=Path, metavar="FILE", help=text)
+    for state in _STATES:
+        text = f"how long new pods stay on a node that is {state} (default: 300)"
+        parser.add_argument(_option(state), type=int, metavar="N", help=text)
 
 
 def words(arguments: argparse.Namespace) -> list[str]:
@@ -52,6 +58,19 @@ def words(arguments: argparse.Namespace) -> list[str]:
     found += [f"--{OFF}={names}" for names in arguments.disable_admission_plugins or ()]
     if (path := arguments.admission_control_config_file) is not None:
         found.append(f"--{FILE}={path.resolve()}")
+    for state in _STATES:
+        if (seconds := _seconds(arguments, state)) is not None:
+            found.append(f"{_option(state)}={seconds}")
+    return found
+
+
+def _option(state: str) -> str:
+    return f"--default-{state}-toleration-seconds"
+
+
+def _seconds(arguments: argparse.Namespace, state: str) -> int | None:
+    name = _option(state)[2:].replace("-", "_")
+    found: int | None = getattr(arguments, name)
     return found
 
 
@@ -74,7 +93,13 @@ def settings(arguments: argparse.Namespace) -> AdmissionSettings:
     if both := sorted(set(on) & set(off)):
         raise Failure(f"[{' '.join(both)}] in {ON} and {OFF} overlapped")
     plugins = registry.enabled(on, off)
-    return _configured(plugins, arguments.admission_control_config_file)
+    found = _configured(plugins, arguments.admission_control_config_file)
+    seconds = {
+        f"{state.replace('-', '_')}_seconds": given
+        for state in _STATES
+        if (given := _seconds(arguments, state)) is not None
+    }
+    return structs.replace(found, **seconds) if seconds else found
 
 
 def _names(given: Sequence[str] | None) -> list[str]:

@@ -38,6 +38,9 @@ OFF: Final = frozenset((
 ))  # fmt: skip
 
 
+TOLERATION_SECONDS: Final = 300
+
+
 def enabled(on: Collection[str] = (), off: Collection[str] = ()) -> tuple[str, ...]:
     """Returns the plugins that run, in order: the usual ones, and those, and without these. Beside
     upstream's defaults NodeRestriction is one, as kubeadm has it."""
@@ -54,6 +57,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     tolerations:    of PodTolerationRestriction: `default` and `whitelist`
     pod_security:   of PodSecurity
     limited:        of ResourceQuota: what must be covered
+    not_ready_seconds, unreachable_seconds: of DefaultTolerationSeconds
     """
 
     plugins: Sequence[str] = enabled()
@@ -63,3 +67,5 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     tolerations: Mapping[str, list[Document]] = field(default_factory=dict)
     pod_security: PodSecuritySettings = PodSecuritySettings()
     limited: Sequence[Limited] = ()
+    not_ready_seconds: int = TOLERATION_SECONDS
+    unreachable_seconds: int = TOLERATION_SECONDS
