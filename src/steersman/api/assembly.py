@@ -232,7 +232,8 @@ class Assembly:
 
     def _authorizers(self, settings: AccessSettings) -> Sequence[Authorizer]:
         webhooks = _webhooks(settings, self._world)
-        return (Masters(), *chosen(settings.modes, self._nodes, self.rbac, webhooks))
+        nodes, policies = self._nodes, settings.policies
+        return (Masters(), *chosen(settings.modes, nodes, self.rbac, webhooks, policies))
 
     def trust(self, settings: AccessSettings) -> None:
         """Finds out from now on who asks as these settings say."""

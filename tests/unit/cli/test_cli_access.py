@@ -62,15 +62,33 @@ def test_a_bad_token_file_is_told_in_one_line_without_its_tokens(tmp_path: Path)
     ("modes", "problem"),
     [
         (
-            "RBAC,ABAC",
-            '"ABAC" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook',
+            "RBAC,Magic",
+            '"Magic" is not a valid mode: use ABAC, AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook',
         ),
-        ("", '"" is not a valid mode: use AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook'),
+        ("", '"" is not a valid mode: use ABAC, AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook'),
         ("RBAC,Node,RBAC", '"RBAC" is there more than once'),
     ],
 )
 def test_modes_that_cannot_be_are_refused(modes: str, problem: str) -> None:
     assert why("--authorization-mode", modes) == f"--authorization-mode {modes}: {problem}"
+
+
+def test_policies_come_with_their_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("policies").write_text('{"user": "jane"}')
+    words = ["--authorization-mode", "RBAC,ABAC", "--authorization-policy-file", "policies"]
+    found = access.settings(parsed(*words))
+    assert [one.user for one in found.policies] == ["jane"]
+    on = access.words(parsed(*words))
+    assert on == [*words[:3], str(tmp_path / "policies")]
+    missing = "authorization-mode ABAC's authorization policy file not passed"
+    assert why("--authorization-mode", "ABAC") == missing
+    alone = "cannot specify --authorization-policy-file without mode ABAC"
+    assert why("--authorization-policy-file", "policies") == alone
+    Path("policies").write_text("jane")
+    assert why(*words) == "--authorization-policy-file policies: line 1: JSON is malformed: " + (
+        "invalid character (byte 0)"
+    )
 
 
 ISSUER = """apiVersion: apiserver.config.k8s.io/v1

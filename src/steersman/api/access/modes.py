@@ -1,10 +1,10 @@
-"""The authorizers that --authorization-mode chooses from, beside Node, RBAC and webhooks: all and
-nothing."""
+"""The authorizers that --authorization-mode chooses from; here those of all and of nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from steersman.api.access.abac import AttributeBased, Policy
 from steersman.api.access.authorization import ALLOWED, Attributes, Authorizer, Decision
 from steersman.wire.message import User
 
@@ -30,11 +30,17 @@ class AlwaysDeny:
 
 
 def chosen(
-    modes: Iterable[str], node: Authorizer, rbac: Authorizer, webhooks: Iterable[Authorizer] = ()
+    modes: Iterable[str],
+    node: Authorizer,
+    rbac: Authorizer,
+    webhooks: Iterable[Authorizer] = (),
+    policies: Sequence[Policy] = (),
 ) -> list[Authorizer]:
-    """Returns the authorizers of modes, in their order; each Webhook is the next of `webhooks`."""
+    """Returns the authorizers of modes, in their order; each Webhook is the next of `webhooks`, and
+    ABAC goes by `policies`."""
     others = iter(webhooks)
     known: dict[str, Authorizer] = {
+        "ABAC": AttributeBased(policies),
         "AlwaysAllow": AlwaysAllow(),
         "AlwaysDeny": AlwaysDeny(),
         "Node": node,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import field
 
+from steersman.api.access.abac import Policy
 from steersman.api.access.webhook.settings import WebhookSettings
 from steersman.api.tokens.jwt_settings import Authentication
 from steersman.client.http import Target
@@ -22,6 +23,7 @@ class AccessSettings(msgspec.Struct, frozen=True):
     authentication: issuers of tokens, and for which paths nobody need say who they are
     webhook: where a webhook is that knows tokens, and the version of the reviews it takes
     modes:  the authorizers in the order in which they are asked
+    policies: of the mode ABAC
     authorization_webhooks: those that are asked who may, in the order of "Webhook" among the modes
     """
 
@@ -30,6 +32,7 @@ class AccessSettings(msgspec.Struct, frozen=True):
     authentication: Authentication | None = None
     webhook: tuple[Target, str] | None = None
     authorization_webhooks: tuple[WebhookSettings, ...] = ()
+    policies: Sequence[Policy] = ()
 
     def anonymous_paths(self) -> frozenset[str] | None:
         """Returns the paths for which requests may be anonymous, None for all."""

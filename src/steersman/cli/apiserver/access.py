@@ -68,7 +68,9 @@ def settings(arguments: argparse.Namespace) -> AccessSettings:
         except (OSError, ValueError) as error:
             raise Failure(f"--token-auth-file {path}: {why(error)}") from error
     authentication = oidc.settings(arguments, _authentication(arguments.authentication_config))
-    return AccessSettings(tokens, modes, authentication, _webhook(arguments), webhooks)
+    policies = authorizing.policies(arguments)
+    webhook = _webhook(arguments)
+    return AccessSettings(tokens, modes, authentication, webhook, webhooks, policies)
 
 
 def _webhook(arguments: argparse.Namespace) -> tuple[Target, str] | None:

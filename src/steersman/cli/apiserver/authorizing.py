@@ -6,21 +6,24 @@ Options go by upstream's names; errors name option, file and reason.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from steersman.cli.failure import Failure, why
 
 if TYPE_CHECKING:  # loaded with the server
+    from steersman.api.access.abac import Policy
     from steersman.api.access.webhook.settings import WebhookSettings
     from steersman.client.http import Target
 
-MODES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
+MODES: Final = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
 DEFAULT_MODES: Final = "Node,RBAC"
 WEBHOOK: Final = "Webhook"
+ABAC: Final = "ABAC"
 _MODE: Final = "--authorization-mode"
 _CONFIG: Final = "--authorization-config"
+_POLICIES: Final = "--authorization-policy-file"
 _FILE: Final = "--authorization-webhook-config-file"
 _VERSION: Final = "--authorization-webhook-version"
 _VERSIONS: Final = ("v1beta1", "v1")
@@ -36,6 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(_MODE, metavar="MODES", help=text)
     text = "an AuthorizationConfiguration: the same, with webhooks and their conditions"
     parser.add_argument(_CONFIG, type=Path, metavar="FILE", help=text)
+    text = "the policies of the mode ABAC, one in each line, in JSON"
+    parser.add_argument(_POLICIES, type=Path, metavar="FILE", help=text)
     text = "a kubeconfig: the webhook of the mode Webhook"
     parser.add_argument(_FILE, type=Path, metavar="FILE", help=text)
     text = "the version of the SubjectAccessReviews that it takes (default: v1beta1)"
@@ -48,9 +53,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _given(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     """Returns the options that were given beside the file of all."""
-    file = arguments.authorization_webhook_config_file
+    file, policies = (
+        arguments.authorization_webhook_config_file,
+        arguments.authorization_policy_file,
+    )
     pairs = (
         (_MODE, arguments.authorization_mode),
+        (_POLICIES, None if policies is None else str(policies.resolve())),
         (_FILE, None if file is None else str(file.resolve())),
         (_VERSION, arguments.authorization_webhook_version),
         (_ALLOWED, arguments.authorization_webhook_cache_authorized_ttl),
@@ -80,11 +89,27 @@ def settings(arguments: argparse.Namespace) -> Chosen:
     modes = tuple((DEFAULT_MODES if text is None else text).split(","))
     for problem in _problems(modes):
         raise Failure(f"{_MODE} {text}: {problem}")
+    if (ABAC in modes) is (arguments.authorization_policy_file is None):
+        if ABAC in modes:
+            raise Failure("authorization-mode ABAC's authorization policy file not passed")
+        raise Failure(f"cannot specify {_POLICIES} without mode ABAC")
     if (WEBHOOK in modes) is (file is None):
         if file is None:
             raise Failure("authorization-mode Webhook's authorization config file not passed")
         raise Failure(f"cannot specify {_FILE} without mode Webhook")
     return modes, () if file is None else (_webhook(arguments),)
+
+
+def policies(arguments: argparse.Namespace) -> Sequence[Policy]:
+    """Returns the policies of the mode ABAC; raises Failure."""
+    if (path := arguments.authorization_policy_file) is None:
+        return ()
+    from steersman.api.access import abac
+
+    try:
+        return abac.parse(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Failure(f"{_POLICIES} {path}: {why(error)}") from error
 
 
 def _webhook(arguments: argparse.Namespace) -> WebhookSettings:
