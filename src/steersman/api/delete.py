@@ -28,7 +28,7 @@ from steersman.model.kind import Document
 from steersman.store import interface as store
 from steersman.store.interface import Write
 from steersman.wire.message import Request, Response
-from steersman.wire.options import check_dry_run, refuse, unsupported
+from steersman.wire.options import check_dry_run, refuse, unsupported, whole
 from steersman.world.interface import World
 
 DEFINITION = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
@@ -228,10 +228,7 @@ def _of_query(request: Request) -> Document:
 
 
 def _number(text: str) -> int | None:
-    try:
-        return int(text) if text else None
-    except ValueError as error:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    return whole(text) if text else None
 
 
 def check_preconditions(call: Call, options: Options, entry: Entry, old: Document) -> None:

@@ -252,11 +252,7 @@ def parse_revision(text: str) -> int:
 
 def parse_limit(call: Call) -> int:
     """Returns the page size asked for; 0 means all."""
-    text = call.request.param("limit")
-    try:
-        return max(int(text or 0), 0)
-    except ValueError as error:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    return max(options.whole(call.request.param("limit")), 0)
 
 
 def write_continue(revision: int, last: Entry) -> str:

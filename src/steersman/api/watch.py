@@ -21,7 +21,7 @@ from steersman.api.custom.relay import Relay
 from steersman.api.fairness.interest import Interest
 from steersman.api.read import Reader, parse_revision
 from steersman.api.selecting.selection import Selection, selection_of
-from steersman.model.errors import APIError, BadRequest, Expired
+from steersman.model.errors import APIError, Expired
 from steersman.model.ref import Resource
 from steersman.wire import options
 from steersman.wire.message import JSON, Chunk, Response, Sink
@@ -323,8 +323,4 @@ def selection_of_name(call: Call) -> Selection:
 
 def parse_timeout(call: Call) -> float:
     """Returns timeoutSeconds, 0 where none is given."""
-    text = call.request.param("timeoutSeconds")
-    try:
-        return float(max(int(text or 0), 0))
-    except ValueError as error:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    return float(max(options.whole(call.request.param("timeoutSeconds")), 0))

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from steersman.model.errors import BadRequest, Cause, invalid
+from steersman.wire.options import whole
 
 STREAMS = ("All", "Stderr", "Stdout")
 _FALSE = ("", "0", "f", "F", "FALSE", "false", "False")
@@ -84,15 +85,7 @@ def _flag(params: Mapping[str, list[str]], name: str) -> bool:
 
 def _number(params: Mapping[str, list[str]], name: str) -> int | None:
     text = _first(params, name)
-    if not text:
-        return None
-    sign = text[:1] in "+-"
-    if not text[sign:].isascii() or not text[sign:].isdigit():
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    number = int(text)
-    if not -(1 << 63) <= number < 1 << 63:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
-    return number
+    return whole(text) if text else None
 
 
 def _mistakes(options: LogOptions) -> Iterator[Cause]:

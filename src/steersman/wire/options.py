@@ -9,15 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steersman.model import errors
-from steersman.model.errors import Cause
+from steersman.model.errors import BadRequest, Cause
 from steersman.model.gotext import quote
 from steersman.wire.message import Request
 
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 # metav1 FieldManagerMaxLength
 MANAGER_LENGTH = 128
+# More than an int64 has, few enough to be read
+MOST_DIGITS = 1000
 _NOT_OLDER = "NotOlderThan"
 _MATCH = "resourceVersionMatch"
+
+
+def whole(text: str) -> int:
+    """Returns a number of the query, 0 for an empty text; raises BadRequest in Go's words
+    (conversion's Convert_Slice_string_To_int64)."""
+    if not text:
+        return 0
+    digits = text[text[:1] in "+-" :]
+    if not (digits.isascii() and digits.isdigit()):
+        raise BadRequest(f"strconv.ParseInt: parsing {quote(text)}: invalid syntax")
+    if len(digits) > MOST_DIGITS or not -(1 << 63) <= int(text) < 1 << 63:
+        raise BadRequest(f"strconv.ParseInt: parsing {quote(text)}: value out of range")
+    return int(text)
 
 
 def check_write(request: Request, kind: str, *, apply: bool = False) -> None:

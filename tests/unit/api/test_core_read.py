@@ -184,6 +184,41 @@ async def test_a_continue_token_with_a_revision_below_zero_goes_on_with_what_is_
     assert (await api.get(MAPS, **{"continue": token})).names == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("ten", "invalid syntax"),
+        ("1_0", "invalid syntax"),
+        (" 1", "invalid syntax"),
+        ("+", "invalid syntax"),
+        ("\u0661", "invalid syntax"),
+        (str(1 << 63), "value out of range"),
+        (str(-(1 << 63) - 1), "value out of range"),
+        ("9" * 5000, "value out of range"),
+    ],
+)
+@served
+async def test_a_number_of_the_query_is_read_as_go_reads_it(
+    api: Served, text: str, why: str
+) -> None:
+    message = f'strconv.ParseInt: parsing "{text}": {why}'
+    for answer in (
+        await api.get(MAPS, limit=text),
+        await api.refused_watch(MAPS, timeoutSeconds=text),
+        await api.delete(f"{MAPS}/a", gracePeriodSeconds=text),
+    ):
+        assert (answer.code, answer.message) == (400, message)
+
+
+@served
+async def test_large_and_signed_numbers_of_the_query_are_numbers(api: Served) -> None:
+    await some_maps(api, "a", "b")
+    for text in ("+1", "01"):
+        assert (await api.get(MAPS, limit=text)).names == ["a"]
+    for text in (str((1 << 63) - 1), str(-(1 << 63)), "0", ""):
+        assert (await api.get(MAPS, limit=text)).names == ["a", "b"]
+
+
 @served
 async def test_a_continue_token_and_a_revision_exclude_each_other(api: Served) -> None:
     await some_maps(api, "a", "b")
