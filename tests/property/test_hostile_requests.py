@@ -36,6 +36,9 @@ OLD_DEFINITIONS = "/apis/apiextensions.k8s.io/v1beta1/customresourcedefinitions"
 SERVICES = "/api/v1/namespaces/default/services"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+RANGES = "/api/v1/namespaces/default/limitranges"
+BOUNDS = {name: {"cpu": "1"} for name in ("min", "max", "maxLimitRequestRatio")}
+SELECTED = {"requirements": [{"key": "a", "operator": "In", "values": ["b"]}]}
 NOTED = ("metrics", "current-metrics", "conditions", "behavior")
 PATHS = (
     *("/api", "/apis", "/version", "/openapi/v3", "/healthz/ping", "/metrics"),
@@ -53,6 +56,9 @@ SOUND = (
     (INGRESSES, {"metadata": {"name": "i"}, "spec": {"backend": {"serviceName": "s"}}}),
     (AUTOSCALERS, {"metadata": {"name": "a"}, "spec": {"maxReplicas": 1, "metrics": [{}]}}),
     (POLICIES, {"metadata": {"name": "p"}, "spec": {"validations": [{"expression": "1 =="}]}}),
+    (PODS, pod("p3", volumes=[{"name": "v", "projected": {"sources": [{"secret": {}}]}}])),
+    (RANGES, {"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Pod", **BOUNDS}]}}),
+    (REVIEWS, {"spec": {"user": "u", "resourceAttributes": {"fieldSelector": SELECTED}}}),
 )
 QUERIES = st.dictionaries(
     st.sampled_from(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, POD, Cluster
@@ -27,7 +29,7 @@ def reviews(cluster: Cluster | None = None) -> Reviews:
     return Reviews(Union(Masters(), rules), rules, Bearers((cluster or Cluster()).tokens))
 
 
-def pods(verb: str, **others: str) -> Document:
+def pods(verb: str, **others: Any) -> Document:
     return {"resourceAttributes": {"verb": verb, "resource": "pods", **others}}
 
 
@@ -76,6 +78,10 @@ def test_a_question_carries_every_field() -> None:
     assert attributes_of(spec).selected("x") == "y"
 
 
+FIELDS, LABELS = (f"spec.resourceAttributes.{kind}Selector" for kind in ("field", "label"))
+EXISTS = {"key": "a", "operator": "Exists"}
+
+
 @pytest.mark.parametrize(
     ("kind", "spec", "message"),
     [
@@ -95,6 +101,44 @@ def test_a_question_carries_every_field() -> None:
             {"user": "jane", **pods("get", namespace="other")},
             'spec.resourceAttributes.namespace: Invalid value: "other": must match '
             "metadata.namespace",
+        ),
+        (
+            "SelfSubjectAccessReview",
+            pods("list", fieldSelector={}),
+            f"{FIELDS}.requirements: Required value: when {FIELDS} is specified, requirements or "
+            "rawSelector is required",
+        ),
+        (
+            "SelfSubjectAccessReview",
+            pods("list", fieldSelector={"requirements": [{"operator": "In", "values": ["a"]}]}),
+            f"{FIELDS}.requirements[0].key: Required value: must be specified",
+        ),
+        (
+            "SelfSubjectAccessReview",
+            pods("list", fieldSelector={"requirements": [{"key": " ", "operator": "In"}]}),
+            f"{FIELDS}.requirements[0].values: Required value: must be specified when `operator` "
+            "is 'In' or 'NotIn'",
+        ),
+        (
+            "SelfSubjectAccessReview",
+            pods("list", labelSelector={"rawSelector": "a", "requirements": [EXISTS]}),
+            f'{LABELS}.rawSelector: Invalid value: "a": may not specified at the same time as '
+            "requirements",
+        ),
+        (
+            "SelfSubjectAccessReview",
+            pods("list", labelSelector={"requirements": [{**EXISTS, "values": ["b"]}]}),
+            f"{LABELS}.requirements[0].values: Forbidden: may not be specified when `operator` is "
+            "'Exists' or 'DoesNotExist'",
+        ),
+        (
+            "SelfSubjectAccessReview",
+            pods("list", labelSelector={"requirements": [{"operator": "Newer"}]}),
+            f'[{LABELS}.requirements[0].key: Invalid value: "": name part must be non-empty, '
+            f'{LABELS}.requirements[0].key: Invalid value: "": name part must consist of '
+            "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+            "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+            "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')]",
         ),
     ],
 )

@@ -39,6 +39,13 @@ async def test_a_pod_has_the_default_account_and_its_token_in_every_container(ap
 
 
 @served
+async def test_a_volume_without_a_name_is_the_checks_to_refuse(api: Served) -> None:
+    answer = await api.post(PODS, pod("p", volumes=[{"emptyDir": {}}]))
+    assert (answer.code, answer.document["reason"]) == (422, "Invalid")
+    assert "spec.volumes[0].name: Required value" in answer.message
+
+
+@served
 async def test_what_a_container_mounts_in_that_place_stays(api: Served) -> None:
     own = {"name": "own", "emptyDir": {}}
     has = {"name": "a", "image": "i", "volumeMounts": [{"name": "own", "mountPath": PLACE}]}

@@ -169,6 +169,15 @@ def test_sound_limits_pass() -> None:
             bounds("Pod", min={"cpu": "0"}, max={"cpu": "2"}, maxLimitRequestRatio={"cpu": "3"}),
             [],
         ),
+        (  # beyond 64 bits all is the same
+            bounds(
+                "Pod",
+                min={"cpu": "1"},
+                max={"cpu": "1" + "0" * 400},
+                maxLimitRequestRatio={"cpu": "1" + "0" * 390},
+            ),
+            [],
+        ),
         (
             bounds(defaultRequest={"example.com/gpu": "1"}, default={"example.com/gpu": "2"}),
             [

@@ -14,8 +14,11 @@ from steersman.api.access.rbac import RBAC
 from steersman.api.access.rules import EVERYTHING, Rule, document
 from steersman.api.access.tokens import InvalidToken
 from steersman.api.tokens.bearers import Bearers
-from steersman.model.errors import BadRequest, Cause, NotFound, invalid
+from steersman.model import errors
+from steersman.model.causes import invalid, required
+from steersman.model.errors import BadRequest, Cause, NotFound
 from steersman.model.kind import Document
+from steersman.model.types.selector import check_requirement
 from steersman.wire.message import User
 
 AUTHENTICATION = "authentication.k8s.io"
@@ -66,7 +69,7 @@ class Reviews:
         spec = review.get("spec") or {}
         causes = check_access(kind, spec, namespace)
         if causes:
-            raise invalid(AUTHORIZATION, kind, "", causes)
+            raise errors.invalid(AUTHORIZATION, kind, "", causes)
         subject = user if kind == "SelfSubjectAccessReview" else _subject(spec)
         decision = self._authorizer.allowed(subject, attributes_of(spec))
         status: Document = {"allowed": decision.allowed}
@@ -125,9 +128,29 @@ def check_access(kind: str, spec: Document, namespace: str) -> list[Cause]:
         causes.append(_wrong("spec.resourceAttributes", None, what))
     if kind != "SelfSubjectAccessReview" and not spec.get("user") and not spec.get("groups"):
         causes.append(_wrong("spec.user", "", "at least one of user or group must be specified"))
+    for name in ("fieldSelector", "labelSelector"):
+        causes += _check_selector((resource or {}).get(name), f"spec.resourceAttributes.{name}")
     if kind == "LocalSubjectAccessReview":
         causes += _check_local(resource, other, namespace)
     return causes
+
+
+def _check_selector(selector: Document | None, path: str) -> Iterable[Cause]:
+    if selector is None:
+        return
+    raw, listed = selector.get("rawSelector") or "", selector.get("requirements") or ()
+    if raw and listed:
+        detail = "may not specified at the same time as requirements"
+        yield invalid(f"{path}.rawSelector", raw, detail)
+    if not raw and not listed:
+        detail = f"when {path} is specified, requirements or rawSelector is required"
+        yield required(f"{path}.requirements", detail)
+    of_labels = path.endswith("labelSelector")
+    for index, one in enumerate(listed):
+        place = f"{path}.requirements[{index}]"
+        if not of_labels and not one.get("key"):
+            yield required(f"{place}.key", "must be specified")
+        yield from check_requirement(one, place, of_labels=of_labels, known=False)
 
 
 def _check_local(resource: Document | None, other: Any, namespace: str) -> Iterable[Cause]:
@@ -173,7 +196,7 @@ def _selector_text(selector: Document, terms: Mapping[str, str]) -> str:
     if "rawSelector" in selector:
         return str(selector["rawSelector"])
     found = []
-    for one in selector.get("requirements") or ():
+    for one in selector.get("requirements") or ():  # each has a key, as was checked
         values = one.get("values") or ()
         term = terms.get(one.get("operator", ""))
         if term is not None and (terms is _LABEL_TERMS or len(values) == 1):

@@ -114,7 +114,8 @@ class ServiceAccount:
 def _with_token(spec: dict[str, Any], volume: str) -> dict[str, Any]:
     """Returns the spec with the token's volume in every container that mounts nothing there; one
     that has such a volume keeps it (admission may run twice)."""
-    present = [one["name"] for one in spec.get("volumes") or () if one["name"].startswith(VOLUME)]
+    names = [one.get("name") or "" for one in spec.get("volumes") or ()]
+    present = [name for name in names if name.startswith(VOLUME)]
     volume = present[0] if present else volume
     mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
     used = False

@@ -21,7 +21,8 @@ from steersman.model.types.resources import Amounts, amounts
 _TYPES: Final = ("Pod", "Container", "PersistentVolumeClaim")
 _ONE: Final = Quantity(NANO)
 # amounts of more units than this are compared in units, not in thousandths (MaxMilliValue)
-_MOST_MILLI: Final = (2**63 - 1) // 1000
+_MOST: Final = 2**63 - 1
+_MOST_MILLI: Final = _MOST // 1000
 
 
 def check_limits(limits: Sequence[Document]) -> Iterator[Cause]:
@@ -113,8 +114,8 @@ def _check_ratio(
         yield invalid(path, str(ratio), f"ratio {ratio} is less than 1")
     if least is None or most is None or not least:
         return  # upstream divides by zero here and finds nothing greater
-    wanted: float = ratio.value()
-    low, high = least.value(), most.value()
+    wanted: float = min(ratio.value(), _MOST)
+    low, high = min(least.value(), _MOST), min(most.value(), _MOST)
     if max(wanted, low, high) < _MOST_MILLI:
         wanted, low, high = ratio.milli() / 1000, least.milli(), most.milli()
     if wanted > high / low:

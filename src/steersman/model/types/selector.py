@@ -43,9 +43,16 @@ def check_selector(selector: Document | None, path: str) -> Iterator[Cause]:
 
 
 def check_requirement(
-    expression: Document, path: str, *, numeric: bool = False, check_values: bool = True
+    expression: Document,
+    path: str,
+    *,
+    numeric: bool = False,
+    check_values: bool = True,
+    of_labels: bool = True,
+    known: bool = True,
 ) -> Iterator[Cause]:
-    """Yields what is wrong with one expression; `numeric` allows Gt and Lt (nodes)."""
+    """Yields what is wrong with one expression; `numeric` allows Gt and Lt (nodes), `known` no
+    operator but those here; without `of_labels` key and values may be anything."""
     operator, values = expression.get("operator", ""), expression.get("values") or ()
     if operator in ("In", "NotIn"):
         if not values:
@@ -57,8 +64,10 @@ def check_requirement(
         if len(values) != 1:
             detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
             yield required(f"{path}.values", detail)
-    else:
+    elif known:
         yield invalid(f"{path}.operator", operator, "not a valid selector operator")
+    if not of_labels:
+        return
     key = expression.get("key", "")
     yield from each(f"{path}.key", key, names.qualified_name(key))
     for index, value in enumerate(values if check_values else ()):
