@@ -6,7 +6,7 @@ import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -123,13 +123,14 @@ _encode = msgspec.json.Encoder().encode
 def path_of(
     kind: Kind, namespace: str = "", name: str = "", subresource: str = "", version: str = ""
 ) -> str:
-    """Returns the path of an object, a collection or a subresource."""
+    """Returns the path of an object, a collection or a subresource, without escapes: those are the
+    transport's. A slash in a name, which no object has, leads nowhere else."""
     version = version or kind.storage
     parts = ["apis", kind.group, version] if kind.group else ["api", version]
     if namespace and kind.namespaced:
         parts += ["namespaces", namespace]
     parts += [kind.plural, name, *subresource.split("/")]
-    return "/" + "/".join(quote(part, safe=":") for part in parts if part)
+    return "/" + "/".join(part.replace("/", "%2F") for part in parts if part)
 
 
 class APIClient:
