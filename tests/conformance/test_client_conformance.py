@@ -348,6 +348,16 @@ def test_what_was_created_can_be_read_as_a_view(run: Run) -> None:
     run(case)
 
 
+def test_a_name_may_have_any_sign_that_a_path_has(run: Run) -> None:
+    async def case(client: APIClient, server: ConfigMaps) -> None:
+        for name in ("jane@example.com", "a b", "@every 1s", "[::]", "é?#=&+", "system:a"):
+            made = await make(client, name)
+            assert await client.get(ref(name)) == made
+            assert server.requests[-1].path == f"/api/v1/namespaces/default/configmaps/{name}"
+
+    run(case)
+
+
 def test_the_identity_goes_with_each_request(run: Run) -> None:
     async def case(client: APIClient, server: ConfigMaps) -> None:
         await make(client, "a")

@@ -294,7 +294,8 @@ class Assembly:
     def _subresources(self) -> Mapping[tuple[str, str], Subresource]:
         scale = Scale(self.writer, self._world).handle
         custom = CustomScale(self.writer, self._world).handle
-        heard, tokens = self._heard, TokenRequest(self.tokens, self._objects.find)
+        heard = self._heard
+        tokens = TokenRequest(self.tokens, self._objects.find, self.access.authorizer)
         binding = Binding(self.writer, self._world)
         eviction = Eviction(self.writer, self.deleter, self._world)
         return {

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -48,7 +47,6 @@ _METADATA = "application/json;as={};g=meta.k8s.io;v=v1"
 _STREAMS = {"portforward": "SPDY/3.1+portforward.k8s.io"}
 _STREAM = "v5.channel.k8s.io"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.~:-]+").fullmatch
 
 T = TypeVar("T")
 # Finds the kind of a resource by group and plural name
@@ -126,21 +124,21 @@ _encode = msgspec.json.Encoder().encode
 def path_of(
     kind: Kind, namespace: str = "", name: str = "", subresource: str = "", version: str = ""
 ) -> str:
-    """Returns the path of an object, a collection or a subresource."""
+    """Returns the path of an object, a collection or a subresource, without escapes: those are the
+    transport's. A slash in a name, which no object has, leads nowhere else."""
     version = version or kind.storage
     path = f"/apis/{kind.group}/{version}" if kind.group else f"/api/{version}"
     if namespace and kind.namespaced:
-        path = f"{path}/namespaces/{_quoted(namespace)}"
+        path = f"{path}/namespaces/{_plain(namespace)}"
     path = f"{path}/{kind.plural}"
     if name:
-        path = f"{path}/{_quoted(name)}"
-    below = quote(subresource, safe="/:").rstrip("/")
+        path = f"{path}/{_plain(name)}"
+    below = "/".join(part for part in subresource.split("/") if part) if subresource else ""
     return f"{path}/{below}" if below else path
 
 
-def _quoted(name: str) -> str:
-    """Returns a name as it stands in a path, as nearly all do."""
-    return name if _PLAIN(name) else quote(name, safe=":")
+def _plain(name: str) -> str:
+    return name.replace("/", "%2F") if "/" in name else name
 
 
 class APIClient:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from test_access_node_restriction import FOUND, NODE
+from test_access_rbac import rbac
 from test_access_tokens import Cluster
 from test_published_openapi import NODE as NODE_KIND
 from test_published_openapi import POD
@@ -64,13 +65,16 @@ def test_a_node_is_given_tokens_of_its_own_pods_only() -> None:
     assert ACCOUNTS is not None
     cluster = Cluster()
     cluster.put("serviceaccounts", "builder", "sa-1", "default")
+    volumes = [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]
     for node, name in (("n1", "mine"), ("n2", "far")):
-        cluster.put("pods", name, name, "default", serviceAccountName="builder", nodeName=node)
-    handler = TokenRequest(cluster.tokens, cluster.find)
+        spec = {"serviceAccountName": "builder", "nodeName": node, "volumes": volumes}
+        cluster.put("pods", name, name, "default", **spec)
+    handler = TokenRequest(cluster.tokens, cluster.find, rbac())
 
-    def asked(name: str, user: User = NODE) -> Call:
+    def asked(name: str, user: User = NODE, *audiences: str) -> Call:
         bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": name}
-        return call(ACCOUNTS, "builder", "token", user, {"spec": {"boundObjectRef": bound}})
+        wanted = {"boundObjectRef": bound, "audiences": audiences}
+        return call(ACCOUNTS, "builder", "token", user, {"spec": wanted})
 
     assert handler.handle(asked("mine")).status == 201
     assert handler.handle(asked("far", User("jane"))).status == 201
@@ -79,4 +83,10 @@ def test_a_node_is_given_tokens_of_its_own_pods_only() -> None:
     assert raised.value.message == (
         'serviceaccounts "builder" is forbidden: node requested token bound to a pod scheduled on '
         "a different node"
+    )
+    with pytest.raises(Forbidden) as raised:
+        handler.handle(asked("mine", NODE, "vault"))
+    assert raised.value.message == (
+        'serviceaccounts "builder" is forbidden: audience "vault" not found in pod spec volume, '
+        "system:node:n1 is not authorized to request tokens for this audience"
     )

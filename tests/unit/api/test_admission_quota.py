@@ -491,3 +491,29 @@ async def test_other_namespaces_and_subresources_are_left_alone(api: Served) -> 
     target = {"target": {"kind": "Node", "name": "n"}, "metadata": {"name": "a"}}
     (await api.post(f"{PODS}/a/binding", target)).ok()
     (await api.patch(f"{PODS}/a", {"metadata": {"labels": {"a": "b"}}})).ok()
+
+
+def devices(name: str, *requests: dict[str, Any]) -> dict[str, Any]:
+    """Returns a claim on devices."""
+    named = [{"name": f"r{place}", **one} for place, one in enumerate(requests)]
+    return {"metadata": {"name": name}, "spec": {"devices": {"requests": named}}}
+
+
+@served
+async def test_devices_are_counted_by_their_class(api: Served) -> None:
+    path = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
+    gpu = "gpu.deviceclass.resource.k8s.io/devices"
+    await bound(api, hard={gpu: "3", "count/resourceclaims.resource.k8s.io": "5"})
+    two = {"exactly": {"deviceClassName": "gpu", "count": 2}}
+    (await api.post(path, devices("a", two))).ok()
+    answer = await api.post(path, devices("b", two))
+    assert (answer.code, answer.message) == (
+        403,
+        'resourceclaims.resource.k8s.io "b" is forbidden: exceeded quota: q, requested: '
+        f"{gpu}=2, used: {gpu}=2, limited: {gpu}=3",
+    )
+    (await api.post(path, devices("c", {"exactly": {"deviceClassName": "nic", "count": 9}}))).ok()
+    every = {"exactly": {"deviceClassName": "gpu", "allocationMode": "All"}}
+    assert f"requested: {gpu}=32," in (await api.post(path, devices("d", every))).message
+    (await api.delete(f"{path}/a")).ok()
+    (await api.post(path, devices("b", two))).ok()

@@ -9,8 +9,9 @@ import pytest
 
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.resourceclaim import ResourceClaim
 from steersman.model.kinds.resourcequota import ResourceQuotaSpec, ScopeRequirement
-from steersman.model.quota import claims, pods
+from steersman.model.quota import claims, device_claims, pods
 from steersman.model.quota.measure import BY_USE
 from steersman.model.quota.scopes import selects
 from steersman.model.quota.tally import Tally
@@ -114,3 +115,28 @@ def test_sums_follow_pods_that_end_and_come_again() -> None:
     assert (str(late["pods"]), str(late["count/pods"])) == ("0", "1")
     tally.put("a", None)
     assert {str(one) for one in tally.used(300.0).values()} == {"0"}
+
+
+def test_of_alternatives_the_hungriest_of_each_class_counts() -> None:
+    def wish(kind: str, count: int = 1, mode: str = "ExactCount") -> dict[str, Any]:
+        return {"deviceClassName": kind, "count": count, "allocationMode": mode}
+
+    requests = [
+        {"name": "a", "firstAvailable": [wish("big", 2), wish("small", 4), wish("small", 3)]},
+        {"name": "b", "exactly": wish("small", 5)},
+        {"name": "c", "firstAvailable": [wish("all", mode="All"), wish("all", 7)]},
+        {"name": "d", "exactly": wish("none", 9, "Newer")},
+        {"name": "e"},
+    ]
+    claim = msgspec.convert({"spec": {"devices": {"requests": requests}}}, ResourceClaim)
+    used = {name: str(amount) for name, amount in device_claims.usage(claim).items()}
+    suffix = ".deviceclass.resource.k8s.io/devices"
+    assert used == {
+        "count/resourceclaims.resource.k8s.io": "1",
+        f"big{suffix}": "2",
+        f"small{suffix}": "9",
+        f"all{suffix}": "32",
+        f"none{suffix}": "0",
+    }
+    assert all(map(device_claims.measures, used))
+    assert not device_claims.measures("pods")

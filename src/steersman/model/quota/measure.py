@@ -1,5 +1,5 @@
-"""How the objects of each resource type are measured for quotas: pods, claims and Services by what
-they use, everything else by number."""
+"""How the objects of each resource type are measured for quotas: pods, claims (on volumes and on
+devices) and Services by what they use, everything else by number."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import msgspec
 
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM, PersistentVolumeClaim
 from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.resourceclaim import RESOURCECLAIM, ResourceClaim
 from steersman.model.kinds.resourcequota import ResourceQuotaSpec
 from steersman.model.kinds.service import SERVICE, Service
 from steersman.model.quantity import NANO, Quantity
-from steersman.model.quota import claims, pods, services
+from steersman.model.quota import claims, device_claims, pods, services
 from steersman.model.quota.scopes import InScope, never, requirements
 from steersman.model.ref import Resource
 from steersman.model.types.resources import Amounts
@@ -59,6 +60,7 @@ BY_USE: Final = {
         PersistentVolumeClaim, claims.measures, claims.usage, claims.in_scope
     ),
     SERVICE.resource: Measure(Service, services.measures, services.usage),
+    RESOURCECLAIM.resource: Measure(ResourceClaim, device_claims.measures, device_claims.usage),
 }
 
 
