@@ -33,14 +33,13 @@ class Walk(NamedTuple):
     body: Document
     patch: Document
     update: Document
-    statuses: dict[str, Document] = {}  # noqa: RUF012 - never changed
-    namespaced: bool = False
+    statuses: dict[str, Document] | None = None
 
-    @property
-    def path(self) -> str:
-        """Returns where the objects are."""
-        place = "/namespaces/default" if self.namespaced else ""
-        return f"/apis/{self.group}/v1{place}/{self.plural}"
+
+def path_of(group: str, plural: str, *, namespaced: bool = False) -> str:
+    """Returns where objects are, in version 1 of their group."""
+    place = "/namespaces/default" if namespaced else ""
+    return f"/apis/{group}/v1{place}/{plural}"
 
 
 async def discovered(api: Served, group: str, *names: str) -> None:
@@ -75,15 +74,16 @@ def merged(document: Any, change: Any) -> Any:
 
 async def walk(api: Served, it: Walk) -> None:
     """Goes through discovery, creation, reading, writing, watching and both deletions."""
-    subresources = [f"{it.plural}/{name}" for name in it.statuses]
+    path, statuses = path_of(it.group, it.plural), it.statuses or {}
+    subresources = [f"{it.plural}/{name}" for name in statuses]
     await discovered(api, it.group, it.plural, *subresources)
     given = merged({"metadata": {"generateName": "e2e-example-", "labels": MARK}}, it.body)
-    made = [(await api.post(it.path, given)).ok() for _ in range(3)]
-    one = f"{it.path}/{made[2]['metadata']['name']}"
+    made = [(await api.post(path, given)).ok() for _ in range(3)]
+    one = f"{path}/{made[2]['metadata']['name']}"
     assert (await api.get(one)).ok()["metadata"]["uid"] == made[2]["metadata"]["uid"]
-    listed = await api.get(it.path, labelSelector=SELECTOR)
+    listed = await api.get(path, labelSelector=SELECTOR)
     assert sorted(listed.names) == sorted(each["metadata"]["name"] for each in made)
-    watch = await api.watch(it.path, resourceVersion=listed.revision, labelSelector=SELECTOR)
+    watch = await api.watch(path, resourceVersion=listed.revision, labelSelector=SELECTOR)
 
     patched = (await api.patch(one, it.patch)).ok()
     assert holds(patched, it.patch)
@@ -92,14 +92,14 @@ async def walk(api: Served, it: Walk) -> None:
     told = [await watch.next(), await watch.next()]
     assert [event["type"] for event in told] == ["MODIFIED", "MODIFIED"]
     assert [event["object"] for event in told] == [patched, updated]
-    for name, status in it.statuses.items():
+    for name, status in statuses.items():
         await _status(api, f"{one}/{name}", status)
 
     (await api.delete(one)).ok()
     assert (await api.get(one)).code == 404
-    assert len((await api.get(it.path, labelSelector=SELECTOR)).names) == 2
-    (await api.delete(it.path, labelSelector=SELECTOR)).ok()
-    assert (await api.get(it.path, labelSelector=SELECTOR)).names == []
+    assert len((await api.get(path, labelSelector=SELECTOR)).names) == 2
+    (await api.delete(path, labelSelector=SELECTOR)).ok()
+    assert (await api.get(path, labelSelector=SELECTOR)).names == []
     watch.close()
 
 
@@ -150,7 +150,7 @@ def ways(change: Document, head: Document) -> list[tuple[str, Any]]:
 async def tour(api: Served, it: Tour) -> None:
     """Creates, reads, updates, lists, watches, patches in each way, and deletes in both."""
     await discovered(api, it.group, it.plural, *([f"{it.plural}/status"] if it.status else []))
-    path = Walk(it.group, it.plural, {}, {}, {}, namespaced=it.namespaced).path
+    path = path_of(it.group, it.plural, namespaced=it.namespaced)
     given = merged({"metadata": {"labels": MARK}}, it.body)
     one = f"{path}/{given['metadata']['name']}"
     before = await api.get(path, labelSelector=SELECTOR)
