@@ -7,19 +7,22 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
+from node_cluster import BUSYBOX, SECONDS, SLEEP, Cluster, Session, clusters, hears
 from test_node_agent import is_ready, runs
 from test_node_claims import MOUNT, claim, claimed, ended, until
 
 from csi_driver import HANG, Driver
+from steersman.model.errors import NotFound
+from steersman.model.kind import Kind, Version
 from steersman.model.kinds.csidriver import CSIDRIVER
 from steersman.model.kinds.csinode import CSINODE
+from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
@@ -460,6 +463,158 @@ def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: C
         await session.client.delete(CSIDRIVER.ref("", NAME))
 
     cluster.run(scenario)
+
+
+SNAPSHOT = "snapshot.storage.k8s.io"
+
+
+def snapshot_kind(name: str, plural: str, *, namespaced: bool) -> Kind:
+    versions = (Version("v1", ""),)
+    return Kind(
+        group=SNAPSHOT,
+        name=name,
+        plural=plural,
+        namespaced=namespaced,
+        versions=versions,
+        storage="v1",
+        strategic=False,
+    )
+
+
+CLASSES = snapshot_kind("VolumeSnapshotClass", "volumesnapshotclasses", namespaced=False)
+SNAPSHOTS = snapshot_kind("VolumeSnapshot", "volumesnapshots", namespaced=True)
+
+
+def definition(kind: str, plural: str, scope: str) -> dict[str, Any]:
+    """A definition of snapshots, as far as the API needs it."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+    }
+    names = {"kind": kind, "plural": plural}
+    group = "snapshot.storage.k8s.io"
+    return {
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, of a test"},
+        },
+        "spec": {"group": group, "names": names, "scope": scope, "versions": [version]},
+    }
+
+
+def test_without_sidecars_a_snapshot_is_taken_told_and_removed(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        client = session.client
+        made = Driver(
+            NAME, cluster.data.parent / "driver", controller=(csi.CREATE_DELETE_SNAPSHOT,)
+        )
+        marks = {"steersman.dev/csi-controller-socket": str(made.socket)}
+        await client.create(
+            CSIDRIVER,
+            {"metadata": {"name": NAME, "annotations": marks}, "spec": {"attachRequired": False}},
+        )
+        for kind, plural, scope in (
+            ("VolumeSnapshotClass", "volumesnapshotclasses", "Cluster"),
+            ("VolumeSnapshotContent", "volumesnapshotcontents", "Cluster"),
+            ("VolumeSnapshot", "volumesnapshots", "Namespaced"),
+        ):
+            await client.create(CUSTOMRESOURCEDEFINITION, definition(kind, plural, scope))
+        base = "/apis/snapshot.storage.k8s.io/v1"
+        ours = f"{base}/namespaces/default/volumesnapshots"
+        async with made.listening():
+            await volume(session, "shot")
+            await until(session, CLAIM, lambda found: found[0].status.phase == "Bound")
+            found = {"driver": NAME, "deletionPolicy": "Delete", "parameters": {"a": "b"}}
+            await put(session, CLASSES, "fast", **found)
+            made.faults["CreateSnapshot"] = Failed(grpc.UNAVAILABLE, "not yet")
+            source = {"persistentVolumeClaimName": "shot"}
+            spec = {"volumeSnapshotClassName": "fast", "source": source}
+            await put(session, SNAPSHOTS, "one", spec=spec)
+            await made.until(lambda: len(made.asked("CreateSnapshot")) > 1)
+            made.faults = {}
+            ready = lambda it: it["status"].get("readyToUse")  # noqa: E731
+            snapshot = await read_until(session, f"{ours}/one", ready)
+            status = snapshot["status"]
+            uid = snapshot["metadata"]["uid"]
+            assert status["boundVolumeSnapshotContentName"] == f"snapcontent-{uid}"
+            assert status["creationTime"] == "2023-11-14T22:13:20Z"
+            assert status["restoreSize"] == "1024"
+            asked = made.asked("CreateSnapshot")[-1]
+            assert (asked.source_volume_id, asked.name) == ("id-shot", f"snapshot-{uid}")
+            assert asked.parameters == {"a": "b"}
+            content = await client.read(f"{base}/volumesnapshotcontents/snapcontent-{uid}")
+            assert content["status"]["snapshotHandle"] == f"snap-snapshot-{uid}"
+            assert content["status"]["creationTime"] == 1_700_000_000 * 10**9
+            await client.create(STORAGECLASS, {"metadata": {"name": "now"}, "provisioner": NAME})
+            group = {"apiGroup": SNAPSHOT}
+            of_snapshot = {**group, "kind": "VolumeSnapshot", "name": "one"}
+            of_claim = {"kind": "PersistentVolumeClaim", "name": "shot"}
+            for name, data, made_from in (
+                (
+                    "restored",
+                    of_snapshot,
+                    csi.ContentSource(csi.SnapshotSource(f"snap-{asked.name}")),
+                ),
+                ("cloned", of_claim, csi.ContentSource(volume=csi.VolumeSource("id-shot"))),
+            ):
+                await claim(session, name, storageClassName="now", dataSource=data)
+                await until(session, CLAIM, lambda it, n=name: phase(it, n) == "Bound")
+                assert made.asked("CreateVolume")[-1].volume_content_source == made_from
+                await client.delete(CLAIM.ref("default", name))
+            odd = {**of_snapshot, "name": "none"}
+            await claim(session, "odd", storageClassName="now", dataSource=odd)
+            waiting = await client.get(CLAIM.ref("default", "odd"))
+            assert "error getting snapshot none from api server" in await hears(
+                session, waiting, "ProvisioningFailed"
+            )
+            await client.delete(CLAIM.ref("default", "odd"))
+            await until(session, PERSISTENTVOLUME, lambda it: len(it) == 1)
+            await client.delete(STORAGECLASS.ref("", "now"))
+            await client.delete(SNAPSHOTS.ref("default", "one"))
+            await made.until(lambda: made.snapshots == {})
+            with pytest.raises(NotFound):
+                await read_until(session, f"{ours}/one", lambda _: False)
+            await forget(session, "shot")
+        for plural in ("volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots"):
+            await client.delete(
+                CUSTOMRESOURCEDEFINITION.ref("", f"{plural}.snapshot.storage.k8s.io")
+            )
+        await client.delete(CSIDRIVER.ref("", NAME))
+
+    cluster.run(scenario)
+
+
+def phase(claims: list[Any], name: str) -> str:
+    return next((it.status.phase for it in claims if it.metadata.name == name), "")
+
+
+async def put(session: Session, kind: Kind, name: str, **fields: Any) -> None:
+    """Creates a custom object; a kind that was just defined may take a moment."""
+    document = {
+        "apiVersion": f"{SNAPSHOT}/v1",
+        "kind": kind.name,
+        "metadata": {"name": name},
+        **fields,
+    }
+    async with asyncio.timeout(SECONDS):
+        while True:
+            try:
+                await session.client.create(kind, document, namespace="default")
+                return
+            except NotFound:
+                await session.client.list(NODE)  # as long as the API takes
+
+
+async def read_until(session: Session, path: str, good: Callable[[Any], Any]) -> Any:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            found = await session.client.read(path)
+            if "status" in found and good(found):
+                return found
 
 
 async def bound(session: Session, name: str) -> str:

@@ -64,6 +64,7 @@ KNOWN: Final = (
     "csi-attacher",
     "csi-provisioner",
     "csi-resizer",
+    "csi-snapshotter",
 )
 # Who makes the account without which no pod can be created
 ACCOUNTS: Final = "serviceaccount-controller"

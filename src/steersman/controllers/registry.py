@@ -17,6 +17,7 @@ from steersman.controllers.cronjob import CronJobController
 from steersman.controllers.csi.attaching import CSIAttacher
 from steersman.controllers.csi.provisioning import CSIProvisioner
 from steersman.controllers.csi.resizing import CSIResizer
+from steersman.controllers.csi.snapshotting import CSISnapshotter
 from steersman.controllers.daemonset import DaemonSetController
 from steersman.controllers.deployment import DeploymentController
 from steersman.controllers.device_taint_eviction import DeviceTaintEvictionController
@@ -130,6 +131,7 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         CSIAttacher,
         CSIResizer,
         *_ipam(facts),
+        CSISnapshotter,
     )
 
 

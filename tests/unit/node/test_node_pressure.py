@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from node_documents import NOW, observed, pod, running
@@ -28,15 +28,17 @@ from steersman.model.kinds.pod import Pod
 from steersman.node.credentials.access import Access
 from steersman.node.credentials.access import Source as Puller
 from steersman.node.credentials.records import PullRecords, key_of
+from steersman.node.csi.layout import Layout
 from steersman.node.machine import Facts
 from steersman.node.observed import Observed, Seen
+from steersman.node.paths import Paths
 from steersman.node.plan import KillContainer, plan
 from steersman.node.pressure import images as gone
 from steersman.node.pressure import ranking
 from steersman.node.pressure.images import Bounds, ImageCollector
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.ranking import Use, exceeded, message, rank
-from steersman.node.pressure.reading import size_of
+from steersman.node.pressure.reading import SignalSource, size_of
 from steersman.node.pressure.thresholds import (
     BadThreshold,
     Level,
@@ -201,6 +203,17 @@ def test_a_tree_is_measured_without_what_its_links_lead_to(tmp_path: Path) -> No
     assert 100_000 <= size_of(tmp_path) < 300_000
     assert size_of(tmp_path / "none") == 0
     assert size_of(tmp_path / "deep" / "er" / "file") == 0
+
+
+def test_what_drivers_have_mounted_for_a_pod_is_not_counted_as_its_disk(tmp_path: Path) -> None:
+    own = Paths(tmp_path).volume("uid", "room")
+    theirs = Layout(tmp_path).target("uid", "pv", block=False)
+    for place in (own, theirs):
+        place.mkdir(parents=True)
+        (place / "file").write_bytes(b"x" * 100_000)
+    source = SignalSource(cast(Any, None), Paths(tmp_path), tmp_path)
+    assert source.volumes("uid").keys() == {"room"}
+    assert source.volumes("other") == {}
 
 
 # The monitor

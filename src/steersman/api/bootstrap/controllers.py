@@ -64,12 +64,23 @@ _RULES: dict[str, tuple[Document, ...]] = {
     "csi-provisioner": (
         rule("create delete get patch", "core", "persistentvolumes"),
         rule("get", "core", "secrets"),
+        rule("get", "snapshot.storage.k8s.io", "volumesnapshotcontents volumesnapshots"),
         EVENTS,
     ),
     "csi-resizer": (
         rule("get patch", "core", "persistentvolumes"),
         rule("patch", "core", "persistentvolumeclaims/status"),
         rule("get", "core", "secrets"),
+        EVENTS,
+    ),
+    "csi-snapshotter": (
+        rule("get patch", "snapshot.storage.k8s.io", "volumesnapshotclasses volumesnapshots"),
+        rule("create delete get patch", "snapshot.storage.k8s.io", "volumesnapshotcontents"),
+        rule(
+            "patch",
+            "snapshot.storage.k8s.io",
+            "volumesnapshotcontents/status volumesnapshots/status",
+        ),
         EVENTS,
     ),
     "daemon-set-controller": (

@@ -1,2 +1,2 @@
 """What the community's sidecars do beside a CSI driver, for drivers that opt in: provisioning,
-attaching and resizing, without sidecars."""
+attaching, resizing and snapshots, without sidecars."""

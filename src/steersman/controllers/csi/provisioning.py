@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers.csi.opting import socket_of, topologies
-from steersman.model.errors import AlreadyExists
+from steersman.model.errors import AlreadyExists, NotFound
 from steersman.model.kinds.csidriver import CSIDRIVER, CSIDriver
 from steersman.model.kinds.csinode import CSINODE
 from steersman.model.kinds.node import NODE
@@ -25,6 +25,10 @@ from steersman.reconcile.actions import Action, Create, Delete, Patch, Tell, act
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
 
+if TYPE_CHECKING:
+    from steersman.wire.rpc import csi
+
+SNAPSHOT_GROUP = "snapshot.storage.k8s.io"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
 
@@ -98,6 +102,7 @@ class CSIProvisioner:
     writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("persistentvolumes",), ("create", "patch", "delete")),
         Rule("", ("secrets",), ("get",)),
+        Rule(SNAPSHOT_GROUP, ("volumesnapshots", "volumesnapshotcontents"), ("get",)),
     )
 
     def __init__(self, given: Given) -> None:
@@ -144,7 +149,8 @@ class CSIProvisioner:
                     chosen = claim.metadata.annotations.get(SELECTED_NODE, "")
                     places = topologies(found.provisioner, self._nodes, self._csi_nodes, chosen)
                 abilities = await driver.abilities()
-                message = requests.render_create(claim, found, places, secrets, abilities)
+                source = await self._source(claim, found.provisioner)
+                message = requests.render_create(claim, found, places, secrets, abilities, source)
                 answer = await driver.call(csi.CREATE_VOLUME, message)
             made = answer.volume or csi.Volume()
             document = requests.render_volume(claim, found, made, secret)
@@ -161,6 +167,41 @@ class CSIProvisioner:
             await act(self._given.client, self._given.events, actions)
         except AlreadyExists:  # the volume's own change brings the claim further
             return
+
+    async def _source(self, claim: PersistentVolumeClaim, driver: str) -> csi.ContentSource | None:
+        """Returns the snapshot or the volume that a claim's is to be made from."""
+        from steersman.controllers.csi.requests import BadParameters
+        from steersman.wire.rpc import csi
+
+        data = claim.spec.data_source
+        if data is None:
+            return None
+        namespace, name = claim.metadata.namespace, data.get("name", "")
+        if data.get("kind") == "PersistentVolumeClaim":
+            ref = PERSISTENTVOLUMECLAIM.ref(namespace, name)
+            other: PersistentVolumeClaim | None = self._claims.get(ref)
+            bound = other.spec.volume_name if other is not None else ""
+            volume: PersistentVolume | None = self._volumes.get(PERSISTENTVOLUME.ref("", bound))
+            if volume is None or (volume.spec.csi or {}).get("driver") != driver:
+                raise BadParameters(f"the volume of claim {name} is not there, or not of {driver}")
+            handle = (volume.spec.csi or {}).get("volumeHandle", "")
+            return csi.ContentSource(volume=csi.VolumeSource(handle))
+        if (data.get("kind"), data.get("apiGroup")) != ("VolumeSnapshot", SNAPSHOT_GROUP):
+            raise BadParameters(f"the DataSource {data.get('kind')} is not supported")
+        base = f"/apis/{SNAPSHOT_GROUP}/v1"
+        try:
+            path = f"{base}/namespaces/{namespace}/volumesnapshots/{name}"
+            status = (await self._given.client.read(path)).get("status") or {}
+            if not status.get("readyToUse"):
+                raise BadParameters(f"snapshot {name} is not Ready")
+            bound = status["boundVolumeSnapshotContentName"]
+            content = await self._given.client.read(f"{base}/volumesnapshotcontents/{bound}")
+        except NotFound as error:
+            raise BadParameters(
+                f"error getting snapshot {name} from api server: {error}"
+            ) from error
+        handle = content["status"]["snapshotHandle"]
+        return csi.ContentSource(snapshot=csi.SnapshotSource(handle))
 
     async def _remove(self, volume: PersistentVolume, socket: Path) -> None:
         from steersman.controllers.csi import asking, requests

@@ -84,12 +84,11 @@ def render_create(
     places: Sequence[Mapping[str, str]],
     secrets: Mapping[str, str],
     abilities: set[int],
+    source: csi.ContentSource | None = None,
 ) -> csi.CreateVolume:
     """Returns what a driver is asked for a claim; raises BadParameters."""
     if claim.spec.selector is not None:
         raise BadParameters("claim Selector is not supported")
-    if claim.spec.data_source is not None:
-        raise BadParameters("claim DataSource is not supported without external-provisioner")
     parameters = {k: v for k, v in found.parameters.items() if not k.startswith(PREFIX)}
     topologies = tuple(csi.Topology(it) for it in places)
     requirement = csi.TopologyRequirement(topologies, topologies) if topologies else None
@@ -102,6 +101,7 @@ def render_create(
         ),
         parameters,
         secrets,
+        source,
         accessibility_requirements=requirement,
     )
 

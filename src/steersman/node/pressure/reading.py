@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+from steersman.node.csi.layout import PLUGIN
 from steersman.node.measure.measuring import Measuring
 from steersman.node.observed import Observed, parse_engine_name
 from steersman.node.paths import Paths
@@ -53,11 +54,13 @@ class SignalSource:
         return found
 
     def volumes(self, uid: str) -> dict[str, int]:
-        """Returns the sizes of a pod's volumes on the disk, in bytes, by name."""
+        """Returns the sizes of a pod's volumes on the disk, in bytes, by name; what CSI drivers
+        have mounted is not the node's, and may not answer."""
         directory = self._paths.pod(uid) / "volumes"
         if not directory.is_dir():
             return {}
-        places = (it for it in directory.iterdir() if not it.is_symlink())
+        own = (it for it in directory.iterdir() if it.name != PLUGIN)
+        places = (it for it in own if not it.is_symlink())
         return {it.name: size_of(it) for it in places if not memory.is_mounted(it)}
 
     def disk(self, seen: Observed, volumes: int) -> Use:
