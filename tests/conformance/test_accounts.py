@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controlled import BUNDLE as AUTHORITY
 from served import NAMESPACES, PODS, STRATEGIC, Served, pod, served
 from whole import until, whole
 
@@ -60,7 +61,7 @@ async def test_every_namespace_has_the_bundle_and_gets_it_back(api: Served) -> N
 
         async def there(path: str = path) -> bool:
             answer = await api.get(path)
-            return answer.code == 200 and answer.document["data"] == {"ca.crt": "BUNDLE"}
+            return answer.code == 200 and answer.document["data"] == {"ca.crt": AUTHORITY}
 
         await until(api, there)
         (await api.delete(path)).ok()
