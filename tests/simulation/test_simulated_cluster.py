@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from simulation.quiet import Quiet, pod_template, quietly, ready
+from steersman.controllers.namespace import EVENTS_SECONDS
 from steersman.model.errors import TooManyRequests
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.daemonset import DAEMONSET
 from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
@@ -84,6 +86,30 @@ async def only_held(quiet: Quiet) -> Any:
     found = await quiet.admin.get(NAMESPACE.ref("", "team"))
     texts = [it.message for it in found.status.conditions]
     return found if any("configmaps. has 1" in it and "pods" not in it for it in texts) else None
+
+
+def test_a_namespace_ends_when_its_last_event_is_let_go_though_nothing_follows_events() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        team, held = NAMESPACE.ref("", "team"), EVENT.ref("team", "held")
+        await quiet.create(NAMESPACE, "team")
+        await quiet.until(lambda: quiet.admin.get(SERVICEACCOUNT.ref("team", "default")))
+        about = {"apiVersion": "v1", "kind": "Pod", "namespace": "team", "name": "p"}
+        for name, finalizers in (("held", ["example.com/hold"]), ("free", [])):
+            metadata = {"finalizers": finalizers}
+            await quiet.create(EVENT, name, "team", metadata=metadata, involvedObject=about)
+        await quiet.admin.delete(team)
+        await quiet.until(lambda: says(quiet, "events. has 1 resource instances"))
+        assert [it.key for it in await quiet.items(EVENT, "team")] == [("team", "held")]
+        await quiet.admin.patch(held, {"metadata": {"finalizers": None}})
+        await quiet.until(lambda: quiet.gone(team), EVENTS_SECONDS + 1)
+        assert await quiet.gone(held)
+
+    quietly(scenario)
+
+
+async def says(quiet: Quiet, text: str) -> bool:
+    found = await quiet.admin.get(NAMESPACE.ref("", "team"))
+    return any(text in it.message for it in found.status.conditions)
 
 
 def test_deleting_a_deployment_takes_its_sets_and_pods_along() -> None:

@@ -17,6 +17,7 @@ from steersman.controllers import conditions
 from steersman.model import builtin
 from steersman.model.errors import APIError
 from steersman.model.kind import Document, Kind
+from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.namespace import NAMESPACE, Namespace
 from steersman.model.kinds.pod import POD
 from steersman.model.ref import Ref, Resource
@@ -25,6 +26,10 @@ from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
 
 FINALIZER = "kubernetes"
+# Of these there is no copy, since nothing else needs one and there may be more than of all others
+UNFOLLOWED = EVENT
+# Events go at once where no finalizer keeps them, and nobody tells when one has gone
+EVENTS_SECONDS = 5.0
 Objects = Mapping[Resource, list[Any]]
 _FAILURE = "NamespaceDeletionContentFailure"
 
@@ -170,7 +175,7 @@ class NamespaceController:
     name: ClassVar[str] = "namespace-controller"
     watches: ClassVar[tuple[Watch, ...]] = (
         Watch(NAMESPACE, partial(to_self, kind=NAMESPACE)),
-        *(Watch(kind, _of_content, metadata=True) for kind in contents()),
+        *(Watch(kind, _of_content, metadata=True) for kind in contents() if kind is not UNFOLLOWED),
     )
     writes: ClassVar[tuple[Rule, ...]] = (
         Rule("", ("namespaces",), ("delete", "get", "list", "watch")),
@@ -191,11 +196,12 @@ class NamespaceController:
         if FINALIZER not in namespace.spec.finalizers:
             return Done()
         objects = self._objects(ref.name)
-        if not any(objects.values()):
+        followed = any(objects.values())
+        if not followed:
             objects = await self._objects_surely(ref.name)
         if any(objects.values()):
             await self._empty(namespace, objects)
-            return Done()
+            return Done(None if followed else EVENTS_SECONDS)
         await self._tell(namespace, Left({}, {}))
         fresh: Namespace = await self._given.client.get(ref)
         await self._given.client.update(ref, finalized(fresh), subresource="finalize")
@@ -209,7 +215,8 @@ class NamespaceController:
         views = self._given.views
         found = {}
         for kind in self._contents():
-            found[kind.resource] = list(views.metadata_of(kind).list(name))
+            if kind is not UNFOLLOWED:
+                found[kind.resource] = list(views.metadata_of(kind).list(name))
         return found
 
     async def _objects_surely(self, name: str) -> Objects:
@@ -226,7 +233,8 @@ class NamespaceController:
         for kind in self._contents():
             if pods_first and kind.resource != POD.resource:
                 continue
-            if any(it.metadata.deletion_timestamp is None for it in objects[kind.resource]):
+            found = objects.get(kind.resource)
+            if found is None or any(it.metadata.deletion_timestamp is None for it in found):
                 try:
                     await self._given.client.delete_collection(kind, namespace.metadata.name)
                 except APIError as error:
