@@ -75,7 +75,8 @@ class RBAC:
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Says whether a rule allows the request; the reason names the binding, or says which
         bound role does not exist."""
-        verb, group, _, resource, subresource, namespace, name, path, _, fields, _ = attributes
+        verb, group, _, resource, subresource, namespace, name, path, asks, fields, _ = attributes
+        path = "" if asks else path  # that of a resource names the object, and so another each time
         question = (user.name, user.groups, verb, group, resource, subresource, namespace, path)
         answer = self._answers.get(question)
         if answer is None:
