@@ -7,6 +7,7 @@ many requests wait in it. No clock and no tasks here: callers say what time it i
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from steersman.api.fairness.estimate import Estimate
@@ -263,13 +264,16 @@ class Level:
 
     def _next_queue(self) -> Queue:
         """Returns the queue whose first request would end first; of equals, whose turn it is."""
-        count = len(self.queues)
-
-        def rank(queue: Queue) -> tuple[float, int]:
-            first = next(iter(queue.waiting))
-            return queue.next_r + self._cost(first), (queue.index - self._last - 1) % count
-
-        return min((queue for queue in self.queues if queue.waiting), key=rank)
+        queues, guess, found, soonest = self.queues, self.guess, None, inf
+        turn = (self._last + 1) % len(queues)
+        for queue in (*queues[turn:], *queues[:turn]):
+            if queue.waiting:  # as `_cost` says, without its call: there may be a hundred
+                estimate = next(iter(queue.waiting)).estimate
+                cost = estimate.initial * guess + estimate.final * estimate.seconds
+                if queue.next_r + cost < soonest:
+                    found, soonest = queue, queue.next_r + cost
+        assert found is not None
+        return found
 
     def _cost(self, one: Occupant) -> float:
         """Returns the seat-seconds that a request is taken to cost, by how long others took."""
