@@ -146,12 +146,11 @@ class Chain:
 
     def admit(self, change: Change) -> Document:
         """Returns the document after every plugin."""
-        assert change.new is not None
-        document = change.new
         for plugin in self._plugins:
-            moved = Change(change.call, change.operation, document, change.old)
-            document = plugin.admit(moved) or document
-        return document
+            if document := plugin.admit(change):
+                change = Change(change.call, change.operation, document, change.old)
+        assert change.new is not None
+        return change.new
 
     def check(self, change: Change) -> None:
         """Raises the first refusal."""
