@@ -31,15 +31,14 @@ class NodeGraph:
         self._mounted_with: dict[Named, set[str]] = {}
 
     def pod_changed(self, old: bytes | None, new: bytes | None) -> None:
-        """Takes in a pod's change; both are encoded pods, None stands for absent."""
-        was = self._read(old)
+        """Takes in a pod's change; both are encoded, of the same name, None stands for absent."""
         now = self._read(new)
-        if was is not None and now == self._pods.get(was.pod):
-            return
-        if was is not None:
-            self._forget(was.pod)
+        if now is not None and now == self._pods.get(now.pod):
+            return  # as nearly always: its status changed
+        either = now or self._read(old)
+        if either is not None:
+            self._forget(either.pod)
         if now is not None and now.node:
-            self._forget(now.pod)
             self._pods[now.pod] = now
             for named in (now.pod, *now.names):
                 self._nodes.setdefault(named, Counter())[now.node] += 1
