@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from simulation.quiet import Quiet, pod_template, quietly, ready
@@ -11,6 +12,7 @@ from steersman.model.kinds.lease import LEASE, renews_itself
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.node.simulated.addresses import Addresses
+from steersman.node.simulated.heartbeats import BUNCH_SECONDS, RENEW_SECONDS
 from steersman.node.simulated.render import SIMULATED
 
 WEEK = 7 * 86400.0
@@ -50,6 +52,26 @@ def test_nodes_whose_leases_renew_themselves_stay_ready_and_write_nothing() -> N
         assert (owner.kind, owner.name) == ("Node", "node-0")
 
     quietly(scenario, written=False)
+
+
+def test_of_many_nodes_a_few_renew_their_leases_at_once_and_each_in_its_time() -> None:
+    number = 1_000
+
+    async def renewals(quiet: Quiet) -> dict[str, float]:
+        leases = await quiet.items(LEASE, "kube-node-lease")
+        return {it.metadata.name: it.spec.renew_time.timestamp() for it in leases}
+
+    async def scenario(quiet: Quiet) -> None:
+        await quiet.world.sleep(3 * RENEW_SECONDS)  # of the first round not all had come
+        before = await renewals(quiet)
+        bunches = Counter(before.values())
+        assert len(bunches) == RENEW_SECONDS / BUNCH_SECONDS
+        assert set(bunches.values()) == {number / len(bunches)}
+        await quiet.world.sleep(RENEW_SECONDS)
+        after = await renewals(quiet)
+        assert {round(after[name] - at, 3) for name, at in before.items()} == {RENEW_SECONDS}
+
+    quietly(scenario, nodes=number)
 
 
 def test_a_node_that_dies_is_unknown_within_the_grace_period_whoever_writes_leases() -> None:

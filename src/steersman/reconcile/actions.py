@@ -131,3 +131,17 @@ async def together(items: Iterable[Any], work: Callable[[Any], Awaitable[None]])
     for result in results:
         if isinstance(result, BaseException):
             raise result
+
+
+async def a_few_at_once(
+    items: Iterable[Any], most: int, work: Callable[[Any], Awaitable[None]]
+) -> None:
+    """Does work on all items, so many of them at a time, and raises the first failure after all
+    ended; who failed leaves the rest to the others."""
+    left = iter(items)
+
+    async def take(_: int) -> None:
+        for item in left:
+            await work(item)
+
+    await together(range(most), take)

@@ -18,6 +18,7 @@ from steersman.model.kinds.lease import LEASE, RENEWS_EVERY
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.types.condition import condition
 from steersman.node.simulated.render import render_status
+from steersman.reconcile.actions import a_few_at_once, together
 from steersman.reconcile.times import rfc3339_micro
 from steersman.world.interface import World
 
@@ -28,6 +29,9 @@ RENEW_SECONDS: Final = 10.0  # a quarter of it
 # for the leases; then ever less often
 FIRST_RETRY_SECONDS: Final = 0.05
 LONGEST_RETRY_SECONDS: Final = 2.0
+TOLD_AT_ONCE: Final = 32  # as nodes of their own would; they share commits
+# So long one bunch of renewals is put off for the next: of 5,000 nodes ten share a commit
+BUNCH_SECONDS: Final = 0.02
 PRESSURE_SECONDS: Final = 300.0  # kubelet --eviction-pressure-transition-period
 
 
@@ -113,13 +117,18 @@ class Heartbeats:
         failures = 0
         while True:
             self._some.clear()
-            for name in list(self._due):
-                del self._due[name]
+            due, self._due = self._due, {}
+            failed: list[str] = []
+
+            async def tell(name: str, failed: list[str] = failed) -> None:
                 try:
                     await self._tell(name)
                 except (APIError, Unreachable):  # tried for ever, as a kubelet does
-                    self._due[name] = None
-            if self._due:
+                    failed.append(name)
+
+            await a_few_at_once(due, TOLD_AT_ONCE, tell)
+            self._due |= dict.fromkeys(failed)
+            if failed:
                 await self._world.pause(retry_after(failures))
                 failures += 1
             else:
@@ -176,17 +185,22 @@ class Heartbeats:
         """Renews the leases of all nodes in turn, evenly spread over the interval."""
         while True:
             names = list(self._addresses)
-            for name in names:
-                await self._world.sleep(RENEW_SECONDS / len(names))
-                node = self._views.of(NODE).get(NODE.ref("", name))
-                if node is None or name in self._silent:
-                    continue
-                try:
-                    await self._renew(node)
-                except (APIError, Unreachable):  # the next beat is the retry
-                    continue
+            size = max(1, round(len(names) * BUNCH_SECONDS / RENEW_SECONDS))
+            for start in range(0, len(names), size):
+                bunch = names[start : start + size]
+                await self._world.sleep(RENEW_SECONDS * len(bunch) / len(names))
+                await together(bunch, self._beat_of)
             if not names:
                 await self._first.wait()
+
+    async def _beat_of(self, name: str) -> None:
+        node = self._views.of(NODE).get(NODE.ref("", name))
+        if node is None or name in self._silent:
+            return
+        try:
+            await self._renew(node)
+        except (APIError, Unreachable):  # the next beat is the retry
+            return
 
     async def _renew(self, node: Node) -> None:
         name = node.metadata.name

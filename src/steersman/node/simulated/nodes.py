@@ -21,9 +21,12 @@ from steersman.node.simulated.heartbeats import Heartbeats, retry_after
 from steersman.node.simulated.pods import INVALID, SimulatedPods
 from steersman.node.simulated.reading import BEHAVIOUR, BadBehaviour, is_dead, rules_of
 from steersman.node.simulated.render import SIMULATED, render_node
+from steersman.reconcile.actions import a_few_at_once
 from steersman.reconcile.noting import Noting
 from steersman.reconcile.times import seconds
 from steersman.world.interface import Tasks, World
+
+REGISTERED_AT_ONCE = 32  # as nodes of their own would; they share commits
 
 
 def is_simulated(node: Node) -> bool:
@@ -110,11 +113,13 @@ class SimulatedNodes:
         return found
 
     async def _register(self) -> None:
-        for name in self.names:
+        async def register(name: str) -> None:
             failures = 0
             while not await self._is_registered(name):
                 await self._world.pause(retry_after(failures))
                 failures += 1
+
+        await a_few_at_once(self.names, REGISTERED_AT_ONCE, register)
 
     async def _is_registered(self, name: str) -> bool:
         """Tries to register a node, as a kubelet does: for ever."""
