@@ -1,33 +1,31 @@
 """How fast pods are bound, end to end: created over TLS, decided on, written durably, seen by a
-client.
+client; with nodes that start them, in the server's process.
 
-Run: PYTHONPATH=src python bench/bound.py [nodes] [pods] [shape ...]. Starts a cluster of simulated
-nodes in a directory of its own and ends it; each line is one shape of pod in a namespace of its
-own. Seconds are from the first creation to the last binding that the client sees.
+Run: PYTHONPATH=src python bench/bound.py [nodes] [pods] [shape ...]. Each shape of pod has a
+namespace of its own. Seconds are from the first creation to the last binding that the client sees.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from steersman.client import kubeconfig
-from steersman.client.client import APIClient
-from steersman.client.http import HTTPTransport
-from steersman.model.kinds.namespace import NAMESPACE
-from steersman.model.kinds.node import NODE
-from steersman.model.kinds.pod import POD
-from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
-from steersman.world.real import RealWorld
+import simulated
+from row import Row
+from simulated import Cluster, client_of, namespace_of, until
 
+from steersman.client.client import APIClient
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.priorityclass import PRIORITYCLASS
+from steersman.model.types.condition import is_true
+
+NODES, PODS = 5_000, 10_000
 WRITERS = 64
-WAIT_SECONDS = 600.0
-SETTLE_SECONDS = 5.0  # after the last node is there, before the first pod is created
+REST_SECONDS = 15.0  # until nodes that have come are annotated with what a cluster of so many has
+CPU = 32  # of a simulated node, in cores
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 EVERY = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]}
 
@@ -46,93 +44,80 @@ SHAPES: dict[str, dict[str, Any]] = {
     "basic": {},
     "flow": {"schedulerName": "flow"},
     "affinity": affinity("podAffinity", "kubernetes.io/os"),
+    "preemption": {"priorityClassName": "high"},  # last: it needs nodes that are full
 }
+WANTED = {"basic": "2,000/s", "affinity": "1,000/s", "preemption": "600/s"}
 
 
-def pod(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def pod(name: str, spec: dict[str, Any], cpu: str = "10m") -> dict[str, Any]:
     """Returns a pod that asks for a little."""
-    resources = {"requests": {"cpu": "10m", "memory": "10Mi"}}
+    resources = {"requests": {"cpu": cpu, "memory": "10Mi"}}
     containers = [{"name": "c", "image": "bench:1", "resources": resources}]
     metadata = {"name": name, "labels": {"app": "bench"}}
     return {"metadata": metadata, "spec": {"containers": containers, **spec}}
 
 
-async def bound(client: APIClient, namespace: str, count: int) -> None:
-    """Waits until so many pods of a namespace have a node."""
-    there: set[str] = set()
-    listing = await client.list(POD, namespace)
-    async for changes in client.watch(POD, namespace, after=listing.revision):
-        for change in changes:
-            if change.object is not None and change.object.spec.node_name:
-                there.add(change.object.metadata.name)
-        if len(there) >= count:
-            return
-
-
-async def measure(client: APIClient, name: str, count: int) -> None:
-    """Creates pods of one shape and waits for their bindings."""
-    namespace = f"bench-{name}"
-    await client.create(NAMESPACE, {"metadata": {"name": namespace}})
-    account = SERVICEACCOUNT.ref(namespace, "default")
-    async with asyncio.timeout(WAIT_SECONDS):
-        listing = await client.list(SERVICEACCOUNT, namespace)
-        if not any(it.key == account[1:] for it in listing.items):
-            await anext(client.watch(SERVICEACCOUNT, namespace, after=listing.revision))
+async def create(
+    client: APIClient, namespace: str, count: int, spec: dict[str, Any], cpu: str = "10m"
+) -> None:
+    """Creates pods, many at a time."""
     names = iter(range(count))
 
     async def write() -> None:
         for number in names:
-            document = pod(f"p{number}", SHAPES[name])
-            await client.create(POD, document, namespace=namespace)
+            await client.create(POD, pod(f"p{number}", spec, cpu), namespace=namespace)
 
-    seen = asyncio.create_task(bound(client, namespace, count))
-    await asyncio.sleep(0.5)  # its watch is there
-    began = time.perf_counter()
     await asyncio.gather(*(write() for _ in range(WRITERS)))
+
+
+def is_bound(found: Pod) -> bool:
+    """Says whether a pod has a node."""
+    return bool(found.spec.node_name)
+
+
+async def fill(client: APIClient, nodes: int) -> None:
+    """Leaves no room on any node but that of pods that are worth less."""
+    await client.create(PRIORITYCLASS, {"metadata": {"name": "high"}, "value": 1000})
+    namespace = await namespace_of(client, "bench-low")
+    full = f"{CPU * 1000 - 900}m"
+    await create(client, namespace, nodes, {"terminationGracePeriodSeconds": 0}, full)
+    await until(client, POD, nodes, lambda it: it.status.phase == "Running", namespace)
+
+
+async def measure(made: Cluster, client: APIClient, name: str, nodes: int, count: int) -> Row:
+    """Creates pods of one shape and waits for their bindings."""
+    cpu = "10m"
+    if name == "preemption":
+        cpu, count = "4", min(count, nodes)
+        await fill(client, nodes)
+    namespace = await namespace_of(client, f"bench-{name}")
+    seen = asyncio.create_task(until(client, POD, count, is_bound, namespace))
+    await asyncio.sleep(0.5)  # its watch is there
+    before, began = made.cpu_seconds(), time.perf_counter()
+    await create(client, namespace, count, SHAPES[name], cpu)
     created = time.perf_counter() - began
-    async with asyncio.timeout(WAIT_SECONDS):
-        await seen
-    took = time.perf_counter() - began
-    print(
-        f"{name:10} {count} created in {created:6.2f} s, bound in {took:6.2f} s, "
-        f"{count / took:6.0f}/s",
-        flush=True,
-    )
+    await seen
+    took, used = time.perf_counter() - began, made.cpu_seconds() - before
+    what = f"{name} pods bound, end to end, {nodes} nodes"
+    each = f"{used / count * 1e6:.0f} µs"
+    return Row(what, f"{count / took:.0f}/s", WANTED.get(name, ""), each, [created, took, used])
 
 
-async def run(path: Path, nodes: int, count: int) -> None:
+async def run(made: Cluster, nodes: int, count: int, *shapes: str) -> list[Row]:
     """Waits for the nodes and measures each shape."""
-    world = RealWorld()
-    transport = HTTPTransport(kubeconfig.read(path))
-    client = APIClient(transport, world)
-    async with asyncio.timeout(WAIT_SECONDS):
-        listing = await client.list(NODE)
-        known = {it.metadata.name for it in listing.items}
-        async for changes in client.watch(NODE, after=listing.revision):
-            known |= {it.object.metadata.name for it in changes if it.object is not None}
-            if len(known) >= nodes:
-                break
-    await asyncio.sleep(SETTLE_SECONDS)
-    for name in sys.argv[3:] or SHAPES:
-        await measure(client, name, count)
-    await transport.close()
+    async with client_of(made) as client:
+        await until(client, NODE, nodes, lambda it: is_true(it.status.conditions, "Ready"))
+        await asyncio.sleep(REST_SECONDS)
+        return [await measure(made, client, name, nodes, count) for name in shapes or SHAPES]
 
 
-def main() -> None:
+def rows(nodes: int = NODES, count: int = PODS, *shapes: str) -> list[Row]:
     """Starts a cluster, measures, ends it."""
-    nodes = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
-    steer = [sys.executable, "-m", "steersman"]
-    with tempfile.TemporaryDirectory(prefix="steer-bench-") as home:
-        data, path = Path(home, "data"), Path(home, "kubeconfig")
-        place = ["--data-dir", str(data), "--kubeconfig", str(path)]
-        how = ["--no-node", "--simulated-nodes", str(nodes), "--port", "17555"]
-        subprocess.run([*steer, "up", "--detach", *place, *how], check=True)
-        try:
-            asyncio.run(run(path, nodes, count))
-        finally:
-            subprocess.run([*steer, "down", "--data-dir", str(data)], check=True)
+    with simulated.running(nodes) as made:
+        return asyncio.run(run(made, nodes, count, *shapes))
 
 
 if __name__ == "__main__":
-    main()
+    numbers = [int(word) for word in sys.argv[1:3]]
+    for row in rows(*numbers, *sys.argv[3:]):
+        print(row)

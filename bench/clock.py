@@ -101,4 +101,4 @@ if __name__ == "__main__":
     parser.add_argument("--store", choices=("sqlite", "memory"))
     chosen = parser.parse_args().store
     for row in measure(*(("--store", chosen) if chosen else ())):
-        print(f"{row.what}: {row.measured} (to reach: {row.wanted}), processor {row.cpu}")
+        print(row)

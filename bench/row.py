@@ -15,3 +15,8 @@ class Row:
     wanted: str
     cpu: str = ""
     raw: Any = None
+
+    def __str__(self) -> str:
+        reach = f" (to reach: {self.wanted})" if self.wanted else ""
+        used = f", processor {self.cpu}" if self.cpu else ""
+        return f"{self.what}: {self.measured}{reach}{used}"

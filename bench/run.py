@@ -21,11 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import bound
 import clock
 import etcd
 import lists
 import pods
 import processes
+import scale
 import surface
 from row import Row
 
@@ -35,7 +37,7 @@ KLOAD = ROOT.parent / "shared" / "bench" / "kload"
 PORT = 26443
 PODS = 5_000
 ETCD_PUTS = 20_000
-PARTS = ("start", "requests", "surface", "pods", "containers", "clock")
+PARTS = ("start", "requests", "surface", "pods", "containers", "bound", "scale", "clock")
 WANTED = {
     "warm, existing sandbox": "at most crun's",
     "warm, new sandbox": "at most crun's",
@@ -268,6 +270,8 @@ def main() -> None:
         "surface": surface_of_the_server,
         "pods": pods_of_a_node,
         "containers": containers,
+        "bound": bound.rows,
+        "scale": scale.rows,
         "clock": clock.measure,
     }
     chosen = [arguments.only] if arguments.only else list(parts)
