@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, Literal, TypeVar
@@ -46,6 +47,8 @@ _PATCHES = {
 _METADATA = "application/json;as={};g=meta.k8s.io;v=v1"
 _STREAMS = {"portforward": "SPDY/3.1+portforward.k8s.io"}
 _STREAM = "v5.channel.k8s.io"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:-]+").fullmatch
 
 T = TypeVar("T")
 # Finds the kind of a resource by group and plural name
@@ -125,11 +128,19 @@ def path_of(
 ) -> str:
     """Returns the path of an object, a collection or a subresource."""
     version = version or kind.storage
-    parts = ["apis", kind.group, version] if kind.group else ["api", version]
+    path = f"/apis/{kind.group}/{version}" if kind.group else f"/api/{version}"
     if namespace and kind.namespaced:
-        parts += ["namespaces", namespace]
-    parts += [kind.plural, name, *subresource.split("/")]
-    return "/" + "/".join(quote(part, safe=":") for part in parts if part)
+        path = f"{path}/namespaces/{_quoted(namespace)}"
+    path = f"{path}/{kind.plural}"
+    if name:
+        path = f"{path}/{_quoted(name)}"
+    below = quote(subresource, safe="/:").rstrip("/")
+    return f"{path}/{below}" if below else path
+
+
+def _quoted(name: str) -> str:
+    """Returns a name as it stands in a path, as nearly all do."""
+    return name if _PLAIN(name) else quote(name, safe=":")
 
 
 class APIClient:
@@ -356,7 +367,7 @@ class APIClient:
             headers["accept"] = _METADATA.format(f"PartialObjectMetadata{'List' if list else ''}")
         if body:
             headers["content-type"] = content_type
-        return Request(method, path, urlencode(query), headers, body)
+        return Request(method, path, urlencode(query) if query else "", headers, body)
 
     async def _ask(self, request: Request) -> Response:
         """Sends a request; raises the error that its answer tells."""
