@@ -8,7 +8,7 @@ from typing import Any
 from simulation.quiet import Quiet, pod_template, quietly, ready
 from steersman.model.errors import NotFound
 from steersman.model.kinds.deployment import DEPLOYMENT
-from steersman.model.kinds.lease import LEASE, renews_itself
+from steersman.model.kinds.lease import LEASE, RENEWS_EVERY, renews_itself
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.node.simulated.addresses import Addresses
@@ -52,6 +52,20 @@ def test_nodes_whose_leases_renew_themselves_stay_ready_and_write_nothing() -> N
         assert (owner.kind, owner.name) == ("Node", "node-0")
 
     quietly(scenario, written=False)
+
+
+def test_a_lease_that_is_written_from_now_on_says_no_more_that_it_renews_itself() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        mark = {"metadata": {"annotations": {RENEWS_EVERY: "10"}}}
+        await quiet.admin.patch(LEASE.ref("kube-node-lease", "node-0"), mark)
+        quiet.plane.nodes.silence("node-0")
+        await quiet.world.sleep(1)
+        assert renews_itself(await lease_of(quiet, "node-0"))
+        quiet.plane.nodes.speak("node-0")
+        await quiet.world.sleep(1)
+        assert not renews_itself(await lease_of(quiet, "node-0"))
+
+    quietly(scenario)
 
 
 def test_of_many_nodes_a_few_renew_their_leases_at_once_and_each_in_its_time() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clusters import NODES, Cluster, Said
+from steersman.model.kinds.lease import RENEWS_EVERY
 
 pytestmark = pytest.mark.system
 
@@ -61,6 +63,15 @@ def test_nothing_is_made_where_a_label_or_a_size_cannot_be(cluster: Cluster) -> 
         assert said.code == 1
         assert said.err.count("\n") == 1
     assert names(cluster) == before
+
+
+def test_a_lease_beside_the_server_is_read_as_renewed_and_not_written(cluster: Cluster) -> None:
+    found = json.loads(cluster.ok("get", "lease", "-n", "kube-node-lease", "-o", "json"))
+    leases = {it["metadata"]["name"]: it for it in found["items"]}
+    for name in names(cluster, "-l", "steersman.dev/simulated=true"):
+        assert leases[name]["metadata"]["annotations"][RENEWS_EVERY] == "10"
+        renewed = datetime.fromisoformat(leases[name]["spec"]["renewTime"])
+        assert timedelta(0) <= datetime.now(UTC) - renewed < timedelta(seconds=20)
 
 
 def test_only_what_is_simulated_can_be_removed(cluster: Cluster) -> None:

@@ -209,8 +209,8 @@ def start_simulated_nodes(
     *,
     written: bool = True,
 ) -> None:
-    """Starts nodes without machines, so many at first, each with the rights of a node; where their
-    time is virtual, their leases are not written to be renewed."""
+    """Starts nodes without machines, so many at first, each with the rights of a node; those that
+    end with the server itself need not write their leases to renew them."""
     names = [f"simulated-{number}" for number in range(count)]
     nodes = SimulatedNodes(
         names, lambda name: client_for(NODE + name), views, world, written=written

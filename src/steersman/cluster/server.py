@@ -224,8 +224,9 @@ async def _control(
     views = FollowedViews(client_for(control.MANAGER), world, tasks)
     chosen = controllers(control.facts(files, settings.service_cidr, settings.choice, world))
     control.start_control(client_for, views, chosen, world, tasks, settings.scheduling)
-    count, written = settings.simulated_nodes, settings.clock is None
-    control.start_simulated_nodes(count, client_for, views, world, tasks, written=written)
+    control.start_simulated_nodes(
+        settings.simulated_nodes, client_for, views, world, tasks, written=False
+    )
     if settings.choice.has(ACCOUNTS):
         await control.until_default_account(client_for(control.MANAGER), world)
 

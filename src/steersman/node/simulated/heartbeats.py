@@ -1,7 +1,8 @@
 """The leases of simulated nodes, and what these say of themselves.
 
-Where time is real each lease is renewed by a write, as a kubelet does. Where it is virtual a lease
-says once that it renews itself (`model.kinds.lease`), and is written again when its node dies.
+Beside the server in its process a lease says once that it renews itself (`model.kinds.lease`): it
+cannot outlive its holder, and is written again when its node dies. In a process of their own nodes
+renew each lease by a write, as a kubelet does.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class Heartbeats:
         if name in self._silent:
             await self._end(name)
             return
-        await self._renew(node)
+        await self._renew(node, anew=True)
         if not self._says(node):
             await self._say(name)
 
@@ -202,17 +203,18 @@ class Heartbeats:
         except (APIError, Unreachable):  # the next beat is the retry
             return
 
-    async def _renew(self, node: Node) -> None:
+    async def _renew(self, node: Node, *, anew: bool = False) -> None:
+        """Renews a lease; `anew` has it say whether it renews itself, whatever it said before."""
         name = node.metadata.name
         spec: Document = {"renewTime": rfc3339_micro(self._world.now())}
-        marks: Document = {} if self._written else {RENEWS_EVERY: f"{RENEW_SECONDS:.0f}"}
+        every = None if self._written else f"{RENEW_SECONDS:.0f}"
         patch: Document = {"spec": spec}
-        if marks:
-            patch["metadata"] = {"annotations": marks}
+        if anew:
+            patch["metadata"] = {"annotations": {RENEWS_EVERY: every}}
         try:
             await self._client_of(name).patch(LEASE.ref(LEASE_NAMESPACE, name), patch)
         except NotFound:
-            await self._create(node, spec, marks)
+            await self._create(node, spec, {} if every is None else {RENEWS_EVERY: every})
 
     async def _create(self, node: Node, spec: Document, marks: Document) -> None:
         name, uid = node.metadata.name, node.metadata.uid
