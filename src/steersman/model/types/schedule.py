@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from steersman.model.gotext import quote
@@ -90,8 +91,11 @@ _UNITS: Final = {
 _SPAN: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]*)([^0-9.]*)", re.ASCII)
 # int64's digits: a longer number is out of range, and Python would read it slowly
 _MOST_DIGITS: Final = 19
+# Schedules that stay read: a cron job's is asked for again with every change of its jobs
+KNOWN: Final = 1024
 
 
+@lru_cache(maxsize=KNOWN)
 def parse(text: str) -> Schedule:
     """Reads a schedule; raises ScheduleError."""
     if not text:
