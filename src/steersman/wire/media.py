@@ -21,6 +21,8 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 # Choices looked at in one Accept header; clients send fewer than ten
 MAX_CHOICES = 64
+# Bytes of an answer that are laid out in lines: about 0.1 s of work
+MOST_IN_LINES = 1024 * 1024
 
 Awaited = Coroutine[Any, Any, Response]
 
@@ -78,7 +80,9 @@ def written(response: Response, media: str) -> Response:
 
 
 def _to_yaml(body: bytes) -> bytes:
-    import yaml  # loaded with the first client that asks for it
+    """Returns JSON as YAML: in lines, or as it is where it is long, since JSON is YAML too."""
+    if len(body) > MOST_IN_LINES:
+        return body
+    from steersman.wire import yaml  # loaded with the first client that asks for it
 
-    text: str = yaml.safe_dump(orjson.loads(body), sort_keys=False, allow_unicode=True)
-    return text.encode()
+    return yaml.dump(orjson.loads(body)).encode()

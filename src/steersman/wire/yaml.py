@@ -1,4 +1,4 @@
-"""YAML to JSON documents, as sigs.k8s.io/yaml reads them; not a general YAML library.
+"""YAML to JSON documents, as sigs.k8s.io/yaml reads them, and back; not a general YAML library.
 
 YAML 1.1 booleans as go-yaml v2 knows them, timestamps stay strings, keys become strings, a key
 given twice is an error. Nesting and aliases are bounded. PyYAML loads with the first use.
@@ -12,13 +12,20 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
+
 # Deeper than any manifest; PyYAML's own composer recurses without a bound and overruns the stack
 MAX_DEPTH = 300
 # Values of a document with its aliases resolved; a bomb makes much of a small text
 MAX_VALUES = 2_000_000
+# Values that a text itself has: more take seconds to read, and no manifest has so many
+MAX_WRITTEN = 250_000
 # Only what aliases multiply by more than this factor is taken for a bomb, and nothing small
 ALIAS_FACTOR = 10
 FREE_VALUES = 100_000
+
+# A number with more digits than a float64 can have is a text
+MAX_DIGITS = 300
 
 # go-yaml v2's resolve table: YAML 1.1's words, y and n among them
 _TRUE = frozenset(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"))
@@ -117,6 +124,8 @@ class _Reading:
         if isinstance(event, self._kinds.AliasEvent):
             return self._alias(event)
         self._written += 1
+        if self._written > MAX_WRITTEN:
+            raise BadYAML(f"yaml: document has over {MAX_WRITTEN} values")
         self._count(1)
         before = self._values
         if event.anchor:
@@ -224,9 +233,10 @@ def _resolve(text: str) -> Any:
     if text in _SPECIAL:
         raise BadYAML(f"json: unsupported value: {text}")  # JSON has no such number
     if _INTEGER.fullmatch(text):
-        return _integer(text.replace("_", ""))
+        return text if len(text) > MAX_DIGITS else _integer(text.replace("_", ""))
     if _FLOAT.fullmatch(text):
-        return _plain_number(float(text.replace("_", "")))
+        number = float(text.replace("_", ""))
+        return text if math.isinf(number) else _plain_number(number)
     return text
 
 
@@ -267,3 +277,55 @@ def _one_line(error: Any) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"yaml: line {mark.line + 1}: {problem}" if mark is not None else f"yaml: {problem}"
+
+
+# What is a string without quotes: it begins like a word and means nothing else (y, no, null)
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
+_MEANING = _TRUE | _FALSE | _NULL
+# What YAML 1.1 takes for the end of a line or does not take, JSON leaves as it is
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+def dump(value: Any) -> str:
+    """Returns a JSON value as YAML in lines."""
+    if not value or not isinstance(value, (dict, list)):
+        return f"{_shown(value)}\n"
+    return "".join(_lines(value, ""))
+
+
+def _lines(value: Any, indent: str) -> Iterator[str]:
+    """Yields the lines of a map or a list that is not empty."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _entry(f"{indent}{_shown(key)}:", item, indent)
+        return
+    for item in value:
+        if item and isinstance(item, (dict, list)):  # begins behind its dash
+            inside = _lines(item, f"{indent}  ")
+            yield f"{indent}- {next(inside)[len(indent) + 2 :]}"
+            yield from inside
+        else:
+            yield f"{indent}- {_shown(item)}\n"
+
+
+def _entry(head: str, item: Any, indent: str) -> Iterator[str]:
+    if item and isinstance(item, dict):
+        yield f"{head}\n"
+        yield from _lines(item, f"{indent}  ")
+    elif item and isinstance(item, list):
+        yield f"{head}\n"
+        yield from _lines(item, indent)
+    else:
+        yield f"{head} {_shown(item)}\n"
+
+
+def _shown(value: Any) -> str:
+    """Returns a scalar, or an empty map or list."""
+    if isinstance(value, str):
+        if _PLAIN.fullmatch(value) and value not in _MEANING:
+            return value
+        text = orjson.dumps(value).decode()
+        return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = orjson.dumps(value).decode()
+    # without a point some take a number with an exponent for a text
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text

@@ -411,6 +411,17 @@ async def test_yaml_is_spoken_on_request(api: Served) -> None:
     assert yaml.safe_load(listed.document)["items"][0]["metadata"]["name"] == "a"
 
 
+@served
+async def test_a_long_answer_in_yaml_is_json_which_is_yaml_too(api: Served) -> None:
+    for name in ("a", "b"):
+        (await api.post(MAPS, config_map(name, k="x" * 600_000))).ok()
+    answer = await api.get(MAPS, accept="application/yaml")
+    assert answer.document[:1] == b"{"
+    assert len(yaml.safe_load(answer.document)["items"]) == 2
+    one = await api.get(f"{MAPS}/a", accept="application/yaml")
+    assert one.document.startswith(b"kind: ConfigMap\n")
+
+
 @pytest.mark.parametrize(
     "accept", ["application/pdf", "application/json;as=Chair;g=meta.k8s.io;v=v1", "text/html"]
 )

@@ -1,10 +1,13 @@
-"""YAML as sigs.k8s.io/yaml reads it."""
+"""YAML as sigs.k8s.io/yaml reads it, and as it is written."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+import yaml as pyyaml
+from hypothesis import given
+from hypothesis import strategies as some
 
 from steersman.wire import yaml
 
@@ -134,3 +137,58 @@ def test_a_stream_holds_several_documents() -> None:
 def test_what_is_not_yaml_is_an_error_that_says_where(text: bytes | str) -> None:
     with pytest.raises(yaml.BadYAML, match=r"^(yaml|json): "):
         yaml.load(text)
+
+
+JSON = some.recursive(
+    some.none()
+    | some.booleans()
+    | some.integers(-(2**63), 2**64 - 1)
+    | some.floats(allow_nan=False, allow_infinity=False)
+    | some.text(some.characters(exclude_categories=["Cs"]))
+    | some.sampled_from(
+        ["y", "No", "null", "~", "on", "a b", "1e3", "2020-01-01", "-", "a: b", "#"]
+    ),
+    lambda inner: some.lists(inner) | some.dictionaries(some.text(max_size=5), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_what_is_written_is_read_again_by_others(value: Any) -> None:
+    assert pyyaml.safe_load(yaml.dump(value)) == value
+
+
+@given(JSON)
+def test_what_is_written_is_read_again_here(value: Any) -> None:
+    assert yaml.load(yaml.dump(value)) == value
+
+
+def test_a_document_is_laid_out_as_upstreams_are() -> None:
+    document = {
+        "kind": "Pod",
+        "metadata": {"name": "a", "labels": {}, "annotations": {"note": "one\ntwo"}},
+        "spec": {"containers": [{"name": "a", "args": ["-c", "1"]}, {"name": "b"}], "x": [[1], []]},
+    }
+    assert yaml.dump(document) == (
+        "kind: Pod\nmetadata:\n  name: a\n  labels: {}\n  annotations:\n"
+        '    note: "one\\ntwo"\n'
+        'spec:\n  containers:\n  - name: a\n    args:\n    - "-c"\n    - "1"\n  - name: b\n'
+        "  x:\n  - - 1\n  - []\n"
+    )
+
+
+def test_a_number_that_no_float_holds_is_a_text_as_in_go() -> None:
+    digits = "9" * 400
+    assert yaml.load(f"[{digits}, -{digits}, 1e400, -1e400]") == [
+        digits,
+        f"-{digits}",
+        "1e400",
+        "-1e400",
+    ]
+
+
+def test_a_text_of_more_values_than_any_manifest_is_refused() -> None:
+    many = "[" + "1," * 250_000 + "1]"
+    with pytest.raises(yaml.BadYAML, match="document has over 250000 values"):
+        yaml.load(many)
+    assert len(yaml.load("[" + "1," * 200_000 + "1]")) == 200_001
