@@ -519,3 +519,14 @@ def test_everything_that_a_pod_names_is_found() -> None:
     )
     wanted = {("configmap", f"c{n}") for n in range(1, 5)}
     assert names_of(made) == wanted | {("secret", f"s{n}") for n in range(1, 5)}
+
+
+@pytest.mark.parametrize(("readonly", "access"), [(False, "rwm"), (True, "rm")])
+def test_a_volume_is_a_device_that_the_container_may_use(readonly: bool, access: str) -> None:
+    here = ground(devices={"disk": bundle.Device(7, 3, readonly)})
+    used = [{"name": "disk", "devicePath": "/dev/xvda"}]
+    linux = document(on=here, volumeDevices=used)["linux"]
+    number = {"type": "b", "major": 7, "minor": 3}
+    assert linux["devices"] == [{"path": "/dev/xvda", "fileMode": 0o660, **number}]
+    assert linux["resources"]["devices"] == [{"allow": True, "access": access, **number}]
+    assert "devices" not in document(on=here)["linux"]
