@@ -173,6 +173,9 @@ def test_a_sandbox_is_what_the_spec_says() -> None:
     }
     made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x")
     assert (made["network"], made["ipc"], made["sysctls"]) == ("host", "host", {"net.x": "1"})
+    assert made["pid"] == "container"
+    shared = sandboxes.render_sandbox(pod(spec={"shareProcessNamespace": True}), "/steersman-x")
+    assert shared["pid"] == "shared"
 
 
 def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
@@ -183,10 +186,7 @@ def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [
-        {"shareProcessNamespace": True},
-        {"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]},
-    ],
+    [{"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]}],
 )
 def test_what_the_runtime_cannot_do_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration, match="not supported"):

@@ -139,6 +139,7 @@ def _document(
         pid=sandbox.pid,
         shm=sandbox.shm,
         userns=sandbox.userns,
+        pidns=sandbox.pidns,
         layers=pulled.layers,
         volumes=tools.volumes.places(pod),
         readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},

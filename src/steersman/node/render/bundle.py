@@ -38,6 +38,7 @@ class Ground(msgspec.Struct, frozen=True):
     volumes:  where each volume is on the node
     readonly: those that the node keeps true, and nobody else writes to
     userns:   of a pod with users of its own; what is mounted has the owners that are on disk
+    pidns:    of a pod whose containers share their processes
     seccomp:  the local profile that the container names (linux.seccomp)
     """
 
@@ -51,6 +52,7 @@ class Ground(msgspec.Struct, frozen=True):
     log: Path
     memory_bytes: int
     userns: str = ""
+    pidns: str = ""
     seccomp: Document | None = None
 
 
@@ -70,6 +72,7 @@ def render_bundle(
         layers=[str(layer) for layer in ground.layers],
         sandbox_pid=ground.pid,
         userns=ground.userns,
+        pidns=ground.pidns,
         env=[f"{name}={value}" for name, value in env.items()],
         cwd=container.working_dir or image.working_dir or "/",
         user=_user(pod, container, image),

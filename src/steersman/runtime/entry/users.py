@@ -51,10 +51,10 @@ def start(plan: Plan, cgroup: Cgroup, kept: Descriptors, root: tuple[int, int]) 
     def live(writer: int, entered: bool) -> NoReturn:
         _usher(plan, cgroup, kept, root, writer, entered=entered)
 
-    return _start_usher(lambda: cgroups.fork_into(cgroup, kept.birth), live, ours=not kept.birth)
+    return start_usher(lambda: cgroups.fork_into(cgroup, kept.birth), live, ours=not kept.birth)
 
 
-def _start_usher(
+def start_usher(
     fork: Callable[[], tuple[int, bool]], live: Callable[[int, bool], NoReturn], *, ours: bool
 ) -> int:
     """Forks an usher; gives the process that it forks, and says so into a pipe.
@@ -73,6 +73,11 @@ def _start_usher(
         return _await_child(reader, usher, ours=ours)
     finally:
         os.close(reader)
+
+
+def tell_child(writer: int, child: int) -> None:
+    """Says, as an usher, whom it has forked."""
+    os.write(writer, _PID.pack(child))
 
 
 def _await_child(reader: int, usher: int, *, ours: bool) -> int:
@@ -123,7 +128,7 @@ def _usher(
         if child == 0:
             os.close(writer)
             container.build_and_run(plan, cgroup, kept, ground)
-        os.write(writer, _PID.pack(child))
+        tell_child(writer, child)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         container.report(kept.channel, error)
@@ -140,7 +145,7 @@ def start_exec(target: int, cgroup: Cgroup, kept: Descriptors, enter: Callable[[
     def live(writer: int, _entered: bool) -> NoReturn:
         _usher_exec(target, cgroup, kept, enter, writer)
 
-    return _start_usher(lambda: (syscalls.clone(0), False), live, ours=True)
+    return start_usher(lambda: (syscalls.clone(0), False), live, ours=True)
 
 
 def _usher_exec(
@@ -158,7 +163,7 @@ def _usher_exec(
         if child == 0:
             os.close(writer)
             enter(target)
-        os.write(writer, _PID.pack(child))
+        tell_child(writer, child)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         container.report(kept.channel, error)
