@@ -41,6 +41,7 @@ from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
+from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
@@ -71,6 +72,7 @@ from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder
 from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
+from steersman.runtime.kernel.labels import has_apparmor
 from steersman.world.interface import Tasks, World
 
 KUBELET_PORT = 10250
@@ -85,6 +87,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     directory:  of the node; images has the image store; run the sockets, on a short path
     manifests:  the folder of static pods
     eviction, image_bounds: when pods and images go for the node's sake
+    sysctls:    those that pods may have
     """
 
     name: str
@@ -98,6 +101,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     pod_cidr: str
     manifests: Path
     eviction: Options = Options()
+    sysctls: Allowed = Allowed()
     image_bounds: Bounds = Bounds()
 
 
@@ -235,7 +239,12 @@ def _monitor(
         settings.name,
         tools.world,
     )
-    agent.admit_by(monitor.refusal)
+    apparmor = has_apparmor()
+    agent.admit_by(
+        lambda pod: (
+            monitor.refusal(pod) or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+        )
+    )
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor

@@ -128,7 +128,8 @@ class FollowedObjects:
 def names_of(pod: Pod) -> set[Name]:
     """Returns what the volumes, variables and pull secrets of a pod name: pure."""
     found: set[Name] = {("secret", it.name) for it in pod.spec.image_pull_secrets if it.name}
-    for container in pod.spec.init_containers + pod.spec.containers:
+    spec = pod.spec
+    for container in spec.init_containers + spec.containers + spec.ephemeral_containers:
         for source in container.env_from:
             if source.config_map_ref is not None:
                 found.add(("configmap", source.config_map_ref.name))

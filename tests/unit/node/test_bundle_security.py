@@ -52,3 +52,18 @@ def test_a_volume_of_the_pods_own_is_writable() -> None:
 def test_a_number_that_is_no_user_does_not_pass_for_one_that_is_not_root(user: str) -> None:
     with pytest.raises(BadConfiguration):
         render({"securityContext": {"runAsNonRoot": True}}, {}, user)
+
+
+def test_a_container_has_the_apparmor_profile_that_it_or_its_pod_names() -> None:
+    def profile(**one: str) -> dict[str, Any]:
+        return {"securityContext": {"appArmorProfile": one}}
+
+    named = profile(type="Localhost", localhostProfile="mine")
+    other = profile(type="Localhost", localhostProfile="pods")
+    assert render(named, other)["process"]["apparmorProfile"] == "mine"
+    assert render({}, other)["process"]["apparmorProfile"] == "pods"
+    free = {"securityContext": {"privileged": True}}
+    for container in (free, profile(type="Unconfined")):
+        assert "apparmorProfile" not in render(container, other)["process"]
+    with pytest.raises(BadConfiguration, match="type RuntimeDefault are not supported"):
+        render(profile(type="RuntimeDefault"), {})

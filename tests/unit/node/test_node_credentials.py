@@ -66,6 +66,8 @@ def test_a_broken_secret_is_named_and_nothing_of_it_is_told() -> None:
 
 def test_pull_secrets_are_followed_like_what_else_a_pod_names() -> None:
     assert names_of(pod(spec={"imagePullSecrets": [{"name": "a"}]})) == {("secret", "a")}
+    debug = {"name": "d", "image": "i", "envFrom": [{"configMapRef": {"name": "m"}}]}
+    assert names_of(pod(spec={"ephemeralContainers": [debug]})) == {("configmap", "m")}
 
 
 def note(records: PullRecords, key: str, login: Login | None, source: Source) -> None:

@@ -174,6 +174,10 @@ def test_a_sandbox_is_what_the_spec_says() -> None:
     made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x")
     assert (made["network"], made["ipc"], made["sysctls"]) == ("host", "host", {"net.x": "1"})
     assert made["pid"] == "container"
+    named = {"securityContext": {"sysctls": [{"name": "net/ipv4/conf/eth0.1/x", "value": "2"}]}}
+    assert sandboxes.render_sandbox(pod(spec=named), "/c")["sysctls"] == {
+        "net.ipv4.conf.eth0/1.x": "2"
+    }
     shared = sandboxes.render_sandbox(pod(spec={"shareProcessNamespace": True}), "/steersman-x")
     assert shared["pid"] == "shared"
 

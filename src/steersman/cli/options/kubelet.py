@@ -9,17 +9,30 @@ from typing import Final
 from steersman.cli.failure import Failure
 
 _MANIFESTS: Final = "--pod-manifest-path"
-# Options that are given on as they are: name, default, what it is. Shares of the disk are those of
-# k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is fuller
+# Options that are given on as they are: name, form, default, what it is. Shares of the disk are
+# those of k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is
+# fuller
 _TEXTS: Final = (
     (
         "--eviction-hard",
+        "SIGNAL...",
         "memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%,"
         "imagefs.available<5%,imagefs.inodesFree<5%",
         "below which pods are evicted at once, '' for never",
     ),
-    ("--eviction-soft", "", "below which pods are evicted after a grace period"),
-    ("--eviction-soft-grace-period", "", "that grace of each, as memory.available=1m30s"),
+    ("--eviction-soft", "SIGNAL...", "", "below which pods are evicted after a grace period"),
+    (
+        "--eviction-soft-grace-period",
+        "SIGNAL...",
+        "",
+        "that grace of each, as memory.available=1m30s",
+    ),
+    (
+        "--allowed-unsafe-sysctls",
+        "NAME,...",
+        "",
+        "sysctls that pods may have beside the safe ones; a * at the end stands for the rest",
+    ),
 )
 _NUMBERS: Final = (
     (
@@ -38,10 +51,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     text = "folder of static pods, which run without the API (default: DATA/manifests)"
     parser.add_argument(_MANIFESTS, type=Path, metavar="FOLDER", help=text)
-    for name, default, what in _TEXTS:
+    for name, form, default, what in _TEXTS:
         shown = f"{what} (default: {default})" if default else what
         text = shown.replace("%", "%%")
-        parser.add_argument(name, default=default, metavar="SIGNAL...", help=text)
+        parser.add_argument(name, default=default, metavar=form, help=text)
     for option, number, what in _NUMBERS:
         text = f"{what} (default: {number})"
         parser.add_argument(option, type=int, default=number, metavar="N", help=text)
@@ -51,11 +64,26 @@ def words(arguments: argparse.Namespace) -> list[str]:
     """Returns the options as they are given on to the process of the node."""
     manifests: Path | None = arguments.pod_manifest_path
     found = [] if manifests is None else [f"{_MANIFESTS}={manifests.resolve()}"]
-    for name, default, _ in (*_TEXTS, *_NUMBERS):
+    texts = ((name, default) for name, _, default, _ in _TEXTS)
+    for name, default in (*texts, *((name, number) for name, number, _ in _NUMBERS)):
         value = getattr(arguments, name[2:].replace("-", "_"))
         if value != default:
             found.append(f"{name}={value}")
     return found
+
+
+def _check_sysctls(asked: list[str]) -> None:
+    from steersman.node.admission import BadSysctl, parse_allowed
+
+    try:
+        parse_allowed(asked)
+    except BadSysctl as error:
+        raise Failure(f"--allowed-unsafe-sysctls: {error}") from None
+
+
+def names(text: str) -> list[str]:
+    """Returns what a list with commas names."""
+    return [it for it in text.split(",") if it]
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -68,6 +96,8 @@ def check(arguments: argparse.Namespace) -> None:
         )
     except BadThreshold as error:
         raise Failure(str(error)) from None
+    if arguments.allowed_unsafe_sysctls:
+        _check_sysctls(names(arguments.allowed_unsafe_sysctls))
     low, high = arguments.image_gc_low_threshold, arguments.image_gc_high_threshold
     if not 0 <= low < high <= 100:
         text = "--image-gc-low-threshold must be below --image-gc-high-threshold"

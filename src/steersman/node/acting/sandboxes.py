@@ -8,6 +8,7 @@ from pathlib import Path
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.runtime_classes import demand_handler
+from steersman.node.admission import normal_name
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
@@ -27,7 +28,7 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         "network": "host" if pod.spec.host_network else "pod",
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
-        "sysctls": {it.name: it.value for it in pod.spec.security_context.sysctls},
+        "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
         "resources": limits.render_pod_resources(pod),
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, LifecycleHandler
 from steersman.node.acting import handlers
+from steersman.node.acting.env_files import read_variables
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile, local_profile
 from steersman.node.objects import BadConfiguration
@@ -129,8 +130,10 @@ def _document(
     facts = Facts(tools.place.address, addresses)
     services = environment.service_variables(tools.services(), pod)
     objects = tools.objects.of(pod)
+    places = tools.volumes.places(pod)
+    files = read_variables(container, places)
     variables = environment.render_environment(
-        pod, container, objects, services, facts, tools.machine
+        pod, container, objects, services, facts, tools.machine, files
     )
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
@@ -141,7 +144,7 @@ def _document(
         userns=sandbox.userns,
         pidns=sandbox.pidns,
         layers=pulled.layers,
-        volumes=tools.volumes.places(pod),
+        volumes=places,
         readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},
         etc=tools.paths.etc(seen.uid),
         termination_log=_make_termination_log(tools, seen.uid, container.name, attempt),

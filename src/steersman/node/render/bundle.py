@@ -79,7 +79,7 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(container),
+        resources=limits.render_resources(pod, container),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,
@@ -91,6 +91,8 @@ def render_bundle(
         seccomp=_seccomp(profile_of(pod, container), ground.seccomp),
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
+    if name := _apparmor(pod, container):
+        document["process"]["apparmorProfile"] = name
     if ground.seccomp is not None:
         document["linux"]["seccomp"] = ground.seccomp
     if security.proc_mount == "Unmasked":
@@ -129,7 +131,10 @@ def _user(pod: Pod, container: Container, image: RunConfig) -> Document:
     groups = [*shared.supplemental_groups]
     if shared.fs_group is not None:
         groups.append(shared.fs_group)
-    return {"uid": 0, "gid": 0, "username": name, "additionalGids": groups}
+    found = {"uid": 0, "gid": 0, "username": name, "additionalGids": groups}
+    if shared.supplemental_groups_policy == "Strict":
+        found["imageGroups"] = False
+    return found
 
 
 def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int | None) -> None:
@@ -197,6 +202,17 @@ def _seccomp(profile: Profile | None, local: Document | None) -> str:
     if profile.type == "Unconfined" or (profile.type == "Localhost" and local is not None):
         return ""
     raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
+
+
+def _apparmor(pod: Pod, container: Container) -> str:
+    """Returns the profile that is loaded on the node under that name, empty for none."""
+    own = container.security_context or SecurityContext()
+    profile = own.app_armor_profile or pod.spec.security_context.app_armor_profile
+    if profile is None or own.privileged or profile.type == "Unconfined":
+        return ""
+    if profile.type == "Localhost":
+        return profile.localhost_profile
+    raise BadConfiguration(f"AppArmor profiles of type {profile.type} are not supported")
 
 
 def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
