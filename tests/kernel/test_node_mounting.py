@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from test_runtime_rig import needs_root
 
+from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.objects import Objects
 from steersman.node.paths import Paths
 from steersman.node.render.downward import Machine
@@ -53,11 +54,13 @@ def prepare(paths: Paths, *volumes: dict[str, Any], **spec: Any) -> tuple[float,
     """Prepares volumes; returns when this is to be done again, and when each token is due."""
     client, world = cast(Any, Issuer()), RealWorld()
     machine, tokens = Machine({}), Tokens(client, world)
-    made = Volumes(paths, tokens, Claims(client), machine, world, node="vm")
+    certificates = PodCertificates(client, world, cast(Any, None), "vm")
+    made = Volumes(paths, tokens, Claims(client), certificates, machine, world, node="vm")
     mine = pod(spec={"volumes": list(volumes), **spec})
 
     async def scenario() -> tuple[float, list[float]]:
-        renew_at = (await made.prepare(mine, Objects("default", lambda ref: None))).renew_at
+        objects = Objects("default", lambda ref: None)
+        renew_at = (await made.prepare(mine, objects, lambda: None)).renew_at
         asked = [it.projected.sources[0] for it in mine.spec.volumes if it.projected is not None]
         projections = [it.service_account_token for it in asked]
         known = [await tokens.get(mine, it) for it in projections if it is not None]

@@ -43,6 +43,7 @@ from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
+from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
@@ -303,7 +304,13 @@ def _tools(
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
         volumes=Volumes(
-            paths, Tokens(client, world), Claims(client), limits, world, node=settings.name
+            paths,
+            Tokens(client, world),
+            Claims(client),
+            PodCertificates(client, world, tasks, settings.name),
+            limits,
+            world,
+            node=settings.name,
         ),
         ids=IdRanges(paths, *read_subordinate()),
         objects=FollowedObjects(client, world, tasks),

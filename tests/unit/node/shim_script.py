@@ -34,6 +34,7 @@ from steersman.model.errors import APIError
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
 from steersman.node import record
+from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IDS_PER_POD, IdRanges
 from steersman.node.machine import Facts
@@ -263,7 +264,13 @@ class Stage:
             pulls=PullRecords(self.paths.pulls, world.uid),
             paths=self.paths,
             volumes=Volumes(
-                self.paths, Tokens(client, world), Claims(client), machine, world, node="vm"
+                self.paths,
+                Tokens(client, world),
+                Claims(client),
+                PodCertificates(client, world, tasks, "vm"),
+                machine,
+                world,
+                node="vm",
             ),
             ids=IdRanges(self.paths, IDS_PER_POD, 2),
             objects=FollowedObjects(client, world, tasks),

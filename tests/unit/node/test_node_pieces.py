@@ -22,6 +22,7 @@ from steersman.node import containers, record, register
 from steersman.node import observed as values
 from steersman.node.acting import ending, handlers, probes, pulling, sandboxes, starting
 from steersman.node.acting.probes import Tally, judge
+from steersman.node.credentials.certificates import Credentials
 from steersman.node.machine import Facts
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
@@ -374,12 +375,27 @@ def test_several_sources_share_a_directory() -> None:
     ]
     made = volume(projected={"sources": sources, "defaultMode": 0o644}).projected
     machine = Machine({})
-    found = projected.render(pod(), made, OBJECTS, machine, {"token": "t"})
+    found = projected.render(pod(), made, OBJECTS, machine, {"token": "t"}, {})
     contents = {name: file.content for name, file in found.items()}
     assert contents == {"a": b"one", "pw": b"hush", "n": b"web", "token": b"t"}
-    made = volume(projected={"sources": [{"clusterTrustBundle": {"path": "x"}}]}).projected
+    made = volume(projected={"sources": [{}]}).projected
     with pytest.raises(BadConfiguration, match="not supported"):
-        projected.render(pod(), made, OBJECTS, machine, {})
+        projected.render(pod(), made, OBJECTS, machine, {}, {})
+
+
+def test_a_certificate_is_as_many_files_as_are_asked_for() -> None:
+    given = Credentials("key\n", "chain\n", 0.0)
+    for paths, wanted in (
+        ({"credentialBundlePath": "b"}, {"b": b"key\nchain\n"}),
+        ({"keyPath": "k", "certificateChainPath": "c"}, {"k": b"key\n", "c": b"chain\n"}),
+    ):
+        sources = [{"downwardAPI": {}}, {"podCertificate": paths}]
+        made = volume(projected={"sources": sources}).projected
+        found = projected.render(pod(), made, OBJECTS, Machine({}), {}, {1: given})
+        assert {name: file.content for name, file in found.items()} == wanted
+    root = pod(spec={"securityContext": {"runAsUser": 0}}, securityContext={"runAsUser": 0})
+    found = projected.render(root, made, OBJECTS, Machine({}), {}, {1: given})
+    assert {file.mode for file in found.values()} == {0o600}
 
 
 def test_a_token_is_narrow_where_only_root_reads_it() -> None:

@@ -13,6 +13,7 @@ from node_documents import UID, pod
 from steersman.model.kinds.configmap import ConfigMap
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
+from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
 from steersman.node.render.downward import Machine
@@ -54,7 +55,13 @@ class Node:
         self.claims = Known(msgspec.convert(document, PersistentVolume))
         world, client = RealWorld(), cast(Any, None)
         self.volumes = Volumes(
-            self.paths, Tokens(client, world), self.claims, Machine({}), world, node="vm"
+            self.paths,
+            Tokens(client, world),
+            self.claims,
+            PodCertificates(client, world, cast(Any, None), "vm"),
+            Machine({}),
+            world,
+            node="vm",
         )
         self.maps = {"settings": {"key": "value"}}
 
@@ -66,7 +73,8 @@ class Node:
     def prepare(self, *volumes: dict[str, Any]) -> tuple[Pod, Prepared]:
         """Prepares the volumes of a pod."""
         given = pod(spec={"volumes": list(volumes)})
-        made = asyncio.run(self.volumes.prepare(given, Objects("default", self.read)))
+        objects = Objects("default", self.read)
+        made = asyncio.run(self.volumes.prepare(given, objects, lambda: None))
         return given, made
 
 

@@ -6,7 +6,7 @@ Repeatable: preparing again brings the files of ConfigMaps, Secrets and tokens u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
+from steersman.node.credentials.certificates import Credentials, PodCertificates
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
 from steersman.node.record import remove_tree
@@ -46,6 +47,15 @@ class Prepared(msgspec.Struct, frozen=True):
     renew_at: float
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """What is asked of others for a volume: tokens by path, certificates by source, and when the
+    first of them must be renewed, 0 for never."""
+
+    tokens: Mapping[str, str]
+    certificates: Mapping[int, Credentials]
+    renew_at: float
+
+
 class Volumes:
     """The volumes of all pods of the node."""
 
@@ -54,6 +64,7 @@ class Volumes:
         paths: Paths,
         tokens: Tokens,
         claims: Claims,
+        certificates: PodCertificates,
         machine: Machine,
         world: World,
         *,
@@ -63,14 +74,19 @@ class Volumes:
         self._node = node
         self._tokens = tokens
         self._claims = claims
+        self._certificates = certificates
         self._machine = machine
         self._world = world
 
     async def prepare(
-        self, pod: Pod, objects: Objects, layers: Mapping[str, Sequence[Path]] | None = None
+        self,
+        pod: Pod,
+        objects: Objects,
+        changed: Callable[[], None],
+        layers: Mapping[str, Sequence[Path]] | None = None,
     ) -> Prepared:
-        """Makes every volume as it should be now, those of images from their layers; raises
-        BadVolume, and the API's errors."""
+        """Makes every volume as it should be now, those of images from their layers; `changed` is
+        called when what was missing has come. Raises BadConfiguration, and the API's errors."""
         renew_at = 0.0
         for volume in pod.spec.volumes:
             if self._is_claimed(pod, volume):
@@ -78,31 +94,36 @@ class Volumes:
             behind = await self._claims.find(pod, volume)
             name = volume.name if behind is None else behind.metadata.name
             try:
-                tokens, due = await self._ask_tokens(pod, volume)
+                asked = await self._ask(pod, volume, changed)
                 if behind is not None:
                     await asyncio.to_thread(self._prepare_claimed, pod, volume, behind)
                 elif volume.image is not None:
                     await asyncio.to_thread(self._prepare_image, pod, volume, layers or {})
                 else:
-                    await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
+                    await asyncio.to_thread(self._prepare, pod, volume, objects, asked)
             except Unusable:
                 raise
             except (BadConfiguration, OSError) as error:
                 text = f'MountVolume.SetUp failed for volume "{name}" : {error}'
                 raise BadConfiguration(text) from error
-            renew_at = min(filter(None, (renew_at, due)), default=0.0)
+            renew_at = min(filter(None, (renew_at, asked.renew_at)), default=0.0)
         return Prepared(renew_at)
 
-    async def _ask_tokens(self, pod: Pod, volume: Volume) -> tuple[dict[str, str], float]:
-        """Returns the tokens of a volume by path, and when the first must be renewed."""
-        found: dict[str, str] = {}
+    async def _ask(self, pod: Pod, volume: Volume, changed: Callable[[], None]) -> _Asked:
+        tokens: dict[str, str] = {}
+        certificates: dict[int, Credentials] = {}
         due: list[float] = []
-        for source in volume.projected.sources if volume.projected else ():
+        for number, source in enumerate(volume.projected.sources if volume.projected else ()):
             if (asked := source.service_account_token) is not None:
                 token = await self._tokens.get(pod, asked)
-                found[asked.path] = token.text
+                tokens[asked.path] = token.text
                 due.append(token.renew_at)
-        return found, min(due, default=0.0)
+            if (wanted := source.pod_certificate) is not None:
+                place = (pod.metadata.uid, volume.name, number)
+                given = await self._certificates.get(pod, place, wanted, changed)
+                certificates[number] = given
+                due.append(given.renew_at)
+        return _Asked(tokens, certificates, min(due, default=0.0))
 
     def _is_claimed(self, pod: Pod, volume: Volume) -> bool:
         """Says whether what is behind a claim is here already: it stays as it is while the pod
@@ -131,9 +152,7 @@ class Volumes:
         place = self._paths.volume(uid, volume.name)
         image.prepare(layers.get(volume.name, ()), place, self._paths.pod(uid) / "empty")
 
-    def _prepare(
-        self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]
-    ) -> None:
+    def _prepare(self, pod: Pod, volume: Volume, objects: Objects, asked: _Asked) -> None:
         directory = self._paths.volume(pod.metadata.uid, volume.name)
         group = pod.spec.security_context.fs_group
         if volume.host_path is not None:
@@ -143,7 +162,7 @@ class Volumes:
         elif volume.nfs is not None:
             nfs.prepare(volume.nfs, (), directory)
         else:
-            files = self._render(pod, volume, objects, tokens)
+            files = self._render(pod, volume, objects, asked)
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             # Nothing secret reaches a disk
             hidden = volume.secret is not None or volume.projected is not None
@@ -152,9 +171,7 @@ class Volumes:
             memory.give(directory, _KEPT_MODE, group)
             tree.write(directory, files, group, self._world.uid())
 
-    def _render(
-        self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]
-    ) -> dict[str, File]:
+    def _render(self, pod: Pod, volume: Volume, objects: Objects, asked: _Asked) -> dict[str, File]:
         if (found := volume.config_map) is not None:
             return config_map.render(found, objects, found.default_mode)
         if (one := volume.secret) is not None:
@@ -162,7 +179,9 @@ class Volumes:
                 one.secret_name, one.items, one.optional, objects, one.default_mode
             )
         if (many := volume.projected) is not None:
-            return projected.render(pod, many, objects, self._machine, tokens)
+            return projected.render(
+                pod, many, objects, self._machine, asked.tokens, asked.certificates
+            )
         if (fields := volume.downward_api) is not None:
             return downward_api.render(pod, fields.items, fields.default_mode, self._machine)
         raise BadConfiguration("this kind of volume is not supported")
@@ -181,6 +200,7 @@ class Volumes:
     def forget(self, uid: str) -> None:
         """Forgets what is kept in memory for a pod."""
         self._tokens.forget(uid)
+        self._certificates.forget(uid)
 
 
 def is_readonly(pod: Pod, volume: Volume) -> bool:
