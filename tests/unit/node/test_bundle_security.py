@@ -67,3 +67,25 @@ def test_a_container_has_the_apparmor_profile_that_it_or_its_pod_names() -> None
         assert "apparmorProfile" not in render(container, other)["process"]
     with pytest.raises(BadConfiguration, match="type RuntimeDefault are not supported"):
         render(profile(type="RuntimeDefault"), {})
+
+
+def test_a_path_that_an_expression_comes_to_stays_in_its_volume() -> None:
+    def subpath(expression: str, **env: str) -> Any:
+        mount = {"name": "v", "mountPath": "/v", "subPathExpr": expression}
+        variables = [{"name": name, "value": value} for name, value in env.items()]
+        whole = {"name": "c", "image": "i", "command": ["x"], "volumeMounts": [mount]}
+        spec = {"containers": [{**whole, "env": variables}], "volumes": [{"name": "v"}]}
+        pod = msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, Pod, strict=False)
+        made = render_bundle(pod, pod.spec.containers[0], RunConfig(), env, GROUND)
+        return next(it["subPath"] for it in made["mounts"] if it["destination"] == "/v")
+
+    assert subpath("a/$(B)..c", B="b") == "a/b..c"
+    assert subpath("$$(B)", B="b") == "$(B)"
+    for expression, env, why in (
+        ("$(B)/$(A)", {"A": ""}, "missing value for A, B"),
+        ("$(A)", {"A": "/tmp"}, "error SubPath `/tmp` must not be an absolute path"),
+        ("x/$(A)", {"A": ".."}, "unable to provision SubPath `x/..`: must not contain '..'"),
+    ):
+        with pytest.raises(BadConfiguration) as raised:
+            subpath(expression, **env)
+        assert str(raised.value) == why

@@ -17,7 +17,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, Profile, SecurityContext, VolumeMount
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
-from steersman.node.render.expand import expand
+from steersman.node.render.expand import expand, references
 from steersman.runtime import spec
 
 _PROPAGATION = {
@@ -241,5 +241,19 @@ def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) ->
         readonly=mount.read_only or mount.name in ground.readonly,
         propagation=_PROPAGATION[mount.mount_propagation],
         mapped=bool(ground.userns),
-        subpath=expand(mount.sub_path_expr, env) if mount.sub_path_expr else mount.sub_path,
+        subpath=_subpath(mount, env),
     )
+
+
+def _subpath(mount: VolumeMount, env: Mapping[str, str]) -> str:
+    """Returns the path in the volume; what an expression comes to is checked only here."""
+    if not mount.sub_path_expr:
+        return mount.sub_path
+    if missing := [it for it in references(mount.sub_path_expr) if not env.get(it)]:
+        raise BadConfiguration(f"missing value for {', '.join(missing)}")
+    path = expand(mount.sub_path_expr, env)
+    if path.startswith("/"):
+        raise BadConfiguration(f"error SubPath `{path}` must not be an absolute path")
+    if ".." in path.split("/"):
+        raise BadConfiguration(f"unable to provision SubPath `{path}`: must not contain '..'")
+    return path
