@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
             ),
             arguments.eviction_max_pod_grace_period,
         ),
+        providers=kubelet.read_providers(arguments),
+        programs=arguments.image_credential_provider_bin_dir,
         sysctls=parse_allowed(kubelet.names(arguments.allowed_unsafe_sysctls)),
         image_bounds=Bounds(
             arguments.image_gc_high_threshold,

@@ -44,6 +44,7 @@ from steersman.node import machine
 from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
+from steersman.node.credentials.providers import Provider, Providers
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
@@ -89,6 +90,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     manifests:  the folder of static pods
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
+    providers, programs: who knows logins for images, and the folder where they are
     """
 
     name: str
@@ -103,6 +105,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
     manifests: Path
     eviction: Options = Options()
     sysctls: Allowed = Allowed()
+    providers: tuple[Provider, ...] = ()
+    programs: Path | None = None
     image_bounds: Bounds = Bounds()
 
 
@@ -291,6 +295,7 @@ def _tools(
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
     limits = Machine(allocatable(facts))
+    tokens = Tokens(client, world)
     socket = warm_socket(settings.run)
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
@@ -303,9 +308,10 @@ def _tools(
         puller=Puller(Store(settings.images), StreamHttp()),
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
+        providers=Providers(settings.providers, settings.programs or Path(), client, tokens, world),
         volumes=Volumes(
             paths,
-            Tokens(client, world),
+            tokens,
             Claims(client),
             PodCertificates(client, world, tasks, settings.name),
             limits,

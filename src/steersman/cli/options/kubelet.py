@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from steersman.cli.failure import Failure
 
-_MANIFESTS: Final = "--pod-manifest-path"
+if TYPE_CHECKING:
+    from steersman.node.credentials.providers import Provider
+
+_CONFIG: Final = "--image-credential-provider-config"
+_PROGRAMS: Final = "--image-credential-provider-bin-dir"
+# Of files and folders: name, form, what it is
+_PATHS: Final = (
+    (
+        "--pod-manifest-path",
+        "FOLDER",
+        "folder of static pods, which run without the API (default: DATA/manifests)",
+    ),
+    (_CONFIG, "FILE", "which programs know logins for which images (CredentialProviderConfig)"),
+    (_PROGRAMS, "FOLDER", "where those programs are"),
+)
 # Options that are given on as they are: name, form, default, what it is. Shares of the disk are
 # those of k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is
 # fuller
@@ -49,8 +63,8 @@ _NUMBERS: Final = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    text = "folder of static pods, which run without the API (default: DATA/manifests)"
-    parser.add_argument(_MANIFESTS, type=Path, metavar="FOLDER", help=text)
+    for name, form, text in _PATHS:
+        parser.add_argument(name, type=Path, metavar=form, help=text)
     for name, form, default, what in _TEXTS:
         shown = f"{what} (default: {default})" if default else what
         text = shown.replace("%", "%%")
@@ -62,14 +76,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def words(arguments: argparse.Namespace) -> list[str]:
     """Returns the options as they are given on to the process of the node."""
-    manifests: Path | None = arguments.pod_manifest_path
-    found = [] if manifests is None else [f"{_MANIFESTS}={manifests.resolve()}"]
+    paths = ((name, _value(arguments, name)) for name, _, _ in _PATHS)
+    found = [f"{name}={path.resolve()}" for name, path in paths if path is not None]
     texts = ((name, default) for name, _, default, _ in _TEXTS)
     for name, default in (*texts, *((name, number) for name, number, _ in _NUMBERS)):
-        value = getattr(arguments, name[2:].replace("-", "_"))
+        value = _value(arguments, name)
         if value != default:
             found.append(f"{name}={value}")
     return found
+
+
+def read_providers(arguments: argparse.Namespace) -> tuple[Provider, ...]:
+    """Returns the credential providers, none without a file; raises Failure with one line."""
+    path: Path | None = arguments.image_credential_provider_config
+    if path is None:
+        return ()
+    from steersman.node.credentials.providers import BadProviders, parse_providers
+
+    try:
+        return parse_providers(path.read_bytes(), arguments.image_credential_provider_bin_dir)
+    except OSError as error:
+        raise Failure(f"{_CONFIG} {path}: {error.strerror}") from None
+    except BadProviders as error:
+        raise Failure(f"{_CONFIG} {path}: {error}") from None
 
 
 def _check_sysctls(asked: list[str]) -> None:
@@ -86,6 +115,10 @@ def names(text: str) -> list[str]:
     return [it for it in text.split(",") if it]
 
 
+def _value(arguments: argparse.Namespace, option: str) -> Any:
+    return getattr(arguments, option[2:].replace("-", "_"))
+
+
 def check(arguments: argparse.Namespace) -> None:
     """Refuses what cannot be; raises Failure with one line."""
     from steersman.node.pressure.thresholds import BadThreshold, parse_thresholds
@@ -98,6 +131,11 @@ def check(arguments: argparse.Namespace) -> None:
         raise Failure(str(error)) from None
     if arguments.allowed_unsafe_sysctls:
         _check_sysctls(names(arguments.allowed_unsafe_sysctls))
+    if (arguments.image_credential_provider_config is None) is not (
+        arguments.image_credential_provider_bin_dir is None
+    ):
+        raise Failure(f"{_CONFIG} and {_PROGRAMS} need each other")
+    read_providers(arguments)
     low, high = arguments.image_gc_low_threshold, arguments.image_gc_high_threshold
     if not 0 <= low < high <= 100:
         text = "--image-gc-low-threshold must be below --image-gc-high-threshold"
