@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             ),
             arguments.eviction_max_pod_grace_period,
         ),
+        periods=kubelet.read_periods(arguments),
         providers=kubelet.read_providers(arguments),
         programs=arguments.image_credential_provider_bin_dir,
         sysctls=parse_allowed(kubelet.names(arguments.allowed_unsafe_sysctls)),

@@ -6,8 +6,10 @@ the agent's to survive.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
+import signal
 import ssl
 from importlib import metadata
 from ipaddress import IPv4Network
@@ -32,7 +34,7 @@ from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
-from steersman.model.kinds.pod import POD
+from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
 from steersman.model.local_path import NODE_FIELD
 from steersman.model.service_range import dns_address
@@ -62,6 +64,9 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.shutdown.ending import Shutdown
+from steersman.node.shutdown.groups import Period
+from steersman.node.shutdown.logind import Logind
 from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
 from steersman.node.streams.observed_pods import ObservedPods
@@ -90,6 +95,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     manifests:  the folder of static pods
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
+    periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
     """
 
@@ -105,6 +111,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     manifests: Path
     eviction: Options = Options()
     sysctls: Allowed = Allowed()
+    periods: tuple[Period, ...] = ()
     providers: tuple[Provider, ...] = ()
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
@@ -147,8 +154,12 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         agent = Agent(tools, pods, tasks, folder)
         measuring = _measuring(settings, agent, world)
         monitor = _monitor(settings, tools, agent, measuring, tasks)
-        registration = Registration(client, world, place, tools.facts, lambda: monitor.conditions)
-        monitor.changed = registration.changed
+        shutdown = _shutdown(settings, tools, agent, tasks)
+        registration = Registration(
+            client, world, place, tools.facts, lambda: monitor.conditions | shutdown.conditions
+        )
+        monitor.changed = shutdown.changed = registration.changed
+        _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
@@ -244,15 +255,35 @@ def _monitor(
         settings.name,
         tools.world,
     )
-    apparmor = has_apparmor()
-    agent.admit_by(
-        lambda pod: (
-            monitor.refusal(pod) or decide_admission(pod, settings.sysctls, apparmor=apparmor)
-        )
-    )
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
+
+
+def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:
+    """Has the node refuse the pods that it cannot take now, or never can."""
+    apparmor = has_apparmor()
+
+    def refusal(pod: Pod) -> tuple[str, str] | None:
+        return (
+            shutdown.refusal(pod)
+            or monitor.refusal(pod)
+            or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+        )
+
+    agent.admit_by(refusal)
+
+
+def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) -> Shutdown:
+    """Starts what ends pods before the machine goes: at a word of logind, or SIGPWR, where the
+    pods have been given time."""
+    shutdown = Shutdown(settings.periods, agent.workers.values, tools.say_node, tools.world)
+    if not settings.periods:
+        return shutdown
+    begin = lambda: tasks.start(shutdown.begin(), name="shutdown of the node")  # noqa: E731
+    asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, begin)
+    tasks.start(shutdown.watch(Logind(tools.world)), name="logind")
+    return shutdown
 
 
 def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) -> Telling:

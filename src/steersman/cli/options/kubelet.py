@@ -10,6 +10,7 @@ from steersman.cli.failure import Failure
 
 if TYPE_CHECKING:
     from steersman.node.credentials.providers import Provider
+    from steersman.node.shutdown.groups import Period
 
 _CONFIG: Final = "--image-credential-provider-config"
 _PROGRAMS: Final = "--image-credential-provider-bin-dir"
@@ -41,6 +42,14 @@ _TEXTS: Final = (
         "",
         "that grace of each, as memory.available=1m30s",
     ),
+    ("--shutdown-grace-period", "TIME", "", "what pods have when the machine goes, as 30s"),
+    ("--shutdown-grace-period-critical-pods", "TIME", "", "what of it is for critical ones alone"),
+    (
+        "--shutdown-grace-period-by-pod-priority",
+        "PRIORITY=TIME,...",
+        "",
+        "in place of both: what pods have from a priority on",
+    ),
     (
         "--allowed-unsafe-sysctls",
         "NAME,...",
@@ -48,6 +57,7 @@ _TEXTS: Final = (
         "sysctls that pods may have beside the safe ones; a * at the end stands for the rest",
     ),
 )
+_PERIODS: Final = ("", "-critical-pods", "-by-pod-priority")
 _NUMBERS: Final = (
     (
         "--eviction-max-pod-grace-period",
@@ -84,6 +94,19 @@ def words(arguments: argparse.Namespace) -> list[str]:
         if value != default:
             found.append(f"{name}={value}")
     return found
+
+
+def read_periods(arguments: argparse.Namespace) -> tuple[Period, ...]:
+    """Returns what pods have when the machine goes; raises Failure with one line."""
+    found = [_value(arguments, f"--shutdown-grace-period{it}") for it in _PERIODS]
+    if not any(found):
+        return ()
+    from steersman.node.shutdown.groups import BadPeriods, parse_periods
+
+    try:
+        return parse_periods(*found)
+    except BadPeriods as error:
+        raise Failure(f"--shutdown-grace-period...: {error}") from None
 
 
 def read_providers(arguments: argparse.Namespace) -> tuple[Provider, ...]:
@@ -129,6 +152,7 @@ def check(arguments: argparse.Namespace) -> None:
         )
     except BadThreshold as error:
         raise Failure(str(error)) from None
+    read_periods(arguments)
     if arguments.allowed_unsafe_sysctls:
         _check_sysctls(names(arguments.allowed_unsafe_sysctls))
     if (arguments.image_credential_provider_config is None) is not (
