@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters, hears
+from test_node_agent import grpc_answer
 
 from steersman.model.errors import Invalid
 from steersman.model.kinds.configmap import CONFIGMAP
@@ -352,6 +354,33 @@ def test_probes_restart_what_is_ill_and_nothing_else(cluster: Cluster) -> None:
             assert known[name].ready == (name != "never"), name
         assert pod.status.phase == "Running"
         await session.delete("probed", grace=0)
+
+    cluster.run(scenario)
+
+
+def test_a_grpc_probe_restarts_what_is_ill_and_nothing_else(cluster: Cluster) -> None:
+    mount = [{"name": "answers", "mountPath": "/answers"}]
+
+    def serving(name: str, port: int) -> dict[str, Any]:
+        script = f"while true; do nc -l -p {port} -e cat /answers/{name} > /dev/null; done"
+        probe = {"grpc": {"port": port}, "periodSeconds": 1, "failureThreshold": 3}
+        return shell(name, script, livenessProbe=probe, volumeMounts=mount)
+
+    async def scenario(session: Session) -> None:
+        answers = {"well": grpc_answer(1), "ill": grpc_answer(2)}
+        coded = {name: b64encode(it).decode() for name, it in answers.items()}
+        document = {"metadata": {"name": "answers"}, "binaryData": coded}
+        await session.client.create(CONFIGMAP, document, namespace="default")
+        volumes = [{"name": "answers", "configMap": {"name": "answers"}}]
+        containers = [serving("well", 8081), serving("ill", 8082)]
+        await several(session, "grpc", *containers, volumes=volumes, restartPolicy="Always")
+
+        def count(pod: Pod, name: str) -> int:
+            return sum(it.restart_count for it in pod.status.container_statuses if it.name == name)
+
+        pod = await session.until("grpc", lambda it: count(it, "ill") >= 1)
+        assert count(pod, "well") == 0
+        await session.delete("grpc", grace=0)
 
     cluster.run(scenario)
 
