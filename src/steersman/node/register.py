@@ -98,6 +98,7 @@ def render_status(
         "runtimeHandlers": [
             {"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}}
         ],
+        "features": {"supplementalGroupsPolicy": True},
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,

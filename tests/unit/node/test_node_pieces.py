@@ -216,6 +216,7 @@ def test_a_node_tells_what_it_is() -> None:
     own = {"steersman.io/local-path-directory": "/volumes"}
     assert told["annotations"] == {**attaches, **own}
     status = register.render_status(PLACE, FACTS, None, NOW)
+    assert status["features"] == {"supplementalGroupsPolicy": True}
     assert status["capacity"]["cpu"] == "4"
     assert status["capacity"]["memory"] == f"{8 << 20}Ki"
     assert status["allocatable"]["pods"] == "110"
