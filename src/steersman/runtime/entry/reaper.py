@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import errno
+import fcntl
 import os
 
 from .. import container
-from ..kernel import capabilities, cgroups, rootfs, syscalls, user_namespaces
+from ..kernel import capabilities, cgroups, rootfs, syscalls, trampoline, user_namespaces
 from . import users
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # What Kubernetes' own pause image runs as
 _NOBODY = 65535
+_NAME = "steer-init"
 _MAX_REASON_BYTES = 4096
 _FAILED = 127
 
@@ -34,11 +36,14 @@ def start(group: cgroups.Cgroup, owner: int) -> int:
             first = _start(group, owner, writer)
         finally:
             os.close(writer)
-        said = os.read(reader, _MAX_REASON_BYTES)
+        said = b""
+        while part := os.read(reader, _MAX_REASON_BYTES):  # to the end: it rests then
+            said += part
     finally:
         os.close(reader)
     if said != b"R":
-        raise OSError(errno.ECHILD, f"the pod's first process: {said[1:].decode() or 'no word'}")
+        why = said.partition(b"E")[2].decode("utf-8", "replace") or "no word"
+        raise OSError(errno.ECHILD, f"the pod's first process: {why}")
     return first
 
 
@@ -53,7 +58,7 @@ def _start(group: cgroups.Cgroup, owner: int, channel: int) -> int:
 def _usher(group: cgroups.Cgroup | None, owner: int, channel: int, writer: int) -> NoReturn:
     """Enters what only the host may, and forks the first process there."""
     try:
-        syscalls.set_name("steer-init")  # which is not one's own in a user namespace
+        syscalls.set_name(_NAME)  # which is not one's own in a user namespace
         if group is not None:
             group.enter()
         if owner >= 0:
@@ -71,9 +76,9 @@ def _usher(group: cgroups.Cgroup | None, owner: int, channel: int, writer: int) 
 
 def _live(channel: int) -> NoReturn:
     try:
-        channel = os.dup2(channel, 0)
+        rest = trampoline.prepare_rest(_NAME) if trampoline.is_known() else -1
+        channel, rest = _keep(channel, rest)
         _signal.set_wakeup_fd(-1)
-        syscalls.close_range(1)
         os.setsid()
         _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # the kernel reaps for us
         held = capabilities.available()
@@ -82,12 +87,23 @@ def _live(channel: int) -> NoReturn:
         _give_up_privileges(held, program)
         container.die_with_parent()  # not before: a change of user clears it
         os.write(channel, b"R")
+        if rest >= 0:
+            os.execve(rest, [_NAME], {})
         os.close(channel)
         while True:
             _signal.pause()
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         container.report(channel, error)
     os._exit(_FAILED)
+
+
+def _keep(channel: int, rest: int) -> tuple[int, int]:
+    """Closes all descriptors but these two, which both end with a program; gives their numbers."""
+    high = [fcntl.fcntl(it, fcntl.F_DUPFD_CLOEXEC, 2) for it in (channel, rest) if it >= 0]
+    for number, descriptor in enumerate(high):
+        os.dup2(descriptor, number, inheritable=False)
+    syscalls.close_range(len(high))
+    return 0, 1 if rest >= 0 else -1
 
 
 def _leave_the_host() -> None:
