@@ -61,6 +61,7 @@ CATCH_ALL = {
     "node/worker.py": "one pod's trouble must not end the node",
     "runtime/command/verbs.py": "the edge of the runtime's own command line",
     "runtime/container.py": "a forked child must never return into its parent's code",
+    "runtime/entry/reaper.py": "the same",
     "runtime/entry/users.py": "the same",
     "runtime/execution.py": "a forked child must never return into its parent's code",
 }

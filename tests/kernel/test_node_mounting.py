@@ -14,6 +14,7 @@ import pytest
 from test_runtime_rig import needs_root
 
 from steersman.cluster.plugins import Plugins
+from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.objects import Objects
 from steersman.node.paths import Paths
 from steersman.node.render.downward import Machine
@@ -55,11 +56,13 @@ def prepare(paths: Paths, *volumes: dict[str, Any], **spec: Any) -> tuple[float,
     client, world = cast(Any, Issuer()), RealWorld()
     machine, tokens = Machine({}), Tokens(client, world)
     plugins = Plugins(client, tokens, paths.root, "vm", world, cast(Any, None))
-    made = Volumes(paths, tokens, Claims(client), machine, world, plugins, node="vm")
+    certificates = PodCertificates(client, world, cast(Any, None), "vm")
+    made = Volumes(paths, tokens, Claims(client), certificates, machine, world, plugins, node="vm")
     mine = pod(spec={"volumes": list(volumes), **spec})
 
     async def scenario() -> tuple[float, list[float]]:
-        renew_at = (await made.prepare(mine, Objects("default", lambda ref: None))).renew_at
+        objects = Objects("default", lambda ref: None)
+        renew_at = (await made.prepare(mine, objects, lambda: None)).renew_at
         asked = [it.projected.sources[0] for it in mine.spec.volumes if it.projected is not None]
         projections = [it.service_account_token for it in asked]
         known = [await tokens.get(mine, it) for it in projections if it is not None]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
+from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters, hears
 
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
@@ -97,6 +97,46 @@ def test_a_running_container_is_given_more_and_less_without_a_restart(cluster: C
         assert app(pod).restart_count == 0
         assert pod.status.observed_generation == 3
         await session.delete("grows")
+
+    cluster.run(scenario)
+
+
+def test_six_containers_are_resized_together_by_an_update(cluster: Cluster) -> None:
+    names = [f"c{number}" for number in range(6)]
+    # What each has before and after: limits and requests are raised, lowered, added, kept
+    asks = {"requests": {"cpu": "10m"}}
+    before: list[dict[str, Any]] = [*[resources("20m", "16Mi")] * 4, asks, asks]
+    after: list[dict[str, Any]] = [
+        resources("30m", "16Mi"), resources("10m", "16Mi"), resources("20m", "32Mi"), before[3],
+        {"requests": {"cpu": "20m"}}, {"requests": {"cpu": "10m"}, "limits": {"cpu": "40m"}},
+    ]  # fmt: skip
+
+    def carried_out(pod: Pod) -> bool:
+        found = [it.resources for it in pod.status.container_statuses]
+        wanted = [(it.get("requests", {}), it.get("limits", {})) for it in after]
+        return [(dict(it.requests), dict(it.limits)) for it in found if it is not None] == wanted
+
+    async def scenario(session: Session) -> None:
+        containers = [
+            {"name": name, "image": IMAGE, "command": ["sh", "-c", SLEEP], "resources": it}
+            for name, it in zip(names, before, strict=True)
+        ]
+        document = {"metadata": {"name": "six"}, "spec": {"containers": containers}}
+        await session.client.create(POD, document, namespace="default")
+        await session.until("six", runs)
+        document = await session.client.read("/api/v1/namespaces/default/pods/six")
+        del document["metadata"]["resourceVersion"]
+        for container, it in zip(document["spec"]["containers"], after, strict=True):
+            container["resources"] = it
+        await session.client.update(POD.ref("default", "six"), document, subresource="resize")
+        pod = await session.until("six", carried_out)
+        assert [it.restart_count for it in pod.status.container_statuses] == [0] * 6
+        shares = [cluster.limit(pod, "cpu.shares", f"{it}.0") for it in names]
+        assert shares == [30, 10, 20, 20, 20, 10]
+        quotas = [cluster.limit(pod, "cpu.cfs_quota_us", f"{it}.0") for it in names]
+        assert quotas == [3000, 1000, 2000, 2000, -1, 4000]
+        assert cluster.limit(pod, "memory.limit_in_bytes", "c2.0") == 32 << 20
+        await session.delete("six")
 
     cluster.run(scenario)
 

@@ -65,7 +65,9 @@ class Rootless:
             for name in (".", *directories, *files):
                 os.chown(os.path.join(path, name), USER, USER, follow_symlinks=False)
 
-    def write(self, *args: str, size: int = 1, **linux: Any) -> None:
+    def write(
+        self, *args: str, size: int = 1, hooks: dict[str, Any] | None = None, **linux: Any
+    ) -> None:
         """Writes config.json as `runc spec --rootless` would; `size` with subordinate ids."""
         own = [{"containerID": 0, "hostID": USER, "size": 1}]
         if size > 1:
@@ -83,6 +85,7 @@ class Rootless:
             "root": {"path": "rootfs"},
             "hostname": "mine",
             "mounts": mounts,
+            "hooks": hooks or {},
             "linux": {
                 "uidMappings": own,
                 "gidMappings": own,
@@ -174,6 +177,18 @@ def test_a_created_container_that_never_starts_is_removed(rootless: Rootless) ->
     poller.register(handle, select.POLLIN)
     assert poller.poll(0)  # it has ended, whoever is to reap it
     os.close(handle)
+
+
+def test_a_hook_that_fails_after_the_start_ends_a_users_container(rootless: Rootless) -> None:
+    hooks = {"poststart": [{"path": "/bin/false"}]}
+    rootless.write("sleep", "1000", hooks=hooks)
+    rootless.run("create", "c1", detached=True)
+    handle = os.pidfd_open(json.loads(rootless.run("state", "c1"))["pid"])
+    try:
+        assert "error running poststart hook #0" in rootless.run("start", "c1", code=1)
+        assert select.select([handle], [], [], 10.0)[0]
+    finally:
+        os.close(handle)
 
 
 def test_what_needs_a_control_group_says_so(rootless: Rootless) -> None:

@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.cluster import node
     from steersman.cluster.process import loaded
     from steersman.network.nft import RulesRefused, Unavailable
+    from steersman.node.admission import parse_allowed
     from steersman.node.pressure.images import Bounds
     from steersman.node.pressure.monitor import Options
     from steersman.node.pressure.thresholds import parse_thresholds
@@ -66,6 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
             ),
             arguments.eviction_max_pod_grace_period,
         ),
+        periods=kubelet.read_periods(arguments),
+        providers=kubelet.read_providers(arguments),
+        programs=arguments.image_credential_provider_bin_dir,
+        sysctls=parse_allowed(kubelet.names(arguments.allowed_unsafe_sysctls)),
         image_bounds=Bounds(
             arguments.image_gc_high_threshold,
             arguments.image_gc_low_threshold,

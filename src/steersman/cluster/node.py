@@ -6,8 +6,10 @@ the agent's to survive.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
+import signal
 import ssl
 from importlib import metadata
 from ipaddress import IPv4Network
@@ -33,7 +35,7 @@ from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
-from steersman.model.kinds.pod import POD
+from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
 from steersman.model.local_path import NODE_FIELD
 from steersman.model.service_range import dns_address
@@ -42,7 +44,10 @@ from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
+from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
+from steersman.node.credentials.certificates import PodCertificates
+from steersman.node.credentials.providers import Provider, Providers
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
@@ -60,6 +65,9 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.shutdown.ending import Shutdown
+from steersman.node.shutdown.groups import Period
+from steersman.node.shutdown.logind import Logind
 from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
 from steersman.node.streams.observed_pods import ObservedPods
@@ -72,6 +80,7 @@ from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder
 from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
+from steersman.runtime.kernel.labels import has_apparmor
 from steersman.world.interface import Tasks, World
 
 KUBELET_PORT = 10250
@@ -86,6 +95,9 @@ class NodeSettings(msgspec.Struct, frozen=True):
     directory:  of the node; images has the image store; run the sockets, on a short path
     manifests:  the folder of static pods
     eviction, image_bounds: when pods and images go for the node's sake
+    sysctls:    those that pods may have
+    periods:    how long pods have when the machine goes
+    providers, programs: who knows logins for images, and the folder where they are
     """
 
     name: str
@@ -99,6 +111,10 @@ class NodeSettings(msgspec.Struct, frozen=True):
     pod_cidr: str
     manifests: Path
     eviction: Options = Options()
+    sysctls: Allowed = Allowed()
+    periods: tuple[Period, ...] = ()
+    providers: tuple[Provider, ...] = ()
+    programs: Path | None = None
     image_bounds: Bounds = Bounds()
 
 
@@ -143,8 +159,12 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         agent = Agent(tools, pods, tasks, folder)
         measuring = _measuring(settings, agent, world)
         monitor = _monitor(settings, tools, agent, measuring, tasks)
-        registration = Registration(client, world, place, tools.facts, lambda: monitor.conditions)
-        monitor.changed = registration.changed
+        shutdown = _shutdown(settings, tools, agent, tasks)
+        registration = Registration(
+            client, world, place, tools.facts, lambda: monitor.conditions | shutdown.conditions
+        )
+        monitor.changed = shutdown.changed = registration.changed
+        _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
@@ -241,10 +261,35 @@ def _monitor(
         settings.name,
         tools.world,
     )
-    agent.admit_by(monitor.refusal)
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
+
+
+def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:
+    """Has the node refuse the pods that it cannot take now, or never can."""
+    apparmor = has_apparmor()
+
+    def refusal(pod: Pod) -> tuple[str, str] | None:
+        return (
+            shutdown.refusal(pod)
+            or monitor.refusal(pod)
+            or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+        )
+
+    agent.admit_by(refusal)
+
+
+def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) -> Shutdown:
+    """Starts what ends pods before the machine goes: at a word of logind, or SIGPWR, where the
+    pods have been given time."""
+    shutdown = Shutdown(settings.periods, agent.workers.values, tools.say_node, tools.world)
+    if not settings.periods:
+        return shutdown
+    begin = lambda: tasks.start(shutdown.begin(), name="shutdown of the node")  # noqa: E731
+    asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, begin)
+    tasks.start(shutdown.watch(Logind(tools.world)), name="logind")
+    return shutdown
 
 
 def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) -> Telling:
@@ -301,7 +346,17 @@ def _tools(
         puller=Puller(Store(settings.images), StreamHttp()),
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
-        volumes=Volumes(paths, tokens, Claims(client), limits, world, plugins, node=settings.name),
+        providers=Providers(settings.providers, settings.programs or Path(), client, tokens, world),
+        volumes=Volumes(
+            paths,
+            tokens,
+            Claims(client),
+            PodCertificates(client, world, tasks, settings.name),
+            limits,
+            world,
+            plugins,
+            node=settings.name,
+        ),
         ids=IdRanges(paths, *read_subordinate()),
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),

@@ -66,6 +66,16 @@ def parse_legacy(data: bytes) -> list[Entry]:
     return list(_entries(_mapping(data)))
 
 
+def entries_in(auths: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """Returns the entries of a mapping of places to logins; raises BadCredentials."""
+    return tuple(_entries(auths))
+
+
+def fits(pattern: str, reference: Reference) -> bool:
+    """Whether an image is of a place: a host that may have `*` in its labels, port, path."""
+    return Entry(*_place(pattern), Login("", "")).fits(reference)
+
+
 def logins_for(reference: Reference, entries: Iterable[Entry]) -> list[Login]:
     """Returns the logins for an image, that of the longest path first, each once."""
     fitting = [it for it in entries if it.fits(reference)]

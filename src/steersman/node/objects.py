@@ -16,17 +16,24 @@ from msgspec import field
 from steersman.client.client import APIClient
 from steersman.client.view import FollowedView
 from steersman.model.kind import Kind
+from steersman.model.kinds.clustertrustbundle import CLUSTERTRUSTBUNDLE, ClusterTrustBundle
 from steersman.model.kinds.configmap import CONFIGMAP, ConfigMap
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET, Secret
 from steersman.model.ref import Ref
 from steersman.world.interface import Tasks, World
 
-KINDS: dict[str, Kind] = {"configmap": CONFIGMAP, "secret": SECRET}
+KINDS: dict[str, Kind] = {
+    "configmap": CONFIGMAP,
+    "secret": SECRET,
+    "clustertrustbundle": CLUSTERTRUSTBUNDLE,
+}
 # An object that the API does not answer for in this time is a trouble to be told
 FIRST_LIST_SECONDS = 10.0
 
-Name = tuple[Literal["configmap", "secret"], str]
+# Of trust bundles all are followed, whatever a pod names: the name is empty
+Name = tuple[Literal["configmap", "secret", "clustertrustbundle"], str]
+ALL_BUNDLES: Name = ("clustertrustbundle", "")
 
 
 class BadConfiguration(Exception):
@@ -40,11 +47,20 @@ class _Followed(msgspec.Struct):
 
 
 class Objects:
-    """The objects of one pod, read without waiting."""
+    """The objects of one pod, read without waiting.
 
-    def __init__(self, namespace: str, read: Callable[[Ref], Any | None]) -> None:
+    trust_bundles: gives all ClusterTrustBundles, where the pod needs any
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        read: Callable[[Ref], Any | None],
+        bundles: Callable[[], Iterable[ClusterTrustBundle]] = tuple,
+    ) -> None:
         self._namespace = namespace
         self._read = read
+        self.trust_bundles = bundles
 
     def config_map(self, name: str, optional: bool = False) -> ConfigMap | None:
         """Returns a ConfigMap; raises BadConfiguration for one that must be there."""
@@ -80,7 +96,7 @@ class FollowedObjects:
         namespace, uid = pod.metadata.namespace, pod.metadata.uid
         views = []
         for kind, name in sorted(set(names)):
-            ref = KINDS[kind].ref(namespace, name)
+            ref = KINDS[kind].ref(namespace if KINDS[kind].namespaced else "", name)
             followed = self._followed.get(ref) or self._follow(ref, KINDS[kind])
             if uid not in followed.pods:
                 followed.pods.add(uid)
@@ -94,11 +110,11 @@ class FollowedObjects:
             troubles = [str(view.trouble) for view in views if view.trouble is not None]
             text = troubles[0] if troubles else "no answer from the API"
             raise BadConfiguration(f"failed to sync the objects of the pod: {text}") from None
-        return Objects(namespace, self._read)
+        return self.of(pod)
 
     def of(self, pod: Pod) -> Objects:
         """Returns what is followed for a pod already."""
-        return Objects(pod.metadata.namespace, self._read)
+        return Objects(pod.metadata.namespace, self._read, self._bundles)
 
     def release(self, uid: str) -> None:
         """Stops following what only this pod named."""
@@ -114,7 +130,7 @@ class FollowedObjects:
             kind,
             self._world,
             namespace=ref.namespace,
-            fields=f"metadata.name={ref.name}",
+            fields=f"metadata.name={ref.name}" if ref.name else "",
         )
         task = self._tasks.start(view.follow(), name=f"node {ref}")
         followed = self._followed[ref] = _Followed(view, task)
@@ -124,11 +140,16 @@ class FollowedObjects:
         followed = self._followed.get(ref)
         return None if followed is None else followed.view.get(ref)
 
+    def _bundles(self) -> Iterable[ClusterTrustBundle]:
+        followed = self._followed.get(CLUSTERTRUSTBUNDLE.ref("", ""))
+        return () if followed is None else followed.view.list()
+
 
 def names_of(pod: Pod) -> set[Name]:
     """Returns what the volumes, variables and pull secrets of a pod name: pure."""
     found: set[Name] = {("secret", it.name) for it in pod.spec.image_pull_secrets if it.name}
-    for container in pod.spec.init_containers + pod.spec.containers:
+    spec = pod.spec
+    for container in spec.init_containers + spec.containers + spec.ephemeral_containers:
         for source in container.env_from:
             if source.config_map_ref is not None:
                 found.add(("configmap", source.config_map_ref.name))
@@ -151,4 +172,6 @@ def names_of(pod: Pod) -> set[Name]:
                 found.add(("configmap", projection.config_map.name))
             if projection.secret is not None:
                 found.add(("secret", projection.secret.name))
+            if projection.cluster_trust_bundle is not None:
+                found.add(ALL_BUNDLES)
     return found

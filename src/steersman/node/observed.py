@@ -99,12 +99,14 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The namespaces of a pod and its addresses; `userns` where its users are its own."""
+    """The namespaces of a pod and its addresses; `userns` where its users are its own, `pidns`
+    where its containers share their processes."""
 
     pid: int
     shm: str
     addresses: tuple[str, ...]
     userns: str = ""
+    pidns: str = ""
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -27,6 +27,8 @@ KUBELET_VERSION = "v1.37.0"
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS = 40  # kubelet nodeLeaseDurationSeconds
 RENEW_SECONDS = 10.0  # a quarter of it
+# Among the pressures: the machine is about to go
+SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
@@ -99,6 +101,7 @@ def render_status(
         "runtimeHandlers": [
             {"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}}
         ],
+        "features": {"supplementalGroupsPolicy": True},
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,
@@ -132,6 +135,8 @@ def _pressed(
 ) -> tuple[str, str, str, str]:
     """Returns a condition as it stands under the pressures that there are."""
     kind = told[0]
+    if kind == "Ready" and SHUTTING_DOWN in pressures:
+        return kind, "False", "KubeletNotReady", "node is shutting down"
     return (kind, "True", *PRESSURES[kind]) if kind in pressures else told
 
 

@@ -46,7 +46,7 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
         status["ephemeralContainerStatuses"] = [
             _container(pod, it, seen, now) for it in pod.spec.ephemeral_containers
         ]
-    if seen.ended is not None:
+    if seen.ended is not None and phase == "Failed":
         status["reason"], status["message"] = seen.ended
     addresses = addresses_of(pod, seen, host)
     if addresses:
@@ -65,10 +65,11 @@ def addresses_of(pod: Pod, seen: Observed, host: str) -> tuple[str, ...]:
 
 
 def phase_of(pod: Pod, seen: Observed) -> str:
-    """Returns the phase (getPhase); one that ends a pod stays."""
+    """Returns the phase (getPhase); one that ends a pod stays, and comes only when nothing of it
+    runs any more: what it had to itself is then free (status_manager.go, mergePodStatus)."""
     if pod.status.phase in ENDED:
         return pod.status.phase
-    if seen.ended is not None:
+    if seen.ended is not None and not any(it.running for it in seen.containers.values()):
         return "Failed"
     if not is_initialized(pod, seen):
         return "Failed" if is_finished(pod, seen) else "Pending"

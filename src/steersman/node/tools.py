@@ -14,6 +14,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node import containers
+from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
@@ -59,6 +60,7 @@ class Tools(msgspec.Struct, frozen=True):
     network: Network
     puller: Puller
     pulls: PullRecords
+    providers: Providers
     paths: Paths
     volumes: Volumes
     ids: IdRanges

@@ -85,6 +85,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._stale = asyncio.Event()
         self._settled = asyncio.Event()
+        self._ends = asyncio.Event()
         self._told: Document | None = None
         # What shows a static pod in the API
         self._mirror: Pod | None = None
@@ -117,11 +118,19 @@ class Worker:
         if not self.seen.gone:
             self.change(replace(self.seen, gone=True))
 
-    def evict(self, reason: str, message: str, grace_seconds: float) -> None:
-        """Gives the pod up for the node's sake; it stays in the API, failed."""
+    def evict(self, reason: str, message: str, grace_seconds: float, *, told: bool = True) -> None:
+        """Gives the pod up for the node's sake; it stays in the API, failed. Without `told` no
+        event says so."""
         if self._may_end():
             self.change(replace(self.seen, ended=(reason, message), grace=grace_seconds))
-            self._say("Warning", reason, message)
+            if told:
+                self._say("Warning", reason, message)
+
+    async def at_rest(self) -> None:
+        """Waits until nothing of the pod runs, or begins to."""
+        while self._busy or any(it.running for it in self.seen.containers.values()):
+            self._ends.clear()
+            await self._ends.wait()
 
     def exited(self, container: str, attempt: int, exit: ExitStatus) -> None:
         """A run has ended."""
@@ -169,6 +178,7 @@ class Worker:
 
     def _changed(self) -> None:
         self._wake.set()
+        self._ends.set()
         self._stale.set()
         if not is_coming_up(self.pod, self.seen):
             self._settled.set()
@@ -309,6 +319,7 @@ class Worker:
             self._fail(action, error)
         finally:
             self._busy.discard(action.key)
+            self._ends.set()
             self._wake.set()
 
     async def _act(self, action: Action) -> None:
@@ -384,7 +395,7 @@ class Worker:
         objects = await self._tools.objects.acquire(pod, names_of(pod), self.objects_changed)
         self._renew_volumes_at = 0.0
         layers = await pulling.pull_volumes(self._tools, pod, self.objects_changed)
-        prepared = await self._tools.volumes.prepare(pod, objects, layers)
+        prepared = await self._tools.volumes.prepare(pod, objects, self.objects_changed, layers)
         self._unprepared = False
         if prepared.renew_at and not self._renew_volumes_at:
             self._renew_volumes_at = prepared.renew_at

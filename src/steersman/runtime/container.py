@@ -16,6 +16,7 @@ import time
 from .entry.descriptors import Descriptors
 from .kernel import (
     capabilities,
+    cgroups,
     devices,
     mounts,
     namespaces,
@@ -241,7 +242,7 @@ def start(
     kept = Descriptors(channel, streams, gate, plan.process.preserved, birth)
     try:
         if plan.owners:
-            kept.owners += user_namespaces_of(plan)
+            _open_owners(plan, kept.owners)
         if plan.owner < 0:
             return _start_beside(plan, cgroup, kept)
         from .entry import users
@@ -255,11 +256,16 @@ def start(
         kept.close_owners()
 
 
-def user_namespaces_of(plan: Plan) -> list[int]:
-    """Opens the user namespaces of a plan, of the container and of mounts."""
+def _open_owners(plan: Plan, opened: list[int]) -> None:
+    """Opens the user namespaces of a plan, of the container and of mounts.
+
+    Each is in the list as soon as it is open, so that its owner can close those before one
+    that cannot be had.
+    """
     from .kernel import user_namespaces
 
-    return [user_namespaces.open_owner(owner) for owner in plan.owners]
+    for owner in plan.owners:
+        opened.append(user_namespaces.open_owner(owner))
 
 
 def find_maps(plan: Plan, descriptor: int) -> Maps:
@@ -280,18 +286,15 @@ def find_maps(plan: Plan, descriptor: int) -> Maps:
 def _start_beside(plan: Plan, cgroup: Cgroup, kept: Descriptors) -> int:
     """Forks the first process in the user namespace that this one is in."""
     flags = plan.namespaces.new & ~(syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWTIME)
-    birthplace = cgroup.birthplace()
     outer = enter_pid_namespace(plan.namespaces.join.get(syscalls.CLONE_NEWPID))
     child = -1
     try:
-        child = syscalls.clone(flags | kept.birth, birthplace)
+        child, entered = cgroups.fork_into(cgroup, flags | kept.birth)
     finally:
         if child != 0:
             leave_pid_namespace(outer)
     if child == 0:
-        initialise(plan, cgroup, kept, entered=birthplace >= 0)
-    if birthplace >= 0:
-        os.close(birthplace)
+        initialise(plan, cgroup, kept, entered=entered)
     return child
 
 

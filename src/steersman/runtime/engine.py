@@ -63,7 +63,8 @@ class ContainerState(NamedTuple):
 class SandboxState(NamedTuple):
     """One pod. `lost` means that its shim is dead: only remove_sandbox is left to do.
 
-    `userns` is empty for a pod among the users of the host. `save_error` says why state.json
+    `userns` is empty for a pod among the users of the host, `pidns` for one whose containers have
+    processes of their own. `save_error` says why state.json
     could not be written, as on a full disk.
     """
 
@@ -73,6 +74,7 @@ class SandboxState(NamedTuple):
     ipcns: str
     utsns: str
     userns: str
+    pidns: str
     shm: str
     cgroup: str
     created_at: int
@@ -110,7 +112,8 @@ def _parse_container(document: Mapping[str, Any]) -> ContainerState:
 
 def _parse_sandbox(document: Mapping[str, Any], *, lost: bool = False) -> SandboxState:
     fields: dict[str, Any] = {name: document.get(name) for name in SandboxState._fields}
-    fields["userns"] = fields["userns"] or ""  # of a shim from before there was one
+    for name in ("userns", "pidns"):
+        fields[name] = fields[name] or ""  # of a shim from before there was one
     containers = tuple(_parse_container(entry) for entry in document.get("containers") or ())
     return SandboxState(**{**fields, "containers": containers, "lost": lost})
 

@@ -16,7 +16,7 @@ from .container import (
     send_terminal,
 )
 from .entry.descriptors import Descriptors
-from .kernel import namespaces, syscalls, user_namespaces
+from .kernel import cgroups, namespaces, syscalls, user_namespaces
 from .kernel import terminal as terminals
 from .process import (
     Process,
@@ -60,10 +60,13 @@ def start(
     affinity = os.sched_getaffinity(0) if process.affinity_initial else set()
     target = os.pidfd_open(first)
     try:
-        maps = user_namespaces.of_process(first)
-        process.keep_groups = maps is not None and user_namespaces.denies_groups(str(first))
+        flags = namespaces.differing(first)
+        maps = None
+        if flags & syscalls.CLONE_NEWUSER:
+            maps = user_namespaces.of_process(first)
+            process.keep_groups = user_namespaces.denies_groups(str(first))
         kept = Descriptors(channel, streams, preserved=process.preserved, birth=birth)
-        wanted = Joining(first, target, maps, process, held, alone=alone)
+        wanted = Joining(first, target, flags & ~_ELSEWHERE, maps, process, held, alone=alone)
         _set_affinity(process.affinity_initial)
         if wanted.ushered:
             return _start_by_usher(wanted, cgroup, kept)
@@ -76,7 +79,8 @@ def start(
 class Joining:
     """A process that is to join a container; `target` is a descriptor of the container's first.
 
-    `ushered` says that it is in the user namespace already.
+    `flags` are the namespaces that it joins once it is forked, `maps` those of the users' that
+    it joins last. `ushered` says that it is in the user namespace already.
     """
 
     __slots__ = ("alone", "first", "flags", "held", "maps", "process", "target", "ushered")
@@ -85,6 +89,7 @@ class Joining:
         self,
         first: int,
         target: int,
+        flags: int,
         maps: Maps | None,
         process: Process,
         held: int,
@@ -92,7 +97,7 @@ class Joining:
         alone: bool,
     ) -> None:
         self.target = target
-        self.flags = namespaces.differing(first) & ~_ELSEWHERE
+        self.flags = flags
         self.first = first
         self.maps = maps
         self.process = process
@@ -103,17 +108,14 @@ class Joining:
 
 def _start_beside(wanted: Joining, cgroup: Cgroup, kept: Descriptors) -> int:
     outer = enter_pid_namespace(f"/proc/{wanted.first}/ns/pid")
-    birthplace = cgroup.birthplace()
     child = -1
     try:
-        child = syscalls.clone(kept.birth, birthplace)
+        child, entered = cgroups.fork_into(cgroup, kept.birth)
     finally:
         if child != 0:
             leave_pid_namespace(outer)
-            if birthplace >= 0:
-                os.close(birthplace)
     if child == 0:
-        _initialise(wanted, cgroup if birthplace < 0 else None, kept)
+        _initialise(wanted, None if entered else cgroup, kept)
     return child
 
 

@@ -11,6 +11,7 @@ import socket
 
 from . import container, protocol, state
 from .container import Plan
+from .keeper import GONE
 from .kernel import capabilities, cgroups, namespaces, syscalls, terminal, user_namespaces
 from .logs import LogFile
 from .process import Process
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 # What the kubelet's CRI gives a pod as /dev/shm.
 _DEFAULT_SHM_BYTES = 64 << 20
 _HOST = "host"
+_SHARED = "shared"
+# The group of the process that containers share; they have a dot in their names
+_FIRST = "first"
 # The exit code that Kubernetes shows for a container whose program could not be started.
 _START_ERROR_CODE = 128
 
@@ -119,6 +123,9 @@ class Pod:
         self._held = capabilities.available()
         self._maps = user_namespaces.parse_maps(spec, "sandbox")
         self._user = -1
+        # Of a pod whose containers share their processes: the first of these, their namespace
+        self._first = 0
+        self._shared = -1
         self._created_at = container.now()
         self._reactor: Reactor
         self._publish: Callable[[Document], None]
@@ -147,6 +154,8 @@ class Pod:
             "last_exec": self._last_exec,
             "save_error": self._save_error,
             "user": self._user,
+            "first": self._first,
+            "shared": self._shared,
             "containers": [made.freeze() for made in self.containers.values()],
         }
 
@@ -154,6 +163,7 @@ class Pod:
         """Takes up what the shim before has left; the loop must be connected."""
         self._created_at, self._last_exec = kept["created_at"], kept["last_exec"]
         self._save_error, self._user = kept["save_error"], kept["user"]
+        self._follow_first(kept["first"], kept["shared"])
         for entry in kept["containers"]:
             self._thaw_container(entry)
 
@@ -180,6 +190,7 @@ class Pod:
             self._make_cgroup()
             self._make_namespaces()
             self._mount_shm()
+            self._share_processes()
             self._keeper.await_join()
         except BaseException:
             self._take_back()
@@ -220,6 +231,23 @@ class Pod:
             syscalls.setns(descriptor, namespaces.KINDS[kind][0])
             os.close(descriptor)
 
+    def _share_processes(self) -> None:
+        """Makes the pid namespace of all containers, where they are to have one."""
+        if self._spec.get("pid") != _SHARED:
+            return
+        from .entry import reaper
+
+        group = self._open_cgroup(f"{self.cgroup_path}/{_FIRST}")
+        group.create()
+        first = reaper.start(group, self._user)
+        shared = os.open(f"/proc/{first}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._follow_first(first, shared)
+
+    def _follow_first(self, first: int, shared: int) -> None:
+        self._first, self._shared = first, shared
+        if first:  # nobody can be born among its processes any more, so the pod ends with it
+            self._processes[first] = lambda _status: os._exit(GONE)
+
     def _mount_shm(self) -> None:
         if self._spec.get("ipc") == _HOST:
             return
@@ -232,6 +260,7 @@ class Pod:
         syscalls.mount("shm", path, "tmpfs", flags, options)
 
     def _take_back(self) -> None:
+        self._processes.pop(self._first, None)
         state.unmount(os.path.join(self.directory, state.SHM))
         group = self._open_cgroup(self.cgroup_path)
         cgroups.kill(group)
@@ -250,6 +279,7 @@ class Pod:
             "ipcns": f"/proc/{pid}/ns/ipc",
             "utsns": f"/proc/{pid}/ns/uts",
             "userns": f"/proc/{pid}/fd/{self._user}" if self._user >= 0 else "",
+            "pidns": f"/proc/{pid}/fd/{self._shared}" if self._shared >= 0 else "",
             "shm": shm,
             "cgroup": self.cgroup_path,
             "created_at": self._created_at,

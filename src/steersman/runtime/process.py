@@ -42,6 +42,7 @@ class Process:
         "filter_flags",
         "gid",
         "groups",
+        "image_groups",
         "io_priority",
         "keep_groups",
         "keyring",
@@ -72,6 +73,8 @@ class Process:
         self.groups = [parse_id(group) for group in user.get("additionalGids") or ()]
         self.umask = int(user.get("umask", 0o022))
         self.username = str(user.get("username", ""))
+        # Ours: whether a user is also in the groups of which the image's /etc/group says so
+        self.image_groups = bool(user.get("imageGroups", True))
         self.capabilities = capabilities.parse(section.get("capabilities"), held)
         self.no_new_privileges = bool(section.get("noNewPrivileges"))
         self.rlimits = [_parse_rlimit(limit) for limit in section.get("rlimits") or ()]
@@ -219,9 +222,10 @@ def _resolve_user(process: Process, accounts: list[list[str]]) -> None:
     if known:
         process.uid, process.gid = parse_id(known[0][2]), parse_id(known[0][3])
         name = known[0][0]
-        process.groups += [
-            parse_id(line[2]) for line in groups if len(line) > 3 and name in line[3].split(",")
-        ]
+        if process.image_groups:
+            process.groups += [
+                parse_id(line[2]) for line in groups if len(line) > 3 and name in line[3].split(",")
+            ]
     elif user.isdigit():
         process.uid = parse_id(user)
     else:

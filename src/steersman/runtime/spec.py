@@ -98,8 +98,11 @@ def bind_mount(
     return mount
 
 
-def pod_namespaces(sandbox_pid: int, *, host_pid: bool = False, userns: str = "") -> list[Document]:
-    """The namespaces of a container in the pod whose shim has that id, and that user namespace."""
+def pod_namespaces(
+    sandbox_pid: int, *, host_pid: bool = False, userns: str = "", pidns: str = ""
+) -> list[Document]:
+    """The namespaces of a container in the pod whose shim has that id, and that user namespace;
+    a pid namespace of its own unless there is one at `pidns`."""
     joined = [
         {"type": kind, "path": f"/proc/{sandbox_pid}/ns/{name}"}
         for kind, name in (("network", "net"), ("ipc", "ipc"), ("uts", "uts"))
@@ -107,7 +110,9 @@ def pod_namespaces(sandbox_pid: int, *, host_pid: bool = False, userns: str = ""
     own: list[Document] = [{"type": "mount"}, {"type": "cgroup"}]
     if userns:
         own.append({"type": "user", "path": userns})
-    return [*joined, *own] if host_pid else [*joined, *own, {"type": "pid"}]
+    if not host_pid:
+        own.append({"type": "pid", "path": pidns} if pidns else {"type": "pid"})
+    return [*joined, *own]
 
 
 def container_document(
@@ -116,6 +121,7 @@ def container_document(
     layers: Sequence[str],
     sandbox_pid: int,
     userns: str = "",
+    pidns: str = "",
     env: Sequence[str] = (),
     cwd: str = "/",
     user: Document | None = None,
@@ -154,7 +160,9 @@ def container_document(
         "root": {"readonly": readonly_root},
         "mounts": [*default_mounts(shm, privileged=privileged), *mounts],
         "linux": {
-            "namespaces": pod_namespaces(sandbox_pid, host_pid=host_pid, userns=userns),
+            "namespaces": pod_namespaces(
+                sandbox_pid, host_pid=host_pid, userns=userns, pidns=pidns
+            ),
             "resources": {**(resources or {}), "devices": devices},
             "maskedPaths": [] if privileged else list(MASKED_PATHS),
             "readonlyPaths": [] if privileged else list(READONLY_PATHS),

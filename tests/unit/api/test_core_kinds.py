@@ -291,6 +291,22 @@ async def _deleted(api: Served, kind: Kind, one: str) -> None:
     assert (await api.get(one)).code == 404
 
 
+@pytest.mark.parametrize(
+    "kind", [it for it in STORED if "deletecollection" in it.verbs], ids=lambda it: it.plural
+)
+@served
+async def test_a_kind_is_deleted_as_a_collection_by_its_labels(api: Served, kind: Kind) -> None:
+    version = kind.versions[0].name
+    path, given = collection(kind, version), body_of(kind, version)
+    one = f"{path}/{given['metadata']['name']}"
+    (await api.post(path, given)).ok()
+    (await api.delete(path, labelSelector="a=other")).ok()
+    assert "deletionTimestamp" not in (await api.get(one)).ok()["metadata"]
+    (await api.delete(path, labelSelector="a=b")).ok()
+    left = await api.get(one)
+    assert left.code == 404 or left.document["metadata"]["deletionTimestamp"]
+
+
 @EACH
 @served
 async def test_no_kind_takes_a_name_that_would_break_its_key(

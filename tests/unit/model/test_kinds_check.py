@@ -666,6 +666,12 @@ def test_config_maps(document: dict[str, Any], expected: list[tuple[str, str]]) 
     assert causes("", "configmaps", document) == expected
 
 
+@pytest.mark.parametrize("plural", ["configmaps", "secrets"])
+def test_a_key_is_not_empty(plural: str) -> None:
+    wanted = [("data[]", f'Invalid value: "": {CONFIG_KEY}')]
+    assert causes("", plural, {"data": {"": "eA=="}}) == wanted
+
+
 IMMUTABLE = "Forbidden: field is immutable when `immutable` is set"
 
 

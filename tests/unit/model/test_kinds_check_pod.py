@@ -698,6 +698,110 @@ def test_a_faulty_spec(fields: dict[str, Any], expected: list[tuple[str, str]]) 
     assert causes(pod(**fields)) == expected
 
 
+def sources(*found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the sources of a projected volume; paths from `sources` on."""
+    volume = {"name": "a", "projected": {"sources": list(found)}}
+    start = "spec.volumes[0].projected"
+    return [(path.removeprefix(f"{start}."), text) for path, text in causes(pod(volumes=[volume]))]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"name": "plain"}, []),
+        ({"name": "example.com:s:one"}, []),
+        ({"signerName": "example.com/s"}, []),
+        ({"signerName": "example.com/s", "labelSelector": {}}, []),
+        ({}, [("", "Required value: either name or signerName must be specified")]),
+        ({"name": ""}, [(".name", "Required value: must be a valid object name"), (".name", "*")]),
+        ({"name": "A"}, [(".name", 'Invalid value: "A": not a valid clustertrustbundlename: *')]),
+        (
+            {"name": "x", "labelSelector": {}},
+            [(".labelSelector", "*labelSelector must be unset if name is specified")],
+        ),
+        (
+            {"name": "x", "signerName": "y/z"},
+            [("", "*only one of name and signerName may be used")],
+        ),
+        ({"signerName": "none"}, [(".signerName", "*")]),
+        (
+            {"signerName": "a.b/c", "labelSelector": {"matchLabels": {"-": ""}}},
+            [(".labelSelector.matchLabels", "*")],
+        ),
+        ({"name": "x", "path": "/y"}, [(".path", 'Invalid value: "/y": must be a relative path')]),
+        ({"name": "x", "path": ""}, [(".path", "Required value")]),
+    ],
+)
+def test_trust_bundles_in_a_volume(source: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    found = sources({"clusterTrustBundle": {"path": "p", **source}})
+    assert len(found) == len(expected)
+    for (path, text), (wanted, words) in zip(found, expected, strict=True):
+        assert path == f"sources[0].clusterTrustBundle{wanted}"
+        start, _, end = words.partition("*")
+        assert text.startswith(start) and (text.endswith(end) or not end)
+
+
+KINDS = '"RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"'
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({}, []),
+        ({"maxExpirationSeconds": 3600, "keyPath": "k", "certificateChainPath": "c"}, []),
+        ({"maxExpirationSeconds": 7862400}, []),
+        (
+            {"maxExpirationSeconds": 3599},
+            [
+                (
+                    ".maxExpirationSeconds",
+                    "Invalid value: 3599: must be in the range [3600, 7862400]",
+                )
+            ],
+        ),
+        (
+            {"maxExpirationSeconds": 7862401},
+            [
+                (
+                    ".maxExpirationSeconds",
+                    "Invalid value: 7862401: must be in the range [3600, 7862400]",
+                )
+            ],
+        ),
+        (
+            {"maxExpirationSeconds": 86401, "signerName": "kubernetes.io/x"},
+            [(".maxExpirationSeconds", "Invalid value: 86401: must be in the range [3600, 86400]")],
+        ),
+        (
+            {"keyType": "RSA1"},
+            [(".keyType", f'Unsupported value: "RSA1": supported values: {KINDS}')],
+        ),
+        (
+            {"credentialBundlePath": None},
+            [
+                (
+                    "",
+                    "Required value: specify at least one of credentialBundlePath, keyPath, "
+                    "certificateChainPath",
+                )
+            ],
+        ),
+        ({"keyPath": "../k"}, [(".keyPath", "Invalid value: \"../k\": must not contain '..'")]),
+    ],
+)
+def test_certificates_in_a_volume(source: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    given = {"signerName": "a.b/c", "keyType": "ED25519", "credentialBundlePath": "b", **source}
+    wanted = [(f"sources[0].podCertificate{path}", text) for path, text in expected]
+    assert sources({"podCertificate": given}) == wanted
+
+
+def test_two_sources_do_not_write_to_one_path() -> None:
+    bundle = {"clusterTrustBundle": {"name": "x", "path": "p"}}
+    asked = {"signerName": "a.b/c", "keyType": "ED25519", "keyPath": "p"}
+    wanted = [("spec.volumes[0].projected", 'Invalid value: "p": conflicting duplicate paths')]
+    assert sources(bundle, {"podCertificate": asked}) == wanted
+
+
 def test_mounts_of_one_container() -> None:
     mounts = [
         {"name": "v", "mountPath": "/a", "subPath": "/x"},

@@ -35,6 +35,8 @@ from steersman.model.errors import APIError
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
 from steersman.node import record
+from steersman.node.credentials.certificates import PodCertificates
+from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IDS_PER_POD, IdRanges
 from steersman.node.machine import Facts
@@ -262,11 +264,13 @@ class Stage:
             network=self.network,
             puller=Puller(self._images(), StreamHttp()),
             pulls=PullRecords(self.paths.pulls, world.uid),
+            providers=Providers((), self.paths.root, client, Tokens(client, world), world),
             paths=self.paths,
             volumes=Volumes(
                 self.paths,
                 tokens,
                 Claims(client),
+                PodCertificates(client, world, tasks, "vm"),
                 machine,
                 world,
                 Plugins(client, tokens, self.paths.root, "vm", world, tasks),

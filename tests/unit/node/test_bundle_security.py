@@ -52,3 +52,40 @@ def test_a_volume_of_the_pods_own_is_writable() -> None:
 def test_a_number_that_is_no_user_does_not_pass_for_one_that_is_not_root(user: str) -> None:
     with pytest.raises(BadConfiguration):
         render({"securityContext": {"runAsNonRoot": True}}, {}, user)
+
+
+def test_a_container_has_the_apparmor_profile_that_it_or_its_pod_names() -> None:
+    def profile(**one: str) -> dict[str, Any]:
+        return {"securityContext": {"appArmorProfile": one}}
+
+    named = profile(type="Localhost", localhostProfile="mine")
+    other = profile(type="Localhost", localhostProfile="pods")
+    assert render(named, other)["process"]["apparmorProfile"] == "mine"
+    assert render({}, other)["process"]["apparmorProfile"] == "pods"
+    free = {"securityContext": {"privileged": True}}
+    for container in (free, profile(type="Unconfined")):
+        assert "apparmorProfile" not in render(container, other)["process"]
+    with pytest.raises(BadConfiguration, match="type RuntimeDefault are not supported"):
+        render(profile(type="RuntimeDefault"), {})
+
+
+def test_a_path_that_an_expression_comes_to_stays_in_its_volume() -> None:
+    def subpath(expression: str, **env: str) -> Any:
+        mount = {"name": "v", "mountPath": "/v", "subPathExpr": expression}
+        variables = [{"name": name, "value": value} for name, value in env.items()]
+        whole = {"name": "c", "image": "i", "command": ["x"], "volumeMounts": [mount]}
+        spec = {"containers": [{**whole, "env": variables}], "volumes": [{"name": "v"}]}
+        pod = msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, Pod, strict=False)
+        made = render_bundle(pod, pod.spec.containers[0], RunConfig(), env, GROUND)
+        return next(it["subPath"] for it in made["mounts"] if it["destination"] == "/v")
+
+    assert subpath("a/$(B)..c", B="b") == "a/b..c"
+    assert subpath("$$(B)", B="b") == "$(B)"
+    for expression, env, why in (
+        ("$(B)/$(A)", {"A": ""}, "missing value for A, B"),
+        ("$(A)", {"A": "/tmp"}, "error SubPath `/tmp` must not be an absolute path"),
+        ("x/$(A)", {"A": ".."}, "unable to provision SubPath `x/..`: must not contain '..'"),
+    ):
+        with pytest.raises(BadConfiguration) as raised:
+            subpath(expression, **env)
+        assert str(raised.value) == why

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from node_documents import pod
@@ -13,12 +14,14 @@ from node_documents import pod
 from steersman.images.credentials import BadCredentials, Login
 from steersman.images.errors import ImageError, Unauthorized
 from steersman.images.pull import NotPresent
+from steersman.images.references import parse
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import Secret
 from steersman.model.view import Meta
 from steersman.node.acting import pulling
 from steersman.node.acting.pulling import Failed, Pulled
 from steersman.node.credentials.access import Access, Offer, Source, access_to, read_node
+from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import MOST_SOURCES, PullRecords, key_of
 from steersman.node.objects import names_of
 from steersman.node.paths import Paths
@@ -47,25 +50,27 @@ def test_secrets_go_before_the_nodes_own_logins(tmp_path: Path) -> None:
     new = secret("new", "dockerconfigjson", {".dockerconfigjson": b'{"auths":' + entries + b"}"})
     old = secret("old", "dockercfg", {".dockercfg": entries})
     other = secret("other", "opaque", {".dockercfg": entries})
-    found = access_to("r.test/x:1", [new, old, other], read_node(path))
+    found = access_to(parse("r.test/x:1"), [new, old, other], read_node(path))
     assert found.offers == (
         Offer(ANN, Source("default", "new", "uid-new")),
         Offer(ANN, Source("default", "old", "uid-old")),
         Offer(BOB, Source()),
     )
-    assert access_to("other.test/x", [new], read_node(path)).offers == ()
+    assert access_to(parse("other.test/x"), [new], read_node(path)).offers == ()
 
 
 def test_a_broken_secret_is_named_and_nothing_of_it_is_told() -> None:
     broken = secret("bad", "dockercfg", {".dockercfg": b'{"a":{"auth":"hush"}}'})
     with pytest.raises(BadCredentials) as refused:
-        access_to("r.test/x", [broken], ())
+        access_to(parse("r.test/x"), [broken], ())
     assert str(refused.value).startswith("secret default/bad: ")
     assert "hush" not in str(refused.value)
 
 
 def test_pull_secrets_are_followed_like_what_else_a_pod_names() -> None:
     assert names_of(pod(spec={"imagePullSecrets": [{"name": "a"}]})) == {("secret", "a")}
+    debug = {"name": "d", "image": "i", "envFrom": [{"configMapRef": {"name": "m"}}]}
+    assert names_of(pod(spec={"ephemeralContainers": [debug]})) == {("configmap", "m")}
 
 
 def note(records: PullRecords, key: str, login: Login | None, source: Source) -> None:
@@ -160,6 +165,7 @@ class Held:
         self.puller = self
         self.objects = self
         self.pulls = PullRecords(root / "pulls.json", Draws())
+        self.providers = Providers((), root, cast(Any, None), cast(Any, None), world)
         self.paths = Paths(root)
         self.said: list[str] = []
         self.asked: list[tuple[str, Login | None]] = []

@@ -22,6 +22,7 @@ from steersman.node import containers, record, register
 from steersman.node import observed as values
 from steersman.node.acting import ending, handlers, probes, pulling, sandboxes, starting
 from steersman.node.acting.probes import Tally, judge
+from steersman.node.credentials.certificates import Credentials
 from steersman.node.machine import Facts
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
@@ -173,6 +174,13 @@ def test_a_sandbox_is_what_the_spec_says() -> None:
     }
     made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x")
     assert (made["network"], made["ipc"], made["sysctls"]) == ("host", "host", {"net.x": "1"})
+    assert made["pid"] == "container"
+    named = {"securityContext": {"sysctls": [{"name": "net/ipv4/conf/eth0.1/x", "value": "2"}]}}
+    assert sandboxes.render_sandbox(pod(spec=named), "/c")["sysctls"] == {
+        "net.ipv4.conf.eth0/1.x": "2"
+    }
+    shared = sandboxes.render_sandbox(pod(spec={"shareProcessNamespace": True}), "/steersman-x")
+    assert shared["pid"] == "shared"
 
 
 def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
@@ -183,10 +191,7 @@ def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [
-        {"shareProcessNamespace": True},
-        {"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]},
-    ],
+    [{"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]}],
 )
 def test_what_the_runtime_cannot_do_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration, match="not supported"):
@@ -214,6 +219,7 @@ def test_a_node_tells_what_it_is() -> None:
     ranged = register.render_node(replace(PLACE, pods="10.64.0.0/24"), FACTS)
     assert ranged["spec"] == {"podCIDR": "10.64.0.0/24", "podCIDRs": ["10.64.0.0/24"]}
     status = register.render_status(PLACE, FACTS, None, NOW)
+    assert status["features"] == {"supplementalGroupsPolicy": True}
     assert status["capacity"]["cpu"] == "4"
     assert status["capacity"]["memory"] == f"{8 << 20}Ki"
     assert status["allocatable"]["pods"] == "110"
@@ -373,12 +379,27 @@ def test_several_sources_share_a_directory() -> None:
     ]
     made = volume(projected={"sources": sources, "defaultMode": 0o644}).projected
     machine = Machine({})
-    found = projected.render(pod(), made, OBJECTS, machine, {"token": "t"})
+    found = projected.render(pod(), made, OBJECTS, machine, {"token": "t"}, {})
     contents = {name: file.content for name, file in found.items()}
     assert contents == {"a": b"one", "pw": b"hush", "n": b"web", "token": b"t"}
-    made = volume(projected={"sources": [{"clusterTrustBundle": {"path": "x"}}]}).projected
+    made = volume(projected={"sources": [{}]}).projected
     with pytest.raises(BadConfiguration, match="not supported"):
-        projected.render(pod(), made, OBJECTS, machine, {})
+        projected.render(pod(), made, OBJECTS, machine, {}, {})
+
+
+def test_a_certificate_is_as_many_files_as_are_asked_for() -> None:
+    given = Credentials("key\n", "chain\n", 0.0)
+    for paths, wanted in (
+        ({"credentialBundlePath": "b"}, {"b": b"key\nchain\n"}),
+        ({"keyPath": "k", "certificateChainPath": "c"}, {"k": b"key\n", "c": b"chain\n"}),
+    ):
+        sources = [{"downwardAPI": {}}, {"podCertificate": paths}]
+        made = volume(projected={"sources": sources}).projected
+        found = projected.render(pod(), made, OBJECTS, Machine({}), {}, {1: given})
+        assert {name: file.content for name, file in found.items()} == wanted
+    root = pod(spec={"securityContext": {"runAsUser": 0}}, securityContext={"runAsUser": 0})
+    found = projected.render(root, made, OBJECTS, Machine({}), {}, {1: given})
+    assert {file.mode for file in found.values()} == {0o600}
 
 
 def test_a_token_is_narrow_where_only_root_reads_it() -> None:

@@ -56,8 +56,19 @@ def document(
 def variables(*given: dict[str, Any], **container: Any) -> dict[str, str]:
     made = pod(env=list(given), **container)
     return environment.render_environment(
-        made, made.spec.containers[0], OBJECTS, {}, FACTS, MACHINE
+        made, made.spec.containers[0], OBJECTS, {}, FACTS, MACHINE, {"FILE": "read"}
     )
+
+
+def test_variables_from_files_stand_in_their_order_and_those_that_are_not_there_are_none() -> None:
+    reference = {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "K"}}
+    found = variables(
+        {"name": "BEFORE", "value": "$(FILE)"},
+        {"name": "FILE", "valueFrom": reference},
+        {"name": "NONE", "valueFrom": reference},
+        {"name": "AFTER", "value": "$(FILE)"},
+    )
+    assert found == {"BEFORE": "$(FILE)", "FILE": "read", "AFTER": "read"}
 
 
 # Expansion
@@ -306,6 +317,8 @@ def user(pod_level: dict[str, Any], own: dict[str, Any], name: str = "") -> dict
 def test_who_a_container_runs_as() -> None:
     assert user({}, {})["username"] == "0"
     assert user({}, {}, "app:staff")["username"] == "app:staff"
+    assert "imageGroups" not in user({"supplementalGroupsPolicy": "Merge"}, {})
+    assert user({"supplementalGroupsPolicy": "Strict"}, {})["imageGroups"] is False
     assert user({"runAsUser": 5}, {}, "app")["username"] == "5"
     assert user({"runAsUser": 5}, {"runAsUser": 6, "runAsGroup": 7})["username"] == "6:7"
     assert user({"runAsGroup": 7}, {}, "app:staff")["username"] == "app:7"
@@ -400,13 +413,13 @@ def test_seccomp_profiles() -> None:
 
 def test_limits_reach_the_kernel_as_the_kubelet_has_them() -> None:
     made = pod(resources={"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "250m"}})
-    assert limits.render_resources(made.spec.containers[0]) == {
+    assert limits.render_resources(made, made.spec.containers[0]) == {
         "cpu": {"shares": 256, "quota": 50_000, "period": 100_000},
         "memory": {"limit": 64 << 20, "swap": 64 << 20},
     }
-    assert limits.render_resources(pod().spec.containers[0]) == {"cpu": {"shares": 2}}
-    tiny = pod(resources={"limits": {"cpu": "1m"}}).spec.containers[0]
-    assert limits.render_resources(tiny)["cpu"]["quota"] == 1000
+    assert limits.render_resources(pod(), pod().spec.containers[0]) == {"cpu": {"shares": 2}}
+    tiny = pod(resources={"limits": {"cpu": "1m"}})
+    assert limits.render_resources(tiny, tiny.spec.containers[0])["cpu"]["quota"] == 1000
 
 
 def test_a_pod_is_bounded_only_where_all_of_its_containers_are() -> None:
@@ -435,6 +448,23 @@ def test_a_pod_is_bounded_only_where_all_of_its_containers_are() -> None:
 def test_who_is_killed_first_for_memory(quality: str, asked: str, score: int) -> None:
     made = pod(status={"qosClass": quality}, resources={"requests": {"memory": asked}})
     assert limits.oom_score(made, made.spec.containers[0], 1000) == score
+
+
+def test_what_a_pod_asks_for_as_a_whole_bounds_its_group_and_containers_without_bounds() -> None:
+    own = {"name": "a", "image": "i", "resources": {"limits": {"cpu": "100m"}}}
+    free = {"name": "b", "image": "i"}
+    amounts = {"requests": {"cpu": "1", "memory": "1Mi"}, "limits": {"cpu": "2", "memory": "4Mi"}}
+    spec = {"resources": amounts, "overhead": {"cpu": "500m", "memory": "1Mi"}}
+    made = pod(spec={**spec, "containers": [own, free]}, status={"qosClass": "Burstable"})
+    assert limits.render_pod_resources(made) == {
+        "cpu": {"shares": 1536, "quota": 250_000, "period": 100_000},
+        "memory": {"limit": 5 << 20, "swap": 5 << 20},
+    }
+    one, other = (limits.render_resources(made, it) for it in made.spec.containers)
+    assert (one["cpu"]["quota"], one["memory"]["limit"]) == (10_000, 4 << 20)
+    assert (other["cpu"]["quota"], other["memory"]["limit"]) == (200_000, 4 << 20)
+    # Half of the pod's mebibyte counts for each, of 4 MiB that there are
+    assert limits.oom_score(made, made.spec.containers[1], 4 << 20) == 875
 
 
 # Files
@@ -470,7 +500,8 @@ def test_a_pod_in_the_nodes_network_has_the_nodes_names_and_its_own_entries(
         files.write_all(made, where, ["10.0.0.5"], Resolution("10.96.0.10", "cluster.local", ""))
     hosts, name = (where / "hosts").read_text(), (where / "hostname").read_text()
     assert hosts.endswith("1.2.3.4\ta\n")
-    assert hosts.startswith(Path("/etc/hosts").read_text()) is shared
+    own = "# Kubernetes-managed hosts file (host network).\n" + Path("/etc/hosts").read_text()
+    assert hosts.startswith(own) is shared
     assert name == (Path("/proc/sys/kernel/hostname").read_text() if shared else "web\n")
 
 

@@ -36,7 +36,7 @@ class Scripted:
         """Has no images for volumes."""
         return ()
 
-    async def prepare(self, _pod: Any, _objects: Any, _layers: Any) -> Prepared:
+    async def prepare(self, _pod: Any, _objects: Any, _changed: Any, _layers: Any) -> Prepared:
         """Prepares, or fails."""
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         self.prepared.put_nowait(1)

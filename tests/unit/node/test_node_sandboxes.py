@@ -50,7 +50,7 @@ class Node:
         self.wanted = wanted
         if self.refusals:
             raise self.refusals.pop()
-        return SimpleNamespace(pid=7, shm="/shm", netns="/net", userns="")
+        return SimpleNamespace(pid=7, shm="/shm", netns="/net", userns="", pidns="")
 
     async def release(self, uid: str) -> None:
         self.done.append(f"volumes of {uid}")

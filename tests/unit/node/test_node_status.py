@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from node_documents import NOW, UID, deleted, exited, observed, pod, running
 
 from steersman.node import status
@@ -191,6 +192,18 @@ def test_a_deleted_pod_ends_by_its_exit_codes() -> None:
 def test_a_phase_that_ended_the_pod_stays() -> None:
     seen = observed(ready=True, containers={"app": running()})
     assert told(seen, status={"phase": "Failed"})["phase"] == "Failed"
+
+
+def test_a_pod_that_was_given_up_has_failed_once_nothing_of_it_runs() -> None:
+    given_up = ("Evicted", "too much")
+    runs = observed(ready=True, ended=given_up, grace=1.0, containers={"app": running()})
+    document = told(runs)
+    assert document["phase"] == "Running"
+    assert "reason" not in document and "message" not in document
+    assert conditions(document)["DisruptionTarget"] == "True"
+    over = replace(runs, containers={"app": Seen(run=Run(0, "exited", exit_code=0))})
+    document = told(over)
+    assert (document["phase"], document["reason"], document["message"]) == ("Failed", *given_up)
 
 
 def test_a_pod_given_up_by_the_node_says_why() -> None:

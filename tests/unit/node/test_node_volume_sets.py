@@ -14,6 +14,7 @@ from steersman.cluster.plugins import Plugins
 from steersman.model.kinds.configmap import ConfigMap
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
+from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
 from steersman.node.render.downward import Machine
@@ -56,7 +57,14 @@ class Node:
         tokens = Tokens(client, world)
         plugins = Plugins(client, tokens, root, "vm", world, client)
         self.volumes = Volumes(
-            self.paths, tokens, self.claims, Machine({}), world, plugins, node="vm"
+            self.paths,
+            tokens,
+            self.claims,
+            PodCertificates(client, world, cast(Any, None), "vm"),
+            Machine({}),
+            world,
+            plugins,
+            node="vm",
         )
         self.maps = {"settings": {"key": "value"}}
 
@@ -68,7 +76,8 @@ class Node:
     def prepare(self, *volumes: dict[str, Any]) -> tuple[Pod, Prepared]:
         """Prepares the volumes of a pod."""
         given = pod(spec={"volumes": list(volumes)})
-        made = asyncio.run(self.volumes.prepare(given, Objects("default", self.read)))
+        objects = Objects("default", self.read)
+        made = asyncio.run(self.volumes.prepare(given, objects, lambda: None))
         return given, made
 
 

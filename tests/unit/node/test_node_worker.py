@@ -459,7 +459,7 @@ class Renewed:
     def unmounted_images(self, _pod: Any) -> list[Any]:
         return []
 
-    async def prepare(self, _pod: Any, _objects: Any, layers: Any) -> Prepared:
+    async def prepare(self, _pod: Any, _objects: Any, _changed: Any, layers: Any) -> Prepared:
         assert layers == {}
         answer = self._answers.pop(0)
         self.prepared.put_nowait(len(self._answers))

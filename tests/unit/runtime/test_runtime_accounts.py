@@ -44,6 +44,15 @@ def test_a_number_is_an_id_and_never_the_name_of_an_account() -> None:
     assert resolved("55") == (55, 0)
 
 
+def test_groups_of_the_image_are_left_out_where_that_is_asked_for() -> None:
+    merged = process({"username": "web", "additionalGids": [5]})
+    strict = process({"username": "web", "additionalGids": [5], "imageGroups": False})
+    for one in (merged, strict):
+        look_up(one)
+    assert (merged.gid, merged.groups) == (102, [5, 103])
+    assert (strict.gid, strict.groups) == (102, [5])
+
+
 def test_a_name_is_looked_up() -> None:
     assert resolved("web") == (101, 102)
     assert resolved("web:logs") == (101, 103)

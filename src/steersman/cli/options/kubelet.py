@@ -4,23 +4,60 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from steersman.cli.failure import Failure
 
-_MANIFESTS: Final = "--pod-manifest-path"
-# Options that are given on as they are: name, default, what it is. Shares of the disk are those of
-# k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is fuller
+if TYPE_CHECKING:
+    from steersman.node.credentials.providers import Provider
+    from steersman.node.shutdown.groups import Period
+
+_CONFIG: Final = "--image-credential-provider-config"
+_PROGRAMS: Final = "--image-credential-provider-bin-dir"
+# Of files and folders: name, form, what it is
+_PATHS: Final = (
+    (
+        "--pod-manifest-path",
+        "FOLDER",
+        "folder of static pods, which run without the API (default: DATA/manifests)",
+    ),
+    (_CONFIG, "FILE", "which programs know logins for which images (CredentialProviderConfig)"),
+    (_PROGRAMS, "FOLDER", "where those programs are"),
+)
+# Options that are given on as they are: name, form, default, what it is. Shares of the disk are
+# those of k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is
+# fuller
 _TEXTS: Final = (
     (
         "--eviction-hard",
+        "SIGNAL...",
         "memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%,"
         "imagefs.available<5%,imagefs.inodesFree<5%",
         "below which pods are evicted at once, '' for never",
     ),
-    ("--eviction-soft", "", "below which pods are evicted after a grace period"),
-    ("--eviction-soft-grace-period", "", "that grace of each, as memory.available=1m30s"),
+    ("--eviction-soft", "SIGNAL...", "", "below which pods are evicted after a grace period"),
+    (
+        "--eviction-soft-grace-period",
+        "SIGNAL...",
+        "",
+        "that grace of each, as memory.available=1m30s",
+    ),
+    ("--shutdown-grace-period", "TIME", "", "what pods have when the machine goes, as 30s"),
+    ("--shutdown-grace-period-critical-pods", "TIME", "", "what of it is for critical ones alone"),
+    (
+        "--shutdown-grace-period-by-pod-priority",
+        "PRIORITY=TIME,...",
+        "",
+        "in place of both: what pods have from a priority on",
+    ),
+    (
+        "--allowed-unsafe-sysctls",
+        "NAME,...",
+        "",
+        "sysctls that pods may have beside the safe ones; a * at the end stands for the rest",
+    ),
 )
+_PERIODS: Final = ("", "-critical-pods", "-by-pod-priority")
 _NUMBERS: Final = (
     (
         "--eviction-max-pod-grace-period",
@@ -36,12 +73,12 @@ _NUMBERS: Final = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    text = "folder of static pods, which run without the API (default: DATA/manifests)"
-    parser.add_argument(_MANIFESTS, type=Path, metavar="FOLDER", help=text)
-    for name, default, what in _TEXTS:
+    for name, form, text in _PATHS:
+        parser.add_argument(name, type=Path, metavar=form, help=text)
+    for name, form, default, what in _TEXTS:
         shown = f"{what} (default: {default})" if default else what
         text = shown.replace("%", "%%")
-        parser.add_argument(name, default=default, metavar="SIGNAL...", help=text)
+        parser.add_argument(name, default=default, metavar=form, help=text)
     for option, number, what in _NUMBERS:
         text = f"{what} (default: {number})"
         parser.add_argument(option, type=int, default=number, metavar="N", help=text)
@@ -49,13 +86,60 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def words(arguments: argparse.Namespace) -> list[str]:
     """Returns the options as they are given on to the process of the node."""
-    manifests: Path | None = arguments.pod_manifest_path
-    found = [] if manifests is None else [f"{_MANIFESTS}={manifests.resolve()}"]
-    for name, default, _ in (*_TEXTS, *_NUMBERS):
-        value = getattr(arguments, name[2:].replace("-", "_"))
+    paths = ((name, _value(arguments, name)) for name, _, _ in _PATHS)
+    found = [f"{name}={path.resolve()}" for name, path in paths if path is not None]
+    texts = ((name, default) for name, _, default, _ in _TEXTS)
+    for name, default in (*texts, *((name, number) for name, number, _ in _NUMBERS)):
+        value = _value(arguments, name)
         if value != default:
             found.append(f"{name}={value}")
     return found
+
+
+def read_periods(arguments: argparse.Namespace) -> tuple[Period, ...]:
+    """Returns what pods have when the machine goes; raises Failure with one line."""
+    found = [_value(arguments, f"--shutdown-grace-period{it}") for it in _PERIODS]
+    if not any(found):
+        return ()
+    from steersman.node.shutdown.groups import BadPeriods, parse_periods
+
+    try:
+        return parse_periods(*found)
+    except BadPeriods as error:
+        raise Failure(f"--shutdown-grace-period...: {error}") from None
+
+
+def read_providers(arguments: argparse.Namespace) -> tuple[Provider, ...]:
+    """Returns the credential providers, none without a file; raises Failure with one line."""
+    path: Path | None = arguments.image_credential_provider_config
+    if path is None:
+        return ()
+    from steersman.node.credentials.providers import BadProviders, parse_providers
+
+    try:
+        return parse_providers(path.read_bytes(), arguments.image_credential_provider_bin_dir)
+    except OSError as error:
+        raise Failure(f"{_CONFIG} {path}: {error.strerror}") from None
+    except BadProviders as error:
+        raise Failure(f"{_CONFIG} {path}: {error}") from None
+
+
+def _check_sysctls(asked: list[str]) -> None:
+    from steersman.node.admission import BadSysctl, parse_allowed
+
+    try:
+        parse_allowed(asked)
+    except BadSysctl as error:
+        raise Failure(f"--allowed-unsafe-sysctls: {error}") from None
+
+
+def names(text: str) -> list[str]:
+    """Returns what a list with commas names."""
+    return [it for it in text.split(",") if it]
+
+
+def _value(arguments: argparse.Namespace, option: str) -> Any:
+    return getattr(arguments, option[2:].replace("-", "_"))
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -68,6 +152,14 @@ def check(arguments: argparse.Namespace) -> None:
         )
     except BadThreshold as error:
         raise Failure(str(error)) from None
+    read_periods(arguments)
+    if arguments.allowed_unsafe_sysctls:
+        _check_sysctls(names(arguments.allowed_unsafe_sysctls))
+    if (arguments.image_credential_provider_config is None) is not (
+        arguments.image_credential_provider_bin_dir is None
+    ):
+        raise Failure(f"{_CONFIG} and {_PROGRAMS} need each other")
+    read_providers(arguments)
     low, high = arguments.image_gc_low_threshold, arguments.image_gc_high_threshold
     if not 0 <= low < high <= 100:
         text = "--image-gc-low-threshold must be below --image-gc-high-threshold"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from steersman.model.causes import IMMUTABLE, invalid
@@ -11,6 +12,7 @@ from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import at
 from steersman.model.kinds.subresources import STATUS_ALONE
+from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.pod_certificate_check import check_answer, check_request
 from steersman.model.view import Object, View
@@ -24,10 +26,20 @@ class PodCertificateSpec(View, frozen=True):
     node_name: str = ""
 
 
+class PodCertificateStatus(View, frozen=True):
+    """What a signer has answered; the chain is PEM."""
+
+    conditions: tuple[Condition, ...] = ()
+    certificate_chain: str = ""
+    begin_refresh_at: datetime | None = None
+    not_after: datetime | None = None
+
+
 class PodCertificateRequest(Object, frozen=True):
     """certificates.k8s.io/v1 PodCertificateRequest."""
 
     spec: PodCertificateSpec = PodCertificateSpec()
+    status: PodCertificateStatus = PodCertificateStatus()
 
 
 # as Go's internal type of the spec names its fields, in its order

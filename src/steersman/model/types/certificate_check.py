@@ -183,6 +183,11 @@ def bundle_name(signer: str) -> names.Check:
     return check
 
 
+def signer_in(name: str) -> str:
+    """Returns the signer of whom a name of a ClusterTrustBundle speaks, empty for none."""
+    return name.rpartition(":")[0].replace(":", "/")
+
+
 def check_bundle(bundle: str, path: str) -> Iterator[Cause]:
     """Yields what is wrong with a bundle of trust anchors."""
     if len(bundle.encode()) > _MOST_BUNDLE_BYTES:

@@ -98,6 +98,18 @@ class ClusterTrustBundleProjection(View, frozen=True):
     optional: bool = False
 
 
+class PodCertificateProjection(View, frozen=True):
+    """A private key of the pod and the certificate that a signer gives for it, as files."""
+
+    signer_name: str = ""
+    key_type: str = ""
+    max_expiration_seconds: int | None = None
+    credential_bundle_path: str = ""
+    key_path: str = ""
+    certificate_chain_path: str = ""
+    user_annotations: Mapping[str, str] = {}
+
+
 class VolumeProjection(View, frozen=True):
     """One source of a projected volume; one field is set."""
 
@@ -106,7 +118,7 @@ class VolumeProjection(View, frozen=True):
     downward_api: DownwardVolume | None = field(default=None, name="downwardAPI")
     service_account_token: ServiceAccountTokenProjection | None = None
     cluster_trust_bundle: ClusterTrustBundleProjection | None = None
-    pod_certificate: Mapping[str, Any] | None = None
+    pod_certificate: PodCertificateProjection | None = None
 
 
 class ProjectedVolume(View, frozen=True):

@@ -17,8 +17,17 @@ from steersman.model.causes import (
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.quantity import parse
+from steersman.model.types.certificate_check import bundle_name, check_signer, signer_in
+from steersman.model.types.metadata import check_annotations
 from steersman.model.types.resources import ZERO
+from steersman.model.types.selector import check_selector
 
+# Of a podCertificate (KEP-4317)
+KEY_TYPES: Final = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
+_CERTIFICATE_PATHS: Final = ("credentialBundlePath", "keyPath", "certificateChainPath")
+_LEAST_CERTIFICATE_SECONDS: Final = 3600
+_MOST_CERTIFICATE_SECONDS: Final = 91 * 86400
+_MOST_KUBERNETES_SECONDS: Final = 86400
 Sources = Mapping[str, Document]
 SourceCheck = Callable[[Document, str], Iterator[Cause]]
 
@@ -271,6 +280,10 @@ def _check_projected(volume: Document, path: str) -> Iterator[Cause]:
             yield from _check_paths(found, path, paths, None)
         if (found := source.get("serviceAccountToken")) is not None:
             yield from _check_token(found, f"{where}.serviceAccountToken", path)
+        if (found := source.get("clusterTrustBundle")) is not None:
+            yield from _check_trust_bundle(found, f"{where}.clusterTrustBundle", path, paths)
+        if (found := source.get("podCertificate")) is not None:
+            yield from _check_certificate(found, f"{where}.podCertificate", path, paths)
         if len(source) > 1:
             yield forbidden(where, "may not specify more than 1 volume type per source")
 
@@ -294,6 +307,62 @@ def _check_token(source: Document, path: str, volume_path: str) -> Iterator[Caus
         yield required(f"{volume_path}.path")
     else:
         yield from _check_local(source["path"], f"{volume_path}.path")
+
+
+def _check_trust_bundle(
+    source: Document, path: str, volume_path: str, paths: set[str]
+) -> Iterator[Cause]:
+    name, signer, selector = (source.get(it) for it in ("name", "signerName", "labelSelector"))
+    if name is not None and signer is not None:
+        yield invalid(path, source, "only one of name and signerName may be used")
+    elif name is not None:
+        if not name:
+            yield required(f"{path}.name", "must be a valid object name")
+        for problem in bundle_name(signer_in(name))(name):
+            yield invalid(f"{path}.name", name, f"not a valid clustertrustbundlename: {problem}")
+        if selector is not None:
+            detail = "labelSelector must be unset if name is specified"
+            yield invalid(f"{path}.labelSelector", selector, detail)
+    elif signer is not None:
+        if not signer:
+            yield required(f"{path}.signerName", "must be a valid signer name")
+        yield from check_signer(signer, f"{path}.signerName")
+        yield from check_selector(selector, f"{path}.labelSelector")
+    else:
+        yield required(path, "either name or signerName must be specified")
+    if not source.get("path"):
+        yield required(f"{path}.path")
+    yield from _check_own_path(source.get("path") or "", f"{path}.path", volume_path, paths)
+
+
+def _check_own_path(value: str, path: str, volume_path: str, paths: set[str]) -> Iterator[Cause]:
+    """Yields what is wrong with a path that no other source may have."""
+    yield from _check_local(value, path)
+    if value in paths:
+        yield invalid(volume_path, value, "conflicting duplicate paths")
+    paths.add(value)
+
+
+def _check_certificate(
+    source: Document, path: str, volume_path: str, paths: set[str]
+) -> Iterator[Cause]:
+    signer = source.get("signerName") or ""
+    yield from check_signer(signer, f"{path}.signerName")
+    if (key := source.get("keyType") or "") not in KEY_TYPES:
+        yield not_supported(f"{path}.keyType", key, KEY_TYPES)
+    if (seconds := source.get("maxExpirationSeconds")) is not None:
+        own = signer.startswith("kubernetes.io/")
+        most = _MOST_KUBERNETES_SECONDS if own else _MOST_CERTIFICATE_SECONDS
+        if not _LEAST_CERTIFICATE_SECONDS <= seconds <= most:
+            detail = f"must be in the range [{_LEAST_CERTIFICATE_SECONDS}, {most}]"
+            yield invalid(f"{path}.maxExpirationSeconds", seconds, detail)
+    given = [it for it in _CERTIFICATE_PATHS if source.get(it)]
+    if not given:
+        yield required(path, f"specify at least one of {', '.join(_CERTIFICATE_PATHS)}")
+    for name in given:
+        yield from _check_own_path(source[name], f"{path}.{name}", volume_path, paths)
+    annotations = source.get("userAnnotations")
+    yield from check_annotations(annotations, f"{path}.userAnnotations")
 
 
 def _check_claim(source: Document, path: str) -> Iterator[Cause]:

@@ -15,6 +15,7 @@ import msgspec
 from steersman.images.credentials import BadCredentials
 from steersman.images.errors import ImageError, InvalidReference
 from steersman.images.pull import NotPresent, Policy
+from steersman.images.references import parse as parse_reference
 from steersman.images.store import Image
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import Secret
@@ -61,8 +62,9 @@ def policy_of(container: Container) -> Policy:
 
 
 async def access_of(tools: Tools, pod: Pod, image: str, changed: Callable[[], None]) -> Access:
-    """Returns what a pod has to show for an image; raises BadConfiguration where the API does not
-    answer. `changed` is called when one of its secrets changes."""
+    """Returns what a pod has to show for an image; `changed` is called when one of its secrets
+    changes. Raises BadConfiguration where the API does not answer, InvalidReference and
+    BadCredentials."""
     secrets: list[Secret] = []
     if pod.spec.image_pull_secrets:
         objects = await tools.objects.acquire(pod, names_of(pod), changed)
@@ -71,7 +73,12 @@ async def access_of(tools: Tools, pod: Pod, image: str, changed: Callable[[], No
             note = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
             note += "attempting to pull the image may not succeed."
             tools.say(pod, "Warning", "FailedToRetrieveImagePullSecret", note)
-    return access_to(image, secrets, read_node(tools.paths.logins))
+    reference = parse_reference(image)
+    provided, failures = await tools.providers.ask(pod, reference)
+    for text in failures:
+        note = f"Unable to get credentials for image {image}: {text}"
+        tools.say(pod, "Warning", "FailedCredentialProvider", note)
+    return access_to(reference, secrets, read_node(tools.paths.logins), provided)
 
 
 async def pull(

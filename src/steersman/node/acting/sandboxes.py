@@ -8,6 +8,7 @@ from pathlib import Path
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.runtime_classes import demand_handler
+from steersman.node.admission import normal_name
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
@@ -18,8 +19,6 @@ from steersman.runtime.engine import EngineError
 
 def render_sandbox(pod: Pod, cgroup: str) -> Document:
     """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
-    if pod.spec.share_process_namespace:
-        raise BadConfiguration("shareProcessNamespace is not supported")
     if pod.spec.resource_claims:
         raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     return {
@@ -27,7 +26,8 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         "hostname": files.hostname(pod),
         "network": "host" if pod.spec.host_network else "pod",
         "ipc": "host" if pod.spec.host_ipc else "pod",
-        "sysctls": {it.name: it.value for it in pod.spec.security_context.sysctls},
+        "pid": "shared" if pod.spec.share_process_namespace else "container",
+        "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
         "resources": limits.render_pod_resources(pod),
     }
 
@@ -68,7 +68,7 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
         await tools.engine.remove_sandbox(uid)
         await tools.network.delete(uid)
         raise
-    return Sandbox(made.pid, made.shm, tuple(addresses), made.userns)
+    return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns)
 
 
 def take_ids(tools: Tools, uid: str) -> Document:

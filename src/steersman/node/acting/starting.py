@@ -14,6 +14,7 @@ from typing import Any
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, LifecycleHandler
 from steersman.node.acting import handlers
+from steersman.node.acting.env_files import read_variables
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile, local_profile
 from steersman.node.objects import BadConfiguration
@@ -131,8 +132,10 @@ def _document(
     facts = Facts(tools.place.address, addresses)
     services = environment.service_variables(tools.services(), pod)
     objects = tools.objects.of(pod)
+    places = tools.volumes.places(pod)
+    files = read_variables(container, places)
     variables = environment.render_environment(
-        pod, container, objects, services, facts, tools.machine
+        pod, container, objects, services, facts, tools.machine, files
     )
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
@@ -142,6 +145,7 @@ def _document(
         pid=sandbox.pid,
         shm=sandbox.shm,
         userns=sandbox.userns,
+        pidns=sandbox.pidns,
         layers=pulled.layers,
         volumes=places,
         readonly={it.name for it in pod.spec.volumes if is_readonly(pod, it)},

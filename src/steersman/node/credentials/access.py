@@ -19,7 +19,7 @@ from steersman.images.credentials import (
     parse_config,
     parse_legacy,
 )
-from steersman.images.references import parse as parse_reference
+from steersman.images.references import Reference
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import Secret
 from steersman.node.objects import Objects
@@ -63,15 +63,21 @@ def secrets_of(pod: Pod, objects: Objects) -> tuple[list[Secret], list[str]]:
     return found, missing
 
 
-def access_to(image: str, secrets: Iterable[Secret], node: Iterable[Entry]) -> Access:
-    """Returns what there is to show for an image; raises InvalidReference, BadCredentials."""
-    reference = parse_reference(image)
+def access_to(
+    reference: Reference,
+    secrets: Iterable[Secret],
+    node: Iterable[Entry],
+    provided: Iterable[tuple[Source, Iterable[Entry]]] = (),
+) -> Access:
+    """Returns what there is to show for an image: by pull secrets, by the node's file, then by
+    providers; raises BadCredentials."""
     offers = []
     for secret in secrets:
         meta = secret.metadata
         source = Source(meta.namespace, meta.name, meta.uid)
         offers += [Offer(it, source) for it in logins_for(reference, _entries(secret))]
-    offers += [Offer(it, Source()) for it in logins_for(reference, node)]
+    for source, entries in ((Source(), node), *provided):
+        offers += [Offer(it, source) for it in logins_for(reference, entries)]
     return Access(tuple(offers))
 
 

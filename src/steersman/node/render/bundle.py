@@ -17,7 +17,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, Profile, SecurityContext, VolumeMount
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
-from steersman.node.render.expand import expand
+from steersman.node.render.expand import expand, references
 from steersman.runtime import spec
 
 _PROPAGATION = {
@@ -47,6 +47,7 @@ class Ground(msgspec.Struct, frozen=True):
     volumes:  where each volume is on the node
     readonly: those that the node keeps true, and nobody else writes to
     userns:   of a pod with users of its own; what is mounted has the owners that are on disk
+    pidns:    of a pod whose containers share their processes
     seccomp:  the local profile that the container names (linux.seccomp)
     devices:  what volumes are that containers use as devices
     """
@@ -61,6 +62,7 @@ class Ground(msgspec.Struct, frozen=True):
     log: Path
     memory_bytes: int
     userns: str = ""
+    pidns: str = ""
     seccomp: Document | None = None
     devices: Mapping[str, Device] = {}
 
@@ -81,13 +83,14 @@ def render_bundle(
         layers=[str(layer) for layer in ground.layers],
         sandbox_pid=ground.pid,
         userns=ground.userns,
+        pidns=ground.pidns,
         env=[f"{name}={value}" for name, value in env.items()],
         cwd=container.working_dir or image.working_dir or "/",
         user=_user(pod, container, image),
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(container),
+        resources=limits.render_resources(pod, container),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,
@@ -100,6 +103,8 @@ def render_bundle(
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
     _add_devices(document, container, ground)
+    if name := _apparmor(pod, container):
+        document["process"]["apparmorProfile"] = name
     if ground.seccomp is not None:
         document["linux"]["seccomp"] = ground.seccomp
     if security.proc_mount == "Unmasked":
@@ -150,7 +155,10 @@ def _user(pod: Pod, container: Container, image: RunConfig) -> Document:
     groups = [*shared.supplemental_groups]
     if shared.fs_group is not None:
         groups.append(shared.fs_group)
-    return {"uid": 0, "gid": 0, "username": name, "additionalGids": groups}
+    found = {"uid": 0, "gid": 0, "username": name, "additionalGids": groups}
+    if shared.supplemental_groups_policy == "Strict":
+        found["imageGroups"] = False
+    return found
 
 
 def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int | None) -> None:
@@ -221,6 +229,17 @@ def _seccomp(profile: Profile | None, local: Document | None) -> str:
     raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
 
 
+def _apparmor(pod: Pod, container: Container) -> str:
+    """Returns the profile that is loaded on the node under that name, empty for none."""
+    own = container.security_context or SecurityContext()
+    profile = own.app_armor_profile or pod.spec.security_context.app_armor_profile
+    if profile is None or own.privileged or profile.type == "Unconfined":
+        return ""
+    if profile.type == "Localhost":
+        return profile.localhost_profile
+    raise BadConfiguration(f"AppArmor profiles of type {profile.type} are not supported")
+
+
 def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
     """Returns the bind mounts; what the pod mounts itself takes the place of our files."""
     ours = {f"/etc/{name}": ground.etc / name for name in _ETC}
@@ -245,5 +264,19 @@ def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) ->
         readonly=mount.read_only or mount.name in ground.readonly,
         propagation=_PROPAGATION[mount.mount_propagation],
         mapped=bool(ground.userns),
-        subpath=expand(mount.sub_path_expr, env) if mount.sub_path_expr else mount.sub_path,
+        subpath=_subpath(mount, env),
     )
+
+
+def _subpath(mount: VolumeMount, env: Mapping[str, str]) -> str:
+    """Returns the path in the volume; what an expression comes to is checked only here."""
+    if not mount.sub_path_expr:
+        return mount.sub_path
+    if missing := [it for it in references(mount.sub_path_expr) if not env.get(it)]:
+        raise BadConfiguration(f"missing value for {', '.join(missing)}")
+    path = expand(mount.sub_path_expr, env)
+    if path.startswith("/"):
+        raise BadConfiguration(f"error SubPath `{path}` must not be an absolute path")
+    if ".." in path.split("/"):
+        raise BadConfiguration(f"unable to provision SubPath `{path}`: must not contain '..'")
+    return path

@@ -28,8 +28,10 @@ def render_environment(
     services: Mapping[str, str],
     facts: downward.Facts,
     machine: Machine,
+    files: Mapping[str, str],
 ) -> dict[str, str]:
-    """Returns all variables that the spec gives; those of `services` come first."""
+    """Returns all variables that the spec gives; those of `services` come first. `files` are the
+    values of those that come from files, by name."""
     found: dict[str, str] = dict(services)
     for source in container.env_from:
         if source.config_map_ref is not None:
@@ -42,6 +44,10 @@ def render_environment(
             continue
         found |= {source.prefix + key: value for key, value in data.items()}
     for variable in container.env:
+        if variable.value_from is not None and variable.value_from.file_key_ref is not None:
+            if variable.name in files:
+                found[variable.name] = files[variable.name]
+            continue
         value = _value(pod, container, variable, objects, found, facts, machine)
         if value is not None:
             found[variable.name] = value

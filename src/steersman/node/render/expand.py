@@ -18,3 +18,8 @@ def expand(text: str, values: Mapping[str, str]) -> str:
         return values.get(name, found.group(0))
 
     return _REFERENCE.sub(replace, text)
+
+
+def references(text: str) -> list[str]:
+    """Returns the names that a text refers to, sorted, each once."""
+    return sorted({name for name in _REFERENCE.findall(text) if name})

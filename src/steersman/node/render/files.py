@@ -23,6 +23,7 @@ fe00::0\tip6-mcastprefix
 fe00::1\tip6-allnodes
 fe00::2\tip6-allrouters
 """
+_OF_THE_NODE = "# Kubernetes-managed hosts file (host network).\n"
 _ALIASES = "\n# Entries added by HostAliases.\n"
 
 
@@ -76,7 +77,7 @@ def write_all(
     """Writes the files of a pod; returns what people are to be told of them."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     if pod.spec.host_network:
-        hosts = Path("/etc/hosts").read_text() + render_aliases(pod)
+        hosts = _OF_THE_NODE + Path("/etc/hosts").read_text() + render_aliases(pod)
         name = Path("/proc/sys/kernel/hostname").read_text()
     else:
         hosts = render_hosts(pod, addresses, resolution.domain)

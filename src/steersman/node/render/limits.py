@@ -5,13 +5,15 @@ Follows the kubelet's kuberuntime_container_linux.go and cm/helpers_linux.go.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
-from steersman.model.types.container import Container
-from steersman.model.types.resources import qos_class
+from steersman.model.types.container import Container, ResourceRequirements
+from steersman.model.types.resources import ZERO, qos_class, requested
 
 PERIOD_MICROSECONDS = 100_000  # kubelet's cpuCFSQuotaPeriod
 MIN_QUOTA_MICROSECONDS = 1_000
@@ -21,9 +23,11 @@ GUARANTEED_OOM_SCORE = -997
 BEST_EFFORT_OOM_SCORE = 1000
 
 
-def render_resources(container: Container) -> Document:
-    """Returns linux.resources of a container."""
+def render_resources(pod: Pod, container: Container) -> Document:
+    """Returns linux.resources of a container; a limit that it does not have is its pod's."""
+    whole = _whole(pod)
     limits, requests = container.resources.limits, container.resources.requests
+    limits = {**_named(whole.limits, "cpu", "memory"), **limits}
     milli = parse(requests.get("cpu") or limits.get("cpu") or "0").milli()
     quota = parse(limits["cpu"]).milli() if "cpu" in limits else 0
     memory = parse(limits["memory"]).value() if "memory" in limits else 0
@@ -31,8 +35,9 @@ def render_resources(container: Container) -> Document:
 
 
 def render_pod_resources(pod: Pod) -> Document:
-    """Returns linux.resources of a pod, its overhead counted: a limit only where every container
-    has one."""
+    """Returns linux.resources of a pod, its overhead counted: what it says itself, else what its
+    containers come to, a limit only where every one of them has one."""
+    whole = _whole(pod)
     shares = quota = parse(pod.spec.overhead.get("cpu", "0")).milli()
     memory = parse(pod.spec.overhead.get("memory", "0")).value()
     cpu_bounded = memory_bounded = True
@@ -45,7 +50,27 @@ def render_pod_resources(pod: Pod) -> Document:
         memory_bounded = memory_bounded and "memory" in limits
     if pod.spec.init_containers:  # the pod's limit would have to cover them too
         cpu_bounded = memory_bounded = False
+    if "cpu" in whole.requests:
+        shares = _milli(whole.requests, pod)
+    if "cpu" in whole.limits:
+        cpu_bounded, quota = True, _milli(whole.limits, pod)
+    if "memory" in whole.limits:
+        extra = parse(pod.spec.overhead.get("memory", "0")).value()
+        memory_bounded, memory = True, parse(whole.limits["memory"]).value() + extra
     return _resources(shares, quota if cpu_bounded else 0, memory if memory_bounded else 0)
+
+
+def _whole(pod: Pod) -> ResourceRequirements:
+    """Returns what a pod asks for as a whole (KEP-2837), nothing where it does not."""
+    return pod.spec.resources or ResourceRequirements()
+
+
+def _milli(amounts: Mapping[str, str], pod: Pod) -> int:
+    return parse(amounts["cpu"]).milli() + parse(pod.spec.overhead.get("cpu", "0")).milli()
+
+
+def _named(amounts: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: amounts[name] for name in names if name in amounts}
 
 
 def _resources(milli: int, quota_milli: int, memory_bytes: int) -> Document:
@@ -58,6 +83,16 @@ def _resources(milli: int, quota_milli: int, memory_bytes: int) -> Document:
         # Without swap for containers, as the kubelet's NoSwap
         found["memory"] = {"limit": memory_bytes, "swap": memory_bytes}
     return found
+
+
+def _shared_memory(pod: Pod) -> int:
+    """Returns what each container counts of the memory that only the pod as a whole asked for."""
+    spec = pod.spec
+    whole = parse(_whole(pod).requests.get("memory", "0")).value()
+    if not whole:
+        return 0
+    asked = requested(msgspec.to_builtins(spec)).get("memory", ZERO)
+    return (whole - asked.value()) // len(spec.containers + spec.init_containers)
 
 
 def explicit(resources: Document) -> Document:
@@ -95,6 +130,7 @@ def oom_score(pod: Pod, container: Container, memory_bytes: int) -> int:
     if found == "BestEffort":
         return BEST_EFFORT_OOM_SCORE
     asked = parse(container.resources.requests.get("memory", "0")).value()
+    asked += _shared_memory(pod)
     score = 1000 - 1000 * asked // max(memory_bytes, 1)
     if score < 1000 + GUARANTEED_OOM_SCORE:
         return 1000 + GUARANTEED_OOM_SCORE

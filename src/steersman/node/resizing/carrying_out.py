@@ -27,21 +27,22 @@ async def carry_out(tools: Tools, pod: Pod, seen: Observed) -> list[str]:
     if seen.sandbox is None:
         return []
     for container in changed:
-        await _check_usage(tools, container, seen)
+        await _check_usage(tools, pod, container, seen)
     wanted = limits.render_pod_resources(pod)
     await tools.engine.update(seen.uid, "", limits.widened(wanted, seen.pod_limits))
     for container in changed:
         run = seen.of(container.name).run
         assert run is not None
         name = engine_name(container.name, run.attempt)
-        resources = limits.explicit(limits.render_resources(container))
+        resources = limits.explicit(limits.render_resources(pod, container))
         await tools.engine.update(seen.uid, name, resources)
     await tools.engine.update(seen.uid, "", limits.explicit(wanted))
     return [it.name for it in changed]
 
 
-async def _check_usage(tools: Tools, container: Container, seen: Observed) -> None:
-    limit = limits.render_resources(container).get("memory", {}).get("limit", limits.UNLIMITED)
+async def _check_usage(tools: Tools, pod: Pod, container: Container, seen: Observed) -> None:
+    resources = limits.render_resources(pod, container)
+    limit = resources.get("memory", {}).get("limit", limits.UNLIMITED)
     known = seen.of(container.name)
     if limit == limits.UNLIMITED or known.run is None:
         return

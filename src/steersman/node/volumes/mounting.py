@@ -6,15 +6,16 @@ Repeatable: preparing again brings the files of ConfigMaps, Secrets and tokens u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
+from steersman.node.credentials.certificates import Credentials, PodCertificates
 from steersman.node.objects import BadConfiguration, Objects
 from steersman.node.paths import Paths
 from steersman.node.record import remove_tree
@@ -79,6 +80,24 @@ class CSI(Protocol):
         """See `CSIVolumes.release`."""
 
 
+class _Given(NamedTuple):
+    """What volumes are made from: objects of the API, layers of images; `changed` is called when
+    what was missing has come."""
+
+    objects: Objects
+    changed: Callable[[], None]
+    layers: Mapping[str, Sequence[Path]]
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What is asked of others for a volume: tokens by path, certificates by source, and when the
+    first of them must be renewed, 0 for never."""
+
+    tokens: Mapping[str, str]
+    certificates: Mapping[int, Credentials]
+    renew_at: float
+
+
 class Volumes:
     """The volumes of all pods of the node."""
 
@@ -87,6 +106,7 @@ class Volumes:
         paths: Paths,
         tokens: Tokens,
         claims: Claims,
+        certificates: PodCertificates,
         machine: Machine,
         world: World,
         csi: CSI,
@@ -97,21 +117,25 @@ class Volumes:
         self._node = node
         self._tokens = tokens
         self._claims = claims
+        self._certificates = certificates
         self._machine = machine
         self._world = world
         self._csi = csi
 
     async def prepare(
-        self, pod: Pod, objects: Objects, layers: Mapping[str, Sequence[Path]] | None = None
+        self,
+        pod: Pod,
+        objects: Objects,
+        changed: Callable[[], None],
+        layers: Mapping[str, Sequence[Path]] | None = None,
     ) -> Prepared:
-        """Makes every volume as it should be now, those of images from their layers; raises
-        BadVolume, and the API's errors."""
-        due = [await self._prepare_one(pod, it, objects, layers or {}) for it in pod.spec.volumes]
+        """Makes every volume as it should be now, those of images from their layers; `changed` is
+        called when what was missing has come. Raises BadConfiguration, and the API's errors."""
+        given = _Given(objects, changed, layers or {})
+        due = [await self._prepare_one(pod, it, given) for it in pod.spec.volumes]
         return Prepared(min(filter(None, due), default=0.0))
 
-    async def _prepare_one(
-        self, pod: Pod, volume: Volume, objects: Objects, layers: Mapping[str, Sequence[Path]]
-    ) -> float:
+    async def _prepare_one(self, pod: Pod, volume: Volume, given: _Given) -> float:
         """Makes one volume as it should be; returns when it is to be made again, 0 for never."""
         if (known := self._csi.known(pod.metadata.uid, volume.name)) is not None:
             return known.again_at
@@ -130,19 +154,19 @@ class Volumes:
             return await self._publish(pod, volume, behind)
         name = volume.name if behind is None else behind.metadata.name
         try:
-            tokens, due = await self._ask_tokens(pod, volume)
+            asked = await self._ask(pod, volume, given.changed)
             if behind is not None:
                 await asyncio.to_thread(self._prepare_claimed, pod, volume, behind)
             elif volume.image is not None:
-                await asyncio.to_thread(self._prepare_image, pod, volume, layers)
+                await asyncio.to_thread(self._prepare_image, pod, volume, given.layers)
             else:
-                await asyncio.to_thread(self._prepare, pod, volume, objects, tokens)
+                await asyncio.to_thread(self._prepare, pod, volume, given.objects, asked)
         except Unusable:
             raise
         except (BadConfiguration, OSError) as error:
             text = f'MountVolume.SetUp failed for volume "{name}" : {error}'
             raise BadConfiguration(text) from error
-        return due
+        return asked.renew_at
 
     async def _publish(self, pod: Pod, volume: Volume, behind: PersistentVolume | None) -> float:
         """Has a driver publish a volume; what is behind a claim is then found by a link."""
@@ -160,16 +184,21 @@ class Volumes:
             return False
         return self._csi.is_place(place.readlink()) or block.is_loop(place.readlink())
 
-    async def _ask_tokens(self, pod: Pod, volume: Volume) -> tuple[dict[str, str], float]:
-        """Returns the tokens of a volume by path, and when the first must be renewed."""
-        found: dict[str, str] = {}
+    async def _ask(self, pod: Pod, volume: Volume, changed: Callable[[], None]) -> _Asked:
+        tokens: dict[str, str] = {}
+        certificates: dict[int, Credentials] = {}
         due: list[float] = []
-        for source in volume.projected.sources if volume.projected else ():
+        for number, source in enumerate(volume.projected.sources if volume.projected else ()):
             if (asked := source.service_account_token) is not None:
                 token = await self._tokens.get(pod, asked)
-                found[asked.path] = token.text
+                tokens[asked.path] = token.text
                 due.append(token.renew_at)
-        return found, min(due, default=0.0)
+            if (wanted := source.pod_certificate) is not None:
+                place = (pod.metadata.uid, volume.name, number)
+                given = await self._certificates.get(pod, place, wanted, changed)
+                certificates[number] = given
+                due.append(given.renew_at)
+        return _Asked(tokens, certificates, min(due, default=0.0))
 
     def _is_claimed(self, pod: Pod, volume: Volume) -> bool:
         """Says whether what is behind a claim is here already: it stays as it is while the pod
@@ -198,9 +227,7 @@ class Volumes:
         place = self._paths.volume(uid, volume.name)
         image.prepare(layers.get(volume.name, ()), place, self._paths.pod(uid) / "empty")
 
-    def _prepare(
-        self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]
-    ) -> None:
+    def _prepare(self, pod: Pod, volume: Volume, objects: Objects, asked: _Asked) -> None:
         directory = self._paths.volume(pod.metadata.uid, volume.name)
         group = pod.spec.security_context.fs_group
         if volume.host_path is not None:
@@ -210,7 +237,7 @@ class Volumes:
         elif volume.nfs is not None:
             nfs.prepare(volume.nfs, (), directory)
         else:
-            files = self._render(pod, volume, objects, tokens)
+            files = self._render(pod, volume, objects, asked)
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             # Nothing secret reaches a disk
             hidden = volume.secret is not None or volume.projected is not None
@@ -219,9 +246,7 @@ class Volumes:
             memory.give(directory, _KEPT_MODE, group)
             tree.write(directory, files, group, self._world.uid())
 
-    def _render(
-        self, pod: Pod, volume: Volume, objects: Objects, tokens: Mapping[str, str]
-    ) -> dict[str, File]:
+    def _render(self, pod: Pod, volume: Volume, objects: Objects, asked: _Asked) -> dict[str, File]:
         if (found := volume.config_map) is not None:
             return config_map.render(found, objects, found.default_mode)
         if (one := volume.secret) is not None:
@@ -229,7 +254,9 @@ class Volumes:
                 one.secret_name, one.items, one.optional, objects, one.default_mode
             )
         if (many := volume.projected) is not None:
-            return projected.render(pod, many, objects, self._machine, tokens)
+            return projected.render(
+                pod, many, objects, self._machine, asked.tokens, asked.certificates
+            )
         if (fields := volume.downward_api) is not None:
             return downward_api.render(pod, fields.items, fields.default_mode, self._machine)
         raise BadConfiguration("this kind of volume is not supported")
@@ -253,6 +280,7 @@ class Volumes:
         await self._csi.release(uid)
         await asyncio.to_thread(release, self._paths, uid)
         self._tokens.forget(uid)
+        self._certificates.forget(uid)
 
 
 def is_readonly(pod: Pod, volume: Volume) -> bool:

@@ -14,7 +14,7 @@ import sys
 from .. import container, documents, seal, state
 from ..container import Plan
 from ..entry.descriptors import FIRST
-from ..kernel import capabilities, cgroups, syscalls, trampoline, user_namespaces
+from ..kernel import capabilities, cgroups, namespaces, syscalls, trampoline
 from ..process import Process
 
 TYPE_CHECKING = False
@@ -358,7 +358,9 @@ def follow_start(root: str, name: str) -> None:
     try:
         run_hooks("poststart", *_hooks_of(document), "running", document["pid"])
     except (HookFailed, OSError):
-        cgroups.kill(group_of(document))
+        group = group_of(document)
+        cgroups.kill(group)
+        _kill_first(group, document["pid"])
         raise
 
 
@@ -425,7 +427,7 @@ def execute(
         raise RuntimeFailure(f"cannot exec in a {document['status']} container")
     from .. import execution
 
-    mapped = user_namespaces.of_process(document["pid"]) is not None
+    mapped = namespaces.differing(document["pid"]) & syscalls.CLONE_NEWUSER
     held = capabilities.of_kernel() if mapped else capabilities.available()
     inherited = {**document["process"], "terminal": False}
     process = Process({**inherited, **wanted(inherited)}, held)

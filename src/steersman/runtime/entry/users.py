@@ -12,7 +12,7 @@ import select
 import struct
 
 from .. import container
-from ..kernel import mounts, rootfs, syscalls
+from ..kernel import cgroups, mounts, rootfs, syscalls
 from ..process import give_streams, raise_limits, set_oom_score
 
 TYPE_CHECKING = False
@@ -47,18 +47,37 @@ def start(plan: Plan, cgroup: Cgroup, kept: Descriptors, root: tuple[int, int]) 
 
     Where that fails the id is the usher's, which has said why over the channel and ends.
     """
+
+    def live(writer: int, entered: bool) -> NoReturn:
+        _usher(plan, cgroup, kept, root, writer, entered=entered)
+
+    return start_usher(lambda: cgroups.fork_into(cgroup, kept.birth), live, ours=not kept.birth)
+
+
+def start_usher(
+    fork: Callable[[], tuple[int, bool]], live: Callable[[int, bool], NoReturn], *, ours: bool
+) -> int:
+    """Forks an usher; gives the process that it forks, and says so into a pipe.
+
+    `live` is the usher's life, given the pipe and what else the fork said; `ours` whether it is
+    our child, not our sibling.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    birthplace = cgroup.birthplace()
     try:
-        usher = syscalls.clone(kept.birth, birthplace)
-        if usher == 0:
-            _usher(plan, cgroup, kept, root, writer, entered=birthplace >= 0)
-        os.close(writer)
-        return _await_child(reader, usher, ours=not kept.birth)
+        try:
+            usher, entered = fork()
+            if usher == 0:
+                live(writer, entered)
+        finally:
+            os.close(writer)
+        return _await_child(reader, usher, ours=ours)
     finally:
         os.close(reader)
-        if birthplace >= 0:
-            os.close(birthplace)
+
+
+def tell_child(writer: int, child: int) -> None:
+    """Says, as an usher, whom it has forked."""
+    os.write(writer, _PID.pack(child))
 
 
 def _await_child(reader: int, usher: int, *, ours: bool) -> int:
@@ -109,7 +128,7 @@ def _usher(
         if child == 0:
             os.close(writer)
             container.build_and_run(plan, cgroup, kept, ground)
-        os.write(writer, _PID.pack(child))
+        tell_child(writer, child)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         container.report(kept.channel, error)
@@ -122,15 +141,11 @@ def start_exec(target: int, cgroup: Cgroup, kept: Descriptors, enter: Callable[[
     For who is not root. `enter` is the process's life from there on; what is given is as in
     `start`.
     """
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    try:
-        usher = syscalls.clone(0)
-        if usher == 0:
-            _usher_exec(target, cgroup, kept, enter, writer)
-        os.close(writer)
-        return _await_child(reader, usher, ours=True)
-    finally:
-        os.close(reader)
+
+    def live(writer: int, _entered: bool) -> NoReturn:
+        _usher_exec(target, cgroup, kept, enter, writer)
+
+    return start_usher(lambda: (syscalls.clone(0), False), live, ours=True)
 
 
 def _usher_exec(
@@ -148,7 +163,7 @@ def _usher_exec(
         if child == 0:
             os.close(writer)
             enter(target)
-        os.write(writer, _PID.pack(child))
+        tell_child(writer, child)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001  the last this process does is to say why
         container.report(kept.channel, error)

@@ -11,6 +11,8 @@ import os
 import select
 import time
 
+from . import syscalls
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -62,6 +64,17 @@ if TYPE_CHECKING:
 
         def prune(self) -> None:
             """Removes the groups above that hold nothing any more."""
+
+
+def fork_into(group: Cgroup, flags: int) -> tuple[int, bool]:
+    """Forks with flags of clone(2); gives the child's id, 0 in the child, and whether it was
+    born in the group. One that was not must enter it by itself (version 1)."""
+    birthplace = group.birthplace()
+    try:
+        return syscalls.clone(flags, birthplace), birthplace >= 0
+    finally:  # on both sides of the fork
+        if birthplace >= 0:
+            os.close(birthplace)
 
 
 # A group whose last process has been reaped is free at once; one that is still being taken

@@ -74,23 +74,24 @@ def join(path: str, flag: int) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         name = next(name for known, name in KINDS.values() if known == flag)
-        ours = os.stat(f"/proc/self/ns/{name}")
-        theirs = os.fstat(descriptor)
-        if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
+        if not os.path.samestat(os.stat(f"/proc/self/ns/{name}"), os.fstat(descriptor)):
             syscalls.setns(descriptor, flag)
     finally:
         os.close(descriptor)
 
 
 def differing(pid: int) -> int:
-    """Flags of the namespaces in which a process is, and this one is not."""
+    """Flags of the namespaces in which a process is, and this one is not.
+
+    FileNotFoundError for one that has ended: it is in none any more, and not in ours.
+    """
     flags = 0
     for flag, name in KINDS.values():
         try:
-            theirs, ours = os.stat(f"/proc/{pid}/ns/{name}"), os.stat(f"/proc/self/ns/{name}")
+            ours = os.stat(f"/proc/self/ns/{name}")
         except FileNotFoundError:  # a kernel may be built without time namespaces
             continue
-        if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino):
+        if not os.path.samestat(ours, os.stat(f"/proc/{pid}/ns/{name}")):
             flags |= flag
     return flags
 

@@ -101,10 +101,20 @@ def open_owner(owner: str | Maps) -> int:
     if isinstance(owner, Maps):
         return make(owner)
     descriptor = os.open(owner, os.O_RDONLY | os.O_CLOEXEC)
-    if fcntl.ioctl(descriptor, _NS_GET_NSTYPE) != syscalls.CLONE_NEWUSER:
-        os.close(descriptor)
-        raise ValueError(f"{owner} is no user namespace")
-    return descriptor
+    if _kind_of(descriptor) == syscalls.CLONE_NEWUSER:
+        return descriptor
+    os.close(descriptor)
+    raise ValueError(f"{owner} is no user namespace")
+
+
+def _kind_of(descriptor: int) -> int:
+    """The flag of the namespace that is open, 0 where none is."""
+    try:
+        return fcntl.ioctl(descriptor, _NS_GET_NSTYPE)
+    except OSError as error:
+        if error.errno == errno.ENOTTY:
+            return 0
+        raise
 
 
 def read_maps(descriptor: int) -> Maps:
@@ -126,13 +136,18 @@ def read_maps(descriptor: int) -> Maps:
 def _tell_maps(descriptor: int, writer: int) -> NoReturn:
     try:
         syscalls.setns(descriptor, syscalls.CLONE_NEWUSER)
-        texts = []
-        for name in ("uid_map", "gid_map"):
-            with open(f"/proc/self/{name}") as file:
-                texts.append(file.read())
-        os.write(writer, "\n".join(texts).encode())
+        os.write(writer, "\n".join(_read_map_texts()).encode())
     finally:
         os._exit(0)
+
+
+def _read_map_texts(pid: str = "self") -> list[str]:
+    """The two maps of the user namespace that a process is in, as this one sees them."""
+    texts = []
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/{pid}/{name}") as file:
+            texts.append(file.read())
+    return texts
 
 
 def _read_ranges(text: str) -> list[Range]:
@@ -140,16 +155,9 @@ def _read_ranges(text: str) -> list[Range]:
     return [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
 
 
-def of_process(pid: int) -> Maps | None:
-    """The maps of the user namespace that a process is in; None if it is ours."""
-    theirs, ours = os.stat(f"/proc/{pid}/ns/user"), os.stat("/proc/self/ns/user")
-    if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
-        return None
-    texts = []
-    for name in ("uid_map", "gid_map"):
-        with open(f"/proc/{pid}/{name}") as file:
-            texts.append(file.read())
-    return Maps(*(_read_ranges(text) for text in texts))
+def of_process(pid: int) -> Maps:
+    """The maps of the user namespace that a process is in."""
+    return Maps(*(_read_ranges(text) for text in _read_map_texts(str(pid))))
 
 
 def make(maps: Maps) -> int:
@@ -164,19 +172,42 @@ def make_owning(maps: Maps, *kinds: str) -> list[int]:
     `kinds` are names of the OCI document, as in namespaces.KINDS.
     """
     known = [namespaces.KINDS[kind] for kind in ("user", *kinds)]
-    gate, opener = os.pipe2(os.O_CLOEXEC)
-    child = syscalls.clone(sum(flag for flag, _ in known))
-    if child == 0:
-        os.close(opener)
-        _linger(gate)
-    os.close(gate)
+    child, opener = _fork_holder(sum(flag for flag, _ in known))
     try:
         _write_maps(child, maps)
-        flags = os.O_RDONLY | os.O_CLOEXEC
-        return [os.open(f"/proc/{child}/ns/{name}", flags) for _, name in known]
+        return _open_all([f"/proc/{child}/ns/{name}" for _, name in known])
     finally:
         os.close(opener)
         os.waitpid(child, 0)
+
+
+def _fork_holder(flags: int) -> tuple[int, int]:
+    """A process in new namespaces, and the descriptor with which it ends."""
+    gate, opener = os.pipe2(os.O_CLOEXEC)
+    try:
+        child = syscalls.clone(flags)
+        if child == 0:
+            os.close(opener)
+            _linger(gate)
+    except OSError:
+        os.close(opener)
+        raise
+    finally:
+        os.close(gate)
+    return child, opener
+
+
+def _open_all(paths: Iterable[str]) -> list[int]:
+    """Opens all of these files or none."""
+    opened: list[int] = []
+    try:
+        for path in paths:
+            opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise
+    return opened
 
 
 def _linger(gate: int) -> NoReturn:

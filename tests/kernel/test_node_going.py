@@ -1,0 +1,79 @@
+"""A node whose machine is about to go: its pods end in the order of their priority, and no more
+begin."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from node_cluster import BUSYBOX, SLEEP, Session, clusters
+
+from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.priorityclass import PRIORITYCLASS
+from steersman.model.types.condition import condition, is_true
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+]
+SLOW = "trap 'sleep 2; exit 0' TERM; while true; do sleep 0.1; done"
+
+
+def runs(pod: Pod) -> bool:
+    return pod.status.phase == "Running"
+
+
+def refused(pod: Pod) -> bool:
+    return pod.status.phase == "Failed"
+
+
+def ended(pod: Pod) -> bool:
+    (status,) = pod.status.container_statuses
+    return refused(pod) and status.state.terminated is not None
+
+
+def finished(pod: Pod) -> Any:
+    (status,) = pod.status.container_statuses
+    assert status.state.terminated is not None
+    assert status.state.terminated.exit_code == 0
+    return status.state.terminated.finished_at
+
+
+def test_pods_end_in_the_order_of_their_priority_before_the_machine_goes() -> None:
+    async def scenario(session: Session) -> None:
+        document = {"metadata": {"name": "high"}, "value": 1000}
+        await session.client.create(PRIORITYCLASS, document)
+        await session.create("low", script=SLOW)
+        await session.create("high", script=SLEEP, spec={"priorityClassName": "high"})
+        for name in ("low", "high"):
+            await session.until(name, runs)
+        (node,) = (await session.client.list(NODE)).items
+        os.kill(cluster.agent(), signal.SIGPWR)
+        pods = [await session.until(name, ended) for name in ("low", "high")]
+        for pod in pods:
+            assert pod.status.reason == "Terminated"
+            text = "Pod was terminated in response to imminent node shutdown."
+            assert pod.status.message == text
+            target = condition(pod.status.conditions, "DisruptionTarget")
+            assert target is not None
+            assert (target.status, target.reason) == ("True", "TerminationByKubelet")
+        low, high = (finished(pod) for pod in pods)
+        assert high >= low  # which took two seconds to end
+        where = {"nodeName": node.metadata.name, "tolerations": [{"operator": "Exists"}]}
+        await session.create("late", script=SLEEP, spec=where)
+        late = await session.until("late", refused)
+        assert (late.status.reason, late.status.message) == (
+            "NodeShutdown",
+            "Pod was rejected as the node is shutting down.",
+        )
+        (node,) = (await session.client.list(NODE)).items
+        ready = condition(node.status.conditions, "Ready")
+        assert ready is not None and not is_true(node.status.conditions, "Ready")
+        assert (ready.reason, ready.message) == ("KubeletNotReady", "node is shutting down")
+
+    with clusters("--shutdown-grace-period-by-pod-priority", "0=20s,1000=10s") as cluster:
+        cluster.run(scenario)

@@ -1,0 +1,343 @@
+"""The end of a node: which pods end when, and what logind is asked and says, over a real bus."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from node_documents import pod
+
+from steersman.node.register import SHUTTING_DOWN, render_status
+from steersman.node.shutdown.ending import MESSAGE, REASON, REJECTED, Shutdown
+from steersman.node.shutdown.groups import SYSTEM_CRITICAL, BadPeriods, Period, group, parse_periods
+from steersman.node.shutdown.logind import Logind, Refused
+from steersman.wire import dbus
+from steersman.wire.dbus import Message
+from steersman.world.real import RealWorld
+from steersman.world.simulated import simulate
+
+TIMEOUT_SECONDS = 20.0
+
+
+def test_periods_are_read() -> None:
+    assert parse_periods("", "", "") == ()
+    assert parse_periods("30s", "10s", "") == (Period(0, 20.0), Period(SYSTEM_CRITICAL, 10.0))
+    assert parse_periods("", "", "100=3s,-1=1m,0=2s") == (
+        Period(-1, 60.0),
+        Period(0, 2.0),
+        Period(100, 3.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        (("10s", "11s", ""), "a part of the whole"),
+        (("500ms", "", ""), "at least one second"),
+        (("", "10s", ""), "a part of the whole"),
+        (("10s", "", "0=1s"), "exclude each other"),
+        (("soon", "", ""), "'soon' is no duration"),
+        (("", "", "x=1s"), "'x=1s' is no PRIORITY=PERIOD"),
+        (("", "", "1=1s,1=2s"), "1 is given twice"),
+    ],
+)
+def test_periods_that_cannot_be_are_told(texts: tuple[str, str, str], why: str) -> None:
+    with pytest.raises(BadPeriods, match=why):
+        parse_periods(*texts)
+
+
+class Worker:
+    """A pod that takes its time to end."""
+
+    def __init__(self, world: Any, priority: int, takes: float, **spec: Any) -> None:
+        self.pod = pod(spec={"priority": priority, **spec})
+        self.told: list[Any] = []
+        self.ended_at = 0.0
+        self._world, self._takes = world, takes
+        self._asked = asyncio.Event()
+
+    def evict(self, reason: str, message: str, grace: float, *, told: bool = True) -> None:
+        self.told.append((reason, message, grace, told))
+        self._asked.set()
+
+    async def at_rest(self) -> None:
+        await self._asked.wait()
+        await self._world.sleep(self._takes)
+        self.ended_at = self._world.now()
+
+
+def test_pods_are_of_the_highest_period_that_they_reach() -> None:
+    pods = [Worker(None, it, 0.0) for it in (-5, 0, 99, 100, SYSTEM_CRITICAL + 1000)]
+    periods = parse_periods("", "", "0=1s,100=2s,2000000000=3s")
+    found = [[it.pod.spec.priority for it in pods] for _, pods in group(periods, pods)]
+    assert found == [[-5, 0, 99], [100], [SYSTEM_CRITICAL + 1000]]
+
+
+def test_pods_end_group_by_group_each_within_its_time() -> None:
+    async def main(world: Any) -> None:
+        said: list[Any] = []
+        quick = Worker(world, 0, 2.0, terminationGracePeriodSeconds=5)
+        slow = Worker(world, 0, 100.0)
+        high = Worker(world, 10, 1.0)
+        periods = (Period(0, 20.0), Period(10, 30.0))
+        shutdown = Shutdown(
+            periods, lambda: [quick, slow, high], lambda *it: said.append(it), world
+        )
+        heard: list[bool] = []
+        shutdown.changed = lambda: heard.append(shutdown.active)
+        assert shutdown.refusal(pod()) is None
+        began = world.now()
+        await shutdown.begin()
+        assert quick.told == [(REASON, MESSAGE, 5.0, False)]
+        assert slow.told == [(REASON, MESSAGE, 20.0, False)]  # of its own thirty
+        assert high.told == [(REASON, MESSAGE, 30.0, False)]
+        assert (quick.ended_at - began, slow.ended_at, high.ended_at - began) == (2.0, 0.0, 21.0)
+        assert shutdown.refusal(pod()) == REJECTED
+        assert (shutdown.conditions, heard) == ({SHUTTING_DOWN}, [True])
+        shutdown.cancel()
+        assert (shutdown.conditions, heard) == (frozenset(), [True, False])
+        assert shutdown.refusal(pod()) is None
+        notes = [f"Shutdown manager detected shutdown {it}" for it in ("event", "cancellation")]
+        assert said == [("Normal", "NodeShutdown", it) for it in notes]
+
+    simulate(1, main)
+
+
+def test_a_node_that_is_about_to_go_is_not_ready() -> None:
+    from test_node_pieces import FACTS, NOW, PLACE
+
+    def ready(*pressures: str) -> tuple[str, str, str]:
+        conditions = render_status(PLACE, FACTS, None, NOW, pressures)["conditions"]
+        (found,) = [it for it in conditions if it["type"] == "Ready"]
+        return found["status"], found["reason"], found["message"]
+
+    assert ready(SHUTTING_DOWN) == ("False", "KubeletNotReady", "node is shutting down")
+    assert ready()[0] == "True"
+
+
+# The bus
+
+LOGIN, PATH, MANAGER = (
+    "org.freedesktop.login1",
+    "/org/freedesktop/login1",
+    "org.freedesktop.login1.Manager",
+)
+CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/>
+<allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
+"""
+
+
+def test_messages_survive_their_way() -> None:
+    body = ("text", True, 5, 1 << 40)
+    one = Message(dbus.CALL, 7, "/a", "b.c", "D", "e.f", 3, "g.h", ":1", body)
+    data = dbus.encode(one, "sbut")
+    assert dbus.size_of(data[:16]) == len(data)
+    assert dbus.decode(data) == one
+    assert dbus.decode(dbus.encode(Message(dbus.SIGNAL, 1))) == Message(dbus.SIGNAL, 1)
+
+
+def test_what_is_no_message_is_refused() -> None:
+    whole = dbus.encode(Message(dbus.CALL, 7, "/a", "b.c", "D", body=("text",)), "s")
+    for data in (b"", whole[:-1], whole + b"x", b"B" + whole[1:], whole[:3] + b"\2" + whole[4:]):
+        with pytest.raises(dbus.BadMessage):
+            dbus.decode(data)
+    for place in range(16, len(whole)):
+        broken = whole[:place] + b"\xff" + whole[place + 1 :]
+        try:
+            dbus.decode(broken)
+        except dbus.BadMessage:
+            continue
+    with pytest.raises(dbus.BadMessage, match="too long"):
+        dbus.size_of(whole[:4] + (1 << 20).to_bytes(4, "little") + whole[8:16])
+
+
+@pytest.fixture
+def bus() -> Iterator[Path]:
+    if shutil.which("dbus-daemon") is None:
+        pytest.skip("dbus-daemon is not installed here")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        path = Path(name) / "bus"
+        (Path(name) / "conf").write_text(CONFIGURATION.format(path=path))
+        command = ["dbus-daemon", f"--config-file={name}/conf", "--nofork", "--print-address"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as daemon:
+            assert daemon.stdout is not None
+            assert daemon.stdout.readline()
+            try:
+                yield path
+            finally:
+                daemon.terminate()
+                daemon.wait(TIMEOUT_SECONDS)
+
+
+class Manager:
+    """A logind: it gives locks, and says what the test wants."""
+
+    def __init__(self, path: Path) -> None:
+        self._bus = Logind(RealWorld(), path)
+        self.locks: list[int] = []
+        self.asked: list[tuple[Any, ...]] = []
+        self.gives = True
+
+    async def start(self) -> None:
+        bus = self._bus
+        await asyncio.get_running_loop().sock_connect(bus._socket, str(bus._path))
+        await bus._authenticate()
+        hello = Message(dbus.CALL, 0, "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello",
+                        "org.freedesktop.DBus")  # fmt: skip
+        self._name = (await bus._call(hello)).body[0]
+        request = replace(hello, member="RequestName", serial=99, body=(LOGIN, 0))
+        await bus._send(dbus.encode(request, "su"))
+        while (await bus._message()).reply_to != 99:
+            continue
+
+    async def serve(self) -> None:
+        while True:
+            call = await self._bus._message()
+            if call.kind != dbus.CALL:
+                continue
+            self.asked.append((call.member, *call.body))
+            answer = Message(dbus.RETURN, 1000 + call.serial, destination=call.sender,
+                             reply_to=call.serial)  # fmt: skip
+            if call.member == "Get":
+                self._send(variant(answer, 5_000_000))
+            elif self.gives:
+                reader, writer = os.pipe()
+                self.locks.append(reader)
+                self._send(dbus.encode(replace(answer, body=(0,)), "h"), writer)
+                os.close(writer)
+            else:
+                refused = replace(answer, kind=dbus.ERROR, error="a.No", body=("no",))
+                self._send(dbus.encode(refused, "s"))
+
+    def _send(self, data: bytes, *descriptors: int) -> None:
+        if descriptors:
+            data = with_descriptors(data, len(descriptors))
+        socket.send_fds(self._bus._socket, [data], descriptors)
+
+    def tell(self, going: bool) -> None:
+        signal = Message(dbus.SIGNAL, 5, PATH, MANAGER, "PrepareForShutdown", body=(going,))
+        self._send(dbus.encode(signal, "b"))
+
+    def held(self) -> bool:
+        """Whether the last lock is held."""
+        poller = select.poll()
+        poller.register(self.locks[-1], select.POLLHUP)
+        return not poller.poll(0)
+
+    def close(self) -> None:
+        self._bus.close()
+        for lock in self.locks:
+            os.close(lock)
+
+
+def variant(answer: Message, value: int) -> bytes:
+    """An answer whose body is a variant with a 64-bit number."""
+    data = bytearray(dbus.encode(replace(answer, body=("",)), "g"))
+    head = data[: len(data) - 2]
+    place = head.index(b"\x08\x01g\0") + 5
+    head[place : place + 1] = b"v"
+    body = b"\x01t\0" + bytes(5) + value.to_bytes(8, "little")
+    head[4:8] = len(body).to_bytes(4, "little")
+    return bytes(head) + body
+
+
+def with_descriptors(data: bytes, count: int) -> bytes:
+    """The message with the header field UNIX_FDS, which the code has no use for."""
+    size = int.from_bytes(data[12:16], "little")
+    fields = bytearray(data[16 : 16 + size])
+    fields += bytes(-len(fields) % 8) + b"\x09\x01u\0" + count.to_bytes(4, "little")
+    body = data[16 + size + (-size % 8) :]
+    head = data[:12] + len(fields).to_bytes(4, "little")
+    return head + bytes(fields) + bytes(-len(fields) % 8) + body
+
+
+@asynccontextmanager
+async def managed(path: Path) -> AsyncIterator[Manager]:
+    manager = Manager(path)
+    await manager.start()
+    task = asyncio.create_task(manager.serve())
+    try:
+        yield manager
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        manager.close()
+
+
+async def when(condition: Any) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in another process
+            await asyncio.sleep(0.01)
+
+
+def test_logind_waits_until_the_pods_have_ended(bus: Path) -> None:
+    async def main() -> None:
+        world, said = RealWorld(), []
+        async with managed(bus) as manager:
+            worker = Worker(world, 0, 0.1)
+            periods = (Period(0, 20.0),)
+            shutdown = Shutdown(periods, lambda: [worker], lambda *it: said.append(it), world)
+            logind = Logind(world, bus)
+            task = asyncio.create_task(shutdown.watch(logind))
+            await when(lambda: manager.locks and manager.held())
+            assert manager.asked == [
+                ("Get", MANAGER, "InhibitDelayMaxUSec"),
+                ("Inhibit", "shutdown", "steersman", "Pods need time to handle node shutdown",
+                 "delay"),
+            ]  # fmt: skip
+            text = "logind waits 5 s at most (InhibitDelayMaxSec of logind.conf), pods are to have"
+            assert said == [("Warning", "NodeShutdownDelay", f"{text} 20 s")]
+            manager.tell(True)
+            await when(lambda: shutdown.active)
+            assert manager.held()
+            await when(lambda: not manager.held())
+            assert worker.ended_at > 0
+            manager.tell(False)
+            await when(lambda: not shutdown.active and len(manager.locks) == 2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await when(lambda: not manager.held())
+
+    asyncio.run(main())
+
+
+def test_a_logind_that_gives_no_lock_or_leaves_is_told(bus: Path) -> None:
+    async def main() -> None:
+        world, said = RealWorld(), []
+        async with managed(bus) as manager:
+            manager.gives = False
+            shutdown = Shutdown((Period(0, 1.0),), list, lambda *it: said.append(it), world)
+            await shutdown.watch(Logind(world, bus))
+        text = "logind cannot be followed any more, pods will not be ended: Inhibit: a.No no"
+        assert said == [("Warning", "NodeShutdownDelay", text)]
+
+    asyncio.run(main())
+
+
+def test_a_machine_without_logind_has_none(bus: Path, tmp_path: Path) -> None:
+    async def main() -> None:
+        world, said = RealWorld(), []
+        shutdown = Shutdown((Period(0, 1.0),), list, lambda *it: said.append(it), world)
+        await shutdown.watch(Logind(world, tmp_path / "none"))
+        await shutdown.watch(Logind(world, bus))
+        assert said == []
+        logind = Logind(world, bus)
+        with pytest.raises(Refused, match=r"org\.freedesktop\.login1"):
+            await logind.connect()
+        logind.close()
+
+    asyncio.run(main())
