@@ -10,8 +10,8 @@ import pytest
 from steersman.model import builtin, numbers, schema
 from steersman.model.kind import Kind
 from steersman.model.schema import Node
-from steersman.wire.protobuf import decode
-from steersman.wire.protobuf_writer import message
+from steersman.wire.protobuf.objects import decode
+from steersman.wire.protobuf.writer import message
 
 DOCUMENTS = 12
 # Deeper than this a document gets empty objects: schemas of schemas never end

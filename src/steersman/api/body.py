@@ -59,14 +59,14 @@ def parse_any(request: Request, definition: str = "", repeated: list[str] | None
 
 def parse_protobuf(body: bytes, definition: str) -> Document:
     """Returns the object of a protobuf body; one of another kind keeps its names alone."""
-    from steersman.wire import protobuf  # loaded with the first client that sends it
+    from steersman.wire.protobuf import objects  # loaded with the first client that sends it
 
-    found = protobuf.unwrap(body)
+    found = objects.unwrap(body)
     head = {"apiVersion": found.api_version, "kind": found.kind}
     if definition.rsplit(".", 1)[1] != found.kind and found.kind:
         return head
     try:
-        return {**head, **protobuf.decode(definition, found.raw)}
+        return {**head, **objects.decode(definition, found.raw)}
     except KeyError as error:
         raise UnsupportedMediaType(
             f"{found.kind} is not served in protobuf here, send application/json"

@@ -220,7 +220,7 @@ def binary_list(
     form: Form, presentation: Presentation
 ) -> tuple[Callable[[Document, list[bytes]], bytes], Callable[[Entry], bytes]]:
     """Returns how to write a list in Protocol Buffers, and each of its items."""
-    from steersman.wire import protobuf_writer as writer  # loaded with the first client
+    from steersman.wire.protobuf import writer  # loaded with the first client
 
     api_version, kind = form.api_version, form.kind.list_kind
     definition = form.served.definition

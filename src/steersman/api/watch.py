@@ -189,9 +189,9 @@ def _frame(kind: str, body: bytes) -> bytes:
 
 def _binary_frame(kind: str, body: bytes) -> bytes:
     """Returns an event in Protocol Buffers, its object given in JSON."""
-    from steersman.wire import protobuf_writer  # loaded with the first client that takes it
+    from steersman.wire.protobuf import writer  # loaded with the first client that takes it
 
-    return protobuf_writer.event(kind, protobuf_writer.encode(orjson.loads(body)))
+    return writer.event(kind, writer.encode(orjson.loads(body)))
 
 
 class Watches:

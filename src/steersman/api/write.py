@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import orjson
 from msgspec.structs import replace
 
 from steersman.api import body, keys, metadata, owners, templates
@@ -343,7 +344,12 @@ class Writer:
             await conversion.ready_to_store(call.form, new)
         value: bytes | None = call.form.stored(new)
         assert value is not None
-        same = value == entry.value or (len(value) == len(entry.value) and is_same(new, old))
+        same = value == entry.value or (
+            len(value) == len(entry.value)
+            and is_same(new, old)
+            # what is custom may be stored in another version than it is shown in
+            and (call.version.shape is None or orjson.loads(value) == orjson.loads(entry.value))
+        )
         if same and key not in self.cache.stale:
             return entry
         gone = _is_gone(new)

@@ -73,9 +73,9 @@ def written(response: Response, media: str) -> Response:
     if media == YAML:
         body = _to_yaml(response.body)
     else:
-        from steersman.wire import protobuf_writer  # loaded with the first client that takes it
+        from steersman.wire.protobuf import writer  # loaded with the first client that takes it
 
-        body = protobuf_writer.encode(orjson.loads(response.body))
+        body = writer.encode(orjson.loads(response.body))
     return Response(body, response.status, media, response.headers)
 
 

@@ -16,7 +16,7 @@ from steersman.model.errors import Forbidden, NotAcceptable
 from steersman.model.ref import Resource
 from steersman.wire.media import refusal
 from steersman.wire.message import User
-from steersman.wire.protobuf import decode, unwrap
+from steersman.wire.protobuf.objects import decode, unwrap
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 TYPED = f"{PROTOBUF},application/json"  # what a typed client of client-go accepts

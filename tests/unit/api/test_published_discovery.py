@@ -19,8 +19,8 @@ from steersman.model.errors import NotAcceptable
 from steersman.model.kind import Kind, Subresource, Version
 from steersman.model.pack import NUMBER
 from steersman.wire.message import Request, Response, User
-from steersman.wire.protobuf import decode, unwrap
-from steersman.wire.protobuf_fields import fields
+from steersman.wire.protobuf.fields import fields
+from steersman.wire.protobuf.objects import decode, unwrap
 
 USER = User("jane")
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

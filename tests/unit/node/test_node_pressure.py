@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from node_documents import NOW, observed, pod, running
+from node_documents import NOW, exited, observed, pod, running
 
 from steersman.images.credentials import Login
 from steersman.images.documents import (
@@ -402,6 +402,9 @@ def test_an_evicted_pod_fails_with_its_reason_and_has_little_time() -> None:
     (kill,) = plan(pod(), seen, NOW)
     assert isinstance(kill, KillContainer)
     assert kill.grace_seconds == 1.0
+    status = render_status(pod(), seen, "10.0.0.1", NOW)
+    assert (status["phase"], status.get("reason")) == ("Running", None)  # what it has is not free
+    seen = seen.having("app", exited())
     status = render_status(pod(), seen, "10.0.0.1", NOW)
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", "Evicted", "why")
     (target,) = [it for it in status["conditions"] if it["type"] == "DisruptionTarget"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from node_documents import pod
@@ -14,6 +14,7 @@ from steersman.images.pull import NotPresent
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.pulling import Failed, Pulled, pull
 from steersman.node.credentials.access import Access, Source
+from steersman.node.credentials.providers import Providers
 from steersman.node.observed import Trouble
 from steersman.node.paths import Paths
 from steersman.node.tools import Tools
@@ -39,6 +40,7 @@ class Held:
         self.puller = self
         self.pulls = self
         self.paths = Paths(Path("/nowhere"))
+        self.providers = Providers((), Path(), cast(Any, None), cast(Any, None), world)
         self.asked: list[str] = []
         self.said: list[str] = []
         self._here = here

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from steersman.wire.openapi_protobuf import encode
-from steersman.wire.protobuf_fields import fields
+from steersman.wire.protobuf.fields import fields
+from steersman.wire.protobuf.openapi import encode
 
 
 @pytest.mark.parametrize(

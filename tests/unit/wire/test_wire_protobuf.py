@@ -10,7 +10,7 @@ import pytest
 
 from steersman.model import builtin, numbers, schema
 from steersman.model.schema import Node
-from steersman.wire.protobuf import (
+from steersman.wire.protobuf.objects import (
     DEEPEST,
     MAGIC,
     SCHEMA_PROPS,
@@ -19,7 +19,7 @@ from steersman.wire.protobuf import (
     decode,
     unwrap,
 )
-from steersman.wire.protobuf_writer import definition_of, encode, message
+from steersman.wire.protobuf.writer import definition_of, encode, message
 
 CORE, META = "io.k8s.api.core.v1.", "io.k8s.apimachinery.pkg.apis.meta.v1."
 LEASE = "io.k8s.api.coordination.v1.Lease"

@@ -22,7 +22,7 @@ DEEPEST: Final = 200
 def read(body: bytes, root: str) -> Document:
     """Returns what a server's document says of the paths below one, with the definitions that it
     needs for that. Raises ValueError where it is none."""
-    from steersman.wire import openapi_protobuf
+    from steersman.wire.protobuf import openapi as openapi_protobuf
 
     found = orjson.loads(body)
     if not isinstance(found, dict):

@@ -101,15 +101,15 @@ def _read(data: bytes, media: str) -> Any:
 
 
 def _read_protobuf(data: bytes) -> Document:
-    from steersman.wire import protobuf, protobuf_writer  # loaded with the first client
+    from steersman.wire.protobuf import objects, writer  # loaded with the first client
 
-    found = protobuf.unwrap(data)
+    found = objects.unwrap(data)
     head = {"kind": found.kind, "apiVersion": found.api_version}
     if found.kind.endswith("List"):
-        one = protobuf_writer.definition_of(found.api_version, found.kind.removesuffix("List"))
-        return {**head, **protobuf.decode_list(one, found.raw)}
-    definition = protobuf_writer.definition_of(found.api_version, found.kind)
-    return {**head, **protobuf.decode(definition, found.raw)}
+        one = writer.definition_of(found.api_version, found.kind.removesuffix("List"))
+        return {**head, **objects.decode_list(one, found.raw)}
+    definition = writer.definition_of(found.api_version, found.kind)
+    return {**head, **objects.decode(definition, found.raw)}
 
 
 def told(response: Response) -> Document | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from steersman.wire.protobuf_fields import delimited
-from steersman.wire.protobuf_writer import envelope
+from steersman.wire.protobuf.fields import delimited
+from steersman.wire.protobuf.writer import envelope
 
 Document = Mapping[str, Any]
 

@@ -164,7 +164,9 @@ class OpenAPI:
 
     def _pack(self, key: str, foreign: Sequence[Swagger] = ()) -> Packed:
         if key == PROTOBUF:
-            from steersman.wire import openapi_protobuf  # old clients alone ask for it
+            from steersman.wire.protobuf import (
+                openapi as openapi_protobuf,  # old clients alone ask for it
+            )
 
             body = openapi_protobuf.encode(self._merged(foreign))
         else:

@@ -16,7 +16,7 @@ from steersman.node.tools import Tools
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.connection import BadPeer
 from steersman.wire.http2.grpc import Failed
-from steersman.wire.protobuf_fields import Malformed, delimited, fields
+from steersman.wire.protobuf.fields import Malformed, delimited, fields
 
 RETRY_SECONDS: Final = 1.0  # grpc's backoff.DefaultConfig.BaseDelay
 MAX_MESSAGE_BYTES: Final = 32 * 1024  # a container is not trusted, and its answer is one number

@@ -29,7 +29,7 @@ from typing import (
 import msgspec
 
 from steersman.wire.http2.grpc import INTERNAL, Failed
-from steersman.wire.protobuf_fields import Malformed, delimited, fields, varint
+from steersman.wire.protobuf.fields import Malformed, delimited, fields, varint
 
 _VARINT, _FIXED64 = 0, 1
 MAX_DEPTH: Final = 32  # messages in messages; the deepest that is known has six

@@ -18,8 +18,8 @@ import orjson
 
 from steersman.model import numbers, schema
 from steersman.model.schema import Node
-from steersman.wire.protobuf import MAGIC, SCHEMA_OR, SCHEMA_PROPS
-from steersman.wire.protobuf_fields import delimited, varint
+from steersman.wire.protobuf.fields import delimited, varint
+from steersman.wire.protobuf.objects import MAGIC, SCHEMA_OR, SCHEMA_PROPS
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 METADATA = f"{META}PartialObjectMetadata"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from steersman.model import numbers, schema
 from steersman.model.schema import Node
 from steersman.wire import json
-from steersman.wire.protobuf_fields import Malformed, fields
+from steersman.wire.protobuf.fields import Malformed, fields
 
 MAGIC = b"k8s\x00"
 # As deep as the JSON parser goes; the deepest built-in kind has some thirty levels

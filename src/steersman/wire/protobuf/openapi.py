@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from steersman.wire.protobuf_fields import delimited, varint
+from steersman.wire.protobuf.fields import delimited, varint
 
 Document = Mapping[str, Any]
 Write = Callable[[Any], bytes]
