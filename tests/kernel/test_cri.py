@@ -18,6 +18,7 @@ from steersman.cri.messages.values import (
     CONTAINER,
     LOCALHOST,
     NODE,
+    POD,
     RUNTIME_DEFAULT,
     TARGET,
     ImageSpec,
@@ -211,6 +212,11 @@ def test_what_a_container_is_made_of_is_what_its_configuration_says() -> None:
             "Gid:\t8\t8\t8\t8",
         ),
         ({"supplemental_groups": (5, 6)}, "grep Groups /proc/self/status", "Groups:\t5 6 "),
+        (
+            {"supplemental_groups": (5,), "supplemental_groups_policy": c.STRICT},
+            "grep Groups /proc/self/status",
+            "Groups:\t5 ",
+        ),
         ({"readonly_rootfs": True}, "touch /x 2>/dev/null || echo refused", "refused"),
         ({"readonly_rootfs": False}, "touch /x && echo written", "written"),
         ({"no_new_privs": True}, "grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t1"),
@@ -268,6 +274,28 @@ def test_processes_are_shared_with_the_machine_or_a_container_where_asked() -> N
             "CreateContainer", replace(late, config=gone), grpc.FAILED_PRECONDITION
         )
         assert text.endswith("is not running")
+
+    run(scenario)
+
+
+def test_containers_of_a_pod_share_its_processes_where_the_pod_says_so() -> None:
+    async def scenario(kubelet: Kubelet) -> None:
+        security = s.LinuxSandboxSecurityContext(NamespaceOption(pid=POD))
+        shared = s.LinuxPodSandboxConfig(security_context=security)
+        sandbox = await kubelet.run(kubelet.pod(linux=shared))
+        options = NamespaceOption(pid=POD)
+        first = kubelet.secured(*SLEEP, namespace_options=options)
+        await kubelet.launch(sandbox, first)
+        second = replace(first, metadata=c.ContainerMetadata("second"), log_path="second.log")
+        container = await kubelet.launch(sandbox, second)
+        seen = await kubelet.execute(
+            container, "sh", "-c", "grep -l 'exit 7' /proc/*/cmdline | wc -l"
+        )
+        assert int(seen.stdout) >= 2
+        alone = replace(kubelet.container(*SLEEP), metadata=c.ContainerMetadata("alone"))
+        container = await kubelet.launch(sandbox, alone)
+        inside = await kubelet.execute(container, "cat", "/proc/1/cmdline")
+        assert b"exit 7" in inside.stdout
 
     run(scenario)
 

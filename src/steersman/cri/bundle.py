@@ -16,6 +16,7 @@ from steersman.cri.messages.containers import (
     BIDIRECTIONAL,
     HOST_TO_CONTAINER,
     PRIVATE,
+    STRICT,
     ContainerConfig,
     LinuxContainerSecurityContext,
     Mount,
@@ -23,6 +24,7 @@ from steersman.cri.messages.containers import (
 from steersman.cri.messages.values import (
     LOCALHOST,
     NODE,
+    POD,
     RUNTIME_DEFAULT,
     TARGET,
     Int64Value,
@@ -43,6 +45,7 @@ class Ground(msgspec.Struct, frozen=True):
     """What a container stands on.
 
     pid, userns, shm:  of the sandbox
+    pidns:             of one whose containers share their processes
     layers:            directories, top first
     etc:               the files that the sandbox has for /etc
     target:            the process whose processes are shared, 0 for nobody's
@@ -52,6 +55,7 @@ class Ground(msgspec.Struct, frozen=True):
 
     pid: int
     userns: str
+    pidns: str
     shm: str
     layers: Sequence[Path]
     etc: Path
@@ -71,6 +75,7 @@ def render(config: ContainerConfig, image: RunConfig, ground: Ground) -> Documen
         layers=[str(it) for it in ground.layers],
         sandbox_pid=ground.pid,
         userns=ground.userns,
+        pidns=ground.pidns if options is None or options.pid == POD else "",
         env=_environment(config, image),
         cwd=config.working_dir or image.working_dir or "/",
         user=_user(security, image),
@@ -148,7 +153,10 @@ def _user(security: LinuxContainerSecurityContext, image: RunConfig) -> Document
     if security.run_as_group is not None:
         name = f"{name.partition(':')[0]}:{security.run_as_group.value}"
     groups = list(security.supplemental_groups)
-    return {"uid": 0, "gid": 0, "username": name, "additionalGids": groups}
+    found: Document = {"uid": 0, "gid": 0, "username": name, "additionalGids": groups}
+    if security.supplemental_groups_policy == STRICT:
+        found["imageGroups"] = False
+    return found
 
 
 def _number(value: Int64Value | None) -> str:

@@ -132,6 +132,7 @@ class Containers:
         ground = bundle.Ground(
             pid=made.pid,
             userns=made.userns,
+            pidns=made.pidns,
             shm=made.shm,
             layers=layers[::-1],
             etc=self._tools.etc(sandbox.id),

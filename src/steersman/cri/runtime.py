@@ -52,7 +52,7 @@ class Runtime:
         return StatusResponse(
             status=RuntimeStatus(conditions),
             runtime_handlers=tuple(RuntimeHandler(it, features) for it in HANDLERS),
-            features=RuntimeFeatures(),
+            features=RuntimeFeatures(supplemental_groups_policy=True),
         )
 
     async def configuration(self, asked: RuntimeConfigRequest) -> RuntimeConfigResponse:

@@ -179,6 +179,7 @@ def render_sandbox(sandbox: Sandbox, cgroup: str) -> Document:
         "hostname": config.hostname,
         "network": "host" if options.network == NODE else "pod",
         "ipc": "host" if options.ipc == NODE else "pod",
+        "pid": "shared" if options.pid == POD else "container",
         "sysctls": dict(linux.sysctls) if linux is not None else {},
         "resources": render_resources(linux.resources if linux is not None else None),
     }
