@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from steersman.model import defaults
 from steersman.model.kind import Document
+from steersman.model.types.certificate_check import USAGES
+from steersman.model.types.volume_check import HOST_PATH_TYPES
 
 _HEADER: Final = "Possible enum values:"
 _PULL: Final = ("Always", "IfNotPresent", "Never")
@@ -97,33 +99,7 @@ _ENUMS: Final[Mapping[str, Mapping[str, Mapping[str, tuple[str, ...]]]]] = {
         "PodFailurePolicyRule": {"action": ("Count", "FailIndex", "FailJob", "Ignore")},
     },
     "io.k8s.api.certificates.v1": {
-        "CertificateSigningRequestSpec": {
-            "usages": (
-                "any",
-                "cert sign",
-                "client auth",
-                "code signing",
-                "content commitment",
-                "crl sign",
-                "data encipherment",
-                "decipher only",
-                "digital signature",
-                "email protection",
-                "encipher only",
-                "ipsec end system",
-                "ipsec tunnel",
-                "ipsec user",
-                "key agreement",
-                "key encipherment",
-                "microsoft sgc",
-                "netscape sgc",
-                "ocsp signing",
-                "s/mime",
-                "server auth",
-                "signing",
-                "timestamping",
-            )
-        },
+        "CertificateSigningRequestSpec": {"usages": USAGES},
     },
     "io.k8s.api.core.v1": {
         "AppArmorProfile": {"type": _PROFILE},
@@ -138,18 +114,7 @@ _ENUMS: Final[Mapping[str, Mapping[str, Mapping[str, tuple[str, ...]]]]] = {
         "EphemeralContainer": {"imagePullPolicy": _PULL, "terminationMessagePolicy": _TERMINATION},
         "GRPCAction": {"mode": ("Plaintext", "TLS")},
         "HTTPGetAction": {"protocol": ("HTTP1", "HTTP2"), "scheme": ("HTTP", "HTTPS")},
-        "HostPathVolumeSource": {
-            "type": (
-                "",
-                "BlockDevice",
-                "CharDevice",
-                "Directory",
-                "DirectoryOrCreate",
-                "File",
-                "FileOrCreate",
-                "Socket",
-            )
-        },
+        "HostPathVolumeSource": {"type": HOST_PATH_TYPES},
         "ImageVolumeSource": {"pullPolicy": _PULL},
         "Lifecycle": {"stopSignal": _SIGNAL},
         "ModifyVolumeStatus": {"status": ("InProgress", "Infeasible", "Pending")},

@@ -21,7 +21,7 @@ _BLOCK: Final = re.compile(
     r"^-----BEGIN ([^\n]+?)-----[ \t\r]*\n(.*?)^-----END \1-----[ \t\r]*$",
     re.DOTALL | re.MULTILINE,
 )
-_USAGES: Final = (
+USAGES: Final = (
     "any",
     "cert sign",
     "client auth",
@@ -84,10 +84,10 @@ def check_usages(usages: Sequence[str], old: Sequence[str] | None) -> Iterator[C
     before = old or ()
     if not usages:
         yield required("spec.usages")
-    if all(usage in _USAGES for usage in before):
+    if all(usage in USAGES for usage in before):
         for index, usage in enumerate(usages):
-            if usage not in _USAGES:
-                yield not_supported(f"spec.usages[{index}]", usage, _USAGES)
+            if usage not in USAGES:
+                yield not_supported(f"spec.usages[{index}]", usage, USAGES)
     if len(set(before)) == len(before):
         for index, usage in enumerate(usages):
             if usage in usages[:index]:

@@ -32,7 +32,7 @@ Sources = Mapping[str, Document]
 SourceCheck = Callable[[Document, str], Iterator[Cause]]
 
 FILE_MODE: Final = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH_TYPES: Final = (
+HOST_PATH_TYPES: Final = (
     "",
     "BlockDevice",
     "CharDevice",
@@ -116,8 +116,8 @@ def check_host_path(source: Document, path: str) -> Iterator[Cause]:
         yield required(f"{path}.path")
         return
     yield from check_no_backsteps(source["path"], f"{path}.path")
-    if source.get("type", "") not in _HOST_PATH_TYPES:
-        yield not_supported(f"{path}.type", source["type"], _HOST_PATH_TYPES)
+    if source.get("type", "") not in HOST_PATH_TYPES:
+        yield not_supported(f"{path}.type", source["type"], HOST_PATH_TYPES)
 
 
 def _check_keys(name: str) -> SourceCheck:
