@@ -61,6 +61,7 @@ KNOWN: Final = (
     "ttl-controller",
     "volumeattributesclass-protection-controller",
     "local-path-provisioner",
+    "podgroup-controller",
 )
 # Who makes the account without which no pod can be created
 ACCOUNTS: Final = "serviceaccount-controller"
