@@ -21,6 +21,7 @@ from steersman.testing.invariants.rollouts import PODS, Broken
 from steersman.world.simulated import SimulatedWorld, simulate
 
 SMALL = Behaviour(cpu="4", stop_seconds=3.0)
+GROUPS = "/apis/scheduling.x-k8s.io/v1alpha1/namespaces"
 LABEL = "scheduling.x-k8s.io/pod-group"
 GROUP = Kind(
     group="scheduling.x-k8s.io",
@@ -32,10 +33,11 @@ GROUP = Kind(
 )
 
 
-async def define(quiet: Quiet) -> None:
+async def define(quiet: Quiet, more: Document = {}) -> None:  # noqa: B006
     spec = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
-    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": schema}
+    properties = {"spec": spec, "status": spec}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": properties}}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": schema, **more}
     names = {"kind": "PodGroup", "plural": "podgroups", "singular": "podgroup"}
     definition = {
         "group": GROUP.group,
@@ -325,6 +327,32 @@ def test_a_group_waits_until_all_that_it_asks_for_is_free_in_the_cluster() -> No
         await quiet.until(lambda: running(quiet, "a", "b", "c"), within=20)
 
     quietly(scenario, nodes=2, behaviour=SMALL)
+
+
+async def phase(quiet: Quiet, wanted: str) -> Any:
+    document = await quiet.admin.read(f"{GROUPS}/default/podgroups/g")
+    status = document.get("status", {})
+    return status if status.get("phase") == wanted else None
+
+
+@pytest.mark.parametrize("subresource", [True, False])
+def test_a_group_tells_its_phase_and_how_its_pods_fare(subresource: bool) -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet, {"subresources": {"status": {}}} if subresource else {})
+        await group(quiet, "g", 2)
+        await quiet.until(lambda: phase(quiet, "Pending"))
+        marks = {"steersman.dev/run-for": "20s"}
+        for name in "ab":
+            container = {"name": "c", "image": "i:1"}
+            metadata = {"labels": {LABEL: "g"}, "annotations": marks}
+            spec = {"containers": [container], "restartPolicy": "Never"}
+            await quiet.create(POD, name, spec=spec, metadata=metadata)
+        status = await quiet.until(lambda: phase(quiet, "Running"))
+        assert status["running"] == 2
+        status = await quiet.until(lambda: phase(quiet, "Finished"))
+        assert (status["running"], status["succeeded"], status["failed"]) == (0, 2, 0)
+
+    quietly(scenario)
 
 
 class Together:

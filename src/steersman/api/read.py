@@ -285,7 +285,7 @@ def read_continue(token: str) -> tuple[int, str]:
         raise _bad_token(f": encoded start key empty (version {TOKEN_VERSION})")
     if posixpath.normpath(place) != place:
         raise _bad_token(f": {found.start}")
-    return max(found.rv, INCONSISTENT), place[1:]
+    return max(found.rv, INCONSISTENT), found.start
 
 
 def _bad_token(why: str) -> BadRequest:

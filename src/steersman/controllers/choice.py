@@ -65,6 +65,7 @@ KNOWN: Final = (
     "csi-provisioner",
     "csi-resizer",
     "csi-snapshotter",
+    "podgroup-controller",
 )
 # Who makes the account without which no pod can be created
 ACCOUNTS: Final = "serviceaccount-controller"

@@ -38,6 +38,7 @@ from steersman.controllers.node_lifecycle import NodeLifecycleController
 from steersman.controllers.node_ttl import NodeTTLController
 from steersman.controllers.pod_certificate_cleaner import PodCertificateCleanerController
 from steersman.controllers.pod_garbage import PodGarbageController
+from steersman.controllers.pod_group import PodGroupController
 from steersman.controllers.replicaset import ReplicaSetController
 from steersman.controllers.replicationcontroller import ReplicationControllerController
 from steersman.controllers.resource_claim import ResourceClaimController
@@ -130,6 +131,7 @@ def _all(facts: Facts) -> tuple[type[Controller], ...]:
         CSIProvisioner,
         CSIAttacher,
         CSIResizer,
+        PodGroupController,
         *_ipam(facts),
         CSISnapshotter,
     )

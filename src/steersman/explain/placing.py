@@ -20,12 +20,13 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.printing import at
+from steersman.model.podgroup import LABEL
 from steersman.model.quantity import of_bytes, of_milli
 from steersman.scheduler.decide import fitting
 from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.rule import rule_of as device_rule_of
 from steersman.scheduler.following import ENDED
-from steersman.scheduler.gangs.groups import LABEL, REJECTED
+from steersman.scheduler.gangs.groups import REJECTED
 from steersman.scheduler.local import joined
 from steersman.scheduler.memory import Ask, Memory
 from steersman.scheduler.owners import Owners

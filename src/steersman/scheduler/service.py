@@ -20,6 +20,7 @@ from steersman.model.figures import Family, Sources
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.resourceclaim import ResourceClaim
+from steersman.model.podgroup import LABEL
 from steersman.model.types.condition import condition
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.rules import Rule
@@ -36,7 +37,6 @@ from steersman.scheduler.eviction import Evictor
 from steersman.scheduler.extenders.failure import Failed
 from steersman.scheduler.extenders.word import Word
 from steersman.scheduler.following import Following
-from steersman.scheduler.gangs.groups import LABEL
 from steersman.scheduler.gangs.placing import Gangs
 from steersman.scheduler.hints import Alone, Waits, blocked_by
 from steersman.scheduler.local import joined

@@ -137,6 +137,8 @@ def test_a_guestbook_keeps_what_is_written_into_it(cluster: Cluster, namespace: 
     asked("cmd=set&key=messages&value=TestEntry")
     assert asked("cmd=get&key=messages") == {"data": "TestEntry"}
     cluster.kubectl("delete", "-n", namespace, "--grace-period=0", "--force", "-f", "-", input=text)
+    # the pods of what was removed go in the background
+    cluster.kubectl("wait", "-n", namespace, "--for=delete", "pods", "--all", "--timeout=60s")
     for kind in ("rc", "pods", "services"):
         assert cluster.json(kind, "-n", namespace)["items"] == []
 

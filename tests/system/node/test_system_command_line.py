@@ -12,6 +12,7 @@ from steered import TOOLS, Cluster, run, steer_words, succeeded
 COMMANDS = (
     *("up", "down", "status", "reset", "kubeconfig", "logs", "server", "node"),
     *("build", "images", "load", "pull", "demo", "version", "why", "clock", "nodes", "debug"),
+    "cri",
 )
 
 

@@ -81,6 +81,21 @@ async def test_pages_show_one_moment_whatever_is_written_between_them(api: Serve
 
 
 @served
+async def test_pages_of_what_has_no_namespace_hold_every_object_once(api: Served) -> None:
+    nodes = "/api/v1/nodes"
+    names = [f"n{number}" for number in range(5)]
+    for name in names:
+        (await api.post(nodes, {"metadata": {"name": name}})).ok()
+    found, token = [], ""
+    for _ in range(3):
+        page = await api.get(nodes, limit="2", **({"continue": token} if token else {}))
+        found.append(page.names)
+        token = page.document["metadata"].get("continue", "")
+    assert found == [names[:2], names[2:4], names[4:]]
+    assert token == ""
+
+
+@served
 async def test_pages_with_a_selector_are_full_and_do_not_count_what_remains(api: Served) -> None:
     await some_maps(api, "a", "b", "c", "d", "e")
     first = await api.get(MAPS, limit="2", labelSelector="half=high")

@@ -127,7 +127,7 @@ def test_an_error_is_told_in_the_form_that_was_asked_for(tmp_path: Path, waits: 
     assert body.startswith(b"k8s\0") and b"you may not" in body
     code, headers, body = exchange(tmp_path, handler, get("/", "Accept: application/yaml"))
     assert (code, headers["content-type"]) == (403, "application/yaml")
-    assert b"message: you may not\n" in body
+    assert b'message: "you may not"\n' in body
 
 
 def test_a_path_is_decoded_and_a_query_is_not(tmp_path: Path) -> None:

@@ -319,6 +319,12 @@ _RULES: dict[str, tuple[Document, ...]] = {
         rule("create delete get list patch update watch", _SIGNERS, "clustertrustbundles"),
         EVENTS,
     ),
+    # not upstream's: that of scheduler-plugins (docs/adr/0024)
+    "podgroup-controller": (
+        rule("get list patch update watch", "scheduling.x-k8s.io", "podgroups podgroups/status"),
+        rule(READ, "core", "pods"),
+        EVENTS,
+    ),
     "validatingadmissionpolicy-status-controller": (
         rule(READ, _POLICIES, "validatingadmissionpolicies"),
         rule("get patch update", _POLICIES, "validatingadmissionpolicies/status"),

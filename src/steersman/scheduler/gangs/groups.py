@@ -16,8 +16,8 @@ from steersman.client.interface import View, Views
 from steersman.model.kind import Kind
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.kinds.pod import POD, Pod
-from steersman.model.ref import Ref, Resource
-from steersman.model.view import Object
+from steersman.model.podgroup import LABEL, PODGROUPS, PodGroup, mapping
+from steersman.model.ref import Ref
 from steersman.scheduler.following import ENDED
 from steersman.scheduler.hints import GANG, Alone
 from steersman.scheduler.state.demand import amount
@@ -25,9 +25,7 @@ from steersman.world.interface import World
 
 log = logging.getLogger(__name__)
 
-PODGROUPS: Final = Resource("scheduling.x-k8s.io", "podgroups")
 PLUGIN: Final = GANG
-LABEL: Final = "scheduling.x-k8s.io/pod-group"
 # What is said of pods whose group is held up by another one (coscheduling PostFilter)
 REJECTED: Final = "optimistic rejection in PostFilter"
 NOT_FOUND: Final = "PodGroup not found"
@@ -35,29 +33,6 @@ READY_SECONDS: Final = 5.0  # for two lists; after a start the server answers th
 _INDEX: Final = "pod group"
 Key = tuple[str, str]  # namespace and name
 Hear = Callable[[Alone], None]
-
-
-class PodGroup(Object, frozen=True):
-    """A PodGroup; the definition of its kind is not ours, so that nothing of it is relied on."""
-
-    spec: Any = None
-
-    @property
-    def least(self) -> int:
-        """How many pods are bound together or not at all (minMember), 1 where that is unclear."""
-        found = self._said("minMember")
-        return found if isinstance(found, int) and found > 0 else 1
-
-    @property
-    def resources(self) -> Mapping[str, int]:
-        """What must be free for it in the whole cluster (minResources); what is no quantity does
-        not count."""
-        found = self._said("minResources")
-        asked = found.items() if isinstance(found, dict) else ()
-        return {name: it for name, text in asked if (it := _amount(name, text)) is not None}
-
-    def _said(self, name: str) -> Any:
-        return self.spec.get(name) if isinstance(self.spec, dict) else None
 
 
 class Gang(msgspec.Struct, frozen=True):
@@ -130,7 +105,14 @@ class Groups:
             return NOT_FOUND
         pods = sorted(filter(_counts, self._pods.by(_INDEX, _text(key))), key=_order)
         bound = sum(placed(it.metadata.uid) for it in pods)
-        return Gang(key, group.least, bound, tuple(pods), group.resources)
+        return Gang(key, group.least, bound, tuple(pods), _resources(group))
+
+
+def _resources(group: PodGroup) -> Mapping[str, int]:
+    """Returns what must be free for a group in the whole cluster (minResources); what is no
+    quantity does not count."""
+    asked = mapping(mapping(group.spec).get("minResources")).items()
+    return {name: it for name, text in asked if (it := _amount(name, text)) is not None}
 
 
 def _amount(name: str, text: Any) -> int | None:
