@@ -126,11 +126,10 @@ class Assigner(msgspec.Struct, kw_only=True):
 
     async def _bind_volumes(self, assignment: Assignment) -> bool:
         """Binds the pod's claims; says whether that was done."""
-        choice = assignment.choice
-        if not choice.given and not choice.made:
+        if assignment.choice == Choice():
             return True
         try:
-            await self.binder.bind(choice, assignment.node, assignment.bind_seconds)
+            await self.binder.bind(assignment.choice, assignment.node, assignment.bind_seconds)
         except (NotBound, APIError, Unreachable) as error:
             self._warn(assignment.pod, f'running PreBind plugin "VolumeBinding": {error}')
             self._give_up(assignment.pod)

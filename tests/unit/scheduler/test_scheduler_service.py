@@ -547,6 +547,31 @@ def test_a_pod_whose_claim_is_not_bound_is_told_why_and_gives_its_room_back(
     staged(scenario, configuration=IMPATIENT)
 
 
+def test_a_claim_that_is_bound_is_read_anew_before_its_pod_is_bound() -> None:
+    async def bound(stage: Stage) -> bool:
+        found = await stage.admin.get(PERSISTENTVOLUMECLAIM.ref("default", "a"))
+        return bool(found.status.phase == "Bound")
+
+    async def scenario(stage: Stage) -> None:
+        amount = {"storage": "1Gi"}
+        fields = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+        wanted = {**fields, "resources": {"requests": amount}}
+        given = {**fields, "capacity": amount, "hostPath": {"path": "/x"}}
+        await stage.quiet.create(PERSISTENTVOLUME, "v", spec=given)
+        await stage.quiet.create(PERSISTENTVOLUMECLAIM, "a", spec=wanted)
+        await stage.until(lambda: bound(stage))
+        stage.way.lose("GET", "/persistentvolumeclaims/a", "request")
+        source = {"name": "v", "persistentVolumeClaim": {"claimName": "a"}}
+        spec = {"containers": [{"name": "c", "image": "i:1"}], "volumes": [source]}
+        await stage.quiet.create(POD, "a", spec=spec)
+        text = 'running PreBind plugin "VolumeBinding": the request was lost'
+        await stage.until(lambda: told(stage, "FailedScheduling", text))
+        assert stage.way.count("POST", "/a/binding") == 0
+        await stage.until(lambda: stage.placed("a"))
+
+    staged(scenario)
+
+
 def test_a_device_that_is_not_made_ready_in_time_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

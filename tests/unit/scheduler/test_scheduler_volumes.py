@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from scheduler_cluster import Cluster, HeldViews, node, pod
+from steersman.client.interface import Client
+from steersman.model.errors import NotFound
 from steersman.model.kind import Kind
 from steersman.model.kinds.csidriver import CSIDRIVER
 from steersman.model.kinds.csinode import CSINODE
@@ -16,6 +18,7 @@ from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
+from steersman.model.ref import Ref
 from steersman.model.volume_binding import BIND_COMPLETED, SELECTED_NODE
 from steersman.scheduler.decide import Chosen, Unfit, decide, fitting
 from steersman.scheduler.memory import Ask
@@ -23,11 +26,12 @@ from steersman.scheduler.message import fit_error
 from steersman.scheduler.preemption import Candidate, preempt
 from steersman.scheduler.profile import DEFAULT
 from steersman.scheduler.state.bits import places
-from steersman.scheduler.volumes.binder import plan_volume
+from steersman.scheduler.volumes.binder import Binder, NotBound, plan_volume
 from steersman.scheduler.volumes.binding import Choice, choose
 from steersman.scheduler.volumes.offers import NOT_FOUND, wishes_of
 from steersman.scheduler.volumes.rule import VolumeRule, rule_of
 from steersman.scheduler.volumes.storage import Storage
+from steersman.world.simulated import SimulatedWorld, simulate
 
 ZONE = "topology.kubernetes.io/zone"
 DONE = {BIND_COMPLETED: "yes"}
@@ -279,6 +283,57 @@ def test_a_volume_is_given_to_the_very_claim() -> None:
     patch = plan_volume(found)
     assert patch["spec"]["claimRef"]["uid"] == "uid-data"
     assert patch["metadata"]["annotations"] == {"pv.kubernetes.io/bound-by-controller": "yes"}
+
+
+class Answering:
+    """The part of a client that reads: the claims as they are, whatever views show."""
+
+    def __init__(self, *given: tuple[Kind, Any]) -> None:
+        self._views = HeldViews(*given)
+
+    async def get(self, ref: Ref) -> Any:
+        found = self._views.of(PERSISTENTVOLUMECLAIM).get(ref)
+        if found is None:
+            raise NotFound(f'persistentvolumeclaims "{ref.name}" not found')
+        return found
+
+
+AGAIN = {"uid": "uid-again"}
+LEAVING = {"annotations": DONE, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ([bound()], None),
+        (
+            [claim(metadata=AGAIN, **LATE)],
+            'binding volumes: persistentvolumeclaim "data" not found',
+        ),
+        (
+            [claim(metadata=LEAVING, volumeName="v")],
+            'binding volumes: persistentvolumeclaim "data" is being deleted',
+        ),
+        ([], 'persistentvolumeclaims "data" not found'),
+    ],
+)
+def test_a_pod_is_not_bound_for_a_claim_that_only_a_late_view_shows(there: Any, said: Any) -> None:
+    cluster = hosts("a")
+    storage = Storage(HeldViews(bound(), volume(on="a")))
+    rule = rule_of(using("data"), DEFAULT, storage, cluster.snapshot)
+    state = cluster.snapshot.state("a")
+    assert isinstance(rule, VolumeRule)
+    assert state is not None
+
+    async def main(world: SimulatedWorld) -> str | None:
+        binder = Binder(cast(Client, Answering(*there)), world, storage)
+        try:
+            await binder.bind(rule.choice(state), "a", 5.0)
+        except (NotBound, NotFound) as error:
+            return str(error)
+        return None
+
+    assert simulate(1, main) == said
 
 
 def test_a_claim_for_one_pod_is_freed_by_preemption() -> None:

@@ -58,13 +58,19 @@ class Binder:
             self._storage.withdraw(volume.metadata.name)
 
     async def bind(self, choice: Choice, node: str, within_seconds: float) -> None:
-        """Binds; raises NotBound, or what the API raises."""
+        """Binds; raises NotBound, or what the API raises.
+
+        In the end every claim is read anew: a set makes its pod and its claim again under their
+        old names, and a view that is late still shows the old claim, bound.
+        """
         try:
             for claim, volume in choice.given:
                 await self._give(volume, claim)
             for claim in choice.made:
                 await self._ask(claim, node)
             await self._wait(choice, node, within_seconds)
+            for claim in (*choice.waiting, *choice.bound):
+                await self._confirm(claim)
         finally:
             self.withdraw(choice)
 
@@ -85,10 +91,9 @@ class Binder:
     async def _wait(self, choice: Choice, node: str, within_seconds: float) -> None:
         changed = asyncio.Event()
         leave = self._storage.listen(changed.set)
-        claims = [*(claim for claim, _ in choice.given), *choice.made]
         try:
             async with self._world.timeout(within_seconds):
-                while not all(self._done(claim, node) for claim in claims):
+                while not all(self._done(claim, node) for claim in choice.waiting):
                     changed.clear()
                     await changed.wait()
         except TimeoutError as error:
@@ -100,9 +105,21 @@ class Binder:
     def _done(self, claim: PersistentVolumeClaim, node: str) -> bool:
         found = self._storage.claim(*claim.key)
         if found is None or found.metadata.uid != claim.metadata.uid:
-            name = claim.metadata.name
-            raise NotBound(f'binding volumes: persistentvolumeclaim "{name}" not found')
+            raise _missing(claim)
         selected = found.metadata.annotations.get(SELECTED_NODE, node)
         if selected != node:  # the provisioner gave the claim back
             raise NotBound(f'binding volumes: selectedNode annotation value "{selected}" not set')
         return is_bound(found)
+
+    async def _confirm(self, claim: PersistentVolumeClaim) -> None:
+        found: PersistentVolumeClaim = await self._client.get(PERSISTENTVOLUMECLAIM.ref(*claim.key))
+        if found.metadata.uid != claim.metadata.uid:
+            raise _missing(claim)
+        if found.metadata.deletion_timestamp is not None:
+            name = claim.metadata.name
+            raise NotBound(f'binding volumes: persistentvolumeclaim "{name}" is being deleted')
+
+
+def _missing(claim: PersistentVolumeClaim) -> NotBound:
+    name = claim.metadata.name
+    return NotBound(f'binding volumes: persistentvolumeclaim "{name}" not found')

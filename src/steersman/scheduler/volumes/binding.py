@@ -17,10 +17,17 @@ from steersman.scheduler.volumes.offers import NOT_FOUND, Wish
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Claims with the volumes they get, and claims for which volumes are to be made."""
+    """Claims with the volumes they get, claims for which volumes are to be made, and claims that
+    were bound before."""
 
     given: tuple[tuple[PersistentVolumeClaim, PersistentVolume], ...] = ()
     made: tuple[PersistentVolumeClaim, ...] = ()
+    bound: tuple[PersistentVolumeClaim, ...] = ()
+
+    @property
+    def waiting(self) -> tuple[PersistentVolumeClaim, ...]:
+        """Those that were not."""
+        return (*(claim for claim, _ in self.given), *self.made)
 
 
 def choose(wishes: Iterable[Wish], node: NodeState) -> Choice | str:

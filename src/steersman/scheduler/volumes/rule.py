@@ -65,7 +65,8 @@ class VolumeRule:
     def choice(self, node: NodeState) -> Choice:
         """Returns the volumes that the pod's claims get on a node that fits."""
         found = choose(self._wishes, node)
-        return found if isinstance(found, Choice) else Choice()
+        chosen = found if isinstance(found, Choice) else Choice()
+        return Choice(chosen.given, chosen.made, tuple(claim for claim, _ in self._needs.bound))
 
 
 def rule_of(
