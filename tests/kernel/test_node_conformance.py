@@ -362,7 +362,10 @@ def test_a_grpc_probe_restarts_what_is_ill_and_nothing_else(cluster: Cluster) ->
     mount = [{"name": "answers", "mountPath": "/answers"}]
 
     def serving(name: str, port: int) -> dict[str, Any]:
-        script = f"while true; do nc -l -p {port} -e cat /answers/{name} > /dev/null; done"
+        # settings first, and the answer when the call has come: of 48 bytes is what is before it
+        settings = "printf '\\0\\0\\0\\4\\0\\0\\0\\0\\0'"
+        serve = f"{settings}; busybox head -c 60 > /dev/null; cat /answers/{name}"
+        script = f'while true; do nc -l -p {port} -e sh -c "{serve}"; done'
         probe = {"grpc": {"port": port}, "periodSeconds": 1, "failureThreshold": 3}
         return shell(name, script, livenessProbe=probe, volumeMounts=mount)
 
