@@ -148,7 +148,15 @@ def test_ports_are_found_by_name() -> None:
         ("INT", signal.SIGINT),
         ("9", signal.SIGKILL),
         ("SIGRTMIN+3", signal.SIGRTMIN + 3),
+        ("RTMAX-2", signal.SIGRTMAX - 2),
+        ("SIGRTMIN", signal.SIGRTMIN),
         ("nonsense", signal.SIGTERM),
+        # what an image may say, and the kernel does not know: the pod would never end
+        ("SIGRTMIN+x", signal.SIGTERM),
+        ("SIGRTMAX+1", signal.SIGTERM),
+        ("99", signal.SIGTERM),
+        ("9" * 5000, signal.SIGTERM),
+        ("SIG", signal.SIGTERM),
     ],
 )
 def test_signals_are_known_by_name_and_number(name: str, number: int) -> None:

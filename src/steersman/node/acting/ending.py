@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -19,6 +20,8 @@ KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a sys
 MAX_MESSAGE_BYTES = 4096  # kubelet's MaxContainerTerminationMessageLength
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048  # ...LogLines, ...LogLength
 NANO = 1e9
+# A signal by its number, or by its distance from one of those for real time
+_COUNTED = re.compile(r"(?:(?P<from>SIGRTMIN|SIGRTMAX)|SIG(?=\d))(?P<count>[+-]?\d{1,2})", re.A)
 _UNKNOWN_TEXT = "The container could not be located when the pod was terminated"
 
 
@@ -59,17 +62,14 @@ async def _signal(tools: Tools, uid: str, name: str, run: Run, seconds: float) -
 
 
 def signal_number(name: str) -> int:
-    """Returns a signal by its name (SIGTERM, TERM) or number; SIGTERM for what is none."""
-    if name.isdecimal():
-        return int(name)
+    """Returns a signal by its name (SIGTERM, TERM, RTMIN+3) or number; SIGTERM for what is none."""
     full = name if name.startswith("SIG") else f"SIG{name}"
     found = getattr(signal, full, None)
-    if isinstance(found, signal.Signals):
-        return int(found)
-    if full.startswith(("SIGRTMIN", "SIGRTMAX")):
-        base = signal.SIGRTMIN if full.startswith("SIGRTMIN") else signal.SIGRTMAX
-        return int(base) + int(full[8:] or 0)
-    return int(signal.SIGTERM)
+    number = int(found) if isinstance(found, signal.Signals) else 0
+    if (counted := _COUNTED.fullmatch(full)) is not None:
+        start = getattr(signal, counted["from"]) if counted["from"] else 0
+        number = start + int(counted["count"])
+    return number if number in signal.valid_signals() else int(signal.SIGTERM)
 
 
 def read_end(tools: Tools, container: Container, seen: Observed, exit: ExitStatus) -> Run:
