@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from steersman.cri.messages import containers as of_containers
 from steersman.cri.messages import sandboxes as of_sandboxes
 from steersman.cri.messages.sandboxes import (
@@ -30,43 +32,54 @@ def namespaces_of(sandbox: Sandbox) -> NamespaceOption:
     return options or NamespaceOption()
 
 
-def sandbox_status(sandbox: Sandbox) -> PodSandboxStatus:
-    """Returns all that is said of a sandbox."""
-    ip, *others = sandbox.addresses or ("",)
+def _of_sandbox(sandbox: Sandbox) -> dict[str, Any]:
+    """Returns what lists and statuses say alike."""
     config = sandbox.config
-    return PodSandboxStatus(
-        id=sandbox.id,
-        metadata=config.metadata,
-        state=sandbox_state(sandbox),
-        created_at=sandbox.created_at,
-        network=PodSandboxNetworkStatus(ip, tuple(PodIP(it) for it in others)),
-        linux=LinuxPodSandboxStatus(Namespace(namespaces_of(sandbox))),
-        labels=config.labels,
-        annotations=config.annotations,
-        runtime_handler=sandbox.handler,
-    )
+    return {
+        "id": sandbox.id,
+        "metadata": config.metadata,
+        "state": sandbox_state(sandbox),
+        "created_at": sandbox.created_at,
+        "labels": config.labels,
+        "annotations": config.annotations,
+        "runtime_handler": sandbox.handler,
+    }
 
 
 def sandbox_entry(sandbox: Sandbox) -> of_sandboxes.PodSandbox:
     """Returns what a list says of a sandbox."""
-    config = sandbox.config
-    return of_sandboxes.PodSandbox(
-        id=sandbox.id,
-        metadata=config.metadata,
-        state=sandbox_state(sandbox),
-        created_at=sandbox.created_at,
-        labels=config.labels,
-        annotations=config.annotations,
-        runtime_handler=sandbox.handler,
+    return of_sandboxes.PodSandbox(**_of_sandbox(sandbox))
+
+
+def sandbox_status(sandbox: Sandbox) -> PodSandboxStatus:
+    """Returns all that is said of a sandbox."""
+    ip, *others = sandbox.addresses or ("",)
+    return PodSandboxStatus(
+        **_of_sandbox(sandbox),
+        network=PodSandboxNetworkStatus(ip, tuple(PodIP(it) for it in others)),
+        linux=LinuxPodSandboxStatus(Namespace(namespaces_of(sandbox))),
     )
 
 
-def _image(container: Container) -> ImageSpec:
-    asked = container.config.image
-    return ImageSpec(
-        image=asked.image if asked is not None else "",
-        user_specified_image=asked.user_specified_image if asked is not None else "",
-    )
+def _of_container(container: Container) -> dict[str, Any]:
+    """Returns what lists and statuses say alike."""
+    config, asked = container.config, container.config.image or ImageSpec()
+    return {
+        "id": container.id,
+        "metadata": config.metadata,
+        "state": container.state,
+        "created_at": container.created_at,
+        "image": ImageSpec(asked.image, user_specified_image=asked.user_specified_image),
+        "image_ref": container.image_ref,
+        "image_id": container.image_id,
+        "labels": config.labels,
+        "annotations": config.annotations,
+    }
+
+
+def container_entry(container: Container) -> of_containers.Container:
+    """Returns what a list says of a container."""
+    return of_containers.Container(**_of_container(container), pod_sandbox_id=container.sandbox)
 
 
 def container_status(container: Container) -> of_containers.ContainerStatus:
@@ -74,39 +87,14 @@ def container_status(container: Container) -> of_containers.ContainerStatus:
     config = container.config
     resources = config.linux.resources if config.linux is not None else None
     return of_containers.ContainerStatus(
-        id=container.id,
-        metadata=config.metadata,
-        state=container.state,
-        created_at=container.created_at,
+        **_of_container(container),
         started_at=container.started_at,
         finished_at=container.finished_at,
         exit_code=container.exit_code,
-        image=_image(container),
-        image_ref=container.image_ref,
         reason=container.reason,
         message=container.message,
-        labels=config.labels,
-        annotations=config.annotations,
         mounts=config.mounts,
         log_path=container.log,
         resources=None if resources is None else of_containers.ContainerResources(resources),
-        image_id=container.image_id,
         stop_signal=config.stop_signal,
-    )
-
-
-def container_entry(container: Container) -> of_containers.Container:
-    """Returns what a list says of a container."""
-    config = container.config
-    return of_containers.Container(
-        id=container.id,
-        pod_sandbox_id=container.sandbox,
-        metadata=config.metadata,
-        image=_image(container),
-        image_ref=container.image_ref,
-        state=container.state,
-        created_at=container.created_at,
-        labels=config.labels,
-        annotations=config.annotations,
-        image_id=container.image_id,
     )
