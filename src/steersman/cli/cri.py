@@ -11,7 +11,7 @@ import os
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from steersman.cli.directory import ID_ALPHABET, ID_LENGTH
+from steersman.cli.directory import ID_ALPHABET, ID_LENGTH, Directory, Lock
 from steersman.cli.failure import Failure
 from steersman.cli.server import reporter
 
@@ -53,6 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failure(f"--pod-cidr: {error}") from None
     directory: Path = arguments.data_dir.expanduser().absolute()
     own = id_of(directory)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = Lock(Directory(directory), "engine")
+    lock.take()  # held until the process ends
     if arguments.clean:
         return _clean(directory, own)
     import uvloop

@@ -169,10 +169,12 @@ def _known(identity: Identity) -> Identity:
 
 
 class Lock:
-    """Held by the one supervisor of a cluster; its file names the process."""
+    """Held by the one supervisor of a cluster, or by the one of something else that lives in a
+    directory; its file names the process."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, what: str = "cluster") -> None:
         self._path = directory.path / "supervisor.lock"
+        self._what = what
         self._file: IO[str] | None = None
 
     def take(self) -> None:
@@ -182,7 +184,7 @@ class Lock:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise Failure(f"this cluster is up already (process {self.holder()})") from None
+            raise Failure(f"this {self._what} is up already (process {self.holder()})") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -59,8 +59,9 @@ async def run_cri(settings: Settings, world: World, report: Report) -> None:
     bridge = Bridge(settings.id, IPv4Network(settings.pod_cidr))
     bridge.set_up(settings.run.parent)
     try:
-        if note := firewall.open_for(Rules(), bridge.name):
-            report({"note": note})
+        with Rules() as rules:
+            if note := firewall.open_for(rules, bridge.name):
+                report({"note": note})
     except Unavailable:
         pass  # without nftables there is no firewall of it to open
     tools = _tools(settings, bridge, world)
