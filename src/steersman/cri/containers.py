@@ -50,7 +50,7 @@ from steersman.images.store import Image
 from steersman.model.kind import Document
 from steersman.node.acting.ending import signal_number
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile
-from steersman.runtime.engine import EngineError, SandboxState
+from steersman.runtime.engine import EngineError
 from steersman.wire.http2.grpc import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -96,11 +96,13 @@ class Containers:
         self._known.put(container)
         try:
             await self._tools.engine.create(sandbox.id, container.id, document)
-        except EngineError as error:
+        except BaseException as error:
             self._known.drop(container)
-            raise failure("failed to create containerd task", error) from error
-        except BaseException:
-            self._known.drop(container)
+            # One that answered too late, or whose caller has gone, is there all the same
+            with contextlib.suppress(EngineError):
+                await self._tools.engine.delete(sandbox.id, container.id, force=True)
+            if isinstance(error, EngineError):
+                raise failure("failed to create containerd task", error) from error
             raise
         self._known.tell(CONTAINER_CREATED, container.id, sandbox.id)
         return CreateContainerResponse(container.id)
@@ -125,7 +127,10 @@ class Containers:
         except OSError as error:
             text = f"failed to generate container spec: {error.filename}: {error.strerror}"
             raise Failed(UNKNOWN, text) from error
-        made = await self._sandbox_state(sandbox)
+        try:
+            made = await self._tools.engine.sandbox(sandbox.id)
+        except EngineError as error:
+            raise failure(f'sandbox "{sandbox.id}" is not running', error) from error
         target = 0
         if joined := bundle.joins(container.config):
             target = await self._running_pid(joined)
@@ -142,12 +147,6 @@ class Containers:
             seccomp=_read_profile(bundle.profile_path(container.config)),
         )
         return bundle.render(container.config, image.run_config, ground)
-
-    async def _sandbox_state(self, sandbox: Sandbox) -> SandboxState:
-        for found in await self._tools.engine.pods():
-            if found.pod == sandbox.id and not found.lost:
-                return found
-        raise Failed(FAILED_PRECONDITION, f'sandbox "{sandbox.id}" is not running')
 
     async def _running_pid(self, id: str) -> int:
         """Returns the first process of a container that runs."""
@@ -169,6 +168,11 @@ class Containers:
         try:
             state = await self._tools.engine.start(container.sandbox, container.id)
         except EngineError as error:
+            if error.kind == "unavailable":  # its program may run all the same
+                with contextlib.suppress(EngineError):
+                    await self._tools.engine.kill(
+                        container.sandbox, container.id, signals.SIGKILL, everyone=True
+                    )
             self._never_started(container, str(error))
             raise failure("failed to start containerd task", error) from error
         self._known.started(container.id, state.started_at)  # it may have ended already
@@ -177,7 +181,7 @@ class Containers:
 
     def _never_started(self, container: Container, why: str) -> None:
         ended = replace(
-            self._known.containers[container.id],
+            container,
             finished_at=self._known.now(),
             exit_code=128,  # containerd's errorStartExitCode
             reason="StartError",
@@ -187,14 +191,14 @@ class Containers:
 
     async def stop(self, asked: StopContainerRequest) -> StopContainerResponse:
         """Asks a container to end, and makes it; repeatable."""
-        if only(self._known.containers.values(), asked.container_id):
+        if self._known.has(Container, asked.container_id):
             container = self._known.container(asked.container_id)
             await end_container(self._tools, container, max(0, asked.timeout))
         return StopContainerResponse()
 
     async def remove(self, asked: RemoveContainerRequest) -> RemoveContainerResponse:
         """Removes a container, whether it runs or not; repeatable. The log stays."""
-        if not only(self._known.containers.values(), asked.container_id):
+        if not self._known.has(Container, asked.container_id):
             return RemoveContainerResponse()
         container = self._known.container(asked.container_id)
         try:
@@ -237,11 +241,11 @@ class Containers:
                 await self._tools.engine.update(container.sandbox, container.id, resources)
             except EngineError as error:
                 raise failure("failed to update resources", error) from error
-        linux = container.config.linux
-        if linux is not None:
+        now = self._known.containers.get(container.id)
+        if now is not None and (linux := now.config.linux) is not None:
             merged = merge(linux.resources or LinuxContainerResources(), asked.linux)
-            config = replace(container.config, linux=replace(linux, resources=merged))
-            self._known.put(replace(self._known.containers[container.id], config=config))
+            config = replace(now.config, linux=replace(linux, resources=merged))
+            self._known.put(replace(now, config=config))
         return UpdateContainerResourcesResponse()
 
     async def reopen_log(self, asked: ReopenContainerLogRequest) -> ReopenContainerLogResponse:

@@ -49,6 +49,11 @@ class Known:
         """Returns a container by its id or the beginning of it; raises Failed."""
         return _find(self.containers, id, "container")
 
+    def has(self, kind: type[Sandbox | Container], id: str) -> bool:
+        """Says whether an id, or the beginning of one, stands for any."""
+        known = self.sandboxes if kind is Sandbox else self.containers
+        return bool(id) and any(name.startswith(id) for name in known)
+
     def of(self, sandbox: str) -> list[Container]:
         """Returns the containers of a sandbox, oldest first."""
         return [it for it in self.containers.values() if it.sandbox == sandbox]
@@ -69,8 +74,8 @@ class Known:
 
     def started(self, id: str, at: int) -> None:
         """Notes that a container runs, where that is not known."""
-        container = self.containers[id]
-        if not container.started_at:
+        container = self.containers.get(id)
+        if container is not None and not container.started_at:
             self.put(replace(container, started_at=at))
 
     def end(self, id: str, exit: ExitStatus | None) -> None:

@@ -102,12 +102,9 @@ class Sandboxes:
 
     async def stop(self, asked: StopPodSandboxRequest) -> StopPodSandboxResponse:
         """Ends all that runs in a sandbox and gives its addresses back; repeatable."""
-        if asked.pod_sandbox_id in self._known.sandboxes or self._is_known(asked.pod_sandbox_id):
+        if self._known.has(Sandbox, asked.pod_sandbox_id):
             await self._stop(self._known.sandbox(asked.pod_sandbox_id))
         return StopPodSandboxResponse()
-
-    def _is_known(self, id: str) -> bool:
-        return bool(id) and bool(only(self._known.sandboxes.values(), id))
 
     async def _stop(self, sandbox: Sandbox) -> None:
         if not sandbox.ready:
@@ -121,7 +118,7 @@ class Sandboxes:
 
     async def remove(self, asked: RemovePodSandboxRequest) -> RemovePodSandboxResponse:
         """Removes a sandbox with its containers; repeatable."""
-        if not self._is_known(asked.pod_sandbox_id):
+        if not self._known.has(Sandbox, asked.pod_sandbox_id):
             return RemovePodSandboxResponse()
         sandbox = self._known.sandbox(asked.pod_sandbox_id)
         await self._stop(sandbox)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +36,7 @@ from steersman.cri.messages.values import UInt64Value
 from steersman.cri.records import Container, Sandbox
 from steersman.cri.tools import Tools
 from steersman.node.measure.reading import Reading, Traffic, parse_traffic, read_group
-from steersman.runtime.engine import SandboxState
+from steersman.runtime.engine import EngineError, SandboxState
 from steersman.runtime.kernel.cgroups import find_hierarchies, opener
 from steersman.wire.http2.grpc import FAILED_PRECONDITION, Failed
 
@@ -86,11 +87,16 @@ class Stats:
         ]
         return ListPodSandboxStatsResponse(tuple(await self._sandboxes(found)))
 
-    async def _places(self) -> dict[str, SandboxState]:
-        return {it.pod: it for it in await self._tools.engine.pods() if not it.lost}
+    async def _places(self, wanted: Iterable[str]) -> dict[str, SandboxState]:
+        """Returns the sandboxes of these that run."""
+        found = {}
+        for id in sorted(set(wanted)):
+            with suppress(EngineError):  # it has ended, or is about to
+                found[id] = await self._tools.engine.sandbox(id)
+        return found
 
-    async def _containers(self, wanted: Iterable[Container]) -> list[ContainerStats]:
-        places = await self._places()
+    async def _containers(self, wanted: Sequence[Container]) -> list[ContainerStats]:
+        places = await self._places(it.sandbox for it in wanted)
         return await asyncio.to_thread(
             lambda: [self._container(it, places.get(it.sandbox)) for it in wanted]
         )
@@ -108,8 +114,8 @@ class Stats:
     def _read(self, group: str) -> Reading | None:
         return read_group(self._open(group), self._tools.world.now())
 
-    async def _sandboxes(self, wanted: Iterable[Sandbox]) -> list[PodSandboxStats]:
-        places = await self._places()
+    async def _sandboxes(self, wanted: Sequence[Sandbox]) -> list[PodSandboxStats]:
+        places = await self._places(it.id for it in wanted)
         found = [(it, places[it.id]) for it in wanted if it.id in places]
         return await asyncio.to_thread(lambda: [self._sandbox(*it) for it in found])
 

@@ -18,13 +18,14 @@ from steersman.cri.messages.containers import (
     PortForwardRequest,
     PortForwardResponse,
 )
-from steersman.cri.tools import Tools
+from steersman.cri.tools import Tools, failure
 from steersman.model.errors import APIError
 from steersman.node.serve import Play, refused, upgrade, upgrade_forward
 from steersman.node.streams import session
 from steersman.node.streams.pods import Pod
 from steersman.node.streams.remote import Remote
 from steersman.node.streams.session import Wanted
+from steersman.runtime.engine import EngineError
 from steersman.wire.http2.grpc import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -101,10 +102,11 @@ class Streaming:
 
     async def _pod(self, asked: PortForwardRequest) -> Pod:
         sandbox = self._tools.known.sandbox(asked.pod_sandbox_id)
-        for found in await self._tools.engine.pods():
-            if found.pod == sandbox.id and not found.lost:
-                return Pod(sandbox.id, sandbox.id, found.netns, {})
-        raise Failed(FAILED_PRECONDITION, f'sandbox "{sandbox.id}" is not running')
+        try:
+            found = await self._tools.engine.sandbox(sandbox.id)
+        except EngineError as error:
+            raise failure(f'sandbox "{sandbox.id}" is not running', error) from error
+        return Pod(sandbox.id, sandbox.id, found.netns, {})
 
     def _upgrade(self, request: Request, asked: ExecRequest | AttachRequest) -> Response:
         container = self._tools.known.container(asked.container_id)

@@ -371,12 +371,13 @@ class Engine:
         message = await self.call(pod, verb, arguments, deadline)
         return message.document["result"]
 
+    async def sandbox(self, pod: str) -> SandboxState:
+        """One pod with its containers, as its shim says now; EngineError where it has none."""
+        return _parse_sandbox(await self._ask(pod, "pod", DEADLINE_SECONDS))
+
     async def pods(self) -> list[SandboxState]:
         """Every pod with its containers, as its shim says now; lost ones as the disk has them."""
-        found = [
-            _parse_sandbox(await self._ask(pod, "pod", DEADLINE_SECONDS))
-            for pod in sorted(self._links)
-        ]
+        found = [await self.sandbox(pod) for pod in sorted(self._links)]
         for pod in sorted(self._lost):
             document = {"containers": [], **state.load(self._directory(pod)), "pod": pod}
             found.append(_parse_sandbox(document, lost=True))
