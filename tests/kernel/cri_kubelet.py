@@ -25,7 +25,7 @@ from steersman.cri.messages.values import (
     NamespaceOption,
 )
 from steersman.cri.records import Records
-from steersman.cri.service import follow, handlers
+from steersman.cri.service import follow, handlers, take_up
 from steersman.cri.streaming import LOOPBACK, Streaming
 from steersman.cri.tools import Tools
 from steersman.images.http import StreamHttp
@@ -208,6 +208,7 @@ async def served(rig: Rig, network: NoNetwork | None = None) -> AsyncIterator[Ku
         cgroup=rig.cgroup,
         world=world,
     )
+    await take_up(tools)
     streams, socket = Streaming(tools), home / "cri.sock"
     async with (
         world.tasks() as tasks,

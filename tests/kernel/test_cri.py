@@ -28,6 +28,8 @@ from steersman.cri.messages.values import (
     SecurityProfile,
 )
 from steersman.wire.http2 import grpc
+from steersman.wire.http2.grpc import Failed
+from steersman.wire.rpc.messages import Rpc
 
 pytestmark = needs_root
 
@@ -156,6 +158,12 @@ def test_the_status_of_a_pod_tells_all_of_it() -> None:
     run(scenario)
 
 
+async def gone(kubelet: Kubelet, container: str, pattern: str) -> None:
+    """Waits until no process has a word in its command line; the pattern does not match itself."""
+    looking = f"while grep -q '{pattern}' /proc/[0-9]*/cmdline 2>/dev/null; do sleep 0.05; done"
+    assert (await kubelet.execute(container, "sh", "-c", looking, seconds=20)).exit_code == 0
+
+
 def test_commands_run_to_their_end_and_give_both_streams() -> None:
     async def scenario(kubelet: Kubelet) -> None:
         container = await kubelet.launch(await kubelet.run(), kubelet.container(*SLEEP))
@@ -166,8 +174,13 @@ def test_commands_run_to_their_end_and_give_both_streams() -> None:
         late = c.ExecSyncRequest(container, ("sleep", "4321"), 1)
         text = await kubelet.refused("ExecSync", late, grpc.DEADLINE_EXCEEDED)
         assert 'command "sleep 4321"' in text
-        left = await kubelet.execute(container, "sh", "-c", "grep -l 4321 /proc/[0-9]*/cmdline")
-        assert b"4321" not in left.stdout
+        await gone(kubelet, container, "432[1]")
+        # one for whose end nobody waits any more goes too
+        path = Rpc("/runtime.v1.RuntimeService/ExecSync", c.ExecSyncRequest, c.ExecSyncResponse)
+        with pytest.raises(Failed) as late_call:
+            await kubelet.channel.ask(path, c.ExecSyncRequest(container, ("sleep", "8765")), 0.5)
+        assert late_call.value.code == grpc.DEADLINE_EXCEEDED
+        await gone(kubelet, container, "876[5]")
         none = c.ExecSyncRequest(container, ("no-such-program",), 5)
         assert "no-such-program" in await kubelet.refused("ExecSync", none, grpc.UNKNOWN)
         await kubelet.stop(container, 0)

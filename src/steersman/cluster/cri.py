@@ -15,7 +15,7 @@ from steersman.cluster.node import cgroup_of, version, warm_socket
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.cri.known import Known
 from steersman.cri.records import Records
-from steersman.cri.service import follow, handlers
+from steersman.cri.service import follow, handlers, take_up
 from steersman.cri.streaming import LOOPBACK, Streaming
 from steersman.cri.tools import Tools
 from steersman.images.http import StreamHttp
@@ -67,6 +67,7 @@ async def run_cri(settings: Settings, world: World, report: Report) -> None:
     tools = _tools(settings, bridge, world)
     streams = Streaming(tools)
     services = handlers(tools, streams, version())
+    await take_up(tools)
     async with (
         world.tasks() as tasks,
         Server(streams.handle, world) as server,

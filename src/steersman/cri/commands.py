@@ -33,6 +33,7 @@ class Commands:
         pipes.theirs["stdin"] = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         stdio = [pipes.theirs[name] for name in ("stdin", "stdout", "stderr")]
         process: Exec | None = None
+        status: ExitStatus | None = None
         try:
             async with self._tools.world.timeout(asked.timeout or None):
                 process = await self._tools.engine.exec(
@@ -43,12 +44,12 @@ class Commands:
         except EngineError as error:
             raise failure("failed to exec in container", error) from error
         except TimeoutError:
-            if process is not None:
-                with contextlib.suppress(EngineError):  # it may end just now
-                    await process.kill(signal.SIGKILL)
             text = f'timeout {asked.timeout}s exceeded: command "{" ".join(asked.cmd)}"'
             raise Failed(DEADLINE_EXCEEDED, f"failed to exec in container: {text}") from None
         finally:
+            if process is not None and status is None:  # it lasts too long, or nobody waits for it
+                with contextlib.suppress(EngineError):  # it may end just now
+                    await process.kill(signal.SIGKILL)
             pipes.close()
         return ExecSyncResponse(outputs[0], outputs[1], status.code)
 

@@ -74,9 +74,13 @@ def _rpc(path: str, call: Callable[..., Any]) -> Rpc[Any, Any]:
     return Rpc(path, ask, get_args(answer)[0] if get_args(answer) else answer)
 
 
-async def follow(tools: Tools) -> None:
-    """Takes up what runs already, then notes what ends, for ever."""
+async def take_up(tools: Tools) -> None:
+    """Takes up what runs already, to be done before anybody asks for it."""
     compare(tools, await tools.engine.connect())
+
+
+async def follow(tools: Tools) -> None:
+    """Notes what ends, for ever."""
     async for event in tools.engine.events():
         if event.kind == "overflow":
             compare(tools, await tools.engine.pods())
