@@ -6,7 +6,7 @@ entries into what was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -132,36 +132,49 @@ class Tables:
 
     def head(self, metadata: Document, *, with_columns: bool = True) -> Document:
         """Returns the table without rows."""
-        return {
-            "kind": "Table",
-            "apiVersion": f"meta.k8s.io/{self._presentation.meta_version}",
-            "metadata": metadata,
-            "columnDefinitions": [_definition(column) for column in self._columns]
-            if with_columns
-            else None,
-        }
+        columns = self._columns if with_columns else None
+        return _table(columns, metadata, self._presentation)
 
     def row(self, entry: Entry) -> Document:
         """Returns one row; columns read the version in which a built-in kind is stored."""
         document = self._form.document(entry)
         read = entry.document() if self._form.converts else document
         cells = [column.value(read, self._now) for column in self._columns]
-        row: Document = {"cells": cells}
-        if self._include == "Object":
-            row["object"] = document
-        elif self._include == "Metadata":
-            version = f"meta.k8s.io/{self._presentation.meta_version}"
-            head = {"kind": "PartialObjectMetadata", "apiVersion": version}
-            row["object"] = {**head, "metadata": document["metadata"]}
-        else:
-            row["object"] = None
-        return row
+        return {"cells": cells, "object": _included(document, self._include, self._presentation)}
 
     def one(self, entry: Entry, *, with_columns: bool = True) -> bytes:
         """Returns the table of one object."""
         metadata = {"resourceVersion": str(entry.revision)}
         head = self.head(metadata, with_columns=with_columns)
         return orjson.dumps({**head, "rows": [self.row(entry)]})
+
+
+def _table(
+    columns: Iterable[Column] | None, metadata: Document, presentation: Presentation
+) -> Document:
+    """Returns a table without rows; without columns it is one that goes on."""
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{presentation.meta_version}",
+        "metadata": metadata,
+        "columnDefinitions": None if columns is None else [_definition(one) for one in columns],
+    }
+
+
+def _included(
+    document: Document, include: IncludeObject, presentation: Presentation
+) -> Document | None:
+    """Returns what a row holds of its object."""
+    if include == "Metadata":
+        return _partial(document, presentation)
+    return document if include == "Object" else None
+
+
+def _partial(document: Document, presentation: Presentation) -> Document:
+    """Returns a document as a PartialObjectMetadata."""
+    version = f"meta.k8s.io/{presentation.meta_version}"
+    head = {"kind": "PartialObjectMetadata", "apiVersion": version}
+    return {**head, "metadata": document["metadata"]}
 
 
 def _definition(column: Column) -> Document:
@@ -196,19 +209,12 @@ def made(
     """Returns an object that was made for this answer (a Scale) in the form the client wants."""
     if presentation.shape == "object":
         return orjson.dumps(document)
-    version, metadata = f"meta.k8s.io/{presentation.meta_version}", document["metadata"]
-    parts = {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata}
     if presentation.shape == "metadata":
-        return orjson.dumps(parts)
-    shown = {"Object": document, "Metadata": parts, "None": None}[include_object(include)]
-    table = {
-        "kind": "Table",
-        "apiVersion": version,
-        "metadata": {"resourceVersion": metadata["resourceVersion"]},
-        "columnDefinitions": [_definition(column) for column in columns],
-        "rows": [{"cells": [column.value(document, now) for column in columns], "object": shown}],
-    }
-    return orjson.dumps(table)
+        return orjson.dumps(_partial(document, presentation))
+    metadata = {"resourceVersion": document["metadata"]["resourceVersion"]}
+    cells = [column.value(document, now) for column in columns]
+    row = {"cells": cells, "object": _included(document, include_object(include), presentation)}
+    return orjson.dumps({**_table(columns, metadata, presentation), "rows": [row]})
 
 
 def include_object(text: str) -> IncludeObject:

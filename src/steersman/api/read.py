@@ -5,7 +5,6 @@ where it cannot.
 from __future__ import annotations
 
 import base64
-import binascii
 import posixpath
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
@@ -274,22 +273,22 @@ def read_continue(token: str) -> tuple[int, str]:
     try:
         text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         found = msgspec.json.decode(text, type=_Token)
-    except (ValueError, binascii.Error) as error:  # msgspec's errors are ValueErrors
-        raise _bad_token(f": {error}") from error
+    except ValueError as error:  # as those of binascii and msgspec are
+        raise _bad_token(str(error)) from error
     place = found.start if found.start.startswith("/") else f"/{found.start}"
     if found.v != TOKEN_VERSION:
-        raise _bad_token(f": server does not recognize this encoded version {quote(found.v)}")
+        raise _bad_token(f"server does not recognize this encoded version {quote(found.v)}")
     if not found.rv:
-        raise _bad_token(f": incorrect encoded start resourceVersion (version {TOKEN_VERSION})")
+        raise _bad_token(f"incorrect encoded start resourceVersion (version {TOKEN_VERSION})")
     if not found.start:
-        raise _bad_token(f": encoded start key empty (version {TOKEN_VERSION})")
+        raise _bad_token(f"encoded start key empty (version {TOKEN_VERSION})")
     if posixpath.normpath(place) != place:
-        raise _bad_token(f": {found.start}")
+        raise _bad_token(found.start)
     return max(found.rv, INCONSISTENT), found.start
 
 
 def _bad_token(why: str) -> BadRequest:
-    return BadRequest(f"invalid continue token: continue key is not valid{why}")
+    return BadRequest(f"invalid continue token: continue key is not valid: {why}")
 
 
 def too_large(wanted: int, current: int) -> Timeout:

@@ -346,9 +346,8 @@ class Writer:
         assert value is not None
         same = value == entry.value or (
             len(value) == len(entry.value)
-            and is_same(new, old)
-            # what is custom may be stored in another version than it is shown in
-            and (call.version.shape is None or orjson.loads(value) == orjson.loads(entry.value))
+            and is_same(new, old)  # most that differ do here: neither is read for them
+            and orjson.loads(value) == orjson.loads(entry.value)
         )
         if same and key not in self.cache.stale:
             return entry
@@ -403,8 +402,8 @@ class Writer:
 
 
 def is_same(new: Document, old: Document) -> bool:
-    """Says whether two documents of one object are stored as the same, in whatever order of fields;
-    their revision is not stored, and what they are is the kind's."""
+    """Says whether two documents of one object may be stored as the same, in whatever order of
+    fields: their revision is not stored, and the version in which they are is not known of them."""
     one, other = ({**it["metadata"], "resourceVersion": ""} for it in (new, old))
     if one != other:
         return False

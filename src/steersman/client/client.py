@@ -47,7 +47,6 @@ _METADATA = "application/json;as={};g=meta.k8s.io;v=v1"
 _STREAMS = {"portforward": "SPDY/3.1+portforward.k8s.io"}
 _STREAM = "v5.channel.k8s.io"
 
-
 T = TypeVar("T")
 # Finds the kind of a resource by group and plural name
 Find = Callable[[Resource], Kind | None]
@@ -130,15 +129,14 @@ def path_of(
     path = f"/apis/{kind.group}/{version}" if kind.group else f"/api/{version}"
     if namespace and kind.namespaced:
         path = f"{path}/namespaces/{_plain(namespace)}"
-    path = f"{path}/{kind.plural}"
-    if name:
-        path = f"{path}/{_plain(name)}"
-    below = "/".join(part for part in subresource.split("/") if part) if subresource else ""
-    return f"{path}/{below}" if below else path
+    for part in (kind.plural, _plain(name), *subresource.split("/")):
+        if part:
+            path = f"{path}/{part}"
+    return path
 
 
 def _plain(name: str) -> str:
-    return name.replace("/", "%2F") if "/" in name else name
+    return name.replace("/", "%2F")
 
 
 class APIClient:

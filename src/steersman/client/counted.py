@@ -6,7 +6,9 @@ process that ask the same server.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from steersman.client.errors import Unreachable
@@ -25,16 +27,13 @@ class Figures:
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self.codes: dict[tuple[str, int], int] = {}  # by method; 0: no answer
-        self.times: dict[str, Histogram] = {}
+        self.codes: Counter[tuple[str, int]] = Counter()  # by method; 0: no answer
+        self.times: defaultdict[str, Histogram] = defaultdict(partial(Histogram, SECONDS))
 
     def count(self, method: str, code: int, seconds: float) -> None:
         """Counts a request that has ended."""
-        key = (method, code)
-        self.codes[key] = self.codes.get(key, 0) + 1
-        if (times := self.times.get(method)) is None:
-            times = self.times[method] = Histogram(SECONDS)
-        times.observe(seconds)
+        self.codes[method, code] += 1
+        self.times[method].observe(seconds)
 
     def families(self) -> Iterator[Family]:
         """Yields what was counted."""

@@ -33,7 +33,6 @@ from steersman.world.interface import World
 AGENT: Final = "grpc-steersman/1"
 _DEADLINE: Final = "context deadline exceeded"
 
-
 Q = TypeVar("Q")
 A = TypeVar("A")
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from steersman.model.gotext import aggregate
+
 
 class Cause(msgspec.Struct, frozen=True):
     """One reason why an object is invalid (metav1.StatusCause); `field` is a path like
@@ -338,11 +340,9 @@ def internal(why: str) -> InternalError:
 
 
 def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> Invalid:
-    """Says what is wrong with an object (errors.NewInvalid); one cause reads inline, several in
-    brackets, equal ones once (utilerrors.Aggregate)."""
+    """Says what is wrong with an object (errors.NewInvalid)."""
     causes = tuple(causes)
-    texts = list(dict.fromkeys(f"{cause.field}: {_text(cause)}" for cause in causes))
-    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    listed = aggregate(f"{cause.field}: {_text(cause)}" for cause in causes)
     name_shown = _qualified(group, kind)
     message = f'{name_shown} "{name}" is invalid: {listed}'
     return Invalid(message, details=_details(group, kind, name), causes=causes)

@@ -5,7 +5,7 @@ Only for messages; nothing reads these texts back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,12 @@ _ESCAPES |= {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def quote(text: str) -> str:
     """Returns a text in double quotes with Go's escapes (`%q`)."""
     return f'"{"".join(map(_escaped, text))}"'
+
+
+def aggregate(errors: Iterable[str]) -> str:
+    """Returns errors as one (utilerrors.Aggregate): several in brackets, equal ones once."""
+    texts = list(dict.fromkeys(errors))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
 
 def shown(value: Any) -> str:

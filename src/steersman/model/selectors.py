@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from steersman.model import names
 from steersman.model.errors import BadRequest
-from steersman.model.gotext import quote, shown
+from steersman.model.gotext import aggregate, quote, shown
 
 Labels = Mapping[str, str]
 Operator = Literal["=", "==", "!=", "in", "notin", "exists", "!", "gt", "lt"]
@@ -166,7 +166,7 @@ def requirement(key: str, operator: Operator, values: tuple[str, ...] | None) ->
             place = f"values[{index}][{key}]"
             problems.append(f"{place}: Invalid value: {quote(value)}: {'; '.join(wrong)}")
     if problems:
-        raise SelectorError(_aggregate(problems))
+        raise SelectorError(aggregate(problems))
     return Requirement(key, operator, values or ())
 
 
@@ -267,11 +267,6 @@ def _integer_problems(given: tuple[str, ...], values: tuple[str, ...] | None) ->
         if _int64(value) is None:
             problems.append(f"values[{index}]: Invalid value: {quote(value)}: {text}")
     return problems
-
-
-def _aggregate(problems: list[str]) -> str:
-    distinct = list(dict.fromkeys(problems))
-    return distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
 
 
 # a token is its literal; the empty text ends the input

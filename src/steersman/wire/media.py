@@ -2,7 +2,7 @@
 
 Whoever answers a call writes JSON; what the client wants is made of it once, at the end. Lists and
 watches alone are written in Protocol Buffers as they come, since they may be long. What a client
-accepts is read in `api.present`.
+accepts of a call is read in `api.present`, here what it accepts of a refusal before there is one.
 """
 
 from __future__ import annotations
@@ -70,13 +70,16 @@ def written(response: Response, media: str) -> Response:
     """Returns a response in JSON in another media type; what has a type of its own keeps it."""
     if response.content_type != JSON or not isinstance(response.body, bytes):
         return response
-    if media == YAML:
-        body = _to_yaml(response.body)
-    else:
-        from steersman.wire.protobuf import writer  # loaded with the first client that takes it
+    return Response(encoded(response.body, media), response.status, media, response.headers)
 
-        body = writer.encode(orjson.loads(response.body))
-    return Response(body, response.status, media, response.headers)
+
+def encoded(body: bytes, media: str) -> bytes:
+    """Returns a document in JSON in another media type."""
+    if media == YAML:
+        return _to_yaml(body)
+    from steersman.wire.protobuf import writer  # loaded with the first client that takes it
+
+    return writer.encode(orjson.loads(body))
 
 
 def _to_yaml(body: bytes) -> bytes:

@@ -26,6 +26,8 @@ from served import (
 )
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
+from steersman.model.ref import Resource
+from steersman.store.interface import Write
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import User
 from steersman.world.simulated import SimulatedWorld, simulate
@@ -212,7 +214,24 @@ async def test_an_update_that_changes_nothing_writes_nothing(api: Served) -> Non
     assert (await api.patch(f"{DEPLOYMENTS}/a", {})).ok() == made
     assert (await api.patch(f"{DEPLOYMENTS}/a", {}, STRATEGIC)).ok() == made
     assert (await api.patch(f"{DEPLOYMENTS}/a", [], JSON_PATCH)).ok() == made
+    turned = {**made, "spec": dict(reversed(made["spec"].items()))}
+    assert (await api.put(f"{DEPLOYMENTS}/a", turned)).ok() == made
     assert api.revision == before
+
+
+@served
+async def test_what_is_stored_in_another_version_is_written_anew(api: Served) -> None:
+    made = (await api.post(DEPLOYMENTS, deployment("a"))).ok()
+    (entry,) = api.assembly.cache.table(Resource("apps", "deployments")).ordered()
+    older = entry.value.replace(b"apps/v1", b"apps/v0", 1)
+    assert older != entry.value
+    revision = await api.store.commit(Write("/apps/deployments/default/a", older, entry.revision))
+    await api.assembly.cache.reached(revision)
+    made["metadata"]["resourceVersion"] = str(revision)
+    assert (await api.put(f"{DEPLOYMENTS}/a", made)).code == 200
+    assert api.revision == revision + 1
+    (again,) = api.assembly.cache.table(Resource("apps", "deployments")).ordered()
+    assert again.value == entry.value
 
 
 @served

@@ -89,6 +89,7 @@ def test_the_last_of_several_counts() -> None:
         b"\x12\x01x",  # bytes for a number
         b"\x2d\0\0\0\0",  # four bytes for a double
         b"\x42\x01\xff",  # a packed number without an end
+        b"\x42\x0b" + b"\xff" * 10 + b"\x01",  # one with more than 64 bits
         b"\x32\x02\x0a\x05",  # cut off inside
     ],
 )

@@ -30,7 +30,7 @@ class Policy(msgspec.Struct, frozen=True, rename="camel"):
     api_group: str = ""
     resource: str = ""
     namespace: str = ""
-    non_resource_path: str = msgspec.field(default="", name="nonResourcePath")
+    non_resource_path: str = ""
 
 
 class _Line(Policy, frozen=True, rename="camel"):

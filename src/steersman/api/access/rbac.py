@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from steersman.api.access.authorization import NO_OPINION, Attributes, Decision, quoted
 from steersman.api.access.rules import Rule, matches_resource, matches_url, parse_all
 from steersman.model.errors import not_found
+from steersman.model.gotext import aggregate
 from steersman.model.kind import Document
 from steersman.wire.message import User
 
@@ -175,9 +176,7 @@ def _matches(rule: Rule, attributes: Attributes) -> bool:
 def _refusal(errors: Sequence[str]) -> Decision:
     if not errors:
         return NO_OPINION
-    texts = list(dict.fromkeys(errors))
-    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    return Decision(False, f"RBAC: {listed}")
+    return Decision(False, f"RBAC: {aggregate(errors)}")
 
 
 def _namespace(document: Document) -> str:

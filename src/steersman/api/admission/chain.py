@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.api.admission.figures import Timed
 from steersman.api.call import Call
@@ -159,13 +160,11 @@ class Chain:
             return self._admit(change)
 
     def _admit(self, change: Change) -> Document:
-        assert change.new is not None
-        moved = Change(change.call, change.operation, change.new, change.old)
         for plugin in self._plugins:
-            if (document := plugin.admit(moved)) is not None and document is not moved.new:
-                moved = Change(change.call, change.operation, document, change.old)
-        assert moved.new is not None
-        return moved.new
+            if (document := plugin.admit(change)) is not None and document is not change.new:
+                change = replace(change, new=document)
+        assert change.new is not None
+        return change.new
 
     def check(self, change: Change) -> None:
         """Raises the first refusal."""

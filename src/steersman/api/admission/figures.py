@@ -5,8 +5,10 @@ How long each plugin takes is not: it would cost more than what most of them do.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Final, Literal, NamedTuple
 
@@ -37,35 +39,29 @@ class Figures:
     administrators write."""
 
     def __init__(self) -> None:
-        self._steps: dict[tuple[Step, str, bool], Histogram] = {}
-        self._webhooks: dict[tuple[Called, bool], Histogram] = {}
-        self._codes: dict[tuple[Called, int, bool], int] = {}
-        self._rejections: dict[tuple[Called, str, int], int] = {}
-        self._opened: dict[tuple[str, str], int] = {}
+        self._steps: defaultdict[tuple[Step, str, bool], Histogram]
+        self._steps = defaultdict(partial(Histogram, STEP_SECONDS))
+        self._webhooks: defaultdict[tuple[Called, bool], Histogram]
+        self._webhooks = defaultdict(partial(Histogram, WEBHOOK_SECONDS))
+        self._codes: Counter[tuple[Called, int, bool]] = Counter()
+        self._rejections: Counter[tuple[Called, str, int]] = Counter()
+        self._opened: Counter[tuple[str, str]] = Counter()
 
     def step(self, step: Step, operation: str, rejected: bool, seconds: float) -> None:
         """Counts a pass of all plugins."""
-        key = (step, operation, rejected)
-        if (found := self._steps.get(key)) is None:
-            found = self._steps[key] = Histogram(STEP_SECONDS)
-        found.observe(seconds)
+        self._steps[step, operation, rejected].observe(seconds)
 
     def called(self, called: Called, code: int, error: str, seconds: float) -> None:
         """Counts a webhook that was asked; `error` is why it was refused, empty where not."""
         code, rejected = min(code, MOST_CODE), bool(error)
-        if (found := self._webhooks.get((called, rejected))) is None:
-            found = self._webhooks[called, rejected] = Histogram(WEBHOOK_SECONDS)
-        found.observe(seconds)
-        self._codes[called, code, rejected] = self._codes.get((called, code, rejected), 0) + 1
+        self._webhooks[called, rejected].observe(seconds)
+        self._codes[called, code, rejected] += 1
         if error:
-            told = code if error == NO_ERROR else 0
-            key = (called, error, told)
-            self._rejections[key] = self._rejections.get(key, 0) + 1
+            self._rejections[called, error, code if error == NO_ERROR else 0] += 1
 
     def failed_open(self, called: Called) -> None:
         """Counts a webhook that could not be asked and did not have to be."""
-        key = (called.name, called.type)
-        self._opened[key] = self._opened.get(key, 0) + 1
+        self._opened[called.name, called.type] += 1
 
     def families(self) -> Iterator[Family]:
         """Yields what was counted."""

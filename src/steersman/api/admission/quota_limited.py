@@ -13,6 +13,7 @@ import msgspec
 
 from steersman.model import causes
 from steersman.model.errors import Cause
+from steersman.model.gotext import aggregate
 from steersman.model.kinds.resourcequota import ResourceQuotaSpec, ScopeRequirement
 from steersman.model.quota.measure import Measure
 from steersman.model.quota.scopes import requirements
@@ -63,9 +64,8 @@ def parse(document: Any) -> Sequence[Limited]:
     if found.api_version not in KINDS.get(found.kind, ()):
         kind, versions = next(iter(KINDS.items()))
         raise ValueError(f"it is no {kind} of {versions[0]}")
-    wrong = [f"{cause.field}: {cause.message}" for cause in _wrong(found.limited_resources)]
-    if wrong:
-        raise ValueError(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
+    if wrong := list(_wrong(found.limited_resources)):
+        raise ValueError(aggregate(f"{cause.field}: {cause.message}" for cause in wrong))
     return found.limited_resources
 
 

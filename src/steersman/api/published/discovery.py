@@ -19,7 +19,7 @@ from steersman.api.published.resources import aggregated, entries
 from steersman.model.figures import Family, Sample
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
-from steersman.wire.media import PROTOBUF, YAML, written
+from steersman.wire.media import PROTOBUF, YAML, encoded
 from steersman.wire.message import Request, Response, User
 
 _GROUP = "apidiscovery.k8s.io"
@@ -142,10 +142,8 @@ def _encoded(document: Document, form: Form) -> bytes:
         from steersman.api.published import discovery_protobuf
 
         return discovery_protobuf.encode(document)
-    response = Response(orjson.dumps(document))
-    body = response.body if form.media == JSON else written(response, form.media).body
-    assert isinstance(body, bytes)
-    return body
+    body = orjson.dumps(document)
+    return body if form.media == JSON else encoded(body, form.media)
 
 
 def _arrange(kinds: Iterable[Kind]) -> dict[str, dict[str, list[Kind]]]:

@@ -164,9 +164,8 @@ class OpenAPI:
 
     def _pack(self, key: str, foreign: Sequence[Swagger] = ()) -> Packed:
         if key == PROTOBUF:
-            from steersman.wire.protobuf import (
-                openapi as openapi_protobuf,  # old clients alone ask for it
-            )
+            # loaded with the first of them: old clients alone ask for it
+            from steersman.wire.protobuf import openapi as openapi_protobuf
 
             body = openapi_protobuf.encode(self._merged(foreign))
         else:

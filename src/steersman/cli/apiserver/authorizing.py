@@ -53,19 +53,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _given(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     """Returns the options that were given beside the file of all."""
-    file, policies = (
-        arguments.authorization_webhook_config_file,
-        arguments.authorization_policy_file,
-    )
     pairs = (
         (_MODE, arguments.authorization_mode),
-        (_POLICIES, None if policies is None else str(policies.resolve())),
-        (_FILE, None if file is None else str(file.resolve())),
+        (_POLICIES, _resolved(arguments.authorization_policy_file)),
+        (_FILE, _resolved(arguments.authorization_webhook_config_file)),
         (_VERSION, arguments.authorization_webhook_version),
         (_ALLOWED, arguments.authorization_webhook_cache_authorized_ttl),
         (_REFUSED, arguments.authorization_webhook_cache_unauthorized_ttl),
     )
     return [(name, value) for name, value in pairs if value is not None]
+
+
+def _resolved(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
 
 
 def words(arguments: argparse.Namespace) -> list[str]:

@@ -64,7 +64,12 @@ def _check_seconds(spec: Document, signer: str) -> Iterator[Cause]:
         return
     domain = signer.partition("/")[0]
     own = domain == "kubernetes.io" or domain.endswith(".kubernetes.io")
-    most = _MOST_KUBERNETES_SECONDS if own else _MOST_SECONDS
+    yield from check_lifetime(seconds, path, is_own=own)
+
+
+def check_lifetime(seconds: int, path: str, *, is_own: bool) -> Iterator[Cause]:
+    """Yields whether a lifetime is one that is not given; `is_own`: a signer of Kubernetes."""
+    most = _MOST_KUBERNETES_SECONDS if is_own else _MOST_SECONDS
     if not _LEAST_SECONDS <= seconds <= most:
         yield invalid(path, seconds, f"must be in the range [{_LEAST_SECONDS}, {most}]")
 

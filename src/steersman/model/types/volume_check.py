@@ -19,15 +19,13 @@ from steersman.model.kind import Document
 from steersman.model.quantity import parse
 from steersman.model.types.certificate_check import bundle_name, check_signer, signer_in
 from steersman.model.types.metadata import check_annotations
+from steersman.model.types.pod_certificate_check import check_lifetime
 from steersman.model.types.resources import ZERO
 from steersman.model.types.selector import check_selector
 
 # Of a podCertificate (KEP-4317)
 KEY_TYPES: Final = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
 _CERTIFICATE_PATHS: Final = ("credentialBundlePath", "keyPath", "certificateChainPath")
-_LEAST_CERTIFICATE_SECONDS: Final = 3600
-_MOST_CERTIFICATE_SECONDS: Final = 91 * 86400
-_MOST_KUBERNETES_SECONDS: Final = 86400
 Sources = Mapping[str, Document]
 SourceCheck = Callable[[Document, str], Iterator[Cause]]
 
@@ -352,10 +350,7 @@ def _check_certificate(
         yield not_supported(f"{path}.keyType", key, KEY_TYPES)
     if (seconds := source.get("maxExpirationSeconds")) is not None:
         own = signer.startswith("kubernetes.io/")
-        most = _MOST_KUBERNETES_SECONDS if own else _MOST_CERTIFICATE_SECONDS
-        if not _LEAST_CERTIFICATE_SECONDS <= seconds <= most:
-            detail = f"must be in the range [{_LEAST_CERTIFICATE_SECONDS}, {most}]"
-            yield invalid(f"{path}.maxExpirationSeconds", seconds, detail)
+        yield from check_lifetime(seconds, f"{path}.maxExpirationSeconds", is_own=own)
     given = [it for it in _CERTIFICATE_PATHS if source.get(it)]
     if not given:
         yield required(path, f"specify at least one of {', '.join(_CERTIFICATE_PATHS)}")

@@ -1,6 +1,6 @@
 """Header lists as HTTP/2 packs them (RFC 7541): written without compression, read whole.
 
-No I/O and no streams; `wire/http2/grpc.py` speaks the frames. What is read is bounded.
+No I/O and no streams; `wire/http2/connection.py` speaks the frames. What is read is bounded.
 """
 
 from __future__ import annotations

@@ -35,6 +35,14 @@ def fields(data: bytes | memoryview) -> Iterator[tuple[int, Any]]:
         at += length
 
 
+def numbers(data: memoryview) -> Iterator[int]:
+    """Yields numbers that stand packed in one field. Raises Malformed."""
+    at = 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        yield value
+
+
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:

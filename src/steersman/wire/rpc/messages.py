@@ -29,7 +29,7 @@ from typing import (
 import msgspec
 
 from steersman.wire.http2.grpc import INTERNAL, Failed
-from steersman.wire.protobuf.fields import Malformed, delimited, fields, varint
+from steersman.wire.protobuf.fields import Malformed, delimited, fields, numbers, varint
 
 _VARINT, _FIXED64 = 0, 1
 MAX_DEPTH: Final = 32  # messages in messages; the deepest that is known has six
@@ -149,20 +149,8 @@ def _numbers(kind: type) -> Mapping[int, _Field]:
 
 def _many(field: _Field, raw: Any, depth: int) -> list[Any]:
     if field.kind in (int, bool) and not isinstance(raw, int):
-        return [_one(field.kind, it, depth) for it in _packed(raw)]
+        return [_one(field.kind, it, depth) for it in numbers(raw)]
     return [_one(field.kind, raw, depth)]
-
-
-def _packed(raw: memoryview) -> Iterable[int]:
-    at = 0
-    while at < len(raw):
-        end = at
-        while raw[end] & 0x80:
-            end += 1
-            if end >= len(raw):
-                raise Malformed("unexpected EOF")
-        yield sum((byte & 0x7F) << 7 * index for index, byte in enumerate(raw[at : end + 1]))
-        at = end + 1
 
 
 def _entry(field: _Field, raw: Any, depth: int) -> tuple[str, Any]:

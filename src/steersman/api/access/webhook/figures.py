@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from steersman.model.figures import Family, Histogram, Labels, Sample
@@ -17,17 +19,16 @@ class Figures:
     """Counts for all of a server's webhooks; their names come from its configuration."""
 
     def __init__(self) -> None:
-        self._times: dict[tuple[str, str], Histogram] = {}
-        self._open: dict[tuple[str, str], int] = {}
+        self._times: defaultdict[tuple[str, str], Histogram]
+        self._times = defaultdict(partial(Histogram, SECONDS))
+        self._open: Counter[tuple[str, str]] = Counter()
 
     def asked(self, name: str, result: str, seconds: float, *, is_open: bool) -> None:
         """Counts a webhook that was asked; `is_open`: it had no answer and others decide."""
         key = (name, result)
-        if (found := self._times.get(key)) is None:
-            found = self._times[key] = Histogram(SECONDS)
-        found.observe(seconds)
+        self._times[key].observe(seconds)
         if is_open:
-            self._open[key] = self._open.get(key, 0) + 1
+            self._open[key] += 1
 
     def families(self) -> Iterator[Family]:
         """Yields what was counted."""

@@ -13,6 +13,7 @@ import msgspec
 from steersman.api.admission.pod_security.levels import MODES, PREFIX, Policy, policy_of
 from steersman.model import causes, names
 from steersman.model.errors import Cause
+from steersman.model.gotext import aggregate
 
 KIND: Final = "PodSecurityConfiguration"
 GROUP: Final = "pod-security.admission.config.k8s.io"
@@ -61,8 +62,7 @@ def parse(document: Any) -> PodSecuritySettings:
     defaults, wrong = policy_of(labels)
     wrong = [*(_in_file(cause) for cause in wrong), *_wrong_exemptions(found.exemptions)]
     if wrong:
-        told = [f"{cause.field}: {cause.message}" for cause in wrong]
-        raise ValueError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
+        raise ValueError(aggregate(f"{cause.field}: {cause.message}" for cause in wrong))
     exempt = found.exemptions
     return PodSecuritySettings(
         defaults,
