@@ -355,6 +355,22 @@ def test_a_group_tells_its_phase_and_how_its_pods_fare(subresource: bool) -> Non
     quietly(scenario)
 
 
+def test_a_pod_that_is_labelled_later_counts_for_its_group_from_then_on() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await group(quiet, "g", 1)
+        await member(quiet, "late", "", "1")
+        await quiet.until(lambda: running(quiet, "late"))
+        assert await phase(quiet, "Pending")
+        ref = POD.ref("default", "late")
+        await quiet.admin.patch(ref, {"metadata": {"labels": {LABEL: "g"}}})
+        assert (await quiet.until(lambda: phase(quiet, "Running")))["running"] == 1
+        await quiet.admin.patch(ref, {"metadata": {"labels": {LABEL: None}}})
+        await quiet.until(lambda: phase(quiet, "Pending"))
+
+    quietly(scenario)
+
+
 class Together:
     """Sees every commit; notes which pods of which group have been bound."""
 
