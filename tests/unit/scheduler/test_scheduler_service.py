@@ -12,6 +12,7 @@ from scheduler_cluster import pod
 from simulation.control_plane import ControlPlane, control_plane, groups_of
 from simulation.faults import FaultyTransport, Weather
 from simulation.quiet import Quiet, ready
+from simulation.test_simulated_gangs import define, group
 from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable
 from steersman.client.view import FollowedViews
@@ -25,6 +26,7 @@ from steersman.model.kinds.priorityclass import PRIORITYCLASS
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceslice import RESOURCESLICE
 from steersman.model.kinds.storageclass import STORAGECLASS
+from steersman.model.podgroup import LABEL
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
@@ -313,6 +315,21 @@ def test_attempts_are_counted_by_how_they_ended_and_victims_too() -> None:
         sli = "scheduler_pod_scheduling_sli_duration_seconds_count"
         assert found[f'{sli}{{attempts="2"}}'] == "2"  # each had to be tried again
         assert found['scheduler_pending_pods{queue="active"}'] == "0"
+
+    staged(scenario)
+
+
+def test_a_group_that_makes_room_counts_as_one_that_tried() -> None:
+    async def scenario(stage: Stage) -> None:
+        await define(stage.quiet)
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        await group(stage.quiet, "g", 1)
+        await stage.put("new", "3", "high", metadata={"labels": {LABEL: "g"}})
+        await stage.until(lambda: stage.placed("new"))
+        found = counted(stage)
+        assert int(found["scheduler_preemption_attempts_total"]) >= 1
+        assert found["scheduler_preemption_victims_sum"] == "1.000000"
 
     staged(scenario)
 
