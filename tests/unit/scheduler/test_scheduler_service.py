@@ -12,7 +12,7 @@ from scheduler_cluster import pod
 from simulation.control_plane import ControlPlane, control_plane, groups_of
 from simulation.faults import FaultyTransport, Weather
 from simulation.quiet import Quiet, ready
-from simulation.test_simulated_gangs import define, group
+from simulation.test_simulated_gangs import GROUP, define, group
 from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable
 from steersman.client.view import FollowedViews
@@ -332,6 +332,28 @@ def test_a_group_that_makes_room_counts_as_one_that_tried() -> None:
         assert found["scheduler_preemption_victims_sum"] == "1.000000"
 
     staged(scenario)
+
+
+def test_a_group_that_lacks_more_than_room_gives_up_what_was_kept_for_it() -> None:
+    async def scenario(stage: Stage) -> None:
+        await define(stage.quiet)
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        await group(stage.quiet, "g", 1)
+        made = await stage.put("new", "3", "high", metadata={"labels": {LABEL: "g"}})
+        await stage.until(lambda: stage.nominated("new"))
+        assert stage.scheduler.snapshot.nominated(made.metadata.uid) == "node-0"
+        more = {"spec": {"minResources": {"cpu": "100"}}}
+        await stage.admin.patch(GROUP.ref("default", "g"), more)
+        await stage.put("more", "3", "high", metadata={"labels": {LABEL: "g"}})  # so it is tried
+        await stage.until(lambda: lacks(stage))
+        assert await stage.nominated("new") == ""
+        assert stage.scheduler.snapshot.nominated(made.metadata.uid) == ""
+
+    async def lacks(stage: Stage) -> bool:
+        return "resource gap: cpu" in await stage.message("new")
+
+    staged(scenario, stop_seconds=60.0)
 
 
 async def told_of(stage: Stage, name: str) -> bool:
