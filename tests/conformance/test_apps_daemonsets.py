@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from served import STRATEGIC, Document
-from simulation.objects import Objects
+from simulation.objects import Objects, condition_of
 from simulation.quiet import Quiet, pod_template, quietly
 from steersman.node.simulated.behaviour import Behaviour
 
@@ -31,15 +31,9 @@ async def begin(quiet: Quiet, name: str = "agent", **spec: Any) -> tuple[Objects
 async def runs_on(pods: Objects, nodes: list[str], image: str = "") -> list[Document] | None:
     """Returns the ready pods once there is one on each of the nodes and none else."""
     found = await pods.items()
-    ready = [
-        it
-        for it in found
-        if any(
-            (c["type"], c["status"]) == ("Ready", "True")
-            for c in it.get("status", {}).get("conditions", ())
-        )
-    ]
-    if len(ready) != len(found) or sorted(it["spec"]["nodeName"] for it in found) != nodes:
+    if not all(condition_of(it, "Ready").get("status") == "True" for it in found):
+        return None
+    if sorted(it["spec"]["nodeName"] for it in found) != nodes:
         return None
     same = all(image in ("", it["spec"]["containers"][0]["image"]) for it in found)
     return found if same else None
@@ -156,18 +150,16 @@ def test_a_roll_back_leaves_the_pods_alone_that_were_never_updated() -> None:
 
 async def one_is_broken(pods: Objects) -> bool:
     """Says whether one pod has the image that is not there, and the others the old one."""
-    images = sorted(it["spec"]["containers"][0]["image"] for it in await pods.items())
-    waiting = [
-        status["state"]
-        for it in await pods.items()
+    found = await pods.items()
+    images = sorted(it["spec"]["containers"][0]["image"] for it in found)
+    reasons = {
+        status["state"]["waiting"]["reason"]
+        for it in found
         for status in it.get("status", {}).get("containerStatuses", ())
-        if "waiting" in status["state"] and status["state"]["waiting"]["reason"] != "Pending"
-    ]
-    reasons = {it["waiting"]["reason"] for it in waiting}
-    old = ["example.com/agent:1"] * 2
-    return images == [*old, "foo:non-existent"] and bool(
-        reasons & {"ErrImagePull", "ImagePullBackOff"}
-    )
+        if "waiting" in status["state"]
+    }
+    broken = not reasons.isdisjoint(("ErrImagePull", "ImagePullBackOff"))
+    return broken and images == [*["example.com/agent:1"] * 2, "foo:non-existent"]
 
 
 def test_a_collection_of_them_is_listed_everywhere_and_deleted() -> None:

@@ -63,7 +63,7 @@ class Web:
 def test_a_rolling_update_replaces_the_pods_of_an_adopted_set() -> None:
     async def scenario(quiet: Quiet) -> None:
         web = Web(quiet)
-        mark = {"deployment.kubernetes.io/revision": "3546343826724305832"}
+        mark = {REVISION: "3546343826724305832"}
         spec = {"replicas": 1, "selector": {"matchLabels": APP}, "template": pod_template(APP, OLD)}
         await web.sets.post("old", spec=spec, metadata={"annotations": mark, "labels": APP})
         await quiet.until(lambda: web.pods.count(1))

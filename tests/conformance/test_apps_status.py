@@ -30,9 +30,8 @@ async def ready(found: Objects) -> bool:
     return bool(status.get(READY_OF.get(found.plural, "readyReplicas")) == 1)
 
 
-def judge(plural: str) -> None:
-    """Reads, replaces and patches the status of a workload that runs."""
-
+@pytest.mark.parametrize("plural", WORKLOADS)
+def test_a_workloads_status_is_read_replaced_and_patched_by_itself(plural: str) -> None:
     async def scenario(quiet: Quiet) -> None:
         found = Objects(quiet, "apps/v1", plural)
         await found.post("web", spec=spec_of(plural), metadata={"labels": APP})
@@ -58,11 +57,6 @@ async def replaced(found: Objects, shown: Document) -> None:
     after = await found.put(shown, "status")
     assert condition_of(after, "StatusUpdate") == BY_HAND
     assert after["spec"]["template"]["metadata"]["labels"] == APP
-
-
-@pytest.mark.parametrize("plural", WORKLOADS)
-def test_a_workloads_status_is_read_replaced_and_patched_by_itself(plural: str) -> None:
-    judge(plural)
 
 
 def test_a_jobs_status_is_read_replaced_and_patched_by_itself() -> None:

@@ -329,6 +329,21 @@ def test_a_group_waits_until_all_that_it_asks_for_is_free_in_the_cluster() -> No
     quietly(scenario, nodes=2, behaviour=SMALL)
 
 
+def test_a_group_that_asks_for_less_than_before_is_tried_again() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        asked = {"minMember": 1, "minResources": {"cpu": "100"}}
+        await quiet.create(GROUP, "g", spec=asked)
+        await member(quiet, "a", "g", "1")
+        await quiet.until(lambda: message(quiet, "a"))
+        await quiet.world.sleep(20)
+        less = {"spec": {"minResources": {"cpu": "2"}}}
+        await quiet.admin.patch(GROUP.ref("default", "g"), less)
+        await quiet.until(lambda: running(quiet, "a"), within=20)
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
 async def phase(quiet: Quiet, wanted: str) -> Any:
     document = await quiet.admin.read(f"{GROUPS}/default/podgroups/g")
     status = document.get("status", {})
@@ -351,6 +366,22 @@ def test_a_group_tells_its_phase_and_how_its_pods_fare(subresource: bool) -> Non
         assert status["running"] == 2
         status = await quiet.until(lambda: phase(quiet, "Finished"))
         assert (status["running"], status["succeeded"], status["failed"]) == (0, 2, 0)
+
+    quietly(scenario)
+
+
+def test_a_pod_that_is_labelled_later_counts_for_its_group_from_then_on() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        await define(quiet)
+        await group(quiet, "g", 1)
+        await member(quiet, "late", "", "1")
+        await quiet.until(lambda: running(quiet, "late"))
+        assert await phase(quiet, "Pending")
+        ref = POD.ref("default", "late")
+        await quiet.admin.patch(ref, {"metadata": {"labels": {LABEL: "g"}}})
+        assert (await quiet.until(lambda: phase(quiet, "Running")))["running"] == 1
+        await quiet.admin.patch(ref, {"metadata": {"labels": {LABEL: None}}})
+        await quiet.until(lambda: phase(quiet, "Pending"))
 
     quietly(scenario)
 

@@ -10,11 +10,12 @@ import msgspec
 from controlled import FACTS
 from simulation.control_plane import control_plane
 from simulation.faults import Weather
-from simulation.quiet import Quiet, pod_template, ready
+from simulation.quiet import Quiet, pod_template, quietly, ready
 from steersman.controllers.choice import Choice, PodRange
 from steersman.controllers.registry import Facts, controllers
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import POD
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -96,6 +97,27 @@ def test_a_node_that_comes_when_all_are_given_waits_for_one_that_goes() -> None:
 
 async def has(quiet: Quiet, name: str, range_: str) -> bool:
     return (await ranges(quiet))[name] == range_
+
+
+def test_a_range_of_any_shape_harms_nobody_and_pods_are_in_it_where_it_has_addresses() -> None:
+    async def addresses(quiet: Quiet, range_: str) -> dict[str, str]:
+        named = {"metadata": {"labels": {"steersman.dev/simulated": "true"}}}
+        await quiet.create(NODE, "odd", **named)
+        await quiet.admin.patch(NODE.ref("", "odd"), {"spec": {"podCIDRs": [range_]}})
+        spec = {**pod_template({})["spec"], "nodeName": "odd"}
+        await quiet.create(POD, "p", spec=spec)
+        await quiet.world.sleep(10)
+        found = {it.metadata.name: it.status.pod_ip for it in await quiet.items(POD)}
+        assert (await quiet.admin.get(NODE.ref("", "odd"))).spec.pod_cidrs == (range_,)
+        return found
+
+    def given(range_: str) -> dict[str, str]:
+        found: dict[str, str] = quietly(lambda quiet: addresses(quiet, range_), nodes=1)
+        return found
+
+    assert given("10.9.0.5/24") == {"p": "10.9.0.2"}
+    assert given("10.9.0.5/32") == {"p": ""}
+    assert given("nonsense") == {"p": "10.128.0.2"}
 
 
 def test_in_a_storm_no_two_nodes_get_the_same_range() -> None:

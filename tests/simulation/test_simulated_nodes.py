@@ -13,6 +13,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
 from steersman.node.simulated.addresses import Addresses
 from steersman.node.simulated.heartbeats import BUNCH_SECONDS, RENEW_SECONDS
+from steersman.node.simulated.reading import DEAD
 from steersman.node.simulated.render import SIMULATED
 
 WEEK = 7 * 86400.0
@@ -86,6 +87,18 @@ def test_of_many_nodes_a_few_renew_their_leases_at_once_and_each_in_its_time() -
         assert {round(after[name] - at, 3) for name, at in before.items()} == {RENEW_SECONDS}
 
     quietly(scenario, nodes=number)
+
+
+def test_a_node_that_is_dead_from_the_start_has_no_lease_and_nobody_asks_for_it_again() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        marks = {"labels": {SIMULATED: "true"}, "annotations": {DEAD: "true"}}
+        await quiet.create(NODE, "late", metadata=marks)
+        await quiet.world.sleep(10)
+        assert not quiet.plane.nodes._beats._due
+        leases = await quiet.items(LEASE, "kube-node-lease")
+        assert [it.metadata.name for it in leases] == ["node-0"]
+
+    quietly(scenario, nodes=1, written=False)
 
 
 def test_a_node_that_dies_is_unknown_within_the_grace_period_whoever_writes_leases() -> None:

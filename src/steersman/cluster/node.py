@@ -286,7 +286,10 @@ def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) 
     shutdown = Shutdown(settings.periods, agent.workers.values, tools.say_node, tools.world)
     if not settings.periods:
         return shutdown
-    begin = lambda: tasks.start(shutdown.begin(), name="shutdown of the node")  # noqa: E731
+
+    def begin() -> None:
+        tasks.start(shutdown.begin(), name="shutdown of the node")
+
     asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, begin)
     tasks.start(shutdown.watch(Logind(tools.world)), name="logind")
     return shutdown

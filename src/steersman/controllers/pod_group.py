@@ -10,13 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-import msgspec
-
 from steersman.client.interface import Views
 from steersman.model.errors import NotFound
 from steersman.model.kind import Kind
 from steersman.model.kinds.pod import POD, Pod
-from steersman.model.podgroup import LABEL, PODGROUPS, PodGroup, mapping
+from steersman.model.podgroup import PODGROUPS, PodGroup, mapping, names_of, viewed
 from steersman.model.ref import Ref
 from steersman.reconcile.actions import Patch, act_one
 from steersman.reconcile.loop import Done, Given
@@ -62,19 +60,18 @@ def _owners(pod: Pod) -> str:
     return ",".join(sorted(names))
 
 
-def _group_of(pod: Pod) -> tuple[str, ...]:
-    name = pod.metadata.labels.get(LABEL)
-    return (f"{pod.metadata.namespace}/{name}",) if name else ()
-
-
 def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
     """Maps a pod to the groups that its label names, where there is their kind."""
     if PODGROUPS not in views.custom():
         return ()
-    if old is not None and new is not None and old.status.phase == new.status.phase:
+    if old is not None and new is not None and _counted_as(old) == _counted_as(new):
         return ()
-    found = {it for pod in (old, new) if pod is not None for it in _group_of(pod)}
+    found = {it for pod in (old, new) if pod is not None for it in names_of(pod)}
     return tuple(Ref(PODGROUPS, *it.split("/", 1)) for it in found)
+
+
+def _counted_as(pod: Pod) -> tuple[object, ...]:
+    return names_of(pod), pod.status.phase
 
 
 def _of_group(_views: Views, _old: PodGroup | None, new: PodGroup | None) -> Iterable[Ref]:
@@ -84,7 +81,7 @@ def _of_group(_views: Views, _old: PodGroup | None, new: PodGroup | None) -> Ite
 def _custom(kind: Kind) -> Watch | None:
     if kind.resource != PODGROUPS:
         return None
-    return Watch(msgspec.structs.replace(kind, view=PodGroup), _of_group)
+    return Watch(viewed(kind), _of_group)
 
 
 class PodGroupController:
@@ -93,7 +90,7 @@ class PodGroupController:
     custom = staticmethod(_custom)
 
     name: ClassVar[str] = "podgroup-controller"
-    watches: ClassVar[tuple[Watch, ...]] = (Watch(POD, _of_pod, {BY_GROUP: _group_of}),)
+    watches: ClassVar[tuple[Watch, ...]] = (Watch(POD, _of_pod, {BY_GROUP: names_of}),)
     writes: ClassVar[tuple[Rule, ...]] = (
         Rule("scheduling.x-k8s.io", ("podgroups", "podgroups/status"), ("patch",)),
     )
@@ -107,8 +104,7 @@ class PodGroupController:
         kind = self._given.views.custom().get(PODGROUPS)
         if kind is None:
             return Done()
-        groups = self._given.views.of(msgspec.structs.replace(kind, view=PodGroup))
-        group: PodGroup | None = groups.get(ref)
+        group: PodGroup | None = self._given.views.of(viewed(kind)).get(ref)
         if group is None or group.metadata.deletion_timestamp is not None:
             return Done()
         pods = sorted(

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
+from steersman.model.kind import Kind
+from steersman.model.kinds.pod import Pod
 from steersman.model.ref import Resource
 from steersman.model.view import Object
 
@@ -27,6 +31,17 @@ class PodGroup(Object, frozen=True):
         """How many pods are bound together or not at all (minMember), 1 where that is unclear."""
         found = mapping(self.spec).get("minMember")
         return found if isinstance(found, int) and found > 0 else 1
+
+
+def viewed(kind: Kind) -> Kind:
+    """Returns the kind as somebody installed it, read as PodGroup."""
+    return msgspec.structs.replace(kind, view=PodGroup)
+
+
+def names_of(pod: Pod) -> tuple[str, ...]:
+    """Returns the group that a pod's label names, as NAMESPACE/NAME; for an index."""
+    name = pod.metadata.labels.get(LABEL)
+    return (f"{pod.metadata.namespace}/{name}",) if name else ()
 
 
 def mapping(found: Any) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ Follows KEP-4247; upstream's hints are methods of the plugins that refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 import msgspec
@@ -69,6 +69,12 @@ def helped_by_volume(waits: Waits) -> bool:
 def helped_by_device(waits: Waits) -> bool:
     """Says whether a change of a claim, of devices, their classes or taints could help."""
     return bool(waits.blockers & (DEVICES | EXTENDERS))
+
+
+def helped_by_group(who: Hashable, changed: Alone) -> bool:
+    """Says whether a change of a group could help: its own pods, and who waits until what some
+    group asks for is free."""
+    return who == changed or (isinstance(who, Waits) and GANG in who.blockers)
 
 
 def blocked_by(names: Iterable[str]) -> frozenset[str]:

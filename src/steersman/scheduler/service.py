@@ -360,10 +360,15 @@ class Scheduler:
         that concern extenders drive nobody away for a group."""
         if not unfit.nodes or not ask.profile.preempts or ask.word is not None:
             return ""
+        return self._held_back(ask, unfit, nominated) or self._victims(ask, unfit)
+
+    def _held_back(self, ask: Ask, unfit: Unfit, nominated: str) -> str:
+        """Counts an attempt to make room, and returns why a pod may make none now: it keeps where
+        room was made for it before. Empty where it may."""
+        self.queue.figures.preempting()
         if why := ineligible(ask, unfit, nominated):
             self.snapshot.nominate(ask.pod, nominated)
-            return why
-        return self._victims(ask, unfit)
+        return why
 
     def _victims(self, ask: Ask, unfit: Unfit) -> Candidate | str:
         """Chooses who leaves for a pod and nominates it there; or returns why nobody does."""
@@ -408,13 +413,10 @@ class Scheduler:
     # Where nothing fits
 
     def _make_room(self, ask: Ask, unfit: Unfit, nominated: str) -> Coroutine[Any, Any, None]:
-        pod = ask.pod
-        claims = HAS_CLAIMS if pod.spec.resource_claims else NO_CLAIMS
+        claims = HAS_CLAIMS if ask.pod.spec.resource_claims else NO_CLAIMS
         if not unfit.nodes or not ask.profile.preempts:
             return self._refuse(ask, unfit, fit_error(unfit), None)
-        self.queue.figures.preempting()
-        if why := ineligible(ask, unfit, nominated):
-            self.snapshot.nominate(pod, nominated)
+        if why := self._held_back(ask, unfit, nominated):
             return self._refuse(ask, unfit, fit_error(unfit, why, claims), None)
         if self._extenders is not None and ask.word is not None:
             return self._choose_victims(self._extenders, ask, unfit, claims)

@@ -24,3 +24,9 @@ def test_who_has_an_address_keeps_it_and_those_of_other_ranges_use_nothing_up() 
     addresses = Addresses("10.0.0.0/30")
     addresses.hold(("10.0.0.2", "192.168.0.1", "fd00::1"))
     assert [addresses.take(), addresses.take()] == ["10.0.0.1", ""]
+
+
+def test_a_range_is_what_its_mask_leaves_and_where_that_is_too_little_nobody_gets_one() -> None:
+    addresses = Addresses("10.0.0.5/30")
+    assert [addresses.take(), addresses.take(), addresses.take()] == ["10.0.0.6", "10.0.0.5", ""]
+    assert [Addresses(f"10.0.0.1/{bits}").take() for bits in (31, 32)] == ["", ""]

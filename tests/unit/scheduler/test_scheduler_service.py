@@ -12,6 +12,7 @@ from scheduler_cluster import pod
 from simulation.control_plane import ControlPlane, control_plane, groups_of
 from simulation.faults import FaultyTransport, Weather
 from simulation.quiet import Quiet, ready
+from simulation.test_simulated_gangs import GROUP, define, group
 from steersman.client.client import APIClient
 from steersman.client.errors import Unreachable
 from steersman.client.view import FollowedViews
@@ -25,6 +26,7 @@ from steersman.model.kinds.priorityclass import PRIORITYCLASS
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceslice import RESOURCESLICE
 from steersman.model.kinds.storageclass import STORAGECLASS
+from steersman.model.podgroup import LABEL
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
@@ -315,6 +317,43 @@ def test_attempts_are_counted_by_how_they_ended_and_victims_too() -> None:
         assert found['scheduler_pending_pods{queue="active"}'] == "0"
 
     staged(scenario)
+
+
+def test_a_group_that_makes_room_counts_as_one_that_tried() -> None:
+    async def scenario(stage: Stage) -> None:
+        await define(stage.quiet)
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        await group(stage.quiet, "g", 1)
+        await stage.put("new", "3", "high", metadata={"labels": {LABEL: "g"}})
+        await stage.until(lambda: stage.placed("new"))
+        found = counted(stage)
+        assert int(found["scheduler_preemption_attempts_total"]) >= 1
+        assert found["scheduler_preemption_victims_sum"] == "1.000000"
+
+    staged(scenario)
+
+
+def test_a_group_that_lacks_more_than_room_gives_up_what_was_kept_for_it() -> None:
+    async def scenario(stage: Stage) -> None:
+        await define(stage.quiet)
+        await stage.put("old", "3")
+        await stage.until(lambda: stage.placed("old"))
+        await group(stage.quiet, "g", 1)
+        made = await stage.put("new", "3", "high", metadata={"labels": {LABEL: "g"}})
+        await stage.until(lambda: stage.nominated("new"))
+        assert stage.scheduler.snapshot.nominated(made.metadata.uid) == "node-0"
+        more = {"spec": {"minResources": {"cpu": "100"}}}
+        await stage.admin.patch(GROUP.ref("default", "g"), more)
+        await stage.put("more", "3", "high", metadata={"labels": {LABEL: "g"}})  # so it is tried
+        await stage.until(lambda: lacks(stage))
+        assert await stage.nominated("new") == ""
+        assert stage.scheduler.snapshot.nominated(made.metadata.uid) == ""
+
+    async def lacks(stage: Stage) -> bool:
+        return "resource gap: cpu" in await stage.message("new")
+
+    staged(scenario, stop_seconds=60.0)
 
 
 async def told_of(stage: Stage, name: str) -> bool:

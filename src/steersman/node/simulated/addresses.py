@@ -10,13 +10,15 @@ class Addresses:
     """Gives each address to one at a time; the first that is given is the second of the range."""
 
     def __init__(self, range_: str) -> None:
-        self._range = IPv4Network(range_)
+        self._text = range_
+        self._range = IPv4Network(range_, strict=False)
+        self._last = self._range.num_addresses - 2  # behind it is the address of all
         self._taken: set[str] = set()
         self._next = 2
         self._used_up = False
 
     def __str__(self) -> str:
-        return str(self._range)
+        return self._text
 
     def hold(self, addresses: Iterable[str]) -> None:
         """Keeps some addresses for those who have them already."""
@@ -24,10 +26,9 @@ class Addresses:
 
     def take(self) -> str:
         """Returns an address that nobody has, empty where there is none."""
-        size = self._range.num_addresses
-        for _ in range(0 if self._used_up else size):
+        for _ in range(0 if self._used_up else self._last):
             address = str(self._range[self._next])
-            self._next = self._next % (size - 2) + 1
+            self._next = self._next % self._last + 1
             if address not in self._taken:
                 self._taken.add(address)
                 return address

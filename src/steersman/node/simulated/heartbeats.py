@@ -8,7 +8,7 @@ renew each lease by a write, as a kubelet does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from steersman.client.errors import Unreachable
@@ -119,15 +119,7 @@ class Heartbeats:
         while True:
             self._some.clear()
             due, self._due = self._due, {}
-            failed: list[str] = []
-
-            async def tell(name: str, failed: list[str] = failed) -> None:
-                try:
-                    await self._tell(name)
-                except (APIError, Unreachable):  # tried for ever, as a kubelet does
-                    failed.append(name)
-
-            await a_few_at_once(due, TOLD_AT_ONCE, tell)
+            failed = await self._tell_all(due)
             self._due |= dict.fromkeys(failed)
             if failed:
                 await self._world.pause(retry_after(failures))
@@ -135,6 +127,19 @@ class Heartbeats:
             else:
                 failures = 0
                 await self._some.wait()
+
+    async def _tell_all(self, names: Iterable[str]) -> list[str]:
+        """Writes what is new of nodes; returns those of which that failed."""
+        failed: list[str] = []
+
+        async def tell(name: str) -> None:
+            try:
+                await self._tell(name)
+            except (APIError, Unreachable):  # tried for ever, as a kubelet does
+                failed.append(name)
+
+        await a_few_at_once(names, TOLD_AT_ONCE, tell)
+        return failed
 
     async def _relieve(self) -> None:
         """Has nodes say that they have memory again, each in its time."""
@@ -227,9 +232,12 @@ class Heartbeats:
         await self._client_of(name).create(LEASE, document, namespace=LEASE_NAMESPACE)
 
     async def _end(self, name: str) -> None:
-        """Has the lease of a node that died end where it was renewed last."""
+        """Has the lease of a node that died end where it was renewed last, if it has one."""
         if self._written:
             return
         marks = {"annotations": {RENEWS_EVERY: None}}
         patch = {"metadata": marks, "spec": {"renewTime": rfc3339_micro(self._world.now())}}
-        await self._client_of(name).patch(LEASE.ref(LEASE_NAMESPACE, name), patch)
+        try:
+            await self._client_of(name).patch(LEASE.ref(LEASE_NAMESPACE, name), patch)
+        except NotFound:  # it died before it spoke
+            return

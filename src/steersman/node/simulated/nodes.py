@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client, Views
@@ -36,6 +37,18 @@ def is_simulated(node: Node) -> bool:
 
 def _internal(node: Node) -> list[str]:
     return [it.address for it in node.status.addresses if it.type == "InternalIP"]
+
+
+def _range_of_pods(node: Node) -> str:
+    """Returns the IPv4 range of a node's own, empty where it has none; what is no range does not
+    count: in an update nobody looks at it."""
+    for text in node.spec.pod_cidrs:
+        try:
+            IPv4Network(text, strict=False)
+        except ValueError:
+            continue
+        return text
+    return ""
 
 
 class SimulatedNodes:
@@ -148,7 +161,7 @@ class SimulatedNodes:
 
     def _keep(self, node: Node) -> None:
         name = node.metadata.name
-        if range_ := next((it for it in node.spec.pod_cidrs if ":" not in it), ""):
+        if range_ := _range_of_pods(node):
             self._pods.give_range(name, range_)
         if name in self._addresses:
             self._follow(node)

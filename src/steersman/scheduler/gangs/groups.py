@@ -7,7 +7,7 @@ PodGroup the label says nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +16,7 @@ from steersman.client.interface import View, Views
 from steersman.model.kind import Kind
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from steersman.model.kinds.pod import POD, Pod
-from steersman.model.podgroup import LABEL, PODGROUPS, PodGroup, mapping
+from steersman.model.podgroup import LABEL, PODGROUPS, PodGroup, mapping, names_of, viewed
 from steersman.model.ref import Ref
 from steersman.scheduler.following import ENDED
 from steersman.scheduler.hints import GANG, Alone
@@ -83,8 +83,8 @@ class Groups:
             return
         self._groups = None
         if came:
-            self._pods.index(_INDEX, _groups_of)
-            self._groups = self._views.of(msgspec.structs.replace(kind, view=PodGroup))
+            self._pods.index(_INDEX, names_of)
+            self._groups = self._views.of(viewed(kind))
             self._groups.listen(self._hear)
 
     def _hear(self, old: PodGroup | None, new: PodGroup | None) -> None:
@@ -125,11 +125,6 @@ def _amount(name: str, text: Any) -> int | None:
 def waiting(pod: Pod) -> Alone:
     """Returns as what a pod waits for its group."""
     return Alone(f"{PLUGIN} {pod.metadata.namespace}/{pod.metadata.labels.get(LABEL)}")
-
-
-def _groups_of(pod: Pod) -> Iterable[str]:
-    name = pod.metadata.labels.get(LABEL)
-    return () if not name else (_text((pod.metadata.namespace, name)),)
 
 
 def _text(key: Key) -> str:

@@ -27,7 +27,7 @@ from steersman.scheduler.gangs.groups import (
     waiting,
 )
 from steersman.scheduler.gangs.room import Attempt, Deciding, Outcome, gap
-from steersman.scheduler.hints import Waits
+from steersman.scheduler.hints import Waits, helped_by_group
 from steersman.scheduler.memory import Ask
 from steersman.scheduler.message import fit_error
 from steersman.scheduler.preemption import WAITING, Candidate
@@ -70,7 +70,9 @@ class Gangs:
     def __init__(self, scheduler: Placing, views: Views) -> None:
         self._scheduler = scheduler
         self._groups = Groups(views)
-        self._groups.listen(lambda whom: scheduler.queue.helped(lambda who: who == whom))
+        self._groups.listen(
+            lambda changed: scheduler.queue.helped(lambda who: helped_by_group(who, changed))
+        )
 
     async def begin_to_heed(self, world: World) -> None:
         """Heeds groups from now on; returns once it is known which there are."""
@@ -147,6 +149,8 @@ class Gangs:
         """Decides on a group: who is counted on which node, who is driven away."""
         if lacking := gap(gang, self._scheduler.snapshot):
             unfit = self._early(lacking)
+            for pod in members:
+                self._scheduler.snapshot.nominate(pod, "")
             return Outcome(
                 blocked={it.metadata.uid: (self._scheduler.shape(it), unfit) for it in members}
             )
