@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ports import free_port
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
@@ -30,6 +32,11 @@ from steersman.world.real import RealWorld
 ROOT = Path(__file__).parent.parent.parent
 BUSYBOX = "/usr/bin/busybox"
 APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep", "nc")
+needs_root = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+]
 IMAGE = "node-test:1"
 SECONDS = 120.0
 # A shell that goes when it is asked to
@@ -226,6 +233,11 @@ def clusters(*options: str) -> Iterator[Cluster]:
     finally:
         cluster.kill()
         shutil.rmtree(directory)
+
+
+def runs(pod: Pod) -> bool:
+    """Says whether a pod runs."""
+    return pod.status.phase == "Running"
 
 
 async def hears(session: Session, pod: Pod, reason: str) -> str:

@@ -6,13 +6,11 @@ test/e2e/node/pods.go.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters
+from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, needs_root, runs
 
 from steersman.images.building.build import Request, build
 from steersman.images.references import parse
@@ -21,21 +19,7 @@ from steersman.model.errors import Forbidden
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.runtimeclass import RUNTIMECLASS
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
+pytestmark = needs_root
 
 
 def ended(pod: Pod) -> bool:

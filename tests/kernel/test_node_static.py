@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters
+from node_cluster import IMAGE, SLEEP, Cluster, Session, needs_root, runs
 
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE, Node
-from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.pod import POD
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 MIRROR = "kubernetes.io/config.mirror"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
 
 
 def write(
@@ -63,10 +52,6 @@ async def gone(session: Session, name: str) -> None:
     async for changes in watching:
         if any(change.type == "DELETED" for change in changes):
             return
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
 
 
 def test_a_static_pod_runs_and_is_mirrored_until_its_file_goes(cluster: Cluster) -> None:

@@ -6,33 +6,17 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
+from node_cluster import SLEEP, Cluster, Session, needs_root
+from test_node_agent import runs
 
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
-
-
-def runs(pod: Pod) -> bool:
-    statuses = pod.status.container_statuses
-    return pod.status.phase == "Running" and statuses[0].state.running is not None
+pytestmark = needs_root
 
 
 def is_over(pod: Pod) -> bool:
