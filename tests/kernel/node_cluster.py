@@ -27,6 +27,7 @@ from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.pod import POD, Pod
+from steersman.node.volumes import memory
 from steersman.world.real import RealWorld
 
 ROOT = Path(__file__).parent.parent.parent
@@ -232,6 +233,7 @@ def clusters(*options: str) -> Iterator[Cluster]:
         assert cluster.leftovers(cluster.id) == []
     finally:
         cluster.kill()
+        memory.unmount_below(directory)  # whatever a failed test has left, lest it be emptied
         shutil.rmtree(directory)
 
 

@@ -23,6 +23,7 @@ from steersman.node.csi.layout import Layout
 from steersman.node.csi.volumes import REPUBLISH_SECONDS, CSIVolumes, Published
 from steersman.node.objects import BadConfiguration
 from steersman.node.plugins.folder import Plugin
+from steersman.node.volumes import memory
 from steersman.node.volumes.claims import Unusable
 from steersman.node.volumes.tokens import Tokens
 from steersman.wire.http2 import grpc
@@ -129,7 +130,10 @@ def run(tmp_path: Path, test: Callable[[Node, Driver], Awaitable[None]], **given
                     await node.volumes.release(place.name)
                 tasks.stop()
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        memory.unmount_below(tmp_path)  # whatever a test that failed could not take back
 
 
 def test_a_driver_that_hangs_is_left_in_time_and_what_it_may_have_done_is_taken_back(
