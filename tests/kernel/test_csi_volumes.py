@@ -20,11 +20,12 @@ from steersman.node.csi import attachments, drivers
 from steersman.node.csi.attachments import Attachments
 from steersman.node.csi.drivers import Drivers
 from steersman.node.csi.layout import Layout
-from steersman.node.csi.volumes import REPUBLISH_SECONDS, CSIVolumes, Published
+from steersman.node.csi.volumes import REPUBLISH_SECONDS, CSIVolumes
 from steersman.node.objects import BadConfiguration
 from steersman.node.plugins.folder import Plugin
 from steersman.node.volumes import memory
 from steersman.node.volumes.claims import Unusable
+from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed

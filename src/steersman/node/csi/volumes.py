@@ -35,6 +35,7 @@ from steersman.node.csi.request import SecretName, Wanted
 from steersman.node.objects import BadConfiguration
 from steersman.node.volumes import ownership
 from steersman.node.volumes.claims import Unusable
+from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import csi
@@ -44,13 +45,6 @@ from steersman.world.interface import World
 REPUBLISH_SECONDS: Final = 60.0
 _DEFAULT_TOKEN_SECONDS: Final = 3600
 _NAME: Final = "kubernetes.io/csi: "
-
-
-class Published(msgspec.Struct, frozen=True):
-    """Where a volume is, and when it is to be published again, 0 for never."""
-
-    place: Path
-    again_at: float = 0.0
 
 
 class _Scene(msgspec.Struct, frozen=True):
