@@ -26,12 +26,13 @@ from steersman.model.kinds.persistentvolumeclaim import (
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET, Secret
 from steersman.model.quantity import parse
+from steersman.model.types.reference import SecretReference
 from steersman.model.types.volume import ServiceAccountTokenProjection, Volume
 from steersman.node.csi import request
 from steersman.node.csi.attachments import Attachments
 from steersman.node.csi.drivers import Drivers, Node, NotRegistered, is_final
 from steersman.node.csi.layout import DATA, EPHEMERAL, Layout, Record
-from steersman.node.csi.request import SecretName, Wanted
+from steersman.node.csi.request import Wanted
 from steersman.node.objects import BadConfiguration
 from steersman.node.volumes import ownership
 from steersman.node.volumes.claims import Unusable
@@ -265,7 +266,7 @@ class CSIVolumes:
         again = scene.driver.spec.requires_republish
         return request.render_tokens(found), self._world.now() + REPUBLISH_SECONDS if again else 0.0
 
-    async def _secrets(self, name: SecretName | None, what: str) -> dict[str, str]:
+    async def _secrets(self, name: SecretReference | None, what: str) -> dict[str, str]:
         """Returns a Secret's texts; raises BadConfiguration."""
         if name is None:
             return {}
