@@ -235,7 +235,7 @@ def test_objects_that_need_not_be_there_may_come_and_go(
         script = (
             "cat /etc/going/data-1; echo; ls /etc/coming; until [ ! -e /etc/going/data-1 ] && "
             "[ ! -e /etc/changing/data-1 ] && grep -q value-3 /etc/changing/data-3 && "
-            "grep -q value-1 /etc/coming/data-1; do sleep 0.1; done; echo seen"
+            "grep -qs value-1 /etc/coming/data-1; do sleep 0.1; done; echo seen"
         )
         spec = {"volumes": volumes, "restartPolicy": "Never"}
         await session.create("optional", script=script, volumeMounts=mounts, spec=spec)
