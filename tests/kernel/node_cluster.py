@@ -211,11 +211,18 @@ class Session:
         """Deletes a pod and waits until it is gone."""
         ref = POD.ref("default", name)
         deleted = await self.client.delete(ref, grace_seconds=grace)
-        if deleted.object is None:
-            return
+        if deleted.object is not None:
+            await self._deleted(name, deleted.revision)
+
+    async def gone(self, name: str) -> None:
+        """Waits until there is no pod of a name."""
+        listing = await self.client.list(POD, "default", fields=f"metadata.name={name}")
+        if listing.items:
+            await self._deleted(name, listing.revision)
+
+    async def _deleted(self, name: str, after: int) -> None:
         fields = f"metadata.name={name}"
-        watching = self.client.watch(POD, "default", after=deleted.revision, fields=fields)
-        async for changes in watching:
+        async for changes in self.client.watch(POD, "default", after=after, fields=fields):
             if any(change.type == "DELETED" for change in changes):
                 return
 
@@ -240,6 +247,11 @@ def clusters(*options: str) -> Iterator[Cluster]:
 def runs(pod: Pod) -> bool:
     """Says whether a pod runs."""
     return pod.status.phase == "Running"
+
+
+def ended(pod: Pod) -> bool:
+    """Says whether a pod has ended."""
+    return pod.status.phase in ("Succeeded", "Failed")
 
 
 async def hears(session: Session, pod: Pod, reason: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import IMAGE, SLEEP, Cluster, Session, clusters, hears, needs_root, runs
+from node_cluster import IMAGE, SLEEP, Cluster, Session, clusters, ended, hears, needs_root, runs
 from test_node_agent import grpc_answer
 
 from steersman.model.errors import Invalid
@@ -31,10 +31,6 @@ pytestmark = needs_root
 def cluster() -> Iterator[Cluster]:
     with clusters("--allowed-unsafe-sysctls", "kernel.msgmni") as found:
         yield found
-
-
-def ended(pod: Pod) -> bool:
-    return pod.status.phase in ("Succeeded", "Failed")
 
 
 def shell(name: str, script: str, **fields: Any) -> dict[str, Any]:
