@@ -1,12 +1,14 @@
-"""Machines with a bridge, with bridged packets passing the rules (br_netfilter) and without."""
+"""Machines with a bridge, with bridged packets passing the rules (br_netfilter) and without; and a
+cluster for each module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from network_machine import Machine, Run, on_a_machine
+from node_cluster import Cluster, clusters
 
 BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
@@ -28,3 +30,10 @@ def run(request: pytest.FixtureRequest) -> Run:
         on_a_machine(prepared)
 
     return run_test
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster with a real node."""
+    with clusters() as found:
+        yield found

@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ports import free_port
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
@@ -25,11 +27,17 @@ from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.pod import POD, Pod
+from steersman.node.volumes import memory
 from steersman.world.real import RealWorld
 
 ROOT = Path(__file__).parent.parent.parent
 BUSYBOX = "/usr/bin/busybox"
 APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep", "nc")
+needs_root = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
+    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+]
 IMAGE = "node-test:1"
 SECONDS = 120.0
 # A shell that goes when it is asked to
@@ -203,11 +211,18 @@ class Session:
         """Deletes a pod and waits until it is gone."""
         ref = POD.ref("default", name)
         deleted = await self.client.delete(ref, grace_seconds=grace)
-        if deleted.object is None:
-            return
+        if deleted.object is not None:
+            await self._deleted(name, deleted.revision)
+
+    async def gone(self, name: str) -> None:
+        """Waits until there is no pod of a name."""
+        listing = await self.client.list(POD, "default", fields=f"metadata.name={name}")
+        if listing.items:
+            await self._deleted(name, listing.revision)
+
+    async def _deleted(self, name: str, after: int) -> None:
         fields = f"metadata.name={name}"
-        watching = self.client.watch(POD, "default", after=deleted.revision, fields=fields)
-        async for changes in watching:
+        async for changes in self.client.watch(POD, "default", after=after, fields=fields):
             if any(change.type == "DELETED" for change in changes):
                 return
 
@@ -225,7 +240,18 @@ def clusters(*options: str) -> Iterator[Cluster]:
         assert cluster.leftovers(cluster.id) == []
     finally:
         cluster.kill()
+        memory.unmount_below(directory)  # whatever a failed test has left, lest it be emptied
         shutil.rmtree(directory)
+
+
+def runs(pod: Pod) -> bool:
+    """Says whether a pod runs."""
+    return pod.status.phase == "Running"
+
+
+def ended(pod: Pod) -> bool:
+    """Says whether a pod has ended."""
+    return pod.status.phase in ("Succeeded", "Failed")
 
 
 async def hears(session: Session, pod: Pod, reason: str) -> str:

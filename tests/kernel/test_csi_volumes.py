@@ -20,10 +20,12 @@ from steersman.node.csi import attachments, drivers
 from steersman.node.csi.attachments import Attachments
 from steersman.node.csi.drivers import Drivers
 from steersman.node.csi.layout import Layout
-from steersman.node.csi.volumes import REPUBLISH_SECONDS, CSIVolumes, Published
+from steersman.node.csi.volumes import REPUBLISH_SECONDS, CSIVolumes
 from steersman.node.objects import BadConfiguration
 from steersman.node.plugins.folder import Plugin
+from steersman.node.volumes import memory
 from steersman.node.volumes.claims import Unusable
+from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
@@ -129,7 +131,10 @@ def run(tmp_path: Path, test: Callable[[Node, Driver], Awaitable[None]], **given
                     await node.volumes.release(place.name)
                 tasks.stop()
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        memory.unmount_below(tmp_path)  # whatever a test that failed could not take back
 
 
 def test_a_driver_that_hangs_is_left_in_time_and_what_it_may_have_done_is_taken_back(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
+import struct
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -22,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces"),
     pytest.mark.skipif(nft.find_program() is None, reason="nftables is not installed here"),
 ]
+SIOCGIFHWADDR = 0x8927
 
 
 def links() -> list[str]:
@@ -59,6 +62,30 @@ def test_pods_reach_one_another_and_the_node_and_are_seen_with_their_own_address
             assert seen == one.address
         with exchanged(two.dial("127.0.0.1", 80), listener) as (_, seen):
             assert seen == "127.0.0.1"
+
+    on_a_machine(test)
+
+
+def hardware_address(name: str) -> bytes:
+    request = struct.pack("16s16x", name.encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        return fcntl.ioctl(any_socket, SIOCGIFHWADDR, request)[18:24]
+
+
+def test_the_bridge_keeps_its_hardware_address_while_pods_come_and_go() -> None:
+    def test(machine: Machine) -> None:
+        machine.set_up()
+        name = bridge_name(machine.cluster)
+        before = hardware_address(name)
+        assert before == bytes((0x0A, 0x58, 10, 244, 7, 1))
+        for number in range(4):
+            machine.pod(f"pod-{number}")
+            assert hardware_address(name) == before
+        for number in range(4):
+            asyncio.run(machine.bridge.delete(f"pod-{number}"))
+            assert hardware_address(name) == before
+        machine.set_up()
+        assert hardware_address(name) == before
 
     on_a_machine(test)
 

@@ -7,11 +7,9 @@ import os
 import signal
 import ssl
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
+from node_cluster import SLEEP, Cluster, Session, clusters, needs_root
 
 from steersman.cli.certify import certify, node_name
 from steersman.cli.directory import Directory
@@ -26,17 +24,7 @@ from steersman.model.kinds.secret import SECRET
 from steersman.model.types.condition import is_true
 from steersman.wire.http2 import hpack
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
+pytestmark = needs_root
 
 
 def app(pod: Pod) -> ContainerStatus:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,30 +19,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters, hears
+from node_cluster import IMAGE, SLEEP, Cluster, Session, hears, needs_root, runs
 
 from steersman.model.errors import Invalid
 from steersman.model.kinds.clustertrustbundle import CLUSTERTRUSTBUNDLE
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.podcertificaterequest import PODCERTIFICATEREQUEST
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 SIGNER = "example.com/signer"
 MANY = 110  # more than the hundred of upstream's row
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
 
 
 class Authority:

@@ -6,12 +6,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from node_cluster import BUSYBOX, SECONDS, SLEEP, Cluster, Session, clusters
+from node_cluster import SECONDS, SLEEP, Cluster, Session, needs_root
 from test_node_agent import app, events, is_ready, runs
 
 from steersman.model.kind import Kind
@@ -21,19 +20,9 @@ from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
 from steersman.model.kinds.pod import Pod
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 
 MOUNT = {"name": "data", "mountPath": "/data"}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
 
 
 def claimed(name: str, **more: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ containers.go, runtime.go, lifecycle_hook.go, security_context.go, kubelet.go, s
 
 from __future__ import annotations
 
-import os
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters, hears
+from node_cluster import IMAGE, SLEEP, Cluster, Session, clusters, ended, hears, needs_root, runs
 from test_node_agent import grpc_answer
 
 from steersman.model.errors import Invalid
@@ -25,25 +24,13 @@ from steersman.model.kinds.secret import SECRET
 from steersman.model.kinds.service import SERVICE
 from steersman.model.types.condition import is_true
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with clusters("--allowed-unsafe-sysctls", "kernel.msgmni") as found:
         yield found
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
-
-
-def ended(pod: Pod) -> bool:
-    return pod.status.phase in ("Succeeded", "Failed")
 
 
 def shell(name: str, script: str, **fields: Any) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, SECONDS, SLEEP, Cluster, Session, clusters, hears
+from node_cluster import SECONDS, SLEEP, Cluster, Session, hears, needs_root
 from test_node_agent import is_ready, runs
 from test_node_claims import MOUNT, claim, claimed, ended, until
 
@@ -35,21 +35,11 @@ from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import csi
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 
 NAME = "csi.test.example"
 STAGED = ["NodeStageVolume", "NodePublishVolume"]
 TAKEN_BACK = ["NodeUnpublishVolume", "NodeUnstageVolume"]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
 
 
 def registry(cluster: Cluster) -> Path:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
-import pytest
-from node_cluster import BUSYBOX, SLEEP, Session, clusters, hears
+from node_cluster import SLEEP, Session, clusters, hears, needs_root, runs
 
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import condition, is_true
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
+pytestmark = needs_root
 
 
 def evicted(pod: Pod) -> bool:

@@ -7,24 +7,15 @@ import os
 import signal
 from typing import Any
 
-import pytest
-from node_cluster import BUSYBOX, SLEEP, Session, clusters
+from node_cluster import SLEEP, Session, clusters, needs_root, runs
 
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.priorityclass import PRIORITYCLASS
 from steersman.model.types.condition import condition, is_true
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 SLOW = "trap 'sleep 2; exit 0' TERM; while true; do sleep 0.1; done"
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
 
 
 def refused(pod: Pod) -> bool:

@@ -6,13 +6,12 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters
+from node_cluster import IMAGE, SLEEP, Cluster, Session, needs_root, runs
 
 from steersman.images.references import parse
 from steersman.images.store import Store
@@ -20,19 +19,9 @@ from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 PASSWORD = "hush-hush"
 AUTH = base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
 
 
 class Registry:
@@ -83,10 +72,6 @@ class Registry:
 def waits_with(reason: str, pod: Pod) -> bool:
     statuses = pod.status.container_statuses
     return bool(statuses) and (w := statuses[0].state.waiting) is not None and w.reason == reason
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
 
 
 async def keep(session: Session, name: str, host: str, kind: str) -> None:

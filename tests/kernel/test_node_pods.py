@@ -6,13 +6,11 @@ test/e2e/node/pods.go.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters
+from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, ended, needs_root, runs
 
 from steersman.images.building.build import Request, build
 from steersman.images.references import parse
@@ -21,25 +19,7 @@ from steersman.model.errors import Forbidden
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.runtimeclass import RUNTIMECLASS
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
-
-
-def ended(pod: Pod) -> bool:
-    return pod.status.phase in ("Succeeded", "Failed")
+pytestmark = needs_root
 
 
 async def make(session: Session, name: str, spec: dict[str, Any], **metadata: Any) -> Pod:
@@ -159,22 +139,9 @@ def test_a_pods_status_is_patched_and_a_collection_deleted(cluster: Cluster) -> 
         assert {"StatusUpdate", "Ready"} <= kinds
         await client.delete_collection(POD, "default", labels="type=Testing")
         for number in range(3):
-            await gone(session, f"set-{number}")
+            await session.gone(f"set-{number}")
 
     cluster.run(scenario)
-
-
-async def gone(session: Session, name: str) -> None:
-    """Waits until a pod is there no more."""
-    listing = await session.client.list(POD, "default", fields=f"metadata.name={name}")
-    if not listing.items:
-        return
-    watching = session.client.watch(
-        POD, "default", after=listing.revision, fields=f"metadata.name={name}"
-    )
-    async for changes in watching:
-        if any(change.type == "DELETED" for change in changes):
-            return
 
 
 def test_ephemeral_containers_are_added_to_a_pod_that_runs(cluster: Cluster) -> None:
@@ -216,7 +183,7 @@ def test_a_command_that_always_fails_has_its_reason_and_can_be_deleted(cluster: 
 
         await session.until("fails", told)
         await session.delete("fails")
-        await gone(session, "fails")
+        await session.gone("fails")
 
     cluster.run(scenario)
 

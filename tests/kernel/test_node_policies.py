@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters, hears
+from node_cluster import SLEEP, Cluster, Session, hears, needs_root, runs
 
-from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.runtimeclass import RUNTIMECLASS
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
+pytestmark = needs_root
 
 
 def test_a_rule_restarts_a_container_whose_pod_never_does(cluster: Cluster) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters, hears
+from node_cluster import IMAGE, SLEEP, Cluster, Session, hears, needs_root, runs
 
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
@@ -16,9 +15,7 @@ from steersman.model.quantity import parse
 from steersman.model.types.condition import Condition, condition
 
 pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
+    *needs_root,
     pytest.mark.skipif(
         not Path("/sys/fs/cgroup/memory").is_dir(), reason="control groups of version 1 are read"
     ),
@@ -26,18 +23,8 @@ pytestmark = [
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
-
-
 def app(pod: Pod) -> ContainerStatus:
     return pod.status.container_statuses[0]
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
 
 
 def has(pod: Pod, **amounts: str) -> bool:

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, clusters
+from node_cluster import IMAGE, SLEEP, Cluster, Session, needs_root, runs
 
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.node import NODE, Node
-from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.pod import POD
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 MIRROR = "kubernetes.io/config.mirror"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
 
 
 def write(
@@ -53,22 +42,6 @@ async def node_of(session: Session) -> Node:
     return node  # type: ignore[no-any-return]
 
 
-async def gone(session: Session, name: str) -> None:
-    """Waits until there is no pod of a name."""
-    fields = f"metadata.name={name}"
-    listing = await session.client.list(POD, "default", fields=fields)
-    if not listing.items:
-        return
-    watching = session.client.watch(POD, "default", after=listing.revision, fields=fields)
-    async for changes in watching:
-        if any(change.type == "DELETED" for change in changes):
-            return
-
-
-def runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running"
-
-
 def test_a_static_pod_runs_and_is_mirrored_until_its_file_goes(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         node = await node_of(session)
@@ -90,7 +63,7 @@ def test_a_static_pod_runs_and_is_mirrored_until_its_file_goes(cluster: Cluster)
         path = cluster.data / "node" / "logs" / f"default_{name}_{static}" / "app" / "0.log"
         assert path.read_text().endswith(" F here\n")
         remove(cluster, "first")
-        await gone(session, name)
+        await session.gone(name)
         assert not (cluster.data / "node" / "pods" / static).exists()
 
     cluster.run(scenario)
@@ -109,7 +82,7 @@ def test_a_mirror_that_is_deleted_comes_back_and_the_pod_goes_on(cluster: Cluste
         assert one.container_id == other.container_id
         assert other.state.running == one.state.running
         remove(cluster, "back")
-        await gone(session, name)
+        await session.gone(name)
 
     cluster.run(scenario)
 
@@ -127,7 +100,7 @@ def test_a_changed_file_restarts_its_pod_after_the_old_one_has_ended(cluster: Cl
         assert "echo other" in " ".join(after.spec.containers[0].command)
         assert not (cluster.data / "node" / "pods" / shown).exists()
         remove(cluster, "changes")
-        await gone(session, name)
+        await session.gone(name)
 
     cluster.run(scenario)
 
@@ -151,7 +124,7 @@ def test_a_broken_file_is_told_with_its_path_and_line(cluster: Cluster) -> None:
         write(cluster, "sound", SLEEP)
         await session.until(f"sound-{node}", runs)
         remove(cluster, "sound")
-        await gone(session, f"sound-{node}")
+        await session.gone(f"sound-{node}")
 
     cluster.run(scenario)
 
@@ -174,7 +147,7 @@ def test_static_pods_outlive_the_agent_and_their_mirror_tells_of_it(cluster: Clu
         assert terminated.exit_code == 4
         assert ended.metadata.uid == before.metadata.uid
         remove(cluster, "stays")
-        await gone(session, name)
+        await session.gone(name)
 
     cluster.run(scenario)
 
@@ -192,6 +165,6 @@ def test_who_claims_to_be_a_mirror_and_is_none_is_removed(cluster: Cluster) -> N
         }
         await session.client.create(POD, document, namespace="default")
         async with asyncio.timeout(60):
-            await gone(session, "false")
+            await session.gone("false")
 
     cluster.run(scenario)

@@ -6,37 +6,17 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from node_cluster import BUSYBOX, SLEEP, Cluster, Session, clusters
+from node_cluster import SLEEP, Cluster, Session, ended, needs_root
+from test_node_agent import runs
 
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
-
-
-def runs(pod: Pod) -> bool:
-    statuses = pod.status.container_statuses
-    return pod.status.phase == "Running" and statuses[0].state.running is not None
-
-
-def is_over(pod: Pod) -> bool:
-    return pod.status.phase in ("Succeeded", "Failed")
+pytestmark = needs_root
 
 
 def first_id(cluster: Cluster, pod: Pod) -> int:
@@ -106,15 +86,15 @@ def test_volumes_and_files_of_the_node_are_the_pods_own(cluster: Cluster) -> Non
             spec={"hostUsers": False, "restartPolicy": "Never", "hostname": "app",
                   "volumes": volumes},
         )  # fmt: skip
-        pod = await session.until("volumes", is_over)
+        pod = await session.until("volumes", ended)
         said = cluster.log(pod).splitlines()
         assert pod.status.phase == "Succeeded", said
         assert [line.split()[2:4] for line in said[:3]] == [["5", "6"], ["0", "0"], ["0", "0"]]
         assert said[3] == "bd"
         assert "said" in said
-        ended = pod.status.container_statuses[0].state.terminated
-        assert ended is not None
-        assert ended.message == "lost\n"
+        terminated = pod.status.container_statuses[0].state.terminated
+        assert terminated is not None
+        assert terminated.message == "lost\n"
         # On the machine they are nobody's in particular: another pod may be given them
         assert (host / "made").stat().st_uid == 0
         assert (cluster.volume(pod, "room") / "made").stat().st_uid == 0
@@ -133,7 +113,7 @@ def test_a_groups_volume_can_be_written_by_its_group(cluster: Cluster) -> None:
             spec={"hostUsers": False, "restartPolicy": "Never", "securityContext": context,
                   "volumes": [{"name": "room", "emptyDir": {}}]},
         )  # fmt: skip
-        pod = await session.until("group", is_over)
+        pod = await session.until("group", ended)
         assert cluster.log(pod).split()[2:4] == ["70", "2000"]
         await session.delete("group")
 

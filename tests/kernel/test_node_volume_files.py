@@ -3,12 +3,10 @@ modes, owners and changes, as upstream's conformance suite asks for them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, Cluster, Session, clusters
+from node_cluster import Cluster, Session, needs_root
 from test_node_claims import ended
 
 from steersman.model.kind import Kind
@@ -19,11 +17,7 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.secret import SECRET
 from steersman.model.quantity import parse
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 
 MAP, KEYS = "configMap", "secret"
 KINDS: dict[str, Kind] = {MAP: CONFIGMAP, KEYS: SECRET}
@@ -32,12 +26,6 @@ NOBODY = {"runAsUser": 1000}
 DATA = {"data-1": "value-1", "data-2": "value-2", "data-3": "value-3"}
 # A file's mode, owner and group, whatever links lead to it
 STAT = "busybox stat -L -c '%a %u %g'"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
 
 
 @pytest.fixture(params=SOURCES, ids=lambda it: f"{'projected ' if it[1] else ''}{it[0]}")
@@ -247,7 +235,7 @@ def test_objects_that_need_not_be_there_may_come_and_go(
         script = (
             "cat /etc/going/data-1; echo; ls /etc/coming; until [ ! -e /etc/going/data-1 ] && "
             "[ ! -e /etc/changing/data-1 ] && grep -q value-3 /etc/changing/data-3 && "
-            "grep -q value-1 /etc/coming/data-1; do sleep 0.1; done; echo seen"
+            "grep -qs value-1 /etc/coming/data-1; do sleep 0.1; done; echo seen"
         )
         spec = {"volumes": volumes, "restartPolicy": "Never"}
         await session.create("optional", script=script, volumeMounts=mounts, spec=spec)

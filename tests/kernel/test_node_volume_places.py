@@ -3,29 +3,17 @@ suite asks for them: modes, media, owners, and what is mounted where."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, Cluster, Session, clusters
+from node_cluster import Cluster, Session, needs_root
 from test_node_volume_files import DATA, KEYS, MAP, NOBODY, STAT, forget, make, mount, run, volume
 
 from steersman.model.kinds.pod import POD
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static: not installed here"),
-]
+pytestmark = needs_root
 
 RACING_PODS, RACING_MAPS = 5, 50  # as upstream's test has them
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with clusters() as found:
-        yield found
 
 
 def room(medium: str = "", name: str = "files") -> dict[str, Any]:

@@ -147,12 +147,12 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     reload_on_hangup(files, (own, as_node), (PROXY.file, as_proxy), (own, listening))
     async with world.tasks() as tasks:
         client = APIClient(api_transport(settings, as_node, f"system:node:{settings.name}"), world)
-        place = _place(settings)
         tokens = Tokens(client, world)
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        tools = _tools(settings, client, place, bridge, (plugins, tokens), world, tasks)
+        tools = _tools(settings, client, bridge, plugins, tokens, world, tasks)
+        place = tools.place
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
         folder = _folder(settings, tools)
@@ -327,9 +327,9 @@ def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
 def _tools(
     settings: NodeSettings,
     client: APIClient,
-    place: Place,
     bridge: Bridge,
-    given: tuple[Plugins, Tokens],
+    plugins: Plugins,
+    tokens: Tokens,
     world: World,
     tasks: Tasks,
 ) -> Tools:
@@ -337,7 +337,6 @@ def _tools(
     facts = machine.read(settings.directory)
     limits = Machine(allocatable(facts))
     socket = warm_socket(settings.run)
-    plugins, tokens = given
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
     return Tools(
@@ -363,7 +362,7 @@ def _tools(
         ids=IdRanges(paths, *read_subordinate()),
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),
-        place=place,
+        place=_place(settings),
         facts=facts,
         machine=limits,
         resolution=Resolution(

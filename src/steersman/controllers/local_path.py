@@ -23,16 +23,15 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PersistentVolumeClaim,
 )
 from steersman.model.kinds.storageclass import STORAGECLASS, StorageClass
-from steersman.model.quantity import parse
 from steersman.model.ref import Ref
 from steersman.model.volume_binding import (
     PROVISIONERS,
     SELECTED_NODE,
     asked,
     class_of,
-    is_bound,
     is_reclaimed,
     size,
+    wants_to_grow,
 )
 from steersman.reconcile.actions import Action, Create, Delete, Patch, Tell, act, status
 from steersman.reconcile.loop import Done, Given
@@ -161,9 +160,7 @@ def _place(node: Node, path: str) -> Document:
 def plan_growth(claim: PersistentVolumeClaim, volume: PersistentVolume) -> list[Action]:
     """Returns what lets a bound volume grow to what its claim asks for; none where it has it."""
     wanted = claim.spec.resources.requests.get("storage", "0")
-    has = parse(claim.status.capacity.get("storage", "0")).value()
-    bound = is_bound(claim) and claim.status.phase == "Bound"
-    if not bound or not local_path.node_of(volume.metadata.annotations) or asked(claim) <= has:
+    if not wants_to_grow(claim) or not local_path.node_of(volume.metadata.annotations):
         return []
     actions: list[Action] = []
     metadata, name = volume.metadata, volume.metadata.name

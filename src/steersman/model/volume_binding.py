@@ -28,6 +28,7 @@ NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
 WAITS: Final = "WaitForFirstConsumer"
 CLAIM_FINALIZER: Final = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER: Final = "kubernetes.io/pv-protection"
+PROVISIONER_FINALIZER: Final = "external-provisioner.volume.kubernetes.io/finalizer"
 ATTRIBUTES_CLASS_FINALIZER: Final = "kubernetes.io/vac-protection"
 
 
@@ -45,6 +46,12 @@ def is_bound(claim: PersistentVolumeClaim) -> bool:
 def asked(claim: PersistentVolumeClaim) -> int:
     """Returns how many bytes a claim asks for."""
     return _bytes(claim.spec.resources.requests.get("storage", "0"))
+
+
+def wants_to_grow(claim: PersistentVolumeClaim) -> bool:
+    """Says whether a bound claim asks for more than it has."""
+    has = _bytes(claim.status.capacity.get("storage", "0"))
+    return is_bound(claim) and claim.status.phase == "Bound" and asked(claim) > has
 
 
 def size(volume: PersistentVolume) -> int:

@@ -25,6 +25,7 @@ LONGEST_NAME = 15  # IFNAMSIZ - 1
 LONGEST_ID = 6  # what the name of a link leaves
 DIGEST = 7
 _EVERYWHERE = IPv4Network("0.0.0.0/0")
+_MAC_START = b"\x0a\x58"  # of an IPv4 address, as CNI's plugins have it; locally administered
 _SETTINGS = Path("/proc/sys/net/ipv4")
 
 
@@ -77,6 +78,8 @@ class Bridge:
                     raise
             self._index = netlink.index_of(self.name)
             gateway = f"{self.addresses.gateway}/{self.addresses.network.prefixlen}"
+            # Else it is that of a port, and pods do not find it where that pod goes (ARP)
+            link.set_hardware_address(self._index, _MAC_START + self.addresses.gateway.packed)
             link.add_address(self._index, IPv4Interface(gateway))
             link.set_up(self._index)
             if self._services is not None:

@@ -102,6 +102,11 @@ class Netlink:
         """Brings a link up."""
         self._ask(_RTM_NEWLINK, 0, _LINK.pack(0, 0, index, _IFF_UP, _IFF_UP), f"link {index} up")
 
+    def set_hardware_address(self, index: int, address: bytes) -> None:
+        """Gives a link a MAC address; a bridge keeps it then, whatever its ports are."""
+        body = _LINK.pack(0, 0, index, 0, 0) + _attribute(_IFLA_ADDRESS, address)
+        self._ask(_RTM_SETLINK, 0, body, f"hardware address of link {index}")
+
     def let_through_itself(self, index: int) -> None:
         """Lets a bridge send what came from a port back out of the same port (hairpin mode)."""
         mode = _attribute(_IFLA_PROTINFO | _NESTED, _attribute(_IFLA_BRPORT_MODE, b"\1"))

@@ -18,6 +18,7 @@ from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import record
 from steersman.node.acting import ending, sandboxes
+from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, engine_name, parse_engine_name
 from steersman.node.resizing import granting
 from steersman.node.static.folder import Folder
@@ -234,7 +235,7 @@ class Agent:
             try:
                 await work()
                 return
-            except (EngineError, OSError) as error:
+            except (BadConfiguration, EngineError, OSError) as error:
                 log.warning("what is left of pod %s cannot be removed: %s", uid, error)
                 await self._tools.world.sleep(CLEAR_RETRY_SECONDS)
 

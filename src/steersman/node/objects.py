@@ -21,6 +21,7 @@ from steersman.model.kinds.configmap import CONFIGMAP, ConfigMap
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET, Secret
 from steersman.model.ref import Ref
+from steersman.node.containers import all_containers
 from steersman.world.interface import Tasks, World
 
 KINDS: dict[str, Kind] = {
@@ -148,8 +149,7 @@ class FollowedObjects:
 def names_of(pod: Pod) -> set[Name]:
     """Returns what the volumes, variables and pull secrets of a pod name: pure."""
     found: set[Name] = {("secret", it.name) for it in pod.spec.image_pull_secrets if it.name}
-    spec = pod.spec
-    for container in spec.init_containers + spec.containers + spec.ephemeral_containers:
+    for container in all_containers(pod):
         for source in container.env_from:
             if source.config_map_ref is not None:
                 found.add(("configmap", source.config_map_ref.name))
@@ -167,7 +167,7 @@ def names_of(pod: Pod) -> set[Name]:
             found.add(("configmap", volume.config_map.name))
         if volume.secret is not None:
             found.add(("secret", volume.secret.secret_name))
-        for projection in volume.projected.sources if volume.projected else ():
+        for projection in volume.projections:
             if projection.config_map is not None:
                 found.add(("configmap", projection.config_map.name))
             if projection.secret is not None:

@@ -13,7 +13,7 @@ import pytest
 
 from steersman.client.interface import View
 from steersman.controllers.csi import attaching, opting, provisioning, requests, resizing
-from steersman.controllers.csi.requests import BadParameters, SecretName
+from steersman.controllers.csi.requests import BadParameters
 from steersman.model.kinds.csidriver import CSIDriver
 from steersman.model.kinds.csinode import CSINode
 from steersman.model.kinds.node import Node
@@ -21,6 +21,8 @@ from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.kinds.storageclass import StorageClass
 from steersman.model.kinds.volumeattachment import VolumeAttachment
+from steersman.model.types.reference import SecretReference
+from steersman.model.volume_binding import PROVISIONER_FINALIZER, wants_to_grow
 from steersman.reconcile.actions import Patch, Tell
 from steersman.wire.rpc import csi
 
@@ -106,7 +108,7 @@ def test_secrets_are_named_by_the_class_with_words_of_the_claim() -> None:
         f"{SECRET}-namespace": "${pvc.namespace}",
     }
     found = requests.secret_of(storage_class(**named), claim(), "provisioner-secret")
-    assert found == SecretName("default", "k-data-pvc-u")
+    assert found == SecretReference("default", "k-data-pvc-u")
     with pytest.raises(BadParameters, match="only good together"):
         requests.secret_of(storage_class(**{f"{SECRET}-name": "x"}), claim(), "provisioner-secret")
     odd = {f"{SECRET}-name": "${other}", f"{SECRET}-namespace": "n"}
@@ -153,9 +155,9 @@ def test_what_cannot_be_made_is_refused() -> None:
 def test_the_volume_is_what_the_driver_has_made() -> None:
     made = csi.Volume(2 * GIGABYTE, "h", {"c": "d"}, None, (csi.Topology({"zone": "1"}),))
     found = storage_class(**{"csi.storage.k8s.io/fstype": "xfs"})
-    document = requests.render_volume(claim(), found, made, SecretName("n", "k"))
+    document = requests.render_volume(claim(), found, made, SecretReference("n", "k"))
     metadata, spec = document["metadata"], document["spec"]
-    assert metadata["finalizers"] == [provisioning.FINALIZER]
+    assert metadata["finalizers"] == [PROVISIONER_FINALIZER]
     assert metadata["annotations"] == {
         "pv.kubernetes.io/provisioned-by": DRIVER,
         "volume.kubernetes.io/provisioner-deletion-secret-name": "k",
@@ -171,7 +173,7 @@ def test_the_volume_is_what_the_driver_has_made() -> None:
     (term,) = spec["nodeAffinity"]["required"]["nodeSelectorTerms"]
     assert term["matchExpressions"] == [{"key": "zone", "operator": "In", "values": ["1"]}]
     removed = msgspec.convert(document, PersistentVolume)
-    assert requests.deletion_secret(removed) == SecretName("n", "k")
+    assert requests.deletion_secret(removed) == SecretReference("n", "k")
     bare = requests.render_volume(claim(), storage_class(), csi.Volume(0, "h"), None)
     assert bare["spec"]["capacity"] == {"storage": str(GIGABYTE)}
     assert "nodeAffinity" not in bare["spec"]
@@ -189,7 +191,7 @@ def test_a_claim_waits_for_its_driver_until_it_has_a_volume() -> None:
 
 
 def test_a_volume_goes_with_its_data_once_nobody_claims_it() -> None:
-    ours = [provisioning.FINALIZER]
+    ours = [PROVISIONER_FINALIZER]
     deleted = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
     assert provisioning.is_leaving(volume(phase="Released", finalizers=ours))
     assert not provisioning.is_leaving(volume(phase="Released"))
@@ -226,8 +228,8 @@ def test_growth_is_told_when_it_is_done_or_left_to_the_node() -> None:
         metadata={"annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
         status={"phase": "Bound", "capacity": {"storage": "1Gi"}},
     )
-    assert resizing.wants_to_grow(grows)
-    assert not resizing.wants_to_grow(claim())
+    assert wants_to_grow(grows)
+    assert not wants_to_grow(claim())
     done = resizing.plan_result(grows, volume(), on_node=False, now=0.0)
     assert [it.patch for it in done if isinstance(it, Patch)] == [
         {"spec": {"capacity": {"storage": "2Gi"}}},

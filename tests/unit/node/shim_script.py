@@ -264,7 +264,7 @@ class Stage:
             network=self.network,
             puller=Puller(self._images(), StreamHttp()),
             pulls=PullRecords(self.paths.pulls, world.uid),
-            providers=Providers((), self.paths.root, client, Tokens(client, world), world),
+            providers=Providers((), self.paths.root, client, tokens, world),
             paths=self.paths,
             volumes=Volumes(
                 self.paths,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
+import csi_driver
+from steersman.client.errors import Unreachable
 from steersman.model.kinds.csinode import NodeDriver, VolumeLimit
 from steersman.model.kinds.node import Node
 from steersman.node.csi.csi_node import render_csi_node
-from steersman.node.csi.drivers import Driver, is_final
+from steersman.node.csi.drivers import Driver, Drivers, is_final
 from steersman.node.csi.listing import (
     MAX_COUNT,
     NODE_IDS,
@@ -19,9 +23,11 @@ from steersman.node.csi.listing import (
     render_driver,
     render_marks,
 )
+from steersman.node.plugins.folder import Plugin, Refused
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import csi
+from steersman.world.real import RealWorld
 
 ZONE = {"zone": "a", "rack": "1"}
 
@@ -69,6 +75,53 @@ def test_a_node_says_ids_and_where_it_stands_only_when_they_change() -> None:
     text = render_marks(node(**two), "d", None)["annotations"][NODE_IDS]
     assert json.loads(text) == {"e": "x"}
     assert render_marks(node(), "d", None) == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"d": 1}'])
+def test_ids_that_cannot_be_read_are_a_refusal(text: str) -> None:
+    broken = node(annotations={NODE_IDS: text})
+    for given in (driver(), None):
+        with pytest.raises(Refused, match=r"failed to parse node's .* annotation value"):
+            render_marks(broken, "d", given)
+
+
+class Listed:
+    """The names that are listed, by an API that is away once when it is told so."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.away = False
+
+    async def add(self, driver: Driver) -> None:
+        """See `drivers.Listing`."""
+        self.names.append(driver.name)
+
+    async def remove(self, name: str) -> None:
+        """See `drivers.Listing`."""
+        if self.away:
+            self.away = False
+            raise Unreachable("away")
+        self.names.remove(name)
+
+
+def test_a_driver_that_could_not_be_taken_from_the_list_is_at_the_next_try(tmp_path: Path) -> None:
+    async def main() -> None:
+        made, listed = csi_driver.Driver("d", tmp_path), Listed()
+        known = Drivers(RealWorld(), listed)
+        plugin = Plugin("CSIPlugin", "d", made.socket, ("1.0.0",))
+        async with made.listening():
+            await known.register(plugin)
+        assert listed.names == ["d"]
+        other = msgspec.structs.replace(plugin, endpoint=tmp_path / "other.sock")
+        await known.unregister(other)
+        assert listed.names == ["d"]
+        listed.away = True
+        with pytest.raises(Unreachable):
+            await known.unregister(plugin)
+        await known.unregister(plugin)
+        assert listed.names == []
+
+    asyncio.run(main())
 
 
 def test_a_csi_node_goes_with_its_node() -> None:

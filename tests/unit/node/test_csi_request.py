@@ -12,9 +12,10 @@ import pytest
 
 from steersman.model.kinds.csidriver import CSIDriver
 from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.types.reference import SecretReference
 from steersman.node.csi import request
 from steersman.node.csi.layout import EPHEMERAL, Layout, Record, root_of
-from steersman.node.csi.request import SecretName, Wanted
+from steersman.node.csi.request import Wanted
 from steersman.node.objects import BadConfiguration
 from steersman.wire.rpc import csi
 from unit.node.node_documents import pod
@@ -65,9 +66,9 @@ def test_what_a_claim_wants_stands_in_the_volume_behind_it() -> None:
         attributes={"a": "b"},
         mount_options=("noatime",),
         modes=("ReadWriteOnce",),
-        stage_secret=SecretName("n", "stage"),
-        publish_secret=SecretName("n", "publish"),
-        expand_secret=SecretName("n", "expand"),
+        stage_secret=SecretReference("n", "stage"),
+        publish_secret=SecretReference("n", "publish"),
+        expand_secret=SecretReference("n", "expand"),
         claim=("default", "data"),
         capacity="1Gi",
     )
@@ -87,7 +88,7 @@ def test_an_inline_volume_is_the_pods_alone() -> None:
     found = request.render_wanted(mine, mine.spec.volumes[0], None)
     digest = hashlib.sha256(f"{mine.metadata.uid}v".encode()).hexdigest()
     assert (found.name, found.handle, found.ephemeral) == ("v", f"csi-{digest}", True)
-    assert found.publish_secret == SecretName("default", "key")
+    assert found.publish_secret == SecretReference("default", "key")
     assert found.record("node", "").volume_lifecycle_mode == EPHEMERAL
 
 

@@ -18,9 +18,10 @@ import pytest
 from msgspec.structs import replace
 from node_documents import pod
 
+from steersman.model.kinds.priorityclass import SYSTEM_CRITICAL
 from steersman.node.register import SHUTTING_DOWN, render_status
 from steersman.node.shutdown.ending import MESSAGE, REASON, REJECTED, Shutdown
-from steersman.node.shutdown.groups import SYSTEM_CRITICAL, BadPeriods, Period, group, parse_periods
+from steersman.node.shutdown.groups import BadPeriods, Period, group, parse_periods
 from steersman.node.shutdown.logind import Logind, Refused
 from steersman.wire import dbus
 from steersman.wire.dbus import Message

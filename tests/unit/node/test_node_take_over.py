@@ -20,6 +20,7 @@ from steersman.node import agent as agents
 from steersman.node import record
 from steersman.node.acting import handlers
 from steersman.node.agent import Agent
+from steersman.node.csi.layout import Layout, Record
 from steersman.node.tools import Tools
 from steersman.world.interface import Tasks
 
@@ -127,6 +128,27 @@ def test_what_cannot_be_removed_of_pods_that_are_gone_holds_up_nobody(
                 await stage.warm.until("clean")
             stage.warm.verbs["clean"] = lambda _: {"result": {}}
             assert await stage.network.deleted.get() == "gone"
+
+    asyncio.run(scenario())
+
+
+def test_a_volume_of_a_pod_that_is_gone_waits_for_its_driver_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.0)
+    stage = Stage(tmp_path)
+    (stage.paths.runtime / "pods" / "gone").mkdir(parents=True)
+    noted = Record("csi.test.example", "h", spec_vol_id="pv")
+    Layout(stage.paths.root).save("gone", "pv", noted)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            for _ in range(2):  # it is tried again
+                assert await stage.network.deleted.get() == "gone"
 
     asyncio.run(scenario())
 

@@ -6,12 +6,13 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from node_documents import UID, observed, pod, running
-from shim_script import RUNNING, Stage, begin, container, is_up
+from shim_script import API, RUNNING, Stage, begin, container, is_up
 
+from steersman.client.interface import Client
 from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers
@@ -26,7 +27,7 @@ from steersman.node.static.manifests import (
     find_line,
     parse_manifest,
 )
-from steersman.node.static.mirrors import Create, Remove, plan_mirrors, render_mirror
+from steersman.node.static.mirrors import Create, Mirrors, Remove, plan_mirrors, render_mirror
 from steersman.world.real import RealWorld
 
 PATH = Path("/m/web.yaml")
@@ -218,6 +219,40 @@ def test_a_static_pod_whose_file_is_gone_has_its_grace() -> None:
     static = parse(TEXT + "  terminationGracePeriodSeconds: 7\n").pod
     assert containers.grace_seconds(static, True) == 7
     assert containers.grace_seconds(pod(), True) == containers.GONE_GRACE_SECONDS
+
+
+class Registered:
+    """A node that is there."""
+
+    uid = "n1"
+
+    def __init__(self) -> None:
+        self.registered = asyncio.Event()
+        self.registered.set()
+
+
+def test_before_the_folder_has_been_read_no_mirror_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(TEXT)
+    shown = mirror(parse(TEXT, tmp_path / "web.yaml"))
+    orphan = mirror(parse(TEXT.replace("name: web", "name: gone")), uid="m2")
+
+    async def scenario() -> None:
+        api, world = API(shown, orphan), RealWorld()
+        pods = FollowedView(api, POD, world)
+        folder = Folder(tmp_path, "vm", world, lambda _: None)
+        client = cast(Client, api)
+        mirrors = Mirrors(client, world, "vm", Registered(), folder, pods, lambda: ())
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            started = [tasks.create_task(pods.follow())]
+            await pods.synced()
+            # Whoever does not wait for the folder looks before it can be read
+            started += [tasks.create_task(it.run()) for it in (mirrors, folder)]
+            assert (await api.deleted.get())["uid"] == "m2"
+            for task in started:
+                task.cancel()
+        assert api.deleted.empty()
+
+    asyncio.run(scenario())
 
 
 # The folder

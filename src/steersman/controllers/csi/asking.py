@@ -9,9 +9,10 @@ from typing import Final, TypeVar
 
 from steersman.client.grpc import Channel, connect_unix
 from steersman.client.interface import Client
-from steersman.controllers.csi.requests import BadParameters, SecretName
+from steersman.controllers.csi.requests import BadParameters
 from steersman.model.errors import APIError
 from steersman.model.kinds.secret import SECRET, Secret
+from steersman.model.types.reference import SecretReference
 from steersman.wire.rpc import csi
 from steersman.wire.rpc.messages import Rpc
 from steersman.world.interface import World
@@ -53,7 +54,7 @@ async def calling(socket: Path, world: World) -> AsyncIterator[ControllerService
         yield ControllerService(channel)
 
 
-async def read_secret(client: Client, name: SecretName | None) -> dict[str, str]:
+async def read_secret(client: Client, name: SecretReference | None) -> dict[str, str]:
     """Returns the texts of a Secret, none where none is named; raises BadParameters."""
     if name is None:
         return {}

@@ -19,8 +19,15 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PersistentVolumeClaim,
 )
 from steersman.model.kinds.storageclass import STORAGECLASS, StorageClass
+from steersman.model.local_path import PROVISIONED_BY
 from steersman.model.ref import Ref
-from steersman.model.volume_binding import PROVISIONERS, SELECTED_NODE, class_of, is_reclaimed
+from steersman.model.volume_binding import (
+    PROVISIONER_FINALIZER,
+    PROVISIONERS,
+    SELECTED_NODE,
+    class_of,
+    is_reclaimed,
+)
 from steersman.reconcile.actions import Action, Create, Delete, Patch, Tell, act
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
@@ -29,8 +36,6 @@ if TYPE_CHECKING:
     from steersman.wire.rpc import csi
 
 SNAPSHOT_GROUP = "snapshot.storage.k8s.io"
-PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
 
 
 def provisioner_of(claim: PersistentVolumeClaim) -> str:
@@ -43,7 +48,7 @@ def provisioner_of(claim: PersistentVolumeClaim) -> str:
 
 def is_leaving(volume: PersistentVolume) -> bool:
     """Says whether a volume is to go with its data now."""
-    if FINALIZER not in volume.metadata.finalizers:
+    if PROVISIONER_FINALIZER not in volume.metadata.finalizers:
         return False
     deleted = volume.metadata.deletion_timestamp is not None
     policy = volume.spec.persistent_volume_reclaim_policy
@@ -218,7 +223,7 @@ class CSIProvisioner:
             self._given.events.warning(volume, "VolumeFailedDelete", str(error))
             raise
         ref, uid = PERSISTENTVOLUME.ref("", name), volume.metadata.uid
-        others = [it for it in volume.metadata.finalizers if it != FINALIZER]
+        others = [it for it in volume.metadata.finalizers if it != PROVISIONER_FINALIZER]
         patch = {"metadata": {"finalizers": others}}
         # Deleted first: once the mark is gone, nobody would remove the object
         actions: list[Action] = [Delete(ref, uid), Patch(ref, patch, uid=uid)]

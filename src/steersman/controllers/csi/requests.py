@@ -9,23 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from steersman.model.kind import Document
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.kinds.storageclass import StorageClass
-from steersman.model.volume_binding import asked
+from steersman.model.local_path import PROVISIONED_BY
+from steersman.model.types.reference import SecretReference
+from steersman.model.volume_binding import PROVISIONER_FINALIZER, asked
 from steersman.wire.rpc import csi
 
 PREFIX: Final = "csi.storage.k8s.io/"
-PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
-FINALIZER: Final = "external-provisioner.volume.kubernetes.io/finalizer"
 _DELETION: Final = "volume.kubernetes.io/provisioner-deletion-secret"
-_MODES: Final = {
-    "ReadOnlyMany": csi.MULTI_NODE_READER_ONLY,
-    "ReadWriteMany": csi.MULTI_NODE_MULTI_WRITER,
-}
 # Secrets of a volume by the field of its source (external-provisioner's deprecated ones are out)
 _SECRETS: Final = {
     "controllerPublishSecretRef": "controller-publish-secret",
@@ -41,19 +35,14 @@ class BadParameters(Exception):
     """What a class or a claim asks for cannot be had; the text is for people."""
 
 
-class SecretName(msgspec.Struct, frozen=True):
-    """A Secret by namespace and name."""
-
-    namespace: str = ""
-    name: str = ""
-
-
 def volume_name(claim: PersistentVolumeClaim) -> str:
     """Returns the name of a claim's volume: one, however often it is asked for."""
     return f"pvc-{claim.metadata.uid}"
 
 
-def secret_of(found: StorageClass, claim: PersistentVolumeClaim, what: str) -> SecretName | None:
+def secret_of(
+    found: StorageClass, claim: PersistentVolumeClaim, what: str
+) -> SecretReference | None:
     """Returns the Secret that a class names for something; raises BadParameters."""
     name = found.parameters.get(f"{PREFIX}{what}-name", "")
     namespace = found.parameters.get(f"{PREFIX}{what}-namespace", "")
@@ -66,7 +55,7 @@ def secret_of(found: StorageClass, claim: PersistentVolumeClaim, what: str) -> S
         "pvc.namespace": claim.metadata.namespace,
         "pvc.name": claim.metadata.name,
     }
-    return SecretName(_resolve(namespace, values), _resolve(name, values))
+    return SecretReference(_resolve(namespace, values), _resolve(name, values))
 
 
 def _resolve(text: str, values: Mapping[str, str]) -> str:
@@ -121,17 +110,11 @@ def fs_type_of(found: StorageClass) -> str:
 def _usage(
     volume_mode: str, mode: str, fs_type: str, options: tuple[str, ...], abilities: set[int]
 ) -> csi.VolumeCapability:
-    access = csi.AccessMode(_MODES.get(mode) or _single(mode, abilities))
+    apart = csi.SINGLE_NODE_MULTI_WRITER_OF_CONTROLLER in abilities
+    access = csi.access_mode(mode, tells_apart=apart)
     if volume_mode == "Block":
         return csi.VolumeCapability(block=csi.BlockVolume(), access_mode=access)
     return csi.VolumeCapability(mount=csi.MountVolume(fs_type, options), access_mode=access)
-
-
-def _single(mode: str, abilities: set[int]) -> int:
-    if csi.SINGLE_NODE_MULTI_WRITER_OF_CONTROLLER not in abilities:
-        return csi.SINGLE_NODE_WRITER
-    once = mode == "ReadWriteOncePod"
-    return csi.SINGLE_NODE_SINGLE_WRITER if once else csi.SINGLE_NODE_MULTI_WRITER
 
 
 def capability_of(volume: PersistentVolume, abilities: set[int]) -> csi.VolumeCapability:
@@ -142,21 +125,24 @@ def capability_of(volume: PersistentVolume, abilities: set[int]) -> csi.VolumeCa
     return _usage(spec.volume_mode, mode, source.get("fsType") or "", options, abilities)
 
 
-def secret_in(volume: PersistentVolume, field: str) -> SecretName | None:
+def secret_in(volume: PersistentVolume, field: str) -> SecretReference | None:
     """Returns the Secret that a volume names for something."""
     found: Mapping[str, Any] | None = (volume.spec.csi or {}).get(field)
-    return None if not found else SecretName(found.get("namespace", ""), found.get("name", ""))
+    return None if not found else SecretReference(found.get("namespace", ""), found.get("name", ""))
 
 
-def deletion_secret(volume: PersistentVolume) -> SecretName | None:
+def deletion_secret(volume: PersistentVolume) -> SecretReference | None:
     """Returns the Secret with which a volume is removed."""
     annotations = volume.metadata.annotations
     name = annotations.get(f"{_DELETION}-name", "")
-    return SecretName(annotations.get(f"{_DELETION}-namespace", ""), name) if name else None
+    return SecretReference(annotations.get(f"{_DELETION}-namespace", ""), name) if name else None
 
 
 def render_volume(
-    claim: PersistentVolumeClaim, found: StorageClass, made: csi.Volume, secret: SecretName | None
+    claim: PersistentVolumeClaim,
+    found: StorageClass,
+    made: csi.Volume,
+    secret: SecretReference | None,
 ) -> Document:
     """Returns the volume of a claim, as a driver has made it; raises BadParameters."""
     annotations = {PROVISIONED_BY: found.provisioner}
@@ -185,7 +171,11 @@ def render_volume(
     }
     if terms := [_term(it) for it in made.accessible_topology if it.segments]:
         spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": terms}}
-    metadata = {"name": volume_name(claim), "annotations": annotations, "finalizers": [FINALIZER]}
+    metadata = {
+        "name": volume_name(claim),
+        "annotations": annotations,
+        "finalizers": [PROVISIONER_FINALIZER],
+    }
     return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec}
 
 

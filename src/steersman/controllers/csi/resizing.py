@@ -15,9 +15,8 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PERSISTENTVOLUMECLAIM,
     PersistentVolumeClaim,
 )
-from steersman.model.quantity import parse
 from steersman.model.ref import Ref
-from steersman.model.volume_binding import asked, is_bound, size
+from steersman.model.volume_binding import asked, size, wants_to_grow
 from steersman.reconcile.actions import Action, Patch, Tell, act, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
@@ -25,13 +24,6 @@ from steersman.reconcile.times import rfc3339
 
 PENDING = "FileSystemResizePending"
 _WAITS = "Waiting for user to (re-)start a pod to finish file system resize of volume on node."
-
-
-def wants_to_grow(claim: PersistentVolumeClaim) -> bool:
-    """Says whether a bound claim asks for more than it has, and no node is to see to it."""
-    has = parse(claim.status.capacity.get("storage", "0")).value()
-    bound = is_bound(claim) and claim.status.phase == "Bound"
-    return bound and asked(claim) > has
 
 
 def _of_claim(

@@ -25,10 +25,11 @@ class PriorityClass(Object, frozen=True):
 
 
 HIGHEST_USER_PRIORITY: Final = 1_000_000_000
+SYSTEM_CRITICAL: Final = 2 * HIGHEST_USER_PRIORITY  # scheduling.SystemCriticalPriority
 _SYSTEM_PREFIX: Final = "system-"
 _SYSTEM_CLASSES: Final[Mapping[str, int]] = {
-    "system-node-critical": 2 * HIGHEST_USER_PRIORITY + 1000,
-    "system-cluster-critical": 2 * HIGHEST_USER_PRIORITY,
+    "system-node-critical": SYSTEM_CRITICAL + 1000,
+    "system-cluster-critical": SYSTEM_CRITICAL,
 }
 _RESERVED: Final = (
     f"priority class names with '{_SYSTEM_PREFIX}' prefix are reserved for system use only. error: "

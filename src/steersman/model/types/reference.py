@@ -23,6 +23,13 @@ class LocalObjectReference(View, frozen=True):
     name: str = ""
 
 
+class SecretReference(View, frozen=True):
+    """core/v1 SecretReference: a Secret by namespace and name."""
+
+    namespace: str = ""
+    name: str = ""
+
+
 class ObjectFieldSelector(View, frozen=True):
     """A field of the pod itself (downward API)."""
 

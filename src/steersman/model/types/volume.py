@@ -180,3 +180,8 @@ class Volume(View, frozen=True):
     gce_persistent_disk: Mapping[str, Any] | None = None
     aws_elastic_block_store: Mapping[str, Any] | None = None
     azure_disk: Mapping[str, Any] | None = None
+
+    @property
+    def projections(self) -> tuple[VolumeProjection, ...]:
+        """What it projects."""
+        return self.projected.sources if self.projected is not None else ()

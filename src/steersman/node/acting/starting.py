@@ -140,7 +140,6 @@ def _document(
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
         variables = {"HOSTNAME": name, **variables}
-    places = tools.volumes.places(pod)
     ground = Ground(
         pid=sandbox.pid,
         shm=sandbox.shm,

@@ -48,10 +48,10 @@ class Listing(Protocol):
     """Tells the cluster which drivers the node has."""
 
     async def add(self, driver: Driver) -> None:
-        """Lists a driver; raises the API's errors."""
+        """Lists a driver; raises the API's errors, and Refused."""
 
     async def remove(self, name: str) -> None:
-        """Takes a driver from the list; raises the API's errors."""
+        """Takes a driver from the list; raises the API's errors, and Refused."""
 
 
 class Node:
@@ -101,11 +101,12 @@ class Drivers:
         self._known[plugin.name] = driver
 
     async def unregister(self, plugin: Plugin) -> None:
-        """Gives a driver up."""
+        """Gives a driver up; raises the API's errors, and Refused."""
         known = self._known.get(plugin.name)
-        if known is not None and known.socket == plugin.endpoint:
-            del self._known[plugin.name]
-            await self._listing.remove(plugin.name)
+        if known is not None and known.socket != plugin.endpoint:
+            return  # another has its name by now
+        self._known.pop(plugin.name, None)  # gone already where this is another try
+        await self._listing.remove(plugin.name)
 
     @asynccontextmanager
     async def node(self, name: str) -> AsyncIterator[Node]:

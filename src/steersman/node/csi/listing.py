@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from steersman.client.interface import Client
 from steersman.model.errors import AlreadyExists, Conflict, NotFound
+from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.model.kinds.csinode import CSINODE, CSINode, NodeDriver
 from steersman.model.kinds.node import NODE, Node
 from steersman.node.csi.csi_node import render_csi_node
 from steersman.node.csi.drivers import Driver
+from steersman.node.plugins.folder import Refused
 
 NODE_IDS: Final = "csi.volume.kubernetes.io/nodeid"
 # Tries of one change against other writers, as the kubelet's updateBackoff has steps
@@ -31,13 +35,13 @@ class CSINodeListing:
         self._node = node
 
     async def add(self, driver: Driver) -> None:
-        """Lists a driver; raises the API's errors."""
+        """Lists a driver; raises the API's errors, and Refused."""
         node: Node = await self._client.get(NODE.ref("", self._node))
         await self._change_node(node, driver.name, driver)
         await self._change(node, driver.name, render_driver(driver))
 
     async def remove(self, name: str) -> None:
-        """Takes a driver from the list; raises the API's errors."""
+        """Takes a driver from the list; raises the API's errors, and Refused."""
         node: Node = await self._client.get(NODE.ref("", self._node))
         await self._change(node, name, None)
         await self._change_node(node, name, None)
@@ -103,8 +107,8 @@ def _document(driver: NodeDriver) -> Document:
 
 def render_marks(node: Node, name: str, driver: Driver | None) -> Document:
     """Returns what changes of a Node's metadata: the ids by drivers, and the labels of where it
-    stands, which stay when the driver goes."""
-    ids: dict[str, Any] = json.loads(node.metadata.annotations.get(NODE_IDS) or "{}")
+    stands, which stay when the driver goes. Raises Refused where the ids cannot be read."""
+    ids = _ids(node)
     labels: dict[str, str] = {}
     if driver is None:
         ids.pop(name, None)
@@ -119,3 +123,12 @@ def render_marks(node: Node, name: str, driver: Driver | None) -> Document:
     if any(node.metadata.labels.get(key) != value for key, value in labels.items()):
         metadata["labels"] = labels
     return metadata
+
+
+def _ids(node: Node) -> dict[str, str]:
+    text = node.metadata.annotations.get(NODE_IDS) or "{}"
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.DecodeError as error:  # anybody may have written it who edits nodes
+        start = f"failed to parse node's {quote(NODE_IDS)} annotation value"
+        raise Refused(f"{start} ({quote(text)}) err={error}") from None

@@ -12,24 +12,14 @@ import msgspec
 from steersman.model.kinds.csidriver import CSIDriver
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
+from steersman.model.types.reference import SecretReference
 from steersman.model.types.volume import Volume
 from steersman.node.csi.layout import EPHEMERAL, PERSISTENT, Record
 from steersman.node.objects import BadConfiguration
 from steersman.wire.rpc import csi
 
-_MODES = {
-    "ReadOnlyMany": csi.MULTI_NODE_READER_ONLY,
-    "ReadWriteMany": csi.MULTI_NODE_MULTI_WRITER,
-}
 _INFO = "csi.storage.k8s.io/"
 TOKENS = f"{_INFO}serviceAccount.tokens"
-
-
-class SecretName(msgspec.Struct, frozen=True):
-    """A Secret by namespace and name."""
-
-    namespace: str = ""
-    name: str = ""
 
 
 class _Source(msgspec.Struct, frozen=True, rename="camel"):
@@ -40,9 +30,9 @@ class _Source(msgspec.Struct, frozen=True, rename="camel"):
     read_only: bool = False
     fs_type: str = ""
     volume_attributes: Mapping[str, str] = {}
-    node_stage_secret_ref: SecretName | None = None
-    node_publish_secret_ref: SecretName | None = None
-    node_expand_secret_ref: SecretName | None = None
+    node_stage_secret_ref: SecretReference | None = None
+    node_publish_secret_ref: SecretReference | None = None
+    node_expand_secret_ref: SecretReference | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -58,9 +48,9 @@ class Wanted(msgspec.Struct, frozen=True):
     attributes: Mapping[str, str] = {}
     mount_options: Sequence[str] = ()
     modes: Sequence[str] = ()
-    stage_secret: SecretName | None = None
-    publish_secret: SecretName | None = None
-    expand_secret: SecretName | None = None
+    stage_secret: SecretReference | None = None
+    publish_secret: SecretReference | None = None
+    expand_secret: SecretReference | None = None
     claim: tuple[str, str] = ("", "")
     capacity: str = "0"
 
@@ -104,7 +94,7 @@ def _inline(pod: Pod, volume: Volume) -> Wanted:
     source, secret = volume.csi, None
     assert source is not None
     if source.node_publish_secret_ref is not None:
-        secret = SecretName(pod.metadata.namespace, source.node_publish_secret_ref.name)
+        secret = SecretReference(pod.metadata.namespace, source.node_publish_secret_ref.name)
     digest = hashlib.sha256(f"{pod.metadata.uid}{volume.name}".encode()).hexdigest()
     return Wanted(
         volume.name,
@@ -142,21 +132,13 @@ def render_capability(
     wanted: Wanted, abilities: Collection[int], group: int | None
 ) -> csi.VolumeCapability:
     """Returns how a volume is to be used; a driver with that ability gives files to the group."""
-    mode = csi.AccessMode(_mode(wanted.modes[0] if wanted.modes else "ReadWriteOnce", abilities))
+    name = wanted.modes[0] if wanted.modes else "ReadWriteOnce"
+    mode = csi.access_mode(name, tells_apart=csi.NODE_SINGLE_NODE_MULTI_WRITER in abilities)
     if wanted.block:
         return csi.VolumeCapability(block=csi.BlockVolume(), access_mode=mode)
     given = str(group) if group is not None and csi.VOLUME_MOUNT_GROUP in abilities else ""
     mount = csi.MountVolume(wanted.fs_type, tuple(wanted.mount_options), given)
     return csi.VolumeCapability(mount=mount, access_mode=mode)
-
-
-def _mode(name: str, abilities: Collection[int]) -> int:
-    if name in _MODES:
-        return _MODES[name]
-    if csi.NODE_SINGLE_NODE_MULTI_WRITER not in abilities:
-        return csi.SINGLE_NODE_WRITER
-    once = name == "ReadWriteOncePod"
-    return csi.SINGLE_NODE_SINGLE_WRITER if once else csi.SINGLE_NODE_MULTI_WRITER
 
 
 def render_pod_info(wanted: Wanted, pod: Pod, driver: CSIDriver | None) -> dict[str, str]:

@@ -26,15 +26,17 @@ from steersman.model.kinds.persistentvolumeclaim import (
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import SECRET, Secret
 from steersman.model.quantity import parse
+from steersman.model.types.reference import SecretReference
 from steersman.model.types.volume import ServiceAccountTokenProjection, Volume
 from steersman.node.csi import request
 from steersman.node.csi.attachments import Attachments
 from steersman.node.csi.drivers import Drivers, Node, NotRegistered, is_final
 from steersman.node.csi.layout import DATA, EPHEMERAL, Layout, Record
-from steersman.node.csi.request import SecretName, Wanted
+from steersman.node.csi.request import Wanted
 from steersman.node.objects import BadConfiguration
 from steersman.node.volumes import ownership
 from steersman.node.volumes.claims import Unusable
+from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import csi
@@ -44,13 +46,6 @@ from steersman.world.interface import World
 REPUBLISH_SECONDS: Final = 60.0
 _DEFAULT_TOKEN_SECONDS: Final = 3600
 _NAME: Final = "kubernetes.io/csi: "
-
-
-class Published(msgspec.Struct, frozen=True):
-    """Where a volume is, and when it is to be published again, 0 for never."""
-
-    place: Path
-    again_at: float = 0.0
 
 
 class _Scene(msgspec.Struct, frozen=True):
@@ -271,7 +266,7 @@ class CSIVolumes:
         again = scene.driver.spec.requires_republish
         return request.render_tokens(found), self._world.now() + REPUBLISH_SECONDS if again else 0.0
 
-    async def _secrets(self, name: SecretName | None, what: str) -> dict[str, str]:
+    async def _secrets(self, name: SecretReference | None, what: str) -> dict[str, str]:
         """Returns a Secret's texts; raises BadConfiguration."""
         if name is None:
             return {}

@@ -41,7 +41,7 @@ class Handler(Protocol):
         """Takes a plugin; raises Refused."""
 
     async def unregister(self, plugin: Plugin) -> None:
-        """Gives a plugin up; raises the API's errors, and is called again then."""
+        """Gives a plugin up; raises the API's errors or Refused, and is called again then."""
 
 
 class Socket:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.priorityclass import SYSTEM_CRITICAL
 from steersman.model.quantity import of_bytes, parse
 from steersman.model.types.resources import ZERO
 from steersman.node.pressure.thresholds import RESOURCES, Level, Threshold
 from steersman.node.resizing.granting import requests_of
 from steersman.node.static.marks import is_static
-
-SYSTEM_CRITICAL: Final = 2_000_000_000  # scheduling.SystemCriticalPriority
 
 
 class Use(msgspec.Struct, frozen=True):

@@ -14,7 +14,13 @@ import msgspec
 from steersman.images.documents import RunConfig
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container, Profile, SecurityContext, VolumeMount
+from steersman.model.types.container import (
+    Capabilities,
+    Container,
+    Profile,
+    SecurityContext,
+    VolumeMount,
+)
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
 from steersman.node.render.expand import expand, references
@@ -191,8 +197,8 @@ def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int |
 
 
 def _capabilities(security: SecurityContext) -> list[str]:
-    asked = security.capabilities
-    return choose_capabilities(*((asked.add, asked.drop) if asked is not None else ((), ())))
+    asked = security.capabilities or Capabilities()
+    return choose_capabilities(asked.add, asked.drop)
 
 
 def choose_capabilities(add: Collection[str], drop: Collection[str]) -> list[str]:

@@ -5,8 +5,6 @@ Follows the kubelet's kuberuntime_container_linux.go and cm/helpers_linux.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from steersman.model.kind import Document
@@ -27,7 +25,7 @@ def render_resources(pod: Pod, container: Container) -> Document:
     """Returns linux.resources of a container; a limit that it does not have is its pod's."""
     whole = _whole(pod)
     limits, requests = container.resources.limits, container.resources.requests
-    limits = {**_named(whole.limits, "cpu", "memory"), **limits}
+    limits = {**whole.limits, **limits}
     milli = parse(requests.get("cpu") or limits.get("cpu") or "0").milli()
     quota = parse(limits["cpu"]).milli() if "cpu" in limits else 0
     memory = parse(limits["memory"]).value() if "memory" in limits else 0
@@ -37,9 +35,10 @@ def render_resources(pod: Pod, container: Container) -> Document:
 def render_pod_resources(pod: Pod) -> Document:
     """Returns linux.resources of a pod, its overhead counted: what it says itself, else what its
     containers come to, a limit only where every one of them has one."""
-    whole = _whole(pod)
-    shares = quota = parse(pod.spec.overhead.get("cpu", "0")).milli()
-    memory = parse(pod.spec.overhead.get("memory", "0")).value()
+    whole, overhead = _whole(pod), pod.spec.overhead
+    extra_milli = parse(overhead.get("cpu", "0")).milli()
+    extra_bytes = parse(overhead.get("memory", "0")).value()
+    shares, quota, memory = extra_milli, extra_milli, extra_bytes
     cpu_bounded = memory_bounded = True
     for container in pod.spec.containers:
         limits, requests = container.resources.limits, container.resources.requests
@@ -51,26 +50,17 @@ def render_pod_resources(pod: Pod) -> Document:
     if pod.spec.init_containers:  # the pod's limit would have to cover them too
         cpu_bounded = memory_bounded = False
     if "cpu" in whole.requests:
-        shares = _milli(whole.requests, pod)
+        shares = extra_milli + parse(whole.requests["cpu"]).milli()
     if "cpu" in whole.limits:
-        cpu_bounded, quota = True, _milli(whole.limits, pod)
+        cpu_bounded, quota = True, extra_milli + parse(whole.limits["cpu"]).milli()
     if "memory" in whole.limits:
-        extra = parse(pod.spec.overhead.get("memory", "0")).value()
-        memory_bounded, memory = True, parse(whole.limits["memory"]).value() + extra
+        memory_bounded, memory = True, extra_bytes + parse(whole.limits["memory"]).value()
     return _resources(shares, quota if cpu_bounded else 0, memory if memory_bounded else 0)
 
 
 def _whole(pod: Pod) -> ResourceRequirements:
     """Returns what a pod asks for as a whole (KEP-2837), nothing where it does not."""
     return pod.spec.resources or ResourceRequirements()
-
-
-def _milli(amounts: Mapping[str, str], pod: Pod) -> int:
-    return parse(amounts["cpu"]).milli() + parse(pod.spec.overhead.get("cpu", "0")).milli()
-
-
-def _named(amounts: Mapping[str, str], *names: str) -> dict[str, str]:
-    return {name: amounts[name] for name in names if name in amounts}
 
 
 def _resources(milli: int, quota_milli: int, memory_bytes: int) -> Document:

@@ -13,8 +13,7 @@ import msgspec
 
 from steersman.model.duration import parse_duration
 from steersman.model.kinds.pod import Pod
-
-SYSTEM_CRITICAL = 2_000_000_000  # scheduling.SystemCriticalPriority
+from steersman.model.kinds.priorityclass import SYSTEM_CRITICAL
 
 
 class BadPeriods(Exception):

@@ -109,9 +109,13 @@ class Mirrors:
         self._wake.set()
 
     async def run(self) -> None:
-        """Works for ever; the view must be followed."""
+        """Works for ever; view and folder must be followed.
+
+        Before the folder has been read every mirror would show nothing (upstream's sourcesReady).
+        """
         await self._owner.registered.wait()
         await self._pods.synced()
+        await self._folder.synced()
         self._pods.listen(self._hear)
         self._folder.listen(self.wake)
         self.wake()

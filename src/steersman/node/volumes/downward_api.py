@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.volume import DownwardFile, Volume, VolumeProjection
+from steersman.model.types.volume import DownwardFile
 from steersman.node.render import downward
 from steersman.node.volumes.tree import File, check_path
 
@@ -35,11 +35,6 @@ def is_shown(old: Pod, new: Pod) -> bool:
         return False
     return any(
         volume.downward_api is not None
-        or any(it.downward_api is not None for it in sources_of(volume))
+        or any(it.downward_api is not None for it in volume.projections)
         for volume in new.spec.volumes
     )
-
-
-def sources_of(volume: Volume) -> Sequence[VolumeProjection]:
-    """Returns what a volume projects."""
-    return volume.projected.sources if volume.projected is not None else ()

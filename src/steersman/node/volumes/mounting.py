@@ -43,16 +43,11 @@ from steersman.world.interface import World
 _KEPT_MODE = 0o1777
 
 
-class Published(Protocol):
+class Published(msgspec.Struct, frozen=True):
     """Where a driver has published a volume, and when that is to be done again, 0 for never."""
 
-    @property
-    def place(self) -> Path:
-        """Where."""
-
-    @property
-    def again_at(self) -> float:
-        """When."""
+    place: Path
+    again_at: float = 0.0
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -188,7 +183,7 @@ class Volumes:
         tokens: dict[str, str] = {}
         certificates: dict[int, Credentials] = {}
         due: list[float] = []
-        for number, source in enumerate(volume.projected.sources if volume.projected else ()):
+        for number, source in enumerate(volume.projections):
             if (asked := source.service_account_token) is not None:
                 token = await self._tokens.get(pod, asked)
                 tokens[asked.path] = token.text

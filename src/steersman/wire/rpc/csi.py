@@ -359,6 +359,10 @@ MULTI_NODE_READER_ONLY: Final = 3
 MULTI_NODE_MULTI_WRITER: Final = 5
 SINGLE_NODE_SINGLE_WRITER: Final = 6
 SINGLE_NODE_MULTI_WRITER: Final = 7
+_MODES_OF_MANY: Final = {
+    "ReadOnlyMany": MULTI_NODE_READER_ONLY,
+    "ReadWriteMany": MULTI_NODE_MULTI_WRITER,
+}
 # PluginCapability.Service
 CONTROLLER_SERVICE: Final = 1
 VOLUME_ACCESSIBILITY_CONSTRAINTS: Final = 2
@@ -376,6 +380,18 @@ CLONE_VOLUME: Final = 7
 PUBLISH_READONLY: Final = 8
 EXPAND_VOLUME: Final = 9
 SINGLE_NODE_MULTI_WRITER_OF_CONTROLLER: Final = 13
+
+
+def access_mode(name: str, *, tells_apart: bool) -> AccessMode:
+    """Returns the mode for a name of Kubernetes'; `tells_apart` says whether the driver knows one
+    writer on a node from several (SINGLE_NODE_MULTI_WRITER)."""
+    if name in _MODES_OF_MANY:
+        return AccessMode(_MODES_OF_MANY[name])
+    if not tells_apart:
+        return AccessMode(SINGLE_NODE_WRITER)
+    once = name == "ReadWriteOncePod"
+    return AccessMode(SINGLE_NODE_SINGLE_WRITER if once else SINGLE_NODE_MULTI_WRITER)
+
 
 # Methods
 
