@@ -49,6 +49,7 @@ from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Provider, Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.engine.own import OwnEngine
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
@@ -342,10 +343,16 @@ def _tools(
     return Tools(
         client=client,
         world=world,
-        engine=Engine(str(socket), str(paths.runtime)),
-        warm=WarmParent(socket, paths.runtime),
-        network=bridge,
-        puller=Puller(Store(settings.images), StreamHttp()),
+        engine=OwnEngine(
+            Engine(str(socket), str(paths.runtime)),
+            WarmParent(socket, paths.runtime),
+            bridge,
+            cgroup_of(settings.cluster),
+            network.DOMAIN,
+            world,
+            version(),
+        ),
+        images=Puller(Store(settings.images), StreamHttp()),
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
         providers=Providers(settings.providers, settings.programs or Path(), client, tokens, world),
@@ -371,7 +378,6 @@ def _tools(
             network.HostResolution().text(),
         ),
         services=services.list,
-        cgroup=cgroup_of(settings.cluster),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -16,7 +15,6 @@ from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
 
 MIN_GRACE_SECONDS = 2.0  # kubelet's minimumGracePeriodInSeconds
-KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a system call
 MAX_MESSAGE_BYTES = 4096  # kubelet's MaxContainerTerminationMessageLength
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048  # ...LogLines, ...LogLength
 NANO = 1e9
@@ -41,24 +39,11 @@ async def kill(
             tools.say(pod, "Warning", "FailedPreStopHook", text, container.name)
     left = max(seconds - (tools.world.now() - began), MIN_GRACE_SECONDS)
     try:
-        return await _signal(tools, uid, name, run, left)
+        return await tools.engine.stop(uid, name, signal_number(run.stop_signal), left)
     except EngineError as error:
         if error.kind in ("not-found", "lost"):
             return None
         raise
-
-
-async def _signal(tools: Tools, uid: str, name: str, run: Run, seconds: float) -> ExitStatus:
-    with contextlib.suppress(EngineError):  # it may have ended by itself
-        await tools.engine.kill(uid, name, signal_number(run.stop_signal))
-    try:
-        return await tools.engine.wait(uid, name, seconds)
-    except EngineError as error:
-        if error.kind != "unavailable":
-            raise
-    with contextlib.suppress(EngineError):
-        await tools.engine.kill(uid, name, signal.SIGKILL)
-    return await tools.engine.wait(uid, name, KILL_SECONDS)
 
 
 def signal_number(name: str) -> int:
