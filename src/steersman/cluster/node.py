@@ -21,6 +21,7 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
+from steersman.cluster.engines import Chosen, choose_own, choose_runtime
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -29,8 +30,6 @@ from steersman.cluster.process import (
     settle,
     stop_signal,
 )
-from steersman.images.http import StreamHttp
-from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
@@ -49,7 +48,6 @@ from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Provider, Providers
 from steersman.node.credentials.records import PullRecords
-from steersman.node.engine.own import OwnEngine
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
@@ -77,9 +75,7 @@ from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
-from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder
-from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
 from steersman.runtime.kernel.labels import has_apparmor
 from steersman.world.interface import Tasks, World
@@ -99,6 +95,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     sysctls:    those that pods may have
     periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
+    endpoint:   the socket of a container runtime in place of our own engine
     """
 
     name: str
@@ -117,6 +114,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     providers: tuple[Provider, ...] = ()
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
+    endpoint: Path | None = None
 
 
 def cgroup_of(cluster: str) -> str:
@@ -132,7 +130,8 @@ def warm_socket(run: Path) -> Path:
 async def run_node(settings: NodeSettings, world: World, report: Report) -> None:
     """Runs the agent until SIGTERM or SIGINT; pods go on without it.
 
-    Raises OSError, Unavailable where nftables is not installed.
+    Raises OSError, Unavailable where nftables is not installed, EngineError where a container
+    runtime of others cannot be used.
     """
     stop = stop_signal()
     _raise_descriptors()
@@ -152,7 +151,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        tools = _tools(settings, client, bridge, plugins, tokens, world, tasks)
+        chosen = await _choose(settings, bridge, world)
+        tools = _tools(settings, client, chosen, plugins, tokens, world, tasks)
         place = tools.place
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
@@ -162,8 +162,15 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         monitor = _monitor(settings, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
         registration = Registration(
-            client, world, place, tools.facts, lambda: monitor.conditions | shutdown.conditions
+            client,
+            world,
+            place,
+            tools.facts,
+            lambda: monitor.conditions | shutdown.conditions,
+            tools.engine.features,
+            chosen.trouble,
         )
+        chosen.watch(registration.changed, tasks)
         monitor.changed = shutdown.changed = registration.changed
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
@@ -325,10 +332,36 @@ def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
     tasks.start(reclaimer.run(), name="reclaimer")
 
 
+async def _choose(settings: NodeSettings, bridge: Bridge, world: World) -> Chosen:
+    """Returns what runs the pods."""
+    paths, group = Paths(settings.directory.absolute()), cgroup_of(settings.cluster)
+    ids = IdRanges(paths, *read_subordinate())
+    if settings.endpoint is None:
+        return choose_own(
+            warm_socket(settings.run),
+            paths,
+            bridge,
+            settings.images,
+            group,
+            network.DOMAIN,
+            version(),
+            ids,
+            world,
+        )
+    return await choose_runtime(
+        settings.endpoint, paths, settings.cluster, group, _resolution(settings), ids, world
+    )
+
+
+def _resolution(settings: NodeSettings) -> Resolution:
+    address = str(dns_address(IPv4Network(settings.service_cidr)))
+    return Resolution(address, network.DOMAIN, network.HostResolution().text())
+
+
 def _tools(
     settings: NodeSettings,
     client: APIClient,
-    bridge: Bridge,
+    chosen: Chosen,
     plugins: Plugins,
     tokens: Tokens,
     world: World,
@@ -337,22 +370,13 @@ def _tools(
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
     limits = Machine(allocatable(facts))
-    socket = warm_socket(settings.run)
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
     return Tools(
         client=client,
         world=world,
-        engine=OwnEngine(
-            Engine(str(socket), str(paths.runtime)),
-            WarmParent(socket, paths.runtime),
-            bridge,
-            cgroup_of(settings.cluster),
-            network.DOMAIN,
-            world,
-            version(),
-        ),
-        images=Puller(Store(settings.images), StreamHttp()),
+        engine=chosen.engine,
+        images=chosen.images,
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
         providers=Providers(settings.providers, settings.programs or Path(), client, tokens, world),
@@ -366,17 +390,13 @@ def _tools(
             plugins,
             node=settings.name,
         ),
-        ids=IdRanges(paths, *read_subordinate()),
+        ids=chosen.ids,
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),
         place=_place(settings),
         facts=facts,
         machine=limits,
-        resolution=Resolution(
-            str(dns_address(IPv4Network(settings.service_cidr))),
-            network.DOMAIN,
-            network.HostResolution().text(),
-        ),
+        resolution=_resolution(settings),
         services=services.list,
     )
 

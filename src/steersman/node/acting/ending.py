@@ -7,6 +7,8 @@ import re
 import signal
 from pathlib import Path
 
+import msgspec
+
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
 from steersman.node.acting import handlers
@@ -72,12 +74,14 @@ def read_end(tools: Tools, container: Container, seen: Observed, exit: ExitStatu
         _message(tools, container, seen, run, exit.code),
         run.stop_signal,
         run.again,
+        run.id,
     )
 
 
 def read_loss(run: Run, now: float) -> Run:
     """Returns a run of which the runtime knows nothing any more."""
-    return Run(run.attempt, "exited", 0.0, now, 137, 0, UNKNOWN, _UNKNOWN_TEXT, run.stop_signal)
+    lost = Run(run.attempt, "exited", 0.0, now, 137, 0, UNKNOWN, _UNKNOWN_TEXT, run.stop_signal)
+    return msgspec.structs.replace(lost, id=run.id)
 
 
 def _message(tools: Tools, container: Container, seen: Observed, run: Run, code: int) -> str:

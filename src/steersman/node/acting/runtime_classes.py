@@ -13,11 +13,12 @@ async def demand_handler(tools: Tools, pod: Pod) -> str:
     """Returns the handler that the pod's class names, empty for none; raises BadConfiguration
     where the node has none of that name, or it cannot do what the pod asks for."""
     handler = await _handler_of(tools, pod)
-    known = tools.engine.features.handlers.get(handler)
-    if known is None:
+    handlers = tools.engine.features.handlers
+    known = handlers.get(handler)
+    if known is None and handlers:  # an engine that tells of none refuses it itself
         why = f'failed to get sandbox runtime: no runtime for "{handler}" is configured'
         raise BadConfiguration(f"rpc error: code = Unknown desc = {why}")
-    if pod.spec.host_users is False and not known.user_namespaces:
+    if pod.spec.host_users is False and not (known is not None and known.user_namespaces):
         text = f'can not set `hostUsers: false`, runtime handler "{handler}" does not support '
         raise BadConfiguration(f"{text}user namespaces")
     return handler

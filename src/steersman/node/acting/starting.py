@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, LifecycleHandler
 from steersman.node.acting import handlers
@@ -52,6 +54,7 @@ async def start(
     except EngineError as error:
         await _take_back(tools, seen.uid, name, error)
         raise CreateFailed(str(error)) from error
+    id = tools.engine.container_id(seen.uid, name)
     tools.say(pod, "Normal", "Created", "Container created", container.name)
     signal = container.lifecycle.stop_signal if container.lifecycle is not None else ""
     signal = signal or pulled.image.run_config.stop_signal
@@ -61,9 +64,9 @@ async def start(
         if error.kind == "unavailable":
             await _take_back(tools, seen.uid, name, error)
             raise CreateFailed(str(error)) from error
-        return _never_started(tools, pod, container, attempt, error)
+        return replace(_never_started(tools, pod, container, attempt, error), id=id)
     tools.say(pod, "Normal", "Started", "Container started", container.name)
-    run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
+    run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal, id=id)
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run

@@ -35,7 +35,7 @@ class Features(msgspec.Struct, frozen=True):
     """Who an engine is and what pods may ask of it.
 
     name:          the scheme of container ids, and with the version what the Node tells
-    handlers:      by name; "" is that of pods without a class
+    handlers:      by name; "" is that of pods without a class. None where an engine does not tell
     host_ports:    whether pods may have ports of the machine
     image_volumes: whether an image can be a volume
     """

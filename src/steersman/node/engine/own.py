@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any, Final, Protocol
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.sandboxes import render_sandbox
+from steersman.node.acting.sub_paths import make_subpath
 from steersman.node.engine.commands import run_command
 from steersman.node.engine.interface import Features, Handler, Order
 from steersman.node.engine.streams import OwnStreaming
-from steersman.node.objects import BadConfiguration
 from steersman.node.observed import RUNTIME, Sandbox, engine_name
 from steersman.node.render import files
 from steersman.node.render.bundle import render_bundle
@@ -33,7 +32,6 @@ from steersman.runtime.engine import (
     ExitStatus,
     SandboxState,
 )
-from steersman.runtime.kernel import mounts
 from steersman.world.interface import World
 
 KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a system call
@@ -228,17 +226,3 @@ def _make_subpaths(document: Document) -> None:
     for mount in document["mounts"]:
         if mount.get("subPath"):
             make_subpath(Path(mount["source"]), mount["subPath"])
-
-
-def make_subpath(volume: Path, subpath: str) -> None:
-    """Makes what a subPath names where nothing is; links in it cannot lead out of the volume."""
-    root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.close(mounts.open_in_root(root, subpath, os.O_PATH))
-    except FileNotFoundError:
-        os.close(mounts.open_or_make(root, subpath, directory=True))
-    except OSError as error:
-        text = f'failed to prepare subPath "{subpath}": {error.strerror}'
-        raise BadConfiguration(text) from error
-    finally:
-        os.close(root)
