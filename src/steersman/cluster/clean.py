@@ -38,6 +38,7 @@ def clean_node(cluster: str, directory: Path, run: Path) -> None:
     group = cgroups.opener(cgroups.find_hierarchies())(cgroup_of(cluster))
     cgroups.kill(group)
     group.remove()
+    cgroups.remove_everywhere(cgroups.find_hierarchies(), cgroup_of(cluster))
     clean(cluster, run.parent)
 
 

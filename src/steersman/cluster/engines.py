@@ -70,14 +70,15 @@ async def choose_runtime(
     """Returns the runtime that listens on a socket; raises EngineError where it cannot be used."""
     from steersman.cri.client.calls import Calls
     from steersman.cri.client.engine import CRIEngine
+    from steersman.cri.client.groups import Groups
     from steersman.cri.client.images import RuntimeImages
     from steersman.cri.client.sandbox_config import Surroundings
     from steersman.cri.client.status import Health
 
     calls = Calls(endpoint, world)
     around = Surroundings(cluster, group, resolution)
-    opened = cgroups.opener(cgroups.find_hierarchies())
-    engine = CRIEngine(calls, around, paths, ids.take, opened, world)
+    groups = Groups(cgroups.find_hierarchies(), group)
+    engine = CRIEngine(calls, around, paths, ids.take, groups, world)
     await engine.prepare()
     record.replace_file(paths.endpoint, str(endpoint).encode())  # for whoever cleans up after us
     health = Health(calls, world)

@@ -8,13 +8,14 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from steersman.cri.client.calls import Calls
 from steersman.cri.client.container_config import render_container
 from steersman.cri.client.following import Following
+from steersman.cri.client.groups import Groups
 from steersman.cri.client.known import (
     Known,
     Listing,
@@ -27,7 +28,7 @@ from steersman.cri.client.listing import list_all
 from steersman.cri.client.naming import CLUSTER, POD_UID
 from steersman.cri.client.removal import remove_all
 from steersman.cri.client.resources import render_resources
-from steersman.cri.client.sandbox_config import Surroundings, cgroup_of, render_sandbox
+from steersman.cri.client.sandbox_config import Surroundings, render_sandbox
 from steersman.cri.client.status import read_features
 from steersman.cri.client.streams import ProxiedStreaming
 from steersman.cri.client.subpaths import SubPaths
@@ -51,9 +52,6 @@ from steersman.runtime.engine import (
 )
 from steersman.world.interface import World
 
-if TYPE_CHECKING:
-    from steersman.runtime.kernel.cgroups import Cgroup
-
 SANDBOX_SECONDS: Final = 240.0  # kubelet's twice its runtimeRequestTimeout, for RunPodSandbox
 NO_LIMIT: Final = 1 << 62
 MAX_OUTPUT_BYTES: Final = 10 * 1024  # kubelet's probe maxReadLength
@@ -64,7 +62,6 @@ class CRIEngine:
 
     around: what every sandbox has; its cluster is whose they are
     users:  gives the maps of a pod with users of its own
-    open:   gives the control group of a path
     """
 
     def __init__(
@@ -73,14 +70,14 @@ class CRIEngine:
         around: Surroundings,
         paths: Paths,
         users: Callable[[str], Document],
-        open: Callable[[str], Cgroup],
+        groups: Groups,
         world: World,
     ) -> None:
         self._calls = calls
         self._around = around
         self._paths = paths
         self._users = users
-        self._open = open
+        self._groups = groups
         self._world = world
         self._known = Known()
         self._subpaths = SubPaths(paths)
@@ -143,7 +140,8 @@ class CRIEngine:
         """Makes a sandbox in the pod's own control group; the runtime connects it (CNI)."""
         uid = pod.metadata.uid
         await self.remove_sandbox(uid)
-        await asyncio.to_thread(self._make_group, pod)
+        resources = limits.render_pod_resources(pod)
+        await asyncio.to_thread(self._groups.make, uid, resources)
         logs = self._paths.pod_logs(pod.metadata.namespace, pod.metadata.name, uid)
         await asyncio.to_thread(lambda: logs.mkdir(mode=0o755, parents=True, exist_ok=True))
         config = render_sandbox(pod, self._around, logs, 0, ids)
@@ -160,14 +158,6 @@ class CRIEngine:
         self._known.sandboxes[uid] = made.pod_sandbox_id
         self._following.begin()
         return found
-
-    def _make_group(self, pod: Pod) -> None:
-        group = self._group(pod.metadata.uid)
-        group.create()
-        group.limit(limits.render_pod_resources(pod))
-
-    def _group(self, uid: str) -> Cgroup:
-        return self._open(cgroup_of(uid, self._around.cgroup))
 
     async def _sandbox(self, id: str, *, host: bool) -> Sandbox:
         asked = s.PodSandboxStatusRequest(id, verbose=True)
@@ -189,7 +179,7 @@ class CRIEngine:
 
     def _clear(self, pod: str) -> None:
         self._subpaths.release(pod)
-        self._group(pod).remove()
+        self._groups.remove(pod)
 
     # Containers
 
@@ -285,7 +275,7 @@ class CRIEngine:
     async def update(self, pod: str, container: str, resources: Mapping[str, Any]) -> None:
         """Has the runtime change the limits of a container; those of a pod are changed here."""
         if not container:
-            await asyncio.to_thread(self._group(pod).limit, resources)
+            await asyncio.to_thread(self._groups.limit, pod, resources)
             return
         run = self._known.run(pod, container)
         asked = c.UpdateContainerResourcesRequest(run.id, render_resources(resources))

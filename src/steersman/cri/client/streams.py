@@ -14,8 +14,10 @@ from steersman.cri.client.calls import Calls
 from steersman.cri.client.known import Known
 from steersman.cri.messages import containers as c
 from steersman.model.errors import InternalError
+from steersman.node.streams.forward_channels import PARAMETER
 from steersman.node.streams.pods import Pod, Wanted
 from steersman.runtime.engine import EngineError
+from steersman.wire.channels import V4, V5
 from steersman.wire.message import Channel, Request, Response, Upgrade
 from steersman.world.interface import World
 
@@ -33,6 +35,9 @@ _ANSWERED: Final = frozenset(
         *("sec-websocket-protocol", "sec-websocket-extensions"),
     )
 )
+
+
+_PROTOCOL: Final = "sec-websocket-protocol"
 
 
 class ProxiedStreaming:
@@ -59,7 +64,7 @@ class ProxiedStreaming:
             found = await self._calls.runtime("Exec", asked, c.ExecResponse)
         except EngineError as error:
             raise InternalError(str(error)) from error
-        return await self._hand_on(request, found.url)
+        return await self._hand_on(request, found.url, stdin=wanted.stdin)
 
     async def attach(self, request: Request, place: tuple[str, str], wanted: Wanted) -> Response:
         """Answers with the streams of a run itself."""
@@ -74,25 +79,32 @@ class ProxiedStreaming:
             found = await self._calls.runtime("Attach", asked, c.AttachResponse)
         except EngineError as error:
             raise InternalError(str(error)) from error
-        return await self._hand_on(request, found.url)
+        return await self._hand_on(request, found.url, stdin=wanted.stdin)
 
     async def forward(self, request: Request, pod: Pod) -> Response:
         """Answers with connections to ports of a pod."""
         try:
-            ports = tuple(int(it) for it in request.params.get("port", []) if it.isdecimal())
+            ports = tuple(int(it) for it in request.params.get(PARAMETER, []) if it.isdecimal())
             asked = c.PortForwardRequest(self._known.sandbox(pod.sandbox), ports)
             found = await self._calls.runtime("PortForward", asked, c.PortForwardResponse)
         except EngineError as error:
             raise InternalError(str(error)) from error
         return await self._hand_on(request, found.url)
 
-    async def _hand_on(self, request: Request, url: str) -> Response:
-        """Asks the streaming server what the client asks; raises InternalError."""
+    async def _hand_on(self, request: Request, url: str, *, stdin: bool = True) -> Response:
+        """Asks the streaming server what the client asks; raises InternalError.
+
+        A client that speaks version 5 of the channels alone, which differs in how its input ends,
+        is served in version 4 where it has none; else it is refused by the server, and falls back.
+        """
         there = urlsplit(url)
         if there.scheme != "http" or not there.hostname:
             raise InternalError(f"the runtime gives a streaming URL that is not served: {url}")
         transport = HTTPTransport(Target(there.hostname, there.port or 80))
         headers = {name: it for name, it in request.headers.items() if name in _ASKED}
+        lowered = not stdin and headers.get(_PROTOCOL) == V5
+        if lowered:
+            headers[_PROTOCOL] = V4
         query = there.query or request.query
         try:
             answer, channel = await transport.ask_upgrade(
@@ -103,6 +115,8 @@ class ProxiedStreaming:
         if channel is None:
             return Response(answer.body, answer.status, answer.content_type)
         kept = {name: it for name, it in (answer.headers or {}).items() if name in _ANSWERED}
+        if lowered:
+            kept[_PROTOCOL] = V5
         return Response(Upgrade(lambda mine: splice(mine, channel, self._world)), headers=kept)
 
 

@@ -123,6 +123,9 @@ async def pull_volumes(
     found = {}
     for volume in tools.volumes.unmounted_images(pod):
         assert volume.image is not None
+        if not tools.engine.features.image_volumes:
+            text = "image volumes are not supported by the container runtime"
+            raise BadConfiguration(f"{text} {tools.engine.features.name}")
         asked = Container(image=volume.image.reference, image_pull_policy=volume.image.pull_policy)
         try:
             pulled = await pull(tools, pod, asked, FIRST_BACKOFF_SECONDS, changed)
