@@ -4,6 +4,7 @@ and images out of an archive, since no registry can be reached.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,14 +19,17 @@ from typing import Any
 import pytest
 from node_cluster import BUSYBOX, IMAGE, build_image
 
+from steersman.cri.client.calls import Calls
+from steersman.cri.client.removal import remove_all
 from steersman.images import archive
 from steersman.images.building.build import Request, build
 from steersman.images.references import parse
 from steersman.images.store import Store
+from steersman.world.real import RealWorld
 
 PLUGINS = Path("/usr/lib/cni")
 needs_containerd = pytest.mark.skipif(
-    not (shutil.which("containerd") and shutil.which("ctr") and (PLUGINS / "bridge").exists()),
+    not (shutil.which("containerd") and shutil.which("ctr") and (PLUGINS / "ptp").exists()),
     reason="containerd and containernetworking-plugins: not installed here",
 )
 PAUSE = "localhost/steer-pause:1"
@@ -62,28 +66,27 @@ _DISABLED = (
 )
 
 
-def render_network(name: str, number: int, home: Path) -> dict[str, Any]:
-    """Returns a bridge of this machine with a range of its own."""
+def render_network(number: int, home: Path) -> dict[str, Any]:
+    """Returns a network in which every pod is routed on this machine, with a range of its own."""
     ranges = [[{"subnet": f"10.249.{number}.0/24"}]]
+    routes = [{"dst": "0.0.0.0/0"}]
     ipam = {"type": "host-local", "dataDir": str(home / "addresses"), "ranges": ranges}
-    ipam["routes"] = [{"dst": "0.0.0.0/0"}]  # type: ignore[assignment]
-    bridge = {"type": "bridge", "bridge": name, "isGateway": True, "ipMasq": False, "ipam": ipam}
-    return {"cniVersion": "0.4.0", "name": name, "plugins": [bridge, {"type": "loopback"}]}
+    pairs = {"type": "ptp", "ipMasq": False, "ipam": {**ipam, "routes": routes}}
+    return {"cniVersion": "0.4.0", "name": f"test{number}", "plugins": [pairs]}
 
 
 class Containerd:
-    """One that runs; `network` is the name of its bridge."""
+    """One that runs."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.socket = home / "c.sock"
-        self.network = f"st{os.getpid()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it, again too, and waits until it answers."""
         (self.home / "cni").mkdir(parents=True, exist_ok=True)
-        network = render_network(self.network, os.getpid() % 250, self.home)
+        network = render_network(os.getpid() % 250, self.home)
         (self.home / "cni" / "10-test.conflist").write_text(json.dumps(network))
         config = self.home / "config.toml"
         disabled = ", ".join(f'"{it}"' for it in _DISABLED)
@@ -139,17 +142,17 @@ class Containerd:
         self._process.wait(START_SECONDS)
 
     def clean(self) -> None:
-        """Ends what a failed test may have left in it, it, and its network."""
-        for name in self.left():
-            self.ctr("task", "kill", "-s", "SIGKILL", name, check=False)
-            self.ctr("task", "rm", "-f", name, check=False)
-            self.ctr("container", "rm", name, check=False)
+        """Ends what a failed test may have left in it, and it."""
+        asyncio.run(self._remove_pods())
         self.stop()
-        words = ["ip", "link", "del", self.network]
-        subprocess.run(words, capture_output=True, check=False)
         mounted = Path("/proc/self/mounts").read_text().splitlines()
         for line in reversed([it for it in mounted if str(self.home) in it]):
             subprocess.run(["umount", line.split()[1]], capture_output=True, check=False)
+
+    async def _remove_pods(self) -> None:
+        calls = Calls(self.socket, RealWorld())
+        await remove_all(calls, {})
+        calls.close()
 
 
 @contextlib.contextmanager

@@ -4,15 +4,19 @@ the agent and of the runtime itself."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from containerd import Containerd, containerds, needs_containerd
+from cri_kubelet import until
 from node_cluster import (
+    IMAGE,
     SECONDS,
     SLEEP,
     Cluster,
@@ -23,15 +27,31 @@ from node_cluster import (
     needs_root,
     runs,
 )
+from small_registry import USER, content, registry
 from streams_port import Talk
 
 from steersman.client import kubeconfig
 from steersman.client.http import HTTPTransport
+from steersman.cri.client.calls import Calls
+from steersman.cri.client.engine import CRIEngine
+from steersman.cri.client.groups import Groups
+from steersman.cri.client.images import KeptImages, RuntimeImages
+from steersman.cri.client.rotation import Rotation
+from steersman.cri.client.sandbox_config import Surroundings
+from steersman.images.pull import NotPresent
+from steersman.images.references import parse
+from steersman.images.store import Store
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
+from steersman.model.kinds.secret import SECRET
+from steersman.model.kinds.service import SERVICE
 from steersman.model.types.condition import condition
+from steersman.node.paths import Paths
+from steersman.node.render.resolution import Resolution
+from steersman.runtime.kernel.cgroups import Hierarchies
 from steersman.wire.channels import ERROR, STDIN, STDOUT
 from steersman.wire.message import Request
+from steersman.world.real import RealWorld
 
 pytestmark = [*needs_root, needs_containerd]
 
@@ -291,3 +311,123 @@ async def readiness(session: Session, status: str) -> tuple[str, str]:
                 if change.type != "BOOKMARK" and (found := told(change.object)) is not None:
                     return found
     raise AssertionError(status)
+
+
+def test_images_are_pulled_with_a_login_and_removed_when_nobody_has_them(
+    cluster: Cluster, runtime: Containerd
+) -> None:
+    store = Store(runtime.home / "images")
+    image = store.find(parse(IMAGE))
+    assert image is not None
+
+    async def scenario(session: Session) -> None:
+        with registry(content(store, image, "app")) as host:
+            name = f"{host}/app:1"
+            refused = await session.create("refused", script=SLEEP, image=name)
+            told = await hears(session, refused, "Failed")
+            assert told.startswith(f'Failed to pull image "{name}": rpc error: code = Unknown')
+            login = dict(zip(("username", "password"), USER, strict=True))
+            data = {".dockerconfigjson": json.dumps({"auths": {host: login}})}
+            secret = {"metadata": {"name": "login"}, "type": "kubernetes.io/dockerconfigjson"}
+            await session.client.create(SECRET, {**secret, "stringData": data}, namespace="default")
+            spec = {"imagePullSecrets": [{"name": "login"}]}
+            await session.create("pulled", script=SLEEP, image=name, spec=spec)
+            pod = await session.until("pulled", runs)
+            assert app(pod).image_id == f"{host}/app@{image.digest}"
+            for gone in ("refused", "pulled"):
+                await session.delete(gone, 0)
+        calls = Calls(runtime.socket, RealWorld())
+        kept = KeptImages(calls)
+        mine = [it for it in await kept.images() if any(host in ref for ref in it.references)]
+        assert len(mine) == 1
+        assert await kept.remove(mine, {f"{host}/app:1"}) == (0, frozenset())
+        images = RuntimeImages(calls)
+        found = await images.ensure(IMAGE, "Never")
+        assert (await kept.remove(mine, set()))[1] == {mine[0].digest} == {found.digest}
+        with pytest.raises(NotPresent):
+            await images.ensure(IMAGE, "Never")
+        runtime.ctr("image", "import", str(runtime.home / "images.tar"))
+        disk = await kept.disk()
+        assert disk is not None and disk.is_relative_to(runtime.home)
+        calls.close()
+
+    cluster.run(scenario)
+
+
+def test_what_pods_use_is_asked_of_the_runtime(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("uses", script=f"busybox head -c 3000000 /dev/zero > /big; {SLEEP}")
+        pod = await session.until("uses", runs)
+        client = session.client
+        (node,) = (await client.list(NODE)).items
+        path = f"/api/v1/nodes/{node.metadata.name}/proxy"
+        summary = await client.read(f"{path}/stats/summary")
+        (told,) = [it for it in summary["pods"] if it["podRef"]["name"] == "uses"]
+        (one,) = told["containers"]
+        assert one["memory"]["workingSetBytes"] > 0
+        assert one["cpu"]["usageCoreNanoSeconds"] > 0
+        assert told["network"]["name"] == "eth0"
+        await session.delete(pod.metadata.name, 0)
+
+    cluster.run(scenario)
+
+
+def test_a_full_log_is_moved_aside_and_the_runtime_goes_on_in_a_new_one(
+    cluster: Cluster, runtime: Containerd
+) -> None:
+    async def scenario(session: Session) -> None:
+        script = f"echo first; while ! test -e /v/go; do sleep 0.1; done; echo second; {SLEEP}"
+        spec = {"volumes": [{"name": "v", "emptyDir": {}}]}
+        mounts = [{"name": "v", "mountPath": "/v"}]
+        await session.create("writes", script=script, volumeMounts=mounts, spec=spec)
+        pod = await session.until("writes", lambda it: runs(it) and cluster.log(it) == "first\n")
+        calls, world = Calls(runtime.socket, RealWorld()), RealWorld()
+        around = Surroundings(cluster.id, "/x", Resolution("", "", ""))
+        paths = Paths(cluster.data / "node")
+        groups = Groups(Hierarchies({}, "", frozenset()), "/x")
+        engine = CRIEngine(calls, around, paths, lambda _: {}, groups, world)
+        await engine.connect()
+        ((place, log),) = engine.logs()
+        assert place == (pod.metadata.uid, "app.0")
+        await Rotation(engine, world, 10).look()
+        (moved,) = Path(log).parent.glob("0.log.*")
+        assert moved.read_text().endswith("first\n")
+        (cluster.volume(pod, "v") / "go").touch()
+        await until(lambda: Path(log).read_text().endswith("second\n"))
+        assert cluster.log(pod) == "second\n"
+        await engine.close()
+        await session.delete("writes", 0)
+
+    cluster.run(scenario)
+
+
+def test_services_and_names_reach_pods_on_the_runtimes_network(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        serve = "busybox httpd -f -p 8080 -h /www & trap 'exit 0' TERM; wait"
+        await session.create(
+            "web",
+            script=f"mkdir /www; echo served > /www/index.html; {serve}",
+            readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        )
+        await session.until("web", is_ready)
+        labelled = {"metadata": {"labels": {"app": "web"}}}
+        await session.client.patch(POD.ref("default", "web"), labelled)
+        spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
+        service = await session.client.create(
+            SERVICE, {"metadata": {"name": "web"}, "spec": spec}, namespace="default"
+        )
+        look = "busybox nslookup web.default.svc.cluster.local"
+        ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {service.spec.cluster_ip} 80"
+        script = f"{look}; until {ask} | grep served; do sleep 0.2; done"
+        await session.create("asks", script=script, spec={"restartPolicy": "Never"})
+        asks = await session.until("asks", ended)
+        assert cluster.log(asks).endswith("served\n")
+        assert f"Address: {service.spec.cluster_ip}\n" in cluster.log(asks)
+        forward = await talk(cluster, "web", "portforward", "v4.channel.k8s.io", ports="8080")
+        await forward.send(0, b"GET /index.html HTTP/1.0\r\n\r\n")
+        await forward.until(0, b"served\n")
+        forward.channel.close()
+        for name in ("web", "asks"):
+            await session.delete(name, 0)
+
+    cluster.run(scenario)

@@ -14,7 +14,9 @@ from steersman.node import record
 from steersman.node.engine.interface import Engine, Images
 from steersman.node.engine.own import Network, OwnEngine
 from steersman.node.id_ranges import IdRanges
+from steersman.node.measure.measuring import Ask
 from steersman.node.paths import Paths
+from steersman.node.pressure.images import Kept, OwnImages
 from steersman.node.render.resolution import Resolution
 from steersman.node.warm import WarmParent
 from steersman.runtime import engine as runtime
@@ -23,13 +25,17 @@ from steersman.world.interface import Tasks, World
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """What runs pods and keeps their images; `trouble` gives why it cannot be used now, and
+    """What runs pods and keeps their images, the latter on a disk; `ask` asks what containers use,
+    where control groups do not say; `trouble` gives why it cannot be used now, and
     `watch` begins to look after it, for whoever wants to know of a change."""
 
     engine: Engine
     images: Images
     ids: IdRanges
+    kept: Kept
+    disk: Path
     trouble: Callable[[], str] = str
+    ask: Ask | None = None
     watch: Callable[[Callable[[], None], Tasks], None] = lambda changed, tasks: None
 
 
@@ -55,7 +61,8 @@ def choose_own(
         world,
         version,
     )
-    return Chosen(engine, Puller(Store(images), StreamHttp()), ids)
+    store = Store(images)
+    return Chosen(engine, Puller(store, StreamHttp()), ids, OwnImages(store), images)
 
 
 async def choose_runtime(
@@ -71,7 +78,8 @@ async def choose_runtime(
     from steersman.cri.client.calls import Calls
     from steersman.cri.client.engine import CRIEngine
     from steersman.cri.client.groups import Groups
-    from steersman.cri.client.images import RuntimeImages
+    from steersman.cri.client.images import KeptImages, RuntimeImages
+    from steersman.cri.client.rotation import Rotation
     from steersman.cri.client.sandbox_config import Surroundings
     from steersman.cri.client.status import Health
 
@@ -81,10 +89,16 @@ async def choose_runtime(
     engine = CRIEngine(calls, around, paths, ids.take, groups, world)
     await engine.prepare()
     record.replace_file(paths.endpoint, str(endpoint).encode())  # for whoever cleans up after us
-    health = Health(calls, world)
+    health, rotation = Health(calls, world), Rotation(engine, world)
 
     def watch(changed: Callable[[], None], tasks: Tasks) -> None:
         health.changed = changed
         tasks.start(health.run(), name="health of the runtime")
+        tasks.start(rotation.run(), name="rotation of logs")
 
-    return Chosen(engine, RuntimeImages(calls), ids, lambda: health.trouble, watch)
+    def trouble() -> str:
+        return health.trouble
+
+    images, kept = RuntimeImages(calls), KeptImages(calls)
+    disk = await kept.disk() or paths.root
+    return Chosen(engine, images, ids, kept, disk, trouble, engine.ask_all, watch)

@@ -30,7 +30,6 @@ from steersman.cluster.process import (
     settle,
     stop_signal,
 )
-from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
@@ -158,20 +157,10 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         pods = FollowedView(client, POD, world, fields=selected)
         folder = _folder(settings, tools)
         agent = Agent(tools, pods, tasks, folder)
-        measuring = _measuring(settings, agent, world)
-        monitor = _monitor(settings, tools, agent, measuring, tasks)
+        measuring = _measuring(settings, chosen, agent, world)
+        monitor = _monitor(settings, chosen, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
-        registration = Registration(
-            client,
-            world,
-            place,
-            tools.facts,
-            lambda: monitor.conditions | shutdown.conditions,
-            tools.engine.features,
-            chosen.trouble,
-        )
-        chosen.watch(registration.changed, tasks)
-        monitor.changed = shutdown.changed = registration.changed
+        registration = _registration(chosen, tools, monitor, shutdown, tasks)
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
@@ -189,13 +178,9 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
-        here = Here(
-            settings.cluster,
-            settings.name,
-            bridge.name,
-            bridge.addresses.gateway,
-            bridge.addresses.network,
-        )
+        addresses = bridge.addresses
+        names = (settings.cluster, settings.name, bridge.name)
+        here = Here(*names, addresses.gateway, addresses.network)
         close = await network.serve_network(here, services, views, rules, world, tasks)
         await registration.registered.wait()
         settle()
@@ -234,25 +219,31 @@ def _mirrors(
     return mirrors
 
 
-def _measuring(settings: NodeSettings, agent: Agent, world: World) -> Measuring:
+def _measuring(settings: NodeSettings, chosen: Chosen, agent: Agent, world: World) -> Measuring:
     """Returns what looks at the node and its pods."""
     return Measuring(
         lambda: [worker.seen for worker in agent.workers.values()],
         cgroups.opener(cgroups.find_hierarchies()),
         cgroup_of(settings.cluster),
         settings.directory,
-        settings.images,
+        chosen.disk,
         world,
+        ask=chosen.ask,
     )
 
 
 def _monitor(
-    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, tasks: Tasks
+    settings: NodeSettings,
+    chosen: Chosen,
+    tools: Tools,
+    agent: Agent,
+    measuring: Measuring,
+    tasks: Tasks,
 ) -> Monitor:
     """Starts what has pods and images go when the node is under pressure."""
     source = SignalSource(measuring, tools.paths, PROC)
     collector = ImageCollector(
-        Store(settings.images),
+        chosen.kept,
         tools.pulls,
         lambda: source.signals()[IMAGE_DISK],
         agent.workers.values,
@@ -272,6 +263,24 @@ def _monitor(
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
+
+
+def _registration(
+    chosen: Chosen, tools: Tools, monitor: Monitor, shutdown: Shutdown, tasks: Tasks
+) -> Registration:
+    """Returns what keeps the Node true, and hears of what changes it."""
+    registration = Registration(
+        tools.client,
+        tools.world,
+        tools.place,
+        tools.facts,
+        lambda: monitor.conditions | shutdown.conditions,
+        tools.engine.features,
+        chosen.trouble,
+    )
+    chosen.watch(registration.changed, tasks)
+    monitor.changed = shutdown.changed = registration.changed
+    return registration
 
 
 def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:

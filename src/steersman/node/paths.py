@@ -5,8 +5,7 @@ pods/UID/volumes/NAME/       a volume
 pods/UID/containers/NAME/N   the termination message of run N
 logs/NS_POD_UID/NAME/N.log   the log of run N (CRI format)
 local-path/NAME/             a volume that is a directory of this node
-runtime/                     the runtime's state
-runtime-endpoint             the socket of a container runtime in its place
+runtime/                     the runtime's state, or runtime-endpoint: whose socket takes its place
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from steersman.cri.client.groups import Groups
 from steersman.cri.client.known import (
     Known,
     Listing,
+    Place,
     Run,
     exit_of,
     sandbox_state,
@@ -26,6 +27,7 @@ from steersman.cri.client.known import (
 )
 from steersman.cri.client.listing import list_all
 from steersman.cri.client.naming import CLUSTER, POD_UID
+from steersman.cri.client.reading import read_stats
 from steersman.cri.client.removal import remove_all
 from steersman.cri.client.resources import render_resources
 from steersman.cri.client.sandbox_config import Surroundings, render_sandbox
@@ -40,6 +42,7 @@ from steersman.cri.messages.values import UInt64Value
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.engine.interface import Features, Handler, Order
+from steersman.node.measure.measuring import Told
 from steersman.node.observed import Sandbox, engine_name
 from steersman.node.paths import Paths
 from steersman.node.render import limits
@@ -114,7 +117,7 @@ class CRIEngine:
                 if of == uid:
                     status = await self._status(run.id)
                     states.append(state_of(name, status))
-                    self._note((uid, name), Run(run.id, run.pod_sandbox_id), status)
+                    self._note((uid, name), Run(run.id, status.log_path), status)
             found.append(sandbox_state(uid, sandbox, states))
             if not found[-1].lost:
                 self._known.sandboxes[uid] = sandbox.id
@@ -198,7 +201,7 @@ class CRIEngine:
         around = render_sandbox(pod, self._around, logs, 0, ids)
         asked = c.CreateContainerRequest(sandbox, config, around)
         made = await self._calls.runtime("CreateContainer", asked, c.CreateContainerResponse)
-        self._known.runs[uid, name] = Run(made.container_id, sandbox)
+        self._known.runs[uid, name] = Run(made.container_id, str(order.ground.log))
 
     def _target(self, order: Order) -> str:
         """Returns the container among whose processes a run is put (kubectl debug --target)."""
@@ -291,6 +294,27 @@ class CRIEngine:
         used = memory.usage_bytes if memory is not None else None
         used = used or (memory.working_set_bytes if memory is not None else None) or UInt64Value()
         return {"memory_usage_bytes": used.value, "memory_limit_bytes": NO_LIMIT}
+
+    async def ask_all(self) -> Mapping[Place, Told]:
+        """Asks what the containers of the cluster use that run."""
+        wanted = st.ContainerStatsFilter(label_selector={CLUSTER: self._around.cluster})
+        asked = st.ListContainerStatsRequest(wanted)
+        answer = await self._calls.runtime(
+            "ListContainerStats", asked, st.ListContainerStatsResponse
+        )
+        places = {run.id: place for place, run in self._known.runs.items()}
+        told = ((it, places.get(it.attributes.id if it.attributes else "")) for it in answer.stats)
+        return {place: read_stats(it) for it, place in told if place is not None}
+
+    def logs(self) -> list[tuple[Place, str]]:
+        """Returns the runs that go on with the paths of their logs."""
+        runs = self._known.runs.items()
+        return [(place, run.log) for place, run in runs if run.exit is None and run.log]
+
+    async def reopen_log(self, pod: str, container: str) -> None:
+        """Has the runtime write to a new file at the path of the log."""
+        asked = c.ReopenContainerLogRequest(self._known.run(pod, container).id)
+        await self._calls.runtime("ReopenContainerLog", asked, c.ReopenContainerLogResponse)
 
     def container_id(self, pod: str, container: str) -> str:
         """Returns the runtime's own id behind its name."""

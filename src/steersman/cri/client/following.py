@@ -97,6 +97,7 @@ class Following:
             await self._world.sleep(SURE_SECONDS)
 
     async def _take(self, event: ContainerEventResponse) -> None:
+        """Takes note of one event; what cannot be asked just then is found by the next list."""
         if event.container_event_type != CONTAINER_STOPPED:
             return
         id = event.container_id
@@ -147,9 +148,9 @@ class Following:
                     "ContainerStatus", asked, c.ContainerStatusResponse
                 )
             except EngineError as error:
-                if error.kind != "not-found":
-                    raise
-                return  # it was removed meanwhile, by the one who knows how it ended
+                if error.kind != "not-found":  # else the one who removed it knows how it ended
+                    log.warning("how %s ended is not known yet: %s", place[1], error)
+                return
             status = answer.status
         if status is not None and status.state == EXITED:
             self._tell_exit(place, exit_of(status))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from steersman.images.documents import RunConfig
 from steersman.images.errors import ImageError
 from steersman.images.pull import NotPresent, Policy, Progress
 from steersman.images.references import parse
+from steersman.node.pressure.images import used_digests
 from steersman.runtime.engine import EngineError
 
 
@@ -76,3 +78,58 @@ def render_image(image: i.Image) -> RuntimeImage:
     user = image.username or ("" if image.uid is None else str(image.uid.value))
     shown = image.repo_digests[0] if image.repo_digests else image.id
     return RuntimeImage(image.id, shown, image.size, RunConfig(user=user))
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """An image that is here, by its names; see `node.pressure.images`."""
+
+    id: str
+    references: tuple[str, ...]
+    size_bytes: int
+
+    @property
+    def digest(self) -> str:
+        """What its record has it by."""
+        return self.id
+
+
+class KeptImages:
+    """See `node.pressure.images.Kept`; images that a runtime has pinned stay."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def images(self) -> list[Listed]:
+        """Lists what is here and may go."""
+        asked = i.ListImagesRequest()
+        try:
+            answer = await self._calls.image("ListImages", asked, i.ListImagesResponse)
+        except EngineError as error:
+            raise ImageError(str(error)) from error
+        return [
+            Listed(it.id, (*it.repo_tags, *it.repo_digests), it.size)
+            for it in answer.images
+            if not it.pinned
+        ]
+
+    async def remove(
+        self, images: Collection[Any], names: Collection[str]
+    ) -> tuple[int, frozenset[str]]:
+        """Has the runtime remove images with all their names."""
+        wanted, here = {it.digest for it in images}, await self.images()
+        going = [it for it in here if it.digest in wanted - used_digests(here, names)]
+        for it in going:
+            asked = i.RemoveImageRequest(ImageSpec(it.id))
+            try:
+                await self._calls.image("RemoveImage", asked, i.RemoveImageResponse)
+            except EngineError as error:
+                raise ImageError(str(error)) from error
+        return sum(it.size_bytes for it in going), frozenset(it.digest for it in going)
+
+    async def disk(self) -> Path | None:
+        """Returns a directory on the disk that images are on, None where the runtime does not tell
+        of one that is here; raises EngineError."""
+        asked = i.ImageFsInfoRequest()
+        answer = await self._calls.image("ImageFsInfo", asked, i.ImageFsInfoResponse)
+        told = (it.fs_id.mountpoint for it in answer.image_filesystems if it.fs_id is not None)
+        return next((Path(it) for it in told if it and Path(it).is_dir()), None)

@@ -21,10 +21,10 @@ Place = tuple[str, str]
 
 
 class Run(msgspec.Struct):
-    """One run in the runtime; `exit` once its end was seen."""
+    """One run in the runtime, with the path of its log; `exit` once its end was seen."""
 
     id: str
-    sandbox: str
+    log: str
     exit: ExitStatus | None = None
 
 
