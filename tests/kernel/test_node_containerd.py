@@ -149,9 +149,17 @@ def test_streams_go_through_the_runtimes_own_server(cluster: Cluster) -> None:
         assert said[STDOUT] == b"said\n"
         assert b'"ExitCode","message":"5"' in said[ERROR]
         newer = await talk(
-            cluster, "talks", "exec", "v5.channel.k8s.io", command=["echo", "x"], stdout="true"
+            cluster,
+            "talks",
+            "exec",
+            "v5.channel.k8s.io",
+            command="cat",
+            stdin="true",
+            stdout="true",
         )
-        assert (await newer.rest())[STDOUT] == b"x\n"
+        await newer.send(STDIN, b"to the end")
+        await newer.end(STDIN)
+        assert (await newer.rest())[STDOUT] == b"to the end"
         attached = await talk(
             cluster, "talks", "attach", "v4.channel.k8s.io", stdin="true", stdout="true"
         )

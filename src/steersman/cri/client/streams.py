@@ -1,5 +1,6 @@
-"""Exec, attach and port-forward by the runtime's own streaming server: the client's connection is
-handed on to it, as the kubelet does (proxyStream); what is spoken on it is theirs.
+"""Exec, attach and port-forward by the runtime's own streaming server: the connection of a client
+that speaks SPDY is handed on to it, as the kubelet does (proxyStream); what others say to exec and
+attach is translated.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from steersman.client.errors import Unreachable
 from steersman.client.http import HTTPTransport, Target
 from steersman.cri.client.calls import Calls
 from steersman.cri.client.known import Known
+from steersman.cri.client.translating import UPGRADE, Translation
 from steersman.cri.messages import containers as c
 from steersman.model.errors import InternalError
+from steersman.node.serve import FORWARD, SPDY, handshake, upgrade
 from steersman.node.streams.forward_channels import PARAMETER
 from steersman.node.streams.pods import Pod, Wanted
+from steersman.node.streams.remote import Remote
+from steersman.node.streams.tunnel import Tunnel
 from steersman.runtime.engine import EngineError
-from steersman.wire.channels import V4, V5
+from steersman.wire.channels import TUNNEL
 from steersman.wire.message import Channel, Request, Response, Upgrade
 from steersman.world.interface import World
 
@@ -35,9 +40,6 @@ _ANSWERED: Final = frozenset(
         *("sec-websocket-protocol", "sec-websocket-extensions"),
     )
 )
-
-
-_PROTOCOL: Final = "sec-websocket-protocol"
 
 
 class ProxiedStreaming:
@@ -64,7 +66,7 @@ class ProxiedStreaming:
             found = await self._calls.runtime("Exec", asked, c.ExecResponse)
         except EngineError as error:
             raise InternalError(str(error)) from error
-        return await self._hand_on(request, found.url, stdin=wanted.stdin)
+        return await self._connect(request, found.url, wanted)
 
     async def attach(self, request: Request, place: tuple[str, str], wanted: Wanted) -> Response:
         """Answers with the streams of a run itself."""
@@ -79,7 +81,7 @@ class ProxiedStreaming:
             found = await self._calls.runtime("Attach", asked, c.AttachResponse)
         except EngineError as error:
             raise InternalError(str(error)) from error
-        return await self._hand_on(request, found.url, stdin=wanted.stdin)
+        return await self._connect(request, found.url, wanted)
 
     async def forward(self, request: Request, pod: Pod) -> Response:
         """Answers with connections to ports of a pod."""
@@ -91,33 +93,61 @@ class ProxiedStreaming:
             raise InternalError(str(error)) from error
         return await self._hand_on(request, found.url)
 
-    async def _hand_on(self, request: Request, url: str, *, stdin: bool = True) -> Response:
-        """Asks the streaming server what the client asks; raises InternalError.
+    async def _connect(self, request: Request, url: str, wanted: Wanted) -> Response:
+        """Connects a client with exec or attach; raises APIError."""
+        if request.headers.get("upgrade", "").lower() == SPDY.lower():
+            return await self._hand_on(request, url)
 
-        A client that speaks version 5 of the channels alone, which differs in how its input ends,
-        is served in version 4 where it has none; else it is refused by the server, and falls back.
-        """
+        async def play(remote: Remote) -> None:
+            asked = Request("POST", "", headers=UPGRADE)
+            try:
+                answer, channel = await self._ask(asked, url)
+                if channel is None:
+                    raise InternalError(f"unable to upgrade connection: {_text(answer)}")
+            except InternalError as error:
+                await remote.begin(stdout=wanted.stdout, stderr=wanted.stderr)
+                await remote.conclude(error.status())
+                return
+            await Translation(remote, channel, wanted).run(self._world)
+
+        return upgrade(request, play, wanted, self._world)
+
+    async def _hand_on(self, request: Request, url: str) -> Response:
+        """Asks the streaming server what the client asks; raises InternalError. SPDY in a WebSocket
+        is taken out of it."""
+        is_tunnel = TUNNEL in request.headers.get("sec-websocket-protocol", "")
+        headers = {name: it for name, it in request.headers.items() if name in _ASKED}
+        if is_tunnel:
+            headers = {**UPGRADE, "x-stream-protocol-version": FORWARD}
+        asked = Request(request.method, "", request.query, headers)
+        answer, channel = await self._ask(asked, url)
+        if channel is None:
+            return Response(answer.body, answer.status, answer.content_type)
+        there = channel
+        if is_tunnel:
+            shown = handshake(request, TUNNEL)
+            return Response(
+                Upgrade(lambda mine: splice(Tunnel(mine), there, self._world)), headers=shown
+            )
+        kept = {name: it for name, it in (answer.headers or {}).items() if name in _ANSWERED}
+        return Response(Upgrade(lambda mine: splice(mine, there, self._world)), headers=kept)
+
+    async def _ask(self, request: Request, url: str) -> tuple[Response, Channel | None]:
+        """Asks for an upgrade at a URL that the runtime gave; raises InternalError."""
         there = urlsplit(url)
         if there.scheme != "http" or not there.hostname:
             raise InternalError(f"the runtime gives a streaming URL that is not served: {url}")
         transport = HTTPTransport(Target(there.hostname, there.port or 80))
-        headers = {name: it for name, it in request.headers.items() if name in _ASKED}
-        lowered = not stdin and headers.get(_PROTOCOL) == V5
-        if lowered:
-            headers[_PROTOCOL] = V4
         query = there.query or request.query
+        asked = Request(request.method, there.path, query, request.headers)
         try:
-            answer, channel = await transport.ask_upgrade(
-                Request(request.method, there.path, query, headers)
-            )
+            return await transport.ask_upgrade(asked)
         except Unreachable as error:
             raise InternalError(str(error)) from error
-        if channel is None:
-            return Response(answer.body, answer.status, answer.content_type)
-        kept = {name: it for name, it in (answer.headers or {}).items() if name in _ANSWERED}
-        if lowered:
-            kept[_PROTOCOL] = V5
-        return Response(Upgrade(lambda mine: splice(mine, channel, self._world)), headers=kept)
+
+
+def _text(answer: Response) -> str:
+    return answer.body.decode("utf-8", "replace") if isinstance(answer.body, bytes) else ""
 
 
 async def splice(client: Channel, server: Channel, world: World) -> None:
