@@ -53,7 +53,7 @@ from steersman.wire.channels import ERROR, STDIN, STDOUT
 from steersman.wire.message import Request
 from steersman.world.real import RealWorld
 
-pytestmark = [*needs_root, needs_containerd]
+pytestmark = [*needs_root, needs_containerd, pytest.mark.xdist_group("containerd")]
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +147,10 @@ def test_streams_go_through_the_runtimes_own_server(cluster: Cluster) -> None:
         await both.send(STDIN, b"said\n")
         said = await both.rest()
         assert said[STDOUT] == b"said\n"
-        assert b'"ExitCode","message":"5"' in said[ERROR]
-        newer = await talk(
-            cluster,
-            "talks",
-            "exec",
-            "v5.channel.k8s.io",
-            command="cat",
-            stdin="true",
-            stdout="true",
-        )
+        (cause,) = json.loads(said[ERROR])["details"]["causes"]
+        assert cause == {"reason": "ExitCode", "message": "5"}
+        both_ways = {"command": "cat", "stdin": "true", "stdout": "true"}
+        newer = await talk(cluster, "talks", "exec", "v5.channel.k8s.io", **both_ways)
         await newer.send(STDIN, b"to the end")
         await newer.end(STDIN)
         assert (await newer.rest())[STDOUT] == b"to the end"

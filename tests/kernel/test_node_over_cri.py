@@ -31,7 +31,7 @@ from steersman.model.kinds.pod import POD, ContainerStatus, Pod
 from steersman.wire.channels import STDOUT, Channels, Data
 from steersman.wire.websocket import WebSocket
 
-pytestmark = needs_root
+pytestmark = [*needs_root, pytest.mark.xdist_group("over cri")]
 
 
 @contextmanager
