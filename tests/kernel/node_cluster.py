@@ -66,12 +66,12 @@ class Cluster:
     def __init__(self, directory: Path, *options: str) -> None:
         self.data = directory / "data"
         self._options = options
-        self._kubeconfig = directory / "kubeconfig"
+        self.kubeconfig = directory / "kubeconfig"
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it and waits until it is ready."""
-        words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self._kubeconfig)]
+        words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self.kubeconfig)]
         words += ["--port", str(free_port()), "-o", "json", *self._options]
         command = [sys.executable, "-P", "-m", "steersman", *words]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -135,7 +135,7 @@ class Cluster:
         """Runs a test with a client."""
 
         async def run() -> None:
-            client = APIClient(HTTPTransport(kubeconfig.read(self._kubeconfig)), RealWorld())
+            client = APIClient(HTTPTransport(kubeconfig.read(self.kubeconfig)), RealWorld())
             try:
                 async with asyncio.timeout(2 * SECONDS):
                     await scenario(Session(client))

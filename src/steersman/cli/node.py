@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.node.pressure.images import Bounds
     from steersman.node.pressure.monitor import Options
     from steersman.node.pressure.thresholds import parse_thresholds
+    from steersman.runtime.engine import EngineError
     from steersman.world.real import RealWorld
 
     loaded()
@@ -71,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         providers=kubelet.read_providers(arguments),
         programs=arguments.image_credential_provider_bin_dir,
         sysctls=parse_allowed(kubelet.names(arguments.allowed_unsafe_sysctls)),
+        endpoint=kubelet.read_endpoint(arguments),
         image_bounds=Bounds(
             arguments.image_gc_high_threshold,
             arguments.image_gc_low_threshold,
@@ -80,6 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         uvloop.run(node.run_node(settings, RealWorld(), reporter(arguments.status_fd)))
-    except (OSError, RulesRefused, Unavailable) as error:
+    except (OSError, RulesRefused, Unavailable, EngineError) as error:
         raise Failure(f"the node cannot start: {error}") from error
     return 0

@@ -21,6 +21,7 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
+from steersman.cluster.engines import Chosen, choose_own, choose_runtime
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -29,9 +30,6 @@ from steersman.cluster.process import (
     settle,
     stop_signal,
 )
-from steersman.images.http import StreamHttp
-from steersman.images.pull import Puller
-from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
@@ -76,9 +74,7 @@ from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
-from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder
-from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
 from steersman.runtime.kernel.labels import has_apparmor
 from steersman.world.interface import Tasks, World
@@ -98,6 +94,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     sysctls:    those that pods may have
     periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
+    endpoint:   the socket of a container runtime in place of our own engine
     """
 
     name: str
@@ -116,6 +113,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     providers: tuple[Provider, ...] = ()
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
+    endpoint: Path | None = None
 
 
 def cgroup_of(cluster: str) -> str:
@@ -131,7 +129,8 @@ def warm_socket(run: Path) -> Path:
 async def run_node(settings: NodeSettings, world: World, report: Report) -> None:
     """Runs the agent until SIGTERM or SIGINT; pods go on without it.
 
-    Raises OSError, Unavailable where nftables is not installed.
+    Raises OSError, Unavailable where nftables is not installed, EngineError where a container
+    runtime of others cannot be used.
     """
     stop = stop_signal()
     _raise_descriptors()
@@ -151,19 +150,17 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        tools = _tools(settings, client, bridge, plugins, tokens, world, tasks)
+        chosen = await _choose(settings, bridge, world)
+        tools = _tools(settings, client, chosen, plugins, tokens, world, tasks)
         place = tools.place
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
         folder = _folder(settings, tools)
         agent = Agent(tools, pods, tasks, folder)
-        measuring = _measuring(settings, agent, world)
-        monitor = _monitor(settings, tools, agent, measuring, tasks)
+        measuring = _measuring(settings, chosen, agent, world)
+        monitor = _monitor(settings, chosen, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
-        registration = Registration(
-            client, world, place, tools.facts, lambda: monitor.conditions | shutdown.conditions
-        )
-        monitor.changed = shutdown.changed = registration.changed
+        registration = _registration(chosen, tools, monitor, shutdown, tasks)
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
@@ -181,13 +178,9 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
-        here = Here(
-            settings.cluster,
-            settings.name,
-            bridge.name,
-            bridge.addresses.gateway,
-            bridge.addresses.network,
-        )
+        addresses = bridge.addresses
+        names = (settings.cluster, settings.name, bridge.name)
+        here = Here(*names, addresses.gateway, addresses.network)
         close = await network.serve_network(here, services, views, rules, world, tasks)
         await registration.registered.wait()
         settle()
@@ -226,25 +219,31 @@ def _mirrors(
     return mirrors
 
 
-def _measuring(settings: NodeSettings, agent: Agent, world: World) -> Measuring:
+def _measuring(settings: NodeSettings, chosen: Chosen, agent: Agent, world: World) -> Measuring:
     """Returns what looks at the node and its pods."""
     return Measuring(
         lambda: [worker.seen for worker in agent.workers.values()],
         cgroups.opener(cgroups.find_hierarchies()),
         cgroup_of(settings.cluster),
         settings.directory,
-        settings.images,
+        chosen.disk,
         world,
+        ask=chosen.ask,
     )
 
 
 def _monitor(
-    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, tasks: Tasks
+    settings: NodeSettings,
+    chosen: Chosen,
+    tools: Tools,
+    agent: Agent,
+    measuring: Measuring,
+    tasks: Tasks,
 ) -> Monitor:
     """Starts what has pods and images go when the node is under pressure."""
     source = SignalSource(measuring, tools.paths, PROC)
     collector = ImageCollector(
-        Store(settings.images),
+        chosen.kept,
         tools.pulls,
         lambda: source.signals()[IMAGE_DISK],
         agent.workers.values,
@@ -264,6 +263,24 @@ def _monitor(
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
+
+
+def _registration(
+    chosen: Chosen, tools: Tools, monitor: Monitor, shutdown: Shutdown, tasks: Tasks
+) -> Registration:
+    """Returns what keeps the Node true, and hears of what changes it."""
+    registration = Registration(
+        tools.client,
+        tools.world,
+        tools.place,
+        tools.facts,
+        lambda: monitor.conditions | shutdown.conditions,
+        tools.engine.features,
+        chosen.trouble,
+    )
+    chosen.watch(registration.changed, tasks)
+    monitor.changed = shutdown.changed = registration.changed
+    return registration
 
 
 def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:
@@ -324,10 +341,36 @@ def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
     tasks.start(reclaimer.run(), name="reclaimer")
 
 
+async def _choose(settings: NodeSettings, bridge: Bridge, world: World) -> Chosen:
+    """Returns what runs the pods."""
+    paths, group = Paths(settings.directory.absolute()), cgroup_of(settings.cluster)
+    ids = IdRanges(paths, *read_subordinate())
+    if settings.endpoint is None:
+        return choose_own(
+            warm_socket(settings.run),
+            paths,
+            bridge,
+            settings.images,
+            group,
+            network.DOMAIN,
+            version(),
+            ids,
+            world,
+        )
+    return await choose_runtime(
+        settings.endpoint, paths, settings.cluster, group, _resolution(settings), ids, world
+    )
+
+
+def _resolution(settings: NodeSettings) -> Resolution:
+    address = str(dns_address(IPv4Network(settings.service_cidr)))
+    return Resolution(address, network.DOMAIN, network.HostResolution().text())
+
+
 def _tools(
     settings: NodeSettings,
     client: APIClient,
-    bridge: Bridge,
+    chosen: Chosen,
     plugins: Plugins,
     tokens: Tokens,
     world: World,
@@ -336,16 +379,13 @@ def _tools(
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
     limits = Machine(allocatable(facts))
-    socket = warm_socket(settings.run)
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
     return Tools(
         client=client,
         world=world,
-        engine=Engine(str(socket), str(paths.runtime)),
-        warm=WarmParent(socket, paths.runtime),
-        network=bridge,
-        puller=Puller(Store(settings.images), StreamHttp()),
+        engine=chosen.engine,
+        images=chosen.images,
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
         providers=Providers(settings.providers, settings.programs or Path(), client, tokens, world),
@@ -359,19 +399,14 @@ def _tools(
             plugins,
             node=settings.name,
         ),
-        ids=IdRanges(paths, *read_subordinate()),
+        ids=chosen.ids,
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),
         place=_place(settings),
         facts=facts,
         machine=limits,
-        resolution=Resolution(
-            str(dns_address(IPv4Network(settings.service_cidr))),
-            network.DOMAIN,
-            network.HostResolution().text(),
-        ),
+        resolution=_resolution(settings),
         services=services.list,
-        cgroup=cgroup_of(settings.cluster),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from steersman.cri.commands import Commands
 from steersman.cri.containers import Containers
 from steersman.cri.images import Images
+from steersman.cri.messages.runtime import IMAGE, RUNTIME
 from steersman.cri.runtime import Runtime
 from steersman.cri.sandboxes import Sandboxes
 from steersman.cri.stats import Stats
@@ -16,9 +17,6 @@ from steersman.cri.tools import Tools
 from steersman.listen.grpc import Handler, streaming, unary
 from steersman.runtime.engine import Event, SandboxState
 from steersman.wire.rpc.messages import Rpc
-
-RUNTIME: Final = "/runtime.v1.RuntimeService"
-IMAGE: Final = "/runtime.v1.ImageService"
 
 
 def handlers(tools: Tools, streams: Streaming, version: str) -> Mapping[str, Handler]:

@@ -60,7 +60,7 @@ class Agent:
 
         Static pods need no API, and do not wait for it.
         """
-        await asyncio.to_thread(self._tools.warm.ensure)
+        await self._tools.engine.prepare()
         self._tasks.start(self._route_all(), name="events of the runtime")
         if self._folder is not None:
             await self._begin_statics(self._folder)
@@ -223,9 +223,8 @@ class Agent:
         tools, uid = self._tools, worker.seen.uid
 
         async def remove() -> None:
-            await asyncio.to_thread(tools.warm.ensure)  # it may have been killed too
+            await tools.engine.prepare()  # it may have been killed too
             await tools.engine.remove_sandbox(uid)
-            await tools.network.delete(uid)
 
         await self._until_done(uid, remove)
         worker.lost()
@@ -255,7 +254,7 @@ class Agent:
         for uid, seen in records.items():
             # A record whose sandbox is gone may name an address that another pod has by now
             if seen.sandbox is not None and uid in sandboxes_now and not sandboxes_now[uid].lost:
-                self._tools.network.restore(uid, seen.sandbox.addresses)
+                self._tools.engine.restore(uid, seen.sandbox)
         return _Left(sandboxes_now, records)
 
     async def _take_over(self, pods: Mapping[str, Pod], left: _Left) -> None:
@@ -277,7 +276,7 @@ class Agent:
         """Takes a pod over; what happened while nobody looked is made good, first by removing
         what was begun and never written down: the worker gives the same names."""
         if sandbox is None or sandbox.lost:
-            await self._tools.network.delete(seen.uid)
+            await self._tools.engine.remove_sandbox(seen.uid)  # its connection too
             worker = self._adopt(pod, seen)
             worker.lost()
             return

@@ -23,6 +23,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `attempt` counts from 0 and is the restart count; `reason` is set where the run ended or could
     not begin in a way of its own (OOMKilled, StartError, ContainerStatusUnknown);
+    `id` is what a status shows, where another engine than ours gave one;
     `stop_signal` is what the container or its image wants to be asked with; `again` is set where
     the node ends a run in order to begin another.
     """
@@ -37,6 +38,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     stop_signal: str = ""
     again: bool = False
+    id: str = ""
 
 
 class Trouble(msgspec.Struct, frozen=True):

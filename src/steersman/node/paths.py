@@ -5,7 +5,7 @@ pods/UID/volumes/NAME/       a volume
 pods/UID/containers/NAME/N   the termination message of run N
 logs/NS_POD_UID/NAME/N.log   the log of run N (CRI format)
 local-path/NAME/             a volume that is a directory of this node
-runtime/                     the runtime's state
+runtime/                     the runtime's state, or runtime-endpoint: whose socket takes its place
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class Paths(msgspec.Struct, frozen=True):
     def runtime(self) -> Path:
         """The runtime's state directory."""
         return self.root / "runtime"
+
+    @property
+    def endpoint(self) -> Path:
+        """Where the socket of a container runtime stands that is the node's engine."""
+        return self.root / "runtime-endpoint"
 
     @property
     def pulls(self) -> Path:

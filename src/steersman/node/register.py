@@ -19,6 +19,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.node import ATTACHES, NODE, Node
 from steersman.model.types.condition import condition
+from steersman.node.engine.interface import Features, Handler
 from steersman.node.machine import Facts
 from steersman.reconcile.times import rfc3339, rfc3339_micro
 from steersman.world.interface import World
@@ -38,6 +39,7 @@ PRESSURES = {
     "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
     "PIDPressure": ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
 }
+_OWN = {"": Handler(user_namespaces=True)}
 # Condition: type, status, reason, message
 CONDITIONS = (
     (
@@ -87,21 +89,24 @@ def render_status(
     old: Node | None,
     now: float,
     pressures: Collection[str] = (),
+    features: Features | None = None,
+    trouble: str = "",
 ) -> Document:
-    """Returns the status; times of conditions that did not change stay."""
+    """Returns the status; times of conditions that did not change stay. `trouble` is why the
+    runtime cannot be used now."""
     amounts = allocatable(facts)
+    runtime = features or Features("steersman", place.version, _OWN, groups_policy=True)
+    told = [_pressed(it, pressures, trouble) for it in CONDITIONS]
     return {
         "capacity": amounts,
         "allocatable": amounts,
-        "conditions": [_condition(*_pressed(it, pressures), old, now) for it in CONDITIONS],
+        "conditions": [_condition(*it, old, now) for it in told],
         "addresses": [
             {"type": "InternalIP", "address": place.address},
             {"type": "Hostname", "address": place.name},
         ],
-        "runtimeHandlers": [
-            {"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}}
-        ],
-        "features": {"supplementalGroupsPolicy": True},
+        "runtimeHandlers": [_handler(*it) for it in sorted(runtime.handlers.items())],
+        "features": {"supplementalGroupsPolicy": runtime.groups_policy},
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,
@@ -109,7 +114,7 @@ def render_status(
             "bootID": facts.boot_id,
             "kernelVersion": facts.kernel,
             "osImage": facts.system,
-            "containerRuntimeVersion": f"steersman://{place.version}",
+            "containerRuntimeVersion": f"{runtime.name}://{runtime.version}",
             "kubeletVersion": KUBELET_VERSION,
             "kubeProxyVersion": "",
             "operatingSystem": "linux",
@@ -130,11 +135,23 @@ def allocatable(facts: Facts) -> dict[str, str]:
     }
 
 
+def _handler(name: str, handler: Handler) -> Document:
+    return {
+        "name": name,
+        "features": {
+            "recursiveReadOnlyMounts": handler.recursive_read_only_mounts,
+            "userNamespaces": handler.user_namespaces,
+        },
+    }
+
+
 def _pressed(
-    told: tuple[str, str, str, str], pressures: Collection[str]
+    told: tuple[str, str, str, str], pressures: Collection[str], trouble: str
 ) -> tuple[str, str, str, str]:
     """Returns a condition as it stands under the pressures that there are."""
     kind = told[0]
+    if kind == "Ready" and trouble:
+        return kind, "False", "KubeletNotReady", trouble
     if kind == "Ready" and SHUTTING_DOWN in pressures:
         return kind, "False", "KubeletNotReady", "node is shutting down"
     return (kind, "True", *PRESSURES[kind]) if kind in pressures else told
@@ -159,7 +176,8 @@ def _condition(
 
 class Registration:
     """Keeps the Node and its lease; `registered` is set once the Node is there and Ready.
-    `pressures` gives the conditions of pressure, and `changed` is called when they change."""
+    `pressures` gives the conditions of pressure, `features` are the engine's, and `trouble` gives
+    why it cannot be used now; `changed` is called when one of them changes."""
 
     def __init__(
         self,
@@ -168,7 +186,11 @@ class Registration:
         place: Place,
         facts: Facts,
         pressures: Callable[[], Collection[str]] = tuple,
+        features: Features | None = None,
+        trouble: Callable[[], str] = str,
     ) -> None:
+        self._features = features
+        self._trouble = trouble
         self._pressures = pressures
         self._changed = asyncio.Event()
         self._client = client
@@ -233,7 +255,9 @@ class Registration:
         old: Node = await self._client.get(self._ref)
         self.uid = old.metadata.uid
         now = self._world.now()
-        status = render_status(self._place, self._facts, old, now, self._pressures())
+        status = render_status(
+            self._place, self._facts, old, now, self._pressures(), self._features, self._trouble()
+        )
         patch = {"status": status}
         await self._client.patch(self._ref, patch, how="strategic", subresource="status")
 

@@ -121,7 +121,7 @@ def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Do
     if container.resources.requests:
         status["allocatedResources"] = dict(container.resources.requests)
     if known.run is not None:
-        status["containerID"] = container_id(seen.uid, container.name, known.run.attempt)
+        status["containerID"] = id_of(seen, container, known.run)
     return status
 
 
@@ -192,8 +192,13 @@ def _terminated(seen: Observed, container: Container, run: Run | None) -> Docume
         # A run that never began has the zero time of its runtime
         told["startedAt"] = rfc3339(run.started_at)
         told["finishedAt"] = rfc3339(run.finished_at)
-    told["containerID"] = container_id(seen.uid, container.name, run.attempt)
+    told["containerID"] = id_of(seen, container, run)
     return {"terminated": told}
+
+
+def id_of(seen: Observed, container: Container, run: Run) -> str:
+    """Returns the id of a run: its engine's own, or what is made of its names."""
+    return run.id or container_id(seen.uid, container.name, run.attempt)
 
 
 def reason_of(run: Run) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from steersman.client.interface import Client
-from steersman.images.pull import Puller
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node import containers
 from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.engine.interface import Engine, Images
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
@@ -25,29 +23,13 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.resizing.granting import Grants
 from steersman.node.volumes.mounting import Volumes
-from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said
-from steersman.runtime.engine import Engine
 from steersman.world.interface import World
-
-
-class Network(Protocol):
-    """Connects pods; repeatable."""
-
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a pod's namespace; returns its addresses."""
-
-    async def delete(self, pod: str) -> None:
-        """Disconnects a pod; one that is not connected is fine."""
-
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a pod has from before the agent began."""
 
 
 class Tools(msgspec.Struct, frozen=True):
     """The node's means.
 
-    cgroup:    the control group of all pods, which bears the cluster's id
     pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
@@ -56,9 +38,7 @@ class Tools(msgspec.Struct, frozen=True):
     client: Client
     world: World
     engine: Engine
-    warm: WarmParent
-    network: Network
-    puller: Puller
+    images: Images
     pulls: PullRecords
     providers: Providers
     paths: Paths
@@ -71,7 +51,6 @@ class Tools(msgspec.Struct, frozen=True):
     machine: Machine
     resolution: Resolution
     services: Callable[[], Iterable[Service]]
-    cgroup: str
     grants: Grants = msgspec.field(default_factory=Grants)
 
     def say(

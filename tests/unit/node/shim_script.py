@@ -38,6 +38,7 @@ from steersman.node import record
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.engine.own import OwnEngine
 from steersman.node.id_ranges import IDS_PER_POD, IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
@@ -259,10 +260,15 @@ class Stage:
         return Tools(
             client=client,
             world=world,
-            engine=self.engine,
-            warm=WarmParent(warm, self.paths.runtime),
-            network=self.network,
-            puller=Puller(self._images(), StreamHttp()),
+            engine=OwnEngine(
+                self.engine,
+                WarmParent(warm, self.paths.runtime),
+                self.network,
+                "/steersman-test",
+                "cluster.local",
+                world,
+            ),
+            images=Puller(self._images(), StreamHttp()),
             pulls=PullRecords(self.paths.pulls, world.uid),
             providers=Providers((), self.paths.root, client, tokens, world),
             paths=self.paths,
@@ -284,7 +290,6 @@ class Stage:
             machine=machine,
             resolution=Resolution("10.96.0.10", "cluster.local", ""),
             services=tuple,
-            cgroup="/steersman-test",
         )
 
     def _images(self) -> Store:

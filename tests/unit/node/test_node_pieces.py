@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from pathlib import Path
@@ -203,7 +204,7 @@ def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
 )
 def test_what_the_runtime_cannot_do_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration, match="not supported"):
-        sandboxes.render_sandbox(pod(spec=spec), "/c")
+        asyncio.run(sandboxes.start(cast(Tools, None), pod(spec=spec)))
 
 
 # The Node

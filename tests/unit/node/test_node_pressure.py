@@ -35,7 +35,7 @@ from steersman.node.paths import Paths
 from steersman.node.plan import KillContainer, plan
 from steersman.node.pressure import images as gone
 from steersman.node.pressure import ranking
-from steersman.node.pressure.images import Bounds, ImageCollector
+from steersman.node.pressure.images import Bounds, ImageCollector, OwnImages
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.ranking import Use, exceeded, message, rank
 from steersman.node.pressure.reading import SignalSource, size_of
@@ -244,7 +244,7 @@ class Source:
     def signals(self) -> Signals:
         return self.now
 
-    def groups(self) -> dict[str, Use]:
+    async def groups(self) -> dict[str, Use]:
         return self.uses
 
     def volumes(self, _uid: str) -> dict[str, int]:
@@ -449,7 +449,7 @@ class Disk:
         self.told: list[str] = []
         self.records = PullRecords(tmp_path / "pulls.json", lambda: "drawn")
         self.collector = ImageCollector(
-            self.store,
+            OwnImages(self.store),
             self.records,
             lambda: self.level,
             lambda: having,

@@ -13,6 +13,7 @@ from steersman.model.errors import NotFound
 from steersman.model.kinds.runtimeclass import RuntimeClass
 from steersman.node import containers
 from steersman.node.acting.runtime_classes import demand_handler
+from steersman.node.engine.own import OwnEngine
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Run
 from steersman.node.plan import KillContainer, plan
@@ -113,7 +114,9 @@ class Classes:
     ],
 )
 def test_a_class_whose_handler_is_not_here_is_refused(name: str, why: str) -> None:
-    tools = cast(Tools, SimpleNamespace(client=Classes()))
+    none = cast(Any, None)
+    own = OwnEngine(SimpleNamespace(), none, none, "", "", none)  # type: ignore[arg-type]
+    tools = cast(Tools, SimpleNamespace(client=Classes(), engine=own))
     work = demand_handler(tools, pod(spec={"runtimeClassName": name}))
     if not why:
         asyncio.run(work)

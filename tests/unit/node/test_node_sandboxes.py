@@ -12,6 +12,7 @@ from node_documents import UID, pod
 
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting import sandboxes
+from steersman.node.engine.own import OwnEngine
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
@@ -19,6 +20,7 @@ from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError
+from steersman.world.real import RealWorld
 
 
 class Node:
@@ -32,13 +34,17 @@ class Node:
         self.tools = cast(
             Tools,
             SimpleNamespace(
-                engine=self,
-                network=SimpleNamespace(add=self.add, delete=self.delete),
-                warm=SimpleNamespace(ensure=lambda: self.done.append("warm parent")),
+                engine=OwnEngine(
+                    cast(Any, self),
+                    cast(Any, SimpleNamespace(ensure=lambda: self.done.append("warm parent"))),
+                    cast(Any, SimpleNamespace(add=self.add, delete=self.delete)),
+                    "/steersman-x",
+                    "cluster.local",
+                    RealWorld(),
+                ),
                 volumes=SimpleNamespace(release=self.release),
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
                 paths=Paths(root),
-                cgroup="/steersman-x",
                 place=SimpleNamespace(address="10.0.0.1"),
                 resolution=Resolution("10.96.0.10", "cluster.local", ""),
                 say=lambda _pod, kind, reason, note: self.said.append(f"{kind} {reason}: {note}"),

@@ -16,6 +16,7 @@ from steersman.client.local import LocalTransport
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT
 from steersman.model.errors import Forbidden, InternalError, Unauthorized
+from steersman.node.engine.own import OwnEngine
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.measuring import Measuring
 from steersman.node.serve import Others, handler
@@ -217,7 +218,7 @@ def test_a_path_stands_for_a_subresource_of_the_node(path: str, expected: Any) -
 class NoPods:
     """A node without pods; see `node.streams.pods.Pods`."""
 
-    engine = Engine("/nowhere/warm.sock", "/nowhere")
+    engine = OwnEngine(Engine("/nowhere/warm.sock", "/nowhere"), *[cast(Any, None)] * 5)
 
     def find(self, _namespace: str, _name: str) -> None:
         """Finds nothing."""

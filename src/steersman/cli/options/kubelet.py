@@ -24,6 +24,7 @@ _PATHS: Final = (
     (_CONFIG, "FILE", "which programs know logins for which images (CredentialProviderConfig)"),
     (_PROGRAMS, "FOLDER", "where those programs are"),
 )
+_ENDPOINT: Final = "--container-runtime-endpoint"
 # Options that are given on as they are: name, form, default, what it is. Shares of the disk are
 # those of k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is
 # fuller
@@ -49,6 +50,13 @@ _TEXTS: Final = (
         "PRIORITY=TIME,...",
         "",
         "in place of both: what pods have from a priority on",
+    ),
+    (
+        _ENDPOINT,
+        "SOCKET",
+        "",
+        "a container runtime (containerd, CRI-O) in place of our engine, as "
+        "unix:///run/containerd/containerd.sock",
     ),
     (
         "--allowed-unsafe-sysctls",
@@ -124,6 +132,15 @@ def read_providers(arguments: argparse.Namespace) -> tuple[Provider, ...]:
         raise Failure(f"{_CONFIG} {path}: {error}") from None
 
 
+def read_endpoint(arguments: argparse.Namespace) -> Path | None:
+    """Returns the socket of a container runtime, None for our own engine; raises Failure."""
+    text: str = arguments.container_runtime_endpoint
+    path = text.removeprefix("unix://")
+    if text and not path.startswith("/"):
+        raise Failure(f"{_ENDPOINT} takes a socket, as unix:///run/containerd/containerd.sock")
+    return Path(path) if text else None
+
+
 def _check_sysctls(asked: list[str]) -> None:
     from steersman.node.admission import BadSysctl, parse_allowed
 
@@ -153,6 +170,7 @@ def check(arguments: argparse.Namespace) -> None:
     except BadThreshold as error:
         raise Failure(str(error)) from None
     read_periods(arguments)
+    read_endpoint(arguments)
     if arguments.allowed_unsafe_sysctls:
         _check_sysctls(names(arguments.allowed_unsafe_sysctls))
     if (arguments.image_credential_provider_config is None) is not (

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from steersman.model.errors import MethodNotAllowed
+from steersman.model.errors import InternalError, MethodNotAllowed
 from steersman.model.kind import Document
 from steersman.node.measure import families, summary
 from steersman.node.measure.measuring import Measuring
@@ -45,7 +45,11 @@ class Telling(msgspec.Struct):
             raise MethodNotAllowed("405: Method Not Allowed")
         if request.path in HEALTH:
             return Response(b"ok", content_type=TEXT)
-        return await _ANSWERS[request.path](self, request)
+        try:
+            await self.measuring.look()
+            return await _ANSWERS[request.path](self, request)
+        except OSError as error:
+            raise InternalError(str(error)) from error
 
 
 async def _summary(telling: Telling, request: Request) -> Response:

@@ -44,8 +44,8 @@ class Source(Protocol):
     def signals(self) -> Signals:
         """Looks at the whole machine."""
 
-    def groups(self) -> dict[str, Use]:
-        """Returns memory and processes of pods by uid."""
+    async def groups(self) -> dict[str, Use]:
+        """Returns memory and processes of pods by uid; raises OSError."""
 
     def volumes(self, uid: str) -> dict[str, int]:
         """Returns the sizes of a pod's volumes."""
@@ -177,7 +177,7 @@ class Monitor:
                 for uid, it in cared.items()
             }
         else:
-            uses = self._source.groups()
+            uses = await self._source.groups()
         candidates = [
             (it.pod, uses.get(uid, Use()))
             for uid, it in cared.items()

@@ -43,8 +43,9 @@ class SignalSource:
             thresholds.PROCESSES: Level(most - threads, most),
         }
 
-    def groups(self) -> dict[str, Use]:
-        """Returns memory and processes of every pod that runs, by uid."""
+    async def groups(self) -> dict[str, Use]:
+        """Returns memory and processes of every pod that runs, by uid; raises OSError."""
+        await self._measuring.look()
         found = {}
         for pod in self._measuring.pods():
             if pod.whole is not None:
@@ -70,6 +71,10 @@ class SignalSource:
         for directory in written.iterdir() if written.is_dir() else ():
             name = parse_engine_name(directory.name)[0]
             containers[name] = containers.get(name, 0) + size_of(directory / "upper")
+        for (uid, run), size in self._measuring.written.items():
+            if uid == seen.uid:
+                name = parse_engine_name(run)[0]
+                containers[name] = containers.get(name, 0) + size
         for name in seen.containers:
             logs = self._paths.pod_logs(seen.namespace, seen.name, seen.uid) / name
             containers[name] = containers.get(name, 0) + size_of(logs)

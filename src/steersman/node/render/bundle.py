@@ -154,7 +154,7 @@ def _user(pod: Pod, container: Container, image: RunConfig) -> Document:
     own, shared = container.security_context or SecurityContext(), pod.spec.security_context
     uid = own.run_as_user if own.run_as_user is not None else shared.run_as_user
     gid = own.run_as_group if own.run_as_group is not None else shared.run_as_group
-    _check_non_root(pod, container, image, uid)
+    check_non_root(pod, container, image, uid)
     name = str(uid) if uid is not None else image.user or "0"
     if gid is not None:
         name = f"{name.partition(':')[0]}:{gid}"
@@ -167,7 +167,8 @@ def _user(pod: Pod, container: Container, image: RunConfig) -> Document:
     return found
 
 
-def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int | None) -> None:
+def check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int | None) -> None:
+    """Raises BadConfiguration for a container that must not run as root and would, or might."""
     own = container.security_context
     wanted = own.run_as_non_root if own is not None else None
     if wanted is None:
@@ -270,11 +271,11 @@ def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) ->
         readonly=mount.read_only or mount.name in ground.readonly,
         propagation=_PROPAGATION[mount.mount_propagation],
         mapped=bool(ground.userns),
-        subpath=_subpath(mount, env),
+        subpath=subpath_of(mount, env),
     )
 
 
-def _subpath(mount: VolumeMount, env: Mapping[str, str]) -> str:
+def subpath_of(mount: VolumeMount, env: Mapping[str, str]) -> str:
     """Returns the path in the volume; what an expression comes to is checked only here."""
     if not mount.sub_path_expr:
         return mount.sub_path
