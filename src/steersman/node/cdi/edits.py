@@ -1,0 +1,138 @@
+"""Does to a container's document what its devices need: pure but for a look at device nodes.
+
+Follows container-device-interface/pkg/cdi/container-edits.go. What the runtime cannot do raises.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from steersman.model.gotext import quote
+from steersman.model.kind import Document
+from steersman.node.cdi.specs import NO_PERMISSIONS, DeviceNode, Edits, Hook, Mount
+
+_KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
+
+
+class CannotEdit(Exception):
+    """What a device needs cannot be had; the text says why."""
+
+
+class Node(NamedTuple):
+    """A device node of the machine."""
+
+    type: str
+    major: int
+    minor: int
+
+
+def look(path: str) -> Node:
+    """Returns what a device node of the machine is; raises CannotEdit."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        text = f"failed to stat CDI host device {quote(path)}"
+        raise CannotEdit(f"{text}: {reason}") from error
+    if (kind := _KINDS.get(stat.S_IFMT(status.st_mode))) is None:
+        raise CannotEdit(f"failed to stat CDI host device {quote(path)}: not a device node")
+    return Node(kind, os.major(status.st_rdev), os.minor(status.st_rdev))
+
+
+def apply_edits(
+    document: Document, edits: Iterable[Edits], look: Callable[[str], Node] = look
+) -> None:
+    """Changes a document; raises CannotEdit."""
+    for one in edits:
+        if one.intel_rdt is not None:
+            raise CannotEdit("intelRdt is not supported")
+        if one.net_devices:
+            raise CannotEdit("netDevices are not supported")
+        _set_variables(document, one.env)
+        for node in one.device_nodes:
+            _add_device(document, node, look)
+        for mount in one.mounts:
+            _add_mount(document, mount)
+        for hook in one.hooks:
+            _add_hook(document, hook)
+        groups = document["process"]["user"].setdefault("additionalGids", [])
+        groups += [it for it in one.additional_gids if it and it not in groups]
+
+
+def _set_variables(document: Document, variables: Iterable[str]) -> None:
+    known = {it.partition("=")[0]: it for it in document["process"].get("env", ())}
+    known |= {it.partition("=")[0]: it for it in variables}
+    document["process"]["env"] = list(known.values())
+
+
+def _add_device(document: Document, node: DeviceNode, look: Callable[[str], Node]) -> None:
+    kind, major, minor = _complete(node, look)
+    user = document["process"]["user"]
+    made: Document = {"path": node.path, "type": kind, "major": major, "minor": minor}
+    if node.file_mode is not None:
+        made["fileMode"] = node.file_mode
+    for name, own in (("uid", node.uid), ("gid", node.gid)):
+        if (number := user.get(name) if own is None else own):
+            made[name] = number
+    add_device(document, made, node.permissions or "rwm")
+
+
+def _complete(node: DeviceNode, look: Callable[[str], Node]) -> Node:
+    """Returns what a node is, by the machine's own where that is not said."""
+    if node.type and (node.major or node.type == "p"):
+        return Node(node.type, node.major, node.minor)
+    path = node.host_path or node.path
+    found = look(path)
+    if node.type and node.type != found.type:
+        pair = f"({quote(node.path)}, {quote(path)})"
+        raise CannotEdit(f"CDI device {pair}, host type mismatch ({node.type}, {found.type})")
+    if node.major:
+        return Node(found.type, node.major, node.minor)
+    return found
+
+
+def add_device(document: Document, node: Document, permissions: str) -> None:
+    """Shows a device node in the place of another at its path, and lets the container use it."""
+    linux = document["linux"]
+    others = [it for it in linux.get("devices", ()) if it["path"] != node["path"]]
+    linux["devices"] = [*others, node]
+    rules = linux["resources"].setdefault("devices", [])
+    all_allowed = any(it.get("allow") and not it.get("type") for it in rules)
+    if node["type"] in ("b", "c") and permissions != NO_PERMISSIONS and not all_allowed:
+        numbers = {name: node[name] for name in ("type", "major", "minor")}
+        rules.append({"allow": True, "access": permissions, **numbers})
+
+
+def _add_mount(document: Document, mount: Mount) -> None:
+    options = list(mount.options)
+    if not mount.type and not {"bind", "rbind"} & set(options):
+        options.insert(0, "rbind")
+    bound = mount.type in ("", "none", "bind")
+    if bound and any(it["type"] == "user" for it in document["linux"]["namespaces"]):
+        options.append("idmap")
+    made: Document = {
+        "destination": mount.container_path,
+        "type": "bind" if bound else mount.type,
+        "source": mount.host_path,
+        "options": options,
+    }
+    others = [it for it in document["mounts"] if it["destination"] != mount.container_path]
+    # What lies deeper comes later, so that it is not hidden
+    document["mounts"] = sorted([*others, made], key=lambda it: _depth(it["destination"]))
+
+
+def _depth(path: str) -> int:
+    return os.path.normpath(path).count("/") if path != "/" else 0
+
+
+def _add_hook(document: Document, hook: Hook) -> None:
+    made: Document = {"path": hook.path}
+    for name, value in (("args", list(hook.args)), ("env", list(hook.env))):
+        if value:
+            made[name] = value
+    if hook.timeout is not None:
+        made["timeout"] = hook.timeout
+    document.setdefault("hooks", {}).setdefault(hook.hook_name, []).append(made)

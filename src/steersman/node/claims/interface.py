@@ -1,0 +1,35 @@
+"""What the agent asks of claims: an interface, and its answers where no pod has any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container
+
+
+class CannotPrepare(Exception):
+    """Claims cannot be made ready, or not be taken back; the text is upstream's."""
+
+
+class Health(Protocol):
+    """How a device is: Healthy, Unhealthy or Unknown, and why."""
+
+
+class ClaimAccess(Protocol):
+    """The claims of all pods of a node."""
+
+    async def prepare(self, pod: Pod) -> None:
+        """Makes ready what the claims of a pod were allocated. Repeatable; raises
+        CannotPrepare."""
+
+    async def unprepare(self, uid: str) -> None:
+        """Takes it back. Repeatable; raises CannotPrepare."""
+
+    def cdi_names(self, pod: Pod, container: Container) -> Sequence[str]:
+        """Returns the devices that a container has by its claims, under their names of the
+        Container Device Interface; raises CannotPrepare."""
+
+    def health(self, pod: Pod, container: Container) -> Mapping[str, Sequence[Mapping[str, str]]]:
+        """Returns how the devices of a container are, by claim (ResourceStatus)."""
