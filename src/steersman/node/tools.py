@@ -24,6 +24,7 @@ from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.resizing.granting import Grants
+from steersman.node.topology.placing import Placement
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said
@@ -51,6 +52,7 @@ class Tools(msgspec.Struct, frozen=True):
     pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
+    placement: what gives out parts of the machine
     """
 
     client: Client
@@ -73,6 +75,7 @@ class Tools(msgspec.Struct, frozen=True):
     services: Callable[[], Iterable[Service]]
     cgroup: str
     grants: Grants = msgspec.field(default_factory=Grants)
+    placement: Placement = msgspec.field(default_factory=Placement)
 
     def say(
         self,

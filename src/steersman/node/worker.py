@@ -21,12 +21,14 @@ from steersman.node.acting import ending, pulling, sandboxes, starting
 from steersman.node.acting.ending import NANO
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
+from steersman.node.admission import refused
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
 from steersman.node.plan import (
     Action,
     DeletePod,
     KillContainer,
+    PlacePod,
     PrepareVolumes,
     PullImage,
     ResizePod,
@@ -44,6 +46,7 @@ from steersman.node.resizing.carrying_out import carry_out
 from steersman.node.static.marks import is_static
 from steersman.node.status import is_coming_up, render_status, same
 from steersman.node.tools import Tools
+from steersman.node.topology.providing import Refused
 from steersman.node.volumes import downward_api
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.interface import Tasks
@@ -324,6 +327,8 @@ class Worker:
 
     async def _act(self, action: Action) -> None:
         match action:
+            case PlacePod():
+                await self._place()
             case StartSandbox():
                 sandbox = await sandboxes.start(self._tools, self._granted)
                 self.change(replace(self.seen, sandbox=sandbox, trouble=None))
@@ -389,6 +394,16 @@ class Worker:
         self._wake.set()
 
     # Acting
+
+    async def _place(self) -> None:
+        """Has the pod given what it has for itself; one that cannot be is refused."""
+        try:
+            await self._tools.placement.place(self._granted)
+        except Refused as refusal:
+            self.change(refused(self.seen, refusal.reason, refusal.message))
+            self._say("Warning", refusal.reason, refusal.message)
+        else:
+            self.change(replace(self.seen, unplaced=False))
 
     async def _prepare_volumes(self) -> None:
         pod = self._granted
@@ -516,6 +531,9 @@ class Worker:
 
     async def _remove_files(self) -> None:
         self._removed = True
+        # One that was never begun has no ground that is torn down; without its record nobody
+        # would know of it
+        self._tools.placement.release(self.seen.uid)
         seen, paths = self.seen, self._tools.paths
         for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
             await asyncio.to_thread(record.remove_tree, path)

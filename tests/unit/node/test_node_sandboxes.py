@@ -37,6 +37,7 @@ class Node:
                 warm=SimpleNamespace(ensure=lambda: self.done.append("warm parent")),
                 volumes=SimpleNamespace(release=self.release),
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
+                placement=SimpleNamespace(release=lambda _: self.done.append("place")),
                 paths=Paths(root),
                 cgroup="/steersman-x",
                 place=SimpleNamespace(address="10.0.0.1"),
@@ -141,4 +142,5 @@ def test_without_a_range_for_its_users_a_pod_is_not_begun(node: Node) -> None:
 
 def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
     asyncio.run(sandboxes.tear_down(node.tools, UID))
-    assert node.done == [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}", "release"]
+    gone = [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}"]
+    assert node.done == [*gone, "release", "place"]

@@ -80,8 +80,9 @@ def take_ids(tools: Tools, uid: str) -> Document:
 
 
 async def tear_down(tools: Tools, uid: str) -> None:
-    """Removes sandbox, connection and volumes. Repeatable."""
+    """Removes sandbox, connection and volumes, and takes back what was given out. Repeatable."""
     await tools.engine.remove_sandbox(uid)
     await tools.network.delete(uid)
     await tools.volumes.release(uid)
     tools.ids.release(uid)
+    tools.placement.release(uid)
