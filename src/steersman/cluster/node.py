@@ -11,6 +11,7 @@ import logging
 import resource
 import signal
 import ssl
+from collections.abc import Collection
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -161,9 +162,16 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         monitor = _monitor(settings, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
         registration = Registration(
-            client, world, place, tools.facts, lambda: monitor.conditions | shutdown.conditions
+            client,
+            world,
+            place,
+            tools.facts,
+            lambda: monitor.conditions | shutdown.conditions,
+            plugins.devices.capacity,
         )
         monitor.changed = shutdown.changed = registration.changed
+        _tell_devices(plugins, agent, registration)
+        tools.placement.add(plugins.devices)  # last: it asks others
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
@@ -198,6 +206,20 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await tools.engine.close()
     await client.close()
     await proxy_client.close()
+
+
+def _tell_devices(plugins: Plugins, agent: Agent, registration: Registration) -> None:
+    """Has the Node told which devices there are, and pods how theirs are."""
+
+    def tell(pods: Collection[str]) -> None:
+        for worker in [it for uid, it in agent.workers.items() if uid in pods]:
+            worker.devices_changed()
+
+    def offer(pods: Collection[str]) -> None:
+        registration.changed()
+        tell(pods)
+
+    plugins.devices.changed, plugins.claims.changed = offer, tell
 
 
 def _folder(settings: NodeSettings, tools: Tools) -> Folder:
@@ -372,6 +394,8 @@ def _tools(
         ),
         services=services.list,
         cgroup=cgroup_of(settings.cluster),
+        devices=plugins.devices,
+        claims=plugins.claims,
     )
 
 

@@ -86,6 +86,10 @@ class GRPCServer:
         server = await loop.create_unix_server(lambda: _Link(self), sock=listening)
         self._servers.append((server, path))
 
+    async def closed(self) -> None:
+        """Waits for ever, but for being cancelled."""
+        await asyncio.Event().wait()
+
     async def __aenter__(self) -> GRPCServer:
         await self.tasks.__aenter__()
         return self

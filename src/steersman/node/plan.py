@@ -265,7 +265,7 @@ def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
         yield KillContainer(container.name, run.attempt, grace, note)
     if running:
         return
-    if seen.sandbox is not None or seen.volumes_ready:
+    if seen.sandbox is not None or seen.volumes_ready or seen.claimed:
         yield TearDown()
     elif seen.gone or pod.metadata.deletion_timestamp is not None:
         yield DeletePod()

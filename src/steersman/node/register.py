@@ -7,7 +7,7 @@ minutes to show that it is still true (KEP-589).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -50,6 +50,8 @@ CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+Devices = tuple[Mapping[str, str], Mapping[str, str]]
+NO_DEVICES: Devices = ({}, {})
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -87,12 +89,14 @@ def render_status(
     old: Node | None,
     now: float,
     pressures: Collection[str] = (),
+    devices: Devices = NO_DEVICES,
 ) -> Document:
-    """Returns the status; times of conditions that did not change stay."""
+    """Returns the status; times of conditions that did not change stay. `devices` are how many
+    of each resource there are, and how many can be had."""
     amounts = allocatable(facts)
     return {
-        "capacity": amounts,
-        "allocatable": amounts,
+        "capacity": {**amounts, **devices[0]},
+        "allocatable": {**amounts, **devices[1]},
         "conditions": [_condition(*_pressed(it, pressures), old, now) for it in CONDITIONS],
         "addresses": [
             {"type": "InternalIP", "address": place.address},
@@ -159,7 +163,8 @@ def _condition(
 
 class Registration:
     """Keeps the Node and its lease; `registered` is set once the Node is there and Ready.
-    `pressures` gives the conditions of pressure, and `changed` is called when they change."""
+    `pressures` gives the conditions of pressure and `devices` what plugins offer, and `changed` is
+    called when they change."""
 
     def __init__(
         self,
@@ -168,8 +173,10 @@ class Registration:
         place: Place,
         facts: Facts,
         pressures: Callable[[], Collection[str]] = tuple,
+        devices: Callable[[], Devices] = lambda: NO_DEVICES,
     ) -> None:
         self._pressures = pressures
+        self._devices = devices
         self._changed = asyncio.Event()
         self._client = client
         self._world = world
@@ -233,7 +240,8 @@ class Registration:
         old: Node = await self._client.get(self._ref)
         self.uid = old.metadata.uid
         now = self._world.now()
-        status = render_status(self._place, self._facts, old, now, self._pressures())
+        pressures, devices = self._pressures(), self._devices()
+        status = render_status(self._place, self._facts, old, now, pressures, devices)
         patch = {"status": status}
         await self._client.patch(self._ref, patch, how="strategic", subresource="status")
 

@@ -10,12 +10,16 @@ import msgspec
 
 from steersman.client.interface import Client
 from steersman.images.pull import Puller
+from steersman.model.kind import Document
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
+from steersman.model.types.container import Container
 from steersman.node import containers
+from steersman.node.claims.interface import ClaimAccess, NoClaims
 from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.devices.interface import DeviceAccess, NoDevices
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
@@ -53,6 +57,8 @@ class Tools(msgspec.Struct, frozen=True):
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
     placement: what gives out parts of the machine
+    devices:   what containers have been given of device plugins
+    claims:    what drivers make ready for pods
     """
 
     client: Client
@@ -76,6 +82,8 @@ class Tools(msgspec.Struct, frozen=True):
     cgroup: str
     grants: Grants = msgspec.field(default_factory=Grants)
     placement: Placement = msgspec.field(default_factory=Placement)
+    devices: DeviceAccess = msgspec.field(default_factory=NoDevices)
+    claims: ClaimAccess = msgspec.field(default_factory=NoClaims)
 
     def say(
         self,
@@ -92,6 +100,10 @@ class Tools(msgspec.Struct, frozen=True):
         # The view itself does not say what it is where it came from a list
         about = ("v1", POD.name, *named, path)
         self.events.say(Said(about, kind, reason, note, host=self.place.name))
+
+    def health(self, pod: Pod, container: Container) -> list[Document]:
+        """Returns how the devices of a container are (allocatedResourcesStatus)."""
+        return [*self.devices.health(pod, container), *self.claims.health(pod, container)]
 
     def say_node(self, kind: str, reason: str, note: str) -> None:
         """Tells an event about the node."""

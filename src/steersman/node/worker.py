@@ -19,6 +19,7 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers, record
 from steersman.node.acting import ending, pulling, sandboxes, starting
 from steersman.node.acting.ending import NANO
+from steersman.node.acting.failures import describe_failure
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
 from steersman.node.admission import refused
@@ -179,6 +180,10 @@ class Worker:
                 seen = seen.having(name, replace(known, trouble=replace(trouble, again_at=now)))
         self.change(seen)
 
+    def devices_changed(self) -> None:
+        """Devices that the pod has may be well again, or not."""
+        self._stale.set()
+
     def _changed(self) -> None:
         self._wake.set()
         self._ends.set()
@@ -330,8 +335,7 @@ class Worker:
             case PlacePod():
                 await self._place()
             case StartSandbox():
-                sandbox = await sandboxes.start(self._tools, self._granted)
-                self.change(replace(self.seen, sandbox=sandbox, trouble=None))
+                await self._start_sandbox()
             case PrepareVolumes():
                 await self._prepare_volumes()
             case PullImage(container):
@@ -347,7 +351,7 @@ class Worker:
             case TearDown():
                 await sandboxes.tear_down(self._tools, self.seen.uid)
                 self._tools.objects.release(self.seen.uid)
-                self.change(replace(self.seen, sandbox=None, volumes_ready=False))
+                self.change(replace(self.seen, sandbox=None, volumes_ready=False, claimed=False))
             case DeletePod():
                 await self._delete()
 
@@ -355,14 +359,7 @@ class Worker:
         """Makes a failure a trouble of the pod or the container, and tells it."""
         wait = self._count_failure(action.key)
         again = self._tools.world.now() + wait
-        reasons = {
-            StartSandbox: ("FailedCreatePodSandBox", "Failed to create pod sandbox: "),
-            PrepareVolumes: ("FailedMount", ""),
-            KillContainer: ("FailedKillPod", "error killing pod: "),
-            TearDown: ("FailedKillPod", "error killing pod: "),
-        }
-        reason, start = reasons.get(type(action), ("FailedSync", "error syncing pod: "))
-        text = f"{start}{error or type(error).__name__}"
+        reason, text = describe_failure(action, error)
         if isinstance(action, ResizePod) and self.seen.resize is not None:
             resize = replace(self.seen.resize, error=str(error))
             self.change(replace(self.seen, resize=resize))
@@ -404,6 +401,15 @@ class Worker:
             self._say("Warning", refusal.reason, refusal.message)
         else:
             self.change(replace(self.seen, unplaced=False))
+
+    async def _start_sandbox(self) -> None:
+        """Makes the ground of the pod, once drivers have made ready what its claims need."""
+        pod = self._granted
+        if pod.spec.resource_claims and not self.seen.claimed:
+            self.change(replace(self.seen, claimed=True))
+        await self._tools.claims.prepare(pod)
+        sandbox = await sandboxes.start(self._tools, pod)
+        self.change(replace(self.seen, sandbox=sandbox, trouble=None))
 
     async def _prepare_volumes(self) -> None:
         pod = self._granted
@@ -565,7 +571,7 @@ class Worker:
         if self.seen.gone or shown is None:
             return
         tools, pod = self._tools, self._granted
-        status = render_status(pod, self.seen, tools.place.address, tools.world.now())
+        status = render_status(pod, self.seen, tools.place.address, tools.world.now(), tools.health)
         if same(self._told, status):
             return
         ref = POD.ref(self.seen.namespace, self.seen.name)

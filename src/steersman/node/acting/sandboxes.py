@@ -18,9 +18,7 @@ from steersman.runtime.engine import EngineError
 
 
 def render_sandbox(pod: Pod, cgroup: str) -> Document:
-    """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
-    if pod.spec.resource_claims:
-        raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
+    """Returns what the runtime makes the sandbox from."""
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
         "hostname": files.hostname(pod),
@@ -86,3 +84,5 @@ async def tear_down(tools: Tools, uid: str) -> None:
     await tools.volumes.release(uid)
     tools.ids.release(uid)
     tools.placement.release(uid)
+    # Last: a driver that is not there keeps what the others do not have to
+    await tools.claims.unprepare(uid)

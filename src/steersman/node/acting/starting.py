@@ -17,6 +17,10 @@ from steersman.node.acting import handlers
 from steersman.node.acting.env_files import read_variables
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile, local_profile
+from steersman.node.cdi.edits import CannotEdit, apply_edits
+from steersman.node.cdi.folders import Unresolvable, read_library
+from steersman.node.claims.interface import CannotPrepare
+from steersman.node.devices.injection import Injection, NoDevice, inject
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Run, engine_name
 from steersman.node.paths import Paths
@@ -46,7 +50,10 @@ async def start(
 
     Raises BadConfiguration for what the pod asks in vain, CreateFailed for the rest.
     """
-    document = await asyncio.to_thread(_document, tools, pod, container, seen, attempt, pulled)
+    injection = await _injection(tools, pod, container)
+    document = await asyncio.to_thread(
+        _document, tools, pod, container, seen, attempt, pulled, injection
+    )
     name = engine_name(container.name, attempt)
     if container.target_container_name:
         await _share_processes(tools, seen, container.target_container_name, document)
@@ -70,6 +77,15 @@ async def start(
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run
+
+
+async def _injection(tools: Tools, pod: Pod, container: Container) -> Injection:
+    """Returns what devices of plugins and of claims need; raises BadConfiguration."""
+    injection = await tools.devices.inject(pod, container)
+    try:
+        return injection.with_cdi(tools.claims.cdi_names(pod, container))
+    except CannotPrepare as error:
+        raise BadConfiguration(str(error)) from error
 
 
 async def _take_back(tools: Tools, uid: str, name: str, error: EngineError) -> None:
@@ -124,7 +140,13 @@ def _never_started(
 
 
 def _document(
-    tools: Tools, pod: Pod, container: Container, seen: Observed, attempt: int, pulled: Pulled
+    tools: Tools,
+    pod: Pod,
+    container: Container,
+    seen: Observed,
+    attempt: int,
+    pulled: Pulled,
+    injection: Injection,
 ) -> dict[str, Any]:
     sandbox = seen.sandbox
     assert sandbox is not None
@@ -137,6 +159,7 @@ def _document(
     variables = environment.render_environment(
         pod, container, objects, services, facts, tools.machine, files
     )
+    variables = {**injection.env, **variables}
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
         variables = {"HOSTNAME": name, **variables}
@@ -156,10 +179,27 @@ def _document(
         devices=_devices(pod, container, places),
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
+    _inject(document, container, injection)
     for mount in document["mounts"]:
         if mount.get("subPath"):
             _make_subpath(Path(mount["source"]), mount["subPath"])
     return document
+
+
+def _inject(document: dict[str, Any], container: Container, injection: Injection) -> None:
+    """Puts into a document what devices need; raises CreateFailed."""
+    try:
+        inject(document, injection, {it.mount_path.rstrip("/") for it in container.volume_mounts})
+    except NoDevice as error:
+        text = "failed to generate spec: failed to apply OCI options"
+        raise CreateFailed(f"{text}: {error}") from error
+    if not injection.cdi:
+        return
+    try:
+        apply_edits(document, read_library().edits(injection.cdi))
+    except (Unresolvable, CannotEdit) as error:
+        text = "failed to create containerd container: CDI device injection failed"
+        raise CreateFailed(f"{text}: {error}") from error
 
 
 def _devices(pod: Pod, container: Container, places: Mapping[str, Path]) -> dict[str, Device]:

@@ -75,7 +75,7 @@ def _add_device(document: Document, node: DeviceNode, look: Callable[[str], Node
     if node.file_mode is not None:
         made["fileMode"] = node.file_mode
     for name, own in (("uid", node.uid), ("gid", node.gid)):
-        if (number := user.get(name) if own is None else own):
+        if number := user.get(name) if own is None else own:
             made[name] = number
     add_device(document, made, node.permissions or "rwm")
 
@@ -119,9 +119,14 @@ def _add_mount(document: Document, mount: Mount) -> None:
         "source": mount.host_path,
         "options": options,
     }
-    others = [it for it in document["mounts"] if it["destination"] != mount.container_path]
+    put_mount(document, made)
+
+
+def put_mount(document: Document, mount: Document) -> None:
+    """Mounts something in the place of what else is mounted there."""
+    others = [it for it in document["mounts"] if it["destination"] != mount["destination"]]
     # What lies deeper comes later, so that it is not hidden
-    document["mounts"] = sorted([*others, made], key=lambda it: _depth(it["destination"]))
+    document["mounts"] = sorted([*others, mount], key=lambda it: _depth(it["destination"]))
 
 
 def _depth(path: str) -> int:

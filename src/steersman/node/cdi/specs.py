@@ -26,7 +26,9 @@ HOOKS: Final = (
 )
 # Permissions of a device that is shown and not to be used
 NO_PERMISSIONS: Final = "none"
-_KIND: Final = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?/[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_KIND: Final = re.compile(
+    r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?/[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+)
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?")
 _TYPES: Final = ("", "b", "c", "u", "p")
 

@@ -153,11 +153,9 @@ class Drivers:
 
     async def _call(self, plugin: DriverPlugin, method: Rpc[Q, A], message: Q) -> A:
         if plugin.channel is not None:
-            answer: A = await plugin.channel.ask(method, message, self._call_seconds)
-            return answer
+            return await plugin.channel.ask(method, message, self._call_seconds)
         async with await connect_unix(plugin.socket, self._world, self._call_seconds) as channel:
-            answer = await channel.ask(method, message, self._call_seconds)
-            return answer
+            return await channel.ask(method, message, self._call_seconds)
 
 
 def choose_service(offered: Sequence[str]) -> dra.Service:

@@ -64,6 +64,7 @@ class Giving:
         # What is given out while a plugin is asked, by resource, and to which pods
         self._pending: dict[str, set[str]] = {}
         self._taking: set[str] = set()
+        self._forgotten: set[str] = set()
         self.offers = {name: Offer() for name in ledger.resources}
 
     # What plugins offer
@@ -82,14 +83,16 @@ class Giving:
     def forget(self, resource: str) -> None:
         """Forgets a resource whose plugin did not come back."""
         del self.offers[resource]
+        self._forgotten.add(resource)
         self._note()
         self._changed(())
 
     def capacity(self) -> tuple[dict[str, str], dict[str, str]]:
         """Returns how many devices of each resource there are, and how many are sound."""
         stocks = {name: offer.stock for name, offer in self.offers.items()}
+        none = dict.fromkeys(self._forgotten, "0")  # the Node would go on telling of them
         all_of = {name: str(len(it.nodes)) for name, it in stocks.items()}
-        return all_of, {name: str(len(it.healthy)) for name, it in stocks.items()}
+        return none | all_of, none | {name: str(len(it.healthy)) for name, it in stocks.items()}
 
     def health(self, uid: str, container: str) -> dict[str, dict[str, str]]:
         """Returns the health of each device that a container has, by resource (ResourceStatus)."""
@@ -105,7 +108,7 @@ class Giving:
         return "Healthy" if device in offer.stock.healthy else "Unhealthy"
 
     def _note(self) -> None:
-        """Saves what takes nothing from a container where it is lost; the next change does again."""
+        """Saves what costs no container anything if it is lost; the next change saves it too."""
         try:
             self._save()
         except OSError as error:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
+from steersman.model.gotext import quote
 from steersman.model.kind import Document
-from steersman.node.cdi.edits import add_device
+from steersman.node.cdi.edits import add_device, put_mount
 from steersman.runtime import spec
 
 _KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
@@ -71,26 +72,6 @@ def merge(injections: Iterable[Injection]) -> Injection:
     return Injection(env, tuple(mounts.values()), tuple(devices.values()), annotations, tuple(cdi))
 
 
-def render_mounts(injection: Injection, *, mapped: bool) -> list[Document]:
-    """Returns the bind mounts of plugins."""
-    return [
-        spec.bind_mount(it.source, it.target, readonly=it.readonly, mapped=mapped)
-        for it in injection.mounts
-    ]
-
-
-def add_devices(
-    document: Document, injection: Injection, look: Callable[[str], Sequence[Document]] | None = None
-) -> None:
-    """Shows the device nodes of plugins and lets the container use them; raises NoDevice."""
-    find = look or find_nodes
-    for it in injection.devices:
-        for node in find(it.source):
-            below = os.path.relpath(node["path"], it.source)
-            path = it.target if below == "." else os.path.join(it.target, below)
-            add_device(document, {**node, "path": path}, it.access)
-
-
 def find_nodes(path: str) -> Sequence[Document]:
     """Returns what is a device node at a path, or directly below a directory; links lead to what
     they name. Raises NoDevice."""
@@ -102,14 +83,37 @@ def find_nodes(path: str) -> Sequence[Document]:
             return [it for it in nodes if it is not None]
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise NoDevice(f"error gathering device information while adding custom device "
-                       f'"{path}": {reason}') from error  # fmt: skip
+        raise _not_added(path, reason) from error
     if (node := _describe(path, status)) is None:
-        raise NoDevice(
-            f'error gathering device information while adding custom device "{path}": '
-            "not a device node"
-        )
+        raise _not_added(path, "not a device node")
     return [node]
+
+
+def inject(
+    document: Document,
+    injection: Injection,
+    volumes: Collection[str],
+    find: Callable[[str], Sequence[Document]] = find_nodes,
+) -> None:
+    """Puts what plugins say into a container's document, but for variables and devices of the
+    Container Device Interface: mounts where no volume is mounted. Raises NoDevice."""
+    mapped = any(it["type"] == "user" for it in document["linux"]["namespaces"])
+    for one in injection.mounts:
+        if one.target not in volumes:
+            mount = spec.bind_mount(one.source, one.target, readonly=one.readonly, mapped=mapped)
+            put_mount(document, mount)
+    if injection.annotations:
+        document["annotations"] = {**injection.annotations}
+    for it in injection.devices:
+        for node in find(it.source):
+            below = os.path.relpath(node["path"], it.source)
+            path = it.target if below == "." else os.path.join(it.target, below)
+            add_device(document, {**node, "path": path}, it.access)
+
+
+def _not_added(path: str, why: str) -> NoDevice:
+    text = "error gathering device information while adding custom device"
+    return NoDevice(f"{text} {quote(path)}: {why}")
 
 
 def _describe(path: str, status: os.stat_result) -> Document | None:

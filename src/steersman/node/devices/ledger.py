@@ -17,7 +17,6 @@ from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc.device_plugin import Allocated
 from steersman.wire.rpc.messages import decode, encode
 
-FILE: Final = "kubelet_internal_checkpoint"
 # The NUMA node of a device that lies nowhere
 NOWHERE: Final = -1
 

@@ -1,6 +1,6 @@
 """The devices of one resource as its plugin lists them, and which of them to give out: pure.
 
-Follows the kubelet's cm/devicemanager (manager.go, topology_hints.go). One rule: whatever is equally
+Follows the kubelet's cm/devicemanager (manager.go, topology_hints.go). One rule: what is equally
 good is taken in the order of the names, so that the same node makes the same choice again.
 """
 

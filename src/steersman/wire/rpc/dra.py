@@ -82,3 +82,37 @@ SERVICES: Final = (
     _service("v1.DRAPlugin", "k8s.io.kubelet.pkg.apis.dra.v1"),
     _service("v1beta1.DRAPlugin", "k8s.io.kubelet.pkg.apis.dra.v1beta1"),
 )
+
+
+# Health (dra-health/v1alpha1)
+
+
+class DeviceIdentifier(msgspec.Struct, frozen=True):
+    """A device of a driver."""
+
+    pool_name: Annotated[str, 1] = ""
+    device_name: Annotated[str, 2] = ""
+
+
+class DeviceHealth(msgspec.Struct, frozen=True):
+    """How a device is, by a number of HEALTH, for how many seconds that holds, and why."""
+
+    device: Annotated[DeviceIdentifier, 1] = DeviceIdentifier()
+    health: Annotated[int, 2] = 0
+    last_updated_time: Annotated[int, 3] = 0
+    health_check_timeout_seconds: Annotated[int, 4] = 0
+    message: Annotated[str, 5] = ""
+
+
+class WatchResources(msgspec.Struct, frozen=True):
+    """Asks to be told."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Devices whose health is known now."""
+
+    devices: Annotated[tuple[DeviceHealth, ...], 1] = ()
+
+
+HEALTH: Final = ("Unknown", "Healthy", "Unhealthy")
+NODE_WATCH_RESOURCES = Rpc("/v1alpha1.DRAResourceHealth/NodeWatchResources", WatchResources, Health)
