@@ -29,11 +29,10 @@ A = TypeVar("A")
 class Endpoint:
     """A plugin that offers the devices of one resource."""
 
-    def __init__(self, resource: str, channel: Channel, options: api.Options, bound: float) -> None:
+    def __init__(self, resource: str, channel: Channel, options: api.Options) -> None:
         self.resource = resource
         self.options = options
         self._channel = channel
-        self._bound = bound
         self.is_stopped = False
 
     async def follow(self, hear: Callable[[Stock], None]) -> None:
@@ -53,8 +52,7 @@ class Endpoint:
     async def _ask(self, method: Rpc[Q, A], message: Q) -> A:
         if self.is_stopped:
             raise Stopped(f"endpoint {self.resource} has been stopped")
-        answer: A = await self._channel.ask(method, message, self._bound)
-        return answer
+        return await self._channel.ask(method, message, CALL_SECONDS)
 
     async def prefer(
         self, available: Collection[str], included: Collection[str], count: int
@@ -95,7 +93,7 @@ def stock_of(found: api.Devices) -> Stock:
     return Stock(nodes, healthy)
 
 
-async def connect(resource: str, socket: Path, world: World, bound: float) -> Endpoint:
+async def connect(resource: str, socket: Path, world: World) -> Endpoint:
     """Returns a plugin that listens at a socket, once it has said what it wants; raises Failed."""
     channel = await connect_unix(socket, world, DIAL_SECONDS)
     try:
@@ -106,4 +104,4 @@ async def connect(resource: str, socket: Path, world: World, bound: float) -> En
     except BaseException:
         channel.close()
         raise
-    return Endpoint(resource, channel, options, bound)
+    return Endpoint(resource, channel, options)

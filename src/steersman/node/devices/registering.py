@@ -15,7 +15,7 @@ from typing import Final
 from steersman.listen.grpc import Handler, unary
 from steersman.model.gotext import quote
 from steersman.model.types.resource_check import is_extended
-from steersman.node.devices.endpoint import CALL_SECONDS, connect
+from steersman.node.devices.endpoint import connect
 from steersman.node.devices.giving import Giving, Offer
 from steersman.node.plugins.folder import Plugin, Refused
 from steersman.wire.http2 import grpc
@@ -33,22 +33,11 @@ log = logging.getLogger(__name__)
 class DevicePlugins:
     """The plugins of one node; see `plugins.Handler`."""
 
-    def __init__(
-        self,
-        giving: Giving,
-        directory: Path,
-        world: World,
-        tasks: Tasks,
-        *,
-        call_seconds: float = CALL_SECONDS,
-        grace_seconds: float = GRACE_SECONDS,
-    ) -> None:
+    def __init__(self, giving: Giving, directory: Path, world: World, tasks: Tasks) -> None:
         self._giving = giving
         self._directory = directory
         self._world = world
         self._tasks = tasks
-        self._call_seconds = call_seconds
-        self._grace_seconds = grace_seconds
         self._sockets: dict[str, Path] = {}
         self._expiries: dict[str, asyncio.Task[None]] = {}
         for resource in giving.offers:
@@ -95,7 +84,7 @@ class DevicePlugins:
         if resource not in offers and len(offers) >= MAX_RESOURCES:
             raise Refused(f"{MAX_RESOURCES} resources are registered already")
         try:
-            endpoint = await connect(resource, socket, self._world, self._call_seconds)
+            endpoint = await connect(resource, socket, self._world)
         except Failed as error:
             raise Refused(f"failed to dial device plugin: {error}") from error
         offer = offers.setdefault(resource, Offer())
@@ -126,7 +115,7 @@ class DevicePlugins:
         self._expiries[resource] = task
 
     async def _expire(self, resource: str) -> None:
-        await self._world.sleep(self._grace_seconds)
+        await self._world.sleep(GRACE_SECONDS)
         del self._expiries[resource]
         self._giving.forget(resource)
 
