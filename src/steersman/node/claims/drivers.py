@@ -52,20 +52,11 @@ class Drivers:
     """See `plugins.Handler`: the plugins of drivers, by their names. `follow` is run beside each
     connection."""
 
-    def __init__(
-        self,
-        world: World,
-        tasks: Tasks,
-        slices: Slices,
-        follow: Follow,
-        *,
-        call_seconds: float = CALL_SECONDS,
-    ) -> None:
+    def __init__(self, world: World, tasks: Tasks, slices: Slices, follow: Follow) -> None:
         self._world = world
         self._tasks = tasks
         self._slices = slices
         self._follow = follow
-        self._call_seconds = call_seconds
         self._plugins: dict[str, list[DriverPlugin]] = {}
 
     async def register(self, plugin: Plugin) -> None:
@@ -101,9 +92,7 @@ class Drivers:
         wait = FIRST_RETRY_SECONDS
         while True:
             try:
-                async with await connect_unix(
-                    plugin.socket, self._world, self._call_seconds
-                ) as channel:
+                async with await connect_unix(plugin.socket, self._world, CALL_SECONDS) as channel:
                     wait = FIRST_RETRY_SECONDS
                     await self._use(plugin, channel)
             except Failed as error:
@@ -153,9 +142,9 @@ class Drivers:
 
     async def _call(self, plugin: DriverPlugin, method: Rpc[Q, A], message: Q) -> A:
         if plugin.channel is not None:
-            return await plugin.channel.ask(method, message, self._call_seconds)
-        async with await connect_unix(plugin.socket, self._world, self._call_seconds) as channel:
-            return await channel.ask(method, message, self._call_seconds)
+            return await plugin.channel.ask(method, message, CALL_SECONDS)
+        async with await connect_unix(plugin.socket, self._world, CALL_SECONDS) as channel:
+            return await channel.ask(method, message, CALL_SECONDS)
 
 
 def choose_service(offered: Sequence[str]) -> dra.Service:

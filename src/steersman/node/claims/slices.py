@@ -27,20 +27,11 @@ log = logging.getLogger(__name__)
 class Slices:
     """The ResourceSlices of one node."""
 
-    def __init__(
-        self,
-        client: Client,
-        node: str,
-        world: World,
-        tasks: Tasks,
-        *,
-        wiping_seconds: float = WIPING_SECONDS,
-    ) -> None:
+    def __init__(self, client: Client, node: str, world: World, tasks: Tasks) -> None:
         self._client = client
         self._node = node
         self._world = world
         self._tasks = tasks
-        self._wiping_seconds = wiping_seconds
         self._pending: dict[str, asyncio.Task[None]] = {}
 
     def gone(self, driver: str) -> None:
@@ -55,7 +46,7 @@ class Slices:
             pending.cancel()
 
     async def _wipe_later(self, driver: str) -> None:
-        await self._world.sleep(self._wiping_seconds)
+        await self._world.sleep(WIPING_SECONDS)
         await self.wipe(driver)
         self._pending.pop(driver, None)
 
