@@ -1,5 +1,5 @@
-"""A device plugin for tests, written against deviceplugin/v1beta1: what it lists and answers is what
-a test says, over real sockets."""
+"""A device plugin for tests, written against deviceplugin/v1beta1: what it lists and answers is
+what a test says, over real sockets."""
 
 from __future__ import annotations
 

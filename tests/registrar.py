@@ -88,3 +88,14 @@ async def serving(path: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[
     async with GRPCServer(dict(handlers), RealWorld()) as server:
         await server.listen_unix(path)
         yield
+
+
+async def holds(good: Callable[[], Any]) -> None:
+    """Waits until something holds that nobody tells of, turn by turn of the loop."""
+    turn = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(60):
+        while not good():
+            loop.call_soon(turn.set)
+            await turn.wait()
+            turn.clear()

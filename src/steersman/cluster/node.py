@@ -161,17 +161,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         measuring = _measuring(settings, agent, world)
         monitor = _monitor(settings, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
-        registration = Registration(
-            client,
-            world,
-            place,
-            tools.facts,
-            lambda: monitor.conditions | shutdown.conditions,
-            plugins.devices.capacity,
-        )
-        monitor.changed = shutdown.changed = registration.changed
-        _tell_devices(plugins, agent, registration)
-        tools.placement.add(plugins.devices)  # last: it asks others
+        registration = _registration(tools, client, monitor, shutdown, plugins)
+        _give_devices(plugins, tools, agent, registration)
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
@@ -208,8 +199,26 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await proxy_client.close()
 
 
-def _tell_devices(plugins: Plugins, agent: Agent, registration: Registration) -> None:
-    """Has the Node told which devices there are, and pods how theirs are."""
+def _registration(
+    tools: Tools, client: APIClient, monitor: Monitor, shutdown: Shutdown, plugins: Plugins
+) -> Registration:
+    """Returns what keeps the Node, with the pressures that there are, and devices."""
+    registration = Registration(
+        client,
+        tools.world,
+        tools.place,
+        tools.facts,
+        lambda: monitor.conditions | shutdown.conditions,
+        plugins.devices.capacity,
+    )
+    monitor.changed = shutdown.changed = registration.changed
+    return registration
+
+
+def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Registration) -> None:
+    """Has devices given out, after what waits for nobody; the Node told which there are, and pods
+    how theirs are."""
+    tools.placement.add(plugins.devices)
 
     def tell(pods: Collection[str]) -> None:
         for worker in [it for uid, it in agent.workers.items() if uid in pods]:

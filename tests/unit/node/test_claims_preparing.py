@@ -14,7 +14,7 @@ import pytest
 from node_documents import UID, pod
 
 from dra_driver import PREPARE, UNPREPARE, DRADriver
-from registrar import HANG
+from registrar import HANG, holds
 from steersman.client.errors import Unreachable
 from steersman.model.errors import Forbidden, NotFound
 from steersman.model.kinds.pod import Pod
@@ -88,9 +88,7 @@ class Here:
         made = DRADriver(name, self.directory / name, **given)
         async with made.listening():
             await self.claims.drivers.register(made.plugin)
-            async with asyncio.timeout(20):
-                while self.claims.drivers.find(name).channel is None:
-                    await asyncio.sleep(0)
+            await holds(lambda: self.claims.drivers.find(name).channel)
             yield made
 
 
@@ -334,14 +332,10 @@ def test_of_two_plugins_of_a_driver_the_last_that_can_be_reached_is_called(tmp_p
         async with here.driver() as first:
             async with second.listening():
                 await here.claims.drivers.register(second.plugin)
-                async with asyncio.timeout(20):
-                    while here.claims.drivers.find(NAME).socket != second.socket:
-                        await asyncio.sleep(0)
+                await holds(lambda: here.claims.drivers.find(NAME).socket == second.socket)
                 await here.claims.prepare(using("a"))
                 assert (first.methods(), second.methods()) == ([], [(PREPARE, ["a"])])
-            async with asyncio.timeout(20):
-                while here.claims.drivers.find(NAME).socket != first.socket:
-                    await asyncio.sleep(0)
+            await holds(lambda: here.claims.drivers.find(NAME).socket == first.socket)
             await here.claims.unprepare(UID)
             assert first.methods() == [(UNPREPARE, ["a"])]
 
@@ -377,9 +371,8 @@ def test_a_driver_that_comes_back_in_time_keeps_its_slices(
     async def test(here: Here) -> None:
         async with here.driver() as gpu:
             pass
-        async with gpu.listening(), asyncio.timeout(20):
-            while here.claims.drivers.find(NAME).channel is None:
-                await asyncio.sleep(0)
+        async with gpu.listening():
+            await holds(lambda: here.claims.drivers.find(NAME).channel)
             # One that was gone for longer would have lost them by now
             async with here.driver(OTHER):
                 pass

@@ -14,7 +14,7 @@ import pytest
 from node_documents import UID, pod
 
 from device_plugin import DevicePlugin, device
-from registrar import HANG
+from registrar import HANG, holds
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
 from steersman.node.devices import endpoint, registering
@@ -77,8 +77,7 @@ async def node(directory: Path, *, numa: tuple[int, ...] = (0,)) -> AsyncIterato
         devices = Devices(directory, numa, world, tasks)
         tasks.start(devices.run(), name="device plugins")
         here = Here(directory, devices)
-        while not here.door.exists():
-            await asyncio.sleep(0)
+        await holds(here.door.exists)
         yield here
         tasks.stop()
 
@@ -228,7 +227,7 @@ def test_devices_come_from_the_place_that_was_chosen(tmp_path: Path) -> None:
                 # What was given out comes out again, for the pod as a whole too
                 again = {NAME: [Hint(2, True), Hint(3, False)]}
                 assert here.devices.hints(wanted, of(wanted)) == again
-                whole = pod(resources=dict(limits={NAME: "2"}), name="").spec.containers[0]
+                whole = pod(resources={"limits": {NAME: "2"}}, name="").spec.containers[0]
                 assert here.devices.hints(wanted, whole) == again
                 other = wanting(1, "other")
                 await here.give(other, place=Hint(2, True))
@@ -288,7 +287,8 @@ def test_what_containers_have_is_known_to_the_next_agent(tmp_path: Path) -> None
 
     async def main() -> None:
         async with node(directory) as here:
-            async with here.plugin(device("d1"), device("d2", 3)).presented(here.door):
+            plugin = here.plugin(device("d1"), device("d2", 3))
+            async with plugin.presented(here.door):
                 await here.offers(2, 2)
                 await here.give(wanting(2))
         written = json.loads((directory / "kubelet_internal_checkpoint").read_text())["Data"]
@@ -299,7 +299,6 @@ def test_what_containers_have_is_known_to_the_next_agent(tmp_path: Path) -> None
             "ResourceName": NAME,
             "DeviceIDs": {"-1": ["d1"], "3": ["d2"]},
         }
-        (directory / "stale.sock").unlink(missing_ok=True)
         async with node(directory) as here:
             # Nothing can be had before the plugin is back, but what is had is
             await here.offers(0, 0)

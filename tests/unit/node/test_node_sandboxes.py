@@ -38,6 +38,7 @@ class Node:
                 volumes=SimpleNamespace(release=self.release),
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
                 placement=SimpleNamespace(release=lambda _: self.done.append("place")),
+                claims=SimpleNamespace(unprepare=self.unprepare),
                 paths=Paths(root),
                 cgroup="/steersman-x",
                 place=SimpleNamespace(address="10.0.0.1"),
@@ -55,6 +56,9 @@ class Node:
 
     async def release(self, uid: str) -> None:
         self.done.append(f"volumes of {uid}")
+
+    async def unprepare(self, uid: str) -> None:
+        self.done.append(f"claims of {uid}")
 
     async def remove_sandbox(self, uid: str) -> None:
         self.done.append(f"remove {uid}")
@@ -143,4 +147,4 @@ def test_without_a_range_for_its_users_a_pod_is_not_begun(node: Node) -> None:
 def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
     asyncio.run(sandboxes.tear_down(node.tools, UID))
     gone = [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}"]
-    assert node.done == [*gone, "release", "place"]
+    assert node.done == [*gone, "release", "place", f"claims of {UID}"]

@@ -22,4 +22,4 @@ def describe_failure(action: Action, error: Exception) -> tuple[str, str]:
     reason, start = _REASONS.get(type(action), _OTHER)
     if isinstance(action, StartSandbox) and isinstance(error, CannotPrepare):
         reason, start = _CLAIMS
-    return reason, f"{start}{error or type(error).__name__}"
+    return reason, f"{start}{str(error) or type(error).__name__}"

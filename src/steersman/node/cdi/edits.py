@@ -59,7 +59,9 @@ def apply_edits(
         for hook in one.hooks:
             _add_hook(document, hook)
         groups = document["process"]["user"].setdefault("additionalGids", [])
-        groups += [it for it in one.additional_gids if it and it not in groups]
+        for group in one.additional_gids:
+            if group and group not in groups:
+                groups.append(group)
 
 
 def _set_variables(document: Document, variables: Iterable[str]) -> None:
@@ -70,14 +72,22 @@ def _set_variables(document: Document, variables: Iterable[str]) -> None:
 
 def _add_device(document: Document, node: DeviceNode, look: Callable[[str], Node]) -> None:
     kind, major, minor = _complete(node, look)
-    user = document["process"]["user"]
     made: Document = {"path": node.path, "type": kind, "major": major, "minor": minor}
     if node.file_mode is not None:
         made["fileMode"] = node.file_mode
-    for name, own in (("uid", node.uid), ("gid", node.gid)):
-        if number := user.get(name) if own is None else own:
+    user, group = _owner(document["process"]["user"])
+    for name, own, default in (("uid", node.uid, user), ("gid", node.gid, group)):
+        if number := default if own is None else own:
             made[name] = number
     add_device(document, made, node.permissions or "rwm")
+
+
+def _owner(user: Document) -> tuple[int, int]:
+    """Returns user and group of the process, as far as they are numbers before it is begun."""
+    if not (name := user.get("username", "")):
+        return user.get("uid", 0), user.get("gid", 0)
+    found, _, group = name.partition(":")
+    return int(found) if found.isdecimal() else 0, int(group) if group.isdecimal() else 0
 
 
 def _complete(node: DeviceNode, look: Callable[[str], Node]) -> Node:
