@@ -24,6 +24,7 @@ from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.resizing.granting import Grants
+from steersman.node.topology.pinning import Pinning
 from steersman.node.topology.placing import Placement
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
@@ -53,6 +54,7 @@ class Tools(msgspec.Struct, frozen=True):
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
     placement: what gives out parts of the machine
+    pinning:   where containers may run
     """
 
     client: Client
@@ -76,6 +78,7 @@ class Tools(msgspec.Struct, frozen=True):
     cgroup: str
     grants: Grants = msgspec.field(default_factory=Grants)
     placement: Placement = msgspec.field(default_factory=Placement)
+    pinning: Pinning = msgspec.field(default_factory=Pinning)
 
     def say(
         self,

@@ -17,8 +17,9 @@ from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError
 
 
-def render_sandbox(pod: Pod, cgroup: str) -> Document:
-    """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
+def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Document:
+    """Returns what the runtime makes the sandbox from; raises BadConfiguration. It is said whether
+    a container has processors for itself."""
     if pod.spec.resource_claims:
         raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     return {
@@ -28,7 +29,7 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
         "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
-        "resources": limits.render_pod_resources(pod),
+        "resources": limits.render_pod_resources(pod, exclusive=exclusive),
     }
 
 
@@ -43,7 +44,7 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
     await demand_handler(tools, pod)
-    wanted = render_sandbox(pod, tools.cgroup)
+    wanted = render_sandbox(pod, tools.cgroup, exclusive=tools.pinning.has_exclusive(pod))
     if pod.spec.host_users is False:
         wanted |= take_ids(tools, uid)
     wanted["hostname"] = files.kernel_name(pod, tools.resolution.domain)
