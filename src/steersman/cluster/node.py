@@ -22,6 +22,7 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
+from steersman.cluster.placing import make_parts, read_topology, reservation
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -39,6 +40,7 @@ from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
 from steersman.model.local_path import NODE_FIELD
+from steersman.model.quantity import Quantity
 from steersman.model.service_range import dns_address
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
@@ -73,6 +75,7 @@ from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
+from steersman.node.topology.settings import Settings as PlacingSettings
 from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
@@ -97,6 +100,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     manifests:  the folder of static pods
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
+    placing:    who gets which part of the machine
     periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
     """
@@ -117,6 +121,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     providers: tuple[Provider, ...] = ()
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
+    placing: PlacingSettings = PlacingSettings()
 
 
 def cgroup_of(cluster: str) -> str:
@@ -161,7 +166,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         measuring = _measuring(settings, agent, world)
         monitor = _monitor(settings, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
-        registration = _registration(tools, client, monitor, shutdown, plugins)
+        registration = _registration(settings, tools, monitor, shutdown, plugins)
         _give_devices(plugins, tools, agent, registration)
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
@@ -178,6 +183,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(folder.run(), name="static pods")
         tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
+        _pin(tools, agent, tasks)
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
         here = Here(
@@ -200,19 +206,29 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
 
 
 def _registration(
-    tools: Tools, client: APIClient, monitor: Monitor, shutdown: Shutdown, plugins: Plugins
+    settings: NodeSettings, tools: Tools, monitor: Monitor, shutdown: Shutdown, plugins: Plugins
 ) -> Registration:
-    """Returns what keeps the Node, with the pressures that there are, and devices."""
-    registration = Registration(
-        client,
+    """Returns what tells of the node, at once where it comes under pressure."""
+    made = Registration(
+        tools.client,
         tools.world,
         tools.place,
         tools.facts,
         lambda: monitor.conditions | shutdown.conditions,
+        _reserved(settings, tools.facts),
         plugins.devices.capacity,
     )
-    monitor.changed = shutdown.changed = registration.changed
-    return registration
+    monitor.changed = shutdown.changed = made.changed
+    return made
+
+
+def _reserved(settings: NodeSettings, facts: machine.Facts) -> dict[str, Quantity]:
+    return reservation(settings.placing, settings.eviction.thresholds, facts)
+
+
+def _pin(tools: Tools, agent: Agent, tasks: Tasks) -> None:
+    following = tools.pinning.run(tools.engine, agent.workers.values, tools.world)
+    tasks.start(following, name="processors of containers")
 
 
 def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Registration) -> None:
@@ -366,7 +382,8 @@ def _tools(
 ) -> Tools:
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
-    limits = Machine(allocatable(facts))
+    parts = make_parts(settings.placing, read_topology(facts), paths.root)
+    limits = Machine(allocatable(facts, _reserved(settings, facts)))
     socket = warm_socket(settings.run)
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
@@ -403,6 +420,8 @@ def _tools(
         ),
         services=services.list,
         cgroup=cgroup_of(settings.cluster),
+        placement=parts.placement,
+        pinning=parts.pinning,
         devices=plugins.devices,
         claims=plugins.claims,
     )

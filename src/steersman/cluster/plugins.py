@@ -25,6 +25,7 @@ from steersman.node.csi.csi_node import create_csi_node
 from steersman.node.csi.layout import Layout, root_of
 from steersman.node.devices.access import Devices
 from steersman.node.plugins.folder import Handler, PluginFolder
+from steersman.node.topology import machine
 from steersman.node.volumes import sharing
 from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
@@ -56,7 +57,7 @@ class Plugins:
         self._world = world
         self._tasks = tasks
         self.layout = Layout(root_of(directory))
-        self.devices = Devices(self.layout.device_plugins, _numa_nodes(), world, tasks)
+        self.devices = Devices(self.layout.device_plugins, _numa_nodes, world, tasks)
         self.claims = Claims(client, self.layout.root, name, world, tasks)
         # By the types of plugins (wire/rpc/registration.py)
         self.handlers: dict[str, Callable[[], Handler]] = {
@@ -137,6 +138,4 @@ class Plugins:
 
 
 def _numa_nodes() -> list[int]:
-    """Returns the numbers of the machine's NUMA nodes; one without any has one, 0."""
-    found = Path("/sys/devices/system/node").glob("node[0-9]*")
-    return sorted(int(it.name.removeprefix("node")) for it in found) or [0]
+    return sorted(machine.read(machine.SYS, 0).memory)

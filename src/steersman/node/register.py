@@ -18,6 +18,7 @@ from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.node import ATTACHES, NODE, Node
+from steersman.model.quantity import Quantity, of_bytes, parse
 from steersman.model.types.condition import condition
 from steersman.node.machine import Facts
 from steersman.reconcile.times import rfc3339, rfc3339_micro
@@ -32,6 +33,7 @@ SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
+HUGE_PAGES = "hugepages-"  # and a size: a resource
 # Of each pressure: reason and message while it is there
 PRESSURES = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
@@ -89,14 +91,15 @@ def render_status(
     old: Node | None,
     now: float,
     pressures: Collection[str] = (),
+    reserved: Mapping[str, Quantity] = {},
     devices: Devices = NO_DEVICES,
 ) -> Document:
-    """Returns the status; times of conditions that did not change stay. `devices` are how many
-    of each resource there are, and how many can be had."""
-    amounts = allocatable(facts)
+    """Returns the status; times of conditions that did not change stay. `reserved` is what pods
+    may not use, `devices` how many of each resource there are, and how many can be had."""
+    info: Document = {"swap": {"capacity": facts.swap_bytes}} if facts.swap_bytes else {}
     return {
-        "capacity": {**amounts, **devices[0]},
-        "allocatable": {**amounts, **devices[1]},
+        "capacity": {**capacity(facts), **devices[0]},
+        "allocatable": {**allocatable(facts, reserved), **devices[1]},
         "conditions": [_condition(*_pressed(it, pressures), old, now) for it in CONDITIONS],
         "addresses": [
             {"type": "InternalIP", "address": place.address},
@@ -118,20 +121,40 @@ def render_status(
             "kubeProxyVersion": "",
             "operatingSystem": "linux",
             "architecture": facts.architecture,
+            **info,
         },
     }
 
 
-def allocatable(facts: Facts) -> dict[str, str]:
-    """Returns what pods may use: everything, as the kubelet without reservations."""
+def capacity(facts: Facts) -> dict[str, str]:
+    """Returns what the machine has."""
+    pages = {
+        f"{HUGE_PAGES}{of_bytes(size)}": str(of_bytes(size * count))
+        for size, count in facts.pages.items()
+    }
     return {
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.disk_bytes // 1024}Ki",
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
+        **pages,
         "memory": f"{facts.memory_bytes // 1024}Ki",
         "pods": str(MOST_PODS),
     }
+
+
+def allocatable(facts: Facts, reserved: Mapping[str, Quantity] = {}) -> dict[str, str]:
+    """Returns what pods may use: all but what is reserved; memory in huge pages is no other
+    memory (nodestatus/setters.go)."""
+    found = capacity(facts)
+    kept = {name: amount for name, amount in reserved.items() if name in found}
+    pages = sum(size * count for size, count in facts.pages.items())
+    if pages:
+        kept["memory"] = kept.get("memory", of_bytes(0)) + of_bytes(pages)
+    for name, amount in kept.items():
+        left = parse(found[name]) - amount
+        # Whole units, as the kubelet's: only processors are told in thousandths
+        whole = left if name == "cpu" else of_bytes(left.value() // 1024 * 1024)
+        found[name] = str(whole) if left.nanos > 0 else "0"
+    return found
 
 
 def _pressed(
@@ -164,7 +187,7 @@ def _condition(
 class Registration:
     """Keeps the Node and its lease; `registered` is set once the Node is there and Ready.
     `pressures` gives the conditions of pressure and `devices` what plugins offer, and `changed` is
-    called when they change."""
+    called when they change; `reserved` is what pods may not use."""
 
     def __init__(
         self,
@@ -173,8 +196,10 @@ class Registration:
         place: Place,
         facts: Facts,
         pressures: Callable[[], Collection[str]] = tuple,
+        reserved: Mapping[str, Quantity] = {},
         devices: Callable[[], Devices] = lambda: NO_DEVICES,
     ) -> None:
+        self._reserved = reserved
         self._pressures = pressures
         self._devices = devices
         self._changed = asyncio.Event()
@@ -240,8 +265,15 @@ class Registration:
         old: Node = await self._client.get(self._ref)
         self.uid = old.metadata.uid
         now = self._world.now()
-        pressures, devices = self._pressures(), self._devices()
-        status = render_status(self._place, self._facts, old, now, pressures, devices)
+        status = render_status(
+            self._place,
+            self._facts,
+            old,
+            now,
+            self._pressures(),
+            self._reserved,
+            self._devices(),
+        )
         patch = {"status": status}
         await self._client.patch(self._ref, patch, how="strategic", subresource="status")
 

@@ -28,6 +28,7 @@ from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.resizing.granting import Grants
+from steersman.node.topology.pinning import Pinning
 from steersman.node.topology.placing import Placement
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.warm import WarmParent
@@ -57,6 +58,7 @@ class Tools(msgspec.Struct, frozen=True):
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
     placement: what gives out parts of the machine
+    pinning:   where containers may run
     devices:   what containers have been given of device plugins
     claims:    what drivers make ready for pods
     """
@@ -82,6 +84,7 @@ class Tools(msgspec.Struct, frozen=True):
     cgroup: str
     grants: Grants = msgspec.field(default_factory=Grants)
     placement: Placement = msgspec.field(default_factory=Placement)
+    pinning: Pinning = msgspec.field(default_factory=Pinning)
     devices: DeviceAccess = msgspec.field(default_factory=NoDevices)
     claims: ClaimAccess = msgspec.field(default_factory=NoClaims)
 

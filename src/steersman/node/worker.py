@@ -215,6 +215,7 @@ class Worker:
         """Lives until nothing of the pod is left."""
         async with self._tools.world.tasks() as self._tasks:
             self._tasks.start(self._tell(), name=f"status {self.seen.name}")
+            self._tools.pinning.began()
             while not self._done:
                 wait = self._step()
                 try:
@@ -474,6 +475,7 @@ class Worker:
         )
         self._failures.pop(f"start of {name}", None)
         self.update(name, begun)
+        self._tools.pinning.began()
         exit = self._early.pop((name, attempt), None)
         if run.state == "exited":
             self._end_run(name, run)

@@ -74,7 +74,7 @@ class Here:
 async def node(directory: Path, *, numa: tuple[int, ...] = (0,)) -> AsyncIterator[Here]:
     world = RealWorld()
     async with world.tasks() as tasks:
-        devices = Devices(directory, numa, world, tasks)
+        devices = Devices(directory, lambda: numa, world, tasks)
         tasks.start(devices.run(), name="device plugins")
         here = Here(directory, devices)
         await holds(here.door.exists)

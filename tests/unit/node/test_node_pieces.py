@@ -236,7 +236,7 @@ def test_a_node_tells_what_it_is() -> None:
 
 
 def test_a_node_tells_the_devices_of_plugins_beside_what_it_is() -> None:
-    status = register.render_status(PLACE, FACTS, None, NOW, (), ({"a/b": "3"}, {"a/b": "2"}))
+    status = register.render_status(PLACE, FACTS, None, NOW, devices=({"a/b": "3"}, {"a/b": "2"}))
     assert (status["capacity"]["a/b"], status["allocatable"]["a/b"]) == ("3", "2")
     assert status["capacity"]["cpu"] == "4"
 

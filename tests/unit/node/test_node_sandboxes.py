@@ -18,6 +18,7 @@ from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
 from steersman.node.tools import Tools
+from steersman.node.topology.pinning import Pinning
 from steersman.runtime.engine import EngineError
 
 
@@ -38,6 +39,7 @@ class Node:
                 volumes=SimpleNamespace(release=self.release),
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
                 placement=SimpleNamespace(release=lambda _: self.done.append("place")),
+                pinning=Pinning(),
                 claims=SimpleNamespace(unprepare=self.unprepare),
                 paths=Paths(root),
                 cgroup="/steersman-x",

@@ -17,8 +17,9 @@ from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError
 
 
-def render_sandbox(pod: Pod, cgroup: str) -> Document:
-    """Returns what the runtime makes the sandbox from."""
+def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Document:
+    """Returns what the runtime makes the sandbox from; it is said whether a container has
+    processors for itself."""
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
         "hostname": files.hostname(pod),
@@ -26,7 +27,7 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
         "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
-        "resources": limits.render_pod_resources(pod),
+        "resources": limits.render_pod_resources(pod, exclusive=exclusive),
     }
 
 
@@ -41,7 +42,7 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
     await demand_handler(tools, pod)
-    wanted = render_sandbox(pod, tools.cgroup)
+    wanted = render_sandbox(pod, tools.cgroup, exclusive=tools.pinning.has_exclusive(pod))
     if pod.spec.host_users is False:
         wanted |= take_ids(tools, uid)
     wanted["hostname"] = files.kernel_name(pod, tools.resolution.domain)

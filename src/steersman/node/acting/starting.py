@@ -177,6 +177,7 @@ def _document(
         memory_bytes=tools.facts.memory_bytes,
         seccomp=_seccomp(tools, pod, container),
         devices=_devices(pod, container, places),
+        pin=tools.pinning.begin(seen.uid, container.name, attempt),
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
     _inject(document, container, injection)

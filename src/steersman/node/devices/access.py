@@ -24,10 +24,13 @@ Amounts = tuple[Mapping[str, str], Mapping[str, str]]
 
 
 class Devices:
-    """See `interface.DeviceAccess`, and `providing.Provider`. `changed` is called when others are
-    offered, or they are well again or not, with the pods that have some of them."""
+    """See `interface.DeviceAccess`, and `providing.Provider`. `numa` gives the machine's NUMA
+    nodes; `changed` is called when other devices are offered, or they are well again or not, with
+    the pods that have some of them."""
 
-    def __init__(self, directory: Path, numa: Sequence[int], world: World, tasks: Tasks) -> None:
+    def __init__(
+        self, directory: Path, numa: Callable[[], Sequence[int]], world: World, tasks: Tasks
+    ) -> None:
         self._directory = directory
         self._numa = numa
         self._world = world
@@ -44,7 +47,7 @@ class Devices:
             from steersman.node.devices.registering import DevicePlugins
 
             ledger = Ledger(self._directory / CHECKPOINT)
-            giving = Giving(ledger, self._numa, lambda pods: self.changed(pods))
+            giving = Giving(ledger, self._numa(), lambda pods: self.changed(pods))
             plugins = DevicePlugins(giving, self._directory, self._world, self._tasks)
             self._loaded = giving, plugins
         return self._loaded
