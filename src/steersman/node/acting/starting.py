@@ -17,8 +17,6 @@ from steersman.node.acting import handlers
 from steersman.node.acting.env_files import read_variables
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile, local_profile
-from steersman.node.cdi.edits import CannotEdit, apply_edits
-from steersman.node.cdi.folders import Unresolvable, read_library
 from steersman.node.claims.interface import CannotPrepare
 from steersman.node.devices.injection import Injection, NoDevice, inject
 from steersman.node.objects import BadConfiguration
@@ -196,6 +194,9 @@ def _inject(document: dict[str, Any], container: Container, injection: Injection
         raise CreateFailed(f"{text}: {error}") from error
     if not injection.cdi:
         return
+    from steersman.node.cdi.edits import CannotEdit, apply_edits  # loaded with the first of them
+    from steersman.node.cdi.folders import Unresolvable, read_library
+
     try:
         apply_edits(document, read_library().edits(injection.cdi))
     except (Unresolvable, CannotEdit) as error:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.node.cdi.specs import NO_PERMISSIONS, DeviceNode, Edits, Hook, Mount
+from steersman.node.render.putting import put_device, put_mount
 
 _KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
 
@@ -79,7 +80,8 @@ def _add_device(document: Document, node: DeviceNode, look: Callable[[str], Node
     for name, own, default in (("uid", node.uid, user), ("gid", node.gid, group)):
         if number := default if own is None else own:
             made[name] = number
-    add_device(document, made, node.permissions or "rwm")
+    access = "" if node.permissions == NO_PERMISSIONS else node.permissions or "rwm"
+    put_device(document, made, access)
 
 
 def _owner(user: Document) -> tuple[int, int]:
@@ -104,18 +106,6 @@ def _complete(node: DeviceNode, look: Callable[[str], Node]) -> Node:
     return found
 
 
-def add_device(document: Document, node: Document, permissions: str) -> None:
-    """Shows a device node in the place of another at its path, and lets the container use it."""
-    linux = document["linux"]
-    others = [it for it in linux.get("devices", ()) if it["path"] != node["path"]]
-    linux["devices"] = [*others, node]
-    rules = linux["resources"].setdefault("devices", [])
-    all_allowed = any(it.get("allow") and not it.get("type") for it in rules)
-    if node["type"] in ("b", "c") and permissions != NO_PERMISSIONS and not all_allowed:
-        numbers = {name: node[name] for name in ("type", "major", "minor")}
-        rules.append({"allow": True, "access": permissions, **numbers})
-
-
 def _add_mount(document: Document, mount: Mount) -> None:
     options = list(mount.options)
     if not mount.type and not {"bind", "rbind"} & set(options):
@@ -130,17 +120,6 @@ def _add_mount(document: Document, mount: Mount) -> None:
         "options": options,
     }
     put_mount(document, made)
-
-
-def put_mount(document: Document, mount: Document) -> None:
-    """Mounts something in the place of what else is mounted there."""
-    others = [it for it in document["mounts"] if it["destination"] != mount["destination"]]
-    # What lies deeper comes later, so that it is not hidden
-    document["mounts"] = sorted([*others, mount], key=lambda it: _depth(it["destination"]))
-
-
-def _depth(path: str) -> int:
-    return os.path.normpath(path).count("/") if path != "/" else 0
 
 
 def _add_hook(document: Document, hook: Hook) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from steersman.client.interface import Client
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
-from steersman.model.resource_claims import NotCreated, name_of
 from steersman.model.types.container import Container
 from steersman.node.claims.prepared import FILE, Prepared, PreparedDevice
 from steersman.node.claims.slices import Slices
@@ -79,6 +78,10 @@ class Claims:
 
     def health(self, pod: Pod, container: Container) -> Sequence[Document]:
         """Returns how the devices of a container are, by claim."""
+        if not container.resources.claims:
+            return ()
+        from steersman.model.resource_claims import NotCreated, name_of
+
         found: dict[str, list[Document]] = {}
         wanted = {it.name: it for it in pod.spec.resource_claims}
         for used in container.resources.claims:

@@ -13,7 +13,7 @@ import msgspec
 
 from steersman.model.gotext import quote
 from steersman.model.kind import Document
-from steersman.node.cdi.edits import add_device, put_mount
+from steersman.node.render.putting import put_device, put_mount
 from steersman.runtime import spec
 
 _KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
@@ -108,7 +108,7 @@ def inject(
         for node in find(it.source):
             below = os.path.relpath(node["path"], it.source)
             path = it.target if below == "." else os.path.join(it.target, below)
-            add_device(document, {**node, "path": path}, it.access)
+            put_device(document, {**node, "path": path}, it.access)
 
 
 def _not_added(path: str, why: str) -> NoDevice:
