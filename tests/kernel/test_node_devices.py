@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from node_cluster import SLEEP, Cluster, Session, ended, hears, needs_root, runs
+from test_node_agent import is_ready
 from test_node_claims import until
 
 from device_plugin import DevicePlugin, device
@@ -86,11 +87,17 @@ def test_a_pod_has_its_devices_over_the_death_of_plugin_and_agent(
         env = [{"name": "MINE", "value": "of the pod"}]
         async with plugin.presented(door):
             await offered(session, "2", "2")
-            script = SHOW + "trap 'exit 3' TERM; while true; do sleep 0.1; done"
+            script = f"{SHOW}trap 'exit 3' TERM; touch /shown; while true; do sleep 0.1; done"
+            shows = {"exec": {"command": ["test", "-e", "/shown"]}, "periodSeconds": 1}
             await session.create(
-                "has", script=script, env=env, **wanting(1), spec={"restartPolicy": "OnFailure"}
+                "has",
+                script=script,
+                env=env,
+                readinessProbe=shows,
+                **wanting(1),
+                spec={"restartPolicy": "OnFailure"},
             )
-            pod = await session.until("has", runs)
+            pod = await session.until("has", is_ready)
             assert plugin.allocated() == [("t1",)]
             health = [{"name": NAME, "resources": [{"resourceID": "t1", "health": "Healthy"}]}]
             assert await told(session, "has") == health
@@ -111,7 +118,7 @@ def test_a_pod_has_its_devices_over_the_death_of_plugin_and_agent(
         process = cluster.process(pod)
         signal.pidfd_send_signal(process, signal.SIGTERM)
         os.close(process)
-        await session.until("has", lambda it: runs(it) and restarts(it) == 1)
+        await session.until("has", lambda it: is_ready(it) and restarts(it) == 1)
         shown = "t1/of the pod\nof the plugin\nfull\nreadonly\n"
         for attempt in (0, 1):
             log = [it for it in cluster.log(pod, attempt=attempt).splitlines() if "sh:" not in it]

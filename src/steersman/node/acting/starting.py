@@ -194,14 +194,12 @@ def _inject(document: dict[str, Any], container: Container, injection: Injection
         raise CreateFailed(f"{text}: {error}") from error
     if not injection.cdi:
         return
-    from steersman.node.cdi.edits import CannotEdit, apply_edits  # loaded with the first of them
-    from steersman.node.cdi.folders import Unresolvable, read_library
+    from steersman.node.cdi import injecting  # loaded with the first of such devices
 
     try:
-        apply_edits(document, read_library().edits(injection.cdi))
-    except (Unresolvable, CannotEdit) as error:
-        text = "failed to create containerd container: CDI device injection failed"
-        raise CreateFailed(f"{text}: {error}") from error
+        injecting.inject_devices(document, injection.cdi)
+    except injecting.CannotInject as error:
+        raise CreateFailed(str(error)) from error
 
 
 def _devices(pod: Pod, container: Container, places: Mapping[str, Path]) -> dict[str, Device]:

@@ -59,7 +59,7 @@ class Library(msgspec.Struct, frozen=True):
         return found
 
 
-def read_library(folders: Sequence[Path] = FOLDERS) -> Library:
+def read_library(folders: Sequence[Path]) -> Library:
     """Reads all files of the folders."""
     devices: dict[str, Found] = {}
     faults: list[str] = []
