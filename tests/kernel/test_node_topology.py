@@ -28,6 +28,8 @@ OPTIONS = (
     "--cpu-manager-policy=static",
     "--reserved-cpus=0",
     "--topology-manager-policy=single-numa-node",
+    "--memory-manager-policy=Static",
+    "--reserved-memory=0:memory=100Mi",  # that which the default of --eviction-hard leaves free
 )
 ONCE = {"restartPolicy": "Never"}
 WHOLE = {"limits": {"cpu": "1", "memory": "64Mi"}}
@@ -54,8 +56,8 @@ def processors(cluster: Cluster, pod: Pod) -> str:
     return lines["Cpus_allowed_list"]
 
 
-def state(cluster: Cluster) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((cluster.data / "node/cpu_manager_state").read_text())
+def state(cluster: Cluster, of: str = "cpu") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((cluster.data / f"node/{of}_manager_state").read_text())
     return found
 
 
@@ -77,6 +79,9 @@ def test_a_whole_processor_is_for_one_container_alone_and_comes_back(pinned: Clu
         assert processors(pinned, after) == "0"
         assert state(pinned)["entries"] == {own.metadata.uid: {"app": "1"}}
         assert state(pinned)["defaultCpuSet"] == "0"
+        block = {"numaAffinity": [0], "type": "memory", "size": 64 << 20}
+        assert state(pinned, "memory")["entries"] == {own.metadata.uid: {"app": [block]}}
+        assert pinned.limit(own, "cpuset.mems") == 0
 
         os.kill(pinned.agent(), signal.SIGKILL)  # another one goes on with what it gave out
         await session.create("third", script="true", spec=ONCE)
@@ -88,6 +93,7 @@ def test_a_whole_processor_is_for_one_container_alone_and_comes_back(pinned: Clu
         assert (await session.until("after", ended)).status.phase == "Succeeded"
         assert state(pinned)["defaultCpuSet"] == "0-1"
         assert "entries" not in state(pinned)
+        assert "entries" not in state(pinned, "memory")
         for name in ("leaves", "after", "third"):
             await session.delete(name)
 

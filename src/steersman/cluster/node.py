@@ -382,8 +382,9 @@ def _tools(
 ) -> Tools:
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
-    parts = make_parts(settings.placing, read_topology(facts), paths.root)
-    limits = Machine(allocatable(facts, _reserved(settings, facts)))
+    kept = _reserved(settings, facts)
+    parts = make_parts(settings.placing, read_topology(facts), paths.root, kept)
+    limits = Machine(allocatable(facts, kept))
     socket = warm_socket(settings.run)
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")

@@ -6,7 +6,7 @@ Nothing here decides anything, but that what cannot be on this machine is an err
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,17 +17,20 @@ from steersman.model.quantity import Quantity, of_bytes, of_milli
 from steersman.node.machine import Facts
 from steersman.node.pressure.thresholds import MEMORY, NODE_DISK, RESOURCES, Level, Threshold
 from steersman.node.topology import machine
+from steersman.node.topology import memory as memories
 from steersman.node.topology.cpu_lists import CPUs, render_list
 from steersman.node.topology.machine import SYS, Topology
+from steersman.node.topology.memory import Memory
 from steersman.node.topology.merging import Alignment, mask_of
 from steersman.node.topology.pinning import Pinning
 from steersman.node.topology.placing import Placement
 from steersman.node.topology.processors import POLICY, Processors
-from steersman.node.topology.settings import BadSetting, Settings, reserved_millis
+from steersman.node.topology.settings import BadSetting, Settings, memory_reserved, reserved_millis
 from steersman.node.topology.state_files import check_absent
 from steersman.node.topology.taking import Manner, take
 
 CPU_STATE: Final = "cpu_manager_state"
+MEMORY_STATE: Final = "memory_manager_state"
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -42,13 +45,16 @@ def read_topology(facts: Facts) -> Topology:
     return machine.read(SYS, facts.memory_bytes, os.sched_getaffinity(0))
 
 
-def make_parts(settings: Settings, topology: Topology, directory: Path) -> Parts:
+def make_parts(
+    settings: Settings, topology: Topology, directory: Path, kept: Mapping[str, Quantity]
+) -> Parts:
     """Returns placement and providers; what was given out before is in the node's directory.
+    `kept` is what pods may not use in all.
 
     Raises BadSetting, BadState.
     """
     placement = Placement(_alignment(settings, topology))
-    processors = None
+    processors = memory = None
     path = directory / CPU_STATE
     if settings.cpu_policy == POLICY:
         reserved = _reserved_cpus(settings, topology)
@@ -56,7 +62,33 @@ def make_parts(settings: Settings, topology: Topology, directory: Path) -> Parts
         placement.add(processors)
     else:
         check_absent("CPU", path, settings.cpu_policy)
-    return Parts(placement, Pinning(processors))
+    path = directory / MEMORY_STATE
+    if settings.memory_policy == memories.POLICY:
+        memory = Memory(topology, _reserved_memory(settings, topology, kept), path)
+        placement.add(memory)
+    else:
+        check_absent("memory", path, settings.memory_policy)
+    return Parts(placement, Pinning(processors, memory))
+
+
+def _reserved_memory(
+    settings: Settings, topology: Topology, kept: Mapping[str, Quantity]
+) -> dict[int, dict[str, int]]:
+    """Returns what the system keeps of each node, which is all that it keeps."""
+    for node in settings.reserved_memory.keys() - topology.memory.keys():
+        text = f"the reserved memory configuration references a NUMA node {node}"
+        raise BadSetting(f"{text} that does not exist on this machine")
+    named = {name for its in settings.reserved_memory.values() for name in its}
+    for name in sorted(named | {memories.MEMORY}):
+        there = of_bytes(memory_reserved(settings, name))
+        wanted = kept.get(name, of_bytes(0))
+        if there != wanted:
+            text = f'the total amount "{there}" of type "{name}" is not equal to the value'
+            raise BadSetting(f'{text} "{wanted}" determined by Node Allocatable feature')
+    return {
+        node: {name: amount.value() for name, amount in its.items()}
+        for node, its in settings.reserved_memory.items()
+    }
 
 
 def reservation(settings: Settings, hard: Iterable[Threshold], facts: Facts) -> dict[str, Quantity]:

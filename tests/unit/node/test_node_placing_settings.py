@@ -89,7 +89,7 @@ def test_what_cannot_be_is_refused(flags: dict[str, str], why: str) -> None:
 
 
 def parts(root: Path, build: Build, **flags: str) -> None:
-    make_parts(parsed(**flags), topology(root, build), root)
+    make_parts(parsed(**flags), topology(root, build), root, {})
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,7 @@ def test_the_lowest_cores_are_reserved_where_none_are_named(tmp_path: Path) -> N
         parsed(cpu_manager_policy="static", kube_reserved="cpu=1500m"),
         topology(tmp_path, DUAL_HT),
         tmp_path,
+        {},
     )
     pin = made.pinning.begin("uid", "app", 0)
     assert pin.cpus == "0-11" and not pin.exclusive

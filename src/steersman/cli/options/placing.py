@@ -38,6 +38,18 @@ TEXTS: Final = (
     ),
     ("--system-reserved", "NAME=AMOUNT,...", "", "the same for the system's sake"),
     (
+        "--memory-manager-policy",
+        "POLICY",
+        "None",
+        "Static: Guaranteed containers have their memory from certain NUMA nodes",
+    ),
+    (
+        "--reserved-memory",
+        "NODE:NAME=AMOUNT,...;...",
+        "",
+        "from which NUMA nodes what is reserved is, as 0:memory=1Gi",
+    ),
+    (
         "--topology-manager-policy",
         "POLICY",
         "none",

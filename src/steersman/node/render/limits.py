@@ -22,10 +22,11 @@ BEST_EFFORT_OOM_SCORE = 1000
 
 
 class Pin(msgspec.Struct, frozen=True):
-    """Where a container may run, as cpuset(7) writes it, empty for anywhere; `exclusive` where
-    the processors are for it alone."""
+    """Where a container may run and which nodes' memory it may use, as cpuset(7) writes it, empty
+    for anywhere; `exclusive` where the processors are for it alone."""
 
     cpus: str = ""
+    mems: str = ""
     exclusive: bool = False
 
 
@@ -39,8 +40,9 @@ def render_resources(pod: Pod, container: Container, pin: Pin = Pin()) -> Docume
     quota = parse(limits["cpu"]).milli() if "cpu" in limits else 0
     memory = parse(limits["memory"]).value() if "memory" in limits else 0
     found = _resources(milli, 0 if pin.exclusive else quota, memory)
-    if pin.cpus:
-        found["cpu"]["cpus"] = pin.cpus
+    for name, where in (("cpus", pin.cpus), ("mems", pin.mems)):
+        if where:
+            found["cpu"][name] = where
     return found
 
 

@@ -49,6 +49,14 @@ def mask_of(numbers: Iterable[int]) -> int:
     return found
 
 
+def masks(nodes: Iterable[int]) -> list[int]:
+    """Returns the masks of all sets of nodes but the empty one, small sets first."""
+    found = [0]
+    for node in nodes:
+        found += [mask | mask_of((node,)) for mask in found]
+    return sorted(found[1:], key=lambda it: (it.bit_count(), it))
+
+
 def merge(
     alignment: Alignment, given: Iterable[Mapping[str, Sequence[Hint] | None]]
 ) -> Hint | None:

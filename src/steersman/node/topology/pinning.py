@@ -15,6 +15,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.node.observed import Observed, engine_name
 from steersman.node.render.limits import Pin
 from steersman.node.topology.cpu_lists import render_list
+from steersman.node.topology.memory import Memory
 from steersman.node.topology.placing import given_to
 from steersman.node.topology.processors import Processors
 from steersman.runtime.engine import Engine, EngineError
@@ -32,10 +33,12 @@ class Cared(Protocol):
 
 
 class Pinning:
-    """All containers of the node; without processors to give out they run anywhere."""
+    """All containers of the node; without processors to give out they run anywhere, without
+    memory they use that of any node."""
 
-    def __init__(self, processors: Processors | None = None) -> None:
+    def __init__(self, processors: Processors | None = None, memory: Memory | None = None) -> None:
         self._processors = processors
+        self._memory = memory
         # What the group of each run was told last
         self._told: dict[tuple[str, str], str] = {}
         self._wake = asyncio.Event()
@@ -71,10 +74,11 @@ class Pinning:
                     tasks.start(self._move(engine, uid, run, cpus), name=f"processors of {run}")
 
     def _pin(self, uid: str, container: str) -> Pin:
+        mems = render_list(self._memory.nodes_of(uid, container)) if self._memory else ""
         if self._processors is None:
-            return Pin()
-        cpus = self._processors.cpus_of(uid, container)
-        return Pin(render_list(cpus), self._processors.is_exclusive(uid, container))
+            return Pin(mems=mems)
+        cpus = render_list(self._processors.cpus_of(uid, container))
+        return Pin(cpus, mems, self._processors.is_exclusive(uid, container))
 
     def _stale(self, cared: Iterable[Cared]) -> Iterator[tuple[str, str, str]]:
         """Yields pod and run whose group is to be told, and what; forgets what has ended."""

@@ -6,7 +6,7 @@ get them alone; everybody else shares the rest, those reserved for the system wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from steersman.node.render import limits
 from steersman.node.topology import state_files
 from steersman.node.topology.cpu_lists import CPUs, parse_list, render_list
 from steersman.node.topology.machine import Topology
-from steersman.node.topology.merging import bits, mask_of
+from steersman.node.topology.merging import bits, masks
 from steersman.node.topology.placing import given_to, unexpected
 from steersman.node.topology.providing import Hint, Refused
 from steersman.node.topology.taking import Manner, NotEnough, take
@@ -241,14 +241,6 @@ def whole_of_pod(pod: Pod) -> int:
         else:
             highest = max(highest, beside + count)
     return max(highest, beside + sum(exclusive_count(pod, it) for it in pod.spec.containers))
-
-
-def masks(nodes: Iterable[int]) -> list[int]:
-    """Returns the masks of all sets of nodes but the empty one, small sets first."""
-    found = [0]
-    for node in nodes:
-        found += [mask | mask_of((node,)) for mask in found]
-    return sorted(found[1:], key=lambda it: (it.bit_count(), it))
 
 
 def parse_state(document: dict[str, Any]) -> State:

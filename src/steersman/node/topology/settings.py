@@ -12,6 +12,7 @@ from typing import Final, cast, get_args
 import msgspec
 
 from steersman.model.quantity import Quantity, parse
+from steersman.node.topology import memory
 from steersman.node.topology.cpu_lists import CPUs, parse_list
 from steersman.node.topology.merging import PolicyName, ScopeName
 from steersman.node.topology.processors import POLICY, Options
@@ -36,7 +37,8 @@ class BadSetting(Exception):
 class Settings(msgspec.Struct, frozen=True):
     """What was said.
 
-    reserved:  what is kept for the system and the node agent, by resource
+    reserved:         what is kept for the system and the node agent, by resource
+    reserved_memory:  where that is, by NUMA node
     """
 
     cpu_policy: str = "none"
@@ -47,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True):
     closest: bool = False
     most_nodes: int = MOST_NODES
     reserved: Mapping[str, Quantity] = {}
+    memory_policy: str = "None"
+    reserved_memory: Mapping[int, Mapping[str, Quantity]] = {}
 
 
 def parse_settings(flags: Mapping[str, str]) -> Settings:
@@ -64,7 +68,14 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
         closest=closest,
         most_nodes=most,
         reserved=_reserved(flags),
+        memory_policy=_one_of(flags, "--memory-manager-policy", ("None", memory.POLICY)),
+        reserved_memory=_reserved_memory(flags.get("--reserved-memory", "")),
     )
+    if found.memory_policy == memory.POLICY and not memory_reserved(found, memory.MEMORY):
+        raise BadSetting(
+            "--memory-manager-policy Static: you should specify the system reserved memory: use "
+            "--reserved-memory"
+        )
     if cpu_policy == POLICY and not found.reserved_cpus and not reserved_millis(found):
         raise BadSetting(
             "--cpu-manager-policy static: the static policy requires systemreserved.cpu + "
@@ -84,6 +95,12 @@ def reserved_millis(settings: Settings) -> int:
         return 1000 * len(settings.reserved_cpus)
     asked = settings.reserved.get("cpu")
     return asked.milli() if asked is not None else 0
+
+
+def memory_reserved(settings: Settings, name: str) -> int:
+    """Returns how much is kept of one sort of memory, of all nodes."""
+    its = settings.reserved_memory.values()
+    return sum(amounts[name].value() for amounts in its if name in amounts)
 
 
 def _one_of(flags: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
@@ -155,6 +172,31 @@ def _most_nodes(value: str) -> int:
     return int(value)
 
 
+def _reserved_memory(text: str) -> dict[int, dict[str, Quantity]]:
+    """Reads `NODE:TYPE=AMOUNT,...;NODE:...`."""
+    found: dict[int, dict[str, Quantity]] = {}
+    for part in filter(None, text.split(";")):
+        node, colon, amounts = part.partition(":")
+        if not colon or not node.strip().isdecimal() or int(node) in found:
+            form = "expected numaNodeID:type=quantity[,type=quantity...]"
+            raise BadSetting(f"the reserved memory has incorrect format, {form}, got {part}")
+        found[int(node)] = {
+            name: _amount("--reserved-memory", name, value)
+            for name, value in _pairs("--reserved-memory", amounts).items()
+        }
+    return found
+
+
+def _amount(flag: str, name: str, value: str) -> Quantity:
+    try:
+        amount = parse(value)
+    except ValueError:
+        raise BadSetting(f"{flag}: {name}={value} is not a quantity") from None
+    if amount.nanos < 0:
+        raise BadSetting(f"{flag}: resource quantity for {name} cannot be negative")
+    return amount
+
+
 def _reserved(flags: Mapping[str, str]) -> dict[str, Quantity]:
     """Reads what is reserved for the node agent and for the system, together."""
     found: dict[str, Quantity] = {}
@@ -162,11 +204,6 @@ def _reserved(flags: Mapping[str, str]) -> dict[str, Quantity]:
         for name, value in _pairs(flag, flags.get(flag, "")).items():
             if name not in RESERVABLE:
                 raise BadSetting(f"{flag}: cannot reserve {name}")
-            try:
-                amount = parse(value)
-            except ValueError:
-                raise BadSetting(f"{flag}: {name}={value} is not a quantity") from None
-            if amount.nanos < 0:
-                raise BadSetting(f"{flag}: resource quantity for {name} cannot be negative")
+            amount = _amount(flag, name, value)
             found[name] = found[name] + amount if name in found else amount
     return found
