@@ -409,7 +409,8 @@ def test_sysctls_are_set_in_the_pod_and_unsafe_ones_only_where_allowed(cluster: 
         await several(session, "unsafe", shell("app", SLEEP), **sysctls(kernel__msgmax="10000"))
         pod = await session.until("unsafe", ended)
         assert (pod.status.phase, pod.status.reason) == ("Failed", "SysctlForbidden")
-        assert pod.status.message == 'forbidden sysctl: "kernel.msgmax" not allowlisted'
+        text = 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'
+        assert pod.status.message == text
         with pytest.raises(Invalid, match=r"foo-.*must have at most 253 characters"):
             await several(session, "wrong", shell("app", SLEEP), **sysctls(**{"foo-": "bar"}))
         for name in ("tuned", "unsafe"):

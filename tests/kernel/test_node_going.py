@@ -59,7 +59,7 @@ def test_pods_end_in_the_order_of_their_priority_before_the_machine_goes() -> No
         late = await session.until("late", refused)
         assert (late.status.reason, late.status.message) == (
             "NodeShutdown",
-            "Pod was rejected as the node is shutting down.",
+            "Pod was rejected: Pod was rejected as the node is shutting down.",
         )
         (node,) = (await session.client.list(NODE)).items
         ready = condition(node.status.conditions, "Ready")

@@ -11,6 +11,7 @@ import logging
 import resource
 import signal
 import ssl
+from collections.abc import Collection
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -22,6 +23,7 @@ from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
 from steersman.cluster.engines import Chosen, choose_own, choose_runtime
+from steersman.cluster.placing import make_parts, read_topology, reservation
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -36,6 +38,7 @@ from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
 from steersman.model.local_path import NODE_FIELD
+from steersman.model.quantity import Quantity
 from steersman.model.service_range import dns_address
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
@@ -70,6 +73,7 @@ from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
+from steersman.node.topology.settings import Settings as PlacingSettings
 from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
@@ -92,6 +96,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     manifests:  the folder of static pods
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
+    placing:    who gets which part of the machine
     periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
     endpoint:   the socket of a container runtime in place of our own engine
@@ -114,6 +119,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
     endpoint: Path | None = None
+    placing: PlacingSettings = PlacingSettings()
 
 
 def cgroup_of(cluster: str) -> str:
@@ -160,7 +166,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         measuring = _measuring(settings, chosen, agent, world)
         monitor = _monitor(settings, chosen, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
-        registration = _registration(chosen, tools, monitor, shutdown, tasks)
+        registration = _registration(settings, chosen, tools, monitor, shutdown, plugins, tasks)
+        _give_devices(plugins, tools, agent, registration)
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
@@ -176,6 +183,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(folder.run(), name="static pods")
         tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
+        _pin(tools, agent, tasks)
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
         addresses = bridge.addresses
@@ -191,6 +199,31 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await tools.engine.close()
     await client.close()
     await proxy_client.close()
+
+
+def _reserved(settings: NodeSettings, facts: machine.Facts) -> dict[str, Quantity]:
+    return reservation(settings.placing, settings.eviction.thresholds, facts)
+
+
+def _pin(tools: Tools, agent: Agent, tasks: Tasks) -> None:
+    following = tools.pinning.run(tools.engine, agent.workers.values, tools.world)
+    tasks.start(following, name="processors of containers")
+
+
+def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Registration) -> None:
+    """Has devices given out, after what waits for nobody; the Node told which there are, and pods
+    how theirs are."""
+    tools.placement.add(plugins.devices)
+
+    def tell(pods: Collection[str]) -> None:
+        for worker in [it for uid, it in agent.workers.items() if uid in pods]:
+            worker.devices_changed()
+
+    def offer(pods: Collection[str]) -> None:
+        registration.changed()
+        tell(pods)
+
+    plugins.devices.changed, plugins.claims.changed = offer, tell
 
 
 def _folder(settings: NodeSettings, tools: Tools) -> Folder:
@@ -266,7 +299,13 @@ def _monitor(
 
 
 def _registration(
-    chosen: Chosen, tools: Tools, monitor: Monitor, shutdown: Shutdown, tasks: Tasks
+    settings: NodeSettings,
+    chosen: Chosen,
+    tools: Tools,
+    monitor: Monitor,
+    shutdown: Shutdown,
+    plugins: Plugins,
+    tasks: Tasks,
 ) -> Registration:
     """Returns what keeps the Node true, and hears of what changes it."""
     registration = Registration(
@@ -275,8 +314,10 @@ def _registration(
         tools.place,
         tools.facts,
         lambda: monitor.conditions | shutdown.conditions,
-        tools.engine.features,
-        chosen.trouble,
+        features=tools.engine.features,
+        trouble=chosen.trouble,
+        reserved=_reserved(settings, tools.facts),
+        devices=plugins.devices.capacity,
     )
     chosen.watch(registration.changed, tasks)
     monitor.changed = shutdown.changed = registration.changed
@@ -378,7 +419,9 @@ def _tools(
 ) -> Tools:
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
-    limits = Machine(allocatable(facts))
+    kept = _reserved(settings, facts)
+    parts = make_parts(settings.placing, read_topology(facts), paths.root, kept)
+    limits = Machine(allocatable(facts, kept))
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
     return Tools(
@@ -407,6 +450,10 @@ def _tools(
         machine=limits,
         resolution=_resolution(settings),
         services=services.list,
+        placement=parts.placement,
+        pinning=parts.pinning,
+        devices=plugins.devices,
+        claims=plugins.claims,
     )
 
 

@@ -1,4 +1,5 @@
-"""Puts together what the node does with plugins: CSI drivers, and the folder where they register.
+"""Puts together what the node does with plugins: CSI drivers, device plugins, drivers of dynamic
+resource allocation, and the folder where they register.
 
 Nothing here decides anything. What brings gRPC along is made with the first plugin, or the first
 volume of a driver.
@@ -19,9 +20,12 @@ from steersman.model.errors import APIError
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
+from steersman.node.claims.access import Claims
 from steersman.node.csi.csi_node import create_csi_node
 from steersman.node.csi.layout import Layout, root_of
+from steersman.node.devices.access import Devices
 from steersman.node.plugins.folder import Handler, PluginFolder
+from steersman.node.topology import machine
 from steersman.node.volumes import sharing
 from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
@@ -53,8 +57,14 @@ class Plugins:
         self._world = world
         self._tasks = tasks
         self.layout = Layout(root_of(directory))
+        self.devices = Devices(self.layout.device_plugins, _numa_nodes, world, tasks)
+        self.claims = Claims(client, self.layout.root, name, world, tasks)
         # By the types of plugins (wire/rpc/registration.py)
-        self.handlers: dict[str, Callable[[], Handler]] = {"CSIPlugin": lambda: self._drivers}
+        self.handlers: dict[str, Callable[[], Handler]] = {
+            "CSIPlugin": lambda: self._drivers,
+            "DevicePlugin": lambda: self.devices.plugins,
+            "DRAPlugin": lambda: self.claims.drivers,
+        }
 
     def share(self) -> None:
         """Has what drivers in pods mount seen on the machine, before anything is mounted."""
@@ -64,7 +74,9 @@ class Plugins:
 
     async def run(self, registered: asyncio.Event) -> None:
         """Registers plugins for ever, once the node is registered itself."""
+        self._tasks.start(self.devices.run(), name="device plugins")
         await registered.wait()
+        self._tasks.start(self.claims.run(), name="slices of drivers")
         while True:
             try:
                 await create_csi_node(self._client, self._name)
@@ -123,3 +135,7 @@ class Plugins:
         """Takes back what a pod has of drivers."""
         if self.layout.volumes(uid).is_dir():
             await self._volumes.release(uid)
+
+
+def _numa_nodes() -> list[int]:
+    return sorted(machine.read(machine.SYS, 0).memory)

@@ -122,8 +122,6 @@ def _security(config: ContainerConfig) -> LinuxContainerSecurityContext:
 def refuse(config: ContainerConfig) -> None:
     """Raises Failed for what this runtime does not have, before anything is made for it."""
     security = _security(config)
-    if config.CDI_devices:
-        raise Failed(UNIMPLEMENTED, "CDI devices are not supported")
     if any(it.image is not None and it.image.image for it in config.mounts):
         raise Failed(UNIMPLEMENTED, "image mounts are not supported")
     if security.run_as_user is None and not security.run_as_username and security.run_as_group:

@@ -18,6 +18,7 @@ from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import record
 from steersman.node.acting import ending, sandboxes
+from steersman.node.admission import refused
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, engine_name, parse_engine_name
 from steersman.node.resizing import granting
@@ -156,8 +157,8 @@ class Agent:
         if worker is not None:
             worker.hear(new)
         elif not _is_over(new):
-            refusal = self._refusal(new) or self._admit(new)
-            self._adopt(new, replace(self._begin(new), ended=refusal))
+            seen, refusal = self._begin(new), self._refusal(new) or self._admit(new)
+            self._adopt(new, seen if refusal is None else refused(seen, *refusal))
             if refusal is not None:
                 self._tools.say(new, "Warning", *refusal)
 
@@ -176,6 +177,7 @@ class Agent:
             metadata.uid,
             _start_of(pod, self._tools.world.now()),
             grants=granting.first_grants(pod),
+            unplaced=True,
         )
 
     def _adopt(self, pod: Pod, seen: Observed) -> Worker:

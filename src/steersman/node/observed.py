@@ -118,6 +118,8 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     grants:     the resources that the containers may have, whatever the pod asks for now
     pod_limits: what the pod's own group was given (linux.resources)
     refused:    generation, reason and message of a resize that is not granted
+    unplaced:   what the pod has for itself of the machine is not given out yet
+    claimed:    drivers may have made devices of its claims ready
     """
 
     namespace: str
@@ -136,6 +138,8 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     pod_limits: dict[str, Any] | None = None
     resize: Resize | None = None
     refused: tuple[int, str, str] | None = None
+    unplaced: bool = False
+    claimed: bool = False
 
     def of(self, container: str) -> Seen:
         """What is known of a container; nothing where it never began."""

@@ -19,6 +19,12 @@ from steersman.node.resizing import granting
 ENDED = ("Succeeded", "Failed")
 
 
+class PlacePod(msgspec.Struct, frozen=True):
+    """Give the pod what it has for itself of the machine, or refuse it."""
+
+    key = "place"
+
+
 class StartSandbox(msgspec.Struct, frozen=True):
     """Make the pod's namespaces and connect them."""
 
@@ -95,7 +101,8 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 Action = (
-    StartSandbox
+    PlacePod
+    | StartSandbox
     | PrepareVolumes
     | PullImage
     | StartContainer
@@ -112,6 +119,8 @@ def plan(pod: Pod, seen: Observed, now: float) -> list[Action]:
     resources that were granted."""
     if is_ending(pod, seen) or is_finished(pod, seen) or is_overdue(pod, seen, now):
         return list(_end(pod, seen))
+    if seen.unplaced:
+        return [PlacePod()]
     actions = [*_prepare(seen, now), *_run(pod, seen, now), *_unfit(pod, seen), *_resize(pod, seen)]
     if (deadline := pod.spec.active_deadline_seconds) is not None:
         actions.append(Wait(seen.began_at + deadline))
@@ -256,7 +265,7 @@ def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
         yield KillContainer(container.name, run.attempt, grace, note)
     if running:
         return
-    if seen.sandbox is not None or seen.volumes_ready:
+    if seen.sandbox is not None or seen.volumes_ready or seen.claimed:
         yield TearDown()
     elif seen.gone or pod.metadata.deletion_timestamp is not None:
         yield DeletePod()

@@ -6,7 +6,7 @@ patch, equal for equal states, so that it is written only when something has cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
@@ -22,11 +22,14 @@ from steersman.reconcile.times import rfc3339
 
 # A list with a merge key is merged by it: an address of before would stay beside the new one
 WHOLE = {"$patch": "replace"}
+Health = Callable[[Pod, Container], Sequence[Document]]
 
 
-def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
+def render_status(
+    pod: Pod, seen: Observed, host: str, now: float, health: Health = lambda *_: ()
+) -> Document:
     """Returns the patch that makes the status tell what is observed; the pod has the resources
-    that were granted."""
+    that were granted. `health` says how the devices of a container are."""
     phase = phase_of(pod, seen)
     status: Document = {
         "phase": phase,
@@ -38,6 +41,9 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
         "conditions": _conditions(pod, seen, phase, now),
         "containerStatuses": [_container(pod, it, seen, now) for it in pod.spec.containers],
     }
+    for container, told in zip(pod.spec.containers, status["containerStatuses"], strict=True):
+        if devices := health(pod, container):
+            told["allocatedResourcesStatus"] = list(devices)
     if pod.spec.init_containers:
         status["initContainerStatuses"] = [
             _container(pod, it, seen, now) for it in pod.spec.init_containers
@@ -66,9 +72,15 @@ def addresses_of(pod: Pod, seen: Observed, host: str) -> tuple[str, ...]:
 
 def phase_of(pod: Pod, seen: Observed) -> str:
     """Returns the phase (getPhase); one that ends a pod stays, and comes only when nothing of it
-    runs any more: what it had to itself is then free (status_manager.go, mergePodStatus)."""
+    runs any more and drivers have taken back its devices: what it had to itself is then free
+    (status_manager.go, mergePodStatus)."""
     if pod.status.phase in ENDED:
         return pod.status.phase
+    found = _phase_of(pod, seen)
+    return (pod.status.phase or "Pending") if seen.claimed and found in ENDED else found
+
+
+def _phase_of(pod: Pod, seen: Observed) -> str:
     if seen.ended is not None and not any(it.running for it in seen.containers.values()):
         return "Failed"
     if not is_initialized(pod, seen):

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from steersman.client.interface import Client
+from steersman.model.kind import Document
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
+from steersman.model.types.container import Container
 from steersman.node import containers
+from steersman.node.claims.interface import ClaimAccess, NoClaims
 from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.devices.interface import DeviceAccess, NoDevices
 from steersman.node.engine.interface import Engine, Images
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
@@ -22,6 +26,8 @@ from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.resizing.granting import Grants
+from steersman.node.topology.pinning import Pinning
+from steersman.node.topology.placing import Placement
 from steersman.node.volumes.mounting import Volumes
 from steersman.reconcile.events import Recorder, Said
 from steersman.world.interface import World
@@ -33,6 +39,10 @@ class Tools(msgspec.Struct, frozen=True):
     pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
+    placement: what gives out parts of the machine
+    pinning:   where containers may run
+    devices:   what containers have been given of device plugins
+    claims:    what drivers make ready for pods
     """
 
     client: Client
@@ -52,6 +62,10 @@ class Tools(msgspec.Struct, frozen=True):
     resolution: Resolution
     services: Callable[[], Iterable[Service]]
     grants: Grants = msgspec.field(default_factory=Grants)
+    placement: Placement = msgspec.field(default_factory=Placement)
+    pinning: Pinning = msgspec.field(default_factory=Pinning)
+    devices: DeviceAccess = msgspec.field(default_factory=NoDevices)
+    claims: ClaimAccess = msgspec.field(default_factory=NoClaims)
 
     def say(
         self,
@@ -68,6 +82,10 @@ class Tools(msgspec.Struct, frozen=True):
         # The view itself does not say what it is where it came from a list
         about = ("v1", POD.name, *named, path)
         self.events.say(Said(about, kind, reason, note, host=self.place.name))
+
+    def health(self, pod: Pod, container: Container) -> list[Document]:
+        """Returns how the devices of a container are (allocatedResourcesStatus)."""
+        return [*self.devices.health(pod, container), *self.claims.health(pod, container)]
 
     def say_node(self, kind: str, reason: str, note: str) -> None:
         """Tells an event about the node."""

@@ -19,14 +19,17 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers, record
 from steersman.node.acting import ending, pulling, sandboxes, starting
 from steersman.node.acting.ending import NANO
+from steersman.node.acting.failures import describe_failure
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
+from steersman.node.admission import refused
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
 from steersman.node.plan import (
     Action,
     DeletePod,
     KillContainer,
+    PlacePod,
     PrepareVolumes,
     PullImage,
     ResizePod,
@@ -44,6 +47,7 @@ from steersman.node.resizing.carrying_out import carry_out
 from steersman.node.static.marks import is_static
 from steersman.node.status import is_coming_up, render_status, same
 from steersman.node.tools import Tools
+from steersman.node.topology.providing import Refused
 from steersman.node.volumes import downward_api
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.interface import Tasks
@@ -176,6 +180,10 @@ class Worker:
                 seen = seen.having(name, replace(known, trouble=replace(trouble, again_at=now)))
         self.change(seen)
 
+    def devices_changed(self) -> None:
+        """Devices that the pod has may be well again, or not."""
+        self._stale.set()
+
     def _changed(self) -> None:
         self._wake.set()
         self._ends.set()
@@ -207,6 +215,7 @@ class Worker:
         """Lives until nothing of the pod is left."""
         async with self._tools.world.tasks() as self._tasks:
             self._tasks.start(self._tell(), name=f"status {self.seen.name}")
+            self._tools.pinning.began()
             while not self._done:
                 wait = self._step()
                 try:
@@ -324,9 +333,10 @@ class Worker:
 
     async def _act(self, action: Action) -> None:
         match action:
+            case PlacePod():
+                await self._place()
             case StartSandbox():
-                sandbox = await sandboxes.start(self._tools, self._granted)
-                self.change(replace(self.seen, sandbox=sandbox, trouble=None))
+                await self._start_sandbox()
             case PrepareVolumes():
                 await self._prepare_volumes()
             case PullImage(container):
@@ -342,7 +352,7 @@ class Worker:
             case TearDown():
                 await sandboxes.tear_down(self._tools, self.seen.uid)
                 self._tools.objects.release(self.seen.uid)
-                self.change(replace(self.seen, sandbox=None, volumes_ready=False))
+                self.change(replace(self.seen, sandbox=None, volumes_ready=False, claimed=False))
             case DeletePod():
                 await self._delete()
 
@@ -350,14 +360,7 @@ class Worker:
         """Makes a failure a trouble of the pod or the container, and tells it."""
         wait = self._count_failure(action.key)
         again = self._tools.world.now() + wait
-        reasons = {
-            StartSandbox: ("FailedCreatePodSandBox", "Failed to create pod sandbox: "),
-            PrepareVolumes: ("FailedMount", ""),
-            KillContainer: ("FailedKillPod", "error killing pod: "),
-            TearDown: ("FailedKillPod", "error killing pod: "),
-        }
-        reason, start = reasons.get(type(action), ("FailedSync", "error syncing pod: "))
-        text = f"{start}{error or type(error).__name__}"
+        reason, text = describe_failure(action, error)
         if isinstance(action, ResizePod) and self.seen.resize is not None:
             resize = replace(self.seen.resize, error=str(error))
             self.change(replace(self.seen, resize=resize))
@@ -389,6 +392,25 @@ class Worker:
         self._wake.set()
 
     # Acting
+
+    async def _place(self) -> None:
+        """Has the pod given what it has for itself; one that cannot be is refused."""
+        try:
+            await self._tools.placement.place(self._granted)
+        except Refused as refusal:
+            self.change(refused(self.seen, refusal.reason, refusal.message))
+            self._say("Warning", refusal.reason, refusal.message)
+        else:
+            self.change(replace(self.seen, unplaced=False))
+
+    async def _start_sandbox(self) -> None:
+        """Makes the ground of the pod, once drivers have made ready what its claims need."""
+        pod = self._granted
+        if pod.spec.resource_claims and not self.seen.claimed:
+            self.change(replace(self.seen, claimed=True))
+        await self._tools.claims.prepare(pod)
+        sandbox = await sandboxes.start(self._tools, pod)
+        self.change(replace(self.seen, sandbox=sandbox, trouble=None))
 
     async def _prepare_volumes(self) -> None:
         pod = self._granted
@@ -453,6 +475,7 @@ class Worker:
         )
         self._failures.pop(f"start of {name}", None)
         self.update(name, begun)
+        self._tools.pinning.began()
         exit = self._early.pop((name, attempt), None)
         if run.state == "exited":
             self._end_run(name, run)
@@ -516,6 +539,9 @@ class Worker:
 
     async def _remove_files(self) -> None:
         self._removed = True
+        # One that was never begun has no ground that is torn down; without its record nobody
+        # would know of it
+        self._tools.placement.release(self.seen.uid)
         seen, paths = self.seen, self._tools.paths
         for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
             await asyncio.to_thread(record.remove_tree, path)
@@ -547,7 +573,7 @@ class Worker:
         if self.seen.gone or shown is None:
             return
         tools, pod = self._tools, self._granted
-        status = render_status(pod, self.seen, tools.place.address, tools.world.now())
+        status = render_status(pod, self.seen, tools.place.address, tools.world.now(), tools.health)
         if same(self._told, status):
             return
         ref = POD.ref(self.seen.namespace, self.seen.name)

@@ -548,6 +548,23 @@ def make_directories(plan: Plan) -> None:
         os.mkdir(path, 0o755)
 
 
+def present(plan: Plan, name: str, document: Mapping[str, Any]) -> None:
+    """Gives hooks of a container that has no bundle what they look for: a state, and a directory
+    with a document in which the root has a path."""
+    from . import documents
+
+    plan.state = {
+        "ociVersion": document.get("ociVersion", ""),
+        "id": name,
+        "bundle": plan.directory,
+        "annotations": document.get("annotations") or {},
+    }
+    shown = {key: value for key, value in document.items() if key != EXTRA}
+    shown["root"] = {**(document.get("root") or {}), "path": places(plan)[0]}
+    with open(os.path.join(plan.directory, "config.json"), "w") as file:
+        file.write(documents.dumps(shown))
+
+
 def decode_status(status: int) -> tuple[int, int]:
     """Exit code and signal of a wait status; a signal gives 128 + its number as the code."""
     if os.WIFSIGNALED(status):

@@ -35,6 +35,8 @@ _HOST = "host"
 _SHARED = "shared"
 # The group of the process that containers share; they have a dot in their names
 _FIRST = "first"
+# Hooks that the container's own process runs; others would hold up the shim
+_OWN_HOOKS = ("createContainer", "startContainer")
 # The exit code that Kubernetes shows for a container whose program could not be started.
 _START_ERROR_CODE = 128
 
@@ -320,8 +322,8 @@ class Pod:
         bundle = request["bundle"]
         directory = os.path.join(self.directory, state.CONTAINERS, name)
         plan = Plan(bundle, directory, self._held)
-        if plan.hooks:  # they would hold up the shim, and nobody asks for them here
-            raise ValueError("hooks are run by the command line alone")
+        if others := [kind for kind in plan.hooks if kind not in _OWN_HOOKS]:
+            raise ValueError(f"hooks of the kind {others[0]} are run by the command line alone")
         group = self._open_cgroup(plan.cgroup_path or f"{self.cgroup_path}/{name}")
         made = Container(name, plan, bundle, group)
         self.containers[name] = made
@@ -340,6 +342,8 @@ class Pod:
         made.streams = self._streams(made, opened=True)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
         container.make_directories(plan)
+        if plan.hooks:
+            container.present(plan, f"{self.name}.{made.name}", made.bundle)
         made.cgroup.create()
         made.cgroup.limit(plan.resources)
         channel = made.first.child_channel.fileno()

@@ -80,8 +80,11 @@ class Supervised:
     def go(self) -> None:
         """Lets the process run its program."""
         self._released = True
+        self._send(b"G")
+
+    def _send(self, word: bytes) -> None:
         try:
-            self.channel.send(b"G")
+            self.channel.send(word)
         except (BrokenPipeError, ConnectionResetError):
             return  # it has died, which its parent hears at once
 
@@ -103,9 +106,11 @@ class Supervised:
 
     def _hear(self, data: bytes) -> None:
         self._heard += data
-        while self._heard[:1] in (b"T", b"R"):
+        while self._heard[:1] in (b"T", b"H", b"R"):
             word, self._heard = self._heard[:1], self._heard[1:]
-            if word == b"R":
+            if word == b"H":
+                self._send(b"G")  # the shim runs no hooks: it would be held up
+            elif word == b"R":
                 self.status = CREATED
                 if self.on_ready is not None:
                     self.on_ready()

@@ -102,7 +102,7 @@ def test_a_pod_that_does_not_fit_is_not_admitted() -> None:
     others = {"cpu": parse("1500m"), "memory": parse("512Mi")}
     admit = granting.decide_admission
     assert admit(asking("2500m", "512Mi"), others, 1, WHOLE) is None
-    start = "Pod was rejected: Node didn't have enough resource: "
+    start = "Node didn't have enough resource: "
     assert admit(asking("2501m", "1Mi"), others, 1, WHOLE) == (
         "OutOfcpu",
         f"{start}cpu, requested: 2501, used: 1500, capacity: 4000",
@@ -122,7 +122,7 @@ def test_a_pod_that_does_not_fit_is_not_admitted() -> None:
         f"{start}ephemeral-storage, requested: {11 << 30}, used: 0, capacity: {10 << 30}",
     )
     windows = pod(spec={"os": {"name": "windows"}})
-    text = "Pod was rejected: Failed to admit pod as the OS field doesn't match node OS"
+    text = "Failed to admit pod as the OS field doesn't match node OS"
     assert admit(windows, {}, 0, WHOLE) == ("PodOSNotSupported", text)
     assert admit(pod(spec={"os": {"name": "linux"}}), {}, 0, WHOLE) is None
 

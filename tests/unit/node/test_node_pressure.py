@@ -386,11 +386,11 @@ def test_a_node_under_pressure_refuses_pods_that_would_add_to_it() -> None:
         node = Node(world, options(), Source())
         assert node.monitor.refusal(best) is None
         node.monitor.conditions = frozenset({"MemoryPressure"})
-        text = "Pod was rejected: The node had condition: [MemoryPressure]. "
+        text = "The node had condition: [MemoryPressure]. "
         assert node.monitor.refusal(best) == ("Evicted", text)
         assert node.monitor.refusal(burst) is None
         node.monitor.conditions = frozenset({"DiskPressure", "MemoryPressure"})
-        text = "Pod was rejected: The node had condition: [DiskPressure MemoryPressure]. "
+        text = "The node had condition: [DiskPressure MemoryPressure]. "
         assert node.monitor.refusal(burst) == ("Evicted", text)
         assert node.monitor.refusal(named("vital", priority=2_000_000_000)) is None
 

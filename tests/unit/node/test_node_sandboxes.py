@@ -19,6 +19,7 @@ from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
 from steersman.node.tools import Tools
+from steersman.node.topology.pinning import Pinning
 from steersman.runtime.engine import EngineError
 from steersman.world.real import RealWorld
 
@@ -44,6 +45,9 @@ class Node:
                 ),
                 volumes=SimpleNamespace(release=self.release),
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
+                placement=SimpleNamespace(release=lambda _: self.done.append("place")),
+                pinning=Pinning(),
+                claims=SimpleNamespace(unprepare=self.unprepare),
                 paths=Paths(root),
                 place=SimpleNamespace(address="10.0.0.1"),
                 resolution=Resolution("10.96.0.10", "cluster.local", ""),
@@ -60,6 +64,9 @@ class Node:
 
     async def release(self, uid: str) -> None:
         self.done.append(f"volumes of {uid}")
+
+    async def unprepare(self, uid: str) -> None:
+        self.done.append(f"claims of {uid}")
 
     async def remove_sandbox(self, uid: str) -> None:
         self.done.append(f"remove {uid}")
@@ -147,4 +154,5 @@ def test_without_a_range_for_its_users_a_pod_is_not_begun(node: Node) -> None:
 
 def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
     asyncio.run(sandboxes.tear_down(node.tools, UID))
-    assert node.done == [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}", "release"]
+    gone = [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}"]
+    assert node.done == [*gone, "release", "place", f"claims of {UID}"]

@@ -12,6 +12,7 @@ from steersman.node import status
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, Trouble, container_id
 from steersman.reconcile.times import rfc3339
 
+RUNNING = {"phase": "Running"}
 INIT = {"initContainers": [{"name": "one", "image": "i"}]}
 
 
@@ -204,6 +205,27 @@ def test_a_pod_that_was_given_up_has_failed_once_nothing_of_it_runs() -> None:
     over = replace(runs, containers={"app": Seen(run=Run(0, "exited", exit_code=0))})
     document = told(over)
     assert (document["phase"], document["reason"], document["message"]) == ("Failed", *given_up)
+
+
+def test_a_pod_whose_claims_are_not_taken_back_has_not_ended_yet() -> None:
+    over = {"app": exited(0)}
+    never = {"restartPolicy": "Never"}
+    running_yet = told(observed(containers=over, claimed=True), spec=never, status=RUNNING)
+    assert running_yet["phase"] == "Running"
+    assert told(observed(containers=over, claimed=True), spec=never)["phase"] == "Pending"
+    assert told(observed(containers=over), spec=never, status=RUNNING)["phase"] == "Succeeded"
+    given_up = observed(ended=("Evicted", "no room"), claimed=True)
+    assert told(given_up, status=RUNNING)["phase"] == "Running"
+
+
+def test_the_health_of_devices_stands_with_the_containers_that_have_some() -> None:
+    health = [{"name": "a/b", "resources": [{"resourceID": "x", "health": "Healthy"}]}]
+    two = pod(spec={"containers": [{"name": "app", "image": "i"}, {"name": "b", "image": "i"}]})
+    document = status.render_status(
+        two, observed(), "10.0.0.1", NOW, lambda _, it: health if it.name == "b" else ()
+    )
+    assert "allocatedResourcesStatus" not in app(document)
+    assert document["containerStatuses"][1]["allocatedResourcesStatus"] == health
 
 
 def test_a_pod_given_up_by_the_node_says_why() -> None:

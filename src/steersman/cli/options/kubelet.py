@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from steersman.cli.failure import Failure
+from steersman.cli.options import placing
 
 if TYPE_CHECKING:
     from steersman.node.credentials.providers import Provider
@@ -64,6 +65,7 @@ _TEXTS: Final = (
         "",
         "sysctls that pods may have beside the safe ones; a * at the end stands for the rest",
     ),
+    *placing.TEXTS,
 )
 _PERIODS: Final = ("", "-critical-pods", "-by-pod-priority")
 _NUMBERS: Final = (
@@ -171,6 +173,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise Failure(str(error)) from None
     read_periods(arguments)
     read_endpoint(arguments)
+    placing.read_settings(arguments)
     if arguments.allowed_unsafe_sysctls:
         _check_sysctls(names(arguments.allowed_unsafe_sysctls))
     if (arguments.image_credential_provider_config is None) is not (

@@ -26,6 +26,7 @@ from steersman.cri.messages.containers import (
     PRIVATE,
     SIGNALS,
     Capability,
+    CDIDevice,
     ContainerConfig,
     ContainerMetadata,
     Device,
@@ -97,15 +98,19 @@ def render_container(
         envs=tuple(KeyValue(name, value.encode()) for name, value in variables.items()),
         mounts=tuple(_mounts(order, handler, ids, subpaths)),
         devices=tuple(_devices(order)),
+        CDI_devices=tuple(map(CDIDevice, order.injection.cdi)),
         labels=render_labels(pod, container, cluster),
-        annotations=render_annotations(pod, container, order.attempt),
+        annotations={
+            **order.injection.annotations,
+            **render_annotations(pod, container, order.attempt),
+        },
         log_path=f"{container.name}/{order.ground.log.name}",
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         tty=container.tty,
         linux=LinuxContainerConfig(
             resources=render_resources(
-                limits.render_resources(pod, container),
+                limits.render_resources(pod, container, order.ground.pin),
                 limits.oom_score(pod, container, order.ground.memory_bytes),
             ),
             security_context=_security(order, ids, target, seccomp_root),
@@ -125,7 +130,12 @@ def _mounts(
     ours = {"/etc/hosts": ground.etc / "hosts"}
     ours[container.termination_message_path] = ground.termination_log
     found = [Mount(path, str(source)) for path, source in ours.items() if path not in taken]
-    return [_mapped(it, *maps) for it in [*own, *found]]
+    injected = [
+        Mount(it.target, it.source, readonly=it.readonly)
+        for it in order.injection.mounts
+        if it.target not in taken
+    ]
+    return [_mapped(it, *maps) for it in [*own, *found, *injected]]
 
 
 def _mapped(mount: Mount, uids: tuple[Any, ...], gids: tuple[Any, ...]) -> Mount:
@@ -152,8 +162,8 @@ def _mount(
 
 
 def _devices(order: Order) -> list[Device]:
-    """Returns the volumes that the container uses as devices."""
-    found = []
+    """Returns the volumes that the container uses as devices, and what plugins gave it."""
+    found = [Device(it.target, it.source, it.access) for it in order.injection.devices]
     for it in order.container.volume_devices:
         access = "r" if order.ground.devices[it.name].readonly else "mrw"
         found.append(Device(it.device_path, str(order.ground.volumes[it.name]), access))

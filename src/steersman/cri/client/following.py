@@ -97,7 +97,7 @@ class Following:
             await self._world.sleep(SURE_SECONDS)
 
     async def _take(self, event: ContainerEventResponse) -> None:
-        """Takes note of one event; what cannot be asked just then is found by the next list."""
+        """Takes note of one event; what cannot be asked then is found by the next list."""
         if event.container_event_type != CONTAINER_STOPPED:
             return
         id = event.container_id

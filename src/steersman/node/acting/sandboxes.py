@@ -13,8 +13,9 @@ from steersman.node.render import files, limits, resolution
 from steersman.node.tools import Tools
 
 
-def render_sandbox(pod: Pod, cgroup: str) -> Document:
-    """Returns what our runtime makes the sandbox from."""
+def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Document:
+    """Returns what our runtime makes the sandbox from; it is said whether a container has
+    processors for itself."""
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
         "hostname": files.hostname(pod),
@@ -22,7 +23,7 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
         "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
-        "resources": limits.render_pod_resources(pod),
+        "resources": limits.render_pod_resources(pod, exclusive=exclusive),
     }
 
 
@@ -36,14 +37,14 @@ def host_ports(pod: Pod) -> list[int]:
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
-    if pod.spec.resource_claims:
-        raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     handler = await demand_handler(tools, pod)
     ids = take_ids(tools, uid) if pod.spec.host_users is False else {}
     for port in () if tools.engine.features.host_ports else host_ports(pod):
         text = f"hostPort {port} is not supported: use a Service of type NodePort"
         tools.say(pod, "Warning", "HostPortNotSupported", text)
-    made = await tools.engine.start_sandbox(pod, handler, ids)
+    made = await tools.engine.start_sandbox(
+        pod, handler, ids, exclusive=tools.pinning.has_exclusive(pod)
+    )
     try:
         shown = made.addresses or (tools.place.address,)
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):
@@ -63,7 +64,10 @@ def take_ids(tools: Tools, uid: str) -> Document:
 
 
 async def tear_down(tools: Tools, uid: str) -> None:
-    """Removes sandbox, connection and volumes. Repeatable."""
+    """Removes sandbox, connection and volumes, and takes back what was given out. Repeatable."""
     await tools.engine.remove_sandbox(uid)
     await tools.volumes.release(uid)
     tools.ids.release(uid)
+    tools.placement.release(uid)
+    # Last: a driver that is not there keeps what the others do not have to
+    await tools.claims.unprepare(uid)

@@ -56,6 +56,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.root / "plugins_registry"
 
     @property
+    def device_plugins(self) -> Path:
+        """Where device plugins have their sockets, beside the one at which they register."""
+        return self.root / "device-plugins"
+
+    @property
     def pods(self) -> Path:
         """The directories of all pods."""
         return self.root / "pods"

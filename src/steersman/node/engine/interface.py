@@ -18,6 +18,7 @@ from steersman.images.pull import Policy, Progress
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
+from steersman.node.devices.injection import NOTHING, Injection
 from steersman.node.observed import Observed, Sandbox
 from steersman.node.render.bundle import Ground
 from steersman.node.streams.pods import Streaming
@@ -85,7 +86,8 @@ class Images(Protocol):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One run of a container that is to be made: `variables` beside those of the image."""
+    """One run of a container that is to be made: `variables` beside those of the image, `injection`
+    what its devices need."""
 
     pod: Pod
     container: Container
@@ -94,6 +96,7 @@ class Order(msgspec.Struct, frozen=True):
     image: Image
     variables: Mapping[str, str]
     ground: Ground
+    injection: Injection = NOTHING
 
 
 class Engine(Protocol):
@@ -118,8 +121,11 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Lets go of everything, which goes on."""
 
-    async def start_sandbox(self, pod: Pod, handler: str, ids: Document) -> Sandbox:
-        """Makes and connects the ground of a pod; `ids` are the maps of users of its own.
+    async def start_sandbox(
+        self, pod: Pod, handler: str, ids: Document, *, exclusive: bool = False
+    ) -> Sandbox:
+        """Makes and connects the ground of a pod; `ids` are the maps of users of its own, and it
+        is said whether a container has processors for itself.
 
         Also raises BadConfiguration. What was made before a failure is taken back.
         """

@@ -15,8 +15,10 @@ from typing import Any, Final, Protocol
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container
 from steersman.node.acting.sandboxes import render_sandbox
 from steersman.node.acting.sub_paths import make_subpath
+from steersman.node.devices.injection import Injection, NoDevice, inject
 from steersman.node.engine.commands import run_command
 from steersman.node.engine.interface import Features, Handler, Order
 from steersman.node.engine.streams import OwnStreaming
@@ -111,11 +113,13 @@ class OwnEngine:
 
     # Sandboxes
 
-    async def start_sandbox(self, pod: Pod, handler: str, ids: Document) -> Sandbox:
+    async def start_sandbox(
+        self, pod: Pod, handler: str, ids: Document, *, exclusive: bool = False
+    ) -> Sandbox:
         """Makes the namespaces and connects them to the bridge."""
         del handler  # there is one
         uid = pod.metadata.uid
-        wanted = render_sandbox(pod, self._cgroup) | ids
+        wanted = render_sandbox(pod, self._cgroup, exclusive=exclusive) | ids
         wanted["hostname"] = files.kernel_name(pod, self._domain)
         made = await self._begin(uid, wanted)
         addresses: list[str] = []
@@ -151,6 +155,7 @@ class OwnEngine:
         """Makes a container from the document that an order comes to."""
         pod, container, run_config = order.pod, order.container, order.image.run_config
         document = render_bundle(pod, container, run_config, order.variables, order.ground)
+        _inject(document, container, order.injection)
         if any(it.get("subPath") for it in document["mounts"]):
             await asyncio.to_thread(_make_subpaths, document)
         if container.target_container_name:
@@ -220,6 +225,23 @@ class OwnEngine:
     def container_id(self, pod: str, container: str) -> str:
         """Returns nothing: the id is made of what is observed."""
         return ""
+
+
+def _inject(document: Document, container: Container, injection: Injection) -> None:
+    """Puts into a document what devices need; what cannot be had is told as containerd does."""
+    try:
+        inject(document, injection, {it.mount_path.rstrip("/") for it in container.volume_mounts})
+    except NoDevice as error:
+        text = "failed to generate spec: failed to apply OCI options"
+        raise EngineError("failed", f"{text}: {error}") from error
+    if not injection.cdi:
+        return
+    from steersman.node.cdi import injecting  # loaded with the first of such devices
+
+    try:
+        injecting.inject_devices(document, injection.cdi)
+    except injecting.CannotInject as error:
+        raise EngineError("failed", str(error)) from error
 
 
 def _make_subpaths(document: Document) -> None:

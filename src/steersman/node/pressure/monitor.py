@@ -133,7 +133,7 @@ class Monitor:
         if self.conditions == {"MemoryPressure"} and not _is_best_effort(pod):
             return None
         told = " ".join(sorted(self.conditions))
-        return EVICTED, f"Pod was rejected: The node had condition: [{told}]. "
+        return EVICTED, f"The node had condition: [{told}]. "
 
     def _take(self, conditions: frozenset[str]) -> None:
         if conditions == self.conditions:

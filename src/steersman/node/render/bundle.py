@@ -24,6 +24,7 @@ from steersman.model.types.container import (
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
 from steersman.node.render.expand import expand, references
+from steersman.node.render.limits import Pin
 from steersman.runtime import spec
 
 _PROPAGATION = {
@@ -56,6 +57,7 @@ class Ground(msgspec.Struct, frozen=True):
     pidns:    of a pod whose containers share their processes
     seccomp:  the local profile that the container names (linux.seccomp)
     devices:  what volumes are that containers use as devices
+    pin:      on which processors it may run
     """
 
     pid: int
@@ -71,6 +73,7 @@ class Ground(msgspec.Struct, frozen=True):
     pidns: str = ""
     seccomp: Document | None = None
     devices: Mapping[str, Device] = {}
+    pin: Pin = Pin()
 
 
 def render_bundle(
@@ -96,7 +99,7 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(pod, container),
+        resources=limits.render_resources(pod, container, ground.pin),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,

@@ -21,20 +21,35 @@ GUARANTEED_OOM_SCORE = -997
 BEST_EFFORT_OOM_SCORE = 1000
 
 
-def render_resources(pod: Pod, container: Container) -> Document:
-    """Returns linux.resources of a container; a limit that it does not have is its pod's."""
+class Pin(msgspec.Struct, frozen=True):
+    """Where a container may run and which nodes' memory it may use, as cpuset(7) writes it, empty
+    for anywhere; `exclusive` where the processors are for it alone."""
+
+    cpus: str = ""
+    mems: str = ""
+    exclusive: bool = False
+
+
+def render_resources(pod: Pod, container: Container, pin: Pin = Pin()) -> Document:  # noqa: B008
+    """Returns linux.resources of a container; a limit that it does not have is its pod's. One
+    that has processors for itself needs no limit to them (DisableCPUQuotaWithExclusiveCPUs)."""
     whole = _whole(pod)
     limits, requests = container.resources.limits, container.resources.requests
     limits = {**whole.limits, **limits}
     milli = parse(requests.get("cpu") or limits.get("cpu") or "0").milli()
     quota = parse(limits["cpu"]).milli() if "cpu" in limits else 0
     memory = parse(limits["memory"]).value() if "memory" in limits else 0
-    return _resources(milli, quota, memory)
+    found = _resources(milli, 0 if pin.exclusive else quota, memory)
+    for name, where in (("cpus", pin.cpus), ("mems", pin.mems)):
+        if where:
+            found["cpu"][name] = where
+    return found
 
 
-def render_pod_resources(pod: Pod) -> Document:
+def render_pod_resources(pod: Pod, *, exclusive: bool = False) -> Document:
     """Returns linux.resources of a pod, its overhead counted: what it says itself, else what its
-    containers come to, a limit only where every one of them has one."""
+    containers come to, a limit only where every one of them has one; none to processors where one
+    of them has some for itself."""
     whole, overhead = _whole(pod), pod.spec.overhead
     extra_milli = parse(overhead.get("cpu", "0")).milli()
     extra_bytes = parse(overhead.get("memory", "0")).value()
@@ -55,6 +70,7 @@ def render_pod_resources(pod: Pod) -> Document:
         cpu_bounded, quota = True, extra_milli + parse(whole.limits["cpu"]).milli()
     if "memory" in whole.limits:
         memory_bounded, memory = True, extra_bytes + parse(whole.limits["memory"]).value()
+    cpu_bounded = cpu_bounded and not exclusive
     return _resources(shares, quota if cpu_bounded else 0, memory if memory_bounded else 0)
 
 

@@ -166,7 +166,7 @@ def decide_admission(
     (lifecycle/predicate.go), or is for another system; None where it may begin."""
     if pod.spec.os is not None and pod.spec.os.name != "linux":
         text = "Failed to admit pod as the OS field doesn't match node OS"
-        return "PodOSNotSupported", f"Pod was rejected: {text}"
+        return "PodOSNotSupported", text
     most = int(allocatable.get("pods", count + 1))
     claims = [("pods", _Claim(1, count, most))]
     wanted = requests_of(pod)
@@ -175,7 +175,7 @@ def decide_admission(
     claims += [(it, _claim(it, wanted, others, allocatable)) for it in known]
     for name, claim in claims:
         if not claim.fits():
-            return f"OutOf{name}", f"Pod was rejected: {_shortage(name, claim)}"
+            return f"OutOf{name}", _shortage(name, claim)
     return None
 
 
