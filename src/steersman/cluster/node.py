@@ -42,8 +42,10 @@ from steersman.model.service_range import dns_address
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
+from steersman.network.pods import PodNetwork
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
+from steersman.node.acting.host_ports import decide_ports, holds_ports
 from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
@@ -151,7 +153,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        tools = _tools(settings, client, bridge, plugins, tokens, world, tasks)
+        connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
+        tools = _tools(settings, client, connected, plugins, tokens, world, tasks)
         place = tools.place
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
@@ -181,13 +184,9 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
-        here = Here(
-            settings.cluster,
-            settings.name,
-            bridge.name,
-            bridge.addresses.gateway,
-            bridge.addresses.network,
-        )
+        addresses = bridge.addresses
+        place_of_rules = (bridge.name, addresses.gateway, addresses.network)
+        here = Here(settings.cluster, settings.name, *place_of_rules)
         close = await network.serve_network(here, services, views, rules, world, tasks)
         await registration.registered.wait()
         settle()
@@ -271,10 +270,12 @@ def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shu
     apparmor = has_apparmor()
 
     def refusal(pod: Pod) -> tuple[str, str] | None:
+        others = (it.pod for it in agent.workers.values() if holds_ports(it.pod, it.seen))
         return (
             shutdown.refusal(pod)
             or monitor.refusal(pod)
             or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+            or decide_ports(pod, others)
         )
 
     agent.admit_by(refusal)
@@ -327,7 +328,7 @@ def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
 def _tools(
     settings: NodeSettings,
     client: APIClient,
-    bridge: Bridge,
+    connected: PodNetwork,
     plugins: Plugins,
     tokens: Tokens,
     world: World,
@@ -344,7 +345,7 @@ def _tools(
         world=world,
         engine=Engine(str(socket), str(paths.runtime)),
         warm=WarmParent(socket, paths.runtime),
-        network=bridge,
+        network=connected,
         puller=Puller(Store(settings.images), StreamHttp()),
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,

@@ -12,6 +12,7 @@ import msgspec
 from steersman.cri.known import Known
 from steersman.images.pull import Puller
 from steersman.images.store import Store
+from steersman.model.types.container import ContainerPort
 from steersman.node.warm import WarmParent
 from steersman.runtime.engine import Engine, EngineError
 from steersman.wire.http2.grpc import (
@@ -39,14 +40,19 @@ _CODES = {
 class Network(Protocol):
     """Connects pods; repeatable."""
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a sandbox's namespace; returns its addresses."""
+    async def add(
+        self, pod: str, namespace: Path, ports: Sequence[ContainerPort] = ()
+    ) -> list[str]:
+        """Connects a sandbox's namespace and leads ports of the node to it; returns its
+        addresses."""
 
     async def delete(self, pod: str) -> None:
         """Disconnects a sandbox; one that is not connected is fine."""
 
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a sandbox has from before the server began."""
+    def restore(
+        self, pod: str, addresses: Sequence[str], ports: Sequence[ContainerPort] = ()
+    ) -> None:
+        """Notes the addresses and ports that a sandbox has from before the server began."""
 
 
 class Tools(msgspec.Struct, frozen=True):

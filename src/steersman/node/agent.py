@@ -255,7 +255,8 @@ class Agent:
         for uid, seen in records.items():
             # A record whose sandbox is gone may name an address that another pod has by now
             if seen.sandbox is not None and uid in sandboxes_now and not sandboxes_now[uid].lost:
-                self._tools.network.restore(uid, seen.sandbox.addresses)
+                sandbox = seen.sandbox
+                self._tools.network.restore(uid, sandbox.addresses, sandbox.ports)
         return _Left(sandboxes_now, records)
 
     async def _take_over(self, pods: Mapping[str, Pod], left: _Left) -> None:

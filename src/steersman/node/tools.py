@@ -13,6 +13,7 @@ from steersman.images.pull import Puller
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
+from steersman.model.types.container import ContainerPort
 from steersman.node import containers
 from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
@@ -34,14 +35,18 @@ from steersman.world.interface import World
 class Network(Protocol):
     """Connects pods; repeatable."""
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a pod's namespace; returns its addresses."""
+    async def add(
+        self, pod: str, namespace: Path, ports: Sequence[ContainerPort] = ()
+    ) -> list[str]:
+        """Connects a pod's namespace and leads ports of the node to it; returns its addresses."""
 
     async def delete(self, pod: str) -> None:
         """Disconnects a pod; one that is not connected is fine."""
 
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a pod has from before the agent began."""
+    def restore(
+        self, pod: str, addresses: Sequence[str], ports: Sequence[ContainerPort] = ()
+    ) -> None:
+        """Notes the addresses and ports that a pod has from before the agent began."""
 
 
 class Tools(msgspec.Struct, frozen=True):

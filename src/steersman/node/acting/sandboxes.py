@@ -7,6 +7,7 @@ from pathlib import Path
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.node.acting.host_ports import host_ports
 from steersman.node.acting.runtime_classes import demand_handler
 from steersman.node.admission import normal_name
 from steersman.node.id_ranges import BadRange
@@ -32,13 +33,6 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
     }
 
 
-def host_ports(pod: Pod) -> list[int]:
-    """Returns the ports of the node that a pod asks for; none where it has all of them."""
-    if pod.spec.host_network:
-        return []
-    return [it.host_port for one in pod.spec.containers for it in one.ports if it.host_port]
-
-
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
@@ -47,9 +41,6 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     if pod.spec.host_users is False:
         wanted |= take_ids(tools, uid)
     wanted["hostname"] = files.kernel_name(pod, tools.resolution.domain)
-    for port in host_ports(pod):
-        text = f"hostPort {port} is not supported: use a Service of type NodePort"
-        tools.say(pod, "Warning", "HostPortNotSupported", text)
     try:
         made = await tools.engine.start_sandbox(uid, wanted)
     except EngineError as error:
@@ -59,8 +50,9 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
         made = await tools.engine.start_sandbox(uid, wanted)
     try:
         addresses: list[str] = []
+        ports = () if pod.spec.host_network else host_ports(pod)
         if not pod.spec.host_network:
-            addresses = await tools.network.add(uid, Path(made.netns))
+            addresses = await tools.network.add(uid, Path(made.netns), ports)
         shown = addresses or [tools.place.address]
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):
             tools.say(pod, "Warning", resolution.REASON, text)
@@ -68,7 +60,7 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
         await tools.engine.remove_sandbox(uid)
         await tools.network.delete(uid)
         raise
-    return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns)
+    return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns, ports)
 
 
 def take_ids(tools: Tools, uid: str) -> Document:
