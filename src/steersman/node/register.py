@@ -99,7 +99,7 @@ def render_status(
             {"type": "Hostname", "address": place.name},
         ],
         "runtimeHandlers": [
-            {"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}}
+            {"name": "", "features": {"recursiveReadOnlyMounts": True, "userNamespaces": True}}
         ],
         "features": {"supplementalGroupsPolicy": True},
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},

@@ -27,6 +27,7 @@ from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
 from steersman.runtime.kernel import mounts
+from steersman.runtime.kernel.labels import has_selinux
 
 START_ERROR = "StartError"
 START_ERROR_CODE = 128
@@ -154,6 +155,7 @@ def _document(
         memory_bytes=tools.facts.memory_bytes,
         seccomp=_seccomp(tools, pod, container),
         devices=_devices(pod, container, places),
+        selinux=has_selinux(),
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
     for mount in document["mounts"]:
