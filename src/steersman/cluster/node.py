@@ -54,6 +54,7 @@ from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.files import Files
 from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
@@ -171,7 +172,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
-            Visitors(client, settings.name, world), _telling(settings, client, measuring)
+            Visitors(client, settings.name, world),
+            _telling(settings, tools, agent, measuring, plugins),
         )
         tasks.start(serve_streams(port, observed, world, others=others), name="port")
         tasks.start(pods.follow(), name="pods of the node")
@@ -296,8 +298,12 @@ def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) 
     return shutdown
 
 
-def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) -> Telling:
+def _telling(
+    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, plugins: Plugins
+) -> Telling:
     """Returns what the agent tells of itself and its pods."""
+    places = tools.volumes.places
+    files = Files(agent.workers.values, tools.paths, settings.images, places, plugins, tools.world)
     root = cgroup_of(settings.cluster)
     own = {"fieldSelector": f"spec.nodeName={settings.name}"}
     names = str(dns_address(IPv4Network(settings.service_cidr)))
@@ -305,7 +311,12 @@ def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) ->
         first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
     )
     return Telling(
-        settings.name, root, measuring, lambda: client.read("/api/v1/pods", own), configuration
+        settings.name,
+        root,
+        measuring,
+        files,
+        lambda: tools.client.read("/api/v1/pods", own),
+        configuration,
     )
 
 

@@ -21,6 +21,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
 from steersman.node.csi.csi_node import create_csi_node
 from steersman.node.csi.layout import Layout, root_of
+from steersman.node.measure.files import Filled
 from steersman.node.plugins.folder import Handler, PluginFolder
 from steersman.node.volumes import sharing
 from steersman.node.volumes.mounting import Published
@@ -118,6 +119,14 @@ class Plugins:
     async def prepare(self, pod: Pod, volume: Volume, behind: PersistentVolume | None) -> Published:
         """Publishes a volume for a pod."""
         return await self._volumes.prepare(pod, volume, behind)
+
+    async def usage(self, uid: str, place: Path) -> Filled | None:
+        """Returns how full a volume of a pod is, None where its driver does not say."""
+        if not self.layout.volumes(uid).is_dir():
+            return None
+        from steersman.node.csi.usage import ask_usage
+
+        return await ask_usage(self._drivers, self.layout, uid, place, self._world.now())
 
     async def release(self, uid: str) -> None:
         """Takes back what a pod has of drivers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -14,6 +14,7 @@ from steersman.model.figures import Family, Sample
 from steersman.node.measure import families, summary
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.files import Filled, MeasuredFiles, MeasuredVolume
 from steersman.node.measure.measuring import MeasuredPod, Measuring
 from steersman.node.measure.reading import (
     Reading,
@@ -220,7 +221,7 @@ def test_container_metrics_have_cadvisors_names(tmp_path: Path) -> None:
 def test_a_summary_has_rates_from_the_second_time_on(tmp_path: Path) -> None:
     found, pods = look(2, tmp_path)
     machine = found.machine()
-    first = summary.summary("n", machine, pods, {})
+    first = summary.summary("n", machine, pods, {}, {})
     assert "usageNanoCores" not in first["node"]["cpu"]
     (pod,) = first["pods"]
     assert pod["podRef"] == {"name": "p", "namespace": "default", "uid": UID}
@@ -245,12 +246,39 @@ def test_a_summary_has_rates_from_the_second_time_on(tmp_path: Path) -> None:
         name: Reading(990.0, reading.cpu_nanos - 10**9, 0, 0, 0, 0, 0)
         for name, reading in summary.readings(machine, pods).items()
     }
-    second = summary.summary("n", machine, pods, before)
+    second = summary.summary("n", machine, pods, before, {})
     shown = (second["node"], second["pods"][0], second["pods"][0]["containers"][0])
     assert [one["cpu"]["usageNanoCores"] for one in shown] == [10**8] * 3
     short = summary.only_cpu_and_memory(second)
     assert set(short["node"]) == {"nodeName", "startTime", "cpu", "memory"}
     assert set(short["pods"][0]) == {"podRef", "startTime", "cpu", "memory", "containers"}
+
+
+def test_a_summary_tells_what_pods_have_on_disks(tmp_path: Path) -> None:
+    found, pods = look(2, tmp_path)
+    machine = found.machine()
+    full, part = Filled(5.0, 600, 1000, 400, 90, 100, 10), Filled(5.0, 600, 1000, 400)
+    volumes = (MeasuredVolume("data", "claim", part), MeasuredVolume("room", "", full))
+    known = {UID: MeasuredFiles(5.0, volumes, {"web": full}, {"web": full}, full)}
+    (pod,) = summary.summary("n", machine, pods, {}, known)["pods"]
+    time = {"time": "1970-01-01T00:00:05Z"}
+    bytes_told = {**time, "availableBytes": 600, "capacityBytes": 1000, "usedBytes": 400}
+    told = {**bytes_told, "inodesFree": 90, "inodes": 100, "inodesUsed": 10}
+    claim = {"name": "claim", "namespace": "default"}
+    assert pod["volume"] == [
+        {"name": "data", **bytes_told, "pvcRef": claim},
+        {"name": "room", **told},
+    ]
+    assert pod["ephemeral-storage"] == told
+    (container,) = pod["containers"]
+    assert container["rootfs"] == container["logs"] == told
+
+
+class NoFiles:
+    """Nothing on disks; see `node.measure.files.Files`."""
+
+    async def look(self) -> dict[str, MeasuredFiles]:
+        return {}
 
 
 def test_paths_of_the_port_answer(tmp_path: Path) -> None:
@@ -259,7 +287,8 @@ def test_paths_of_the_port_answer(tmp_path: Path) -> None:
             return {"kind": "PodList", "items": []}
 
         configuration = render_configuration("10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local")
-        telling = Telling("n", ROOT, measuring(2, tmp_path, world), pods, configuration)
+        measured, files = measuring(2, tmp_path, world), cast(Any, NoFiles())
+        telling = Telling("n", ROOT, measured, files, pods, configuration)
 
         async def get(path: str, query: str = "") -> Any:
             assert telling.knows(path)

@@ -38,7 +38,7 @@ from steersman.node.pressure import ranking
 from steersman.node.pressure.images import Bounds, ImageCollector
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.ranking import Use, exceeded, message, rank
-from steersman.node.pressure.reading import SignalSource, size_of
+from steersman.node.pressure.reading import SignalSource
 from steersman.node.pressure.thresholds import (
     BadThreshold,
     Level,
@@ -194,15 +194,6 @@ def test_bounds_of_a_pod_of_its_own_are_looked_at_one_after_the_other() -> None:
     assert exceeded(given, Use(9 * MIB, 9 * MIB, containers={"a": (0, 2 * MIB + 1)}), {}) == text
     assert exceeded(given, Use(disk=9 * MIB, containers={"a": (0, 2 * MIB)}), {}) == ""
     assert not ranking.has_bounds(pod(spec={"volumes": [{"name": "d", "emptyDir": {}}]}))
-
-
-def test_a_tree_is_measured_without_what_its_links_lead_to(tmp_path: Path) -> None:
-    (tmp_path / "deep" / "er").mkdir(parents=True)
-    (tmp_path / "deep" / "er" / "file").write_bytes(b"x" * 100_000)
-    (tmp_path / "link").symlink_to("/usr")
-    assert 100_000 <= size_of(tmp_path) < 300_000
-    assert size_of(tmp_path / "none") == 0
-    assert size_of(tmp_path / "deep" / "er" / "file") == 0
 
 
 def test_what_drivers_have_mounted_for_a_pod_is_not_counted_as_its_disk(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import orjson
 from steersman.model.errors import MethodNotAllowed
 from steersman.model.kind import Document
 from steersman.node.measure import families, summary
+from steersman.node.measure.files import Files
 from steersman.node.measure.measuring import Measuring
 from steersman.node.measure.reading import Reading
 from steersman.wire import prometheus
@@ -23,6 +24,7 @@ HEALTH: Final = ("/healthz", "/healthz/ping", "/healthz/log", "/healthz/syncloop
 class Telling(msgspec.Struct):
     """What the answers are made of.
 
+    files:         looks at what pods have on disks
     pods:          gives the pods of this node as the API server has them
     configuration: the KubeletConfiguration that this agent keeps to
     before:        what was read the last time, for rates
@@ -31,6 +33,7 @@ class Telling(msgspec.Struct):
     node: str
     root: str
     measuring: Measuring
+    files: Files
     pods: Callable[[], Awaitable[Document]]
     configuration: Mapping[str, object]
     before: Mapping[str, Reading] = {}
@@ -49,10 +52,12 @@ class Telling(msgspec.Struct):
 
 
 async def _summary(telling: Telling, request: Request) -> Response:
+    short = request.flag("only_cpu_and_memory")
+    files = {} if short else await telling.files.look()
     machine, pods = telling.measuring.machine(), telling.measuring.pods()
-    told = summary.summary(telling.node, machine, pods, telling.before)
+    told = summary.summary(telling.node, machine, pods, telling.before, files)
     telling.before = summary.readings(machine, pods)
-    if request.flag("only_cpu_and_memory"):
+    if short:
         told = summary.only_cpu_and_memory(told)
     return Response(orjson.dumps(told))
 
