@@ -29,11 +29,13 @@ from steersman.cluster.process import (
     settle,
     stop_signal,
 )
+from steersman.cluster.telling import of_process
 from steersman.images.http import StreamHttp
 from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
+from steersman.model.figures import Sources
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
@@ -262,6 +264,7 @@ def _monitor(
         settings.name,
         tools.world,
     )
+    monitor.evicted = tools.counts.evicted
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
@@ -310,11 +313,16 @@ def _telling(
     configuration = render_configuration(
         first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
     )
+    own_metrics = Sources()
+    own_metrics.add(tools.counts.families)
+    started = tools.world.wire_now()
+    own_metrics.add(lambda: of_process(started))
     return Telling(
         settings.name,
         root,
         measuring,
         files,
+        own_metrics,
         lambda: tools.client.read("/api/v1/pods", own),
         configuration,
     )

@@ -19,6 +19,7 @@ from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
+from steersman.node.measure.counts import Counts
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
@@ -56,6 +57,7 @@ class Tools(msgspec.Struct, frozen=True):
     pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
     grants:    what all pods of the node may have together
+    counts:    what the agent counts of its own work
     """
 
     client: Client
@@ -78,6 +80,7 @@ class Tools(msgspec.Struct, frozen=True):
     services: Callable[[], Iterable[Service]]
     cgroup: str
     grants: Grants = msgspec.field(default_factory=Grants)
+    counts: Counts = msgspec.field(default_factory=Counts)
 
     def say(
         self,

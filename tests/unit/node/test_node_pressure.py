@@ -194,6 +194,8 @@ def test_bounds_of_a_pod_of_its_own_are_looked_at_one_after_the_other() -> None:
     assert exceeded(given, Use(9 * MIB, 9 * MIB, containers={"a": (0, 2 * MIB + 1)}), {}) == text
     assert exceeded(given, Use(disk=9 * MIB, containers={"a": (0, 2 * MIB)}), {}) == ""
     assert not ranking.has_bounds(pod(spec={"volumes": [{"name": "d", "emptyDir": {}}]}))
+    assert ranking.bound_of(text) == "ephemeralcontainerfs.limit"
+    assert ranking.bound_of('Usage of EmptyDir volume "d"') == "emptydirfs.limit"
 
 
 def test_what_drivers_have_mounted_for_a_pod_is_not_counted_as_its_disk(tmp_path: Path) -> None:
@@ -257,6 +259,8 @@ class Node:
             source, options, lambda: cared, self._reclaim, self._say, "vm", world
         )
         self.monitor.changed = lambda: self.changes.append(self.monitor.conditions)
+        self.signals: list[str] = []
+        self.monitor.evicted = self.signals.append
 
     def _say(self, kind: str, reason: str, note: str) -> None:
         self.told.append(f"{kind} {reason}: {note}")
@@ -296,6 +300,7 @@ def test_one_pod_goes_at_a_time_and_the_node_tells_of_its_condition() -> None:
         "Normal NodeHasSufficientMemory: Node vm status is now: NodeHasSufficientMemory",
     ]
     assert node.reclaimed == 0
+    assert node.signals == [MEMORY]
 
 
 def run(work: Callable[[World], Coroutine[Any, Any, None]]) -> None:
@@ -348,6 +353,7 @@ def test_a_pod_beyond_its_own_bound_goes_without_any_pressure() -> None:
         node = Node(world, options(), source, cared, critical)
         await node.monitor.look()
         await node.monitor.look()
+        assert node.signals == ["ephemeralpodfs.limit"]
 
     run(main)
     assert len(cared.gone) == 1

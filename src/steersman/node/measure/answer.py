@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from steersman.model.errors import MethodNotAllowed
+from steersman.model.figures import Sources
 from steersman.model.kind import Document
 from steersman.node.measure import families, summary
 from steersman.node.measure.files import Files
@@ -25,6 +26,7 @@ class Telling(msgspec.Struct):
     """What the answers are made of.
 
     files:         looks at what pods have on disks
+    own:           what the agent counts of its own work
     pods:          gives the pods of this node as the API server has them
     configuration: the KubeletConfiguration that this agent keeps to
     before:        what was read the last time, for rates
@@ -34,6 +36,7 @@ class Telling(msgspec.Struct):
     root: str
     measuring: Measuring
     files: Files
+    own: Sources
     pods: Callable[[], Awaitable[Document]]
     configuration: Mapping[str, object]
     before: Mapping[str, Reading] = {}
@@ -73,6 +76,14 @@ async def _cadvisor(telling: Telling, _request: Request) -> Response:
     return Response(prometheus.render(found), content_type=prometheus.CONTENT_TYPE)
 
 
+async def _metrics(telling: Telling, _request: Request) -> Response:
+    now = families.agent_metrics(
+        telling.node, telling.measuring.states(), await telling.files.look()
+    )
+    text = prometheus.render([*now, *telling.own.families()])
+    return Response(text, content_type=prometheus.CONTENT_TYPE)
+
+
 async def _pods(telling: Telling, _request: Request) -> Response:
     return Response(orjson.dumps(await telling.pods()))
 
@@ -83,6 +94,7 @@ async def _configuration(telling: Telling, _request: Request) -> Response:
 
 _ANSWERS: Final[Mapping[str, Callable[[Telling, Request], Awaitable[Response]]]] = {
     "/stats/summary": _summary,
+    "/metrics": _metrics,
     "/metrics/resource": _resource,
     "/metrics/cadvisor": _cadvisor,
     "/pods": _pods,

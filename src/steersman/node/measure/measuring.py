@@ -86,6 +86,10 @@ class Measuring:
         self._world = world
         self._proc = proc
 
+    def states(self) -> list[Observed]:
+        """Returns the pods that have a sandbox, as they are known without looking."""
+        return [seen for seen in self._seen() if seen.sandbox is not None]
+
     def pods(self) -> list[MeasuredPod]:
         """Looks at the pods that run."""
         found = (self._pod(seen) for seen in self._seen() if seen.sandbox is not None)
