@@ -379,6 +379,45 @@ def test_what_an_agent_was_in_the_middle_of_the_next_one_takes_back(cluster: Clu
     cluster.run(scenario)
 
 
+async def ask_for(session: Session, size: str) -> None:
+    patch = {"spec": {"resources": {"requests": {"storage": size}}}}
+    await session.client.patch(CLAIM.ref("default", "dyn"), patch)
+
+
+async def grows_under_a_pod(session: Session, made: Driver) -> None:
+    """The volume grows, and its file system while the pod runs, at the second try."""
+    pod = await session.until("dyn", runs)
+    made.faults["NodeExpandVolume"] = Failed(grpc.INTERNAL, "busy")
+    await ask_for(session, "2Mi")
+    (pending,) = await until(session, CLAIM, lambda it: it[0].status.conditions)
+    assert pending.type == "FileSystemResizePending"
+    assert made.asked("ControllerExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+    name = await bound(session, "dyn")
+    assert await hears(session, pod, "VolumeResizeFailed") == (
+        f"NodeExpandVolume.NodeExpandVolume failed for volume {name} : Expander.NodeExpand failed: "
+        "rpc error: code = Internal desc = busy"
+    )
+    made.faults = {}
+    size = await until(
+        session,
+        CLAIM,
+        lambda it: None if it[0].status.conditions else it[0].status.capacity["storage"],
+    )
+    assert size == "2Mi"
+    assert await hears(session, pod, "FileSystemResizeSuccessful") == (
+        f'MountVolume.NodeExpandVolume succeeded for volume "{name}" {pod.spec.node_name}'
+    )
+    expand, publish = made.asked("NodeExpandVolume")[-1], made.asked("NodePublishVolume")[-1]
+    assert (expand.volume_path, expand.staging_target_path) == (
+        publish.target_path,
+        publish.staging_target_path,
+    )
+    assert expand.capacity_range.required_bytes == 2 << 20
+    after = await session.until("dyn", runs)
+    assert after.metadata.uid == pod.metadata.uid
+    assert after.status.container_statuses[0].restart_count == 0
+
+
 def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         made = Driver(
@@ -455,18 +494,17 @@ def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: C
             assert stage.publish_context == {"device": f"of {attach.volume_id}"}
             assert stage.secrets == {"password": "p"}
 
-            patch = {"spec": {"resources": {"requests": {"storage": "2Mi"}}}}
-            await session.client.patch(CLAIM.ref("default", "dyn"), patch)
+            await grows_under_a_pod(session, made)
+            await session.delete("dyn")
+            await ask_for(session, "3Mi")
             (pending,) = await until(session, CLAIM, lambda it: it[0].status.conditions)
             assert pending.type == "FileSystemResizePending"
-            assert made.asked("ControllerExpandVolume")[0].capacity_range.required_bytes == 2 << 20
-            await session.delete("dyn")
             await session.create("dyn", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("dyn"))
             await session.until("dyn", runs)
             found = await session.client.get(CLAIM.ref("default", "dyn"))
-            assert found.status.capacity["storage"] == "2Mi"
+            assert found.status.capacity["storage"] == "3Mi"
             assert not found.status.conditions
-            assert made.asked("NodeExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+            assert made.asked("NodeExpandVolume")[-1].capacity_range.required_bytes == 3 << 20
 
             await session.delete("dyn")
             await session.client.delete(CLAIM.ref("default", "dyn"))

@@ -158,6 +158,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         plugins.share()
         connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
         tools = _tools(settings, client, connected, plugins, tokens, world, tasks)
+        plugins.say = tools.say
         place = tools.place
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)

@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = 1.0  # while the API does not take the CSINode
 log = logging.getLogger(__name__)
+Say = Callable[[Pod, str, str, str], None]
 
 
 class Plugins:
-    """The plugins of one node; see `mounting.CSI` for volumes."""
+    """The plugins of one node; see `mounting.CSI` for volumes. `say` tells an event about a pod."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Plugins:
         self._world = world
         self._tasks = tasks
         self.layout = Layout(root_of(directory))
+        self.say: Say = lambda *_: None
         # By the types of plugins (wire/rpc/registration.py)
         self.handlers: dict[str, Callable[[], Handler]] = {"CSIPlugin": lambda: self._drivers}
 
@@ -86,6 +88,7 @@ class Plugins:
     @cached_property
     def _volumes(self) -> CSIVolumes:
         from steersman.node.csi.attachments import Attachments
+        from steersman.node.csi.growing import Growing
         from steersman.node.csi.volumes import CSIVolumes
 
         used = (
@@ -100,6 +103,8 @@ class Plugins:
             self.layout,
             self._world,
             self._name,
+            Growing(self._client, self._world, self._tasks),
+            self.say,
         )
 
     # Volumes
