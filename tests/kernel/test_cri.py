@@ -382,9 +382,14 @@ def test_files_of_etc_are_the_pods() -> None:
     [
         ({"metadata": None}, grpc.INVALID_ARGUMENT, "must include metadata"),
         (
-            {"port_mappings": (s.PortMapping(host_port=80, container_port=80),)},
-            grpc.UNIMPLEMENTED,
-            "host ports are not supported",
+            {"port_mappings": (s.PortMapping(host_port=65536, container_port=80),)},
+            grpc.INVALID_ARGUMENT,
+            "65536 is no port of a port mapping",
+        ),
+        (
+            {"port_mappings": (s.PortMapping(3, 80, 80),)},
+            grpc.INVALID_ARGUMENT,
+            "unknown protocol of a port mapping: 3",
         ),
         (
             {"linux": s.LinuxPodSandboxConfig(cgroup_parent="kube.slice")},

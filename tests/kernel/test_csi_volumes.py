@@ -19,6 +19,7 @@ from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.node.csi import attachments, drivers
 from steersman.node.csi.attachments import Attachments
 from steersman.node.csi.drivers import Drivers
+from steersman.node.csi.growing import Growing
 from steersman.node.csi.layout import Layout
 from steersman.node.csi.volumes import REPUBLISH_SECONDS, CSIVolumes
 from steersman.node.objects import BadConfiguration
@@ -89,7 +90,15 @@ class Node:
         self.attachments = Attachments(client, self.world, self.tasks, "vm", used)
         tokens = Tokens(client, self.world)
         self.volumes = CSIVolumes(
-            client, tokens, self.drivers, self.attachments, self.layout, self.world, "vm"
+            client,
+            tokens,
+            self.drivers,
+            self.attachments,
+            self.layout,
+            self.world,
+            "vm",
+            Growing(client, self.world, self.tasks),
+            lambda *_: None,
         )
         return self.volumes
 

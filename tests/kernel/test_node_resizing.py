@@ -256,3 +256,35 @@ def test_a_resize_that_was_granted_is_carried_out_by_the_next_agent(cluster: Clu
         await session.delete("kept")
 
     cluster.run(scenario)
+
+
+def test_a_resize_to_what_is_the_same_for_the_kernel_is_told_and_taken_back(
+    cluster: Cluster,
+) -> None:
+    """Row "resize with equivalents": shares have a least of 2, a quota one of 1 ms."""
+
+    def asks(request: str, limit: str) -> dict[str, Any]:
+        return {"requests": {"cpu": request}, "limits": {"cpu": limit}}
+
+    async def scenario(session: Session) -> None:
+        await session.create("alike", script=SLEEP, resources=asks("2m", "10m"))
+        await session.until("alike", lambda it: runs(it) and has(it, cpu="2m"))
+        for request, limit in (("1m", "5m"), ("2m", "10m")):
+            await resize(session, "alike", asks(request, limit))
+            pod = await session.until(
+                "alike",
+                lambda it, request=request: (  # type: ignore[misc]
+                    has(it, cpu=request)
+                    and condition(it.status.conditions, "PodResizeInProgress") is None
+                ),
+            )
+            assert dict(app(pod).allocated_resources) == {"cpu": request}
+            given = app(pod).resources
+            assert given is not None
+            assert dict(given.limits) == {"cpu": limit}
+            assert cluster.limit(pod, "cpu.shares") == 2
+            assert cluster.limit(pod, "cpu.cfs_quota_us") == 1_000
+            assert app(pod).restart_count == 0
+        await session.delete("alike")
+
+    cluster.run(scenario)

@@ -32,8 +32,10 @@ from steersman.cluster.process import (
     settle,
     stop_signal,
 )
+from steersman.cluster.telling import of_process
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
+from steersman.model.figures import Sources
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
@@ -43,8 +45,10 @@ from steersman.model.service_range import dns_address
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
+from steersman.network.pods import PodNetwork
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
+from steersman.node.acting.host_ports import decide_ports, holds_ports
 from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
@@ -53,6 +57,7 @@ from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.files import Files
 from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
@@ -156,8 +161,10 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        chosen = await _choose(settings, bridge, world)
+        connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
+        chosen = await _choose(settings, connected, world)
         tools = _tools(settings, client, chosen, plugins, tokens, world, tasks)
+        plugins.say = tools.say
         place = tools.place
         selected = f"spec.nodeName={settings.name}"
         pods = FollowedView(client, POD, world, fields=selected)
@@ -172,7 +179,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
-            Visitors(client, settings.name, world), _telling(settings, client, measuring)
+            Visitors(client, settings.name, world),
+            _telling(settings, tools, agent, measuring, plugins),
         )
         tasks.start(serve_streams(port, observed, world, others=others), name="port")
         tasks.start(pods.follow(), name="pods of the node")
@@ -293,6 +301,7 @@ def _monitor(
         settings.name,
         tools.world,
     )
+    monitor.evicted = tools.counts.evicted
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
@@ -329,10 +338,12 @@ def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shu
     apparmor = has_apparmor()
 
     def refusal(pod: Pod) -> tuple[str, str] | None:
+        others = (it.pod for it in agent.workers.values() if holds_ports(it.pod, it.seen))
         return (
             shutdown.refusal(pod)
             or monitor.refusal(pod)
             or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+            or decide_ports(pod, others)
         )
 
     agent.admit_by(refusal)
@@ -353,16 +364,30 @@ def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) 
     return shutdown
 
 
-def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) -> Telling:
+def _telling(
+    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, plugins: Plugins
+) -> Telling:
     """Returns what the agent tells of itself and its pods."""
+    places = tools.volumes.places
+    files = Files(agent.workers.values, tools.paths, settings.images, places, plugins, tools.world)
     root = cgroup_of(settings.cluster)
     own = {"fieldSelector": f"spec.nodeName={settings.name}"}
     names = str(dns_address(IPv4Network(settings.service_cidr)))
     configuration = render_configuration(
         first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
     )
+    own_metrics = Sources()
+    own_metrics.add(tools.counts.families)
+    started = tools.world.wire_now()
+    own_metrics.add(lambda: of_process(started))
     return Telling(
-        settings.name, root, measuring, lambda: client.read("/api/v1/pods", own), configuration
+        settings.name,
+        root,
+        measuring,
+        files,
+        own_metrics,
+        lambda: tools.client.read("/api/v1/pods", own),
+        configuration,
     )
 
 
@@ -382,7 +407,7 @@ def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
     tasks.start(reclaimer.run(), name="reclaimer")
 
 
-async def _choose(settings: NodeSettings, bridge: Bridge, world: World) -> Chosen:
+async def _choose(settings: NodeSettings, connected: PodNetwork, world: World) -> Chosen:
     """Returns what runs the pods."""
     paths, group = Paths(settings.directory.absolute()), cgroup_of(settings.cluster)
     ids = IdRanges(paths, *read_subordinate())
@@ -390,7 +415,7 @@ async def _choose(settings: NodeSettings, bridge: Bridge, world: World) -> Chose
         return choose_own(
             warm_socket(settings.run),
             paths,
-            bridge,
+            connected,
             settings.images,
             group,
             network.DOMAIN,

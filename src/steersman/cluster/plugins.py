@@ -24,6 +24,7 @@ from steersman.node.claims.access import Claims
 from steersman.node.csi.csi_node import create_csi_node
 from steersman.node.csi.layout import Layout, root_of
 from steersman.node.devices.access import Devices
+from steersman.node.measure.files import Filled
 from steersman.node.plugins.folder import Handler, PluginFolder
 from steersman.node.topology import machine
 from steersman.node.volumes import sharing
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = 1.0  # while the API does not take the CSINode
 log = logging.getLogger(__name__)
+Say = Callable[[Pod, str, str, str], None]
 
 
 class Plugins:
-    """The plugins of one node; see `mounting.CSI` for volumes."""
+    """The plugins of one node; see `mounting.CSI` for volumes. `say` tells an event about a pod."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Plugins:
         self.layout = Layout(root_of(directory))
         self.devices = Devices(self.layout.device_plugins, _numa_nodes, world, tasks)
         self.claims = Claims(client, self.layout.root, name, world, tasks)
+        self.say: Say = lambda *_: None
         # By the types of plugins (wire/rpc/registration.py)
         self.handlers: dict[str, Callable[[], Handler]] = {
             "CSIPlugin": lambda: self._drivers,
@@ -97,6 +100,7 @@ class Plugins:
     @cached_property
     def _volumes(self) -> CSIVolumes:
         from steersman.node.csi.attachments import Attachments
+        from steersman.node.csi.growing import Growing
         from steersman.node.csi.volumes import CSIVolumes
 
         used = (
@@ -111,6 +115,8 @@ class Plugins:
             self.layout,
             self._world,
             self._name,
+            Growing(self._client, self._world, self._tasks),
+            self.say,
         )
 
     # Volumes
@@ -130,6 +136,14 @@ class Plugins:
     async def prepare(self, pod: Pod, volume: Volume, behind: PersistentVolume | None) -> Published:
         """Publishes a volume for a pod."""
         return await self._volumes.prepare(pod, volume, behind)
+
+    async def usage(self, uid: str, place: Path) -> Filled | None:
+        """Returns how full a volume of a pod is, None where its driver does not say."""
+        if not self.layout.volumes(uid).is_dir():
+            return None
+        from steersman.node.csi.usage import ask_usage
+
+        return await ask_usage(self._drivers, self.layout, uid, place, self._world.now())
 
     async def release(self, uid: str) -> None:
         """Takes back what a pod has of drivers."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from steersman.model.types.container import ResourceRequirements
+from steersman.model.types.container import ContainerPort, ResourceRequirements
 
 RUNTIME = "steersman"
 # The reason of a run whose end nobody saw
@@ -102,13 +102,14 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
     """The namespaces of a pod and its addresses; `userns` where its users are its own, `pidns`
-    where its containers share their processes."""
+    where its containers share their processes, `ports` those of the node that lead to it."""
 
     pid: int
     shm: str
     addresses: tuple[str, ...]
     userns: str = ""
     pidns: str = ""
+    ports: tuple[ContainerPort, ...] = ()
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -41,7 +41,7 @@ PRESSURES = {
     "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
     "PIDPressure": ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
 }
-_OWN = {"": Handler(user_namespaces=True)}
+_OWN = {"": Handler(recursive_read_only_mounts=True, user_namespaces=True)}
 # Condition: type, status, reason, message
 CONDITIONS = (
     (

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.condition import Condition, condition
-from steersman.model.types.container import Container
+from steersman.model.types.container import Container, VolumeMount
 from steersman.node import containers
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
 from steersman.node.readiness import GATES, closed_gates
 from steersman.node.render import limits
+from steersman.node.render.bundle import is_recursive
 from steersman.node.resizing import telling
 from steersman.reconcile.times import rfc3339
 
@@ -134,7 +135,18 @@ def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Do
         status["allocatedResources"] = dict(container.resources.requests)
     if known.run is not None:
         status["containerID"] = id_of(seen, container, known.run)
+    if container.volume_mounts:
+        status["volumeMounts"] = [_mounted(it) for it in container.volume_mounts]
     return status
+
+
+def _mounted(mount: VolumeMount) -> Document:
+    """Returns what a status tells of a mount (convertToAPIContainerStatuses)."""
+    told: Document = {"name": mount.name, "mountPath": mount.mount_path}
+    if mount.read_only:
+        recursive = "Enabled" if is_recursive(mount) else "Disabled"
+        told |= {"readOnly": True, "recursiveReadOnly": recursive}
+    return told
 
 
 def is_ready(pod: Pod, container: Container, known: Seen) -> bool:

@@ -20,6 +20,7 @@ from steersman.node.devices.interface import DeviceAccess, NoDevices
 from steersman.node.engine.interface import Engine, Images
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
+from steersman.node.measure.counts import Counts
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
@@ -43,6 +44,7 @@ class Tools(msgspec.Struct, frozen=True):
     pinning:   where containers may run
     devices:   what containers have been given of device plugins
     claims:    what drivers make ready for pods
+    counts:    what the agent counts of its own work
     """
 
     client: Client
@@ -66,6 +68,7 @@ class Tools(msgspec.Struct, frozen=True):
     pinning: Pinning = msgspec.field(default_factory=Pinning)
     devices: DeviceAccess = msgspec.field(default_factory=NoDevices)
     claims: ClaimAccess = msgspec.field(default_factory=NoClaims)
+    counts: Counts = msgspec.field(default_factory=Counts)
 
     def say(
         self,

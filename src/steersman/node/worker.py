@@ -17,7 +17,7 @@ from steersman.model.errors import APIError, Conflict, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers, record
-from steersman.node.acting import ending, pulling, sandboxes, starting
+from steersman.node.acting import counting, ending, pulling, sandboxes, starting
 from steersman.node.acting.ending import NANO
 from steersman.node.acting.failures import describe_failure
 from steersman.node.acting.probes import Prober
@@ -321,12 +321,16 @@ class Worker:
             task.cancel()
 
     async def _do(self, action: Action) -> None:
+        began, failed = self._tools.world.monotonic(), True
         try:
             await self._act(action)
+            failed = False
             self._failures.pop(action.key, None)
         except Exception as error:  # noqa: BLE001 - one pod's trouble must not end the node
             self._fail(action, error)
         finally:
+            took = self._tools.world.monotonic() - began
+            counting.count(self._tools.counts, self.pod, action, took, failed=failed)
             self._busy.discard(action.key)
             self._ends.set()
             self._wake.set()
@@ -580,6 +584,8 @@ class Worker:
         answer = await tools.client.patch(
             ref, {"status": status}, how="strategic", subresource="status", uid=shown.metadata.uid
         )
+        if self._told is None or self._told["phase"] != status["phase"]:
+            counting.count_start(tools.counts, pod, self.seen, status, tools.world.now())
         self._told = status
         if answer.metadata.revision <= shown.metadata.revision:
             return

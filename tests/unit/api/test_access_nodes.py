@@ -249,6 +249,11 @@ def test_a_node_gets_claims_and_volumes_of_its_pods() -> None:
     assert nodes.may("get", "persistentvolumeclaims", "data")
     assert nodes.may("get", "persistentvolumes", "pv", namespace="")
     assert nodes.may("get", "secrets", "s", namespace="x")
+    for verb in ("list", "watch"):  # beside upstream's, which lets a node get them alone
+        assert nodes.may(verb, "persistentvolumeclaims", "data")
+        assert nodes.why(verb, "persistentvolumeclaims", "other") == UNRELATED
+        assert not nodes.may(verb, "persistentvolumeclaims", "")
+        assert not nodes.may(verb, "persistentvolumeclaims/status", "data")
     why = nodes.why("list", "persistentvolumes", "pv", namespace="")
     assert why == "can only get individual resources of this type"
     assert nodes.why("get", "persistentvolumes/status", "pv") == "cannot get subresource"

@@ -191,12 +191,6 @@ def test_a_sandbox_is_what_the_spec_says() -> None:
     assert shared["pid"] == "shared"
 
 
-def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
-    ports = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]
-    assert sandboxes.host_ports(pod(ports=ports)) == [8080]
-    assert sandboxes.host_ports(pod(ports=ports, spec={"hostNetwork": True})) == []
-
-
 # The Node
 
 FACTS = Facts(4, 8 << 30, 100 << 30, "m", "u", "b", "6.1", "Debian", "amd64")

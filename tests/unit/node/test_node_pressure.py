@@ -38,7 +38,7 @@ from steersman.node.pressure import ranking
 from steersman.node.pressure.images import Bounds, ImageCollector, OwnImages
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.ranking import Use, exceeded, message, rank
-from steersman.node.pressure.reading import SignalSource, size_of
+from steersman.node.pressure.reading import SignalSource
 from steersman.node.pressure.thresholds import (
     BadThreshold,
     Level,
@@ -194,15 +194,8 @@ def test_bounds_of_a_pod_of_its_own_are_looked_at_one_after_the_other() -> None:
     assert exceeded(given, Use(9 * MIB, 9 * MIB, containers={"a": (0, 2 * MIB + 1)}), {}) == text
     assert exceeded(given, Use(disk=9 * MIB, containers={"a": (0, 2 * MIB)}), {}) == ""
     assert not ranking.has_bounds(pod(spec={"volumes": [{"name": "d", "emptyDir": {}}]}))
-
-
-def test_a_tree_is_measured_without_what_its_links_lead_to(tmp_path: Path) -> None:
-    (tmp_path / "deep" / "er").mkdir(parents=True)
-    (tmp_path / "deep" / "er" / "file").write_bytes(b"x" * 100_000)
-    (tmp_path / "link").symlink_to("/usr")
-    assert 100_000 <= size_of(tmp_path) < 300_000
-    assert size_of(tmp_path / "none") == 0
-    assert size_of(tmp_path / "deep" / "er" / "file") == 0
+    assert ranking.bound_of(text) == "ephemeralcontainerfs.limit"
+    assert ranking.bound_of('Usage of EmptyDir volume "d"') == "emptydirfs.limit"
 
 
 def test_what_drivers_have_mounted_for_a_pod_is_not_counted_as_its_disk(tmp_path: Path) -> None:
@@ -266,6 +259,8 @@ class Node:
             source, options, lambda: cared, self._reclaim, self._say, "vm", world
         )
         self.monitor.changed = lambda: self.changes.append(self.monitor.conditions)
+        self.signals: list[str] = []
+        self.monitor.evicted = self.signals.append
 
     def _say(self, kind: str, reason: str, note: str) -> None:
         self.told.append(f"{kind} {reason}: {note}")
@@ -305,6 +300,7 @@ def test_one_pod_goes_at_a_time_and_the_node_tells_of_its_condition() -> None:
         "Normal NodeHasSufficientMemory: Node vm status is now: NodeHasSufficientMemory",
     ]
     assert node.reclaimed == 0
+    assert node.signals == [MEMORY]
 
 
 def run(work: Callable[[World], Coroutine[Any, Any, None]]) -> None:
@@ -357,6 +353,7 @@ def test_a_pod_beyond_its_own_bound_goes_without_any_pressure() -> None:
         node = Node(world, options(), source, cared, critical)
         await node.monitor.look()
         await node.monitor.look()
+        assert node.signals == ["ephemeralpodfs.limit"]
 
     run(main)
     assert len(cared.gone) == 1

@@ -11,6 +11,7 @@ import pytest
 from node_documents import UID, pod
 
 from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import ContainerPort
 from steersman.node.acting import sandboxes
 from steersman.node.engine.own import OwnEngine
 from steersman.node.id_ranges import BadRange
@@ -71,8 +72,9 @@ class Node:
     async def remove_sandbox(self, uid: str) -> None:
         self.done.append(f"remove {uid}")
 
-    async def add(self, uid: str, namespace: Path) -> list[str]:
+    async def add(self, uid: str, namespace: Path, ports: tuple[ContainerPort, ...]) -> list[str]:
         self.done.append(f"connect {uid} {namespace}")
+        self.ports = ports
         if self.network_error is not None:
             raise self.network_error
         return ["10.244.0.5"]
@@ -121,10 +123,16 @@ def test_another_error_of_the_runtime_is_told_at_once(node: Node) -> None:
     assert node.done == [f"sandbox {UID}"]
 
 
-def test_a_port_of_the_node_that_is_asked_for_in_vain_is_told(node: Node) -> None:
-    node.start(pod(ports=[{"containerPort": 80, "hostPort": 8080}]))
-    text = "hostPort 8080 is not supported: use a Service of type NodePort"
-    assert node.said == [f"Warning HostPortNotSupported: {text}"]
+def test_ports_of_the_node_lead_to_the_sandbox_and_are_written_down(node: Node) -> None:
+    made = node.start(pod(ports=[{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]))
+    assert [it.host_port for it in node.ports] == [8080]
+    assert made.ports == node.ports
+
+
+def test_a_pod_in_the_nodes_network_has_its_ports_without_rules(node: Node) -> None:
+    ports = [{"containerPort": 80, "hostPort": 80}]
+    assert node.start(pod(ports=ports, spec={"hostNetwork": True})).ports == ()
+    assert node.done == [f"sandbox {UID}"]
 
 
 def test_what_does_not_fit_into_a_pods_resolution_is_told(node: Node) -> None:

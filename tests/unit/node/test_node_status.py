@@ -56,6 +56,20 @@ def test_a_pod_that_runs_is_ready() -> None:
     }
 
 
+def test_what_is_mounted_is_told_and_how_it_is_only_read() -> None:
+    mounts = [
+        {"name": "v", "mountPath": "/v"},
+        {"name": "v", "mountPath": "/ro", "readOnly": True},
+        {"name": "v", "mountPath": "/rro", "readOnly": True, "recursiveReadOnly": "IfPossible"},
+    ]
+    ro = {"name": "v", "readOnly": True}
+    assert app(told(observed(), volumeMounts=mounts))["volumeMounts"] == [
+        {"name": "v", "mountPath": "/v"},
+        {**ro, "mountPath": "/ro", "recursiveReadOnly": "Disabled"},
+        {**ro, "mountPath": "/rro", "recursiveReadOnly": "Enabled"},
+    ]
+
+
 def test_a_new_pod_waits_for_its_containers() -> None:
     document = told(observed())
     assert document["phase"] == "Pending"

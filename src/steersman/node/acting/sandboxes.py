@@ -27,21 +27,11 @@ def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Documen
     }
 
 
-def host_ports(pod: Pod) -> list[int]:
-    """Returns the ports of the node that a pod asks for; none where it has all of them."""
-    if pod.spec.host_network:
-        return []
-    return [it.host_port for one in pod.spec.containers for it in one.ports if it.host_port]
-
-
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
     handler = await demand_handler(tools, pod)
     ids = take_ids(tools, uid) if pod.spec.host_users is False else {}
-    for port in () if tools.engine.features.host_ports else host_ports(pod):
-        text = f"hostPort {port} is not supported: use a Service of type NodePort"
-        tools.say(pod, "Warning", "HostPortNotSupported", text)
     made = await tools.engine.start_sandbox(
         pod, handler, ids, exclusive=tools.pinning.has_exclusive(pod)
     )

@@ -30,6 +30,7 @@ from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
+from steersman.runtime.kernel.labels import has_selinux
 
 START_ERROR = "StartError"
 START_ERROR_CODE = 128
@@ -156,6 +157,7 @@ def _order(
         seccomp=_seccomp(tools, pod, container),
         devices=_devices(pod, container, places),
         pin=tools.pinning.begin(seen.uid, container.name, attempt),
+        selinux=has_selinux(),
     )
     return Order(pod, container, seen, attempt, pulled.image, variables, ground, injection)
 

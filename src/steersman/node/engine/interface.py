@@ -37,7 +37,6 @@ class Features(msgspec.Struct, frozen=True):
 
     name:          the scheme of container ids, and with the version what the Node tells
     handlers:      by name; "" is that of pods without a class. None where an engine does not tell
-    host_ports:    whether pods may have ports of the machine
     image_volumes: whether an image can be a volume
     """
 
@@ -45,7 +44,6 @@ class Features(msgspec.Struct, frozen=True):
     version: str
     handlers: Mapping[str, Handler]
     groups_policy: bool = False
-    host_ports: bool = False
     image_volumes: bool = False
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container
+from steersman.model.types.container import Container, ContainerPort
+from steersman.node.acting.host_ports import host_ports
 from steersman.node.acting.sandboxes import render_sandbox
 from steersman.node.acting.sub_paths import make_subpath
 from steersman.node.devices.injection import Injection, NoDevice, inject
@@ -39,7 +40,7 @@ from steersman.world.interface import World
 KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a system call
 # The one runtime of this node by its name, by none, and by that which manifests expect of any node
 HANDLERS: Final = ("", RUNTIME, "runc")
-_OWN: Final = Handler(user_namespaces=True)
+_OWN: Final = Handler(recursive_read_only_mounts=True, user_namespaces=True)
 _NOT_RUN: Final = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: "
@@ -49,14 +50,18 @@ _NOT_RUN: Final = (
 class Network(Protocol):
     """Connects pods; repeatable."""
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a pod's namespace; returns its addresses."""
+    async def add(
+        self, pod: str, namespace: Path, ports: Sequence[ContainerPort] = ()
+    ) -> list[str]:
+        """Connects a pod's namespace and leads ports of the node to it; returns its addresses."""
 
     async def delete(self, pod: str) -> None:
         """Disconnects a pod; one that is not connected is fine."""
 
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a pod has from before the agent began."""
+    def restore(
+        self, pod: str, addresses: Sequence[str], ports: Sequence[ContainerPort] = ()
+    ) -> None:
+        """Notes the addresses and ports that a pod has from before the agent began."""
 
 
 class OwnEngine:
@@ -123,13 +128,14 @@ class OwnEngine:
         wanted["hostname"] = files.kernel_name(pod, self._domain)
         made = await self._begin(uid, wanted)
         addresses: list[str] = []
+        ports = () if pod.spec.host_network else host_ports(pod)
         try:
             if not pod.spec.host_network:
-                addresses = await self._network.add(uid, Path(made.netns))
+                addresses = await self._network.add(uid, Path(made.netns), ports)
         except BaseException:
             await self.remove_sandbox(uid)
             raise
-        return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns)
+        return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns, ports)
 
     async def _begin(self, uid: str, wanted: Document) -> SandboxState:
         try:
@@ -141,8 +147,8 @@ class OwnEngine:
         return await self._engine.start_sandbox(uid, wanted)
 
     def restore(self, pod: str, sandbox: Sandbox) -> None:
-        """Keeps the addresses of a pod from being given to another."""
-        self._network.restore(pod, sandbox.addresses)
+        """Keeps the addresses of a pod from being given to another, and its ports with it."""
+        self._network.restore(pod, sandbox.addresses, sandbox.ports)
 
     async def remove_sandbox(self, pod: str) -> None:
         """Removes the namespaces and their connection."""

@@ -19,6 +19,7 @@ from steersman.model.types.container import (
     Container,
     Profile,
     SecurityContext,
+    SELinuxOptions,
     VolumeMount,
 )
 from steersman.node.objects import BadConfiguration
@@ -36,6 +37,7 @@ _PROPAGATION = {
 # Users and groups beyond have other meanings to system calls (validation.IsValidUserID)
 MAX_ID = (1 << 31) - 1
 _DEVICE_MODE = 0o660  # a disk's, as udev makes it
+_SELINUX_USUAL = ("system_u", "system_r", "container_t", "s0")
 _ETC = ("hosts", "hostname", "resolv.conf")
 
 
@@ -58,6 +60,7 @@ class Ground(msgspec.Struct, frozen=True):
     seccomp:  the local profile that the container names (linux.seccomp)
     devices:  what volumes are that containers use as devices
     pin:      on which processors it may run
+    selinux:  whether the kernel labels by SELinux; else options for it mean nothing
     """
 
     pid: int
@@ -74,6 +77,7 @@ class Ground(msgspec.Struct, frozen=True):
     seccomp: Document | None = None
     devices: Mapping[str, Device] = {}
     pin: Pin = Pin()
+    selinux: bool = False
 
 
 def render_bundle(
@@ -114,6 +118,8 @@ def render_bundle(
     _add_devices(document, container, ground)
     if name := _apparmor(pod, container):
         document["process"]["apparmorProfile"] = name
+    if ground.selinux and (label := _selinux(pod, container)):
+        document["process"]["selinuxLabel"] = label
     if ground.seccomp is not None:
         document["linux"]["seccomp"] = ground.seccomp
     if security.proc_mount == "Unmasked":
@@ -250,6 +256,23 @@ def _apparmor(pod: Pod, container: Container) -> str:
     raise BadConfiguration(f"AppArmor profiles of type {profile.type} are not supported")
 
 
+def _selinux(pod: Pod, container: Container) -> str:
+    """Returns the label of a container's own options or else its pod's, empty for none."""
+    own = container.security_context or SecurityContext()
+    options = own.se_linux_options or pod.spec.security_context.se_linux_options
+    return "" if own.privileged else render_label(options)
+
+
+def render_label(options: SELinuxOptions | None) -> str:
+    """Returns an SELinux label, empty where nothing is asked for; what is left out is as of any
+    container (container-selinux's policy)."""
+    if options is None or options == SELinuxOptions():
+        return ""
+    asked = (options.user, options.role, options.type, options.level)
+    usual = zip(asked, _SELINUX_USUAL, strict=True)
+    return ":".join(given or default for given, default in usual)
+
+
 def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
     """Returns the bind mounts; what the pod mounts itself takes the place of our files."""
     ours = {f"/etc/{name}": ground.etc / name for name in _ETC}
@@ -268,7 +291,7 @@ def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> lis
 def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) -> Document:
     if mount.name not in ground.volumes:
         raise BadConfiguration(f"volume {mount.name} is not there")
-    return spec.bind_mount(
+    made = spec.bind_mount(
         str(ground.volumes[mount.name]),
         mount.mount_path,
         readonly=mount.read_only or mount.name in ground.readonly,
@@ -276,6 +299,14 @@ def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) ->
         mapped=bool(ground.userns),
         subpath=subpath_of(mount, env),
     )
+    if is_recursive(mount):
+        made["options"].append("rro")
+    return made
+
+
+def is_recursive(mount: VolumeMount) -> bool:
+    """Whether what is mounted inside of a volume is only read too (KEP-3857); the runtime can."""
+    return mount.read_only and mount.recursive_read_only in ("Enabled", "IfPossible")
 
 
 def subpath_of(mount: VolumeMount, env: Mapping[str, str]) -> str:
