@@ -18,9 +18,9 @@ from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.node import ATTACHES, NODE, Node
+from steersman.model.times import rfc3339, rfc3339_micro
 from steersman.model.types.condition import condition
 from steersman.node.machine import Facts
-from steersman.reconcile.times import rfc3339, rfc3339_micro
 from steersman.world.interface import World
 
 KUBELET_VERSION = "v1.37.0"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import Condition, condition
 from steersman.model.types.container import Container
 from steersman.node import containers
@@ -18,7 +19,6 @@ from steersman.node.plan import ENDED, is_finished, is_initialized
 from steersman.node.readiness import GATES, closed_gates
 from steersman.node.render import limits
 from steersman.node.resizing import telling
-from steersman.reconcile.times import rfc3339
 
 # A list with a merge key is merged by it: an address of before would stay beside the new one
 WHOLE = {"$patch": "replace"}

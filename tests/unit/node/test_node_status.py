@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from node_documents import NOW, UID, deleted, exited, observed, pod, running
 
+from steersman.model.times import rfc3339
 from steersman.node import status
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, Trouble, container_id
-from steersman.reconcile.times import rfc3339
 
 INIT = {"initContainers": [{"name": "one", "image": "i"}]}
 

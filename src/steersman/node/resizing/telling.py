@@ -6,10 +6,10 @@ import msgspec
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import condition
 from steersman.model.types.container import Container
 from steersman.node.observed import Observed
-from steersman.reconcile.times import rfc3339
 
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 

@@ -11,9 +11,9 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from steersman.model.times import rfc3339_micro
 from steersman.node.static.manifests import MAX_BYTES, BadManifest, Static, parse_manifest
 from steersman.node.streams.inotify import CONTENT, IN_CREATE, DirectoryChanges
-from steersman.reconcile.times import rfc3339_micro
 from steersman.world.interface import World
 
 # A file is often made, written and moved at once; what is half there is not told as broken
