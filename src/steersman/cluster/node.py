@@ -220,7 +220,7 @@ def _mirrors(
         registration,
         folder,
         pods,
-        agent.ending_statics,
+        agent,
     )
     agent.on_over(mirrors.wake)
     return mirrors

@@ -7,6 +7,7 @@ touches nothing that is as it should be.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
@@ -24,11 +25,12 @@ from steersman.node.resizing import granting
 from steersman.node.static.folder import Folder
 from steersman.node.static.marks import MIRROR, is_mirror, is_static
 from steersman.node.tools import Tools
-from steersman.node.worker import Worker
+from steersman.node.worker import Worker, retry_seconds
 from steersman.runtime.engine import EngineError, Event, SandboxState
 from steersman.world.interface import Tasks
 
-# Between tries to clear away what a dead shim has left; a busy control group is free by then
+# Before the first new try to clear away what a dead shim has left, doubling: a busy control group
+# is free by then
 CLEAR_RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ class Agent:
         self._tasks = tasks
         self._folder = folder
         self._over: Callable[[], None] = lambda: None
+        self._removing: dict[str, tuple[str, str]] = {}
+        self._complete = asyncio.Event()
         self._routing = asyncio.Event()
         self._refusal: Callable[[Pod], tuple[str, str] | None] = lambda _: None
 
@@ -63,24 +67,40 @@ class Agent:
         await asyncio.to_thread(self._tools.warm.ensure)
         self._tasks.start(self._route_all(), name="events of the runtime")
         if self._folder is not None:
-            await self._begin_statics(self._folder)
+            await self._folder.tried()
+            if self._folder.known:
+                await self._begin_statics(self._folder)
         await self._pods.synced()
         self._routing.clear()
         left = await self._find_left()
         pods = {pod.metadata.uid: pod for pod in self._pods.list() if not is_mirror(pod)}
         await self._take_over(pods, left)
-        self._remove_rest(left, pods)
         self._pods.listen(self._hear)
         self._catch_up()
         self._routing.set()
+        if self._folder is not None and not self._folder.known:
+            left = await self._await_folder(self._folder)
+        # Before all sources have been read nobody knows what belongs to no pod (sourcesReady)
+        self._remove_rest(left)
+        self._complete.set()
 
-    async def _begin_statics(self, folder: Folder) -> None:
+    async def complete(self) -> None:
+        """Waits until every pod that is here has a worker, or ends for want of an object."""
+        await self._complete.wait()
+
+    async def _begin_statics(self, folder: Folder) -> _Left:
+        self._routing.clear()
         left = await self._find_left()
-        await folder.synced()
         await self._take_over({uid: static.pod for uid, static in folder.pods.items()}, left)
         folder.listen(self._hear_folder)
         self._hear_folder()
         self._routing.set()
+        return left
+
+    async def _await_folder(self, folder: Folder) -> _Left:
+        """Begins the static pods late, of a folder that could not be read at first."""
+        await folder.synced()
+        return await self._begin_statics(folder)
 
     def on_over(self, hear: Callable[[], None]) -> None:
         """Calls `hear` whenever a pod has gone from this node."""
@@ -93,7 +113,8 @@ class Agent:
     def ending_statics(self) -> set[tuple[str, str]]:
         """Returns namespace and name of static pods that end now."""
         workers = self.workers.values()
-        return {it.pod.key for it in workers if is_static(it.pod) and it.seen.gone}
+        ending = {it.pod.key for it in workers if is_static(it.pod) and it.seen.gone}
+        return ending | set(self._removing.values())
 
     def find(self, namespace: str, name: str, container: str = "") -> tuple[str, str] | None:
         """Returns pod id and container id in the runtime of a pod's container by name; the first
@@ -231,13 +252,13 @@ class Agent:
         worker.lost()
 
     async def _until_done(self, uid: str, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        for failures in itertools.count():
             try:
                 await work()
                 return
             except (BadConfiguration, EngineError, OSError) as error:
                 log.warning("what is left of pod %s cannot be removed: %s", uid, error)
-                await self._tools.world.sleep(CLEAR_RETRY_SECONDS)
+                await self._tools.world.sleep(retry_seconds(failures, CLEAR_RETRY_SECONDS))
 
     def _compare(self, sandbox: SandboxState) -> None:
         worker = self.workers.get(sandbox.pod)
@@ -267,11 +288,14 @@ class Agent:
             if uid in left.records:
                 await self._resume(pod, left.records[uid], sandbox)
 
-    def _remove_rest(self, left: _Left, pods: Mapping[str, Pod]) -> None:
+    def _remove_rest(self, left: _Left) -> None:
         """Removes what belongs to no pod, which takes as long as the kernel does."""
         found = left.sandboxes.keys() | left.records.keys()
-        for uid in found - pods.keys() - self.workers.keys():
-            self._tasks.start(self._remove(uid, left.records.get(uid)), name=f"rest of {uid}")
+        pods = {pod.metadata.uid for pod in self._pods.list()}
+        for uid in found - pods - self.workers.keys():
+            if (seen := left.records.get(uid)) is not None:
+                self._removing[uid] = seen.namespace, seen.name
+            self._tasks.start(self._remove(uid, seen), name=f"rest of {uid}")
 
     async def _resume(self, pod: Pod, seen: Observed, sandbox: SandboxState | None) -> None:
         """Takes a pod over; what happened while nobody looked is made good, first by removing
@@ -292,13 +316,15 @@ class Agent:
         self._compare(sandbox)
 
     async def _remove(self, uid: str, seen: Observed | None) -> None:
-        """Removes what is left of a pod that the API has no more, trying until it is gone."""
+        """Removes what is left of a pod that is no more wanted, trying until it is gone."""
         await self._until_done(uid, lambda: sandboxes.tear_down(self._tools, uid))
         if seen is None:
             return
         paths = self._tools.paths
         for path in (paths.pod_logs(seen.namespace, seen.name, uid), paths.pod(uid)):
             await asyncio.to_thread(record.remove_tree, path)
+        del self._removing[uid]
+        self._over()
 
 
 def _without_lost(seen: Observed, states: Iterable[str], now: float) -> Observed:

@@ -62,6 +62,11 @@ OVERDUE = (
 )
 
 
+def retry_seconds(failures: int, first: float) -> float:
+    """Returns how long to wait after a number of failures in a row before this one."""
+    return min(first * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS)
+
+
 class Worker:
     """One pod. `over` is called when nothing of it is left."""
 
@@ -381,7 +386,7 @@ class Worker:
         """Returns how long to wait after one more failure in a row."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS)
+        return retry_seconds(failures, FIRST_RETRY_SECONDS)
 
     async def _wake_after(self, seconds: float) -> None:
         await self._tools.world.sleep(seconds)
