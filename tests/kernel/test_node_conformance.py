@@ -54,6 +54,37 @@ def amount(name: str, resource: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource}}}
 
 
+def test_a_rule_has_all_containers_begin_anew_where_they_are(cluster: Cluster) -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    shared: dict[str, Any] = {"volumeMounts": [{"name": "d", "mountPath": "/d"}]}
+    watch = "while test ! -e /d/app; do sleep 0.05; done; test -e /d/w || { touch /d/w; exit 88; }"
+    again = {"restartPolicy": "Always", "restartPolicyRules": [rule]}
+    inits = [
+        shell("setup", "echo here >> /d/setups", **shared),
+        shell("watch", f"{watch}; {SLEEP}", **again, **shared),
+    ]
+    app = shell("app", f"touch /d/app; {SLEEP}", **shared)
+
+    def begun_anew(it: Pod) -> bool:
+        status = it.status
+        told = (*status.init_container_statuses, *status.container_statuses)
+        return runs(it) and [one.restart_count for one in told] == [1, 1, 1]
+
+    async def scenario(session: Session) -> None:
+        volume = {"name": "d", "emptyDir": {}}
+        await several(session, "anew", app, initContainers=inits, volumes=[volume])
+        before = await session.until("anew", lambda it: it.status.pod_ip)
+        found = await session.until("anew", begun_anew)
+        assert found.status.pod_ip == before.status.pod_ip
+        assert (cluster.volume(found, "d") / "setups").read_text() == "here\n" * 2
+        (last,) = (it.last_state.terminated for it in found.status.container_statuses)
+        assert last is not None
+        assert last.exit_code == 0, "it had the time to end by itself"
+        await session.delete("anew", 0)
+
+    cluster.run(scenario)
+
+
 def test_variables_come_from_objects_fields_amounts_and_each_other(cluster: Cluster) -> None:
     sources = [
         {"prefix": prefix, kind: {"name": "source"}}

@@ -24,7 +24,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     `attempt` counts from 0 and is the restart count; `reason` is set where the run ended or could
     not begin in a way of its own (OOMKilled, StartError, ContainerStatusUnknown);
     `stop_signal` is what the container or its image wants to be asked with; `again` is set where
-    the node ends a run in order to begin another.
+    the node ends a run in order to begin another, `reset` where all containers of the pod begin
+    anew: for what may begin now such a run counts as none.
     """
 
     attempt: int
@@ -37,6 +38,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     stop_signal: str = ""
     again: bool = False
+    reset: bool = False
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -93,6 +95,11 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.run is not None and self.run.state == "running"
 
     @property
+    def counted(self) -> Run | None:
+        """The present run, where the pod has not begun anew since."""
+        return self.run if self.run is not None and not self.run.reset else None
+
+    @property
     def exited(self) -> Run | None:
         """The present run, where it has ended."""
         return self.run if self.run is not None and self.run.state == "exited" else None
@@ -116,6 +123,7 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     grants:     the resources that the containers may have, whatever the pod asks for now
     pod_limits: what the pod's own group was given (linux.resources)
     refused:    generation, reason and message of a resize that is not granted
+    restarting: a container's end has all of them end, to begin anew (RestartAllContainers)
     """
 
     namespace: str
@@ -134,6 +142,7 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     pod_limits: dict[str, Any] | None = None
     resize: Resize | None = None
     refused: tuple[int, str, str] | None = None
+    restarting: bool = False
 
     def of(self, container: str) -> Seen:
         """What is known of a container; nothing where it never began."""

@@ -74,14 +74,13 @@ def phase_of(pod: Pod, seen: Observed) -> str:
     if not is_initialized(pod, seen):
         return "Failed" if is_finished(pod, seen) else "Pending"
     known = [(it, seen.of(it.name)) for it in pod.spec.containers]
-    if any(it.run is None for _, it in known):
+    if any(it.counted is None for _, it in known):
         return "Pending"
     if any(it.running for _, it in known):
         return "Running"
     runs = [it.run for _, it in known if it.run is not None]
-    if not _is_stopping(pod, seen) and not all(
-        containers.is_done(pod, it, one) for it, one in known
-    ):
+    done = all(containers.is_done(pod, it, one) for it, one in known) and not seen.restarting
+    if not _is_stopping(pod, seen) and not done:
         return "Running"
     return "Succeeded" if all(run.exit_code == 0 for run in runs) else "Failed"
 
@@ -214,6 +213,8 @@ def _conditions(pod: Pod, seen: Observed, phase: str, now: float) -> list[Docume
         ("ContainersReady", *ready),
         ("PodScheduled", "True", "", ""),
     ]
+    if containers.may_restart_all(pod):
+        found.append(("AllContainersRestarting", *_restarting(seen, phase)))
     if seen.ended is not None and seen.grace is not None:  # for the node's sake (KEP-3329)
         found.append(("DisruptionTarget", "True", "TerminationByKubelet", seen.ended[1]))
     resizing = telling.render_conditions(pod, seen, now)
@@ -227,12 +228,29 @@ def _text(state: bool) -> str:
 def _initialized(pod: Pod, seen: Observed, phase: str) -> tuple[str, str, str]:
     if not pod.spec.init_containers or is_initialized(pod, seen):
         return "True", "PodCompleted" if phase == "Succeeded" else "", ""
+    if containers.may_restart_all(pod) and _was(pod, "Initialized"):
+        return "True", "", ""  # what was initialized stays so while all containers begin anew
     waiting = [
         it.name
         for it in pod.spec.init_containers
         if not containers.is_past(pod, it, seen.of(it.name))
     ]
     return "False", "ContainersNotInitialized", f"containers with incomplete status: {_go(waiting)}"
+
+
+def _was(pod: Pod, kind: str) -> bool:
+    """Whether a condition was true when it was last told."""
+    old = condition(pod.status.conditions, kind)
+    return old is not None and old.status == "True"
+
+
+def _restarting(seen: Observed, phase: str) -> tuple[str, str, str]:
+    if phase in ENDED:
+        return "False", "PodCompleted" if phase == "Succeeded" else "PodFailed", ""
+    if seen.restarting:
+        why = "container exited with restart policy rule"
+        return "True", "RestartAllContainersStarted", why
+    return "False", "", ""
 
 
 def _containers_ready(pod: Pod, seen: Observed, phase: str) -> tuple[str, str, str]:

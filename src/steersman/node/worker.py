@@ -25,6 +25,7 @@ from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
 from steersman.node.plan import (
     Action,
+    BeginAnew,
     DeletePod,
     KillContainer,
     PrepareVolumes,
@@ -190,7 +191,11 @@ class Worker:
 
     def _end_run(self, container: str, run: Run) -> None:
         known = replace(self.seen.of(container), run=run, started=False, ready=False, unhealthy="")
-        self.update(container, known)
+        seen = self.seen.having(container, known)
+        restarts = containers.restarts_all(self.pod, container, run)
+        if restarts and not is_ending(self.pod, seen) and not is_finished(self.pod, seen):
+            seen = replace(seen, restarting=True)
+        self.change(seen)
         spec = containers.find(self.pod, container)
         if spec is not None and containers.starts_again(self.pod, spec, run):
             self._tell_backoff(container, known)
@@ -295,7 +300,7 @@ class Worker:
         return self.seen.ended is None and not is_finished(self.pod, self.seen)
 
     def _may_begin(self, action: Action) -> bool:
-        if isinstance(action, TearDown):  # what is under way stands on what it takes away
+        if isinstance(action, TearDown | BeginAnew):  # what is under way stands on what goes
             return not self._busy
         if isinstance(action, StartContainer) and self._unprepared:
             return False
@@ -340,6 +345,8 @@ class Worker:
                 await self._start(container, attempt)
             case KillContainer():
                 await self._kill(action)
+            case BeginAnew():
+                self.change(containers.reset(self.seen, self.pod))
             case ResizePod():
                 pod = self._granted
                 changed = await carry_out(self._tools, pod, self.seen)

@@ -9,6 +9,7 @@ import pytest
 
 from steersman.model import decode
 from steersman.model.kinds.pod import POD
+from steersman.model.types import pod_update
 from steersman.model.types.podspec_check import check_pod_spec
 
 DEFINITION = "io.k8s.api.core.v1.Pod"
@@ -979,6 +980,20 @@ def test_an_update_may_not_change_the_rest(
     old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
     assert causes(pod(**new), pod(**old)) == expected
+
+
+def test_what_may_restart_all_containers_may_begin_anew_in_any_of_them() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+    other = {"restartPolicyRules": [rule]}
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+
+    def told(**container: Any) -> list[str]:
+        spec = pod(restartPolicy="Never", initContainers=[{"name": "z", **container}])
+        old, new = ({**spec, "status": {key: [it] for key in kinds}} for it in (ENDED, RUNS))
+        return [it.field for it in pod_update.check_status(new, old)]
+
+    assert told() == [f"status.{it}[0].state" for it in kinds]
+    assert told(**other) == ["status.ephemeralContainerStatuses[0].state"]
 
 
 def status(**fields: Any) -> dict[str, Any]:

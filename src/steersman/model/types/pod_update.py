@@ -188,6 +188,8 @@ def _check_transitions(status: Document, before: Document, spec: Document) -> It
         for container in spec.get(name) or ()
         if container.get("restartPolicy")
     }
+    if _may_restart_all(spec):
+        policy = "Always"
     for name, restarts, free in (
         ("containerStatuses", policy, ruled),
         ("initContainerStatuses", policy, sidecars | ruled),
@@ -205,6 +207,17 @@ def _check_transitions(status: Document, before: Document, spec: Document) -> It
             if (now[one["name"]].get("state") or {}).get("terminated") is None:
                 detail = "may not be transitioned to non-terminated state"
                 yield forbidden(f"status.{name}[{index}].state", detail)
+
+
+def _may_restart_all(spec: Document) -> bool:
+    """Whether a rule of a container has all of them begin anew (podutil's
+    AllContainersCouldRestart)."""
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for name in ("containers", "initContainers")
+        for container in spec.get(name) or ()
+        for rule in container.get("restartPolicyRules") or ()
+    )
 
 
 def _check_addresses(status: Document, name: str) -> Iterator[Cause]:
