@@ -237,7 +237,7 @@ def test_who_a_container_is_and_what_it_may(cluster: Cluster) -> None:
                                   volumeMounts=[{"name": "d", "mountPath": "/d"}])],
             volumes=[{"name": "d", "emptyDir": {}}],
             hostAliases=aliases,
-            securityContext={"runAsUser": 1003, "runAsGroup": 3003},
+            securityContext={"runAsUser": 1003, "runAsGroup": 3003, "supplementalGroups": [77]},
         )  # fmt: skip
         await several(session, "ofnode", shell("app", hosts), hostNetwork=True)
         pod = await session.until("secured", ended)
@@ -251,6 +251,10 @@ def test_who_a_container_is_and_what_it_may(cluster: Cluster) -> None:
             "touch: /file: Read-only file system\nrefused\n",
         )
         assert told["plain"].endswith("refused\n")
+        document = await session.client.read(f"/api/v1/namespaces/default/pods/{pod.metadata.name}")
+        statuses = {it["name"]: it["user"] for it in document["status"]["containerStatuses"]}
+        user = {"uid": 1001, "gid": 2002, "supplementalGroups": [2002, 77]}
+        assert statuses["group"] == {"linux": user}
         assert "# Kubernetes-managed hosts file.\n" in told["hosts"]
         assert re.search(r"^123.45.67.89\s+foo\s+bar$", told["hosts"], re.MULTILINE)
         assert told["other"] == "own\n"

@@ -16,6 +16,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
@@ -44,6 +45,7 @@ from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
+from steersman.node.acting import apparmor
 from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
@@ -152,9 +154,9 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
         tools = _tools(settings, client, bridge, plugins, tokens, world, tasks)
+        tools = await _load_apparmor(tools)
         place = tools.place
-        selected = f"spec.nodeName={settings.name}"
-        pods = FollowedView(client, POD, world, fields=selected)
+        pods = FollowedView(client, POD, world, fields=f"spec.nodeName={settings.name}")
         folder = _folder(settings, tools)
         agent = Agent(tools, pods, tasks, folder)
         measuring = _measuring(settings, agent, world)
@@ -198,6 +200,17 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await tools.engine.close()
     await client.close()
     await proxy_client.close()
+
+
+async def _load_apparmor(tools: Tools) -> Tools:
+    """Loads the default AppArmor profile; pods that ask for it are told where there is none."""
+    if (parser := apparmor.find_parser()) is None:
+        return tools
+    try:
+        return replace(tools, apparmor=await apparmor.load(parser, tools.world))
+    except apparmor.NoProfile as error:
+        log.error("the default AppArmor profile is not loaded: %s", error)
+        return tools
 
 
 def _folder(settings: NodeSettings, tools: Tools) -> Folder:
@@ -268,13 +281,13 @@ def _monitor(
 
 def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:
     """Has the node refuse the pods that it cannot take now, or never can."""
-    apparmor = has_apparmor()
+    confines = has_apparmor()
 
     def refusal(pod: Pod) -> tuple[str, str] | None:
         return (
             shutdown.refusal(pod)
             or monitor.refusal(pod)
-            or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+            or decide_admission(pod, settings.sysctls, apparmor=confines)
         )
 
     agent.admit_by(refusal)

@@ -25,7 +25,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     not begin in a way of its own (OOMKilled, StartError, ContainerStatusUnknown);
     `stop_signal` is what the container or its image wants to be asked with; `again` is set where
     the node ends a run in order to begin another, `reset` where all containers of the pod begin
-    anew: for what may begin now such a run counts as none.
+    anew: for what may begin now such a run counts as none. `user` has its group and all groups.
     """
 
     attempt: int
@@ -39,6 +39,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     stop_signal: str = ""
     again: bool = False
     reset: bool = False
+    user: tuple[int, ...] = ()
 
 
 class Trouble(msgspec.Struct, frozen=True):

@@ -119,6 +119,9 @@ def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Do
     status["resources"] = {name: dict(it) for name, it in sides.items() if it}
     if container.resources.requests:
         status["allocatedResources"] = dict(container.resources.requests)
+    if known.run is not None and known.run.user:
+        uid, gid, *groups = known.run.user
+        status["user"] = {"linux": {"uid": uid, "gid": gid, "supplementalGroups": groups}}
     if known.run is not None:
         status["containerID"] = container_id(seen.uid, container.name, known.run.attempt)
     return status

@@ -50,6 +50,7 @@ class Tools(msgspec.Struct, frozen=True):
     cgroup:    the control group of all pods, which bears the cluster's id
     pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
+    apparmor:  the profile that `RuntimeDefault` means, empty where there is none
     grants:    what all pods of the node may have together
     """
 
@@ -72,6 +73,7 @@ class Tools(msgspec.Struct, frozen=True):
     resolution: Resolution
     services: Callable[[], Iterable[Service]]
     cgroup: str
+    apparmor: str = ""
     grants: Grants = msgspec.field(default_factory=Grants)
 
     def say(

@@ -107,6 +107,7 @@ class Container:
             "exit": first.exit,
             "reason": first.reason,
             "log_lost_bytes": self.log.lost_bytes,
+            "user": first.user,
         }
 
 

@@ -55,6 +55,15 @@ def test_a_pod_that_runs_is_ready() -> None:
     }
 
 
+def test_the_user_of_a_run_is_told_with_its_groups_also_after_its_end() -> None:
+    for seen in (running(), exited(3)):
+        assert seen.run is not None
+        known = replace(seen, run=replace(seen.run, user=(7, 8, 8, 9)))
+        document = told(observed(ready=True, containers={"app": known}))
+        user = {"uid": 7, "gid": 8, "supplementalGroups": [8, 9]}
+        assert app(document)["user"] == {"linux": user}
+
+
 def test_a_new_pod_waits_for_its_containers() -> None:
     document = told(observed())
     assert document["phase"] == "Pending"

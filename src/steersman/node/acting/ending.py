@@ -87,6 +87,7 @@ def read_end(tools: Tools, container: Container, seen: Observed, exit: ExitStatu
         _message(tools, container, seen, run, exit.code),
         run.stop_signal,
         run.again,
+        user=run.user,
     )
 
 

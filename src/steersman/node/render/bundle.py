@@ -55,6 +55,7 @@ class Ground(msgspec.Struct, frozen=True):
     userns:   of a pod with users of its own; what is mounted has the owners that are on disk
     pidns:    of a pod whose containers share their processes
     seccomp:  the local profile that the container names (linux.seccomp)
+    apparmor: the profile that RuntimeDefault means, empty where there is none
     devices:  what volumes are that containers use as devices
     """
 
@@ -70,6 +71,7 @@ class Ground(msgspec.Struct, frozen=True):
     userns: str = ""
     pidns: str = ""
     seccomp: Document | None = None
+    apparmor: str = ""
     devices: Mapping[str, Device] = {}
 
 
@@ -109,7 +111,7 @@ def render_bundle(
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
     _add_devices(document, container, ground)
-    if name := _apparmor(pod, container):
+    if name := _apparmor(pod, container, ground.apparmor):
         document["process"]["apparmorProfile"] = name
     if ground.seccomp is not None:
         document["linux"]["seccomp"] = ground.seccomp
@@ -235,7 +237,7 @@ def _seccomp(profile: Profile | None, local: Document | None) -> str:
     raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
 
 
-def _apparmor(pod: Pod, container: Container) -> str:
+def _apparmor(pod: Pod, container: Container, default: str) -> str:
     """Returns the profile that is loaded on the node under that name, empty for none."""
     own = container.security_context or SecurityContext()
     profile = own.app_armor_profile or pod.spec.security_context.app_armor_profile
@@ -243,7 +245,10 @@ def _apparmor(pod: Pod, container: Container) -> str:
         return ""
     if profile.type == "Localhost":
         return profile.localhost_profile
-    raise BadConfiguration(f"AppArmor profiles of type {profile.type} are not supported")
+    if not default:
+        text = "the node could not load it (is apparmor_parser installed?)"
+        raise BadConfiguration(f"there is no AppArmor profile for {profile.type}: {text}")
+    return default
 
 
 def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
