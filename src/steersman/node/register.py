@@ -32,6 +32,8 @@ SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
+# What not every node of this minor can do (KEP-5328): those of its features that are here
+DECLARED = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 # Of each pressure: reason and message while it is there
 PRESSURES = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
@@ -102,6 +104,7 @@ def render_status(
             {"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}}
         ],
         "features": {"supplementalGroupsPolicy": True},
+        "declaredFeatures": list(DECLARED),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,

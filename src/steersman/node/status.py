@@ -12,7 +12,7 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.times import rfc3339
 from steersman.model.types.condition import Condition, condition
-from steersman.model.types.container import Container
+from steersman.model.types.container import Container, ResourceRequirements
 from steersman.node import containers
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
@@ -46,6 +46,9 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
         status["ephemeralContainerStatuses"] = [
             _container(pod, it, seen, now) for it in pod.spec.ephemeral_containers
         ]
+    if pod.spec.resources is not None:
+        status["resources"] = _sides(pod.spec.resources)
+        status["allocatedResources"] = dict(pod.spec.resources.requests)
     if seen.ended is not None and phase == "Failed":
         status["reason"], status["message"] = seen.ended
     addresses = addresses_of(pod, seen, host)
@@ -115,8 +118,7 @@ def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Do
     }
     given = known.resources if known.running else None
     given = container.resources if given is None else given
-    sides = {"limits": given.limits, "requests": given.requests}
-    status["resources"] = {name: dict(it) for name, it in sides.items() if it}
+    status["resources"] = _sides(given)
     if container.resources.requests:
         status["allocatedResources"] = dict(container.resources.requests)
     if known.run is not None and known.run.user:
@@ -125,6 +127,11 @@ def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Do
     if known.run is not None:
         status["containerID"] = container_id(seen.uid, container.name, known.run.attempt)
     return status
+
+
+def _sides(resources: ResourceRequirements) -> Document:
+    sides = {"limits": resources.limits, "requests": resources.requests}
+    return {name: dict(it) for name, it in sides.items() if it}
 
 
 def is_ready(pod: Pod, container: Container, known: Seen) -> bool:

@@ -286,12 +286,20 @@ class Worker:
 
     def _refuse_resize(self, refusal: granting.Refusal) -> None:
         if refusal.reason == granting.DEFERRED:
-            self._tools.grants.wait(self.seen.uid, self._wake.set)
+            now = self._tools.world.now()
+            one = granting.waiting(self.pod, now, self._retry_resize)
+            self._tools.grants.wait(self.seen.uid, one)
         refused = (self.pod.metadata.generation, refusal.reason, refusal.message)
         if refused != self.seen.refused:
             self.change(replace(self.seen, refused=refused))
             text = telling.summary(self.pod, refusal.message)
             self._say("Warning", f"Resize{refusal.reason}", f"Pod resize {refusal.reason}: {text}")
+
+    def _retry_resize(self) -> None:
+        """Tries a deferred resize when its turn has come: others wait for what is left."""
+        if granting.is_asked(self.pod, self.seen):
+            self._consider_resize()
+            self._wake.set()
 
     def _stays(self) -> bool:
         return not is_ending(self.pod, self.seen) and not is_finished(self.pod, self.seen)

@@ -1072,6 +1072,24 @@ def sized(**resources: Any) -> dict[str, Any]:
     return one(resources=resources)
 
 
+def test_a_resize_changes_what_a_pod_asks_for_as_a_whole() -> None:
+    def whole(**resources: Any) -> dict[str, Any]:
+        return pod(resources=resources)
+
+    small = whole(requests={"cpu": "1", "memory": "1Gi"}, limits={"cpu": "2"})
+    grown = whole(requests={"cpu": "2", "memory": "2Gi"}, limits={"cpu": "3"})
+    assert causes(grown, small, "resize") == []
+    less = whole(requests={"cpu": "1"}, limits={"cpu": "2"})
+    assert causes(less, small, "resize") == [
+        ("spec.resources.requests", "Forbidden: resource requests cannot be removed")
+    ]
+    pages = {"hugepages-2Mi": "4Mi"}
+    more = whole(requests={"cpu": "1", "memory": "1Gi", **pages}, limits={"cpu": "2", **pages})
+    assert causes(more, small, "resize") == [
+        ("spec.resources", "Forbidden: only cpu and memory resources are mutable")
+    ]
+
+
 def test_a_resize_changes_processor_and_memory_within_the_class() -> None:
     small = sized(requests={"cpu": "1"}, limits={"cpu": "2", "memory": "2Gi"})
     grown = sized(requests={"cpu": "1500m"}, limits={"cpu": "2", "memory": "3Gi"})
