@@ -67,6 +67,7 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.shutdown import asked
 from steersman.node.shutdown.ending import Shutdown
 from steersman.node.shutdown.groups import Period
 from steersman.node.shutdown.logind import Logind
@@ -294,16 +295,23 @@ def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shu
 
 
 def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) -> Shutdown:
-    """Starts what ends pods before the machine goes: at a word of logind, or SIGPWR, where the
-    pods have been given time."""
+    """Starts what ends pods before the node goes: where a person asks for it, and at a word of
+    logind, or SIGPWR, where the pods have been given time."""
     shutdown = Shutdown(settings.periods, agent.workers.values, tools.say_node, tools.world)
+    loop = asyncio.get_running_loop()
+
+    def end_pods() -> None:
+        work = asked.end_pods(shutdown, settings.run / asked.SOCKET, tools.world)
+        tasks.start(work, name="down")
+
+    loop.add_signal_handler(asked.SIGNAL, end_pods)
     if not settings.periods:
         return shutdown
 
     def begin() -> None:
         tasks.start(shutdown.begin(), name="shutdown of the node")
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, begin)
+    loop.add_signal_handler(signal.SIGPWR, begin)
     tasks.start(shutdown.watch(Logind(tools.world)), name="logind")
     return shutdown
 

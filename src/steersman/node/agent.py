@@ -302,6 +302,8 @@ class Agent:
         what was begun and never written down: the worker gives the same names."""
         if sandbox is None or sandbox.lost:
             await self._tools.network.delete(seen.uid)
+            if is_static(pod):  # what gave it up, as the end of the machine, is over
+                seen = replace(seen, ended=None, grace=None)
             worker = self._adopt(pod, seen)
             worker.lost()
             return

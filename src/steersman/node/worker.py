@@ -116,7 +116,9 @@ class Worker:
             self._told = None
         if mirror is not None:
             shown = replace(self.pod.metadata, generation=mirror.metadata.generation)
-            self.pod = replace(self.pod, metadata=shown, status=mirror.status)
+            # It tells of times; whether the pod has ended nobody but this node can say
+            status = replace(mirror.status, phase="Pending")
+            self.pod = replace(self.pod, metadata=shown, status=status)
         self._changed()
 
     def vanish(self) -> None:

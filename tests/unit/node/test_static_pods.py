@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
-from node_documents import UID, observed, pod, running
+from node_documents import UID, exited, observed, pod, running
 from shim_script import API, RUNNING, Stage, begin, container, is_up
 
 from steersman.client.interface import Client
@@ -482,6 +482,31 @@ def test_a_folder_that_cannot_be_read_at_first_has_nothing_removed_that_may_be_i
             await stage.api.until(is_up)
             assert stage.network.deleted.empty()
             assert stage.api.deleted.empty()
+
+    asyncio.run(scenario())
+
+
+def test_a_static_pod_that_was_given_up_begins_again_where_its_ground_is_gone(
+    tmp_path: Path,
+) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    given = TEXT.replace("name: web", "name: web\n  uid: own")
+    (manifests / "web.yaml").write_text(given)
+    told = {"phase": "Failed", "reason": "Terminated"}
+    shown = mirror(parse(given, manifests / "web.yaml"))
+    stage = Stage(tmp_path, replace(shown, status=replace(shown.status, phase=told["phase"])))
+    stage.tells()  # of a pod that is nobody's
+    left = observed(containers={"app": exited(0)}, ended=("Terminated", "x"), grace=3.0)
+    stage.left(replace(left, name="web-vm", uid="own"))
+
+    async def scenario() -> None:
+        async with agent_of(stage, manifests) as agent:
+            await agent.complete()
+            seen = agent.workers["own"].seen
+            assert (seen.ended, seen.grace) == (None, None)
+            assert agent.workers["own"].pod.status.phase == "Pending"
+            await stage.warm.until("sandbox")
 
     asyncio.run(scenario())
 
