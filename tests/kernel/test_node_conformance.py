@@ -6,7 +6,10 @@ containers.go, runtime.go, lifecycle_hook.go, security_context.go, kubelet.go, s
 
 from __future__ import annotations
 
+import http.server
+import json
 import re
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +30,44 @@ from steersman.model.types.condition import is_true
 pytestmark = needs_root
 
 
+class Manifests(http.server.BaseHTTPRequestHandler):
+    """Serves static pods to who says who it is."""
+
+    def do_GET(self) -> None:
+        """Answers."""
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "remote"}}
+        pod["spec"] = {"containers": [shell("app", SLEEP)]}
+        body = json.dumps(pod).encode()
+        self.send_response(200 if self.headers["X-Node"] == "mine" else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with clusters("--allowed-unsafe-sysctls", "kernel.msgmni") as found:
-        yield found
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Manifests)
+    url = f"http://127.0.0.1:{server.server_port}/pods"
+    threading.Thread(target=server.serve_forever).start()
+    options = ("--manifest-url", url, "--manifest-url-header", "X-Node: mine")
+    try:
+        with clusters("--allowed-unsafe-sysctls", "kernel.msgmni", *options) as found:
+            yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_static_pod_of_a_url_runs_and_is_mirrored(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        found = await session.until(f"remote-{node.metadata.name}", runs)
+        assert found.metadata.annotations["kubernetes.io/config.source"] == "http"
+
+    cluster.run(scenario)
 
 
 def shell(name: str, script: str, **fields: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import logging
 import resource
 import signal
 import ssl
+from collections.abc import Mapping
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -73,6 +74,8 @@ from steersman.node.shutdown.groups import Period
 from steersman.node.shutdown.logind import Logind
 from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
+from steersman.node.static.source import Source, Sources
+from steersman.node.static.url import Url
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
 from steersman.node.visitors import Visitors
@@ -97,6 +100,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     directory:  of the node; images has the image store; run the sockets, on a short path
     manifests:  the folder of static pods
+    manifest_url, manifest_headers: where others come from, and what is sent there
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
     periods:    how long pods have when the machine goes
@@ -113,6 +117,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
     service_cidr: str
     pod_cidr: str
     manifests: Path
+    manifest_url: str = ""
+    manifest_headers: Mapping[str, str] = {}
     eviction: Options = Options()
     sysctls: Allowed = Allowed()
     periods: tuple[Period, ...] = ()
@@ -158,8 +164,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tools = await _load_apparmor(tools)
         place = tools.place
         pods = FollowedView(client, POD, world, fields=f"spec.nodeName={settings.name}")
-        folder = _folder(settings, tools)
-        agent = Agent(tools, pods, tasks, folder)
+        statics = _statics(settings, tools, tasks)
+        agent = Agent(tools, pods, tasks, statics)
         measuring = _measuring(settings, agent, world)
         monitor = _monitor(settings, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
@@ -179,8 +185,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(registration.run(), name="registration")
         tasks.start(plugins.run(registration.registered), name="plugins")
         _reclaim(tools, client, tasks)
-        tasks.start(folder.run(), name="static pods")
-        tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
+        tasks.start(_mirrors(tools, registration, agent, statics, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
@@ -214,25 +219,34 @@ async def _load_apparmor(tools: Tools) -> Tools:
         return tools
 
 
-def _folder(settings: NodeSettings, tools: Tools) -> Folder:
-    """Returns the static pods; what is wrong with a file stands in the log and in an event."""
+def _statics(settings: NodeSettings, tools: Tools, tasks: Tasks) -> Source:
+    """Returns the static pods, which are followed; what is wrong with a manifest stands in the log
+    and in an event."""
 
     def tell(text: str) -> None:
         log.error("static pods: %s", text)
         tools.say_node("Warning", "InvalidManifest", text)
 
-    return Folder(settings.manifests, settings.name, tools.world, tell)
+    name, world = settings.name, tools.world
+    folder = Folder(settings.manifests, name, world, tell)
+    tasks.start(folder.run(), name="static pods")
+    if not settings.manifest_url:
+        return folder
+    headers = settings.manifest_headers
+    url = Url(settings.manifest_url, headers, name, StreamHttp(), world, tell)
+    tasks.start(url.run(), name="static pods of a URL")
+    return Sources([folder, url])
 
 
 def _mirrors(
-    tools: Tools, registration: Registration, agent: Agent, folder: Folder, pods: FollowedView
+    tools: Tools, registration: Registration, agent: Agent, statics: Source, pods: FollowedView
 ) -> Mirrors:
     mirrors = Mirrors(
         tools.client,
         tools.world,
         tools.place.name,
         registration,
-        folder,
+        statics,
         pods,
         agent,
     )

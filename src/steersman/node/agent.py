@@ -19,11 +19,12 @@ from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import record
 from steersman.node.acting import ending, sandboxes
+from steersman.node.acting.log_compression import LogCompressor
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, engine_name, parse_engine_name
 from steersman.node.resizing import granting
-from steersman.node.static.folder import Folder
 from steersman.node.static.marks import MIRROR, is_mirror, is_static
+from steersman.node.static.source import Source
 from steersman.node.tools import Tools
 from steersman.node.worker import Worker, retry_seconds
 from steersman.runtime.engine import EngineError, Event, SandboxState
@@ -46,30 +47,33 @@ class Agent:
     """All pods of one node."""
 
     def __init__(
-        self, tools: Tools, pods: FollowedView, tasks: Tasks, folder: Folder | None = None
+        self, tools: Tools, pods: FollowedView, tasks: Tasks, statics: Source | None = None
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self._tools = tools
         self._pods = pods
         self._tasks = tasks
-        self._folder = folder
+        self._statics = statics
         self._over: Callable[[], None] = lambda: None
+        # What may be of a static pod whose source has yet to be read, by uid
+        self._held: set[str] = set()
         self._removing: dict[str, tuple[str, str]] = {}
         self._complete = asyncio.Event()
+        self._compressor = LogCompressor()
         self._routing = asyncio.Event()
         self._refusal: Callable[[Pod], tuple[str, str] | None] = lambda _: None
 
     async def run(self) -> None:
-        """Takes over what is there, then works for ever; view and folder must be followed.
+        """Takes over what is there, then works for ever; view and statics must be followed.
 
         Static pods need no API, and do not wait for it.
         """
         await asyncio.to_thread(self._tools.warm.ensure)
         self._tasks.start(self._route_all(), name="events of the runtime")
-        if self._folder is not None:
-            await self._folder.tried()
-            if self._folder.known:
-                await self._begin_statics(self._folder)
+        if self._statics is not None:
+            await self._statics.tried()
+            await self._begin_statics(self._statics)
+            self._statics.listen(self._hear_statics)
         await self._pods.synced()
         self._routing.clear()
         left = await self._find_left()
@@ -78,8 +82,8 @@ class Agent:
         self._pods.listen(self._hear)
         self._catch_up()
         self._routing.set()
-        if self._folder is not None and not self._folder.known:
-            left = await self._await_folder(self._folder)
+        if self._statics is not None and not self._statics.known:
+            left = await self._await_statics(self._statics)
         # Before all sources have been read nobody knows what belongs to no pod (sourcesReady)
         self._remove_rest(left)
         self._complete.set()
@@ -88,19 +92,22 @@ class Agent:
         """Waits until every pod that is here has a worker, or ends for want of an object."""
         await self._complete.wait()
 
-    async def _begin_statics(self, folder: Folder) -> _Left:
+    async def _begin_statics(self, statics: Source) -> _Left:
+        """Begins the static pods that are known now, and goes on with those that were begun; what
+        was left of others waits for those whose source could not be read yet."""
         self._routing.clear()
         left = await self._find_left()
-        await self._take_over({uid: static.pod for uid, static in folder.pods.items()}, left)
-        folder.listen(self._hear_folder)
-        self._hear_folder()
+        new = {it: one.pod for it, one in statics.pods.items() if it not in self.workers}
+        await self._take_over(new, left)
+        self._held = set() if statics.known else {*left.records, *left.sandboxes}
+        self._hear_statics()
         self._routing.set()
         return left
 
-    async def _await_folder(self, folder: Folder) -> _Left:
-        """Begins the static pods late, of a folder that could not be read at first."""
-        await folder.synced()
-        return await self._begin_statics(folder)
+    async def _await_statics(self, statics: Source) -> _Left:
+        """Begins the static pods late of what could not be read at first."""
+        await statics.synced()
+        return await self._begin_statics(statics)
 
     def on_over(self, hear: Callable[[], None]) -> None:
         """Calls `hear` whenever a pod has gone from this node."""
@@ -140,16 +147,16 @@ class Agent:
         for pod in pods.values():
             self._hear(None, pod)
 
-    def _hear_folder(self) -> None:
+    def _hear_statics(self) -> None:
         """Begins static pods whose files have come, and ends those whose files are gone."""
-        assert self._folder is not None
+        assert self._statics is not None
         for uid, worker in self.workers.items():
-            if is_static(worker.pod) and uid not in self._folder.pods:
+            if is_static(worker.pod) and uid not in self._statics.pods:
                 worker.vanish()
-        for uid, static in self._folder.pods.items():
+        for uid, static in self._statics.pods.items():
             # One of the same name ends first, and `_forget` comes back here
             ending = any(it.pod.key == static.key for it in self.workers.values())
-            if uid not in self.workers and not ending:
+            if uid not in self.workers and not ending and uid not in self._held:
                 self._adopt(static.pod, self._begin(static.pod))
 
     def _hear_mirror(self, old: Pod | None, new: Pod | None) -> None:
@@ -214,8 +221,8 @@ class Agent:
     def _forget(self, uid: str) -> None:
         self.workers.pop(uid, None)
         self._tools.objects.release(uid)
-        if self._folder is not None:
-            self._hear_folder()
+        if self._statics is not None:
+            self._hear_statics()
         self._over()
 
     async def _route_all(self) -> None:
@@ -235,9 +242,18 @@ class Agent:
         if event.kind == "lost":
             # Not here: it takes as long as the kernel does, and other pods' events wait meanwhile
             self._tasks.start(self._clear(worker), name=f"loss of {worker.seen.name}")
+        elif event.kind == "aside":
+            self._tasks.start(self._compress(worker, event.container), name="compression")
         elif event.kind == "exit" and event.exit is not None:
             container, attempt = parse_engine_name(event.container)
             worker.exited(container, attempt, event.exit)
+
+    async def _compress(self, worker: Worker, run: str) -> None:
+        log_file = self._tools.paths.log(worker.seen, *parse_engine_name(run))
+        try:
+            await self._compressor.compress(log_file)
+        except OSError as error:  # as on a full disk; with the next file it is tried again
+            log.warning("old logs of %s cannot be compressed: %s", log_file, error)
 
     async def _clear(self, worker: Worker) -> None:
         """Removes what a dead shim has left, trying until it is gone; the pod begins anew then."""

@@ -87,7 +87,8 @@ class SandboxState(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What happened: "exit" of a container, "lost" shim, or "overflow": list the pods anew."""
+    """What happened: "exit" of a container, a file of its log moved "aside", "lost" shim, or
+    "overflow": list the pods anew."""
 
     kind: str
     pod: str

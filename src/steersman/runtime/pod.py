@@ -175,6 +175,7 @@ class Pod:
         made = Container(name, plan, bundle, self._open_cgroup(kept["cgroup"]))
         made.log = LogFile(plan.log, opened=False)
         made.log.thaw(kept["log"])
+        made.log.on_aside = lambda: self._publish({"kind": "aside", "container": name})
         made.streams = self._streams(made, opened=False)
         made.streams.thaw(kept["streams"], is_terminal=plan.process.terminal)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
@@ -338,6 +339,7 @@ class Pod:
     def _launch(self, made: Container) -> None:
         plan = made.plan
         made.log = LogFile(plan.log)
+        made.log.on_aside = lambda: self._publish({"kind": "aside", "container": made.name})
         made.streams = self._streams(made, opened=True)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
         container.make_directories(plan)

@@ -31,6 +31,7 @@ from steersman.node.static.manifests import (
     parse_manifest,
 )
 from steersman.node.static.mirrors import Create, Mirrors, Remove, plan_mirrors, render_mirror
+from steersman.node.static.source import Sources
 from steersman.world.real import RealWorld
 
 PATH = Path("/m/web.yaml")
@@ -486,6 +487,40 @@ def test_a_folder_that_cannot_be_read_at_first_has_nothing_removed_that_may_be_i
     asyncio.run(scenario())
 
 
+def test_a_source_that_is_late_has_its_pods_taken_over_and_holds_up_no_others(
+    tmp_path: Path,
+) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    (manifests / "other.yaml").write_text(TEXT.replace("name: web", "name: other"))
+    given = TEXT.replace("name: web", f"name: web\n  uid: {UID}")
+    late = Folder(tmp_path / "late", "vm", RealWorld(), lambda _: None)
+    late._tried.set()  # it could not be read
+    stage = Stage(tmp_path, mirror(parse(given, tmp_path / "late" / "web.yaml")))
+    stage.left(replace(observed(ready=True, containers={"app": running()}), name="web-vm"))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            pods = FollowedView(stage.api, POD, tools.world)
+            folder = Folder(manifests, "vm", tools.world, lambda _: None)
+            agent = Agent(tools, pods, tasks, Sources([folder, late]))
+            for one in (folder.run(), pods.follow(), agent.run()):
+                tasks.start(one, name="part of the agent")
+            await stage.warm.until("sandbox")
+            (other,) = agent.workers.values()
+            assert other.seen.name == "other-vm"
+            late.pods = {UID: parse(given, tmp_path / "late" / "web.yaml")}
+            late._read.set()
+            for hear in late._listeners:
+                hear()
+            await agent.complete()
+            assert agent.workers[UID].seen.of("app").running, "it was taken over as it was"
+            await stage.api.until(is_up)
+
+    asyncio.run(scenario())
+
+
 def test_a_static_pod_that_was_given_up_begins_again_where_its_ground_is_gone(
     tmp_path: Path,
 ) -> None:
@@ -597,7 +632,7 @@ def test_a_pod_of_the_api_is_never_static_whatever_its_annotations_say(tmp_path:
             tasks.start(pods.follow(), name="pods")
             tasks.start(agent.run(), name="agent")
             await stage.api.until(is_up)  # its own status, not that of a mirror
-            agent._hear_folder()
+            agent._hear_statics()
             assert not agent.workers[UID].seen.gone, "it needs no file"
 
     asyncio.run(scenario())

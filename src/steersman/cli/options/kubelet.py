@@ -42,6 +42,19 @@ _TEXTS: Final = (
         "",
         "that grace of each, as memory.available=1m30s",
     ),
+    (
+        "--eviction-minimum-reclaim",
+        "SIGNAL...",
+        "",
+        "what is freed beyond a threshold at least, as imagefs.available=2Gi or 10%",
+    ),
+    ("--manifest-url", "URL", "", "where further static pods come from, asked for every 20 s"),
+    (
+        "--manifest-url-header",
+        "NAME:VALUE,...",
+        "",
+        "headers that are sent there",
+    ),
     ("--shutdown-grace-period", "TIME", "", "what pods have when the machine goes, as 30s"),
     ("--shutdown-grace-period-critical-pods", "TIME", "", "what of it is for critical ones alone"),
     (
@@ -124,6 +137,20 @@ def read_providers(arguments: argparse.Namespace) -> tuple[Provider, ...]:
         raise Failure(f"{_CONFIG} {path}: {error}") from None
 
 
+def read_headers(arguments: argparse.Namespace) -> dict[str, str]:
+    """Returns what is sent to the URL of static pods; raises Failure with one line."""
+    url: str = arguments.manifest_url
+    if url and not url.startswith(("http://", "https://")):
+        raise Failure(f"--manifest-url {url}: it must begin with http:// or https://")
+    found = {}
+    for text in names(arguments.manifest_url_header):
+        name, colon, value = (it.strip() for it in text.partition(":"))
+        if not colon or not name or not (name + value).isprintable():
+            raise Failure(f"--manifest-url-header: {text!r} is no NAME:VALUE")
+        found[name] = value
+    return found
+
+
 def _check_sysctls(asked: list[str]) -> None:
     from steersman.node.admission import BadSysctl, parse_allowed
 
@@ -148,11 +175,15 @@ def check(arguments: argparse.Namespace) -> None:
 
     try:
         parse_thresholds(
-            arguments.eviction_hard, arguments.eviction_soft, arguments.eviction_soft_grace_period
+            arguments.eviction_hard,
+            arguments.eviction_soft,
+            arguments.eviction_soft_grace_period,
+            arguments.eviction_minimum_reclaim,
         )
     except BadThreshold as error:
         raise Failure(str(error)) from None
     read_periods(arguments)
+    read_headers(arguments)
     if arguments.allowed_unsafe_sysctls:
         _check_sysctls(names(arguments.allowed_unsafe_sysctls))
     if (arguments.image_credential_provider_config is None) is not (
