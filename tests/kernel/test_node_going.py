@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from typing import Any
 
 from node_cluster import SLEEP, Session, clusters, needs_root, runs
@@ -68,8 +69,16 @@ def test_pods_end_in_the_order_of_their_priority_before_the_machine_goes() -> No
         assert ready is not None and not is_true(node.status.conditions, "Ready")
         assert (ready.reason, ready.message) == ("KubeletNotReady", "node is shutting down")
 
-    with clusters("--shutdown-grace-period-by-pod-priority", "0=20s,1000=10s") as cluster:
-        cluster.run(scenario)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(
+            "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+            "shutdownGracePeriodByPodPriority:\n"
+            "- {priority: 0, shutdownGracePeriodSeconds: 20}\n"
+            "- {priority: 1000, shutdownGracePeriodSeconds: 10}\n"
+        )
+        file.flush()
+        with clusters("--kubelet-config", file.name) as cluster:
+            cluster.run(scenario)
 
 
 def test_pods_end_by_their_own_times_before_a_cluster_goes_down_gracefully() -> None:

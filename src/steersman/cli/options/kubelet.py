@@ -84,17 +84,36 @@ _NUMBERS: Final = (
 )
 
 
+class _Given(argparse.Action):
+    """Keeps a value, and that it was given: what a file says does not count then."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Takes a value."""
+        setattr(namespace, self.dest, values)
+        namespace.given = getattr(namespace, "given", frozenset()) | {self.dest}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
+    text = "options of the node as the kubelet's file has them (KubeletConfiguration); those here "
+    parser.add_argument(
+        *("--kubelet-config", "--config"), type=Path, metavar="FILE", help=f"{text}go before"
+    )
     for name, form, text in _PATHS:
-        parser.add_argument(name, type=Path, metavar=form, help=text)
+        parser.add_argument(name, action=_Given, type=Path, metavar=form, help=text)
     for name, form, default, what in _TEXTS:
         shown = f"{what} (default: {default})" if default else what
         text = shown.replace("%", "%%")
-        parser.add_argument(name, default=default, metavar=form, help=text)
+        parser.add_argument(name, action=_Given, default=default, metavar=form, help=text)
     for option, number, what in _NUMBERS:
         text = f"{what} (default: {number})"
-        parser.add_argument(option, type=int, default=number, metavar="N", help=text)
+        parser.add_argument(option, action=_Given, type=int, default=number, metavar="N", help=text)
 
 
 def words(arguments: argparse.Namespace) -> list[str]:
@@ -142,12 +161,12 @@ def read_headers(arguments: argparse.Namespace) -> dict[str, str]:
     url: str = arguments.manifest_url
     if url and not url.startswith(("http://", "https://")):
         raise Failure(f"--manifest-url {url}: it must begin with http:// or https://")
-    found = {}
+    found: dict[str, str] = {}
     for text in names(arguments.manifest_url_header):
         name, colon, value = (it.strip() for it in text.partition(":"))
         if not colon or not name or not (name + value).isprintable():
             raise Failure(f"--manifest-url-header: {text!r} is no NAME:VALUE")
-        found[name] = value
+        found[name] = f"{found[name]}, {value}" if name in found else value  # RFC 9110, 5.3
     return found
 
 
@@ -170,8 +189,14 @@ def _value(arguments: argparse.Namespace, option: str) -> Any:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Refuses what cannot be; raises Failure with one line."""
+    """Takes what the file says, and refuses what cannot be; raises Failure with one line."""
     from steersman.node.pressure.thresholds import BadThreshold, parse_thresholds
+
+    if arguments.kubelet_config is not None:
+        from steersman.cli.options import kubelet_file
+
+        given: frozenset[str] = getattr(arguments, "given", frozenset())
+        kubelet_file.take(arguments, arguments.kubelet_config, given)
 
     try:
         parse_thresholds(
