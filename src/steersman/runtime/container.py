@@ -338,6 +338,9 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
         die_with_parent()
     own = open_labels(plan.process)
     slave = _build(plan, kept, cgroup.views(), ground)
+    if slave >= 0:
+        # Now: the streams of who made it are waited for to their end before anybody starts it
+        terminals.adopt(slave, plan.process.uid)
     if alone:
         check_program(plan.process)
     ids = " ".join(map(str, ids_of(plan.process)))
@@ -346,8 +349,6 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
         _pass_gate(kept)
     if os.read(kept.channel, 1) != b"G":
         os._exit(0)
-    if slave >= 0:
-        terminals.adopt(slave, plan.process.uid)
     before = (lambda: _run_start_hooks(plan)) if "startContainer" in plan.hooks else None
     become(plan.process, plan.held, kept.channel, own, alone=alone, before=before)
 
