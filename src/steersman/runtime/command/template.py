@@ -16,7 +16,7 @@ _VERSION = "1.2.1"
 _CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _QUIET = ["nosuid", "noexec", "nodev"]
-_MOUNTS = (
+_MOUNTS: tuple[tuple[str, str, str, list[str]], ...] = (
     ("/proc", "proc", "proc", []),
     ("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
     (
