@@ -79,10 +79,24 @@ class Cluster:
         assert self._supervisor.stdout is not None
         assert json.loads(self._supervisor.stdout.readline())["processes"]["node"]
 
+    def down(self, *options: str) -> str:
+        """Ends it by `steer down`; returns what that said."""
+        command = [sys.executable, "-P", "-m", "steersman", "down", "--data-dir", str(self.data)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run(
+            [*command, *options], env=environment, timeout=SECONDS, check=True, capture_output=True
+        )
+        self._ended()
+        return done.stdout.decode()
+
     def stop(self) -> None:
         """Ends it."""
         assert self._supervisor is not None
         self._supervisor.send_signal(signal.SIGTERM)
+        self._ended()
+
+    def _ended(self) -> None:
+        assert self._supervisor is not None
         assert self._supervisor.wait(SECONDS) == 0
         assert self._supervisor.stdout is not None
         self._supervisor.stdout.close()

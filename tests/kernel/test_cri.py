@@ -46,6 +46,7 @@ def test_the_life_of_a_pod_with_one_container() -> None:
         assert (await kubelet.status(container)).state == c.CREATED
         await kubelet.start(container)
         running = await kubelet.status(container)
+        assert running.user == c.ContainerUser(c.LinuxContainerUser(0, 0, (0,)))
         assert running.state == c.RUNNING
         assert running.created_at <= running.started_at
         assert running.finished_at == 0

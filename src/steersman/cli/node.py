@@ -62,11 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
         service_cidr=identity.service_cidr,
         pod_cidr=identity.pod_cidr,
         manifests=(arguments.pod_manifest_path or directory.manifests).absolute(),
+        manifest_url=arguments.manifest_url,
+        manifest_headers=kubelet.read_headers(arguments),
         eviction=Options(
             parse_thresholds(
                 arguments.eviction_hard,
                 arguments.eviction_soft,
                 arguments.eviction_soft_grace_period,
+                arguments.eviction_minimum_reclaim,
             ),
             arguments.eviction_max_pod_grace_period,
         ),

@@ -11,12 +11,13 @@ import logging
 import resource
 import signal
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
@@ -33,6 +34,7 @@ from steersman.cluster.process import (
     stop_signal,
 )
 from steersman.cluster.telling import of_process
+from steersman.images.http import StreamHttp
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
 from steersman.model.figures import Sources
@@ -48,6 +50,7 @@ from steersman.network.nft import Rules
 from steersman.network.pods import PodNetwork
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
+from steersman.node.acting import apparmor
 from steersman.node.acting.host_ports import decide_ports, holds_ports
 from steersman.node.admission import Allowed, decide_admission
 from steersman.node.agent import Agent
@@ -71,11 +74,14 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.shutdown import asked
 from steersman.node.shutdown.ending import Shutdown
 from steersman.node.shutdown.groups import Period
 from steersman.node.shutdown.logind import Logind
 from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
+from steersman.node.static.source import Several, Source
+from steersman.node.static.url import Url
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
 from steersman.node.topology.settings import Settings as PlacingSettings
@@ -99,6 +105,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     directory:  of the node; images has the image store; run the sockets, on a short path
     manifests:  the folder of static pods
+    manifest_url, manifest_headers: where others come from, and what is sent there
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
     placing:    who gets which part of the machine
@@ -117,6 +124,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
     service_cidr: str
     pod_cidr: str
     manifests: Path
+    manifest_url: str = ""
+    manifest_headers: Mapping[str, str] = {}
     eviction: Options = Options()
     sysctls: Allowed = Allowed()
     periods: tuple[Period, ...] = ()
@@ -163,13 +172,14 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         plugins.share()
         connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
         chosen = await _choose(settings, connected, world)
-        tools = _tools(settings, client, chosen, plugins, tokens, world, tasks)
+        tools = await _load_apparmor(
+            _tools(settings, client, chosen, plugins, tokens, world, tasks)
+        )
         plugins.say = tools.say
         place = tools.place
-        selected = f"spec.nodeName={settings.name}"
-        pods = FollowedView(client, POD, world, fields=selected)
-        folder = _folder(settings, tools)
-        agent = Agent(tools, pods, tasks, folder)
+        pods = FollowedView(client, POD, world, fields=f"spec.nodeName={settings.name}")
+        statics = _statics(settings, tools, tasks)
+        agent = Agent(tools, pods, tasks, statics)
         measuring = _measuring(settings, chosen, agent, world)
         monitor = _monitor(settings, chosen, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
@@ -188,8 +198,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(registration.run(), name="registration")
         tasks.start(plugins.run(registration.registered), name="plugins")
         _reclaim(tools, client, tasks)
-        tasks.start(folder.run(), name="static pods")
-        tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
+        tasks.start(_mirrors(tools, registration, agent, statics, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
         _pin(tools, agent, tasks)
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
@@ -234,27 +243,47 @@ def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Re
     plugins.devices.changed, plugins.claims.changed = offer, tell
 
 
-def _folder(settings: NodeSettings, tools: Tools) -> Folder:
-    """Returns the static pods; what is wrong with a file stands in the log and in an event."""
+async def _load_apparmor(tools: Tools) -> Tools:
+    """Loads the default AppArmor profile; pods that ask for it are told where there is none."""
+    if (parser := apparmor.find_parser()) is None:
+        return tools
+    try:
+        return replace(tools, apparmor=await apparmor.load(parser, tools.world))
+    except apparmor.NoProfile as error:
+        log.error("the default AppArmor profile is not loaded: %s", error)
+        return tools
+
+
+def _statics(settings: NodeSettings, tools: Tools, tasks: Tasks) -> Source:
+    """Returns the static pods, which are followed; what is wrong with a manifest stands in the log
+    and in an event."""
 
     def tell(text: str) -> None:
         log.error("static pods: %s", text)
         tools.say_node("Warning", "InvalidManifest", text)
 
-    return Folder(settings.manifests, settings.name, tools.world, tell)
+    name, world = settings.name, tools.world
+    folder = Folder(settings.manifests, name, world, tell)
+    tasks.start(folder.run(), name="static pods")
+    if not settings.manifest_url:
+        return folder
+    headers = settings.manifest_headers
+    url = Url(settings.manifest_url, headers, name, StreamHttp(), world, tell)
+    tasks.start(url.run(), name="static pods of a URL")
+    return Several([folder, url])
 
 
 def _mirrors(
-    tools: Tools, registration: Registration, agent: Agent, folder: Folder, pods: FollowedView
+    tools: Tools, registration: Registration, agent: Agent, statics: Source, pods: FollowedView
 ) -> Mirrors:
     mirrors = Mirrors(
         tools.client,
         tools.world,
         tools.place.name,
         registration,
-        folder,
+        statics,
         pods,
-        agent.ending_statics,
+        agent,
     )
     agent.on_over(mirrors.wake)
     return mirrors
@@ -335,14 +364,14 @@ def _registration(
 
 def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:
     """Has the node refuse the pods that it cannot take now, or never can."""
-    apparmor = has_apparmor()
+    confines = has_apparmor()
 
     def refusal(pod: Pod) -> tuple[str, str] | None:
         others = (it.pod for it in agent.workers.values() if holds_ports(it.pod, it.seen))
         return (
             shutdown.refusal(pod)
             or monitor.refusal(pod)
-            or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+            or decide_admission(pod, settings.sysctls, apparmor=confines)
             or decide_ports(pod, others)
         )
 
@@ -350,16 +379,23 @@ def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shu
 
 
 def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) -> Shutdown:
-    """Starts what ends pods before the machine goes: at a word of logind, or SIGPWR, where the
-    pods have been given time."""
+    """Starts what ends pods before the node goes: where a person asks for it, and at a word of
+    logind, or SIGPWR, where the pods have been given time."""
     shutdown = Shutdown(settings.periods, agent.workers.values, tools.say_node, tools.world)
+    loop = asyncio.get_running_loop()
+
+    def end_pods() -> None:
+        work = asked.end_pods(shutdown, settings.run / asked.SOCKET, tools.world)
+        tasks.start(work, name="down")
+
+    loop.add_signal_handler(asked.SIGNAL, end_pods)
     if not settings.periods:
         return shutdown
 
     def begin() -> None:
         tasks.start(shutdown.begin(), name="shutdown of the node")
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, begin)
+    loop.add_signal_handler(signal.SIGPWR, begin)
     tasks.start(shutdown.watch(Logind(tools.world)), name="logind")
     return shutdown
 

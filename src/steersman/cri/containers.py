@@ -182,7 +182,8 @@ class Containers:
                     )
             self._never_started(container, str(error))
             raise failure("failed to start containerd task", error) from error
-        self._known.started(container.id, state.started_at)  # it may have ended already
+        # It may have ended already
+        self._known.started(container.id, state.started_at, tuple(state.user))
         self._known.tell(CONTAINER_STARTED, container.id, container.sandbox)
         return StartContainerResponse()
 

@@ -113,4 +113,4 @@ def compare(tools: Tools, found: list[SandboxState]) -> None:
         elif state.status == "stopped":
             known.end(container.id, state.exit)
         elif state.status == "running" and not container.started_at:
-            known.started(container.id, state.started_at)
+            known.started(container.id, state.started_at, tuple(state.user))

@@ -25,7 +25,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     not begin in a way of its own (OOMKilled, StartError, ContainerStatusUnknown);
     `id` is what a status shows, where another engine than ours gave one;
     `stop_signal` is what the container or its image wants to be asked with; `again` is set where
-    the node ends a run in order to begin another.
+    the node ends a run in order to begin another, `reset` where all containers of the pod begin
+    anew: for what may begin now such a run counts as none. `user` has its group and all groups.
     """
 
     attempt: int
@@ -39,6 +40,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     stop_signal: str = ""
     again: bool = False
     id: str = ""
+    reset: bool = False
+    user: tuple[int, ...] = ()
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -95,6 +98,11 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.run is not None and self.run.state == "running"
 
     @property
+    def counted(self) -> Run | None:
+        """The present run, where the pod has not begun anew since."""
+        return self.run if self.run is not None and not self.run.reset else None
+
+    @property
     def exited(self) -> Run | None:
         """The present run, where it has ended."""
         return self.run if self.run is not None and self.run.state == "exited" else None
@@ -121,6 +129,7 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     refused:    generation, reason and message of a resize that is not granted
     unplaced:   what the pod has for itself of the machine is not given out yet
     claimed:    drivers may have made devices of its claims ready
+    restarting: a container's end has all of them end, to begin anew (RestartAllContainers)
     """
 
     namespace: str
@@ -141,6 +150,7 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: tuple[int, str, str] | None = None
     unplaced: bool = False
     claimed: bool = False
+    restarting: bool = False
 
     def of(self, container: str) -> Seen:
         """What is known of a container; nothing where it never began."""

@@ -19,10 +19,10 @@ from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.node import ATTACHES, NODE, Node
 from steersman.model.quantity import Quantity, of_bytes, parse
+from steersman.model.times import rfc3339, rfc3339_micro
 from steersman.model.types.condition import condition
 from steersman.node.engine.interface import Features, Handler
 from steersman.node.machine import Facts
-from steersman.reconcile.times import rfc3339, rfc3339_micro
 from steersman.world.interface import World
 
 KUBELET_VERSION = "v1.37.0"
@@ -35,6 +35,8 @@ STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
 HUGE_PAGES = "hugepages-"  # and a size: a resource
+# What not every node of this minor can do (KEP-5328): those of its features that are here
+DECLARED = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 # Of each pressure: reason and message while it is there
 PRESSURES = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
@@ -115,6 +117,7 @@ def render_status(
         ],
         "runtimeHandlers": [_handler(*it) for it in sorted(runtime.handlers.items())],
         "features": {"supplementalGroupsPolicy": runtime.groups_policy},
+        "declaredFeatures": list(DECLARED),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,

@@ -39,6 +39,7 @@ class Tools(msgspec.Struct, frozen=True):
 
     pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
+    apparmor:  the profile that `RuntimeDefault` means, empty where there is none
     grants:    what all pods of the node may have together
     placement: what gives out parts of the machine
     pinning:   where containers may run
@@ -63,6 +64,7 @@ class Tools(msgspec.Struct, frozen=True):
     machine: Machine
     resolution: Resolution
     services: Callable[[], Iterable[Service]]
+    apparmor: str = ""
     grants: Grants = msgspec.field(default_factory=Grants)
     placement: Placement = msgspec.field(default_factory=Placement)
     pinning: Pinning = msgspec.field(default_factory=Pinning)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import socket
 
-from . import container, protocol, state
+from . import container, state
 from .container import Plan
 from .keeper import GONE
 from .kernel import capabilities, cgroups, namespaces, syscalls, terminal, user_namespaces
 from .logs import LogFile
 from .process import Process
-from .streams import Streams
+from .streams import Streams, close_all, fill_streams
 from .supervised import CREATED, RUNNING, STOPPED, Supervised
 
 TYPE_CHECKING = False
@@ -51,18 +51,6 @@ class Conflict(Exception):
 
 class Failed(Exception):
     """The container could not be set up or started; the text is the reason."""
-
-
-def close_all(descriptors: list[int]) -> None:
-    """Closes and forgets descriptors."""
-    while descriptors:
-        os.close(descriptors.pop())
-
-
-def fill_streams(descriptors: list[int]) -> None:
-    """Adds /dev/null for the standard streams that are not given."""
-    while len(descriptors) < protocol.MAX_DESCRIPTORS:
-        descriptors.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
 
 
 class Container:
@@ -109,6 +97,7 @@ class Container:
             "exit": first.exit,
             "reason": first.reason,
             "log_lost_bytes": self.log.lost_bytes,
+            "user": first.user,
         }
 
 
@@ -176,6 +165,7 @@ class Pod:
         made = Container(name, plan, bundle, self._open_cgroup(kept["cgroup"]))
         made.log = LogFile(plan.log, opened=False)
         made.log.thaw(kept["log"])
+        made.log.on_aside = lambda: self._publish({"kind": "aside", "container": name})
         made.streams = self._streams(made, opened=False)
         made.streams.thaw(kept["streams"], is_terminal=plan.process.terminal)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
@@ -339,6 +329,7 @@ class Pod:
     def _launch(self, made: Container) -> None:
         plan = made.plan
         made.log = LogFile(plan.log)
+        made.log.on_aside = lambda: self._publish({"kind": "aside", "container": made.name})
         made.streams = self._streams(made, opened=True)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
         container.make_directories(plan)

@@ -48,8 +48,7 @@ def test_a_port_that_another_pod_has_is_refused_in_the_kubelets_words(
 ) -> None:
     refused = (
         "NodePorts",
-        "Pod was rejected: Predicate NodePorts failed: "
-        "node(s) didn't have free ports for the requested pod ports",
+        "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
     )
     others = [pod(), asking(**other)]
     assert decide_ports(asking(**one), others) == (None if free else refused)

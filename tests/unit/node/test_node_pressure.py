@@ -71,6 +71,38 @@ def test_thresholds_are_amounts_or_shares() -> None:
     assert parse_thresholds("") == ()
 
 
+def test_what_is_freed_at_least_is_an_amount_or_a_share_of_each_signal() -> None:
+    hard = "memory.available<100Mi,nodefs.available<10%"
+    memory, disk = parse_thresholds(hard, "", "", "nodefs.available=5%,memory.available=1Mi")
+    assert (memory.reclaim, memory.reclaim_percent) == (MIB, 0.0)
+    assert (disk.reclaim, disk.reclaim_percent) == (0, 5.0)
+    for text, why in (
+        ("memory.available", "invalid eviction minimum reclaim syntax: memory.available, expected"),
+        ("memory=1", "unsupported eviction signal memory"),
+        ("memory.available=-1", "negative eviction minimum reclaim specified for memory.available"),
+        ("memory.available=-1%", "negative eviction minimum reclaim specified for"),
+        ("memory.available=x", "'x' is no quantity"),
+    ):
+        with pytest.raises(BadThreshold) as refused:
+            parse_thresholds(hard, "", "", text)
+        assert why in str(refused.value)
+
+
+def test_a_threshold_that_was_met_is_until_more_is_there() -> None:
+    amount = Threshold(MEMORY, 100, reclaim=50)
+    share = Threshold(DISK, percent=10.0, reclaim_percent=5.0)
+    watch = Watch([amount, share])
+
+    def look(memory: int, disk: int, now: float) -> list[Threshold]:
+        return watch.look({MEMORY: Level(memory, 1000), DISK: Level(disk, 1000)}, now)
+
+    assert look(149, 149, 0.0) == []
+    assert look(99, 99, 1.0) == [amount, share]
+    assert look(149, 149, 2.0) == [amount, share]
+    assert look(150, 150, 3.0) == []
+    assert look(149, 149, 4.0) == []
+
+
 @pytest.mark.parametrize(
     ("hard", "soft", "graces", "why"),
     [
@@ -319,6 +351,12 @@ def test_on_a_full_disk_what_nobody_needs_goes_before_any_pod() -> None:
         await node.monitor.look()
         assert (node.reclaimed, cared.gone) == (1, [])
         assert node.monitor.conditions == {"DiskPressure"}
+        other = Cared(named("a"))
+        more = Node(world, options(Threshold(DISK, percent=10.0, reclaim=401)), source, other)
+        source.now = {DISK: Level(1, 1000)}
+        more.reclaim = lambda: source.now.update({DISK: Level(500, 1000)})
+        await more.monitor.look()
+        assert len(other.gone) == 1, "less than 401 beyond the threshold was freed"
         source.now = {DISK: Level(1, 1000)}
         node.reclaim = lambda: None
         await node.monitor.look()

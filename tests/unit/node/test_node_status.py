@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from node_documents import NOW, UID, deleted, exited, observed, pod, running
 
+from steersman.model.times import rfc3339
 from steersman.node import status
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, Trouble, container_id
-from steersman.reconcile.times import rfc3339
 
 RUNNING = {"phase": "Running"}
 INIT = {"initContainers": [{"name": "one", "image": "i"}]}
@@ -68,6 +68,15 @@ def test_what_is_mounted_is_told_and_how_it_is_only_read() -> None:
         {**ro, "mountPath": "/ro", "recursiveReadOnly": "Disabled"},
         {**ro, "mountPath": "/rro", "recursiveReadOnly": "Enabled"},
     ]
+
+
+def test_the_user_of_a_run_is_told_with_its_groups_also_after_its_end() -> None:
+    for seen in (running(), exited(3)):
+        assert seen.run is not None
+        known = replace(seen, run=replace(seen.run, user=(7, 8, 8, 9)))
+        document = told(observed(ready=True, containers={"app": known}))
+        user = {"uid": 7, "gid": 8, "supplementalGroups": [8, 9]}
+        assert app(document)["user"] == {"linux": user}
 
 
 def test_a_new_pod_waits_for_its_containers() -> None:

@@ -70,7 +70,8 @@ async def start(
             raise CreateFailed(str(error)) from error
         return replace(_never_started(tools, pod, container, attempt, error), id=id)
     tools.say(pod, "Normal", "Started", "Container started", container.name)
-    run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal, id=id)
+    begun_at, user = started.started_at / NANO, tuple(started.user)
+    run = Run(attempt, "running", begun_at, stop_signal=signal, id=id, user=user)
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run
@@ -155,6 +156,7 @@ def _order(
         log=make_log(tools.paths, seen, container.name, attempt),
         memory_bytes=tools.facts.memory_bytes,
         seccomp=_seccomp(tools, pod, container),
+        apparmor=tools.apparmor,
         devices=_devices(pod, container, places),
         pin=tools.pinning.begin(seen.uid, container.name, attempt),
         selinux=has_selinux(),

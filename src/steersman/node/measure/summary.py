@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.node.measure.files import Filled, MeasuredFiles, MeasuredVolume
 from steersman.node.measure.measuring import Machine, Measured, MeasuredPod
 from steersman.node.measure.reading import Disk, Reading, Traffic
-from steersman.reconcile.times import rfc3339
 
 # What was read before, by control group: without it there is no rate
 Before = Mapping[str, Reading]

@@ -124,7 +124,7 @@ class Monitor:
         if CONDITIONS[due[0].signal] == "DiskPressure":
             await self._reclaim()
             signals = self._source.signals()
-            if not due[0].is_met(signals):
+            if not due[0].is_met(signals, before=True):
                 return
         await self._end_one(due[0], signals)
 

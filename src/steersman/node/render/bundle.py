@@ -58,6 +58,7 @@ class Ground(msgspec.Struct, frozen=True):
     userns:   of a pod with users of its own; what is mounted has the owners that are on disk
     pidns:    of a pod whose containers share their processes
     seccomp:  the local profile that the container names (linux.seccomp)
+    apparmor: the profile that RuntimeDefault means, empty where there is none
     devices:  what volumes are that containers use as devices
     pin:      on which processors it may run
     selinux:  whether the kernel labels by SELinux; else options for it mean nothing
@@ -75,6 +76,7 @@ class Ground(msgspec.Struct, frozen=True):
     userns: str = ""
     pidns: str = ""
     seccomp: Document | None = None
+    apparmor: str = ""
     devices: Mapping[str, Device] = {}
     pin: Pin = Pin()
     selinux: bool = False
@@ -116,7 +118,7 @@ def render_bundle(
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
     _add_devices(document, container, ground)
-    if name := _apparmor(pod, container):
+    if name := _apparmor(pod, container, ground.apparmor):
         document["process"]["apparmorProfile"] = name
     if ground.selinux and (label := _selinux(pod, container)):
         document["process"]["selinuxLabel"] = label
@@ -245,7 +247,7 @@ def _seccomp(profile: Profile | None, local: Document | None) -> str:
     raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
 
 
-def _apparmor(pod: Pod, container: Container) -> str:
+def _apparmor(pod: Pod, container: Container, default: str) -> str:
     """Returns the profile that is loaded on the node under that name, empty for none."""
     own = container.security_context or SecurityContext()
     profile = own.app_armor_profile or pod.spec.security_context.app_armor_profile
@@ -253,7 +255,10 @@ def _apparmor(pod: Pod, container: Container) -> str:
         return ""
     if profile.type == "Localhost":
         return profile.localhost_profile
-    raise BadConfiguration(f"AppArmor profiles of type {profile.type} are not supported")
+    if not default:
+        text = "the node could not load it (is apparmor_parser installed?)"
+        raise BadConfiguration(f"there is no AppArmor profile for {profile.type}: {text}")
+    return default
 
 
 def _selinux(pod: Pod, container: Container) -> str:

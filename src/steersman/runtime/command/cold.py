@@ -296,6 +296,8 @@ def _await_ready(
         for _level, _kind, payload in ancillary:
             _send_console(console, int.from_bytes(payload[:_DESCRIPTOR_BYTES], sys.byteorder))
         words = data.removeprefix(b"T")
+        if words[:1] == b"U":  # who it is, which nobody asks here
+            words = words.partition(b"\n")[2]
         if words == b"H" and on_hooks is not None:
             on_hooks()
             channel.send(b"G")

@@ -82,6 +82,7 @@ VERBS: dict[str, dict[str, bool]] = {
     "events": {"stats": False, "interval": True},
     "ps": {"format": True},
     "features": {},
+    "spec": {"bundle": True, "rootless": False},
     "list": {"format": True, "quiet": False},
     "warm": {"socket": True, "state-dir": True},
 }
@@ -89,7 +90,6 @@ VERBS: dict[str, dict[str, bool]] = {
 REFUSED = {
     "checkpoint": "processes are not written to disk",
     "restore": "processes are not read from disk",
-    "spec": "write config.json by hand, or have runc spec write it",
 }
 _SHORT = {
     "b": "bundle",
@@ -118,6 +118,7 @@ USAGE = """usage: steer-runtime [--root DIR] COMMAND [FLAGS] [ARGUMENTS]
          [--additional-gids GID] [--cap NAME] [--no-new-privs] [--cgroup PATH] [--ignore-paused]
          [--pid-file FILE] [--console-socket PATH] ID COMMAND [ARGUMENTS]
   pause ID | resume ID | ps [--format table|json] ID | features
+  spec   [--bundle DIR] [--rootless]
   update [--resources FILE] [--memory BYTES] [--cpu-quota N] [--pids-limit N] ... ID
   events [--stats] [--interval SECONDS] ID
   list   [--quiet] [--format table|json]

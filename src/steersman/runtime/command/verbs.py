@@ -338,6 +338,19 @@ def _warm(line: CommandLine) -> int:
     return 0
 
 
+def _spec(line: CommandLine) -> int:
+    """Writes a config.json to begin with."""
+    from ..kernel import cgroups
+    from . import template
+
+    version1 = cgroups.find_hierarchies().version1
+    document = template.render(unified=not version1)
+    if line.has("rootless"):
+        document = template.rootless(document, os.geteuid(), os.getegid())
+    template.write(line.value("bundle", "."), document)
+    return 0
+
+
 _VERBS: dict[str, Callable[[CommandLine], int]] = {
     "create": _create,
     "run": _run,
@@ -352,6 +365,7 @@ _VERBS: dict[str, Callable[[CommandLine], int]] = {
     "events": _events,
     "ps": _ps,
     "features": _features,
+    "spec": _spec,
     "list": _list,
     "warm": _warm,
 }

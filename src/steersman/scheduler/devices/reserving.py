@@ -20,8 +20,8 @@ from steersman.model.kinds.resourceclaim import (
     ResourceClaim,
 )
 from steersman.model.resource_claims import FINALIZER, is_reserved
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import is_true
-from steersman.reconcile.times import rfc3339
 from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.result import allocation_of
 from steersman.scheduler.devices.rule import Claims
