@@ -404,6 +404,7 @@ def _tools(
         cgroup=cgroup_of(settings.cluster),
         placement=parts.placement,
         pinning=parts.pinning,
+        page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 
 

@@ -21,6 +21,7 @@ from steersman.model.kinds.node import ATTACHES, NODE, Node
 from steersman.model.quantity import Quantity, of_bytes, parse
 from steersman.model.types.condition import condition
 from steersman.node.machine import Facts
+from steersman.node.render.huge_pages import resource_of
 from steersman.reconcile.times import rfc3339, rfc3339_micro
 from steersman.world.interface import World
 
@@ -33,7 +34,6 @@ SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
-HUGE_PAGES = "hugepages-"  # and a size: a resource
 # Of each pressure: reason and message while it is there
 PRESSURES = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
@@ -125,10 +125,7 @@ def render_status(
 
 def capacity(facts: Facts) -> dict[str, str]:
     """Returns what the machine has."""
-    pages = {
-        f"{HUGE_PAGES}{of_bytes(size)}": str(of_bytes(size * count))
-        for size, count in facts.pages.items()
-    }
+    pages = {resource_of(size): str(of_bytes(size * count)) for size, count in facts.pages.items()}
     return {
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.disk_bytes // 1024}Ki",

@@ -55,6 +55,7 @@ class Tools(msgspec.Struct, frozen=True):
     grants:    what all pods of the node may have together
     placement: what gives out parts of the machine
     pinning:   where containers may run
+    page_sizes: of the huge pages whose use is limited
     """
 
     client: Client
@@ -79,6 +80,7 @@ class Tools(msgspec.Struct, frozen=True):
     grants: Grants = msgspec.field(default_factory=Grants)
     placement: Placement = msgspec.field(default_factory=Placement)
     pinning: Pinning = msgspec.field(default_factory=Pinning)
+    page_sizes: tuple[int, ...] = ()
 
     def say(
         self,

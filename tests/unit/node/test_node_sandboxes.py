@@ -40,6 +40,7 @@ class Node:
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
                 placement=SimpleNamespace(release=lambda _: self.done.append("place")),
                 pinning=Pinning(),
+                page_sizes=(),
                 paths=Paths(root),
                 cgroup="/steersman-x",
                 place=SimpleNamespace(address="10.0.0.1"),

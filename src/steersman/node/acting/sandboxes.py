@@ -17,9 +17,8 @@ from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError
 
 
-def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Document:
-    """Returns what the runtime makes the sandbox from; raises BadConfiguration. It is said whether
-    a container has processors for itself."""
+def render_sandbox(pod: Pod, cgroup: str, resources: Document) -> Document:
+    """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
     if pod.spec.resource_claims:
         raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     return {
@@ -29,7 +28,7 @@ def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Documen
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
         "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
-        "resources": limits.render_pod_resources(pod, exclusive=exclusive),
+        "resources": resources,
     }
 
 
@@ -44,7 +43,9 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
     await demand_handler(tools, pod)
-    wanted = render_sandbox(pod, tools.cgroup, exclusive=tools.pinning.has_exclusive(pod))
+    exclusive = tools.pinning.has_exclusive(pod)
+    resources = limits.render_pod_resources(pod, exclusive=exclusive, page_sizes=tools.page_sizes)
+    wanted = render_sandbox(pod, tools.cgroup, resources)
     if pod.spec.host_users is False:
         wanted |= take_ids(tools, uid)
     wanted["hostname"] = files.kernel_name(pod, tools.resolution.domain)

@@ -155,6 +155,7 @@ def _document(
         seccomp=_seccomp(tools, pod, container),
         devices=_devices(pod, container, places),
         pin=tools.pinning.begin(seen.uid, container.name, attempt),
+        page_sizes=tools.page_sizes,
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
     for mount in document["mounts"]:

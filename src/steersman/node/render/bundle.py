@@ -58,6 +58,7 @@ class Ground(msgspec.Struct, frozen=True):
     seccomp:  the local profile that the container names (linux.seccomp)
     devices:  what volumes are that containers use as devices
     pin:      on which processors it may run
+    page_sizes: those of huge pages that are limited here
     """
 
     pid: int
@@ -74,6 +75,7 @@ class Ground(msgspec.Struct, frozen=True):
     seccomp: Document | None = None
     devices: Mapping[str, Device] = {}
     pin: Pin = Pin()
+    page_sizes: Collection[int] = ()
 
 
 def render_bundle(
@@ -99,7 +101,7 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(pod, container, ground.pin),
+        resources=limits.render_resources(pod, container, ground.pin, ground.page_sizes),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,

@@ -185,11 +185,24 @@ def find_hierarchies() -> Hierarchies:
     return Hierarchies(version1, unified, controllers)
 
 
+def has_controller(name: str) -> bool:
+    """Whether groups of this machine can be limited by a controller."""
+    hierarchies = find_hierarchies()
+    if is_unified(hierarchies):
+        return name in hierarchies.unified_controllers
+    return name in hierarchies.version1
+
+
+def is_unified(hierarchies: Hierarchies) -> bool:
+    """Whether groups are of version 2."""
+    return bool(hierarchies.unified) and "memory" in hierarchies.unified_controllers
+
+
 def opener(hierarchies: Hierarchies) -> Callable[[str], Cgroup]:
     """The function that makes a Cgroup of a path, for version 2 if it has the controllers."""
     from . import cgroups1, cgroups2
 
-    if hierarchies.unified and "memory" in hierarchies.unified_controllers:
+    if is_unified(hierarchies):
         return lambda path: cgroups2.UnifiedCgroup(hierarchies.unified, check_path(path))
     return lambda path: cgroups1.LegacyCgroup(hierarchies.version1, check_path(path))
 
