@@ -28,7 +28,7 @@ from node_cluster import (
 )
 
 from steersman.model.kinds.node import NODE
-from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.pod import POD, Pod
 
 pytestmark = [
     *needs_root,
@@ -101,6 +101,16 @@ def test_a_whole_processor_is_for_one_container_alone_and_comes_back(pinned: Clu
         block = {"numaAffinity": [0], "type": "memory", "size": 64 << 20}
         assert state(pinned, "memory")["entries"] == {own.metadata.uid: {"app": [block]}}
         assert pinned.limit(own, "cpuset.mems") == 0
+
+        asked = {
+            "limits": {"cpu": "1", "memory": "80Mi"},
+            "requests": {"cpu": "1", "memory": "80Mi"},
+        }
+        spec = {"spec": {"containers": [{"name": "app", "resources": asked}]}}
+        ref = POD.ref("default", "own")
+        await session.client.patch(ref, spec, how="strategic", subresource="resize")
+        text = "Resize is infeasible for Guaranteed Pods alongside CPU Manager static policy"
+        assert text in await hears(session, own, "ResizeInfeasible")
 
         os.kill(pinned.agent(), signal.SIGKILL)  # another one goes on with what it gave out
         await session.create("third", script="true", spec=ONCE)

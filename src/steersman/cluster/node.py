@@ -35,6 +35,7 @@ from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
+from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
@@ -46,7 +47,7 @@ from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
-from steersman.node.admission import Allowed, decide_admission
+from steersman.node.admission.kernel import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Provider, Providers
@@ -369,6 +370,8 @@ def _tools(
     socket = warm_socket(settings.run)
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
+    node = FollowedView(client, NODE, world, fields=f"metadata.name={settings.name}")
+    tasks.start(node.follow(), name="the node itself")
     return Tools(
         client=client,
         world=world,
@@ -404,6 +407,7 @@ def _tools(
         cgroup=cgroup_of(settings.cluster),
         placement=parts.placement,
         pinning=parts.pinning,
+        node=lambda: node.get(NODE.ref("", settings.name)),
         page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 

@@ -10,7 +10,7 @@ import msgspec
 
 from steersman.client.interface import Client
 from steersman.images.pull import Puller
-from steersman.model.kinds.node import NODE
+from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.node import containers
@@ -56,6 +56,7 @@ class Tools(msgspec.Struct, frozen=True):
     placement: what gives out parts of the machine
     pinning:   where containers may run
     page_sizes: of the huge pages whose use is limited
+    node:      the Node, as far as it is known
     """
 
     client: Client
@@ -81,6 +82,7 @@ class Tools(msgspec.Struct, frozen=True):
     placement: Placement = msgspec.field(default_factory=Placement)
     pinning: Pinning = msgspec.field(default_factory=Pinning)
     page_sizes: tuple[int, ...] = ()
+    node: Callable[[], Node | None] = lambda: None
 
     def say(
         self,

@@ -127,7 +127,7 @@ def read_providers(arguments: argparse.Namespace) -> tuple[Provider, ...]:
 
 
 def _check_sysctls(asked: list[str]) -> None:
-    from steersman.node.admission import BadSysctl, parse_allowed
+    from steersman.node.admission.kernel import BadSysctl, parse_allowed
 
     try:
         parse_allowed(asked)

@@ -8,7 +8,7 @@ from pathlib import Path
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.runtime_classes import demand_handler
-from steersman.node.admission import normal_name
+from steersman.node.admission.kernel import normal_name
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox

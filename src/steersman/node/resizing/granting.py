@@ -143,9 +143,13 @@ def _shortage(name: str, claim: _Claim) -> str:
 
 
 def decide_grant(
-    pod: Pod, others: Mapping[str, Quantity], allocatable: Mapping[str, str]
+    pod: Pod, others: Mapping[str, Quantity], allocatable: Mapping[str, str], fixed: str = ""
 ) -> Refusal | None:
-    """Returns why a pod cannot have what it asks for, None where it can."""
+    """Returns why a pod cannot have what it asks for, None where it can. `fixed` is the policy
+    that gives Guaranteed pods parts of the machine for as long as they run."""
+    if fixed and limits.quality(pod) == "Guaranteed":
+        text = f"Resize is infeasible for Guaranteed Pods alongside {fixed} static policy"
+        return Refusal(INFEASIBLE, text)
     wanted = requests_of(pod)
     claims = {name: _claim(name, wanted, others, allocatable) for name in RESIZABLE}
     for name in ("memory", "cpu"):
