@@ -3,11 +3,13 @@ leave, places that cannot be had, and what stays over the death of the agent."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,13 +31,16 @@ from node_cluster import (
 
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, Pod
+from steersman.node.machine import parse_swap
 
 pytestmark = [
     *needs_root,
     pytest.mark.skipif(
         not Path("/sys/fs/cgroup/cpuset").is_dir(), reason="control groups of version 1 are read"
     ),
-    pytest.mark.skipif(len(os.sched_getaffinity(0)) != 2, reason="written for two processors"),
+    pytest.mark.skipif(
+        len(os.sched_getaffinity(0)) != 2, reason="this kernel has not two processors"
+    ),
 ]
 OPTIONS = (
     "--cpu-manager-policy=static",
@@ -57,14 +62,28 @@ def waits_for(cpus: str) -> str:
 
 @pytest.fixture(scope="module")
 def pinned() -> Iterator[Cluster]:
-    """A node that gives out one of two processors, and two huge pages."""
+    """A node that gives out one of two processors and two huge pages, and has some swap."""
     before = PAGES.read_text()
     PAGES.write_text("2")
     try:
-        with clusters(*OPTIONS) as found:
+        with swapping(), clusters(*OPTIONS) as found:
             yield found
     finally:
         PAGES.write_text(before)
+
+
+@contextlib.contextmanager
+def swapping() -> Iterator[None]:
+    """A machine with a mebibyte of swap more."""
+    with tempfile.NamedTemporaryFile(prefix="steer-swap-") as file:
+        file.write(bytes(1 << 20))
+        file.flush()
+        subprocess.run(["mkswap", file.name], check=True, capture_output=True, timeout=60)
+        subprocess.run(["swapon", file.name], check=True, capture_output=True, timeout=60)
+        try:
+            yield
+        finally:
+            subprocess.run(["swapoff", file.name], check=True, timeout=60)
 
 
 def processors(cluster: Cluster, pod: Pod) -> str:
@@ -156,6 +175,25 @@ def test_a_pod_for_which_there_is_no_place_is_refused(pinned: Cluster) -> None:
     pinned.run(scenario)
 
 
+def test_a_node_tells_its_swap_and_gives_none_of_it(pinned: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        path = f"/api/v1/nodes/{node.metadata.name}"
+        capacity = (await session.client.read(path))["status"]["nodeInfo"]["swap"]["capacity"]
+        assert capacity == parse_swap(Path("/proc/meminfo").read_text()) > 0
+        await session.create("own", script=SLEEP, resources=WHOLE)
+        own = await session.until("own", runs)
+        assert pinned.limit(own, "memory.memsw.limit_in_bytes") == 64 << 20
+        summary = await session.client.read(f"{path}/proxy/stats/summary")
+        assert summary["node"]["swap"]["swapAvailableBytes"] > 0
+        (pod,) = (it for it in summary["pods"] if it["podRef"]["name"] == "own")
+        assert pod["containers"][0]["swap"]["swapUsageBytes"] == 0
+        assert pod["containers"][0]["swap"]["swapAvailableBytes"] == 64 << 20
+        await session.delete("own")
+
+    pinned.run(scenario)
+
+
 def huge(amount: str, medium: str = "HugePages") -> dict[str, Any]:
     limits = {"cpu": "100m", "memory": "16Mi", "hugepages-2Mi": amount}
     return {
@@ -222,6 +260,6 @@ def test_huge_pages_are_limited_by_the_kernel(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
     if "mount" in done.stderr:
-        pytest.skip(f"the controller is in use: {done.stderr.strip()}")
+        pytest.skip(f"this kernel uses the controller elsewhere: {done.stderr.strip()}")
     assert done.stderr == ""
     assert done.stdout.split() == ["4194304", "0"]

@@ -21,7 +21,7 @@ from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
-from steersman.cluster.placing import make_parts, read_topology, reservation
+from steersman.cluster.placing import make_parts, make_swap, read_topology, reservation
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -408,6 +408,7 @@ def _tools(
         placement=parts.placement,
         pinning=parts.pinning,
         node=lambda: node.get(NODE.ref("", settings.name)),
+        swap=make_swap(settings.placing, facts),
         page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 

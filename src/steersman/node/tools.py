@@ -23,6 +23,7 @@ from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
+from steersman.node.render.swap import NO_SWAP, Swap
 from steersman.node.resizing.granting import Grants
 from steersman.node.topology.pinning import Pinning
 from steersman.node.topology.placing import Placement
@@ -56,6 +57,7 @@ class Tools(msgspec.Struct, frozen=True):
     placement: what gives out parts of the machine
     pinning:   where containers may run
     page_sizes: of the huge pages whose use is limited
+    swap:      how much of it containers may use
     node:      the Node, as far as it is known
     """
 
@@ -82,6 +84,7 @@ class Tools(msgspec.Struct, frozen=True):
     placement: Placement = msgspec.field(default_factory=Placement)
     pinning: Pinning = msgspec.field(default_factory=Pinning)
     page_sizes: tuple[int, ...] = ()
+    swap: Swap = NO_SWAP
     node: Callable[[], Node | None] = lambda: None
 
     def say(

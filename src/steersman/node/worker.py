@@ -273,6 +273,7 @@ class Worker:
             grants.others(seen.uid),
             self._tools.machine.allocatable,
             self._tools.pinning.fixed,
+            self._tools.swap,
         )
         if refusal is None:
             self.change(granting.grant(self.pod, self.seen))

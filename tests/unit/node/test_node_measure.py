@@ -150,7 +150,15 @@ def test_a_machine_is_read_from_proc(tmp_path: Path) -> None:
     kibi = 1024
     # 171 ticks of a hundred in a second were not idle
     assert machine.whole == Reading(
-        1000.0, 1_710_000_000, 5000000 * kibi, 4000000 * kibi, 2000000 * kibi, 8000000 * kibi, 3
+        1000.0,
+        1_710_000_000,
+        5000000 * kibi,
+        4000000 * kibi,
+        2000000 * kibi,
+        8000000 * kibi,
+        3,
+        0,
+        0,
     )
     assert (machine.booted, machine.most_processes) == (499.75, 32768)
     assert machine.traffic == (Traffic("eth0", 2048, 1, 4096, 2),)

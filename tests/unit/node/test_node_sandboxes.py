@@ -17,6 +17,7 @@ from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
+from steersman.node.render.swap import NO_SWAP
 from steersman.node.tools import Tools
 from steersman.node.topology.pinning import Pinning
 from steersman.runtime.engine import EngineError
@@ -41,6 +42,7 @@ class Node:
                 placement=SimpleNamespace(release=lambda _: self.done.append("place")),
                 pinning=Pinning(),
                 page_sizes=(),
+                swap=NO_SWAP,
                 paths=Paths(root),
                 cgroup="/steersman-x",
                 place=SimpleNamespace(address="10.0.0.1"),

@@ -44,7 +44,9 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     uid = pod.metadata.uid
     await demand_handler(tools, pod)
     exclusive = tools.pinning.has_exclusive(pod)
-    resources = limits.render_pod_resources(pod, exclusive=exclusive, page_sizes=tools.page_sizes)
+    resources = limits.render_pod_resources(
+        pod, exclusive=exclusive, page_sizes=tools.page_sizes, swap=tools.swap
+    )
     wanted = render_sandbox(pod, tools.cgroup, resources)
     if pod.spec.host_users is False:
         wanted |= take_ids(tools, uid)

@@ -156,6 +156,7 @@ def _document(
         devices=_devices(pod, container, places),
         pin=tools.pinning.begin(seen.uid, container.name, attempt),
         page_sizes=tools.page_sizes,
+        swap=tools.swap,
     )
     document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
     for mount in document["mounts"]:

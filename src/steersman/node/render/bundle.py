@@ -25,6 +25,7 @@ from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
 from steersman.node.render.expand import expand, references
 from steersman.node.render.limits import Pin
+from steersman.node.render.swap import NO_SWAP, Swap
 from steersman.runtime import spec
 
 _PROPAGATION = {
@@ -59,6 +60,7 @@ class Ground(msgspec.Struct, frozen=True):
     devices:  what volumes are that containers use as devices
     pin:      on which processors it may run
     page_sizes: those of huge pages that are limited here
+    swap:     how much of it containers may use
     """
 
     pid: int
@@ -76,6 +78,7 @@ class Ground(msgspec.Struct, frozen=True):
     devices: Mapping[str, Device] = {}
     pin: Pin = Pin()
     page_sizes: Collection[int] = ()
+    swap: Swap = NO_SWAP
 
 
 def render_bundle(
@@ -101,7 +104,9 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(pod, container, ground.pin, ground.page_sizes),
+        resources=limits.render_resources(
+            pod, container, ground.pin, ground.page_sizes, ground.swap
+        ),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,

@@ -12,6 +12,7 @@ from typing import Final, cast, get_args
 import msgspec
 
 from steersman.model.quantity import Quantity, parse
+from steersman.node.render.swap import Behavior
 from steersman.node.topology import memory
 from steersman.node.topology.cpu_lists import CPUs, parse_list
 from steersman.node.topology.merging import PolicyName, ScopeName
@@ -51,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
     reserved: Mapping[str, Quantity] = {}
     memory_policy: str = "None"
     reserved_memory: Mapping[int, Mapping[str, Quantity]] = {}
+    swap: Behavior = "NoSwap"
+    fail_swap_on: bool = False
 
 
 def parse_settings(flags: Mapping[str, str]) -> Settings:
@@ -70,6 +73,8 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
         reserved=_reserved(flags),
         memory_policy=_one_of(flags, "--memory-manager-policy", ("None", memory.POLICY)),
         reserved_memory=_reserved_memory(flags.get("--reserved-memory", "")),
+        swap=cast(Behavior, _one_of(flags, "--memory-swap-behavior", get_args(Behavior))),
+        fail_swap_on=_flag("fail-swap-on", flags.get("--fail-swap-on") or "false"),
     )
     if found.memory_policy == memory.POLICY and not memory_reserved(found, memory.MEMORY):
         raise BadSetting(

@@ -193,6 +193,18 @@ def has_controller(name: str) -> bool:
     return name in hierarchies.version1
 
 
+def counts_swap() -> bool:
+    """Whether groups limit swap by itself: those of version 2, of a kernel that has swap."""
+    hierarchies = find_hierarchies()
+    if not is_unified(hierarchies):
+        return False
+    with open("/proc/self/cgroup") as file:
+        own = next((it[3:].strip() for it in file if it.startswith("0::")), "/")
+    # The root has no limits; the groups of pods are below it
+    groups = (hierarchies.unified + own, *(it.path for it in os.scandir(hierarchies.unified)))
+    return any(os.path.exists(f"{group}/memory.swap.max") for group in groups)
+
+
 def is_unified(hierarchies: Hierarchies) -> bool:
     """Whether groups are of version 2."""
     return bool(hierarchies.unified) and "memory" in hierarchies.unified_controllers

@@ -227,7 +227,17 @@ class LegacyCgroup:
             "memory_rss_bytes": fields.get("total_rss", 0),
             "memory_limit_bytes": int(self._read("memory", "memory.limit_in_bytes")),
             "pids_current": int(self._read("pids", "pids.current")),
+            **self._count_swap(fields),
         }
+
+    def _count_swap(self, fields: Mapping[str, int]) -> dict[str, int]:
+        """Swap in use, and its limit together with memory's; nothing without accounting."""
+        path = self._at("memory") + "/memory.memsw.limit_in_bytes"
+        if not os.path.exists(path):
+            return {}
+        with open(path) as file:
+            limit = int(file.read())
+        return {"swap_usage_bytes": fields.get("total_swap", 0), "swap_limit_bytes": limit}
 
     def _read(self, controller: str, name: str) -> str:
         return cgroups.read(self._at(controller), name)
