@@ -76,6 +76,7 @@ from steersman.node.static.mirrors import Mirrors
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
 from steersman.node.topology.settings import Settings as PlacingSettings
+from steersman.node.topology.settings import render_settings
 from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
@@ -330,7 +331,12 @@ def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) ->
     own = {"fieldSelector": f"spec.nodeName={settings.name}"}
     names = str(dns_address(IPv4Network(settings.service_cidr)))
     configuration = render_configuration(
-        first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
+        first_address(settings.pod_cidr),
+        KUBELET_PORT,
+        root,
+        names,
+        network.DOMAIN,
+        render_settings(settings.placing),
     )
     return Telling(
         settings.name, root, measuring, lambda: client.read("/api/v1/pods", own), configuration

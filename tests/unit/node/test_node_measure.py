@@ -266,7 +266,9 @@ def test_paths_of_the_port_answer(tmp_path: Path) -> None:
         async def pods() -> dict[str, Any]:
             return {"kind": "PodList", "items": []}
 
-        configuration = render_configuration("10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local")
+        configuration = render_configuration(
+            "10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local", {"failSwapOn": False}
+        )
         telling = Telling("n", ROOT, measuring(2, tmp_path, world), pods, configuration)
 
         async def get(path: str, query: str = "") -> Any:
