@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.cluster import node
     from steersman.cluster.process import loaded
     from steersman.network.nft import RulesRefused, Unavailable
-    from steersman.node.admission import parse_allowed
+    from steersman.node.admission.kernel import parse_allowed
     from steersman.node.pressure.images import Bounds
     from steersman.node.pressure.monitor import Options
     from steersman.node.pressure.thresholds import parse_thresholds

@@ -24,7 +24,7 @@ from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
 from steersman.cluster.engines import Chosen, choose_own, choose_runtime
-from steersman.cluster.placing import make_parts, read_topology, reservation
+from steersman.cluster.placing import make_parts, make_swap, read_topology, reservation
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -38,6 +38,7 @@ from steersman.images.http import StreamHttp
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
 from steersman.model.figures import Sources
+from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
@@ -51,8 +52,7 @@ from steersman.network.pods import PodNetwork
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
 from steersman.node.acting import apparmor
-from steersman.node.acting.host_ports import decide_ports, holds_ports
-from steersman.node.admission import Allowed, decide_admission
+from steersman.node.admission.kernel import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Provider, Providers
@@ -85,6 +85,7 @@ from steersman.node.static.url import Url
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
 from steersman.node.topology.settings import Settings as PlacingSettings
+from steersman.node.topology.settings import render_settings
 from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
@@ -367,12 +368,10 @@ def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shu
     confines = has_apparmor()
 
     def refusal(pod: Pod) -> tuple[str, str] | None:
-        others = (it.pod for it in agent.workers.values() if holds_ports(it.pod, it.seen))
         return (
             shutdown.refusal(pod)
             or monitor.refusal(pod)
             or decide_admission(pod, settings.sysctls, apparmor=confines)
-            or decide_ports(pod, others)
         )
 
     agent.admit_by(refusal)
@@ -410,7 +409,12 @@ def _telling(
     own = {"fieldSelector": f"spec.nodeName={settings.name}"}
     names = str(dns_address(IPv4Network(settings.service_cidr)))
     configuration = render_configuration(
-        first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
+        first_address(settings.pod_cidr),
+        KUBELET_PORT,
+        root,
+        names,
+        network.DOMAIN,
+        render_settings(settings.placing),
     )
     own_metrics = Sources()
     own_metrics.add(tools.counts.families)
@@ -485,6 +489,8 @@ def _tools(
     limits = Machine(allocatable(facts, kept))
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
+    node = FollowedView(client, NODE, world, fields=f"metadata.name={settings.name}")
+    tasks.start(node.follow(), name="the node itself")
     return Tools(
         client=client,
         world=world,
@@ -515,6 +521,9 @@ def _tools(
         pinning=parts.pinning,
         devices=plugins.devices,
         claims=plugins.claims,
+        node=lambda: node.get(NODE.ref("", settings.name)),
+        swap=make_swap(settings.placing, facts),
+        page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 
 

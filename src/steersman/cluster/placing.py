@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from steersman.model.quantity import Quantity, of_bytes, of_milli
 from steersman.node.machine import Facts
 from steersman.node.pressure.thresholds import MEMORY, NODE_DISK, RESOURCES, Level, Threshold
+from steersman.node.render.swap import Swap
 from steersman.node.topology import machine
 from steersman.node.topology import memory as memories
 from steersman.node.topology.cpu_lists import CPUs, render_list
@@ -28,9 +29,11 @@ from steersman.node.topology.processors import POLICY, Processors
 from steersman.node.topology.settings import BadSetting, Settings, memory_reserved, reserved_millis
 from steersman.node.topology.state_files import check_absent
 from steersman.node.topology.taking import Manner, take
+from steersman.runtime.kernel import cgroups
 
 CPU_STATE: Final = "cpu_manager_state"
 MEMORY_STATE: Final = "memory_manager_state"
+SWAPS: Final = Path("/proc/swaps")
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -104,6 +107,18 @@ def reservation(settings: Settings, hard: Iterable[Threshold], facts: Facts) -> 
             name, kept = RESOURCES[threshold.signal], of_bytes(threshold.quantity(level))
             found[name] = found[name] + kept if name in found else kept
     return found
+
+
+def make_swap(settings: Settings, facts: Facts) -> Swap:
+    """Returns how much swap pods get. Raises BadSetting where there must be none."""
+    if settings.fail_swap_on and facts.swap_bytes:
+        contained = SWAPS.read_text().strip()
+        raise BadSetting(
+            "running with swap on is not supported, please disable swap or set --fail-swap-on "
+            f"flag to false. /proc/swaps contained: {contained}"
+        )
+    counted = cgroups.counts_swap()
+    return Swap(settings.swap, counted, facts.memory_bytes, facts.swap_bytes)
 
 
 def _alignment(settings: Settings, topology: Topology) -> Alignment:

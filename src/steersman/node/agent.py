@@ -20,7 +20,8 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.node import record
 from steersman.node.acting import ending, sandboxes
 from steersman.node.acting.log_compression import LogCompressor
-from steersman.node.admission import refused
+from steersman.node.admission.predicates import decide_by_ports
+from steersman.node.admission.refusing import refused
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, engine_name, parse_engine_name
 from steersman.node.resizing import granting
@@ -195,7 +196,11 @@ class Agent:
         grants = self._tools.grants
         allocatable = self._tools.machine.allocatable
         others = grants.others(pod.metadata.uid)
-        return granting.decide_admission(pod, others, grants.count(), allocatable)
+        workers = self.workers.values()
+        beside = (it.pod for it in workers if it.stays or it.seen.sandbox is not None)
+        return granting.decide_admission(
+            pod, others, grants.count(), allocatable
+        ) or decide_by_ports(pod, beside)
 
     def _begin(self, pod: Pod) -> Observed:
         metadata = pod.metadata

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container, RestartRule
+from steersman.model.types.container import Container, ContainerPort, RestartRule
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen
 from steersman.node.static.marks import is_static
 
@@ -154,3 +154,10 @@ def grace_seconds(pod: Pod, gone: bool) -> float:
         return GONE_GRACE_SECONDS
     asked = pod.metadata.deletion_grace_period_seconds
     return float(pod.spec.termination_grace_period_seconds if asked is None else asked)
+
+
+def host_ports(pod: Pod) -> tuple[ContainerPort, ...]:
+    """Returns the ports of the node that a pod asks for, of its sidecars too."""
+    sidecars = (it for it in pod.spec.init_containers if is_sidecar(it))
+    found = (port for it in (*pod.spec.containers, *sidecars) for port in it.ports)
+    return tuple(it for it in found if it.host_port)

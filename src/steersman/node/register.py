@@ -23,6 +23,7 @@ from steersman.model.times import rfc3339, rfc3339_micro
 from steersman.model.types.condition import condition
 from steersman.node.engine.interface import Features, Handler
 from steersman.node.machine import Facts
+from steersman.node.render.huge_pages import resource_of
 from steersman.world.interface import World
 
 KUBELET_VERSION = "v1.37.0"
@@ -34,7 +35,6 @@ SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
-HUGE_PAGES = "hugepages-"  # and a size: a resource
 # What not every node of this minor can do (KEP-5328): those of its features that are here
 DECLARED = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 # Of each pressure: reason and message while it is there
@@ -137,10 +137,7 @@ def render_status(
 
 def capacity(facts: Facts) -> dict[str, str]:
     """Returns what the machine has."""
-    pages = {
-        f"{HUGE_PAGES}{of_bytes(size)}": str(of_bytes(size * count))
-        for size, count in facts.pages.items()
-    }
+    pages = {resource_of(size): str(of_bytes(size * count)) for size, count in facts.pages.items()}
     return {
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.disk_bytes // 1024}Ki",

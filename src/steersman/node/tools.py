@@ -8,7 +8,7 @@ import msgspec
 
 from steersman.client.interface import Client
 from steersman.model.kind import Document
-from steersman.model.kinds.node import NODE
+from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
 from steersman.model.types.container import Container
@@ -26,6 +26,7 @@ from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
+from steersman.node.render.swap import NO_SWAP, Swap
 from steersman.node.resizing.granting import Grants
 from steersman.node.topology.pinning import Pinning
 from steersman.node.topology.placing import Placement
@@ -46,6 +47,9 @@ class Tools(msgspec.Struct, frozen=True):
     devices:   what containers have been given of device plugins
     claims:    what drivers make ready for pods
     counts:    what the agent counts of its own work
+    page_sizes: of the huge pages whose use is limited
+    swap:      how much of it containers may use
+    node:      the Node, as far as it is known
     """
 
     client: Client
@@ -71,6 +75,9 @@ class Tools(msgspec.Struct, frozen=True):
     devices: DeviceAccess = msgspec.field(default_factory=NoDevices)
     claims: ClaimAccess = msgspec.field(default_factory=NoClaims)
     counts: Counts = msgspec.field(default_factory=Counts)
+    page_sizes: tuple[int, ...] = ()
+    swap: Swap = NO_SWAP
+    node: Callable[[], Node | None] = lambda: None
 
     def say(
         self,

@@ -21,7 +21,8 @@ from steersman.node.acting.failures import describe_failure
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.telling import Teller
-from steersman.node.admission import refused
+from steersman.node.admission.predicates import judge
+from steersman.node.admission.refusing import refused
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
 from steersman.node.plan import (
@@ -250,7 +251,7 @@ class Worker:
                 self._begin(action)
             elif isinstance(action, KillContainer):
                 self._hasten(action)
-        if self._renew_volumes_at and self.seen.volumes_ready and self._stays():
+        if self._renew_volumes_at and self.seen.volumes_ready and self.stays:
             if self._renew_volumes_at <= now and "volumes" not in self._busy:
                 self._begin(PrepareVolumes())
             until.append(max(self._renew_volumes_at, now + FIRST_RETRY_SECONDS))
@@ -281,7 +282,7 @@ class Worker:
     def _consider_resize(self) -> None:
         """Grants a resize that is asked for or notes why not, and ends one that is over."""
         seen, grants = self.seen, self._tools.grants
-        if not self._stays():
+        if not self.stays:
             grants.note(seen.uid, None)
             return
         if seen.resize is not None and granting.is_over(self.granted, seen):
@@ -294,7 +295,11 @@ class Worker:
                 self.change(replace(self.seen, refused=None))
             return
         refusal = granting.decide_grant(
-            self.pod, grants.others(seen.uid), self._tools.machine.allocatable
+            self.pod,
+            grants.others(seen.uid),
+            self._tools.machine.allocatable,
+            self._tools.pinning.fixed,
+            self._tools.swap,
         )
         if refusal is None:
             self.change(granting.grant(self.pod, self.seen))
@@ -321,7 +326,9 @@ class Worker:
             self._consider_resize()
             self._wake.set()
 
-    def _stays(self) -> bool:
+    @property
+    def stays(self) -> bool:
+        """Whether the pod neither ends nor has ended."""
         return not is_ending(self.pod, self.seen) and not is_finished(self.pod, self.seen)
 
     def _may_end(self) -> bool:
@@ -429,12 +436,17 @@ class Worker:
     # Acting
 
     async def _place(self) -> None:
-        """Has the pod given what it has for itself; one that cannot be is refused."""
+        """Has the pod given what it has for itself; one that cannot be, or does not belong here,
+        is refused."""
+        tools = self._tools
+        name = tools.place.name
         try:
-            await self._tools.placement.place(self.granted)
-        except Refused as refusal:
-            self.change(refused(self.seen, refusal.reason, refusal.message))
-            self._say("Warning", refusal.reason, refusal.message)
+            if refusal := await judge(self.pod, tools.node(), name, tools.client):
+                raise Refused(*refusal)
+            await tools.placement.place(self.granted)
+        except Refused as why:
+            self.change(refused(self.seen, why.reason, why.message))
+            self._say("Warning", why.reason, why.message)
         else:
             self.change(replace(self.seen, unplaced=False))
 

@@ -430,3 +430,13 @@ def test_a_worker_tells_once_why_a_resize_is_not_granted(
             assert sum(f"Resize{reason}" in it for it in stage.events.told) == 1
 
     asyncio.run(scenario())
+
+
+def test_what_is_for_a_guaranteed_pod_alone_is_not_resized() -> None:
+    amounts = {"cpu": "1", "memory": "1Gi"}
+    given = pod(resources={"requests": amounts, "limits": amounts})
+    refusal = granting.decide_grant(given, {}, WHOLE, "Memory Manager")
+    text = "Resize is infeasible for Guaranteed Pods alongside Memory Manager static policy"
+    assert refusal == granting.Refusal("Infeasible", text)
+    burstable = pod(resources={"requests": {"cpu": "1"}})
+    assert granting.decide_grant(burstable, {}, WHOLE, "Memory Manager") is None

@@ -164,7 +164,15 @@ def test_a_machine_is_read_from_proc(tmp_path: Path) -> None:
     kibi = 1024
     # 171 ticks of a hundred in a second were not idle
     assert machine.whole == Reading(
-        1000.0, 1_710_000_000, 5000000 * kibi, 4000000 * kibi, 2000000 * kibi, 8000000 * kibi, 3
+        1000.0,
+        1_710_000_000,
+        5000000 * kibi,
+        4000000 * kibi,
+        2000000 * kibi,
+        8000000 * kibi,
+        3,
+        0,
+        0,
     )
     assert (machine.booted, machine.most_processes) == (499.75, 32768)
     assert machine.traffic == (Traffic("eth0", 2048, 1, 4096, 2),)
@@ -373,7 +381,9 @@ def test_paths_of_the_port_answer(tmp_path: Path) -> None:
         async def pods() -> dict[str, Any]:
             return {"kind": "PodList", "items": []}
 
-        configuration = render_configuration("10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local")
+        configuration = render_configuration(
+            "10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local", {"failSwapOn": False}
+        )
         measured, files = measuring(2, tmp_path, world), cast(Any, NoFiles())
         own = Sources()
         own.add(Counts().families)

@@ -13,7 +13,7 @@ from steersman.node.machine import Facts
 from steersman.node.pressure.thresholds import parse_thresholds
 from steersman.node.register import allocatable
 from steersman.node.topology.processors import Options
-from steersman.node.topology.settings import BadSetting, Settings, parse_settings
+from steersman.node.topology.settings import BadSetting, Settings, parse_settings, render_settings
 
 CPUS = "--cpu-manager-policy"
 FACTS = Facts(8, 8 << 30, 100 << 30, "m", "u", "b", "6.1", "Debian", "amd64")
@@ -48,6 +48,16 @@ def test_flags_are_read() -> None:
         9,
     )
     assert found.reserved == {"memory": parse("1124Mi"), "cpu": parse("100m")}
+    assert render_settings(found) == {
+        "cpuManagerPolicy": "static",
+        "cpuManagerPolicyOptions": {"full-pcpus-only": "true", "strict-cpu-reservation": "true"},
+        "memoryManagerPolicy": "None",
+        "topologyManagerPolicy": "restricted",
+        "topologyManagerScope": "pod",
+        "reservedSystemCPUs": "0-1",
+        "memorySwap": {"swapBehavior": "NoSwap"},
+        "failSwapOn": False,
+    }
 
 
 @pytest.mark.parametrize(

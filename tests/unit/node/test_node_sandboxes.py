@@ -19,6 +19,7 @@ from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
+from steersman.node.render.swap import NO_SWAP
 from steersman.node.tools import Tools
 from steersman.node.topology.pinning import Pinning
 from steersman.runtime.engine import EngineError
@@ -49,6 +50,8 @@ class Node:
                 placement=SimpleNamespace(release=lambda _: self.done.append("place")),
                 pinning=Pinning(),
                 claims=SimpleNamespace(unprepare=self.unprepare),
+                page_sizes=(),
+                swap=NO_SWAP,
                 paths=Paths(root),
                 place=SimpleNamespace(address="10.0.0.1"),
                 resolution=Resolution("10.96.0.10", "cluster.local", ""),

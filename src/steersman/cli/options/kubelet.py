@@ -190,7 +190,7 @@ def read_headers(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _check_sysctls(asked: list[str]) -> None:
-    from steersman.node.admission import BadSysctl, parse_allowed
+    from steersman.node.admission.kernel import BadSysctl, parse_allowed
 
     try:
         parse_allowed(asked)

@@ -62,6 +62,14 @@ TEXTS: Final = (
         "",
         "prefer-closest-numa-nodes=BOOL, max-allowable-numa-nodes=N",
     ),
+    (
+        "--memory-swap-behavior",
+        "BEHAVIOR",
+        "NoSwap",
+        "LimitedSwap: Burstable containers may use a share of the swap, with control groups of "
+        "version 2",
+    ),
+    ("--fail-swap-on", "BOOL", "false", "whether the node does not start where there is swap"),
 )
 
 

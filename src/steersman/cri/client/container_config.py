@@ -87,7 +87,8 @@ def render_container(
     subpaths: where on the machine a subPath of a mount is, by the mount's path
     target:   the id of the container whose processes this one shall see, empty for none
     """
-    pod, container, variables = order.pod, order.container, order.variables
+    pod, container, ground = order.pod, order.container, order.ground
+    variables = order.variables
     stop = container.lifecycle.stop_signal if container.lifecycle is not None else ""
     return ContainerConfig(
         metadata=ContainerMetadata(container.name, order.attempt),
@@ -104,14 +105,16 @@ def render_container(
             **order.injection.annotations,
             **render_annotations(pod, container, order.attempt),
         },
-        log_path=f"{container.name}/{order.ground.log.name}",
+        log_path=f"{container.name}/{ground.log.name}",
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         tty=container.tty,
         linux=LinuxContainerConfig(
             resources=render_resources(
-                limits.render_resources(pod, container, order.ground.pin),
-                limits.oom_score(pod, container, order.ground.memory_bytes),
+                limits.render_resources(
+                    pod, container, ground.pin, page_sizes=ground.page_sizes, swap=ground.swap
+                ),
+                limits.oom_score(pod, container, ground.memory_bytes),
             ),
             security_context=_security(order, ids, target, seccomp_root),
         ),

@@ -45,7 +45,6 @@ from steersman.node.engine.interface import Features, Handler, Order
 from steersman.node.measure.measuring import Told
 from steersman.node.observed import Sandbox, engine_name
 from steersman.node.paths import Paths
-from steersman.node.render import limits
 from steersman.runtime.engine import (
     ContainerState,
     EngineError,
@@ -140,12 +139,11 @@ class CRIEngine:
     # Sandboxes
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, ids: Document, *, exclusive: bool = False
+        self, pod: Pod, handler: str, ids: Document, resources: Document
     ) -> Sandbox:
         """Makes a sandbox in the pod's own control group; the runtime connects it (CNI)."""
         uid = pod.metadata.uid
         await self.remove_sandbox(uid)
-        resources = limits.render_pod_resources(pod, exclusive=exclusive)
         await asyncio.to_thread(self._groups.make, uid, resources)
         logs = self._paths.pod_logs(pod.metadata.namespace, pod.metadata.name, uid)
         await asyncio.to_thread(lambda: logs.mkdir(mode=0o755, parents=True, exist_ok=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.runtime_classes import demand_handler
-from steersman.node.admission import normal_name
+from steersman.node.admission.kernel import normal_name
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
@@ -13,9 +13,8 @@ from steersman.node.render import files, limits, resolution
 from steersman.node.tools import Tools
 
 
-def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Document:
-    """Returns what our runtime makes the sandbox from; it is said whether a container has
-    processors for itself."""
+def render_sandbox(pod: Pod, cgroup: str, resources: Document) -> Document:
+    """Returns what our runtime makes the sandbox from."""
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
         "hostname": files.hostname(pod),
@@ -23,7 +22,7 @@ def render_sandbox(pod: Pod, cgroup: str, *, exclusive: bool = False) -> Documen
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
         "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
-        "resources": limits.render_pod_resources(pod, exclusive=exclusive),
+        "resources": resources,
     }
 
 
@@ -32,9 +31,11 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     uid = pod.metadata.uid
     handler = await demand_handler(tools, pod)
     ids = take_ids(tools, uid) if pod.spec.host_users is False else {}
-    made = await tools.engine.start_sandbox(
-        pod, handler, ids, exclusive=tools.pinning.has_exclusive(pod)
+    exclusive = tools.pinning.has_exclusive(pod)
+    resources = limits.render_pod_resources(
+        pod, exclusive=exclusive, page_sizes=tools.page_sizes, swap=tools.swap
     )
+    made = await tools.engine.start_sandbox(pod, handler, ids, resources)
     try:
         shown = made.addresses or (tools.place.address,)
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):

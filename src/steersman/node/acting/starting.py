@@ -160,6 +160,8 @@ def _order(
         devices=_devices(pod, container, places),
         pin=tools.pinning.begin(seen.uid, container.name, attempt),
         selinux=has_selinux(),
+        page_sizes=tools.page_sizes,
+        swap=tools.swap,
     )
     return Order(pod, container, seen, attempt, pulled.image, variables, ground, injection)
 

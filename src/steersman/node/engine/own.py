@@ -16,9 +16,9 @@ from typing import Any, Final, Protocol
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, ContainerPort
-from steersman.node.acting.host_ports import host_ports
 from steersman.node.acting.sandboxes import render_sandbox
 from steersman.node.acting.sub_paths import make_subpath
+from steersman.node.containers import host_ports
 from steersman.node.devices.injection import Injection, NoDevice, inject
 from steersman.node.engine.commands import run_command
 from steersman.node.engine.interface import Features, Handler, Order
@@ -119,12 +119,12 @@ class OwnEngine:
     # Sandboxes
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, ids: Document, *, exclusive: bool = False
+        self, pod: Pod, handler: str, ids: Document, resources: Document
     ) -> Sandbox:
         """Makes the namespaces and connects them to the bridge."""
         del handler  # there is one
         uid = pod.metadata.uid
-        wanted = render_sandbox(pod, self._cgroup, exclusive=exclusive) | ids
+        wanted = render_sandbox(pod, self._cgroup, resources) | ids
         wanted["hostname"] = files.kernel_name(pod, self._domain)
         made = await self._begin(uid, wanted)
         addresses: list[str] = []

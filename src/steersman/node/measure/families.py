@@ -119,6 +119,7 @@ def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Fami
             [_memory(labels, one) for labels, one in sums],
             "STABLE",
         ),
+        *_swap_families(containers, whole, sums),
         Family(
             "resource_scrape_error",
             "1 if there was an error while getting container metrics, 0 otherwise",
@@ -127,6 +128,52 @@ def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Fami
             "STABLE",
         ),
     ]
+
+
+def _swap_families(
+    containers: Sequence[tuple[Labels, Reading, float]],
+    whole: Reading,
+    sums: Sequence[tuple[Labels, Reading]],
+) -> list[Family]:
+    """Returns the swap in use, and how much of it a container may use (KEP-2400)."""
+    ones = [(labels, one) for labels, one, _ in containers]
+    each = (
+        (
+            "container_swap_usage_bytes",
+            "Current amount of the container swap usage in bytes.",
+            ones,
+        ),
+        ("node_swap_usage_bytes", "Current swap usage of the node in bytes", [((), whole)]),
+        ("pod_swap_usage_bytes", "Current amount of the pod swap usage in bytes", sums),
+    )
+    found = [
+        Family(
+            name,
+            f"{text}{_SWAP_ENDING}",
+            "gauge",
+            [_swap(*it) for it in whose if _counts(it)],
+            "ALPHA",
+        )
+        for name, text, whose in each
+    ]
+    bounds = [
+        Sample(labels, one.swap_limit_bytes, one.time)
+        for labels, one in ones
+        if one.swap_limit_bytes is not None
+    ]
+    text = f"Current amount of the container swap limit in bytes{_SWAP_ENDING}"
+    return [*found, Family("container_swap_limit_bytes", text, "gauge", bounds, "ALPHA")]
+
+
+_SWAP_ENDING: Final = ". Reported only on non-windows systems"
+
+
+def _counts(told: tuple[Labels, Reading]) -> bool:
+    return told[1].swap_bytes is not None
+
+
+def _swap(labels: Labels, reading: Reading) -> Sample:
+    return Sample(labels, reading.swap_bytes or 0, reading.time)
 
 
 def _cpu(labels: Labels, reading: Reading) -> Sample:

@@ -126,7 +126,18 @@ def _use(now: Reading, before: Reading | None) -> Document:
     }
     if now.limit_bytes:
         memory["availableBytes"] = max(0, now.limit_bytes - now.working_set_bytes)
-    return {"cpu": cpu, "memory": memory}
+    return {"cpu": cpu, "memory": memory, **_swap(now)}
+
+
+def _swap(now: Reading) -> Document:
+    """Returns the swap in use, and what of it is left where it is limited
+    (cadvisorInfoToSwapStats)."""
+    if now.swap_bytes is None:
+        return {}
+    swap: Document = {"time": rfc3339(now.time), "swapUsageBytes": now.swap_bytes}
+    if now.swap_limit_bytes is not None:
+        swap["swapAvailableBytes"] = max(0, now.swap_limit_bytes - now.swap_bytes)
+    return {"swap": swap}
 
 
 def _network(traffic: Sequence[Traffic], now: float) -> Document:

@@ -26,6 +26,7 @@ from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
 from steersman.node.render.expand import expand, references
 from steersman.node.render.limits import Pin
+from steersman.node.render.swap import NO_SWAP, Swap
 from steersman.runtime import spec
 
 _PROPAGATION = {
@@ -62,6 +63,8 @@ class Ground(msgspec.Struct, frozen=True):
     devices:  what volumes are that containers use as devices
     pin:      on which processors it may run
     selinux:  whether the kernel labels by SELinux; else options for it mean nothing
+    page_sizes: those of huge pages that are limited here
+    swap:     how much of it containers may use
     """
 
     pid: int
@@ -80,6 +83,8 @@ class Ground(msgspec.Struct, frozen=True):
     devices: Mapping[str, Device] = {}
     pin: Pin = Pin()
     selinux: bool = False
+    page_sizes: Collection[int] = ()
+    swap: Swap = NO_SWAP
 
 
 def render_bundle(
@@ -105,7 +110,9 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(pod, container, ground.pin),
+        resources=limits.render_resources(
+            pod, container, ground.pin, ground.page_sizes, ground.swap
+        ),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,

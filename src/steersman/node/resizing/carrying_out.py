@@ -28,14 +28,14 @@ async def carry_out(tools: Tools, pod: Pod, seen: Observed) -> list[str]:
         return []
     for container in changed:
         await _check_usage(tools, pod, container, seen)
-    wanted = limits.render_pod_resources(pod)
+    wanted = limits.render_pod_resources(pod, swap=tools.swap)
     await tools.engine.update(seen.uid, "", limits.widened(wanted, seen.pod_limits))
     for container in changed:
         run = seen.of(container.name).run
         assert run is not None
         name = engine_name(container.name, run.attempt)
-        resources = limits.explicit(limits.render_resources(pod, container))
-        await tools.engine.update(seen.uid, name, resources)
+        resources = limits.render_resources(pod, container, swap=tools.swap)
+        await tools.engine.update(seen.uid, name, limits.explicit(resources))
     await tools.engine.update(seen.uid, "", limits.explicit(wanted))
     return [it.name for it in changed]
 

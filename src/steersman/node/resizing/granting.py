@@ -20,6 +20,7 @@ from steersman.model.types.resources import ZERO, Amounts, add, amounts, togethe
 from steersman.node import containers
 from steersman.node.observed import Observed, Resize
 from steersman.node.render import limits
+from steersman.node.render.swap import NO_SWAP, Swap, is_given
 
 RESIZABLE = ("cpu", "memory")
 DEFERRED, INFEASIBLE = "Deferred", "Infeasible"
@@ -184,9 +185,17 @@ def _shortage(name: str, claim: _Claim) -> str:
 
 
 def decide_grant(
-    pod: Pod, others: Mapping[str, Quantity], allocatable: Mapping[str, str]
+    pod: Pod,
+    others: Mapping[str, Quantity],
+    allocatable: Mapping[str, str],
+    fixed: str = "",
+    swap: Swap = NO_SWAP,
 ) -> Refusal | None:
-    """Returns why a pod cannot have what it asks for, None where it can."""
+    """Returns why a pod cannot have what it asks for, None where it can. `fixed` is the policy
+    that gives Guaranteed pods parts of the machine for as long as they run."""
+    if fixed and limits.quality(pod) == "Guaranteed":
+        text = f"Resize is infeasible for Guaranteed Pods alongside {fixed} static policy"
+        return Refusal(INFEASIBLE, text)
     wanted = requests_of(pod)
     claims = {name: _claim(name, wanted, others, allocatable) for name in RESIZABLE}
     for name in ("memory", "cpu"):
@@ -194,10 +203,22 @@ def decide_grant(
         if claim.asked > claim.room:
             text = f"{name}, requested: {claim.asked}, capacity: {claim.room}"
             return Refusal(INFEASIBLE, f"Node didn't have enough capacity: {text}")
+    if any(_swaps(pod, it, swap) for it in resizable(pod)):
+        text = "In-place resize of containers with swap is not supported."
+        return Refusal(INFEASIBLE, text)
     for name, claim in claims.items():
         if not claim.fits():
             return Refusal(DEFERRED, _shortage(name, claim))
     return None
+
+
+def _swaps(pod: Pod, container: Container, swap: Swap) -> bool:
+    """Whether a container has a share of swap by a request that cannot change while it runs."""
+    restarts = any(
+        it.resource_name == "memory" and it.restart_policy == "RestartContainer"
+        for it in container.resize_policy
+    )
+    return not restarts and is_given(pod, container, limits.quality(pod), swap)
 
 
 def decide_admission(

@@ -14,11 +14,10 @@ import msgspec
 from msgspec.structs import replace
 
 from steersman.model.kinds.pod import Pod
-from steersman.model.quantity import of_bytes, parse
+from steersman.model.quantity import parse
 from steersman.model.types.container import Container
 from steersman.node import containers
-from steersman.node.register import HUGE_PAGES
-from steersman.node.render import limits
+from steersman.node.render import huge_pages, limits
 from steersman.node.topology import state_files
 from steersman.node.topology.machine import NodeMemory, Topology
 from steersman.node.topology.merging import bits, mask_of, masks
@@ -212,7 +211,7 @@ def requested(container: Container) -> dict[str, int]:
     return {
         name: parse(amount).value()
         for name, amount in container.resources.requests.items()
-        if name == MEMORY or name.startswith(HUGE_PAGES)
+        if name == MEMORY or name.startswith(huge_pages.RESOURCE)
     }
 
 
@@ -268,11 +267,8 @@ def _without_reused(
 
 
 def _empty_node(node: int, has: NodeMemory, reserved: Amounts) -> NodeState:
-    tables = {
-        f"{HUGE_PAGES}{of_bytes(size)}": Table(size * pages, 0) for size, pages in has.pages.items()
-    }
-    for name, table in tables.items():
-        tables[name] = replace(table, reserved_for_system=reserved.get(name, 0))
+    named = ((huge_pages.resource_of(size), size * count) for size, count in has.pages.items())
+    tables = {name: Table(total, reserved.get(name, 0)) for name, total in named}
     in_pages = sum(table.total for table in tables.values())
     tables[MEMORY] = Table(has.total_bytes, reserved.get(MEMORY, 0) + in_pages)
     return NodeState(tables, mask_of((node,)))

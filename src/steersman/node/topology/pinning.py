@@ -58,6 +58,13 @@ class Pinning:
         self._told[uid, engine_name(container, attempt)] = pin.cpus
         return pin
 
+    @property
+    def fixed(self) -> str:
+        """Who gives out parts of the machine, as the kubelet calls it; empty for nobody."""
+        if self._processors is not None:
+            return "CPU Manager"
+        return "Memory Manager" if self._memory is not None else ""
+
     def has_exclusive(self, pod: Pod) -> bool:
         """Whether a container of a pod has processors for itself."""
         uid, processors = pod.metadata.uid, self._processors

@@ -7,13 +7,14 @@ and topologymanager/policy_options.go.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast, get_args
+from typing import Any, Final, cast, get_args
 
 import msgspec
 
 from steersman.model.quantity import Quantity, parse
+from steersman.node.render.swap import Behavior
 from steersman.node.topology import memory
-from steersman.node.topology.cpu_lists import CPUs, parse_list
+from steersman.node.topology.cpu_lists import CPUs, parse_list, render_list
 from steersman.node.topology.merging import PolicyName, ScopeName
 from steersman.node.topology.processors import POLICY, Options
 
@@ -51,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
     reserved: Mapping[str, Quantity] = {}
     memory_policy: str = "None"
     reserved_memory: Mapping[int, Mapping[str, Quantity]] = {}
+    swap: Behavior = "NoSwap"
+    fail_swap_on: bool = False
 
 
 def parse_settings(flags: Mapping[str, str]) -> Settings:
@@ -70,6 +73,8 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
         reserved=_reserved(flags),
         memory_policy=_one_of(flags, "--memory-manager-policy", ("None", memory.POLICY)),
         reserved_memory=_reserved_memory(flags.get("--reserved-memory", "")),
+        swap=cast(Behavior, _one_of(flags, "--memory-swap-behavior", get_args(Behavior))),
+        fail_swap_on=_flag("fail-swap-on", flags.get("--fail-swap-on") or "false"),
     )
     if found.memory_policy == memory.POLICY and not memory_reserved(found, memory.MEMORY):
         raise BadSetting(
@@ -87,6 +92,30 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
             "align-by-socket policy option"
         )
     return found
+
+
+def render_settings(settings: Settings) -> dict[str, Any]:
+    """Returns the fields of a KubeletConfiguration that say the same."""
+    options = {
+        name.replace("_", "-"): "true"
+        for name in Options.__struct_fields__
+        if getattr(settings.cpu_options, name)
+    }
+    found: dict[str, Any] = {
+        "cpuManagerPolicy": settings.cpu_policy,
+        "cpuManagerPolicyOptions": options,
+        "memoryManagerPolicy": settings.memory_policy,
+        "topologyManagerPolicy": settings.policy,
+        "topologyManagerScope": settings.scope,
+        "reservedSystemCPUs": render_list(settings.reserved_cpus),
+        "reservedMemory": [
+            {"numaNode": node, "limits": {name: str(amount) for name, amount in its.items()}}
+            for node, its in sorted(settings.reserved_memory.items())
+        ],
+        "memorySwap": {"swapBehavior": settings.swap},
+    }
+    told = {name: value for name, value in found.items() if value}
+    return {**told, "failSwapOn": settings.fail_swap_on}
 
 
 def reserved_millis(settings: Settings) -> int:

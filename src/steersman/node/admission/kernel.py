@@ -11,11 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from steersman.model.kinds.pod import Pod
 from steersman.node.containers import all_containers
-from steersman.node.observed import Observed
 
 # Those that change one pod alone and cannot hurt the node; kernels before 5.6 lack some
 SAFE_SYSCTLS: Final = (
@@ -32,18 +30,11 @@ SAFE_SYSCTLS: Final = (
     "net.ipv4.tcp_rmem",
     "net.ipv4.tcp_wmem",
 )
-# What the status says before the message; the event does not
-REJECTED: Final = "Pod was rejected: "
 _MOST_LENGTH: Final = 253
 _SEGMENT: Final = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _PATTERN: Final = rf"^({_SEGMENT}[\./])*({_SEGMENT}|[a-z0-9][-_a-z0-9]*\*|\*)$"
 _is_pattern = re.compile(_PATTERN).match
 _IPC: Final = ("kernel.shm", "kernel.msg", "fs.mqueue.", "kernel.sem")
-
-
-def refused(seen: Observed, reason: str, message: str) -> Observed:
-    """Returns what is observed of a pod that the node does not take (kubelet.go, rejectPod)."""
-    return replace(seen, ended=(reason, f"{REJECTED}{message}"), unplaced=False)
 
 
 class BadSysctl(Exception):
