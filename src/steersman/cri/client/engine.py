@@ -100,12 +100,18 @@ class CRIEngine:
         self._features = await read_features(self._calls)
 
     def events(self) -> AsyncIterator[Event]:
-        """Yields what happens."""
+        """Yields what `follow` finds."""
         return self._following.events()
+
+    async def follow(self) -> None:
+        """Follows what happens, for ever."""
+        await self._following.run()
 
     async def connect(self) -> list[SandboxState]:
         """Takes up the cluster's own sandboxes and their runs."""
-        return await self.pods()
+        found = await self.pods()
+        self._following.look()
+        return found
 
     async def pods(self) -> list[SandboxState]:
         """Lists sandboxes and runs, with the end of those that have ended."""
