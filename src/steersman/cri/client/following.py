@@ -102,7 +102,7 @@ class Following:
                     await self._stale.wait()
 
     async def _take(self, event: ContainerEventResponse) -> None:
-        """Takes note of one event; what cannot be asked just then is found by the next list."""
+        """Takes note of one event; what cannot be asked at that time is found by the next list."""
         if event.container_event_type != CONTAINER_STOPPED:
             return
         id = event.container_id
