@@ -43,6 +43,7 @@ from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
+from steersman.model.kinds.runtimeclass import RUNTIMECLASS
 from steersman.model.kinds.secret import SECRET
 from steersman.model.kinds.service import SERVICE
 from steersman.model.types.condition import condition
@@ -204,6 +205,24 @@ def test_what_cannot_be_had_is_refused_in_plain_words(cluster: Cluster) -> None:
         assert '"/nothing": stat /nothing: no such file or directory' in over.message
         for pod in (users, image, path):
             await session.delete(pod.metadata.name, 0)
+
+    cluster.run(scenario)
+
+
+def test_a_class_names_another_runtime_of_containerd(cluster: Cluster, runtime: Containerd) -> None:
+    async def scenario(session: Session) -> None:
+        for handler in ("other", "kata"):
+            made = {"metadata": {"name": handler}, "handler": handler}
+            await session.client.create(RUNTIMECLASS, made)
+        await session.create("other", script=SLEEP, spec={"runtimeClassName": "other"})
+        pod = await session.until("other", runs)
+        id = app(pod).container_id.removeprefix("containerd://")
+        assert (runtime.home / "other" / "k8s.io" / id).is_dir()
+        kata = await session.create("kata", script=SLEEP, spec={"runtimeClassName": "kata"})
+        told = await hears(session, kata, "FailedCreatePodSandBox")
+        assert 'no runtime for "kata" is configured' in told
+        for name in ("other", "kata"):
+            await session.delete(name, 0)
 
     cluster.run(scenario)
 

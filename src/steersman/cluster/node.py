@@ -137,6 +137,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     rules = Rules()
     services = IPv4Network(settings.service_cidr)
     bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
+    chosen = await _choose(settings, bridge, world)
     bridge.set_up(settings.run.parent)
     if note := firewall.open_for(rules, bridge.name):
         report({"note": note})
@@ -150,7 +151,6 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        chosen = await _choose(settings, bridge, world)
         tools = _tools(settings, client, chosen, plugins, tokens, world, tasks)
         place = tools.place
         selected = f"spec.nodeName={settings.name}"

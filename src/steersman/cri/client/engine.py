@@ -260,6 +260,7 @@ class CRIEngine:
             asked = c.RemoveContainerRequest(id)
             await self._calls.runtime("RemoveContainer", asked, c.RemoveContainerResponse)
         self._known.forget_run((pod, container))
+        await asyncio.to_thread(self._subpaths.release, pod, container)
 
     async def _find(self, pod: str, container: str) -> list[str]:
         listing = await list_all(self._calls, {CLUSTER: self._around.cluster, POD_UID: pod})
