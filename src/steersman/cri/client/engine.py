@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from steersman.cri.client.calls import Calls
+from steersman.cri.client.calls import Calls, Unimplemented
 from steersman.cri.client.container_config import render_container
 from steersman.cri.client.following import Following
 from steersman.cri.client.groups import Groups
@@ -286,12 +286,21 @@ class CRIEngine:
         """Has the runtime change the limits of a container; those of a pod are changed here."""
         if not container:
             await asyncio.to_thread(self._groups.limit, pod, resources)
+            await self._tell_resources(pod, resources)
             return
         run = self._known.run(pod, container)
         asked = c.UpdateContainerResourcesRequest(run.id, render_resources(resources))
         await self._calls.runtime(
             "UpdateContainerResources", asked, c.UpdateContainerResourcesResponse
         )
+
+    async def _tell_resources(self, pod: str, resources: Mapping[str, Any]) -> None:
+        """Tells the runtime what a pod has now, for whoever asks it; many have no ear for that."""
+        told = render_resources(resources)
+        asked = s.UpdatePodSandboxResourcesRequest(self._known.sandbox(pod), resources=told)
+        answer = s.UpdatePodSandboxResourcesResponse
+        with contextlib.suppress(Unimplemented):
+            await self._calls.runtime("UpdatePodSandboxResources", asked, answer)
 
     async def stats(self, pod: str, container: str) -> Mapping[str, int]:
         """Asks what a container uses; of limits the CRI does not tell."""
