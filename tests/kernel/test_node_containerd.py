@@ -324,7 +324,7 @@ def test_pods_outlive_the_agent_their_ends_are_not_missed_and_others_are_left_al
         await session.delete("goes", 0)
         found: Pod = await session.client.get(POD.ref("default", "stays"))
         assert app(found) == app(before)
-        await session.delete("stays", 0)
+        await session.delete("stays")
         assert foreign in runtime.left()
         await remove_foreign(runtime)
 

@@ -150,7 +150,7 @@ def order(given: Pod, user: str = "", attempt: int = 3, **variables: str) -> Ord
         pid=0,
         shm="",
         layers=[],
-        volumes={"v": Path("/n/v"), "disk": Path("/n/disk")},
+        volumes={"v": Path("/n/v"), "kept": Path("/n/kept"), "disk": Path("/n/disk")},
         readonly={"kept"},
         etc=Path("/n/etc"),
         termination_log=Path("/n/message"),
@@ -224,6 +224,8 @@ def test_mounts_are_those_of_volumes_and_the_nodes_own_files() -> None:
         Mount("/etc/hosts", "/n/etc/hosts"),
         Mount("/dev/termination-log", "/n/message"),
     )
+    kept = made(pod(volumeMounts=[{"name": "kept", "mountPath": "/a"}]))
+    assert kept.mounts[0] == Mount("/a", "/n/kept", readonly=True)
     own = made(pod(volumeMounts=[{"name": "v", "mountPath": "/etc/hosts"}]))
     assert [it.host_path for it in own.mounts if it.container_path == "/etc/hosts"] == ["/n/v"]
     with pytest.raises(BadConfiguration, match="volume other is not there"):

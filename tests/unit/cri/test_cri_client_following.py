@@ -61,7 +61,8 @@ def follow(
         async with world.tasks() as tasks:
             tasks.start(happens(stage), name="what happens")
             tasks.start(stage.following.run(), name="following")
-            found.append(await anext(stage.following.events()))
+            async with world.timeout(1000.0):
+                found.append(await anext(stage.following.events()))
             tasks.stop()
         return stage, found
 

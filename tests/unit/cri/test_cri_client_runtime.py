@@ -12,6 +12,7 @@ import pytest
 
 from steersman.cli.failure import Failure
 from steersman.cli.options import kubelet
+from steersman.cluster.clean import _end_elsewhere
 from steersman.cri.client.calls import error_of
 from steersman.cri.client.engine import CRIEngine, _pid
 from steersman.cri.client.images import KeptImages, RuntimeImages
@@ -29,6 +30,7 @@ from steersman.images.errors import ImageError
 from steersman.images.pull import NotPresent
 from steersman.node.engine.interface import Features, Handler
 from steersman.node.machine import Facts
+from steersman.node.paths import Paths
 from steersman.node.register import Place, render_status
 from steersman.runtime.engine import EngineError
 from steersman.runtime.logs import MAX_FILES
@@ -333,3 +335,15 @@ def test_an_endpoint_is_a_path_with_a_scheme_or_without() -> None:
 
     assert read("unix:///run/c.sock") == read("/run/c.sock") == Path("/run/c.sock")
     assert read("") is None
+
+
+def test_pods_that_stay_behind_in_a_runtime_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = Paths(tmp_path)
+    asyncio.run(_end_elsewhere(paths, "abc"))
+    assert caplog.messages == []
+    paths.endpoint.write_text("/nowhere/c.sock")
+    asyncio.run(_end_elsewhere(paths, "abc"))
+    (told,) = caplog.messages
+    assert told.startswith("pods stay in the container runtime at /nowhere/c.sock: rpc error")
