@@ -29,6 +29,7 @@ from node_cluster import (
 )
 from small_registry import USER, content, registry
 from streams_port import Talk
+from test_streams_forward import SPDY_HEADERS, Client, TunnelClient
 
 from steersman.client import kubeconfig
 from steersman.client.http import HTTPTransport
@@ -36,20 +37,32 @@ from steersman.cri.client.calls import Calls
 from steersman.cri.client.engine import CRIEngine
 from steersman.cri.client.groups import Groups
 from steersman.cri.client.images import KeptImages, RuntimeImages
+from steersman.cri.client.removal import remove_all
 from steersman.cri.client.rotation import Rotation
 from steersman.cri.client.sandbox_config import Surroundings
+from steersman.cri.messages.sandboxes import (
+    LinuxPodSandboxConfig,
+    LinuxSandboxSecurityContext,
+    PodSandboxConfig,
+    PodSandboxMetadata,
+    RunPodSandboxRequest,
+    RunPodSandboxResponse,
+)
+from steersman.cri.messages.values import NODE as HOST
+from steersman.cri.messages.values import NamespaceOption
 from steersman.images.pull import NotPresent
 from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
+from steersman.model.kinds.runtimeclass import RUNTIMECLASS
 from steersman.model.kinds.secret import SECRET
 from steersman.model.kinds.service import SERVICE
 from steersman.model.types.condition import condition
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
 from steersman.runtime.kernel.cgroups import Hierarchies
-from steersman.wire.channels import ERROR, STDIN, STDOUT
+from steersman.wire.channels import ERROR, STDIN, STDOUT, TUNNEL
 from steersman.wire.message import Request
 from steersman.world.real import RealWorld
 
@@ -165,6 +178,42 @@ def test_streams_go_through_the_runtimes_own_server(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+async def spoken(cluster: Cluster, pod: str, how: str, protocol: str, **params: Any) -> Client:
+    """Opens SPDY into a pod through the API server, in a WebSocket where the protocol says so."""
+    if protocol == TUNNEL:
+        return Client(TunnelClient((await talk(cluster, pod, how, protocol)).channel))
+    transport = HTTPTransport(kubeconfig.read(cluster.kubeconfig))
+    headers = {**SPDY_HEADERS, "x-stream-protocol-version": protocol}
+    path, query = f"/api/v1/namespaces/default/pods/{pod}/{how}", urlencode(params, doseq=True)
+    return Client(await transport.upgrade(Request("POST", path, query, headers)))
+
+
+def test_clients_of_spdy_are_handed_on_to_the_runtime(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        serve = "mkdir /www; echo served > /www/index.html; busybox httpd -f -p 8080 -h /www"
+        probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+        await session.create("older", script=f"busybox {serve}", readinessProbe=probe)
+        await session.until("older", is_ready)
+        asked = {"command": ["echo", "said"], "stdout": "true"}
+        exec = await spoken(cluster, "older", "exec", "v4.channel.k8s.io", **asked)
+        error, stdout = [await exec.open(streamtype=it) for it in ("error", "stdout")]
+        while await exec.read():
+            continue
+        assert exec.got[stdout] == b"said\n"
+        assert json.loads(exec.got[error])["status"] == "Success"
+        exec.channel.close()
+        for protocol in ("portforward.k8s.io", TUNNEL):
+            forward = await spoken(cluster, "older", "portforward", protocol)
+            data, _ = await forward.pair(8080, 0)
+            await forward.send(data, b"GET / HTTP/1.0\r\n\r\n")
+            while b"served" not in forward.got.get(data, b""):
+                assert await forward.read()
+            forward.channel.close()
+        await session.delete("older", 0)
+
+    cluster.run(scenario)
+
+
 def test_a_container_that_ends_is_seen_and_begins_again(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         await session.create("once", script="echo why > /dev/termination-log; exit 3",
@@ -208,6 +257,24 @@ def test_what_cannot_be_had_is_refused_in_plain_words(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+def test_a_class_names_another_runtime_of_containerd(cluster: Cluster, runtime: Containerd) -> None:
+    async def scenario(session: Session) -> None:
+        for handler in ("other", "kata"):
+            made = {"metadata": {"name": handler}, "handler": handler}
+            await session.client.create(RUNTIMECLASS, made)
+        await session.create("other", script=SLEEP, spec={"runtimeClassName": "other"})
+        pod = await session.until("other", runs)
+        id = app(pod).container_id.removeprefix("containerd://")
+        assert (runtime.home / "other" / "k8s.io" / id).is_dir()
+        kata = await session.create("kata", script=SLEEP, spec={"runtimeClassName": "kata"})
+        told = await hears(session, kata, "FailedCreatePodSandBox")
+        assert 'no runtime for "kata" is configured' in told
+        for name in ("other", "kata"):
+            await session.delete(name, 0)
+
+    cluster.run(scenario)
+
+
 def test_a_resize_is_carried_out_without_a_restart(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         given = {"cpu": "100m", "memory": "64Mi"}
@@ -232,7 +299,9 @@ def test_a_resize_is_carried_out_without_a_restart(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
-def test_pods_outlive_the_agent_and_their_ends_are_not_missed(cluster: Cluster) -> None:
+def test_pods_outlive_the_agent_their_ends_are_not_missed_and_others_are_left_alone(
+    cluster: Cluster, runtime: Containerd
+) -> None:
     async def scenario(session: Session) -> None:
         await session.create("stays", script=SLEEP)
         await session.create(
@@ -243,6 +312,7 @@ def test_pods_outlive_the_agent_and_their_ends_are_not_missed(cluster: Cluster) 
         )
         before = await session.until("stays", runs)
         goes = await session.until("goes", runs)
+        foreign = await other_pod(cluster, runtime)
         agent = cluster.agent()
         os.kill(agent, signal.SIGSTOP)
         (cluster.volume(goes, "v") / "go").touch()
@@ -254,9 +324,34 @@ def test_pods_outlive_the_agent_and_their_ends_are_not_missed(cluster: Cluster) 
         await session.delete("goes", 0)
         found: Pod = await session.client.get(POD.ref("default", "stays"))
         assert app(found) == app(before)
-        await session.delete("stays", 0)
+        await session.delete("stays")
+        assert foreign in runtime.left()
+        await remove_foreign(runtime)
 
     cluster.run(scenario)
+
+
+async def other_pod(cluster: Cluster, runtime: Containerd) -> str:
+    """Makes a sandbox that is nobody's; returns its id."""
+    calls = Calls(runtime.socket, RealWorld())
+    options = NamespaceOption(network=HOST)
+    config = PodSandboxConfig(
+        PodSandboxMetadata("foreign", "f", "default"),
+        linux=LinuxPodSandboxConfig(
+            f"/steersman-{cluster.id}/foreign", LinuxSandboxSecurityContext(options)
+        ),
+        labels={"io.kubernetes.pod.uid": "f"},
+    )
+    asked = RunPodSandboxRequest(config)
+    made = await calls.runtime("RunPodSandbox", asked, RunPodSandboxResponse)
+    calls.close()
+    return made.pod_sandbox_id
+
+
+async def remove_foreign(runtime: Containerd) -> None:
+    calls = Calls(runtime.socket, RealWorld())
+    await remove_all(calls, {"io.kubernetes.pod.uid": "f"})
+    calls.close()
 
 
 def test_a_sandbox_that_is_lost_is_made_anew(cluster: Cluster, runtime: Containerd) -> None:

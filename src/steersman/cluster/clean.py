@@ -99,6 +99,7 @@ def _release(paths: Paths) -> None:
     sharing.unshare(layout.plugins)
     if paths.pods.is_dir():
         for pod in paths.pods.iterdir():
+            memory.unmount_below(paths.subpaths(pod.name))
             memory.unmount_below(layout.volumes(pod.name))
             mounting.unmount(paths, pod.name)
     sharing.unshare(paths.pods)

@@ -93,6 +93,7 @@ async def choose_runtime(
 
     def watch(changed: Callable[[], None], tasks: Tasks) -> None:
         health.changed = changed
+        tasks.start(engine.follow(), name="runtime")
         tasks.start(health.run(), name="health of the runtime")
         tasks.start(rotation.run(), name="rotation of logs")
 

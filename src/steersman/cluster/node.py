@@ -158,6 +158,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     rules = Rules()
     services = IPv4Network(settings.service_cidr)
     bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
+    connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
+    chosen = await _choose(settings, connected, world)
     bridge.set_up(settings.run.parent)
     if note := firewall.open_for(rules, bridge.name):
         report({"note": note})
@@ -171,8 +173,6 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
-        chosen = await _choose(settings, connected, world)
         tools = await _load_apparmor(
             _tools(settings, client, chosen, plugins, tokens, world, tasks)
         )

@@ -72,6 +72,10 @@ class Paths(msgspec.Struct, frozen=True):
         """One volume of a pod."""
         return self.pod(uid) / "volumes" / name
 
+    def subpaths(self, uid: str) -> Path:
+        """Where subPaths of volumes are bound for a container runtime; the kubelet's name."""
+        return self.pod(uid) / "volume-subpaths"
+
     def users(self, uid: str) -> Path:
         """The ids of a pod that has users of its own; the kubelet's name and form."""
         return self.pod(uid) / "userns"

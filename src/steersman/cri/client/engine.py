@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from steersman.cri.client.calls import Calls
+from steersman.cri.client.calls import Calls, Unimplemented
 from steersman.cri.client.container_config import render_container
 from steersman.cri.client.following import Following
 from steersman.cri.client.groups import Groups
@@ -99,12 +99,18 @@ class CRIEngine:
         self._features = await read_features(self._calls)
 
     def events(self) -> AsyncIterator[Event]:
-        """Yields what happens."""
+        """Yields what `follow` finds."""
         return self._following.events()
+
+    async def follow(self) -> None:
+        """Follows what happens, for ever."""
+        await self._following.run()
 
     async def connect(self) -> list[SandboxState]:
         """Takes up the cluster's own sandboxes and their runs."""
-        return await self.pods()
+        found = await self.pods()
+        self._following.look()
+        return found
 
     async def pods(self) -> list[SandboxState]:
         """Lists sandboxes and runs, with the end of those that have ended."""
@@ -254,6 +260,7 @@ class CRIEngine:
             asked = c.RemoveContainerRequest(id)
             await self._calls.runtime("RemoveContainer", asked, c.RemoveContainerResponse)
         self._known.forget_run((pod, container))
+        await asyncio.to_thread(self._subpaths.release, pod, container)
 
     async def _find(self, pod: str, container: str) -> list[str]:
         listing = await list_all(self._calls, {CLUSTER: self._around.cluster, POD_UID: pod})
@@ -279,12 +286,21 @@ class CRIEngine:
         """Has the runtime change the limits of a container; those of a pod are changed here."""
         if not container:
             await asyncio.to_thread(self._groups.limit, pod, resources)
+            await self._tell_resources(pod, resources)
             return
         run = self._known.run(pod, container)
         asked = c.UpdateContainerResourcesRequest(run.id, render_resources(resources))
         await self._calls.runtime(
             "UpdateContainerResources", asked, c.UpdateContainerResourcesResponse
         )
+
+    async def _tell_resources(self, pod: str, resources: Mapping[str, Any]) -> None:
+        """Tells the runtime what a pod has now, for whoever asks it; many have no ear for that."""
+        told = render_resources(resources)
+        asked = s.UpdatePodSandboxResourcesRequest(self._known.sandbox(pod), resources=told)
+        answer = s.UpdatePodSandboxResourcesResponse
+        with contextlib.suppress(Unimplemented):
+            await self._calls.runtime("UpdatePodSandboxResources", asked, answer)
 
     async def stats(self, pod: str, container: str) -> Mapping[str, int]:
         """Asks what a container uses; of limits the CRI does not tell."""

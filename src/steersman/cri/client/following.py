@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from steersman.cri.client.calls import Calls
@@ -47,22 +48,23 @@ class Following:
         self._world = world
         self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
         self._begun = asyncio.Event()
+        self._stale = asyncio.Event()
 
     def begin(self) -> None:
         """Says that there is a pod to be looked at."""
         self._begun.set()
 
+    def look(self) -> None:
+        """Says that something may have happened of which no event was taken note of."""
+        self._stale.set()
+
     async def events(self) -> AsyncIterator[Event]:
         """Yields what happens; for one reader."""
-        async with self._world.tasks() as tasks:
-            tasks.start(self._follow(), name="events of the runtime")
-            try:
-                while True:
-                    yield await self._events.get()
-            finally:
-                tasks.stop()
+        while True:
+            yield await self._events.get()
 
-    async def _follow(self) -> None:
+    async def run(self) -> None:
+        """Follows for ever."""
         while (why := await self._listen()) is None or why.code != grpc.UNIMPLEMENTED:
             log.warning("events of the runtime have ended: %s", why or "it has closed them")
             await self._world.sleep(RETRY_SECONDS)
@@ -94,10 +96,13 @@ class Following:
         while True:
             if self._known.sandboxes:
                 await self._relist()
-            await self._world.sleep(SURE_SECONDS)
+            self._stale.clear()
+            with suppress(TimeoutError):
+                async with self._world.timeout(SURE_SECONDS):
+                    await self._stale.wait()
 
     async def _take(self, event: ContainerEventResponse) -> None:
-        """Takes note of one event; what cannot be asked then is found by the next list."""
+        """Takes note of one event; what cannot be asked at that time is found by the next list."""
         if event.container_event_type != CONTAINER_STOPPED:
             return
         id = event.container_id

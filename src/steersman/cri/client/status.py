@@ -39,9 +39,13 @@ async def read_features(calls: Calls) -> Features:
     used too."""
     try:
         told = await calls.runtime("Version", VersionRequest(), VersionResponse)
-    except Unimplemented as error:
-        text = f'CRI {VERSION} runtime API is not implemented for endpoint "unix://{calls.path}"'
-        raise EngineError("invalid", f"{text}: {error}") from error
+    except EngineError as error:
+        endpoint = f'runtime API for endpoint "unix://{calls.path}"'
+        text = f"validate CRI {VERSION} {endpoint}: {error}"
+        if isinstance(error, Unimplemented):
+            implemented = endpoint.replace("API for", "API is not implemented for")
+            text = f"CRI {VERSION} {implemented}: {error}"
+        raise EngineError(error.kind, text) from error
     await _check_driver(calls)
     status = await calls.runtime("Status", StatusRequest(), StatusResponse)
     handlers = {it.name: render_handler(it) for it in status.runtime_handlers}
