@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 _GATE = "start.sock"
+_NETWORK = "network"  # the note of `user_network`
 _DEFAULT_CGROUP = "/steer-runtime"
 _DESCRIPTOR_BYTES = 4
 _MAX_REASON_BYTES = 1 << 16
@@ -40,9 +41,9 @@ class RuntimeFailure(Exception):
 class Setting:
     """What the command line says of a new process: its console socket, a keyring of its own, how
     many descriptors it is handed, whether its root is pivoted into, whether systemd makes its
-    control group."""
+    control group, by whom an ordinary user's container is connected."""
 
-    __slots__ = ("console", "keyring", "pivot", "preserved", "systemd")
+    __slots__ = ("console", "keyring", "network", "pivot", "preserved", "systemd")
 
     def __init__(
         self,
@@ -51,7 +52,9 @@ class Setting:
         preserved: int = 0,
         pivot: bool = True,
         systemd: bool = False,
+        network: str = "",
     ) -> None:
+        self.network = network
         self.systemd = systemd
         self.console = console
         self.keyring = keyring
@@ -126,6 +129,7 @@ def create(
     if plan.owner < 0 and os.geteuid() != 0:
         raise RuntimeFailure("rootless container requires user namespaces")
     scope = _scope_of(plan, name) if setting.systemd else None
+    program = _network_of(plan, setting.network)
     path = plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}"
     try:
         os.makedirs(root, 0o700, exist_ok=True)
@@ -145,13 +149,26 @@ def create(
             if scope is not None:
                 path = scope.enter()
             group = _made(cgroups.opener(cgroups.find_hierarchies())(cgroups.check_path(path)))
-            return _launch(plan, group, document, setting.console, gate, unit)
+            return _launch(plan, group, document, setting, gate, program, unit)
         finally:
             if scope is not None:
                 scope.leave()
     except BaseException:
         _destroy(plan.state, plan.hooks, group, directory, unit)
         raise
+
+
+def _network_of(plan: Plan, asked: str) -> str:
+    """The program that is to connect a container, nothing where none was asked for."""
+    if not asked:
+        return ""
+    from . import user_network
+
+    if os.geteuid() == 0:
+        raise RuntimeFailure("--network is for who is not root: root makes networks by itself")
+    if not plan.namespaces.new & syscalls.CLONE_NEWNET:
+        raise RuntimeFailure("--network needs a network namespace of the container's own")
+    return user_network.choose(asked)
 
 
 def _scope_of(plan: Plan, name: str) -> Scope:
@@ -204,6 +221,10 @@ def _destroy(
         systemd.stop(unit)
     group.remove()
     group.prune()
+    if os.path.exists(os.path.join(directory, _NETWORK)):
+        from . import user_network
+
+        user_network.stop(directory)
     state.remove_directory(directory)
     if "poststop" not in known:
         return
@@ -255,8 +276,9 @@ def _launch(
     plan: Plan,
     group: cgroups.Cgroup,
     document: Document,
-    console: str,
+    setting: Setting,
     gate: bool,
+    program: str,
     unit: str,
 ) -> tuple[int, _socket.socket]:
     container.make_directories(plan)
@@ -270,8 +292,12 @@ def _launch(
     if listener is not None:
         listener.close()
     try:
-        _await_ready(ours, console, lambda: _run_first_hooks(plan, pid))
+        _await_ready(ours, setting.console, lambda: _run_first_hooks(plan, pid))
         _remember(plan, group, document, pid, unit)
+        if program:
+            from . import user_network
+
+            user_network.start(program, pid, plan.directory)
     except BaseException:
         _kill_first(group, pid)
         raise

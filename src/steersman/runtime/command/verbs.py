@@ -101,6 +101,7 @@ def _setting(line: CommandLine) -> cold.Setting:
         int(line.value("preserve-fds", "0")),
         not line.has("no-pivot"),
         line.has("systemd-cgroup"),
+        line.value("network"),
     )
 
 
