@@ -14,7 +14,7 @@ from steersman.node.plan import ENDED
 from steersman.node.register import SHUTTING_DOWN
 from steersman.node.shutdown.groups import Period, group, own_periods
 from steersman.node.shutdown.logind import Logind, Refused
-from steersman.wire.dbus import BadMessage
+from steersman.runtime.dbus import BadMessage
 from steersman.world.interface import World
 
 REASON: Final = "Terminated"

@@ -33,6 +33,7 @@ _CREATE = {
     "no-pivot": False,
     "no-new-keyring": False,
     "preserve-fds": True,
+    "network": True,
 }
 VERBS: dict[str, dict[str, bool]] = {
     "create": _CREATE,
@@ -114,6 +115,7 @@ USAGE = """usage: steer-runtime [--root DIR] COMMAND [FLAGS] [ARGUMENTS]
   run    [--bundle DIR] [--pid-file FILE] [--console-socket PATH] [--detach] [--keep] ID
   start ID | state ID | kill [--all] ID [SIGNAL] | delete [--force] ID
          [--no-pivot] [--no-new-keyring] [--preserve-fds N]     of create and run
+         [--network user|pasta|slirp4netns]                     of the same, for who is not root
   exec   [--tty] [--detach] [--cwd DIR] [--env K=V] [--user UID[:GID]] [--process FILE]
          [--additional-gids GID] [--cap NAME] [--no-new-privs] [--cgroup PATH] [--ignore-paused]
          [--pid-file FILE] [--console-socket PATH] ID COMMAND [ARGUMENTS]

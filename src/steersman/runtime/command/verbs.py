@@ -61,10 +61,6 @@ def _log(line: CommandLine, text: str) -> None:
 
 def _refuse(line: CommandLine) -> None:
     """What runc has, and what would be a lie if it were passed over."""
-    if line.has("systemd-cgroup"):
-        raise options.UsageError(
-            "systemd cgroup flag passed, but systemd support for managing cgroups is not available"
-        )
     if line.verb in options.REFUSED:
         raise options.UsageError(f"{line.verb} is not supported: {options.REFUSED[line.verb]}")
 
@@ -104,6 +100,8 @@ def _setting(line: CommandLine) -> cold.Setting:
         not line.has("no-new-keyring"),
         int(line.value("preserve-fds", "0")),
         not line.has("no-pivot"),
+        line.has("systemd-cgroup"),
+        line.value("network"),
     )
 
 
