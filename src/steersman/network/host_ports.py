@@ -107,9 +107,9 @@ def _chains(bridge: str) -> Iterator[str]:
     yield "  }"
     yield "  chain loopback {"
     yield "    type filter hook prerouting priority raw; policy accept;"
-    # Answers come to the bridge's address; whatever else names loopback is forged (CVE-2020-8558)
+    # Answers come to the bridge's address; what comes to loopback itself is forged (CVE-2020-8558).
+    # What says that it is from there the kernel drops: it is one of the node's own addresses
     yield f'    iifname "{bridge}" ip daddr {_LOOPBACK} drop'
-    yield f'    iifname "{bridge}" ip saddr {_LOOPBACK} drop'
     yield "  }"
 
 

@@ -695,6 +695,22 @@ def test_a_nodes_proxy_passes_method_path_query_and_body(tmp_path: Path) -> None
     with_world(tmp_path, scenario)
 
 
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [*((it, 200) for it in ("DELETE", "OPTIONS", "PATCH", "PUT")), ("TRACE", 405)],
+)
+def test_the_methods_of_a_proxy_are_upstreams(tmp_path: Path, method: str, code: int) -> None:
+    async def scenario(world: World) -> None:
+        world.node.answer = text(200, "done")
+        answer = await world.transport().send(Request(method, f"/api/v1/nodes/{NODE}/proxy/x"))
+        assert answer.status == code
+        assert [it.method for it in world.node.asked] == [method] * (code == 200)
+        plain = await world.transport().send(Request("OPTIONS", "/api/v1/nodes"))
+        assert plain.status == 405
+
+    with_world(tmp_path, scenario)
+
+
 def test_a_proxy_without_a_path_is_sent_to_its_directory(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         path = f"/api/v1/nodes/{NODE}/proxy"

@@ -118,7 +118,7 @@ class NodeAuthorizer:
     def _claim(self, node: str, asked: Attributes) -> Decision:
         """Beside upstream's: a node follows the claims of its pods, each by its name."""
         if asked.subresource != "status":
-            if asked.verb in ("list", "watch") and asked.namespace and not asked.subresource:
+            if asked.verb in ("list", "watch") and not asked.subresource:
                 return self._related(node, asked)
             return self._get(node, asked)
         if asked.verb not in ("update", "patch"):

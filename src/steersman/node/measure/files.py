@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -140,11 +141,9 @@ class Files:
                 for it in due
                 for name, place in self._published(it.pod)
             ]
-            try:
+            with suppress(TimeoutError):
                 async with self._world.timeout(ANSWER_SECONDS):
                     await asyncio.gather(*asking)
-            except TimeoutError:
-                tasks.stop()
         return asked
 
     def _published(self, pod: Pod) -> Iterable[tuple[str, Path]]:
