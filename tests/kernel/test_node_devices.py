@@ -18,13 +18,15 @@ from test_node_claims import until
 
 from device_plugin import DevicePlugin, device
 from dra_driver import PREPARE, UNPREPARE, DRADriver
+from steersman.client.grpc import connect_unix
 from steersman.model.kinds.deviceclass import DEVICECLASS
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceslice import RESOURCESLICE
 from steersman.wire.rpc import device_plugin as api
-from steersman.wire.rpc import dra
+from steersman.wire.rpc import dra, pod_resources
+from steersman.world.real import RealWorld
 
 pytestmark = needs_root
 
@@ -101,6 +103,7 @@ def test_a_pod_has_its_devices_over_the_death_of_plugin_and_agent(
             assert plugin.allocated() == [("t1",)]
             health = [{"name": NAME, "resources": [{"resourceID": "t1", "health": "Healthy"}]}]
             assert await told(session, "has") == health
+            assert await listed(cluster) == {"has": [(NAME, ("t1",))]}
             # One that comes past the scheduler and asks for more than is left
             await session.create(
                 "greedy", script=SLEEP, **wanting(2), spec={"nodeName": await node(session)}
@@ -146,6 +149,17 @@ async def told(session: Session, name: str) -> Any:
 
 def restarts(pod: Pod) -> int:
     return pod.status.container_statuses[0].restart_count
+
+
+async def listed(cluster: Cluster) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+    """What PodResources tells of the first container of each pod."""
+    door = cluster.data / "node" / "pod-resources" / "kubelet.sock"
+    async with await connect_unix(door, RealWorld(), 20) as channel:
+        found = await channel.ask(pod_resources.LIST, pod_resources.Nothing(), 20)
+    return {
+        it.name: [(one.resource_name, one.device_ids) for one in it.containers[0].devices]
+        for it in found.pod_resources
+    }
 
 
 async def node(session: Session) -> str:

@@ -141,6 +141,8 @@ def test_what_was_allocated_is_made_ready_once_and_taken_back(tmp_path: Path) ->
             assert gpu.asked(PREPARE)[0].claims[0] == dra.Claim("default", "uid-a", "a")
             names = here.claims.cdi_names(wanted, wanted.spec.containers[0])
             assert names == [f"{NAME}/gpu=a", f"{NAME}/gpu=b"]
+            (container,) = wanted.spec.containers
+            assert [it.name for it in here.claims.of_container(wanted, container)] == ["a", "b"]
             await here.claims.unprepare(UID)
             await here.claims.unprepare(UID)
             assert gpu.methods()[1:] == [(UNPREPARE, ["a", "b"])]

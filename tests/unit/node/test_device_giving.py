@@ -132,6 +132,8 @@ def test_a_container_gets_devices_and_what_their_plugin_says_it_needs(tmp_path: 
                 {"example.com/a": "b"},
                 ("example.com/thing=x",),
             )
+            assert list(here.devices.held(UID, "app")) == [(NAME, "d1", []), (NAME, "d2", [])]
+            assert [name for _, name, _ in here.devices.sound()] == ["d1", "d2"]
             # What it has is kept: neither another try nor another run asks the plugin again
             await here.give(wanting(2))
             assert len(plugin.allocated()) == 1
