@@ -35,6 +35,7 @@ class DevicePlugin(Asked):
         self.preferred: tuple[str, ...] = ()
         self.answer: Answer = lambda devices: api.Allocated({"DEVICES": " ".join(devices)})
         self.version = "v1beta1"
+        self.listed = 0
         self._listed = asyncio.Event()
 
     @property
@@ -83,6 +84,8 @@ class DevicePlugin(Asked):
     async def _list(self, _: api.Empty) -> AsyncGenerator[api.Devices]:
         while True:
             yield api.Devices(self.devices)
+            self.listed += 1
+            self.changed.set()
             self._listed.clear()
             await self._listed.wait()
 

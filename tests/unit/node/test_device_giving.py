@@ -426,6 +426,20 @@ def test_the_health_of_devices_is_told(tmp_path: Path) -> None:
     on_a_node(tmp_path, test)
 
 
+def test_what_is_listed_again_is_not_told_again(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        plugin = here.plugin(device("d1"))
+        async with plugin.presented(here.door):
+            await here.offers(1, 1)
+            plugin.list(device("d1"))
+            await plugin.until(lambda: plugin.listed == 2)
+            plugin.list(device("d1"), device("d2"))
+            await here.offers(2, 2)
+            assert len(here.told) == 2
+
+    on_a_node(tmp_path, test)
+
+
 def test_of_two_plugins_of_a_resource_the_last_counts(tmp_path: Path) -> None:
     async def test(here: Here) -> None:
         first = here.plugin(device("d1"))

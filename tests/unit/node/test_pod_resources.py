@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_documents import pod
+from machine_trees import DUAL, GIB, topology
+from node_documents import UID, pod
 
 from registrar import holds
 from steersman.client.grpc import Channel, connect_unix
@@ -17,7 +18,10 @@ from steersman.model.types.container import Container
 from steersman.node.claims.prepared import ClaimInfo, PreparedDevice
 from steersman.node.devices.door import serve
 from steersman.node.devices.listing import Listing
-from steersman.node.topology.memory import Block
+from steersman.node.topology.memory import Block, Memory
+from steersman.node.topology.pinning import Pinning
+from steersman.node.topology.processors import Options, Processors
+from steersman.node.topology.providing import Hint
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import pod_resources as api
 from steersman.wire.rpc.device_plugin import CDIDevice, NumaNode, Topology
@@ -121,3 +125,27 @@ def test_what_can_be_had_at_all_is_told(tmp_path: Path) -> None:
         )
 
     asking(tmp_path / "r", test)
+
+
+def test_processors_and_memory_are_told_where_containers_have_some_for_themselves(
+    tmp_path: Path,
+) -> None:
+    built, amounts = topology(tmp_path / "sys", DUAL), {"cpu": "2", "memory": "1Gi"}
+    owner = pod(resources={"limits": amounts, "requests": amounts})
+    (container,) = owner.spec.containers
+    reserved = frozenset({0})
+    processors = Processors(built, reserved, Options(), tmp_path / "cpu_manager_state")
+    memory = Memory(built, {0: {"memory": GIB}, 1: {"memory": GIB}}, tmp_path / "memory_state")
+    nothing, parts = Pinning(), Pinning(processors, memory)
+    for provider in (processors, memory):
+        asyncio.run(provider.allocate(owner, container, Hint(0b10, True)))
+    cpus = set(parts.exclusive_cpus(UID, "app"))
+    assert len(cpus) == 2
+    assert {built.processors[it].node for it in cpus} == {1}
+    assert list(parts.blocks(UID, "app")) == [Block(0b10, "memory", GIB)]
+    assert list(parts.exclusive_cpus(UID, "other")) == list(parts.blocks(UID, "other")) == []
+    assert set(parts.allocatable_cpus()) == built.cpus - reserved
+    found = {(it.nodes, it.type): it.size for it in parts.allocatable_blocks()}
+    assert found[0b01, "memory"] == found[0b10, "memory"] == 15 * GIB
+    assert [*nothing.exclusive_cpus(UID, "app"), *nothing.blocks(UID, "app")] == []
+    assert [*nothing.allocatable_cpus(), *nothing.allocatable_blocks()] == []

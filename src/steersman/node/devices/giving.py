@@ -72,6 +72,8 @@ class Giving:
     def hear(self, resource: str, found: Stock) -> None:
         """Takes what a plugin lists now."""
         offer = self.offers.setdefault(resource, Offer())
+        if found == offer.stock:
+            return  # some plugins say so every few seconds
         offer.stock = found
         self._note()
         self._changed({pod for pod, _, _ in self._ledger.of_resource(resource)})
