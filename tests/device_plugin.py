@@ -36,6 +36,7 @@ class DevicePlugin(Asked):
         self.answer: Answer = lambda devices: api.Allocated({"DEVICES": " ".join(devices)})
         self.version = "v1beta1"
         self.listed = 0
+        self.is_left = False
         self._listed = asyncio.Event()
 
     @property
@@ -82,12 +83,16 @@ class DevicePlugin(Asked):
         )
 
     async def _list(self, _: api.Empty) -> AsyncGenerator[api.Devices]:
-        while True:
-            yield api.Devices(self.devices)
-            self.listed += 1
+        try:
+            while True:
+                yield api.Devices(self.devices)
+                self.listed += 1
+                self.changed.set()
+                self._listed.clear()
+                await self._listed.wait()
+        finally:
+            self.is_left = True
             self.changed.set()
-            self._listed.clear()
-            await self._listed.wait()
 
     def _allocate(self, message: api.Allocate) -> api.AllAllocated:
         return api.AllAllocated(

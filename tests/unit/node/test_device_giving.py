@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -284,6 +285,45 @@ def test_a_resource_whose_plugin_stays_away_is_told_as_none(
     on_a_node(tmp_path, test)
 
 
+def test_a_plugin_that_is_back_in_time_is_not_forgotten_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registering, "GRACE_SECONDS", 0.05)
+    other = "example.com/other"
+
+    async def test(here: Here) -> None:
+        async with here.plugin(device("d1")).presented(here.door):
+            await here.offers(1, 1)
+        await here.offers(1, 0)
+        async with here.plugin(device("d1")).presented(here.door):
+            await here.offers(1, 1)
+            # The time of this one is over after that of the first would have been
+            async with here.plugin(device("o"), resource=other).presented(here.door):
+                await holds(lambda: here.devices.capacity()[1].get(other) == "1")
+            await holds(lambda: here.devices.capacity()[0][other] == "0")
+            assert here.devices.capacity()[1][NAME] == "1"
+
+    on_a_node(tmp_path, test)
+
+
+def test_sockets_of_before_are_removed_and_files_stay(tmp_path: Path) -> None:
+    directory = tmp_path / "device-plugins"
+    directory.mkdir()
+    for name in ("old.sock", "kubelet.sock"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(directory / name))
+    (directory / "notes").touch()
+
+    async def test(here: Here) -> None:
+        await holds(lambda: not (directory / "old.sock").exists())
+        async with here.plugin(device("d1")).presented(here.door):
+            await here.offers(1, 1)
+        found = {it.name for it in directory.iterdir()}
+        assert found == {"kubelet.sock", "kubelet_internal_checkpoint", "notes"}
+
+    on_a_node(tmp_path, test)
+
+
 def test_what_containers_have_is_known_to_the_next_agent(tmp_path: Path) -> None:
     directory = tmp_path / "device-plugins"
 
@@ -451,6 +491,7 @@ def test_of_two_plugins_of_a_resource_the_last_counts(tmp_path: Path) -> None:
             await here.offers(2, 2)
             await here.give(wanting(1))
             assert (first.allocated(), second.allocated()) == ([], [("d2",)])
+            await first.until(lambda: first.is_left)
             await here.devices.plugins.unregister(found)
             await here.offers(2, 0)
 
