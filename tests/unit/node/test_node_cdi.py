@@ -181,7 +181,7 @@ def test_device_nodes_are_completed_from_the_machine() -> None:
     made = edited(made, deviceNodes=nodes)
     numbers = {"major": 10, "minor": 229}
     assert made["linux"]["devices"] == [
-        {"path": "/dev/x", "type": "b", **numbers, "uid": 1000},
+        {"path": "/dev/x", "type": "b", **numbers, "hostPath": "/dev/disk0", "uid": 1000},
         {"path": "/dev/y", "type": "c", "major": 5, "minor": 6, "fileMode": 0o600, "uid": 7},
         {"path": "/dev/z", "type": "c", **numbers, "uid": 1000},
         {"path": "/dev/p", "type": "p", "major": 0, "minor": 0, "uid": 1000},
