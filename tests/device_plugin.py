@@ -35,6 +35,8 @@ class DevicePlugin(Asked):
         self.preferred: tuple[str, ...] = ()
         self.answer: Answer = lambda devices: api.Allocated({"DEVICES": " ".join(devices)})
         self.version = "v1beta1"
+        self.listed = 0
+        self.is_left = False
         self._listed = asyncio.Event()
 
     @property
@@ -81,10 +83,16 @@ class DevicePlugin(Asked):
         )
 
     async def _list(self, _: api.Empty) -> AsyncGenerator[api.Devices]:
-        while True:
-            yield api.Devices(self.devices)
-            self._listed.clear()
-            await self._listed.wait()
+        try:
+            while True:
+                yield api.Devices(self.devices)
+                self.listed += 1
+                self.changed.set()
+                self._listed.clear()
+                await self._listed.wait()
+        finally:
+            self.is_left = True
+            self.changed.set()
 
     def _allocate(self, message: api.Allocate) -> api.AllAllocated:
         return api.AllAllocated(

@@ -4,6 +4,7 @@ containers see, and what becomes of it when plugins and the agent die."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -18,13 +19,15 @@ from test_node_claims import until
 
 from device_plugin import DevicePlugin, device
 from dra_driver import PREPARE, UNPREPARE, DRADriver
+from steersman.client.grpc import connect_unix
 from steersman.model.kinds.deviceclass import DEVICECLASS
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceslice import RESOURCESLICE
 from steersman.wire.rpc import device_plugin as api
-from steersman.wire.rpc import dra
+from steersman.wire.rpc import dra, pod_resources
+from steersman.world.real import RealWorld
 
 pytestmark = needs_root
 
@@ -52,22 +55,31 @@ async def offered(session: Session, capacity: str, allocatable: str, name: str =
 
 
 @pytest.fixture
-def things(tmp_path: Path) -> Iterator[Path]:
-    """Two device nodes, each the same as /dev/full under another name, and a file."""
-    directory = tmp_path / "things"
-    directory.mkdir()
+def things() -> Iterator[Path]:
+    """Two device nodes, each the same as /dev/full under another name, where users of pods can
+    reach them too."""
+    directory = Path(f"/dev/steersman-test-{os.getpid()}")
+    directory.mkdir(mode=0o755)
     for name in ("t1", "t2"):
         os.mknod(directory / name, 0o666 | 0o020000, os.makedev(1, 7))
-    (directory / "library").write_text("of the plugin\n")
     yield directory
+    shutil.rmtree(directory)
 
 
-def plugin_of(cluster: Cluster, things: Path) -> DevicePlugin:
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A file that devices come with."""
+    file = tmp_path / "library"
+    file.write_text("of the plugin\n")
+    return file
+
+
+def plugin_of(cluster: Cluster, things: Path, library: Path) -> DevicePlugin:
     """A plugin of two things, which shows each under its name, and its library."""
     plugin = DevicePlugin(NAME, device_plugins(cluster), device("t1"), device("t2", 0))
     plugin.answer = lambda names: api.Allocated(
         {"THINGS": " ".join(names), "MINE": "of the plugin"},
-        (api.Mount("/opt/library", str(things / "library"), True),),
+        (api.Mount("/opt/library", str(library), True),),
         tuple(api.DeviceSpec(f"/dev/{it}", str(things / it), "rw") for it in names),
         {"example.com/thing": "given"},
     )
@@ -79,11 +91,11 @@ SHOW += "echo x > /opt/library || echo readonly; "
 
 
 def test_a_pod_has_its_devices_over_the_death_of_plugin_and_agent(
-    cluster: Cluster, things: Path
+    cluster: Cluster, things: Path, library: Path
 ) -> None:
     async def scenario(session: Session) -> None:
         door = device_plugins(cluster) / "kubelet.sock"
-        plugin = plugin_of(cluster, things)
+        plugin = plugin_of(cluster, things, library)
         env = [{"name": "MINE", "value": "of the pod"}]
         async with plugin.presented(door):
             await offered(session, "2", "2")
@@ -101,6 +113,7 @@ def test_a_pod_has_its_devices_over_the_death_of_plugin_and_agent(
             assert plugin.allocated() == [("t1",)]
             health = [{"name": NAME, "resources": [{"resourceID": "t1", "health": "Healthy"}]}]
             assert await told(session, "has") == health
+            assert await listed(cluster) == {"has": [(NAME, ("t1",))]}
             # One that comes past the scheduler and asks for more than is left
             await session.create(
                 "greedy", script=SLEEP, **wanting(2), spec={"nodeName": await node(session)}
@@ -123,16 +136,20 @@ def test_a_pod_has_its_devices_over_the_death_of_plugin_and_agent(
         for attempt in (0, 1):
             log = [it for it in cluster.log(pod, attempt=attempt).splitlines() if "sh:" not in it]
             assert "\n".join(log) + "\n" == shown
-        back = plugin_of(cluster, things)
+        back = plugin_of(cluster, things, library)
         async with back.presented(door):
             await offered(session, "2", "2")
             assert back.allocated() == []
             await session.delete("has", grace=1)
             await session.delete("greedy")
-            await session.create("next", script=SLEEP, **wanting(2))
-            await session.until("next", runs)
+            # With users of its own: the nodes cannot be made, so those of the machine are shown
+            script = "for it in t1 t2; do echo x > /dev/$it || echo full; done"
+            spec = {"hostUsers": False, "restartPolicy": "Never"}
+            pod = await session.create("next", script=script, **wanting(2), spec=spec)
+            await session.until("next", ended)
             assert back.allocated() == [("t1", "t2")]
-            await session.delete("next", grace=1)
+            assert [it for it in cluster.log(pod).splitlines() if "sh:" not in it] == ["full"] * 2
+            await session.delete("next")
         await offered(session, "2", "0")
 
     cluster.run(scenario)
@@ -146,6 +163,17 @@ async def told(session: Session, name: str) -> Any:
 
 def restarts(pod: Pod) -> int:
     return pod.status.container_statuses[0].restart_count
+
+
+async def listed(cluster: Cluster) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+    """What PodResources tells of the first container of each pod."""
+    door = cluster.data / "node" / "pod-resources" / "kubelet.sock"
+    async with await connect_unix(door, RealWorld(), 20) as channel:
+        found = await channel.ask(pod_resources.LIST, pod_resources.Nothing(), 20)
+    return {
+        it.name: [(one.resource_name, one.device_ids) for one in it.containers[0].devices]
+        for it in found.pod_resources
+    }
 
 
 async def node(session: Session) -> str:
@@ -223,16 +251,19 @@ USING = {
 
 
 def test_a_claim_is_made_ready_before_its_pod_and_taken_back_after_it(
-    cluster: Cluster, things: Path, cdi: Callable[[str, dict[str, Any]], None]
+    cluster: Cluster,
+    things: Path,
+    library: Path,
+    cdi: Callable[[str, dict[str, Any]], None],
 ) -> None:
     async def scenario(session: Session) -> None:
-        hook = things / "hook"
+        hook = library.with_name("hook")
         hook.write_text('#!/bin/sh\ncat > "$0.state"\n')
         hook.chmod(0o755)
         edits = {
             "env": ["CARD=zero"],
             "deviceNodes": [{"path": "/dev/card0", "hostPath": str(things / "t1")}],
-            "mounts": [{"hostPath": str(things / "library"), "containerPath": "/opt/library"}],
+            "mounts": [{"hostPath": str(library), "containerPath": "/opt/library"}],
             "hooks": [{"hookName": "createContainer", "path": str(hook)}],
             "additionalGids": [4711],
         }

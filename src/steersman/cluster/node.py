@@ -64,6 +64,7 @@ from steersman.node.measure.files import Files
 from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
+from steersman.node.plan import is_finished
 from steersman.node.pressure.images import Bounds, ImageCollector
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.reading import SignalSource
@@ -229,8 +230,8 @@ def _pin(tools: Tools, agent: Agent, tasks: Tasks) -> None:
 
 
 def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Registration) -> None:
-    """Has devices given out, after what waits for nobody; the Node told which there are, and pods
-    how theirs are."""
+    """Has devices given out, after what waits for nobody; the Node told which there are, pods how
+    theirs are, and who asks what pods have."""
     tools.placement.add(plugins.devices)
 
     def tell(pods: Collection[str]) -> None:
@@ -242,6 +243,13 @@ def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Re
         tell(pods)
 
     plugins.devices.changed, plugins.claims.changed = offer, tell
+    plugins.tell(lambda: _active(agent), tools.pinning)
+
+
+def _active(agent: Agent) -> list[Pod]:
+    """Returns the pods that have not ended."""
+    workers = agent.workers.values()
+    return [it.pod for it in workers if not it.seen.ended and not is_finished(it.pod, it.seen)]
 
 
 async def _load_apparmor(tools: Tools) -> Tools:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,15 +24,18 @@ from steersman.node.claims.access import Claims
 from steersman.node.csi.csi_node import create_csi_node
 from steersman.node.csi.layout import Layout, root_of
 from steersman.node.devices.access import Devices
+from steersman.node.devices.door import serve
 from steersman.node.measure.files import Filled
 from steersman.node.plugins.folder import Handler, PluginFolder
 from steersman.node.topology import machine
+from steersman.node.topology.pinning import Pinning
 from steersman.node.volumes import sharing
 from steersman.node.volumes.mounting import Published
 from steersman.node.volumes.tokens import Tokens
 from steersman.world.interface import Tasks, World
 
 if TYPE_CHECKING:
+    from steersman.listen import grpc as rpc
     from steersman.node.csi.drivers import Drivers
     from steersman.node.csi.volumes import CSIVolumes
 
@@ -89,6 +92,17 @@ class Plugins:
                 await self._world.sleep(RETRY_SECONDS)
         folder = PluginFolder(self.layout.registry, self.handlers, self._world, self._tasks)
         await folder.run()
+
+    def tell(self, pods: Callable[[], Iterable[Pod]], parts: Pinning) -> None:
+        """Has who asks told what pods have for themselves."""
+
+        def handlers() -> Mapping[str, rpc.Handler]:
+            from steersman.node.devices.listing import Listing
+
+            return Listing(pods, self.devices, self.claims, parts).handlers()
+
+        work = serve(self.layout.pod_resources, handlers, self._world)
+        self._tasks.start(work, name="resources of pods")
 
     @cached_property
     def _drivers(self) -> Drivers:

@@ -23,6 +23,7 @@ from steersman.node.claims import drivers as drivers_module
 from steersman.node.claims import slices as slices_module
 from steersman.node.claims.access import Claims
 from steersman.node.claims.interface import CannotPrepare, NoClaims
+from steersman.node.claims.prepared import Prepared
 from steersman.node.plugins.folder import Plugin, Refused
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
@@ -141,6 +142,8 @@ def test_what_was_allocated_is_made_ready_once_and_taken_back(tmp_path: Path) ->
             assert gpu.asked(PREPARE)[0].claims[0] == dra.Claim("default", "uid-a", "a")
             names = here.claims.cdi_names(wanted, wanted.spec.containers[0])
             assert names == [f"{NAME}/gpu=a", f"{NAME}/gpu=b"]
+            (container,) = wanted.spec.containers
+            assert [it.name for it in here.claims.of_container(wanted, container)] == ["a", "b"]
             await here.claims.unprepare(UID)
             await here.claims.unprepare(UID)
             assert gpu.methods()[1:] == [(UNPREPARE, ["a", "b"])]
@@ -238,6 +241,9 @@ def test_what_a_driver_answers_badly_is_said_and_tried_again(
             gpu.errors["a"] = "no such card"
             text = await fails(here.claims.prepare(using("a")))
             assert text == f"{start} failed for ResourceClaim a: no such card"
+            # It may have begun, and is known to be taken back
+            noted = Prepared(tmp_path / "dra_manager_state").of_pod(UID)
+            assert [it.name for it in noted] == ["a"]
             gpu.errors.clear()
             gpu.skips.add("a")
             text = await fails(here.claims.prepare(using("a")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -132,6 +133,8 @@ def test_a_container_gets_devices_and_what_their_plugin_says_it_needs(tmp_path: 
                 {"example.com/a": "b"},
                 ("example.com/thing=x",),
             )
+            assert list(here.devices.held(UID, "app")) == [(NAME, "d1", []), (NAME, "d2", [])]
+            assert [name for _, name, _ in here.devices.sound()] == ["d1", "d2"]
             # What it has is kept: neither another try nor another run asks the plugin again
             await here.give(wanting(2))
             assert len(plugin.allocated()) == 1
@@ -282,6 +285,45 @@ def test_a_resource_whose_plugin_stays_away_is_told_as_none(
     on_a_node(tmp_path, test)
 
 
+def test_a_plugin_that_is_back_in_time_is_not_forgotten_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registering, "GRACE_SECONDS", 0.05)
+    other = "example.com/other"
+
+    async def test(here: Here) -> None:
+        async with here.plugin(device("d1")).presented(here.door):
+            await here.offers(1, 1)
+        await here.offers(1, 0)
+        async with here.plugin(device("d1")).presented(here.door):
+            await here.offers(1, 1)
+            # The time of this one is over after that of the first would have been
+            async with here.plugin(device("o"), resource=other).presented(here.door):
+                await holds(lambda: here.devices.capacity()[1].get(other) == "1")
+            await holds(lambda: here.devices.capacity()[0][other] == "0")
+            assert here.devices.capacity()[1][NAME] == "1"
+
+    on_a_node(tmp_path, test)
+
+
+def test_sockets_of_before_are_removed_and_files_stay(tmp_path: Path) -> None:
+    directory = tmp_path / "device-plugins"
+    directory.mkdir()
+    for name in ("old.sock", "kubelet.sock"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(directory / name))
+    (directory / "notes").touch()
+
+    async def test(here: Here) -> None:
+        await holds(lambda: not (directory / "old.sock").exists())
+        async with here.plugin(device("d1")).presented(here.door):
+            await here.offers(1, 1)
+        found = {it.name for it in directory.iterdir()}
+        assert found == {"kubelet.sock", "kubelet_internal_checkpoint", "notes"}
+
+    on_a_node(tmp_path, test)
+
+
 def test_what_containers_have_is_known_to_the_next_agent(tmp_path: Path) -> None:
     directory = tmp_path / "device-plugins"
 
@@ -424,6 +466,20 @@ def test_the_health_of_devices_is_told(tmp_path: Path) -> None:
     on_a_node(tmp_path, test)
 
 
+def test_what_is_listed_again_is_not_told_again(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        plugin = here.plugin(device("d1"))
+        async with plugin.presented(here.door):
+            await here.offers(1, 1)
+            plugin.list(device("d1"))
+            await plugin.until(lambda: plugin.listed == 2)
+            plugin.list(device("d1"), device("d2"))
+            await here.offers(2, 2)
+            assert len(here.told) == 2
+
+    on_a_node(tmp_path, test)
+
+
 def test_of_two_plugins_of_a_resource_the_last_counts(tmp_path: Path) -> None:
     async def test(here: Here) -> None:
         first = here.plugin(device("d1"))
@@ -435,6 +491,7 @@ def test_of_two_plugins_of_a_resource_the_last_counts(tmp_path: Path) -> None:
             await here.offers(2, 2)
             await here.give(wanting(1))
             assert (first.allocated(), second.allocated()) == ([], [("d2",)])
+            await first.until(lambda: first.is_left)
             await here.devices.plugins.unregister(found)
             await here.offers(2, 0)
 

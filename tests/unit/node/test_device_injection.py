@@ -58,6 +58,7 @@ def test_devices_mounts_and_annotations_come_into_the_document() -> None:
     assert "ro" in mount["options"]
     (node,) = made["linux"]["devices"]
     assert (node["path"], node["type"], node["major"], node["minor"]) == ("/dev/mine", "c", 1, 3)
+    assert node["hostPath"] == "/dev/null"
     assert made["linux"]["resources"]["devices"] == [
         {"allow": True, "access": "rw", "type": "c", "major": 1, "minor": 3}
     ]

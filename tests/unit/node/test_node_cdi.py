@@ -117,14 +117,15 @@ def named(value: str, *names: str, **fields: Any) -> dict[str, Any]:
 
 def test_devices_are_found_in_the_folders_and_later_ones_come_before(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    write(one, "a.json", named("first", "x", "y", containerEdits={"env": ["ALL=1"]}))
+    write(one, "a.json", named("first", "x", "y", "z", containerEdits={"env": ["ALL=1"]}))
     write(two, "b.yaml", named("second", "x"))
     write(two, "c.txt", "nothing")
     (two / "d.json").mkdir()
     library = read_library((one, two, tmp_path / "three"))
     assert library.faults == []
     # What is for all devices of a file comes once, and before theirs
-    assert variables(library, f"{KIND}=y") == ["ALL=1", "A=firsty"]
+    both = [f"{KIND}=y", f"{KIND}=z"]
+    assert variables(library, *both) == ["ALL=1", "A=firsty", "A=firstz"]
     assert variables(library, f"{KIND}=x", f"{KIND}=y", f"{KIND}=y") == [
         "A=secondx",
         "ALL=1",
@@ -180,7 +181,7 @@ def test_device_nodes_are_completed_from_the_machine() -> None:
     made = edited(made, deviceNodes=nodes)
     numbers = {"major": 10, "minor": 229}
     assert made["linux"]["devices"] == [
-        {"path": "/dev/x", "type": "b", **numbers, "uid": 1000},
+        {"path": "/dev/x", "type": "b", **numbers, "hostPath": "/dev/disk0", "uid": 1000},
         {"path": "/dev/y", "type": "c", "major": 5, "minor": 6, "fileMode": 0o600, "uid": 7},
         {"path": "/dev/z", "type": "c", **numbers, "uid": 1000},
         {"path": "/dev/p", "type": "p", "major": 0, "minor": 0, "uid": 1000},

@@ -74,6 +74,8 @@ def _set_variables(document: Document, variables: Iterable[str]) -> None:
 def _add_device(document: Document, node: DeviceNode, look: Callable[[str], Node]) -> None:
     kind, major, minor = _complete(node, look)
     made: Document = {"path": node.path, "type": kind, "major": major, "minor": minor}
+    if node.host_path:
+        made["hostPath"] = node.host_path
     if node.file_mode is not None:
         made["fileMode"] = node.file_mode
     user, group = _owner(document["process"]["user"])

@@ -3,7 +3,8 @@ claims, or a driver."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from steersman.client.interface import Client
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
-from steersman.node.claims.prepared import FILE, Prepared, PreparedDevice
+from steersman.node.claims.prepared import FILE, ClaimInfo, Prepared, PreparedDevice
 from steersman.node.claims.slices import Slices
 from steersman.world.interface import Tasks, World
 
@@ -76,22 +77,32 @@ class Claims:
         """Returns the devices that a container has by its claims."""
         return self._load()[2].cdi_names(pod, container) if container.resources.claims else ()
 
-    def health(self, pod: Pod, container: Container) -> Sequence[Document]:
-        """Returns how the devices of a container are, by claim."""
-        if not container.resources.claims:
-            return ()
+    def of_container(self, pod: Pod, container: Container) -> Iterator[ClaimInfo]:
+        """Yields the claims that a container uses, each once."""
+        used = {it.name for it in container.resources.claims}
+        for name in self._names(pod, used).values():
+            if (info := self._prepared.get((pod.metadata.namespace, name))) is not None:
+                yield info
+
+    def _names(self, pod: Pod, used: Collection[str]) -> dict[str, str]:
+        """Returns the names of those of a pod's claims that are used and known by now."""
+        if not used:
+            return {}
         from steersman.model.resource_claims import NotCreated, name_of
 
+        found = {}
+        for claim in pod.spec.resource_claims:
+            with suppress(NotCreated):
+                if claim.name in used and (name := name_of(pod, claim)) is not None:
+                    found[claim.name] = name
+        return found
+
+    def health(self, pod: Pod, container: Container) -> Sequence[Document]:
+        """Returns how the devices of a container are, by claim."""
         found: dict[str, list[Document]] = {}
-        wanted = {it.name: it for it in pod.spec.resource_claims}
+        names = self._names(pod, {it.name for it in container.resources.claims})
         for used in container.resources.claims:
-            if used.name not in wanted:
-                continue
-            try:
-                name = name_of(pod, wanted[used.name])
-            except NotCreated:
-                continue
-            info = self._prepared.get((pod.metadata.namespace, name or ""))
+            info = self._prepared.get((pod.metadata.namespace, names.get(used.name, "")))
             if info is None:
                 continue
             key = f"claim:{used.name}/{used.request}" if used.request else f"claim:{used.name}"

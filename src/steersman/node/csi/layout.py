@@ -61,6 +61,11 @@ class Layout(msgspec.Struct, frozen=True):
         return self.root / "device-plugins"
 
     @property
+    def pod_resources(self) -> Path:
+        """Where it is told what pods have for themselves."""
+        return self.root / "pod-resources"
+
+    @property
     def pods(self) -> Path:
         """The directories of all pods."""
         return self.root / "pods"

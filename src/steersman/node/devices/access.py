@@ -3,14 +3,14 @@ plugin, or was one before the agent began."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
-from steersman.node.devices.door import NAME, open_door, wait_for_knock
+from steersman.node.devices.door import serve
 from steersman.node.devices.injection import NOTHING, Injection
 from steersman.node.topology.providing import Hint
 from steersman.world.interface import Tasks, World
@@ -59,17 +59,19 @@ class Devices:
 
     async def run(self) -> None:
         """Has plugins register at the node's socket, for ever. Raises OSError."""
-        door = open_door(self._directory)
-        await wait_for_knock(door)
-        from steersman.listen.grpc import GRPCServer
-
-        async with GRPCServer(self.plugins.handlers(), self._world) as server:
-            await server.listen_on(door, self._directory / NAME)
-            await server.closed()
+        await serve(self._directory, lambda: self.plugins.handlers(), self._world)
 
     def capacity(self) -> Amounts:
         """Returns how many devices of each resource there are, and how many can be had."""
         return self._loaded[0].capacity() if self._loaded is not None else ({}, {})
+
+    def held(self, uid: str, container: str) -> Iterable[tuple[str, str, Sequence[int]]]:
+        """Returns the devices that a container has: resource, name, NUMA nodes."""
+        return self._loaded[0].held(uid, container) if self._loaded is not None else ()
+
+    def sound(self) -> Iterable[tuple[str, str, Sequence[int]]]:
+        """Returns the devices that can be given out."""
+        return self._loaded[0].sound() if self._loaded is not None else ()
 
     # See `providing.Provider`
 

@@ -1,6 +1,6 @@
-"""The socket at which device plugins register, kubelet.sock, as long as nobody has come.
+"""A socket at which the node is asked, kubelet.sock in a directory, as long as nobody has come.
 
-Here is no gRPC: it is loaded when the first plugin connects. That the socket is made anew tells
+Here is no gRPC: it is loaded when the first connects. That the socket is made anew tells device
 plugins that were there before that they have to register again.
 """
 
@@ -10,8 +10,14 @@ import asyncio
 import os
 import socket
 import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from steersman.world.interface import World
+
+if TYPE_CHECKING:
+    from steersman.listen.grpc import Handler
 
 NAME: Final = "kubelet.sock"
 BACKLOG: Final = 128
@@ -37,6 +43,19 @@ def open_door(directory: Path) -> socket.socket:
     finally:
         os.close(place)
     return made
+
+
+async def serve(
+    directory: Path, handlers: Callable[[], Mapping[str, Handler]], world: World
+) -> None:
+    """Serves what is made when the first connects, for ever. Raises OSError."""
+    door = open_door(directory)
+    await wait_for_knock(door)
+    from steersman.listen.grpc import GRPCServer
+
+    async with GRPCServer(handlers(), world) as server:
+        await server.listen_on(door, directory / NAME)
+        await server.closed()
 
 
 async def wait_for_knock(door: socket.socket) -> None:

@@ -72,6 +72,8 @@ class Giving:
     def hear(self, resource: str, found: Stock) -> None:
         """Takes what a plugin lists now."""
         offer = self.offers.setdefault(resource, Offer())
+        if found == offer.stock:
+            return  # some plugins say so every few seconds
         offer.stock = found
         self._note()
         self._changed({pod for pod, _, _ in self._ledger.of_resource(resource)})
@@ -93,6 +95,19 @@ class Giving:
         none = dict.fromkeys(self._forgotten, "0")  # the Node would go on telling of them
         all_of = {name: str(len(it.nodes)) for name, it in stocks.items()}
         return none | all_of, none | {name: str(len(it.healthy)) for name, it in stocks.items()}
+
+    def held(self, uid: str, container: str) -> Iterator[tuple[str, str, Sequence[int]]]:
+        """Yields the devices that a container has: resource, name, NUMA nodes."""
+        for resource, held in sorted(self._ledger.of(uid, container).items()):
+            for name in sorted(held.devices):
+                nodes = [node for node, names in held.nodes.items() if name in names]
+                yield resource, name, [it for it in nodes if it != NOWHERE]
+
+    def sound(self) -> Iterator[tuple[str, str, Sequence[int]]]:
+        """Yields the devices that can be given out."""
+        for resource, offer in sorted(self.offers.items()):
+            for name in sorted(offer.stock.healthy):
+                yield resource, name, offer.stock.nodes[name]
 
     def health(self, uid: str, container: str) -> dict[str, dict[str, str]]:
         """Returns the health of each device that a container has, by resource (ResourceStatus)."""

@@ -108,7 +108,7 @@ def inject(
         for node in find(it.source):
             below = os.path.relpath(node["path"], it.source)
             path = it.target if below == "." else os.path.join(it.target, below)
-            put_device(document, {**node, "path": path}, it.access)
+            put_device(document, {**node, "path": path, "hostPath": node["path"]}, it.access)
 
 
 def _not_added(path: str, why: str) -> NoDevice:

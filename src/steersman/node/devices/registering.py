@@ -54,7 +54,7 @@ class DevicePlugins:
                 text = f"requested API version {quote(message.version)} is not supported by kubelet"
                 raise Refused(f"{text}. Supported version is [{quote(api.VERSION)}]")
             _check_name(name)
-            await self._connect(name, self._directory / message.endpoint)
+            await self._connect(name, self._directory / message.endpoint.lstrip("/"))
         except Refused as error:
             log.warning("device plugin %s: %s", name, error)
             raise Failed(grpc.UNKNOWN, str(error)) from error

@@ -15,7 +15,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.node.observed import Observed, engine_name
 from steersman.node.render.limits import Pin
 from steersman.node.topology.cpu_lists import render_list
-from steersman.node.topology.memory import Memory
+from steersman.node.topology.memory import Block, Memory
 from steersman.node.topology.placing import given_to
 from steersman.node.topology.processors import Processors
 from steersman.runtime.engine import EngineError
@@ -71,6 +71,26 @@ class Pinning:
         if processors is None:
             return False
         return any(processors.is_exclusive(uid, it.name) for it in given_to(pod))
+
+    # For who watches the node (PodResources)
+
+    def exclusive_cpus(self, uid: str, container: str) -> Iterable[int]:
+        """Returns the processors that a container has for itself."""
+        if self._processors is None or not self._processors.is_exclusive(uid, container):
+            return ()
+        return self._processors.cpus_of(uid, container)
+
+    def blocks(self, uid: str, container: str) -> Iterable[Block]:
+        """Returns the memory that a container has for itself."""
+        return self._memory.blocks_of(uid, container) if self._memory is not None else ()
+
+    def allocatable_cpus(self) -> Iterable[int]:
+        """Returns the processors that containers can have for themselves."""
+        return self._processors.allocatable if self._processors is not None else ()
+
+    def allocatable_blocks(self) -> Iterable[Block]:
+        """Returns the memory that containers can have for themselves."""
+        return self._memory.allocatable() if self._memory is not None else ()
 
     def began(self) -> None:
         """Looks at what runs: it may have begun while what is shared changed."""
