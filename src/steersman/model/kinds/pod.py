@@ -205,6 +205,7 @@ POD = Kind(
     check=_check,
     metadata_check=_check_metadata,
     templated=True,
+    settled=lambda pod: pod.status.phase != "Pending",
     view=Pod,
     prepare=preparer(_begin),
     subresources=(
