@@ -103,9 +103,10 @@ class Following:
         """Tells those who wait for a claim, a volume or a class."""
         self._help(helped_by_volume)
 
-    def hear_devices(self) -> None:
-        """Tells those who wait for a claim or for devices."""
-        self._help(helped_by_device)
+    def hear_devices(self, delegated: frozenset[str]) -> None:
+        """Tells those who wait for a claim or for devices; these meet the resources `delegated`."""
+        self._snapshot.shapes.delegate(delegated)
+        self._help(lambda group: helped_by_device(group, delegated))
 
     def hear_pod(self, old: Any | None, new: Any | None) -> None:
         """Takes over a pod."""
