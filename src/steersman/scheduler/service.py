@@ -41,6 +41,7 @@ from steersman.scheduler.following import Following
 from steersman.scheduler.gangs.placing import Gangs
 from steersman.scheduler.hints import Alone, Waits, blocked_by
 from steersman.scheduler.local import joined
+from steersman.scheduler.measure.figures import GATED
 from steersman.scheduler.memory import Ask, Memory, kept
 from steersman.scheduler.message import DEALLOCATED, DELETED, HAS_CLAIMS, NO_CLAIMS, fit_error
 from steersman.scheduler.owners import Owners
@@ -178,7 +179,8 @@ class Scheduler:
 
     def families(self) -> Iterator[Family]:
         """Yields what was counted."""
-        return self.queue.figures.families(self.queue.pending())
+        pending = {**self.queue.pending(), GATED: self._following.gated()}
+        return self.queue.figures.families(pending)
 
     async def run(self) -> None:
         """Follows, decides and binds for ever."""
