@@ -194,7 +194,7 @@ class Api:
     ) -> Response:
         """Does what has to be waited for when it is the request's turn, and counts it."""
         tally = self._tally(request, attributes)
-        tally.inflight += 1
+        self._meter.begin(tally)
         response = one = None
         try:
             if flow is not None:
@@ -215,7 +215,7 @@ class Api:
         finally:
             answer.close()  # where it never began
             now = self._monotonic()
-            tally.inflight -= 1
+            self._meter.end(tally)
             if response is not None:
                 tally.count(response.status, now - began)
             if one is not None and one.started >= 0:

@@ -319,6 +319,28 @@ def test_attempts_are_counted_by_how_they_ended_and_victims_too() -> None:
     staged(scenario)
 
 
+def test_pods_with_gates_are_counted_until_their_gates_go() -> None:
+    def gated(stage: Stage) -> str:
+        return counted(stage)['scheduler_pending_pods{queue="gated"}']
+
+    async def scenario(stage: Stage) -> None:
+        for name in ("one", "two"):
+            container = {"name": "c", "image": "i:1"}
+            spec = {"containers": [container], "schedulingGates": [{"name": "example.com/g"}]}
+            await stage.quiet.create(POD, name, spec=spec)
+
+        async def both() -> bool:
+            return gated(stage) == "2"
+
+        await stage.until(both)
+        open_now = {"spec": {"schedulingGates": None}}
+        await stage.admin.patch(POD.ref("default", "one"), open_now)
+        await stage.until(lambda: stage.placed("one"))
+        assert gated(stage) == "1"
+
+    staged(scenario)
+
+
 def test_a_group_that_makes_room_counts_as_one_that_tried() -> None:
     async def scenario(stage: Stage) -> None:
         await define(stage.quiet)

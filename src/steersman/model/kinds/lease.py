@@ -87,4 +87,5 @@ LEASE = Kind(
     create_on_update=True,
     conditional=True,
     as_read=as_read,
+    settled=lambda _: True,
 )

@@ -216,4 +216,5 @@ NODE = Kind(
         ),
     },
     complete=True,
+    settled=lambda _: True,
 )
