@@ -114,6 +114,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource == "status":
         for name in _COUNTS:
             yield from not_negative(f"status.{name}", (new.get("status") or {}).get(name))
+        yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
     selector, template = spec.get("selector"), spec.get("template") or {}

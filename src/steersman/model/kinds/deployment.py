@@ -107,6 +107,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource == "status":
         status = new.get("status") or {}
         yield from workload_check.check_counts(status, (*_COUNTS, *_MORE_COUNTS), _BOUNDED)
+        yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
     yield from workload_check.check_numbers(spec, "replicas")

@@ -141,9 +141,11 @@ _COLUMNS = (
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, name=names.dns1035_label)
-    if subresource:
-        return
     spec = new.get("spec") or {}
+    if subresource == "status":
+        balancer = (new.get("status") or {}).get("loadBalancer") or {}
+        yield from service_check.check_balancer_status(balancer, spec)
+        return
     if old is not None:
         yield from service_check.check_change(spec, old.get("spec") or {})
     yield from service_check.check_spec(spec)

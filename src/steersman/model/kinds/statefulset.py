@@ -111,7 +111,9 @@ _FORBIDDEN = (
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, name=names.dns1123_label)
     if subresource == "status":
-        yield from workload_check.check_counts(new.get("status") or {}, _COUNTS, _BOUNDED)
+        status, ready = new.get("status") or {}, "status.readyReplicas"
+        yield from workload_check.check_counts(status, _COUNTS, _BOUNDED, ready)
+        yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
     yield from _check_policies(spec)
