@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.checked import Causes, causes
+from tests.checked import Causes, causes, kind_of
 
 INGRESS = "status.loadBalancer.ingress"
 WORKLOAD = {
@@ -116,3 +116,16 @@ def test_a_containers_user_has_numbers_of_linux() -> None:
     ]
     windows = pod(of(), os={"name": "windows"})
     assert windows == [(path, "Forbidden: cannot be set for a windows pod")]
+
+
+def test_where_a_kubelet_reads_its_configuration_is_dropped_unless_it_was_there() -> None:
+    kind = kind_of("", "nodes")
+    source = {"configMap": {"name": "a", "namespace": "b", "kubeletConfigKey": "c"}}
+    given = {
+        "spec": {"configSource": source, "podCIDR": "x"},
+        "status": {"config": {}, "phase": "y"},
+    }
+    made = kind.prepare(given, None, "")
+    assert made == {"spec": {"podCIDR": "x"}, "status": {"phase": "y"}}
+    assert kind.prepare(given, made, "")["spec"] == {"podCIDR": "x"}
+    assert kind.prepare(given, given, "") == given
