@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from steersman.model.gotext import quote
 from steersman.wire.message import Request, Response, User
 
 Answer = Callable[[Request, User], Any]
@@ -27,9 +28,16 @@ class Checks:
         excluded = set(request.params.get("exclude", ()))
         lines, failed = [], False
         for check, ask in self._checks.items():
-            wrong = "" if check in excluded else ask()
+            if check in excluded:
+                lines.append(f"[+]{check} excluded: ok")
+                continue
+            wrong = ask()
             failed |= bool(wrong)
             lines.append(f"[-]{check} failed: reason withheld" if wrong else f"[+]{check} ok")
+        if unknown := sorted(excluded - set(self._checks)):
+            named = ",".join(map(quote, unknown))
+            what = "some health checks cannot be excluded: no matches for"
+            lines.append(f"warn: {what} {named}")
         if not failed and "verbose" not in request.params:
             return Response(b"ok", content_type=PLAIN_TEXT)
         ending = f"{name} check failed" if failed else f"{name} check passed"
@@ -40,7 +48,7 @@ class Checks:
         if name not in self._checks:
             return None
         wrong = self._checks[name]()
-        body = f"internal server error: {wrong}" if wrong else "ok"
+        body = f"internal server error: {wrong}\n" if wrong else "ok"
         return Response(body.encode(), 500 if wrong else 200, PLAIN_TEXT)
 
 
