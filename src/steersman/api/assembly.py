@@ -370,7 +370,7 @@ class Assembly:
     def _answered(self) -> Callable[[Call], Response]:
         """Returns what answers for the kinds that are not stored."""
         access = self.access
-        reviews = Reviews(access.authorizer, self.rbac, self._bearers, self._is_hooked)
+        reviews = Reviews(access.authorizer, self._bearers)
         review = Review(reviews).handle
 
         def answer(call: Call) -> Response:
@@ -382,9 +382,6 @@ class Assembly:
             return Components(self._objects.find, self._world, controls=controls).handle(call)
 
         return answer
-
-    def _is_hooked(self) -> bool:
-        return bool(self._settings.authorization_webhooks)
 
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""
