@@ -91,6 +91,27 @@ def test_health_checks_are_told_as_upstream_tells_them() -> None:
     )
 
 
+def test_checks_that_take_their_time_are_asked_where_they_are_wanted() -> None:
+    asked: list[str] = []
+
+    async def slow() -> str:
+        asked.append("slow")
+        return "it sleeps"
+
+    def told(path: str) -> tuple[int, str]:
+        path, _, query = path.partition("?")
+        found = Checks({"ping": lambda: ""}, {"slow": slow}).answer(Request("GET", path, query))
+        found = asyncio.run(found) if inspect.iscoroutine(found) else found
+        return found.status, found.body.decode()
+
+    assert told("/healthz/ping") == told("/healthz?exclude=slow") == (200, "ok")
+    assert not asked
+    assert told("/healthz/slow") == (500, "internal server error: it sleeps\n")
+    failed = "[+]ping ok\n[-]slow failed: reason withheld\nhealthz check failed\n"
+    assert told("/healthz") == (500, failed)
+    assert Checks({}, {"slow": slow}).answer(Request("GET", "/healthz/none")) is None
+
+
 def test_the_keys_of_tokens_are_published() -> None:
     keys = answer("/openid/v1/jwks")
     assert keys.content_type == "application/jwk-set+json"
