@@ -327,7 +327,7 @@ class Api:
     def _in_json(self, call: Call) -> Answer:
         shape = call.version.shape
         answer = self._converted(call) if shape and shape.webhook else self._answer(call)
-        if call.version.deprecation:
+        if call.version.deprecation and call.version.deprecated <= self._surface.minor:
             self._note_deprecated(call)
             answer = _remarked(answer, call.version.deprecation)
         if isinstance(call.user, Remarked):

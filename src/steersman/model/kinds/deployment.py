@@ -27,6 +27,7 @@ from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -137,6 +138,7 @@ DEPLOYMENT = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(named=True),
     metadata_check=_check_metadata,
     view=Deployment,
     prepare=preparer(status={}),

@@ -26,6 +26,7 @@ from steersman.model.types import job_check, job_status_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -165,6 +166,7 @@ JOB = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(named=True),
     view=Job,
     prepare=preparer(_select_own_pods, status={}),
     subresources=(STATUS,),

@@ -19,6 +19,7 @@ from steersman.model.types.metadata import check_metadata
 from steersman.model.types.resource_check import check_amount
 from steersman.model.types.scheduling import Taint
 from steersman.model.types.scheduling_check import check_taints
+from steersman.model.types.warnings import node_told, warner
 from steersman.model.view import Object, View
 
 # Set on nodes whose volumes are attached by the attach-detach controller, as kubelet sets it
@@ -219,6 +220,7 @@ NODE = Kind(
     short_names=("no",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(node_told),
     view=Node,
     # a kubelet registers its node with a status, so create keeps it (registry/core/node)
     prepare=preparer(_drop_configuration),

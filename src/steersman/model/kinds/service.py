@@ -15,6 +15,7 @@ from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types import service_check, service_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
+from steersman.model.types.warnings import service_told, warner
 from steersman.model.view import Object, View
 
 
@@ -162,6 +163,7 @@ SERVICE = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(service_told),
     name_check=names.dns1035_label,
     view=Service,
     prepare=preparer(service_update.update, status={"loadBalancer": {}}),

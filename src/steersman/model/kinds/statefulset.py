@@ -20,6 +20,7 @@ from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec_check import check_restarting_template, check_template
 from steersman.model.types.selector import LabelSelector, compiled
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -183,6 +184,7 @@ STATEFULSET = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(),
     name_check=names.dns1123_label,
     view=StatefulSet,
     prepare=preparer(status={"replicas": 0, "availableReplicas": 0}),
