@@ -122,18 +122,39 @@ def check_form(value: bytes) -> None:
     assert b"Y29ycmVjdCBob3JzZQ==" in plain
 
 
+class Sleeper(Clock):
+    """Sleeps until a test wakes it; a minute and a bit have passed then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept = asyncio.Event()
+        self._woken = asyncio.Event()
+
+    async def wire_sleep(self, seconds: float) -> None:
+        self.slept.set()
+        await self._woken.wait()
+        self._woken.clear()
+        self.passed += 61
+
+    async def wake(self) -> None:
+        """Lets it go on until it sleeps again."""
+        self.slept.clear()
+        self._woken.set()
+        await self.slept.wait()
+
+
 def test_a_key_that_changes_is_taken_and_what_is_there_is_written_anew_once(
     tmp_path: Path,
 ) -> None:
     vault, socket = KMSPlugin(), tmp_path / "kms.sock"
 
     async def case() -> None:
-        world = Clock()
+        world, sleeper = Clock(), Sleeper()
         store = MemoryStore(world)
         encryption = configured(socket)
         async with (
             vault.serving(socket, world),
-            ready(encryption, world) as plugin,
+            ready(encryption, sleeper) as plugin,
             serving_sealed(world, store, encryption) as (api, plugins),
         ):
             (await api.post(SECRETS, SECRET)).ok()
@@ -141,10 +162,12 @@ def test_a_key_that_changes_is_taken_and_what_is_there_is_written_anew_once(
             asked = (await api.get(f"{SECRETS}/a")).ok()
             assert (await api.put(f"{SECRETS}/a", asked)).ok() == asked
             assert await stored(store) == first
-            vault.key_id = "key-2"
-            world.passed += 61
-            assert await plugins.health() == ""
-            plugins._store.renew([KEY])
+            async with world.tasks() as tasks:
+                plugins.follow(tasks, lambda: [KEY])
+                await sleeper.slept.wait()
+                vault.key_id = "key-2"
+                await sleeper.wake()
+                tasks.stop()
             changed = (await api.put(f"{SECRETS}/a", asked)).ok()
             value = await stored(store)
             assert decode(kms.EncryptedObject, value[len(PREFIX) :]).key_id == "key-2"

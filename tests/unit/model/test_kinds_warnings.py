@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from tests.checked import admitted, kind_of
-from tests.served import Served, pod, served
+from tests.served import Served, pod, prepare, served, serving
+
+from steersman.world.simulated import SimulatedWorld, simulate
 
 CONTAINER: dict[str, Any] = {"name": "a", "image": "i"}
 POD: dict[str, Any] = {"spec": {"containers": [CONTAINER]}}
@@ -297,3 +299,13 @@ async def test_clients_are_told_in_headers(api: Served) -> None:
     assert await said(api.post, "pods", pod("other")) == ""
     remark = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
     assert await said(api.get, "endpoints") == f'299 - "{remark}"'
+
+
+def test_what_was_not_deprecated_in_an_earlier_minor_is_not_called_so() -> None:
+    async def case(world: SimulatedWorld) -> None:
+        async with serving(world, minor=32) as api:
+            await prepare(api)
+            answer = await api.get(f"{NAMESPACE}/endpoints")
+            assert (answer.code, answer.headers.get("Warning")) == (200, None)
+
+    simulate(1, case)

@@ -71,8 +71,6 @@ class ResourceQuota:
         """Returns the context in which a change is to be committed; raises Forbidden where there
         is no room for it. `stored` is the new object where the change has only its metadata."""
         namespace = change.call.namespace
-        if change.call.kind.resource == UNCOUNTED:
-            return _FREE
         bounded = self._quotas.entries.get(namespace) or (namespace and self._limited)
         if not bounded or not _uses(change):
             return _FREE

@@ -210,9 +210,7 @@ def _check_ingress(one: Document, path: str) -> Iterator[Cause]:
     address, mode, host = one.get("ip"), one.get("ipMode"), one.get("hostname")
     if address:
         yield from check_ip(f"{path}.ip", address)
-    if mode is None and address:
-        yield required(f"{path}.ipMode", "must be specified when `ip` is set")
-    elif mode is not None and not address:
+    if mode is not None and not address:  # with an address it has a default
         yield forbidden(f"{path}.ipMode", "may not be specified when `ip` is not set")
     elif mode is not None and mode not in _IP_MODES:
         yield not_supported(f"{path}.ipMode", mode, _IP_MODES)
