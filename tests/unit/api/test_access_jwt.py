@@ -449,3 +449,16 @@ def test_only_chosen_paths_may_be_asked_anonymously(tmp_path: Path) -> None:
     trusting(tmp_path / "one", case, anonymous=one)
     trusting(tmp_path / "none", nobody, anonymous={"enabled": False})
     trusting(tmp_path / "all", everybody, anonymous={"enabled": True})
+
+
+def test_an_issuer_that_may_sign_one_way_does_not_sign_another() -> None:
+    keys = KeySet(URL, "", "", RealWorld())
+    tokens = JWTTokens(compiled(), keys, lambda: NOW, ("RS256", "ES256"))
+    with pytest.raises(InvalidToken) as raised:
+        tokens.user(signed(CLAIMS, "PS512"))
+    assert str(raised.value) == (
+        "oidc: verify token: oidc: id token signed with unsupported algorithm, "
+        'expected ["RS256" "ES256"] got "PS512"'
+    )
+    with pytest.raises(Awaiting):  # its keys are not here yet
+        tokens.user(signed(CLAIMS))

@@ -97,8 +97,8 @@ def test_what_is_not_to_be_kept_is_kept_for_no_time(tmp_path: Path) -> None:
         ([{"name": "a"}], "authorizers[0].type: Required value"),
         (
             [{"type": "Magic", "name": "a"}],
-            'authorizers[0].type: Unsupported value: "Magic": supported values: "AlwaysAllow", '
-            '"AlwaysDeny", "Node", "RBAC", "Webhook"',
+            'authorizers[0].type: Unsupported value: "Magic": supported values: "ABAC", '
+            '"AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"',
         ),
         (
             [{"type": "RBAC", "name": "a"}, {"type": "RBAC", "name": "b"}],
@@ -120,8 +120,9 @@ def test_what_is_not_to_be_kept_is_kept_for_no_time(tmp_path: Path) -> None:
         ),
         (
             [{"type": "Magic"}, {"type": "RBAC"}],
-            '[authorizers[0].type: Unsupported value: "Magic": supported values: "AlwaysAllow", '
-            '"AlwaysDeny", "Node", "RBAC", "Webhook", authorizers[1].name: Required value]',
+            '[authorizers[0].type: Unsupported value: "Magic": supported values: "ABAC", '
+            '"AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook", '
+            "authorizers[1].name: Required value]",
         ),
     ],
 )

@@ -1131,7 +1131,7 @@ def test_a_new_pod_is_pending_and_has_its_class(resources: dict[str, Any], expec
     document = admitted({**sized(**resources), "status": {"phase": "Running", "podIP": "x"}})
     prepared = POD.prepare(document, None, "")
     assert prepared["status"] == {"phase": "Pending", "qosClass": expected}
-    assert document["status"] == {"phase": "Running", "podIP": "x"}
+    assert document["status"] == {"phase": "Running", "podIP": "x", "podIPs": [{"ip": "x"}]}
 
 
 def test_a_gated_pod_says_so() -> None:

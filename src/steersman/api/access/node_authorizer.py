@@ -6,7 +6,7 @@ own objects is NodeRestriction's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from steersman.api.access import rules
 from steersman.api.access.authorization import (
@@ -14,6 +14,7 @@ from steersman.api.access.authorization import (
     NO_OPINION,
     Attributes,
     Decision,
+    Unresolved,
     quoted,
 )
 from steersman.api.access.node_graph import NodeGraph
@@ -67,6 +68,12 @@ class NodeAuthorizer:
             ("resource.k8s.io", "resourceslices"): self._slice,
             ("certificates.k8s.io", "podcertificaterequests"): self._certificate,
         }
+
+    def rules_of(self, user: User, _namespace: str) -> Sequence[rules.Rule]:
+        """Returns none for who is no node; raises Unresolved."""
+        if node_of(user) is None:
+            return ()
+        raise Unresolved("node authorizer does not support user rule resolution")
 
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Says whether a node may."""

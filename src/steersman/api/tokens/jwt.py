@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from steersman.api.access.authorization import quoted_list
+from steersman.api.access.authorization import quoted, quoted_list
 from steersman.api.access.tokens import MAX_TOKEN_BYTES, InvalidToken, decode, decode_object
-from steersman.api.tokens.jwt_settings import JWT
+from steersman.api.tokens.jwt_settings import ALGORITHMS, JWT
 from steersman.api.tokens.key_set import KeySet
-from steersman.api.tokens.signatures import ALGORITHMS
 from steersman.cel.environment import Environment, Program, WrongType
 from steersman.cel.errors import BudgetExceeded, CompileError, EvaluationError
 from steersman.cel.types import BOOL, DYN, LIST, NULL, STRING, list_of, map_of
@@ -65,8 +64,15 @@ def _compile(environment: Environment, text: str, *results: Any) -> Program:
 class JWTTokens:
     """Knows the tokens of one issuer; see `bearers.Knows`."""
 
-    def __init__(self, compiled: Compiled, keys: KeySet, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        compiled: Compiled,
+        keys: KeySet,
+        wall: Callable[[], float],
+        algorithms: Sequence[str] = ALGORITHMS,
+    ) -> None:
         self._compiled = compiled
+        self._algorithms = algorithms
         self._keys = keys
         self._wall = wall
 
@@ -84,9 +90,11 @@ class JWTTokens:
             return None
         if claims.get("iss") != self._compiled.settings.issuer.url:
             return None
-        algorithm, id = header.get("alg"), header.get("kid") or ""
-        if algorithm not in ALGORITHMS or not isinstance(id, str):
-            raise InvalidToken(f"oidc: id token signed with unsupported algorithm {algorithm!r}")
+        algorithm, id = str(header.get("alg") or ""), header.get("kid") or ""
+        if algorithm not in self._algorithms or not isinstance(id, str):
+            wanted, got = quoted_list(self._algorithms), quoted(algorithm)
+            problem = f"id token signed with unsupported algorithm, expected {wanted} got {got}"
+            raise InvalidToken(f"oidc: verify token: oidc: {problem}")
         raw, data = decode(signature), signed.encode()
         if not any(key.verify(algorithm, raw, data) for key in self._keys.candidates(id)):
             raise InvalidToken("failed to verify signature: failed to verify id token signature")

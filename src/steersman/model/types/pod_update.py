@@ -36,6 +36,7 @@ _CHANGEABLE: Final = (
 _MIRROR: Final = "kubernetes.io/config.mirror"
 _SYSTEM_CONDITIONS: Final = ("PodScheduled", "Ready", "Initialized")
 _MOST_SECONDS: Final = 2**31 - 1
+_MOST_ID: Final = 2**31 - 1
 
 
 def check_update(new: Document, old: Document) -> Iterator[Cause]:
@@ -166,12 +167,45 @@ def check_status(new: Document, old: Document) -> Iterator[Cause]:
     yield from immutable("status.qosClass", status.get("qosClass", ""), before.get("qosClass", ""))
     spec = old.get("spec") or {}
     yield from _check_transitions(status, before, spec)
+    yield from _check_claims(status.get("resourceClaimStatuses") or (), spec)
     yield from _check_addresses(status, "podIPs")
     host = status.get("hostIPs") or ()
     if host and status.get("hostIP") != host[0].get("ip"):
         detail = "must be equal to `hostIP`"
         yield invalid("status.hostIPs[0].ip", host[0].get("ip", ""), detail)
     yield from _check_addresses(status, "hostIPs")
+    for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for index, one in enumerate(status.get(name) or ()):
+            yield from _check_user(one.get("user") or {}, f"status.{name}[{index}].linux", spec)
+
+
+def _check_claims(statuses: Sequence[Document], spec: Document) -> Iterator[Cause]:
+    asked = {claim.get("name") for claim in spec.get("resourceClaims") or ()}
+    seen: set[str] = set()
+    for index, one in enumerate(statuses):
+        path, name = f"status.resourceClaimStatuses[{index}].name", one.get("name", "")
+        if name not in asked:
+            detail = "must match the name of an entry in `spec.resourceClaims`"
+            yield invalid(path, name, detail)
+        if name in seen:
+            yield duplicate(path, name)
+        seen.add(name)
+        if (claim := one.get("resourceClaimName")) is not None:
+            yield from each(path, claim, names.dns1123_subdomain(claim))
+
+
+def _check_user(user: Document, path: str, spec: Document) -> Iterator[Cause]:
+    linux = user.get("linux")
+    if linux is None:
+        return
+    if (spec.get("os") or {}).get("name") == "windows":
+        yield forbidden(path, "cannot be set for a windows pod")
+        return
+    groups = enumerate(linux.get("supplementalGroups") or ())
+    ids = {"uid": linux.get("uid", 0), "gid": linux.get("gid", 0)}
+    ids |= {f"supplementalGroups[{index}]": group for index, group in groups}
+    for name, number in ids.items():
+        yield from each(f"{path}.{name}", number, names.in_range(number, 0, _MOST_ID))
 
 
 def _check_transitions(status: Document, before: Document, spec: Document) -> Iterator[Cause]:
