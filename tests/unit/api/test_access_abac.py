@@ -99,6 +99,8 @@ def test_comments_and_empty_lines_are_passed_over_and_others_named() -> None:
         ("\nuser", "line 2: JSON is malformed"),
         ('{"kind": "Policy", "apiVersion": "v1"}',
          f"line 1: it is no Policy of {abac.VERSION}"),
+        ('{"kind": "Policy", "user": "a"}', f"line 1: it is no Policy of {abac.VERSION}"),
+        (f'{{"apiVersion": "{abac.VERSION}", "user": "a"}}', "line 1: it is no Policy of"),
         ("{}\n" * 10_001, "10001 policies, 10000 at most"),
     ):  # fmt: skip
         with pytest.raises(ValueError) as raised:

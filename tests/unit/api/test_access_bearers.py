@@ -35,6 +35,7 @@ def test_a_file_names_token_user_uid_and_groups() -> None:
     assert known.user("one") == JANE
     assert known.user("two") == User("joe", (), "u-2")
     assert known.user("three") == User("jim", (), "u-3")
+    assert static('one, "ja\nne", u-1').user("one") == User("ja\nne", (), "u-1")
     assert known.user("four") is None
     assert known.user("") is None
 
@@ -52,6 +53,7 @@ def test_of_equal_tokens_in_a_file_the_last_counts() -> None:
         ),
         (",jane,u-1", "line 1: the token is empty"),
         ('a,b,c\nsecret,b,c,"d\n', "line 2: unexpected end of data"),
+        ('"a"b,c,d', "line 1: ',' expected after '\"'"),
         ("x" * (token_file.MOST_BYTES + 1), f"more than {token_file.MOST_BYTES} bytes"),
     ],
 )

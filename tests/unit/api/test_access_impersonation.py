@@ -137,8 +137,23 @@ def test_an_account_is_acted_as_by_a_mode_of_its_own() -> None:
     assert found == Acted(User(name, groups), verb)
     info = on("user-info"), rule("impersonate:user-info", AUTH, "users")
     assert "impersonate-on:serviceaccount:list" in why(Impersonation(name), *info)
+    assert why(Impersonation(name), on("serviceaccount")) == (
+        'serviceaccounts.authentication.k8s.io "builder" is forbidden: User "jane" cannot '
+        'impersonate:serviceaccount resource "serviceaccounts" in API group '
+        '"authentication.k8s.io" in the namespace "ci"'
+    )
     with_group = Impersonation(name, ("g",))
     assert why(with_group, *rules, *info).startswith('serviceaccounts "builder" is forbidden')
+
+
+@pytest.mark.parametrize("name", [":builder", "ci:", "ci:builder:x", "ci"])
+def test_what_only_begins_like_an_account_is_a_user(name: str) -> None:
+    verb = "impersonate:user-info"
+    found = acts(
+        Impersonation(f"system:serviceaccount:{name}"), on("user-info"), rule(verb, AUTH, "users")
+    )
+    assert found.constraint == verb
+    assert found.user.groups == ("system:authenticated",)
 
 
 def test_a_node_is_acted_as_by_name() -> None:
@@ -166,6 +181,9 @@ def test_an_account_acts_as_the_node_that_its_pod_is_on() -> None:
         (sender, LIST._replace(verb="impersonate-on:associated-node:list")),
         (sender, Attributes(verb, AUTH, "v1", "nodes", name="*")),
     ]
+    with pytest.raises(Forbidden) as raised:  # of several modes the first is told about
+        impersonation.act(Union(Asked()), AGENT, Impersonation("system:node:n1"), LIST)
+    assert "cannot impersonate-on:associated-node:list resource" in raised.value.message
     for wanted, who in (
         (Impersonation("system:node:n2"), AGENT),
         (Impersonation("system:node:n1", uid="7"), AGENT),

@@ -196,6 +196,12 @@ def test_paths_match_whole_or_by_prefix(url: str, path: str, expected: bool) -> 
     assert not may(rules, JANE, asked._replace(verb="post"))
 
 
+def test_names_of_resources_bind_no_path() -> None:
+    one = role("one", {"verbs": ["get"], "nonResourceURLs": ["/x"], "resourceNames": ["web"]})
+    rules = rbac(one, binding("b", one, user("jane")))
+    assert may(rules, JANE, Attributes("get", path="/x", is_resource=False))
+
+
 def test_answers_are_kept_until_a_change_is_told() -> None:
     stored = Stored(READER, binding("readers", READER, user("jane")))
     rules = RBAC(stored)

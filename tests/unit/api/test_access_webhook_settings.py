@@ -250,6 +250,9 @@ def test_a_condition_that_does_not_compile_shows_where(tmp_path: Path) -> None:
 
 def test_other_files_are_refused() -> None:
     assert "it is no AuthorizationConfiguration" in problem({"kind": "Pod", "apiVersion": "v1"})
+    for changed in {"kind": "AuthenticationConfiguration"}, {"apiVersion": "v1"}:
+        told = "it is no AuthorizationConfiguration of apiserver.config.k8s.io/v1"
+        assert problem({**configuration(), **changed}) == told
     assert "unknown field `colour`" in problem({**configuration(), "colour": "red"})
     assert seconds("1h2m3.5s") == 3723.5
 
