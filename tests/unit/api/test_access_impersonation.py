@@ -92,11 +92,18 @@ def test_many_groups_or_extras_may_be_allowed_at_once() -> None:
     rules = on("user-info"), rule(verb, AUTH, "users")
     many = Impersonation("joe", ("a", "b", "c", "d"))
     acts(many, *rules, rule(verb, AUTH, "groups", "*"))
+    assert why(many, *rules, rule(verb, AUTH, "groups", "a b c")).startswith(
+        'groups.authentication.k8s.io "d"'
+    )
     few = Impersonation("joe", ("a", "b", "c"))
     assert why(few, *rules, rule(verb, AUTH, "groups", "*")).startswith("groups")
     extra = {"example.com/scope": ("a", "b", "c", "d")}
     every = rule(verb, AUTH, "userextras/*", "*")
     acts(Impersonation("joe", extra=extra), *rules, every)
+    three = rule(verb, AUTH, "userextras/example.com/scope", "a b c")
+    assert why(Impersonation("joe", extra=extra), *rules, three).startswith(
+        'userextras.authentication.k8s.io "d"'
+    )
     fewer = {"example.com/scope": ("a", "b", "c")}
     assert why(Impersonation("joe", extra=fewer), *rules, every).startswith("userextras")
 
@@ -201,6 +208,11 @@ def test_who_gave_no_answer_is_told_with_the_refusal() -> None:
     with pytest.raises(Forbidden) as raised:
         impersonation.act(Union(Broken()), JANE, Impersonation("joe"), LIST)
     assert raised.value.message.endswith('in the namespace "ns": down: because')
+
+
+def test_a_group_that_says_whether_somebody_is_known_is_not_given_twice() -> None:
+    for group in ("system:authenticated", "system:unauthenticated"):
+        assert acts(Impersonation("joe", (group,)), sender=ROOT).user.groups == (group,)
 
 
 def test_nobody_is_not_authenticated_whatever_groups_are_named() -> None:

@@ -280,6 +280,8 @@ def test_as_many_keys_as_may_be_are_read(tmp_path: Path) -> None:
 
 def test_keys_that_cannot_be_are_refused_and_others_passed_over() -> None:
     assert read_key({"kty": "oct"}) is None
+    assert read_key({**curve_key(), "crv": "secp256k1"}) is None
+    assert read_key({**curve_key(), "kty": "OKP"}) is None
     assert read_key({**rsa_key(), "use": "enc"}) is None
     assert read_key(1) is None
     short = rsa.generate_private_key(65537, 1024)

@@ -268,6 +268,10 @@ def test_a_volumes_secret_without_a_namespace_is_in_that_of_its_claim() -> None:
     nodes = Nodes(pod("web", **mounted))
     nodes.graph.volume_changed(None, volume("pv", "data", azureFile={"secretName": "s"}))
     nodes.graph.volume_changed(None, volume("free", rbd={"secretRef": {"name": "t"}}))
+    named = {"secretName": "u", "secretNamespace": "x"}
+    nodes.graph.volume_changed(None, volume("there", "data", azureFile=named))
+    assert nodes.may("get", "secrets", "u", namespace="x")
+    assert not nodes.may("get", "secrets", "u")
     assert nodes.may("get", "secrets", "s")
     assert not nodes.may("get", "secrets", "t")
 
@@ -288,6 +292,8 @@ def test_a_node_makes_tokens_for_its_pods_accounts() -> None:
     assert nodes.why("create", "serviceaccounts/token", "other") == UNRELATED
     why = nodes.why("create", "serviceaccounts/x", "sa")
     assert why == "can only create token subresource of serviceaccount"
+    why = nodes.why("create", "serviceaccounts/token")
+    assert why == "can only create tokens for individual service accounts"
     why = nodes.why("delete", "serviceaccounts", "sa")
     assert why == "can only create tokens for individual service accounts"
 
@@ -347,6 +353,8 @@ def test_a_node_lists_its_own_pods_only() -> None:
         ("patch", "pods/status", True),
         ("update", "pods/status", True),
         ("get", "pods/status", False),
+        ("patch", "pods/resize", False),
+        ("update", "pods/ephemeralcontainers", False),
         ("create", "pods/eviction", True),
         ("get", "pods/eviction", False),
         ("create", "pods/exec", False),

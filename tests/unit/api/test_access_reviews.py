@@ -78,6 +78,22 @@ def test_a_question_carries_every_field() -> None:
     )
     spec["resourceAttributes"]["fieldSelector"] = {"rawSelector": "x=y"}
     assert attributes_of(spec).selected("x") == "y"
+    spec["resourceAttributes"]["labelSelector"] = {
+        "requirements": [
+            {"key": "a", "operator": "In", "values": ["1", "2"]},
+            {"key": "b", "operator": "NotIn", "values": ["3"]},
+            {"key": "c", "operator": "Exists"},
+            {"key": "d", "operator": "DoesNotExist"},
+        ]
+    }
+    assert attributes_of(spec).labels == "a in (1,2),b notin (3),c,!d"
+
+
+@pytest.mark.parametrize("name", ["fieldSelector", "labelSelector"])
+def test_a_selector_may_be_given_as_a_request_has_it(name: str) -> None:
+    spec = pods("list", **{name: {"rawSelector": "a=b"}})
+    found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
+    assert found["status"]["allowed"]
 
 
 FIELDS, LABELS = (f"spec.resourceAttributes.{kind}Selector" for kind in ("field", "label"))
