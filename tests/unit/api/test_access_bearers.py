@@ -14,9 +14,10 @@ from served import Served, served
 from steersman.api.access.tokens import ISSUER, InvalidToken
 from steersman.api.tokens import bootstrap_tokens, legacy_tokens, legacy_tracking, token_file
 from steersman.api.tokens.bearers import Bearers, authenticated
+from steersman.api.tokens.legacy_tokens import LegacyTokens
 from steersman.api.tokens.token_file import StaticTokens
 from steersman.model.kind import Document
-from steersman.wire.message import Request, User
+from steersman.wire.message import Remarked, Request, User
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
@@ -271,7 +272,9 @@ async def test_a_secret_says_on_which_day_its_token_was_used(api: Served) -> Non
     (await api.patch(f"{SECRETS}/old", invalid("2026-01-01"))).ok()
     assert "authenticated" not in await review(api, token_of(secret))
     await api.world.sleep(1)
-    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=1))
+    noted = (await api.get(f"{SECRETS}/old")).ok()
+    assert last_used(noted) == str(day + timedelta(days=1))
+    assert noted["metadata"]["labels"][legacy_tokens.INVALID_SINCE] == "2026-01-01"
     await api.world.sleep(5 * 86_400)
     later = {"metadata": {"labels": {legacy_tracking.LAST_USED: str(day + timedelta(days=7))}}}
     (await api.patch(f"{SECRETS}/old", later)).ok()  # another server's clock
@@ -387,6 +390,38 @@ def test_a_filled_secret_stays_as_it_is_but_for_another_authority() -> None:
     second = legacy_tokens.fill(first, BUILDER, "other", lambda _claims: "again")
     assert second is not None
     assert base64.b64decode(second["data"]["token"]) == b"signed"
+
+
+@pytest.mark.parametrize(
+    ("account", "why"),
+    [
+        (None, 'serviceaccounts "builder" not found'),
+        (
+            {**BUILDER, "metadata": {**BUILDER["metadata"], "deletionTimestamp": "now"}},
+            "ServiceAccount ci/builder has been deleted",
+        ),
+        (
+            {**BUILDER, "metadata": {**BUILDER["metadata"], "uid": "uid-2"}},
+            "ServiceAccount UID (uid-2) does not match claim (uid-1)",
+        ),
+    ],
+)
+def test_a_token_of_a_secret_ends_with_its_account(account: Document | None, why: str) -> None:
+    tokens, used = Cluster().tokens, []
+    secret = legacy_tokens.fill(secret_of(), BUILDER, "", tokens.sign)
+    assert secret is not None
+    found = {"secrets": secret, "serviceaccounts": account}
+    knows = LegacyTokens(tokens, lambda ref: found[ref.kind.plural], used.append)
+    with pytest.raises(InvalidToken) as raised:
+        knows.user(token_of(secret))
+    assert str(raised.value) == why
+    assert used == []
+    found["serviceaccounts"] = {**BUILDER, "secrets": [{"name": "other"}, {"name": "s"}]}
+    assert isinstance(knows.user(token_of(secret)), Remarked)
+    assert used == [secret]
+    secret["metadata"]["deletionTimestamp"] = "now"
+    with pytest.raises(InvalidToken, match="Token has been invalidated"):
+        knows.user(token_of(secret))
 
 
 WHOLE = legacy_tokens.claims_of(secret_of(), BUILDER)

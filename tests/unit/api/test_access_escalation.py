@@ -91,6 +91,9 @@ def test_only_a_cluster_admin_may_aggregate() -> None:
     expected = f'clusterroles.rbac.authorization.k8s.io "sum" is forbidden: {why}'
     assert refused(checked(READER, BOUND), "clusterroles", wanted) == expected
     assert refused(checked(READER, BOUND), "clusterroles", role("sum"), wanted) == expected
+    for nothing in None, {}, {"clusterRoleSelectors": []}:  # chooses nothing
+        new = {**role("sum"), "aggregationRule": nothing}
+        checked(READER, BOUND).check(JANE, "clusterroles", "", new, None)
     admin = role("admin", rule("*", "*", "*"), {"verbs": ["*"], "nonResourceURLs": ["*"]})
     checked(admin, binding("b", admin, user("jane"))).check(JANE, "clusterroles", "", wanted, None)
 
