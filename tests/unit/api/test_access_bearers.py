@@ -331,6 +331,22 @@ def test_a_day_that_another_server_noted_already_is_not_noted_again() -> None:
     assert [day for day, said in noted.items() if said] == ["2026-03-01", "2026-03-02"]
 
 
+def test_since_when_the_use_of_tokens_is_noted_is_kept_where_it_is_a_day() -> None:
+    now = datetime(2026, 3, 1, 23, 59, tzinfo=UTC).timestamp()
+    made = legacy_tracking.render_tracking(None, now)
+    assert made == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": "kube-system", "name": legacy_tracking.NAME},
+        "data": {"since": "2026-03-01"},
+    }
+    assert legacy_tracking.render_tracking({**made, "data": {"since": "2020-02-29"}}, now) is None
+    for wrong in ({}, {"since": ""}, {"since": "2021-02-29"}, {"since": "yesterday"}):
+        labelled = {**made, "metadata": {"labels": {"a": "b"}}, "data": {**wrong, "k": "v"}}
+        found = legacy_tracking.render_tracking(labelled, now)
+        assert found == {**labelled, "data": {"k": "v", "since": "2026-03-01"}}
+
+
 @served
 async def test_a_config_map_says_since_when_the_use_of_tokens_is_noted(api: Served) -> None:
     path = f"/api/v1/namespaces/kube-system/configmaps/{legacy_tracking.NAME}"
@@ -387,6 +403,8 @@ def test_a_filled_secret_stays_as_it_is_but_for_another_authority() -> None:
         "token": b"signed",
     }
     assert legacy_tokens.fill(first, BUILDER, "CA", lambda _claims: "again") is None
+    unmarked = {**first, "metadata": {**first["metadata"], "annotations": {}}}
+    assert legacy_tokens.fill(unmarked, BUILDER, "CA", lambda _claims: "again") is not None
     second = legacy_tokens.fill(first, BUILDER, "other", lambda _claims: "again")
     assert second is not None
     assert base64.b64decode(second["data"]["token"]) == b"signed"

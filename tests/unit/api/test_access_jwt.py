@@ -270,6 +270,21 @@ def test_a_provider_that_says_nothing_of_use_is_told(
     issuing(tmp_path, case)
 
 
+def test_an_issuer_may_be_discovered_elsewhere(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, keys: KeySet, clock: Clock) -> None:
+        issuer.issuer = URL
+        found = f"{issuer.url}/.well-known/openid-configuration"
+        elsewhere = KeySet(URL, found, keys._authority, clock)
+        await elsewhere.fetch()
+        assert [key.id for key in elsewhere.candidates("")] == ["one", "two"]
+        slash = KeySet(f"{issuer.url}/", "", keys._authority, clock)
+        issuer.issuer = f"{issuer.url}/"
+        await slash.fetch()
+        assert [key.id for key in slash.candidates("one")] == ["one"]
+
+    issuing(tmp_path, case)
+
+
 def test_as_many_keys_as_may_be_are_read(tmp_path: Path) -> None:
     async def case(issuer: Issuer, tokens: JWTTokens, _keys: KeySet, _clock: Clock) -> None:
         issuer.keys = [rsa_key()] * MOST_KEYS

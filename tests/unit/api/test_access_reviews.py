@@ -56,6 +56,17 @@ def test_a_review_is_about_the_user_it_names() -> None:
     assert not reviews().create("SubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
 
 
+def test_a_review_keeps_what_it_was_sent_as() -> None:
+    asked = {
+        "spec": pods("get"),
+        "metadata": {"name": "x"},
+        "apiVersion": "authorization.k8s.io/v9",
+    }
+    found = reviews().create("SelfSubjectAccessReview", asked, JANE)
+    assert found["metadata"] == {"creationTimestamp": None, "name": "x"}
+    assert found["apiVersion"] == "authorization.k8s.io/v9"
+
+
 def test_a_review_of_a_path_is_answered() -> None:
     spec = {"nonResourceAttributes": {"verb": "get", "path": "/x"}}
     found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
