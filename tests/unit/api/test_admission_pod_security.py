@@ -160,6 +160,7 @@ def test_a_version_has_the_checks_of_its_time() -> None:
     assert not found("restricted", {}, 7).count("allowPrivilegeEscalation")
     windows = {"os": {"name": "windows"}, "securityContext": {"runAsNonRoot": True}}
     assert not found("restricted", windows, 25)
+    assert found("restricted", {**windows, "os": {"name": "linux"}}, 25)
     for what in ("allowPrivilegeEscalation", "unrestricted capabilities", "seccompProfile"):
         assert what in found("restricted", windows, 24)
     engine = {"securityContext": {"seLinuxOptions": {"type": "container_engine_t"}}}
