@@ -119,6 +119,9 @@ def test_many_groups_or_extras_may_be_allowed_at_once() -> None:
         (Impersonation("joe", extra={"scope": ("a",)}),
          'impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "scope":'
          ' must be a domain-prefixed path (such as "acme.io/foo")'),
+        (Impersonation("joe", extra={"/a": ("a",)}),
+         'impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "/a":'
+         ' must be a domain-prefixed path (such as "acme.io/foo")'),
         (Impersonation("joe", extra={"example.com/a": ("a", "")}),
          "impersonating the empty string value in extra is not allowed"),
     ],
@@ -142,6 +145,8 @@ def test_an_account_is_acted_as_by_a_mode_of_its_own() -> None:
     found = acts(Impersonation(name), *rules)
     groups = ("system:serviceaccounts", "system:serviceaccounts:ci", "system:authenticated")
     assert found == Acted(User(name, groups), verb)
+    old = rule("impersonate", "core", "serviceaccounts", "builder")
+    assert acts(Impersonation(name), old) == Acted(User(name, groups))
     info = on("user-info"), rule("impersonate:user-info", AUTH, "users")
     assert "impersonate-on:serviceaccount:list" in why(Impersonation(name), *info)
     assert why(Impersonation(name), on("serviceaccount")) == (

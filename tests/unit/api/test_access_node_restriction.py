@@ -390,3 +390,5 @@ def test_a_node_asks_for_its_own_pods_certificates() -> None:
     assert refused(resource, "c", {"spec": {"nodeName": "n2"}}) == (
         'PodCertificateRequest.Spec.NodeName="n2", which is not the requesting node "n1"'
     )
+    other = {"spec": {"nodeName": "n2"}}
+    writes(resource, "c", other, other)

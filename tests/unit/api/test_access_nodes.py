@@ -292,6 +292,8 @@ def test_a_node_makes_tokens_for_its_pods_accounts() -> None:
     assert nodes.why("create", "serviceaccounts/token", "other") == UNRELATED
     why = nodes.why("create", "serviceaccounts/x", "sa")
     assert why == "can only create token subresource of serviceaccount"
+    why = nodes.why("get", "serviceaccounts/token", "sa")
+    assert why == "can only create tokens for individual service accounts"
     why = nodes.why("create", "serviceaccounts/token")
     assert why == "can only create tokens for individual service accounts"
     why = nodes.why("delete", "serviceaccounts", "sa")
@@ -443,6 +445,10 @@ def test_a_node_keeps_certificate_requests_of_its_pods() -> None:
     assert nodes.why("list", own) != ""
     assert nodes.why("get", own, "b") == UNRELATED
     assert nodes.why("delete", own, "a") == ""
+    for verb in ("create", "get", "update"):
+        assert nodes.why(verb, f"{plural}/status.certificates.k8s.io", "a") == ""
+    slices = "resourceslices.resource.k8s.io"
+    assert nodes.why("get", slices, namespace="") == "No Object name found"
 
 
 def test_who_is_no_node_is_somebody_elses_question() -> None:

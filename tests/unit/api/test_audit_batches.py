@@ -185,12 +185,13 @@ class Sink:
     def __init__(self) -> None:
         self.lists: list[Any] = []
         self.failures = 0
+        self.code = 503
         self.came = asyncio.Event()
 
     def handle(self, request: Request) -> Response:
         if self.failures:
             self.failures -= 1
-            return Response(b"no", 503)
+            return Response(b"no", self.code)
         self.lists.append((request.path, orjson.loads(request.body)))
         self.came.set()
         return Response(b"", 200)
@@ -246,6 +247,9 @@ def test_a_webhook_that_fails_is_asked_again_and_in_the_end_its_events_are_lost(
         await hook.send([b'{"auditID":"2"}', b'{"auditID":"3"}'])
         assert len(sink.lists) == 1
         assert errors == {"webhook": 2}
+        sink.failures, sink.code = 5, 300
+        await hook.send([b'{"auditID":"4"}'])
+        assert errors == {"webhook": 3}
 
     hooked(tmp_path, body)
 

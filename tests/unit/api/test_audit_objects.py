@@ -8,6 +8,7 @@ import pytest
 
 from steersman.api.access.authorization import Attributes
 from steersman.api.audit.objects import answered, sent, told
+from steersman.api.audit.record import without_owners
 from steersman.model.builtin import Registry
 from steersman.wire.message import Request, Response
 
@@ -60,6 +61,18 @@ def test_what_is_no_object_of_the_resource_is_shown_as_what_it_is() -> None:
         assert options["gracePeriodSeconds"] == 5
     bound = shown(PODS._replace(subresource="binding"), b'{"target": {"name": "n1"}}')
     assert bound["target"] == {"name": "n1"}
+
+
+def test_the_owners_of_fields_are_left_out_of_objects_lists_and_tables() -> None:
+    owned = {"metadata": {"name": "a", "managedFields": []}, "rows": [1]}
+    bare = {"metadata": {"name": "a"}, "rows": [1]}
+    assert without_owners(owned) == bare
+    assert without_owners({"metadata": {}, "items": [owned]}) == {"metadata": {}, "items": [bare]}
+    table = {"kind": "Table", "rows": [{"cells": [1], "object": owned}]}
+    assert without_owners(table) == {"kind": "Table", "rows": [{"cells": [1], "object": bare}]}
+    other = {"kind": "Other", "rows": [{"object": owned}]}
+    assert without_owners(other) == other
+    assert without_owners("text") == "text"
 
 
 @pytest.mark.parametrize(
