@@ -62,6 +62,17 @@ def test_a_review_is_about_the_user_it_names() -> None:
     assert not reviews().create("SubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
 
 
+def test_a_review_keeps_what_it_was_sent_as() -> None:
+    asked = {
+        "spec": pods("get"),
+        "metadata": {"name": "x"},
+        "apiVersion": "authorization.k8s.io/v9",
+    }
+    found = reviews().create("SelfSubjectAccessReview", asked, JANE)
+    assert found["metadata"] == {"creationTimestamp": None, "name": "x"}
+    assert found["apiVersion"] == "authorization.k8s.io/v9"
+
+
 def test_a_review_of_a_path_is_answered() -> None:
     spec = {"nonResourceAttributes": {"verb": "get", "path": "/x"}}
     found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
@@ -84,6 +95,22 @@ def test_a_question_carries_every_field() -> None:
     )
     spec["resourceAttributes"]["fieldSelector"] = {"rawSelector": "x=y"}
     assert attributes_of(spec).selected("x") == "y"
+    spec["resourceAttributes"]["labelSelector"] = {
+        "requirements": [
+            {"key": "a", "operator": "In", "values": ["1", "2"]},
+            {"key": "b", "operator": "NotIn", "values": ["3"]},
+            {"key": "c", "operator": "Exists"},
+            {"key": "d", "operator": "DoesNotExist"},
+        ]
+    }
+    assert attributes_of(spec).labels == "a in (1,2),b notin (3),c,!d"
+
+
+@pytest.mark.parametrize("name", ["fieldSelector", "labelSelector"])
+def test_a_selector_may_be_given_as_a_request_has_it(name: str) -> None:
+    spec = pods("list", **{name: {"rawSelector": "a=b"}})
+    found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
+    assert found["status"]["allowed"]
 
 
 FIELDS, LABELS = (f"spec.resourceAttributes.{kind}Selector" for kind in ("field", "label"))
