@@ -177,8 +177,10 @@ def test_a_signature_that_is_not_the_keys_is_refused(tmp_path: Path) -> None:
         assert await fetched(tokens, good) is not None
         head, _, mark = good.split(".")
         other = encode(orjson.dumps({**claims, "sub": "root"}))
+        curved, _, point = signed(claims, "ES384", "two").split(".")
         for wrong in (
             f"{head}.{other}.{mark}",
+            f"{curved}.{other}.{point}",
             f"{good[:-8]}AAAAAAAA",
             signed(claims, "RS256", "two"),
             signed(claims, "ES384", "one"),
@@ -234,7 +236,9 @@ def test_an_issuer_that_fails_is_left_alone_and_keys_are_kept(tmp_path: Path) ->
 
 def test_tokens_of_others_are_left_to_others() -> None:
     tokens = JWTTokens(compiled(), KeySet(URL, "", "", RealWorld()), lambda: NOW)
-    for other in ("x", "a.b.c", signed({**CLAIMS, "iss": "https://other"}), "x" * 20_000):
+    long = signed({**CLAIMS, "more": "x" * 20_000})
+    elsewhere = signed({**CLAIMS, "iss": "https://other"})
+    for other in ("x", "a.b.c", "a.b", f"{signed(CLAIMS)}.x", elsewhere, long, "x" * 20_000):
         assert tokens.user(other) is None
 
 
@@ -304,6 +308,8 @@ def test_keys_that_cannot_be_are_refused_and_others_passed_over() -> None:
     for bad in (rsa_key(key=short), off, {**rsa_key(), "n": 1}, {**rsa_key(), "n": "%"}):
         with pytest.raises(ValueError, match=r"."):
             read_key(bad)
+    with pytest.raises(ValueError, match="n is no number of a key"):
+        read_key({**rsa_key(), "n": "B" * 2052})
 
 
 @pytest.mark.parametrize(
@@ -464,7 +470,13 @@ def test_an_expression_gives_no_empty_groups_and_one_text_is_one_group() -> None
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({}, "it is no AuthenticationConfiguration of apiserver.config.k8s.io/v1"),
+        *(
+            (
+                {**file(), **wrong},
+                "it is no AuthenticationConfiguration of apiserver.config.k8s.io/v1",
+            )
+            for wrong in ({"kind": ""}, {"apiVersion": "v1"}, {"kind": "AdmissionConfiguration"})
+        ),
         (file(more=1), "Object contains unknown field `more`"),
         (
             file(settings(issuer={"audiences": ["a"]})),
@@ -563,6 +575,17 @@ def test_a_file_that_cannot_be_is_refused_by_field(document: Document, told: str
     with pytest.raises(ValueError, match=r".") as raised:
         jwt_settings.parse(document)
     assert str(raised.value) == told
+
+
+def test_many_issuers_and_audiences_may_be_named() -> None:
+    several = {"audiences": ["a", "b"], "audienceMatchPolicy": "MatchAny"}
+    many = [settings(issuer={"url": f"https://x/{at}", **several}) for at in range(64)]
+    found = jwt_settings.parse(file(*many))
+    assert len(found.jwt) == 64
+    claims = {**CLAIMS, "aud": ["c", "b"]}
+    assert decide(Compiled(found.jwt[0]), claims, NOW).name == "oidc:jane"
+    beta = {**file(settings()), "apiVersion": "apiserver.config.k8s.io/v1beta1"}
+    assert jwt_settings.parse(beta).jwt
 
 
 def test_an_expression_that_is_none_is_refused() -> None:

@@ -9,7 +9,7 @@ from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, POD, Cluster
 
 from steersman.api.access import abac
-from steersman.api.access.authorization import Attributes, Authorizer, Masters, Union
+from steersman.api.access.authorization import Attributes, Authorizer, Decision, Masters, Union
 from steersman.api.access.modes import AlwaysAllow, AlwaysDeny
 from steersman.api.access.node_authorizer import NodeAuthorizer
 from steersman.api.access.node_graph import NodeGraph
@@ -60,6 +60,21 @@ def test_a_review_is_about_the_user_it_names() -> None:
     assert reviews().create("SubjectAccessReview", {"spec": spec}, JANE)["status"]["allowed"]
     spec = {**pods("delete"), "user": "jane"}
     assert not reviews().create("SubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
+
+
+def test_a_review_is_about_all_that_it_says_of_the_user() -> None:
+    class Asked(Masters):
+        def allowed(self, user: User, attributes: Attributes) -> Decision:
+            seen.append(user)
+            return super().allowed(user, attributes)
+
+    seen: list[User] = []
+    rules = rbac()
+    asking = Reviews(Union(Asked(), rules), rules, Bearers(Cluster().tokens))
+    who = {"user": "jane", "uid": "u-1", "groups": ["a"], "extra": {"Scope": ["x"]}}
+    asking.create("SubjectAccessReview", {"spec": {**pods("get"), **who}}, ROOT)
+    asking.create("SubjectAccessReview", {"spec": {**pods("get"), "groups": ["a"]}}, ROOT)
+    assert seen == [User("jane", ("a",), "u-1", {"scope": ("x",)}), User("", ("a",))]
 
 
 def test_a_review_keeps_what_it_was_sent_as() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import orjson
 import pytest
@@ -75,8 +76,9 @@ class Cluster:
         when = None if deleted is None else datetime.fromtimestamp(deleted, UTC)
         return Meta(name=ref.name, uid=found["metadata"]["uid"], deletion_timestamp=when)
 
-    def request(self, spec: Document | None = None, name: str = "builder") -> Document:
-        return token_request.create(self.tokens, self.find, "ci", name, {"spec": spec or {}})
+    def request(self, spec: Document | None = None, name: str = "builder", **more: Any) -> Document:
+        asked = {"spec": spec or {}, **more}
+        return token_request.create(self.tokens, self.find, "ci", name, asked)
 
 
 def claims(token: str) -> Document:
@@ -292,7 +294,9 @@ def test_a_token_request_answers_with_a_token_and_its_end() -> None:
     answer = cluster.request()
     assert answer["kind"] == "TokenRequest"
     assert answer["apiVersion"] == "authentication.k8s.io/v1"
-    assert answer["metadata"]["name"] == "builder"
+    assert answer["metadata"] == {"name": "builder", "namespace": "ci"}
+    labelled = cluster.request(metadata={"labels": {"a": "b"}})["metadata"]
+    assert labelled == {"name": "builder", "namespace": "ci", "labels": {"a": "b"}}
     assert answer["spec"]["expirationSeconds"] == 3600
     assert answer["spec"]["audiences"] == [ISSUER]
     assert answer["status"]["expirationTimestamp"] == "2030-03-17T18:46:40Z"
@@ -302,6 +306,7 @@ def test_a_token_request_answers_with_a_token_and_its_end() -> None:
 def test_a_pods_default_token_lives_long_and_warns_early() -> None:
     cluster = Cluster()
     reference = {"kind": "Pod", "apiVersion": "v1", "name": "web", "uid": "pod-1"}
+    of_secret = {"kind": "Secret", "apiVersion": "v1", "name": "bound", "uid": "secret-1"}
     answer = cluster.request({"boundObjectRef": reference, "expirationSeconds": 3607})
     found = claims(answer["status"]["token"])
     assert found["exp"] - found["iat"] == 365 * 24 * 3600
@@ -312,6 +317,7 @@ def test_a_pods_default_token_lives_long_and_warns_early() -> None:
         {"boundObjectRef": reference, "expirationSeconds": 3600},
         {"expirationSeconds": 3607},
         {"boundObjectRef": reference, "expirationSeconds": 3607, "audiences": ["x"]},
+        {"boundObjectRef": of_secret, "expirationSeconds": 3607},
     ):
         found = claims(cluster.request(spec)["status"]["token"])
         assert found["exp"] - found["iat"] == spec["expirationSeconds"]

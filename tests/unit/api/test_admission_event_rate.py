@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from steersman.api.admission.plugins.event_rate import CACHE_SIZE, VERSION, Buckets, Limit, parse
+from steersman.api.admission.plugins.event_rate import (
+    CACHE_SIZE,
+    VERSION,
+    Buckets,
+    EventRateLimit,
+    Limit,
+    parse,
+)
 from steersman.model.kind import Document
 
 KNOWN = '"Namespace", "Server", "SourceAndObject", "User"'
@@ -75,6 +83,18 @@ def test_a_burst_is_taken_at_once_and_fills_again_with_time_alone() -> None:
     clock.now += 100
     assert [buckets.take("a") for _ in range(4)] == [True, True, True, False]
     assert buckets.take("b")
+
+
+def test_what_came_before_counts_for_events_alone() -> None:
+    def call(name: str, subresource: str = "") -> Any:
+        table = SimpleNamespace(resource=SimpleNamespace(group=""))
+        return SimpleNamespace(
+            kind=SimpleNamespace(name=name), table=table, subresource=subresource
+        )
+
+    plugin = EventRateLimit([Limit("Server", 1, 1)], Clock())
+    assert plugin.rests_on(call("Event"), {}) is None
+    assert plugin.rests_on(call("Pod"), {}) == ()
 
 
 @pytest.mark.parametrize(("size", "kept"), [(2, 2), (0, CACHE_SIZE)])

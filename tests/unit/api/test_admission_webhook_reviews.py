@@ -106,3 +106,4 @@ def test_a_refusal_tells_its_causes() -> None:
     assert found.details == {"name": "a"}
     assert found.causes == (Cause("R", "m", "f"), Cause("", "n", ""))
     assert denied("w", {"details": "x"}).details == {}
+    assert denied("w", {"reason": "Forbidden"}).reason == "Forbidden"
