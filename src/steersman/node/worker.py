@@ -17,11 +17,10 @@ from steersman.model.errors import APIError, Conflict, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers, record
-from steersman.node.acting import ending, pulling, sandboxes, starting
+from steersman.node.acting import ending, placing, pulling, sandboxes, starting
 from steersman.node.acting.ending import NANO
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
-from steersman.node.admission.predicates import judge
 from steersman.node.admission.refusing import refused
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
@@ -47,7 +46,6 @@ from steersman.node.resizing.carrying_out import carry_out
 from steersman.node.static.marks import is_static
 from steersman.node.status import is_coming_up, render_status, same
 from steersman.node.tools import Tools
-from steersman.node.topology.providing import Refused
 from steersman.node.volumes import downward_api
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.interface import Tasks
@@ -132,7 +130,7 @@ class Worker:
 
     async def at_rest(self) -> None:
         """Waits until nothing of the pod runs, or begins to."""
-        while self._busy or any(it.running for it in self.seen.containers.values()):
+        while self._busy or self._runs:
             self._ends.clear()
             await self._ends.wait()
 
@@ -235,6 +233,7 @@ class Worker:
             self._tasks.start(self._discard(self._ended.pop()), name="discard")
         until: list[float] = []
         self._consider_resize()
+        self._give_back()
         for action in plan(self._granted, self.seen, now):
             if isinstance(action, Wait):
                 until.append(action.until)
@@ -292,6 +291,16 @@ class Worker:
             text = telling.summary(self.pod, refusal.message)
             self._say("Warning", f"Resize{refusal.reason}", f"Pod resize {refusal.reason}: {text}")
 
+    def _give_back(self) -> None:
+        """Frees what the pod has for itself once nothing of it runs or begins: before its end is
+        told, so that whoever comes in its stead finds it free."""
+        if not self.stays and not self._busy and not self._runs:
+            self._tools.placement.release(self.seen.uid)
+
+    @property
+    def _runs(self) -> bool:
+        return any(it.running for it in self.seen.containers.values())
+
     @property
     def stays(self) -> bool:
         """Whether the pod neither ends nor has ended."""
@@ -336,7 +345,12 @@ class Worker:
     async def _act(self, action: Action) -> None:
         match action:
             case PlacePod():
-                await self._place()
+                refusal = await placing.place(self._tools, self._granted)
+                if refusal is None:
+                    self.change(replace(self.seen, unplaced=False))
+                else:
+                    self.change(refused(self.seen, *refusal))
+                    self._say("Warning", *refusal)
             case StartSandbox():
                 sandbox = await sandboxes.start(self._tools, self._granted)
                 self.change(replace(self.seen, sandbox=sandbox, trouble=None))
@@ -402,21 +416,6 @@ class Worker:
         self._wake.set()
 
     # Acting
-
-    async def _place(self) -> None:
-        """Has the pod given what it has for itself; one that cannot be, or does not belong here,
-        is refused."""
-        tools = self._tools
-        name = tools.place.name
-        try:
-            if refusal := await judge(self.pod, tools.node(), name, tools.client):
-                raise Refused(*refusal)
-            await tools.placement.place(self._granted)
-        except Refused as why:
-            self.change(refused(self.seen, why.reason, why.message))
-            self._say("Warning", why.reason, why.message)
-        else:
-            self.change(replace(self.seen, unplaced=False))
 
     async def _prepare_volumes(self) -> None:
         pod = self._granted
