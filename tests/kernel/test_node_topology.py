@@ -148,6 +148,20 @@ def test_a_whole_processor_is_for_one_container_alone_and_comes_back(pinned: Clu
     pinned.run(scenario)
 
 
+def test_what_a_pod_had_is_there_for_the_next_one(pinned: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        spec = {"nodeName": node.metadata.name, **ONCE}  # it comes as soon as it can
+        for number in range(4):
+            await session.create(f"next{number}", script="true", resources=WHOLE, spec=spec)
+            pod = await session.until(f"next{number}", ended)
+            assert (pod.status.phase, pod.status.reason) == ("Succeeded", "")
+        for number in range(4):
+            await session.delete(f"next{number}")
+
+    pinned.run(scenario)
+
+
 def test_a_pod_for_which_there_is_no_place_is_refused(pinned: Cluster) -> None:
     """A static pod: nobody else asks for processors that the node does not have to give."""
     container = {"name": "app", "image": IMAGE, "command": ["sleep", "1000"], "resources": WHOLE}

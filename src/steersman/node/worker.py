@@ -15,13 +15,12 @@ from msgspec.structs import replace
 from steersman.model.errors import Conflict, NotFound
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers, record
-from steersman.node.acting import counting, ending, pulling, sandboxes, starting
+from steersman.node.acting import counting, ending, placing, pulling, sandboxes, starting
 from steersman.node.acting.ending import NANO
 from steersman.node.acting.failures import describe_failure
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.telling import Teller
-from steersman.node.admission.predicates import judge
 from steersman.node.admission.refusing import refused
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
@@ -48,7 +47,6 @@ from steersman.node.resizing.carrying_out import carry_out
 from steersman.node.static.marks import is_static
 from steersman.node.status import is_coming_up
 from steersman.node.tools import Tools
-from steersman.node.topology.providing import Refused
 from steersman.node.volumes import downward_api
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.interface import Tasks
@@ -135,7 +133,7 @@ class Worker:
 
     async def at_rest(self) -> None:
         """Waits until nothing of the pod runs, or begins to."""
-        while self._busy or any(it.running for it in self.seen.containers.values()):
+        while self._busy or self._runs:
             self._ends.clear()
             await self._ends.wait()
 
@@ -244,6 +242,7 @@ class Worker:
             self._tasks.start(self._discard(self._ended.pop()), name="discard")
         until: list[float] = []
         self._consider_resize()
+        self._give_back()
         for action in plan(self.granted, self.seen, now):
             if isinstance(action, Wait):
                 until.append(action.until)
@@ -326,6 +325,16 @@ class Worker:
             self._consider_resize()
             self._wake.set()
 
+    def _give_back(self) -> None:
+        """Frees what the pod has for itself once nothing of it runs or begins: before its end is
+        told, so that whoever comes in its stead finds it free."""
+        if not self.stays and not self._busy and not self._runs:
+            self._tools.placement.release(self.seen.uid)
+
+    @property
+    def _runs(self) -> bool:
+        return any(it.running for it in self.seen.containers.values())
+
     @property
     def stays(self) -> bool:
         """Whether the pod neither ends nor has ended."""
@@ -374,7 +383,12 @@ class Worker:
     async def _act(self, action: Action) -> None:
         match action:
             case PlacePod():
-                await self._place()
+                refusal = await placing.place(self._tools, self.granted)
+                if refusal is None:
+                    self.change(replace(self.seen, unplaced=False))
+                else:
+                    self.change(refused(self.seen, *refusal))
+                    self._say("Warning", *refusal)
             case StartSandbox():
                 await self._start_sandbox()
             case PrepareVolumes():
@@ -434,21 +448,6 @@ class Worker:
         self._wake.set()
 
     # Acting
-
-    async def _place(self) -> None:
-        """Has the pod given what it has for itself; one that cannot be, or does not belong here,
-        is refused."""
-        tools = self._tools
-        name = tools.place.name
-        try:
-            if refusal := await judge(self.pod, tools.node(), name, tools.client):
-                raise Refused(*refusal)
-            await tools.placement.place(self.granted)
-        except Refused as why:
-            self.change(refused(self.seen, why.reason, why.message))
-            self._say("Warning", why.reason, why.message)
-        else:
-            self.change(replace(self.seen, unplaced=False))
 
     async def _start_sandbox(self) -> None:
         """Makes the ground of the pod, once drivers have made ready what its claims need."""

@@ -5,6 +5,8 @@ Each has the files that the kernel has, in its forms, as far as the node reads t
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +105,8 @@ def _write(path: Path, text: str) -> None:
     path.write_text(f"{text}\n")
 
 
-def topology(root: Path, build: Build) -> Topology:
-    """Reads the tree of a machine."""
-    return read(tree(root, build), build.gib * GIB)
+@cache
+def topology(build: Build) -> Topology:
+    """Reads the tree of a machine, once in a run of tests: it has hundreds of files."""
+    with tempfile.TemporaryDirectory() as root:
+        return read(tree(Path(root), build), build.gib * GIB)

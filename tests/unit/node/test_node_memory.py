@@ -41,7 +41,7 @@ class Node:
     def __init__(self, root: Path, build: Build = DUAL) -> None:
         self.path = root / "memory_manager_state"
         kept = {node: {"memory": GIB} for node in range(len(build.nodes))}
-        self.memory = Memory(topology(root / "sys", build), kept, self.path)
+        self.memory = Memory(topology(build), kept, self.path)
 
     def give(self, given: Pod, place: Hint = ANYWHERE, of: Container | None = None) -> None:
         """Gives all containers of a pod, or one, what they ask for."""
@@ -218,7 +218,7 @@ def test_a_state_that_does_not_fit_is_not_gone_on_from(
 def start(root: Path, said: str, kept: str = "2Gi") -> None:
     flags = {"--memory-manager-policy": "Static", "--reserved-memory": said}
     settings = parse_settings(flags)
-    make_parts(settings, topology(root / "sys", DUAL), root, {"memory": parse(kept)})
+    make_parts(settings, topology(DUAL), root, {"memory": parse(kept)})
 
 
 def test_what_is_reserved_of_nodes_is_what_is_reserved_in_all(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Node:
     """A machine with eight processors, of which one is reserved, and the pods on it."""
 
     def __init__(self, root: Path) -> None:
-        cpus = topology(root / "sys", SINGLE_HT)
+        cpus = topology(SINGLE_HT)
         self.processors = Processors(cpus, frozenset({0}), Options(), root / "cpu_manager_state")
         self.memory = Memory(cpus, {}, root / "memory_manager_state")
         self.pinning = Pinning(self.processors, self.memory)

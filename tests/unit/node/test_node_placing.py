@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from node_documents import UID, deleted, observed, pod
-from shim_script import Stage, begin
+from node_documents import UID, deleted, observed, pod, running
+from shim_script import RUNNING, Stage, begin, container, ended
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
@@ -17,6 +17,7 @@ from steersman.node.topology.merging import ANYWHERE, Alignment, merge
 from steersman.node.topology.placing import Placement, unexpected, whole
 from steersman.node.topology.providing import Hint, Refused
 from steersman.node.worker import Worker
+from steersman.runtime.engine import ExitStatus
 
 A, B, BOTH = 0b01, 0b10, 0b11
 TWO = {0: {0: 10, 1: 21}, 1: {0: 21, 1: 10}}
@@ -250,6 +251,26 @@ def test_a_pod_that_ends_while_it_waits_gives_its_part_back(tmp_path: Path) -> N
             await stage.api.deleted.get()
             assert UID in things.released
             assert worker.seen.unplaced
+
+    asyncio.run(scenario())
+
+
+def test_what_an_ended_pod_had_is_free_before_its_end_is_told(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["remove"] = lambda _: {}  # its ground is taken down slowly
+    things = Things(n0=1)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            tools.placement.add(things)
+            seen = observed(ready=True, containers={"app": running()})
+            worker = await begin(stage, tools, tasks, seen)
+            await stage.api.until(lambda it: it["phase"] == "Running")
+            assert things.released == []
+            worker.exited("app", 0, ExitStatus(**ended()))
+            await stage.api.until(lambda it: it["phase"] == "Succeeded")
+            assert UID in things.released
 
     asyncio.run(scenario())
 

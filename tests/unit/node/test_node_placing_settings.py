@@ -99,7 +99,7 @@ def test_what_cannot_be_is_refused(flags: dict[str, str], why: str) -> None:
 
 
 def parts(root: Path, build: Build, **flags: str) -> None:
-    make_parts(parsed(**flags), topology(root, build), root, {})
+    make_parts(parsed(**flags), topology(build), root, {})
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_lowest_cores_are_reserved_where_none_are_named(tmp_path: Path) -> N
     parts(tmp_path, DUAL_HT, cpu_manager_policy="static", kube_reserved="cpu=1500m")
     made = make_parts(
         parsed(cpu_manager_policy="static", kube_reserved="cpu=1500m"),
-        topology(tmp_path, DUAL_HT),
+        topology(DUAL_HT),
         tmp_path,
         {},
     )

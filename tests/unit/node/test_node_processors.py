@@ -38,14 +38,14 @@ from steersman.node.topology.taking import Manner, NotEnough, take
 
 
 def test_a_machine_is_read_from_sys(tmp_path: Path) -> None:
-    found = topology(tmp_path, XEON)
+    found = topology(XEON)
     assert len(found.processors) == 80
     assert found.processors[51] == Processor(node=1, socket=0, cache=0, core=11)
     assert found.processors[79] == Processor(node=3, socket=1, cache=20, core=39)
     assert found.cpus_per_core == 2
     assert found.distances[2] == {0: 21, 1: 21, 2: 10, 3: 11}
     assert found.memory[3] == NodeMemory(16 << 30, {2 << 20: 0, 1 << 30: 0})
-    assert topology(tmp_path / "epyc", EPYC).ids("cache") == {0, 4, 8, 12}
+    assert topology(EPYC).ids("cache") == {0, 4, 8, 12}
 
 
 def test_what_a_machine_does_not_tell_is_made_up(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_is_no_list_is_refused(text: str) -> None:
 def test_processors_are_packed(
     tmp_path: Path, build: Build, free: str, count: int, expected: str
 ) -> None:
-    found = take(topology(tmp_path, build), parse_list(free), count, Manner())
+    found = take(topology(build), parse_list(free), count, Manner())
     assert render_list(found) == expected
 
 
@@ -122,7 +122,7 @@ def test_processors_are_spread_over_nodes(
     tmp_path: Path, build: Build, free: str, count: int, group: int, expected: str
 ) -> None:
     manner = Manner(spread_nodes=True, group=group)
-    found = take(topology(tmp_path, build), parse_list(free), count, manner)
+    found = take(topology(build), parse_list(free), count, manner)
     assert len(found) == count
     assert found == parse_list(expected) or count == 23
 
@@ -134,7 +134,7 @@ def test_processors_are_spread_over_nodes(
 def test_processors_are_spread_over_cores(
     tmp_path: Path, build: Build, count: int, expected: str
 ) -> None:
-    made = topology(tmp_path, build)
+    made = topology(build)
     assert render_list(take(made, made.cpus, count, Manner(spread_cores=True))) == expected
 
 
@@ -154,14 +154,14 @@ def test_processors_are_kept_to_caches(
     tmp_path: Path, build: Build, free: str, count: int, expected: str
 ) -> None:
     manner = Manner(keep_caches=True)
-    found = take(topology(tmp_path, build), parse_list(free), count, manner)
+    found = take(topology(build), parse_list(free), count, manner)
     assert render_list(found) == expected
 
 
 def test_more_than_there_are_cannot_be_taken(tmp_path: Path) -> None:
     text = "not enough cpus available to satisfy request: requested=5, available=4"
     with pytest.raises(NotEnough, match=text):
-        take(topology(tmp_path, SINGLE_HT), parse_list("0,2,4,6"), 5, Manner())
+        take(topology(SINGLE_HT), parse_list("0,2,4,6"), 5, Manner())
 
 
 # Giving
@@ -184,7 +184,7 @@ class Node:
         self.path = root / "cpu_manager_state"
         self.changes = 0
         self.processors = Processors(
-            topology(root / "sys", build), parse_list(reserved), Options(**options), self.path
+            topology(build), parse_list(reserved), Options(**options), self.path
         )
         self.processors.changed = self._changed
 
