@@ -173,7 +173,7 @@ def test_a_lost_run_counts_as_killed() -> None:
 
 
 def test_a_sandbox_is_what_the_spec_says() -> None:
-    made = sandboxes.render_sandbox(pod(), "/steersman-x")
+    made = sandboxes.render_sandbox(pod(), "/steersman-x", {})
     assert made["cgroup_parent"] == f"/steersman-x/pod{UID}"
     assert (made["hostname"], made["network"], made["ipc"]) == ("web", "pod", "pod")
     spec = {
@@ -181,14 +181,14 @@ def test_a_sandbox_is_what_the_spec_says() -> None:
         "hostIPC": True,
         "securityContext": {"sysctls": [{"name": "net.x", "value": "1"}]},
     }
-    made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x")
+    made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x", {})
     assert (made["network"], made["ipc"], made["sysctls"]) == ("host", "host", {"net.x": "1"})
     assert made["pid"] == "container"
     named = {"securityContext": {"sysctls": [{"name": "net/ipv4/conf/eth0.1/x", "value": "2"}]}}
-    assert sandboxes.render_sandbox(pod(spec=named), "/c")["sysctls"] == {
+    assert sandboxes.render_sandbox(pod(spec=named), "/c", {})["sysctls"] == {
         "net.ipv4.conf.eth0/1.x": "2"
     }
-    shared = sandboxes.render_sandbox(pod(spec={"shareProcessNamespace": True}), "/steersman-x")
+    shared = sandboxes.render_sandbox(pod(spec={"shareProcessNamespace": True}), "/steersman-x", {})
     assert shared["pid"] == "shared"
 
 

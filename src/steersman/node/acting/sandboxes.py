@@ -13,7 +13,7 @@ from steersman.node.render import files, limits, resolution
 from steersman.node.tools import Tools
 
 
-def render_sandbox(pod: Pod, cgroup: str) -> Document:
+def render_sandbox(pod: Pod, cgroup: str, resources: Document) -> Document:
     """Returns what our runtime makes the sandbox from."""
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
@@ -22,7 +22,7 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
         "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
-        "resources": limits.render_pod_resources(pod),
+        "resources": resources,
     }
 
 
@@ -43,7 +43,8 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     for port in () if tools.engine.features.host_ports else host_ports(pod):
         text = f"hostPort {port} is not supported: use a Service of type NodePort"
         tools.say(pod, "Warning", "HostPortNotSupported", text)
-    made = await tools.engine.start_sandbox(pod, handler, ids)
+    resources = limits.render_pod_resources(pod)
+    made = await tools.engine.start_sandbox(pod, handler, resources, ids)
     try:
         shown = made.addresses or (tools.place.address,)
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):

@@ -111,11 +111,13 @@ class OwnEngine:
 
     # Sandboxes
 
-    async def start_sandbox(self, pod: Pod, handler: str, ids: Document) -> Sandbox:
+    async def start_sandbox(
+        self, pod: Pod, handler: str, resources: Document, ids: Document
+    ) -> Sandbox:
         """Makes the namespaces and connects them to the bridge."""
         del handler  # there is one
         uid = pod.metadata.uid
-        wanted = render_sandbox(pod, self._cgroup) | ids
+        wanted = render_sandbox(pod, self._cgroup, resources) | ids
         wanted["hostname"] = files.kernel_name(pod, self._domain)
         made = await self._begin(uid, wanted)
         addresses: list[str] = []

@@ -96,7 +96,7 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(pod, container),
+        resources=resources_of(pod, container, ground),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,
@@ -117,6 +117,12 @@ def render_bundle(
         document["linux"]["maskedPaths"] = []
         document["linux"]["readonlyPaths"] = []
     return document
+
+
+def resources_of(pod: Pod, container: Container, ground: Ground) -> Document:
+    """Returns linux.resources of a container, for whichever engine."""
+    del ground  # so far all of it is the pod's
+    return limits.render_resources(pod, container)
 
 
 def _add_devices(document: Document, container: Container, ground: Ground) -> None:
