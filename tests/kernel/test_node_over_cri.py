@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cri_kubelet import until
 from node_cluster import (
     ROOT,
     SECONDS,
@@ -117,7 +118,8 @@ def test_a_pod_has_users_of_its_own_where_the_runtime_can_give_them(cluster: Clu
     async def scenario(session: Session) -> None:
         show: dict[str, Any] = {"script": f"cat /proc/self/uid_map; {SLEEP}"}
         pod = await session.create("users", **show, spec={"hostUsers": False})
-        await session.until("users", lambda it: runs(it) and cluster.log(it))
+        await session.until("users", runs)
+        await until(lambda: bool(cluster.log(pod)))
         first, host, count = cluster.log(pod).split()
         assert (first, count) == ("0", "65536")
         assert int(host) >= 65536
