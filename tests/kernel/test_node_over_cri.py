@@ -27,6 +27,7 @@ from node_cluster import (
     runs,
 )
 
+from ports import free_port
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
 from steersman.wire.channels import STDOUT, Channels, Data
@@ -144,3 +145,19 @@ def test_pods_outlive_the_agent(cluster: Cluster) -> None:
             await session.delete(name, 0)
 
     cluster.run(scenario)
+
+
+def test_a_runtime_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+    words = [sys.executable, "-P", "-m", "steersman", "up", "--data-dir", str(tmp_path / "data")]
+    words += ["--kubeconfig", str(tmp_path / "config"), "--port", str(free_port())]
+    words += ["--container-runtime-endpoint", f"unix://{tmp_path}/none.sock"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False
+    )
+    assert done.returncode != 0
+    told = f'the node cannot start: validate CRI v1 runtime API for endpoint "unix://{tmp_path}'
+    assert told in done.stderr
+    assert "no such file or directory" in done.stderr
+    id = json.loads((tmp_path / "data" / "cluster.json").read_text())["id"]
+    assert not [name for name in os.listdir("/sys/class/net") if id in name]
