@@ -152,8 +152,10 @@ class Containerd:
 
     def clean(self) -> None:
         """Ends what a failed test may have left in it, and it."""
-        asyncio.run(self._remove_pods())
-        self.stop()
+        try:
+            asyncio.run(self._remove_pods())
+        finally:
+            self.stop()
         mounted = Path("/proc/self/mounts").read_text().splitlines()
         for line in reversed([it for it in mounted if str(self.home) in it]):
             subprocess.run(["umount", line.split()[1]], capture_output=True, check=False)
@@ -168,8 +170,8 @@ class Containerd:
 def containerds(home: Path) -> Iterator[Containerd]:
     """A containerd that is there for a while, with the tests' images."""
     made = Containerd(home)
-    made.start()
     try:
+        made.start()
         made.load()
         yield made
     finally:

@@ -126,7 +126,7 @@ def test_the_life_of_a_pod_from_creation_to_removal(cluster: Cluster, runtime: C
         id = app(pod).container_id
         assert id.startswith("containerd://")
         assert id.removeprefix("containerd://") in runtime.left()
-        assert cluster.log(pod) == "hello world life\n"
+        await until(lambda: cluster.log(pod) == "hello world life\n")
         output = await talk(
             cluster, "life", "exec", "v4.channel.k8s.io", command=["ls", "/hooked"], stdout="true"
         )
@@ -477,7 +477,8 @@ def test_a_full_log_is_moved_aside_and_the_runtime_goes_on_in_a_new_one(
         spec = {"volumes": [{"name": "v", "emptyDir": {}}]}
         mounts = [{"name": "v", "mountPath": "/v"}]
         await session.create("writes", script=script, volumeMounts=mounts, spec=spec)
-        pod = await session.until("writes", lambda it: runs(it) and cluster.log(it) == "first\n")
+        pod = await session.until("writes", runs)
+        await until(lambda: cluster.log(pod) == "first\n")
         calls, world = Calls(runtime.socket, RealWorld()), RealWorld()
         around = Surroundings(cluster.id, "/x", Resolution("", "", ""))
         paths = Paths(cluster.data / "node")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cri_kubelet import until
 from node_cluster import (
     ROOT,
     SECONDS,
@@ -26,6 +27,7 @@ from node_cluster import (
     runs,
 )
 
+from ports import free_port
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
 from steersman.wire.channels import STDOUT, Channels, Data
@@ -117,7 +119,8 @@ def test_a_pod_has_users_of_its_own_where_the_runtime_can_give_them(cluster: Clu
     async def scenario(session: Session) -> None:
         show: dict[str, Any] = {"script": f"cat /proc/self/uid_map; {SLEEP}"}
         pod = await session.create("users", **show, spec={"hostUsers": False})
-        await session.until("users", lambda it: runs(it) and cluster.log(it))
+        await session.until("users", runs)
+        await until(lambda: bool(cluster.log(pod)))
         first, host, count = cluster.log(pod).split()
         assert (first, count) == ("0", "65536")
         assert int(host) >= 65536
@@ -142,3 +145,19 @@ def test_pods_outlive_the_agent(cluster: Cluster) -> None:
             await session.delete(name, 0)
 
     cluster.run(scenario)
+
+
+def test_a_runtime_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+    words = [sys.executable, "-P", "-m", "steersman", "up", "--data-dir", str(tmp_path / "data")]
+    words += ["--kubeconfig", str(tmp_path / "config"), "--port", str(free_port())]
+    words += ["--container-runtime-endpoint", f"unix://{tmp_path}/none.sock"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False
+    )
+    assert done.returncode != 0
+    told = f'the node cannot start: validate CRI v1 runtime API for endpoint "unix://{tmp_path}'
+    assert told in done.stderr
+    assert "no such file or directory" in done.stderr
+    id = json.loads((tmp_path / "data" / "cluster.json").read_text())["id"]
+    assert not [name for name in os.listdir("/sys/class/net") if id in name]

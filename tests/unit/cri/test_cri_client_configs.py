@@ -61,7 +61,7 @@ NAMES = {
 
 
 def sandbox(given: Pod, ids: Any = None) -> PodSandboxConfig:
-    return render_sandbox(given, AROUND, LOGS, 2, ids or {})
+    return render_sandbox(given, AROUND, LOGS, {"cpu": {"shares": 9}}, ids or {})
 
 
 def security(given: Pod) -> Any:
@@ -75,10 +75,11 @@ def test_a_sandbox_bears_its_pods_names_and_labels_and_whose_it_is() -> None:
     assert found.labels == {"app": "x", **NAMES, "steersman.io/cluster": "abc"}
     assert found.annotations == {"a": "b"}
     assert found.metadata is not None
-    assert (found.metadata.name, found.metadata.uid, found.metadata.attempt) == ("web", UID, 2)
+    assert (found.metadata.name, found.metadata.uid) == ("web", UID)
     assert (found.hostname, found.log_directory) == ("web", str(LOGS))
     assert found.linux is not None
     assert found.linux.cgroup_parent == f"/steersman-abc/pod{UID}"
+    assert found.linux.resources is not None and found.linux.resources.cpu_shares == 9
 
 
 def test_a_sandbox_resolves_names_as_its_pod_says() -> None:

@@ -97,6 +97,7 @@ def node(tmp_path: Path) -> Node:
 def test_a_sandbox_is_made_and_connected_and_its_files_name_its_address(node: Node) -> None:
     assert node.start(pod()) == Sandbox(7, "/shm", ("10.244.0.5",))
     assert node.done == [f"sandbox {UID}", f"connect {UID} /net"]
+    assert node.wanted["resources"] == {"cpu": {"shares": 2}}
     assert "10.244.0.5\tweb" in (node.tools.paths.etc(UID) / "hosts").read_text()
     assert node.said == []
 

@@ -56,7 +56,7 @@ from steersman.model.types.container import (
 from steersman.node.engine.interface import Handler, Order
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
-from steersman.node.render.bundle import check_non_root, profile_of
+from steersman.node.render.bundle import check_non_root, profile_of, resources_of
 from steersman.node.render.expand import expand
 from steersman.runtime.spec import MASKED_PATHS, READONLY_PATHS
 
@@ -111,9 +111,7 @@ def render_container(
         tty=container.tty,
         linux=LinuxContainerConfig(
             resources=render_resources(
-                limits.render_resources(
-                    pod, container, ground.pin, page_sizes=ground.page_sizes, swap=ground.swap
-                ),
+                resources_of(pod, container, ground),
                 limits.oom_score(pod, container, ground.memory_bytes),
             ),
             security_context=_security(order, ids, target, seccomp_root),

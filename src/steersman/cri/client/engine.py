@@ -145,7 +145,7 @@ class CRIEngine:
     # Sandboxes
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, ids: Document, resources: Document
+        self, pod: Pod, handler: str, resources: Document, ids: Document
     ) -> Sandbox:
         """Makes a sandbox in the pod's own control group; the runtime connects it (CNI)."""
         uid = pod.metadata.uid
@@ -153,7 +153,7 @@ class CRIEngine:
         await asyncio.to_thread(self._groups.make, uid, resources)
         logs = self._paths.pod_logs(pod.metadata.namespace, pod.metadata.name, uid)
         await asyncio.to_thread(lambda: logs.mkdir(mode=0o755, parents=True, exist_ok=True))
-        config = render_sandbox(pod, self._around, logs, 0, ids)
+        config = render_sandbox(pod, self._around, logs, resources, ids)
         asked = s.RunPodSandboxRequest(config, handler)
         try:
             made = await self._calls.runtime(
@@ -204,7 +204,7 @@ class CRIEngine:
         seccomp = str(self._paths.seccomp)
         config = render_container(order, self._around.cluster, handler, ids, paths, target, seccomp)
         logs = self._paths.pod_logs(pod.metadata.namespace, pod.metadata.name, uid)
-        around = render_sandbox(pod, self._around, logs, 0, ids)
+        around = render_sandbox(pod, self._around, logs, {}, ids)
         asked = c.CreateContainerRequest(sandbox, config, around)
         made = await self._calls.runtime("CreateContainer", asked, c.CreateContainerResponse)
         self._known.runs[uid, name] = Run(made.container_id, str(order.ground.log))

@@ -39,7 +39,7 @@ from steersman.model.types.container import SELinuxOptions
 from steersman.node import containers
 from steersman.node.admission.kernel import normal_name
 from steersman.node.containers import host_ports
-from steersman.node.render import files, limits
+from steersman.node.render import files
 from steersman.node.render.resolution import Resolution, parse_resolution, render_resolution
 
 _PROTOCOLS: Final = {"TCP": 0, "UDP": 1, "SCTP": 2}
@@ -56,14 +56,14 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 def render_sandbox(
-    pod: Pod, around: Surroundings, logs: Path, attempt: int, ids: Document
+    pod: Pod, around: Surroundings, logs: Path, resources: Document, ids: Document
 ) -> PodSandboxConfig:
     """Returns the configuration; raises BadConfiguration for a name that is too long."""
     metadata, spec = pod.metadata, pod.spec
     servers, searches, options = parse_resolution(render_resolution(pod, around.resolution).text)
     name = "" if spec.host_network else files.kernel_name(pod, around.resolution.domain)
     return PodSandboxConfig(
-        metadata=PodSandboxMetadata(metadata.name, metadata.uid, metadata.namespace, attempt),
+        metadata=PodSandboxMetadata(metadata.name, metadata.uid, metadata.namespace),
         hostname=name,
         log_directory=str(logs),
         dns_config=DNSConfig(
@@ -78,7 +78,7 @@ def render_sandbox(
             cgroup_parent=cgroup_of(pod.metadata.uid, around.cgroup),
             security_context=_security(pod, ids),
             sysctls={normal_name(it.name): it.value for it in spec.security_context.sysctls},
-            resources=render_resources(limits.render_pod_resources(pod)),
+            resources=render_resources(resources),
         ),
     )
 

@@ -35,7 +35,7 @@ async def start(tools: Tools, pod: Pod) -> Sandbox:
     resources = limits.render_pod_resources(
         pod, exclusive=exclusive, page_sizes=tools.page_sizes, swap=tools.swap
     )
-    made = await tools.engine.start_sandbox(pod, handler, ids, resources)
+    made = await tools.engine.start_sandbox(pod, handler, resources, ids)
     try:
         shown = made.addresses or (tools.place.address,)
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):

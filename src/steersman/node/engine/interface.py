@@ -120,10 +120,10 @@ class Engine(Protocol):
         """Lets go of everything, which goes on."""
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, ids: Document, resources: Document
+        self, pod: Pod, handler: str, resources: Document, ids: Document
     ) -> Sandbox:
-        """Makes and connects the ground of a pod; `ids` are the maps of users of its own,
-        `resources` what its control group may have (linux.resources).
+        """Makes and connects the ground of a pod; `resources` are its limits (linux.resources),
+        `ids` the maps of users of its own.
 
         Also raises BadConfiguration. What was made before a failure is taken back.
         """

@@ -119,7 +119,7 @@ class OwnEngine:
     # Sandboxes
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, ids: Document, resources: Document
+        self, pod: Pod, handler: str, resources: Document, ids: Document
     ) -> Sandbox:
         """Makes the namespaces and connects them to the bridge."""
         del handler  # there is one

@@ -110,9 +110,7 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(
-            pod, container, ground.pin, ground.page_sizes, ground.swap
-        ),
+        resources=resources_of(pod, container, ground),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,
@@ -135,6 +133,11 @@ def render_bundle(
         document["linux"]["maskedPaths"] = []
         document["linux"]["readonlyPaths"] = []
     return document
+
+
+def resources_of(pod: Pod, container: Container, ground: Ground) -> Document:
+    """Returns linux.resources of a container, for whichever engine."""
+    return limits.render_resources(pod, container, ground.pin, ground.page_sizes, ground.swap)
 
 
 def _add_devices(document: Document, container: Container, ground: Ground) -> None:
