@@ -68,11 +68,13 @@ class Network:
         self._places: list[Place] = [self.node]
 
     async def pod(self, name: str, port: int = 8080, **fields: Any) -> Inside:
-        """Makes a pod that serves its name, and enters it once it runs."""
+        """Makes a pod that serves its name, and enters it once it does."""
         labels = fields.pop("labels", {"app": name})
         await self.session.create(name, script=SERVES.format(port), labels=labels, **fields)
         self._made.append(name)
-        return self.enter(await self.session.until(name, runs))
+        made = self.enter(await self.session.until(name, runs))
+        await so(lambda: get(self.node, made.address, port) != REFUSED)
+        return made
 
     async def pods(self, *names: str, **fields: Any) -> list[Inside]:
         """Makes several pods at once."""

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ from steersman.world.real import RealWorld
 pytestmark = needs_root
 
 
-HELLO = ("sh", "-c", "trap 'exit 7' TERM; while true; do echo hello | nc -l -p 8080; done")
+HELLO = ("sh", "-c", "echo hello > /hello; trap 'exit 7' TERM; httpd -f -p 8080 -h / & wait")
 
 
 def words(home: Path, *more: str) -> list[str]:
@@ -79,10 +80,22 @@ def links(home: Path) -> list[str]:
 
 
 def said_at(port: int) -> bytes:
-    """Returns what is said at a port of this machine, as critest asks: on loopback. The server
-    in the container may not listen yet."""
+    """Returns what is said at a port of this machine, as critest asks: on loopback."""
     with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
-        return connection.recv(100)
+        connection.sendall(b"GET /hello HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(1000), b""))
+    return answer.rpartition(b"\r\n\r\n")[2]
+
+
+def first_said_at(port: int) -> bytes:
+    """The same, once the server in the container listens."""
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            return said_at(port)
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
 
 def test_an_engine_serves_outlives_itself_and_is_cleaned_away(tmp_path: Path) -> None:
@@ -113,7 +126,7 @@ def test_an_engine_serves_outlives_itself_and_is_cleaned_away(tmp_path: Path) ->
             assert isinstance(created, c.CreateContainerResponse)
             start = c.StartContainerRequest(created.container_id)
             call(tmp_path, "StartContainer", start, c.StartContainerResponse)
-            assert said_at(host_port) == b"hello\n"
+            assert first_said_at(host_port) == b"hello\n"
         assert len(links(tmp_path)) == 2  # the bridge, and the pod's link
         assert said_at(host_port) == b"hello\n"
         with engine(tmp_path):

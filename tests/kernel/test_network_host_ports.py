@@ -86,6 +86,7 @@ def test_one_number_leads_elsewhere_by_address_and_by_protocol(run: Run) -> None
             lead(pods[0], address=LOOPBACK),
             lead(pods[1], address=GATEWAY),
             lead(pods[3], protocol="udp"),
+            lead(pods[3], protocol="sctp"),
         )
         listeners = [pod.listen(8080) for pod in pods]
         for address, wanted in (("127.0.0.1", 0), ("10.244.7.1", 1), ("192.0.2.1", 2)):

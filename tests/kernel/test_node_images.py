@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import IMAGE, SLEEP, Cluster, Session, needs_root, runs
+from node_cluster import IMAGE, SLEEP, Cluster, Session, ended, needs_root, runs
 
 from steersman.images.references import parse
 from steersman.images.store import Store
@@ -191,15 +191,16 @@ def test_an_image_volume_of_the_policy_always_is_asked_for_each_time(cluster: Cl
             await keep(session, "pull-volume", host, "dockerconfigjson")
             source = {"reference": f"{host}/team/volume:1", "pullPolicy": "Always"}
             spec = {
+                "restartPolicy": "Never",
                 "imagePullSecrets": [{"name": "pull-volume"}],
                 "volumes": [{"name": "image", "image": source}],
             }
             mount = [{"name": "image", "mountPath": "/volume"}]
             asked: list[int] = []
             for name in ("first", "second"):
-                script = f"cat /volume/etc/passwd; {SLEEP}"
+                script = "cat /volume/etc/passwd"
                 await session.create(name, script=script, volumeMounts=mount, spec=spec)
-                pod = await session.until(name, runs)
+                pod = await session.until(name, ended)
                 assert cluster.log(pod) == "root:x:0:0::/root:/bin/sh\n"
                 asked.append(sum("/manifests/" in it for it in registry.asked))
             assert 0 < asked[0] < asked[1]

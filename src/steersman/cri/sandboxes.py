@@ -103,6 +103,10 @@ class Sandboxes:
             await self._tools.engine.remove_sandbox(sandbox.id)
         except EngineError as error:
             raise failure(f'failed to stop sandbox "{sandbox.id}"', error) from error
+        await self._give_back(sandbox)
+
+    async def _give_back(self, sandbox: Sandbox) -> None:
+        """Gives address, ports and files back; repeatable."""
         await self._tools.network.delete(sandbox.id)
         shutil.rmtree(self._tools.etc(sandbox.id), ignore_errors=True)
 
@@ -114,6 +118,7 @@ class Sandboxes:
 
     async def _stop(self, sandbox: Sandbox) -> None:
         if not sandbox.ready:
+            await self._give_back(sandbox)  # one that was lost has them yet
             return
         await end_all(self._tools, sandbox.id)
         await self._take_down(sandbox)
