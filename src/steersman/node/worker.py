@@ -134,6 +134,10 @@ class Worker:
             if told:
                 self._say("Warning", reason, message)
 
+    def counts(self) -> bool:
+        """Whether the pod has a place on the node that it could give back."""
+        return not is_ending(self.pod, self.seen) and not is_finished(self.pod, self.seen)
+
     async def at_rest(self) -> None:
         """Waits until nothing of the pod runs, or begins to."""
         while self._busy or any(it.running for it in self.seen.containers.values()):
@@ -249,7 +253,7 @@ class Worker:
                 self._begin(action)
             elif isinstance(action, KillContainer):
                 self._hasten(action)
-        if self._renew_volumes_at and self.seen.volumes_ready and self._stays():
+        if self._renew_volumes_at and self.seen.volumes_ready and self.counts():
             if self._renew_volumes_at <= now and "volumes" not in self._busy:
                 self._begin(PrepareVolumes())
             until.append(max(self._renew_volumes_at, now + FIRST_RETRY_SECONDS))
@@ -263,7 +267,7 @@ class Worker:
     def _consider_resize(self) -> None:
         """Grants a resize that is asked for or notes why not, and ends one that is over."""
         seen, grants = self.seen, self._tools.grants
-        if not self._stays():
+        if not self.counts():
             grants.note(seen.uid, None)
             return
         if seen.resize is not None and granting.is_over(self._granted, seen):
@@ -302,9 +306,6 @@ class Worker:
         if granting.is_asked(self.pod, self.seen):
             self._consider_resize()
             self._wake.set()
-
-    def _stays(self) -> bool:
-        return not is_ending(self.pod, self.seen) and not is_finished(self.pod, self.seen)
 
     def _may_end(self) -> bool:
         return self.seen.ended is None and not is_finished(self.pod, self.seen)
