@@ -280,7 +280,10 @@ def test_a_mail_address_must_be_verified_where_its_issuer_says_whether_it_is() -
     mapped = {"claimMappings": {"username": {"claim": "email", "prefix": ""}}}
     claims = {**CLAIMS, "email": "jane@example.com"}
     assert decide(compiled(**mapped), claims, NOW).name == "jane@example.com"
+    assert decide(compiled(**mapped), {**claims, "email_verified": True}, NOW).name
     assert why({**claims, "email_verified": False}, **mapped) == "oidc: email not verified"
+    for unclear in ("false", "true", 1, None):  # only what says so in plain words does
+        assert "verified" in why({**claims, "email_verified": unclear}, **mapped)
 
 
 def test_rules_about_claims_hold() -> None:

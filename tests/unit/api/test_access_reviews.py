@@ -69,6 +69,8 @@ def test_a_question_carries_every_field() -> None:
             {"key": "a", "operator": "In", "values": ["1"]},
             {"key": "b", "operator": "NotIn", "values": ["2"]},
             {"key": "c", "operator": "In", "values": ["3"]},
+            {"key": "d", "operator": "In", "values": ["4", "5"]},  # no request can ask so
+            {"key": "e", "operator": "Exists"},
         ]
     }
     assert attributes_of(spec) == Attributes(

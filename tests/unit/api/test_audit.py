@@ -218,6 +218,10 @@ def test_a_request_is_told_from_where_it_came_and_its_id_is_taken_over(tmp_path:
         again = sent("GET", "/version", x_forwarded_for="192.0.2.7")
         await answer(api, again)
         assert events(path, "system:anonymous")[-1]["sourceIPs"] == ["192.0.2.7"]
+        back = sent("GET", "/version", x_forwarded_for="192.0.2.7,192.0.2.9", x_real_ip="192.0.2.9")
+        await answer(api, back)
+        way = ["192.0.2.7", "192.0.2.9", "192.0.2.7"]
+        assert events(path, "system:anonymous")[-1]["sourceIPs"] == way
         long = sent("GET", "/version", audit_id="x" * 65)
         await answer(api, long)
         assert long.notes is not None

@@ -88,11 +88,15 @@ def test_objects_and_watches_are_named_by_resource() -> None:
 
 def test_what_is_being_answered_is_told_apart_by_whether_it_changes_something() -> None:
     meter = Meter(0.0)
-    meter.of(GET._replace(verb="PATCH")).inflight += 1
-    meter.of(GET).inflight += 2
+    for verb in ("POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"):
+        meter.of(GET._replace(verb=verb)).inflight += 1
+    for verb in ("GET", "LIST", "WATCH"):
+        meter.of(GET._replace(verb=verb)).inflight += 2
+    assert meter.inflight() == {"mutating": 6, "readOnly": 6}
+    meter.of(GET._replace(verb="APPLY")).inflight += 1
     text = render(meter, {}, {})
-    assert 'apiserver_current_inflight_requests{request_kind="mutating"} 1' in text
-    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 2' in text
+    assert 'apiserver_current_inflight_requests{request_kind="mutating"} 7' in text
+    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 6' in text
 
 
 def total(text: str, code: int, verb: str, **labels: str) -> int:
