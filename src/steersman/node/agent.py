@@ -92,10 +92,12 @@ class Agent:
         # Before all sources have been read nobody knows what belongs to no pod (sourcesReady)
         self._remove_rest(left)
         self._complete.set()
+        self._over()
 
-    async def complete(self) -> None:
-        """Waits until every pod that is here has a worker, or ends for want of an object."""
-        await self._complete.wait()
+    @property
+    def complete(self) -> bool:
+        """Whether every pod that is here has a worker, or ends for want of an object."""
+        return self._complete.is_set()
 
     async def _begin_statics(self, statics: Source) -> _Left:
         """Begins the static pods that are known now, and goes on with those that were begun; what
