@@ -266,6 +266,26 @@ def test_a_pod_that_does_not_fit_is_refused_by_the_node(cluster: Cluster) -> Non
     cluster.run(scenario)
 
 
+def test_a_critical_pod_that_does_not_fit_has_another_end_for_it(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        milli = parse(node.status.allocatable["cpu"]).milli()
+        await session.create("ordinary", script=SLEEP, resources={"requests": {"cpu": "200m"}})
+        await session.until("ordinary", runs)
+        asked = {"requests": {"cpu": f"{milli - 100}m"}}
+        spec = {"nodeName": node.metadata.name, "priorityClassName": "system-node-critical"}
+        await session.create("critical", script=SLEEP, resources=asked, spec=spec)
+        await session.until("critical", runs)
+        gone = await session.until("ordinary", lambda it: it.status.phase == "Failed")
+        assert gone.status.reason == "Preempting"
+        assert await hears(session, gone, "Preempting") == gone.status.message
+        assert gone.status.message == "Preempted in order to admit critical pod"
+        for name in ("critical", "ordinary"):
+            await session.delete(name)
+
+    cluster.run(scenario)
+
+
 def test_memory_is_not_taken_from_below_what_is_in_use(cluster: Cluster) -> None:
     doubled = " ".join("x" * 20)  # 16 bytes, twenty times doubled
     script = f"x=0123456789abcdef; for i in {doubled}; do x=$x$x; done; echo full; {SLEEP}"

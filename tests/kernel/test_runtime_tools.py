@@ -23,6 +23,7 @@ from test_runtime_rig import BUSYBOX, needs_root
 
 pytestmark = needs_root
 SECONDS = 60
+NAMESPACE = f"steer-test-{os.getpid()}"  # by which groups are called too
 CONFIGURATION = """version = 2
 root = "{0}/root"
 state = "{0}/state"
@@ -72,7 +73,9 @@ class Containerd:
         self("version", within=SECONDS)
 
     def command(self, *words: str) -> list[str]:
-        return ["ctr", "--connect-timeout", "30s", "--address", f"{self.directory}/c.sock", *words]
+        address = f"{self.directory}/c.sock"
+        flags = ["--connect-timeout", "30s", "--address", address, "--namespace", NAMESPACE]
+        return ["ctr", *flags, *words]
 
     def __call__(self, *words: str, code: int = 0, within: float = SECONDS) -> str:
         """Runs ctr; gives what it wrote."""
@@ -103,10 +106,12 @@ def containerd() -> Iterator[Containerd]:
     try:
         yield made
         assert made("containers", "ls", "-q") == ""
-        left = directory / "runc" / "default"
+        left = directory / "runc" / NAMESPACE
         assert not left.exists() or os.listdir(left) == []
     finally:
         made.stop()
+        for parent in pathlib.Path("/sys/fs/cgroup").glob(f"*/{NAMESPACE}"):
+            parent.rmdir()
         shutil.rmtree(directory)
 
 

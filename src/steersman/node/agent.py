@@ -24,7 +24,10 @@ from steersman.node.admission.predicates import decide_by_ports
 from steersman.node.admission.refusing import refused
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, engine_name, parse_engine_name
+from steersman.node.pressure import preemption
+from steersman.node.pressure.preemption import choose_victims
 from steersman.node.resizing import granting
+from steersman.node.resizing.granting import decide_shortage
 from steersman.node.static.marks import MIRROR, is_mirror, is_static
 from steersman.node.static.source import Source
 from steersman.node.tools import Tools
@@ -59,6 +62,8 @@ class Agent:
         self._over: Callable[[], None] = lambda: None
         # What may be of a static pod whose source has yet to be read, by uid
         self._held: set[str] = set()
+        # Critical pods for which others are ended, by uid
+        self._awaiting: set[str] = set()
         self._removing: dict[str, tuple[str, str]] = {}
         self._complete = asyncio.Event()
         self._compressor = LogCompressor()
@@ -89,10 +94,12 @@ class Agent:
         # Before all sources have been read nobody knows what belongs to no pod (sourcesReady)
         self._remove_rest(left)
         self._complete.set()
+        self._over()
 
-    async def complete(self) -> None:
-        """Waits until every pod that is here has a worker, or ends for want of an object."""
-        await self._complete.wait()
+    @property
+    def complete(self) -> bool:
+        """Whether every pod that is here has a worker, or ends for want of an object."""
+        return self._complete.is_set()
 
     async def _begin_statics(self, statics: Source) -> _Left:
         """Begins the static pods that are known now, and goes on with those that were begun; what
@@ -185,8 +192,13 @@ class Agent:
         worker = self.workers.get(new.metadata.uid)
         if worker is not None:
             worker.hear(new)
-        elif not _is_over(new):
-            seen, refusal = self._begin(new), self._refusal(new) or self._admit(new)
+        elif not _is_over(new) and new.metadata.uid not in self._awaiting:
+            refusal = self._refusal(new) or self._admit(new)
+            if refusal is not None and (victims := self._victims(new)):
+                self._awaiting.add(new.metadata.uid)
+                self._tasks.start(self._make_room(new, victims), name=f"room for {new.key}")
+                return
+            seen = self._begin(new)
             self._adopt(new, seen if refusal is None else refused(seen, *refusal))
             if refusal is not None:
                 self._tools.say(new, "Warning", *refusal)
@@ -201,6 +213,30 @@ class Agent:
         return granting.decide_admission(
             pod, others, grants.count(), allocatable
         ) or decide_by_ports(pod, beside)
+
+    def _victims(self, pod: Pod) -> list[Worker]:
+        """Returns who goes so that a critical pod that does not fit does."""
+        if self._refusal(pod) is not None:
+            return []
+        grants, allocatable = self._tools.grants, self._tools.machine.allocatable
+        others = grants.others(pod.metadata.uid)
+        needed = decide_shortage(pod, others, grants.count(), allocatable)
+        here = {it.seen.uid: it for it in self.workers.values() if it.stays}
+        pods = [it.pod for it in here.values()]
+        chosen = choose_victims(pod, pods, needed) if needed else []
+        return [here[it.metadata.uid] for it in chosen]
+
+    async def _make_room(self, pod: Pod, victims: list[Worker]) -> None:
+        """Ends pods for a critical one, which is heard of once they have."""
+        for victim in victims:
+            grace = float(victim.pod.spec.termination_grace_period_seconds)
+            victim.evict(preemption.REASON, preemption.MESSAGE, grace)
+        for victim in victims:
+            await victim.at_rest()
+        self._awaiting.discard(pod.metadata.uid)
+        now = self._pods.get(POD.ref(*pod.key))
+        if now is not None and now.metadata.uid == pod.metadata.uid:
+            self._hear(None, now)
 
     def _begin(self, pod: Pod) -> Observed:
         metadata = pod.metadata

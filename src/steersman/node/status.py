@@ -16,6 +16,7 @@ from steersman.model.types.container import Container, ResourceRequirements, Vol
 from steersman.node import containers
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
+from steersman.node.pressure import preemption
 from steersman.node.readiness import GATES, closed_gates
 from steersman.node.render import limits
 from steersman.node.render.bundle import is_recursive
@@ -255,7 +256,8 @@ def _conditions(pod: Pod, seen: Observed, phase: str, now: float) -> list[Docume
     if containers.may_restart_all(pod):
         found.append(("AllContainersRestarting", *_restarting(seen, phase)))
     if seen.ended is not None and seen.grace is not None:  # for the node's sake (KEP-3329)
-        found.append(("DisruptionTarget", "True", "TerminationByKubelet", seen.ended[1]))
+        told = preemption.CONDITION if seen.ended[0] == preemption.REASON else seen.ended[1]
+        found.append(("DisruptionTarget", "True", "TerminationByKubelet", told))
     resizing = telling.render_conditions(pod, seen, now)
     return [*resizing, *(_condition(pod, *it, now) for it in found)]
 

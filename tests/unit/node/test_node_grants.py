@@ -14,6 +14,7 @@ from shim_script import RUNNING, Stage, begin, container, refuse
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
+from steersman.model.types.container import ResourceRequirements
 from steersman.node.observed import Observed, Resize, Run, Seen
 from steersman.node.plan import KillContainer, PullImage, ResizePod, StartContainer, plan
 from steersman.node.render import limits
@@ -173,6 +174,8 @@ def test_what_a_pod_asks_for_as_a_whole_is_granted_and_given_to_who_has_its_limi
     assert granting.inherits(new, app, after)
     assert granting.inherits(new, own, after), "its processor is the pod's"
     assert not granting.inherits(new, app, after.having("app", exited()))
+    bounded = replace(app, resources=ResourceRequirements(limits={"cpu": "1", "memory": "1Mi"}))
+    assert not granting.inherits(new, bounded, after), "it has limits of its own"
     assert not granting.inherits(asking("1", "1Mi"), asking("1", "1Mi").spec.containers[0], after)
     status = render_status(granting.granted(new, seen), seen, "10.0.0.1", NOW)
     assert status["resources"]["limits"] == {"cpu": "1", "memory": "64Mi"}

@@ -242,8 +242,7 @@ class Quiet:
         """Returns none."""
         return set()
 
-    async def complete(self) -> None:
-        """Is so from the first."""
+    complete = True
 
 
 def test_before_the_folder_has_been_read_no_mirror_is_removed(tmp_path: Path) -> None:
@@ -266,6 +265,40 @@ def test_before_the_folder_has_been_read_no_mirror_is_removed(tmp_path: Path) ->
             for task in started:
                 task.cancel()
         assert api.deleted.empty()
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_cannot_be_read_keeps_no_pod_of_another_from_its_mirror(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "web.yaml").write_text(TEXT)
+    orphan = mirror(parse(TEXT.replace("name: web", "name: gone")), uid="m2")
+
+    async def scenario() -> None:
+        api, world = API(orphan), RealWorld()
+        made: asyncio.Queue[str] = asyncio.Queue()
+
+        async def create(_kind: Any, document: Any, **_how: Any) -> Pod:
+            made.put_nowait(document["metadata"]["name"])
+            return pod(metadata={"resourceVersion": "1"})
+
+        api.create = create  # type: ignore[attr-defined]
+        pods = FollowedView(api, POD, world)
+        folder = Folder(tmp_path, "vm", world, lambda _: None)
+        late = Folder(tmp_path / "late", "vm", world, lambda _: None)
+        both = Several([folder, late])
+        mirrors = Mirrors(cast(Client, api), world, "vm", Registered(), both, pods, Quiet())
+        async with asyncio.timeout(20), world.tasks() as tasks:
+            for one in (pods.follow(), mirrors.run(), folder.run()):
+                tasks.start(one, name="part")
+            assert await made.get() == "web-vm"
+            assert api.deleted.empty(), "what shows nothing now may be in the other source"
+            tasks.start(late.run(), name="late")
+            await late.synced()
+            mirrors.wake()
+            assert (await api.deleted.get())["uid"] == "m2"
+            tasks.stop()
 
     asyncio.run(scenario())
 
@@ -475,10 +508,10 @@ def test_a_folder_that_cannot_be_read_at_first_has_nothing_removed_that_may_be_i
         async with agent_of(stage, manifests) as agent:
             await agent._pods.synced()
             await agent._routing.wait()
-            assert not agent._complete.is_set()
+            assert not agent.complete
             assert not agent.workers
             end()
-            await agent.complete()
+            await agent._complete.wait()
             assert agent.workers[UID].seen.of("app").running, "it was taken over as it was"
             await stage.api.until(is_up)
             assert stage.network.deleted.empty()
@@ -514,7 +547,7 @@ def test_a_source_that_is_late_has_its_pods_taken_over_and_holds_up_no_others(
             late._read.set()
             for hear in late._listeners:
                 hear()
-            await agent.complete()
+            await agent._complete.wait()
             assert agent.workers[UID].seen.of("app").running, "it was taken over as it was"
             await stage.api.until(is_up)
 
@@ -537,7 +570,7 @@ def test_a_static_pod_that_was_given_up_begins_again_where_its_ground_is_gone(
 
     async def scenario() -> None:
         async with agent_of(stage, manifests) as agent:
-            await agent.complete()
+            await agent._complete.wait()
             seen = agent.workers["own"].seen
             assert (seen.ended, seen.grace) == (None, None)
             assert agent.workers["own"].pod.status.phase == "Pending"

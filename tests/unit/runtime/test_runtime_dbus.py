@@ -28,6 +28,9 @@ def test_values_of_all_kinds_survive_their_way() -> None:
     for wrong in ("a", "(s", "()", "z", "(" * 70 + "s" + ")" * 70, "a" * 70 + "s"):
         with pytest.raises(dbus.BadMessage):
             list(dbus.split(wrong))
+    # The length of an array does not count what fills up before its first structure
+    padded = dbus.encode(Message(dbus.CALL, 7, body=([(2,)],)), "a(u)")
+    assert padded[-12:] == bytes((4, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0))
     nested = dbus.encode(Message(dbus.CALL, 7, body=(("v", ("u", 1)),)), "v")
     with pytest.raises(dbus.BadMessage, match="a variant of type 'v'"):
         dbus.decode(nested)

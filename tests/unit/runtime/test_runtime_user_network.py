@@ -59,7 +59,9 @@ def test_a_program_that_fails_or_hangs_is_told(
 def test_what_was_begun_is_ended_and_nobody_else_with_its_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready = 'while test $1 != --ready-fd; do shift; done; eval "printf 1 >&$2"; exec sleep 600'
+    ready = (
+        "while test $1 != --ready-fd; do shift; done; printf 1 > /proc/self/fd/$2; exec sleep 600"
+    )
     start(program(tmp_path, "slirp4netns", ready), os.getpid(), str(tmp_path))
     note = tmp_path / user_network.NOTE
     pid = int(note.read_text().split()[0])

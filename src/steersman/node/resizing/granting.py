@@ -229,16 +229,29 @@ def decide_admission(
     if pod.spec.os is not None and pod.spec.os.name != "linux":
         text = "Failed to admit pod as the OS field doesn't match node OS"
         return "PodOSNotSupported", text
-    most = int(allocatable.get("pods", count + 1))
-    claims = [("pods", _Claim(1, count, most))]
-    wanted = requests_of(pod)
-    # What no node is known to have is the scheduler's to find
-    known = [it for it in wanted if it in allocatable]
-    claims += [(it, _claim(it, wanted, others, allocatable)) for it in known]
-    for name, claim in claims:
+    for name, claim in _claims(pod, others, count, allocatable):
         if not claim.fits():
             return f"OutOf{name}", _shortage(name, claim)
     return None
+
+
+def decide_shortage(
+    pod: Pod, others: Mapping[str, Quantity], count: int, allocatable: Mapping[str, str]
+) -> dict[str, int]:
+    """Returns how much a pod that has come lacks of what, processor in thousandths."""
+    claims = _claims(pod, others, count, allocatable)
+    return {it: one.asked + one.used - one.room for it, one in claims if not one.fits()}
+
+
+def _claims(
+    pod: Pod, others: Mapping[str, Quantity], count: int, allocatable: Mapping[str, str]
+) -> list[tuple[str, _Claim]]:
+    most = int(allocatable.get("pods", count + 1))
+    wanted = requests_of(pod)
+    # What no node is known to have is the scheduler's to find
+    known = [it for it in wanted if it in allocatable]
+    claims = [(it, _claim(it, wanted, others, allocatable)) for it in known]
+    return [("pods", _Claim(1, count, most)), *claims]
 
 
 def is_asked(pod: Pod, seen: Observed) -> bool:

@@ -88,8 +88,9 @@ class Pods(Protocol):
     def ending_statics(self) -> Collection[Key]:
         """Returns the names of those that end."""
 
-    async def complete(self) -> None:
-        """Waits until all that are here are known."""
+    @property
+    def complete(self) -> bool:
+        """Whether all that are here are known."""
 
 
 class Mirrors:
@@ -121,13 +122,12 @@ class Mirrors:
     async def run(self) -> None:
         """Works for ever; view and statics must be followed.
 
-        Before all sources have been read every mirror would show nothing (upstream's sourcesReady),
-        and what an agent before this one left may have yet to end.
+        Before all sources have been read a mirror may show what is in another (upstream's
+        sourcesReady), and what an agent before this one left may have yet to end: until then none
+        is removed.
         """
         await self._owner.registered.wait()
         await self._pods.synced()
-        await self._statics.synced()
-        await self._agent.complete()
         self._pods.listen(self._hear)
         self._statics.listen(self.wake)
         self.wake()
@@ -152,7 +152,7 @@ class Mirrors:
         for step in list(plan):
             if isinstance(step, Create):
                 await self._create(step.static)
-            else:
+            elif self._statics.known and self._agent.complete:
                 await self._remove(step)
 
     async def _create(self, static: Static) -> None:
