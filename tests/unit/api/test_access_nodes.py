@@ -160,6 +160,12 @@ def test_a_pod_names_what_it_needs(spec: dict[str, Any], expected: set[Named]) -
     assert found.node == "n1"
 
 
+def test_what_pods_of_a_workload_name_is_kept_once() -> None:
+    first, second = (read_pod(pod(name, containers=[CONTAINER])) for name in ("a", "b"))
+    assert first.names and first.names is second.names
+    assert first.pod != second.pod
+
+
 def test_a_mirror_pod_names_nothing() -> None:
     annotations = {"kubernetes.io/config.mirror": "hash"}
     found = read_pod(pod("web", annotations=annotations, containers=[CONTAINER]))

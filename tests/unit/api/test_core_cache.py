@@ -151,3 +151,14 @@ def test_an_encoding_for_watchers_is_not_kept_once_they_have_been_told() -> None
         assert [event.forms for event in cache.table(MAPS).after(0)] == [{}]
 
     simulate(1, main)
+
+
+def test_objects_of_a_namespace_share_its_name() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        cache = cache_of(world)
+        for revision, name in enumerate("ab", 1):
+            put(cache, revision, name)
+        first, second = cache.table(MAPS).ordered()
+        assert first.namespace is second.namespace
+
+    simulate(1, main)

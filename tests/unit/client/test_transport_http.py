@@ -443,6 +443,32 @@ def test_a_connection_that_was_taken_over_stays_when_its_first_user_closes(tmp_p
     assert against(tmp_path, repeating(OK), case) == 1
 
 
+def test_a_connection_that_ends_is_forgotten_by_who_had_it_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(OK)
+        await request_of(reader)
+        writer.write(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    async def case(_: HTTPTransport) -> None:
+        first, second = users_of_one_pool(tmp_path)
+        await get(first)
+        forgotten, forget = asyncio.Event(), second.forget
+
+        def tell(connection: Any) -> None:
+            forget(connection)
+            forgotten.set()
+
+        monkeypatch.setattr(second, "forget", tell)
+        await get(second)
+        await forgotten.wait()
+        assert not first._open and not second._open
+
+    assert against(tmp_path, serve, case) == 1
+
+
 def test_users_of_one_pool_ask_no_more_at_once_than_one_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

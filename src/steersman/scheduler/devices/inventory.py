@@ -52,6 +52,10 @@ class Inventory:
         """Returns a claim."""
         return self._claims.get(RESOURCECLAIM.ref(namespace, name))
 
+    async def reached(self, revision: int) -> None:
+        """Waits until claims are seen as they were written at a revision."""
+        await self._claims.reached(revision)
+
     def device_class(self, name: str) -> DeviceClass | None:
         """Returns a class."""
         return self._classes.get(DEVICECLASS.ref("", name)) if name else None

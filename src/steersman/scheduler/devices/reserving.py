@@ -138,6 +138,7 @@ class Reserver:
         await self._client.patch(POD.ref(*pod.key), patch, subresource="status", uid=uid)
 
     async def _write(self, claim: ResourceClaim, pod: Pod, allocation: Document | None) -> None:
+        """Writes what a claim got and who has it; the devices are promised until that is seen."""
         ref, metadata = RESOURCECLAIM.ref(*claim.key), claim.metadata
         fields: Document = {"reservedFor": consumers(claim, pod)}
         if allocation is not None:
@@ -147,9 +148,10 @@ class Reserver:
                 uid, revision = metadata.uid, metadata.revision
                 claim = await self._client.patch(ref, protected, uid=uid, revision=revision)
         uid, revision = claim.metadata.uid, claim.metadata.revision
-        await self._client.patch(
+        written = await self._client.patch(
             ref, {"status": fields}, subresource="status", uid=uid, revision=revision
         )
+        await self._inventory.reached(written.metadata.revision)
 
     async def deallocate(self, claim: ResourceClaim) -> None:
         """Gives an allocation up, so that another node can be had."""
