@@ -130,7 +130,7 @@ def test_what_can_be_had_at_all_is_told(tmp_path: Path) -> None:
 def test_processors_and_memory_are_told_where_containers_have_some_for_themselves(
     tmp_path: Path,
 ) -> None:
-    built, amounts = topology(tmp_path / "sys", DUAL), {"cpu": "2", "memory": "1Gi"}
+    built, amounts = topology(DUAL), {"cpu": "2", "memory": "1Gi"}
     owner = pod(resources={"limits": amounts, "requests": amounts})
     (container,) = owner.spec.containers
     reserved = frozenset({0})
