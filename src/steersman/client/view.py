@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from steersman.client.customs import Customs
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Change, Listing
+from steersman.client.likeness import Likenesses
 from steersman.model.errors import APIError, Expired, Gone
 from steersman.model.kind import Kind
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
@@ -94,6 +95,7 @@ class FollowedView:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._synced = asyncio.Event()
         self._closed = False
+        self._likenesses = Likenesses()
 
     # Reading
 
@@ -229,12 +231,18 @@ class FollowedView:
             if not names:
                 del self._namespaces[namespace]
         else:
+            if self._may_stay(new):
+                self._likenesses.share(new)
             self._objects[key] = new
             self._namespaces.setdefault(namespace, {})[name] = new
         for index in self._indexes.values():
             index.put(old, new)
         for hear in tuple(self._listeners):
             hear(old, new)
+
+    def _may_stay(self, found: Any) -> bool:
+        settled = self.kind.settled
+        return settled is not None and type(found) is self.kind.view and settled(found)
 
     def _wake(self) -> None:
         if not self._waiters:

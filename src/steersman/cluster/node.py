@@ -11,17 +11,20 @@ import logging
 import resource
 import signal
 import ssl
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
 from steersman.cluster.engines import Chosen, choose_own, choose_runtime
+from steersman.cluster.placing import make_parts, make_swap, read_topology, reservation
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -30,19 +33,26 @@ from steersman.cluster.process import (
     settle,
     stop_signal,
 )
+from steersman.cluster.telling import of_process
+from steersman.images.http import StreamHttp
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
+from steersman.model.figures import Sources
+from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
 from steersman.model.local_path import NODE_FIELD
+from steersman.model.quantity import Quantity
 from steersman.model.service_range import dns_address
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
+from steersman.network.pods import PodNetwork
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
-from steersman.node.admission import Allowed, decide_admission
+from steersman.node.acting import apparmor
+from steersman.node.admission.kernel import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Provider, Providers
@@ -50,9 +60,11 @@ from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.files import Files
 from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
+from steersman.node.plan import is_finished
 from steersman.node.pressure.images import Bounds, ImageCollector
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.reading import SignalSource
@@ -63,13 +75,18 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.shutdown import asked
 from steersman.node.shutdown.ending import Shutdown
 from steersman.node.shutdown.groups import Period
 from steersman.node.shutdown.logind import Logind
 from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
+from steersman.node.static.source import Several, Source
+from steersman.node.static.url import Url
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
+from steersman.node.topology.settings import Settings as PlacingSettings
+from steersman.node.topology.settings import render_settings
 from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
@@ -90,8 +107,10 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     directory:  of the node; images has the image store; run the sockets, on a short path
     manifests:  the folder of static pods
+    manifest_url, manifest_headers: where others come from, and what is sent there
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
+    placing:    who gets which part of the machine
     periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
     endpoint:   the socket of a container runtime in place of our own engine
@@ -107,6 +126,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
     service_cidr: str
     pod_cidr: str
     manifests: Path
+    manifest_url: str = ""
+    manifest_headers: Mapping[str, str] = {}
     eviction: Options = Options()
     sysctls: Allowed = Allowed()
     periods: tuple[Period, ...] = ()
@@ -114,6 +135,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
     endpoint: Path | None = None
+    placing: PlacingSettings = PlacingSettings()
 
 
 def cgroup_of(cluster: str) -> str:
@@ -137,7 +159,8 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     rules = Rules()
     services = IPv4Network(settings.service_cidr)
     bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
-    chosen = await _choose(settings, bridge, world)
+    connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
+    chosen = await _choose(settings, connected, world)
     bridge.set_up(settings.run.parent)
     if note := firewall.open_for(rules, bridge.name):
         report({"note": note})
@@ -151,21 +174,25 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        tools = _tools(settings, client, chosen, plugins, tokens, world, tasks)
+        tools = await _load_apparmor(
+            _tools(settings, client, chosen, plugins, tokens, world, tasks)
+        )
+        plugins.say = tools.say
         place = tools.place
-        selected = f"spec.nodeName={settings.name}"
-        pods = FollowedView(client, POD, world, fields=selected)
-        folder = _folder(settings, tools)
-        agent = Agent(tools, pods, tasks, folder)
+        pods = FollowedView(client, POD, world, fields=f"spec.nodeName={settings.name}")
+        statics = _statics(settings, tools, tasks)
+        agent = Agent(tools, pods, tasks, statics)
         measuring = _measuring(settings, chosen, agent, world)
         monitor = _monitor(settings, chosen, tools, agent, measuring, tasks)
         shutdown = _shutdown(settings, tools, agent, tasks)
-        registration = _registration(chosen, tools, monitor, shutdown, tasks)
+        registration = _registration(settings, chosen, tools, monitor, shutdown, plugins, tasks)
+        _give_devices(plugins, tools, agent, registration)
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
-            Visitors(client, settings.name, world), _telling(settings, client, measuring)
+            Visitors(client, settings.name, world),
+            _telling(settings, tools, agent, measuring, plugins),
         )
         tasks.start(serve_streams(port, observed, world, others=others), name="port")
         tasks.start(pods.follow(), name="pods of the node")
@@ -173,9 +200,9 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(registration.run(), name="registration")
         tasks.start(plugins.run(registration.registered), name="plugins")
         _reclaim(tools, client, tasks)
-        tasks.start(folder.run(), name="static pods")
-        tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
+        tasks.start(_mirrors(tools, registration, agent, statics, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
+        _pin(tools, agent, tasks)
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
         addresses = bridge.addresses
@@ -193,27 +220,79 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await proxy_client.close()
 
 
-def _folder(settings: NodeSettings, tools: Tools) -> Folder:
-    """Returns the static pods; what is wrong with a file stands in the log and in an event."""
+def _reserved(settings: NodeSettings, facts: machine.Facts) -> dict[str, Quantity]:
+    return reservation(settings.placing, settings.eviction.thresholds, facts)
+
+
+def _pin(tools: Tools, agent: Agent, tasks: Tasks) -> None:
+    following = tools.pinning.run(tools.engine, agent.workers.values, tools.world)
+    tasks.start(following, name="processors of containers")
+
+
+def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Registration) -> None:
+    """Has devices given out, after what waits for nobody; the Node told which there are, pods how
+    theirs are, and who asks what pods have."""
+    tools.placement.add(plugins.devices)
+
+    def tell(pods: Collection[str]) -> None:
+        for worker in [it for uid, it in agent.workers.items() if uid in pods]:
+            worker.devices_changed()
+
+    def offer(pods: Collection[str]) -> None:
+        registration.changed()
+        tell(pods)
+
+    plugins.devices.changed, plugins.claims.changed = offer, tell
+    plugins.tell(lambda: _active(agent), tools.pinning)
+
+
+def _active(agent: Agent) -> list[Pod]:
+    """Returns the pods that have not ended."""
+    workers = agent.workers.values()
+    return [it.pod for it in workers if not it.seen.ended and not is_finished(it.pod, it.seen)]
+
+
+async def _load_apparmor(tools: Tools) -> Tools:
+    """Loads the default AppArmor profile; pods that ask for it are told where there is none."""
+    if (parser := apparmor.find_parser()) is None:
+        return tools
+    try:
+        return replace(tools, apparmor=await apparmor.load(parser, tools.world))
+    except apparmor.NoProfile as error:
+        log.error("the default AppArmor profile is not loaded: %s", error)
+        return tools
+
+
+def _statics(settings: NodeSettings, tools: Tools, tasks: Tasks) -> Source:
+    """Returns the static pods, which are followed; what is wrong with a manifest stands in the log
+    and in an event."""
 
     def tell(text: str) -> None:
         log.error("static pods: %s", text)
         tools.say_node("Warning", "InvalidManifest", text)
 
-    return Folder(settings.manifests, settings.name, tools.world, tell)
+    name, world = settings.name, tools.world
+    folder = Folder(settings.manifests, name, world, tell)
+    tasks.start(folder.run(), name="static pods")
+    if not settings.manifest_url:
+        return folder
+    headers = settings.manifest_headers
+    url = Url(settings.manifest_url, headers, name, StreamHttp(), world, tell)
+    tasks.start(url.run(), name="static pods of a URL")
+    return Several([folder, url])
 
 
 def _mirrors(
-    tools: Tools, registration: Registration, agent: Agent, folder: Folder, pods: FollowedView
+    tools: Tools, registration: Registration, agent: Agent, statics: Source, pods: FollowedView
 ) -> Mirrors:
     mirrors = Mirrors(
         tools.client,
         tools.world,
         tools.place.name,
         registration,
-        folder,
+        statics,
         pods,
-        agent.ending_statics,
+        agent,
     )
     agent.on_over(mirrors.wake)
     return mirrors
@@ -260,13 +339,20 @@ def _monitor(
         settings.name,
         tools.world,
     )
+    monitor.evicted = tools.counts.evicted
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
 
 
 def _registration(
-    chosen: Chosen, tools: Tools, monitor: Monitor, shutdown: Shutdown, tasks: Tasks
+    settings: NodeSettings,
+    chosen: Chosen,
+    tools: Tools,
+    monitor: Monitor,
+    shutdown: Shutdown,
+    plugins: Plugins,
+    tasks: Tasks,
 ) -> Registration:
     """Returns what keeps the Node true, and hears of what changes it."""
     registration = Registration(
@@ -275,8 +361,10 @@ def _registration(
         tools.place,
         tools.facts,
         lambda: monitor.conditions | shutdown.conditions,
-        tools.engine.features,
-        chosen.trouble,
+        features=tools.engine.features,
+        trouble=chosen.trouble,
+        reserved=_reserved(settings, tools.facts),
+        devices=plugins.devices.capacity,
     )
     chosen.watch(registration.changed, tasks)
     monitor.changed = shutdown.changed = registration.changed
@@ -285,43 +373,69 @@ def _registration(
 
 def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:
     """Has the node refuse the pods that it cannot take now, or never can."""
-    apparmor = has_apparmor()
+    confines = has_apparmor()
 
     def refusal(pod: Pod) -> tuple[str, str] | None:
         return (
             shutdown.refusal(pod)
             or monitor.refusal(pod)
-            or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+            or decide_admission(pod, settings.sysctls, apparmor=confines)
         )
 
     agent.admit_by(refusal)
 
 
 def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) -> Shutdown:
-    """Starts what ends pods before the machine goes: at a word of logind, or SIGPWR, where the
-    pods have been given time."""
+    """Starts what ends pods before the node goes: where a person asks for it, and at a word of
+    logind, or SIGPWR, where the pods have been given time."""
     shutdown = Shutdown(settings.periods, agent.workers.values, tools.say_node, tools.world)
+    loop = asyncio.get_running_loop()
+
+    def end_pods() -> None:
+        work = asked.end_pods(shutdown, settings.run / asked.SOCKET, tools.world)
+        tasks.start(work, name="down")
+
+    loop.add_signal_handler(asked.SIGNAL, end_pods)
     if not settings.periods:
         return shutdown
 
     def begin() -> None:
         tasks.start(shutdown.begin(), name="shutdown of the node")
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, begin)
+    loop.add_signal_handler(signal.SIGPWR, begin)
     tasks.start(shutdown.watch(Logind(tools.world)), name="logind")
     return shutdown
 
 
-def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) -> Telling:
+def _telling(
+    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, plugins: Plugins
+) -> Telling:
     """Returns what the agent tells of itself and its pods."""
+    places = tools.volumes.places
+    files = Files(agent.workers.values, tools.paths, settings.images, places, plugins, tools.world)
     root = cgroup_of(settings.cluster)
     own = {"fieldSelector": f"spec.nodeName={settings.name}"}
     names = str(dns_address(IPv4Network(settings.service_cidr)))
     configuration = render_configuration(
-        first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
+        first_address(settings.pod_cidr),
+        KUBELET_PORT,
+        root,
+        names,
+        network.DOMAIN,
+        render_settings(settings.placing),
     )
+    own_metrics = Sources()
+    own_metrics.add(tools.counts.families)
+    started = tools.world.wire_now()
+    own_metrics.add(lambda: of_process(started))
     return Telling(
-        settings.name, root, measuring, lambda: client.read("/api/v1/pods", own), configuration
+        settings.name,
+        root,
+        measuring,
+        files,
+        own_metrics,
+        lambda: tools.client.read("/api/v1/pods", own),
+        configuration,
     )
 
 
@@ -341,7 +455,7 @@ def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
     tasks.start(reclaimer.run(), name="reclaimer")
 
 
-async def _choose(settings: NodeSettings, bridge: Bridge, world: World) -> Chosen:
+async def _choose(settings: NodeSettings, connected: PodNetwork, world: World) -> Chosen:
     """Returns what runs the pods."""
     paths, group = Paths(settings.directory.absolute()), cgroup_of(settings.cluster)
     ids = IdRanges(paths, *read_subordinate())
@@ -349,7 +463,7 @@ async def _choose(settings: NodeSettings, bridge: Bridge, world: World) -> Chose
         return choose_own(
             warm_socket(settings.run),
             paths,
-            bridge,
+            connected,
             settings.images,
             group,
             network.DOMAIN,
@@ -378,9 +492,13 @@ def _tools(
 ) -> Tools:
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
-    limits = Machine(allocatable(facts))
+    kept = _reserved(settings, facts)
+    parts = make_parts(settings.placing, read_topology(facts), paths.root, kept)
+    limits = Machine(allocatable(facts, kept))
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
+    node = FollowedView(client, NODE, world, fields=f"metadata.name={settings.name}")
+    tasks.start(node.follow(), name="the node itself")
     return Tools(
         client=client,
         world=world,
@@ -407,6 +525,13 @@ def _tools(
         machine=limits,
         resolution=_resolution(settings),
         services=services.list,
+        placement=parts.placement,
+        pinning=parts.pinning,
+        devices=plugins.devices,
+        claims=plugins.claims,
+        node=lambda: node.get(NODE.ref("", settings.name)),
+        swap=make_swap(settings.placing, facts),
+        page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 
 

@@ -17,8 +17,8 @@ from steersman.controllers.deployment_bounds import max_surge
 from steersman.model.kind import Document
 from steersman.model.kinds.deployment import DEPLOYMENT, Deployment
 from steersman.model.kinds.replicaset import REPLICASET, ReplicaSet
+from steersman.model.times import seconds
 from steersman.reconcile.actions import Create, Delete, Patch
-from steersman.reconcile.times import seconds
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

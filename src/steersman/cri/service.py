@@ -10,7 +10,7 @@ from steersman.cri.containers import Containers
 from steersman.cri.images import Images
 from steersman.cri.messages.runtime import IMAGE, RUNTIME
 from steersman.cri.runtime import Runtime
-from steersman.cri.sandboxes import Sandboxes
+from steersman.cri.sandboxes import Sandboxes, host_ports
 from steersman.cri.stats import Stats
 from steersman.cri.streaming import Streaming
 from steersman.cri.tools import Tools
@@ -102,7 +102,7 @@ def compare(tools: Tools, found: list[SandboxState]) -> None:
         if sandbox.ready and sandbox.id not in running:
             known.lose(sandbox.id)
         elif sandbox.ready:
-            tools.network.restore(sandbox.id, sandbox.addresses)
+            tools.network.restore(sandbox.id, sandbox.addresses, host_ports(sandbox))
     states = {one.id: one for it in running.values() for one in it.containers}
     for container in list(known.containers.values()):
         if container.finished_at:
@@ -113,4 +113,4 @@ def compare(tools: Tools, found: list[SandboxState]) -> None:
         elif state.status == "stopped":
             known.end(container.id, state.exit)
         elif state.status == "running" and not container.started_at:
-            known.started(container.id, state.started_at)
+            known.started(container.id, state.started_at, tuple(state.user))

@@ -160,7 +160,9 @@ def test_a_version_has_the_checks_of_its_time() -> None:
     assert not found("restricted", {}, 7).count("allowPrivilegeEscalation")
     windows = {"os": {"name": "windows"}, "securityContext": {"runAsNonRoot": True}}
     assert not found("restricted", windows, 25)
-    assert found("restricted", windows, 24)
+    assert found("restricted", {**windows, "os": {"name": "linux"}}, 25)
+    for what in ("allowPrivilegeEscalation", "unrestricted capabilities", "seccompProfile"):
+        assert what in found("restricted", windows, 24)
     engine = {"securityContext": {"seLinuxOptions": {"type": "container_engine_t"}}}
     assert found("baseline", engine, 30)
     assert not found("baseline", engine, 31)
@@ -179,6 +181,12 @@ def test_profiles_in_annotations_count() -> None:
         ' seccomp.security.alpha.kubernetes.io/pod="unconfined")'
     )
     assert not found("baseline", main(), 19, **seccomp)
+    for fine in ("runtime/default", "docker/default", "localhost/x"):
+        for where in ("pod", "container.seccomp.security.alpha.kubernetes.io/a"):
+            named = {
+                where if "/" in where else f"seccomp.security.alpha.kubernetes.io/{where}": fine
+            }
+            assert not found("baseline", main(), 18, **named)
 
 
 def labels(**modes: str) -> dict[str, str]:

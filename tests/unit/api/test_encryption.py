@@ -290,7 +290,10 @@ LENGTH = "secret is not of the expected length, got 5, expected one of"
         ({"resources": ["a.b", "*.*"]}, "using overlapping resources such as 'secrets' and"),
         ({"providers": [{}]}, f"{PATH}: Invalid value: provider does not contain any of the"),
         ({"providers": [{**GCM, **IDENTITY}]}, f"{PATH}: Invalid value: more than one provider"),
-        ({"providers": [{"kms": {}}]}, f"{PATH}.kms: Forbidden: key management services are not"),
+        (
+            {"providers": [{"kms": {"name": "a", "endpoint": "unix:///a"}}]},
+            f"{PATH}.kms.apiVersion: KMSv1 is deprecated",
+        ),
         (
             {"providers": [{"aesgcm": {}}]},
             f"{PATH}.aesgcm.keys: Required value: at least one keys is required",

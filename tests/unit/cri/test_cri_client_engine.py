@@ -128,12 +128,12 @@ def test_a_sandbox_is_made_in_the_pods_own_group_with_the_addresses_it_was_given
         "RunPodSandbox": lambda _: s.RunPodSandboxResponse("box"),
         "PodSandboxStatus": lambda _: r.PodSandboxStatusResponse(status, {"info": '{"pid": 7}'}),
     }
-    made = asyncio.run(stage.engine.start_sandbox(pod(), "kata", SHARES, {}))
+    made = asyncio.run(stage.engine.start_sandbox(pod(), "kata", {}, SHARES))
     assert made == Sandbox(7, "", ("10.1.0.2", "fd00::2"))
     assert stage.groups.done == [f"remove {UID}", f"make {UID}"]
     (asked,) = stage.asked("RunPodSandbox")
     assert asked.runtime_handler == "kata"
-    host = asyncio.run(stage.engine.start_sandbox(pod(spec={"hostNetwork": True}), "", SHARES, {}))
+    host = asyncio.run(stage.engine.start_sandbox(pod(spec={"hostNetwork": True}), "", {}, SHARES))
     assert host.addresses == ()
 
 
@@ -141,7 +141,7 @@ def test_what_was_made_of_a_sandbox_before_a_failure_is_taken_back(stage: Stage)
     stage.sandboxes = (box("half", 1),)
     stage.runtime.answers["RunPodSandbox"] = lambda _: Failed(grpc.UNKNOWN, "no network")
     with pytest.raises(EngineError, match="no network"):
-        asyncio.run(stage.engine.start_sandbox(pod(), "", SHARES, {}))
+        asyncio.run(stage.engine.start_sandbox(pod(), "", {}, SHARES))
     assert [it.pod_sandbox_id for it in stage.asked("RemovePodSandbox")] == ["half", "half"]
     assert stage.groups.done[-1] == f"remove {UID}"
     with pytest.raises(EngineError, match="has no sandbox"):

@@ -155,12 +155,16 @@ def test_a_migration_is_of_one_resource() -> None:
     group, plural = "storagemigration.k8s.io", "storageversionmigrations"
     assert causes(group, plural, {"spec": MIGRATION}) == []
     assert causes(group, plural, {"spec": {"resource": {"group": "g"}}}) == [
-        ("spec.resource.resource", f"{REQUIRED}: resource is required")
+        ("spec.resource.resource", f"{REQUIRED}: resource is required to be set")
     ]
     other = {"spec": {"resource": {"group": "g", "resource": "r"}}}
     assert causes(group, plural, other, {"spec": MIGRATION}) == [
-        ("group", f'Invalid value: "g": {IMMUTABLE}'),
-        ("resource", f'Invalid value: "r": {IMMUTABLE}'),
+        ("spec", f'Invalid value: {{"resource":{{"group":"g","resource":"r"}}}}: {IMMUTABLE}')
+    ]
+    bad = {"spec": {"resource": {"group": "G", "resource": "r.s"}}}
+    assert [field for field, _text in causes(group, plural, bad)] == [
+        "spec.resource.resource",
+        "spec.resource.group",
     ]
 
 

@@ -211,7 +211,7 @@ class Network:
     def __init__(self) -> None:
         self.deleted: asyncio.Queue[str] = asyncio.Queue()
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
+    async def add(self, pod: str, namespace: Path, ports: Any = ()) -> list[str]:
         """Returns one address for all."""
         return ["10.0.0.5"]
 
@@ -219,7 +219,7 @@ class Network:
         """Notes that a pod is disconnected."""
         self.deleted.put_nowait(pod)
 
-    def restore(self, pod: str, addresses: Any) -> None:
+    def restore(self, pod: str, addresses: Any, ports: Any = ()) -> None:
         """Knows no addresses."""
 
 

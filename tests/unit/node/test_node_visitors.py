@@ -234,7 +234,8 @@ async def test_the_port_answers_whom_it_lets_in(api: Served, tmp_path: Path) -> 
 
     measuring = Measuring(list, cgroups.opener(Hierarchies({}, "", frozenset())), "/x", tmp_path,
                           tmp_path, api.world)  # fmt: skip
-    others = Others(visitors, Telling("n", "/x", measuring, pods, {}))
+    files: Any = None  # nobody asks for them, nor for counts
+    others = Others(visitors, Telling("n", "/x", measuring, files, files, pods, {}))
     async with api.world.tasks() as tasks:
         answers = handler(NoPods(), api.world, tasks, others)
 

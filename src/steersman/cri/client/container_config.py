@@ -26,6 +26,7 @@ from steersman.cri.messages.containers import (
     PRIVATE,
     SIGNALS,
     Capability,
+    CDIDevice,
     ContainerConfig,
     ContainerMetadata,
     Device,
@@ -55,7 +56,7 @@ from steersman.model.types.container import (
 from steersman.node.engine.interface import Handler, Order
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
-from steersman.node.render.bundle import check_non_root, profile_of, resources_of
+from steersman.node.render.bundle import check_non_root, profile_of
 from steersman.node.render.expand import expand
 from steersman.runtime.spec import MASKED_PATHS, READONLY_PATHS
 
@@ -86,7 +87,8 @@ def render_container(
     subpaths: where on the machine a subPath of a mount is, by the mount's path
     target:   the id of the container whose processes this one shall see, empty for none
     """
-    pod, container, variables = order.pod, order.container, order.variables
+    pod, container, ground = order.pod, order.container, order.ground
+    variables = order.variables
     stop = container.lifecycle.stop_signal if container.lifecycle is not None else ""
     return ContainerConfig(
         metadata=ContainerMetadata(container.name, order.attempt),
@@ -97,16 +99,22 @@ def render_container(
         envs=tuple(KeyValue(name, value.encode()) for name, value in variables.items()),
         mounts=tuple(_mounts(order, handler, ids, subpaths)),
         devices=tuple(_devices(order)),
+        CDI_devices=tuple(map(CDIDevice, order.injection.cdi)),
         labels=render_labels(pod, container, cluster),
-        annotations=render_annotations(pod, container, order.attempt),
-        log_path=f"{container.name}/{order.ground.log.name}",
+        annotations={
+            **order.injection.annotations,
+            **render_annotations(pod, container, order.attempt),
+        },
+        log_path=f"{container.name}/{ground.log.name}",
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         tty=container.tty,
         linux=LinuxContainerConfig(
             resources=render_resources(
-                resources_of(order.pod, order.container, order.ground),
-                limits.oom_score(pod, container, order.ground.memory_bytes),
+                limits.render_resources(
+                    pod, container, ground.pin, page_sizes=ground.page_sizes, swap=ground.swap
+                ),
+                limits.oom_score(pod, container, ground.memory_bytes),
             ),
             security_context=_security(order, ids, target, seccomp_root),
         ),
@@ -125,7 +133,12 @@ def _mounts(
     ours = {"/etc/hosts": ground.etc / "hosts"}
     ours[container.termination_message_path] = ground.termination_log
     found = [Mount(path, str(source)) for path, source in ours.items() if path not in taken]
-    return [_mapped(it, *maps) for it in [*own, *found]]
+    injected = [
+        Mount(it.target, it.source, readonly=it.readonly)
+        for it in order.injection.mounts
+        if it.target not in taken
+    ]
+    return [_mapped(it, *maps) for it in [*own, *found, *injected]]
 
 
 def _mapped(mount: Mount, uids: tuple[Any, ...], gids: tuple[Any, ...]) -> Mount:
@@ -152,8 +165,8 @@ def _mount(
 
 
 def _devices(order: Order) -> list[Device]:
-    """Returns the volumes that the container uses as devices."""
-    found = []
+    """Returns the volumes that the container uses as devices, and what plugins gave it."""
+    found = [Device(it.target, it.source, it.access) for it in order.injection.devices]
     for it in order.container.volume_devices:
         access = "r" if order.ground.devices[it.name].readonly else "mrw"
         found.append(Device(it.device_path, str(order.ground.volumes[it.name]), access))

@@ -145,7 +145,7 @@ class CRIEngine:
     # Sandboxes
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, resources: Document, ids: Document
+        self, pod: Pod, handler: str, ids: Document, resources: Document
     ) -> Sandbox:
         """Makes a sandbox in the pod's own control group; the runtime connects it (CNI)."""
         uid = pod.metadata.uid

@@ -37,7 +37,8 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import SELinuxOptions
 from steersman.node import containers
-from steersman.node.admission import normal_name
+from steersman.node.admission.kernel import normal_name
+from steersman.node.containers import host_ports
 from steersman.node.render import files
 from steersman.node.render.resolution import Resolution, parse_resolution, render_resolution
 
@@ -91,9 +92,7 @@ def render_ports(pod: Pod) -> Collection[PortMapping]:
     """Returns the ports of the machine that are a pod's."""
     return [
         PortMapping(_PROTOCOLS[port.protocol], port.container_port, port.host_port, port.host_ip)
-        for container in pod.spec.containers
-        for port in container.ports
-        if port.host_port
+        for port in host_ports(pod)
     ]
 
 

@@ -55,7 +55,6 @@ async def read_features(calls: Calls) -> Features:
         told.runtime_version,
         handlers,
         groups_policy=features is not None and features.supplemental_groups_policy,
-        host_ports=True,
     )
 
 

@@ -74,7 +74,8 @@ def read_end(tools: Tools, container: Container, seen: Observed, exit: ExitStatu
         _message(tools, container, seen, run, exit.code),
         run.stop_signal,
         run.again,
-        run.id,
+        id=run.id,
+        user=run.user,
     )
 
 

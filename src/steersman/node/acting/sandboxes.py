@@ -5,7 +5,7 @@ from __future__ import annotations
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.runtime_classes import demand_handler
-from steersman.node.admission import normal_name
+from steersman.node.admission.kernel import normal_name
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
@@ -26,25 +26,16 @@ def render_sandbox(pod: Pod, cgroup: str, resources: Document) -> Document:
     }
 
 
-def host_ports(pod: Pod) -> list[int]:
-    """Returns the ports of the node that a pod asks for; none where it has all of them."""
-    if pod.spec.host_network:
-        return []
-    return [it.host_port for one in pod.spec.containers for it in one.ports if it.host_port]
-
-
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
-    if pod.spec.resource_claims:
-        raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
     handler = await demand_handler(tools, pod)
     ids = take_ids(tools, uid) if pod.spec.host_users is False else {}
-    for port in () if tools.engine.features.host_ports else host_ports(pod):
-        text = f"hostPort {port} is not supported: use a Service of type NodePort"
-        tools.say(pod, "Warning", "HostPortNotSupported", text)
-    resources = limits.render_pod_resources(pod)
-    made = await tools.engine.start_sandbox(pod, handler, resources, ids)
+    exclusive = tools.pinning.has_exclusive(pod)
+    resources = limits.render_pod_resources(
+        pod, exclusive=exclusive, page_sizes=tools.page_sizes, swap=tools.swap
+    )
+    made = await tools.engine.start_sandbox(pod, handler, ids, resources)
     try:
         shown = made.addresses or (tools.place.address,)
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):
@@ -64,7 +55,10 @@ def take_ids(tools: Tools, uid: str) -> Document:
 
 
 async def tear_down(tools: Tools, uid: str) -> None:
-    """Removes sandbox, connection and volumes. Repeatable."""
+    """Removes sandbox, connection and volumes, and takes back what was given out. Repeatable."""
     await tools.engine.remove_sandbox(uid)
     await tools.volumes.release(uid)
     tools.ids.release(uid)
+    tools.placement.release(uid)
+    # Last: a driver that is not there keeps what the others do not have to
+    await tools.claims.unprepare(uid)

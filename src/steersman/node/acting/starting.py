@@ -18,6 +18,8 @@ from steersman.node.acting import handlers
 from steersman.node.acting.env_files import read_variables
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile, local_profile
+from steersman.node.claims.interface import CannotPrepare
+from steersman.node.devices.injection import Injection
 from steersman.node.engine.interface import Order
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Run, engine_name
@@ -28,6 +30,7 @@ from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
+from steersman.runtime.kernel.labels import has_selinux
 
 START_ERROR = "StartError"
 START_ERROR_CODE = 128
@@ -47,7 +50,8 @@ async def start(
 
     Raises BadConfiguration for what the pod asks in vain, CreateFailed for the rest.
     """
-    order = await asyncio.to_thread(_order, tools, pod, container, seen, attempt, pulled)
+    injection = await _injection(tools, pod, container)
+    order = await asyncio.to_thread(_order, tools, pod, container, seen, attempt, pulled, injection)
     name = engine_name(container.name, attempt)
     try:
         await tools.engine.create(order)
@@ -66,10 +70,20 @@ async def start(
             raise CreateFailed(str(error)) from error
         return replace(_never_started(tools, pod, container, attempt, error), id=id)
     tools.say(pod, "Normal", "Started", "Container started", container.name)
-    run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal, id=id)
+    begun_at, user = started.started_at / NANO, tuple(started.user)
+    run = Run(attempt, "running", begun_at, stop_signal=signal, id=id, user=user)
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run
+
+
+async def _injection(tools: Tools, pod: Pod, container: Container) -> Injection:
+    """Returns what devices of plugins and of claims need; raises BadConfiguration."""
+    injection = await tools.devices.inject(pod, container)
+    try:
+        return injection.with_cdi(tools.claims.cdi_names(pod, container))
+    except CannotPrepare as error:
+        raise BadConfiguration(str(error)) from error
 
 
 async def _take_back(tools: Tools, uid: str, name: str, error: EngineError) -> None:
@@ -105,7 +119,13 @@ def _never_started(
 
 
 def _order(
-    tools: Tools, pod: Pod, container: Container, seen: Observed, attempt: int, pulled: Pulled
+    tools: Tools,
+    pod: Pod,
+    container: Container,
+    seen: Observed,
+    attempt: int,
+    pulled: Pulled,
+    injection: Injection,
 ) -> Order:
     """Returns what is to be made, with everything that it stands on."""
     sandbox = seen.sandbox
@@ -119,6 +139,7 @@ def _order(
     variables = environment.render_environment(
         pod, container, objects, services, facts, tools.machine, files
     )
+    variables = {**injection.env, **variables}
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
         variables = {"HOSTNAME": name, **variables}
@@ -135,9 +156,14 @@ def _order(
         log=make_log(tools.paths, seen, container.name, attempt),
         memory_bytes=tools.facts.memory_bytes,
         seccomp=_seccomp(tools, pod, container),
+        apparmor=tools.apparmor,
         devices=_devices(pod, container, places),
+        pin=tools.pinning.begin(seen.uid, container.name, attempt),
+        selinux=has_selinux(),
+        page_sizes=tools.page_sizes,
+        swap=tools.swap,
     )
-    return Order(pod, container, seen, attempt, pulled.image, variables, ground)
+    return Order(pod, container, seen, attempt, pulled.image, variables, ground, injection)
 
 
 def _devices(pod: Pod, container: Container, places: Mapping[str, Path]) -> dict[str, Device]:

@@ -18,6 +18,7 @@ from steersman.images.pull import Policy, Progress
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
+from steersman.node.devices.injection import NOTHING, Injection
 from steersman.node.observed import Observed, Sandbox
 from steersman.node.render.bundle import Ground
 from steersman.node.streams.pods import Streaming
@@ -36,7 +37,6 @@ class Features(msgspec.Struct, frozen=True):
 
     name:          the scheme of container ids, and with the version what the Node tells
     handlers:      by name; "" is that of pods without a class. None where an engine does not tell
-    host_ports:    whether pods may have ports of the machine
     image_volumes: whether an image can be a volume
     """
 
@@ -44,7 +44,6 @@ class Features(msgspec.Struct, frozen=True):
     version: str
     handlers: Mapping[str, Handler]
     groups_policy: bool = False
-    host_ports: bool = False
     image_volumes: bool = False
 
 
@@ -85,7 +84,8 @@ class Images(Protocol):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One run of a container that is to be made: `variables` beside those of the image."""
+    """One run of a container that is to be made: `variables` beside those of the image, `injection`
+    what its devices need."""
 
     pod: Pod
     container: Container
@@ -94,6 +94,7 @@ class Order(msgspec.Struct, frozen=True):
     image: Image
     variables: Mapping[str, str]
     ground: Ground
+    injection: Injection = NOTHING
 
 
 class Engine(Protocol):
@@ -119,10 +120,10 @@ class Engine(Protocol):
         """Lets go of everything, which goes on."""
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, resources: Document, ids: Document
+        self, pod: Pod, handler: str, ids: Document, resources: Document
     ) -> Sandbox:
-        """Makes and connects the ground of a pod; `resources` are its limits (linux.resources),
-        `ids` the maps of users of its own.
+        """Makes and connects the ground of a pod; `ids` are the maps of users of its own,
+        `resources` what its control group may have (linux.resources).
 
         Also raises BadConfiguration. What was made before a failure is taken back.
         """

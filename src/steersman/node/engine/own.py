@@ -15,8 +15,11 @@ from typing import Any, Final, Protocol
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import Container, ContainerPort
 from steersman.node.acting.sandboxes import render_sandbox
 from steersman.node.acting.sub_paths import make_subpath
+from steersman.node.containers import host_ports
+from steersman.node.devices.injection import Injection, NoDevice, inject
 from steersman.node.engine.commands import run_command
 from steersman.node.engine.interface import Features, Handler, Order
 from steersman.node.engine.streams import OwnStreaming
@@ -37,7 +40,7 @@ from steersman.world.interface import World
 KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a system call
 # The one runtime of this node by its name, by none, and by that which manifests expect of any node
 HANDLERS: Final = ("", RUNTIME, "runc")
-_OWN: Final = Handler(user_namespaces=True)
+_OWN: Final = Handler(recursive_read_only_mounts=True, user_namespaces=True)
 _NOT_RUN: Final = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: "
@@ -47,14 +50,18 @@ _NOT_RUN: Final = (
 class Network(Protocol):
     """Connects pods; repeatable."""
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a pod's namespace; returns its addresses."""
+    async def add(
+        self, pod: str, namespace: Path, ports: Sequence[ContainerPort] = ()
+    ) -> list[str]:
+        """Connects a pod's namespace and leads ports of the node to it; returns its addresses."""
 
     async def delete(self, pod: str) -> None:
         """Disconnects a pod; one that is not connected is fine."""
 
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a pod has from before the agent began."""
+    def restore(
+        self, pod: str, addresses: Sequence[str], ports: Sequence[ContainerPort] = ()
+    ) -> None:
+        """Notes the addresses and ports that a pod has from before the agent began."""
 
 
 class OwnEngine:
@@ -112,7 +119,7 @@ class OwnEngine:
     # Sandboxes
 
     async def start_sandbox(
-        self, pod: Pod, handler: str, resources: Document, ids: Document
+        self, pod: Pod, handler: str, ids: Document, resources: Document
     ) -> Sandbox:
         """Makes the namespaces and connects them to the bridge."""
         del handler  # there is one
@@ -121,13 +128,14 @@ class OwnEngine:
         wanted["hostname"] = files.kernel_name(pod, self._domain)
         made = await self._begin(uid, wanted)
         addresses: list[str] = []
+        ports = () if pod.spec.host_network else host_ports(pod)
         try:
             if not pod.spec.host_network:
-                addresses = await self._network.add(uid, Path(made.netns))
+                addresses = await self._network.add(uid, Path(made.netns), ports)
         except BaseException:
             await self.remove_sandbox(uid)
             raise
-        return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns)
+        return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns, ports)
 
     async def _begin(self, uid: str, wanted: Document) -> SandboxState:
         try:
@@ -139,8 +147,8 @@ class OwnEngine:
         return await self._engine.start_sandbox(uid, wanted)
 
     def restore(self, pod: str, sandbox: Sandbox) -> None:
-        """Keeps the addresses of a pod from being given to another."""
-        self._network.restore(pod, sandbox.addresses)
+        """Keeps the addresses of a pod from being given to another, and its ports with it."""
+        self._network.restore(pod, sandbox.addresses, sandbox.ports)
 
     async def remove_sandbox(self, pod: str) -> None:
         """Removes the namespaces and their connection."""
@@ -153,6 +161,7 @@ class OwnEngine:
         """Makes a container from the document that an order comes to."""
         pod, container, run_config = order.pod, order.container, order.image.run_config
         document = render_bundle(pod, container, run_config, order.variables, order.ground)
+        _inject(document, container, order.injection)
         if any(it.get("subPath") for it in document["mounts"]):
             await asyncio.to_thread(_make_subpaths, document)
         if container.target_container_name:
@@ -222,6 +231,23 @@ class OwnEngine:
     def container_id(self, pod: str, container: str) -> str:
         """Returns nothing: the id is made of what is observed."""
         return ""
+
+
+def _inject(document: Document, container: Container, injection: Injection) -> None:
+    """Puts into a document what devices need; what cannot be had is told as containerd does."""
+    try:
+        inject(document, injection, {it.mount_path.rstrip("/") for it in container.volume_mounts})
+    except NoDevice as error:
+        text = "failed to generate spec: failed to apply OCI options"
+        raise EngineError("failed", f"{text}: {error}") from error
+    if not injection.cdi:
+        return
+    from steersman.node.cdi import injecting  # loaded with the first of such devices
+
+    try:
+        injecting.inject_devices(document, injection.cdi)
+    except injecting.CannotInject as error:
+        raise EngineError("failed", str(error)) from error
 
 
 def _make_subpaths(document: Document) -> None:

@@ -117,6 +117,10 @@ class Measuring:
         """What containers have written, as far as the engine keeps that to itself."""
         return {place: it.written_bytes for place, it in self._told.items()}
 
+    def states(self) -> list[Observed]:
+        """Returns the pods that have a sandbox, as they are known without looking."""
+        return [seen for seen in self._seen() if seen.sandbox is not None]
+
     def pods(self) -> list[MeasuredPod]:
         """Looks at the pods that run."""
         found = (self._pod(seen) for seen in self._seen() if seen.sandbox is not None)
