@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from test_runtime_rig import needs_root
@@ -27,8 +27,10 @@ def order(volume: Path, *paths: str, attempt: int = 0) -> Order:
     ]
     given = pod(volumeMounts=mounts)
     ground = SimpleNamespace(volumes={"v": volume})
-    values: Any = (given, given.spec.containers[0], None, attempt, None, {}, ground)
-    return cast(Order, SimpleNamespace(**dict(zip(Order.__struct_fields__, values, strict=True))))
+    (container,) = given.spec.containers
+    made = SimpleNamespace(pod=given, container=container, attempt=attempt, ground=ground)
+    made.variables = {}
+    return cast(Order, made)
 
 
 def mounted(directory: Path) -> int:

@@ -485,8 +485,7 @@ def test_a_full_log_is_moved_aside_and_the_runtime_goes_on_in_a_new_one(
         groups = Groups(Hierarchies({}, "", frozenset()), "/x")
         engine = CRIEngine(calls, around, paths, lambda _: {}, groups, world)
         await engine.connect()
-        ((place, log),) = engine.logs()
-        assert place == (pod.metadata.uid, "app.0")
+        log = dict(engine.logs())[pod.metadata.uid, "app.0"]
         await Rotation(engine, world, 10).look()
         (moved,) = Path(log).parent.glob("0.log.*")
         assert moved.read_text().endswith("first\n")

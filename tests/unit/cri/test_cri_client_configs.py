@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from steersman.cri.client.container_config import render_container
@@ -40,6 +41,8 @@ from steersman.cri.messages.values import (
 )
 from steersman.images.documents import RunConfig
 from steersman.model.kinds.pod import Pod
+from steersman.node.devices.injection import Injection, Node
+from steersman.node.devices.injection import Mount as Injected
 from steersman.node.engine.interface import Handler, Order
 from steersman.node.objects import BadConfiguration
 from steersman.node.render.bundle import Device as BlockDevice
@@ -250,6 +253,22 @@ def test_recursive_read_only_mounts_are_refused_where_the_runtime_has_none() -> 
 def test_volumes_are_devices_where_they_are_used_as_such() -> None:
     found = made(pod(volumeDevices=[{"name": "disk", "devicePath": "/dev/x"}]))
     assert found.devices == (Device("/dev/x", "/n/disk", "r"),)
+
+
+def test_what_devices_need_is_put_in_and_those_of_cdi_are_named() -> None:
+    given = pod()
+    needed = Injection(
+        mounts=[Injected("/host/lib", "/lib/gpu", True)],
+        devices=[Node("/dev/gpu0", "/dev/gpu", "rw")],
+        annotations={"gpu": "0"},
+        cdi=["vendor.example/gpu=0"],
+    )
+    asked = msgspec.structs.replace(order(given), injection=needed)
+    found = render_container(asked, "abc", Handler(), {}, {}, "", "/n/seccomp")
+    assert Device("/dev/gpu", "/dev/gpu0", "rw") in found.devices
+    assert Mount("/lib/gpu", "/host/lib", readonly=True) in found.mounts
+    assert [it.name for it in found.CDI_devices] == ["vendor.example/gpu=0"]
+    assert found.annotations["gpu"] == "0"
 
 
 def test_resources_are_the_kubelets() -> None:

@@ -57,7 +57,7 @@ def features(made: Scripted) -> Features:
 
 
 def test_a_runtime_says_who_it_is_and_what_it_can_do() -> None:
-    assert features(runtime()) == Features("containerd", "1.6.20", {}, host_ports=True)
+    assert features(runtime()) == Features("containerd", "1.6.20", {})
     handler = r.RuntimeHandler("kata", r.RuntimeHandlerFeatures(True, True))
     able = runtime(
         runtime_handlers=(handler, r.RuntimeHandler("")),
@@ -114,7 +114,8 @@ def test_a_runtime_that_goes_and_comes_back_is_told_each_time() -> None:
 def test_a_node_says_what_its_engine_is_and_that_it_cannot_be_used() -> None:
     facts = Facts(4, 8 << 30, 100 << 30, "m", "u", "b", "6.1", "Debian", "amd64")
     able = Features("containerd", "2.1", {"b": Handler(True), "": Handler()}, True)
-    status = render_status(Place("vm", "10.0.0.1", 10250), facts, None, 1.0, (), able, "it is down")
+    place = Place("vm", "10.0.0.1", 10250)
+    status = render_status(place, facts, None, 1.0, features=able, trouble="it is down")
     assert status["nodeInfo"]["containerRuntimeVersion"] == "containerd://2.1"
     assert status["runtimeHandlers"] == [
         {"name": name, "features": {"recursiveReadOnlyMounts": it, "userNamespaces": False}}
