@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -92,9 +93,21 @@ class Containerd:
         return ["run", *flags, *runtime, "--rootfs", str(self._root), name, *words]
 
     def stop(self) -> None:
-        """Ends it; shims end with their containers."""
+        """Ends it, and waits for its shims, which end with their containers."""
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(SECONDS) == 0
+        for entry in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, ProcessLookupError):
+                if str(self.directory).encode() in (entry / "cmdline").read_bytes():
+                    self._wait_for(int(entry.name))
+
+    @staticmethod
+    def _wait_for(process: int) -> None:
+        handle = os.pidfd_open(process)
+        try:
+            assert select.select([handle], [], [], SECONDS)[0], process
+        finally:
+            os.close(handle)
 
 
 @pytest.fixture(scope="module")
