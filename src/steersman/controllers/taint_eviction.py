@@ -14,11 +14,11 @@ from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.node_rules import bears
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.model.types.scheduling import Taint, Toleration
 from steersman.reconcile.actions import Action, Delete, Patch, Tell, act
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import seconds
 
 REASON = "DeletionByTaintManager"
 MESSAGE = "Taint manager: deleting due to NoExecute taint"

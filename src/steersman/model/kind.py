@@ -73,7 +73,8 @@ class Version(msgspec.Struct, frozen=True):
 
     `definition` names its schema, or `shape` is it, and then also converts; conversions are None
     where the document is the same. `fresh` is the revision behind which every stored object was
-    admitted by this very shape. `deprecation` is told to whoever uses it. `gone` is the minor of
+    admitted by this very shape. `deprecation` is told to whoever uses it, of a minor from
+    `deprecated` on. `gone` is the minor of
     Kubernetes 1 from which on upstream no longer serves the version, 0: not yet; `since` the one
     from which on it does so by default, 0: all that can be served do.
     """
@@ -83,6 +84,7 @@ class Version(msgspec.Struct, frozen=True):
     to_storage: Convert | None = None
     from_storage: Convert | None = None
     deprecation: str = ""
+    deprecated: int = 0
     shape: Shape | None = None
     fresh: int = 0
     gone: int = 0
@@ -157,6 +159,8 @@ class Kind(msgspec.Struct, frozen=True):
                 at it elsewhere: then the rest of an object that a write keeps is not checked again
     templated:  many are made that differ in their metadata alone, and there is a `metadata_check`:
                 what the rest of a new one comes to is remembered
+    settled:    says of a view whether it may stay as it is, and is one of thousands that are much
+                alike: then followed copies keep what they have in common once. None: of no view
     stored:     False for reviews and the like, which are answered and not kept
     resource:   its group and plural name
     """
@@ -177,6 +181,7 @@ class Kind(msgspec.Struct, frozen=True):
     warn: Warn = no_remarks
     metadata_check: Check | None = None
     templated: bool = False
+    settled: Callable[[Any], bool] | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)

@@ -137,7 +137,7 @@ def test_swap_is_told_in_summary_and_metrics() -> None:
     uncounted = Measured("old", "old.0", 1.0, reading(None, None))
     whole = reading(41, None)
     each = MeasuredPod("default", "web", "uid", 1.0, whole, (one, free, uncounted), ())
-    told = summary.summary("vm", machine, [each], {})
+    told = summary.summary("vm", machine, [each], {}, {})
     time = "1970-01-01T00:16:40Z"
     assert told["node"]["swap"] == {
         "time": time,

@@ -22,6 +22,7 @@ from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec import PodSpec
 from steersman.model.types.podspec_check import check_pod_spec
 from steersman.model.types.resources import qos_class
+from steersman.model.types.warnings import pod_told, warner
 from steersman.model.view import Object, View
 
 
@@ -87,6 +88,21 @@ class PodResourceClaimStatus(View, frozen=True):
     resource_claim_name: str | None = None
 
 
+class ExtendedResourceRequest(View, frozen=True):
+    """By which request of a claim a container gets an extended resource."""
+
+    container_name: str = ""
+    resource_name: str = ""
+    request_name: str = ""
+
+
+class ExtendedResourceClaimStatus(View, frozen=True):
+    """The claim that was made for extended resources that devices meet."""
+
+    request_mappings: tuple[ExtendedResourceRequest, ...] = ()
+    resource_claim_name: str = ""
+
+
 class PodStatus(View, frozen=True):
     """What is known of a pod."""
 
@@ -106,6 +122,7 @@ class PodStatus(View, frozen=True):
     qos_class: str = ""
     observed_generation: int = 0
     resource_claim_statuses: tuple[PodResourceClaimStatus, ...] = ()
+    extended_resource_claim_status: ExtendedResourceClaimStatus | None = None
 
 
 class Pod(Object, frozen=True):
@@ -203,8 +220,10 @@ POD = Kind(
     categories=("all",),
     columns=COLUMNS,
     check=_check,
+    warn=warner(pod_told),
     metadata_check=_check_metadata,
     templated=True,
+    settled=lambda pod: pod.status.phase != "Pending",
     view=Pod,
     prepare=preparer(_begin),
     subresources=(

@@ -15,6 +15,7 @@ from steersman.model.errors import APIError
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.node_rules import attracts, repels
+from steersman.node.containers import host_ports
 from steersman.node.static.marks import is_static
 
 _OS: Final = "kubernetes.io/os"
@@ -62,13 +63,9 @@ def decide_by_ports(pod: Pod, others: Iterable[Pod]) -> Refusal | None:
 
 
 def _ports(pod: Pod) -> Iterator[tuple[str, str, int]]:
-    """Yields address, protocol and number of the ports that a pod has on its node: those of
-    containers and sidecars."""
-    beside = [it for it in pod.spec.init_containers if it.restart_policy == "Always"]
-    for container in (*pod.spec.containers, *beside):
-        for port in container.ports:
-            if port.host_port:
-                yield port.host_ip or _EVERY_ADDRESS, port.protocol or "TCP", port.host_port
+    """Yields address, protocol and number of the ports that a pod has on its node."""
+    for port in host_ports(pod):
+        yield port.host_ip or _EVERY_ADDRESS, port.protocol or "TCP", port.host_port
 
 
 def _collide(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:

@@ -1,13 +1,63 @@
-"""`/metrics/resource` and `/metrics/cadvisor`, by kubelet's names; pure."""
+"""`/metrics/resource`, `/metrics/cadvisor` and what `/metrics` tells of the present, by kubelet's
+names; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from steersman.model.figures import Family, Labels, Sample, Type
+from steersman.node.measure.counts import gauge
+from steersman.node.measure.files import Filled, MeasuredFiles
 from steersman.node.measure.measuring import Machine, MeasuredPod
 from steersman.node.measure.reading import Reading, Traffic
+from steersman.node.observed import Observed
+
+_VOLUMES: Final[Sequence[tuple[str, str, Callable[[Filled], int | None]]]] = (
+    ("available_bytes", "Number of available bytes in the volume", lambda it: it.available_bytes),
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda it: it.capacity_bytes),
+    ("inodes", "Maximum number of inodes in the volume", lambda it: it.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda it: it.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda it: it.inodes_used),
+    ("used_bytes", "Number of used bytes in the volume", lambda it: it.used_bytes),
+)
+
+
+def agent_metrics(
+    node: str, pods: Sequence[Observed], files: Mapping[str, MeasuredFiles]
+) -> list[Family]:
+    """Returns what the agent has now: pods with a sandbox, their containers by state, and how full
+    the volumes of claims are (volume_stats.go)."""
+    states = Counter(
+        run.state for pod in pods for it in pod.containers.values() if (run := it.run) is not None
+    )
+    return [
+        gauge("kubelet_node_name", "The node's name. The count is always 1.", {
+            (("node", node),): 1,
+        }),
+        gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", {
+            (): len(pods),
+        }),
+        gauge("kubelet_running_containers", "Number of containers currently running", {
+            (("container_state", state),): states[state] for state in ("exited", "running")
+        }),
+        *_claims(pods, files),
+    ]  # fmt: skip
+
+
+def _claims(pods: Sequence[Observed], files: Mapping[str, MeasuredFiles]) -> Iterator[Family]:
+    known: dict[Labels, Filled] = {
+        (("namespace", pod.namespace), ("persistentvolumeclaim", volume.claim)): volume.filled
+        for pod in pods
+        if pod.uid in files
+        for volume in files[pod.uid].volumes
+        if volume.claim
+    }
+    for name, told, read in _VOLUMES:
+        values = {labels: read(it) for labels, it in sorted(known.items(), key=lambda it: it[0])}
+        given = {labels: float(it) for labels, it in values.items() if it is not None}
+        yield gauge(f"kubelet_volume_stats_{name}", told, given)
 
 
 def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Family]:

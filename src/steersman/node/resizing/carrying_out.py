@@ -10,7 +10,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
 from steersman.node.observed import Observed, engine_name
 from steersman.node.render import limits
-from steersman.node.resizing.granting import changes, resizable
+from steersman.node.resizing.granting import changes, inherits, resizable
 from steersman.node.tools import Tools
 
 
@@ -23,7 +23,7 @@ async def carry_out(tools: Tools, pod: Pod, seen: Observed) -> list[str]:
 
     Raises ResizeFailed, EngineError. Repeatable.
     """
-    changed = [it for it in resizable(pod) if changes(it, seen)]
+    changed = [it for it in resizable(pod) if changes(it, seen) or inherits(pod, it, seen)]
     if seen.sandbox is None:
         return []
     for container in changed:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import Quantity, parse
+from steersman.model.types.condition import condition
 from steersman.model.types.container import Container, ResourceRequirements
 from steersman.model.types.resources import ZERO, Amounts, add, amounts, together
 from steersman.node import containers
@@ -23,6 +24,9 @@ from steersman.node.render.swap import NO_SWAP, Swap, is_given
 
 RESIZABLE = ("cpu", "memory")
 DEFERRED, INFEASIBLE = "Deferred", "Infeasible"
+PENDING = "PodResizePending"
+WHOLE = ""  # the name under which a pod's own resources are granted
+_QUALITIES = ("Guaranteed", "Burstable", "BestEffort")
 
 
 def resizable(pod: Pod) -> tuple[Container, ...]:
@@ -32,16 +36,23 @@ def resizable(pod: Pod) -> tuple[Container, ...]:
 
 
 def first_grants(pod: Pod) -> dict[str, ResourceRequirements]:
-    """Returns what a pod is granted as it comes: all that its containers ask for. One that asks
-    for nothing is granted nothing to be remembered, since its class of service cannot change."""
+    """Returns what a pod is granted as it comes: all that its containers ask for, and under no
+    name what it asks for as a whole. One that asks for nothing is granted nothing to be
+    remembered, since its class of service cannot change."""
     asked = {it.name: it.resources for it in resizable(pod)}
+    if pod.spec.resources is not None:
+        asked[WHOLE] = pod.spec.resources
     return asked if any(it.limits or it.requests for it in asked.values()) else {}
 
 
 def granted(pod: Pod, seen: Observed) -> Pod:
     """Returns the pod with the resources that the node has granted it."""
     grants = seen.grants
-    if all(grants.get(it.name, it.resources) == it.resources for it in resizable(pod)):
+    asked = {it.name: it.resources for it in resizable(pod)}
+    whole = grants.get(WHOLE) if grants else pod.spec.resources
+    if whole == pod.spec.resources and all(
+        grants.get(name, resources) == resources for name, resources in asked.items()
+    ):
         return pod
 
     def give(container: Container) -> Container:
@@ -51,6 +62,7 @@ def granted(pod: Pod, seen: Observed) -> Pod:
         pod.spec,
         containers=tuple(map(give, pod.spec.containers)),
         init_containers=tuple(map(give, pod.spec.init_containers)),
+        resources=whole,
     )
     return replace(pod, spec=spec)
 
@@ -69,12 +81,40 @@ def requests_of(pod: Pod) -> Amounts:
     return found
 
 
+class Waiting(NamedTuple):
+    """A pod that waits for more: what goes before what else, and who tries again."""
+
+    priority: int
+    quality: str
+    since: float
+    retry: Callable[[], None]
+
+
+def waiting(pod: Pod, now: float, retry: Callable[[], None]) -> Waiting:
+    """Returns a pod whose resize is deferred, since its condition says so or now."""
+    pending = condition(pod.status.conditions, PENDING)
+    told = pending.last_transition_time if pending is not None else None
+    since = told.timestamp() if told is not None else now
+    return Waiting(pod.spec.priority, limits.quality(pod), since, retry)
+
+
+def retry_order(found: Iterable[Waiting]) -> list[Waiting]:
+    """Returns who is tried first: of higher priority, of the better class of service, who has
+    waited longer (sortPendingResizes)."""
+
+    def rank(it: Waiting) -> tuple[int, int, float]:
+        return -it.priority, _QUALITIES.index(it.quality), it.since
+
+    return sorted(found, key=rank)
+
+
 class Grants:
-    """What all pods of the node have been granted together; who waits is told when it shrinks."""
+    """What all pods of the node have been granted together; who waits tries again when it
+    shrinks."""
 
     def __init__(self) -> None:
         self._held: dict[str, Amounts] = {}
-        self._waiting: dict[str, Callable[[], None]] = {}
+        self._waiting: dict[str, Waiting] = {}
 
     def note(self, uid: str, held: Amounts | None) -> None:
         """Takes what a pod holds now; None for nothing any more."""
@@ -83,13 +123,14 @@ class Grants:
             self._held[uid] = held
         shrinks = any(_of(held or {}, name) < _of(before, name) for name in RESIZABLE)
         if shrinks:
-            waiting, self._waiting = self._waiting, {}
-            for wake in waiting.values():
-                wake()
+            # Who still cannot have it waits again
+            found, self._waiting = self._waiting, {}
+            for one in retry_order(found.values()):
+                one.retry()
 
-    def wait(self, uid: str, wake: Callable[[], None]) -> None:
-        """Calls `wake` once when there is more to be had than now."""
-        self._waiting[uid] = wake
+    def wait(self, uid: str, one: Waiting) -> None:
+        """Has a pod try once when there is more to be had than now, when its turn comes."""
+        self._waiting[uid] = one
 
     def others(self, uid: str) -> Amounts:
         """Returns what all pods but one hold."""
@@ -188,16 +229,29 @@ def decide_admission(
     if pod.spec.os is not None and pod.spec.os.name != "linux":
         text = "Failed to admit pod as the OS field doesn't match node OS"
         return "PodOSNotSupported", text
-    most = int(allocatable.get("pods", count + 1))
-    claims = [("pods", _Claim(1, count, most))]
-    wanted = requests_of(pod)
-    # What no node is known to have is the scheduler's to find
-    known = [it for it in wanted if it in allocatable]
-    claims += [(it, _claim(it, wanted, others, allocatable)) for it in known]
-    for name, claim in claims:
+    for name, claim in _claims(pod, others, count, allocatable):
         if not claim.fits():
             return f"OutOf{name}", _shortage(name, claim)
     return None
+
+
+def decide_shortage(
+    pod: Pod, others: Mapping[str, Quantity], count: int, allocatable: Mapping[str, str]
+) -> dict[str, int]:
+    """Returns how much a pod that has come lacks of what, processor in thousandths."""
+    claims = _claims(pod, others, count, allocatable)
+    return {it: one.asked + one.used - one.room for it, one in claims if not one.fits()}
+
+
+def _claims(
+    pod: Pod, others: Mapping[str, Quantity], count: int, allocatable: Mapping[str, str]
+) -> list[tuple[str, _Claim]]:
+    most = int(allocatable.get("pods", count + 1))
+    wanted = requests_of(pod)
+    # What no node is known to have is the scheduler's to find
+    known = [it for it in wanted if it in allocatable]
+    claims = [(it, _claim(it, wanted, others, allocatable)) for it in known]
+    return [("pods", _Claim(1, count, most)), *claims]
 
 
 def is_asked(pod: Pod, seen: Observed) -> bool:
@@ -233,6 +287,15 @@ def changes(container: Container, seen: Observed) -> set[str]:
         return set()
     given = known.resources or ResourceRequirements()
     return {it for it in RESIZABLE if _differs(container.resources, given, it)}
+
+
+def inherits(pod: Pod, container: Container, seen: Observed) -> bool:
+    """Whether a running container has a limit of its pod's, which may be another one now."""
+    whole = pod.spec.resources.limits if pod.spec.resources is not None else {}
+    own = container.resources.limits
+    return seen.of(container.name).running and any(
+        it in whole and it not in own for it in RESIZABLE
+    )
 
 
 def _differs(one: ResourceRequirements, other: ResourceRequirements, name: str) -> bool:

@@ -89,6 +89,17 @@ class Memory:
             nodes |= block.nodes
         return bits(nodes)
 
+    def blocks_of(self, uid: str, container: str) -> Iterable[Block]:
+        """Returns the memory that a container has for itself."""
+        return self._given.get(uid, {}).get(container, ())
+
+    def allocatable(self) -> Iterator[Block]:
+        """Yields the memory that containers can have for themselves, node by node."""
+        for node, state in self._empty.items():
+            for name, table in state.tables.items():
+                if table.allocatable:
+                    yield Block(1 << node, name, table.allocatable)
+
     def hints(self, pod: Pod, container: Container) -> Mapping[str, Sequence[Hint] | None]:
         """Returns for each sort of memory the sets of nodes that have enough of all."""
         if not _is_served(pod):

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 from steersman.model.kinds.pod import Pod
 from steersman.node.observed import Observed, engine_name
 from steersman.node.render.limits import Pin
 from steersman.node.topology.cpu_lists import render_list
-from steersman.node.topology.memory import Memory
+from steersman.node.topology.memory import Block, Memory
 from steersman.node.topology.placing import given_to
 from steersman.node.topology.processors import Processors
-from steersman.runtime.engine import Engine, EngineError
+from steersman.runtime.engine import EngineError
 from steersman.world.interface import World
 
 # Of containers that end meanwhile
@@ -30,6 +30,13 @@ class Cared(Protocol):
     """A pod that the agent cares for."""
 
     seen: Observed
+
+
+class Limiting(Protocol):
+    """What changes the limits of containers that run (`engine.interface.Engine`)."""
+
+    async def update(self, pod: str, container: str, resources: Mapping[str, Any]) -> None:
+        """Changes limits (linux.resources) of a run; raises EngineError."""
 
 
 class Pinning:
@@ -65,12 +72,34 @@ class Pinning:
             return False
         return any(processors.is_exclusive(uid, it.name) for it in given_to(pod))
 
+    # For who watches the node (PodResources)
+
+    def exclusive_cpus(self, uid: str, container: str) -> Iterable[int]:
+        """Returns the processors that a container has for itself."""
+        if self._processors is None or not self._processors.is_exclusive(uid, container):
+            return ()
+        return self._processors.cpus_of(uid, container)
+
+    def blocks(self, uid: str, container: str) -> Iterable[Block]:
+        """Returns the memory that a container has for itself."""
+        return self._memory.blocks_of(uid, container) if self._memory is not None else ()
+
+    def allocatable_cpus(self) -> Iterable[int]:
+        """Returns the processors that containers can have for themselves."""
+        return self._processors.allocatable if self._processors is not None else ()
+
+    def allocatable_blocks(self) -> Iterable[Block]:
+        """Returns the memory that containers can have for themselves."""
+        return self._memory.allocatable() if self._memory is not None else ()
+
     def began(self) -> None:
         """Looks at what runs: it may have begun while what is shared changed."""
         if self._processors is not None:
             self._wake.set()
 
-    async def run(self, engine: Engine, cared: Callable[[], Iterable[Cared]], world: World) -> None:
+    async def run(
+        self, engine: Limiting, cared: Callable[[], Iterable[Cared]], world: World
+    ) -> None:
         """Follows what is shared, for ever."""
         while True:
             await self._wake.wait()
@@ -104,7 +133,7 @@ class Pinning:
                 if self._told.get((seen.uid, run)) != cpus:
                     yield seen.uid, run, cpus
 
-    async def _move(self, engine: Engine, uid: str, run: str, cpus: str) -> None:
+    async def _move(self, engine: Limiting, uid: str, run: str, cpus: str) -> None:
         try:
             await engine.update(uid, run, {"cpu": {"cpus": cpus}})
             self._told[uid, run] = cpus

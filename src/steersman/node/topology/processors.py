@@ -85,6 +85,11 @@ class Processors:
         """Whether a container has processors for itself."""
         return container in self._state.given.get(uid, {})
 
+    @property
+    def allocatable(self) -> CPUs:
+        """The processors that containers can have for themselves."""
+        return self._topology.cpus - self._reserved
+
     def hints(self, pod: Pod, container: Container) -> Mapping[str, Sequence[Hint] | None]:
         """Returns the NUMA nodes from which whole processors can be had."""
         one = not container.name

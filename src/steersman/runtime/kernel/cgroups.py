@@ -329,6 +329,14 @@ def remove_tree(directory: str) -> None:
         pause = min(pause * 2, 0.2)
 
 
+def remove_everywhere(hierarchies: Hierarchies, path: str) -> None:
+    """Removes a group from every hierarchy, also from those in which only other runtimes make
+    some (runc: name=systemd, and version 2 beside version 1)."""
+    mounts = {*hierarchies.version1.values(), hierarchies.unified}
+    for mount in sorted(mounts - {""}):
+        remove_tree(mount + check_path(path))
+
+
 def prune_parents(mount: str, path: str) -> None:
     """Removes the groups above `path` that hold neither groups nor processes any more."""
     parent = os.path.dirname(path)
