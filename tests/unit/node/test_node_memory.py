@@ -157,6 +157,9 @@ def test_containers_after_an_init_container_have_its_memory(tmp_path: Path) -> N
     given = guaranteed("4Gi", "3Gi", initContainers=init)
     node.give(given)
     assert node.free(0) == 15 - 10  # what was the first one's is enough for all of them
+    big = guaranteed("8Gi", uid="big", initContainers=[{"name": "first", **asks("9Gi")}])
+    node.give(big, Hint(0b10, True))
+    assert (node.of("big"), node.free(1)) == ([1], 15 - 9)  # which has 6 left beside it
     sizes = {
         name: blocks[0]["size"] // GIB for name, blocks in node.state()["entries"][UID].items()
     }

@@ -13,7 +13,7 @@ import pytest
 from machine_trees import SINGLE_HT, topology
 from node_documents import NOW, UID, exited, pod, running
 
-from steersman.node.observed import Observed
+from steersman.node.observed import Observed, Seen
 from steersman.node.topology.memory import Memory
 from steersman.node.topology.merging import ANYWHERE
 from steersman.node.topology.pinning import Pinning
@@ -79,7 +79,9 @@ def seen(uid: str, **containers: Any) -> Observed:
 
 def test_containers_that_share_are_moved_and_others_stay(tmp_path: Path) -> None:
     node = Node(tmp_path)
-    node.pods = [seen("a", app=running(2), old=exited()), seen("own", app=running())]
+    waiting = Seen()
+    pods = [seen("a", next=waiting, app=running(2), old=exited()), seen("own", app=running())]
+    node.pods = pods
 
     async def scenario() -> None:
         await node.give("own")
@@ -108,6 +110,9 @@ def test_a_container_that_begins_while_others_change_follows_once_it_runs(tmp_pa
         node.pinning.began()
         assert await node.groups.told.get() == ("a", "app.0", "0,2-4,6-7")
         node.pinning.began()  # all of them are as they should be
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert node.groups.told.empty()
         await node.give("second")
         assert await node.groups.told.get() == ("a", "app.0", "0,3-4,7")
 

@@ -24,6 +24,8 @@ from node_documents import UID, pod
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
+from steersman.node.render import limits
+from steersman.node.render.limits import Pin
 from steersman.node.topology import machine, state_files
 from steersman.node.topology.cpu_lists import parse_list, render_list
 from steersman.node.topology.machine import NodeMemory, Processor
@@ -87,6 +89,7 @@ def test_what_is_no_list_is_refused(text: str) -> None:
         (XEON, "0-79", 20, "0-9,40-49"),
         (XEON, "10-39,50-79", 20, "10-19,50-59"),
         (XEON, "0-79", 60, "0-29,40-69"),
+        (XEON, "1-79", 40, "20-39,60-79"),  # a whole socket before two whole nodes
         (FOUR_ON_TWO, "0-79", 20, "0-9,40-49"),
         (FOUR_ON_TWO, "0-79", 40, "0-19,40-59"),
     ],
@@ -114,6 +117,8 @@ def test_processors_are_packed(
         # On one node where there is room, on two with the same rest on each else
         (XEON, "0-79", 20, 2, "0-9,40-49"),
         (XEON, "0-79", 24, 2, "0-5,10-15,40-45,50-55"),
+        # Of two nodes those whose use leaves all of them most alike
+        (XEON, "0-13,18-53,58-79", 24, 1, "0-5,20-25,40-45,60-65"),
         # Three processors more than can be shared out in cores: packed
         (XEON, "0-79", 23, 2, "0-10,40-50,51"),
     ],
@@ -148,6 +153,7 @@ def test_processors_are_spread_over_cores(
         (EPYC, "2-15", 6, "2-7"),
         (EPYC_SMT, "0-15", 8, "0-3,8-11"),
         (EPYC_SMT, "1-7,9-15", 5, "1-3,9-10"),
+        (EPYC_SMT, "2-3,10-12", 3, "2-3,10"),
     ],
 )
 def test_processors_are_kept_to_caches(
@@ -312,10 +318,28 @@ def test_hints_name_the_nodes_with_enough_and_prefer_the_fewest(tmp_path: Path) 
     assert not node.processors.hints(guaranteed("1500m"), guaranteed("1500m").spec.containers[0])
 
 
+def test_what_an_init_container_had_ties_those_after_it_to_its_node(tmp_path: Path) -> None:
+    node = Node(tmp_path, DUAL_HT)
+    given = guaranteed("2", initContainers=[{"name": "first", **asks("2")}])
+    node.give(given, given.spec.init_containers[0], 0b10)
+    assert preferred(node, given) == {0b10: True, 0b11: False}
+
+
 def test_nodes_of_one_socket_are_as_good_as_one_where_that_is_wished(tmp_path: Path) -> None:
     node = Node(tmp_path, XEON, align_by_socket=True)
     found = preferred(node, guaranteed("2"))
     assert found[0b0011] and found[0b1000] and not found[0b0101]
+
+
+def test_a_container_that_has_processors_alone_has_no_quota() -> None:
+    given = guaranteed("2", "1500m")
+    one, other = given.spec.containers
+    found = limits.render_resources(given, one, Pin("1,5", "0", True))["cpu"]
+    assert found == {"shares": 2048, "cpus": "1,5", "mems": "0"}
+    found = limits.render_resources(given, other, Pin("0,2-4"))["cpu"]
+    assert found == {"shares": 1536, "quota": 150_000, "period": 100_000, "cpus": "0,2-4"}
+    assert "quota" not in limits.render_pod_resources(given, exclusive=True)["cpu"]
+    assert limits.render_pod_resources(given)["cpu"]["quota"] == 350_000
 
 
 # On disk
