@@ -181,3 +181,29 @@ def test_an_image_is_a_volume_that_is_only_read(cluster: Cluster) -> None:
         await session.delete("none")
 
     cluster.run(scenario)
+
+
+def test_an_image_volume_of_the_policy_always_is_asked_for_each_time(cluster: Cluster) -> None:
+    registry = Registry(cluster.data / "images", tokens=False)
+
+    async def scenario(session: Session) -> None:
+        async with registry.open() as host:
+            await keep(session, "pull-volume", host, "dockerconfigjson")
+            source = {"reference": f"{host}/team/volume:1", "pullPolicy": "Always"}
+            spec = {
+                "imagePullSecrets": [{"name": "pull-volume"}],
+                "volumes": [{"name": "image", "image": source}],
+            }
+            mount = [{"name": "image", "mountPath": "/volume"}]
+            asked: list[int] = []
+            for name in ("first", "second"):
+                script = f"cat /volume/etc/passwd; {SLEEP}"
+                await session.create(name, script=script, volumeMounts=mount, spec=spec)
+                pod = await session.until(name, runs)
+                assert cluster.log(pod) == "root:x:0:0::/root:/bin/sh\n"
+                asked.append(sum("/manifests/" in it for it in registry.asked))
+            assert 0 < asked[0] < asked[1]
+            for name in ("first", "second"):
+                await session.delete(name)
+
+    cluster.run(scenario)

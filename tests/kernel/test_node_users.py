@@ -175,7 +175,8 @@ def test_a_node_says_that_it_can_give_pods_users_of_their_own(cluster: Cluster) 
     async def scenario(session: Session) -> None:
         (node,) = (await session.client.list(NODE)).items
         document = await session.client.read(f"/api/v1/nodes/{node.metadata.name}", {})
-        (handler,) = document["status"]["runtimeHandlers"]
-        assert handler["features"]["userNamespaces"] is True
+        handlers = document["status"]["runtimeHandlers"]
+        assert [it["name"] for it in handlers] == ["", "runc", "steersman"]
+        assert all(it["features"]["userNamespaces"] is True for it in handlers)
 
     cluster.run(scenario)

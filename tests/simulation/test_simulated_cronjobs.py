@@ -14,8 +14,8 @@ from steersman.controllers.cronjob import CronJobController
 from steersman.model.kind import Document
 from steersman.model.kinds.cronjob import CRONJOB
 from steersman.model.kinds.job import JOB
+from steersman.model.times import rfc3339
 from steersman.node.simulated.behaviour import Behaviour
-from steersman.reconcile.times import rfc3339
 from steersman.world.simulated import SimulatedWorld, simulate
 
 HOUR = 3600.0
@@ -81,8 +81,11 @@ async def complete(quiet: Quiet, job: Any) -> None:
     if job.status.conditions:
         return
     now = rfc3339(quiet.world.now())
-    ended = {"type": "Complete", "status": "True", "lastTransitionTime": now}
-    status = {"conditions": [ended], "startTime": now, "completionTime": now}
+    met, ended = (
+        {"type": kind, "status": "True", "lastTransitionTime": now}
+        for kind in ("SuccessCriteriaMet", "Complete")
+    )
+    status = {"conditions": [met, ended], "startTime": now, "completionTime": now}
     await quiet.admin.patch(JOB.ref(*job.key), {"status": status}, subresource="status")
 
 

@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import field
 
 from steersman.api.access import front_proxy
 from steersman.api.access.authentication import Authenticator
@@ -50,7 +51,7 @@ from steersman.api.metrics.documents import GROUP as METRICS
 from steersman.api.metrics.kubelet import asking
 from steersman.api.metrics.windows import Windows
 from steersman.api.objects import Objects
-from steersman.api.paths import Answer, Checks, Paths
+from steersman.api.paths import Answer, Check, Checks, Paths
 from steersman.api.published import meter
 from steersman.api.published.discovery import build_info
 from steersman.api.published.paths import document_paths
@@ -117,6 +118,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission:   which plugins are asked about a write
     audit:       which requests are noted, and where; None: none
     front_proxy: how this server shows itself to servers behind it, and knows its like
+    checks:      of health, beside the server's own
     controls:    controllers and scheduler are in this server's process
     minor:       of Kubernetes 1, as clients see it; `schema.serve` has been told of it
     clock:       cluster time, where it is virtual
@@ -139,6 +141,7 @@ class Configuration(msgspec.Struct, frozen=True):
     minor: int = NUMBER
     clock: Clock | None = None
     controls: bool = False
+    checks: Mapping[str, Check] = field(default_factory=dict)
 
 
 def _auditor(configuration: Configuration, kinds: Registry, world: World) -> Auditor | None:
@@ -325,8 +328,8 @@ class Assembly:
         }
 
     def _api(self) -> Api:
-        checks = Checks({"ping": lambda: "", "startup": self._startup})
         told = self._configuration
+        checks = Checks({"ping": lambda: "", "startup": self._startup}, told.checks)
         # Pods look for the keys too, where there is a node: loopback is their own
         pods = f"{told.advertised}:{told.port}" if told.dns[0] else ""
         documents = document_paths(
@@ -370,7 +373,7 @@ class Assembly:
     def _answered(self) -> Callable[[Call], Response]:
         """Returns what answers for the kinds that are not stored."""
         access = self.access
-        reviews = Reviews(access.authorizer, self.rbac, self._bearers, self._is_hooked)
+        reviews = Reviews(access.authorizer, self._bearers)
         review = Review(reviews).handle
 
         def answer(call: Call) -> Response:
@@ -382,9 +385,6 @@ class Assembly:
             return Components(self._objects.find, self._world, controls=controls).handle(call)
 
         return answer
-
-    def _is_hooked(self) -> bool:
-        return bool(self._settings.authorization_webhooks)
 
     def _resource_metrics(self) -> ResourceMetrics:
         """Returns what answers for metrics.k8s.io."""

@@ -2,46 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from steersman.model.gotext import quote
 from steersman.wire.message import Request, Response, User
 
 Answer = Callable[[Request, User], Any]
+Check = Callable[[], Awaitable[str]]
 PLAIN_TEXT = "text/plain; charset=utf-8"
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 class Checks:
-    """Named health checks; each says what is wrong, or the empty string."""
+    """Named health checks; each says what is wrong, or the empty string. `slow` ones have to be
+    waited for."""
 
-    def __init__(self, checks: Mapping[str, Callable[[], str]]) -> None:
+    def __init__(
+        self, checks: Mapping[str, Callable[[], str]], slow: Mapping[str, Check] | None = None
+    ) -> None:
         self._checks = dict(checks)
+        self._slow = dict(slow or {})
+        self._names = [*checks, *self._slow]
 
-    def answer(self, request: Request) -> Response | None:
-        """Answers `/readyz`, `/readyz/NAME`, with `verbose` and `exclude` as upstream does."""
+    def answer(self, request: Request) -> Any:
+        """Answers `/readyz`, `/readyz/NAME`, with `verbose` and `exclude` as upstream does; None
+        for a name that there is not."""
         parts = request.path.strip("/").split("/")
-        name = parts[0]
-        if len(parts) == 2:
-            return self._one(parts[1])
-        excluded = set(request.params.get("exclude", ()))
-        lines, failed = [], False
-        for check, ask in self._checks.items():
-            wrong = "" if check in excluded else ask()
-            failed |= bool(wrong)
-            lines.append(f"[-]{check} failed: reason withheld" if wrong else f"[+]{check} ok")
+        one = parts[1] if len(parts) == 2 else ""
+        excluded = set(request.params.get("exclude", ())) if not one else set()
+        wanted = [one] if one else [name for name in self._names if name not in excluded]
+        if any(name in self._slow for name in wanted):
+            return self._awaited(parts[0], one, wanted, excluded, request)
+        found = {name: self._checks[name]() for name in wanted if name in self._checks}
+        return self._told(parts[0], one, found, excluded, request)
+
+    async def _awaited(
+        self, path: str, one: str, wanted: Iterable[str], excluded: set[str], request: Request
+    ) -> Response | None:
+        found = {name: self._checks[name]() for name in wanted if name in self._checks}
+        for name in wanted:
+            if name in self._slow:
+                found[name] = await self._slow[name]()
+        return self._told(path, one, found, excluded, request)
+
+    def _told(
+        self, name: str, one: str, found: Mapping[str, str], excluded: set[str], request: Request
+    ) -> Response | None:
+        if one:
+            return _one(found[one]) if one in found else None
+        lines, failed = [], any(found.values())
+        for check in self._names:
+            if check in excluded:
+                lines.append(f"[+]{check} excluded: ok")
+            elif found[check]:
+                lines.append(f"[-]{check} failed: reason withheld")
+            else:
+                lines.append(f"[+]{check} ok")
+        if unknown := sorted(excluded - set(self._names)):
+            named = ",".join(map(quote, unknown))
+            what = "some health checks cannot be excluded: no matches for"
+            lines.append(f"warn: {what} {named}")
         if not failed and "verbose" not in request.params:
             return Response(b"ok", content_type=PLAIN_TEXT)
         ending = f"{name} check failed" if failed else f"{name} check passed"
         text = "\n".join([*lines, ending]) + "\n"
         return Response(text.encode(), 500 if failed else 200, PLAIN_TEXT)
 
-    def _one(self, name: str) -> Response | None:
-        if name not in self._checks:
-            return None
-        wrong = self._checks[name]()
-        body = f"internal server error: {wrong}" if wrong else "ok"
-        return Response(body.encode(), 500 if wrong else 200, PLAIN_TEXT)
+
+def _one(wrong: str) -> Response:
+    body = f"internal server error: {wrong}\n" if wrong else "ok"
+    return Response(body.encode(), 500 if wrong else 200, PLAIN_TEXT)
 
 
 class Paths:

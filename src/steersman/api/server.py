@@ -26,7 +26,7 @@ from steersman.api.read import Reader
 from steersman.api.route import Kinds, parse
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
-from steersman.model.errors import APIError, InternalError, MethodNotAllowed, NotFound
+from steersman.model.errors import APIError, InternalError, NotFound, not_allowed
 from steersman.model.kind import Kind, Version
 from steersman.model.pack import NUMBER
 from steersman.model.surface import Surface
@@ -327,7 +327,7 @@ class Api:
     def _in_json(self, call: Call) -> Answer:
         shape = call.version.shape
         answer = self._converted(call) if shape and shape.webhook else self._answer(call)
-        if call.version.deprecation:
+        if call.version.deprecation and call.version.deprecated <= self._surface.minor:
             self._note_deprecated(call)
             answer = _remarked(answer, call.version.deprecation)
         if isinstance(call.user, Remarked):
@@ -396,7 +396,8 @@ class Api:
         last = call.request.path.rstrip("/").rpartition("/")[2]
         if found is None or (last != name and name != PROXY):  # a proxied path goes on
             raise NotFound(UNKNOWN_PATH)
-        if call.attributes.verb not in found.verbs:
+        proxied = name == PROXY and call.request.method == "OPTIONS"  # which is no verb of ours
+        if call.attributes.verb not in found.verbs and not proxied:
             raise not_allowed()
         own = self._subresources.get((call.kind.plural, name)) or self._subresources.get(("", name))
         if own is not None:
@@ -450,8 +451,3 @@ def _has_place(kind: Kind, attributes: Attributes) -> bool:
     if kind.plural == "namespaces" and not kind.group:
         return attributes.namespace in ("", attributes.name)
     return not attributes.namespace
-
-
-def not_allowed() -> MethodNotAllowed:
-    """Says that the resource does not have this verb."""
-    return MethodNotAllowed("the server does not allow this method on the requested resource")

@@ -19,7 +19,7 @@ from steersman.api.admission.chain import Chain
 from steersman.api.cache import Entry
 from steersman.api.call import Call
 from steersman.api.form import Form
-from steersman.model import decode
+from steersman.model import decode, names
 from steersman.model.fields.shapes import shape_of
 from steersman.model.fields.structure import structure_of
 from steersman.model.kind import Document
@@ -114,7 +114,7 @@ def read(call: Call, chain: Chain) -> Sent | None:
         return None
     if not decode.takes(OBJECT_META, meta) or "managedFields" in meta or may_repeat(raw, meta):
         return None
-    if (rests_on := chain.rests_on(call, meta)) is None:
+    if (rests_on := chain.rests_on(call, meta)) is None or _is_odd_name(meta):
         return None
     before, behind = _around(request.body, raw)
     shape = shape_of(meta, structure_of(owners.node_of(call)).child("metadata"))
@@ -124,6 +124,12 @@ def read(call: Call, chain: Chain) -> Sent | None:
         return None
     manager = owners.manager_of(call)
     return Sent(meta, Key(call.form, manager, request.query, before, behind, rests_on, shape))
+
+
+def _is_odd_name(meta: Document) -> bool:
+    """Tells whether a name is one of which its writer is told something."""
+    given = meta.get("name") or names.without_trailing_dash(meta.get("generateName") or "")
+    return bool(given and names.dns1123_label(given))
 
 
 def _around(whole: bytes, raw: bytes) -> tuple[bytes, bytes]:

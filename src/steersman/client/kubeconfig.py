@@ -16,8 +16,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from steersman.client.http import Target
 from steersman.wire import yaml
+
+
+class UserSettings(msgspec.Struct, frozen=True):
+    """How one user shows itself to a server: a token, a password or a certificate with its key."""
+
+    token: Callable[[], str] | None = None
+    password: str = ""  # the name before a colon
+    certificate: bytes = b""
+    key: bytes = b""
+
+
+class Users(msgspec.Struct, frozen=True):
+    """The users of a file by name, and which of them the current context names."""
+
+    named: Mapping[str, UserSettings] = msgspec.field(default_factory=dict)
+    current: str = ""
 
 
 class BadKubeconfig(Exception):
@@ -70,6 +88,15 @@ def read(path: Path, context: str = "") -> Target:
     return _File(path).target(context)
 
 
+def read_users(path: Path) -> Users:
+    """Returns the users of a file, whatever clusters it names; raises BadKubeconfig."""
+    return _File(path).users()
+
+
+# how a user may show itself that is not done here
+_OTHER_WAYS = ("exec", "auth-provider", "as")
+
+
 class _File:
     """One kubeconfig while it is read."""
 
@@ -106,6 +133,28 @@ class _File:
             prefix=server.path.rstrip("/"),
         )
 
+    def users(self) -> Users:
+        """Returns all users."""
+        entries = self._document.get("users") or ()
+        names = [one["name"] for one in entries if isinstance(one, dict) and one.get("name")]
+        current = ""
+        if chosen := self._document.get("current-context"):
+            current = str(self._named("context", str(chosen)).get("user") or "")
+        return Users({name: self._user(name) for name in names}, current)
+
+    def _user(self, name: str) -> UserSettings:
+        user = self._named("user", name)
+        for field in _OTHER_WAYS:
+            if user.get(field):
+                raise self._bad("user", name, f"has {field}, which is not supported here")
+        certificate, key = self._pair(user)
+        if certificate:
+            self._load(ssl.create_default_context(), certificate, key)
+        password = ""
+        if user.get("username") or user.get("password"):
+            password = f"{user.get('username') or ''}:{user.get('password') or ''}"
+        return UserSettings(self._token(user), password, certificate, key)
+
     def _named(self, what: str, name: str) -> Mapping[str, Any]:
         for entry in self._document.get(f"{what}s") or ():
             if isinstance(entry, dict) and entry.get("name") == name:
@@ -127,19 +176,26 @@ class _File:
         if cluster.get("insecure-skip-tls-verify"):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        certificate, key = self._pair(user)
+        if certificate:
+            self._load(context, certificate, key)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def _pair(self, user: Mapping[str, Any]) -> tuple[bytes, bytes]:
         certificate = self._content(user, "client-certificate")
         key = self._content(user, "client-key")
         if bool(certificate) != bool(key):
             missing = "client-key" if certificate else "client-certificate"
             raise BadKubeconfig(f"{self._path}: the user has no {missing}")
-        if certificate:
-            try:
-                load_pair(context, certificate, key)
-            except ssl.SSLError:
-                why = "client-certificate and client-key do not fit or cannot be read"
-                raise BadKubeconfig(f"{self._path}: {why}") from None
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+        return certificate, key
+
+    def _load(self, context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+        try:
+            load_pair(context, certificate, key)
+        except ssl.SSLError:
+            why = "client-certificate and client-key do not fit or cannot be read"
+            raise BadKubeconfig(f"{self._path}: {why}") from None
 
     def _content(self, entry: Mapping[str, Any], field: str) -> bytes:
         """Returns what a field holds inline (`-data`) or by file, which may be relative."""

@@ -10,6 +10,7 @@ import asyncio
 import os
 import ssl
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,14 @@ from steersman.api.cache import Cache
 from steersman.api.encryption.configuration import NO_ENCRYPTION, Encryption
 from steersman.api.encryption.sealed_store import SealedStore
 from steersman.api.fairness.settings import FlowSettings
-from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION
+from steersman.api.published.reloads import AUTHENTICATION, AUTHORIZATION, ENCRYPTION
 from steersman.api.retention.events import TTL_SECONDS
 from steersman.client.client import APIClient
 from steersman.client.counted import CountedTransport, Figures
 from steersman.client.local import LocalTransport
 from steersman.client.view import FollowedViews
 from steersman.cluster import telling
+from steersman.cluster.kms_plugins import CHECK, KMSPlugins
 from steersman.cluster.process import Report, first_address, reload_on_hangup, settle, stop_signal
 from steersman.controllers.choice import ACCOUNTS, Choice
 from steersman.listen.certificates import FRONT_PROXY, KUBELET_CLIENT, SERVER, Certificates
@@ -136,6 +138,9 @@ async def _serve(
     guest: bool,
 ) -> None:
     files = Certificates(settings.certificates)
+    plugins = KMSPlugins(store, settings.encryption, world)
+    sealed = settings.encryption is not None and bool(settings.encryption.plugins)
+    sealed = sealed or any(one.what == ENCRYPTION for one in settings.reloads)
     configuration = Configuration(
         settings.service_cidr,
         files.service_account_key.read_bytes(),
@@ -153,6 +158,7 @@ async def _serve(
         minor=settings.minor,
         clock=settings.clock,
         controls=settings.controllers,
+        checks={CHECK: plugins.health} if sealed else {},
     )
     cache = Cache(store, world, stale=store.stale, unreadable=store.unreadable)
     assembly = Assembly(cache, configuration, world)
@@ -160,6 +166,7 @@ async def _serve(
         assembly.figures.add(partial(telling.of_store, settings.store_directory))
     if settings.clock is not None:
         settings.clock.busy = lambda: assembly.busy
+    await plugins.begin()
     started = asyncio.Event()
     tls = tls_context(files.certificate(), files.key(), files.ca, files.front_proxy_ca)
     if not guest:
@@ -167,10 +174,12 @@ async def _serve(
     async with world.tasks() as tasks:
         tasks.start(assembly.run(started.set), name="api")
         await started.wait()
+        kept = partial(_kept, assembly)
+        plugins.follow(tasks, kept)
         if settings.reloads:
             from steersman.cluster import reloading
 
-            use = partial(use_again, assembly, store)
+            use = partial(use_again, assembly, lambda found: plugins.use(found, tasks, kept))
             again = reloading.follow(settings.reloads, use, assembly.reloads, world)
             tasks.start(again, name="configuration")
         async with Server(assembly.api.handle, world) as server:
@@ -186,24 +195,26 @@ async def _serve(
             await stop.wait()
             assembly.watches.end_all()
         tasks.stop()
+    plugins.close()
 
 
-def use_again(assembly: Assembly, store: SealedStore, what: str, found: Any) -> None:
+def use_again(
+    assembly: Assembly, seal: Callable[[Encryption], None], what: str, found: Any
+) -> None:
     """Has the server use a configuration that was read again."""
     if what == AUTHENTICATION:
         assembly.trust(found)
     elif what == AUTHORIZATION:
         assembly.authorize(found)
     else:
-        tables = assembly.cache.tables()
-        store.use(
-            found,
-            (
-                keys.key_of(table.resource, entry.namespace, entry.name)
-                for table in tables
-                for entry in table.ordered()
-            ),
-        )
+        seal(found)
+
+
+def _kept(assembly: Assembly) -> Iterator[str]:
+    """Yields the keys of all objects."""
+    for table in assembly.cache.tables():
+        for entry in table.ordered():
+            yield keys.key_of(table.resource, entry.namespace, entry.name)
 
 
 async def _listen_to_own(server: Server, settings: ServerSettings, tls: ssl.SSLContext) -> None:

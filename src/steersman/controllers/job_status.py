@@ -24,8 +24,8 @@ from steersman.controllers.job_plan import (
 from steersman.model.kind import Document
 from steersman.model.kinds.job import JOB, Job, UncountedPods
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339, seconds
 from steersman.reconcile.actions import Patch, Tell, status
-from steersman.reconcile.times import rfc3339, seconds
 
 MOST_UNCOUNTED = 500  # upstream MaxUncountedPods: the status stays below 20 kB
 REACHED = "Reached expected number of succeeded pods"
@@ -137,6 +137,8 @@ def _suspended(known: Known, tracked: Tracked) -> None:
         return
     if present is not None and present["status"] == wanted:
         return
+    if suspend:  # what it may take is counted anew once it is resumed (KEP-5440)
+        tracked.status.pop("startTime", None)
     made = new_condition("Suspended", reason, text, known.now, wanted)
     tracked.status["conditions"] = _put(old, made)
     tracked.tell.append(Tell(known.job, "Suspended" if suspend else "Resumed", text))
@@ -256,6 +258,7 @@ def conclude(tracked: Tracked, left: Collection[str], now: float) -> tuple[Docum
     finished = ending is not None and not busy
     if finished and ending is not None:
         new["conditions"] = _put(new.get("conditions") or [], ending)
+        new.setdefault("startTime", rfc3339(now))  # of one that ends while it is suspended
         if ending["type"] == "Complete":
             new["completionTime"] = rfc3339(now)
     _trim(new)

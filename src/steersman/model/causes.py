@@ -25,6 +25,11 @@ def invalid(path: str, value: Any, detail: str) -> Cause:
     return Cause("FieldValueInvalid", f"Invalid value: {_value(value)}: {detail}", path)
 
 
+def unshown(path: str, detail: str) -> Cause:
+    """Says that a value is malformed without showing it (field.OmitValueType)."""
+    return Cause("FieldValueInvalid", f"Invalid value: {detail}", path)
+
+
 def duplicate(path: str, value: Any, detail: str = "") -> Cause:
     """Says that a value must be unique and is not."""
     return Cause("FieldValueDuplicate", _with(f"Duplicate value: {_value(value)}", detail), path)

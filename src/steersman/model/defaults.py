@@ -125,7 +125,9 @@ _CORE: dict[str, Defaults] = {
     "EndpointPort": _zero(protocol="TCP"),
     "Namespace": _then(cluster_defaults.namespace),
     "NamespaceStatus": _zero(phase="Active"),
+    "NodeSpec": _then(cluster_defaults.node_spec),
     "NodeStatus": _then(cluster_defaults.node_status),
+    "PodStatus": _then(cluster_defaults.pod_status),
     "Secret": _zero(type="Opaque"),
     "LimitRangeItem": _then(cluster_defaults.limit_range_item),
     "PersistentVolumeSpec": Defaults(

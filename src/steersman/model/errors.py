@@ -67,7 +67,7 @@ class APIError(Exception):
             details["causes"] = [cause.document() for cause in self.causes]
         if self.retry_after_seconds:
             details["retryAfterSeconds"] = self.retry_after_seconds
-        if details or self.reason in ("NotFound",):
+        if details or self.reason in ("NotFound", "MethodNotAllowed"):
             document["details"] = details
         document["code"] = self.code
         return document
@@ -118,6 +118,11 @@ class MethodNotAllowed(APIError):
 
     code = 405
     reason = "MethodNotAllowed"
+
+
+def not_allowed() -> MethodNotAllowed:
+    """Says that nothing answers this method here."""
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
 class NotAcceptable(APIError):

@@ -73,7 +73,8 @@ class Version(msgspec.Struct, frozen=True):
 
     `definition` names its schema, or `shape` is it, and then also converts; conversions are None
     where the document is the same. `fresh` is the revision behind which every stored object was
-    admitted by this very shape. `deprecation` is told to whoever uses it. `gone` is the minor of
+    admitted by this very shape. `deprecation` is told to whoever uses it, of a minor from
+    `deprecated` on. `gone` is the minor of
     Kubernetes 1 from which on upstream no longer serves the version, 0: not yet; `since` the one
     from which on it does so by default, 0: all that can be served do.
     """
@@ -83,6 +84,7 @@ class Version(msgspec.Struct, frozen=True):
     to_storage: Convert | None = None
     from_storage: Convert | None = None
     deprecation: str = ""
+    deprecated: int = 0
     shape: Shape | None = None
     fresh: int = 0
     gone: int = 0

@@ -22,10 +22,10 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.resourceclaim import ResourceClaim
 from steersman.model.podgroup import LABEL
 from steersman.model.resource_claims import is_extended
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import condition
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.rules import Rule
-from steersman.reconcile.times import rfc3339
 from steersman.scheduler.assignment import Assigner, Assignment
 from steersman.scheduler.budgets import Budgets
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration

@@ -8,7 +8,11 @@ import pytest
 from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, POD, Cluster
 
-from steersman.api.access.authorization import Attributes, Masters, Union
+from steersman.api.access import abac
+from steersman.api.access.authorization import Attributes, Authorizer, Masters, Union
+from steersman.api.access.modes import AlwaysAllow, AlwaysDeny
+from steersman.api.access.node_authorizer import NodeAuthorizer
+from steersman.api.access.node_graph import NodeGraph
 from steersman.api.access.reviews import KINDS, Reviews, attributes_of, user_document
 from steersman.api.access.tokens import ISSUER
 from steersman.api.tokens.bearers import Bearers
@@ -24,9 +28,11 @@ READER = role(
 BOUND = binding("b", READER, user("jane"))
 
 
-def reviews(cluster: Cluster | None = None) -> Reviews:
+def reviews(cluster: Cluster | None = None, *others: Authorizer) -> Reviews:
     rules = rbac(READER, BOUND)
-    return Reviews(Union(Masters(), rules), rules, Bearers((cluster or Cluster()).tokens))
+    nodes = NodeAuthorizer(NodeGraph(), lambda _ref: None)
+    found = Union(Masters(), nodes, *others, rules)
+    return Reviews(found, Bearers((cluster or Cluster()).tokens))
 
 
 def pods(verb: str, **others: Any) -> Document:
@@ -56,6 +62,17 @@ def test_a_review_is_about_the_user_it_names() -> None:
     assert not reviews().create("SubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
 
 
+def test_a_review_keeps_what_it_was_sent_as() -> None:
+    asked = {
+        "spec": pods("get"),
+        "metadata": {"name": "x"},
+        "apiVersion": "authorization.k8s.io/v9",
+    }
+    found = reviews().create("SelfSubjectAccessReview", asked, JANE)
+    assert found["metadata"] == {"creationTimestamp": None, "name": "x"}
+    assert found["apiVersion"] == "authorization.k8s.io/v9"
+
+
 def test_a_review_of_a_path_is_answered() -> None:
     spec = {"nonResourceAttributes": {"verb": "get", "path": "/x"}}
     found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
@@ -69,6 +86,8 @@ def test_a_question_carries_every_field() -> None:
             {"key": "a", "operator": "In", "values": ["1"]},
             {"key": "b", "operator": "NotIn", "values": ["2"]},
             {"key": "c", "operator": "In", "values": ["3"]},
+            {"key": "d", "operator": "In", "values": ["4", "5"]},  # no request can ask so
+            {"key": "e", "operator": "Exists"},
         ]
     }
     assert attributes_of(spec) == Attributes(
@@ -76,6 +95,22 @@ def test_a_question_carries_every_field() -> None:
     )
     spec["resourceAttributes"]["fieldSelector"] = {"rawSelector": "x=y"}
     assert attributes_of(spec).selected("x") == "y"
+    spec["resourceAttributes"]["labelSelector"] = {
+        "requirements": [
+            {"key": "a", "operator": "In", "values": ["1", "2"]},
+            {"key": "b", "operator": "NotIn", "values": ["3"]},
+            {"key": "c", "operator": "Exists"},
+            {"key": "d", "operator": "DoesNotExist"},
+        ]
+    }
+    assert attributes_of(spec).labels == "a in (1,2),b notin (3),c,!d"
+
+
+@pytest.mark.parametrize("name", ["fieldSelector", "labelSelector"])
+def test_a_selector_may_be_given_as_a_request_has_it(name: str) -> None:
+    spec = pods("list", **{name: {"rawSelector": "a=b"}})
+    found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
+    assert found["status"]["allowed"]
 
 
 FIELDS, LABELS = (f"spec.resourceAttributes.{kind}Selector" for kind in ("field", "label"))
@@ -176,12 +211,32 @@ def test_the_rules_of_who_asks_are_listed() -> None:
         "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}],
         "incomplete": False,
     }
-    root = reviews().create("SelfSubjectRulesReview", asked, ROOT)["status"]
-    assert root["resourceRules"][0] == {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
     node = User("system:node:a", ("system:nodes",))
     status = reviews().create("SelfSubjectRulesReview", asked, node)["status"]
     assert status["incomplete"] is True
     assert status["evaluationError"] == "node authorizer does not support user rule resolution"
+
+
+def test_every_authorizer_says_by_which_rules_it_decides() -> None:
+    asked = {"spec": {"namespace": "default"}}
+    lines = (
+        '{"user": "jane", "resource": "secrets", "readonly": true}',
+        '{"user": "jane", "resource": "services", "namespace": "other"}',
+        '{"user": "*"}',
+    )
+    policies = abac.AttributeBased(abac.parse("\n".join(lines)))
+    jane = User("jane", ("system:authenticated",))
+    found = reviews(None, policies, AlwaysDeny()).create("SelfSubjectRulesReview", asked, jane)
+    all_of_it = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    assert found["status"]["resourceRules"][:2] == [
+        {"apiGroups": ["*"], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
+        all_of_it,
+    ]
+    assert found["status"]["nonResourceRules"][0] == {"verbs": ["*"], "nonResourceURLs": ["*"]}
+    assert len(found["status"]["resourceRules"]) == 3
+    free = reviews(None, AlwaysAllow()).create("SelfSubjectRulesReview", asked, jane)["status"]
+    assert free["resourceRules"][0] == all_of_it
+    assert free["incomplete"] is False
 
 
 def test_the_rules_of_no_namespace_are_a_bad_question() -> None:

@@ -23,6 +23,7 @@ from served import (
     pod,
 )
 from steersman.api.admission.webhooks import hook as webhook_hook
+from steersman.client.kubeconfig import Users
 from steersman.world.real import RealWorld
 
 Document = dict[str, Any]
@@ -322,7 +323,7 @@ def test_whether_a_webhook_may_be_asked_on_a_dry_run() -> None:
 
     def has_effects(given: str) -> bool:
         made = {**raw, "sideEffects": given}
-        return webhook_hook.Hook(made, "a", lambda _ref: None, RealWorld()).has_effects
+        return webhook_hook.Hook(made, "a", lambda _ref: None, RealWorld(), Users()).has_effects
 
     found = {given: has_effects(given) for given in ("None", "NoneOnDryRun", "Some", "Unknown")}
     assert found == {"None": False, "NoneOnDryRun": False, "Some": True, "Unknown": True}

@@ -517,3 +517,32 @@ async def test_devices_are_counted_by_their_class(api: Served) -> None:
     assert f"requested: {gpu}=32," in (await api.post(path, devices("d", every))).message
     (await api.delete(f"{path}/a")).ok()
     (await api.post(path, devices("b", two))).ok()
+
+
+@served
+async def test_events_are_counted_where_they_come_through_their_own_group(api: Served) -> None:
+    """Those of the core group are ignored, though they are the same objects."""
+    await bound(api, hard={"count/events.events.k8s.io": "1", "count/events": "0"})
+    path, about = f"{NAMESPACE}/events", {"namespace": "default", "kind": "Pod", "name": "p"}
+    for name in ("a", "b"):
+        (await api.post(path, {"metadata": {"name": name}, "involvedObject": about})).ok()
+    event = {
+        "metadata": {"name": "c"},
+        "eventTime": "2024-01-01T00:00:00.000000Z",
+        "reportingController": "a.b/c",
+        "reportingInstance": "d",
+        "action": "Act",
+        "reason": "R",
+        "type": "Normal",
+        "regarding": about,
+    }
+    answer = await api.post("/apis/events.k8s.io/v1/namespaces/default/events", event)
+    assert (answer.code, answer.message) == (
+        403,
+        'events.events.k8s.io "c" is forbidden: exceeded quota: q, requested: '
+        "count/events.events.k8s.io=1, used: count/events.events.k8s.io=2, "
+        "limited: count/events.events.k8s.io=1",
+    )
+    (await api.delete(f"{path}/a")).ok()
+    (await api.delete(f"{path}/b")).ok()
+    (await api.post("/apis/events.k8s.io/v1/namespaces/default/events", event)).ok()

@@ -290,7 +290,10 @@ LENGTH = "secret is not of the expected length, got 5, expected one of"
         ({"resources": ["a.b", "*.*"]}, "using overlapping resources such as 'secrets' and"),
         ({"providers": [{}]}, f"{PATH}: Invalid value: provider does not contain any of the"),
         ({"providers": [{**GCM, **IDENTITY}]}, f"{PATH}: Invalid value: more than one provider"),
-        ({"providers": [{"kms": {}}]}, f"{PATH}.kms: Forbidden: key management services are not"),
+        (
+            {"providers": [{"kms": {"name": "a", "endpoint": "unix:///a"}}]},
+            f"{PATH}.kms.apiVersion: KMSv1 is deprecated",
+        ),
         (
             {"providers": [{"aesgcm": {}}]},
             f"{PATH}.aesgcm.keys: Required value: at least one keys is required",
@@ -393,5 +396,11 @@ def test_a_configuration_that_is_read_again_seals_what_is_written_from_then_on()
             held = (await api.get(f"{SECRETS}/a")).ok()
             (await api.put(f"{SECRETS}/a", held)).ok()
             assert (await stored(store)).startswith(b"k8s:enc:aesgcm:v1:two:")
+            sealed.use(configured(IDENTITY, two), [KEY, "/core/configmaps/default/a"])
+            assert sealed.stale == {KEY}
+            held = (await api.get(f"{SECRETS}/a")).ok()
+            (await api.put(f"{SECRETS}/a", held)).ok()
+            assert (await stored(store)).startswith(b"{")
+            assert not sealed.stale
 
     simulate(1, main)

@@ -153,3 +153,20 @@ def test_a_token_webhook_is_read_and_given_on(tmp_path: Path) -> None:
     assert why(option, str(chosen)) == f"{option}: {chosen}: tokens are sent over https alone"
     chosen.write_text("x: 1")
     assert why(option, str(chosen)) == f"{option}: {chosen} names no current-context"
+
+
+def test_a_configuration_of_authorizers_may_name_abac_beside_the_file_of_policies(
+    tmp_path: Path,
+) -> None:
+    chosen, policies = tmp_path / "authorization.yaml", tmp_path / "policies"
+    chosen.write_text(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\n"
+        "authorizers: [{type: ABAC, name: abac}, {type: RBAC, name: rbac}]\n"
+    )
+    policies.write_text('{"user": "jane"}')
+    words = ("--authorization-config", str(chosen))
+    missing = "authorization-mode ABAC's authorization policy file not passed"
+    assert why(*words) == f"--authorization-config {chosen}: {missing}"
+    found = access.settings(parsed(*words, "--authorization-policy-file", str(policies)))
+    assert (found.modes, found.policies[0].user) == (("ABAC", "RBAC"), "jane")
+    assert "can not be specified" in why(*words, "--authorization-mode", "RBAC")

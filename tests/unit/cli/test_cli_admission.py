@@ -150,6 +150,27 @@ def test_a_file_configures_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert f"--admission-control-config-file={tmp_path / 'file'}" in admission.words(given)
 
 
+def test_a_file_says_as_whom_webhooks_are_asked(tmp_path: Path) -> None:
+    file, users = tmp_path / "file", tmp_path / "users"
+    users.write_text("users: [{name: '*', user: {token: abc}}]")
+    file.write_text(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n"
+        "- name: ValidatingAdmissionWebhook\n  configuration:\n"
+        "    apiVersion: apiserver.config.k8s.io/v1\n    kind: WebhookAdmissionConfiguration\n"
+        f"    kubeConfigFile: {users}\n"
+    )
+    option = f"--admission-control-config-file={file}"
+    found = admission.settings(parsed(option)).webhook_users
+    assert list(found) == ["ValidatingAdmissionWebhook"]
+    token = found["ValidatingAdmissionWebhook"].named["*"].token
+    assert token is not None and token() == "abc"
+    users.unlink()
+    assert why(option) == (
+        "failed to initialize admission plugin 'ValidatingAdmissionWebhook': "
+        f"{users} cannot be read: No such file or directory"
+    )
+
+
 def test_how_long_pods_stay_on_a_node_that_is_away_can_be_said() -> None:
     found = admission.settings(parsed())
     assert (found.not_ready_seconds, found.unreachable_seconds) == (300, 300)

@@ -76,12 +76,18 @@ def test_options_are_given_on_to_another_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = parsed(
-        URL, CLIENT, "--oidc-ca-file=ca.pem", "--oidc-required-claim=a=b", "--anonymous-auth=false"
+        URL,
+        CLIENT,
+        "--oidc-ca-file=ca.pem",
+        "--oidc-signing-algs=ES256,RS256",
+        "--oidc-required-claim=a=b",
+        "--anonymous-auth=false",
     )
     assert access.words(given) == [
         URL,
         CLIENT,
         f"--oidc-ca-file={tmp_path / 'ca.pem'}",
+        "--oidc-signing-algs=ES256,RS256",
         "--oidc-required-claim=a=b",
         "--anonymous-auth=false",
     ]
@@ -99,6 +105,10 @@ def test_options_are_given_on_to_another_directory(
          " when any oidc-* flags are set"),
         (["--oidc-required-claim=a=b"], "oidc-issuer-url and oidc-client-id must be specified"
          " together when any oidc-* flags are set"),
+        (["--oidc-signing-algs=RS256"], "oidc-issuer-url and oidc-client-id must be specified"
+         " together when any oidc-* flags are set"),
+        ([URL, CLIENT, "--oidc-signing-algs=RS256,HS256"],
+         'oidc: unsupported signing alg: "HS256"'),
         (["--oidc-issuer-url=http://x", CLIENT], "--oidc-issuer-url: jwt[0].issuer.url: Invalid"
          ' value: "http://x": URL scheme must be https'),
         ([URL, CLIENT, "--oidc-required-claim=a"],
@@ -107,6 +117,21 @@ def test_options_are_given_on_to_another_directory(
 )  # fmt: skip
 def test_what_cannot_be_is_refused(words: list[str], expected: str) -> None:
     assert why(*words) == expected
+
+
+def test_an_issuer_signs_as_is_said_and_else_by_the_one_that_all_know(tmp_path: Path) -> None:
+    def of(*words: str) -> tuple[str, ...]:
+        found = access.settings(parsed(*words)).authentication
+        assert found is not None
+        return found.algorithms
+
+    assert of(URL, CLIENT) == ("RS256",)
+    given = ("--oidc-signing-algs=ES384,PS512", "--oidc-signing-algs=RS256")
+    assert of(URL, CLIENT, *given) == ("ES384", "PS512", "RS256")
+    file = tmp_path / "file"
+    file.write_text(FILE)
+    every = {f"{family}{size}" for family in ("RS", "ES", "PS") for size in (256, 384, 512)}
+    assert set(of(f"--authentication-config={file}")) == every
 
 
 def test_anonymous_requests_may_be_refused(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_suspended_job_has_no_pods_and_says_so_until_it_is_resumed() -> None:
     assert (condition["type"], condition["status"]) == ("Suspended", "True")
     assert (condition["reason"], condition["message"]) == ("JobSuspended", "Job suspended")
     assert [(it.reason, it.note) for it in told.tell] == [("Suspended", "Job suspended")]
-    assert told.status["startTime"] == time(50)
+    assert "startTime" not in told.status
     assert told.status["terminating"] == 1
     assert told.status["ready"] == 0
     assert "active" not in told.status
@@ -466,6 +466,14 @@ def test_a_complete_job_says_so_once_everything_is_counted() -> None:
     assert (after["completionTime"], after["succeeded"]) == (time(0), 1)
     (told,) = job_status.plan_events(found.job, after)
     assert (told.reason, told.note, told.type) == ("Completed", "Job completed", "Normal")
+
+
+def test_a_job_that_ends_while_it_is_suspended_began_then() -> None:
+    found = known(job(suspend=True), run("a", phase="Succeeded"))
+    first = tracked(found)
+    assert "startTime" not in first.status
+    after, finished = conclude(first, (), NOW)
+    assert (after["startTime"], finished) == (time(0), True)
 
 
 def test_too_many_successes_are_told() -> None:

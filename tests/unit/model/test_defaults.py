@@ -575,3 +575,45 @@ def test_rarer_definitions(
     definition: str, given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert admit(definition, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"podCIDR": "10.0.0.0/24"}, ("10.0.0.0/24", ["10.0.0.0/24"])),
+        ({"podCIDRs": ["10.0.0.0/24"]}, ("10.0.0.0/24", ["10.0.0.0/24"])),
+        (
+            {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24", "fd00::/64"]},
+            ("10.0.0.0/24", ["10.0.0.0/24", "fd00::/64"]),
+        ),
+        (
+            {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.1.0/24", "fd00::/64"]},
+            ("10.0.0.0/24", ["10.0.0.0/24"]),
+        ),
+        ({}, (None, None)),
+    ],
+)
+def test_the_range_of_a_node_and_its_ranges_say_the_same(
+    given: dict[str, Any], expected: tuple[Any, Any]
+) -> None:
+    found = core("NodeSpec", given)
+    assert (found.get("podCIDR"), found.get("podCIDRs")) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"podIP": "10.0.0.1"}, ("10.0.0.1", [{"ip": "10.0.0.1"}])),
+        ({"podIPs": [{"ip": "10.0.0.1"}]}, ("10.0.0.1", [{"ip": "10.0.0.1"}])),
+        (
+            {"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.1"}]},
+            ("10.0.0.2", [{"ip": "10.0.0.2"}]),
+        ),
+        ({}, (None, None)),
+    ],
+)
+def test_the_address_of_a_pod_and_its_addresses_say_the_same(
+    given: dict[str, Any], expected: tuple[Any, Any]
+) -> None:
+    found = core("PodStatus", given)
+    assert (found.get("podIP"), found.get("podIPs")) == expected

@@ -27,8 +27,8 @@ from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceslice import RESOURCESLICE
 from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.podgroup import LABEL
+from steersman.model.times import rfc3339
 from steersman.node.simulated.behaviour import Behaviour
-from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.configuration_file import parse

@@ -5,12 +5,13 @@ Follows pkg/auth/authorizer/abac: of lines without a version, what is left out m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from steersman.api.access.authorization import ALLOWED, Attributes, Decision
+from steersman.api.access.rules import Rule
 from steersman.api.tokens.bearers import AUTHENTICATED
 from steersman.wire.message import User
 
@@ -96,6 +97,17 @@ class AttributeBased:
             if _is_for(policy, user) and _covers(policy, attributes):
                 return ALLOWED
         return NO_MATCH
+
+    def rules_of(self, user: User, namespace: str) -> Iterator[Rule]:
+        """Yields the rules that hold for a user in a namespace (PolicyList.RulesFor)."""
+        for policy in self._policies:
+            if not _is_for(policy, user) or policy.namespace not in (_ALL, namespace):
+                continue
+            verbs = _READING if policy.readonly else (_ALL,)
+            if policy.resource:
+                yield Rule(verbs, (policy.api_group,), (policy.resource,))
+            if policy.non_resource_path:
+                yield Rule(verbs, urls=(policy.non_resource_path,))
 
 
 def _is_for(policy: Policy, user: User) -> bool:

@@ -83,6 +83,10 @@ class Authorizer(Protocol):
         """Says whether the user may; False means no opinion, unless it is denied."""
 
 
+class Unresolved(Exception):
+    """The rules by which an authorizer decides about a user cannot be listed; says why."""
+
+
 class Masters:
     """Allows everything to members of system:masters, whatever the stored rules say."""
 
@@ -95,17 +99,17 @@ class Union:
     """Asks authorizers in order until one allows."""
 
     def __init__(self, *authorizers: Authorizer) -> None:
-        self._authorizers = authorizers
+        self.authorizers = authorizers
 
     def ask(self, *authorizers: Authorizer) -> None:
         """Asks these from now on."""
-        self._authorizers = authorizers
+        self.authorizers = authorizers
 
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Returns the first answer that allows or denies, or a refusal with all reasons, one a
         line."""
         reasons, errors = [], []
-        for authorizer in self._authorizers:
+        for authorizer in self.authorizers:
             decision = authorizer.allowed(user, attributes)
             if decision.allowed or decision.denied:
                 return decision

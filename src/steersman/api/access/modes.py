@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from steersman.api.access.abac import AttributeBased, Policy
 from steersman.api.access.authorization import ALLOWED, Attributes, Authorizer, Decision
+from steersman.api.access.rules import EVERYTHING, Rule
 from steersman.wire.message import User
 
 WEBHOOK = "Webhook"
@@ -18,6 +19,10 @@ class AlwaysAllow:
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Allows."""
         return ALLOWED
+
+    def rules_of(self, _user: User, _namespace: str) -> Sequence[Rule]:
+        """Returns the rules that allow everything."""
+        return EVERYTHING
 
 
 class AlwaysDeny:

@@ -6,7 +6,7 @@ own objects is NodeRestriction's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from steersman.api.access import rules
 from steersman.api.access.authorization import (
@@ -14,6 +14,7 @@ from steersman.api.access.authorization import (
     NO_OPINION,
     Attributes,
     Decision,
+    Unresolved,
     quoted,
 )
 from steersman.api.access.node_graph import NodeGraph
@@ -68,6 +69,12 @@ class NodeAuthorizer:
             ("certificates.k8s.io", "podcertificaterequests"): self._certificate,
         }
 
+    def rules_of(self, user: User, _namespace: str) -> Sequence[rules.Rule]:
+        """Returns none for who is no node; raises Unresolved."""
+        if node_of(user) is None:
+            return ()
+        raise Unresolved("node authorizer does not support user rule resolution")
+
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Says whether a node may."""
         node = node_of(user)
@@ -116,7 +123,10 @@ class NodeAuthorizer:
         return ALLOWED if own and (policy, phase) == ("Delete", "Released") else _unrelated(node)
 
     def _claim(self, node: str, asked: Attributes) -> Decision:
+        """Beside upstream's: a node follows the claims of its pods, each by its name."""
         if asked.subresource != "status":
+            if asked.verb in ("list", "watch") and not asked.subresource:
+                return self._related(node, asked)
             return self._get(node, asked)
         if asked.verb not in ("update", "patch"):
             return Decision(False, "can only get/update/patch this type")

@@ -6,12 +6,11 @@ pkg/registry/authorization with their validation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
-from steersman.api.access.authorization import MASTERS, Attributes, Authorizer, quoted
-from steersman.api.access.rbac import RBAC
-from steersman.api.access.rules import EVERYTHING, Rule, document
+from steersman.api.access.authorization import Attributes, Union, Unresolved, quoted
+from steersman.api.access.rules import Rule, document
 from steersman.api.access.tokens import InvalidToken
 from steersman.api.tokens.bearers import Bearers
 from steersman.model import errors
@@ -25,28 +24,25 @@ AUTHENTICATION = "authentication.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 _ACCESS = ("SubjectAccessReview", "SelfSubjectAccessReview", "LocalSubjectAccessReview")
 KINDS = (*_ACCESS, "SelfSubjectRulesReview", "SelfSubjectReview", "TokenReview")
-NODES = "system:nodes"
-UNKNOWN_NODE = "node authorizer does not support user rule resolution"
-UNKNOWN_WEBHOOK = "webhook authorizer does not support user rule resolution"
 # operators of a review's requirements, as they stand in a selector's text
 _FIELD_TERMS = {"In": "{}={}", "NotIn": "{}!={}"}
 _LABEL_TERMS = {"In": "{} in ({})", "NotIn": "{} notin ({})", "Exists": "{}", "DoesNotExist": "!{}"}
 _RESOURCE_FIELDS = ("verb", "group", "version", "resource", "subresource", "namespace", "name")
 
 
+@runtime_checkable
+class Resolver(Protocol):
+    """An authorizer that says by which rules it decides, or that it cannot."""
+
+    def rules_of(self, user: User, namespace: str) -> Iterable[Rule]:
+        """Returns the rules that hold for a user in a namespace; raises Unresolved."""
+
+
 class Reviews:
     """Answers reviews by what is in memory."""
 
-    def __init__(
-        self,
-        authorizer: Authorizer,
-        rbac: RBAC,
-        tokens: Bearers,
-        hooked: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, authorizer: Union, tokens: Bearers) -> None:
         self._authorizer = authorizer
-        self._hooked = hooked  # webhooks are asked, whose rules nobody knows
-        self._rbac = rbac
         self._tokens = tokens
 
     def create(self, kind: str, review: Document, user: User, namespace: str = "") -> Document:
@@ -85,10 +81,13 @@ class Reviews:
         namespace = (review.get("spec") or {}).get("namespace", "")
         if not namespace:
             raise BadRequest("no namespace on request")
-        rules = list(EVERYTHING) if MASTERS in user.groups else []
-        rules += self._rbac.rules_of(user, namespace)
-        unknown = [UNKNOWN_NODE] if NODES in user.groups else []
-        unknown += [UNKNOWN_WEBHOOK] if self._hooked() else []
+        rules: list[Rule] = []
+        unknown = []
+        for one in self._authorizer.authorizers:
+            try:
+                rules += one.rules_of(user, namespace) if isinstance(one, Resolver) else ()
+            except Unresolved as error:
+                unknown.append(str(error))
         status = {**rules_status(rules), "incomplete": bool(unknown)}
         if unknown:
             shown = unknown[0] if len(unknown) == 1 else f"[{', '.join(unknown)}]"

@@ -98,9 +98,7 @@ def _askers(settings: AdmissionSettings, parts: Parts, figures: Figures) -> Aske
     from steersman.api.admission.configuration import assemble_askers  # brings CEL
 
     cache, find, world = parts.cache, parts.find, parts.world
-    return assemble_askers(
-        cache, parts.kinds, parts.authorizer, find, world, settings.plugins, figures
-    )
+    return assemble_askers(cache, parts.kinds, parts.authorizer, find, world, settings, figures)
 
 
 def _makers(settings: AdmissionSettings, parts: Parts) -> Mapping[str, Callable[[], Plugin]]:

@@ -4,13 +4,14 @@ in which webhooks and policies are configured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from steersman.api.access.authorization import Authorizer
 from steersman.api.admission.asking.configured import Configured
 from steersman.api.admission.asking.matching import Asked
 from steersman.api.admission.dynamic import Askers, Changing, Checking
 from steersman.api.admission.figures import Figures
+from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.admission.policies.bindings import Bindings
 from steersman.api.admission.policies.mutating import MutatingPolicies
 from steersman.api.admission.policies.mutator import Mutator
@@ -24,6 +25,8 @@ from steersman.api.admission.webhooks.mutating import MutatingWebhooks
 from steersman.api.admission.webhooks.validating import ValidatingWebhooks
 from steersman.api.cache import Cache
 from steersman.api.hooks.client import Find
+from steersman.api.hooks.credentials import PLUGINS
+from steersman.client.kubeconfig import Users
 from steersman.model.builtin import Registry
 from steersman.model.kind import Document
 from steersman.world.interface import World
@@ -35,23 +38,26 @@ def assemble_askers(
     authorizer: Authorizer,
     find: Find,
     world: World,
-    plugins: Collection[str],
+    settings: AdmissionSettings,
     figures: Figures,
 ) -> Askers:
     """Returns who is asked from now on, of those that are on."""
+    plugins = settings.plugins
     asker = Asker(authorizer, find, world, figures)
 
-    def webhooks(plural: str) -> Configured[Hook, Asking]:
+    def webhooks(plural: str, plugin: str) -> Configured[Hook, Asking]:
+        users = settings.webhook_users.get(plugin, Users())
         return Configured(
             plural,
             cache,
             kinds,
-            lambda configuration: tuple(hooks_of(configuration, find, world)),
+            lambda configuration: tuple(hooks_of(configuration, find, world, users)),
             lambda hook, asked: _asking(hook, asked, kinds),
         )
 
-    mutating = MutatingWebhooks(webhooks("mutatingwebhookconfigurations"), asker)
-    configured = webhooks("validatingwebhookconfigurations")
+    changes, checks = PLUGINS
+    mutating = MutatingWebhooks(webhooks("mutatingwebhookconfigurations", changes), asker)
+    configured = webhooks("validatingwebhookconfigurations", checks)
     validating = ValidatingWebhooks(configured, asker, world)
     params = Params(cache, kinds)
 
@@ -69,11 +75,11 @@ def assemble_askers(
     checking = ValidatingPolicies(policies("validatingadmissionpolicy", Validator), authorizer)
     asked_first: Mapping[str, Changing] = {
         "MutatingAdmissionPolicy": changing,
-        "MutatingAdmissionWebhook": mutating,
+        changes: mutating,
     }
     asked_last: Mapping[str, Checking] = {
         "ValidatingAdmissionPolicy": checking,
-        "ValidatingAdmissionWebhook": validating,
+        checks: validating,
     }
     return Askers(
         [one for name, one in asked_first.items() if name in plugins],

@@ -13,6 +13,9 @@ from typing import Any, Final, Protocol
 SHORT: Final = "the stored data was shorter than the required size"
 _BLOCK_BYTES: Final = 16
 _GCM_NONCE_BYTES: Final = 12
+_INFO_BYTES: Final = 32
+_KEY_BYTES: Final = 32
+SEED_BYTES: Final = 32
 _BOX_NONCE_BYTES: Final = 24
 _BOX_TAG_BYTES: Final = 16
 
@@ -55,6 +58,31 @@ class AESGCM:
             return self._mode.decrypt(nonce, rest, name)
         except (InvalidTag, ValueError):
             raise Unreadable("cipher: message authentication failed") from None
+
+
+class SeededGCM:
+    """AES-GCM with a key of its own for each value, which comes from a seed and random bytes
+    before the value (HKDF's second half, RFC 5869): no nonce can come twice under one key."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed = seed
+
+    def seal(self, value: bytes, name: bytes) -> bytes:
+        """Returns the stored form."""
+        info = os.urandom(_INFO_BYTES)
+        return info + self._key(info).seal(value, name)
+
+    def open(self, sealed: bytes, name: bytes) -> bytes:
+        """Returns the value; raises Unreadable."""
+        if len(sealed) < _INFO_BYTES:
+            raise Unreadable(SHORT)
+        return self._key(sealed[:_INFO_BYTES]).open(sealed[_INFO_BYTES:], name)
+
+    def _key(self, info: bytes) -> AESGCM:
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+        return AESGCM(HKDFExpand(SHA256(), _KEY_BYTES, info).derive(self._seed))
 
 
 class AESCBC:

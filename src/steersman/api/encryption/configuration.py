@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from steersman.api.encryption import kms_settings
 from steersman.api.encryption.ciphers import AESCBC, AESGCM, Cipher, SecretBox
+from steersman.api.encryption.kms_settings import KMSSettings
 from steersman.api.encryption.providers import IDENTITY, PLAIN, Provider, Providers
-from steersman.model.gotext import quote
+from steersman.api.encryption.sealing import Plugin, Sealing
+from steersman.model.gotext import aggregate, quote
 from steersman.model.ref import Resource
 
 VERSION: Final = "apiserver.config.k8s.io/v1"
@@ -71,7 +74,7 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aescbc: Keys | None = None
     secretbox: Keys | None = None
     identity: dict[str, Any] | None = None
-    kms: dict[str, Any] | None = None
+    kms: KMSSettings | None = None
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,10 +94,20 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Encryption:
-    """Which providers a resource has: its own, those of its group, those of all."""
+    """Which providers a resource has: its own, those of its group, those of all. `plugins` are
+    those whose keys somebody else keeps."""
 
-    def __init__(self, rules: Mapping[tuple[str, str], Providers]) -> None:
+    def __init__(
+        self, rules: Mapping[tuple[str, str], Providers], plugins: Sequence[Plugin] = ()
+    ) -> None:
         self._rules = rules
+        self.plugins = plugins
+
+    async def health(self) -> str:
+        """Returns what is wrong with plugins, nothing where all are well (kms-providers)."""
+        told = enumerate([await plugin.health() for plugin in self.plugins])
+        wrong = [f"kms-provider-{index}: {why}" for index, why in told if why]
+        return aggregate(wrong) if wrong else ""
 
     def of(self, resource: Resource) -> Providers:
         """Returns a resource's providers."""
@@ -124,11 +137,15 @@ def parse(document: Any) -> Encryption:
         raise ValueError(f"got unexpected config type: {wanted}")
     if problems := list(_problems(found)):
         raise ValueError(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
-    return Encryption({name: Providers(*all_) for name, all_ in _rules(found).items()})
+    rules = _rules(found)
+    plugins = {id(one): one for all_ in rules.values() for one in all_ if isinstance(one, Plugin)}
+    return Encryption(
+        {name: Providers(*all_) for name, all_ in rules.items()}, tuple(plugins.values())
+    )
 
 
-def _rules(configuration: Configuration) -> dict[tuple[str, str], list[Provider]]:
-    rules: dict[tuple[str, str], list[Provider]] = {}
+def _rules(configuration: Configuration) -> dict[tuple[str, str], list[Sealing]]:
+    rules: dict[tuple[str, str], list[Sealing]] = {}
     for rule in configuration.resources:
         providers = [_provider(one) for one in rule.providers]
         for text in rule.resources:
@@ -141,7 +158,11 @@ def _rules(configuration: Configuration) -> dict[tuple[str, str], list[Provider]
     return rules
 
 
-def _provider(choice: Choice) -> Provider:
+def _provider(choice: Choice) -> Sealing:
+    if choice.kms is not None:
+        from steersman.api.encryption.kms import KMS  # brings gRPC
+
+        return KMS(choice.kms)
     for name, (cipher, _sizes, family) in _KINDS.items():
         if (given := getattr(choice, name)) is not None:
             missing = f"no matching key was found for the provided {family} transformer"
@@ -156,6 +177,7 @@ def _provider(choice: Choice) -> Provider:
 def _problems(configuration: Configuration) -> Iterator[str]:
     if not configuration.resources:
         yield _required("resources", "resources")
+    plugins: set[str] = set()
     for index, rule in enumerate(configuration.resources):
         path = f"resources[{index}].resources"
         if not rule.resources:
@@ -168,7 +190,7 @@ def _problems(configuration: Configuration) -> Iterator[str]:
         if not rule.providers:
             yield _required(path, path)
         for place, choice in enumerate(rule.providers):
-            yield from _bad_provider(choice, f"{path}[{place}]")
+            yield from _bad_provider(choice, f"{path}[{place}]", plugins)
 
 
 def _required(path: str, what: str) -> str:
@@ -212,13 +234,13 @@ def _bad_resource(text: str) -> str:
     return _ACROSS if group == "*" and resource != "*" else ""
 
 
-def _bad_provider(choice: Choice, path: str) -> Iterator[str]:
+def _bad_provider(choice: Choice, path: str, plugins: set[str]) -> Iterator[str]:
     named = [name for name in choice.__struct_fields__ if getattr(choice, name) is not None]
     if len(named) != 1:
         yield f"{path}: Invalid value: {_SEVERAL if named else _NO_PROVIDER}"
         return
-    if named == ["kms"]:
-        yield f"{path}.kms: Forbidden: key management services are not supported: use aesgcm"
+    if choice.kms is not None:
+        yield from kms_settings.check(choice.kms, plugins, f"{path}.kms")
     elif named != ["identity"]:
         (name,) = named
         yield from _bad_keys(getattr(choice, name), f"{path}.{name}.keys", _KINDS[name][1])

@@ -6,19 +6,13 @@ provider is stale: an update writes it anew, though nothing in it changes.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from steersman.api.encryption.ciphers import Cipher, Unreadable
+from steersman.api.encryption.sealing import Opened, Plugin, Sealing
 
 ENCRYPTED: Final = b"k8s:enc:"
 UNMATCHED: Final = "no matching prefix found"
-
-
-class Opened(NamedTuple):
-    """A value, and whether it is to be sealed anew."""
-
-    value: bytes
-    stale: bool
 
 
 class Provider:
@@ -67,13 +61,20 @@ IDENTITY: Final = Provider(b"", (), "")
 class Providers:
     """See the module."""
 
-    def __init__(self, *providers: Provider) -> None:
+    def __init__(self, *providers: Sealing) -> None:
         self._providers = providers
+        self._plugins = [one for one in providers if isinstance(one, Plugin)]
         self.seals = not providers[0].is_identity
 
     def seal(self, value: bytes, name: bytes) -> bytes:
         """Returns the stored form by the first."""
         return self._providers[0].seal(value, name)
+
+    async def fetch(self, stored: bytes) -> None:
+        """Has a plugin do what opening needs."""
+        for plugin in self._plugins:
+            if plugin.takes(stored):
+                await plugin.fetch(stored)
 
     def open(self, stored: bytes, name: bytes) -> Opened:
         """Returns the value; raises Unreadable with upstream's reason."""

@@ -43,6 +43,10 @@ class SealedStore:
             if self._providers(key).seals or before.of(keys.parse(key)[0]).seals:
                 self.stale.add(key)
 
+    def renew(self, kept: Iterable[str]) -> None:
+        """Has what is sealed of the keys that are kept written anew: a plugin has another key."""
+        self.stale.update(key for key in kept if self._providers(key).seals)
+
     async def revision(self) -> int:
         """See `Store.revision`."""
         return await self._store.revision()
@@ -50,6 +54,7 @@ class SealedStore:
     async def get(self, key: str, *, at: int | None = None) -> Record | None:
         """See `Store.get`."""
         record = await self._store.get(key, at=at)
+        await self._fetch((record,) if record is not None else ())
         opened = self._opened((record,) if record is not None else (), noted=at is None)
         return opened[0] if opened else None
 
@@ -58,16 +63,18 @@ class SealedStore:
     ) -> Page:
         """See `Store.list`."""
         page = await self._store.list(prefix, at=at, after=after, limit=limit)
+        await self._fetch(page.records)
         return replace(page, records=self._opened(page.records, noted=at is None))
 
     async def commit(self, *writes: Write) -> int:
-        """See `Store.commit`."""
+        """See `Store.commit`; raises InternalError where a plugin gives no key to seal with."""
         if self._plain and not self.unreadable:  # the common case, on every write's way
             return await self._store.commit(*writes)
         try:
             revision = await self._store.commit(*map(self._sealed, writes))
         except Conflict as error:
             if error.current is not None:
+                await self._fetch((error.current,))
                 found = self._opened((error.current,), noted=False)
                 raise Conflict(error.key, found[0] if found else None) from error
             raise
@@ -82,6 +89,7 @@ class SealedStore:
             if self._plain and not self.unreadable:
                 yield batch
                 continue
+            await self._fetch(batch.records)
             yield Batch(self._opened(batch.records, noted=False), batch.revision)
 
     async def compact(self, before: int) -> None:
@@ -97,6 +105,14 @@ class SealedStore:
         if (found := self._known.get(resource)) is None:
             found = self._known[resource] = self._encryption.of(resource)
         return found
+
+    async def _fetch(self, records: Iterable[Record]) -> None:
+        """Has plugins do what opening these needs."""
+        if not self._encryption.plugins:
+            return
+        for record in records:
+            if record.value is not None:
+                await self._providers(record.key).fetch(record.value)
 
     def _sealed(self, write: Write) -> Write:
         if write.value is None or not (providers := self._providers(write.key)).seals:

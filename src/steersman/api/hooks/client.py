@@ -6,18 +6,20 @@ apiserver's util/webhook/client.go and client-go's words for answers that are no
 
 from __future__ import annotations
 
-import base64
 import ssl
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
 
+from steersman.api.hooks.credentials import user_for
 from steersman.api.subresources.proxy import ENDPOINTS, SERVICES, Name, locate_endpoints
 from steersman.client.body import read_whole
 from steersman.client.errors import Unreachable
 from steersman.client.http import HTTPTransport, Target
+from steersman.client.kubeconfig import Users, load_pair
 from steersman.model.errors import APIError
 from steersman.model.gotext import quote
 from steersman.model.kind import Document
@@ -52,10 +54,13 @@ class Unanswered(Exception):
 class Client:
     """Asks what a `clientConfig` names; see the module."""
 
-    def __init__(self, client: Document, find: Find, world: World) -> None:
+    def __init__(
+        self, client: Document, find: Find, world: World, users: Users | None = None
+    ) -> None:
         self._client = client
         self._find = find
         self._world = world
+        self._user = user_for(users, *self._server()) if users is not None else None
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, document: Document, seconds: int) -> Any:
@@ -63,6 +68,8 @@ class Client:
         target, url, path = self._place()
         transport = HTTPTransport(target)
         headers = {"content-type": "application/json", "accept": "application/json"}
+        if self._user is not None and self._user.password:
+            headers["authorization"] = f"Basic {b64encode(self._user.password.encode()).decode()}"
         query = f"timeout={seconds}s"
         request = Request("POST", path, query, headers, orjson.dumps(document))
         post = f'Post "{url}?{query}"'
@@ -80,17 +87,32 @@ class Client:
 
     def _place(self) -> tuple[Target, str, str]:
         """Returns where the webhook is, its URL and its path; raises Unanswered."""
-        tls = self._tls = self._tls or context(self._client.get("caBundle") or "")
+        tls = self._tls = self._tls or self._context()
+        token = self._user.token if self._user is not None else None
         service = self._client.get("service")
         if service is None:
             url = self._client["url"]
             parts = urlsplit(url)
-            return Target(parts.hostname or "", parts.port or 443, tls), url, parts.path or "/"
+            target = Target(parts.hostname or "", parts.port or 443, tls, token=token)
+            return target, url, parts.path or "/"
         name, namespace, port = service["name"], service["namespace"], service.get("port", 443)
         host, path = f"{name}.{namespace}.svc", service.get("path") or "/"
         found = endpoint(self._find, self._world, name, namespace, port)
-        target = Target(found.host, found.port, tls, server_name=host)
+        target = Target(found.host, found.port, tls, server_name=host, token=token)
         return target, f"https://{host}:{port}{path}", path
+
+    def _server(self) -> tuple[str, int]:
+        """Returns by which name and port users are chosen."""
+        if (service := self._client.get("service")) is None:
+            parts = urlsplit(self._client["url"])
+            return parts.hostname or "", parts.port or 443
+        return f"{service['name']}.{service['namespace']}.svc", service.get("port", 443)
+
+    def _context(self) -> ssl.SSLContext:
+        made = context(self._client.get("caBundle") or "")
+        if self._user is not None and self._user.certificate:
+            load_pair(made, self._user.certificate, self._user.key)
+        return made
 
 
 def endpoint(find: Find, world: World, name: str, namespace: str, port: int) -> Target:
@@ -108,7 +130,7 @@ def endpoint(find: Find, world: World, name: str, namespace: str, port: int) -> 
 
 def context(bundle: str) -> ssl.SSLContext:
     """Returns the settings by which a webhook is known; raises Unanswered."""
-    text = base64.b64decode(bundle).decode("ascii", "replace").strip()
+    text = b64decode(bundle).decode("ascii", "replace").strip()
     if not text:
         return ssl.create_default_context()
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the machine's own authorities

@@ -16,6 +16,7 @@ from steersman.api.published.foreign import Foreign, Foreigners, Nobody
 from steersman.api.published.negotiate import JSON, Form, Published, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.api.published.resources import aggregated, entries
+from steersman.model.errors import not_allowed
 from steersman.model.figures import Family, Sample
 from steersman.model.kind import Document, Kind
 from steersman.model.pack import NUMBER
@@ -49,6 +50,17 @@ _OF_EMULATION = (
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
+# what only reads; of other methods upstream's router refuses some and its plain handlers none
+READING = ("GET", "HEAD")
+
+
+def _is_route(path: str) -> bool:
+    """Tells whether a path is one of upstream's router: the list of groups, and what is said of
+    one of them, are not."""
+    parts = path.split("/")[1:]
+    return parts[0] != "apis" or len(parts) == 3
+
+
 class Discovery:
     """Answers below /api and /apis, and /version.
 
@@ -80,7 +92,8 @@ class Discovery:
         self._served = None
 
     def handle(self, request: Request, _user: User) -> Response | None:
-        """Answers a path, None for one that is not served; raises NotAcceptable."""
+        """Answers a path, None for one that is not served; raises NotAcceptable and
+        MethodNotAllowed."""
         path = request.path.rstrip("/")
         forms = self._forms if path in ("/api", "/apis") else _PLAIN
         accept = request.headers.get("accept", "")
@@ -93,6 +106,8 @@ class Discovery:
             if (body := self._body(path, form)) is None:
                 return None  # not kept: anybody can ask for any path
             published = self._published[key] = publish(body, str(form))
+        if request.method not in READING and _is_route(path):
+            raise not_allowed()
         return respond(request, published, _VARY)
 
     def served(self) -> dict[str, dict[str, list[Kind]]]:

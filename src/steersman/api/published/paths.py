@@ -9,9 +9,10 @@ import orjson
 
 from steersman.api.access.tokens import Tokens
 from steersman.api.metrics import documents as metrics
-from steersman.api.published.discovery import Discovery
+from steersman.api.published.discovery import READING, Discovery
 from steersman.api.published.foreign import Foreigners, Nobody
 from steersman.api.published.openapi import OpenAPI
+from steersman.model.errors import not_allowed
 from steersman.model.kind import Kind
 from steersman.model.pack import NUMBER
 from steersman.model.surface import Surface
@@ -57,9 +58,20 @@ def document_paths(
     return {
         **dict.fromkeys(("/api", "/api/", "/apis", "/apis/", "/version"), discovery.handle),
         **dict.fromkeys(("/openapi/v2", "/openapi/v3", "/openapi/v3/"), documents.handle),
-        KEYS: lambda _request, _user: _keys(tokens),
-        PROVIDER: lambda _request, _user: _provider(tokens, verifiers or address),
+        KEYS: _reading(lambda: _keys(tokens)),
+        PROVIDER: _reading(lambda: _provider(tokens, verifiers or address)),
     }
+
+
+def _reading(answer: Callable[[], Response]) -> Answer:
+    """Answers what reads, as upstream's router does."""
+
+    def answered(request: Request, _user: User) -> Response:
+        if request.method not in READING:
+            raise not_allowed()
+        return answer()
+
+    return answered
 
 
 def _keys(tokens: Tokens) -> Response:

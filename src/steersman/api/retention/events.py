@@ -16,8 +16,8 @@ from typing import Any, Final
 from steersman.api import keys
 from steersman.api.cache import Cache, Entry, Event
 from steersman.model.kind import Document
-from steersman.model.kinds.printing import seconds_of
 from steersman.model.ref import Resource
+from steersman.model.times import seconds_of
 from steersman.store.interface import MOST_WRITES, Conflict, Full, Write
 from steersman.world.interface import World
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import orjson
 
-from steersman.api import body, metadata
+from steersman.api import body
 from steersman.api.call import Call
 from steersman.api.write import Writer
 from steersman.model import errors
 from steersman.model.errors import BadRequest
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.wire.message import Response
 from steersman.world.interface import World
 
@@ -35,7 +36,7 @@ class Binding:
             raise BadRequest("target.name: Required value" if not target.get("name") else _KIND)
         annotations = (given.get("metadata") or {}).get("annotations") or {}
         uid = (given.get("metadata") or {}).get("uid", "")
-        now = metadata.timestamp(self._world.now())
+        now = rfc3339(self._world.now())
 
         def bound(old: Document) -> Document:
             return bind(call, old, target["name"], annotations, uid, now)

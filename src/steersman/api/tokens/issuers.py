@@ -46,5 +46,6 @@ class Issuers:
         for one in authentication.jwt:
             issuer, world = one.issuer, self._world
             keys = KeySet(issuer.url, issuer.discovery_url, issuer.certificate_authority, world)
-            found.append(JWTTokens(Compiled(one), keys, world.wire_now))
+            algorithms = authentication.algorithms
+            found.append(JWTTokens(Compiled(one), keys, world.wire_now, algorithms))
         return found

@@ -14,6 +14,10 @@ import msgspec
 
 VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
 MOST_ISSUERS: Final = 64
+# those that are taken (allowedSigningAlgs); the first is the one that every issuer knows
+ALGORITHMS: Final = tuple(
+    f"{family}{size}" for family in ("RS", "ES", "PS") for size in (256, 384, 512)
+)
 
 
 class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +95,22 @@ class Authentication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apiVersion: str = ""
     jwt: tuple[JWT, ...] = ()
     anonymous: Anonymous | None = None
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """By which its issuers may sign: any that is known."""
+        return ALGORITHMS
+
+
+class OfOptions(Authentication, frozen=True):
+    """What the options of one issuer say, who may sign only by what they name (`--oidc-*`)."""
+
+    signing_algorithms: tuple[str, ...] = ALGORITHMS[:1]
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """By which the issuer may sign."""
+        return self.signing_algorithms
 
 
 def parse(document: Any) -> Authentication:

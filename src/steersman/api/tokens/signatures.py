@@ -10,12 +10,6 @@ from typing import Any, Final
 from steersman.api.access.tokens import InvalidToken, decode
 from steersman.model.kind import Document
 
-# (hash, kind of key, padding) by algorithm: go-oidc's AllValidSigningAlgorithms without EdDSA
-ALGORITHMS: Final = {
-    f"{family}{size}": (f"SHA{size}", family)
-    for family in ("RS", "PS", "ES")
-    for size in (256, 384, 512)
-}
 _CURVES: Final = {"ES256": ("P-256", 32), "ES384": ("P-384", 48), "ES512": ("P-521", 66)}
 # A larger modulus only costs time; none that is used has more
 MOST_KEY_BYTES: Final = 1024
@@ -36,8 +30,8 @@ class VerifyingKey:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives import hashes
 
-        digest, family = ALGORITHMS[algorithm]
-        hashed = getattr(hashes, digest)()
+        family, size = algorithm[:2], algorithm[2:]
+        hashed = getattr(hashes, f"SHA{size}")()
         try:
             if family == "ES":
                 return self._verify_curve(algorithm, signature, data, hashed)

@@ -17,6 +17,7 @@ from steersman.cli.failure import Failure, why
 if TYPE_CHECKING:  # loaded with the server
     from steersman.api.admission.plugins.registry import AdmissionSettings
     from steersman.client.http import Target
+    from steersman.client.kubeconfig import Users
 
 ON: Final = "enable-admission-plugins"
 OFF: Final = "disable-admission-plugins"
@@ -27,10 +28,12 @@ VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
 CONFIGURED: Final = (
     "EventRateLimit",
     "ImagePolicyWebhook",
+    "MutatingAdmissionWebhook",
     "PodNodeSelector",
     "PodSecurity",
     "PodTolerationRestriction",
     "ResourceQuota",
+    "ValidatingAdmissionWebhook",
 )
 _ALONE: Final = {
     "imagePolicy": "ImagePolicyWebhook",
@@ -111,6 +114,7 @@ def _configured(plugins: Sequence[str], path: Path | None) -> AdmissionSettings:
     from steersman.api.admission.plugins import event_rate, image_policy
     from steersman.api.admission.plugins.registry import AdmissionSettings
     from steersman.api.admission.pod_security import configuration
+    from steersman.api.hooks import credentials
 
     found = {} if path is None else _read(path, plugins)
     limits: Sequence[event_rate.Limit] = ()
@@ -129,9 +133,12 @@ def _configured(plugins: Sequence[str], path: Path | None) -> AdmissionSettings:
         secured = configuration.parse(found.get(name))
         name = "ResourceQuota"
         limited = quota_limited.parse(found.get(name))
+        users = {}
+        for name in set(credentials.PLUGINS) & set(found):
+            users[name] = credentials.parse(found[name], _users)
     except ValueError as error:
         raise Failure(f"failed to initialize admission plugin {name!r}: {error}") from error
-    return AdmissionSettings(plugins, limits, policy, selected, tolerated, secured, limited)
+    return AdmissionSettings(plugins, limits, policy, selected, tolerated, secured, limited, users)
 
 
 def _target(path: Path) -> Target:
@@ -139,6 +146,15 @@ def _target(path: Path) -> Target:
 
     try:
         return kubeconfig.read(path)
+    except kubeconfig.BadKubeconfig as error:
+        raise ValueError(str(error)) from error
+
+
+def _users(path: Path) -> Users:
+    from steersman.client import kubeconfig
+
+    try:
+        return kubeconfig.read_users(path)
     except kubeconfig.BadKubeconfig as error:
         raise ValueError(str(error)) from error
 

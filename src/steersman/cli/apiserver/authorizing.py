@@ -30,6 +30,8 @@ _VERSIONS: Final = ("v1beta1", "v1")
 _ALLOWED: Final = "--authorization-webhook-cache-authorized-ttl"
 _REFUSED: Final = "--authorization-webhook-cache-unauthorized-ttl"
 
+_NO_POLICIES: Final = "authorization-mode ABAC's authorization policy file not passed"
+
 Chosen = tuple[tuple[str, ...], tuple["WebhookSettings", ...]]
 
 
@@ -79,19 +81,19 @@ def words(arguments: argparse.Namespace) -> list[str]:
 def settings(arguments: argparse.Namespace) -> Chosen:
     """Returns the modes in their order and the webhooks among them; raises Failure."""
     if (path := arguments.authorization_config) is not None:
-        if _given(arguments):
+        if any(name != _POLICIES for name, _ in _given(arguments)):
             raise Failure(
                 f"{_CONFIG} can not be specified when {_MODE} or --authorization-webhook-* flags "
                 "are defined"
             )
-        return _file(path)
+        return _file(path, arguments.authorization_policy_file is not None)
     text, file = arguments.authorization_mode, arguments.authorization_webhook_config_file
     modes = tuple((DEFAULT_MODES if text is None else text).split(","))
     for problem in _problems(modes):
         raise Failure(f"{_MODE} {text}: {problem}")
     if (ABAC in modes) is (arguments.authorization_policy_file is None):
         if ABAC in modes:
-            raise Failure("authorization-mode ABAC's authorization policy file not passed")
+            raise Failure(_NO_POLICIES)
         raise Failure(f"cannot specify {_POLICIES} without mode ABAC")
     if (WEBHOOK in modes) is (file is None):
         if file is None:
@@ -145,7 +147,7 @@ def _target(path: Path, option: str) -> Target:
         raise Failure(f"{option}: {error}") from error
 
 
-def _file(path: Path) -> Chosen:
+def _file(path: Path, has_policies: bool) -> Chosen:
     from steersman.api.access.webhook import settings as configuration
     from steersman.wire import yaml
 
@@ -156,6 +158,8 @@ def _file(path: Path) -> Chosen:
     hooks = [(one.webhook, one.name) for one in found.authorizers if one.webhook is not None]
     modes = tuple(one.type for one in found.authorizers)
     option = f"{_CONFIG} {path}"
+    if ABAC in modes and not has_policies:
+        raise Failure(f"{option}: {_NO_POLICIES}")
     return modes, tuple(
         configuration.ready(one, lambda file: _target(file, option), name) for one, name in hooks
     )

@@ -26,6 +26,7 @@ _OPTIONS: Final = {
     "oidc-groups-claim": ("CLAIM", "which claim holds the user's groups"),
     "oidc-groups-prefix": ("TEXT", "what stands before each"),
 }
+_SIGNING: Final = "oidc-signing-algs"
 _REQUIRED: Final = "oidc-required-claim"
 _ANONYMOUS: Final = "anonymous-auth"
 _EXCLUSIVE: Final = "authentication-config file and oidc-* flags are mutually exclusive"
@@ -42,6 +43,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     for name, (shown, text) in _OPTIONS.items():
         parser.add_argument(f"--{name}", default="", metavar=shown, help=text)
+    text = "how tokens may be signed: RS, ES or PS with 256, 384 or 512 (default: RS256)"
+    parser.add_argument(f"--{_SIGNING}", action="append", metavar="ALGORITHM,...", help=text)
     text = "a claim that tokens must have, and its value; several times"
     parser.add_argument(f"--{_REQUIRED}", action="append", metavar="CLAIM=VALUE", help=text)
     text = "false: who does not say who they are is refused (default: true)"
@@ -56,6 +59,7 @@ def words(arguments: argparse.Namespace) -> list[str]:
         if given := _given(arguments, name):
             text = str(Path(given).resolve()) if name == "oidc-ca-file" else given
             found.append(f"--{name}={text}")
+    found += [f"--{_SIGNING}={one}" for one in arguments.oidc_signing_algs or ()]
     found += [f"--{_REQUIRED}={one}" for one in arguments.oidc_required_claim or ()]
     if arguments.anonymous_auth is not None:
         found.append(f"--{_ANONYMOUS}={arguments.anonymous_auth}")
@@ -83,11 +87,27 @@ def settings(arguments: argparse.Namespace, file: Authentication | None) -> Auth
             jwt.Compiled(one)
     except ValueError as error:
         raise Failure(f"--oidc-issuer-url: {why(error)}") from error
-    return found if file is None else replace(file, anonymous=found.anonymous)
+    if file is not None:
+        return replace(file, anonymous=found.anonymous)
+    by = tuple(_algorithms(arguments, jwt_settings.ALGORITHMS))
+    fields = (found.kind, found.apiVersion, found.jwt, found.anonymous)
+    return jwt_settings.OfOptions(*fields, by) if by else found
+
+
+def _algorithms(arguments: argparse.Namespace, known: tuple[str, ...]) -> Iterator[str]:
+    """Returns how the one issuer may sign, nothing where there is none; raises Failure."""
+    if not _given(arguments, "oidc-issuer-url"):
+        return
+    given = arguments.oidc_signing_algs or known[:1]
+    for one in ",".join(given).split(","):
+        if one not in known:
+            raise Failure(f'oidc: unsupported signing alg: "{one}"')
+        yield one
 
 
 def _document(arguments: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    if any(_given(arguments, name) for name in _OPTIONS) or arguments.oidc_required_claim:
+    several = arguments.oidc_required_claim or arguments.oidc_signing_algs
+    if several or any(_given(arguments, name) for name in _OPTIONS):
         yield "jwt", [_issuer(arguments)]
     if arguments.anonymous_auth is not None:
         yield "anonymous", {"enabled": arguments.anonymous_auth == "true"}

@@ -40,6 +40,7 @@ from steersman.model.types.job_check import check_template_spec
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
 from steersman.model.types.schedule import ScheduleError
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 # a job's name is its cron job's and eleven characters of the time (ValidateCronJob)
@@ -182,6 +183,7 @@ CRONJOB = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload("spec.jobTemplate.spec.template.", named=True),
     name_check=_name,
     view=CronJob,
     prepare=preparer(status={}),

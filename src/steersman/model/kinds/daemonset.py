@@ -27,6 +27,7 @@ from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec_check import check_restarting_template, check_template
 from steersman.model.types.selector import LabelSelector, check_selector, is_empty
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -114,6 +115,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource == "status":
         for name in _COUNTS:
             yield from not_negative(f"status.{name}", (new.get("status") or {}).get(name))
+        yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
     selector, template = spec.get("selector"), spec.get("template") or {}
@@ -143,6 +145,7 @@ DAEMONSET = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(),
     view=DaemonSet,
     prepare=preparer(status=_ZERO),
     subresources=(STATUS,),

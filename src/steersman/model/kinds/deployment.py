@@ -27,6 +27,7 @@ from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -107,6 +108,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource == "status":
         status = new.get("status") or {}
         yield from workload_check.check_counts(status, (*_COUNTS, *_MORE_COUNTS), _BOUNDED)
+        yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
     yield from workload_check.check_numbers(spec, "replicas")
@@ -136,6 +138,7 @@ DEPLOYMENT = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(named=True),
     metadata_check=_check_metadata,
     view=Deployment,
     prepare=preparer(status={}),

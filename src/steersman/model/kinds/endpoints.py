@@ -110,7 +110,16 @@ ENDPOINTS = Kind(
     name="Endpoints",
     plural="endpoints",
     namespaced=True,
-    versions=(Version("v1", "io.k8s.api.core.v1.Endpoints"),),
+    versions=(
+        Version(
+            "v1",
+            "io.k8s.api.core.v1.Endpoints",
+            deprecation=(
+                "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+            ),
+            deprecated=33,
+        ),
+    ),
     storage="v1",
     short_names=("ep",),
     columns=_COLUMNS,

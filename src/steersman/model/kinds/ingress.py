@@ -16,6 +16,7 @@ from steersman.model.kinds.subresources import STATUS
 from steersman.model.removed import Life, elsewhere, removed
 from steersman.model.types.ingress_check import check_balancer, check_spec
 from steersman.model.types.metadata import check_metadata
+from steersman.model.types.warnings import ingress_told, warner
 from steersman.model.view import Object, View
 
 
@@ -127,6 +128,7 @@ INGRESS = Kind(
     short_names=("ing",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(ingress_told),
     view=Ingress,
     prepare=preparer(status={"loadBalancer": {}}),
     subresources=(STATUS,),

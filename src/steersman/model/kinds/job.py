@@ -8,7 +8,6 @@ from typing import Any
 
 from msgspec import Raw
 
-from steersman.model.causes import not_negative
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
@@ -19,14 +18,15 @@ from steersman.model.kinds.printing import (
     containers,
     human_duration,
     is_true,
-    seconds_of,
     selector_column,
 )
 from steersman.model.kinds.subresources import STATUS
-from steersman.model.types import job_check
+from steersman.model.times import seconds_of
+from steersman.model.types import job_check, job_status_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -108,10 +108,12 @@ def _select_own_pods(new: Document, old: Document | None) -> Document:
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
     if subresource == "status":
-        for name in ("active", "succeeded", "failed", "terminating", "ready"):
-            yield from not_negative(f"status.{name}", (new.get("status") or {}).get(name))
+        if old is not None:
+            yield from job_status_check.check_status(new, old)
         return
+    yield from job_check.check_selected(new, old)
     yield from job_check.check_spec(new.get("spec") or {})
+    yield from job_check.check_hostnames(new)
     if old is not None:
         yield from job_check.check_change(new, old)
 
@@ -164,6 +166,7 @@ JOB = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(named=True),
     view=Job,
     prepare=preparer(_select_own_pods, status={}),
     subresources=(STATUS,),

@@ -10,6 +10,7 @@ from msgspec import field
 from steersman.model.causes import duplicate, forbidden, invalid
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.prepare import preparer, without
 from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, is_true, text
 from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types.address_check import check_cidr, is_ipv4
@@ -18,6 +19,7 @@ from steersman.model.types.metadata import check_metadata
 from steersman.model.types.resource_check import check_amount
 from steersman.model.types.scheduling import Taint
 from steersman.model.types.scheduling_check import check_taints
+from steersman.model.types.warnings import node_told, warner
 from steersman.model.view import Object, View
 
 # Set on nodes whose volumes are attached by the attach-detach controller, as kubelet sets it
@@ -152,6 +154,17 @@ _COLUMNS = (
 )
 
 
+def _drop_configuration(new: Document, old: Document | None) -> Document:
+    """Drops where a kubelet would read its configuration: there is none any more (1.24)."""
+    spec, status = new.get("spec") or {}, new.get("status") or {}
+    if old is None and status.get("config") is not None:
+        new = {**new, "status": without(status, "config")}
+    before = (old or {}).get("spec") or {}
+    if spec.get("configSource") is not None and before.get("configSource") is None:
+        new = {**new, "spec": without(spec, "configSource")}
+    return new
+
+
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, namespaced=False)
     spec, status = new.get("spec") or {}, new.get("status") or {}
@@ -207,8 +220,10 @@ NODE = Kind(
     short_names=("no",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(node_told),
     view=Node,
     # a kubelet registers its node with a status, so create keeps it (registry/core/node)
+    prepare=preparer(_drop_configuration),
     subresources=(PROXY, STATUS),
     selectable={
         "spec.unschedulable": lambda node: (

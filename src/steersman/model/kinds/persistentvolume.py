@@ -21,6 +21,7 @@ from steersman.model.types.persistent_check import (
 from steersman.model.types.reference import ObjectReference
 from steersman.model.types.scheduling import NodeSelector
 from steersman.model.types.volume import HostPath, NFSVolume
+from steersman.model.types.warnings import volume_told, warner
 from steersman.model.view import Object, View
 
 
@@ -146,6 +147,7 @@ PERSISTENTVOLUME = Kind(
     short_names=("pv",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(volume_told),
     view=PersistentVolume,
     prepare=preparer(_begin),
     subresources=(STATUS,),

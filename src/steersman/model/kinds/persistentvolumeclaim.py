@@ -15,6 +15,7 @@ from steersman.model.types.claim_check import check_claim, check_claim_change, c
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
+from steersman.model.types.warnings import claim_told, warner
 from steersman.model.view import Object, View
 
 
@@ -137,6 +138,7 @@ PERSISTENTVOLUMECLAIM = Kind(
     short_names=("pvc",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(claim_told),
     view=PersistentVolumeClaim,
     prepare=preparer(_pair_sources, status={"phase": "Pending"}),
     subresources=(STATUS,),

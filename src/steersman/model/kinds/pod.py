@@ -22,6 +22,7 @@ from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec import PodSpec
 from steersman.model.types.podspec_check import check_pod_spec
 from steersman.model.types.resources import qos_class
+from steersman.model.types.warnings import pod_told, warner
 from steersman.model.view import Object, View
 
 
@@ -219,6 +220,7 @@ POD = Kind(
     categories=("all",),
     columns=COLUMNS,
     check=_check,
+    warn=warner(pod_told),
     metadata_check=_check_metadata,
     templated=True,
     settled=lambda pod: pod.status.phase != "Pending",

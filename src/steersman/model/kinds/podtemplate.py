@@ -11,6 +11,7 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import NAME, at, containers, labels
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec_check import check_template
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object
 
 
@@ -40,6 +41,7 @@ PODTEMPLATE = Kind(
     storage="v1",
     columns=_COLUMNS,
     check=_check,
+    warn=workload("template."),
     view=PodTemplate,
     spec_fields=("template",),
     returns_deleted=True,

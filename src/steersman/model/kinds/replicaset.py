@@ -17,6 +17,7 @@ from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -88,6 +89,7 @@ REPLICASET = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(named=True),
     view=ReplicaSet,
     prepare=preparer(status={"replicas": 0}),
     subresources=(SCALE, STATUS),

@@ -16,6 +16,7 @@ from steersman.model.types import workload_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec_check import check_restarting_template, check_template
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -95,6 +96,7 @@ REPLICATIONCONTROLLER = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(named=True),
     view=ReplicationController,
     prepare=preparer(status={"replicas": 0}),
     subresources=(SCALE, STATUS),

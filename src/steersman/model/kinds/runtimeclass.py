@@ -14,6 +14,7 @@ from steersman.model.types.metadata import check_labels, check_metadata
 from steersman.model.types.resource_check import check_requirements
 from steersman.model.types.scheduling import Toleration
 from steersman.model.types.scheduling_check import check_tolerations
+from steersman.model.types.warnings import runtime_class_told, warner
 from steersman.model.view import Object, View
 
 
@@ -64,6 +65,7 @@ RUNTIMECLASS = Kind(
     former=(removed("node.k8s.io/v1beta1", "node.v1beta1.RuntimeClass", Life(22, 25)),),
     columns=(NAME, text("Handler", "handler"), AGE),
     check=_check,
+    warn=warner(runtime_class_told),
     view=RuntimeClass,
     conditional=True,
     complete=True,

@@ -15,6 +15,7 @@ from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types import service_check, service_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
+from steersman.model.types.warnings import service_told, warner
 from steersman.model.view import Object, View
 
 
@@ -141,9 +142,11 @@ _COLUMNS = (
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, name=names.dns1035_label)
-    if subresource:
-        return
     spec = new.get("spec") or {}
+    if subresource == "status":
+        balancer = (new.get("status") or {}).get("loadBalancer") or {}
+        yield from service_check.check_balancer_status(balancer, spec)
+        return
     if old is not None:
         yield from service_check.check_change(spec, old.get("spec") or {})
     yield from service_check.check_spec(spec)
@@ -160,6 +163,7 @@ SERVICE = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(service_told),
     name_check=names.dns1035_label,
     view=Service,
     prepare=preparer(service_update.update, status={"loadBalancer": {}}),

@@ -6,6 +6,7 @@ from steersman.model.kind import Column, Kind, Subresource, Version
 from steersman.model.kinds.printing import AGE, NAME, count
 from steersman.model.types.metadata import checked
 from steersman.model.types.reference import LocalObjectReference, ObjectReference
+from steersman.model.types.warnings import account_told, warner
 from steersman.model.view import Object
 
 
@@ -29,6 +30,7 @@ SERVICEACCOUNT = Kind(
     short_names=("sa",),
     columns=_COLUMNS,
     check=checked(),
+    warn=warner(account_told),
     view=ServiceAccount,
     subresources=(Subresource("token", ("create",), (), "authentication.k8s.io/v1 TokenRequest"),),
     complete=True,

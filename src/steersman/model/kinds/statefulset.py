@@ -20,6 +20,7 @@ from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec_check import check_restarting_template, check_template
 from steersman.model.types.selector import LabelSelector, compiled
+from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
 
 
@@ -111,7 +112,9 @@ _FORBIDDEN = (
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, name=names.dns1123_label)
     if subresource == "status":
-        yield from workload_check.check_counts(new.get("status") or {}, _COUNTS, _BOUNDED)
+        status, ready = new.get("status") or {}, "status.readyReplicas"
+        yield from workload_check.check_counts(status, _COUNTS, _BOUNDED, ready)
+        yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
     yield from _check_policies(spec)
@@ -181,6 +184,7 @@ STATEFULSET = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
+    warn=workload(),
     name_check=names.dns1123_label,
     view=StatefulSet,
     prepare=preparer(status={"replicas": 0, "availableReplicas": 0}),

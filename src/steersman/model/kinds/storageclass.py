@@ -16,6 +16,7 @@ from steersman.model.types.storage_check import (
     check_provisioner,
     check_topologies,
 )
+from steersman.model.types.warnings import storage_class_told, warner
 from steersman.model.view import Object
 
 
@@ -100,6 +101,7 @@ STORAGECLASS = Kind(
     short_names=("sc",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(storage_class_told),
     view=StorageClass,
     returns_deleted=True,
     complete=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from steersman.model.causes import IMMUTABLE, invalid, required
+from steersman.model import names
+from steersman.model.causes import IMMUTABLE, immutable, invalid, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
@@ -70,14 +71,16 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource and old is not None:
         yield from _check_status(new.get("status") or {}, old.get("status") or {})
         return
-    resource = at(new, "spec", "resource") or {}
-    if not resource.get("resource"):
-        yield required("spec.resource.resource", "resource is required")
-    before = at(old, "spec", "resource") or {}
-    for name in ("group", "resource") if old is not None else ():
-        value = resource.get(name, "")
-        if value != before.get(name, ""):
-            yield invalid(name, value, IMMUTABLE)
+    found = at(new, "spec", "resource") or {}
+    group, resource = found.get("group", ""), found.get("resource", "")
+    if not resource:
+        yield required("spec.resource.resource", "resource is required to be set")
+    elif problems := names.dns1035_label(resource):
+        yield invalid("spec.resource.resource", resource, ",".join(problems))
+    if group and (problems := names.dns1123_subdomain(group)):
+        yield invalid("spec.resource.group", group, ",".join(problems))
+    if old is not None:
+        yield from immutable("spec", new.get("spec"), old.get("spec"))
 
 
 def _check_status(status: Document, before: Document) -> Iterator[Cause]:

@@ -22,7 +22,8 @@ from steersman.model.view import Object
 
 # counted by their bare name too, for historical reasons (legacyObjectCountAliases)
 _BARE: Final = ("configmaps", "resourcequotas", "replicationcontrollers", "secrets")
-_UNCOUNTED: Final = "events"  # of either group (DefaultIgnoredResources names the core one)
+# Those of events.k8s.io, which are the same objects, are counted (DefaultIgnoredResources)
+UNCOUNTED: Final = Resource("", "events")
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ BY_USE: Final = {
 
 def count_names(resource: Resource) -> tuple[str, ...]:
     """Returns the names by which the number of objects of a resource type is bounded."""
-    if resource.plural == _UNCOUNTED:
+    if resource == UNCOUNTED:
         return ()
     name = f"count/{resource}"
     return (name, resource.plural) if not resource.group and resource.plural in _BARE else (name,)

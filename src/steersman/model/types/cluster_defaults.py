@@ -57,6 +57,25 @@ def namespace(document: Document) -> None:
         metadata.setdefault("labels", {})[NAME_LABEL] = name
 
 
+def node_spec(spec: Document) -> None:
+    """Has the range of a node's pods and the list of its ranges say the same; where they differ the
+    single one counts (Convert_v1_NodeSpec_To_core_NodeSpec)."""
+    one, many = spec.get("podCIDR"), spec.get("podCIDRs")
+    if one and (not many or many[0] != one):
+        spec["podCIDRs"] = [one]
+    elif many:
+        spec["podCIDR"] = many[0]
+
+
+def pod_status(status: Document) -> None:
+    """Does the same for the addresses of a pod (Convert_v1_PodStatus_To_core_PodStatus)."""
+    one, many = status.get("podIP"), status.get("podIPs")
+    if one and (not many or many[0].get("ip") != one):
+        status["podIPs"] = [{"ip": one}]
+    elif many and many[0].get("ip"):
+        status["podIP"] = many[0]["ip"]
+
+
 def node_status(status: Document) -> None:
     """Lets pods have all of a node that says no more than its capacity."""
     if "allocatable" not in status and "capacity" in status:

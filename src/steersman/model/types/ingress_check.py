@@ -10,6 +10,7 @@ from steersman.model.causes import each, forbidden, invalid, not_supported, requ
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.types.address_check import check_ip, packed
+from steersman.model.types.metadata import check_domain_prefixed
 
 _PATH_TYPES: Final = ("Exact", "ImplementationSpecific", "Prefix")
 _NOT_IN_PATHS: Final = ("//", "/./", "/../", "%2f", "%2F")
@@ -150,21 +151,9 @@ def check_class(spec: Document) -> Iterator[Cause]:
     path, controller = "spec.controller", spec.get("controller", "")
     if len(controller.encode()) > _MOST_CONTROLLER_BYTES:
         yield too_long(path, _MOST_CONTROLLER_BYTES)
-    yield from _check_domain_prefixed(controller, path)
+    yield from check_domain_prefixed(controller, path)
     if (parameters := spec.get("parameters")) is not None:
         yield from _check_parameters(parameters, "spec.parameters")
-
-
-def _check_domain_prefixed(value: str, path: str) -> Iterator[Cause]:
-    host, _slash, rest = value.partition("/")
-    if not value:
-        yield required(path)
-    elif not host or not rest:
-        detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        yield invalid(path, value, detail)
-    else:
-        yield from each(path, host, names.dns1123_subdomain(host))
-        yield from each(path, rest, names.http_path(rest))
 
 
 def _check_parameters(parameters: Document, path: str) -> Iterator[Cause]:

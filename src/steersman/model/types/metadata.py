@@ -92,6 +92,19 @@ def check_annotations(annotations: Mapping[str, str] | None, path: str) -> Itera
         yield too_long(path, _MOST_ANNOTATION_BYTES)
 
 
+def check_domain_prefixed(value: str, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with a domain and a path below it (IsDomainPrefixedPath)."""
+    host, _slash, rest = value.partition("/")
+    if not value:
+        yield required(path)
+    elif not host or not rest:
+        detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        yield invalid(path, value, detail)
+    else:
+        yield from each(path, host, names.dns1123_subdomain(host))
+        yield from each(path, rest, names.http_path(rest))
+
+
 def _check_owners(owners: Sequence[Document]) -> Iterator[Cause]:
     controller = ""
     for index, owner in enumerate(owners):

@@ -11,7 +11,7 @@ from email.utils import parseaddr
 from typing import TYPE_CHECKING, Final
 
 from steersman.model import names
-from steersman.model.causes import each, invalid, not_supported, required, too_long
+from steersman.model.causes import each, invalid, not_supported, required, too_long, unshown
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.types.certificate_check import check_signer, pem_blocks
@@ -135,21 +135,16 @@ def check_answer(new: Document, old: Document) -> Iterator[Cause]:
     elif outcome_of(before):
         if status != before:
             detail = "immutable after PodCertificateRequest is issued, denied, or failed"
-            yield _unshown("status", detail)
+            yield unshown("status", detail)
     elif (outcome := outcome_of(status)) == "Issued":
         yield from _check_issued(status, new.get("spec") or {})
     elif outcome:
         if any(value for name, value in status.items() if name != "conditions"):
             detail = "non-condition status fields must be empty when denying or failing the "
-            yield _unshown("status", f"{detail}PodCertificateRequest")
+            yield unshown("status", f"{detail}PodCertificateRequest")
     elif status != before:
         detail = 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"'
-        yield _unshown("status", detail)
-
-
-def _unshown(path: str, detail: str) -> Cause:
-    # field.OmitValueType: the value is not in the message
-    return Cause("FieldValueInvalid", f"Invalid value: {detail}", path)
+        yield unshown("status", detail)
 
 
 def outcome_of(status: Document) -> str:

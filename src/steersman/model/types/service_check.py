@@ -33,6 +33,7 @@ _AFFINITIES: Final = ("ClientIP", "None")
 _POLICIES: Final = ("Cluster", "Local")
 _FAMILIES: Final = ("IPv4", "IPv6")
 _FAMILY_POLICIES: Final = ("PreferDualStack", "RequireDualStack", "SingleStack")
+_IP_MODES: Final = ("Proxy", "VIP")
 _DISTRIBUTIONS: Final = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _LONGEST_AFFINITY_SECONDS: Final = 86400
 _ONLY_BALANCER: Final = "may only be used when `type` is 'LoadBalancer'"
@@ -193,6 +194,31 @@ def _check_balancer(spec: Document, kind: str) -> Iterator[Cause]:
         else:
             problems = names.qualified_name(balancer)
             yield from each("spec.loadBalancerClass", balancer, problems)
+
+
+def check_balancer_status(balancer: Document, spec: Document) -> Iterator[Cause]:
+    """Yields what is wrong with what a load balancer says (ValidateLoadBalancerStatus)."""
+    path, found = "status.loadBalancer.ingress", balancer.get("ingress") or ()
+    if found and spec.get("type") != "LoadBalancer":
+        yield forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")
+        return
+    for index, one in enumerate(found):
+        yield from _check_ingress(one, f"{path}[{index}]")
+
+
+def _check_ingress(one: Document, path: str) -> Iterator[Cause]:
+    address, mode, host = one.get("ip"), one.get("ipMode"), one.get("hostname")
+    if address:
+        yield from check_ip(f"{path}.ip", address)
+    if mode is not None and not address:  # with an address it has a default
+        yield forbidden(f"{path}.ipMode", "may not be specified when `ip` is not set")
+    elif mode is not None and mode not in _IP_MODES:
+        yield not_supported(f"{path}.ipMode", mode, _IP_MODES)
+    if host:
+        yield from each(f"{path}.hostname", host, names.dns1123_subdomain(host))
+        if packed(host) is not None:
+            detail = "must be a DNS name, not an IP address"
+            yield invalid(f"{path}.hostname", host, detail)
 
 
 def is_external(spec: Document) -> bool:

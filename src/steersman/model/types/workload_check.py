@@ -150,9 +150,13 @@ def check_daemon_strategy(strategy: Document, path: str) -> Iterator[Cause]:
 
 
 def check_counts(
-    status: Document, fields: Sequence[str], bounded: Sequence[str]
+    status: Document,
+    fields: Sequence[str],
+    bounded: Sequence[str],
+    ready: str = "readyReplicas",
 ) -> Iterator[Cause]:
-    """Yields the counts of a status that are negative or over the count of replicas."""
+    """Yields the counts of a status that are negative or over the count of replicas; `ready` is how
+    the count of ready ones is called where fewer are ready than available."""
     for name in fields:
         yield from not_negative(f"status.{name}", status.get(name))
     replicas = status.get("replicas") or 0
@@ -161,5 +165,14 @@ def check_counts(
             detail = "cannot be greater than status.replicas"
             yield invalid(f"status.{name}", status[name], detail)
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        detail = "cannot be greater than readyReplicas"
+        detail = f"cannot be greater than {ready}"
         yield invalid("status.availableReplicas", status["availableReplicas"], detail)
+
+
+def check_collisions(new: Document, old: Document | None) -> Iterator[Cause]:
+    """Yields whether the update of a status forgets collisions of names."""
+    now, then = ((one or {}).get("status") or {} for one in (new, old))
+    before = then.get("collisionCount")
+    count = now.get("collisionCount")
+    if before is not None and (count is None or count < before):
+        yield invalid("status.collisionCount", count or 0, "cannot be decremented")

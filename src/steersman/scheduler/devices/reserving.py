@@ -21,8 +21,8 @@ from steersman.model.kinds.resourceclaim import (
     ResourceClaim,
 )
 from steersman.model.resource_claims import FINALIZER, is_extended, is_reserved
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import is_true
-from steersman.reconcile.times import rfc3339
 from steersman.scheduler.devices.extended import UNMADE, document_of, status_of
 from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.result import allocation_of

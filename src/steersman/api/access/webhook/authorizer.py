@@ -7,13 +7,15 @@ which fetches it, and made anew. Follows apiserver's plugin/pkg/authorizer/webho
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 import orjson
 
-from steersman.api.access.authorization import NO_OPINION, Attributes, Decision
+from steersman.api.access.authorization import NO_OPINION, Attributes, Decision, Unresolved
 from steersman.api.access.awaiting import Awaiting, fetched
+from steersman.api.access.rules import Rule
 from steersman.api.access.webhook.conditions import Conditions, Unclear
 from steersman.api.access.webhook.figures import CANCELED, ERROR, SUCCESS, TIMEOUT, Figures
 from steersman.api.access.webhook.review import decide, document_of, spec_of
@@ -41,6 +43,10 @@ class WebhookAuthorizer:
         self._reviewing = Reviewing(settings.target, world, timeout_seconds=seconds)
         self._answers: dict[bytes, tuple[float, Decision]] = {}
         self._asking: dict[bytes, asyncio.Future[Decision | None]] = {}
+
+    def rules_of(self, _user: User, _namespace: str) -> Sequence[Rule]:
+        """Raises Unresolved."""
+        raise Unresolved("webhook authorizer does not support user rule resolution")
 
     def allowed(self, user: User, attributes: Attributes) -> Decision:
         """Returns what the webhook says; raises Awaiting before it is known."""

@@ -19,7 +19,7 @@ from steersman.model.gotext import quote
 
 KIND: Final = "AuthorizationConfiguration"
 VERSIONS: Final = ("apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1")
-TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
+TYPES: Final = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
 WEBHOOK: Final = "Webhook"
 MOST_CONDITIONS: Final = 64
 MOST_SECONDS: Final = 30.0

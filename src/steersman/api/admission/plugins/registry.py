@@ -15,6 +15,7 @@ from steersman.api.admission.plugins.event_rate import Limit
 from steersman.api.admission.plugins.image_policy import PolicySettings
 from steersman.api.admission.pod_security.configuration import PodSecuritySettings
 from steersman.api.admission.quota_limited import Limited
+from steersman.client.kubeconfig import Users
 from steersman.model.kind import Document
 
 ORDER: Final = (
@@ -57,6 +58,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     tolerations:    of PodTolerationRestriction: `default` and `whitelist`
     pod_security:   of PodSecurity
     limited:        of ResourceQuota: what must be covered
+    webhook_users:  as whom webhooks are asked, by the plugin that asks them
     not_ready_seconds, unreachable_seconds: of DefaultTolerationSeconds
     """
 
@@ -67,5 +69,6 @@ class AdmissionSettings(msgspec.Struct, frozen=True):
     tolerations: Mapping[str, list[Document]] = field(default_factory=dict)
     pod_security: PodSecuritySettings = PodSecuritySettings()
     limited: Sequence[Limited] = ()
+    webhook_users: Mapping[str, Users] = field(default_factory=dict)
     not_ready_seconds: int = TOLERATION_SECONDS
     unreachable_seconds: int = TOLERATION_SECONDS
