@@ -302,6 +302,36 @@ def test_a_claim_is_made_ready_before_its_pod_and_taken_back_after_it(
     cluster.run(scenario)
 
 
+def test_an_extended_resource_is_met_by_a_device_of_its_class(
+    cluster: Cluster, cdi: Callable[[str, dict[str, Any]], None]
+) -> None:
+    async def scenario(session: Session) -> None:
+        async with driver(cluster, session) as gpu:
+            name = f"{DRIVER}/card=extended"
+            gpu.devices = lambda _: (dra.Device((), "here", "card0", (name,)),)
+            cdi("extended", {"name": "extended", "containerEdits": {"env": ["CARD=zero"]}})
+            asked = {"deviceclass.resource.kubernetes.io/card": "1"}
+            pod = await session.create(
+                "extended",
+                script='echo "$CARD"',
+                resources={"limits": asked},
+                spec={"restartPolicy": "Never"},
+            )
+            done = await session.until("extended", ended)
+            assert done.status.phase == "Succeeded"
+            assert cluster.log(pod).splitlines() == ["zero"]
+            made = done.status.extended_resource_claim_status.resource_claim_name
+            assert gpu.methods() == [(PREPARE, [made]), (UNPREPARE, [made])]
+            await until(session, RESOURCECLAIM, lambda found: names_of(found) == ["card"] or None)
+            await session.delete("extended")
+
+    cluster.run(scenario)
+
+
+def names_of(found: list[Any]) -> list[str]:
+    return [it.metadata.name for it in found]
+
+
 def test_a_claim_is_taken_back_after_the_agent_was_killed(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         async with driver(cluster, session) as gpu:

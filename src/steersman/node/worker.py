@@ -452,7 +452,7 @@ class Worker:
     async def _start_sandbox(self) -> None:
         """Makes the ground of the pod, once drivers have made ready what its claims need."""
         pod = self.granted
-        if pod.spec.resource_claims and not self.seen.claimed:
+        if pod.has_claims and not self.seen.claimed:
             self.change(replace(self.seen, claimed=True))
         await self._tools.claims.prepare(pod)
         sandbox = await sandboxes.start(self._tools, pod)

@@ -195,6 +195,42 @@ def test_a_container_has_the_devices_of_the_requests_that_it_names(tmp_path: Pat
     on_a_node(tmp_path, test)
 
 
+def test_a_container_has_the_devices_of_its_extended_resources(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        async with here.driver() as gpu:
+            gpu.devices = lambda _: (
+                dra.Device(("container-0-request-0",), "p", "1", (f"{NAME}/gpu=1",)),
+                dra.Device(("container-1-request-0",), "p", "2", (f"{NAME}/gpu=2",)),
+            )
+            owner = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": UID}
+            here.api.claim("made", NAME, ownerReferences=[{**owner, "controller": True}])
+            wanted = extended("made")
+            await here.claims.prepare(wanted)
+            first, second = wanted.spec.containers
+            assert here.claims.cdi_names(wanted, first) == [f"{NAME}/gpu=1"]
+            assert here.claims.cdi_names(wanted, second) == [f"{NAME}/gpu=2"]
+            await here.claims.unprepare(UID)
+            here.api.claim("made", NAME)
+            assert "pod is not owner" in await fails(here.claims.prepare(wanted))
+
+    on_a_node(tmp_path, test)
+
+
+def extended(claim: str) -> Pod:
+    """A pod for whose two containers a claim was made."""
+    mappings = [
+        {
+            "containerName": name,
+            "resourceName": "example.com/gpu",
+            "requestName": f"container-{number}-request-0",
+        }
+        for number, name in enumerate(("a", "b"))
+    ]
+    told = {"resourceClaimName": claim, "requestMappings": mappings}
+    containers = [{"name": name, "image": "busybox:1"} for name in ("a", "b")]
+    return pod(spec={"containers": containers}, status={"extendedResourceClaimStatus": told})
+
+
 def test_what_is_wrong_with_a_claim_is_said_and_no_driver_is_asked(tmp_path: Path) -> None:
     async def test(here: Here) -> None:
         api, start = here.api, "prepare dynamic resources: "
@@ -439,7 +475,8 @@ def test_a_node_without_drivers_refuses_pods_with_claims() -> None:
     async def main() -> None:
         nobody = NoClaims()
         await nobody.prepare(pod())
-        text = await fails(nobody.prepare(using("a")))
-        assert text == "prepare dynamic resources: this node prepares no devices"
+        for refused in (using("a"), extended("made")):
+            text = await fails(nobody.prepare(refused))
+            assert text == "prepare dynamic resources: this node prepares no devices"
 
     asyncio.run(main())

@@ -131,6 +131,12 @@ class Pod(Object, frozen=True):
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
+    @property
+    def has_claims(self) -> bool:
+        """Whether there are claims that it names, or one for its extended resources."""
+        extended = self.status.extended_resource_claim_status
+        return bool(self.spec.resource_claims) or extended is not None
+
 
 def _selectable_pod_ip(pod: Document) -> str:
     addresses = pod.get("status", {}).get("podIPs") or [{}]

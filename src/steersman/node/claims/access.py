@@ -65,7 +65,7 @@ class Claims:
 
     async def prepare(self, pod: Pod) -> None:
         """Makes ready what the claims of a pod were allocated."""
-        if pod.spec.resource_claims:
+        if pod.has_claims:
             await self._load()[2].prepare(pod)
 
     async def unprepare(self, uid: str) -> None:
@@ -75,7 +75,10 @@ class Claims:
 
     def cdi_names(self, pod: Pod, container: Container) -> Sequence[str]:
         """Returns the devices that a container has by its claims."""
-        return self._load()[2].cdi_names(pod, container) if container.resources.claims else ()
+        extended = pod.status.extended_resource_claim_status
+        if not container.resources.claims and extended is None:
+            return ()
+        return self._load()[2].cdi_names(pod, container)
 
     def of_container(self, pod: Pod, container: Container) -> Iterator[ClaimInfo]:
         """Yields the claims that a container uses, each once."""

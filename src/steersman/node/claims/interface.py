@@ -37,7 +37,7 @@ class NoClaims:
 
     async def prepare(self, pod: Pod) -> None:
         """Refuses a pod with claims."""
-        if pod.spec.resource_claims:
+        if pod.has_claims:
             raise CannotPrepare("prepare dynamic resources: this node prepares no devices")
 
     async def unprepare(self, uid: str) -> None:

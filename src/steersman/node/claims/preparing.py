@@ -80,11 +80,16 @@ class Preparing:
         """Returns the claims of a pod that it may use, once their drivers are there: whatever is
         wrong leaves nothing that had to be taken back."""
         found = []
-        for wanted in pod.spec.resource_claims:
-            if (name := name_of(pod, wanted)) is None:
-                continue
+        made = [
+            (name, not wanted.resource_claim_name)
+            for wanted in pod.spec.resource_claims
+            if (name := name_of(pod, wanted)) is not None
+        ]
+        if (extended := pod.status.extended_resource_claim_status) is not None:
+            made.append((extended.resource_claim_name, True))
+        for name, for_pod in made:
             claim = await self._read(pod.metadata.namespace, name)
-            if not wanted.resource_claim_name and (why := check_owner(pod, claim)):
+            if for_pod and (why := check_owner(pod, claim)):
                 raise CannotPrepare(why)
             if not is_reserved(pod, claim):
                 raise CannotPrepare(
@@ -151,14 +156,22 @@ class Preparing:
             name = name_of(pod, by_name[used.name]) if used.name in by_name else None
             if name is None:
                 continue
-            info = self._prepared.get((pod.metadata.namespace, name))
-            if info is None:
-                raise CannotPrepare(
-                    f"internal error: unable to get claim info for ResourceClaim {name} in "
-                    f"namespace {pod.metadata.namespace}"
-                )
-            found += [cdi for it in info.devices(used.request) for cdi in it.cdi]
+            found += self._cdi(pod, name, used.request)
+        if (extended := pod.status.extended_resource_claim_status) is not None:
+            for mapping in extended.request_mappings:
+                if mapping.container_name == container.name:
+                    name = extended.resource_claim_name
+                    found += self._cdi(pod, name, mapping.request_name)
         return list(dict.fromkeys(found))
+
+    def _cdi(self, pod: Pod, claim: str, request: str) -> list[str]:
+        info = self._prepared.get((pod.metadata.namespace, claim))
+        if info is None:
+            raise CannotPrepare(
+                f"internal error: unable to get claim info for ResourceClaim {claim} in "
+                f"namespace {pod.metadata.namespace}"
+            )
+        return [cdi for it in info.devices(request) for cdi in it.cdi]
 
 
 def _info(claim: ResourceClaim) -> ClaimInfo:
