@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,15 @@ class Configuration(msgspec.Struct, frozen=True):
     clock: Clock | None = None
     controls: bool = False
     checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+def _telling(families: Callable[[], Iterable[Family]]) -> Answer:
+    """Returns what answers with what was counted, and what is there to be counted."""
+
+    def answer(_request: Request, _user: User) -> Response:
+        return Response(prometheus.render(families()), content_type=prometheus.CONTENT_TYPE)
+
+    return answer
 
 
 def _auditor(configuration: Configuration, kinds: Registry, world: World) -> Auditor | None:
@@ -332,20 +341,24 @@ class Assembly:
         checks = Checks({"ping": lambda: "", "startup": self._startup}, told.checks)
         # Pods look for the keys too, where there is a node: loopback is their own
         pods = f"{told.advertised}:{told.port}" if told.dns[0] else ""
+        figures = {
+            "/metrics": _telling(self.figures.families),
+            "/metrics/slis": _telling(checks.families),
+        }
         documents = document_paths(
-            self.kinds, self.tokens, self._address, self._remotes, self._surface, pods
+            self.kinds,
+            self.tokens,
+            self._address,
+            self._remotes,
+            self._surface,
+            pods,
+            (*checks.paths(), *figures),
         )
-
-        def metrics(_request: Request, _user: User) -> Response:
-            return self._metrics()
-
         return Api(
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(
-                checks, {**documents, **self.flow.paths(), **self._clock(), "/metrics": metrics}
-            ),
+            paths=Paths(checks, {**documents, **self.flow.paths(), **self._clock(), **figures}),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
@@ -390,11 +403,6 @@ class Assembly:
         """Returns what answers for metrics.k8s.io."""
         windows = Windows(asking(self._kubelets, self._world), self._world)
         return ResourceMetrics(self.cache, windows, self._world)
-
-    def _metrics(self) -> Response:
-        """Returns what was counted, and what is there to be counted."""
-        text = prometheus.render(self.figures.families())
-        return Response(text, content_type=prometheus.CONTENT_TYPE)
 
     def _families(self) -> Iterator[Family]:
         tables = self.cache.tables()
