@@ -93,7 +93,7 @@ class _Walk:
 
     def _object(self, node: Node, value: Any, place: Place, go_type: str) -> None:
         if not isinstance(value, dict):
-            self._refuse(_sort(value), place, go_type)
+            self._refuse(sort_of(value), place, go_type)
         elif node.fields:
             self._fields(node, value, place, go_type)
         elif node.values is not None:
@@ -123,7 +123,7 @@ class _Walk:
 
     def _array(self, node: Node, values: Any, place: Place, go_type: str) -> None:
         if not isinstance(values, list):
-            self._refuse(_sort(values), place, go_type)
+            self._refuse(sort_of(values), place, go_type)
             return
         if (items := node.items) is None:
             return
@@ -137,17 +137,17 @@ class _Walk:
             self._integer(node, value, place, go_type)
         elif node.type == "number":
             if isinstance(value, bool) or not isinstance(value, int | float):
-                self._refuse(_sort(value), place, go_type)
+                self._refuse(sort_of(value), place, go_type)
         elif node.type == "boolean":
             if not isinstance(value, bool):
-                self._refuse(_sort(value), place, go_type)
+                self._refuse(sort_of(value), place, go_type)
         elif not isinstance(value, str):
-            self._refuse(_sort(value), place, go_type)
+            self._refuse(sort_of(value), place, go_type)
         elif node.format == "byte" and (position := _base64_error(value)) is not None:
             self.error = self.error or f"illegal base64 data at input byte {position}"
 
     def _integer(self, node: Node, value: Any, place: Place, go_type: str) -> None:
-        sort = _sort(value)
+        sort = sort_of(value)
         if sort != "number":
             self._refuse(sort, place, go_type)
             return
@@ -165,7 +165,8 @@ class _Walk:
         self.error = f"json: cannot unmarshal {sort} into {target}"
 
 
-def _sort(value: Any) -> str:
+def sort_of(value: Any) -> str:
+    """Returns what Go's decoder calls a value of JSON."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int | float):
@@ -208,7 +209,7 @@ def _quantity(value: Any) -> str:
 def _int_or_string(value: Any) -> None:
     if isinstance(value, str):
         return
-    sort = _sort(value)
+    sort = sort_of(value)
     if sort == "number":
         if isinstance(value, int) and -(2**31) <= value < 2**31:
             return
@@ -239,7 +240,7 @@ def canonical_time(text: str, micro: bool = False) -> str | None:
 
 def _time(node: Node, value: Any) -> str:
     if not isinstance(value, str):
-        raise _Abort(f"json: cannot unmarshal {_sort(value)} into Go value of type string")
+        raise _Abort(f"json: cannot unmarshal {sort_of(value)} into Go value of type string")
     return _parse_time(value, node.definition == MICRO_TIME)
 
 
