@@ -59,9 +59,10 @@ from steersman.api.published.reloads import Reloads
 from steersman.api.read import Reader
 from steersman.api.retention.events import TTL_SECONDS, EventExpiry
 from steersman.api.retention.history import Compaction
+from steersman.api.server import Answer as Answered
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources import token
-from steersman.api.subresources.binding import Binding
+from steersman.api.subresources.binding import Binding, LegacyBinding
 from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.heard import Heard
@@ -345,6 +346,7 @@ class Assembly:
             "/metrics": _telling(self.figures.families),
             "/metrics/slis": _telling(checks.families),
         }
+        subresources = self._subresources()
         documents = document_paths(
             self.kinds,
             self.tokens,
@@ -363,9 +365,9 @@ class Assembly:
             watches=self.watches,
             writer=self.writer,
             deleter=self.deleter,
-            subresources=self._subresources(),
+            subresources=subresources,
             extensions={METRICS: self._resource_metrics()},
-            reviews=self._answered(),
+            reviews=self._answered(subresources),
             meter=self._meter,
             serving=self.flow.serving,
             monotonic=self._world.monotonic,
@@ -383,13 +385,18 @@ class Assembly:
 
         return {PATH: ClockPath(clock, self._world).handle}
 
-    def _answered(self) -> Callable[[Call], Response]:
+    def _answered(self, subresources: Mapping[tuple[str, str], Subresource]) -> Subresource:
         """Returns what answers for the kinds that are not stored."""
         access = self.access
         reviews = Reviews(access.authorizer, self._bearers)
         review = Review(reviews).handle
+        bound = LegacyBinding(
+            subresources["pods", "binding"], lambda *asked: self.api.resolve(*asked)
+        )
 
-        def answer(call: Call) -> Response:
+        def answer(call: Call) -> Answered:
+            if call.kind.plural == "bindings":
+                return bound.handle(call)
             if call.kind.plural != "componentstatuses" or call.attributes.verb not in READS:
                 return review(call)
             from steersman.api.published.components import Components  # nearly nobody asks
