@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import orjson
 import pytest
 
 from customs import WIDGETS, definition, establish
-from served import Served, served
+from served import MERGE, Served, served
 from steersman.api.paths import Checks
 from steersman.model.errors import UnknownPath
 from steersman.wire import prometheus
@@ -14,6 +17,7 @@ from steersman.wire.message import Request
 from steersman.wire.status import NO_PAGE, from_body, to_response
 
 WIDGET = f"{WIDGETS}/one"
+UNKNOWN = "the server could not find the requested resource"
 
 
 @served
@@ -69,7 +73,7 @@ async def test_an_unknown_path_is_told_by_who_would_have_had_it(api: Served) -> 
     for path in ("/api/v2", "/api/v1/foos", "/version/foo", "/apis/apps/v9", "/apis/apps/v1/foos"):
         answer = await api.get(path)
         assert (answer.code, answer.document["reason"]) == (404, "NotFound"), path
-        assert answer.message == "the server could not find the requested resource"
+        assert answer.message == UNKNOWN
         assert answer.document["details"] == {}
 
 
@@ -87,10 +91,7 @@ def test_an_unknown_path_comes_back_as_the_same_error(is_routed: bool) -> None:
     sent = to_response(UnknownPath(is_routed=is_routed))
     assert isinstance(sent.body, bytes)
     found = from_body(sent.status, sent.body)
-    assert (found.reason, found.message) == (
-        "NotFound",
-        "the server could not find the requested resource",
-    )
+    assert (found.reason, found.message) == ("NotFound", UNKNOWN)
 
 
 def test_the_outcomes_of_health_checks_are_counted() -> None:
@@ -116,3 +117,39 @@ def test_the_outcomes_of_health_checks_are_counted() -> None:
         'kubernetes_healthchecks_total{name="store",status="error",type="readyz"} 1',
         'kubernetes_healthchecks_total{name="store",status="success",type="readyz"} 1',
     ]
+
+
+def asked(at: str, resource: Mapping[str, Any], verb: str) -> tuple[str, str, dict[str, Any]]:
+    """Returns a request that a verb of discovery stands for, about an object that there is not."""
+    plural, _, below = resource["name"].partition("/")
+    many = f"{at}/namespaces/default/{plural}" if resource["namespaced"] else f"{at}/{plural}"
+    one = f"{many}/none/{below}" if below else f"{many}/none"
+    return {
+        "get": ("GET", one, {}),
+        "list": ("GET", many, {"limit": "1"}),
+        "watch": ("GET", many, {"watch": "1", "resourceVersion": "none"}),
+        "create": ("POST", one if below else many, {"body": {"spec": {}}}),
+        "update": ("PUT", one, {"body": {}}),
+        "patch": ("PATCH", one, {"body": {}, "content": MERGE}),
+        "delete": ("DELETE", one, {}),
+        "deletecollection": ("DELETE", many, {"labelSelector": "none=none"}),
+    }[verb]
+
+
+@served
+async def test_whatever_discovery_names_is_answered(api: Served) -> None:
+    """By somebody who knows the resource and the verb, whatever they then say."""
+    groups = (await api.get("/apis")).ok()["groups"]
+    places = [f"/apis/{told['groupVersion']}" for group in groups for told in group["versions"]]
+    unanswered, number = [], 0
+    for at in ("/api/v1", *places):
+        for resource in (await api.get(at)).ok()["resources"]:
+            for verb in resource["verbs"]:
+                method, path, more = asked(at, resource, verb)
+                answer = await api.ask(method, path, **more)
+                number += 1
+                odd = isinstance(answer.document, dict) and answer.document.get("message")
+                if answer.code == 405 or odd == UNKNOWN or answer.document == NO_PAGE:
+                    unanswered.append((path, verb, answer.code))
+    assert not unanswered
+    assert number > 900
