@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -59,9 +59,10 @@ from steersman.api.published.reloads import Reloads
 from steersman.api.read import Reader
 from steersman.api.retention.events import TTL_SECONDS, EventExpiry
 from steersman.api.retention.history import Compaction
+from steersman.api.server import Answer as Answered
 from steersman.api.server import Api, Subresource
 from steersman.api.subresources import token
-from steersman.api.subresources.binding import Binding
+from steersman.api.subresources.binding import Binding, LegacyBinding
 from steersman.api.subresources.eviction import Eviction
 from steersman.api.subresources.finalize import Finalize
 from steersman.api.subresources.heard import Heard
@@ -142,6 +143,15 @@ class Configuration(msgspec.Struct, frozen=True):
     clock: Clock | None = None
     controls: bool = False
     checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+def _telling(families: Callable[[], Iterable[Family]]) -> Answer:
+    """Returns what answers with what was counted, and what is there to be counted."""
+
+    def answer(_request: Request, _user: User) -> Response:
+        return Response(prometheus.render(families()), content_type=prometheus.CONTENT_TYPE)
+
+    return answer
 
 
 def _auditor(configuration: Configuration, kinds: Registry, world: World) -> Auditor | None:
@@ -332,27 +342,32 @@ class Assembly:
         checks = Checks({"ping": lambda: "", "startup": self._startup}, told.checks)
         # Pods look for the keys too, where there is a node: loopback is their own
         pods = f"{told.advertised}:{told.port}" if told.dns[0] else ""
+        figures = {
+            "/metrics": _telling(self.figures.families),
+            "/metrics/slis": _telling(checks.families),
+        }
+        subresources = self._subresources()
         documents = document_paths(
-            self.kinds, self.tokens, self._address, self._remotes, self._surface, pods
+            self.kinds,
+            self.tokens,
+            self._address,
+            self._remotes,
+            self._surface,
+            pods,
+            (*checks.paths(), *figures),
         )
-
-        def metrics(_request: Request, _user: User) -> Response:
-            return self._metrics()
-
         return Api(
             kinds=self.kinds,
             cache=self.cache,
             access=self.access,
-            paths=Paths(
-                checks, {**documents, **self.flow.paths(), **self._clock(), "/metrics": metrics}
-            ),
+            paths=Paths(checks, {**documents, **self.flow.paths(), **self._clock(), **figures}),
             reader=self.reader,
             watches=self.watches,
             writer=self.writer,
             deleter=self.deleter,
-            subresources=self._subresources(),
+            subresources=subresources,
             extensions={METRICS: self._resource_metrics()},
-            reviews=self._answered(),
+            reviews=self._answered(subresources),
             meter=self._meter,
             serving=self.flow.serving,
             monotonic=self._world.monotonic,
@@ -370,13 +385,18 @@ class Assembly:
 
         return {PATH: ClockPath(clock, self._world).handle}
 
-    def _answered(self) -> Callable[[Call], Response]:
+    def _answered(self, subresources: Mapping[tuple[str, str], Subresource]) -> Subresource:
         """Returns what answers for the kinds that are not stored."""
         access = self.access
         reviews = Reviews(access.authorizer, self._bearers)
         review = Review(reviews).handle
+        bound = LegacyBinding(
+            subresources["pods", "binding"], lambda *asked: self.api.resolve(*asked)
+        )
 
-        def answer(call: Call) -> Response:
+        def answer(call: Call) -> Answered:
+            if call.kind.plural == "bindings":
+                return bound.handle(call)
             if call.kind.plural != "componentstatuses" or call.attributes.verb not in READS:
                 return review(call)
             from steersman.api.published.components import Components  # nearly nobody asks
@@ -390,11 +410,6 @@ class Assembly:
         """Returns what answers for metrics.k8s.io."""
         windows = Windows(asking(self._kubelets, self._world), self._world)
         return ResourceMetrics(self.cache, windows, self._world)
-
-    def _metrics(self) -> Response:
-        """Returns what was counted, and what is there to be counted."""
-        text = prometheus.render(self.figures.families())
-        return Response(text, content_type=prometheus.CONTENT_TYPE)
 
     def _families(self) -> Iterator[Family]:
         tables = self.cache.tables()

@@ -59,6 +59,8 @@ class Patch(msgspec.Struct, frozen=True):
         value = _parse_yaml(call) if how == "apply" else _parse_json(call)
         if is_too_deep(call.request.body, value):
             raise BadRequest(f"error decoding patch: {json.TOO_DEEP}")
+        if how in ("merge", "strategic"):
+            _check_map(value)
         if how != "apply":
             note_keys(call, value)
         return cls(how, value, now)
@@ -96,6 +98,15 @@ class Patch(msgspec.Struct, frozen=True):
 
 def _served(call: Call, how: How) -> bool:
     return how != "strategic" or call.kind.strategic
+
+
+def _check_map(value: Any) -> None:
+    """Refuses what is no object, in the words of Go's decoder; null it takes."""
+    if value is not None and not isinstance(value, dict):
+        from steersman.model.mistakes import sort_of  # loaded with the first mistake
+
+        told = f"json: cannot unmarshal {sort_of(value)} into Go value of type "
+        raise BadRequest(f"error decoding patch: {told}map[string]interface {{}}")
 
 
 def _parse_json(call: Call) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from steersman.api.access.authorization import Attributes
+from steersman.model import builtin
+from steersman.model.errors import UnknownPath
 from steersman.model.kind import Kind
 from steersman.wire.message import Request
 
@@ -32,6 +34,14 @@ _VERBS = {
 _MANY = ("list", "watch", "deletecollection")
 # subresources of namespaces; any other third segment is a resource in the namespace
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
+
+
+def unknown(path: str) -> UnknownPath:
+    """Says that nobody answers a path, in the way of who would have: the service of a group in
+    upstream's router, if it has one."""
+    first, group, *_ = (*path.strip("/").split("/"), "")
+    routed = first in ("api", "version") or (first == "apis" and group in builtin.groups())
+    return UnknownPath(is_routed=routed)
 
 
 def parse(request: Request) -> Attributes:

@@ -23,10 +23,10 @@ from steersman.api.form import Form
 from steersman.api.present import parse_accept
 from steersman.api.published.meter import Deprecated, Meter, Tally, series_of
 from steersman.api.read import Reader
-from steersman.api.route import Kinds, parse
+from steersman.api.route import Kinds, parse, unknown
 from steersman.api.watch import Watches
 from steersman.api.write import Writer
-from steersman.model.errors import APIError, InternalError, NotFound, not_allowed
+from steersman.model.errors import APIError, InternalError, NotFound, not_allowed, not_found
 from steersman.model.kind import Kind, Version
 from steersman.model.pack import NUMBER
 from steersman.model.surface import Surface
@@ -47,7 +47,6 @@ EVERYWHERE = ("list", "watch")
 PROXY = "proxy"
 DISCOVERY = "/api"
 TOO_MUCH = "Internal error occurred: too much had to be fetched to decide"
-UNKNOWN_PATH = "the server could not find the requested resource"
 
 
 class Access(Protocol):
@@ -263,7 +262,7 @@ class Api:
         elif request.path.startswith(DISCOVERY) and pretty.is_wanted(request):
             return pretty.laid_out(answer)
         if answer is None:
-            raise NotFound(UNKNOWN_PATH)
+            raise unknown(request.path)
         return answer
 
     async def _awaited(
@@ -273,7 +272,7 @@ class Api:
         found = await coming
         answer = found if found is not None else self._elsewhere(request, user)
         if answer is None:
-            raise NotFound(UNKNOWN_PATH)
+            raise unknown(request.path)
         return answer if isinstance(answer, Response) else await answer
 
     def resolve(self, request: Request, user: User, attributes: Attributes) -> Call:
@@ -281,12 +280,12 @@ class Api:
         group, version, plural = attributes.group, attributes.version, attributes.resource
         kind = self._kinds.by_resource(group, version, plural)
         if kind is None or not _has_place(kind, attributes):
-            raise NotFound(UNKNOWN_PATH)
-        if kind.namespaced and not attributes.namespace and attributes.verb not in EVERYWHERE:
-            raise not_allowed()
+            raise unknown(request.path)
         form = self.form(kind, version)
+        if kind.namespaced and not attributes.namespace and attributes.verb not in EVERYWHERE:
+            raise not_allowed() if form.served.shape is None else unknown(request.path)
         if not self._surface.is_whole and is_outside(request):
-            self._check_shown(kind, form.served, attributes.subresource)
+            self._check_shown(request.path, kind, form.served, attributes.subresource)
         table = self._cache.table(keys.table_of(kind))
         presentation = parse_accept(
             request.headers.get("accept", ""),
@@ -299,13 +298,13 @@ class Api:
             reading.check(call, self._cache.unreadable)
         return call
 
-    def _check_shown(self, kind: Kind, version: Version, name: str) -> None:
+    def _check_shown(self, path: str, kind: Kind, version: Version, name: str) -> None:
         """Refuses what the minor that is served had not."""
         below = kind.subresource(name) if name else None
         if not self._surface.shows(version) or (
             below is not None and not self._surface.shows_below(below, version)
         ):
-            raise NotFound(UNKNOWN_PATH)
+            raise unknown(path)
 
     def form(self, kind: Kind, version: str) -> Form:
         """Returns the encoding of a kind in a version."""
@@ -395,7 +394,9 @@ class Api:
         found = call.kind.subresource(name)
         last = call.request.path.rstrip("/").rpartition("/")[2]
         if found is None or (last != name and name != PROXY):  # a proxied path goes on
-            raise NotFound(UNKNOWN_PATH)
+            if call.version.shape is not None:
+                raise not_found(call.kind.group, call.kind.plural, call.name)
+            raise unknown(call.request.path)
         proxied = name == PROXY and call.request.method == "OPTIONS"  # which is no verb of ours
         if call.attributes.verb not in found.verbs and not proxied:
             raise not_allowed()

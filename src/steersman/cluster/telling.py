@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from steersman.listen.serve import Server
-from steersman.model.errors import NotFound
+from steersman.model.errors import UnknownPath
 from steersman.model.figures import Family, Sample, Sources
 from steersman.wire import prometheus
 from steersman.wire.message import Handler, Request, Response
@@ -26,7 +26,7 @@ PLAIN: Final = "text/plain; charset=utf-8"
 
 
 def answers(sources: Sources) -> Handler:
-    """Returns what answers; it raises NotFound for any other path."""
+    """Returns what answers; it raises UnknownPath for any other path."""
 
     def answer(request: Request) -> Response:
         if request.path == "/metrics":
@@ -34,7 +34,7 @@ def answers(sources: Sources) -> Handler:
             return Response(text, content_type=prometheus.CONTENT_TYPE)
         if request.path == "/healthz":
             return Response(b"ok", content_type=PLAIN)
-        raise NotFound("the server could not find the requested resource")
+        raise UnknownPath
 
     return answer
 

@@ -367,6 +367,12 @@ def definition_of(kind: Kind, version: Version) -> str:
     return version.definition
 
 
+@cache
+def groups() -> frozenset[str]:
+    """Returns the groups of all built-in kinds."""
+    return frozenset(group for rows in _MODULES.values() for _, group, _, _ in rows)
+
+
 def by_resource(group: str, version: str, plural: str) -> Kind | None:
     """Returns the kind of a resource served by default, None where there is none."""
     return registry().by_resource(group, version, plural)

@@ -113,6 +113,15 @@ class NotFound(APIError):
     reason = "NotFound"
 
 
+class UnknownPath(NotFound):
+    """Nobody answers this path. `is_routed` says whether upstream's router has a service that
+    claims it: that one tells a Status, the plain handler behind it a line of text."""
+
+    def __init__(self, *, is_routed: bool = False) -> None:
+        super().__init__("the server could not find the requested resource")
+        self.is_routed = is_routed
+
+
 class MethodNotAllowed(APIError):
     """The resource does not have this verb."""
 

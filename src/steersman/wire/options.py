@@ -49,7 +49,8 @@ def check_write(request: Request, kind: str, *, apply: bool = False) -> None:
 
 
 def check_list(request: Request) -> None:
-    """Refuses combinations of list options that mean nothing."""
+    """Refuses list options that cannot be read, and combinations that mean nothing."""
+    whole(request.param("timeoutSeconds"))
     match, revision = request.param(_MATCH), request.param("resourceVersion")
     causes = []
     if match and not revision:

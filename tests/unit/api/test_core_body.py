@@ -149,6 +149,14 @@ async def test_broken_patches_are_refused(api: Served) -> None:
             400,
             "error decoding patch: unexpected end of JSON input",
         )
+    for how in (MERGE, STRATEGIC):
+        for sent, sort in (("[]", "array"), ('"a"', "string"), ("1", "number"), ("true", "bool")):
+            answer = await api.patch(f"{MAPS}/a", sent.encode(), how)
+            assert (answer.code, answer.message) == (
+                400,
+                f"error decoding patch: json: cannot unmarshal {sort} into Go value of type "
+                "map[string]interface {}",
+            )
     answer = await api.patch(f"{MAPS}/a", b"a: [", APPLY, fieldManager="x")
     assert answer.code == 400
     assert answer.message.startswith("error decoding YAML")

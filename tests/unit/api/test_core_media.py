@@ -307,5 +307,5 @@ async def test_who_may_not_is_told_so_in_protocol_buffers(api: Served) -> None:
     refused = await api.get(MAPS, accept=TYPED, user=jane)
     status = read_back(refused.document, META + "Status")
     assert (refused.code, status["reason"]) == (403, "Forbidden")
-    nowhere = await api.get("/apis/none.example.com/v1/things", accept=TYPED)
+    nowhere = await api.get("/apis/apps/v1/things", accept=TYPED)
     assert read_back(nowhere.document, META + "Status")["code"] == 404

@@ -220,6 +220,7 @@ async def test_a_number_of_the_query_is_read_as_go_reads_it(
     message = f'strconv.ParseInt: parsing "{text}": {why}'
     for answer in (
         await api.get(MAPS, limit=text),
+        await api.get(MAPS, timeoutSeconds=text),
         await api.refused_watch(MAPS, timeoutSeconds=text),
         await api.delete(f"{MAPS}/a", gracePeriodSeconds=text),
     ):

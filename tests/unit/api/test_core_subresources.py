@@ -88,9 +88,38 @@ async def test_a_pod_is_bound_once(api: Served) -> None:
     )
     assert (await api.post(f"{PODS}/b/binding", binding)).code == 404
     assert (await api.post(f"{PODS}/a/binding", {"target": "n"})).code == 400
-    assert (await api.post(f"{PODS}/a/binding", {"target": {}})).code == 400
+    answer = await api.post(f"{PODS}/a/binding", {"target": {"kind": "Foo"}})
+    assert (answer.code, answer.message) == (
+        400,
+        '[target.kind: Unsupported value: "Foo": supported values: "Node", "<empty>", '
+        "target.name: Required value]",
+    )
     other = {**binding, "metadata": {"name": "b"}}
-    assert (await api.post(f"{PODS}/a/binding", other)).code == 400
+    answer = await api.post(f"{PODS}/a/binding", other)
+    assert (answer.code, answer.message) == (
+        400,
+        "name in URL does not match name in Binding object",
+    )
+
+
+@served
+async def test_a_pod_is_bound_by_the_binding_that_names_it(api: Served) -> None:
+    """Where the official Python client posts: not below the pod."""
+    bindings = PODS.replace("/pods", "/bindings")
+    (await api.post(PODS, pod("a"))).ok()
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n"}}
+    dry = await api.post(bindings, binding, dryRun="All")
+    assert (dry.code, "nodeName" in (await api.get(f"{PODS}/a")).document["spec"]) == (201, False)
+    answer = await api.post(bindings, binding)
+    assert (answer.code, answer.document["status"]) == (201, "Success")
+    assert (await api.get(f"{PODS}/a")).document["spec"]["nodeName"] == "n"
+    answer = await api.post(bindings, binding)
+    assert answer.message.endswith('pod a is already assigned to node "n"')
+    missing = await api.post(bindings, {**binding, "metadata": {"name": "b"}})
+    assert (missing.code, missing.message) == (404, 'pods "b" not found')
+    nameless = await api.post(bindings, {**binding, "metadata": {}})
+    assert (nameless.code, nameless.message) == (400, "Name parameter required.")
+    assert (await api.get(bindings)).code == 405
 
 
 @served

@@ -15,7 +15,7 @@ from steersman.api.access.tokens import InvalidToken
 from steersman.api.tokens.bearers import Bearers
 from steersman.model import errors
 from steersman.model.causes import invalid, required
-from steersman.model.errors import BadRequest, Cause, NotFound
+from steersman.model.errors import BadRequest, Cause, UnknownPath
 from steersman.model.kind import Document
 from steersman.model.types.selector import check_requirement
 from steersman.wire.message import User
@@ -49,7 +49,7 @@ class Reviews:
         """Returns the review with its status; the argument is not changed.
 
         `namespace` is that of the path (LocalSubjectAccessReview). Raises Invalid, BadRequest,
-        NotFound for a kind that is no review.
+        UnknownPath for a kind that is no review.
         """
         if kind in _ACCESS:
             return self._access(kind, review, user, namespace)
@@ -59,7 +59,7 @@ class Reviews:
             return _answered(kind, AUTHENTICATION, review, {"userInfo": user_document(user)})
         if kind == "TokenReview":
             return self._token(review)
-        raise NotFound("the server could not find the requested resource")
+        raise UnknownPath(is_routed=True)
 
     def _access(self, kind: str, review: Document, user: User, namespace: str) -> Document:
         spec = review.get("spec") or {}

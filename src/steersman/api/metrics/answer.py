@@ -19,7 +19,7 @@ from steersman.api.metrics.scrape import Usage, container_usage, node_usage
 from steersman.api.metrics.windows import Window, Windows
 from steersman.api.present import Presentation, parse_accept
 from steersman.model import selectors
-from steersman.model.errors import MethodNotAllowed, NotAcceptable, NotFound, not_found
+from steersman.model.errors import MethodNotAllowed, NotAcceptable, UnknownPath, not_found
 from steersman.model.kind import Document
 from steersman.model.kinds.apiservice import APISERVICE
 from steersman.model.local_path import SIMULATED
@@ -33,7 +33,6 @@ NODES: Final = Resource("", "nodes")
 PODS: Final = Resource("", "pods")
 # What simulated containers are said to use is so at any moment
 SIMULATED_WINDOW_SECONDS: Final = 30.0
-_UNKNOWN: Final = "the server could not find the requested resource"
 
 
 class _Container(View, frozen=True):
@@ -84,12 +83,12 @@ class ResourceMetrics:
         return entry is None or _service.decode(entry.value).spec.service is None
 
     async def handle(self, request: Request, asked: Attributes) -> Response:
-        """Answers one request; raises NotFound, MethodNotAllowed, BadRequest."""
+        """Answers one request; raises UnknownPath, MethodNotAllowed, BadRequest."""
         kind = POD_METRICS if asked.resource == "pods" else NODE_METRICS
         if asked.version != VERSION or asked.resource != kind.plural or asked.subresource:
-            raise NotFound(_UNKNOWN)
+            raise UnknownPath(is_routed=True)
         if asked.namespace and not kind.namespaced:
-            raise NotFound(_UNKNOWN)
+            raise UnknownPath(is_routed=True)
         if asked.verb not in kind.verbs or (kind.namespaced and asked.name and not asked.namespace):
             raise MethodNotAllowed(
                 "the server does not allow this method on the requested resource"

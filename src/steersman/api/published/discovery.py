@@ -116,6 +116,10 @@ class Discovery:
             self._served = _arrange(self._kinds())
         return self._served
 
+    def groups(self) -> Iterable[tuple[str, Iterable[str]]]:
+        """Returns the names of all groups with their versions, other servers' too."""
+        return arrange(self.served(), self._foreigners.told()).items()
+
     def _body(self, path: str, form: Form) -> bytes | None:
         if path == VERSION:
             return orjson.dumps(version(self._minor), option=orjson.OPT_INDENT_2)

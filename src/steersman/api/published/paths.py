@@ -9,7 +9,8 @@ import orjson
 
 from steersman.api.access.tokens import Tokens
 from steersman.api.metrics import documents as metrics
-from steersman.api.published.discovery import READING, Discovery
+from steersman.api.published import root
+from steersman.api.published.discovery import READING, VERSION, Discovery
 from steersman.api.published.foreign import Foreigners, Nobody
 from steersman.api.published.openapi import OpenAPI
 from steersman.model.errors import not_allowed
@@ -40,11 +41,12 @@ def document_paths(
     foreigners: Foreigners | None = None,
     surface: Surface | None = None,
     verifiers: str = "",
+    others: Iterable[str] = (),
 ) -> Mapping[str, Answer]:
     """Returns who answers what the server says of itself; a path that ends in a slash stands for
     all below it. `address` is how clients reach the server (host:port), `verifiers` how
     those do who look for the keys of tokens, where that is another; `surface` is what clients see
-    of the kinds."""
+    of the kinds, `others` are the paths that the root names beside those here."""
     foreigners, shown = foreigners or Nobody(), surface or Surface(NUMBER)
 
     def told() -> Iterable[Kind]:
@@ -55,11 +57,17 @@ def document_paths(
     foreigners.on_change(discovery.changed)
     kinds.on_change(discovery.changed)
     kinds.on_change(documents.changed)
-    return {
-        **dict.fromkeys(("/api", "/api/", "/apis", "/apis/", "/version"), discovery.handle),
+    answers = {
         **dict.fromkeys(("/openapi/v2", "/openapi/v3", "/openapi/v3/"), documents.handle),
+        VERSION: discovery.handle,
         KEYS: _reading(lambda: _keys(tokens)),
         PROVIDER: _reading(lambda: _provider(tokens, verifiers or address)),
+    }
+    listing = root.answering(discovery.groups, (*answers, *others))
+    return {
+        **dict.fromkeys(("/api", "/api/", "/apis", "/apis/"), discovery.handle),
+        **dict.fromkeys(root.PATHS, listing),
+        **answers,
     }
 
 

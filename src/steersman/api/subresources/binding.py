@@ -1,17 +1,23 @@
-"""Binding a pod to a node, and how the pod subresources that only take a document read it."""
+"""Binding a pod to a node, by its subresource or by `bindings`, and how the pod subresources that
+only take a document read it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import orjson
 
 from steersman.api import body
+from steersman.api.access.authorization import Attributes
 from steersman.api.call import Call
+from steersman.api.server import Answer
 from steersman.api.write import Writer
 from steersman.model import errors
 from steersman.model.errors import BadRequest
+from steersman.model.gotext import aggregate, quote
 from steersman.model.kind import Document
 from steersman.model.times import rfc3339
-from steersman.wire.message import Response
+from steersman.wire.message import Request, Response, User
 from steersman.world.interface import World
 
 DEFINITIONS = {
@@ -32,8 +38,8 @@ class Binding:
         """Binds; raises Conflict where the pod has a node already."""
         given = parse(call, "Binding")
         target = given.get("target") or {}
-        if target.get("kind", "Node") not in ("", "Node") or not target.get("name"):
-            raise BadRequest("target.name: Required value" if not target.get("name") else _KIND)
+        if mistakes := list(_mistakes(target)):
+            raise BadRequest(aggregate(mistakes))
         annotations = (given.get("metadata") or {}).get("annotations") or {}
         uid = (given.get("metadata") or {}).get("uid", "")
         now = rfc3339(self._world.now())
@@ -45,7 +51,39 @@ class Binding:
         return Response(orjson.dumps(CREATED), 201)
 
 
-_KIND = 'target.kind: Unsupported value: supported values: "Node", "<empty>"'
+class LegacyBinding:
+    """Answers `bindings` (upstream's LegacyBindingREST), where the official Python client posts:
+    the pod is the one that the document names. `bind` answers for the subresource of the pod that
+    `resolve` finds."""
+
+    def __init__(
+        self,
+        bind: Callable[[Call], Answer],
+        resolve: Callable[[Request, User, Attributes], Call],
+    ) -> None:
+        self._bind = bind
+        self._resolve = resolve
+
+    def handle(self, call: Call) -> Answer:
+        """Binds; raises as the subresource does."""
+        if call.attributes.verb != "create":
+            raise errors.not_allowed()
+        given = body.read_as(call, DEFINITIONS["Binding"])
+        name = (given.get("metadata") or {}).get("name")
+        if not name:
+            raise BadRequest("Name parameter required.")
+        asked = call.attributes._replace(resource="pods", subresource="binding", name=name)
+        return self._bind(self._resolve(call.request, call.user, asked))
+
+
+def _mistakes(target: Document) -> Iterator[str]:
+    """Yields what is wrong with where a pod is to go (ValidatePodBinding)."""
+    kind = target.get("kind") or ""
+    if kind not in ("", "Node"):
+        supported = 'supported values: "Node", "<empty>"'
+        yield f"target.kind: Unsupported value: {quote(kind)}: {supported}"
+    if not target.get("name"):
+        yield "target.name: Required value"
 
 
 def bind(
@@ -79,6 +117,6 @@ def parse(call: Call, kind: str) -> Document:
     given = body.read_as(call, DEFINITIONS[kind])
     name = (given.get("metadata") or {}).get("name")
     if name and name != call.name:
-        raise BadRequest("name in URL does not match name in object")
+        raise BadRequest(f"name in URL does not match name in {kind} object")
     checked: Document = given
     return checked
