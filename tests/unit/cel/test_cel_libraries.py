@@ -175,7 +175,8 @@ def value(text: str) -> Any:
          "/a%20b/c/d"),
         ("url('/?x').getQuery() == {'x': ['']} && url('/').getQuery() == {}", True),
         # quantities
-        ("quantity('1Gi').isGreaterThan(quantity('1Gi')) || quantity('1').isLessThan(quantity('1'))",
+        ("quantity('1Gi').isGreaterThan(quantity('1Gi'))"
+         " || quantity('1').isLessThan(quantity('1'))",
          False),
         ("quantity('1').isLessThan(quantity('1001m'))", True),
         ("quantity('2').compareTo(quantity('1')) * 10 + quantity('1').compareTo(quantity('2'))", 9),
@@ -257,9 +258,10 @@ def value(text: str) -> Any:
         ("semver('1.0.0-a') == semver('1.0.0-b')", False),
         ("semver('1.0.0').compareTo(semver('1.0.1')) * 10 + semver('1.0.0').compareTo("
          "semver('1.0.0+x'))", -10),
-        ("isSemver('1.0.0-01') || isSemver('1.0.0-') || isSemver('1.0.0-a..b') || isSemver('v1.2.3',"
-         " false) || isSemver('1.0.18446744073709551616') || isSemver('')", False),
-        ("isSemver('1.0.0-0') && isSemver('1.0.18446744073709551615') && isSemver('v1.2.3-a', true)",
+        ("isSemver('1.0.0-01') || isSemver('1.0.0-') || isSemver('1.0.0-a..b')"
+         " || isSemver('v1.2.3', false) || isSemver('1.0.18446744073709551616') || isSemver('')", False),
+        ("isSemver('1.0.0-0') && isSemver('1.0.18446744073709551615')"
+         " && isSemver('v1.2.3-a', true)",
          True),
         ("isSemver('1.0.0-' + ['a'].map(x, x + '0')[0]) && !isSemver('1.0.0-' + "
          "lists.range(1100).map(i, 'a').join())", True),

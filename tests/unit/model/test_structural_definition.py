@@ -364,7 +364,8 @@ SCHEMAS: list[tuple[Document, list[str]]] = [
             "allOf": [{"x-kubernetes-list-type": "set"}],
         },
         [
-            f"{IN_A}.allOf[0].x-kubernetes-list-type: Forbidden: must be undefined to be structural",
+            f"{IN_A}.allOf[0].x-kubernetes-list-type: Forbidden: must be undefined to be "
+            "structural",
             f"{IN_A}.not.default: Forbidden: must be undefined to be structural",
             f"{IN_A}.not.nullable: Forbidden: must be false to be structural",
             f"{IN_A}.not.title: Forbidden: must be empty to be structural",
@@ -417,7 +418,8 @@ SCHEMAS: list[tuple[Document, list[str]]] = [
             ),
             (
                 {"messageExpression": " "},
-                "messageExpression: Required value: messageExpression must be non-empty if specified",
+                "messageExpression: Required value: messageExpression must be non-empty if "
+                "specified",
             ),
             (
                 {"reason": "Odd"},
@@ -600,8 +602,8 @@ NAMES: list[tuple[Document, str]] = [
                 },
             }
         },
-        "spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not set "
-        "to Webhook",
+        "spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not "
+        "set to Webhook",
     ),
     (
         {"conversion": {"strategy": "None", "webhook": {"conversionReviewVersions": ["v1"]}}},
