@@ -305,7 +305,9 @@ def _counted(call: Function, overload: Overload, arguments: Sequence[Closure]) -
 
 
 def _scanning(overload: Overload, sizes: Sequence[int]) -> float:
-    return sizes[0] * sizes[-1] if overload.product else sum(sizes) * TRAVERSAL
+    if overload.product:
+        return sizes[0] * sizes[-1] * overload.product
+    return sum(sizes) * TRAVERSAL
 
 
 def _size(value: Any) -> int:

@@ -112,7 +112,7 @@ class _Estimator:
         if not scans:
             return 1
         if overloads[0].product:
-            return 1 + scans[0] * scans[-1]
+            return 1 + scans[0] * scans[-1] * overloads[0].product
         return 1 + sum(scans) * TRAVERSAL
 
     def _result(self, node: Call, sizes: Sequence[int]) -> int:

@@ -25,8 +25,8 @@ class Overload:
     """One way to call a function.
 
     `scans` names the arguments, by place, whose size the cost is in proportion to; `product` says
-    that the sizes multiply (a search for each element of one list in another). What `makes` more
-    than it was given is charged by the size of its result too.
+    how many times the product of the sizes (a search for each element of one list in another). What
+    `makes` more than it was given is charged by the size of its result too.
     """
 
     parameters: tuple[Type, ...]
@@ -34,7 +34,7 @@ class Overload:
     call: Function
     member: bool = False
     scans: tuple[int, ...] = ()
-    product: bool = False
+    product: int = 0
     makes: bool = False
 
 

@@ -46,6 +46,10 @@ def value(text: str) -> Any:
         ("1.5 * 2.0", 3.0),
         ("1.0 / 0.0", math.inf),
         ("2u * 3u", Uint(6)),
+        ("7u / 2u", Uint(3)),
+        ("7u % 4u", Uint(3)),
+        ("-1.0 / 0.0", -math.inf),
+        ("1.0 / -0.0", -math.inf),
         ("'a' + 'b'", "ab"),
         ("b'a' + b'\\xff'", b"a\xff"),
         ("[1] + [2]", [1, 2]),
@@ -63,6 +67,10 @@ def value(text: str) -> Any:
         ("!!true", True),
         ("1 < 2.5", True),
         ("2u >= 2", True),
+        ("1 < 1 || 1 > 1 || 'a' < 'a' || true > true || 2 <= 1 || 1 >= 2", False),
+        ("1 <= 1 && 1 >= 1 && 'a' <= 'a' && true >= true", True),
+        ("0.0 / 0.0 <= 1.0 || 0.0 / 0.0 > 1.0", False),
+        ("timestamp(1) < timestamp(2) && duration('2s') > duration('1s') && b'b' > b'a'", True),
         ("'a' < 'b'", True),
         ("false < true", True),
         ("dyn(1) == 1.0", True),
@@ -140,6 +148,11 @@ def test_a_macro_stands_for_what_it_says(text: str, expected: Any) -> None:
         ("self.?spec.?other.hasValue()", False),
         ("l[?1].value()", 1),
         ("l[?9].hasValue()", False),
+        ("l[?0].value()", 3),
+        ("l[?3].hasValue() || l[?-1].hasValue() || m[?'z'].hasValue()", False),
+        ("optional.none()[?'a'].hasValue()", False),
+        ("optional.of({'a': 1})[?'a'].value()", 1),
+        ("optional.of({'a': 1})[?'b'].hasValue()", False),
         ("m[?'a'].value()", 1),
         ("optional.of([1, 2])[1].value()", 2),
         ("optional.none().or(optional.of(2)).value()", 2),
@@ -164,10 +177,15 @@ def test_an_optional_is_there_or_not(text: str, expected: Any) -> None:
     [
         ("self.missing", "no such key: missing"),
         ("m['z']", "no such key: z"),
-        ("l[5]", "index out of bounds: 5"),
+        ("l[3]", "index out of bounds: 3"),
         ("l[-1]", "index out of bounds: -1"),
         ("1 / 0", "division by zero"),
         ("1 % 0", "modulus by zero"),
+        ("1u / 0u", "division by zero"),
+        ("1u % 0u", "modulus by zero"),
+        ("(-9223372036854775807 - 1) / -1", "integer overflow"),
+        ("18446744073709551615u + 1u", "unsigned integer overflow"),
+        ("9223372036854775807 * 2", "integer overflow"),
         ("9223372036854775807 + 1", "integer overflow"),
         ("-(-9223372036854775807 - 1)", "integer overflow"),
         ("0u - 1u", "unsigned integer overflow"),
@@ -328,14 +346,40 @@ def test_the_estimate_grows_with_the_bounds_of_the_types() -> None:
     assert unbounded.compile("l.all(i, l.all(j, i == j))").cost.cost > 10_000_000
 
 
-@pytest.mark.parametrize("name", ["contains", "equivalent", "intersects"])
-def test_what_compares_each_with_each_costs_the_product_of_the_sizes(name: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "cost"),
+    [
+        ("true", 0),
+        ("b", 1),
+        ("!b", 2),
+        ("b && b && b", 5),
+        ("b ? s == s : b", 1 + 1 + 1 + 10 + 2),
+        ("s.contains('x')", 1 + 1 + 10),
+        ("s.matches('aaaaaaaa')", 1 + 1 + 11 * 2),
+        ("s.matches('a')", 1 + 1 + 11),
+        ("[1, 2].size() > 0", 10 + 1 + 1),
+        ("{'a': 1}.size() > 0", 30 + 1 + 1),
+        ("l.all(i, i > 0)", 1 + 1 + 200 * 5),
+        ("cel.bind(x, s, x == x)", 1 + 1 + 13),
+        ("(s + s).contains('x')", 3 + 20 + 1 + 20),
+        ("l.map(i, i).size() > 0", 1 + 1 + 200 * 4 + 1 + 1),
+    ],
+)
+def test_the_worst_case_of_an_expression_is_estimated(text: str, cost: int) -> None:
+    environment = Environment({"b": BOOL, "s": STRING.sized(100), "l": list_of(INT).sized(200)})
+    assert environment.compile(text).cost.cost == cost
+
+
+@pytest.mark.parametrize(("name", "times"), [("contains", 1), ("equivalent", 2), ("intersects", 1)])
+def test_what_compares_each_with_each_costs_the_product_of_the_sizes(name: str, times: int) -> None:
     text = f"sets.{name}(l, m)"
     environment = Environment({"l": list_of(INT).sized(200), "m": list_of(INT).sized(50)})
-    assert environment.compile(text).cost.cost >= 200 * 50
-    budget = Budget(200 * 50)
+    product = 200 * 50 * times
+    assert environment.compile(text).cost.cost == 1 + 2 + product
     with pytest.raises(BudgetExceeded):
-        environment.compile(text).evaluate({"l": [1] * 200, "m": [1] * 50}, budget)
+        environment.compile(text).evaluate({"l": [1] * 200, "m": [1] * 50}, Budget(product))
+    budget = Budget(product + 10)
+    assert environment.compile(text).evaluate({"l": [1] * 200, "m": [1] * 50}, budget) is True
 
 
 def test_moments_and_durations_compute() -> None:

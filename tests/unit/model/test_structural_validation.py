@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from steersman.model.structural import numbers
 from steersman.model.structural.results import causes_of
 from steersman.model.structural.validation import ABSENT, Validator
 
@@ -56,6 +57,66 @@ CASES: list[Case] = [
         ["a: Invalid value: \"b\": a in body should match '^a$'"],
     ),
     ({"type": "string", "pattern": "a"}, "xay", []),
+    ({"type": "string", "maxLength": 2, "minLength": 2}, "éé", []),
+    ({"type": "string", "nullable": True, "enum": ["x"]}, None,
+     ['a: Unsupported value: null: supported values: "x"']),
+    ({}, None, []),
+    ({"x-kubernetes-preserve-unknown-fields": True}, None, []),
+    ({"type": "integer"}, 3.5,
+     ['a: Invalid value: "number": a in body must be of type integer: "number"',
+      '<nil>: Invalid value: "": Checked value must be of type integer (default format) in a']),
+    ({"type": "number"}, "3",
+     ['a: Invalid value: "string": a in body must be of type number: "string"']),
+    ({"type": "integer", "format": "int32"}, 2**31 - 1, []),
+    ({"type": "integer", "format": "int32"}, -(2**31), []),
+    ({"type": "integer", "format": "int32"}, -(2**31) - 1,
+     ['<nil>: Invalid value: "": Checked value must be of type integer with format int32 in a']),
+    ({"type": "integer", "format": "int32"}, "x",
+     ['a: Invalid value: "string": a in body must be of type integer: "string"']),
+    ({"type": "integer", "format": "int32"}, True,
+     ['a: Invalid value: "": a in body must be of type int32: ""']),
+    ({"type": "integer"}, 2**63 - 1, []),
+    ({"type": "integer"}, 2**63,
+     ['a: Invalid value: "number": a in body must be of type integer: "number"',
+      '<nil>: Invalid value: "": Checked value must be of type integer (default format) in a']),
+    ({"type": "number", "format": "float"}, 3.4e38, []),
+    ({"type": "number", "format": "float"}, 3.5e38,
+     ['<nil>: Invalid value: "": Checked value must be of type number with format float in a']),
+    ({"type": "string", "format": "date-time"}, 5,
+     ['a: Invalid value: "int64": a in body must be of type date-time: "int64"']),
+    ({"type": "number", "minimum": 0.5, "maximum": 0.5}, 0.5, []),
+    ({"type": "integer", "minimum": 3}, 3, []),
+    ({"type": "integer", "maximum": 3, "exclusiveMaximum": True}, 2, []),
+    ({"type": "integer", "minimum": 3, "exclusiveMinimum": True}, 4, []),
+    ({"type": "integer", "multipleOf": 3}, 9, []),
+    ({"type": "number", "multipleOf": 0.1}, 0.35,
+     ["a: Invalid value: 0.35: a in body should be a multiple of 0.1"]),
+    ({"type": "number", "multipleOf": 1.5}, 4.5, []),
+    ({"type": "integer", "multipleOf": -1}, 4,
+     ["a: Invalid value: 4: factor MultipleOf declared for a must be positive: -1"]),
+    ({"type": "number", "enum": [1]}, 1.0, []),
+    ({"type": "object", "enum": [{"x": 1}]}, {"x": 1}, []),
+    ({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}, ["x"], []),
+    ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, ["x", "y"], []),
+    ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, ["x", "x"],
+     ["a: Invalid value: \"\": a in body shouldn't contain duplicates"]),
+    ({"type": "object", "minProperties": 1, "maxProperties": 1}, {"x": 1}, []),
+    ({"type": "object", "properties": {"x": {}}, "additionalProperties": False}, {"x": 1, "y": 2},
+     ['a: Invalid value: "y": a.y in body is a forbidden property']),
+    ({"type": "object", "required": ["x"]}, {"x": None}, []),
+    ({"x-kubernetes-int-or-string": True}, 5, []),
+    ({"type": "integer", "not": {"enum": [1]}}, 2, []),
+    ({"type": "integer", "allOf": [{"minimum": 5}, {"minimum": 6}]}, 4,
+     ["a: Invalid value: 4: a in body should be greater than or equal to 5",
+      "a: Invalid value: 4: a in body should be greater than or equal to 6",
+      '<nil>: Invalid value: "": "a" must validate all the schemas (allOf). None validated']),
+    ({"type": "integer", "allOf": [{"minimum": 2}, {"maximum": 3}]}, 3, []),
+    ({"type": "integer", "oneOf": [{"minimum": 4}, {"maximum": 3}]}, 3, []),
+    ({"type": "integer", "oneOf": [{"minimum": 5}, {"maximum": 3}]}, 4,
+     ['<nil>: Invalid value: "": "a" must validate one and only one schema (oneOf). Found none '
+      "valid",
+      "a: Invalid value: 4: a in body should be greater than or equal to 5"]),
+    ({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": 1}]}, 1, []),
     (
         {"type": "string", "enum": ["x", "y"]},
         "z",
@@ -166,7 +227,7 @@ CASES: list[Case] = [
             "a: Invalid value: 3: a in body should be greater than or equal to 5",
         ],
     ),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("raw", "value", "expected"), CASES)
@@ -207,6 +268,36 @@ def test_items_with_keys_are_excused_one_by_one_and_others_only_together() -> No
         "a[1].n: Invalid value: 5: a[1].n in body should be less than or equal to 1"
     ]
     assert said(atomic, old, old) == []
+
+
+def test_of_alternatives_the_one_that_fits_most_is_told_of() -> None:
+    one, two = {"required": ["x"]}, {"required": ["y"], "properties": {"k": {}}}
+    fields = {"k": {"type": "string"}, "x": {"type": "string"}, "y": {"type": "string"}}
+    for word in ("anyOf", "oneOf"):
+        raw = {"type": "object", "properties": fields, word: [one, two]}
+        first, *rest = said(raw, {"k": "two"})
+        assert f"({word})" in first
+        assert rest == ["a.y: Required value"]
+
+
+def test_what_was_there_before_is_found_under_its_name_and_in_order_only() -> None:
+    least = {"type": "integer", "minimum": 5}
+    values = {"type": "object", "additionalProperties": least}
+    assert said(values, {"x": 1, "y": 9}, {"x": 1}) == []
+    assert said(values, {"y": 1}, {"x": 1}) != []
+    assert said(values, {"x": 1}, [1]) != []
+    assert said({"type": "array", "items": least, "maxItems": 1}, [1], [1, 1]) != []
+
+
+def test_numbers_print_as_in_go() -> None:
+    shown = {0.0: "0", 3: "3", 1e20: "100000000000000000000", 1e21: "1e+21", 0.0001: "0.0001",
+             0.00001: "1e-05", -1.5e-7: "-1.5e-07", 123456.75: "123456.75",
+             float("inf"): "+Inf", float("-inf"): "-Inf"}  # fmt: skip
+    assert {value: numbers.printed(value) for value in shown} == shown
+    assert numbers.printed(float("nan")) == "NaN"
+    assert numbers.is_whole(2.0**53 - 1) and not numbers.is_whole(2.0**53)
+    assert numbers.is_whole(1 + 1e-12) and not numbers.is_whole(1.001)
+    assert not numbers.is_whole(float("inf")) and not numbers.in_range(float("inf"), "integer", "")
 
 
 def test_a_boolean_is_no_number_that_was_there_before() -> None:

@@ -177,12 +177,12 @@ FUNCTIONS: Final[Functions] = {
         Overload((list_of(DYN), INT), list_of(DYN), _flatten, member=True, scans=(0,)),
     ),
     "sort": tuple(
-        Overload((list_of(kind),), list_of(kind), sort, True, (0, 0), True) for kind in _COMPARABLE
+        Overload((list_of(kind),), list_of(kind), sort, True, (0, 0), 1) for kind in _COMPARABLE
     ),
     "lists.range": (Overload((INT,), list_of(INT), _range),),
     "reverse": (
         Overload((LIST,), LIST, lambda items: items[::-1], member=True, scans=(0,)),
         Overload((STRING,), STRING, lambda text: text[::-1], member=True, scans=(0,)),
     ),
-    "distinct": (Overload((LIST,), LIST, _distinct, True, (0, 0), True),),
+    "distinct": (Overload((LIST,), LIST, _distinct, True, (0, 0), 1),),
 }

@@ -22,7 +22,7 @@ def _intersects(one: list[Any], other: list[Any]) -> bool:
 
 
 FUNCTIONS: Final[Functions] = {
-    "sets.contains": (Overload((LIST, LIST), BOOL, _contains, scans=(0, 1), product=True),),
-    "sets.equivalent": (Overload((LIST, LIST), BOOL, _equivalent, scans=(0, 1), product=True),),
-    "sets.intersects": (Overload((LIST, LIST), BOOL, _intersects, scans=(0, 1), product=True),),
+    "sets.contains": (Overload((LIST, LIST), BOOL, _contains, scans=(0, 1), product=1),),
+    "sets.equivalent": (Overload((LIST, LIST), BOOL, _equivalent, scans=(0, 1), product=2),),
+    "sets.intersects": (Overload((LIST, LIST), BOOL, _intersects, scans=(0, 1), product=1),),
 }

@@ -27,6 +27,12 @@ def _bounded(index: int, length: int) -> int:
     raise EvaluationError(f"index out of range: {index}")
 
 
+def _not_before(index: int) -> None:
+    """Refuses a place before the text; beyond it nothing is found."""
+    if index < 0:
+        raise EvaluationError(f"index out of range: {index}")
+
+
 def _char_at(text: str, index: int) -> str:
     _bounded(index, len(text))
     return text[index : index + 1]
@@ -35,16 +41,16 @@ def _char_at(text: str, index: int) -> str:
 def _index_of(text: str, part: str, start: int = 0) -> int:
     if not part:
         return start
-    return text.find(part, _bounded(start, len(text)))
+    _not_before(start)
+    return text.find(part, start)
 
 
 def _last_index_of(text: str, part: str, last: int | None = None) -> int:
     if not part:
         return len(text) if last is None else last
-    if last is None:
-        return text.rfind(part)
-    _bounded(last, max(len(text) - 1, 0))
-    return text.rfind(part, 0, last + len(part))
+    last = len(text) - 1 if last is None else last
+    _not_before(last)
+    return text.rfind(part, 0, last + len(part)) if last < len(text) else -1
 
 
 def _substring(text: str, start: int, end: int | None = None) -> str:
