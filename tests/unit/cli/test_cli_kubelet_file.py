@@ -35,8 +35,21 @@ imageGCLowThresholdPercent: 70
 imageMinimumGCAge: 1h
 imageMaximumGCAge: 48h
 clusterDomain: cluster.local
-failSwapOn: false
+failSwapOn: true
 cpuManagerReconcilePeriod: 0s
+cpuManagerPolicy: static
+cpuManagerPolicyOptions: {full-pcpus-only: "true"}
+memoryManagerPolicy: Static
+topologyManagerPolicy: restricted
+topologyManagerScope: pod
+topologyManagerPolicyOptions: {prefer-closest-numa-nodes: "true"}
+reservedSystemCPUs: 0-1
+reservedMemory:
+- {numaNode: 0, limits: {memory: 1Gi}}
+- {numaNode: 1, limits: {memory: 2Gi}}
+kubeReserved: {memory: 1Gi}
+systemReserved: {memory: 2Gi}
+memorySwap: {swapBehavior: LimitedSwap}
 """
 WORDS = {
     "--pod-manifest-path=/srv/pods",
@@ -53,6 +66,18 @@ WORDS = {
     "--image-gc-low-threshold=70",
     "--minimum-image-ttl-seconds=3600",
     "--image-maximum-gc-age-seconds=172800",
+    "--cpu-manager-policy=static",
+    "--cpu-manager-policy-options=full-pcpus-only=true",
+    "--memory-manager-policy=Static",
+    "--topology-manager-policy=restricted",
+    "--topology-manager-scope=pod",
+    "--topology-manager-policy-options=prefer-closest-numa-nodes=true",
+    "--reserved-cpus=0-1",
+    "--reserved-memory=0:memory=1Gi;1:memory=2Gi",
+    "--kube-reserved=memory=1Gi",
+    "--system-reserved=memory=2Gi",
+    "--memory-swap-behavior=LimitedSwap",
+    "--fail-swap-on=true",
 }
 
 
@@ -114,6 +139,9 @@ def test_every_field_that_cannot_be_is_named() -> None:
         ("imageMinimumGCAge", "soon", "'soon' is no duration"),
         ("shutdownGracePeriodByPodPriority", [{"priority": 1}], "it must be a list of priority"),
         ("staticPodURLHeader", ["x"], "it must be a map of lists"),
+        ("reservedMemory", [{"numaNode": 0}], "it must be a list of numaNode and limits"),
+        ("memorySwap", {"behaviour": "NoSwap"}, "it must be a map with swapBehavior alone"),
+        ("failSwapOn", "no", "it must be true or false"),
     ],
 )
 def test_a_value_of_another_form_is_told(field: str, value: Any, why: str) -> None:

@@ -79,6 +79,26 @@ def _priorities(value: Any) -> str:
         raise _Wrong("it must be a list of priority and shutdownGracePeriodSeconds") from None
 
 
+def _memory(value: Any) -> str:
+    """Reads what is reserved of each NUMA node."""
+    try:
+        return ";".join(f"{it['numaNode']}:{_pairs('=')(it['limits'])}" for it in value)
+    except (KeyError, TypeError):
+        raise _Wrong("it must be a list of numaNode and limits") from None
+
+
+def _swap(value: Any) -> str:
+    if not isinstance(value, dict) or value.keys() - {"swapBehavior"}:
+        raise _Wrong("it must be a map with swapBehavior alone")
+    return _text(value.get("swapBehavior", ""))
+
+
+def _truth(value: Any) -> str:
+    if not isinstance(value, bool):
+        raise _Wrong("it must be true or false")
+    return str(value).lower()
+
+
 # Of each field: the option of the same meaning, and what reads its value
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "staticPodPath": ("pod_manifest_path", _path),
@@ -97,6 +117,18 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "imageGCLowThresholdPercent": ("image_gc_low_threshold", _number),
     "imageMinimumGCAge": ("minimum_image_ttl_seconds", _seconds),
     "imageMaximumGCAge": ("image_maximum_gc_age_seconds", _seconds),
+    "cpuManagerPolicy": ("cpu_manager_policy", _text),
+    "cpuManagerPolicyOptions": ("cpu_manager_policy_options", _pairs("=")),
+    "memoryManagerPolicy": ("memory_manager_policy", _text),
+    "topologyManagerPolicy": ("topology_manager_policy", _text),
+    "topologyManagerScope": ("topology_manager_scope", _text),
+    "topologyManagerPolicyOptions": ("topology_manager_policy_options", _pairs("=")),
+    "reservedSystemCPUs": ("reserved_cpus", _text),
+    "reservedMemory": ("reserved_memory", _memory),
+    "kubeReserved": ("kube_reserved", _pairs("=")),
+    "systemReserved": ("system_reserved", _pairs("=")),
+    "memorySwap": ("memory_swap_behavior", _swap),
+    "failSwapOn": ("fail_swap_on", _truth),
 }
 # What this node does, and cannot be told to do otherwise
 _FIXED: Final[Mapping[str, Any]] = {
@@ -106,18 +138,14 @@ _FIXED: Final[Mapping[str, Any]] = {
     "clusterDomain": "cluster.local",
     "containerLogMaxFiles": 5,
     "containerLogMaxSize": "10Mi",
-    "cpuManagerPolicy": "none",
     "enableServer": True,
-    "failSwapOn": False,
     "fileCheckFrequency": "20s",
     "hairpinMode": "hairpin-veth",
     "httpCheckFrequency": "20s",
     "maxPods": 110,
-    "memoryManagerPolicy": "None",
     "nodeLeaseDurationSeconds": 40,
     "seccompDefault": True,
     "serializeImagePulls": False,
-    "topologyManagerPolicy": "none",
 }
 _UNSAID: Final[tuple[Any, ...]] = (None, "", "0s", 0, [], {})
 
