@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 
 @cache
-def certificate(name: str, *, ca: bool | None = True) -> str:
-    """Returns a certificate as PEM; `ca` None: it does not say whether it is an authority."""
+def certificate(name: str, *, ca: bool | None = True, signs: bool = False) -> str:
+    """Returns a certificate as PEM; `ca` None: it does not say whether it is an authority, at most
+    (`signs`) that its key is used to sign certificates."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     start = datetime(2024, 1, 1, tzinfo=UTC)
@@ -31,6 +32,11 @@ def certificate(name: str, *, ca: bool | None = True) -> str:
     if ca is not None:
         constraints = x509.BasicConstraints(ca=ca, path_length=None)
         builder = builder.add_extension(constraints, critical=True)
+    if signs:
+        others = ("digital_signature", "content_commitment", "key_encipherment", "crl_sign")
+        others += ("data_encipherment", "key_agreement", "encipher_only", "decipher_only")
+        usage = x509.KeyUsage(key_cert_sign=True, **dict.fromkeys(others, False))
+        builder = builder.add_extension(usage, critical=True)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
 

@@ -30,7 +30,7 @@ LAYERS = {
     "scheduler": {"model", "cel", "client", "reconcile", "world"},
     # the agent talks to the runtime's processes through runtime.engine
     "node": {"model", "client", "reconcile", "world", "images", "wire", "runtime", "listen"},
-    "cri": {"model", "world", "images", "wire", "runtime", "listen", "node"},
+    "cri": {"model", "world", "images", "wire", "runtime", "listen", "node", "client"},
     "network": {"model", "client", "reconcile", "world", "wire"},
     "explain": {"model", "wire", "client", "scheduler"},
 }

@@ -34,6 +34,7 @@ class Walk(NamedTuple):
     patch: Document
     update: Document
     statuses: dict[str, Document] | None = None
+    namespaced: bool = False
 
 
 def path_of(group: str, plural: str, *, namespaced: bool = False) -> str:
@@ -74,7 +75,7 @@ def merged(document: Any, change: Any) -> Any:
 
 async def walk(api: Served, it: Walk) -> None:
     """Goes through discovery, creation, reading, writing, watching and both deletions."""
-    path, statuses = path_of(it.group, it.plural), it.statuses or {}
+    path, statuses = path_of(it.group, it.plural, namespaced=it.namespaced), it.statuses or {}
     subresources = [f"{it.plural}/{name}" for name in statuses]
     await discovered(api, it.group, it.plural, *subresources)
     given = merged({"metadata": {"generateName": "e2e-example-", "labels": MARK}}, it.body)

@@ -33,6 +33,7 @@ from steersman.images.pull import Puller
 from steersman.images.store import Store
 from steersman.listen.grpc import GRPCServer
 from steersman.listen.serve import Server
+from steersman.model.types.container import ContainerPort
 from steersman.node.warm import WarmParent
 from steersman.runtime.engine import Engine
 from steersman.wire.http2.grpc import Failed
@@ -55,17 +56,24 @@ class NoNetwork:
 
     def __init__(self) -> None:
         self.connected: dict[str, Sequence[str]] = {}
+        self.ports: dict[str, Sequence[ContainerPort]] = {}
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
+    async def add(
+        self, pod: str, namespace: Path, ports: Sequence[ContainerPort] = ()
+    ) -> list[str]:
         assert namespace.exists()
+        self.ports[pod] = ports
         self.connected[pod] = [f"10.0.0.{len(self.connected) + 2}"]
         return list(self.connected[pod])
 
     async def delete(self, pod: str) -> None:
         self.connected.pop(pod, None)
 
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
+    def restore(
+        self, pod: str, addresses: Sequence[str], ports: Sequence[ContainerPort] = ()
+    ) -> None:
         self.connected[pod] = addresses
+        self.ports[pod] = ports
 
 
 class Kubelet:

@@ -32,7 +32,7 @@ from steersman.world.real import RealWorld
 
 ROOT = Path(__file__).parent.parent.parent
 BUSYBOX = "/usr/bin/busybox"
-APPLETS = ("sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep", "nc")
+APPLETS = ["sh", "cat", "echo", "ls", "sleep", "touch", "test", "httpd", "grep", "nc", "nslookup"]
 needs_root = [
     pytest.mark.kernel,
     pytest.mark.skipif(os.geteuid() != 0, reason="making namespaces needs root"),
@@ -66,12 +66,12 @@ class Cluster:
     def __init__(self, directory: Path, *options: str) -> None:
         self.data = directory / "data"
         self._options = options
-        self._kubeconfig = directory / "kubeconfig"
+        self.kubeconfig = directory / "kubeconfig"
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it and waits until it is ready."""
-        words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self._kubeconfig)]
+        words = ["up", "--data-dir", str(self.data), "--kubeconfig", str(self.kubeconfig)]
         words += ["--port", str(free_port()), "-o", "json", *self._options]
         command = [sys.executable, "-P", "-m", "steersman", *words]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -79,10 +79,24 @@ class Cluster:
         assert self._supervisor.stdout is not None
         assert json.loads(self._supervisor.stdout.readline())["processes"]["node"]
 
+    def down(self, *options: str) -> str:
+        """Ends it by `steer down`; returns what that said."""
+        command = [sys.executable, "-P", "-m", "steersman", "down", "--data-dir", str(self.data)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run(
+            [*command, *options], env=environment, timeout=SECONDS, check=True, capture_output=True
+        )
+        self._ended()
+        return done.stdout.decode()
+
     def stop(self) -> None:
         """Ends it."""
         assert self._supervisor is not None
         self._supervisor.send_signal(signal.SIGTERM)
+        self._ended()
+
+    def _ended(self) -> None:
+        assert self._supervisor is not None
         assert self._supervisor.wait(SECONDS) == 0
         assert self._supervisor.stdout is not None
         self._supervisor.stdout.close()
@@ -122,10 +136,14 @@ class Cluster:
         group = f"steersman-{self.id}/pod{pod.metadata.uid}/{container}"
         return int((Path("/sys/fs/cgroup") / name.split(".")[0] / group / name).read_text())
 
-    def process(self, pod: Pod) -> int:
-        """A handle of the process of the pod's first run of `app`; for `ended`."""
+    def pid(self, pod: Pod) -> int:
+        """The process of the pod's first run of `app`."""
         groups = Path("/sys/fs/cgroup").glob(f"**/pod{pod.metadata.uid}/app.0/cgroup.procs")
-        return os.pidfd_open(int(next(groups).read_text().split()[0]))
+        return int(next(groups).read_text().split()[0])
+
+    def process(self, pod: Pod) -> int:
+        """A handle of that process; for `ended`."""
+        return os.pidfd_open(self.pid(pod))
 
     def volume(self, pod: Pod, name: str) -> Path:
         """A volume of a pod on the node."""
@@ -135,7 +153,7 @@ class Cluster:
         """Runs a test with a client."""
 
         async def run() -> None:
-            client = APIClient(HTTPTransport(kubeconfig.read(self._kubeconfig)), RealWorld())
+            client = APIClient(HTTPTransport(kubeconfig.read(self.kubeconfig)), RealWorld())
             try:
                 async with asyncio.timeout(2 * SECONDS):
                     await scenario(Session(client))
@@ -180,10 +198,11 @@ class Session:
     async def create(self, name: str, **fields: Any) -> Pod:
         """Creates a pod with one container, `app`; `spec` goes to the pod."""
         spec = fields.pop("spec", {})
+        metadata = {"name": name, "labels": fields.pop("labels", {})}
         if "script" in fields:
             fields["command"] = ["sh", "-c", fields.pop("script")]
         container = {"name": "app", "image": IMAGE, **fields}
-        document = {"metadata": {"name": name}, "spec": {"containers": [container], **spec}}
+        document = {"metadata": metadata, "spec": {"containers": [container], **spec}}
         made: Pod = await self.client.create(POD, document, namespace="default")
         return made
 

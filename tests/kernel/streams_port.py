@@ -9,12 +9,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from steersman.client.http import HTTPTransport, Target
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT, Certificates
 from steersman.listen.serve import tls_context
+from steersman.node.engine.own import OwnEngine
 from steersman.node.serve import Port, serve
 from steersman.node.streams.pods import Container, Instance, Pod
 from steersman.runtime.engine import Engine
@@ -30,7 +32,8 @@ class Known:
     """The pods that a test has made; see `node.streams.pods.Pods`."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        none = cast(Any, None)
+        self.engine = OwnEngine(engine, none, none, "", "", RealWorld())
         self.pods: dict[tuple[str, str], Pod] = {}
 
     def find(self, namespace: str, name: str) -> Pod | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ from steersman.cri.messages.values import (
     NamespaceOption,
     SecurityProfile,
 )
+from steersman.node.cdi import injecting
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc.messages import Rpc
@@ -43,6 +46,7 @@ def test_the_life_of_a_pod_with_one_container() -> None:
         assert (await kubelet.status(container)).state == c.CREATED
         await kubelet.start(container)
         running = await kubelet.status(container)
+        assert running.user == c.ContainerUser(c.LinuxContainerUser(0, 0, (0,)))
         assert running.state == c.RUNNING
         assert running.created_at <= running.started_at
         assert running.finished_at == 0
@@ -211,6 +215,53 @@ def test_what_a_container_is_made_of_is_what_its_configuration_says() -> None:
     run(scenario)
 
 
+def test_devices_come_by_their_whole_names_with_hooks_that_the_container_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cdi"
+    monkeypatch.setattr(injecting, "FOLDERS", (folder,))
+    folder.mkdir()
+
+    def write(*hooks: dict[str, Any]) -> None:
+        nodes = [{"path": "/dev/mine", "hostPath": "/dev/full"}]
+        edits = {"env": ["CARD=zero"], "deviceNodes": nodes, "hooks": hooks}
+        device = {"name": "0", "containerEdits": edits}
+        spec = {"cdiVersion": "0.6.0", "kind": "a.com/card", "devices": [device]}
+        (folder / "card.json").write_text(json.dumps(spec))
+
+    def hook(kind: str, script: str) -> dict[str, Any]:
+        return {"hookName": kind, "path": "/bin/sh", "args": ["sh", "-c", script]}
+
+    async def scenario(kubelet: Kubelet) -> None:
+        devices = (c.CDIDevice("a.com/card=0"),)
+        script = "echo $CARD; cat /made; echo x > /dev/mine 2>/dev/null || echo full"
+        config = kubelet.container("sh", "-c", script, CDI_devices=devices)
+        write(
+            hook("createContainer", "echo by a hook > made"),
+            hook("startContainer", "echo and inside >> /made"),
+        )
+        assert await kubelet.output(config) == "zero\nby a hook\nand inside\nfull"
+        sandbox = await kubelet.run()
+
+        async def refused(config: c.ContainerConfig, code: int = grpc.UNKNOWN) -> str:
+            asked = c.CreateContainerRequest(sandbox, config, kubelet.pod())
+            return await kubelet.refused("CreateContainer", asked, code)
+
+        write(hook("createContainer", "echo no card >&2; exit 3"))
+        assert "error running createContainer hook #0" in await refused(config)
+        write(hook("poststop", "true"))
+        text = "hooks of the kind poststop are run by the command line alone"
+        assert text in await refused(config, grpc.INVALID_ARGUMENT)
+        other = kubelet.container("true", CDI_devices=(c.CDIDevice("a.com/card=9"),))
+        assert await refused(other) == (
+            "failed to create containerd container: CDI device injection failed: unresolvable CDI "
+            "devices a.com/card=9"
+        )
+        await kubelet.remove_pod(sandbox)
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(
     ("security", "script", "said"),
     [
@@ -332,9 +383,14 @@ def test_files_of_etc_are_the_pods() -> None:
     [
         ({"metadata": None}, grpc.INVALID_ARGUMENT, "must include metadata"),
         (
-            {"port_mappings": (s.PortMapping(host_port=80, container_port=80),)},
-            grpc.UNIMPLEMENTED,
-            "host ports are not supported",
+            {"port_mappings": (s.PortMapping(host_port=65536, container_port=80),)},
+            grpc.INVALID_ARGUMENT,
+            "65536 is no port of a port mapping",
+        ),
+        (
+            {"port_mappings": (s.PortMapping(3, 80, 80),)},
+            grpc.INVALID_ARGUMENT,
+            "unknown protocol of a port mapping: 3",
         ),
         (
             {"linux": s.LinuxPodSandboxConfig(cgroup_parent="kube.slice")},
@@ -378,8 +434,8 @@ def test_a_container_that_cannot_be_is_refused_and_leaves_nothing() -> None:
             (kubelet.container("true", log_path="../out"), grpc.INVALID_ARGUMENT, "does not lie"),
             (
                 kubelet.container("true", CDI_devices=(c.CDIDevice("a/b=c"),)),
-                grpc.UNIMPLEMENTED,
-                "CDI devices",
+                grpc.UNKNOWN,
+                "unresolvable CDI devices a/b=c",
             ),
             (
                 kubelet.container("true", devices=(c.Device("/dev/x", "/dev/no-such", "rwm"),)),

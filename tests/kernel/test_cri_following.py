@@ -235,11 +235,25 @@ def test_who_it_is_and_how_it_is() -> None:
     run(scenario)
 
 
+def test_a_sandbox_that_was_lost_gives_its_address_and_ports_back_when_it_is_stopped() -> None:
+    async def scenario(kubelet: Kubelet) -> None:
+        sandbox = await kubelet.run()
+        await kubelet.tools.engine.remove_sandbox(sandbox)
+        kubelet.tools.known.lose(sandbox)
+        assert kubelet.network.connected.keys() == {sandbox}
+        asked = s.StopPodSandboxRequest(sandbox)
+        await kubelet.ask("StopPodSandbox", asked, s.StopPodSandboxResponse)
+        assert kubelet.network.connected == {}
+
+    run(scenario)
+
+
 def test_containers_outlive_the_server_and_the_next_one_knows_them() -> None:
     async def scenario(rig: Rig) -> None:
         build_image(Path(rig.directory, "images"))
         async with served(rig) as kubelet:
-            sandbox = await kubelet.run()
+            mappings = (s.PortMapping(1, 80, 8080, "127.0.0.1"), s.PortMapping(0, 81))
+            sandbox = await kubelet.run(kubelet.pod(port_mappings=mappings))
             lost = await kubelet.run(kubelet.pod("lost"))
             stays = await kubelet.launch(sandbox, kubelet.container(*SLEEP, name="stays"))
             script = "while ! test -e /v/go; do sleep 0.02; done; exit 6"
@@ -259,6 +273,8 @@ def test_containers_outlive_the_server_and_the_next_one_knows_them() -> None:
             assert (over.exit_code, over.reason) == (6, "Error")
             assert (await kubelet.status(stays)).state == c.RUNNING
             assert kubelet.network.connected == {sandbox: ("10.0.0.2",)}
+            (port,) = kubelet.network.ports[sandbox]
+            assert (port.protocol, port.host_ip, port.host_port) == ("UDP", "127.0.0.1", 8080)
             states = {it.id: it.state for it in await kubelet.pods()}
             assert states == {sandbox: s.READY, lost: s.NOT_READY}
             (gone,) = await kubelet.containers(label_selector={"tier": "lost"})

@@ -16,6 +16,7 @@ from csi_driver import HANG, Driver
 from steersman.model.errors import APIError, NotFound
 from steersman.model.kinds.csidriver import CSIDRIVER
 from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.node.csi import attachments, drivers
 from steersman.node.csi.attachments import Attachments
 from steersman.node.csi.drivers import Drivers
@@ -81,6 +82,7 @@ class Node:
         self.api, self.layout, self.tasks = API(), Layout(root), tasks
         self.world = RealWorld()
         self.drivers = Drivers(self.world, Listing())
+        self.followed: dict[str, tuple[str, str]] = {}
         self.volumes = self.anew()
 
     def anew(self) -> CSIVolumes:
@@ -89,9 +91,25 @@ class Node:
         self.attachments = Attachments(client, self.world, self.tasks, "vm", used)
         tokens = Tokens(client, self.world)
         self.volumes = CSIVolumes(
-            client, tokens, self.drivers, self.attachments, self.layout, self.world, "vm"
+            client,
+            tokens,
+            self.drivers,
+            self.attachments,
+            self.layout,
+            self.world,
+            "vm",
+            cast(Any, self),
+            lambda *_: None,
         )
         return self.volumes
+
+    def follow(self, namespace: str, name: str, uid: str, _grow: Any) -> None:
+        """See `growing.Growing`."""
+        self.followed[uid] = (namespace, name)
+
+    def leave(self, uid: str) -> None:
+        """See `growing.Growing`."""
+        self.followed.pop(uid, None)
 
     async def prepare(self, uid: str = UID, **spec: Any) -> Published:
         mine = pod(metadata={"uid": uid}, spec={"volumes": [CLAIMED], **spec})
@@ -305,5 +323,22 @@ def test_what_was_begun_and_never_noted_is_nobodys_to_take_back(tmp_path: Path) 
         await node.volumes.release(UID)
         assert made.calls[1:] == []
         assert not place.exists()
+
+    run(tmp_path, test)
+
+
+def test_the_claim_of_a_volume_that_can_grow_is_followed_while_a_pod_has_it(tmp_path: Path) -> None:
+    async def test(node: Node, made: Driver) -> None:
+        status = {"capacity": {"storage": "1Gi"}}
+        node.api.put(PERSISTENTVOLUMECLAIM, {"metadata": {"name": "data"}, "status": status})
+        await node.prepare()
+        assert node.followed == {}  # its driver lets nothing grow
+        made.abilities = (csi.STAGE_UNSTAGE_VOLUME, csi.NODE_EXPAND_VOLUME)
+        node.anew()
+        await node.prepare()
+        await node.prepare("other")
+        assert node.followed == {UID: ("default", "data"), "other": ("default", "data")}
+        await node.volumes.release("other")
+        assert node.followed.keys() == {UID}
 
     run(tmp_path, test)

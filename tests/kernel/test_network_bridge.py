@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from network_machine import PODS, SERVICES, Machine, exchanged, namespace, on_a_machine
 
-from steersman.network import netlink, nft, rules
+from steersman.network import host_ports, netlink, nft, rules
 from steersman.network.addresses import NoAddressLeft
 from steersman.network.bridge import Bridge, bridge_name, link_name
 from steersman.network.clean import clean
+from steersman.network.host_ports import HostPort
 from steersman.network.nft import RulesRefused
+from steersman.network.service_port import Endpoint
 
 pytestmark = [
     pytest.mark.kernel,
@@ -203,12 +205,15 @@ def test_cleaning_removes_one_cluster_alone_and_may_be_repeated() -> None:
             pods.append(machine.pod("pod", bridge))
             network = bridge.addresses.network
             machine.rules.apply_now(rules.render(cluster, bridge.name, network, []))
+            led = HostPort("tcp", 8000, Endpoint(network[2], 80))
+            machine.rules.apply_now(host_ports.render(cluster, bridge.name, [led]))
         for _ in range(2):
             clean(machine.cluster, machine.records)
             assert links() == sorted([kept.name, link_name("kept", "pod")])
-        with pytest.raises(RulesRefused):
-            machine.rules.apply_now(f"delete table ip steer_{machine.cluster}\n")
-        machine.rules.apply_now("delete table ip steer_kept\n")
+        for table in ("", "_ports"):
+            with pytest.raises(RulesRefused):
+                machine.rules.apply_now(f"delete table ip steer_{machine.cluster}{table}\n")
+            machine.rules.apply_now(f"delete table ip steer_kept{table}\n")
         listener = pods[1].listen(80)
         with exchanged(machine.dial(pods[1].address, 80), listener):
             pass

@@ -127,11 +127,12 @@ def test_pods_pass_a_firewall_that_drops_and_nothing_is_left_in_it(
 def reaches(client: socket.socket, address: str) -> bool:
     """Says whether a connection is made at once: a packet that is dropped is not answered."""
     client.settimeout(0.5)
-    try:
-        client.connect((address, 80))
-    except TimeoutError:
-        return False
-    return True
+    with client:  # else it would go on to try, and be who is accepted once it is let through
+        try:
+            client.connect((address, 80))
+        except TimeoutError:
+            return False
+        return True
 
 
 def test_a_firewall_that_drops_nothing_is_left_alone() -> None:

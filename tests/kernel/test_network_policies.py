@@ -257,7 +257,8 @@ def test_datagrams_of_a_client_go_on_to_another_endpoint_when_theirs_is_gone(
         def change(pods: Sequence[Pod]) -> int:
             ports = [service(pods, "udp"), other]
             apply(machine, *ports)
-            return conntrack.forget(conntrack.plan_behind(ports), PODS)
+            behind = conntrack.plan_behind(ports)
+            return conntrack.forget(lambda flows: conntrack.plan_forgotten(flows, behind, PODS))
 
         change([first])
         for sender in senders:

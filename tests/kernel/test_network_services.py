@@ -306,3 +306,21 @@ def test_without_the_library_the_program_applies_the_same(run: Run) -> None:
             pass
 
     run(test)
+
+
+@pytest.mark.parametrize("where", ["node", "pod"])
+def test_a_port_that_a_service_does_not_have_is_refused_at_once(run: Run, where: str) -> None:
+    def test(machine: Machine) -> None:
+        pod, client = machine.pod("web"), machine.pod("client")
+        place = machine if where == "node" else client
+        apply(machine, service([pod]))
+        listener = pod.listen(8080)
+        assert place.refuses(ADDRESS, 81)
+        datagrams = place.open(socket.SOCK_DGRAM)
+        datagrams.connect((str(ADDRESS), 80))
+        with pytest.raises((ConnectionRefusedError, PermissionError)):
+            asked(datagrams)
+        with exchanged(place.dial(ADDRESS, 80), listener):
+            pass
+
+    run(test)

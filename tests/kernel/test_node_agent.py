@@ -124,6 +124,12 @@ def test_a_node_and_its_pods_are_measured(cluster: Cluster) -> None:
         told = {it["podRef"]["uid"]: it for it in summary["pods"]}[pod.metadata.uid]
         assert told["cpu"]["usageCoreNanoSeconds"] > 0
         assert told["network"]["interfaces"]
+        (used_by,) = told["containers"]
+        assert used_by["rootfs"]["capacityBytes"] > used_by["logs"]["usedBytes"]
+        (token,) = told["volume"]
+        assert token["name"].startswith("kube-api-access-")
+        assert token["usedBytes"] > 0
+        assert told["ephemeral-storage"]["capacityBytes"] == used_by["logs"]["capacityBytes"]
         listed = await client.read(f"{proxy}/pods")
         assert pod.metadata.uid in [it["metadata"]["uid"] for it in listed["items"]]
         assert (await client.read(f"{proxy}/configz"))["kubeletconfig"]["maxPods"] == 110

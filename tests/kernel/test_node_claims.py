@@ -4,6 +4,7 @@ its claim."""
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import signal
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
 from steersman.model.kinds.pod import Pod
+from steersman.node.streams.inotify import DirectoryChanges
 
 pytestmark = needs_root
 
@@ -169,10 +171,12 @@ def test_a_pod_waits_for_a_claim_that_is_not_bound_and_says_so(cluster: Cluster)
     cluster.run(scenario)
 
 
-def test_a_full_log_is_moved_aside_while_the_container_writes_on(cluster: Cluster) -> None:
+def test_a_full_log_is_moved_aside_and_compressed_while_the_container_writes_on(
+    cluster: Cluster,
+) -> None:
     async def scenario(session: Session) -> None:
         line = "x" * 1000
-        count = 12_000  # 12 MB: more than one file, less than two
+        count = 22_000  # 22 MB: more than two files, less than three
         script = f"i=0; while [ $i -lt {count} ]; do echo {line}; i=$((i+1)); done; echo last"
         spec = {"restartPolicy": "Never"}
         await session.create("wordy", script=script, spec=spec)
@@ -181,9 +185,18 @@ def test_a_full_log_is_moved_aside_while_the_container_writes_on(cluster: Cluste
         assert cluster.log(pod).endswith(f"{line}\nlast\n")
         meta = pod.metadata
         place = cluster.data / "node" / "logs" / f"default_wordy_{meta.uid}" / "app"
-        kept = sorted(place.iterdir())
-        assert [it.name.partition(".log")[0] for it in kept] == ["0", "0"]
-        assert sum(it.read_text().count(line) for it in kept) == count
+        changed = asyncio.Event()
+        with DirectoryChanges().watch(str(place), changed.set):
+            while not (packed := list(place.glob("0.log.*.gz"))):
+                await changed.wait()
+                changed.clear()
+        (oldest,) = packed
+        assert oldest.stat().st_size < 1 << 20
+        first = gzip.decompress(oldest.read_bytes()).decode()
+        plain = sorted(it for it in place.glob("0.log*") if it != oldest)
+        assert len(plain) == 2, "the latest that was moved aside can be read as it is"
+        kept = [first, *(it.read_text() for it in plain)]
+        assert sum(text.count(line) for text in kept) == count
         await session.delete("wordy")
 
     cluster.run(scenario)

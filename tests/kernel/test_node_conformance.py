@@ -6,7 +6,10 @@ containers.go, runtime.go, lifecycle_hook.go, security_context.go, kubelet.go, s
 
 from __future__ import annotations
 
+import http.server
+import json
 import re
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +30,44 @@ from steersman.model.types.condition import is_true
 pytestmark = needs_root
 
 
+class Manifests(http.server.BaseHTTPRequestHandler):
+    """Serves static pods to who says who it is."""
+
+    def do_GET(self) -> None:
+        """Answers."""
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "remote"}}
+        pod["spec"] = {"containers": [shell("app", SLEEP)]}
+        body = json.dumps(pod).encode()
+        self.send_response(200 if self.headers["X-Node"] == "mine" else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with clusters("--allowed-unsafe-sysctls", "kernel.msgmni") as found:
-        yield found
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Manifests)
+    url = f"http://127.0.0.1:{server.server_port}/pods"
+    threading.Thread(target=server.serve_forever).start()
+    options = ("--manifest-url", url, "--manifest-url-header", "X-Node: mine")
+    try:
+        with clusters("--allowed-unsafe-sysctls", "kernel.msgmni", *options) as found:
+            yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_static_pod_of_a_url_runs_and_is_mirrored(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        found = await session.until(f"remote-{node.metadata.name}", runs)
+        assert found.metadata.annotations["kubernetes.io/config.source"] == "http"
+
+    cluster.run(scenario)
 
 
 def shell(name: str, script: str, **fields: Any) -> dict[str, Any]:
@@ -52,6 +89,37 @@ def field(name: str, path: str) -> dict[str, Any]:
 
 def amount(name: str, resource: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource}}}
+
+
+def test_a_rule_has_all_containers_begin_anew_where_they_are(cluster: Cluster) -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    shared: dict[str, Any] = {"volumeMounts": [{"name": "d", "mountPath": "/d"}]}
+    watch = "while test ! -e /d/app; do sleep 0.05; done; test -e /d/w || { touch /d/w; exit 88; }"
+    again = {"restartPolicy": "Always", "restartPolicyRules": [rule]}
+    inits = [
+        shell("setup", "echo here >> /d/setups", **shared),
+        shell("watch", f"{watch}; {SLEEP}", **again, **shared),
+    ]
+    app = shell("app", f"touch /d/app; {SLEEP}", **shared)
+
+    def begun_anew(it: Pod) -> bool:
+        status = it.status
+        told = (*status.init_container_statuses, *status.container_statuses)
+        return runs(it) and [one.restart_count for one in told] == [1, 1, 1]
+
+    async def scenario(session: Session) -> None:
+        volume = {"name": "d", "emptyDir": {}}
+        await several(session, "anew", app, initContainers=inits, volumes=[volume])
+        before = await session.until("anew", lambda it: it.status.pod_ip)
+        found = await session.until("anew", begun_anew)
+        assert found.status.pod_ip == before.status.pod_ip
+        assert (cluster.volume(found, "d") / "setups").read_text() == "here\n" * 2
+        (last,) = (it.last_state.terminated for it in found.status.container_statuses)
+        assert last is not None
+        assert last.exit_code == 0, "it had the time to end by itself"
+        await session.delete("anew", 0)
+
+    cluster.run(scenario)
 
 
 def test_variables_come_from_objects_fields_amounts_and_each_other(cluster: Cluster) -> None:
@@ -206,7 +274,7 @@ def test_who_a_container_is_and_what_it_may(cluster: Cluster) -> None:
                                   volumeMounts=[{"name": "d", "mountPath": "/d"}])],
             volumes=[{"name": "d", "emptyDir": {}}],
             hostAliases=aliases,
-            securityContext={"runAsUser": 1003, "runAsGroup": 3003},
+            securityContext={"runAsUser": 1003, "runAsGroup": 3003, "supplementalGroups": [77]},
         )  # fmt: skip
         await several(session, "ofnode", shell("app", hosts), hostNetwork=True)
         pod = await session.until("secured", ended)
@@ -220,6 +288,10 @@ def test_who_a_container_is_and_what_it_may(cluster: Cluster) -> None:
             "touch: /file: Read-only file system\nrefused\n",
         )
         assert told["plain"].endswith("refused\n")
+        document = await session.client.read(f"/api/v1/namespaces/default/pods/{pod.metadata.name}")
+        statuses = {it["name"]: it["user"] for it in document["status"]["containerStatuses"]}
+        user = {"uid": 1001, "gid": 2002, "supplementalGroups": [2002, 77]}
+        assert statuses["group"] == {"linux": user}
         assert "# Kubernetes-managed hosts file.\n" in told["hosts"]
         assert re.search(r"^123.45.67.89\s+foo\s+bar$", told["hosts"], re.MULTILINE)
         assert told["other"] == "own\n"
@@ -409,7 +481,8 @@ def test_sysctls_are_set_in_the_pod_and_unsafe_ones_only_where_allowed(cluster: 
         await several(session, "unsafe", shell("app", SLEEP), **sysctls(kernel__msgmax="10000"))
         pod = await session.until("unsafe", ended)
         assert (pod.status.phase, pod.status.reason) == ("Failed", "SysctlForbidden")
-        assert pod.status.message == 'forbidden sysctl: "kernel.msgmax" not allowlisted'
+        text = 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted'
+        assert pod.status.message == text
         with pytest.raises(Invalid, match=r"foo-.*must have at most 253 characters"):
             await several(session, "wrong", shell("app", SLEEP), **sysctls(**{"foo-": "bar"}))
         for name in ("tuned", "unsafe"):

@@ -18,6 +18,9 @@ from test_node_agent import is_ready, runs
 from test_node_claims import MOUNT, claim, claimed, ended, until
 
 from csi_driver import HANG, Driver
+from steersman.client import kubeconfig
+from steersman.client.client import whole
+from steersman.client.http import HTTPTransport
 from steersman.model.errors import NotFound
 from steersman.model.kind import Kind, Version
 from steersman.model.kinds.csidriver import CSIDRIVER
@@ -33,6 +36,7 @@ from steersman.node.volumes import block
 from steersman.runtime.kernel import syscalls
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
+from steersman.wire.message import Request
 from steersman.wire.rpc import csi
 
 pytestmark = needs_root
@@ -101,6 +105,15 @@ async def forget(session: Session, name: str) -> None:
     await session.client.delete(PERSISTENTVOLUME.ref("", name))
 
 
+async def metrics_of(cluster: Cluster, path: str) -> list[str]:
+    """Returns the lines of metrics at a path of the API server."""
+    transport = HTTPTransport(kubeconfig.read(cluster.kubeconfig))
+    try:
+        return (await whole(await transport.send(Request("GET", path)))).decode().splitlines()
+    finally:
+        await transport.close()
+
+
 def mounts(cluster: Cluster) -> list[str]:
     lines = Path("/proc/self/mounts").read_text().splitlines()
     return [
@@ -111,7 +124,9 @@ def mounts(cluster: Cluster) -> list[str]:
 def test_a_volume_is_staged_once_published_for_each_pod_and_taken_back(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         zone = {"zone.test.example/z": "a"}
-        async with driver(cluster, session, topology=zone, max_volumes=7) as made:
+        able = (csi.STAGE_UNSTAGE_VOLUME, csi.NODE_EXPAND_VOLUME, csi.GET_VOLUME_STATS)
+        given = {"topology": zone, "max_volumes": 7, "abilities": able}
+        async with driver(cluster, session, **given) as made:
             (node,) = (await session.client.list(NODE)).items
             (listed,) = (await session.client.list(CSINODE)).items
             assert listed.metadata.owner_references[0].uid == node.metadata.uid
@@ -161,6 +176,18 @@ def test_a_volume_is_staged_once_published_for_each_pod_and_taken_back(cluster: 
                 "specVolID": "shared",
                 "nodeName": node.metadata.name,
             }
+            proxy = f"/api/v1/nodes/{node.metadata.name}/proxy"
+            summary = await session.client.read(f"{proxy}/stats/summary")
+            told = {it["podRef"]["uid"]: it for it in summary["pods"]}[uid]["volume"]
+            (full,) = [it for it in told if it["name"] == "data"]
+            assert full["pvcRef"] == {"name": "shared", "namespace": "default"}
+            assert (full["usedBytes"], full["capacityBytes"], full["inodesFree"]) == (400, 1000, 90)
+            asked = made.asked("NodeGetVolumeStats")
+            assert {(it.volume_id, it.volume_path) for it in asked} >= {("id-shared", target)}
+            labels = 'namespace="default",persistentvolumeclaim="shared"'
+            metrics = await metrics_of(cluster, f"{proxy}/metrics")
+            assert f"kubelet_volume_stats_used_bytes{{{labels}}} 400" in metrics
+            assert 'kubelet_running_containers{container_state="running"} 2' in metrics
             await session.delete("one")
             assert made.methods()[3:] == ["NodeUnpublishVolume"]
             assert mounts(cluster)
@@ -352,6 +379,45 @@ def test_what_an_agent_was_in_the_middle_of_the_next_one_takes_back(cluster: Clu
     cluster.run(scenario)
 
 
+async def ask_for(session: Session, size: str) -> None:
+    patch = {"spec": {"resources": {"requests": {"storage": size}}}}
+    await session.client.patch(CLAIM.ref("default", "dyn"), patch)
+
+
+async def grows_under_a_pod(session: Session, made: Driver) -> None:
+    """The volume grows, and its file system while the pod runs, at the second try."""
+    pod = await session.until("dyn", runs)
+    made.faults["NodeExpandVolume"] = Failed(grpc.INTERNAL, "busy")
+    await ask_for(session, "2Mi")
+    (pending,) = await until(session, CLAIM, lambda it: it[0].status.conditions)
+    assert pending.type == "FileSystemResizePending"
+    assert made.asked("ControllerExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+    name = await bound(session, "dyn")
+    assert await hears(session, pod, "VolumeResizeFailed") == (
+        f"NodeExpandVolume.NodeExpandVolume failed for volume {name} : Expander.NodeExpand failed: "
+        "rpc error: code = Internal desc = busy"
+    )
+    made.faults = {}
+    size = await until(
+        session,
+        CLAIM,
+        lambda it: None if it[0].status.conditions else it[0].status.capacity["storage"],
+    )
+    assert size == "2Mi"
+    assert await hears(session, pod, "FileSystemResizeSuccessful") == (
+        f'MountVolume.NodeExpandVolume succeeded for volume "{name}" {pod.spec.node_name}'
+    )
+    expand, publish = made.asked("NodeExpandVolume")[-1], made.asked("NodePublishVolume")[-1]
+    assert (expand.volume_path, expand.staging_target_path) == (
+        publish.target_path,
+        publish.staging_target_path,
+    )
+    assert expand.capacity_range.required_bytes == 2 << 20
+    after = await session.until("dyn", runs)
+    assert after.metadata.uid == pod.metadata.uid
+    assert after.status.container_statuses[0].restart_count == 0
+
+
 def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         made = Driver(
@@ -428,18 +494,17 @@ def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: C
             assert stage.publish_context == {"device": f"of {attach.volume_id}"}
             assert stage.secrets == {"password": "p"}
 
-            patch = {"spec": {"resources": {"requests": {"storage": "2Mi"}}}}
-            await session.client.patch(CLAIM.ref("default", "dyn"), patch)
+            await grows_under_a_pod(session, made)
+            await session.delete("dyn")
+            await ask_for(session, "3Mi")
             (pending,) = await until(session, CLAIM, lambda it: it[0].status.conditions)
             assert pending.type == "FileSystemResizePending"
-            assert made.asked("ControllerExpandVolume")[0].capacity_range.required_bytes == 2 << 20
-            await session.delete("dyn")
             await session.create("dyn", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("dyn"))
             await session.until("dyn", runs)
             found = await session.client.get(CLAIM.ref("default", "dyn"))
-            assert found.status.capacity["storage"] == "2Mi"
+            assert found.status.capacity["storage"] == "3Mi"
             assert not found.status.conditions
-            assert made.asked("NodeExpandVolume")[0].capacity_range.required_bytes == 2 << 20
+            assert made.asked("NodeExpandVolume")[-1].capacity_range.required_bytes == 3 << 20
 
             await session.delete("dyn")
             await session.client.delete(CLAIM.ref("default", "dyn"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import IMAGE, SLEEP, Cluster, Session, needs_root, runs
+from node_cluster import IMAGE, SLEEP, Cluster, Session, ended, needs_root, runs
 
 from steersman.images.references import parse
 from steersman.images.store import Store
@@ -179,5 +179,32 @@ def test_an_image_is_a_volume_that_is_only_read(cluster: Cluster) -> None:
                 break
         assert told[0] == 'Container image "none:1" is not present with pull policy of Never'
         await session.delete("none")
+
+    cluster.run(scenario)
+
+
+def test_an_image_volume_of_the_policy_always_is_asked_for_each_time(cluster: Cluster) -> None:
+    registry = Registry(cluster.data / "images", tokens=False)
+
+    async def scenario(session: Session) -> None:
+        async with registry.open() as host:
+            await keep(session, "pull-volume", host, "dockerconfigjson")
+            source = {"reference": f"{host}/team/volume:1", "pullPolicy": "Always"}
+            spec = {
+                "restartPolicy": "Never",
+                "imagePullSecrets": [{"name": "pull-volume"}],
+                "volumes": [{"name": "image", "image": source}],
+            }
+            mount = [{"name": "image", "mountPath": "/volume"}]
+            asked: list[int] = []
+            for name in ("first", "second"):
+                script = "cat /volume/etc/passwd"
+                await session.create(name, script=script, volumeMounts=mount, spec=spec)
+                pod = await session.until(name, ended)
+                assert cluster.log(pod) == "root:x:0:0::/root:/bin/sh\n"
+                asked.append(sum("/manifests/" in it for it in registry.asked))
+            assert 0 < asked[0] < asked[1]
+            for name in ("first", "second"):
+                await session.delete(name)
 
     cluster.run(scenario)

@@ -6,18 +6,23 @@ test/e2e/node/pods.go.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from typing import Any
 
 import pytest
-from node_cluster import BUSYBOX, IMAGE, SLEEP, Cluster, Session, ended, needs_root, runs
+from node_cluster import BUSYBOX, IMAGE, SECONDS, SLEEP, Cluster, Session, ended, needs_root, runs
 
+from steersman.client import kubeconfig
+from steersman.client.http import HTTPTransport
 from steersman.images.building.build import Request, build
 from steersman.images.references import parse
 from steersman.images.store import Store
 from steersman.model.errors import Forbidden
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.runtimeclass import RUNTIMECLASS
+from steersman.wire.message import Request as Upgrading
+from steersman.wire.websocket import WebSocket
 
 pytestmark = needs_root
 
@@ -216,5 +221,37 @@ def test_a_runtime_class_has_its_overhead_and_a_class_that_is_not_there_no_pods(
         for name in ("plain", "never"):
             with pytest.raises(Forbidden, match=f'pod rejected: RuntimeClass "{name}" not found'):
                 await make(session, "rejected", spec(SLEEP, runtimeClassName=name))
+
+    cluster.run(scenario)
+
+
+def test_a_log_is_read_within_a_websocket(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create("alive", script=f"echo container is alive; {SLEEP}")
+        pod = await session.until("alive", runs)
+        async with asyncio.timeout(SECONDS):
+            while not cluster.log(pod):  # noqa: ASYNC110 - the log is a file
+                await asyncio.sleep(0.02)
+        transport = HTTPTransport(kubeconfig.read(cluster.kubeconfig))
+        headers = {
+            "connection": "Upgrade",
+            "upgrade": "websocket",
+            "sec-websocket-version": "13",
+            "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "sec-websocket-protocol": "binary.k8s.io",
+        }
+        path = "/api/v1/namespaces/default/pods/alive/log"
+        channel = await transport.upgrade(Upgrading("GET", path, "container=app", headers))
+        spoken, said, closed = WebSocket(mask=lambda: b"mask"), b"", False
+        while not closed and (data := await channel.read()):
+            for message in spoken.feed(data):
+                closed = closed or message.kind == "close"
+                said += b"" if closed else message.data
+        await channel.write(spoken.close())
+        assert closed
+        assert said == b"container is alive\n"
+        channel.close()
+        await transport.close()
+        await session.delete("alive")
 
     cluster.run(scenario)

@@ -11,6 +11,7 @@ from node_cluster import IMAGE, SLEEP, Cluster, Session, hears, needs_root, runs
 
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
+from steersman.model.kinds.priorityclass import PRIORITYCLASS
 from steersman.model.quantity import parse
 from steersman.model.types.condition import Condition, condition
 
@@ -189,6 +190,57 @@ def test_what_others_have_is_waited_for(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+def test_of_two_that_wait_the_one_of_higher_priority_is_given_more(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        milli = parse(node.status.allocatable["cpu"]).milli()
+        document = {"metadata": {"name": "high"}, "value": 1000}
+        await session.client.create(PRIORITYCLASS, document)
+        few = {"requests": {"cpu": "50m"}}
+        await session.create("held", script=SLEEP, resources={"requests": {"cpu": "300m"}})
+        await session.create("low", script=SLEEP, resources=few)
+        spec = {"priorityClassName": "high"}
+        await session.create("high", script=SLEEP, resources=few, spec=spec)
+        for name in ("held", "low", "high"):
+            await session.until(name, runs)
+        for name in ("low", "high"):  # who waits for longer would come first
+            await resize(session, name, {"requests": {"cpu": f"{milli - 200}m"}})
+            await session.until(name, lambda it: pending(it, "Deferred"))
+        await session.delete("held")
+        await session.until("high", lambda it: has(it, cpu=f"{milli - 200}m"))
+        low = await session.until("low", lambda it: pending(it, "Deferred"))
+        assert has(low, cpu="50m")
+        for name in ("low", "high"):
+            await session.delete(name)
+
+    cluster.run(scenario)
+
+
+def test_what_a_pod_may_as_a_whole_changes_in_its_group_and_in_who_has_no_limit(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        spec = {"resources": resources("100m", "64Mi")}
+        await session.create("whole", script=SLEEP, spec=spec)
+        pod = await session.until("whole", runs)
+        for group in ("app.0", ""):
+            assert cluster.limit(pod, "memory.limit_in_bytes", group) == 64 * MIB
+        ref = POD.ref("default", "whole")
+        patch = {"spec": {"resources": resources("200m", "128Mi")}}
+        await session.client.patch(ref, patch, how="strategic", subresource="resize")
+        assert await hears(session, pod, "ResizeCompleted")
+        for group in ("app.0", ""):
+            assert cluster.limit(pod, "memory.limit_in_bytes", group) == 128 * MIB
+            assert cluster.limit(pod, "cpu.cfs_quota_us", group) == 20_000
+        document = await session.client.read("/api/v1/namespaces/default/pods/whole")
+        assert document["status"]["resources"] == resources("200m", "128Mi")
+        assert document["status"]["allocatedResources"] == {"cpu": "200m", "memory": "128Mi"}
+        assert document["status"]["containerStatuses"][0]["restartCount"] == 0
+        await session.delete("whole")
+
+    cluster.run(scenario)
+
+
 def test_a_pod_that_does_not_fit_is_refused_by_the_node(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         (node,) = (await session.client.list(NODE)).items
@@ -210,6 +262,26 @@ def test_a_pod_that_does_not_fit_is_refused_by_the_node(cluster: Cluster) -> Non
         await session.until("third", runs)
         for one in ("second", "third"):
             await session.delete(one)
+
+    cluster.run(scenario)
+
+
+def test_a_critical_pod_that_does_not_fit_has_another_end_for_it(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        (node,) = (await session.client.list(NODE)).items
+        milli = parse(node.status.allocatable["cpu"]).milli()
+        await session.create("ordinary", script=SLEEP, resources={"requests": {"cpu": "200m"}})
+        await session.until("ordinary", runs)
+        asked = {"requests": {"cpu": f"{milli - 100}m"}}
+        spec = {"nodeName": node.metadata.name, "priorityClassName": "system-node-critical"}
+        await session.create("critical", script=SLEEP, resources=asked, spec=spec)
+        await session.until("critical", runs)
+        gone = await session.until("ordinary", lambda it: it.status.phase == "Failed")
+        assert gone.status.reason == "Preempting"
+        assert await hears(session, gone, "Preempting") == gone.status.message
+        assert gone.status.message == "Preempted in order to admit critical pod"
+        for name in ("critical", "ordinary"):
+            await session.delete(name)
 
     cluster.run(scenario)
 
@@ -254,5 +326,37 @@ def test_a_resize_that_was_granted_is_carried_out_by_the_next_agent(cluster: Clu
         assert cluster.limit(pod, "memory.limit_in_bytes") == 128 * MIB
         assert app(pod).container_id == app(before).container_id
         await session.delete("kept")
+
+    cluster.run(scenario)
+
+
+def test_a_resize_to_what_is_the_same_for_the_kernel_is_told_and_taken_back(
+    cluster: Cluster,
+) -> None:
+    """Row "resize with equivalents": shares have a least of 2, a quota one of 1 ms."""
+
+    def asks(request: str, limit: str) -> dict[str, Any]:
+        return {"requests": {"cpu": request}, "limits": {"cpu": limit}}
+
+    async def scenario(session: Session) -> None:
+        await session.create("alike", script=SLEEP, resources=asks("2m", "10m"))
+        await session.until("alike", lambda it: runs(it) and has(it, cpu="2m"))
+        for request, limit in (("1m", "5m"), ("2m", "10m")):
+            await resize(session, "alike", asks(request, limit))
+            pod = await session.until(
+                "alike",
+                lambda it, request=request: (  # type: ignore[misc]
+                    has(it, cpu=request)
+                    and condition(it.status.conditions, "PodResizeInProgress") is None
+                ),
+            )
+            assert dict(app(pod).allocated_resources) == {"cpu": request}
+            given = app(pod).resources
+            assert given is not None
+            assert dict(given.limits) == {"cpu": limit}
+            assert cluster.limit(pod, "cpu.shares") == 2
+            assert cluster.limit(pod, "cpu.cfs_quota_us") == 1_000
+            assert app(pod).restart_count == 0
+        await session.delete("alike")
 
     cluster.run(scenario)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from node_cluster import IMAGE, SLEEP, Cluster, Session, needs_root, runs
 
 from steersman.model.kinds.event import EVENT
@@ -148,6 +150,24 @@ def test_static_pods_outlive_the_agent_and_their_mirror_tells_of_it(cluster: Clu
         assert ended.metadata.uid == before.metadata.uid
         remove(cluster, "stays")
         await session.gone(name)
+
+    cluster.run(scenario)
+
+
+def test_a_file_that_goes_while_no_agent_runs_takes_its_pod_and_then_its_mirror(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        name = f"unseen-{(await node_of(session)).metadata.name}"
+        write(cluster, "unseen", SLEEP)
+        mirror = await session.until(name, runs)
+        static = mirror.metadata.annotations["kubernetes.io/config.hash"]
+        handle = cluster.process(replace(mirror, metadata=replace(mirror.metadata, uid=static)))
+        os.kill(cluster.agent(), 9)
+        remove(cluster, "unseen")  # the next agent takes a while to begin
+        await session.gone(name)
+        assert select.select([handle], [], [], 0)[0], "the mirror went before its pod had ended"
+        os.close(handle)
 
     cluster.run(scenario)
 

@@ -103,6 +103,24 @@ def test_volumes_and_files_of_the_node_are_the_pods_own(cluster: Cluster) -> Non
     cluster.run(scenario)
 
 
+def test_proc_is_masked_but_where_a_pod_with_users_of_its_own_asks_for_the_whole(
+    cluster: Cluster,
+) -> None:
+    script = "busybox stat -c %F /proc/keys; busybox grep -c '/proc/sys ' /proc/self/mounts"
+
+    async def scenario(session: Session) -> None:
+        spec = {"hostUsers": False, "restartPolicy": "Never"}
+        for name, kind in (("masked", "Default"), ("unmasked", "Unmasked")):
+            context = {"procMount": kind}
+            await session.create(name, script=script, spec=spec, securityContext=context)
+        masked, unmasked = [await session.until(it, ended) for it in ("masked", "unmasked")]
+        assert cluster.log(masked) == "character special file\n1\n"
+        assert cluster.log(unmasked) == "regular empty file\n0\n"
+        await asyncio.gather(session.delete("masked"), session.delete("unmasked"))
+
+    cluster.run(scenario)
+
+
 def test_a_groups_volume_can_be_written_by_its_group(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         context = {"runAsUser": 70, "runAsGroup": 70, "fsGroup": 2000}
@@ -175,7 +193,8 @@ def test_a_node_says_that_it_can_give_pods_users_of_their_own(cluster: Cluster) 
     async def scenario(session: Session) -> None:
         (node,) = (await session.client.list(NODE)).items
         document = await session.client.read(f"/api/v1/nodes/{node.metadata.name}", {})
-        (handler,) = document["status"]["runtimeHandlers"]
-        assert handler["features"]["userNamespaces"] is True
+        handlers = document["status"]["runtimeHandlers"]
+        assert [it["name"] for it in handlers] == ["", "runc", "steersman"]
+        assert all(it["features"]["userNamespaces"] is True for it in handlers)
 
     cluster.run(scenario)

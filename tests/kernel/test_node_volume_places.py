@@ -3,13 +3,17 @@ suite asks for them: modes, media, owners, and what is mounted where."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from node_cluster import Cluster, Session, needs_root
+from node_cluster import Cluster, Session, ended, needs_root
 from test_node_volume_files import DATA, KEYS, MAP, NOBODY, STAT, forget, make, mount, run, volume
 
+from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
+from steersman.runtime.kernel import syscalls
 
 pytestmark = needs_root
 
@@ -188,5 +192,57 @@ def test_a_part_of_a_volume_of_fields_is_mounted(cluster: Cluster, projected: bo
             mounts=[mount("/part", subPath="sub")],
         )
         assert said == ["reader", "name"]
+
+    cluster.run(scenario)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[Path]:
+    """A directory with a file system of its own below it."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    syscalls.mount("tmpfs", str(inner), "tmpfs", 0, "size=1m")
+    try:
+        yield tmp_path
+    finally:
+        syscalls.umount(str(inner))
+
+
+def test_what_is_mounted_inside_of_a_volume_is_only_read_too_where_it_is_to_be(
+    cluster: Cluster, tree: Path
+) -> None:
+    """KEP-3857."""
+    modes = {"/plain": None, "/disabled": "Disabled", "/may": "IfPossible", "/must": "Enabled"}
+    mounts = [
+        {"name": "tree", "mountPath": path, "readOnly": True}
+        | ({"recursiveReadOnly": mode} if mode else {})
+        for path, mode in modes.items()
+    ]
+    script = "; ".join(
+        f"for at in {path} {path}/inner; do touch $at/x 2>/dev/null && echo $at; done"
+        for path in modes
+    )
+
+    async def scenario(session: Session) -> None:
+        volume = {"name": "tree", "hostPath": {"path": str(tree)}}
+        spec = {"volumes": [volume], "restartPolicy": "Never"}
+        await session.create("nested", script=f"{script}; true", volumeMounts=mounts, spec=spec)
+        pod = await session.until("nested", ended)
+        assert cluster.log(pod).splitlines() == ["/plain/inner", "/disabled/inner"]
+        path = "/api/v1/namespaces/default/pods/nested"
+        (status,) = (await session.client.read(path))["status"]["containerStatuses"]
+        told = {it["mountPath"]: it.get("recursiveReadOnly") for it in status["volumeMounts"]}
+        assert told == {
+            "/plain": "Disabled",
+            "/disabled": "Disabled",
+            "/may": "Enabled",
+            "/must": "Enabled",
+            "/var/run/secrets/kubernetes.io/serviceaccount": "Disabled",
+        }
+        name = pod.spec.node_name
+        node = await session.client.read(f"/api/v1/{NODE.plural}/{name}")
+        (handler,) = node["status"]["runtimeHandlers"]
+        assert handler["features"]["recursiveReadOnlyMounts"] is True
+        await session.delete("nested")
 
     cluster.run(scenario)

@@ -96,8 +96,13 @@ def test_a_process_that_was_detached_outlives_the_command(running: Bundle) -> No
     assert sorted(pids) == sorted([status(running)[1], int(pid_file.read_text())])
 
 
-def test_a_flag_that_is_not_kept_is_refused(bundle: Bundle) -> None:
+@pytest.mark.skipif(os.path.exists("/run/systemd/private"), reason="systemd: not installed here")
+def test_groups_by_systemd_need_one(bundle: Bundle) -> None:
     bundle.write("true")
+    file = bundle.directory / "config.json"
+    document = json.loads(file.read_text())
+    document["linux"]["cgroupsPath"] = ":steer:one"
+    file.write_text(json.dumps(document))
     said = bundle.run("--systemd-cgroup", "create", "c1", code=1)
     assert "systemd cgroup flag passed, but systemd support for managing cgroups is not" in said
 

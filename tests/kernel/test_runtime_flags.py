@@ -224,7 +224,7 @@ def test_the_root_propagates_as_the_document_says(bundle: Bundle, word: str, sho
     assert ("shared:" in line) == (word == "rshared")
 
 
-@pytest.mark.parametrize("verb", ["checkpoint", "restore", "spec"])
+@pytest.mark.parametrize("verb", ["checkpoint", "restore"])
 def test_a_verb_of_runc_that_there_is_not_is_refused_by_name(bundle: Bundle, verb: str) -> None:
     assert f"{verb} is not supported" in bundle.run(verb, "c1", code=1)
 

@@ -249,6 +249,10 @@ def test_limits_reach_the_kernel_and_can_be_changed_and_read() -> None:
         await rig.engine.update("p", name, {"memory": {"limit": 96 << 20}})
         assert (await rig.engine.stats("p", name))["memory_limit_bytes"] == 96 << 20
         assert (await rig.engine.stats("p"))["memory_limit_bytes"] == 256 << 20
+        # It began without a group of this controller, whose limit is its own all the same
+        await rig.engine.update("p", name, {"cpu": {"cpus": "0"}})
+        state = await rig.engine.state("p", name)
+        assert os.sched_getaffinity(state.pid) == {0}
         await rig.engine.delete("p", name, force=True)
         assert (await rig.engine.stats("p"))["memory_limit_bytes"] == 256 << 20
 

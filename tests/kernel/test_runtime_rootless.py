@@ -26,6 +26,16 @@ pytestmark = needs_root
 # Nobody's on an ordinary machine, nor another's who runs these tests at the same time
 USER = 40_000 + os.getpid() % 20_000
 SUBORDINATE = 3_000_000
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# A machine with one interface and a server, and a device that everybody may open, as on most
+MACHINE = """
+ip link set lo up && ip link add v0 type veth peer name v1 && ip link set v1 up
+ip addr add 10.9.9.1/24 dev v0 && ip addr add 10.9.9.2/24 dev v0 && ip link set v0 up
+ip route add default via 10.9.9.254 dev v0
+mknod {0}/tun c 10 200 && chmod 666 {0}/tun && mount --bind {0}/tun /dev/net/tun
+{0}/rootfs/bin/busybox httpd -f -p 10.9.9.2:8099 -h {0}/rootfs/tmp &
+echo up; read line; kill $!
+"""
 
 
 def usable_python() -> str:
@@ -97,16 +107,23 @@ class Rootless:
         }  # fmt: skip
         (self.directory / "config.json").write_text(json.dumps(document))
 
-    def run(self, *words: str, code: int = 0, detached: bool = False) -> str:
-        """Runs a command as the user; gives what it wrote, standard error in failure."""
+    def run(self, *words: str, code: int = 0, detached: bool = False, where: int = 0) -> str:
+        """Runs a command as the user; gives what it wrote, standard error in failure. `where` is
+        a process in whose network and mounts it runs."""
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         streams["stdout"] = subprocess.DEVNULL if detached else subprocess.PIPE
         if detached:
             streams["stderr"] = subprocess.DEVNULL
+        command = [self.python, "-I", "-S", MAIN, *words]
+        who: dict[str, Any] = {"user": USER, "group": USER, "extra_groups": []}
+        if where:
+            ids = ("--reuid", str(USER), "--regid", str(USER), "--clear-groups")
+            entered = ("nsenter", "--target", str(where), "--net", "--mount")
+            command = [*entered, f"--wd={self.directory}", "setpriv", *ids, *command]
+            who = {}
         done = subprocess.run(
-            [self.python, "-I", "-S", MAIN, *words], cwd=self.directory, user=USER, group=USER,
-            extra_groups=[], text=True, timeout=60, check=False,
-            env={"XDG_RUNTIME_DIR": str(self.directory)}, **streams,
+            command, cwd=self.directory, text=True, timeout=60, check=False, **who,
+            env={"XDG_RUNTIME_DIR": str(self.directory), "PATH": PATH}, **streams,
         )  # fmt: skip
         assert done.returncode == code, done
         return (done.stderr if code else done.stdout) or ""
@@ -287,3 +304,56 @@ def test_ids_that_are_not_ones_own_are_refused_by_the_helper(
     rootless.write("true", size=70_000)
     assert "newuidmap: uid range" in rootless.run("run", "c1", code=1)
     assert os.listdir(rootless.state()) == []
+
+
+@pytest.fixture
+def machine(rootless: Rootless) -> Iterator[int]:
+    """A process in a network of its own; gives its id."""
+    (rootless.directory / "rootfs/tmp/page").write_text("from the machine\n")
+    script = MACHINE.format(rootless.directory)
+    words = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", script]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == "up\n"
+        try:
+            yield process.pid
+        finally:
+            process.stdin.close()
+    (rootless.directory / "tun").unlink()
+
+
+@pytest.mark.parametrize("program", ["pasta", "slirp4netns"])
+def test_a_users_container_is_connected_by_a_program_of_theirs(
+    rootless: Rootless, machine: int, program: str
+) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed here")
+    kinds = [{"type": it} for it in ("mount", "pid", "ipc", "uts", "user", "network")]
+    ask = "/bin/busybox wget -q -O - http://10.9.9.2:8099/page"
+    rootless.write("sh", "-c", f"{ask}; exec sleep 1000", namespaces=kinds)
+    words = ("create", "--network", program, "c1")
+    rootless.run(*words, detached=True, where=machine)
+    pid = int((rootless.state() / "c1/network").read_text().split()[0])
+    helper = os.pidfd_open(pid)
+    try:
+        rootless.run("start", "c1", where=machine)
+        assert rootless.run("exec", "c1", "sh", "-c", ask, where=machine) == "from the machine\n"
+        assert not select.select([helper], [], [], 0)[0]
+        rootless.run("delete", "--force", "c1", where=machine)
+        assert select.select([helper], [], [], 10)[0], "it ends with its container"
+    finally:
+        os.close(helper)
+    rootless.write("sh", "-c", ask, namespaces=kinds)
+    said = rootless.run("run", "--network", "user", "c2", where=machine)
+    assert said == "from the machine\n"
+
+
+def test_a_network_that_cannot_be_is_told(rootless: Rootless) -> None:
+    rootless.write("true")
+    said = rootless.run("run", "--network", "user", "c1", code=1)
+    assert "--network needs a network namespace of the container's own" in said
+    rootless.write("true", namespaces=[{"type": it} for it in ("mount", "uts", "user", "network")])
+    said = rootless.run("run", "--network", "bridge", "c1", code=1)
+    assert "--network: 'bridge' is none of user, pasta, slirp4netns" in said
+    assert not rootless.state().exists() or os.listdir(rootless.state()) == []

@@ -14,8 +14,8 @@ from steersman.controllers.cronjob import CronJobController
 from steersman.model.kind import Document
 from steersman.model.kinds.cronjob import CRONJOB
 from steersman.model.kinds.job import JOB
+from steersman.model.times import rfc3339
 from steersman.node.simulated.behaviour import Behaviour
-from steersman.reconcile.times import rfc3339
 from steersman.world.simulated import SimulatedWorld, simulate
 
 HOUR = 3600.0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from simulation.quiet import Quiet, pod_template, quietly
+from steersman.client.view import FollowedView
 from steersman.model.kinds.deviceclass import DEVICECLASS
 from steersman.model.kinds.devicetaintrule import DEVICETAINTRULE
 from steersman.model.kinds.pod import POD
@@ -175,6 +178,44 @@ def test_what_one_pod_gets_no_other_gets_in_the_same_moment() -> None:
         assert sorted(one.status.allocation is not None for one in claims) == [False, True]
 
     quietly(scenario)
+
+
+def test_a_device_is_kept_for_its_claim_until_the_allocation_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apply = FollowedView._watch
+
+    async def late(view: FollowedView) -> None:
+        if view.kind is RESOURCECLAIM:
+            monkeypatch.setattr(view, "_source", Late(view))
+        await apply(view)
+
+    monkeypatch.setattr(FollowedView, "_watch", late)
+
+    async def scenario(quiet: Quiet) -> None:
+        await create_class(quiet)
+        await create_slice(quiet, "node-2", "d0")
+        for name in ("a", "b"):
+            await quiet.create(RESOURCECLAIM, name, spec=SPEC)
+        await quiet.world.sleep(5)
+        await create_pod(quiet, "a", {"name": "x", "resourceClaimName": "a"})
+        await quiet.until(lambda: bound(quiet, "a"))
+        await create_pod(quiet, "b", {"name": "x", "resourceClaimName": "b"})
+        await quiet.until(lambda: unschedulable(quiet, "b", "cannot allocate"))
+
+    quietly(scenario)
+
+
+class Late:
+    """A source whose watch tells everything a second later."""
+
+    def __init__(self, view: FollowedView) -> None:
+        self._inner, self._world = view._source, view._world
+
+    async def watch(self, *words: Any, **more: Any) -> Any:
+        async for changes in self._inner.watch(*words, **more):
+            await self._world.sleep(1.0)
+            yield changes
 
 
 def test_a_claim_that_is_being_allocated_is_waited_for() -> None:

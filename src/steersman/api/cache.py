@@ -259,6 +259,7 @@ class Cache:
         self._wake()
         for table, event in events:
             table.tell(event)
+            event.forms.clear()  # whoever looks back on it later has it encoded anew
         self._trim()
 
     def _changes(self, records: Iterable[Record]) -> Iterator[tuple[Table, Event]]:

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 from msgspec.structs import replace
 
-from steersman.api import body, keys, metadata
+from steersman.api import body, keys
 from steersman.api.admission.chain import Chain, Change
 from steersman.api.cache import Entry
 from steersman.api.call import Call
@@ -25,6 +25,7 @@ from steersman.model import decode, errors
 from steersman.model.errors import BadRequest, NotFound
 from steersman.model.gotext import quote
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339, seconds_of
 from steersman.store import interface as store
 from steersman.store.interface import Write
 from steersman.wire.message import Request, Response
@@ -253,7 +254,7 @@ def begun(call: Call, old: Document, now: float) -> Document:
     """Returns the object as its kind wants it where its deletion begins."""
     if call.kind.retire is None or old["metadata"].get("deletionTimestamp"):
         return old
-    return call.kind.retire(old, metadata.timestamp(now))
+    return call.kind.retire(old, rfc3339(now))
 
 
 def decide(name: str, plural: str, old: Document, options: Options, now: float) -> Fate:
@@ -268,7 +269,7 @@ def decide(name: str, plural: str, old: Document, options: Options, now: float) 
     if not waits and not meta.get("deletionGracePeriodSeconds"):
         return Fate(None)
     if not meta.get("deletionTimestamp"):
-        meta["deletionTimestamp"] = metadata.timestamp(now)
+        meta["deletionTimestamp"] = rfc3339(now)
         meta["deletionGracePeriodSeconds"] = 0
     if not old["metadata"].get("deletionTimestamp") and meta.get("generation"):
         meta["generation"] += 1
@@ -301,13 +302,13 @@ def _end_pod(meta: dict[str, Any], old: Document, options: Options, now: float) 
             return False
         if grace is None or grace >= before:
             return True
-        end = metadata.parse_timestamp(meta["deletionTimestamp"]) - before + grace
+        end = seconds_of(meta["deletionTimestamp"]) - before + grace
         if end < int(now):  # a shorter period never ends in the past
             end, grace = now, min(grace, 1)
     else:
         grace = pod_grace(old, grace)
         end = now + grace
-    meta["deletionTimestamp"] = metadata.timestamp(end)
+    meta["deletionTimestamp"] = rfc3339(end)
     meta["deletionGracePeriodSeconds"] = grace
     return False
 

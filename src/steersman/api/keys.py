@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import intern
+
 from steersman.model.kind import Kind
 from steersman.model.ref import Resource
 
@@ -23,6 +25,6 @@ def prefix_of(table: Resource, namespace: str = "") -> str:
 
 
 def parse(key: str) -> tuple[Resource, str, str]:
-    """Returns a key's table, namespace and name."""
+    """Returns a key's table, namespace and name; of few namespaces there are many objects."""
     _, group, plural, namespace, name = key.split("/", 4)
-    return Resource("" if group == "core" else group, plural), namespace, name
+    return Resource("" if group == "core" else group, plural), intern(namespace), name

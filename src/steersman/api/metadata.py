@@ -6,11 +6,10 @@ Pure; semantic checks of names and labels are the model's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from steersman.model.kind import EVERY_FIELD, Document, Kind
+from steersman.model.times import rfc3339
 
 # generateName keeps at most this much before its suffix (names.go: 63 - 5)
 GENERATED_PREFIX = 58
@@ -25,21 +24,6 @@ KEPT = (
 )
 
 
-def timestamp(now: float) -> str:
-    """Returns a time as metav1.Time writes it: UTC, whole seconds."""
-    return _second(int(now))
-
-
-@lru_cache(maxsize=8)
-def _second(now: int) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_timestamp(text: str) -> float:
-    """Returns the seconds that a timestamp stands for."""
-    return datetime.fromisoformat(text).timestamp()
-
-
 def begin(document: Document, kind: Kind, namespace: str, uid: str, now: float) -> Document:
     """Returns a new object's metadata with what the server sets."""
     metadata = dict(document.get("metadata") or {})
@@ -47,7 +31,7 @@ def begin(document: Document, kind: Kind, namespace: str, uid: str, now: float) 
         metadata.pop(name, None)
     _place(metadata, namespace)
     metadata["uid"] = uid
-    metadata["creationTimestamp"] = timestamp(now)
+    metadata["creationTimestamp"] = rfc3339(now)
     metadata.pop("generation", None)
     if kind.spec_fields:
         metadata["generation"] = 1

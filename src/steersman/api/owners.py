@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from steersman.api import metadata
 from steersman.api.call import Call
 from steersman.model import builtin, ownership, schema
 from steersman.model.fields import fieldset
 from steersman.model.fields.fieldset import FieldSet
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.schema import Node
+from steersman.model.times import rfc3339
 
 # A manager's name is cut to this (metav1 FieldManagerMaxLength)
 MANAGER_LENGTH = 128
@@ -88,7 +88,7 @@ def update(call: Call, old: Document | None, new: Document, now: float) -> Docum
         _node_of_stored(call),
         manager=manager_of(call),
         api_version=call.form.api_version,
-        time=metadata.timestamp(now),
+        time=rfc3339(now),
         subresource=call.subresource,
         reset=reset_of(call),
     )

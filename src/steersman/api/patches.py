@@ -8,12 +8,13 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from steersman.api import metadata, owners
+from steersman.api import owners
 from steersman.api.body import is_too_deep, media_type, note_keys, repeated_in_yaml
 from steersman.api.call import Call
 from steersman.model import apply, builtin, patch, schema, strategic
 from steersman.model.errors import BadRequest, UnsupportedMediaType
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.wire import json, options
 
 How = Literal["json", "merge", "strategic", "apply"]
@@ -89,7 +90,7 @@ class Patch(msgspec.Struct, frozen=True):
             manager=call.request.param("fieldManager"),
             force=call.request.flag("force"),
             api_version=call.form.api_version,
-            time=metadata.timestamp(self.now),
+            time=rfc3339(self.now),
             subresource=call.subresource,
             reset=owners.reset_of(call),
         )

@@ -193,7 +193,7 @@ class Api:
     ) -> Response:
         """Does what has to be waited for when it is the request's turn, and counts it."""
         tally = self._tally(request, attributes)
-        tally.inflight += 1
+        self._meter.begin(tally)
         response = one = None
         try:
             if flow is not None:
@@ -214,7 +214,7 @@ class Api:
         finally:
             answer.close()  # where it never began
             now = self._monotonic()
-            tally.inflight -= 1
+            self._meter.end(tally)
             if response is not None:
                 tally.count(response.status, now - began)
             if one is not None and one.started >= 0:
@@ -397,7 +397,8 @@ class Api:
             if call.version.shape is not None:
                 raise not_found(call.kind.group, call.kind.plural, call.name)
             raise unknown(call.request.path)
-        if call.attributes.verb not in found.verbs:
+        proxied = name == PROXY and call.request.method == "OPTIONS"  # which is no verb of ours
+        if call.attributes.verb not in found.verbs and not proxied:
             raise not_allowed()
         own = self._subresources.get((call.kind.plural, name)) or self._subresources.get(("", name))
         if own is not None:

@@ -23,6 +23,8 @@ STOP_SECONDS = 20.0
 # A child that ends this often within a minute of starting is not started again
 MOST_RESTARTS = 5
 YOUNG_SECONDS = 60.0
+COMM = "steer-"  # begins the name of each process
+NODE_COMM = f"{COMM}node"
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The descriptor on which a child says what it has reached
 STATUS = 3
@@ -73,9 +75,10 @@ class Child:
             signal.signal(number, signal.SIG_DFL)
         # A word of renewed certificates is for those who have read old ones
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a node that is to end its pods
         move(self.log, standing, said)
         with open("/proc/self/comm", "w") as comm:
-            comm.write(f"steer-{self.name}")
+            comm.write(f"{COMM}{self.name}")
         code = main([self.name, *self.words, "--status-fd", str(STATUS)])
         sys.stdout.flush()
         os._exit(code)

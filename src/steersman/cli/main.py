@@ -17,9 +17,9 @@ from steersman.cli.failure import Failure, printable, sole
 # command -> module, one line of help
 COMMANDS = {
     "up": ("up", "start a cluster"),
-    "down": ("down", "stop a cluster and leave nothing of it running"),
+    "down": ("down.command", "stop a cluster and leave nothing of it running"),
     "status": ("status", "say what runs"),
-    "reset": ("down", "stop a cluster and remove its data"),
+    "reset": ("down.command", "stop a cluster and remove its data"),
     "kubeconfig": ("status", "print the kubeconfig of a cluster"),
     "logs": ("status", "print the cluster's own output"),
     "server": ("server", "run the API server, controllers and scheduler alone"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from steersman.cli.clock.option import NO_NODE, VIRTUAL
 from steersman.cli.directory import Directory, default_path
 from steersman.cli.failure import Failure
-from steersman.cli.options import kubelet
+from steersman.cli.options import kubelet, placing
 from steersman.cli.server import await_identity, reporter
 
 EXAMPLE = """example:
@@ -37,10 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     from steersman.cluster import node
     from steersman.cluster.process import loaded
     from steersman.network.nft import RulesRefused, Unavailable
-    from steersman.node.admission import parse_allowed
+    from steersman.node.admission.kernel import parse_allowed
     from steersman.node.pressure.images import Bounds
     from steersman.node.pressure.monitor import Options
     from steersman.node.pressure.thresholds import parse_thresholds
+    from steersman.node.topology.settings import BadSetting
+    from steersman.node.topology.state_files import BadState
+    from steersman.runtime.engine import EngineError
     from steersman.world.real import RealWorld
 
     loaded()
@@ -59,18 +62,23 @@ def run(arguments: argparse.Namespace) -> int:
         service_cidr=identity.service_cidr,
         pod_cidr=identity.pod_cidr,
         manifests=(arguments.pod_manifest_path or directory.manifests).absolute(),
+        manifest_url=arguments.manifest_url,
+        manifest_headers=kubelet.read_headers(arguments),
         eviction=Options(
             parse_thresholds(
                 arguments.eviction_hard,
                 arguments.eviction_soft,
                 arguments.eviction_soft_grace_period,
+                arguments.eviction_minimum_reclaim,
             ),
             arguments.eviction_max_pod_grace_period,
         ),
         periods=kubelet.read_periods(arguments),
         providers=kubelet.read_providers(arguments),
         programs=arguments.image_credential_provider_bin_dir,
+        placing=placing.read_settings(arguments),
         sysctls=parse_allowed(kubelet.names(arguments.allowed_unsafe_sysctls)),
+        endpoint=kubelet.read_endpoint(arguments),
         image_bounds=Bounds(
             arguments.image_gc_high_threshold,
             arguments.image_gc_low_threshold,
@@ -80,6 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         uvloop.run(node.run_node(settings, RealWorld(), reporter(arguments.status_fd)))
-    except (OSError, RulesRefused, Unavailable) as error:
+    except (BadSetting, BadState, EngineError, OSError, RulesRefused, Unavailable) as error:
         raise Failure(f"the node cannot start: {error}") from error
     return 0

@@ -184,6 +184,10 @@ class Channel:
             raise Failed(grpc.INTERNAL, "unexpected EOF")
         return None
 
+    async def over(self) -> None:
+        """Waits until no call can be made any more."""
+        await self._link.over()
+
     def close(self) -> None:
         """Closes the connection; calls under way fail."""
         self._link.abort()

@@ -62,21 +62,39 @@ class Target(msgspec.Struct, frozen=True):
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
 
+class Pool:
+    """What transports keep for the next request, and the bound of how many they ask at once.
+
+    One for each transport, or one for several users of the same Unix socket, over which each
+    request says who asks: thousands of nodes in one process need no connections of their own.
+    """
+
+    def __init__(self) -> None:
+        self.idle: list[_Connection] = []
+        self.slots = asyncio.Semaphore(MAX_REQUESTS)
+
+
 class HTTPTransport:
     """See `client.interface.Transport`."""
 
-    def __init__(self, target: Target, *, identity: str = "", body_bytes: int = BODY_BYTES) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        identity: str = "",
+        body_bytes: int = BODY_BYTES,
+        pool: Pool | None = None,
+    ) -> None:
         self.identity = identity
         self.target = target
         self.body_bytes = body_bytes  # what an answer of known length may have
-        self._idle: list[_Connection] = []
+        self._pool = pool or Pool()
         self._open: set[_Connection] = set()
-        self._slots = asyncio.Semaphore(MAX_REQUESTS)
         self._closed = False
 
     async def send(self, request: Request) -> Response:
         """Sends one request; a chunked answer comes as an iterator. Raises Unreachable."""
-        async with self._slots:
+        async with self._pool.slots:
             connection = self._reuse()
             if connection is not None:
                 try:
@@ -114,9 +132,10 @@ class HTTPTransport:
     async def close(self) -> None:
         """Closes every connection, streams too."""
         self._closed = True
+        idle = self._pool.idle
+        idle[:] = [connection for connection in idle if connection not in self._open]
         for connection in list(self._open):
             connection.abort()
-        self._idle.clear()
 
     async def _exchange(self, connection: _Connection, request: Request) -> Response:
         done = False
@@ -144,23 +163,29 @@ class HTTPTransport:
         """Keeps a connection whose answer has been read whole, unless it has ended meanwhile."""
         if connection.reusable and not connection.lost:
             connection.idle_since = connection.loop.time()
-            self._idle.append(connection)
+            self._pool.idle.append(connection)
         else:
             connection.abort()
 
     def forget(self, connection: _Connection) -> None:
         """Notes that a connection is gone."""
         self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in self._pool.idle:
+            self._pool.idle.remove(connection)
 
     def _reuse(self) -> _Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
+        while self._pool.idle and not self._closed:
+            connection = self._pool.idle.pop()
             if connection.loop.time() - connection.idle_since < IDLE_SECONDS:
+                self._take_over(connection)
                 return connection
             connection.abort()
         return None
+
+    def _take_over(self, connection: _Connection) -> None:
+        connection.owner.forget(connection)
+        connection.owner = self
+        self._open.add(connection)
 
     async def _connect(self) -> _Connection:
         if self._closed:
@@ -242,7 +267,7 @@ class _Connection(asyncio.Protocol):
         self.answered = False
         self.reusable = False
         self.channel: SocketChannel | None = None
-        self._owner = owner
+        self.owner = owner
         self._name = name
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._gate = Gate()
@@ -358,7 +383,7 @@ class _Connection(asyncio.Protocol):
         self._gate.lose()
         if self.channel is not None:
             self.channel.end()
-        self._owner.forget(self)
+        self.owner.forget(self)
         self._changed.set()
 
     def pause_writing(self) -> None:
@@ -381,7 +406,7 @@ class _Connection(asyncio.Protocol):
         if 100 <= status < 101:
             return  # 100 Continue: the answer proper follows
         length = headers.get("content-length")
-        if length is not None and int(length) > self._owner.body_bytes:
+        if length is not None and int(length) > self.owner.body_bytes:
             self._trouble = f"answers with a body of {length} bytes"
             raise ValueError(length)
         without = self._bodiless or status in (101, 204, 304)

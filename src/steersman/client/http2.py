@@ -51,6 +51,11 @@ class Link(asyncio.Protocol):
         while not self.connection.is_open:
             await self._change()
 
+    async def over(self) -> None:
+        """Waits until the connection is lost."""
+        while self.lost is None:
+            await self._change()
+
     async def sent(self, stream: int) -> None:
         """Waits until what was written on a stream is on its way; raises why it never will."""
         while self._is_full or not self.connection.is_sent(stream):

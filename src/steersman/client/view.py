@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from steersman.client.customs import Customs
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Change, Listing
+from steersman.client.likeness import Likenesses
 from steersman.model.errors import APIError, Expired, Gone
 from steersman.model.kind import Kind
 from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINITION
@@ -53,17 +54,17 @@ class _Index:
         self._values = values
         self._filed: dict[str, dict[Key, Any]] = {}
 
-    def put(self, old: Any | None, new: Any | None) -> None:
-        """Files the new object in the place of the old."""
+    def put(self, key: Key, old: Any | None, new: Any | None) -> None:
+        """Files the new object of a key in the place of the old."""
         if old is not None:
             for value in self._values(old):
                 if (filed := self._filed.get(value)) is not None:
-                    filed.pop(old.key, None)
+                    filed.pop(key, None)
                     if not filed:
                         del self._filed[value]
         if new is not None:
             for value in self._values(new):
-                self._filed.setdefault(value, {})[new.key] = new
+                self._filed.setdefault(value, {})[key] = new
 
     def get(self, value: str) -> Iterable[Any]:
         """Returns what is filed under a value."""
@@ -94,6 +95,7 @@ class FollowedView:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._synced = asyncio.Event()
         self._closed = False
+        self._likenesses = Likenesses()
 
     # Reading
 
@@ -121,8 +123,8 @@ class FollowedView:
         if name in self._indexes:
             return
         index = self._indexes[name] = _Index(values)
-        for found in self._objects.values():
-            index.put(None, found)
+        for key, found in self._objects.items():
+            index.put(key, None, found)
 
     async def reached(self, revision: int) -> None:
         """Waits until this copy holds every change up to a revision (of a write to its kind)."""
@@ -229,12 +231,18 @@ class FollowedView:
             if not names:
                 del self._namespaces[namespace]
         else:
+            if self._may_stay(new):
+                self._likenesses.share(new)
             self._objects[key] = new
             self._namespaces.setdefault(namespace, {})[name] = new
         for index in self._indexes.values():
-            index.put(old, new)
+            index.put(key, old, new)
         for hear in tuple(self._listeners):
             hear(old, new)
+
+    def _may_stay(self, found: Any) -> bool:
+        settled = self.kind.settled
+        return settled is not None and type(found) is self.kind.view and settled(found)
 
     def _wake(self) -> None:
         if not self._waiters:

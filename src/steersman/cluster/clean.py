@@ -7,6 +7,7 @@ pods have on disk stays for the next start, but for what is mounted.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import select
 import signal
@@ -19,9 +20,11 @@ from steersman.node.csi.layout import Layout
 from steersman.node.paths import Paths
 from steersman.node.volumes import memory, mounting, sharing
 from steersman.runtime import state
-from steersman.runtime.engine import Engine
+from steersman.runtime.engine import Engine, EngineError
 from steersman.runtime.kernel import cgroups
+from steersman.world.real import RealWorld
 
+log = logging.getLogger(__name__)
 END_SECONDS = 10.0  # the warm parent ends at once; a machine may be slow
 
 
@@ -29,11 +32,13 @@ def clean_node(cluster: str, directory: Path, run: Path) -> None:
     """Ends all shims and containers; removes mounts, control groups and the network."""
     paths = Paths(directory)
     asyncio.run(_end_pods(paths, run))
+    asyncio.run(_end_elsewhere(paths, cluster))
     _end_warm(warm_socket(run))
     _release(paths)
     group = cgroups.opener(cgroups.find_hierarchies())(cgroup_of(cluster))
     cgroups.kill(group)
     group.remove()
+    cgroups.remove_everywhere(cgroups.find_hierarchies(), cgroup_of(cluster))
     clean(cluster, run.parent)
 
 
@@ -48,6 +53,25 @@ async def _end_pods(paths: Paths, run: Path) -> None:
     left = paths.runtime / "pods"
     for name in os.listdir(left) if left.is_dir() else ():
         state.clean_up(str(left / name))
+
+
+async def _end_elsewhere(paths: Paths, cluster: str) -> None:
+    """Ends the pods of a node whose engine is a container runtime; where that does not answer they
+    stay, which is told."""
+    if not paths.endpoint.exists():
+        return
+    from steersman.cri.client.calls import Calls
+    from steersman.cri.client.naming import CLUSTER
+    from steersman.cri.client.removal import remove_all
+
+    endpoint = Path(paths.endpoint.read_text())
+    calls = Calls(endpoint, RealWorld())
+    try:
+        await remove_all(calls, {CLUSTER: cluster})
+    except EngineError as error:
+        log.warning("pods stay in the container runtime at %s: %s", endpoint, error)
+    finally:
+        calls.close()
 
 
 def _end_warm(socket: Path) -> None:
@@ -75,6 +99,7 @@ def _release(paths: Paths) -> None:
     sharing.unshare(layout.plugins)
     if paths.pods.is_dir():
         for pod in paths.pods.iterdir():
+            memory.unmount_below(paths.subpaths(pod.name))
             memory.unmount_below(layout.volumes(pod.name))
             mounting.unmount(paths, pod.name)
     sharing.unshare(paths.pods)

@@ -17,7 +17,7 @@ import msgspec
 
 from steersman.client.client import APIClient
 from steersman.client.counted import CountedTransport, Figures
-from steersman.client.http import HTTPTransport, Target
+from steersman.client.http import HTTPTransport, Pool, Target
 from steersman.client.interface import Views
 from steersman.client.view import FollowedViews
 from steersman.cluster import telling
@@ -99,15 +99,17 @@ async def run_control(settings: ControlSettings, world: World, report: Report) -
         facts(files, settings.service_cidr, settings.pod_cidr, settings.choice, world)
     )
     clients: dict[str, APIClient] = {}
-    requests, sources = Figures(HOST), Sources()
+    requests, sources, shared = Figures(HOST), Sources(), Pool()
     sources.add(requests.families)
     sources.add(partial(telling.of_process, world.wire_now()))
 
     def client_for(name: str) -> APIClient:
         if name not in clients:
             target = Target(socket=str(settings.socket), user=name, groups=groups_of(name))
-            transport = CountedTransport(HTTPTransport(target, identity=name), requests, world)
-            clients[name] = APIClient(transport, world, find=find)
+            pool = shared if name.startswith(NODE) else None
+            transport = HTTPTransport(target, identity=name, pool=pool)
+            counted = CountedTransport(transport, requests, world)
+            clients[name] = APIClient(counted, world, find=find)
         return clients[name]
 
     def find(resource: Resource) -> Kind | None:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from steersman.cluster.network import forget_flows
 from steersman.cluster.node import cgroup_of, version, warm_socket
 from steersman.cluster.process import Report, settle, stop_signal
 from steersman.cri.known import Known
@@ -26,6 +27,7 @@ from steersman.listen.serve import Server
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules, Unavailable
+from steersman.network.pods import PodNetwork
 from steersman.node.paths import Paths
 from steersman.node.warm import WarmParent
 from steersman.runtime.engine import Engine
@@ -58,13 +60,11 @@ async def run_cri(settings: Settings, world: World, report: Report) -> None:
     stop = stop_signal()
     bridge = Bridge(settings.id, IPv4Network(settings.pod_cidr))
     bridge.set_up(settings.run.parent)
-    try:
-        with Rules() as rules:
-            if note := firewall.open_for(rules, bridge.name):
-                report({"note": note})
-    except Unavailable:
-        pass  # without nftables there is no firewall of it to open
-    tools = _tools(settings, bridge, world)
+    rules = _rules()
+    if rules is not None and (note := firewall.open_for(rules, bridge.name)):
+        report({"note": note})
+    network = PodNetwork(settings.id, bridge, rules, forget_flows)
+    tools = _tools(settings, network, world)
     streams = Streaming(tools)
     services = handlers(tools, streams, version())
     await take_up(tools)
@@ -82,9 +82,20 @@ async def run_cri(settings: Settings, world: World, report: Report) -> None:
         await stop.wait()
         tasks.stop()
     await tools.engine.close()
+    if rules is not None:
+        rules.close()
 
 
-def _tools(settings: Settings, bridge: Bridge, world: World) -> Tools:
+def _rules() -> Rules | None:
+    """Returns who applies rules, None where nftables is not installed: then there is no firewall
+    of it to open, and no host port."""
+    try:
+        return Rules()
+    except Unavailable:
+        return None
+
+
+def _tools(settings: Settings, network: PodNetwork, world: World) -> Tools:
     paths = Paths(settings.directory.absolute())
     socket = warm_socket(settings.run)
     store = Store(settings.images)
@@ -92,7 +103,7 @@ def _tools(settings: Settings, bridge: Bridge, world: World) -> Tools:
     return Tools(
         engine=Engine(str(socket), str(paths.runtime)),
         warm=WarmParent(socket, paths.runtime),
-        network=bridge,
+        network=network,
         puller=Puller(store, StreamHttp()),
         store=store,
         known=Known(Records(records), world),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steersman.client.interface import Views
 from steersman.model.service_range import dns_address
-from steersman.network.conntrack import Behind, forget
+from steersman.network.conntrack import Behind, Plan, forget, plan_forgotten
 from steersman.network.dns.followed import FollowedNames
 from steersman.network.dns.forward import Forwarder, plan_servers
 from steersman.network.dns.forward import Server as Nameserver
@@ -104,7 +104,12 @@ async def serve_network(
 
 
 async def _forget(behind: Behind, pods: IPv4Network) -> None:
-    await asyncio.to_thread(forget, behind, pods)
+    await forget_flows(lambda flows: plan_forgotten(flows, behind, pods))
+
+
+async def forget_flows(plan: Plan) -> None:
+    """Makes the kernel forget the exchanges of datagrams that a plan chooses; raises OSError."""
+    await asyncio.to_thread(forget, plan)
 
 
 def _name_server(

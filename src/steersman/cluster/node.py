@@ -11,16 +11,20 @@ import logging
 import resource
 import signal
 import ssl
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport, Target
 from steersman.client.view import FollowedView, FollowedViews
 from steersman.cluster import network
+from steersman.cluster.engines import Chosen, choose_own, choose_runtime
+from steersman.cluster.placing import make_parts, make_swap, read_topology, reservation
 from steersman.cluster.plugins import Plugins
 from steersman.cluster.process import (
     Report,
@@ -29,22 +33,26 @@ from steersman.cluster.process import (
     settle,
     stop_signal,
 )
+from steersman.cluster.telling import of_process
 from steersman.images.http import StreamHttp
-from steersman.images.pull import Puller
-from steersman.images.store import Store
 from steersman.listen.certificates import PROXY, Certificates
 from steersman.listen.serve import tls_context
+from steersman.model.figures import Sources
+from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import SERVICE
 from steersman.model.local_path import NODE_FIELD
+from steersman.model.quantity import Quantity
 from steersman.model.service_range import dns_address
 from steersman.network import firewall
 from steersman.network.bridge import Bridge
 from steersman.network.nft import Rules
+from steersman.network.pods import PodNetwork
 from steersman.network.proxy import Place as Here
 from steersman.node import machine
-from steersman.node.admission import Allowed, decide_admission
+from steersman.node.acting import apparmor
+from steersman.node.admission.kernel import Allowed, decide_admission
 from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Provider, Providers
@@ -52,9 +60,11 @@ from steersman.node.credentials.records import PullRecords
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.files import Files
 from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
+from steersman.node.plan import is_finished
 from steersman.node.pressure.images import Bounds, ImageCollector
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.reading import SignalSource
@@ -65,20 +75,23 @@ from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
 from steersman.node.serve import Others, Port
 from steersman.node.serve import serve as serve_streams
+from steersman.node.shutdown import asked
 from steersman.node.shutdown.ending import Shutdown
 from steersman.node.shutdown.groups import Period
 from steersman.node.shutdown.logind import Logind
 from steersman.node.static.folder import Folder
 from steersman.node.static.mirrors import Mirrors
+from steersman.node.static.source import Several, Source
+from steersman.node.static.url import Url
 from steersman.node.streams.observed_pods import ObservedPods
 from steersman.node.tools import Tools
+from steersman.node.topology.settings import Settings as PlacingSettings
+from steersman.node.topology.settings import render_settings
 from steersman.node.visitors import Visitors
 from steersman.node.volumes.claims import Claims
 from steersman.node.volumes.mounting import Volumes
 from steersman.node.volumes.tokens import Tokens
-from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder
-from steersman.runtime.engine import Engine
 from steersman.runtime.kernel import cgroups
 from steersman.runtime.kernel.labels import has_apparmor
 from steersman.world.interface import Tasks, World
@@ -94,10 +107,13 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     directory:  of the node; images has the image store; run the sockets, on a short path
     manifests:  the folder of static pods
+    manifest_url, manifest_headers: where others come from, and what is sent there
     eviction, image_bounds: when pods and images go for the node's sake
     sysctls:    those that pods may have
+    placing:    who gets which part of the machine
     periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
+    endpoint:   the socket of a container runtime in place of our own engine
     """
 
     name: str
@@ -110,12 +126,16 @@ class NodeSettings(msgspec.Struct, frozen=True):
     service_cidr: str
     pod_cidr: str
     manifests: Path
+    manifest_url: str = ""
+    manifest_headers: Mapping[str, str] = {}
     eviction: Options = Options()
     sysctls: Allowed = Allowed()
     periods: tuple[Period, ...] = ()
     providers: tuple[Provider, ...] = ()
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
+    endpoint: Path | None = None
+    placing: PlacingSettings = PlacingSettings()
 
 
 def cgroup_of(cluster: str) -> str:
@@ -131,13 +151,16 @@ def warm_socket(run: Path) -> Path:
 async def run_node(settings: NodeSettings, world: World, report: Report) -> None:
     """Runs the agent until SIGTERM or SIGINT; pods go on without it.
 
-    Raises OSError, Unavailable where nftables is not installed.
+    Raises OSError, Unavailable where nftables is not installed, EngineError where a container
+    runtime of others cannot be used.
     """
     stop = stop_signal()
     _raise_descriptors()
     rules = Rules()
     services = IPv4Network(settings.service_cidr)
     bridge = Bridge(settings.cluster, IPv4Network(settings.pod_cidr), services)
+    connected = PodNetwork(settings.cluster, bridge, rules, network.forget_flows)
+    chosen = await _choose(settings, connected, world)
     bridge.set_up(settings.run.parent)
     if note := firewall.open_for(rules, bridge.name):
         report({"note": note})
@@ -151,24 +174,25 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         directory = settings.directory.absolute()
         plugins = Plugins(client, tokens, directory, settings.name, world, tasks)
         plugins.share()
-        tools = _tools(settings, client, bridge, plugins, tokens, world, tasks)
-        place = tools.place
-        selected = f"spec.nodeName={settings.name}"
-        pods = FollowedView(client, POD, world, fields=selected)
-        folder = _folder(settings, tools)
-        agent = Agent(tools, pods, tasks, folder)
-        measuring = _measuring(settings, agent, world)
-        monitor = _monitor(settings, tools, agent, measuring, tasks)
-        shutdown = _shutdown(settings, tools, agent, tasks)
-        registration = Registration(
-            client, world, place, tools.facts, lambda: monitor.conditions | shutdown.conditions
+        tools = await _load_apparmor(
+            _tools(settings, client, chosen, plugins, tokens, world, tasks)
         )
-        monitor.changed = shutdown.changed = registration.changed
+        plugins.say = tools.say
+        place = tools.place
+        pods = FollowedView(client, POD, world, fields=f"spec.nodeName={settings.name}")
+        statics = _statics(settings, tools, tasks)
+        agent = Agent(tools, pods, tasks, statics)
+        measuring = _measuring(settings, chosen, agent, world)
+        monitor = _monitor(settings, chosen, tools, agent, measuring, tasks)
+        shutdown = _shutdown(settings, tools, agent, tasks)
+        registration = _registration(settings, chosen, tools, monitor, shutdown, plugins, tasks)
+        _give_devices(plugins, tools, agent, registration)
         _admit(settings, agent, monitor, shutdown)
         observed = ObservedPods(tools.engine, tools.paths, agent.workers.values)
         port = Port(place.address, place.port, listening)
         others = Others(
-            Visitors(client, settings.name, world), _telling(settings, client, measuring)
+            Visitors(client, settings.name, world),
+            _telling(settings, tools, agent, measuring, plugins),
         )
         tasks.start(serve_streams(port, observed, world, others=others), name="port")
         tasks.start(pods.follow(), name="pods of the node")
@@ -176,18 +200,14 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         tasks.start(registration.run(), name="registration")
         tasks.start(plugins.run(registration.registered), name="plugins")
         _reclaim(tools, client, tasks)
-        tasks.start(folder.run(), name="static pods")
-        tasks.start(_mirrors(tools, registration, agent, folder, pods).run(), name="mirrors")
+        tasks.start(_mirrors(tools, registration, agent, statics, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
+        _pin(tools, agent, tasks)
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
-        here = Here(
-            settings.cluster,
-            settings.name,
-            bridge.name,
-            bridge.addresses.gateway,
-            bridge.addresses.network,
-        )
+        addresses = bridge.addresses
+        names = (settings.cluster, settings.name, bridge.name)
+        here = Here(*names, addresses.gateway, addresses.network)
         close = await network.serve_network(here, services, views, rules, world, tasks)
         await registration.registered.wait()
         settle()
@@ -200,51 +220,109 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
     await proxy_client.close()
 
 
-def _folder(settings: NodeSettings, tools: Tools) -> Folder:
-    """Returns the static pods; what is wrong with a file stands in the log and in an event."""
+def _reserved(settings: NodeSettings, facts: machine.Facts) -> dict[str, Quantity]:
+    return reservation(settings.placing, settings.eviction.thresholds, facts)
+
+
+def _pin(tools: Tools, agent: Agent, tasks: Tasks) -> None:
+    following = tools.pinning.run(tools.engine, agent.workers.values, tools.world)
+    tasks.start(following, name="processors of containers")
+
+
+def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Registration) -> None:
+    """Has devices given out, after what waits for nobody; the Node told which there are, pods how
+    theirs are, and who asks what pods have."""
+    tools.placement.add(plugins.devices)
+
+    def tell(pods: Collection[str]) -> None:
+        for worker in [it for uid, it in agent.workers.items() if uid in pods]:
+            worker.devices_changed()
+
+    def offer(pods: Collection[str]) -> None:
+        registration.changed()
+        tell(pods)
+
+    plugins.devices.changed, plugins.claims.changed = offer, tell
+    plugins.tell(lambda: _active(agent), tools.pinning)
+
+
+def _active(agent: Agent) -> list[Pod]:
+    """Returns the pods that have not ended."""
+    workers = agent.workers.values()
+    return [it.pod for it in workers if not it.seen.ended and not is_finished(it.pod, it.seen)]
+
+
+async def _load_apparmor(tools: Tools) -> Tools:
+    """Loads the default AppArmor profile; pods that ask for it are told where there is none."""
+    if (parser := apparmor.find_parser()) is None:
+        return tools
+    try:
+        return replace(tools, apparmor=await apparmor.load(parser, tools.world))
+    except apparmor.NoProfile as error:
+        log.error("the default AppArmor profile is not loaded: %s", error)
+        return tools
+
+
+def _statics(settings: NodeSettings, tools: Tools, tasks: Tasks) -> Source:
+    """Returns the static pods, which are followed; what is wrong with a manifest stands in the log
+    and in an event."""
 
     def tell(text: str) -> None:
         log.error("static pods: %s", text)
         tools.say_node("Warning", "InvalidManifest", text)
 
-    return Folder(settings.manifests, settings.name, tools.world, tell)
+    name, world = settings.name, tools.world
+    folder = Folder(settings.manifests, name, world, tell)
+    tasks.start(folder.run(), name="static pods")
+    if not settings.manifest_url:
+        return folder
+    headers = settings.manifest_headers
+    url = Url(settings.manifest_url, headers, name, StreamHttp(), world, tell)
+    tasks.start(url.run(), name="static pods of a URL")
+    return Several([folder, url])
 
 
 def _mirrors(
-    tools: Tools, registration: Registration, agent: Agent, folder: Folder, pods: FollowedView
+    tools: Tools, registration: Registration, agent: Agent, statics: Source, pods: FollowedView
 ) -> Mirrors:
     mirrors = Mirrors(
         tools.client,
         tools.world,
         tools.place.name,
         registration,
-        folder,
+        statics,
         pods,
-        agent.ending_statics,
+        agent,
     )
     agent.on_over(mirrors.wake)
     return mirrors
 
 
-def _measuring(settings: NodeSettings, agent: Agent, world: World) -> Measuring:
+def _measuring(settings: NodeSettings, chosen: Chosen, agent: Agent, world: World) -> Measuring:
     """Returns what looks at the node and its pods."""
     return Measuring(
         lambda: [worker.seen for worker in agent.workers.values()],
         cgroups.opener(cgroups.find_hierarchies()),
         cgroup_of(settings.cluster),
         settings.directory,
-        settings.images,
+        chosen.disk,
         world,
+        ask=chosen.ask,
     )
 
 
 def _monitor(
-    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, tasks: Tasks
+    settings: NodeSettings,
+    chosen: Chosen,
+    tools: Tools,
+    agent: Agent,
+    measuring: Measuring,
+    tasks: Tasks,
 ) -> Monitor:
     """Starts what has pods and images go when the node is under pressure."""
     source = SignalSource(measuring, tools.paths, PROC)
     collector = ImageCollector(
-        Store(settings.images),
+        chosen.kept,
         tools.pulls,
         lambda: source.signals()[IMAGE_DISK],
         agent.workers.values,
@@ -261,50 +339,103 @@ def _monitor(
         settings.name,
         tools.world,
     )
+    monitor.evicted = tools.counts.evicted
     tasks.start(monitor.run(), name="pressure")
     tasks.start(collector.run(), name="unused images")
     return monitor
 
 
+def _registration(
+    settings: NodeSettings,
+    chosen: Chosen,
+    tools: Tools,
+    monitor: Monitor,
+    shutdown: Shutdown,
+    plugins: Plugins,
+    tasks: Tasks,
+) -> Registration:
+    """Returns what keeps the Node true, and hears of what changes it."""
+    registration = Registration(
+        tools.client,
+        tools.world,
+        tools.place,
+        tools.facts,
+        lambda: monitor.conditions | shutdown.conditions,
+        features=tools.engine.features,
+        trouble=chosen.trouble,
+        reserved=_reserved(settings, tools.facts),
+        devices=plugins.devices.capacity,
+    )
+    chosen.watch(registration.changed, tasks)
+    monitor.changed = shutdown.changed = registration.changed
+    return registration
+
+
 def _admit(settings: NodeSettings, agent: Agent, monitor: Monitor, shutdown: Shutdown) -> None:
     """Has the node refuse the pods that it cannot take now, or never can."""
-    apparmor = has_apparmor()
+    confines = has_apparmor()
 
     def refusal(pod: Pod) -> tuple[str, str] | None:
         return (
             shutdown.refusal(pod)
             or monitor.refusal(pod)
-            or decide_admission(pod, settings.sysctls, apparmor=apparmor)
+            or decide_admission(pod, settings.sysctls, apparmor=confines)
         )
 
     agent.admit_by(refusal)
 
 
 def _shutdown(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) -> Shutdown:
-    """Starts what ends pods before the machine goes: at a word of logind, or SIGPWR, where the
-    pods have been given time."""
+    """Starts what ends pods before the node goes: where a person asks for it, and at a word of
+    logind, or SIGPWR, where the pods have been given time."""
     shutdown = Shutdown(settings.periods, agent.workers.values, tools.say_node, tools.world)
+    loop = asyncio.get_running_loop()
+
+    def end_pods() -> None:
+        work = asked.end_pods(shutdown, settings.run / asked.SOCKET, tools.world)
+        tasks.start(work, name="down")
+
+    loop.add_signal_handler(asked.SIGNAL, end_pods)
     if not settings.periods:
         return shutdown
 
     def begin() -> None:
         tasks.start(shutdown.begin(), name="shutdown of the node")
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGPWR, begin)
+    loop.add_signal_handler(signal.SIGPWR, begin)
     tasks.start(shutdown.watch(Logind(tools.world)), name="logind")
     return shutdown
 
 
-def _telling(settings: NodeSettings, client: APIClient, measuring: Measuring) -> Telling:
+def _telling(
+    settings: NodeSettings, tools: Tools, agent: Agent, measuring: Measuring, plugins: Plugins
+) -> Telling:
     """Returns what the agent tells of itself and its pods."""
+    places = tools.volumes.places
+    files = Files(agent.workers.values, tools.paths, settings.images, places, plugins, tools.world)
     root = cgroup_of(settings.cluster)
     own = {"fieldSelector": f"spec.nodeName={settings.name}"}
     names = str(dns_address(IPv4Network(settings.service_cidr)))
     configuration = render_configuration(
-        first_address(settings.pod_cidr), KUBELET_PORT, root, names, network.DOMAIN
+        first_address(settings.pod_cidr),
+        KUBELET_PORT,
+        root,
+        names,
+        network.DOMAIN,
+        render_settings(settings.placing),
     )
+    own_metrics = Sources()
+    own_metrics.add(tools.counts.families)
+    started = tools.world.wire_now()
+    own_metrics.add(lambda: of_process(started))
     return Telling(
-        settings.name, root, measuring, lambda: client.read("/api/v1/pods", own), configuration
+        settings.name,
+        root,
+        measuring,
+        files,
+        own_metrics,
+        lambda: tools.client.read("/api/v1/pods", own),
+        configuration,
     )
 
 
@@ -324,10 +455,36 @@ def _reclaim(tools: Tools, client: APIClient, tasks: Tasks) -> None:
     tasks.start(reclaimer.run(), name="reclaimer")
 
 
+async def _choose(settings: NodeSettings, connected: PodNetwork, world: World) -> Chosen:
+    """Returns what runs the pods."""
+    paths, group = Paths(settings.directory.absolute()), cgroup_of(settings.cluster)
+    ids = IdRanges(paths, *read_subordinate())
+    if settings.endpoint is None:
+        return choose_own(
+            warm_socket(settings.run),
+            paths,
+            connected,
+            settings.images,
+            group,
+            network.DOMAIN,
+            version(),
+            ids,
+            world,
+        )
+    return await choose_runtime(
+        settings.endpoint, paths, settings.cluster, group, _resolution(settings), ids, world
+    )
+
+
+def _resolution(settings: NodeSettings) -> Resolution:
+    address = str(dns_address(IPv4Network(settings.service_cidr)))
+    return Resolution(address, network.DOMAIN, network.HostResolution().text())
+
+
 def _tools(
     settings: NodeSettings,
     client: APIClient,
-    bridge: Bridge,
+    chosen: Chosen,
     plugins: Plugins,
     tokens: Tokens,
     world: World,
@@ -335,17 +492,18 @@ def _tools(
 ) -> Tools:
     paths = Paths(settings.directory.absolute())
     facts = machine.read(settings.directory)
-    limits = Machine(allocatable(facts))
-    socket = warm_socket(settings.run)
+    kept = _reserved(settings, facts)
+    parts = make_parts(settings.placing, read_topology(facts), paths.root, kept)
+    limits = Machine(allocatable(facts, kept))
     services = FollowedView(client, SERVICE, world)
     tasks.start(services.follow(), name="services")
+    node = FollowedView(client, NODE, world, fields=f"metadata.name={settings.name}")
+    tasks.start(node.follow(), name="the node itself")
     return Tools(
         client=client,
         world=world,
-        engine=Engine(str(socket), str(paths.runtime)),
-        warm=WarmParent(socket, paths.runtime),
-        network=bridge,
-        puller=Puller(Store(settings.images), StreamHttp()),
+        engine=chosen.engine,
+        images=chosen.images,
         pulls=PullRecords(paths.pulls, world.uid),
         paths=paths,
         providers=Providers(settings.providers, settings.programs or Path(), client, tokens, world),
@@ -359,19 +517,21 @@ def _tools(
             plugins,
             node=settings.name,
         ),
-        ids=IdRanges(paths, *read_subordinate()),
+        ids=chosen.ids,
         objects=FollowedObjects(client, world, tasks),
         events=Recorder(client, world, "kubelet", host=settings.name),
         place=_place(settings),
         facts=facts,
         machine=limits,
-        resolution=Resolution(
-            str(dns_address(IPv4Network(settings.service_cidr))),
-            network.DOMAIN,
-            network.HostResolution().text(),
-        ),
+        resolution=_resolution(settings),
         services=services.list,
-        cgroup=cgroup_of(settings.cluster),
+        placement=parts.placement,
+        pinning=parts.pinning,
+        devices=plugins.devices,
+        claims=plugins.claims,
+        node=lambda: node.get(NODE.ref("", settings.name)),
+        swap=make_swap(settings.placing, facts),
+        page_sizes=tuple(facts.pages) if cgroups.has_controller("hugetlb") else (),
     )
 
 

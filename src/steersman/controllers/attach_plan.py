@@ -19,9 +19,9 @@ from steersman.model.kinds.node import ATTACHES, NODE, Node
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT, VolumeAttachment
+from steersman.model.times import seconds
 from steersman.model.types.condition import is_true
 from steersman.reconcile.actions import Action, Create, Delete, Tell, status
-from steersman.reconcile.times import seconds
 
 OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
 FAILED: Final = "FailedAttachVolume"

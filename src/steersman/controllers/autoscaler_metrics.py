@@ -17,8 +17,8 @@ from steersman.controllers.autoscaler_replicas import NoProposal, Sample
 from steersman.model.errors import APIError, NotFound
 from steersman.model.quantity import QuantityError, parse
 from steersman.model.selectors import Selector
+from steersman.model.times import seconds
 from steersman.model.view import Object, View
-from steersman.reconcile.times import seconds
 
 RESOURCE: Final = "metrics.k8s.io"
 CUSTOM: Final = "custom.metrics.k8s.io"

@@ -17,7 +17,7 @@ from steersman.controllers.autoscaler_replicas import Tolerance
 from steersman.model.kind import Document
 from steersman.model.kinds.horizontalpodautoscaler import HorizontalPodAutoscaler
 from steersman.model.quantity import parse
-from steersman.reconcile.times import rfc3339, seconds
+from steersman.model.times import rfc3339, seconds
 
 ABLE, ACTIVE, LIMITED = "AbleToScale", "ScalingActive", "ScalingLimited"
 DEFAULT_TOLERANCE: Final = 0.1  # --horizontal-pod-autoscaler-tolerance

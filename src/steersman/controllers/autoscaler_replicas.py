@@ -15,8 +15,8 @@ import msgspec
 from steersman.controllers.pods import is_ready
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
+from steersman.model.times import seconds
 from steersman.model.types.condition import condition
-from steersman.reconcile.times import seconds
 
 INITIALIZATION_SECONDS: Final = 300.0  # --horizontal-pod-autoscaler-cpu-initialization-period
 INITIAL_READINESS_SECONDS: Final = 30.0  # --horizontal-pod-autoscaler-initial-readiness-delay

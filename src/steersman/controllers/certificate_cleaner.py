@@ -14,11 +14,11 @@ from steersman.model.kinds.certificatesigningrequest import (
     CertificateSigningRequest,
 )
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.model.types.certificate_check import pem_blocks
 from steersman.reconcile.actions import Delete, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import seconds
 
 ISSUED_SECONDS: Final = 3600.0
 DENIED_SECONDS: Final = 3600.0

@@ -22,10 +22,10 @@ from steersman.model.kinds.certificatesigningrequest import (
     CertificateSigningRequest,
 )
 from steersman.model.ref import Ref
+from steersman.model.times import rfc3339
 from steersman.reconcile.actions import Patch, act_one, status
 from steersman.reconcile.loop import Controller, Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import rfc3339
 
 # Twice what certificates are dated back
 LEAST_SECONDS: Final = 600

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339, seconds
 from steersman.model.types.condition import Condition
-from steersman.reconcile.times import rfc3339, seconds
 
 _TIMES = (
     ("lastProbeTime", "last_probe_time"),

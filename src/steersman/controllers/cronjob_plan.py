@@ -16,12 +16,12 @@ from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.model.kinds.cronjob import CRONJOB, CronJob
 from steersman.model.kinds.job import JOB, Job
+from steersman.model.times import rfc3339, seconds
 from steersman.model.types import schedule as schedules
 from steersman.model.types.condition import is_true
 from steersman.model.types.reference import ObjectReference
 from steersman.model.types.schedule import ScheduleError
 from steersman.reconcile.actions import Create, Delete, Patch, Tell, status
-from steersman.reconcile.times import rfc3339, seconds
 
 STAMP = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 STILL_RUNS = "Not starting job because prior execution is running and concurrency policy is Forbid"

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from steersman.model.kinds.cronjob import CronJob
+from steersman.model.times import seconds
 from steersman.model.types.schedule import Schedule
-from steersman.reconcile.times import seconds
 
 MOST_YEARS = 5  # robfig/cron looks no further ahead
 TOO_MANY = 100  # missed times above which people are told

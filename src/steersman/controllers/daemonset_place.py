@@ -5,27 +5,20 @@ Follows pkg/controller/daemon (nodeShouldRunDaemonPod) and its util.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import msgspec
 
 from steersman.controllers import ownership, pods
-from steersman.controllers.taint_eviction import bears
 from steersman.model.kind import Document
 from steersman.model.kinds.daemonset import DAEMONSET, DaemonSet
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
-from steersman.model.selectors import SelectorError, of_node_expressions
+from steersman.model.node_rules import NAME_FIELD, attracts, repels
 from steersman.model.types.podspec import PodSpec
-from steersman.model.types.scheduling import NodeSelectorTerm, Taint
-from steersman.model.types.selector import Requirement
 from steersman.reconcile.actions import Create
 
 HASH_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"
 GENERATION = "deprecated.daemonset.template.generation"
-_FIELD = "metadata.name"
 
 
 def _toleration(name: str, effect: str) -> Document:
@@ -71,7 +64,7 @@ def new_pod(owner: DaemonSet, node: str, text: str) -> Create:
 
 
 def _pinned(affinity: Document, node: str) -> Document:
-    expression = {"key": _FIELD, "operator": "In", "values": [node]}
+    expression = {"key": NAME_FIELD, "operator": "In", "values": [node]}
     required = {"nodeSelectorTerms": [{"matchFields": [expression]}]}
     rules = {
         **(affinity.get("nodeAffinity") or {}),
@@ -88,7 +81,7 @@ def node_of(pod: Pod) -> str:
     required = rules.required_during_scheduling_ignored_during_execution if rules else None
     for term in required.node_selector_terms if required else ():
         for field in term.match_fields:
-            if field.key == _FIELD and field.operator == "In" and len(field.values) == 1:
+            if field.key == NAME_FIELD and field.operator == "In" and len(field.values) == 1:
                 return field.values[0]
     return ""
 
@@ -97,39 +90,8 @@ def judge(spec: PodSpec, node: Node) -> tuple[bool, bool]:
     """Says whether a node shall get a daemon pod, and whether one may stay there."""
     if spec.node_name and spec.node_name != node.metadata.name:
         return False, False
-    if not _attracts(spec, node):
+    if not attracts(spec, node):
         return False, False
-    if _repels(spec, node, ("NoSchedule", "NoExecute")):
-        return False, not _repels(spec, node, ("NoExecute",))
+    if repels(spec, node, ("NoSchedule", "NoExecute")):
+        return False, not repels(spec, node, ("NoExecute",))
     return True, True
-
-
-def _repels(spec: PodSpec, node: Node, effects: tuple[str, ...]) -> bool:
-    taints: Iterable[Taint] = (taint for taint in node.spec.taints if taint.effect in effects)
-    return any(not any(bears(it, taint) for it in spec.tolerations) for taint in taints)
-
-
-def _attracts(spec: PodSpec, node: Node) -> bool:
-    labels = node.metadata.labels
-    if not spec.node_selector.items() <= labels.items():
-        return False
-    rules = spec.affinity.node_affinity if spec.affinity else None
-    required = rules.required_during_scheduling_ignored_during_execution if rules else None
-    return required is None or any(_matches(it, node) for it in required.node_selector_terms)
-
-
-def _matches(term: NodeSelectorTerm, node: Node) -> bool:
-    if not term.match_expressions and not term.match_fields:
-        return False
-    fields = {_FIELD: node.metadata.name}
-    return _all(term.match_expressions, node.metadata.labels) and _all(term.match_fields, fields)
-
-
-def _all(requirements: Iterable[Requirement], found: Any) -> bool:
-    expressions = [
-        {"key": item.key, "operator": item.operator, "values": item.values} for item in requirements
-    ]
-    try:
-        return not expressions or of_node_expressions(expressions)(found)
-    except SelectorError:
-        return False

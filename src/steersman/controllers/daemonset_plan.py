@@ -16,9 +16,9 @@ from steersman.model.kind import Document
 from steersman.model.kinds.daemonset import DAEMONSET, DaemonSet, RollingUpdate
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import seconds
 from steersman.model.types.podspec import PodSpec
 from steersman.reconcile.actions import Patch, Tell, status
-from steersman.reconcile.times import seconds
 
 BURST = 250  # upstream BurstReplicas
 

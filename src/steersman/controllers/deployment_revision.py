@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 
@@ -16,14 +17,15 @@ from steersman.controllers.deployment_bounds import max_surge
 from steersman.model.kind import Document
 from steersman.model.kinds.deployment import DEPLOYMENT, Deployment
 from steersman.model.kinds.replicaset import REPLICASET, ReplicaSet
+from steersman.model.times import seconds
 from steersman.reconcile.actions import Create, Delete, Patch
-from steersman.reconcile.times import seconds
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MOST = "deployment.kubernetes.io/max-replicas"
+_TEMPLATES: Final = 1024  # of deployments and their sets, compared again with each change of either
 _NOT_COPIED = frozenset(
     (
         "kubectl.kubernetes.io/last-applied-configuration",
@@ -46,12 +48,19 @@ def decoded(found: Deployment | ReplicaSet) -> Document:
     return template
 
 
-def bare(template: Document) -> Document:
-    """Returns a template without the hash label: what is compared (EqualIgnoreHash)."""
-    metadata = dict(template.get("metadata") or {})
+def same_template(one: Deployment | ReplicaSet, other: Deployment | ReplicaSet) -> bool:
+    """Says whether two pod templates are the same but for the hash label (EqualIgnoreHash)."""
+    return _digest(bytes(one.spec.template)) == _digest(bytes(other.spec.template))
+
+
+@lru_cache(_TEMPLATES)
+def _digest(encoded: bytes) -> bytes:
+    template: Document = msgspec.json.decode(encoded)
+    metadata = template.get("metadata") or {}
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != HASH_LABEL}
     metadata = {name: value for name, value in metadata.items() if value is not None}
-    return {**template, "metadata": {**metadata, "labels": labels}}
+    bare = {**template, "metadata": {**metadata, "labels": labels}}
+    return hashlib.blake2b(msgspec.json.encode(bare, order="deterministic")).digest()
 
 
 def template_hash(template: Document, collisions: int | None) -> str:
@@ -70,8 +79,7 @@ def oldest_first(sets: Iterable[ReplicaSet]) -> list[ReplicaSet]:
 
 def find_new(deployment: Deployment, sets: Iterable[ReplicaSet]) -> ReplicaSet | None:
     """Returns the oldest set with the deployment's template, None where there is none."""
-    template = bare(decoded(deployment))
-    return next((it for it in oldest_first(sets) if bare(decoded(it)) == template), None)
+    return next((it for it in oldest_first(sets) if same_template(it, deployment)), None)
 
 
 def revision(found: Any) -> int:

@@ -12,7 +12,7 @@ from steersman.controllers import deployment_bounds as bounds
 from steersman.controllers.deployment_revision import DESIRED, MOST, oldest_first
 from steersman.model.kinds.deployment import Deployment
 from steersman.model.kinds.replicaset import ReplicaSet
-from steersman.reconcile.times import seconds
+from steersman.model.times import seconds
 
 Sizes = list[tuple[ReplicaSet, int]]
 

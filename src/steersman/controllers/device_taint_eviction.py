@@ -20,11 +20,11 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM, AllocatedDevice, ResourceClaim
 from steersman.model.kinds.resourceslice import RESOURCESLICE, ResourceSlice
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.model.types.device import DeviceTaint, tolerates
 from steersman.reconcile.actions import Action, Delete, Patch, Tell, act
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import seconds
 
 REASON: Final = "DeletionByDeviceTaintManager"
 MESSAGE: Final = "Device Taint manager: deleting due to NoExecute taint"

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from steersman.controllers import conditions
 from steersman.model.kinds.devicetaintrule import DEVICETAINTRULE, DeviceTaintRule
+from steersman.model.times import rfc3339, seconds
 from steersman.model.types.condition import Condition, condition
 from steersman.reconcile.actions import Patch
-from steersman.reconcile.times import rfc3339, seconds
 
 CONDITION: Final = "EvictionInProgress"
 # So long one text stands before it is replaced: pods go one after another

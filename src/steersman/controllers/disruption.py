@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-import msgspec
-
 from steersman.client.interface import Views
 from steersman.controllers import disruption_plan, ownership
 from steersman.controllers.disruption_plan import DELETION_SECONDS, UNMANAGED, NotCountable, Scale
@@ -22,7 +20,6 @@ from steersman.model.kinds.replicaset import REPLICASET
 from steersman.model.kinds.replicationcontroller import REPLICATIONCONTROLLER
 from steersman.model.kinds.statefulset import STATEFULSET
 from steersman.model.ref import Ref
-from steersman.model.selectors import of_document
 from steersman.model.view import OwnerReference
 from steersman.reconcile.actions import act, act_one
 from steersman.reconcile.loop import Done, Given
@@ -105,7 +102,7 @@ class DisruptionController:
         expected = disruption_plan.expect(budget, covered, self._scales(budget, covered))
         if expected.unmanaged:
             selector = budget.spec.selector
-            text = str(of_document(msgspec.to_builtins(selector)))
+            text = str(ownership.selector_of(selector))
             self._events.warning(budget, "UnmanagedPods", UNMANAGED.format(text))
         disrupted, told = disruption_plan.plan_disrupted(budget, covered, now)
         await act(self._client, self._events, told)

@@ -14,9 +14,9 @@ from steersman.controllers.deployment_bounds import scaled
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET, PodDisruptionBudget
+from steersman.model.times import rfc3339, seconds
 from steersman.model.types.condition import condition
 from steersman.reconcile.actions import Patch, Tell, status
-from steersman.reconcile.times import rfc3339, seconds
 
 DELETION_SECONDS = 120.0  # upstream DeletionTimeout: an evicted pod that is still there was not
 STALE_SECONDS = 120.0  # upstream stalePodDisruptionTimeout

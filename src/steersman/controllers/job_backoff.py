@@ -11,8 +11,8 @@ import msgspec
 
 from steersman.controllers import job_index
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import seconds
 from steersman.model.types.condition import condition
-from steersman.reconcile.times import seconds
 
 FIRST_SECONDS = 10.0  # upstream DefaultJobPodFailureBackOff
 LAST_SECONDS = 600.0  # upstream MaxJobPodFailureBackOff

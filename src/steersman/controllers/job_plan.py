@@ -16,9 +16,9 @@ from steersman.controllers.job_index import FAILURES, IGNORED, INDEX, NONE, VARI
 from steersman.model.kind import Document
 from steersman.model.kinds.job import JOB, Job, UncountedPods
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339, seconds
 from steersman.model.types.condition import condition, is_true
 from steersman.reconcile.actions import Create
-from steersman.reconcile.times import rfc3339, seconds
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 CONTROLLER = "kubernetes.io/job-controller"  # spec.managedBy of jobs that are ours

@@ -24,8 +24,8 @@ from steersman.controllers.job_plan import (
 from steersman.model.kind import Document
 from steersman.model.kinds.job import JOB, Job, UncountedPods
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339, seconds
 from steersman.reconcile.actions import Patch, Tell, status
-from steersman.reconcile.times import rfc3339, seconds
 
 MOST_UNCOUNTED = 500  # upstream MaxUncountedPods: the status stays below 20 kB
 REACHED = "Reached expected number of succeeded pods"

@@ -21,11 +21,11 @@ from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.secret import SECRET, Secret
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT, ServiceAccount
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.model.view import Object
 from steersman.reconcile.actions import Action, Delete, Patch, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import seconds
 
 TYPE: Final = "kubernetes.io/service-account-token"
 ACCOUNT_NAME: Final = "kubernetes.io/service-account.name"

@@ -20,11 +20,11 @@ from steersman.model.kinds.lease import LEASE, Lease, renews_itself
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import Condition, condition
 from steersman.reconcile.actions import Action, Patch, Tell, act, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import rfc3339
 
 GRACE_SECONDS = 50.0  # kube-controller-manager --node-monitor-grace-period
 STARTUP_GRACE_SECONDS = 60.0  # --node-startup-grace-period

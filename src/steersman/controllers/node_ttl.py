@@ -14,10 +14,10 @@ import msgspec
 from steersman.client.interface import Views
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.reconcile.actions import Patch, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import seconds
 
 ANNOTATION: Final = "node.alpha.kubernetes.io/ttl"
 

@@ -9,7 +9,8 @@ from steersman.client.interface import Views
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.pod import POD
 from steersman.model.ref import Ref
-from steersman.model.selectors import Selector, of_document
+from steersman.model.selectors import Selector
+from steersman.model.types import selector as selecting
 from steersman.model.types.selector import LabelSelector
 from steersman.reconcile.actions import Patch
 
@@ -70,15 +71,9 @@ def owners(kind: Kind, views: Views, old: Any | None, new: Any | None) -> Iterab
 
 def selector_of(selector: LabelSelector | Mapping[str, str] | None) -> Selector:
     """Returns what matches a view's label selector or plain map; None matches nothing."""
-    if selector is None:
-        return of_document(None)
-    if not isinstance(selector, LabelSelector):
-        return of_document({"matchLabels": selector})
-    expressions = [
-        {"key": item.key, "operator": item.operator, "values": list(item.values)}
-        for item in selector.match_expressions
-    ]
-    return of_document({"matchLabels": selector.match_labels, "matchExpressions": expressions})
+    if selector is None or isinstance(selector, LabelSelector):
+        return selecting.selector_of(selector)
+    return selecting.selector_of(LabelSelector(match_labels=selector))
 
 
 def claim(

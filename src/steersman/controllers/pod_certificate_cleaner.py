@@ -12,10 +12,10 @@ from typing import ClassVar, Final
 from steersman.controllers import certificate_request
 from steersman.model.kinds.podcertificaterequest import PODCERTIFICATEREQUEST
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.reconcile.actions import Delete, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import seconds
 
 LIFE_SECONDS: Final = 15 * 60.0
 

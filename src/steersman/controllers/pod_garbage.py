@@ -13,10 +13,10 @@ from steersman.model.errors import NotFound
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.reconcile.actions import Action, Delete, act, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import seconds
 
 THRESHOLD = 12_500  # kube-controller-manager --terminated-pod-gc-threshold
 QUARANTINE_SECONDS = 40.0  # a node that is not seen may be new: upstream waits and asks again

@@ -6,9 +6,9 @@ from typing import Any
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
+from steersman.model.times import seconds
 from steersman.model.types.condition import condition
 from steersman.reconcile.actions import Create
-from steersman.reconcile.times import seconds
 
 
 def is_active(pod: Pod) -> bool:

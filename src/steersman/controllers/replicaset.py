@@ -21,10 +21,10 @@ from steersman.model.kind import Document, Kind
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.replicaset import REPLICASET, ReplicaSet
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.reconcile.actions import Create, Patch, act_one, slow_start, status, together
 from steersman.reconcile.loop import Done, Given, rest_after
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import seconds
 
 BURST = 500  # upstream BurstReplicas: pods created or deleted in one call
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"

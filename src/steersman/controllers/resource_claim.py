@@ -141,7 +141,9 @@ def _claims_of(pod: Pod | None) -> list[Ref]:
 def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
     """Maps a pod with claims to itself, and to them where it goes, ends or is replaced."""
     pod = new if new is not None else old
-    if pod is None or not pod.spec.resource_claims:
+    if pod is None or not (
+        pod.spec.resource_claims or pod.status.extended_resource_claim_status is not None
+    ):
         return ()
     replaced = old is not None and new is not None and old.metadata.uid != new.metadata.uid
     found = [] if new is None else [POD.ref(*new.key)]

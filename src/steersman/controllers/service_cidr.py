@@ -16,11 +16,11 @@ from steersman.model.kinds.ipaddress import IPADDRESS, IPAddress
 from steersman.model.kinds.servicecidr import SERVICECIDR, ServiceCIDR
 from steersman.model.ref import Ref
 from steersman.model.service_range import Address, Network
+from steersman.model.times import rfc3339, seconds
 from steersman.model.types.condition import condition
 from steersman.reconcile.actions import Action, Patch, act, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import rfc3339, seconds
 
 FINALIZER: Final = "networking.k8s.io/service-cidr-finalizer"
 MANAGED_BY: Final = "ipaddress.kubernetes.io/managed-by"

@@ -30,11 +30,11 @@ from steersman.model.kinds.storageversionmigration import (
     StorageVersionMigration,
 )
 from steersman.model.ref import Ref, Resource
+from steersman.model.times import rfc3339, seconds
 from steersman.model.types.condition import Condition, condition, is_true
 from steersman.reconcile.actions import Patch, act_one, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import rfc3339, seconds
 
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
 MIGRATING: Final = "StorageMigrating"

@@ -12,12 +12,13 @@ from steersman.controllers.node_lifecycle import BY_NODE, by_node
 from steersman.model.kind import Document
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
+from steersman.model.node_rules import bears
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.model.types.scheduling import Taint, Toleration
 from steersman.reconcile.actions import Action, Delete, Patch, Tell, act
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import seconds
 
 REASON = "DeletionByTaintManager"
 MESSAGE = "Taint manager: deleting due to NoExecute taint"
@@ -26,15 +27,6 @@ MESSAGE = "Taint manager: deleting due to NoExecute taint"
 def evicting(node: Node) -> list[Taint]:
     """Returns the taints that drive pods away."""
     return [taint for taint in node.spec.taints if taint.effect == "NoExecute"]
-
-
-def bears(toleration: Toleration, taint: Taint) -> bool:
-    """Says whether a toleration covers a taint (Toleration.ToleratesTaint)."""
-    if toleration.effect not in ("", taint.effect) or toleration.key not in ("", taint.key):
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return toleration.operator in ("", "Equal") and toleration.value == taint.value
 
 
 def due(pod: Pod, taints: Sequence[Taint], now: float, begun: float | None = None) -> float | None:

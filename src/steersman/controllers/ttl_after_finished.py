@@ -12,10 +12,10 @@ from steersman.controllers.job_plan import is_finished
 from steersman.model.errors import NotFound
 from steersman.model.kinds.job import JOB, Job
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.reconcile.actions import Delete, act
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
-from steersman.reconcile.times import seconds
 
 
 def expires_in(job: Job, now: float) -> float | None:

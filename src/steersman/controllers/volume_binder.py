@@ -23,11 +23,11 @@ from steersman.model.kinds.persistentvolumeclaim import (
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.storageclass import DEFAULT_ANNOTATIONS, STORAGECLASS, StorageClass
 from steersman.model.ref import Ref
+from steersman.model.times import seconds
 from steersman.model.volume_binding import BIND_COMPLETED, class_of
 from steersman.reconcile.actions import Action, Patch, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import seconds
 
 OPEN = "open by class"  # index: volumes that a claim of a class may get; claims that have none
 FOR = "claim by name"  # index: volumes by NAMESPACE/NAME of the claim that they name

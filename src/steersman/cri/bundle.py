@@ -33,7 +33,8 @@ from steersman.cri.messages.values import (
 )
 from steersman.images.documents import RunConfig
 from steersman.model.kind import Document
-from steersman.node.render.bundle import choose_capabilities
+from steersman.model.types.container import SELinuxOptions
+from steersman.node.render.bundle import choose_capabilities, render_label
 from steersman.runtime import spec
 from steersman.wire.http2.grpc import INVALID_ARGUMENT, UNIMPLEMENTED, Failed
 
@@ -122,8 +123,6 @@ def _security(config: ContainerConfig) -> LinuxContainerSecurityContext:
 def refuse(config: ContainerConfig) -> None:
     """Raises Failed for what this runtime does not have, before anything is made for it."""
     security = _security(config)
-    if config.CDI_devices:
-        raise Failed(UNIMPLEMENTED, "CDI devices are not supported")
     if any(it.image is not None and it.image.image for it in config.mounts):
         raise Failed(UNIMPLEMENTED, "image mounts are not supported")
     if security.run_as_user is None and not security.run_as_username and security.run_as_group:
@@ -226,15 +225,15 @@ def _label(document: Document, security: LinuxContainerSecurityContext) -> None:
     apparmor = security.apparmor
     if apparmor is not None and apparmor.profile_type == LOCALHOST and not security.privileged:
         document["process"]["apparmorProfile"] = apparmor.localhost_ref
-    if (label := render_label(security.selinux_options)) and not security.privileged:
+    if (label := _selinux(security.selinux_options)) and not security.privileged:
         document["process"]["selinuxLabel"] = label
 
 
-def render_label(options: SELinuxOption | None) -> str:
-    """Returns an SELinux label, empty where none is asked for."""
-    if options is None or not any((options.user, options.role, options.type, options.level)):
+def _selinux(options: SELinuxOption | None) -> str:
+    if options is None:
         return ""
-    return ":".join((options.user, options.role, options.type, options.level))
+    asked = SELinuxOptions(options.user, options.role, options.type, options.level)
+    return render_label(asked)
 
 
 def _add_devices(document: Document, config: ContainerConfig, found: Sequence[Document]) -> None:

@@ -50,6 +50,7 @@ from steersman.images.store import Image
 from steersman.model.kind import Document
 from steersman.node.acting.ending import signal_number
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile
+from steersman.node.cdi.injecting import CannotInject, inject_devices
 from steersman.runtime.engine import EngineError
 from steersman.wire.http2.grpc import (
     FAILED_PRECONDITION,
@@ -146,7 +147,13 @@ class Containers:
             devices=devices,
             seccomp=_read_profile(bundle.profile_path(container.config)),
         )
-        return bundle.render(container.config, image.run_config, ground)
+        document = bundle.render(container.config, image.run_config, ground)
+        if names := [it.name for it in container.config.CDI_devices]:
+            try:
+                await asyncio.to_thread(inject_devices, document, names)
+            except CannotInject as error:
+                raise Failed(UNKNOWN, str(error)) from error
+        return document
 
     async def _running_pid(self, id: str) -> int:
         """Returns the first process of a container that runs."""
@@ -175,7 +182,8 @@ class Containers:
                     )
             self._never_started(container, str(error))
             raise failure("failed to start containerd task", error) from error
-        self._known.started(container.id, state.started_at)  # it may have ended already
+        # It may have ended already
+        self._known.started(container.id, state.started_at, tuple(state.user))
         self._known.tell(CONTAINER_STARTED, container.id, container.sandbox)
         return StartContainerResponse()
 

@@ -72,11 +72,11 @@ class Known:
         known = self.sandboxes if isinstance(record, Sandbox) else self.containers
         known.pop(record.id, None)
 
-    def started(self, id: str, at: int) -> None:
-        """Notes that a container runs, where that is not known."""
+    def started(self, id: str, at: int, user: tuple[int, ...]) -> None:
+        """Notes that a container runs, and as whom, where that is not known."""
         container = self.containers.get(id)
         if container is not None and not container.started_at:
-            self.put(replace(container, started_at=at))
+            self.put(replace(container, started_at=at, user=user))
 
     def end(self, id: str, exit: ExitStatus | None) -> None:
         """Notes that a container has ended, None for one that nobody saw end."""

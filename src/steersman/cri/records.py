@@ -38,6 +38,7 @@ class Container(msgspec.Struct, frozen=True):
     image_ref: what the image is called by digest
     manifest:  the digest of its manifest, by which the store keeps it
     signal:    what asks it to end
+    user:      as whom it runs, then its group and all groups
     """
 
     id: str
@@ -54,6 +55,7 @@ class Container(msgspec.Struct, frozen=True):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
+    user: tuple[int, ...] = ()
 
     @property
     def state(self) -> int:

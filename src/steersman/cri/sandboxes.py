@@ -48,11 +48,15 @@ from steersman.cri.statuses import (
 )
 from steersman.cri.tools import Tools, failure
 from steersman.model.kind import Document
+from steersman.model.types.container import ContainerPort
 from steersman.runtime.engine import EngineError
-from steersman.wire.http2.grpc import INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN, Failed
+from steersman.wire.http2.grpc import INVALID_ARGUMENT, UNKNOWN, Failed
 
 # The names of the one runtime that there is; an empty one is the default
 HANDLERS: Final = ("", "steersman", "runc")
+# By the number of a protocol in the CRI
+_PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
+MAX_PORT: Final = 65535
 _HOSTS: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 
 
@@ -72,6 +76,7 @@ class Sandboxes:
             raise Failed(UNKNOWN, f"unable to get OCI runtime for sandbox: {text}")
         known = self._known
         sandbox = Sandbox(known.new_id(), config, known.now(), asked.runtime_handler)
+        check_ports(sandbox)
         spec = render_sandbox(sandbox, self._tools.cgroup)
         await asyncio.to_thread(self._tools.warm.ensure)
         try:
@@ -80,7 +85,8 @@ class Sandboxes:
             raise failure("failed to create sandbox", error) from error
         try:
             if namespaces_of(sandbox).network != NODE:
-                addresses = await self._tools.network.add(sandbox.id, Path(made.netns))
+                ports = host_ports(sandbox)
+                addresses = await self._tools.network.add(sandbox.id, Path(made.netns), ports)
                 sandbox = replace(sandbox, addresses=tuple(addresses))
             write_files(sandbox, self._tools.etc(sandbox.id))
             known.put(sandbox)
@@ -97,6 +103,10 @@ class Sandboxes:
             await self._tools.engine.remove_sandbox(sandbox.id)
         except EngineError as error:
             raise failure(f'failed to stop sandbox "{sandbox.id}"', error) from error
+        await self._give_back(sandbox)
+
+    async def _give_back(self, sandbox: Sandbox) -> None:
+        """Gives address, ports and files back; repeatable."""
         await self._tools.network.delete(sandbox.id)
         shutil.rmtree(self._tools.etc(sandbox.id), ignore_errors=True)
 
@@ -108,6 +118,7 @@ class Sandboxes:
 
     async def _stop(self, sandbox: Sandbox) -> None:
         if not sandbox.ready:
+            await self._give_back(sandbox)  # one that was lost has them yet
             return
         await end_all(self._tools, sandbox.id)
         await self._take_down(sandbox)
@@ -161,11 +172,33 @@ class Sandboxes:
         return UpdatePodSandboxResourcesResponse()
 
 
+def host_ports(sandbox: Sandbox) -> tuple[ContainerPort, ...]:
+    """Returns the ports of the node that lead to a sandbox."""
+    return tuple(
+        ContainerPort(
+            container_port=it.container_port,
+            protocol=_PROTOCOLS[it.protocol],
+            host_port=it.host_port,
+            host_ip=it.host_ip,
+        )
+        for it in sandbox.config.port_mappings
+        if it.host_port
+    )
+
+
+def check_ports(sandbox: Sandbox) -> None:
+    """Raises Failed for ports that cannot be."""
+    for it in sandbox.config.port_mappings:
+        if it.protocol not in range(len(_PROTOCOLS)):
+            raise Failed(INVALID_ARGUMENT, f"unknown protocol of a port mapping: {it.protocol}")
+        for number in (it.host_port, it.container_port):
+            if not 0 <= number <= MAX_PORT:
+                raise Failed(INVALID_ARGUMENT, f"{number} is no port of a port mapping")
+
+
 def render_sandbox(sandbox: Sandbox, cgroup: str) -> Document:
     """Returns what the runtime makes a sandbox from; raises Failed."""
     config, options = sandbox.config, namespaces_of(sandbox)
-    if any(it.host_port for it in config.port_mappings) and options.network != NODE:
-        raise Failed(UNIMPLEMENTED, "host ports are not supported: use a Service")
     linux = config.linux
     parent = linux.cgroup_parent if linux is not None else ""
     if parent.endswith(".slice"):

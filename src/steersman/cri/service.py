@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from steersman.cri.commands import Commands
 from steersman.cri.containers import Containers
 from steersman.cri.images import Images
+from steersman.cri.messages.runtime import IMAGE, RUNTIME
 from steersman.cri.runtime import Runtime
-from steersman.cri.sandboxes import Sandboxes
+from steersman.cri.sandboxes import Sandboxes, host_ports
 from steersman.cri.stats import Stats
 from steersman.cri.streaming import Streaming
 from steersman.cri.tools import Tools
 from steersman.listen.grpc import Handler, streaming, unary
 from steersman.runtime.engine import Event, SandboxState
 from steersman.wire.rpc.messages import Rpc
-
-RUNTIME: Final = "/runtime.v1.RuntimeService"
-IMAGE: Final = "/runtime.v1.ImageService"
 
 
 def handlers(tools: Tools, streams: Streaming, version: str) -> Mapping[str, Handler]:
@@ -104,7 +102,7 @@ def compare(tools: Tools, found: list[SandboxState]) -> None:
         if sandbox.ready and sandbox.id not in running:
             known.lose(sandbox.id)
         elif sandbox.ready:
-            tools.network.restore(sandbox.id, sandbox.addresses)
+            tools.network.restore(sandbox.id, sandbox.addresses, host_ports(sandbox))
     states = {one.id: one for it in running.values() for one in it.containers}
     for container in list(known.containers.values()):
         if container.finished_at:
@@ -115,4 +113,4 @@ def compare(tools: Tools, found: list[SandboxState]) -> None:
         elif state.status == "stopped":
             known.end(container.id, state.exit)
         elif state.status == "running" and not container.started_at:
-            known.started(container.id, state.started_at)
+            known.started(container.id, state.started_at, tuple(state.user))

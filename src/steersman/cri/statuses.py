@@ -96,5 +96,13 @@ def container_status(container: Container) -> of_containers.ContainerStatus:
         mounts=config.mounts,
         log_path=container.log,
         resources=None if resources is None else of_containers.ContainerResources(resources),
+        user=_user(container),
         stop_signal=config.stop_signal,
     )
+
+
+def _user(container: Container) -> of_containers.ContainerUser | None:
+    if not container.user:
+        return None
+    uid, gid, *groups = container.user
+    return of_containers.ContainerUser(of_containers.LinuxContainerUser(uid, gid, tuple(groups)))

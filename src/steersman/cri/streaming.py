@@ -22,9 +22,8 @@ from steersman.cri.tools import Tools, failure
 from steersman.model.errors import APIError
 from steersman.node.serve import Play, refused, upgrade, upgrade_forward
 from steersman.node.streams import session
-from steersman.node.streams.pods import Pod
+from steersman.node.streams.pods import Pod, Wanted
 from steersman.node.streams.remote import Remote
-from steersman.node.streams.session import Wanted
 from steersman.runtime.engine import EngineError
 from steersman.wire.http2.grpc import (
     FAILED_PRECONDITION,

@@ -3,15 +3,14 @@ composition."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from steersman.cri.known import Known
 from steersman.images.pull import Puller
 from steersman.images.store import Store
+from steersman.node.engine.own import Network
 from steersman.node.warm import WarmParent
 from steersman.runtime.engine import Engine, EngineError
 from steersman.wire.http2.grpc import (
@@ -34,19 +33,6 @@ _CODES = {
     "lost": FAILED_PRECONDITION,
     "unavailable": UNAVAILABLE,
 }
-
-
-class Network(Protocol):
-    """Connects pods; repeatable."""
-
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a sandbox's namespace; returns its addresses."""
-
-    async def delete(self, pod: str) -> None:
-        """Disconnects a sandbox; one that is not connected is fine."""
-
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a sandbox has from before the server began."""
 
 
 class Tools(msgspec.Struct, frozen=True):

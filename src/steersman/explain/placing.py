@@ -159,7 +159,9 @@ def _question(objects: Objects, document: Document) -> Ask | str:
             snapshot.put(other, other.spec.node_name)
     pod = msgspec.json.decode(msgspec.json.encode(document), type=Pod)
     rule = rule_of(pod, DEFAULT, Storage(views), snapshot)
-    devices = device_rule_of(pod, DEFAULT, Inventory(views))
+    inventory = Inventory(views)
+    snapshot.shapes.delegate(frozenset(inventory.resources()))
+    devices = device_rule_of(pod, DEFAULT, inventory)
     for early in (rule, devices):
         if isinstance(early, str):
             return early

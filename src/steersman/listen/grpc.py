@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -78,6 +79,16 @@ class GRPCServer:
         os.chmod(path, mode)  # before anybody can connect
         await server.start_serving()
         self._servers.append((server, path))
+
+    async def listen_on(self, listening: socket.socket, path: Path) -> None:
+        """Listens on a socket that is there already, at a path that goes with the server."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(lambda: _Link(self), sock=listening)
+        self._servers.append((server, path))
+
+    async def closed(self) -> None:
+        """Waits for ever, but for being cancelled."""
+        await asyncio.Event().wait()
 
     async def __aenter__(self) -> GRPCServer:
         await self.tasks.__aenter__()

@@ -159,6 +159,8 @@ class Kind(msgspec.Struct, frozen=True):
                 at it elsewhere: then the rest of an object that a write keeps is not checked again
     templated:  many are made that differ in their metadata alone, and there is a `metadata_check`:
                 what the rest of a new one comes to is remembered
+    settled:    says of a view whether it may stay as it is, and is one of thousands that are much
+                alike: then followed copies keep what they have in common once. None: of no view
     stored:     False for reviews and the like, which are answered and not kept
     resource:   its group and plural name
     """
@@ -179,6 +181,7 @@ class Kind(msgspec.Struct, frozen=True):
     warn: Warn = no_remarks
     metadata_check: Check | None = None
     templated: bool = False
+    settled: Callable[[Any], bool] | None = None
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)

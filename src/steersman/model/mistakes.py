@@ -166,7 +166,7 @@ class _Walk:
 
 
 def sort_of(value: Any) -> str:
-    """Returns what Go's decoder calls a value of JSON."""
+    """Returns what Go's JSON decoder calls a value that it cannot take."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int | float):

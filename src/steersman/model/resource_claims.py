@@ -13,6 +13,8 @@ from steersman.model.types.podspec import PodResourceClaim
 FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 # on a claim: which claim of the pod it was made for
 POD_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/pod-claim-name"
+# on a claim: it was made for extended resources of the pod that owns it
+EXTENDED_ANNOTATION: Final = "resource.kubernetes.io/extended-resource-claim"
 MOST_CONSUMERS: Final = 256  # ResourceClaimReservedForMaxSize
 
 
@@ -40,6 +42,13 @@ def names_of(pod: Pod) -> Iterator[str]:
             continue
         if name:
             yield name
+    if (extended := pod.status.extended_resource_claim_status) is not None:
+        yield extended.resource_claim_name
+
+
+def is_extended(claim: ResourceClaim) -> bool:
+    """Tells whether a claim was made for extended resources."""
+    return claim.metadata.annotations.get(EXTENDED_ANNOTATION) == "true"
 
 
 def check_owner(pod: Pod, claim: ResourceClaim) -> str:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-import msgspec
-
-from steersman.model import selectors
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.quantity import parse
+from steersman.model.types.selector import selector_of
 
 CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"
 BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
@@ -97,5 +95,4 @@ def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
 def _selects(claim: PersistentVolumeClaim, volume: PersistentVolume) -> bool:
     if claim.spec.selector is None:
         return True
-    selector = selectors.of_document(msgspec.to_builtins(claim.spec.selector))
-    return selector(volume.metadata.labels)
+    return selector_of(claim.spec.selector)(volume.metadata.labels)

@@ -8,6 +8,7 @@ id, so that clusters live side by side. Repeatable: adding what is there changes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
@@ -86,6 +87,12 @@ class Bridge:
                 # Without a route of its own a Service's address would follow the default route
                 link.add_route(self._services, self._index)
         _write(_SETTINGS / "conf" / self.name / "forwarding", "1")
+
+    def let_loopback(self, *, out: bool) -> None:
+        """Lets addresses of loopback out through the bridge, or not; whoever does keeps those that
+        come in away by a rule. A bridge that is gone lets nothing out."""
+        with contextlib.suppress(FileNotFoundError):
+            _write(_SETTINGS / "conf" / self.name / "route_localnet", "1" if out else "0")
 
     def remove(self) -> None:
         """Removes the bridge; its addresses and routes go with it."""

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from steersman.network import firewall, forwarding, rules
+from steersman.network import firewall, forwarding, host_ports, rules
 from steersman.network.bridge import DIGEST, bridge_name, link_prefix
 from steersman.network.netlink import Netlink
 from steersman.network.nft import Rules, Unavailable
@@ -28,6 +28,7 @@ def clean(cluster: str, place: Path) -> None:
         return  # without nftables the cluster had no rules
     with applied:
         applied.apply_now(rules.render_removal(cluster))
+        applied.apply_now(host_ports.render(cluster, bridge_name(cluster), ()))
         firewall.close_for(applied, bridge_name(cluster))
 
 

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -44,6 +44,8 @@ class Flow(NamedTuple):
     original: bytes
 
 
+# Which of the exchanges that there are lead nowhere any more
+Plan = Callable[[Iterable[Flow]], Iterable[Flow]]
 # Whose endpoints stand behind an address and port; address None: any of the node's (node ports)
 Behind = Mapping[tuple[IPv4Address | None, int], frozenset[Endpoint]]
 
@@ -76,8 +78,8 @@ def plan_forgotten(flows: Iterable[Flow], behind: Behind, pods: IPv4Network) -> 
             yield flow
 
 
-def forget(behind: Behind, pods: IPv4Network) -> int:
-    """Forgets the flows that lead nowhere; returns how many, waiting for the kernel.
+def forget(plan: Plan) -> int:
+    """Forgets the flows that a plan chooses; returns how many, waiting for the kernel.
 
     A kernel that does not tell its connections remembers them to their end. Raises OSError.
     """
@@ -88,7 +90,7 @@ def forget(behind: Behind, pods: IPv4Network) -> int:
             if error.errno in _UNSUPPORTED:
                 return 0
             raise
-        stale = list(plan_forgotten(flows, behind, pods))
+        stale = list(plan(flows))
         for flow in stale:
             connections.delete(flow)
         return len(stale)

@@ -72,6 +72,8 @@ def _maps(ports: list[ServicePort]) -> Iterator[str]:
     yield from _set("map guarded_ports", f"{_NUMBERED} : verdict", _led(node, _guard))
     yield from _set("set without_endpoints", _ADDRESSED, refused)
     yield from _set("set itself", "ipv4_addr . ipv4_addr", [f"{one} . {one}" for one in reached])
+    own = sorted({address for port in ports for address in port.addresses})
+    yield from _set("set cluster_addresses", "ipv4_addr", [str(one) for one in own])
 
 
 def _claims(ports: list[ServicePort]) -> dict[str, Claim]:
@@ -137,6 +139,9 @@ def _chains(bridge: str, pods: IPv4Network) -> Iterator[str]:
             hook,
             f"type nat hook {hook} priority {priority}",
             "ip daddr . meta l4proto . th dport vmap @services",
+            # Ports that a Service does not have, which nobody would answer (cluster-ips-check)
+            "ip daddr @cluster_addresses meta l4proto tcp reject with tcp reset",
+            "ip daddr @cluster_addresses reject",
             # Not on loopback: answers to it would have to be let in from outside (CVE-2020-8558)
             f"{_NODE} vmap @node_ports",
         )

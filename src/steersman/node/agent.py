@@ -7,6 +7,7 @@ touches nothing that is as it should be.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
@@ -18,17 +19,24 @@ from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import record
 from steersman.node.acting import ending, sandboxes
+from steersman.node.acting.log_compression import LogCompressor
+from steersman.node.admission.predicates import decide_by_ports
+from steersman.node.admission.refusing import refused
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, engine_name, parse_engine_name
+from steersman.node.pressure import preemption
+from steersman.node.pressure.preemption import choose_victims
 from steersman.node.resizing import granting
-from steersman.node.static.folder import Folder
+from steersman.node.resizing.granting import decide_shortage
 from steersman.node.static.marks import MIRROR, is_mirror, is_static
+from steersman.node.static.source import Source
 from steersman.node.tools import Tools
-from steersman.node.worker import Worker
+from steersman.node.worker import Worker, retry_seconds
 from steersman.runtime.engine import EngineError, Event, SandboxState
 from steersman.world.interface import Tasks
 
-# Between tries to clear away what a dead shim has left; a busy control group is free by then
+# Before the first new try to clear away what a dead shim has left, doubling: a busy control group
+# is free by then
 CLEAR_RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
@@ -44,43 +52,71 @@ class Agent:
     """All pods of one node."""
 
     def __init__(
-        self, tools: Tools, pods: FollowedView, tasks: Tasks, folder: Folder | None = None
+        self, tools: Tools, pods: FollowedView, tasks: Tasks, statics: Source | None = None
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self._tools = tools
         self._pods = pods
         self._tasks = tasks
-        self._folder = folder
+        self._statics = statics
         self._over: Callable[[], None] = lambda: None
+        # What may be of a static pod whose source has yet to be read, by uid
+        self._held: set[str] = set()
+        # Critical pods for which others are ended, by uid
+        self._awaiting: set[str] = set()
+        self._removing: dict[str, tuple[str, str]] = {}
+        self._complete = asyncio.Event()
+        self._compressor = LogCompressor()
         self._routing = asyncio.Event()
         self._refusal: Callable[[Pod], tuple[str, str] | None] = lambda _: None
 
     async def run(self) -> None:
-        """Takes over what is there, then works for ever; view and folder must be followed.
+        """Takes over what is there, then works for ever; view and statics must be followed.
 
         Static pods need no API, and do not wait for it.
         """
-        await asyncio.to_thread(self._tools.warm.ensure)
+        await self._tools.engine.prepare()
         self._tasks.start(self._route_all(), name="events of the runtime")
-        if self._folder is not None:
-            await self._begin_statics(self._folder)
+        if self._statics is not None:
+            await self._statics.tried()
+            await self._begin_statics(self._statics)
+            self._statics.listen(self._hear_statics)
         await self._pods.synced()
         self._routing.clear()
         left = await self._find_left()
         pods = {pod.metadata.uid: pod for pod in self._pods.list() if not is_mirror(pod)}
         await self._take_over(pods, left)
-        self._remove_rest(left, pods)
         self._pods.listen(self._hear)
         self._catch_up()
         self._routing.set()
+        if self._statics is not None and not self._statics.known:
+            left = await self._await_statics(self._statics)
+        # Before all sources have been read nobody knows what belongs to no pod (sourcesReady)
+        self._remove_rest(left)
+        self._complete.set()
+        self._over()
 
-    async def _begin_statics(self, folder: Folder) -> None:
+    @property
+    def complete(self) -> bool:
+        """Whether every pod that is here has a worker, or ends for want of an object."""
+        return self._complete.is_set()
+
+    async def _begin_statics(self, statics: Source) -> _Left:
+        """Begins the static pods that are known now, and goes on with those that were begun; what
+        was left of others waits for those whose source could not be read yet."""
+        self._routing.clear()
         left = await self._find_left()
-        await folder.synced()
-        await self._take_over({uid: static.pod for uid, static in folder.pods.items()}, left)
-        folder.listen(self._hear_folder)
-        self._hear_folder()
+        new = {it: one.pod for it, one in statics.pods.items() if it not in self.workers}
+        await self._take_over(new, left)
+        self._held = set() if statics.known else {*left.records, *left.sandboxes}
+        self._hear_statics()
         self._routing.set()
+        return left
+
+    async def _await_statics(self, statics: Source) -> _Left:
+        """Begins the static pods late of what could not be read at first."""
+        await statics.synced()
+        return await self._begin_statics(statics)
 
     def on_over(self, hear: Callable[[], None]) -> None:
         """Calls `hear` whenever a pod has gone from this node."""
@@ -93,7 +129,8 @@ class Agent:
     def ending_statics(self) -> set[tuple[str, str]]:
         """Returns namespace and name of static pods that end now."""
         workers = self.workers.values()
-        return {it.pod.key for it in workers if is_static(it.pod) and it.seen.gone}
+        ending = {it.pod.key for it in workers if is_static(it.pod) and it.seen.gone}
+        return ending | set(self._removing.values())
 
     def find(self, namespace: str, name: str, container: str = "") -> tuple[str, str] | None:
         """Returns pod id and container id in the runtime of a pod's container by name; the first
@@ -119,16 +156,16 @@ class Agent:
         for pod in pods.values():
             self._hear(None, pod)
 
-    def _hear_folder(self) -> None:
+    def _hear_statics(self) -> None:
         """Begins static pods whose files have come, and ends those whose files are gone."""
-        assert self._folder is not None
+        assert self._statics is not None
         for uid, worker in self.workers.items():
-            if is_static(worker.pod) and uid not in self._folder.pods:
+            if is_static(worker.pod) and uid not in self._statics.pods:
                 worker.vanish()
-        for uid, static in self._folder.pods.items():
+        for uid, static in self._statics.pods.items():
             # One of the same name ends first, and `_forget` comes back here
             ending = any(it.pod.key == static.key for it in self.workers.values())
-            if uid not in self.workers and not ending:
+            if uid not in self.workers and not ending and uid not in self._held:
                 self._adopt(static.pod, self._begin(static.pod))
 
     def _hear_mirror(self, old: Pod | None, new: Pod | None) -> None:
@@ -155,9 +192,14 @@ class Agent:
         worker = self.workers.get(new.metadata.uid)
         if worker is not None:
             worker.hear(new)
-        elif not _is_over(new):
+        elif not _is_over(new) and new.metadata.uid not in self._awaiting:
             refusal = self._refusal(new) or self._admit(new)
-            self._adopt(new, replace(self._begin(new), ended=refusal))
+            if refusal is not None and (victims := self._victims(new)):
+                self._awaiting.add(new.metadata.uid)
+                self._tasks.start(self._make_room(new, victims), name=f"room for {new.key}")
+                return
+            seen = self._begin(new)
+            self._adopt(new, seen if refusal is None else refused(seen, *refusal))
             if refusal is not None:
                 self._tools.say(new, "Warning", *refusal)
 
@@ -166,7 +208,35 @@ class Agent:
         grants = self._tools.grants
         allocatable = self._tools.machine.allocatable
         others = grants.others(pod.metadata.uid)
-        return granting.decide_admission(pod, others, grants.count(), allocatable)
+        workers = self.workers.values()
+        beside = (it.pod for it in workers if it.stays or it.seen.sandbox is not None)
+        return granting.decide_admission(
+            pod, others, grants.count(), allocatable
+        ) or decide_by_ports(pod, beside)
+
+    def _victims(self, pod: Pod) -> list[Worker]:
+        """Returns who goes so that a critical pod that does not fit does."""
+        if self._refusal(pod) is not None:
+            return []
+        grants, allocatable = self._tools.grants, self._tools.machine.allocatable
+        others = grants.others(pod.metadata.uid)
+        needed = decide_shortage(pod, others, grants.count(), allocatable)
+        here = {it.seen.uid: it for it in self.workers.values() if it.stays}
+        pods = [it.pod for it in here.values()]
+        chosen = choose_victims(pod, pods, needed) if needed else []
+        return [here[it.metadata.uid] for it in chosen]
+
+    async def _make_room(self, pod: Pod, victims: list[Worker]) -> None:
+        """Ends pods for a critical one, which is heard of once they have."""
+        for victim in victims:
+            grace = float(victim.pod.spec.termination_grace_period_seconds)
+            victim.evict(preemption.REASON, preemption.MESSAGE, grace)
+        for victim in victims:
+            await victim.at_rest()
+        self._awaiting.discard(pod.metadata.uid)
+        now = self._pods.get(POD.ref(*pod.key))
+        if now is not None and now.metadata.uid == pod.metadata.uid:
+            self._hear(None, now)
 
     def _begin(self, pod: Pod) -> Observed:
         metadata = pod.metadata
@@ -176,6 +246,7 @@ class Agent:
             metadata.uid,
             _start_of(pod, self._tools.world.now()),
             grants=granting.first_grants(pod),
+            unplaced=True,
         )
 
     def _adopt(self, pod: Pod, seen: Observed) -> Worker:
@@ -193,8 +264,8 @@ class Agent:
     def _forget(self, uid: str) -> None:
         self.workers.pop(uid, None)
         self._tools.objects.release(uid)
-        if self._folder is not None:
-            self._hear_folder()
+        if self._statics is not None:
+            self._hear_statics()
         self._over()
 
     async def _route_all(self) -> None:
@@ -214,30 +285,38 @@ class Agent:
         if event.kind == "lost":
             # Not here: it takes as long as the kernel does, and other pods' events wait meanwhile
             self._tasks.start(self._clear(worker), name=f"loss of {worker.seen.name}")
+        elif event.kind == "aside":
+            self._tasks.start(self._compress(worker, event.container), name="compression")
         elif event.kind == "exit" and event.exit is not None:
             container, attempt = parse_engine_name(event.container)
             worker.exited(container, attempt, event.exit)
+
+    async def _compress(self, worker: Worker, run: str) -> None:
+        log_file = self._tools.paths.log(worker.seen, *parse_engine_name(run))
+        try:
+            await self._compressor.compress(log_file)
+        except OSError as error:  # as on a full disk; with the next file it is tried again
+            log.warning("old logs of %s cannot be compressed: %s", log_file, error)
 
     async def _clear(self, worker: Worker) -> None:
         """Removes what a dead shim has left, trying until it is gone; the pod begins anew then."""
         tools, uid = self._tools, worker.seen.uid
 
         async def remove() -> None:
-            await asyncio.to_thread(tools.warm.ensure)  # it may have been killed too
+            await tools.engine.prepare()  # it may have been killed too
             await tools.engine.remove_sandbox(uid)
-            await tools.network.delete(uid)
 
         await self._until_done(uid, remove)
         worker.lost()
 
     async def _until_done(self, uid: str, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        for failures in itertools.count():
             try:
                 await work()
                 return
             except (BadConfiguration, EngineError, OSError) as error:
                 log.warning("what is left of pod %s cannot be removed: %s", uid, error)
-                await self._tools.world.sleep(CLEAR_RETRY_SECONDS)
+                await self._tools.world.sleep(retry_seconds(failures, CLEAR_RETRY_SECONDS))
 
     def _compare(self, sandbox: SandboxState) -> None:
         worker = self.workers.get(sandbox.pod)
@@ -255,7 +334,7 @@ class Agent:
         for uid, seen in records.items():
             # A record whose sandbox is gone may name an address that another pod has by now
             if seen.sandbox is not None and uid in sandboxes_now and not sandboxes_now[uid].lost:
-                self._tools.network.restore(uid, seen.sandbox.addresses)
+                self._tools.engine.restore(uid, seen.sandbox)
         return _Left(sandboxes_now, records)
 
     async def _take_over(self, pods: Mapping[str, Pod], left: _Left) -> None:
@@ -267,17 +346,22 @@ class Agent:
             if uid in left.records:
                 await self._resume(pod, left.records[uid], sandbox)
 
-    def _remove_rest(self, left: _Left, pods: Mapping[str, Pod]) -> None:
+    def _remove_rest(self, left: _Left) -> None:
         """Removes what belongs to no pod, which takes as long as the kernel does."""
         found = left.sandboxes.keys() | left.records.keys()
-        for uid in found - pods.keys() - self.workers.keys():
-            self._tasks.start(self._remove(uid, left.records.get(uid)), name=f"rest of {uid}")
+        pods = {pod.metadata.uid for pod in self._pods.list()}
+        for uid in found - pods - self.workers.keys():
+            if (seen := left.records.get(uid)) is not None:
+                self._removing[uid] = seen.namespace, seen.name
+            self._tasks.start(self._remove(uid, seen), name=f"rest of {uid}")
 
     async def _resume(self, pod: Pod, seen: Observed, sandbox: SandboxState | None) -> None:
         """Takes a pod over; what happened while nobody looked is made good, first by removing
         what was begun and never written down: the worker gives the same names."""
         if sandbox is None or sandbox.lost:
-            await self._tools.network.delete(seen.uid)
+            await self._tools.engine.remove_sandbox(seen.uid)  # its connection too
+            if is_static(pod):  # what gave it up, as the end of the machine, is over
+                seen = replace(seen, ended=None, grace=None)
             worker = self._adopt(pod, seen)
             worker.lost()
             return
@@ -292,13 +376,15 @@ class Agent:
         self._compare(sandbox)
 
     async def _remove(self, uid: str, seen: Observed | None) -> None:
-        """Removes what is left of a pod that the API has no more, trying until it is gone."""
+        """Removes what is left of a pod that is no more wanted, trying until it is gone."""
         await self._until_done(uid, lambda: sandboxes.tear_down(self._tools, uid))
         if seen is None:
             return
         paths = self._tools.paths
         for path in (paths.pod_logs(seen.namespace, seen.name, uid), paths.pod(uid)):
             await asyncio.to_thread(record.remove_tree, path)
+        del self._removing[uid]
+        self._over()
 
 
 def _without_lost(seen: Observed, states: Iterable[str], now: float) -> Observed:

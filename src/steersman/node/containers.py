@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from msgspec.structs import replace
+
 from steersman.model.kinds.pod import Pod
-from steersman.model.types.container import Container, RestartRule
-from steersman.node.observed import UNKNOWN, Run, Seen
+from steersman.model.types.container import Container, ContainerPort, RestartRule
+from steersman.node.observed import UNKNOWN, Observed, Run, Seen
 from steersman.node.static.marks import is_static
 
 # kubelet's back-off of containers: the first restart is at once, then 10 s doubling to 300 s;
@@ -14,6 +18,8 @@ LAST_BACKOFF_SECONDS = 300.0
 FORGET_BACKOFF_SECONDS = 2 * LAST_BACKOFF_SECONDS
 # What the kubelet gives pods that the API has no more
 GONE_GRACE_SECONDS = 1.0
+# The action of a rule that has all containers of a pod begin anew
+RESTART_ALL: Final = "RestartAllContainers"
 
 
 def is_sidecar(container: Container) -> bool:
@@ -61,7 +67,7 @@ def starts_again(pod: Pod, container: Container, run: Run) -> bool:
         return True
     if is_ephemeral(pod, container):
         return False
-    if any(_applies(rule, run.exit_code) for rule in container.restart_policy_rules):
+    if action_on(container, run):
         return True
     policy = policy_of(pod, container)
     if is_init(pod, container) and not is_sidecar(container):
@@ -69,9 +75,43 @@ def starts_again(pod: Pod, container: Container, run: Run) -> bool:
     return policy == "Always" or (policy == "OnFailure" and run.exit_code != 0)
 
 
+def action_on(container: Container, run: Run) -> str:
+    """Returns what the first rule says that is about a run's end (KEP-5307), nothing for none."""
+    rules = container.restart_policy_rules
+    return next((it.action for it in rules if _applies(it, run.exit_code)), "")
+
+
+def may_restart_all(pod: Pod) -> bool:
+    """Whether a rule can have all containers begin anew (KEP-5532)."""
+    return any(
+        rule.action == RESTART_ALL
+        for container in pod.spec.init_containers + pod.spec.containers
+        for rule in container.restart_policy_rules
+    )
+
+
+def restarts_all(pod: Pod, name: str, run: Run) -> bool:
+    """Whether the end of a run has all containers begin anew."""
+    ruled = (it for it in pod.spec.init_containers + pod.spec.containers if it.name == name)
+    return any(action_on(it, run) == RESTART_ALL for it in ruled)
+
+
+def reset(seen: Observed, pod: Pod) -> Observed:
+    """Returns what is observed once all but the ephemeral containers are to begin anew."""
+    for container in pod.spec.init_containers + pod.spec.containers:
+        known = seen.of(container.name)
+        if known.run is None:
+            continue
+        # Only who had all of them end waits for it, lest the pod goes round and round
+        backoff = known.backoff if action_on(container, known.run) == RESTART_ALL else 0.0
+        run = replace(known.run, again=True, reset=True)
+        seen = seen.having(container.name, replace(known, run=run, backoff=backoff))
+    return replace(seen, restarting=False)
+
+
 def _applies(rule: RestartRule, exit_code: int) -> bool:
-    """Whether a rule has a container run again after an exit (KEP-5307)."""
-    if rule.action != "Restart" or not rule.exit_codes:
+    """Whether a rule is about an exit code."""
+    if rule.action not in ("Restart", RESTART_ALL) or not rule.exit_codes:
         return False
     named = exit_code in rule.exit_codes.get("values", ())
     return named == (rule.exit_codes.get("operator") == "In")
@@ -105,7 +145,7 @@ def is_past(pod: Pod, container: Container, seen: Seen) -> bool:
     if is_sidecar(container):
         return seen.running and seen.started
     run = seen.exited
-    return run is not None and run.exit_code == 0
+    return run is not None and run.exit_code == 0 and not run.reset
 
 
 def grace_seconds(pod: Pod, gone: bool) -> float:
@@ -114,3 +154,10 @@ def grace_seconds(pod: Pod, gone: bool) -> float:
         return GONE_GRACE_SECONDS
     asked = pod.metadata.deletion_grace_period_seconds
     return float(pod.spec.termination_grace_period_seconds if asked is None else asked)
+
+
+def host_ports(pod: Pod) -> tuple[ContainerPort, ...]:
+    """Returns the ports of the node that a pod asks for, of its sidecars too."""
+    sidecars = (it for it in pod.spec.init_containers if is_sidecar(it))
+    found = (port for it in (*pod.spec.containers, *sidecars) for port in it.ports)
+    return tuple(it for it in found if it.host_port)

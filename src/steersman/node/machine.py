@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from steersman.images.documents import MACHINES
 
+HUGE_PAGES: Final = Path("/sys/kernel/mm/hugepages")
+_KIB: Final = 1024
+
 
 class Facts(msgspec.Struct, frozen=True):
-    """A machine; amounts in whole units."""
+    """A machine; amounts in whole units. `pages` are its huge pages, by size in bytes."""
 
     cpus: int
     memory_bytes: int
@@ -23,6 +28,8 @@ class Facts(msgspec.Struct, frozen=True):
     kernel: str
     system: str
     architecture: str
+    pages: Mapping[int, int] = {}
+    swap_bytes: int = 0
 
 
 def read(directory: Path) -> Facts:
@@ -40,7 +47,27 @@ def read(directory: Path) -> Facts:
         kernel=uname.release,
         system=_system(),
         architecture=MACHINES.get(uname.machine, uname.machine),
+        pages=read_pages(HUGE_PAGES),
+        swap_bytes=parse_swap(_text("/proc/meminfo")),
     )
+
+
+def read_pages(directory: Path) -> dict[int, int]:
+    """Returns how many huge pages there are of each size in bytes, from a folder of /sys."""
+    found = {}
+    for path in directory.glob("hugepages-*kB"):
+        size = int(path.name.removeprefix("hugepages-").removesuffix("kB")) * _KIB
+        found[size] = int(_text(str(path / "nr_hugepages")) or 0)
+    return dict(sorted(found.items()))
+
+
+def parse_swap(meminfo: str) -> int:
+    """Returns how many bytes of swap there are in all (proc_meminfo(5))."""
+    for line in meminfo.splitlines():
+        name, _, amount = line.partition(":")
+        if name == "SwapTotal":
+            return int(amount.split()[0]) * _KIB
+    return 0
 
 
 def _text(path: str) -> str:

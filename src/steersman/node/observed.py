@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from steersman.model.types.container import ResourceRequirements
+from steersman.model.types.container import ContainerPort, ResourceRequirements
 
 RUNTIME = "steersman"
 # The reason of a run whose end nobody saw
@@ -23,8 +23,10 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `attempt` counts from 0 and is the restart count; `reason` is set where the run ended or could
     not begin in a way of its own (OOMKilled, StartError, ContainerStatusUnknown);
+    `id` is what a status shows, where another engine than ours gave one;
     `stop_signal` is what the container or its image wants to be asked with; `again` is set where
-    the node ends a run in order to begin another.
+    the node ends a run in order to begin another, `reset` where all containers of the pod begin
+    anew: for what may begin now such a run counts as none. `user` has its group and all groups.
     """
 
     attempt: int
@@ -37,6 +39,9 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     stop_signal: str = ""
     again: bool = False
+    id: str = ""
+    reset: bool = False
+    user: tuple[int, ...] = ()
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -93,6 +98,11 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.run is not None and self.run.state == "running"
 
     @property
+    def counted(self) -> Run | None:
+        """The present run, where the pod has not begun anew since."""
+        return self.run if self.run is not None and not self.run.reset else None
+
+    @property
     def exited(self) -> Run | None:
         """The present run, where it has ended."""
         return self.run if self.run is not None and self.run.state == "exited" else None
@@ -100,13 +110,14 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Sandbox(msgspec.Struct, frozen=True, omit_defaults=True):
     """The namespaces of a pod and its addresses; `userns` where its users are its own, `pidns`
-    where its containers share their processes."""
+    where its containers share their processes, `ports` those of the node that lead to it."""
 
     pid: int
     shm: str
     addresses: tuple[str, ...]
     userns: str = ""
     pidns: str = ""
+    ports: tuple[ContainerPort, ...] = ()
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,6 +127,9 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     grants:     the resources that the containers may have, whatever the pod asks for now
     pod_limits: what the pod's own group was given (linux.resources)
     refused:    generation, reason and message of a resize that is not granted
+    unplaced:   what the pod has for itself of the machine is not given out yet
+    claimed:    drivers may have made devices of its claims ready
+    restarting: a container's end has all of them end, to begin anew (RestartAllContainers)
     """
 
     namespace: str
@@ -134,6 +148,9 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     pod_limits: dict[str, Any] | None = None
     resize: Resize | None = None
     refused: tuple[int, str, str] | None = None
+    unplaced: bool = False
+    claimed: bool = False
+    restarting: bool = False
 
     def of(self, container: str) -> Seen:
         """What is known of a container; nothing where it never began."""

@@ -5,7 +5,7 @@ pods/UID/volumes/NAME/       a volume
 pods/UID/containers/NAME/N   the termination message of run N
 logs/NS_POD_UID/NAME/N.log   the log of run N (CRI format)
 local-path/NAME/             a volume that is a directory of this node
-runtime/                     the runtime's state
+runtime/                     the runtime's state, or runtime-endpoint: whose socket takes its place
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ class Paths(msgspec.Struct, frozen=True):
         return self.root / "runtime"
 
     @property
+    def endpoint(self) -> Path:
+        """Where the socket of a container runtime stands that is the node's engine."""
+        return self.root / "runtime-endpoint"
+
+    @property
     def pulls(self) -> Path:
         """By whom images were pulled."""
         return self.root / "pulls.json"
@@ -66,6 +71,10 @@ class Paths(msgspec.Struct, frozen=True):
     def volume(self, uid: str, name: str) -> Path:
         """One volume of a pod."""
         return self.pod(uid) / "volumes" / name
+
+    def subpaths(self, uid: str) -> Path:
+        """Where subPaths of volumes are bound for a container runtime; the kubelet's name."""
+        return self.pod(uid) / "volume-subpaths"
 
     def users(self, uid: str) -> Path:
         """The ids of a pod that has users of its own; the kubelet's name and form."""

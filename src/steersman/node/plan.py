@@ -19,6 +19,12 @@ from steersman.node.resizing import granting
 ENDED = ("Succeeded", "Failed")
 
 
+class PlacePod(msgspec.Struct, frozen=True):
+    """Give the pod what it has for itself of the machine, or refuse it."""
+
+    key = "place"
+
+
 class StartSandbox(msgspec.Struct, frozen=True):
     """Make the pod's namespaces and connect them."""
 
@@ -69,6 +75,12 @@ class KillContainer(msgspec.Struct, frozen=True):
         return f"end of {self.container}"
 
 
+class BeginAnew(msgspec.Struct, frozen=True):
+    """Have all containers but the ephemeral ones begin as in a new pod; nothing of them runs."""
+
+    key = "containers"
+
+
 class ResizePod(msgspec.Struct, frozen=True):
     """Give the groups of the pod and its containers what was granted."""
 
@@ -95,11 +107,13 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 Action = (
-    StartSandbox
+    PlacePod
+    | StartSandbox
     | PrepareVolumes
     | PullImage
     | StartContainer
     | KillContainer
+    | BeginAnew
     | ResizePod
     | TearDown
     | DeletePod
@@ -112,6 +126,10 @@ def plan(pod: Pod, seen: Observed, now: float) -> list[Action]:
     resources that were granted."""
     if is_ending(pod, seen) or is_finished(pod, seen) or is_overdue(pod, seen, now):
         return list(_end(pod, seen))
+    if seen.unplaced:
+        return [PlacePod()]
+    if seen.restarting:
+        return list(_restart_all(pod, seen))
     actions = [*_prepare(seen, now), *_run(pod, seen, now), *_unfit(pod, seen), *_resize(pod, seen)]
     if (deadline := pod.spec.active_deadline_seconds) is not None:
         actions.append(Wait(seen.began_at + deadline))
@@ -131,9 +149,13 @@ def is_overdue(pod: Pod, seen: Observed, now: float) -> bool:
 
 def is_finished(pod: Pod, seen: Observed) -> bool:
     """Whether no container will run again."""
-    if pod.status.phase in ENDED or init_failed(pod, seen):
+    if pod.status.phase in ENDED:
         return True
-    return all(containers.is_done(pod, it, seen.of(it.name)) for it in pod.spec.containers)
+    if seen.restarting:
+        return False  # what has ended, or is made to, begins anew
+    return init_failed(pod, seen) or all(
+        containers.is_done(pod, it, seen.of(it.name)) for it in pod.spec.containers
+    )
 
 
 def init_failed(pod: Pod, seen: Observed) -> bool:
@@ -148,7 +170,7 @@ def init_failed(pod: Pod, seen: Observed) -> bool:
 
 def is_initialized(pod: Pod, seen: Observed) -> bool:
     """Whether the containers proper may run, or have run already."""
-    if any(seen.of(it.name).run is not None for it in pod.spec.containers):
+    if any(seen.of(it.name).counted is not None for it in pod.spec.containers):
         return True
     return all(containers.is_past(pod, it, seen.of(it.name)) for it in pod.spec.init_containers)
 
@@ -223,6 +245,17 @@ def _unfit(pod: Pod, seen: Observed) -> Iterator[Action]:
             yield KillContainer(name, attempt, whole, note, again=True)
 
 
+def _restart_all(pod: Pod, seen: Observed) -> Iterator[Action]:
+    """Yields what ends all containers at once, without hooks and in no order (KEP-5532)."""
+    known = [(it, seen.of(it.name)) for it in pod.spec.init_containers + pod.spec.containers]
+    for container, one in known:
+        if one.run is not None and one.running:
+            note = f"Stopping container {container.name}"
+            yield KillContainer(container.name, one.run.attempt, 0.0, note)
+    if not any(one.running for _, one in known):
+        yield BeginAnew()
+
+
 def _resize(pod: Pod, seen: Observed) -> Iterator[Action]:
     """Yields the change of groups, once nothing runs in them that must end first."""
     running = granting.resizable(pod)
@@ -256,7 +289,7 @@ def _end(pod: Pod, seen: Observed) -> Iterator[Action]:
         yield KillContainer(container.name, run.attempt, grace, note)
     if running:
         return
-    if seen.sandbox is not None or seen.volumes_ready:
+    if seen.sandbox is not None or seen.volumes_ready or seen.claimed:
         yield TearDown()
     elif seen.gone or pod.metadata.deletion_timestamp is not None:
         yield DeletePod()

@@ -7,7 +7,7 @@ minutes to show that it is still true (KEP-589).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -18,9 +18,12 @@ from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
 from steersman.model.kinds.node import ATTACHES, NODE, Node
+from steersman.model.quantity import Quantity, of_bytes, parse
+from steersman.model.times import rfc3339, rfc3339_micro
 from steersman.model.types.condition import condition
+from steersman.node.engine.interface import Features, Handler
 from steersman.node.machine import Facts
-from steersman.reconcile.times import rfc3339, rfc3339_micro
+from steersman.node.render.huge_pages import resource_of
 from steersman.world.interface import World
 
 KUBELET_VERSION = "v1.37.0"
@@ -32,12 +35,15 @@ SHUTTING_DOWN = "NodeShutdown"
 STATUS_SECONDS = 300.0  # kubelet nodeStatusReportFrequency
 REGISTER_RETRY_SECONDS = 0.2
 MOST_PODS = 110
+# What not every node of this minor can do (KEP-5328): those of its features that are here
+DECLARED = ("InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits")
 # Of each pressure: reason and message while it is there
 PRESSURES = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
     "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
     "PIDPressure": ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
 }
+_OWN = {"": Handler(recursive_read_only_mounts=True, user_namespaces=True)}
 # Condition: type, status, reason, message
 CONDITIONS = (
     (
@@ -50,6 +56,8 @@ CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+Devices = tuple[Mapping[str, str], Mapping[str, str]]
+NO_DEVICES: Devices = ({}, {})
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -87,21 +95,29 @@ def render_status(
     old: Node | None,
     now: float,
     pressures: Collection[str] = (),
+    *,
+    features: Features | None = None,
+    trouble: str = "",
+    reserved: Mapping[str, Quantity] = {},
+    devices: Devices = NO_DEVICES,
 ) -> Document:
-    """Returns the status; times of conditions that did not change stay."""
-    amounts = allocatable(facts)
+    """Returns the status; times of conditions that did not change stay. `trouble` is why the
+    runtime cannot be used now, `reserved` what pods may not use, `devices` how many of each
+    resource there are, and how many can be had."""
+    info: Document = {"swap": {"capacity": facts.swap_bytes}} if facts.swap_bytes else {}
+    runtime = features or Features("steersman", place.version, _OWN, groups_policy=True)
+    told = [_pressed(it, pressures, trouble) for it in CONDITIONS]
     return {
-        "capacity": amounts,
-        "allocatable": amounts,
-        "conditions": [_condition(*_pressed(it, pressures), old, now) for it in CONDITIONS],
+        "capacity": {**capacity(facts), **devices[0]},
+        "allocatable": {**allocatable(facts, reserved), **devices[1]},
+        "conditions": [_condition(*it, old, now) for it in told],
         "addresses": [
             {"type": "InternalIP", "address": place.address},
             {"type": "Hostname", "address": place.name},
         ],
-        "runtimeHandlers": [
-            {"name": "", "features": {"recursiveReadOnlyMounts": False, "userNamespaces": True}}
-        ],
-        "features": {"supplementalGroupsPolicy": True},
+        "runtimeHandlers": [_handler(*it) for it in sorted(runtime.handlers.items())],
+        "features": {"supplementalGroupsPolicy": runtime.groups_policy},
+        "declaredFeatures": list(DECLARED),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": place.port}},
         "nodeInfo": {
             "machineID": facts.machine_id,
@@ -109,32 +125,61 @@ def render_status(
             "bootID": facts.boot_id,
             "kernelVersion": facts.kernel,
             "osImage": facts.system,
-            "containerRuntimeVersion": f"steersman://{place.version}",
+            "containerRuntimeVersion": f"{runtime.name}://{runtime.version}",
             "kubeletVersion": KUBELET_VERSION,
             "kubeProxyVersion": "",
             "operatingSystem": "linux",
             "architecture": facts.architecture,
+            **info,
         },
     }
 
 
-def allocatable(facts: Facts) -> dict[str, str]:
-    """Returns what pods may use: everything, as the kubelet without reservations."""
+def capacity(facts: Facts) -> dict[str, str]:
+    """Returns what the machine has."""
+    pages = {resource_of(size): str(of_bytes(size * count)) for size, count in facts.pages.items()}
     return {
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.disk_bytes // 1024}Ki",
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
+        **pages,
         "memory": f"{facts.memory_bytes // 1024}Ki",
         "pods": str(MOST_PODS),
     }
 
 
+def _handler(name: str, handler: Handler) -> Document:
+    return {
+        "name": name,
+        "features": {
+            "recursiveReadOnlyMounts": handler.recursive_read_only_mounts,
+            "userNamespaces": handler.user_namespaces,
+        },
+    }
+
+
+def allocatable(facts: Facts, reserved: Mapping[str, Quantity] = {}) -> dict[str, str]:
+    """Returns what pods may use: all but what is reserved; memory in huge pages is no other
+    memory (nodestatus/setters.go)."""
+    found = capacity(facts)
+    kept = {name: amount for name, amount in reserved.items() if name in found}
+    pages = sum(size * count for size, count in facts.pages.items())
+    if pages:
+        kept["memory"] = kept.get("memory", of_bytes(0)) + of_bytes(pages)
+    for name, amount in kept.items():
+        left = parse(found[name]) - amount
+        # Whole units, as the kubelet's: only processors are told in thousandths
+        whole = left if name == "cpu" else of_bytes(left.value() // 1024 * 1024)
+        found[name] = str(whole) if left.nanos > 0 else "0"
+    return found
+
+
 def _pressed(
-    told: tuple[str, str, str, str], pressures: Collection[str]
+    told: tuple[str, str, str, str], pressures: Collection[str], trouble: str
 ) -> tuple[str, str, str, str]:
     """Returns a condition as it stands under the pressures that there are."""
     kind = told[0]
+    if kind == "Ready" and trouble:
+        return kind, "False", "KubeletNotReady", trouble
     if kind == "Ready" and SHUTTING_DOWN in pressures:
         return kind, "False", "KubeletNotReady", "node is shutting down"
     return (kind, "True", *PRESSURES[kind]) if kind in pressures else told
@@ -159,7 +204,9 @@ def _condition(
 
 class Registration:
     """Keeps the Node and its lease; `registered` is set once the Node is there and Ready.
-    `pressures` gives the conditions of pressure, and `changed` is called when they change."""
+    `pressures` gives the conditions of pressure, `features` are the engine's, `trouble` gives why
+    it cannot be used now and `devices` what plugins offer; `changed` is called when one of them
+    changes. `reserved` is what pods may not use."""
 
     def __init__(
         self,
@@ -168,8 +215,17 @@ class Registration:
         place: Place,
         facts: Facts,
         pressures: Callable[[], Collection[str]] = tuple,
+        *,
+        features: Features | None = None,
+        trouble: Callable[[], str] = str,
+        reserved: Mapping[str, Quantity] = {},
+        devices: Callable[[], Devices] = lambda: NO_DEVICES,
     ) -> None:
+        self._features = features
+        self._trouble = trouble
+        self._reserved = reserved
         self._pressures = pressures
+        self._devices = devices
         self._changed = asyncio.Event()
         self._client = client
         self._world = world
@@ -233,7 +289,17 @@ class Registration:
         old: Node = await self._client.get(self._ref)
         self.uid = old.metadata.uid
         now = self._world.now()
-        status = render_status(self._place, self._facts, old, now, self._pressures())
+        status = render_status(
+            self._place,
+            self._facts,
+            old,
+            now,
+            self._pressures(),
+            features=self._features,
+            trouble=self._trouble(),
+            reserved=self._reserved,
+            devices=self._devices(),
+        )
         patch = {"status": status}
         await self._client.patch(self._ref, patch, how="strategic", subresource="status")
 

@@ -25,14 +25,13 @@ from steersman.model.errors import (
     Unauthorized,
 )
 from steersman.node.measure.answer import HEALTH, TEXT, Telling
-from steersman.node.streams import session, spdy_remote
+from steersman.node.streams import spdy_remote
 from steersman.node.streams.endings import Endings
 from steersman.node.streams.forward import Forwarding
 from steersman.node.streams.forward_channels import PARAMETER, ChannelForwarding, parse_ports
 from steersman.node.streams.logs import Logs
-from steersman.node.streams.pods import Pod, Pods
+from steersman.node.streams.pods import Answer, Pod, Pods, Wanted
 from steersman.node.streams.remote import Remote, WebSocketRemote
-from steersman.node.streams.session import Wanted
 from steersman.node.streams.spdy_remote import SpdyRemote
 from steersman.node.streams.tunnel import Tunnel
 from steersman.node.visitors import API_SERVER, Visitors, is_api_server, of_certificate
@@ -45,7 +44,6 @@ SPDY = "SPDY/3.1"
 # What is spoken over SPDY for port-forward
 FORWARD = "portforward.k8s.io"
 
-Answer = Response | Coroutine[Any, Any, Response]
 Play = Callable[[Remote], Coroutine[Any, Any, None]]
 
 
@@ -93,10 +91,16 @@ def handler(pods: Pods, world: World, tasks: Tasks, others: Others | None = None
             trusted = is_api_server(request)
             if others is None:
                 check_client(request)
-                return streams.answer(request)
-            if trusted and not others.telling.knows(request.path):
-                return streams.answer(request)
-            return guarded(request, others, trusted)
+            elif not trusted or others.telling.knows(request.path):
+                return guarded(request, others, trusted)
+            found = streams.answer(request)
+        except APIError as error:
+            return refused(error)
+        return found if isinstance(found, Response) else awaited(found)
+
+    async def awaited(coming: Coroutine[Any, Any, Response]) -> Response:
+        try:
+            return await coming
         except APIError as error:
             return refused(error)
 
@@ -106,7 +110,8 @@ def handler(pods: Pods, world: World, tasks: Tasks, others: Others | None = None
                 await others.visitors.admit(request)
             if others.telling.knows(request.path):
                 return await others.telling.answer(request)
-            return streams.answer(request)
+            found = streams.answer(request)
+            return found if isinstance(found, Response) else await found
         except APIError as error:
             return refused(error)
 
@@ -133,14 +138,14 @@ class Streams:
 
     def __init__(self, pods: Pods, world: World, tasks: Tasks) -> None:
         self._pods = pods
-        self._world = world
         self._logs = Logs(Endings(pods.engine, tasks), world)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Answer:
         """Answers one request; raises the errors of `model.errors`."""
         parts = request.path.strip("/").split("/")
         if parts[0] == "healthz" and request.path in HEALTH:
             return Response(b"ok", content_type=TEXT)
+        known: dict[str, Callable[..., Answer]]
         known = {"containerLogs": self._log, "exec": self._exec, "attach": self._attach}
         if parts[0] == "portForward" and len(parts) == 3:
             return self._forward(request, *parts[1:])
@@ -163,36 +168,27 @@ class Streams:
             raise NotFound(f'container "{container}" not found in pod "{name}"\n')
         return Response(self._logs.open(name, pod, container, options), content_type="text/plain")
 
-    def _exec(self, request: Request, namespace: str, name: str, container: str) -> Response:
+    def _exec(self, request: Request, namespace: str, name: str, container: str) -> Answer:
         pod = self._find(namespace, name, "pod does not exist")
         wanted = parse_wanted(request, request.param("tty") == "1")
         place = _running(pod, container, f'container not found ("{container}")')
         command = request.params.get("command", [])
+        return self._pods.engine.streaming.execute(request, place, command, wanted)
 
-        def play(remote: Remote) -> Coroutine[Any, Any, None]:
-            engine = self._pods.engine
-            return session.execute(engine, place, command, wanted, remote, self._world)
-
-        return upgrade(request, play, wanted, self._world)
-
-    def _attach(self, request: Request, namespace: str, name: str, container: str) -> Response:
+    def _attach(self, request: Request, namespace: str, name: str, container: str) -> Answer:
         pod = self._find(namespace, name, "pod does not exist")
         place = _running(
             pod, container, f"container {container} not found in pod {name}_{namespace}"
         )
         # A container has a terminal or has none, whatever the client says
         wanted = parse_wanted(request, pod.containers[container].terminal)
+        return self._pods.engine.streaming.attach(request, place, wanted)
 
-        def play(remote: Remote) -> Coroutine[Any, Any, None]:
-            return session.attach(self._pods.engine, place, wanted, remote, self._world)
-
-        return upgrade(request, play, wanted, self._world)
-
-    def _forward(self, request: Request, namespace: str, name: str) -> Response:
+    def _forward(self, request: Request, namespace: str, name: str) -> Answer:
         pod = self._find(namespace, name, "pod does not exist")
         if not pod.netns:
             raise InternalError(f"not able to find sandbox of pod {name}_{namespace}")
-        return upgrade_forward(request, pod, self._world)
+        return self._pods.engine.streaming.forward(request, pod)
 
 
 def parse_wanted(request: Request, terminal: bool) -> Wanted:

@@ -6,27 +6,32 @@ patch, equal for equal states, so that it is written only when something has cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import Condition, condition
-from steersman.model.types.container import Container
+from steersman.model.types.container import Container, ResourceRequirements, VolumeMount
 from steersman.node import containers
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, container_id
 from steersman.node.plan import ENDED, is_finished, is_initialized
+from steersman.node.pressure import preemption
 from steersman.node.readiness import GATES, closed_gates
 from steersman.node.render import limits
+from steersman.node.render.bundle import is_recursive
 from steersman.node.resizing import telling
-from steersman.reconcile.times import rfc3339
 
 # A list with a merge key is merged by it: an address of before would stay beside the new one
 WHOLE = {"$patch": "replace"}
+Health = Callable[[Pod, Container], Sequence[Document]]
 
 
-def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
+def render_status(
+    pod: Pod, seen: Observed, host: str, now: float, health: Health = lambda *_: ()
+) -> Document:
     """Returns the patch that makes the status tell what is observed; the pod has the resources
-    that were granted."""
+    that were granted. `health` says how the devices of a container are."""
     phase = phase_of(pod, seen)
     status: Document = {
         "phase": phase,
@@ -38,6 +43,9 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
         "conditions": _conditions(pod, seen, phase, now),
         "containerStatuses": [_container(pod, it, seen, now) for it in pod.spec.containers],
     }
+    for container, told in zip(pod.spec.containers, status["containerStatuses"], strict=True):
+        if devices := health(pod, container):
+            told["allocatedResourcesStatus"] = list(devices)
     if pod.spec.init_containers:
         status["initContainerStatuses"] = [
             _container(pod, it, seen, now) for it in pod.spec.init_containers
@@ -46,6 +54,9 @@ def render_status(pod: Pod, seen: Observed, host: str, now: float) -> Document:
         status["ephemeralContainerStatuses"] = [
             _container(pod, it, seen, now) for it in pod.spec.ephemeral_containers
         ]
+    if pod.spec.resources is not None:
+        status["resources"] = _sides(pod.spec.resources)
+        status["allocatedResources"] = dict(pod.spec.resources.requests)
     if seen.ended is not None and phase == "Failed":
         status["reason"], status["message"] = seen.ended
     addresses = addresses_of(pod, seen, host)
@@ -66,22 +77,27 @@ def addresses_of(pod: Pod, seen: Observed, host: str) -> tuple[str, ...]:
 
 def phase_of(pod: Pod, seen: Observed) -> str:
     """Returns the phase (getPhase); one that ends a pod stays, and comes only when nothing of it
-    runs any more: what it had to itself is then free (status_manager.go, mergePodStatus)."""
+    runs any more and drivers have taken back its devices: what it had to itself is then free
+    (status_manager.go, mergePodStatus)."""
     if pod.status.phase in ENDED:
         return pod.status.phase
+    found = _phase_of(pod, seen)
+    return (pod.status.phase or "Pending") if seen.claimed and found in ENDED else found
+
+
+def _phase_of(pod: Pod, seen: Observed) -> str:
     if seen.ended is not None and not any(it.running for it in seen.containers.values()):
         return "Failed"
     if not is_initialized(pod, seen):
         return "Failed" if is_finished(pod, seen) else "Pending"
     known = [(it, seen.of(it.name)) for it in pod.spec.containers]
-    if any(it.run is None for _, it in known):
+    if any(it.counted is None for _, it in known):
         return "Pending"
     if any(it.running for _, it in known):
         return "Running"
     runs = [it.run for _, it in known if it.run is not None]
-    if not _is_stopping(pod, seen) and not all(
-        containers.is_done(pod, it, one) for it, one in known
-    ):
+    done = all(containers.is_done(pod, it, one) for it, one in known) and not seen.restarting
+    if not _is_stopping(pod, seen) and not done:
         return "Running"
     return "Succeeded" if all(run.exit_code == 0 for run in runs) else "Failed"
 
@@ -116,13 +132,31 @@ def _container(pod: Pod, container: Container, seen: Observed, now: float) -> Do
     }
     given = known.resources if known.running else None
     given = container.resources if given is None else given
-    sides = {"limits": given.limits, "requests": given.requests}
-    status["resources"] = {name: dict(it) for name, it in sides.items() if it}
+    status["resources"] = _sides(given)
     if container.resources.requests:
         status["allocatedResources"] = dict(container.resources.requests)
+    if known.run is not None and known.run.user:
+        uid, gid, *groups = known.run.user
+        status["user"] = {"linux": {"uid": uid, "gid": gid, "supplementalGroups": groups}}
     if known.run is not None:
-        status["containerID"] = container_id(seen.uid, container.name, known.run.attempt)
+        status["containerID"] = id_of(seen, container, known.run)
+    if container.volume_mounts:
+        status["volumeMounts"] = [_mounted(it) for it in container.volume_mounts]
     return status
+
+
+def _mounted(mount: VolumeMount) -> Document:
+    """Returns what a status tells of a mount (convertToAPIContainerStatuses)."""
+    told: Document = {"name": mount.name, "mountPath": mount.mount_path}
+    if mount.read_only:
+        recursive = "Enabled" if is_recursive(mount) else "Disabled"
+        told |= {"readOnly": True, "recursiveReadOnly": recursive}
+    return told
+
+
+def _sides(resources: ResourceRequirements) -> Document:
+    sides = {"limits": resources.limits, "requests": resources.requests}
+    return {name: dict(it) for name, it in sides.items() if it}
 
 
 def is_ready(pod: Pod, container: Container, known: Seen) -> bool:
@@ -192,8 +226,13 @@ def _terminated(seen: Observed, container: Container, run: Run | None) -> Docume
         # A run that never began has the zero time of its runtime
         told["startedAt"] = rfc3339(run.started_at)
         told["finishedAt"] = rfc3339(run.finished_at)
-    told["containerID"] = container_id(seen.uid, container.name, run.attempt)
+    told["containerID"] = id_of(seen, container, run)
     return {"terminated": told}
+
+
+def id_of(seen: Observed, container: Container, run: Run) -> str:
+    """Returns the id of a run: its engine's own, or what is made of its names."""
+    return run.id or container_id(seen.uid, container.name, run.attempt)
 
 
 def reason_of(run: Run) -> str:
@@ -214,8 +253,11 @@ def _conditions(pod: Pod, seen: Observed, phase: str, now: float) -> list[Docume
         ("ContainersReady", *ready),
         ("PodScheduled", "True", "", ""),
     ]
+    if containers.may_restart_all(pod):
+        found.append(("AllContainersRestarting", *_restarting(seen, phase)))
     if seen.ended is not None and seen.grace is not None:  # for the node's sake (KEP-3329)
-        found.append(("DisruptionTarget", "True", "TerminationByKubelet", seen.ended[1]))
+        told = preemption.CONDITION if seen.ended[0] == preemption.REASON else seen.ended[1]
+        found.append(("DisruptionTarget", "True", "TerminationByKubelet", told))
     resizing = telling.render_conditions(pod, seen, now)
     return [*resizing, *(_condition(pod, *it, now) for it in found)]
 
@@ -227,12 +269,29 @@ def _text(state: bool) -> str:
 def _initialized(pod: Pod, seen: Observed, phase: str) -> tuple[str, str, str]:
     if not pod.spec.init_containers or is_initialized(pod, seen):
         return "True", "PodCompleted" if phase == "Succeeded" else "", ""
+    if containers.may_restart_all(pod) and _was(pod, "Initialized"):
+        return "True", "", ""  # what was initialized stays so while all containers begin anew
     waiting = [
         it.name
         for it in pod.spec.init_containers
         if not containers.is_past(pod, it, seen.of(it.name))
     ]
     return "False", "ContainersNotInitialized", f"containers with incomplete status: {_go(waiting)}"
+
+
+def _was(pod: Pod, kind: str) -> bool:
+    """Whether a condition was true when it was last told."""
+    old = condition(pod.status.conditions, kind)
+    return old is not None and old.status == "True"
+
+
+def _restarting(seen: Observed, phase: str) -> tuple[str, str, str]:
+    if phase in ENDED:
+        return "False", "PodCompleted" if phase == "Succeeded" else "PodFailed", ""
+    if seen.restarting:
+        why = "container exited with restart policy rule"
+        return "True", "RestartAllContainersStarted", why
+    return "False", "", ""
 
 
 def _containers_ready(pod: Pod, seen: Observed, phase: str) -> tuple[str, str, str]:

@@ -2,63 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from steersman.client.interface import Client
-from steersman.images.pull import Puller
-from steersman.model.kinds.node import NODE
+from steersman.model.kind import Document
+from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.service import Service
+from steersman.model.types.container import Container
 from steersman.node import containers
+from steersman.node.claims.interface import ClaimAccess, NoClaims
 from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.devices.interface import DeviceAccess, NoDevices
+from steersman.node.engine.interface import Engine, Images
 from steersman.node.id_ranges import IdRanges
 from steersman.node.machine import Facts
+from steersman.node.measure.counts import Counts
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.register import Place
 from steersman.node.render.downward import Machine
 from steersman.node.render.resolution import Resolution
+from steersman.node.render.swap import NO_SWAP, Swap
 from steersman.node.resizing.granting import Grants
+from steersman.node.topology.pinning import Pinning
+from steersman.node.topology.placing import Placement
 from steersman.node.volumes.mounting import Volumes
-from steersman.node.warm import WarmParent
 from steersman.reconcile.events import Recorder, Said
-from steersman.runtime.engine import Engine
 from steersman.world.interface import World
-
-
-class Network(Protocol):
-    """Connects pods; repeatable."""
-
-    async def add(self, pod: str, namespace: Path) -> list[str]:
-        """Connects a pod's namespace; returns its addresses."""
-
-    async def delete(self, pod: str) -> None:
-        """Disconnects a pod; one that is not connected is fine."""
-
-    def restore(self, pod: str, addresses: Sequence[str]) -> None:
-        """Notes the addresses that a pod has from before the agent began."""
 
 
 class Tools(msgspec.Struct, frozen=True):
     """The node's means.
 
-    cgroup:    the control group of all pods, which bears the cluster's id
     pulls:     by whom images were pulled
     services:  the services of the cluster, as far as they are known
+    apparmor:  the profile that `RuntimeDefault` means, empty where there is none
     grants:    what all pods of the node may have together
+    placement: what gives out parts of the machine
+    pinning:   where containers may run
+    devices:   what containers have been given of device plugins
+    claims:    what drivers make ready for pods
+    counts:    what the agent counts of its own work
+    page_sizes: of the huge pages whose use is limited
+    swap:      how much of it containers may use
+    node:      the Node, as far as it is known
     """
 
     client: Client
     world: World
     engine: Engine
-    warm: WarmParent
-    network: Network
-    puller: Puller
+    images: Images
     pulls: PullRecords
     providers: Providers
     paths: Paths
@@ -71,8 +68,16 @@ class Tools(msgspec.Struct, frozen=True):
     machine: Machine
     resolution: Resolution
     services: Callable[[], Iterable[Service]]
-    cgroup: str
+    apparmor: str = ""
     grants: Grants = msgspec.field(default_factory=Grants)
+    placement: Placement = msgspec.field(default_factory=Placement)
+    pinning: Pinning = msgspec.field(default_factory=Pinning)
+    devices: DeviceAccess = msgspec.field(default_factory=NoDevices)
+    claims: ClaimAccess = msgspec.field(default_factory=NoClaims)
+    counts: Counts = msgspec.field(default_factory=Counts)
+    page_sizes: tuple[int, ...] = ()
+    swap: Swap = NO_SWAP
+    node: Callable[[], Node | None] = lambda: None
 
     def say(
         self,
@@ -89,6 +94,10 @@ class Tools(msgspec.Struct, frozen=True):
         # The view itself does not say what it is where it came from a list
         about = ("v1", POD.name, *named, path)
         self.events.say(Said(about, kind, reason, note, host=self.place.name))
+
+    def health(self, pod: Pod, container: Container) -> list[Document]:
+        """Returns how the devices of a container are (allocatedResourcesStatus)."""
+        return [*self.devices.health(pod, container), *self.claims.health(pod, container)]
 
     def say_node(self, kind: str, reason: str, note: str) -> None:
         """Tells an event about the node."""

@@ -12,21 +12,24 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from steersman.client.errors import Unreachable
-from steersman.model.errors import APIError, Conflict, NotFound
-from steersman.model.kind import Document
+from steersman.model.errors import Conflict, NotFound
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers, record
-from steersman.node.acting import ending, pulling, sandboxes, starting
+from steersman.node.acting import counting, ending, placing, pulling, sandboxes, starting
 from steersman.node.acting.ending import NANO
+from steersman.node.acting.failures import describe_failure
 from steersman.node.acting.probes import Prober
 from steersman.node.acting.pulling import Pulled
+from steersman.node.acting.telling import Teller
+from steersman.node.admission.refusing import refused
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Observed, Run, Seen, Trouble, engine_name
 from steersman.node.plan import (
     Action,
+    BeginAnew,
     DeletePod,
     KillContainer,
+    PlacePod,
     PrepareVolumes,
     PullImage,
     ResizePod,
@@ -42,7 +45,7 @@ from steersman.node.plan import (
 from steersman.node.resizing import granting, telling
 from steersman.node.resizing.carrying_out import carry_out
 from steersman.node.static.marks import is_static
-from steersman.node.status import is_coming_up, render_status, same
+from steersman.node.status import is_coming_up
 from steersman.node.tools import Tools
 from steersman.node.volumes import downward_api
 from steersman.runtime.engine import EngineError, ExitStatus
@@ -51,15 +54,17 @@ from steersman.world.interface import Tasks
 # kubelet's exponentialbackoff of volumes (500 ms to 2 min 2 s), here for whatever else fails too
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 122.0
-TELL_RETRY_SECONDS = 1.0
 CONFIG_ERROR = "CreateContainerConfigError"
-# A pod on its way up has several states in a blink; telling each would slow down the next
-SETTLE_SECONDS = 0.15
 log = logging.getLogger(__name__)
 OVERDUE = (
     "DeadlineExceeded",
     "Pod was active on the node longer than the specified deadline",
 )
+
+
+def retry_seconds(failures: int, first: float) -> float:
+    """Returns how long to wait after a number of failures in a row before this one."""
+    return min(first * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS)
 
 
 class Worker:
@@ -81,12 +86,10 @@ class Worker:
         self._unprepared = seen.volumes_ready
         self._renew_volumes_at = tools.world.now() if seen.volumes_ready else 0.0
         if seen.ended is None:
-            tools.grants.note(seen.uid, granting.requests_of(self._granted))
+            tools.grants.note(seen.uid, granting.requests_of(self.granted))
         self._wake = asyncio.Event()
-        self._stale = asyncio.Event()
-        self._settled = asyncio.Event()
         self._ends = asyncio.Event()
-        self._told: Document | None = None
+        self._teller = Teller(tools, self)
         # What shows a static pod in the API
         self._mirror: Pod | None = None
         self._removed = False
@@ -107,10 +110,12 @@ class Worker:
         """The API has another version of a static pod's mirror, or none any more."""
         before, self._mirror = self._mirror, mirror
         if mirror is None or before is None or before.metadata.uid != mirror.metadata.uid:
-            self._told = None
+            self._teller.forget()
         if mirror is not None:
             shown = replace(self.pod.metadata, generation=mirror.metadata.generation)
-            self.pod = replace(self.pod, metadata=shown, status=mirror.status)
+            # It tells of times; whether the pod has ended nobody but this node can say
+            status = replace(mirror.status, phase="Pending")
+            self.pod = replace(self.pod, metadata=shown, status=status)
         self._changed()
 
     def vanish(self) -> None:
@@ -128,7 +133,7 @@ class Worker:
 
     async def at_rest(self) -> None:
         """Waits until nothing of the pod runs, or begins to."""
-        while self._busy or any(it.running for it in self.seen.containers.values()):
+        while self._busy or self._runs:
             self._ends.clear()
             await self._ends.wait()
 
@@ -176,16 +181,22 @@ class Worker:
                 seen = seen.having(name, replace(known, trouble=replace(trouble, again_at=now)))
         self.change(seen)
 
+    def devices_changed(self) -> None:
+        """Devices that the pod has may be well again, or not."""
+        self._teller.hear()
+
     def _changed(self) -> None:
         self._wake.set()
         self._ends.set()
-        self._stale.set()
-        if not is_coming_up(self.pod, self.seen):
-            self._settled.set()
+        self._teller.hear(settled=not is_coming_up(self.pod, self.seen))
 
     def _end_run(self, container: str, run: Run) -> None:
         known = replace(self.seen.of(container), run=run, started=False, ready=False, unhealthy="")
-        self.update(container, known)
+        seen = self.seen.having(container, known)
+        restarts = containers.restarts_all(self.pod, container, run)
+        if restarts and not is_ending(self.pod, seen) and not is_finished(self.pod, seen):
+            seen = replace(seen, restarting=True)
+        self.change(seen)
         spec = containers.find(self.pod, container)
         if spec is not None and containers.starts_again(self.pod, spec, run):
             self._tell_backoff(container, known)
@@ -206,14 +217,15 @@ class Worker:
     async def run(self) -> None:
         """Lives until nothing of the pod is left."""
         async with self._tools.world.tasks() as self._tasks:
-            self._tasks.start(self._tell(), name=f"status {self.seen.name}")
+            self._tasks.start(self._teller.run(), name=f"status {self.seen.name}")
+            self._tools.pinning.began()
             while not self._done:
                 wait = self._step()
                 try:
                     async with self._tools.world.timeout(wait):
                         await self._wake.wait()
                 except TimeoutError:
-                    self._stale.set()
+                    self._teller.hear()
                 self._wake.clear()
             self._tasks.stop()
         self._tools.grants.note(self.seen.uid, None)
@@ -230,33 +242,51 @@ class Worker:
             self._tasks.start(self._discard(self._ended.pop()), name="discard")
         until: list[float] = []
         self._consider_resize()
-        for action in plan(self._granted, self.seen, now):
+        self._give_back()
+        for action in plan(self.granted, self.seen, now):
             if isinstance(action, Wait):
                 until.append(action.until)
             elif self._may_begin(action):
                 self._begin(action)
             elif isinstance(action, KillContainer):
                 self._hasten(action)
-        if self._renew_volumes_at and self.seen.volumes_ready and self._stays():
+        if self._renew_volumes_at and self.seen.volumes_ready and self.stays:
             if self._renew_volumes_at <= now and "volumes" not in self._busy:
                 self._begin(PrepareVolumes())
             until.append(max(self._renew_volumes_at, now + FIRST_RETRY_SECONDS))
         return max(0.0, min(until) - now) if until else None
 
     @property
-    def _granted(self) -> Pod:
+    def granted(self) -> Pod:
         """The pod with the resources that the node has granted it."""
         return granting.granted(self.pod, self.seen)
+
+    @property
+    def shown(self) -> Pod | None:
+        """What shows the pod in the API; None where nothing does."""
+        if self.seen.gone:
+            return None
+        return self._mirror if is_static(self.pod) else self.pod
+
+    def take(self, answer: Pod) -> None:
+        """The API has answered a status with what shows the pod from now on."""
+        if is_static(self.pod):
+            before = self._mirror
+            if before is not None and answer.metadata.revision > before.metadata.revision:
+                self.mirror(answer)
+        elif answer.metadata.revision > self.pod.metadata.revision:
+            self.pod = answer
+            self._wake.set()
 
     def _consider_resize(self) -> None:
         """Grants a resize that is asked for or notes why not, and ends one that is over."""
         seen, grants = self.seen, self._tools.grants
-        if not self._stays():
+        if not self.stays:
             grants.note(seen.uid, None)
             return
-        if seen.resize is not None and granting.is_over(self._granted, seen):
+        if seen.resize is not None and granting.is_over(self.granted, seen):
             self.change(replace(seen, resize=None))
-            text = f"Pod resize completed: {telling.summary(self._granted)}"
+            text = f"Pod resize completed: {telling.summary(self.granted)}"
             self._say("Normal", "ResizeCompleted", text)
             self._renew_volumes_at = self._tools.world.now()  # they may tell of resources
         if not granting.is_asked(self.pod, self.seen):
@@ -264,7 +294,11 @@ class Worker:
                 self.change(replace(self.seen, refused=None))
             return
         refusal = granting.decide_grant(
-            self.pod, grants.others(seen.uid), self._tools.machine.allocatable
+            self.pod,
+            grants.others(seen.uid),
+            self._tools.machine.allocatable,
+            self._tools.pinning.fixed,
+            self._tools.swap,
         )
         if refusal is None:
             self.change(granting.grant(self.pod, self.seen))
@@ -276,21 +310,41 @@ class Worker:
 
     def _refuse_resize(self, refusal: granting.Refusal) -> None:
         if refusal.reason == granting.DEFERRED:
-            self._tools.grants.wait(self.seen.uid, self._wake.set)
+            now = self._tools.world.now()
+            one = granting.waiting(self.pod, now, self._retry_resize)
+            self._tools.grants.wait(self.seen.uid, one)
         refused = (self.pod.metadata.generation, refusal.reason, refusal.message)
         if refused != self.seen.refused:
             self.change(replace(self.seen, refused=refused))
             text = telling.summary(self.pod, refusal.message)
             self._say("Warning", f"Resize{refusal.reason}", f"Pod resize {refusal.reason}: {text}")
 
-    def _stays(self) -> bool:
+    def _retry_resize(self) -> None:
+        """Tries a deferred resize when its turn has come: others wait for what is left."""
+        if granting.is_asked(self.pod, self.seen):
+            self._consider_resize()
+            self._wake.set()
+
+    def _give_back(self) -> None:
+        """Frees what the pod has for itself once nothing of it runs or begins: before its end is
+        told, so that whoever comes in its stead finds it free."""
+        if not self.stays and not self._busy and not self._runs:
+            self._tools.placement.release(self.seen.uid)
+
+    @property
+    def _runs(self) -> bool:
+        return any(it.running for it in self.seen.containers.values())
+
+    @property
+    def stays(self) -> bool:
+        """Whether the pod neither ends nor has ended."""
         return not is_ending(self.pod, self.seen) and not is_finished(self.pod, self.seen)
 
     def _may_end(self) -> bool:
         return self.seen.ended is None and not is_finished(self.pod, self.seen)
 
     def _may_begin(self, action: Action) -> bool:
-        if isinstance(action, TearDown):  # what is under way stands on what it takes away
+        if isinstance(action, TearDown | BeginAnew):  # what is under way stands on what goes
             return not self._busy
         if isinstance(action, StartContainer) and self._unprepared:
             return False
@@ -312,21 +366,31 @@ class Worker:
             task.cancel()
 
     async def _do(self, action: Action) -> None:
+        began, failed = self._tools.world.monotonic(), True
         try:
             await self._act(action)
+            failed = False
             self._failures.pop(action.key, None)
         except Exception as error:  # noqa: BLE001 - one pod's trouble must not end the node
             self._fail(action, error)
         finally:
+            took = self._tools.world.monotonic() - began
+            counting.count(self._tools.counts, self.pod, action, took, failed=failed)
             self._busy.discard(action.key)
             self._ends.set()
             self._wake.set()
 
     async def _act(self, action: Action) -> None:
         match action:
+            case PlacePod():
+                refusal = await placing.place(self._tools, self.granted)
+                if refusal is None:
+                    self.change(replace(self.seen, unplaced=False))
+                else:
+                    self.change(refused(self.seen, *refusal))
+                    self._say("Warning", *refusal)
             case StartSandbox():
-                sandbox = await sandboxes.start(self._tools, self._granted)
-                self.change(replace(self.seen, sandbox=sandbox, trouble=None))
+                await self._start_sandbox()
             case PrepareVolumes():
                 await self._prepare_volumes()
             case PullImage(container):
@@ -335,14 +399,16 @@ class Worker:
                 await self._start(container, attempt)
             case KillContainer():
                 await self._kill(action)
+            case BeginAnew():
+                self.change(containers.reset(self.seen, self.pod))
             case ResizePod():
-                pod = self._granted
+                pod = self.granted
                 changed = await carry_out(self._tools, pod, self.seen)
                 self.change(granting.carried_out(pod, self.seen, changed))
             case TearDown():
                 await sandboxes.tear_down(self._tools, self.seen.uid)
                 self._tools.objects.release(self.seen.uid)
-                self.change(replace(self.seen, sandbox=None, volumes_ready=False))
+                self.change(replace(self.seen, sandbox=None, volumes_ready=False, claimed=False))
             case DeletePod():
                 await self._delete()
 
@@ -350,19 +416,12 @@ class Worker:
         """Makes a failure a trouble of the pod or the container, and tells it."""
         wait = self._count_failure(action.key)
         again = self._tools.world.now() + wait
-        reasons = {
-            StartSandbox: ("FailedCreatePodSandBox", "Failed to create pod sandbox: "),
-            PrepareVolumes: ("FailedMount", ""),
-            KillContainer: ("FailedKillPod", "error killing pod: "),
-            TearDown: ("FailedKillPod", "error killing pod: "),
-        }
-        reason, start = reasons.get(type(action), ("FailedSync", "error syncing pod: "))
-        text = f"{start}{error or type(error).__name__}"
+        reason, text = describe_failure(action, error)
         if isinstance(action, ResizePod) and self.seen.resize is not None:
             resize = replace(self.seen.resize, error=str(error))
             self.change(replace(self.seen, resize=resize))
             reason = "ResizeError"
-            text = f"Pod resize error: {telling.summary(self._granted, str(error))}"
+            text = f"Pod resize error: {telling.summary(self.granted, str(error))}"
         if not isinstance(action, DeletePod):
             self._say("Warning", reason, text)
         container = getattr(action, "container", None)
@@ -381,7 +440,7 @@ class Worker:
         """Returns how long to wait after one more failure in a row."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS)
+        return retry_seconds(failures, FIRST_RETRY_SECONDS)
 
     async def _wake_after(self, seconds: float) -> None:
         await self._tools.world.sleep(seconds)
@@ -390,8 +449,17 @@ class Worker:
 
     # Acting
 
+    async def _start_sandbox(self) -> None:
+        """Makes the ground of the pod, once drivers have made ready what its claims need."""
+        pod = self.granted
+        if pod.spec.resource_claims and not self.seen.claimed:
+            self.change(replace(self.seen, claimed=True))
+        await self._tools.claims.prepare(pod)
+        sandbox = await sandboxes.start(self._tools, pod)
+        self.change(replace(self.seen, sandbox=sandbox, trouble=None))
+
     async def _prepare_volumes(self) -> None:
-        pod = self._granted
+        pod = self.granted
         objects = await self._tools.objects.acquire(pod, names_of(pod), self.objects_changed)
         self._renew_volumes_at = 0.0
         layers = await pulling.pull_volumes(self._tools, pod, self.objects_changed)
@@ -427,7 +495,7 @@ class Worker:
         self.update(name, known)
 
     async def _start(self, name: str, attempt: int) -> None:
-        pod = self._granted
+        pod = self.granted
         container = containers.find(pod, name)
         assert container is not None
         if name not in self._pulled:  # known from before the agent began
@@ -453,6 +521,7 @@ class Worker:
         )
         self._failures.pop(f"start of {name}", None)
         self.update(name, begun)
+        self._tools.pinning.began()
         exit = self._early.pop((name, attempt), None)
         if run.state == "exited":
             self._end_run(name, run)
@@ -505,7 +574,7 @@ class Worker:
         ref = POD.ref(self.seen.namespace, self.seen.name)
         stays = bool(self.pod.metadata.finalizers)
         try:
-            await self._write_status()
+            await self._teller.write()
             if not stays:
                 await self._remove_files()
             await self._tools.client.delete(ref, uid=self.seen.uid, grace_seconds=0)
@@ -516,50 +585,9 @@ class Worker:
 
     async def _remove_files(self) -> None:
         self._removed = True
+        # One that was never begun has no ground that is torn down; without its record nobody
+        # would know of it
+        self._tools.placement.release(self.seen.uid)
         seen, paths = self.seen, self._tools.paths
         for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):
             await asyncio.to_thread(record.remove_tree, path)
-
-    # Telling
-
-    async def _tell(self) -> None:
-        """Writes the status whenever it has changed, for ever."""
-        while True:
-            await self._stale.wait()
-            try:
-                async with self._tools.world.timeout(SETTLE_SECONDS):
-                    await self._settled.wait()
-            except TimeoutError:
-                pass  # it takes its time: people want to see why
-            self._stale.clear()
-            try:
-                await self._write_status()
-            except (APIError, Unreachable) as error:
-                # A conflict may be lost to other writers; where the object is gone or another pod
-                # bears the name, the view soon says so, and nothing is told any more
-                if not isinstance(error, (NotFound, Conflict, Unreachable)):
-                    log.warning("the status of pod %s is refused: %s", self.seen.name, error)
-                await self._tools.world.sleep(TELL_RETRY_SECONDS)
-                self._stale.set()
-
-    async def _write_status(self) -> None:
-        shown = self._mirror if is_static(self.pod) else self.pod
-        if self.seen.gone or shown is None:
-            return
-        tools, pod = self._tools, self._granted
-        status = render_status(pod, self.seen, tools.place.address, tools.world.now())
-        if same(self._told, status):
-            return
-        ref = POD.ref(self.seen.namespace, self.seen.name)
-        answer = await tools.client.patch(
-            ref, {"status": status}, how="strategic", subresource="status", uid=shown.metadata.uid
-        )
-        self._told = status
-        if answer.metadata.revision <= shown.metadata.revision:
-            return
-        if is_static(self.pod):
-            if self._mirror is shown:
-                self.mirror(answer)
-        elif answer.metadata.revision > self.pod.metadata.revision:
-            self.pod = answer
-            self._wake.set()

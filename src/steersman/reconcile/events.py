@@ -21,7 +21,7 @@ from steersman.model.errors import APIError, NotFound
 from steersman.model.kind import Document, Kind
 from steersman.model.kinds.event import EVENT
 from steersman.model.ref import Ref
-from steersman.reconcile.times import rfc3339, rfc3339_micro
+from steersman.model.times import rfc3339, rfc3339_micro
 from steersman.world.interface import World
 
 Form = Literal["count", "series"]

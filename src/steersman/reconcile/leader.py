@@ -16,7 +16,7 @@ from steersman.client.interface import Client
 from steersman.model.errors import AlreadyExists, APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE, Lease
-from steersman.reconcile.times import rfc3339_micro
+from steersman.model.times import rfc3339_micro
 from steersman.world.interface import World
 
 LEASE_SECONDS = 15  # the three of kube-controller-manager's flags

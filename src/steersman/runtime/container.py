@@ -1,9 +1,9 @@
 """One container: its OCI document read as a plan, and the first process that carries it out.
 
 The plan is pure and made by the parent, where a mistake is still an answer to the caller.
-`initialise` runs in the new process. Rule: it talks over one channel only: R when all is set
-up, T with a terminal, H when the parent's hooks are due, E and a reason if it cannot go on; it
-goes on when it reads G.
+`initialise` runs in the new process. Rule: it talks over one channel only: U with who it
+is, R when all is set up, T with a terminal, H when the parent's hooks are due, E and a reason if
+it cannot go on; it goes on when it reads G.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .kernel import (
     syscalls,
 )
 from .kernel import terminal as terminals
-from .process import Process, become, check_program, look_up, open_labels, set_oom_score
+from .process import Process, become, check_program, ids_of, look_up, open_labels, set_oom_score
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -338,15 +338,17 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
         die_with_parent()
     own = open_labels(plan.process)
     slave = _build(plan, kept, cgroup.views(), ground)
+    if slave >= 0:
+        # Now: the streams of who made it are waited for to their end before anybody starts it
+        terminals.adopt(slave, plan.process.uid)
     if alone:
         check_program(plan.process)
-    os.write(kept.channel, b"R")
+    ids = " ".join(map(str, ids_of(plan.process)))
+    os.write(kept.channel, f"U{ids}\nR".encode())
     if alone:
         _pass_gate(kept)
     if os.read(kept.channel, 1) != b"G":
         os._exit(0)
-    if slave >= 0:
-        terminals.adopt(slave, plan.process.uid)
     before = (lambda: _run_start_hooks(plan)) if "startContainer" in plan.hooks else None
     become(plan.process, plan.held, kept.channel, own, alone=alone, before=before)
 
@@ -546,6 +548,23 @@ def make_directories(plan: Plan) -> None:
     os.makedirs(plan.directory, 0o700, exist_ok=True)
     for path in places(plan) if plan.layers else places(plan)[:1]:
         os.mkdir(path, 0o755)
+
+
+def present(plan: Plan, name: str, document: Mapping[str, Any]) -> None:
+    """Gives hooks of a container that has no bundle what they look for: a state, and a directory
+    with a document in which the root has a path."""
+    from . import documents
+
+    plan.state = {
+        "ociVersion": document.get("ociVersion", ""),
+        "id": name,
+        "bundle": plan.directory,
+        "annotations": document.get("annotations") or {},
+    }
+    shown = {key: value for key, value in document.items() if key != EXTRA}
+    shown["root"] = {**(document.get("root") or {}), "path": places(plan)[0]}
+    with open(os.path.join(plan.directory, "config.json"), "w") as file:
+        file.write(documents.dumps(shown))
 
 
 def decode_status(status: int) -> tuple[int, int]:

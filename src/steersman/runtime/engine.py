@@ -47,7 +47,9 @@ class ExitStatus(NamedTuple):
 
 
 class ContainerState(NamedTuple):
-    """One container; `status` is creating, created, running or stopped, `pid` 0 if stopped."""
+    """One container; `status` is creating, created, running or stopped, `pid` 0 if stopped.
+    `user` is that of its program, then its group and all groups; empty where it is not known.
+    """
 
     id: str
     status: str
@@ -58,6 +60,7 @@ class ContainerState(NamedTuple):
     exit: ExitStatus | None
     reason: str
     log_lost_bytes: int
+    user: Sequence[int] = ()
 
 
 class SandboxState(NamedTuple):
@@ -84,7 +87,8 @@ class SandboxState(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What happened: "exit" of a container, "lost" shim, or "overflow": list the pods anew."""
+    """What happened: "exit" of a container, a file of its log moved "aside", "lost" shim, or
+    "overflow": list the pods anew."""
 
     kind: str
     pod: str

@@ -13,7 +13,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 MAX_LINE_BYTES = 16 * 1024
@@ -89,7 +89,7 @@ class LogFile:
 
     A write that fails (disk full) must not stop the container: the bytes are counted in
     `lost_bytes`, which is part of the container's state. Only whole entries are in a file when it
-    is moved aside, under its name and a moment.
+    is moved aside, under its name and a moment; `on_aside` is called then.
     """
 
     def __init__(self, path: str, most_bytes: int = MAX_FILE_BYTES, *, opened: bool = True) -> None:
@@ -98,6 +98,7 @@ class LogFile:
         self._most_bytes = most_bytes
         self._size = 0
         self._descriptor = -1
+        self.on_aside: Callable[[], None] = lambda: None
         self._splitters = {name: LineSplitter(name.encode()) for name in ("stdout", "stderr")}
         if opened:
             self.reopen()
@@ -170,6 +171,7 @@ class LogFile:
             os.close(descriptor)
         else:
             self._use(descriptor)
+            self.on_aside()
 
     def _remove_old(self) -> None:
         directory, name = os.path.split(self.path)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import socket
 
-from . import container, protocol, state
+from . import container, state
 from .container import Plan
 from .keeper import GONE
 from .kernel import capabilities, cgroups, namespaces, syscalls, terminal, user_namespaces
 from .logs import LogFile
 from .process import Process
-from .streams import Streams
+from .streams import Streams, close_all, fill_streams
 from .supervised import CREATED, RUNNING, STOPPED, Supervised
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ _HOST = "host"
 _SHARED = "shared"
 # The group of the process that containers share; they have a dot in their names
 _FIRST = "first"
+# Hooks that the container's own process runs; others would hold up the shim
+_OWN_HOOKS = ("createContainer", "startContainer")
 # The exit code that Kubernetes shows for a container whose program could not be started.
 _START_ERROR_CODE = 128
 
@@ -49,18 +51,6 @@ class Conflict(Exception):
 
 class Failed(Exception):
     """The container could not be set up or started; the text is the reason."""
-
-
-def close_all(descriptors: list[int]) -> None:
-    """Closes and forgets descriptors."""
-    while descriptors:
-        os.close(descriptors.pop())
-
-
-def fill_streams(descriptors: list[int]) -> None:
-    """Adds /dev/null for the standard streams that are not given."""
-    while len(descriptors) < protocol.MAX_DESCRIPTORS:
-        descriptors.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
 
 
 class Container:
@@ -107,6 +97,7 @@ class Container:
             "exit": first.exit,
             "reason": first.reason,
             "log_lost_bytes": self.log.lost_bytes,
+            "user": first.user,
         }
 
 
@@ -174,6 +165,7 @@ class Pod:
         made = Container(name, plan, bundle, self._open_cgroup(kept["cgroup"]))
         made.log = LogFile(plan.log, opened=False)
         made.log.thaw(kept["log"])
+        made.log.on_aside = lambda: self._publish({"kind": "aside", "container": name})
         made.streams = self._streams(made, opened=False)
         made.streams.thaw(kept["streams"], is_terminal=plan.process.terminal)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
@@ -320,8 +312,8 @@ class Pod:
         bundle = request["bundle"]
         directory = os.path.join(self.directory, state.CONTAINERS, name)
         plan = Plan(bundle, directory, self._held)
-        if plan.hooks:  # they would hold up the shim, and nobody asks for them here
-            raise ValueError("hooks are run by the command line alone")
+        if others := [kind for kind in plan.hooks if kind not in _OWN_HOOKS]:
+            raise ValueError(f"hooks of the kind {others[0]} are run by the command line alone")
         group = self._open_cgroup(plan.cgroup_path or f"{self.cgroup_path}/{name}")
         made = Container(name, plan, bundle, group)
         self.containers[name] = made
@@ -337,9 +329,12 @@ class Pod:
     def _launch(self, made: Container) -> None:
         plan = made.plan
         made.log = LogFile(plan.log)
+        made.log.on_aside = lambda: self._publish({"kind": "aside", "container": made.name})
         made.streams = self._streams(made, opened=True)
         made.first = Supervised(self._reactor, made.streams.use_terminal)
         container.make_directories(plan)
+        if plan.hooks:
+            container.present(plan, f"{self.name}.{made.name}", made.bundle)
         made.cgroup.create()
         made.cgroup.limit(plan.resources)
         channel = made.first.child_channel.fileno()

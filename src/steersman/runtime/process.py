@@ -208,6 +208,11 @@ def look_up(process: Process) -> None:
         process.env["HOME"] = homes[0] if homes and homes[0] else "/"
 
 
+def ids_of(process: Process) -> list[int]:
+    """User, group and all groups of a process once they are looked up; its own is one of them."""
+    return [process.uid, process.gid, *dict.fromkeys((process.gid, *process.groups))]
+
+
 def _needs_accounts(process: Process) -> bool:
     return bool(process.username) or "HOME" not in process.env
 

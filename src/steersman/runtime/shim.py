@@ -11,8 +11,9 @@ import os
 import socket
 
 from . import documents, protocol, state
-from .pod import Conflict, Failed, NotFound, Pod, close_all
+from .pod import Conflict, Failed, NotFound, Pod
 from .reactor import READ, WRITE, Reactor
+from .streams import close_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

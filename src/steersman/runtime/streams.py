@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
+from .protocol import MAX_DESCRIPTORS
 from .reactor import READ, WRITE
 
 TYPE_CHECKING = False
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 16
 # A terminal session that is a megabyte behind is not read by anybody.
 MAX_BEHIND_BYTES = 1 << 20
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Closes and forgets descriptors."""
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def fill_streams(descriptors: list[int]) -> None:
+    """Adds /dev/null for the standard streams that are not given."""
+    while len(descriptors) < MAX_DESCRIPTORS:
+        descriptors.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
 
 
 class Sink:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MAX_REASON_BYTES = 1 << 16
 
 _KEPT = ("status", "pid", "handle", "created_at", "started_at", "finished_at", "exit", "reason")
+_KEPT_LATER = ("user",)  # which shims before did not keep
 CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
 
 
@@ -48,6 +49,7 @@ class Supervised:
         self.finished_at = 0
         self.exit: dict[str, Any] | None = None
         self.reason = ""
+        self.user: list[int] = []  # with its group and all groups, once it is known
         self.on_ready: Callable[[], None] | None = None
         self.on_started: Callable[[], None] | None = None
         self.on_exit: list[Callable[[], None]] = []
@@ -59,13 +61,16 @@ class Supervised:
 
     def freeze(self) -> dict[str, Any]:
         """What of it is to be known again."""
-        return {name: getattr(self, name) for name in _KEPT}
+        return {name: getattr(self, name) for name in _KEPT + _KEPT_LATER}
 
     def thaw(self, kept: dict[str, Any]) -> None:
         """Takes up what was known; the conversation with the process is over."""
         self.close_channel()
         for name in _KEPT:
             setattr(self, name, kept[name])
+        for name in _KEPT_LATER:
+            if name in kept:
+                setattr(self, name, kept[name])
 
     def follow(self, pid: int) -> None:
         """The process has been forked: listens to it."""
@@ -80,8 +85,11 @@ class Supervised:
     def go(self) -> None:
         """Lets the process run its program."""
         self._released = True
+        self._send(b"G")
+
+    def _send(self, word: bytes) -> None:
         try:
-            self.channel.send(b"G")
+            self.channel.send(word)
         except (BrokenPipeError, ConnectionResetError):
             return  # it has died, which its parent hears at once
 
@@ -103,9 +111,17 @@ class Supervised:
 
     def _hear(self, data: bytes) -> None:
         self._heard += data
-        while self._heard[:1] in (b"T", b"R"):
+        while self._heard[:1] in (b"T", b"H", b"R", b"U"):
+            if self._heard[:1] == b"U":
+                if b"\n" not in self._heard:
+                    return
+                line, _, self._heard = self._heard.partition(b"\n")
+                self.user = [int(it) for it in line[1:].split()]
+                continue
             word, self._heard = self._heard[:1], self._heard[1:]
-            if word == b"R":
+            if word == b"H":
+                self._send(b"G")  # the shim runs no hooks: it would be held up
+            elif word == b"R":
                 self.status = CREATED
                 if self.on_ready is not None:
                     self.on_ready()

@@ -10,8 +10,8 @@ from steersman.client.interface import Client
 from steersman.model.errors import Conflict, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
+from steersman.model.times import rfc3339
 from steersman.reconcile.events import Recorder
-from steersman.reconcile.times import rfc3339
 from steersman.scheduler.preemption import BY_SCHEDULER, DISRUPTION_TARGET, Candidate
 from steersman.scheduler.state.snapshot import Snapshot
 from steersman.world.interface import World

@@ -25,15 +25,19 @@ Hear = Callable[[Any | None, Any | None], None]
 ENDED = ("Succeeded", "Failed")
 
 
-def waits(pod: Pod, names: Iterable[str]) -> bool:
-    """Says whether a pod is to be placed by one of the schedulers with these names."""
+def pends(pod: Pod, names: Iterable[str]) -> bool:
+    """Says whether a pod is for one of the schedulers with these names, and has no node yet."""
     return (
         not pod.spec.node_name
         and pod.spec.scheduler_name in names
         and pod.metadata.deletion_timestamp is None
         and pod.status.phase not in ENDED
-        and not gated(pod)
     )
+
+
+def waits(pod: Pod, names: Iterable[str]) -> bool:
+    """Says whether a pod is to be placed by one of the schedulers with these names."""
+    return pends(pod, names) and not gated(pod)
 
 
 def differs(old: Node | None, new: Node | None) -> bool:
@@ -64,10 +68,11 @@ class Following:
         self._snapshot = snapshot
         self._queue = queue
         self._names = frozenset(names)
+        self._pods = views.of(POD)
         self._heard: list[tuple[View, Hear]] = [
             (views.of(NAMESPACE), self.hear_namespace),
             (views.of(NODE), self.hear_node),
-            (views.of(POD), self.hear_pod),
+            (self._pods, self.hear_pod),
         ]
 
     def begin(self) -> list[Callable[[], None]]:
@@ -78,6 +83,10 @@ class Following:
             for found in list(view.list()):
                 hear(None, found)
         return leave
+
+    def gated(self) -> int:
+        """Returns how many pods wait for their gates to go; looked for when somebody asks."""
+        return sum(gated(pod) and pends(pod, self._names) for pod in self._pods.list())
 
     def hear_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """Takes over the labels of a namespace."""
@@ -103,9 +112,10 @@ class Following:
         """Tells those who wait for a claim, a volume or a class."""
         self._help(helped_by_volume)
 
-    def hear_devices(self) -> None:
-        """Tells those who wait for a claim or for devices."""
-        self._help(helped_by_device)
+    def hear_devices(self, delegated: frozenset[str]) -> None:
+        """Tells those who wait for a claim or for devices; these meet the resources `delegated`."""
+        self._snapshot.shapes.delegate(delegated)
+        self._help(lambda group: helped_by_device(group, delegated))
 
     def hear_pod(self, old: Any | None, new: Any | None) -> None:
         """Takes over a pod."""

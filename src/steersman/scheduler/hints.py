@@ -66,9 +66,12 @@ def helped_by_volume(waits: Waits) -> bool:
     return bool(waits.blockers & (VOLUMES | EXTENDERS))
 
 
-def helped_by_device(waits: Waits) -> bool:
-    """Says whether a change of a claim, of devices, their classes or taints could help."""
-    return bool(waits.blockers & (DEVICES | EXTENDERS))
+def helped_by_device(waits: Waits, delegated: frozenset[str] = frozenset()) -> bool:
+    """Says whether a change of a claim, of devices, their classes or taints could help;
+    `delegated` are the resources that devices meet now."""
+    if waits.blockers & (DEVICES | EXTENDERS):
+        return True
+    return not waits.demand.delegated.issuperset(delegated.intersection(waits.demand.requests))
 
 
 def helped_by_group(who: Hashable, changed: Alone) -> bool:

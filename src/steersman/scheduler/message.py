@@ -13,6 +13,7 @@ NO_NODES = "no nodes available to schedule pods"
 NO_CLAIMS = "no new claims to deallocate"
 HAS_CLAIMS = "still not schedulable"
 DEALLOCATED = "deallocation of ResourceClaim completed"
+DELETED = "deletion of ResourceClaim completed"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
 

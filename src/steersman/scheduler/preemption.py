@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from steersman.model.selectors import Selector
+from steersman.model.times import seconds
 from steersman.model.types.condition import condition
-from steersman.reconcile.times import seconds
 from steersman.scheduler.decide import Unfit, refuse_with, refuse_without
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.memory import Ask

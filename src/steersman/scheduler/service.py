@@ -21,10 +21,11 @@ from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.resourceclaim import ResourceClaim
 from steersman.model.podgroup import LABEL
+from steersman.model.resource_claims import is_extended
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import condition
 from steersman.reconcile.events import Recorder
 from steersman.reconcile.rules import Rule
-from steersman.reconcile.times import rfc3339
 from steersman.scheduler.assignment import Assigner, Assignment
 from steersman.scheduler.budgets import Budgets
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
@@ -40,8 +41,9 @@ from steersman.scheduler.following import Following
 from steersman.scheduler.gangs.placing import Gangs
 from steersman.scheduler.hints import Alone, Waits, blocked_by
 from steersman.scheduler.local import joined
+from steersman.scheduler.measure.figures import GATED
 from steersman.scheduler.memory import Ask, Memory, kept
-from steersman.scheduler.message import DEALLOCATED, HAS_CLAIMS, NO_CLAIMS, fit_error
+from steersman.scheduler.message import DEALLOCATED, DELETED, HAS_CLAIMS, NO_CLAIMS, fit_error
 from steersman.scheduler.owners import Owners
 from steersman.scheduler.preemption import (
     Candidate,
@@ -87,6 +89,7 @@ WRITES = (
         ("resourceclaims", "resourceclaims/status", "resourceclaims/binding"),
         ("patch", "update"),
     ),
+    Rule("resource.k8s.io", ("resourceclaims",), ("create", "delete")),
 )
 
 
@@ -176,14 +179,16 @@ class Scheduler:
 
     def families(self) -> Iterator[Family]:
         """Yields what was counted."""
-        return self.queue.figures.families(self.queue.pending())
+        pending = {**self.queue.pending(), GATED: self._following.gated()}
+        return self.queue.figures.families(pending)
 
     async def run(self) -> None:
         """Follows, decides and binds for ever."""
         await self._views.synced()
         await self._gangs.begin_to_heed(self._world)
+        self._hear_devices()
         leave = [*self._following.begin(), *self._storage.listen(self._following.hear_storage)]
-        leave += self._inventory.listen(self._following.hear_devices)
+        leave += self._inventory.listen(self._hear_devices)
         try:
             async with self._world.tasks() as group:
                 group.start(self.queue.keep_time(), name="scheduler timers")
@@ -194,6 +199,9 @@ class Scheduler:
         finally:
             for out in leave:
                 out()
+
+    def _hear_devices(self) -> None:
+        self._following.hear_devices(frozenset(self._inventory.resources()))
 
     async def _run_flow(self, group: Tasks) -> None:
         """Places the pods of the scheduler `flow`; its code is loaded for the first of them."""
@@ -442,13 +450,16 @@ class Scheduler:
         await self._preempt(ask, unfit, best)
 
     async def _deallocate(self, ask: Ask, unfit: Unfit, claim: ResourceClaim) -> None:
-        """Gives up where a claim is allocated; the claim's change brings the pod back."""
+        """Gives up where a claim is allocated, or a claim that was made for extended resources; the
+        claim's change brings the pod back."""
+        extended = is_extended(claim)
         try:
-            await self._reserver.deallocate(claim)
+            await (self._reserver.discard if extended else self._reserver.deallocate)(claim)
         except (APIError, Unreachable):  # it changed meanwhile: the next attempt sees how
             self.queue.retry(ask.pod.metadata.uid)
             return
-        await self._refuse(ask, unfit, f"{fit_error(unfit)} {DEALLOCATED}", None)
+        done = DELETED if extended else DEALLOCATED
+        await self._refuse(ask, unfit, f"{fit_error(unfit)} {done}", None)
 
     async def _preempt(self, ask: Ask, unfit: Unfit, found: Candidate) -> None:
         """Writes the nomination, and makes the victims leave before the pod is tried again."""

@@ -5,7 +5,7 @@ Used on both sides of the way to a log: by the API server, which refuses, and by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -40,7 +40,7 @@ class LogOptions(msgspec.Struct, frozen=True):
         return self.since_time
 
 
-def parse(params: Mapping[str, list[str]], pod: str) -> LogOptions:
+def parse(params: Mapping[str, Sequence[str]], pod: str) -> LogOptions:
     """Returns the options in a query; raises BadRequest, Invalid."""
     since_time = _first(params, "sinceTime")
     options = LogOptions(
@@ -73,17 +73,17 @@ def parse_time(text: str) -> int:
     return whole * 1_000_000_000 + int(digits[:9].ljust(9, "0"))
 
 
-def _first(params: Mapping[str, list[str]], name: str) -> str:
+def _first(params: Mapping[str, Sequence[str]], name: str) -> str:
     values = params.get(name)
     return values[0] if values else ""
 
 
-def _flag(params: Mapping[str, list[str]], name: str) -> bool:
+def _flag(params: Mapping[str, Sequence[str]], name: str) -> bool:
     """Reads a boolean as Convert_Slice_string_To_bool: what is not false is true."""
     return name in params and _first(params, name) not in _FALSE
 
 
-def _number(params: Mapping[str, list[str]], name: str) -> int | None:
+def _number(params: Mapping[str, Sequence[str]], name: str) -> int | None:
     text = _first(params, name)
     return whole(text) if text else None
 

@@ -5,11 +5,15 @@ exchange. Not a parser; the transport turns these into bytes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import field
+
+_REPEATED: Final = 1024  # queries of clients that ask the same over and over
+_REPEATED_LENGTH: Final = 256
 
 
 class User(msgspec.Struct, frozen=True):
@@ -96,13 +100,13 @@ class Request:
         self.user = user
         self.finished: Callable[[], None] | None = None
         self.notes: Notes | None = None
-        self._params: Mapping[str, list[str]] | None = None
+        self._params: Mapping[str, Sequence[str]] | None = None
 
     @property
-    def params(self) -> Mapping[str, list[str]]:
+    def params(self) -> Mapping[str, Sequence[str]]:
         """The query parameters; blank values are kept."""
         if self._params is None:
-            self._params = parse_qs(self.query, keep_blank_values=True) if self.query else {}
+            self._params = _parameters(self.query)
         return self._params
 
     def param(self, name: str, default: str = "") -> str:
@@ -114,6 +118,19 @@ class Request:
         """Says whether a parameter is true as upstream reads booleans: "0", "false" are not."""
         values = self.params.get(name)
         return values is not None and values[0].lower() not in ("0", "false")
+
+
+def _parameters(query: str) -> Mapping[str, Sequence[str]]:
+    if not query:
+        return {}
+    return _repeated(query) if len(query) <= _REPEATED_LENGTH else _parsed(query)
+
+
+def _parsed(query: str) -> Mapping[str, Sequence[str]]:
+    return parse_qs(query, keep_blank_values=True)
+
+
+_repeated = lru_cache(_REPEATED)(_parsed)
 
 
 class Chunk:

@@ -17,12 +17,35 @@ SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 DRAWN_BYTES = 4096
 
 
+class _Drawn(random.SystemRandom):
+    """Chance from the kernel, asked for in large pieces; each byte is given out once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes, self._used = b"", 0
+
+    def randbytes(self, n: int) -> bytes:
+        """Returns `n` bytes."""
+        if self._used + n > len(self._bytes):
+            self._bytes, self._used = os.urandom(max(n, DRAWN_BYTES)), 0
+        self._used += n
+        return self._bytes[self._used - n : self._used]
+
+    def random(self) -> float:
+        """Returns a number from 0 to 1, of the 53 bits that a float has."""
+        return (int.from_bytes(self.randbytes(7), "big") >> 3) * 2.0**-53
+
+    def getrandbits(self, k: int) -> int:
+        """Returns a number of `k` bits."""
+        size = (k + 7) // 8
+        return int.from_bytes(self.randbytes(size), "big") >> (size * 8 - k)
+
+
 class RealWorld:
     """See `world.interface.World`."""
 
     def __init__(self) -> None:
-        self._random = random.SystemRandom()
-        self._drawn, self._used = b"", 0
+        self._random = _Drawn()
 
     def now(self) -> float:
         """Returns the wall clock."""
@@ -58,10 +81,7 @@ class RealWorld:
 
     def uid(self) -> str:
         """Returns a new version 4 UUID."""
-        if self._used == len(self._drawn):
-            self._drawn, self._used = os.urandom(DRAWN_BYTES), 0
-        raw = self._drawn[self._used : self._used + 16]
-        self._used += 16
+        raw = self._random.randbytes(16)
         text = raw.hex()
         variant = "89ab"[raw[8] & 3]  # RFC 9562 section 5.4
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

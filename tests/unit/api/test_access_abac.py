@@ -94,11 +94,14 @@ def test_what_a_line_without_a_version_leaves_out_means_all() -> None:
 
 def test_comments_and_empty_lines_are_passed_over_and_others_named() -> None:
     assert len(abac.parse('# who\n\n{"user": "a"}\n  {"user": "b"}\n')) == 2
+    assert len(abac.parse("{}\n" * 10_000)) == 10_000
     for text, why in (
         ('{"user": "a"}\n{"user": 5}', "line 2: Expected `str`, got `int` - at `$.user`"),
         ("\nuser", "line 2: JSON is malformed"),
         ('{"kind": "Policy", "apiVersion": "v1"}',
          f"line 1: it is no Policy of {abac.VERSION}"),
+        ('{"kind": "Policy", "user": "a"}', f"line 1: it is no Policy of {abac.VERSION}"),
+        (f'{{"apiVersion": "{abac.VERSION}", "user": "a"}}', "line 1: it is no Policy of"),
         ("{}\n" * 10_001, "10001 policies, 10000 at most"),
     ):  # fmt: skip
         with pytest.raises(ValueError) as raised:

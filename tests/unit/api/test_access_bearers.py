@@ -14,9 +14,10 @@ from served import Served, served
 from steersman.api.access.tokens import ISSUER, InvalidToken
 from steersman.api.tokens import bootstrap_tokens, legacy_tokens, legacy_tracking, token_file
 from steersman.api.tokens.bearers import Bearers, authenticated
+from steersman.api.tokens.legacy_tokens import LegacyTokens
 from steersman.api.tokens.token_file import StaticTokens
 from steersman.model.kind import Document
-from steersman.wire.message import Request, User
+from steersman.wire.message import Remarked, Request, User
 
 SECRETS = "/api/v1/namespaces/default/secrets"
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
@@ -35,6 +36,7 @@ def test_a_file_names_token_user_uid_and_groups() -> None:
     assert known.user("one") == JANE
     assert known.user("two") == User("joe", (), "u-2")
     assert known.user("three") == User("jim", (), "u-3")
+    assert static('one, "ja\nne", u-1').user("one") == User("ja\nne", (), "u-1")
     assert known.user("four") is None
     assert known.user("") is None
 
@@ -52,6 +54,7 @@ def test_of_equal_tokens_in_a_file_the_last_counts() -> None:
         ),
         (",jane,u-1", "line 1: the token is empty"),
         ('a,b,c\nsecret,b,c,"d\n', "line 2: unexpected end of data"),
+        ('"a"b,c,d', "line 1: ',' expected after '\"'"),
         ("x" * (token_file.MOST_BYTES + 1), f"more than {token_file.MOST_BYTES} bytes"),
     ],
 )
@@ -269,7 +272,9 @@ async def test_a_secret_says_on_which_day_its_token_was_used(api: Served) -> Non
     (await api.patch(f"{SECRETS}/old", invalid("2026-01-01"))).ok()
     assert "authenticated" not in await review(api, token_of(secret))
     await api.world.sleep(1)
-    assert last_used((await api.get(f"{SECRETS}/old")).ok()) == str(day + timedelta(days=1))
+    noted = (await api.get(f"{SECRETS}/old")).ok()
+    assert last_used(noted) == str(day + timedelta(days=1))
+    assert noted["metadata"]["labels"][legacy_tokens.INVALID_SINCE] == "2026-01-01"
     await api.world.sleep(5 * 86_400)
     later = {"metadata": {"labels": {legacy_tracking.LAST_USED: str(day + timedelta(days=7))}}}
     (await api.patch(f"{SECRETS}/old", later)).ok()  # another server's clock
@@ -324,6 +329,22 @@ def test_a_day_that_another_server_noted_already_is_not_noted_again() -> None:
         for day in ("2026-02-28", "2026-03-01", "2026-03-02", "2026-03-03", "x")
     }
     assert [day for day, said in noted.items() if said] == ["2026-03-01", "2026-03-02"]
+
+
+def test_since_when_the_use_of_tokens_is_noted_is_kept_where_it_is_a_day() -> None:
+    now = datetime(2026, 3, 1, 23, 59, tzinfo=UTC).timestamp()
+    made = legacy_tracking.render_tracking(None, now)
+    assert made == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": "kube-system", "name": legacy_tracking.NAME},
+        "data": {"since": "2026-03-01"},
+    }
+    assert legacy_tracking.render_tracking({**made, "data": {"since": "2020-02-29"}}, now) is None
+    for wrong in ({}, {"since": ""}, {"since": "2021-02-29"}, {"since": "yesterday"}):
+        labelled = {**made, "metadata": {"labels": {"a": "b"}}, "data": {**wrong, "k": "v"}}
+        found = legacy_tracking.render_tracking(labelled, now)
+        assert found == {**labelled, "data": {"k": "v", "since": "2026-03-01"}}
 
 
 @served
@@ -382,9 +403,43 @@ def test_a_filled_secret_stays_as_it_is_but_for_another_authority() -> None:
         "token": b"signed",
     }
     assert legacy_tokens.fill(first, BUILDER, "CA", lambda _claims: "again") is None
+    unmarked = {**first, "metadata": {**first["metadata"], "annotations": {}}}
+    assert legacy_tokens.fill(unmarked, BUILDER, "CA", lambda _claims: "again") is not None
     second = legacy_tokens.fill(first, BUILDER, "other", lambda _claims: "again")
     assert second is not None
     assert base64.b64decode(second["data"]["token"]) == b"signed"
+
+
+@pytest.mark.parametrize(
+    ("account", "why"),
+    [
+        (None, 'serviceaccounts "builder" not found'),
+        (
+            {**BUILDER, "metadata": {**BUILDER["metadata"], "deletionTimestamp": "now"}},
+            "ServiceAccount ci/builder has been deleted",
+        ),
+        (
+            {**BUILDER, "metadata": {**BUILDER["metadata"], "uid": "uid-2"}},
+            "ServiceAccount UID (uid-2) does not match claim (uid-1)",
+        ),
+    ],
+)
+def test_a_token_of_a_secret_ends_with_its_account(account: Document | None, why: str) -> None:
+    tokens, used = Cluster().tokens, []
+    secret = legacy_tokens.fill(secret_of(), BUILDER, "", tokens.sign)
+    assert secret is not None
+    found = {"secrets": secret, "serviceaccounts": account}
+    knows = LegacyTokens(tokens, lambda ref: found[ref.kind.plural], used.append)
+    with pytest.raises(InvalidToken) as raised:
+        knows.user(token_of(secret))
+    assert str(raised.value) == why
+    assert used == []
+    found["serviceaccounts"] = {**BUILDER, "secrets": [{"name": "other"}, {"name": "s"}]}
+    assert isinstance(knows.user(token_of(secret)), Remarked)
+    assert used == [secret]
+    secret["metadata"]["deletionTimestamp"] = "now"
+    with pytest.raises(InvalidToken, match="Token has been invalidated"):
+        knows.user(token_of(secret))
 
 
 WHOLE = legacy_tokens.claims_of(secret_of(), BUILDER)

@@ -9,7 +9,7 @@ from test_access_rbac import JANE, ROOT, Stored, binding, group, rbac, role, rul
 
 from steersman.api.access import rules
 from steersman.api.access.authorization import Attributes
-from steersman.api.access.escalation import Escalation
+from steersman.api.access.escalation import Escalation, only_collector_fields
 from steersman.api.access.rbac import RBAC
 from steersman.api.access.rules import Rule
 from steersman.model.errors import Forbidden, NotFound
@@ -84,6 +84,14 @@ def test_a_write_that_touches_only_what_the_collector_needs_is_allowed() -> None
     assert "not currently held" in refused(checked(), "clusterroles", new, old)
 
 
+def test_what_is_empty_is_no_change_for_the_collector() -> None:
+    new, old = role("new", rule("get", "core", "pods")), role("new", rule("get", "core", "pods"))
+    new["metadata"] |= {"finalizers": ["a.b/c"], "labels": {}, "resourceVersion": "2"}
+    assert only_collector_fields(new, old)
+    new["metadata"]["labels"] = {"a": "b"}
+    assert not only_collector_fields(new, old)
+
+
 def test_only_a_cluster_admin_may_aggregate() -> None:
     wanted = role("sum")
     wanted["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
@@ -91,6 +99,10 @@ def test_only_a_cluster_admin_may_aggregate() -> None:
     expected = f'clusterroles.rbac.authorization.k8s.io "sum" is forbidden: {why}'
     assert refused(checked(READER, BOUND), "clusterroles", wanted) == expected
     assert refused(checked(READER, BOUND), "clusterroles", role("sum"), wanted) == expected
+    checked(READER, BOUND).check(JANE, "clusterroles", "", role("sum"), role("sum"))
+    for nothing in None, {}, {"clusterRoleSelectors": []}:  # chooses nothing
+        new = {**role("sum"), "aggregationRule": nothing}
+        checked(READER, BOUND).check(JANE, "clusterroles", "", new, None)
     admin = role("admin", rule("*", "*", "*"), {"verbs": ["*"], "nonResourceURLs": ["*"]})
     checked(admin, binding("b", admin, user("jane"))).check(JANE, "clusterroles", "", wanted, None)
 

@@ -76,8 +76,9 @@ def test_a_front_proxy_names_the_user_of_each_request() -> None:
         (PROXY, {}),
         (PROXY, {"x-remote-group": "a"}),
         (certificate("somebody", "front-proxy-ca"), HEADERS),
+        (b"no certificate", HEADERS),
     ],
-    ids=["no user", "a group alone", "another name"],
+    ids=["no user", "a group alone", "another name", "what cannot be read"],
 )
 def test_who_is_let_in_by_that_authority_is_a_front_proxy_or_nobody(
     shown: bytes, headers: dict[str, str]

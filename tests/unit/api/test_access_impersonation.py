@@ -92,11 +92,18 @@ def test_many_groups_or_extras_may_be_allowed_at_once() -> None:
     rules = on("user-info"), rule(verb, AUTH, "users")
     many = Impersonation("joe", ("a", "b", "c", "d"))
     acts(many, *rules, rule(verb, AUTH, "groups", "*"))
+    assert why(many, *rules, rule(verb, AUTH, "groups", "a b c")).startswith(
+        'groups.authentication.k8s.io "d"'
+    )
     few = Impersonation("joe", ("a", "b", "c"))
     assert why(few, *rules, rule(verb, AUTH, "groups", "*")).startswith("groups")
     extra = {"example.com/scope": ("a", "b", "c", "d")}
     every = rule(verb, AUTH, "userextras/*", "*")
     acts(Impersonation("joe", extra=extra), *rules, every)
+    three = rule(verb, AUTH, "userextras/example.com/scope", "a b c")
+    assert why(Impersonation("joe", extra=extra), *rules, three).startswith(
+        'userextras.authentication.k8s.io "d"'
+    )
     fewer = {"example.com/scope": ("a", "b", "c")}
     assert why(Impersonation("joe", extra=fewer), *rules, every).startswith("userextras")
 
@@ -111,6 +118,9 @@ def test_many_groups_or_extras_may_be_allowed_at_once() -> None:
          "impersonating the empty string key in extra is not allowed"),
         (Impersonation("joe", extra={"scope": ("a",)}),
          'impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "scope":'
+         ' must be a domain-prefixed path (such as "acme.io/foo")'),
+        (Impersonation("joe", extra={"/a": ("a",)}),
+         'impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "/a":'
          ' must be a domain-prefixed path (such as "acme.io/foo")'),
         (Impersonation("joe", extra={"example.com/a": ("a", "")}),
          "impersonating the empty string value in extra is not allowed"),
@@ -135,10 +145,27 @@ def test_an_account_is_acted_as_by_a_mode_of_its_own() -> None:
     found = acts(Impersonation(name), *rules)
     groups = ("system:serviceaccounts", "system:serviceaccounts:ci", "system:authenticated")
     assert found == Acted(User(name, groups), verb)
+    old = rule("impersonate", "core", "serviceaccounts", "builder")
+    assert acts(Impersonation(name), old) == Acted(User(name, groups))
     info = on("user-info"), rule("impersonate:user-info", AUTH, "users")
     assert "impersonate-on:serviceaccount:list" in why(Impersonation(name), *info)
+    assert why(Impersonation(name), on("serviceaccount")) == (
+        'serviceaccounts.authentication.k8s.io "builder" is forbidden: User "jane" cannot '
+        'impersonate:serviceaccount resource "serviceaccounts" in API group '
+        '"authentication.k8s.io" in the namespace "ci"'
+    )
     with_group = Impersonation(name, ("g",))
     assert why(with_group, *rules, *info).startswith('serviceaccounts "builder" is forbidden')
+
+
+@pytest.mark.parametrize("name", [":builder", "ci:", "ci:builder:x", "ci"])
+def test_what_only_begins_like_an_account_is_a_user(name: str) -> None:
+    verb = "impersonate:user-info"
+    found = acts(
+        Impersonation(f"system:serviceaccount:{name}"), on("user-info"), rule(verb, AUTH, "users")
+    )
+    assert found.constraint == verb
+    assert found.user.groups == ("system:authenticated",)
 
 
 def test_a_node_is_acted_as_by_name() -> None:
@@ -166,6 +193,9 @@ def test_an_account_acts_as_the_node_that_its_pod_is_on() -> None:
         (sender, LIST._replace(verb="impersonate-on:associated-node:list")),
         (sender, Attributes(verb, AUTH, "v1", "nodes", name="*")),
     ]
+    with pytest.raises(Forbidden) as raised:  # of several modes the first is told about
+        impersonation.act(Union(Asked()), AGENT, Impersonation("system:node:n1"), LIST)
+    assert "cannot impersonate-on:associated-node:list resource" in raised.value.message
     for wanted, who in (
         (Impersonation("system:node:n2"), AGENT),
         (Impersonation("system:node:n1", uid="7"), AGENT),
@@ -183,6 +213,11 @@ def test_who_gave_no_answer_is_told_with_the_refusal() -> None:
     with pytest.raises(Forbidden) as raised:
         impersonation.act(Union(Broken()), JANE, Impersonation("joe"), LIST)
     assert raised.value.message.endswith('in the namespace "ns": down: because')
+
+
+def test_a_group_that_says_whether_somebody_is_known_is_not_given_twice() -> None:
+    for group in ("system:authenticated", "system:unauthenticated"):
+        assert acts(Impersonation("joe", (group,)), sender=ROOT).user.groups == (group,)
 
 
 def test_nobody_is_not_authenticated_whatever_groups_are_named() -> None:

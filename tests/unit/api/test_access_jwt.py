@@ -22,7 +22,7 @@ from steersman.api.access.settings import AccessSettings
 from steersman.api.access.tokens import InvalidToken, encode
 from steersman.api.tokens import jwt_settings
 from steersman.api.tokens.jwt import Compiled, JWTTokens, decide
-from steersman.api.tokens.key_set import REST_SECONDS, KeySet
+from steersman.api.tokens.key_set import MOST_KEYS, REST_SECONDS, KeySet
 from steersman.api.tokens.signatures import read_key
 from steersman.model.errors import Unauthorized
 from steersman.model.kind import Document
@@ -33,6 +33,7 @@ NOW = 1_900_000_000.0
 URL = "https://issuer.example.com"
 RSA = rsa.generate_private_key(65537, 2048)
 CURVE = ec.generate_private_key(ec.SECP384R1())
+NO_STRING = "json: cannot unmarshal {} into Go value of type string"
 CLAIMS: Document = {
     "iss": URL,
     "aud": "kubernetes",
@@ -116,6 +117,8 @@ class Issuer:
         self.asked = 0
         self.issuer = ""
         self.status = 200
+        self.provider: Document = {}
+        self.answered: Any = None
 
     @property
     def url(self) -> str:
@@ -125,9 +128,11 @@ class Issuer:
         if request.path == "/.well-known/openid-configuration":
             self.asked += 1
             told = {"issuer": self.issuer or self.url, "jwks_uri": f"{self.url}/keys"}
+            told.update(self.provider)
             return Response(orjson.dumps(told), self.status)
         assert request.path == "/keys"
-        return Response(orjson.dumps({"keys": self.keys}))
+        answered = {"keys": self.keys} if self.answered is None else self.answered
+        return Response(orjson.dumps(answered))
 
 
 def issuing(tmp_path: Path, case: Callable[[Issuer, JWTTokens, KeySet, Clock], Any]) -> None:
@@ -172,8 +177,10 @@ def test_a_signature_that_is_not_the_keys_is_refused(tmp_path: Path) -> None:
         assert await fetched(tokens, good) is not None
         head, _, mark = good.split(".")
         other = encode(orjson.dumps({**claims, "sub": "root"}))
+        curved, _, point = signed(claims, "ES384", "two").split(".")
         for wrong in (
             f"{head}.{other}.{mark}",
+            f"{curved}.{other}.{point}",
             f"{good[:-8]}AAAAAAAA",
             signed(claims, "RS256", "two"),
             signed(claims, "ES384", "one"),
@@ -229,12 +236,71 @@ def test_an_issuer_that_fails_is_left_alone_and_keys_are_kept(tmp_path: Path) ->
 
 def test_tokens_of_others_are_left_to_others() -> None:
     tokens = JWTTokens(compiled(), KeySet(URL, "", "", RealWorld()), lambda: NOW)
-    for other in ("x", "a.b.c", signed({**CLAIMS, "iss": "https://other"}), "x" * 20_000):
+    long = signed({**CLAIMS, "more": "x" * 20_000})
+    elsewhere = signed({**CLAIMS, "iss": "https://other"})
+    for other in ("x", "a.b.c", "a.b", f"{signed(CLAIMS)}.x", elsewhere, long, "x" * 20_000):
         assert tokens.user(other) is None
+
+
+def test_a_token_whose_header_cannot_be_is_refused_without_asking_for_keys() -> None:
+    tokens = JWTTokens(compiled(), KeySet(URL, "", "", RealWorld()), lambda: NOW)
+    _, claims, signature = signed(CLAIMS).split(".")
+    for header in {"alg": "HS256", "kid": "one"}, {"kid": "one"}, {"alg": "RS256", "kid": 1}:
+        with pytest.raises(InvalidToken, match=r"^oidc: id token signed with unsupported"):
+            tokens.user(f"{encode(orjson.dumps(header))}.{claims}.{signature}")
+
+
+@pytest.mark.parametrize(
+    ("provider", "keys", "told"),
+    [
+        ({"jwks_uri": None}, {"keys": []}, "the provider does not say where its keys are"),
+        ({"jwks_uri": "http://x"}, {"keys": []}, "the provider does not say where its keys are"),
+        ({}, {}, "the provider's keys are no list of keys"),
+        ({}, {"keys": {}}, "the provider's keys are no list of keys"),
+        ({}, {"keys": [rsa_key()] * 101}, "the provider's keys are no list of keys"),
+        ({}, [], "/keys answers no object"),
+    ],
+)
+def test_a_provider_that_says_nothing_of_use_is_told(
+    tmp_path: Path, provider: Document, keys: Any, told: str
+) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, _keys: KeySet, _clock: Clock) -> None:
+        issuer.provider, issuer.answered = provider, keys
+        with pytest.raises(InvalidToken) as raised:
+            await fetched(tokens, signed({**CLAIMS, "iss": issuer.url}))
+        assert str(raised.value).startswith("oidc: authenticator not initialized: ")
+        assert str(raised.value).endswith(told)
+
+    issuing(tmp_path, case)
+
+
+def test_an_issuer_may_be_discovered_elsewhere(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, keys: KeySet, clock: Clock) -> None:
+        issuer.issuer = URL
+        found = f"{issuer.url}/.well-known/openid-configuration"
+        elsewhere = KeySet(URL, found, keys._authority, clock)
+        await elsewhere.fetch()
+        assert [key.id for key in elsewhere.candidates("")] == ["one", "two"]
+        slash = KeySet(f"{issuer.url}/", "", keys._authority, clock)
+        issuer.issuer = f"{issuer.url}/"
+        await slash.fetch()
+        assert [key.id for key in slash.candidates("one")] == ["one"]
+
+    issuing(tmp_path, case)
+
+
+def test_as_many_keys_as_may_be_are_read(tmp_path: Path) -> None:
+    async def case(issuer: Issuer, tokens: JWTTokens, _keys: KeySet, _clock: Clock) -> None:
+        issuer.keys = [rsa_key()] * MOST_KEYS
+        assert await fetched(tokens, signed({**CLAIMS, "iss": issuer.url})) is not None
+
+    issuing(tmp_path, case)
 
 
 def test_keys_that_cannot_be_are_refused_and_others_passed_over() -> None:
     assert read_key({"kty": "oct"}) is None
+    assert read_key({**curve_key(), "crv": "secp256k1"}) is None
+    assert read_key({**curve_key(), "kty": "OKP"}) is None
     assert read_key({**rsa_key(), "use": "enc"}) is None
     assert read_key(1) is None
     short = rsa.generate_private_key(65537, 1024)
@@ -242,6 +308,8 @@ def test_keys_that_cannot_be_are_refused_and_others_passed_over() -> None:
     for bad in (rsa_key(key=short), off, {**rsa_key(), "n": 1}, {**rsa_key(), "n": "%"}):
         with pytest.raises(ValueError, match=r"."):
             read_key(bad)
+    with pytest.raises(ValueError, match="n is no number of a key"):
+        read_key({**rsa_key(), "n": "B" * 2052})
 
 
 @pytest.mark.parametrize(
@@ -261,9 +329,9 @@ def test_keys_that_cannot_be_are_refused_and_others_passed_over() -> None:
         ({"aud": "other"}, 'oidc: expected audience in ["kubernetes"] got ["other"]'),
         ({"aud": [1]}, 'oidc: expected audience in ["kubernetes"] got []'),
         ({"sub": None}, 'oidc: parse username claims "sub": claim not present'),
-        ({"sub": 5}, 'oidc: parse username claims "sub": claim is no string'),
-        ({"groups": 5}, 'oidc: parse groups claim "groups": it is no list of strings'),
-        ({"groups": [5]}, 'oidc: parse groups claim "groups": it is no list of strings'),
+        ({"sub": 5}, f'oidc: parse username claims "sub": {NO_STRING.format("number")}'),
+        ({"groups": 5}, f'oidc: parse groups claim "groups": {NO_STRING.format("number")}'),
+        ({"groups": ["a", 5]}, f'oidc: parse groups claim "groups": {NO_STRING.format("array")}'),
     ],
 )
 def test_claims_that_do_not_name_a_current_user_are_refused(changed: Document, told: str) -> None:
@@ -280,20 +348,33 @@ def test_a_mail_address_must_be_verified_where_its_issuer_says_whether_it_is() -
     mapped = {"claimMappings": {"username": {"claim": "email", "prefix": ""}}}
     claims = {**CLAIMS, "email": "jane@example.com"}
     assert decide(compiled(**mapped), claims, NOW).name == "jane@example.com"
+    assert decide(compiled(**mapped), {**claims, "email_verified": True}, NOW).name
     assert why({**claims, "email_verified": False}, **mapped) == "oidc: email not verified"
+    assert why({**claims, "email_verified": None}, **mapped) == "oidc: email not verified"
+    for unclear, sort in (("false", "string"), ("true", "string"), (1, "number")):
+        what = f"json: cannot unmarshal {sort} into Go value of type bool"
+        told = f"oidc: parse 'email_verified' claim: {what}"
+        assert why({**claims, "email_verified": unclear}, **mapped) == told
 
 
 def test_rules_about_claims_hold() -> None:
     rules = [{"claim": "hd", "requiredValue": "example.com"}]
     assert decide(compiled(claimValidationRules=rules), CLAIMS, NOW)
     told = "oidc: required claim hd not present in ID token"
-    assert why({**CLAIMS, "hd": None}, claimValidationRules=rules) == told
-    told = "oidc: required claim hd value does not match. Got = x, want = example.com"
-    assert why({**CLAIMS, "hd": "x"}, claimValidationRules=rules) == told
-    rules = [{"expression": "claims.exp - 1900000000 <= 60", "message": "too long"}]
+    without = {key: value for key, value in CLAIMS.items() if key != "hd"}
+    assert why(without, claimValidationRules=rules) == told
+    told = "oidc: required claim hd value does not match. Got = {}, want = example.com"
+    for hd, shown in ("x", "x"), (None, ""):
+        assert why({**CLAIMS, "hd": hd}, claimValidationRules=rules) == told.format(shown)
+    told = f"oidc: parse claim hd: {NO_STRING.format('number')}"
+    assert why({**CLAIMS, "hd": 5}, claimValidationRules=rules) == told
+    rules = [{"expression": (text := "claims.exp - 1900000000 <= 60"), "message": "too long"}]
     assert decide(compiled(claimValidationRules=rules), {**CLAIMS, "exp": int(NOW) + 60}, NOW)
-    long = {**CLAIMS, "exp": int(NOW) + 61}
-    assert why(long, claimValidationRules=rules) == "oidc: error evaluating rule: too long"
+    told = f"validation expression '{text}' failed: too long"
+    assert (
+        why({**CLAIMS, "exp": int(NOW) + 61}, claimValidationRules=rules)
+        == f"oidc: error evaluating claim validation expression: {told}"
+    )
 
 
 def test_expressions_make_the_user_and_rules_about_it_hold() -> None:
@@ -306,18 +387,96 @@ def test_expressions_make_the_user_and_rules_about_it_hold() -> None:
             {"key": "example.com/b", "valueExpression": "''"},
         ],
     }
-    rules = [{"expression": "!user.username.startsWith('system:')", "message": "reserved"}]
+    rules = [{"expression": (text := "!user.username.startsWith('system:')"), "message": "no"}]
     more = {"claimMappings": mapped, "userValidationRules": rules}
     found = decide(compiled(**more), CLAIMS, NOW)
     assert found == User("x-jane", ("a",), "example.com", {"example.com/a": ("jane",)})
     mapped["username"] = {"expression": "claims.sub"}
-    assert why({**CLAIMS, "sub": "system:x"}, **more) == "oidc: error evaluating rule: reserved"
+    told = f"oidc: error evaluating user info validation rule: validation expression '{text}'"
+    assert why({**CLAIMS, "sub": "system:x"}, **more) == f"{told} failed: no"
+
+
+def test_claims_that_are_not_there_make_a_user_without() -> None:
+    plain = {"username": {"claim": "sub", "prefix": ""}}
+    mapped = {**plain, "groups": {"claim": "groups", "prefix": ""}, "uid": {"claim": "hd"}}
+    assert decide(compiled(claimMappings=plain), CLAIMS, NOW) == User("jane")
+    found = decide(compiled(claimMappings=mapped), {**CLAIMS, "groups": ["", "a"]}, NOW)
+    assert found == User("jane", ("", "a"), "example.com")
+    for hd, told in (None, "claim not present"), (5, NO_STRING.format("number")):
+        assert (
+            why({**CLAIMS, "hd": hd}, claimMappings=mapped) == f'oidc: parse uid claim "hd": {told}'
+        )
+
+
+def test_a_user_says_by_which_token_it_came() -> None:
+    name = "authentication.kubernetes.io/credential-id"
+    assert decide(compiled(), {**CLAIMS, "jti": "7"}, NOW).extra == {name: ("JTI=7",)}
+    for none in ("", 7, None):
+        assert decide(compiled(), {**CLAIMS, "jti": none}, NOW).extra == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "expression", "told"),
+    [
+        (
+            "username",
+            "claims.other",
+            "error evaluating username claim expression: "
+            "expression 'claims.other' resulted in error: no such key: other",
+        ),
+        (
+            "username",
+            "claims.exp",
+            "error evaluating username claim expression: "
+            "username claim expression must return a string",
+        ),
+        ("username", "''", "empty username via CEL expression is not allowed"),
+        (
+            "uid",
+            "claims.groups",
+            "error evaluating uid claim expression: uid claim expression must return a string",
+        ),
+        (
+            "groups",
+            "claims.exp",
+            "error evaluating group claim expression: "
+            "expression must return a string or a list of strings",
+        ),
+        (
+            "groups",
+            "['a', claims.exp]",
+            "error evaluating group claim expression: "
+            "expression must return a string or a list of strings",
+        ),
+    ],
+)
+def test_an_expression_that_makes_no_user_is_told(place: str, expression: str, told: str) -> None:
+    mapped = {"username": {"claim": "sub", "prefix": ""}, place: {"expression": expression}}
+    assert why(CLAIMS, claimMappings=mapped) == f"oidc: {told}"
+
+
+def test_an_expression_gives_no_empty_groups_and_one_text_is_one_group() -> None:
+    mapped: Document = {"username": {"claim": "sub", "prefix": ""}}
+    for expression, groups in (
+        ("['', 'a']", ("a",)),
+        ("claims.sub", ("jane",)),
+        ("''", ()),
+        ("null", ()),
+    ):
+        mapped["groups"] = {"expression": expression}
+        assert decide(compiled(claimMappings=mapped), CLAIMS, NOW).groups == groups
 
 
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({}, "it is no AuthenticationConfiguration of apiserver.config.k8s.io/v1"),
+        *(
+            (
+                {**file(), **wrong},
+                "it is no AuthenticationConfiguration of apiserver.config.k8s.io/v1",
+            )
+            for wrong in ({"kind": ""}, {"apiVersion": "v1"}, {"kind": "AdmissionConfiguration"})
+        ),
         (file(more=1), "Object contains unknown field `more`"),
         (
             file(settings(issuer={"audiences": ["a"]})),
@@ -348,6 +507,64 @@ def test_expressions_make_the_user_and_rules_about_it_hold() -> None:
             "jwt[0].claimMappings.username: Required value: claim or expression is required",
         ),
         (
+            file(settings(claimMappings={"username": {"claim": "sub", "expression": "'a'"}})),
+            "jwt[0].claimMappings.username: Invalid value: claim and expression can't both be set",
+        ),
+        (
+            file(
+                settings(
+                    claimMappings={
+                        "username": {"claim": "sub", "prefix": ""},
+                        "groups": {"claim": "groups"},
+                    }
+                )
+            ),
+            "jwt[0].claimMappings.groups.prefix: Required value: prefix is required when claim "
+            "is set. It can be set to an empty string to disable prefixing",
+        ),
+        *(
+            (
+                file(
+                    settings(
+                        claimMappings={
+                            "username": {"claim": "sub", "prefix": ""},
+                            "uid": {"claim": "uid"},
+                            "extra": [extra],
+                        }
+                    )
+                ),
+                "jwt[0].claimMappings.extra[0]: Required value",
+            )
+            for extra in ({"key": "example.com/a"}, {"valueExpression": "'a'"})
+        ),
+        *(
+            (
+                file(settings(claimValidationRules=[rule])),
+                "jwt[0].claimValidationRules[0]: claim or expression is required",
+            )
+            for rule in ({}, {"claim": "a", "expression": "true"})
+        ),
+        (
+            file(settings(userValidationRules=[{"message": "no"}])),
+            "jwt[0].userValidationRules[0].expression: Required value",
+        ),
+        (
+            file(settings(issuer={"url": "https://x", "audiences": ["a"], "discoveryURL": "x"})),
+            'jwt[0].issuer.discoveryURL: Invalid value: "x": URL scheme must be https',
+        ),
+        *(
+            (
+                file(settings(issuer={"url": f"https://{url}", "audiences": ["a"]})),
+                "jwt[0].issuer.url: Invalid value: "
+                "URL must not contain a username, a query or a fragment",
+            )
+            for url in ("a@x", "x?a=b", "x#a")
+        ),
+        (
+            file(*(settings() for _ in range(65))),
+            "jwt: Too many: 65: must have at most 64 items",
+        ),
+        (
             file(settings(claimMappings={"username": {"claim": "sub"}})),
             "jwt[0].claimMappings.username.prefix: Required value: prefix is required when claim "
             "is set. It can be set to an empty string to disable prefixing",
@@ -358,6 +575,17 @@ def test_a_file_that_cannot_be_is_refused_by_field(document: Document, told: str
     with pytest.raises(ValueError, match=r".") as raised:
         jwt_settings.parse(document)
     assert str(raised.value) == told
+
+
+def test_many_issuers_and_audiences_may_be_named() -> None:
+    several = {"audiences": ["a", "b"], "audienceMatchPolicy": "MatchAny"}
+    many = [settings(issuer={"url": f"https://x/{at}", **several}) for at in range(64)]
+    found = jwt_settings.parse(file(*many))
+    assert len(found.jwt) == 64
+    claims = {**CLAIMS, "aud": ["c", "b"]}
+    assert decide(Compiled(found.jwt[0]), claims, NOW).name == "oidc:jane"
+    beta = {**file(settings()), "apiVersion": "apiserver.config.k8s.io/v1beta1"}
+    assert jwt_settings.parse(beta).jwt
 
 
 def test_an_expression_that_is_none_is_refused() -> None:

@@ -259,6 +259,7 @@ def test_a_node_changes_neither_its_taints_nor_others_labels() -> None:
         'node "n1" is not allowed to update configSource to a new non-nil configSource'
     )
     writes("nodes", "n1", moved, moved)
+    writes("nodes", "n1", old, moved)
     writes("nodes", "n1", None, old)
 
 
@@ -379,7 +380,8 @@ def test_a_node_asks_for_certificates_in_its_own_name() -> None:
             spec = {"signerName": full, "request": broken}
             assert refused(resource, "c", {"spec": spec}).startswith("unable to parse csr: ")
     writes(resource, "c", signing_request("x", "example.com/other"))
-    writes(resource, "c", {}, signing_request("x", "kubernetes.io/kubelet-serving"))
+    other = signing_request("x", "kubernetes.io/kubelet-serving")
+    writes(resource, "c", other, other)
 
 
 def test_a_node_asks_for_its_own_pods_certificates() -> None:
@@ -388,3 +390,5 @@ def test_a_node_asks_for_its_own_pods_certificates() -> None:
     assert refused(resource, "c", {"spec": {"nodeName": "n2"}}) == (
         'PodCertificateRequest.Spec.NodeName="n2", which is not the requesting node "n1"'
     )
+    other = {"spec": {"nodeName": "n2"}}
+    writes(resource, "c", other, other)

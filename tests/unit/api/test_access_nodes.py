@@ -160,6 +160,12 @@ def test_a_pod_names_what_it_needs(spec: dict[str, Any], expected: set[Named]) -
     assert found.node == "n1"
 
 
+def test_what_pods_of_a_workload_name_is_kept_once() -> None:
+    first, second = (read_pod(pod(name, containers=[CONTAINER])) for name in ("a", "b"))
+    assert first.names and first.names is second.names
+    assert first.pod != second.pod
+
+
 def test_a_mirror_pod_names_nothing() -> None:
     annotations = {"kubernetes.io/config.mirror": "hash"}
     found = read_pod(pod("web", annotations=annotations, containers=[CONTAINER]))
@@ -249,6 +255,11 @@ def test_a_node_gets_claims_and_volumes_of_its_pods() -> None:
     assert nodes.may("get", "persistentvolumeclaims", "data")
     assert nodes.may("get", "persistentvolumes", "pv", namespace="")
     assert nodes.may("get", "secrets", "s", namespace="x")
+    for verb in ("list", "watch"):  # beside upstream's, which lets a node get them alone
+        assert nodes.may(verb, "persistentvolumeclaims", "data")
+        assert nodes.why(verb, "persistentvolumeclaims", "other") == UNRELATED
+        assert not nodes.may(verb, "persistentvolumeclaims", "")
+        assert not nodes.may(verb, "persistentvolumeclaims/status", "data")
     why = nodes.why("list", "persistentvolumes", "pv", namespace="")
     assert why == "can only get individual resources of this type"
     assert nodes.why("get", "persistentvolumes/status", "pv") == "cannot get subresource"
@@ -268,6 +279,10 @@ def test_a_volumes_secret_without_a_namespace_is_in_that_of_its_claim() -> None:
     nodes = Nodes(pod("web", **mounted))
     nodes.graph.volume_changed(None, volume("pv", "data", azureFile={"secretName": "s"}))
     nodes.graph.volume_changed(None, volume("free", rbd={"secretRef": {"name": "t"}}))
+    named = {"secretName": "u", "secretNamespace": "x"}
+    nodes.graph.volume_changed(None, volume("there", "data", azureFile=named))
+    assert nodes.may("get", "secrets", "u", namespace="x")
+    assert not nodes.may("get", "secrets", "u")
     assert nodes.may("get", "secrets", "s")
     assert not nodes.may("get", "secrets", "t")
 
@@ -288,6 +303,10 @@ def test_a_node_makes_tokens_for_its_pods_accounts() -> None:
     assert nodes.why("create", "serviceaccounts/token", "other") == UNRELATED
     why = nodes.why("create", "serviceaccounts/x", "sa")
     assert why == "can only create token subresource of serviceaccount"
+    why = nodes.why("get", "serviceaccounts/token", "sa")
+    assert why == "can only create tokens for individual service accounts"
+    why = nodes.why("create", "serviceaccounts/token")
+    assert why == "can only create tokens for individual service accounts"
     why = nodes.why("delete", "serviceaccounts", "sa")
     assert why == "can only create tokens for individual service accounts"
 
@@ -347,6 +366,8 @@ def test_a_node_lists_its_own_pods_only() -> None:
         ("patch", "pods/status", True),
         ("update", "pods/status", True),
         ("get", "pods/status", False),
+        ("patch", "pods/resize", False),
+        ("update", "pods/ephemeralcontainers", False),
         ("create", "pods/eviction", True),
         ("get", "pods/eviction", False),
         ("create", "pods/exec", False),
@@ -435,6 +456,10 @@ def test_a_node_keeps_certificate_requests_of_its_pods() -> None:
     assert nodes.why("list", own) != ""
     assert nodes.why("get", own, "b") == UNRELATED
     assert nodes.why("delete", own, "a") == ""
+    for verb in ("create", "get", "update"):
+        assert nodes.why(verb, f"{plural}/status.certificates.k8s.io", "a") == ""
+    slices = "resourceslices.resource.k8s.io"
+    assert nodes.why("get", slices, namespace="") == "No Object name found"
 
 
 def test_who_is_no_node_is_somebody_elses_question() -> None:

@@ -14,7 +14,7 @@ from steersman.api.access.authorization import (
     quoted_list,
 )
 from steersman.api.access.rbac import RBAC
-from steersman.model.errors import Forbidden, NotFound
+from steersman.model.errors import Forbidden, InternalError, NotFound
 from steersman.model.kind import Document
 from steersman.model.types.aggregation import aggregate
 from steersman.wire.message import User
@@ -196,6 +196,12 @@ def test_paths_match_whole_or_by_prefix(url: str, path: str, expected: bool) -> 
     assert not may(rules, JANE, asked._replace(verb="post"))
 
 
+def test_names_of_resources_bind_no_path() -> None:
+    one = role("one", {"verbs": ["get"], "nonResourceURLs": ["/x"], "resourceNames": ["web"]})
+    rules = rbac(one, binding("b", one, user("jane")))
+    assert may(rules, JANE, Attributes("get", path="/x", is_resource=False))
+
+
 def test_answers_are_kept_until_a_change_is_told() -> None:
     stored = Stored(READER, binding("readers", READER, user("jane")))
     rules = RBAC(stored)
@@ -286,6 +292,43 @@ def test_a_union_takes_the_first_yes_and_joins_the_reasons_of_noes() -> None:
     assert Union().allowed(JANE, pods()) == Decision(False, "")
 
 
+class Kept:
+    def __init__(self) -> None:
+        self.notes: dict[str, str] = {}
+
+    def annotate(self, key: str, value: str) -> None:
+        self.notes[key] = value
+
+
+DECIDED, WHY = (f"authorization.k8s.io/{name}" for name in ("decision", "reason"))
+
+
+@pytest.mark.parametrize(
+    ("decision", "notes"),
+    [
+        (Decision(True, "yes"), {DECIDED: "allow", WHY: "yes"}),
+        (Decision(True, "yes", error="x"), {DECIDED: "allow", WHY: "yes"}),
+        (Decision(False, "no"), {DECIDED: "forbid", WHY: "no"}),
+        (Decision(False, "no", error="x"), {WHY: "internal error"}),
+    ],
+)
+def test_a_decision_is_noted(decision: Decision, notes: dict[str, str]) -> None:
+    saying, kept = Saying(False, ""), Kept()
+    saying.decision = decision
+    if decision.allowed:
+        Union(saying).require(JANE, pods(), kept)
+    else:
+        with pytest.raises(InternalError if decision.error else Forbidden):
+            Union(saying).require(JANE, pods(), kept)
+    assert kept.notes == notes
+
+
+def test_who_denies_ends_the_question() -> None:
+    no, yes = Saying(False, ""), Saying(True, "later")
+    no.decision = Decision(False, "never", denied=True)
+    assert Union(no, yes).allowed(JANE, pods()) == no.decision
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -328,7 +371,7 @@ def test_a_refusal_carries_details_and_the_reason() -> None:
 
 
 def test_lists_are_quoted_as_go_prints_them() -> None:
-    assert quoted_list(["a", 'b"c']) == '["a" "b\\"c"]'
+    assert quoted_list(["a", 'b"c', "é"]) == '["a" "b\\"c" "é"]'
 
 
 def labelled(name: str, labels: dict[str, str], *rules: Document) -> Document:

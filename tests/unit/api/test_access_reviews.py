@@ -9,7 +9,7 @@ from test_access_rbac import binding, rbac, role, rule, user
 from test_access_tokens import ACCOUNT, POD, Cluster
 
 from steersman.api.access import abac
-from steersman.api.access.authorization import Attributes, Authorizer, Masters, Union
+from steersman.api.access.authorization import Attributes, Authorizer, Decision, Masters, Union
 from steersman.api.access.modes import AlwaysAllow, AlwaysDeny
 from steersman.api.access.node_authorizer import NodeAuthorizer
 from steersman.api.access.node_graph import NodeGraph
@@ -62,6 +62,32 @@ def test_a_review_is_about_the_user_it_names() -> None:
     assert not reviews().create("SubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
 
 
+def test_a_review_is_about_all_that_it_says_of_the_user() -> None:
+    class Asked(Masters):
+        def allowed(self, user: User, attributes: Attributes) -> Decision:
+            seen.append(user)
+            return super().allowed(user, attributes)
+
+    seen: list[User] = []
+    rules = rbac()
+    asking = Reviews(Union(Asked(), rules), rules, Bearers(Cluster().tokens))
+    who = {"user": "jane", "uid": "u-1", "groups": ["a"], "extra": {"Scope": ["x"]}}
+    asking.create("SubjectAccessReview", {"spec": {**pods("get"), **who}}, ROOT)
+    asking.create("SubjectAccessReview", {"spec": {**pods("get"), "groups": ["a"]}}, ROOT)
+    assert seen == [User("jane", ("a",), "u-1", {"scope": ("x",)}), User("", ("a",))]
+
+
+def test_a_review_keeps_what_it_was_sent_as() -> None:
+    asked = {
+        "spec": pods("get"),
+        "metadata": {"name": "x"},
+        "apiVersion": "authorization.k8s.io/v9",
+    }
+    found = reviews().create("SelfSubjectAccessReview", asked, JANE)
+    assert found["metadata"] == {"creationTimestamp": None, "name": "x"}
+    assert found["apiVersion"] == "authorization.k8s.io/v9"
+
+
 def test_a_review_of_a_path_is_answered() -> None:
     spec = {"nonResourceAttributes": {"verb": "get", "path": "/x"}}
     found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
@@ -75,6 +101,8 @@ def test_a_question_carries_every_field() -> None:
             {"key": "a", "operator": "In", "values": ["1"]},
             {"key": "b", "operator": "NotIn", "values": ["2"]},
             {"key": "c", "operator": "In", "values": ["3"]},
+            {"key": "d", "operator": "In", "values": ["4", "5"]},  # no request can ask so
+            {"key": "e", "operator": "Exists"},
         ]
     }
     assert attributes_of(spec) == Attributes(
@@ -82,6 +110,22 @@ def test_a_question_carries_every_field() -> None:
     )
     spec["resourceAttributes"]["fieldSelector"] = {"rawSelector": "x=y"}
     assert attributes_of(spec).selected("x") == "y"
+    spec["resourceAttributes"]["labelSelector"] = {
+        "requirements": [
+            {"key": "a", "operator": "In", "values": ["1", "2"]},
+            {"key": "b", "operator": "NotIn", "values": ["3"]},
+            {"key": "c", "operator": "Exists"},
+            {"key": "d", "operator": "DoesNotExist"},
+        ]
+    }
+    assert attributes_of(spec).labels == "a in (1,2),b notin (3),c,!d"
+
+
+@pytest.mark.parametrize("name", ["fieldSelector", "labelSelector"])
+def test_a_selector_may_be_given_as_a_request_has_it(name: str) -> None:
+    spec = pods("list", **{name: {"rawSelector": "a=b"}})
+    found = reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
+    assert found["status"]["allowed"]
 
 
 FIELDS, LABELS = (f"spec.resourceAttributes.{kind}Selector" for kind in ("field", "label"))

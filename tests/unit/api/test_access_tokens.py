@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import subprocess
 import sys
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from steersman.api.access import token_request
 from steersman.api.access.tokens import (
@@ -73,8 +76,9 @@ class Cluster:
         when = None if deleted is None else datetime.fromtimestamp(deleted, UTC)
         return Meta(name=ref.name, uid=found["metadata"]["uid"], deletion_timestamp=when)
 
-    def request(self, spec: Document | None = None, name: str = "builder") -> Document:
-        return token_request.create(self.tokens, self.find, "ci", name, {"spec": spec or {}})
+    def request(self, spec: Document | None = None, name: str = "builder", **more: Any) -> Document:
+        asked = {"spec": spec or {}, **more}
+        return token_request.create(self.tokens, self.find, "ci", name, asked)
 
 
 def claims(token: str) -> Document:
@@ -252,9 +256,18 @@ def test_the_cache_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert CACHE_SIZE > 100
     monkeypatch.setattr("steersman.api.access.tokens.CACHE_SIZE", 2)
     cluster = Cluster()
+    kept = []
     for _ in range(5):
         cluster.tokens.verify(cluster.tokens.issue("ci", ACCOUNT, seconds=600))
-    assert len(cluster.tokens._verified) <= 2
+        kept.append(len(cluster.tokens._verified))
+    assert kept == [1, 2, 1, 2, 1]
+
+
+def key_id() -> str:
+    """Names the key as upstream's keyIDFromPublicKey does."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    public = KEY.private.public_key().public_bytes(serialization.Encoding.DER, form)
+    return base64.urlsafe_b64encode(hashlib.sha256(public).digest()).rstrip(b"=").decode()
 
 
 def test_the_published_key_is_the_one_in_the_header() -> None:
@@ -270,6 +283,7 @@ def test_the_published_key_is_the_one_in_the_header() -> None:
         "alg": "ES256",
     }
     assert len(key["x"]) == len(key["y"]) == 43
+    assert key["kid"] == key_id()
     provider = cluster.tokens.provider_document("https://host/openid/v1/jwks")
     assert provider["issuer"] == ISSUER
     assert provider["jwks_uri"] == "https://host/openid/v1/jwks"
@@ -280,7 +294,9 @@ def test_a_token_request_answers_with_a_token_and_its_end() -> None:
     answer = cluster.request()
     assert answer["kind"] == "TokenRequest"
     assert answer["apiVersion"] == "authentication.k8s.io/v1"
-    assert answer["metadata"]["name"] == "builder"
+    assert answer["metadata"] == {"name": "builder", "namespace": "ci"}
+    labelled = cluster.request(metadata={"labels": {"a": "b"}})["metadata"]
+    assert labelled == {"name": "builder", "namespace": "ci", "labels": {"a": "b"}}
     assert answer["spec"]["expirationSeconds"] == 3600
     assert answer["spec"]["audiences"] == [ISSUER]
     assert answer["status"]["expirationTimestamp"] == "2030-03-17T18:46:40Z"
@@ -290,6 +306,7 @@ def test_a_token_request_answers_with_a_token_and_its_end() -> None:
 def test_a_pods_default_token_lives_long_and_warns_early() -> None:
     cluster = Cluster()
     reference = {"kind": "Pod", "apiVersion": "v1", "name": "web", "uid": "pod-1"}
+    of_secret = {"kind": "Secret", "apiVersion": "v1", "name": "bound", "uid": "secret-1"}
     answer = cluster.request({"boundObjectRef": reference, "expirationSeconds": 3607})
     found = claims(answer["status"]["token"])
     assert found["exp"] - found["iat"] == 365 * 24 * 3600
@@ -300,6 +317,7 @@ def test_a_pods_default_token_lives_long_and_warns_early() -> None:
         {"boundObjectRef": reference, "expirationSeconds": 3600},
         {"expirationSeconds": 3607},
         {"boundObjectRef": reference, "expirationSeconds": 3607, "audiences": ["x"]},
+        {"boundObjectRef": of_secret, "expirationSeconds": 3607},
     ):
         found = claims(cluster.request(spec)["status"]["token"])
         assert found["exp"] - found["iat"] == spec["expirationSeconds"]

@@ -237,6 +237,19 @@ def test_conditions_are_checked(tmp_path: Path, expressions: list[str], expected
     assert said == f"authorizers[0].matchConditions{expected}"
 
 
+def test_as_many_conditions_as_may_be_and_a_short_time_are_taken(tmp_path: Path) -> None:
+    more = {
+        "timeout": "500ms",
+        "matchConditionSubjectAccessReviewVersion": "v1",
+        "matchConditions": [{"expression": f"{at} == {at}"} for at in range(64)],
+    }
+    one = parse(hooked(tmp_path, **more)).authorizers[0].webhook
+    assert one is not None
+    made = ready(one, lambda _: Target())
+    assert made.timeout_seconds == 0.5
+    assert len(made.conditions) == 64
+
+
 def test_a_condition_that_does_not_compile_shows_where(tmp_path: Path) -> None:
     said = problem(
         hooked(
@@ -251,6 +264,9 @@ def test_a_condition_that_does_not_compile_shows_where(tmp_path: Path) -> None:
 
 def test_other_files_are_refused() -> None:
     assert "it is no AuthorizationConfiguration" in problem({"kind": "Pod", "apiVersion": "v1"})
+    for changed in {"kind": "AuthenticationConfiguration"}, {"apiVersion": "v1"}:
+        told = "it is no AuthorizationConfiguration of apiserver.config.k8s.io/v1"
+        assert problem({**configuration(), **changed}) == told
     assert "unknown field `colour`" in problem({**configuration(), "colour": "red"})
     assert seconds("1h2m3.5s") == 3723.5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -24,10 +25,13 @@ from served import (
     serving,
 )
 from served import pod as plain_pod
+from steersman.api.admission.chain import Change
 from steersman.api.admission.plugins import tolerations
 from steersman.api.admission.plugins.event_rate import Limit
+from steersman.api.admission.plugins.images import AlwaysPullImages
 from steersman.api.admission.plugins.namespaces import parse_labels
 from steersman.api.admission.plugins.registry import AdmissionSettings, enabled
+from steersman.model.errors import Forbidden
 from steersman.model.kind import Document
 from steersman.store.memory import MemoryStore
 from steersman.wire.message import User
@@ -102,6 +106,29 @@ def test_all_images_are_pulled_where_so_wanted() -> None:
         assert made["volumes"][0]["image"]["pullPolicy"] == "Always"
 
     case(test, "AlwaysPullImages")
+
+
+def test_what_a_webhook_makes_of_the_policy_of_an_image_is_refused() -> None:
+    call: Any = SimpleNamespace(
+        kind=SimpleNamespace(name="Pod", group="", plural="pods"),
+        table=SimpleNamespace(resource=SimpleNamespace(group="")),
+        name="p",
+        subresource="",
+    )
+
+    def why(**spec: Any) -> str:
+        with pytest.raises(Forbidden) as raised:
+            AlwaysPullImages().check(Change(call, "CREATE", pod(**spec), None))
+        return raised.value.message
+
+    wrong = 'imagePullPolicy: Unsupported value: "Never": supported values: "Always"'
+    never = [container(imagePullPolicy="Never")]
+    always = [container(imagePullPolicy="Always")]
+    AlwaysPullImages().check(Change(call, "CREATE", pod(containers=always), None))
+    assert why(containers=never) == f'pods "p" is forbidden: spec.containers[0].{wrong}'
+    assert why(containers=never, initContainers=never) == (
+        f'pods "p" is forbidden: [spec.initContainers[0].{wrong}, spec.containers[0].{wrong}]'
+    )
 
 
 def test_an_update_without_a_new_image_is_left_alone() -> None:
@@ -466,6 +493,9 @@ def test_pods_tolerate_what_their_namespace_says() -> None:
         (key("a", effect="NoExecute", tolerationSeconds=5), key("a", effect="NoExecute",
           tolerationSeconds=6), False),
         (key("a", effect="NoExecute", tolerationSeconds=5), key("a", effect="NoExecute"), False),
+        (key("a", effect="", tolerationSeconds=5), key("a", effect="NoExecute"), True),
+        (key("a", effect="NoExecute", tolerationSeconds=5), key("a", effect="NoExecute",
+          tolerationSeconds=5), True),
         ({"key": "a", "operator": "Other"}, {"key": "a", "operator": "Exists"}, False),
     ],
 )  # fmt: skip
@@ -606,6 +636,13 @@ def test_who_vouches_for_a_signer_may_attest() -> None:
             "resourceNames": ["example.com/*"],
             "verbs": ["attest"],
         }
+        (await api.post(where, made)).ok()
+        held = {"metadata": {"finalizers": ["example.com/held"]}}
+        (await api.patch(f"{where}/example.com:s:b", held, user=JANE)).ok()
+        labelled = {"metadata": {"labels": {"a": "b"}}}
+        assert (await api.patch(f"{where}/example.com:s:b", labelled, user=JANE)).code == 403
+        (await api.patch(f"{where}/example.com:s:b", {"metadata": {"finalizers": None}})).ok()
+        (await api.delete(f"{where}/example.com:s:b")).ok()
         await may(api, "attester", rule)
         subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}
         (await api.patch(f"{RBAC}/clusterrolebindings/attester", {"subjects": [subject]})).ok()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.served import Served, deployment, pod, served
+from tests.served import Served, deployment, pod, served, serving
 
+from steersman.api.admission.plugins.registry import AdmissionSettings, enabled
 from steersman.api.admission.pod_security.levels import (
     LATEST,
     Policy,
@@ -16,6 +17,8 @@ from steersman.api.admission.pod_security.levels import (
     policy_of,
     violations,
 )
+from steersman.store.memory import MemoryStore
+from steersman.world.simulated import SimulatedWorld, simulate
 
 GOOD: dict[str, Any] = {
     "runAsNonRoot": True,
@@ -157,7 +160,9 @@ def test_a_version_has_the_checks_of_its_time() -> None:
     assert not found("restricted", {}, 7).count("allowPrivilegeEscalation")
     windows = {"os": {"name": "windows"}, "securityContext": {"runAsNonRoot": True}}
     assert not found("restricted", windows, 25)
-    assert found("restricted", windows, 24)
+    assert found("restricted", {**windows, "os": {"name": "linux"}}, 25)
+    for what in ("allowPrivilegeEscalation", "unrestricted capabilities", "seccompProfile"):
+        assert what in found("restricted", windows, 24)
     engine = {"securityContext": {"seLinuxOptions": {"type": "container_engine_t"}}}
     assert found("baseline", engine, 30)
     assert not found("baseline", engine, 31)
@@ -176,6 +181,12 @@ def test_profiles_in_annotations_count() -> None:
         ' seccomp.security.alpha.kubernetes.io/pod="unconfined")'
     )
     assert not found("baseline", main(), 19, **seccomp)
+    for fine in ("runtime/default", "docker/default", "localhost/x"):
+        for where in ("pod", "container.seccomp.security.alpha.kubernetes.io/a"):
+            named = {
+                where if "/" in where else f"seccomp.security.alpha.kubernetes.io/{where}": fine
+            }
+            assert not found("baseline", main(), 18, **named)
 
 
 def labels(**modes: str) -> dict[str, str]:
@@ -279,3 +290,19 @@ async def test_a_namespace_that_raises_its_standard_is_told_of_its_pods(api: Ser
     assert wrong.document["details"]["causes"][0]["field"] == (
         "metadata.labels[pod-security.kubernetes.io/enforce]"
     )
+
+
+def test_labels_that_were_wrong_before_hold_up_no_other_change() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        store, path = MemoryStore(world), "/api/v1/namespaces/old"
+        async with serving(
+            world, store, admission=AdmissionSettings(enabled([], ["PodSecurity"]))
+        ) as api:
+            await namespace(api, "old", enforce="strict")
+        async with serving(world, store) as api:
+            (await api.patch(path, {"metadata": {"annotations": {"a": "b"}}})).ok()
+            worse = await api.patch(path, {"metadata": {"labels": labels(warn="x")}})
+            assert (worse.code, len(worse.document["details"]["causes"])) == (422, 2)
+            (await api.patch(path, {"metadata": {"labels": labels(enforce="baseline")}})).ok()
+
+    simulate(1, main)

@@ -105,6 +105,7 @@ async def test_a_binding_says_what_is_done(api: Served) -> None:
         ("oldObject == null", True),
         ("authorizer.requestResource.check('update').allowed()", True),
         ("authorizer.serviceAccount('a', 'b').path('/x').check('get').allowed()", False),
+        ("authorizer.path('/x').check('get').allowed()", True),
         ("has(request.subResource)", False),
         ("variables.count == 2 && variables.more == 3", True),
         ("has(variables.count)", True),

@@ -218,12 +218,39 @@ def test_a_request_is_told_from_where_it_came_and_its_id_is_taken_over(tmp_path:
         again = sent("GET", "/version", x_forwarded_for="192.0.2.7")
         await answer(api, again)
         assert events(path, "system:anonymous")[-1]["sourceIPs"] == ["192.0.2.7"]
+        back = sent("GET", "/version", x_forwarded_for="192.0.2.7,192.0.2.9", x_real_ip="192.0.2.9")
+        await answer(api, back)
+        way = ["192.0.2.7", "192.0.2.9", "192.0.2.7"]
+        assert events(path, "system:anonymous")[-1]["sourceIPs"] == way
         long = sent("GET", "/version", audit_id="x" * 65)
         await answer(api, long)
         assert long.notes is not None
         assert len(long.notes.id) == 36
 
     audited(tmp_path, body, level("Metadata"))
+
+
+def test_who_acts_as_somebody_else_is_not_noted_where_nothing_is(tmp_path: Path) -> None:
+    async def body(api: Served, path: Path) -> None:
+        grant = {
+            "metadata": {"name": "act"},
+            "rules": [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]}],
+        }
+        (await api.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", grant)).ok()
+        bound = {
+            "metadata": {"name": "act"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "act",
+            },
+            "subjects": [{"kind": "User", "name": "system:anonymous"}],
+        }
+        (await api.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", bound)).ok()
+        assert await answer(api, sent("GET", "/version", impersonate_user="jane")) == 200
+        assert events(path, "system:anonymous") == []
+
+    audited(tmp_path, body, level("None"))
 
 
 def test_who_acts_as_somebody_else_is_noted_as_both(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from served import Served, serving
 from steersman.api.audit.buffered import Buffered
 from steersman.api.audit.policy import parse
 from steersman.api.audit.settings import AuditSettings, Batching, Truncation, WebhookSettings
-from steersman.api.audit.truncated import batches, cut
+from steersman.api.audit.truncated import Truncated, batches, cut
 from steersman.api.audit.webhook import Webhook
 from steersman.client.http import Target
 from steersman.listen import serve
@@ -76,10 +76,10 @@ def test_what_comes_while_the_buffer_is_full_is_lost() -> None:
 
 def test_batches_are_held_back_once_the_burst_is_spent() -> None:
     async def body(world: Any, buffer: Any, sent: list[Any]) -> None:
-        for one in range(4):
+        for one in range(6):
             buffer.write(b"%d" % one)
         await world.sleep(10)
-        assert [at for at, _ in sent] == [0.0, 0.0, 0.5, 1.0]
+        assert [at for at, _ in sent] == [0.0, 0.0, 0.5, 1.0, 1.5, 2.0]
 
     buffered(Batching(rate=2.0, burst=2), body)
 
@@ -106,6 +106,8 @@ def test_an_event_that_is_too_large_loses_its_objects_and_says_so() -> None:
         "auditID": "1",
         "annotations": {"k": "v", "audit.k8s.io/truncated": "true"},
     }
+    assert cut(line, len(made)) == made
+    assert cut(line, len(made) - 1) is None
     assert cut(line, 20) is None
     assert cut(orjson.dumps({"user": "x" * 100}), 50) is None
 
@@ -116,7 +118,28 @@ def test_events_are_sent_in_batches_of_bounded_size() -> None:
         [b"6"],
         [b"7890123"],
     ]
+    assert list(batches([b"12345", b"12", b"345"], 5)) == [[b"12345"], [b"12", b"345"]]
     assert list(batches([], 5)) == []
+
+
+def test_an_event_that_is_lost_for_its_size_is_counted_and_ends_no_request() -> None:
+    class Lines:
+        name, strict = "lines", True
+
+        def __init__(self) -> None:
+            self.kept: list[bytes] = []
+
+        def write(self, line: bytes) -> bool:
+            self.kept.append(line)
+            return False
+
+    lines, errors = Lines(), Counter[str]()
+    log = Truncated(lines, 20, errors)
+    assert (log.name, log.strict) == ("lines", True)
+    assert not log.write(b'{"auditID":"1"}')
+    assert log.write(b'{"auditID":"123456789"}')
+    assert lines.kept == [b'{"auditID":"1"}']
+    assert errors == {"truncate": 1}
 
 
 def test_a_log_in_batches_is_written_soon_and_counts_what_is_lost(tmp_path: Path) -> None:
@@ -162,12 +185,13 @@ class Sink:
     def __init__(self) -> None:
         self.lists: list[Any] = []
         self.failures = 0
+        self.code = 503
         self.came = asyncio.Event()
 
     def handle(self, request: Request) -> Response:
         if self.failures:
             self.failures -= 1
-            return Response(b"no", 503)
+            return Response(b"no", self.code)
         self.lists.append((request.path, orjson.loads(request.body)))
         self.came.set()
         return Response(b"", 200)
@@ -223,8 +247,24 @@ def test_a_webhook_that_fails_is_asked_again_and_in_the_end_its_events_are_lost(
         await hook.send([b'{"auditID":"2"}', b'{"auditID":"3"}'])
         assert len(sink.lists) == 1
         assert errors == {"webhook": 2}
+        sink.failures, sink.code = 5, 300
+        await hook.send([b'{"auditID":"4"}'])
+        assert errors == {"webhook": 3}
 
     hooked(tmp_path, body)
+
+
+def test_attempts_are_ever_further_apart(tmp_path: Path) -> None:
+    async def main(world: SimulatedWorld) -> None:
+        errors: Counter[str] = Counter()
+        told = WebhookSettings(Target(socket=str(tmp_path / "nobody")), backoff_seconds=10.0)
+        began = world.monotonic()
+        await Webhook(told, errors, world).send([b"{}"])
+        least = 10 + 15 + 22.5 + 33.75
+        assert least <= world.monotonic() - began <= least * 1.2
+        assert errors == {"webhook": 1}
+
+    simulate(1, main)
 
 
 def test_large_batches_are_split(tmp_path: Path) -> None:

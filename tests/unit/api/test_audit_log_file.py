@@ -31,6 +31,7 @@ def test_lines_are_appended_to_a_file_that_its_owner_alone_reads(tmp_path: Path)
         file = LogFile(str(path), Limits(), Clock())
         assert file.write(text)
         file.close()
+        file.close()
     assert path.read_bytes() == b"one\ntwo\n"
     assert path.stat().st_mode & 0o777 == 0o600
 

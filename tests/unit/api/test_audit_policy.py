@@ -44,6 +44,8 @@ def resources(*names: str, group: str = "", only: tuple[str, ...] = ()) -> dict[
         ({"nonResourceURLs": ["/healthz*"]}, (PATH,)),
         ({"nonResourceURLs": ["/healthz/ping"]}, (PATH,)),
         ({"nonResourceURLs": ["/healthz"]}, ()),
+        ({"nonResourceURLs": ["/version", "/healthz*"]}, (PATH,)),
+        ({"nonResourceURLs": ["/version", "/livez*"]}, ()),
         (resources("pods"), (POD,)),
         (resources("pods/log"), (LOG,)),
         (resources("pods/*"), (POD, LOG)),

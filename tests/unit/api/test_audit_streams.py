@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
@@ -99,6 +99,25 @@ def test_a_log_is_noted_when_it_ends_or_nobody_takes_it(given_up: bool) -> None:
         await body.aclose()
         assert len(lines.events) == 3
         assert "responseObject" not in lines.events[-1]
+
+    simulate(0, main)
+
+
+def test_a_watch_is_left_and_noted_when_it_ends() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        lines, left = Lines(), []
+
+        def push(sink: Any) -> Callable[[], None]:
+            return lambda: left.append(sink)
+
+        request = Request("GET", MAPS, "watch=1", user=ADMIN)
+        answer = await follow(auditor(world, lines), request, Response(push))
+        body: Any = answer.body
+        end = body("sink")
+        assert (lines.stages, left) == (BEGUN, [])
+        end()
+        assert left == ["sink"]
+        assert lines.stages == [*BEGUN, ("ResponseComplete", 200)]
 
     simulate(0, main)
 

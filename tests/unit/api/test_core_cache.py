@@ -133,3 +133,32 @@ def test_who_waits_for_a_revision_goes_on_with_it_and_not_before() -> None:
         assert world.monotonic() == pytest.approx(FUTURE_SECONDS, abs=0.5)
 
     simulate(1, main)
+
+
+def test_an_encoding_for_watchers_is_not_kept_once_they_have_been_told() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        cache = cache_of(world)
+        heard: list[dict[object, object]] = []
+
+        def hear(event: Event) -> None:
+            heard.append(dict(event.forms))
+            event.forms["form"] = b"encoded"
+
+        for _ in range(2):
+            cache.table(MAPS).watch("", hear)
+        put(cache, 1, "a")
+        assert heard == [{}, {"form": b"encoded"}]  # the second was given what the first had made
+        assert [event.forms for event in cache.table(MAPS).after(0)] == [{}]
+
+    simulate(1, main)
+
+
+def test_objects_of_a_namespace_share_its_name() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        cache = cache_of(world)
+        for revision, name in enumerate("ab", 1):
+            put(cache, revision, name)
+        first, second = cache.table(MAPS).ordered()
+        assert first.namespace is second.namespace
+
+    simulate(1, main)

@@ -116,6 +116,7 @@ async def test_a_page_with_a_selector_gathers_from_all_that_is_left(api: Served)
     second = await api.get(MAPS, **wanted, **{"continue": first.document["metadata"]["continue"]})
     third = await api.get(MAPS, **wanted, **{"continue": second.document["metadata"]["continue"]})
     assert (first.names, second.names, third.names) == (["a", "c"], ["e", "g"], ["h"])
+    assert "remainingItemCount" not in second.document["metadata"]
     assert "continue" not in third.document["metadata"]
 
 

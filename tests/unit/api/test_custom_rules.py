@@ -129,6 +129,15 @@ def test_what_was_broken_before_and_has_not_changed_is_excused() -> None:
     assert len(broken(items, {"items": ["x", "a"]}, {"items": ["x"]})) == 1
 
 
+def test_what_stands_deep_in_a_list_that_has_not_changed_is_excused_with_it() -> None:
+    item = of(inner=of(a=ruled(TEXT, "self == 'a'")))
+    schema = of(items={**LIST, "items": item}, b=TEXT)
+    bad, good = {"inner": {"a": "x"}}, {"inner": {"a": "a"}}
+    assert broken(schema, {"items": [bad], "b": "1"}, {"items": [bad], "b": "2"}) == []
+    found = broken(schema, {"items": [bad, good]}, {"items": [bad]})
+    assert [where for where, _ in found] == ["items[0].inner.a"]
+
+
 def test_a_branch_of_all_of_has_rules_too() -> None:
     schema = of(a={**TEXT, "allOf": [ruled({}, "self == 'a'")]})
     assert broken(schema, {"a": "b"}) == [("a", "Invalid value: \"b\": failed rule: self == 'a'")]

@@ -396,5 +396,11 @@ def test_a_configuration_that_is_read_again_seals_what_is_written_from_then_on()
             held = (await api.get(f"{SECRETS}/a")).ok()
             (await api.put(f"{SECRETS}/a", held)).ok()
             assert (await stored(store)).startswith(b"k8s:enc:aesgcm:v1:two:")
+            sealed.use(configured(IDENTITY, two), [KEY, "/core/configmaps/default/a"])
+            assert sealed.stale == {KEY}
+            held = (await api.get(f"{SECRETS}/a")).ok()
+            (await api.put(f"{SECRETS}/a", held)).ok()
+            assert (await stored(store)).startswith(b"{")
+            assert not sealed.stale
 
     simulate(1, main)

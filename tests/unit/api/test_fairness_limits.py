@@ -106,6 +106,7 @@ def test_demand_is_averaged_over_time() -> None:
 def test_a_demand_rises_at_once_and_falls_slowly() -> None:
     assert smooth(2.0, Observed(10.0, 5.0, 20)) == 15.0
     assert smooth(15.0, Observed(0.0, 0.0, 0)) == pytest.approx(15 * 0.977)
+    assert smooth(15.0, Observed(4.0, 1.0, 5)) == pytest.approx(15 * 0.977 + 5 * 0.023)
     half = 100.0
     for _ in range(30):
         half = smooth(half, Observed())
@@ -166,6 +167,7 @@ def test_one_may_come_again_after_a_second_or_later_where_many_are_refused() -> 
 
 def test_nobody_is_sent_away_for_longer_than_half_a_minute() -> None:
     retry, now = Retry(), 100.0
+    assert retry.seconds == 1
     for _ in range(400):
         for _ in range(100):
             retry.refuse(now)

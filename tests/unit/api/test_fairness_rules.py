@@ -257,6 +257,8 @@ WATCH = LIST._replace(verb="watch")
         (LIST, "limit=100&resourceVersion=0", 0, 2),
         (LIST, "resourceVersion=7&resourceVersionMatch=Exact", 0, 20),
         (LIST, "resourceVersion=7&resourceVersionMatch=NotOlderThan", 0, 10),
+        (LIST, "limit=1&resourceVersion=7", 0, 1),
+        (LIST, "resourceVersion=7", 0, 10),
         (LIST, "limit=600&continue=x", 0, 12),
         (LIST, "limit=600&resourceVersion=7", 0, 12),
         (LIST, "limit=600&resourceVersion=0", 0, 10),

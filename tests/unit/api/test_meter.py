@@ -88,11 +88,32 @@ def test_objects_and_watches_are_named_by_resource() -> None:
 
 def test_what_is_being_answered_is_told_apart_by_whether_it_changes_something() -> None:
     meter = Meter(0.0)
-    meter.of(GET._replace(verb="PATCH")).inflight += 1
-    meter.of(GET).inflight += 2
+    for verb in ("POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"):
+        meter.begin(meter.of(GET._replace(verb=verb)))
+    for verb in ("GET", "LIST", "WATCH"):
+        meter.begin(meter.of(GET._replace(verb=verb)))
+        meter.begin(meter.of(GET._replace(verb=verb)))
+    assert meter.inflight() == {"mutating": 6, "readOnly": 6}
+    meter.begin(meter.of(GET._replace(verb="APPLY")))
+    meter.end(meter.of(GET))
     text = render(meter, {}, {})
-    assert 'apiserver_current_inflight_requests{request_kind="mutating"} 1' in text
-    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 2' in text
+    assert 'apiserver_current_inflight_requests{request_kind="mutating"} 7' in text
+    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 5' in text
+
+
+def test_a_server_is_busy_while_it_answers_and_not_for_a_stream_to_another() -> None:
+    meter = Meter(0.0)
+    assert not meter.busy
+    stream, read = meter.of(GET._replace(verb="CONNECT")), meter.of(GET)
+    meter.begin(stream)
+    assert not meter.busy
+    meter.begin(read)
+    meter.begin(read)
+    meter.end(stream)
+    meter.end(read)
+    assert meter.busy
+    meter.end(read)
+    assert not meter.busy
 
 
 def total(text: str, code: int, verb: str, **labels: str) -> int:

@@ -52,6 +52,17 @@ def test_processor_time_is_a_difference_over_the_times_of_its_samples() -> None:
     assert node_usage(Scrape(1.0), now) is node_usage(before, Scrape(1.0)) is None
 
 
+def test_what_a_node_does_not_say_is_not_used() -> None:
+    before, now = parse(told(2.0, 10_000), 11.0), parse(told(3.5, 20_000), 21.0)
+    for silent in (b"node_cpu", b"node_memory"):
+        text = told(3.5, 20_000).replace(silent, b"other")
+        assert node_usage(before, parse(text, 21.0)) is None
+    for silent in (b"container_cpu", b"container_memory"):
+        text = told(3.5, 20_000).replace(silent, b"other")
+        assert container_usage(before, parse(text, 21.0), PLACE) is None
+    assert node_usage(parse(told(2.0, 10_000).replace(b"node_cpu", b"x"), 11.0), now) is None
+
+
 def test_samples_without_times_are_of_the_time_of_the_scrape() -> None:
     text = told(2.0, 0).replace(b" 0\n", b"\n")
     before, now = parse(text, 10.0), parse(text.replace(b" 2.0", b" 3.0"), 14.0)

@@ -7,6 +7,7 @@ from typing import Any
 from tests.authorities import request
 
 from served import Served, served
+from steersman.api.admission.recording import _timed
 
 REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 VOLUMES = "/api/v1/persistentvolumes"
@@ -44,6 +45,18 @@ async def test_a_decision_says_when_it_was_made(api: Served) -> None:
     found = (await api.put(f"{REQUESTS}/x/approval", again)).ok()["status"]["conditions"][0]
     assert found["lastTransitionTime"] == made
     assert found["lastUpdateTime"] != made
+
+
+def test_a_condition_that_changes_has_a_new_time_and_one_that_does_not_its_old() -> None:
+    before = [
+        {"type": "Failed", "status": "True", "lastTransitionTime": "1"},
+        {"type": "Approved", "status": "True", "lastTransitionTime": "2"},
+    ]
+    for status, since in (("True", "2"), ("False", "now")):
+        made = _timed({"type": "Approved", "status": status}, before, "now")
+        assert (made["lastTransitionTime"], made["lastUpdateTime"]) == (since, "now")
+    given = {"type": "X", "status": "True", "lastTransitionTime": "3", "lastUpdateTime": "4"}
+    assert _timed(given, before, "now") == given
 
 
 @served

@@ -8,14 +8,15 @@ import pytest
 
 from served import Served, config_map, prepare, served, serving
 from steersman.api.retention import events, history
-from steersman.api.retention.events import TTL_SECONDS, last_written
+from steersman.api.retention.events import SHARED_SECONDS, TTL_SECONDS, last_written
 from steersman.model.kind import Document
-from steersman.store.interface import Full, Write
+from steersman.store.interface import MOST_WRITES, Full, Write
 from steersman.store.memory import MemoryStore
 from steersman.world.simulated import SimulatedWorld, simulate
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 EVENTS = "/api/v1/namespaces/default/events"
+LEASE = TTL_SECONDS + SHARED_SECONDS  # how long what is written first in its minute stays
 NEW_EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 
 
@@ -68,24 +69,83 @@ def test_where_nothing_is_written_nothing_is_compacted(monkeypatch: pytest.Monke
 
 
 @served
-async def test_an_event_goes_an_hour_after_it_was_last_written(api: Served) -> None:
+async def test_an_event_goes_an_hour_and_a_minute_after_it_was_last_written(api: Served) -> None:
     (await api.post(EVENTS, event("once"))).ok()
     (await api.post(EVENTS, event("again"))).ok()
-    await api.world.sleep(TTL_SECONDS / 2)
+    await api.world.sleep(LEASE / 2)
     (await api.post(EVENTS, event("late"))).ok()
     patch = {"count": 2}
     (await api.patch(f"{EVENTS}/again", patch, "application/merge-patch+json")).ok()
-    await api.world.sleep(TTL_SECONDS / 2 - 1)
+    await api.world.sleep(LEASE / 2 - 1)
     assert await names(api) == ["again", "late", "once"]
     await api.world.sleep(2)
     assert await names(api) == ["again", "late"]
-    await api.world.sleep(TTL_SECONDS / 2)
+    await api.world.sleep(LEASE / 2)
     assert await names(api) == []
     (await api.post(EVENTS, event("new"))).ok()
-    await api.world.sleep(TTL_SECONDS - 1)
+    await api.world.sleep(LEASE - 1)
     assert await names(api) == ["new"]
     await api.world.sleep(2)
     assert await names(api) == []
+
+
+@served
+async def test_events_of_one_minute_go_together_and_none_before_its_hour(api: Served) -> None:
+    (await api.post(EVENTS, event("first"))).ok()
+    await api.world.sleep(SHARED_SECONDS - 1)
+    (await api.post(EVENTS, event("with-it"))).ok()
+    await api.world.sleep(2)
+    (await api.post(EVENTS, event("behind"))).ok()
+    await api.world.sleep(TTL_SECONDS - 2)
+    watch, before = await api.watch(EVENTS, resourceVersion=str(api.revision)), api.revision
+    assert await names(api) == ["behind", "first", "with-it"]
+    await api.world.sleep(2)
+    assert watch.brief() == [("DELETED", "first"), ("DELETED", "with-it")]
+    assert api.revision == before + 1  # by one write
+    await api.world.sleep(SHARED_SECONDS + 1)
+    assert await names(api) == []
+
+
+def test_events_that_are_kept_for_seconds_share_a_twentieth_of_that() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        async with serving(world, event_seconds=20) as api:
+            await prepare(api)
+            (await api.post(EVENTS, event("a"))).ok()
+            await world.sleep(20.5)
+            assert await names(api) == ["a"]
+            await world.sleep(1)
+            assert await names(api) == []
+
+    simulate(1, main)
+
+
+def test_an_event_written_as_it_goes_stays_and_the_others_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(world: SimulatedWorld) -> None:
+        store = MemoryStore(world)
+        commit, patched = store.commit, False
+        async with serving(world, store) as api:
+            await prepare(api)
+            for name in "abc":
+                (await api.post(EVENTS, event(name))).ok()
+
+            async def late(*writes: Write) -> int:
+                nonlocal patched
+                if writes[0].value is None and not patched:
+                    patched = True
+                    patch = {"count": 2}
+                    kind = "application/merge-patch+json"
+                    (await api.patch(f"{EVENTS}/b", patch, kind)).ok()
+                return await commit(*writes)
+
+            monkeypatch.setattr(store, "commit", late)
+            await world.sleep(LEASE + 1)
+            assert await names(api) == ["b"]
+            await world.sleep(LEASE + 1)
+            assert await names(api) == []
+
+    simulate(1, main)
 
 
 @served
@@ -93,7 +153,7 @@ async def test_watchers_are_told_and_finalizers_do_not_hold(api: Served) -> None
     made = event("held")
     made["metadata"]["finalizers"] = ["example.com/hold"]
     (await api.post(EVENTS, made)).ok()
-    await api.world.sleep(TTL_SECONDS - 10)
+    await api.world.sleep(LEASE - 10)
     watch = await api.watch(NEW_EVENTS, resourceVersion=str(api.revision))
     await api.world.sleep(11)
     assert watch.brief() == [("DELETED", "held")]
@@ -101,9 +161,9 @@ async def test_watchers_are_told_and_finalizers_do_not_hold(api: Served) -> None
 
 @served
 async def test_many_go_at_one_time(api: Served) -> None:
-    for number in range(2 * events.AT_ONCE + 1):
+    for number in range(2 * MOST_WRITES + 1):
         (await api.post(EVENTS, event(f"e-{number:03}"))).ok()
-    await api.world.sleep(TTL_SECONDS + 1)
+    await api.world.sleep(LEASE + 1)
     assert await names(api) == []
 
 
@@ -115,7 +175,7 @@ def test_an_event_that_was_deleted_is_forgotten_and_a_new_one_has_its_own_time()
             await world.sleep(100)
             (await api.delete(f"{EVENTS}/a")).ok()
             (await api.post(EVENTS, event("a"))).ok()
-            await world.sleep(TTL_SECONDS - 50)
+            await world.sleep(LEASE - 50)
             assert await names(api) == ["a"]
             await world.sleep(51)
             assert await names(api) == []
@@ -133,7 +193,7 @@ def test_after_a_restart_an_event_says_itself_when_it_goes() -> None:
             (await api.post(EVENTS, event("second"))).ok()
         await world.sleep(1000)
         async with serving(world, store) as api:
-            await world.sleep(TTL_SECONDS - 1990)
+            await world.sleep(LEASE - 1990)
             assert await names(api) == ["second"]
             await world.sleep(1000)
             assert await names(api) == []
@@ -150,7 +210,7 @@ def test_after_a_restart_an_event_of_the_future_holds_up_no_others() -> None:
         async with serving(world, store) as api:
             await world.sleep(100)
             (await api.post(EVENTS, event("later"))).ok()
-            await world.sleep(TTL_SECONDS - 50)
+            await world.sleep(LEASE - 50)
             assert await names(api) == ["later"]
             await world.sleep(100)
             assert await names(api) == []
@@ -163,7 +223,7 @@ def test_with_a_time_of_0_events_stay() -> None:
         async with serving(world, event_seconds=0) as api:
             await prepare(api)
             (await api.post(EVENTS, event("a"))).ok()
-            await world.sleep(10 * TTL_SECONDS)
+            await world.sleep(10 * LEASE)
             assert await names(api) == ["a"]
 
     simulate(1, main)
@@ -186,11 +246,11 @@ def test_a_store_without_room_is_asked_again(monkeypatch: pytest.MonkeyPatch) ->
             for name in "ab":
                 (await api.post(EVENTS, event(name))).ok()
             monkeypatch.setattr(store, "commit", full)
-            await world.sleep(TTL_SECONDS + 1)
+            await world.sleep(LEASE + 1)
             assert await names(api) == ["a", "b"]
             await world.sleep(events.FULL_SECONDS)
-            assert len(await names(api)) == 1
-            await world.sleep(events.FULL_SECONDS)
+            assert await names(api) == ["a", "b"]
+            await world.sleep(2 * events.FULL_SECONDS)
             assert await names(api) == []
 
     simulate(1, main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -192,6 +193,83 @@ def echoing(request: Request) -> Response:
 
 
 # Logs
+
+
+async def messages(channel: Channel) -> AsyncIterator[tuple[str, bytes]]:
+    """Yields what comes within a WebSocket, to its close, which is answered."""
+    spoken = WebSocket(mask=lambda: b"mask")
+    while data := await channel.read():
+        for message in spoken.feed(data):
+            if message.kind == "close":
+                await channel.write(spoken.close())
+                return
+            yield message.kind, message.data
+
+
+@pytest.mark.parametrize("protocol", ["", "binary.k8s.io", "x, base64.binary.k8s.io"])
+def test_a_log_within_a_websocket_is_its_messages(tmp_path: Path, protocol: str) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"one\n", b"two\n"):
+            yield piece
+
+    async def scenario(world: World) -> None:
+        world.node.answer = lambda request: Response(pieces(), content_type="text/plain")
+        answer, channel = await world.upgrade(f"{PODS}/web/log", "container=main", protocol)
+        assert channel is not None
+        chosen = protocol.rpartition(" ")[2]
+        assert (answer.headers or {}).get("sec-websocket-protocol", "") == chosen
+        (kind, begin), *said = [it async for it in messages(channel)]
+        assert (kind, begin) == ("text" if "base64" in protocol else "binary", b"")
+        read = base64.b64decode if "base64" in protocol else bytes
+        assert b"".join(read(data) for _, data in said) == b"one\ntwo\n"
+        assert {it for it, _ in said} == {kind}
+        assert await channel.read() == b""
+        assert world.node.asked[0].path == "/containerLogs/default/web/main"
+        assert "upgrade" not in world.node.asked[0].headers
+        _, waiting = await world.upgrade(f"{PODS}/waiting/log", "", protocol)
+        assert waiting is not None
+        assert [it async for it in messages(waiting)] == [(kind, b"")]
+
+    with_world(tmp_path, scenario)
+
+
+def test_a_client_of_a_log_within_a_websocket_that_closes_ends_it_at_the_node(
+    tmp_path: Path,
+) -> None:
+    async def scenario(world: World) -> None:
+        ended = asyncio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                yield b"one\n"
+                await asyncio.Future()
+            finally:
+                ended.set()
+
+        world.node.answer = lambda request: Response(pieces(), content_type="text/plain")
+        _, channel = await world.upgrade(f"{PODS}/web/log", "follow=1", "binary.k8s.io")
+        assert channel is not None
+        spoken = WebSocket(mask=lambda: b"mask")
+        await channel.write(spoken.encode("ping", b"?"))
+        found: list[tuple[str, bytes]] = []
+        while len(found) < 3:
+            found += [(it.kind, it.data) for it in spoken.feed(await channel.read())]
+        assert sorted(found) == [("binary", b""), ("binary", b"one\n"), ("pong", b"?")]
+        await channel.write(spoken.close())
+        await ended.wait()
+
+    with_world(tmp_path, scenario)
+
+
+def test_a_log_within_a_websocket_speaks_no_other_protocol(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.node.answer = text(200, "log")
+        answer, channel = await world.upgrade(f"{PODS}/web/log", "", V5)
+        assert (answer.status, channel) == (403, None)
+        answer, channel = await world.upgrade(f"{PODS}/two/log", "", "binary.k8s.io")
+        assert (answer.status, channel) == (400, None)
+
+    with_world(tmp_path, scenario)
 
 
 def test_a_log_is_streamed_with_the_clients_options(tmp_path: Path) -> None:
@@ -613,6 +691,22 @@ def test_a_nodes_proxy_passes_method_path_query_and_body(tmp_path: Path) -> None
         assert asked.headers["cookie"] == "theirs"
         assert asked.headers["x-forwarded-uri"] == path.replace(" ", "%20")
         assert "authorization" not in asked.headers
+
+    with_world(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [*((it, 200) for it in ("DELETE", "OPTIONS", "PATCH", "PUT")), ("TRACE", 405)],
+)
+def test_the_methods_of_a_proxy_are_upstreams(tmp_path: Path, method: str, code: int) -> None:
+    async def scenario(world: World) -> None:
+        world.node.answer = text(200, "done")
+        answer = await world.transport().send(Request(method, f"/api/v1/nodes/{NODE}/proxy/x"))
+        assert answer.status == code
+        assert [it.method for it in world.node.asked] == [method] * (code == 200)
+        plain = await world.transport().send(Request("OPTIONS", "/api/v1/nodes"))
+        assert plain.status == 405
 
     with_world(tmp_path, scenario)
 

@@ -328,6 +328,16 @@ def test_the_estimate_grows_with_the_bounds_of_the_types() -> None:
     assert unbounded.compile("l.all(i, l.all(j, i == j))").cost.cost > 10_000_000
 
 
+@pytest.mark.parametrize("name", ["contains", "equivalent", "intersects"])
+def test_what_compares_each_with_each_costs_the_product_of_the_sizes(name: str) -> None:
+    text = f"sets.{name}(l, m)"
+    environment = Environment({"l": list_of(INT).sized(200), "m": list_of(INT).sized(50)})
+    assert environment.compile(text).cost.cost >= 200 * 50
+    budget = Budget(200 * 50)
+    with pytest.raises(BudgetExceeded):
+        environment.compile(text).evaluate({"l": [1] * 200, "m": [1] * 50}, budget)
+
+
 def test_moments_and_durations_compute() -> None:
     assert value("timestamp('2024-02-28T23:00:00Z') + duration('2h')") == Timestamp(
         1_709_168_400 * 10**9

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from steersman.cli.directory import Directory, Identity, Lock
-from steersman.cli.down import stop
+from steersman.cli.down import graceful
+from steersman.cli.down.command import stop
 from steersman.cli.failure import Failure
 from steersman.cli.main import main
 
@@ -88,7 +92,7 @@ def test_data_is_not_removed_without_a_yes(
 def test_data_is_removed_after_a_yes(
     directory: Directory, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    from steersman.cli import down
+    from steersman.cli.down import command as down
 
     person, terminal = os.openpty()
     os.write(person, f"{answer}\n".encode())
@@ -103,3 +107,58 @@ def test_a_cluster_that_is_not_there_is_not_stopped(tmp_path: Path) -> None:
         assert main([command, "--data-dir", str(tmp_path)]) == 1
     with pytest.raises(Failure, match="there is no cluster in"):
         Directory(tmp_path).identity()
+
+
+# Ends as whom the node does: bears its name, and does with the signal what a test says
+NODE = """
+import signal, socket, sys
+
+def answer(number, frame):
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(sys.argv[1])
+    peer.sendall(sys.argv[2].encode())
+    peer.close()
+
+signal.signal(signal.SIGUSR1, answer if sys.argv[2] else signal.SIG_IGN)
+open("/proc/self/comm", "w").write("steer-node")
+print("up", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@contextlib.contextmanager
+def node(run: Path, says: str) -> Iterator[None]:
+    """A node of this process, as if this were a supervisor."""
+    words = [sys.executable, "-c", NODE, str(run / "down.sock"), says]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+def test_the_pods_of_a_node_end_before_it_goes(tmp_path: Path) -> None:
+    said = [{"pods": ["a/b", "c/d"]}, {"ended": "c/d"}, {"late": "a/b"}, {"done": True}]
+    with node(tmp_path, "\n".join(map(json.dumps, said)) + "\n"):
+        told = graceful.end_pods(tmp_path, os.getpid())
+    assert told == ["1 pod has ended.", "a/b has not ended in its time."]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_supervisor_without_a_node_has_no_pods_to_end(tmp_path: Path) -> None:
+    told = graceful.end_pods(tmp_path, os.getpid())
+    assert told == ["There is no node here whose pods could end."]
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [("", "the node does not answer: "), ('{"pods": ["a/b"]}\n', "the node ended before its pods")],
+)
+def test_a_node_that_does_not_answer_or_ends_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, why: str
+) -> None:
+    monkeypatch.setattr(graceful, "ANSWER_SECONDS", 0.2 if not says else 20.0)
+    with node(tmp_path, says), pytest.raises(Failure) as raised:
+        graceful.end_pods(tmp_path, os.getpid())
+    assert str(raised.value).startswith(why)

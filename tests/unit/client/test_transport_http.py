@@ -12,7 +12,7 @@ import uvloop
 
 from steersman.client import http
 from steersman.client.errors import Unreachable
-from steersman.client.http import HTTPTransport, Target
+from steersman.client.http import HTTPTransport, Pool, Target
 from steersman.model.errors import APIError, Forbidden
 from steersman.wire.message import Request, Response
 
@@ -391,3 +391,91 @@ def test_a_closed_transport_opens_nothing(tmp_path: Path) -> None:
             await get(transport)
 
     assert against(tmp_path, repeating(OK), case) == 0
+
+
+def users_of_one_pool(tmp_path: Path) -> tuple[HTTPTransport, HTTPTransport]:
+    pool, socket = Pool(), str(tmp_path / "s")
+    first, second = (HTTPTransport(Target(socket=socket, user=it), pool=pool) for it in "ab")
+    return first, second
+
+
+def test_several_users_share_a_connection_and_each_request_says_who_asks(tmp_path: Path) -> None:
+    seen = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen.append(await request_of(reader))
+            writer.write(OK)
+
+    async def case(_: HTTPTransport) -> None:
+        first, second = users_of_one_pool(tmp_path)
+        for transport in (first, second, first):
+            assert await get(transport) == b"ok"
+
+    assert against(tmp_path, serve, case) == 1
+    users = [
+        line for one in seen for line in one.split(b"\r\n") if line.startswith(b"x-remote-user")
+    ]
+    assert users == [b"x-remote-user: a", b"x-remote-user: b", b"x-remote-user: a"]
+
+
+def test_a_transport_that_is_closed_takes_its_own_connections_out_of_a_pool(tmp_path: Path) -> None:
+    async def case(_: HTTPTransport) -> None:
+        first, second = users_of_one_pool(tmp_path)
+        await get(first)
+        await first.close()
+        assert await get(second) == b"ok"  # by a new connection
+        with pytest.raises(Unreachable, match="closed"):
+            await get(first)
+        assert await get(second) == b"ok"  # by the same
+
+    assert against(tmp_path, repeating(OK), case) == 2
+
+
+def test_a_connection_that_was_taken_over_stays_when_its_first_user_closes(tmp_path: Path) -> None:
+    async def case(_: HTTPTransport) -> None:
+        first, second = users_of_one_pool(tmp_path)
+        await get(first)
+        await get(second)
+        await first.close()
+        assert await get(second) == b"ok"
+
+    assert against(tmp_path, repeating(OK), case) == 1
+
+
+def test_a_connection_that_ends_is_forgotten_by_who_had_it_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(OK)
+        await request_of(reader)
+        writer.write(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    async def case(_: HTTPTransport) -> None:
+        first, second = users_of_one_pool(tmp_path)
+        await get(first)
+        forgotten, forget = asyncio.Event(), second.forget
+
+        def tell(connection: Any) -> None:
+            forget(connection)
+            forgotten.set()
+
+        monkeypatch.setattr(second, "forget", tell)
+        await get(second)
+        await forgotten.wait()
+        assert not first._open and not second._open
+
+    assert against(tmp_path, serve, case) == 1
+
+
+def test_users_of_one_pool_ask_no_more_at_once_than_one_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_REQUESTS", 2)
+
+    async def case(_: HTTPTransport) -> None:
+        both = users_of_one_pool(tmp_path)
+        await asyncio.gather(*(get(transport) for transport in both * 4))
+
+    assert against(tmp_path, repeating(OK), case) == 2

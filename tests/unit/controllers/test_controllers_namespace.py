@@ -9,8 +9,8 @@ from steersman.model.kind import Document
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.namespace import Namespace
 from steersman.model.kinds.pod import POD
+from steersman.model.times import rfc3339
 from steersman.reconcile.actions import Patch
-from steersman.reconcile.times import rfc3339
 from unit.controllers.views import NOW, decoded
 
 NOTHING = Left({}, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ssl import PEM_cert_to_DER_cert
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from tests.checked import IMMUTABLE, Causes, causes
 CERTIFICATES = "certificates.k8s.io"
 REQUIRED = "Required value"
 SUBDOMAIN = "a lowercase RFC 1123 subdomain must consist of"
+
+
+def der(name: str) -> bytes:
+    return PEM_cert_to_DER_cert(certificate(name))
 
 
 def bundle(text: str, name: str = "x", signer: str = "", old: Any = None) -> Causes:
@@ -36,15 +41,22 @@ def test_a_sound_bundle_passes() -> None:
         (pem("KEY", b"x"), "entry 0 has bad block type: KEY"),
         (pem("CERTIFICATE", b"x", "A: b\n\n"), "entry 0 has PEM block headers"),
         (pem("CERTIFICATE", b"x"), "entry 0 does not parse as X.509"),
+        (pem("CERTIFICATE", b""), "entry 0 does not parse as X.509"),
     ],
 )
 def test_what_is_no_bundle(text: str, problem: str) -> None:
     assert bundle(text) == [("spec.trustBundle", f'Invalid value: "<value omitted>": {problem}')]
 
 
-@pytest.mark.parametrize("ca", [False, None])
-def test_an_anchor_is_an_authority(ca: bool | None) -> None:
-    text = certificate("a") + certificate("b", ca=ca)
+def test_a_block_holds_one_certificate_and_nothing_else() -> None:
+    wrong = 'Invalid value: "<value omitted>": entry 0 does not parse as X.509'
+    for content in (der("a") + b"x", der("a") + der("b"), der("a")[:-1]):
+        assert bundle(pem("CERTIFICATE", content)) == [("spec.trustBundle", wrong)]
+
+
+@pytest.mark.parametrize(("ca", "signs"), [(False, False), (None, False), (None, True)])
+def test_an_anchor_is_an_authority(ca: bool | None, signs: bool) -> None:
+    text = certificate("a") + certificate("b", ca=ca, signs=signs)
     assert bundle(text) == [
         (
             "spec.trustBundle",

@@ -9,6 +9,7 @@ import pytest
 
 from steersman.model import decode
 from steersman.model.kinds.pod import POD
+from steersman.model.types import pod_update
 from steersman.model.types.podspec_check import check_pod_spec
 
 DEFINITION = "io.k8s.api.core.v1.Pod"
@@ -981,6 +982,20 @@ def test_an_update_may_not_change_the_rest(
     assert causes(pod(**new), pod(**old)) == expected
 
 
+def test_what_may_restart_all_containers_may_begin_anew_in_any_of_them() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+    other = {"restartPolicyRules": [rule]}
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+
+    def told(**container: Any) -> list[str]:
+        spec = pod(restartPolicy="Never", initContainers=[{"name": "z", **container}])
+        old, new = ({**spec, "status": {key: [it] for key in kinds}} for it in (ENDED, RUNS))
+        return [it.field for it in pod_update.check_status(new, old)]
+
+    assert told() == [f"status.{it}[0].state" for it in kinds]
+    assert told(**other) == ["status.ephemeralContainerStatuses[0].state"]
+
+
 def status(**fields: Any) -> dict[str, Any]:
     return {**pod(restartPolicy="Never"), "status": {"qosClass": "BestEffort", **fields}}
 
@@ -1055,6 +1070,24 @@ def test_ephemeral_containers_are_only_added() -> None:
 
 def sized(**resources: Any) -> dict[str, Any]:
     return one(resources=resources)
+
+
+def test_a_resize_changes_what_a_pod_asks_for_as_a_whole() -> None:
+    def whole(**resources: Any) -> dict[str, Any]:
+        return pod(resources=resources)
+
+    small = whole(requests={"cpu": "1", "memory": "1Gi"}, limits={"cpu": "2"})
+    grown = whole(requests={"cpu": "2", "memory": "2Gi"}, limits={"cpu": "3"})
+    assert causes(grown, small, "resize") == []
+    less = whole(requests={"cpu": "1"}, limits={"cpu": "2"})
+    assert causes(less, small, "resize") == [
+        ("spec.resources.requests", "Forbidden: resource requests cannot be removed")
+    ]
+    pages = {"hugepages-2Mi": "4Mi"}
+    more = whole(requests={"cpu": "1", "memory": "1Gi", **pages}, limits={"cpu": "2", **pages})
+    assert causes(more, small, "resize") == [
+        ("spec.resources", "Forbidden: only cpu and memory resources are mutable")
+    ]
 
 
 def test_a_resize_changes_processor_and_memory_within_the_class() -> None:

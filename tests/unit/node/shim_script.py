@@ -38,6 +38,7 @@ from steersman.node import record
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.engine.own import OwnEngine
 from steersman.node.id_ranges import IDS_PER_POD, IdRanges
 from steersman.node.machine import Facts
 from steersman.node.objects import FollowedObjects
@@ -210,7 +211,7 @@ class Network:
     def __init__(self) -> None:
         self.deleted: asyncio.Queue[str] = asyncio.Queue()
 
-    async def add(self, pod: str, namespace: Path) -> list[str]:
+    async def add(self, pod: str, namespace: Path, ports: Any = ()) -> list[str]:
         """Returns one address for all."""
         return ["10.0.0.5"]
 
@@ -218,7 +219,7 @@ class Network:
         """Notes that a pod is disconnected."""
         self.deleted.put_nowait(pod)
 
-    def restore(self, pod: str, addresses: Any) -> None:
+    def restore(self, pod: str, addresses: Any, ports: Any = ()) -> None:
         """Knows no addresses."""
 
 
@@ -259,10 +260,15 @@ class Stage:
         return Tools(
             client=client,
             world=world,
-            engine=self.engine,
-            warm=WarmParent(warm, self.paths.runtime),
-            network=self.network,
-            puller=Puller(self._images(), StreamHttp()),
+            engine=OwnEngine(
+                self.engine,
+                WarmParent(warm, self.paths.runtime),
+                self.network,
+                "/steersman-test",
+                "cluster.local",
+                world,
+            ),
+            images=Puller(self._images(), StreamHttp()),
             pulls=PullRecords(self.paths.pulls, world.uid),
             providers=Providers((), self.paths.root, client, tokens, world),
             paths=self.paths,
@@ -284,7 +290,6 @@ class Stage:
             machine=machine,
             resolution=Resolution("10.96.0.10", "cluster.local", ""),
             services=tuple,
-            cgroup="/steersman-test",
         )
 
     def _images(self) -> Store:

@@ -26,12 +26,15 @@ GROUND = Ground(
 )
 
 
-def render(container: dict[str, Any], spec: dict[str, Any], user: str = "") -> Any:
+def render(
+    container: dict[str, Any], spec: dict[str, Any], user: str = "", apparmor: str = ""
+) -> Any:
     whole = {"name": "c", "image": "i", "command": ["x"], **container}
     document = {"metadata": {"name": "p"}, "spec": {"containers": [whole], **spec}}
     pod = msgspec.convert(document, Pod, strict=False)
     image = msgspec.convert({"User": user}, RunConfig)
-    return render_bundle(pod, pod.spec.containers[0], image, {}, GROUND)
+    ground = msgspec.structs.replace(GROUND, apparmor=apparmor)
+    return render_bundle(pod, pod.spec.containers[0], image, {}, ground)
 
 
 def test_files_that_the_node_keeps_are_read_only_whatever_the_mount_says() -> None:
@@ -65,8 +68,11 @@ def test_a_container_has_the_apparmor_profile_that_it_or_its_pod_names() -> None
     free = {"securityContext": {"privileged": True}}
     for container in (free, profile(type="Unconfined")):
         assert "apparmorProfile" not in render(container, other)["process"]
-    with pytest.raises(BadConfiguration, match="type RuntimeDefault are not supported"):
-        render(profile(type="RuntimeDefault"), {})
+    given = profile(type="RuntimeDefault")
+    assert render(given, {}, apparmor="usual")["process"]["apparmorProfile"] == "usual"
+    assert "apparmorProfile" not in render({}, {}, apparmor="usual")["process"]
+    with pytest.raises(BadConfiguration, match="there is no AppArmor profile for RuntimeDefault"):
+        render(given, {})
 
 
 def test_a_path_that_an_expression_comes_to_stays_in_its_volume() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from node_documents import pod
 
-from steersman.node.admission import (
+from steersman.node.admission.kernel import (
     SAFE_SYSCTLS,
     Allowed,
     BadSysctl,

@@ -11,8 +11,9 @@ import pytest
 from node_documents import UID, pod, running
 
 from steersman.model.types.container import LifecycleHandler
-from steersman.node.acting import handlers
 from steersman.node.acting.handlers import Answer, HookFailed, run_command, run_hook
+from steersman.node.engine.commands import MAX_OUTPUT_BYTES
+from steersman.node.engine.own import OwnEngine
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
 from steersman.world.real import RealWorld
@@ -56,7 +57,9 @@ class Engine:
 
 def tools(engine: Engine) -> Tools:
     place = SimpleNamespace(address="127.0.0.1")
-    return cast(Tools, SimpleNamespace(world=RealWorld(), engine=engine, place=place))
+    none, world = cast(Any, None), RealWorld()
+    own = OwnEngine(cast(Any, engine), none, none, "", "", world)
+    return cast(Tools, SimpleNamespace(world=world, engine=own, place=place))
 
 
 def ran(engine: Engine, seconds: float = 10.0) -> Answer:
@@ -81,8 +84,8 @@ def test_a_command_that_ends_with_another_code_is_bad_and_says_what_it_said() ->
 
 
 def test_of_a_long_output_the_beginning_is_kept() -> None:
-    answer = ran(Engine(b"a" * handlers.MAX_OUTPUT_BYTES + b"b" * 100))
-    assert answer == Answer(True, "a" * handlers.MAX_OUTPUT_BYTES)
+    answer = ran(Engine(b"a" * MAX_OUTPUT_BYTES + b"b" * 100))
+    assert answer == Answer(True, "a" * MAX_OUTPUT_BYTES)
 
 
 def test_a_command_that_cannot_be_run_says_why_and_nothing_of_the_container() -> None:

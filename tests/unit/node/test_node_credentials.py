@@ -162,7 +162,7 @@ class Held:
 
     def __init__(self, world: World, root: Path, here: bool, good: Login | None) -> None:
         self.world = world
-        self.puller = self
+        self.images = self
         self.objects = self
         self.pulls = PullRecords(root / "pulls.json", Draws())
         self.providers = Providers((), root, cast(Any, None), cast(Any, None), world)

@@ -10,7 +10,8 @@ import pytest
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
-from steersman.node.acting.ending import KILL_SECONDS, MIN_GRACE_SECONDS, kill, read_end
+from steersman.node.acting.ending import MIN_GRACE_SECONDS, kill, read_end
+from steersman.node.engine.own import KILL_SECONDS, OwnEngine
 from steersman.node.observed import Observed, Run, Seen
 from steersman.node.paths import Paths
 from steersman.node.tools import Tools
@@ -28,7 +29,7 @@ class Held:
 
     def __init__(self, world: World, *answers: ExitStatus | EngineError) -> None:
         self.world = world
-        self.engine = self
+        self.engine = OwnEngine(cast(Any, self), cast(Any, None), cast(Any, None), "", "", world)
         self.asked: list[tuple[str, float]] = []
         self.said: list[str] = []
         self._answers = list(answers)

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
-from node_documents import NOW, observed, pod, running
+from node_documents import NOW, exited, observed, pod, running
 from shim_script import RUNNING, Stage, begin, container, refuse
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
+from steersman.model.types.container import ResourceRequirements
 from steersman.node.observed import Observed, Resize, Run, Seen
 from steersman.node.plan import KillContainer, PullImage, ResizePod, StartContainer, plan
 from steersman.node.render import limits
@@ -102,7 +103,7 @@ def test_a_pod_that_does_not_fit_is_not_admitted() -> None:
     others = {"cpu": parse("1500m"), "memory": parse("512Mi")}
     admit = granting.decide_admission
     assert admit(asking("2500m", "512Mi"), others, 1, WHOLE) is None
-    start = "Pod was rejected: Node didn't have enough resource: "
+    start = "Node didn't have enough resource: "
     assert admit(asking("2501m", "1Mi"), others, 1, WHOLE) == (
         "OutOfcpu",
         f"{start}cpu, requested: 2501, used: 1500, capacity: 4000",
@@ -122,9 +123,66 @@ def test_a_pod_that_does_not_fit_is_not_admitted() -> None:
         f"{start}ephemeral-storage, requested: {11 << 30}, used: 0, capacity: {10 << 30}",
     )
     windows = pod(spec={"os": {"name": "windows"}})
-    text = "Pod was rejected: Failed to admit pod as the OS field doesn't match node OS"
+    text = "Failed to admit pod as the OS field doesn't match node OS"
     assert admit(windows, {}, 0, WHOLE) == ("PodOSNotSupported", text)
     assert admit(pod(spec={"os": {"name": "linux"}}), {}, 0, WHOLE) is None
+
+
+def test_of_those_that_wait_priority_class_and_time_decide_who_is_first() -> None:
+    def one(name: str, priority: int, quality: str, since: str = "") -> granting.Waiting:
+        told = [{"type": "PodResizePending", "status": "True", "lastTransitionTime": since}]
+        status = {"qosClass": quality, "conditions": told if since else []}
+        given = pod(spec={"priority": priority}, status=status)
+        return granting.waiting(given, NOW, lambda: tried.append(name))
+
+    tried: list[str] = []
+    late, soon = "1970-01-12T13:46:39Z", "1970-01-12T13:46:38Z"
+    order = [
+        one("first", 9, "Burstable"),
+        one("second", 5, "Guaranteed", late),
+        one("third", 5, "Burstable", soon),
+        one("fourth", 5, "Burstable", late),
+        one("fifth", 5, "Burstable"),
+    ]
+    for it in granting.retry_order([order[3], order[0], order[4], order[2], order[1]]):
+        it.retry()
+    assert tried == ["first", "second", "third", "fourth", "fifth"]
+
+
+def test_what_a_pod_asks_for_as_a_whole_is_granted_and_given_to_who_has_its_limits() -> None:
+    def whole(cpu: str, memory: str) -> Pod:
+        sides = {"requests": {"cpu": cpu}, "limits": {"cpu": cpu, "memory": memory}}
+        own = {"limits": {"memory": "8Mi"}}
+        other = {"name": "app", "image": "i"}
+        two = [other, {"name": "own", "image": "i", "resources": own}]
+        return pod(spec={"resources": sides, "containers": two})
+
+    old, new = whole("1", "64Mi"), whole("2", "128Mi")
+    seen = observed(
+        ready=True,
+        grants=granting.first_grants(old),
+        containers={it.name: running(resources=it.resources) for it in old.spec.containers},
+    )
+    assert granting.granted(old, seen) is old
+    assert granting.granted(new, seen).spec.resources == old.spec.resources
+    assert granting.is_asked(new, seen)
+    assert granting.requests_of(new)["cpu"] == parse("2")
+    given, after = granted(new, seen)
+    assert plan(given, after, NOW) == [ResizePod()]
+    assert granting.is_over(given, granting.carried_out(given, after, []))
+    app, own = new.spec.containers
+    assert granting.inherits(new, app, after)
+    assert granting.inherits(new, own, after), "its processor is the pod's"
+    assert not granting.inherits(new, app, after.having("app", exited()))
+    bounded = replace(app, resources=ResourceRequirements(limits={"cpu": "1", "memory": "1Mi"}))
+    assert not granting.inherits(new, bounded, after), "it has limits of its own"
+    assert not granting.inherits(asking("1", "1Mi"), asking("1", "1Mi").spec.containers[0], after)
+    status = render_status(granting.granted(new, seen), seen, "10.0.0.1", NOW)
+    assert status["resources"]["limits"] == {"cpu": "1", "memory": "64Mi"}
+    assert status["allocatedResources"] == {"cpu": "1"}
+    added = pod(spec={"resources": {"limits": {"cpu": "1"}}}, resources={"limits": {"cpu": "1"}})
+    before = having(pod(resources={"limits": {"cpu": "1"}}))
+    assert granting.is_asked(added, before), "none was granted before"
 
 
 def test_who_waits_is_told_once_when_there_is_more_to_be_had() -> None:
@@ -132,7 +190,7 @@ def test_who_waits_is_told_once_when_there_is_more_to_be_had() -> None:
     grants.note("a", {"cpu": parse("1")})
     grants.note("b", {"cpu": parse("2")})
     assert grants.others("a")["cpu"] == parse("2")
-    grants.wait("a", lambda: woken.append("a"))
+    grants.wait("a", granting.waiting(pod(), NOW, lambda: woken.append("a")))
     grants.note("b", {"cpu": parse("3")})
     assert woken == []
     grants.note("b", {"cpu": parse("1")})
@@ -375,3 +433,13 @@ def test_a_worker_tells_once_why_a_resize_is_not_granted(
             assert sum(f"Resize{reason}" in it for it in stage.events.told) == 1
 
     asyncio.run(scenario())
+
+
+def test_what_is_for_a_guaranteed_pod_alone_is_not_resized() -> None:
+    amounts = {"cpu": "1", "memory": "1Gi"}
+    given = pod(resources={"requests": amounts, "limits": amounts})
+    refusal = granting.decide_grant(given, {}, WHOLE, "Memory Manager")
+    text = "Resize is infeasible for Guaranteed Pods alongside Memory Manager static policy"
+    assert refusal == granting.Refusal("Infeasible", text)
+    burstable = pod(resources={"requests": {"cpu": "1"}})
+    assert granting.decide_grant(burstable, {}, WHOLE, "Memory Manager") is None

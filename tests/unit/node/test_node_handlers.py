@@ -21,7 +21,6 @@ from node_documents import pod, running
 from steersman.listen import certificates
 from steersman.model.types.container import HTTPGetAction, LifecycleHandler, TCPSocketAction
 from steersman.node.acting.handlers import (
-    MAX_OUTPUT_BYTES,
     Answer,
     HookFailed,
     get_http,
@@ -29,6 +28,8 @@ from steersman.node.acting.handlers import (
     run_command,
     run_hook,
 )
+from steersman.node.engine.commands import MAX_OUTPUT_BYTES
+from steersman.node.engine.own import OwnEngine
 from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError
 from steersman.world.interface import World
@@ -270,7 +271,8 @@ def ran(container: Container, times: int = 1, seconds: float = 10.0) -> Answer:
 
     async def main() -> Answer:
         held, run = cast(Any, tools()), running().run
-        held.engine = container
+        none = cast(Any, None)
+        held.engine = OwnEngine(cast(Any, container), none, none, "", "", held.world)
         assert run is not None
         for _ in range(times):
             answer = await run_command(held, pod(), "app", run, ["test", "it"], seconds)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
+from node_documents import observed as seen_of
+from node_documents import pod as made
 
 from steersman.api.metrics.scrape import node_usage, parse
 from steersman.model.errors import MethodNotAllowed
-from steersman.model.figures import Family, Sample
+from steersman.model.figures import Family, Sample, Sources
+from steersman.node.acting import counting
 from steersman.node.measure import families, summary
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
+from steersman.node.measure.counts import Counts
+from steersman.node.measure.files import Filled, MeasuredFiles, MeasuredVolume
 from steersman.node.measure.measuring import MeasuredPod, Measuring
 from steersman.node.measure.reading import (
     Reading,
@@ -23,6 +28,15 @@ from steersman.node.measure.reading import (
     parse_traffic,
 )
 from steersman.node.observed import Observed, Run, Sandbox, Seen
+from steersman.node.plan import (
+    DeletePod,
+    KillContainer,
+    PrepareVolumes,
+    ResizePod,
+    StartContainer,
+    StartSandbox,
+    TearDown,
+)
 from steersman.runtime.kernel import cgroups
 from steersman.runtime.kernel.cgroups import Hierarchies
 from steersman.wire import prometheus
@@ -150,7 +164,15 @@ def test_a_machine_is_read_from_proc(tmp_path: Path) -> None:
     kibi = 1024
     # 171 ticks of a hundred in a second were not idle
     assert machine.whole == Reading(
-        1000.0, 1_710_000_000, 5000000 * kibi, 4000000 * kibi, 2000000 * kibi, 8000000 * kibi, 3
+        1000.0,
+        1_710_000_000,
+        5000000 * kibi,
+        4000000 * kibi,
+        2000000 * kibi,
+        8000000 * kibi,
+        3,
+        0,
+        0,
     )
     assert (machine.booted, machine.most_processes) == (499.75, 32768)
     assert machine.traffic == (Traffic("eth0", 2048, 1, 4096, 2),)
@@ -220,7 +242,7 @@ def test_container_metrics_have_cadvisors_names(tmp_path: Path) -> None:
 def test_a_summary_has_rates_from_the_second_time_on(tmp_path: Path) -> None:
     found, pods = look(2, tmp_path)
     machine = found.machine()
-    first = summary.summary("n", machine, pods, {})
+    first = summary.summary("n", machine, pods, {}, {})
     assert "usageNanoCores" not in first["node"]["cpu"]
     (pod,) = first["pods"]
     assert pod["podRef"] == {"name": "p", "namespace": "default", "uid": UID}
@@ -245,7 +267,7 @@ def test_a_summary_has_rates_from_the_second_time_on(tmp_path: Path) -> None:
         name: Reading(990.0, reading.cpu_nanos - 10**9, 0, 0, 0, 0, 0)
         for name, reading in summary.readings(machine, pods).items()
     }
-    second = summary.summary("n", machine, pods, before)
+    second = summary.summary("n", machine, pods, before, {})
     shown = (second["node"], second["pods"][0], second["pods"][0]["containers"][0])
     assert [one["cpu"]["usageNanoCores"] for one in shown] == [10**8] * 3
     short = summary.only_cpu_and_memory(second)
@@ -253,13 +275,119 @@ def test_a_summary_has_rates_from_the_second_time_on(tmp_path: Path) -> None:
     assert set(short["pods"][0]) == {"podRef", "startTime", "cpu", "memory", "containers"}
 
 
+def test_a_summary_tells_what_pods_have_on_disks(tmp_path: Path) -> None:
+    found, pods = look(2, tmp_path)
+    machine = found.machine()
+    full, part = Filled(5.0, 600, 1000, 400, 90, 100, 10), Filled(5.0, 600, 1000, 400)
+    volumes = (MeasuredVolume("data", "claim", part), MeasuredVolume("room", "", full))
+    known = {UID: MeasuredFiles(5.0, volumes, {"web": full}, {"web": full}, full)}
+    (pod,) = summary.summary("n", machine, pods, {}, known)["pods"]
+    time = {"time": "1970-01-01T00:00:05Z"}
+    bytes_told = {**time, "availableBytes": 600, "capacityBytes": 1000, "usedBytes": 400}
+    told = {**bytes_told, "inodesFree": 90, "inodes": 100, "inodesUsed": 10}
+    claim = {"name": "claim", "namespace": "default"}
+    assert pod["volume"] == [
+        {"name": "data", **bytes_told, "pvcRef": claim},
+        {"name": "room", **told},
+    ]
+    assert pod["ephemeral-storage"] == told
+    (container,) = pod["containers"]
+    assert container["rootfs"] == container["logs"] == told
+
+
+def test_the_agent_tells_what_it_has_and_how_full_claims_are() -> None:
+    containers = {
+        "web": Seen(run=Run(2, "running")),
+        "init": Seen(run=Run(0, "exited")),
+        "new": Seen(),
+    }
+    seen = Observed("default", "p", UID, 890.0, Sandbox(7, "/shm", ()), containers=containers)
+    full, part = Filled(5.0, 600, 1000, 400, 90, 100, 10), Filled(5.0, 600, 1000, 400)
+    volumes = (
+        MeasuredVolume("data", "b", part),
+        MeasuredVolume("more", "a", full),
+        MeasuredVolume("room", "", full),
+    )
+    known = {UID: MeasuredFiles(5.0, volumes)}
+    lines = prometheus.render(families.agent_metrics("n", [seen], known)).decode().splitlines()
+    assert 'kubelet_running_containers{container_state="running"} 1' in lines
+    assert 'kubelet_running_containers{container_state="exited"} 1' in lines
+    of = {it: f'{{namespace="default",persistentvolumeclaim="{it}"}}' for it in "ab"}
+    told = [line for line in lines if line.startswith("kubelet_volume_stats_")]
+    assert told == [
+        f"kubelet_volume_stats_{name}{of[claim]} {amount}"
+        for name, amounts in (
+            ("available_bytes", {"a": 600, "b": 600}),
+            ("capacity_bytes", {"a": 1000, "b": 1000}),
+            ("inodes", {"a": 100}),
+            ("inodes_free", {"a": 90}),
+            ("inodes_used", {"a": 10}),
+            ("used_bytes", {"a": 400, "b": 400}),
+        )
+        for claim, amount in amounts.items()
+    ]
+
+
+def test_what_a_worker_does_is_counted_in_the_kubelets_words() -> None:
+    counts, waiting = Counts(), made(status={"phase": "Pending"})
+    runs, now = made(status={"phase": "Running"}), 1_000_000.0
+    done = [
+        (waiting, StartSandbox(), True),
+        (waiting, StartSandbox(), False),
+        (waiting, PrepareVolumes(), False),
+        (waiting, StartContainer("app", 0), False),
+        (runs, StartContainer("app", 1), False),
+        (runs, ResizePod(), False),
+        (runs, KillContainer("app", 0, 30.0, ""), False),
+        (runs, TearDown(), False),
+        (runs, DeletePod(), False),
+    ]
+    for given, action, failed in done:
+        counting.count(counts, given, action, 0.2, failed=failed)
+    counting.count_start(counts, waiting, seen_of(), {"phase": "Running"}, now)
+    counting.count_start(counts, runs, seen_of(), {"phase": "Running"}, now)
+    counting.count_start(counts, waiting, seen_of(), {"phase": "Failed"}, now)
+    counts.evicted("memory.available")
+    lines = prometheus.render(counts.families()).decode().splitlines()
+    for line in (
+        'kubelet_runtime_operations_total{operation_type="run_podsandbox"} 2',
+        'kubelet_runtime_operations_errors_total{operation_type="run_podsandbox"} 1',
+        'kubelet_runtime_operations_total{operation_type="start_container"} 2',
+        'kubelet_runtime_operations_total{operation_type="stop_container"} 1',
+        'kubelet_runtime_operations_total{operation_type="remove_podsandbox"} 1',
+        'kubelet_runtime_operations_total{operation_type="update_container_resources"} 1',
+        'kubelet_pod_worker_duration_seconds_count{operation_type="create"} 4',
+        'kubelet_pod_worker_duration_seconds_count{operation_type="sync"} 1',
+        'kubelet_pod_worker_duration_seconds_count{operation_type="update"} 1',
+        'kubelet_pod_worker_duration_seconds_count{operation_type="kill"} 3',
+        'kubelet_pod_worker_duration_seconds_bucket{operation_type="sync",le="0.25"} 1',
+        'kubelet_pod_worker_duration_seconds_bucket{operation_type="sync",le="0.1"} 0',
+        "kubelet_pod_start_duration_seconds_count 1",
+        "kubelet_pod_start_duration_seconds_sum 100.000000",
+        'kubelet_evictions{eviction_signal="memory.available"} 1',
+    ):
+        assert line in lines
+
+
+class NoFiles:
+    """Nothing on disks; see `node.measure.files.Files`."""
+
+    async def look(self) -> dict[str, MeasuredFiles]:
+        return {}
+
+
 def test_paths_of_the_port_answer(tmp_path: Path) -> None:
     async def main(world: SimulatedWorld) -> None:
         async def pods() -> dict[str, Any]:
             return {"kind": "PodList", "items": []}
 
-        configuration = render_configuration("10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local")
-        telling = Telling("n", ROOT, measuring(2, tmp_path, world), pods, configuration)
+        configuration = render_configuration(
+            "10.0.0.1", 10250, ROOT, "10.96.0.10", "cluster.local", {"failSwapOn": False}
+        )
+        measured, files = measuring(2, tmp_path, world), cast(Any, NoFiles())
+        own = Sources()
+        own.add(Counts().families)
+        telling = Telling("n", ROOT, measured, files, own, pods, configuration)
 
         async def get(path: str, query: str = "") -> Any:
             assert telling.knows(path)
@@ -275,6 +403,10 @@ def test_paths_of_the_port_answer(tmp_path: Path) -> None:
         assert told["containerLogMaxSize"] == "10Mi"
         assert b"node_cpu_usage_seconds_total" in await get("/metrics/resource")
         assert b"container_cpu_usage_seconds_total" in await get("/metrics/cadvisor")
+        metrics = (await get("/metrics")).decode().splitlines()
+        assert 'kubelet_node_name{node="n"} 1' in metrics
+        assert "kubelet_running_pods 1" in metrics
+        assert "kubelet_pod_start_duration_seconds_count 0" in metrics
         first = orjson.loads(await get("/stats/summary"))
         assert "usageNanoCores" not in first["node"]["cpu"] and "fs" in first["node"]
         await world.sleep(5)

@@ -172,7 +172,7 @@ def test_a_lost_run_counts_as_killed() -> None:
 
 
 def test_a_sandbox_is_what_the_spec_says() -> None:
-    made = sandboxes.render_sandbox(pod(), "/steersman-x")
+    made = sandboxes.render_sandbox(pod(), "/steersman-x", {})
     assert made["cgroup_parent"] == f"/steersman-x/pod{UID}"
     assert (made["hostname"], made["network"], made["ipc"]) == ("web", "pod", "pod")
     spec = {
@@ -180,30 +180,15 @@ def test_a_sandbox_is_what_the_spec_says() -> None:
         "hostIPC": True,
         "securityContext": {"sysctls": [{"name": "net.x", "value": "1"}]},
     }
-    made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x")
+    made = sandboxes.render_sandbox(pod(spec=spec), "/steersman-x", {})
     assert (made["network"], made["ipc"], made["sysctls"]) == ("host", "host", {"net.x": "1"})
     assert made["pid"] == "container"
     named = {"securityContext": {"sysctls": [{"name": "net/ipv4/conf/eth0.1/x", "value": "2"}]}}
-    assert sandboxes.render_sandbox(pod(spec=named), "/c")["sysctls"] == {
+    assert sandboxes.render_sandbox(pod(spec=named), "/c", {})["sysctls"] == {
         "net.ipv4.conf.eth0/1.x": "2"
     }
-    shared = sandboxes.render_sandbox(pod(spec={"shareProcessNamespace": True}), "/steersman-x")
+    shared = sandboxes.render_sandbox(pod(spec={"shareProcessNamespace": True}), "/steersman-x", {})
     assert shared["pid"] == "shared"
-
-
-def test_ports_of_the_node_are_known_to_be_asked_for() -> None:
-    ports = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]
-    assert sandboxes.host_ports(pod(ports=ports)) == [8080]
-    assert sandboxes.host_ports(pod(ports=ports, spec={"hostNetwork": True})) == []
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [{"resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}]}],
-)
-def test_what_the_runtime_cannot_do_is_refused(spec: dict[str, Any]) -> None:
-    with pytest.raises(BadConfiguration, match="not supported"):
-        sandboxes.render_sandbox(pod(spec=spec), "/c")
 
 
 # The Node
@@ -242,6 +227,12 @@ def test_a_node_tells_what_it_is() -> None:
         "PIDPressure": "False",
         "Ready": "True",
     }
+
+
+def test_a_node_tells_the_devices_of_plugins_beside_what_it_is() -> None:
+    status = register.render_status(PLACE, FACTS, None, NOW, devices=({"a/b": "3"}, {"a/b": "2"}))
+    assert (status["capacity"]["a/b"], status["allocatable"]["a/b"]) == ("3", "2")
+    assert status["capacity"]["cpu"] == "4"
 
 
 def test_conditions_of_a_node_keep_their_times() -> None:

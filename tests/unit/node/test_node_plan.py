@@ -158,6 +158,10 @@ def test_volumes_alone_are_torn_down_too() -> None:
     assert wants(observed(volumes_ready=True), metadata=deleted()) == [TearDown()]
 
 
+def test_claims_alone_are_taken_back_too() -> None:
+    assert wants(observed(claimed=True), metadata=deleted()) == [TearDown()]
+
+
 def test_a_pod_that_the_api_has_no_more_goes_the_same_way() -> None:
     seen = observed(ready=True, gone=True, containers={"app": running()})
     assert wants(seen) == [KillContainer("app", 0, 1.0, "Stopping container app")]

@@ -18,11 +18,11 @@ from node_documents import UID, pod
 from steersman.client.client import APIClient
 from steersman.client.interface import Change, Listing
 from steersman.model.kinds.podcertificaterequest import PodCertificateRequest
+from steersman.model.times import rfc3339
 from steersman.model.types.volume import PodCertificateProjection
 from steersman.node.credentials import certificates
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.objects import BadConfiguration
-from steersman.reconcile.times import rfc3339
 from steersman.world.real import RealWorld
 
 WAIT_SECONDS = 60.0

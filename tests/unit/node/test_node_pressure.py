@@ -35,10 +35,10 @@ from steersman.node.paths import Paths
 from steersman.node.plan import KillContainer, plan
 from steersman.node.pressure import images as gone
 from steersman.node.pressure import ranking
-from steersman.node.pressure.images import Bounds, ImageCollector
+from steersman.node.pressure.images import Bounds, ImageCollector, OwnImages
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.ranking import Use, exceeded, message, rank
-from steersman.node.pressure.reading import SignalSource, size_of
+from steersman.node.pressure.reading import SignalSource
 from steersman.node.pressure.thresholds import (
     BadThreshold,
     Level,
@@ -69,6 +69,38 @@ def test_thresholds_are_amounts_or_shares() -> None:
     (soft,) = parse_thresholds("", "memory.available<1Gi", "memory.available=1m30s")
     assert soft.grace_seconds == 90.0
     assert parse_thresholds("") == ()
+
+
+def test_what_is_freed_at_least_is_an_amount_or_a_share_of_each_signal() -> None:
+    hard = "memory.available<100Mi,nodefs.available<10%"
+    memory, disk = parse_thresholds(hard, "", "", "nodefs.available=5%,memory.available=1Mi")
+    assert (memory.reclaim, memory.reclaim_percent) == (MIB, 0.0)
+    assert (disk.reclaim, disk.reclaim_percent) == (0, 5.0)
+    for text, why in (
+        ("memory.available", "invalid eviction minimum reclaim syntax: memory.available, expected"),
+        ("memory=1", "unsupported eviction signal memory"),
+        ("memory.available=-1", "negative eviction minimum reclaim specified for memory.available"),
+        ("memory.available=-1%", "negative eviction minimum reclaim specified for"),
+        ("memory.available=x", "'x' is no quantity"),
+    ):
+        with pytest.raises(BadThreshold) as refused:
+            parse_thresholds(hard, "", "", text)
+        assert why in str(refused.value)
+
+
+def test_a_threshold_that_was_met_is_until_more_is_there() -> None:
+    amount = Threshold(MEMORY, 100, reclaim=50)
+    share = Threshold(DISK, percent=10.0, reclaim_percent=5.0)
+    watch = Watch([amount, share])
+
+    def look(memory: int, disk: int, now: float) -> list[Threshold]:
+        return watch.look({MEMORY: Level(memory, 1000), DISK: Level(disk, 1000)}, now)
+
+    assert look(149, 149, 0.0) == []
+    assert look(99, 99, 1.0) == [amount, share]
+    assert look(149, 149, 2.0) == [amount, share]
+    assert look(150, 150, 3.0) == []
+    assert look(149, 149, 4.0) == []
 
 
 @pytest.mark.parametrize(
@@ -194,15 +226,8 @@ def test_bounds_of_a_pod_of_its_own_are_looked_at_one_after_the_other() -> None:
     assert exceeded(given, Use(9 * MIB, 9 * MIB, containers={"a": (0, 2 * MIB + 1)}), {}) == text
     assert exceeded(given, Use(disk=9 * MIB, containers={"a": (0, 2 * MIB)}), {}) == ""
     assert not ranking.has_bounds(pod(spec={"volumes": [{"name": "d", "emptyDir": {}}]}))
-
-
-def test_a_tree_is_measured_without_what_its_links_lead_to(tmp_path: Path) -> None:
-    (tmp_path / "deep" / "er").mkdir(parents=True)
-    (tmp_path / "deep" / "er" / "file").write_bytes(b"x" * 100_000)
-    (tmp_path / "link").symlink_to("/usr")
-    assert 100_000 <= size_of(tmp_path) < 300_000
-    assert size_of(tmp_path / "none") == 0
-    assert size_of(tmp_path / "deep" / "er" / "file") == 0
+    assert ranking.bound_of(text) == "ephemeralcontainerfs.limit"
+    assert ranking.bound_of('Usage of EmptyDir volume "d"') == "emptydirfs.limit"
 
 
 def test_what_drivers_have_mounted_for_a_pod_is_not_counted_as_its_disk(tmp_path: Path) -> None:
@@ -244,7 +269,7 @@ class Source:
     def signals(self) -> Signals:
         return self.now
 
-    def groups(self) -> dict[str, Use]:
+    async def groups(self) -> dict[str, Use]:
         return self.uses
 
     def volumes(self, _uid: str) -> dict[str, int]:
@@ -266,6 +291,8 @@ class Node:
             source, options, lambda: cared, self._reclaim, self._say, "vm", world
         )
         self.monitor.changed = lambda: self.changes.append(self.monitor.conditions)
+        self.signals: list[str] = []
+        self.monitor.evicted = self.signals.append
 
     def _say(self, kind: str, reason: str, note: str) -> None:
         self.told.append(f"{kind} {reason}: {note}")
@@ -305,6 +332,7 @@ def test_one_pod_goes_at_a_time_and_the_node_tells_of_its_condition() -> None:
         "Normal NodeHasSufficientMemory: Node vm status is now: NodeHasSufficientMemory",
     ]
     assert node.reclaimed == 0
+    assert node.signals == [MEMORY]
 
 
 def run(work: Callable[[World], Coroutine[Any, Any, None]]) -> None:
@@ -323,6 +351,12 @@ def test_on_a_full_disk_what_nobody_needs_goes_before_any_pod() -> None:
         await node.monitor.look()
         assert (node.reclaimed, cared.gone) == (1, [])
         assert node.monitor.conditions == {"DiskPressure"}
+        other = Cared(named("a"))
+        more = Node(world, options(Threshold(DISK, percent=10.0, reclaim=401)), source, other)
+        source.now = {DISK: Level(1, 1000)}
+        more.reclaim = lambda: source.now.update({DISK: Level(500, 1000)})
+        await more.monitor.look()
+        assert len(other.gone) == 1, "less than 401 beyond the threshold was freed"
         source.now = {DISK: Level(1, 1000)}
         node.reclaim = lambda: None
         await node.monitor.look()
@@ -357,6 +391,7 @@ def test_a_pod_beyond_its_own_bound_goes_without_any_pressure() -> None:
         node = Node(world, options(), source, cared, critical)
         await node.monitor.look()
         await node.monitor.look()
+        assert node.signals == ["ephemeralpodfs.limit"]
 
     run(main)
     assert len(cared.gone) == 1
@@ -386,11 +421,11 @@ def test_a_node_under_pressure_refuses_pods_that_would_add_to_it() -> None:
         node = Node(world, options(), Source())
         assert node.monitor.refusal(best) is None
         node.monitor.conditions = frozenset({"MemoryPressure"})
-        text = "Pod was rejected: The node had condition: [MemoryPressure]. "
+        text = "The node had condition: [MemoryPressure]. "
         assert node.monitor.refusal(best) == ("Evicted", text)
         assert node.monitor.refusal(burst) is None
         node.monitor.conditions = frozenset({"DiskPressure", "MemoryPressure"})
-        text = "Pod was rejected: The node had condition: [DiskPressure MemoryPressure]. "
+        text = "The node had condition: [DiskPressure MemoryPressure]. "
         assert node.monitor.refusal(burst) == ("Evicted", text)
         assert node.monitor.refusal(named("vital", priority=2_000_000_000)) is None
 
@@ -449,7 +484,7 @@ class Disk:
         self.told: list[str] = []
         self.records = PullRecords(tmp_path / "pulls.json", lambda: "drawn")
         self.collector = ImageCollector(
-            self.store,
+            OwnImages(self.store),
             self.records,
             lambda: self.level,
             lambda: having,

@@ -237,6 +237,10 @@ SOUND = {"name": "helper", "matchImages": ["a.b"], "defaultCacheDuration": "1m",
          "apiVersion": API_VERSION}  # fmt: skip
 
 
+def tokens(**more: Any) -> list[dict[str, Any]]:
+    return [{**SOUND, "tokenAttributes": attributes(**more)}]
+
+
 @pytest.mark.parametrize(
     ("entries", "why"),
     [
@@ -247,8 +251,48 @@ SOUND = {"name": "helper", "matchImages": ["a.b"], "defaultCacheDuration": "1m",
         ([{**SOUND, "apiVersion": "v1"}], "providers[0].apiVersion: 'v1' is not"),
         ([{**SOUND, "matchImages": []}], "at least 1 item in matchImages is required"),
         ([{**SOUND, "defaultCacheDuration": "-1s"}], "providers[0].defaultCacheDuration: '-1s'"),
-        ([{**SOUND, "tokenAttributes": {}}], "serviceAccountTokenAudience: is required"),
-        ([{**SOUND, "tokenAttributes": attributes(cacheType="x")}], "cacheType: 'x' is not known"),
+        (
+            [{**SOUND, "tokenAttributes": {}}],
+            "providers[0].tokenAttributes.serviceAccountTokenAudience: Required value: "
+            "serviceAccountTokenAudience is required",
+        ),
+        (
+            tokens(requireServiceAccount=None),
+            "tokenAttributes.requireServiceAccount: Required value: requireServiceAccount is "
+            "required",
+        ),
+        (
+            tokens(cacheType=""),
+            "tokenAttributes.cacheType: Required value: cacheType is required to be set when "
+            "tokenAttributes is specified. Supported values are: ServiceAccount, Token",
+        ),
+        (
+            tokens(cacheType="x"),
+            'tokenAttributes.cacheType: Unsupported value: "x": supported values: '
+            '"ServiceAccount", "Token"',
+        ),
+        (
+            tokens(requireServiceAccount=False, requiredServiceAccountAnnotationKeys=["a"]),
+            "tokenAttributes.requiredServiceAccountAnnotationKeys: Forbidden: "
+            "requireServiceAccount cannot be false when requiredServiceAccountAnnotationKeys is "
+            "set",
+        ),
+        (
+            tokens(optionalServiceAccountAnnotationKeys=["a", "a"]),
+            'tokenAttributes.optionalServiceAccountAnnotationKeys: Duplicate value: "a"',
+        ),
+        (
+            tokens(optionalServiceAccountAnnotationKeys=["/"]),
+            'tokenAttributes.optionalServiceAccountAnnotationKeys: Invalid value: "/": ',
+        ),
+        (
+            tokens(
+                requiredServiceAccountAnnotationKeys=["b", "a"],
+                optionalServiceAccountAnnotationKeys=["a"],
+            ),
+            'tokenAttributes: Invalid value: ["a"]: annotation keys cannot be both required and '
+            "optional",
+        ),
         (["text"], "Expected `object`"),
     ],
 )

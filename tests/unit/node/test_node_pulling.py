@@ -37,7 +37,7 @@ class Held:
 
     def __init__(self, world: World, here: bool, error: ImageError | None) -> None:
         self.world = world
-        self.puller = self
+        self.images = self
         self.pulls = self
         self.paths = Paths(Path("/nowhere"))
         self.providers = Providers((), Path(), cast(Any, None), cast(Any, None), world)

@@ -288,6 +288,9 @@ def test_volumes_are_mounted_and_what_the_node_keeps_is_read_only() -> None:
         {"name": "v", "mountPath": "/ro", "readOnly": True},
         {"name": "k", "mountPath": "/kept", "mountPropagation": "HostToContainer"},
         {"name": "v", "mountPath": "/etc/hosts"},
+        {"name": "v", "mountPath": "/rro", "readOnly": True, "recursiveReadOnly": "Enabled"},
+        {"name": "v", "mountPath": "/may", "readOnly": True, "recursiveReadOnly": "IfPossible"},
+        {"name": "v", "mountPath": "/not", "readOnly": True, "recursiveReadOnly": "Disabled"},
     ]
     made = document(on=where, volumeMounts=wanted)
     found = mounts(made)
@@ -295,10 +298,32 @@ def test_volumes_are_mounted_and_what_the_node_keeps_is_read_only() -> None:
     assert "rw" in found["/a"]["options"]
     assert "ro" in found["/ro"]["options"]
     assert {"ro", "rslave"} <= set(found["/kept"]["options"])
+    assert [it for it in found if "rro" in found[it]["options"]] == ["/rro", "/may"]
     assert found["/etc/hosts"]["source"] == "/v"
     assert [it["source"] for it in made["mounts"] if it["destination"] == "/etc/hosts"] == ["/v"]
     order = [it["destination"] for it in made["mounts"]]
     assert order.index("/a") < order.index("/a/b/c")
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "label"),
+    [
+        ({}, None, None),
+        ({"level": "s0:c1,c2"}, None, "system_u:system_r:container_t:s0:c1,c2"),
+        ({"level": "s0:c1"}, {"type": "my_t", "user": "u"}, "u:system_r:my_t:s0"),
+    ],
+)
+def test_selinux_options_are_a_label_where_the_kernel_has_such_labels(
+    shared: dict[str, str], own: dict[str, str] | None, label: str | None
+) -> None:
+    given: dict[str, Any] = {"spec": {"securityContext": {"seLinuxOptions": shared}}}
+    if own is not None:
+        given["securityContext"] = {"seLinuxOptions": own}
+    assert document(on=ground(selinux=True), **given)["process"].get("selinuxLabel") == label
+    assert "selinuxLabel" not in document(**given)["process"]
+    alone = {**given.get("securityContext", {}), "privileged": True}
+    privileged = document(on=ground(selinux=True), **{**given, "securityContext": alone})
+    assert "selinuxLabel" not in privileged["process"]
 
 
 def test_a_volume_that_is_not_there_is_refused() -> None:

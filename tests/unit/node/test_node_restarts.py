@@ -7,16 +7,20 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from node_documents import NOW, observed, pod, running
+from msgspec.structs import replace
+from node_documents import NOW, deleted, exited, observed, pod, running
 
 from steersman.model.errors import NotFound
+from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.runtimeclass import RuntimeClass
 from steersman.node import containers
 from steersman.node.acting.runtime_classes import demand_handler
+from steersman.node.engine.own import OwnEngine
 from steersman.node.objects import BadConfiguration
-from steersman.node.observed import Run
-from steersman.node.plan import KillContainer, plan
+from steersman.node.observed import Observed, Run
+from steersman.node.plan import BeginAnew, KillContainer, PullImage, Wait, plan
 from steersman.node.render import files, limits
+from steersman.node.status import render_status
 from steersman.node.tools import Tools
 
 
@@ -50,6 +54,100 @@ def test_a_rule_on_exit_codes_goes_before_the_policy() -> None:
     assert again(0, "Never", restartPolicy="Never", restartPolicyRules=other)
     assert not again(1, "Never", restartPolicy="Never", restartPolicyRules=other)
     assert not again(42, "Never", restartPolicyRules=[{"action": "Restart"}])
+
+
+WATCHED = {
+    "restartPolicy": "Never",
+    "initContainers": [
+        {"name": "setup", "image": "i"},
+        {
+            "name": "watch",
+            "image": "i",
+            "restartPolicy": "Always",
+            "restartPolicyRules": [rule("In", 88, action="RestartAllContainers")],
+        },
+    ],
+    "ephemeralContainers": [{"name": "debug", "image": "i"}],
+}
+
+
+def watched(**fields: Any) -> Observed:
+    """A pod of which the sidecar has ended with 88."""
+    known = {
+        "setup": exited(),
+        "watch": exited(88, attempt=1, backoff=10.0, backoff_at=NOW - 1),
+        "app": running(),
+        "debug": running(),
+    }
+    return observed(ready=True, containers=known, **fields)
+
+
+def test_a_rule_may_have_all_containers_begin_anew() -> None:
+    given = pod(spec=WATCHED)
+    assert containers.may_restart_all(given)
+    assert containers.restarts_all(given, "watch", Run(0, "exited", exit_code=88))
+    assert not containers.restarts_all(given, "watch", Run(0, "exited", exit_code=1))
+    assert not containers.restarts_all(given, "app", Run(0, "exited", exit_code=88))
+    first = [rule("In", 88), rule("In", 88, action="RestartAllContainers")]
+    end = Run(0, "exited", exit_code=88)
+    assert not containers.restarts_all(pod(restartPolicyRules=first), "app", end)
+    assert not containers.may_restart_all(pod(restartPolicyRules=first[:1]))
+
+
+def test_before_all_containers_begin_anew_those_that_run_end_but_the_ephemeral_ones() -> None:
+    given, seen = pod(spec=WATCHED), watched(restarting=True)
+    assert plan(given, seen, NOW) == [KillContainer("app", 0, 0.0, "Stopping container app")]
+    ended = seen.having("app", exited(137))
+    assert plan(given, ended, NOW) == [BeginAnew()]
+    assert render_status(given, ended, "10.0.0.1", NOW)["phase"] == "Running"
+    going = pod(spec=WATCHED, metadata=deleted(7))
+    kills = [it for it in plan(going, seen, NOW) if isinstance(it, KillContainer)]
+    assert {it.grace_seconds for it in kills} == {7.0}, "a pod that is deleted ends as ever"
+
+
+def test_containers_begin_anew_in_the_order_of_a_new_pod_whatever_has_ended_how() -> None:
+    given = pod(spec=WATCHED)
+    seen = containers.reset(watched(restarting=True).having("app", exited(137)), given)
+    assert not seen.restarting
+    assert seen.of("debug").running
+    assert plan(given, seen, NOW) == [PullImage("setup")]
+    done = seen.having("setup", exited(attempt=1))
+    assert plan(given, done, NOW) == [Wait(NOW + 9)], "who had them end waits for its back-off"
+    later = NOW + 9
+    assert plan(given, done, later) == [PullImage("watch")]
+    up = done.having("watch", running(2))
+    assert plan(given, up, later) == [PullImage("app")], "nobody else waits"
+    full = up.having("app", running(1))
+    assert plan(given, full, later) == []
+
+
+def test_the_status_tells_that_all_containers_begin_anew() -> None:
+    given = pod(spec=WATCHED, status={"conditions": [{"type": "Initialized", "status": "True"}]})
+    first = watched(restarting=True)
+    assert conditions(given, first)["AllContainersRestarting"] == (
+        "True",
+        "RestartAllContainersStarted",
+        "container exited with restart policy rule",
+    )
+    anew = containers.reset(first.having("app", exited(137)), given)
+    told = render_status(given, anew, "10.0.0.1", NOW)
+    assert told["phase"] == "Pending"
+    assert conditions(given, anew)["AllContainersRestarting"] == ("False", "", "")
+    assert conditions(given, anew)["Initialized"] == ("True", "", "")
+    setup, watch = told["initContainerStatuses"]
+    assert setup["state"] == {"waiting": {"reason": "PodInitializing"}}
+    assert setup["lastState"]["terminated"]["exitCode"] == 0
+    assert watch["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    over = replace(first, ended=("Evicted", "x"), containers={"app": exited()})
+    assert conditions(given, over)["AllContainersRestarting"] == ("False", "PodFailed", "")
+    assert "AllContainersRestarting" not in conditions(pod(), observed(ready=True))
+
+
+def conditions(given: Pod, seen: Observed) -> dict[str, tuple[str, str, str]]:
+    told = render_status(given, seen, "10.0.0.1", NOW)["conditions"]
+    return {
+        it["type"]: (it["status"], it.get("reason") or "", it.get("message") or "") for it in told
+    }
 
 
 def test_an_init_container_obeys_its_own_policy() -> None:
@@ -113,7 +211,9 @@ class Classes:
     ],
 )
 def test_a_class_whose_handler_is_not_here_is_refused(name: str, why: str) -> None:
-    tools = cast(Tools, SimpleNamespace(client=Classes()))
+    none = cast(Any, None)
+    own = OwnEngine(SimpleNamespace(), none, none, "", "", none)  # type: ignore[arg-type]
+    tools = cast(Tools, SimpleNamespace(client=Classes(), engine=own))
     work = demand_handler(tools, pod(spec={"runtimeClassName": name}))
     if not why:
         asyncio.run(work)

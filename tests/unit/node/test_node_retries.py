@@ -12,6 +12,7 @@ import pytest
 from node_documents import deleted, exited, observed, pod, running
 from shim_script import RUNNING, Stage, begin, container, ended, has_ended, is_up, refuse, state_of
 
+from steersman.node import agent as agents
 from steersman.node import worker as workers
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Seen, Trouble
@@ -354,3 +355,9 @@ def test_a_change_of_objects_hastens_what_waits_for_objects_and_nothing_else(
             assert worker.seen.trouble is not None and worker.seen.trouble.again_at < far
 
     asyncio.run(scenario())
+
+
+def test_tries_are_further_and_further_apart() -> None:
+    waits = [workers.retry_seconds(failures, 0.5) for failures in (0, 1, 2, 7, 8, 400)]
+    assert waits == [0.5, 1.0, 2.0, 64.0, 122.0, 122.0]
+    assert workers.retry_seconds(3, agents.CLEAR_RETRY_SECONDS) == 8.0

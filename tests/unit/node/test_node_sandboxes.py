@@ -11,14 +11,19 @@ import pytest
 from node_documents import UID, pod
 
 from steersman.model.kinds.pod import Pod
+from steersman.model.types.container import ContainerPort
 from steersman.node.acting import sandboxes
+from steersman.node.engine.own import OwnEngine
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.paths import Paths
 from steersman.node.render.resolution import Resolution
+from steersman.node.render.swap import NO_SWAP
 from steersman.node.tools import Tools
+from steersman.node.topology.pinning import Pinning
 from steersman.runtime.engine import EngineError
+from steersman.world.real import RealWorld
 
 
 class Node:
@@ -32,13 +37,22 @@ class Node:
         self.tools = cast(
             Tools,
             SimpleNamespace(
-                engine=self,
-                network=SimpleNamespace(add=self.add, delete=self.delete),
-                warm=SimpleNamespace(ensure=lambda: self.done.append("warm parent")),
+                engine=OwnEngine(
+                    cast(Any, self),
+                    cast(Any, SimpleNamespace(ensure=lambda: self.done.append("warm parent"))),
+                    cast(Any, SimpleNamespace(add=self.add, delete=self.delete)),
+                    "/steersman-x",
+                    "cluster.local",
+                    RealWorld(),
+                ),
                 volumes=SimpleNamespace(release=self.release),
                 ids=SimpleNamespace(release=lambda _: self.done.append("release")),
+                placement=SimpleNamespace(release=lambda _: self.done.append("place")),
+                pinning=Pinning(),
+                claims=SimpleNamespace(unprepare=self.unprepare),
+                page_sizes=(),
+                swap=NO_SWAP,
                 paths=Paths(root),
-                cgroup="/steersman-x",
                 place=SimpleNamespace(address="10.0.0.1"),
                 resolution=Resolution("10.96.0.10", "cluster.local", ""),
                 say=lambda _pod, kind, reason, note: self.said.append(f"{kind} {reason}: {note}"),
@@ -55,11 +69,15 @@ class Node:
     async def release(self, uid: str) -> None:
         self.done.append(f"volumes of {uid}")
 
+    async def unprepare(self, uid: str) -> None:
+        self.done.append(f"claims of {uid}")
+
     async def remove_sandbox(self, uid: str) -> None:
         self.done.append(f"remove {uid}")
 
-    async def add(self, uid: str, namespace: Path) -> list[str]:
+    async def add(self, uid: str, namespace: Path, ports: tuple[ContainerPort, ...]) -> list[str]:
         self.done.append(f"connect {uid} {namespace}")
+        self.ports = ports
         if self.network_error is not None:
             raise self.network_error
         return ["10.244.0.5"]
@@ -79,6 +97,7 @@ def node(tmp_path: Path) -> Node:
 def test_a_sandbox_is_made_and_connected_and_its_files_name_its_address(node: Node) -> None:
     assert node.start(pod()) == Sandbox(7, "/shm", ("10.244.0.5",))
     assert node.done == [f"sandbox {UID}", f"connect {UID} /net"]
+    assert node.wanted["resources"] == {"cpu": {"shares": 2}}
     assert "10.244.0.5\tweb" in (node.tools.paths.etc(UID) / "hosts").read_text()
     assert node.said == []
 
@@ -108,10 +127,16 @@ def test_another_error_of_the_runtime_is_told_at_once(node: Node) -> None:
     assert node.done == [f"sandbox {UID}"]
 
 
-def test_a_port_of_the_node_that_is_asked_for_in_vain_is_told(node: Node) -> None:
-    node.start(pod(ports=[{"containerPort": 80, "hostPort": 8080}]))
-    text = "hostPort 8080 is not supported: use a Service of type NodePort"
-    assert node.said == [f"Warning HostPortNotSupported: {text}"]
+def test_ports_of_the_node_lead_to_the_sandbox_and_are_written_down(node: Node) -> None:
+    made = node.start(pod(ports=[{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]))
+    assert [it.host_port for it in node.ports] == [8080]
+    assert made.ports == node.ports
+
+
+def test_a_pod_in_the_nodes_network_has_its_ports_without_rules(node: Node) -> None:
+    ports = [{"containerPort": 80, "hostPort": 80}]
+    assert node.start(pod(ports=ports, spec={"hostNetwork": True})).ports == ()
+    assert node.done == [f"sandbox {UID}"]
 
 
 def test_what_does_not_fit_into_a_pods_resolution_is_told(node: Node) -> None:
@@ -141,4 +166,5 @@ def test_without_a_range_for_its_users_a_pod_is_not_begun(node: Node) -> None:
 
 def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
     asyncio.run(sandboxes.tear_down(node.tools, UID))
-    assert node.done == [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}", "release"]
+    gone = [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}"]
+    assert node.done == [*gone, "release", "place", f"claims of {UID}"]

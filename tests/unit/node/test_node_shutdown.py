@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import select
 import shutil
@@ -20,11 +22,19 @@ from node_documents import pod
 
 from steersman.model.kinds.priorityclass import SYSTEM_CRITICAL
 from steersman.node.register import SHUTTING_DOWN, render_status
+from steersman.node.shutdown import asked
 from steersman.node.shutdown.ending import MESSAGE, REASON, REJECTED, Shutdown
-from steersman.node.shutdown.groups import BadPeriods, Period, group, parse_periods
+from steersman.node.shutdown.groups import (
+    KILL_SECONDS,
+    BadPeriods,
+    Period,
+    group,
+    own_periods,
+    parse_periods,
+)
 from steersman.node.shutdown.logind import Logind, Refused
-from steersman.wire import dbus
-from steersman.wire.dbus import Message
+from steersman.runtime import dbus
+from steersman.runtime.dbus import Message
 from steersman.world.real import RealWorld
 from steersman.world.simulated import simulate
 
@@ -56,6 +66,13 @@ def test_periods_are_read() -> None:
 def test_periods_that_cannot_be_are_told(texts: tuple[str, str, str], why: str) -> None:
     with pytest.raises(BadPeriods, match=why):
         parse_periods(*texts)
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder on a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 class Worker:
@@ -115,6 +132,99 @@ def test_pods_end_group_by_group_each_within_its_time() -> None:
     simulate(1, main)
 
 
+def test_each_pod_has_its_own_time_where_no_periods_were_given() -> None:
+    def one(priority: int, seconds: int) -> Worker:
+        return Worker(None, priority, 0.0, terminationGracePeriodSeconds=seconds)
+
+    pods = [one(0, 5), one(7, 40), one(SYSTEM_CRITICAL + 1, 3)]
+    assert own_periods(pods) == (
+        Period(0, 40.0 + KILL_SECONDS),
+        Period(SYSTEM_CRITICAL, 3.0 + KILL_SECONDS),
+    )
+    assert own_periods([]) == (Period(0, 0.0), Period(SYSTEM_CRITICAL, 0.0))
+
+
+def test_who_looks_on_is_told_each_pod_when_it_is_at_rest_or_late() -> None:
+    async def main(world: Any) -> None:
+        quick, stuck = (Worker(world, 0, it, terminationGracePeriodSeconds=5) for it in (2, 1000))
+        critical = Worker(world, SYSTEM_CRITICAL, 1.0)
+        gone = Worker(world, 0, 0.0)
+        gone.pod = replace(gone.pod, status=replace(gone.pod.status, phase="Failed"))
+        cared = [critical, quick, stuck, gone]
+        shutdown = Shutdown((), lambda: cared, lambda *_: None, world)
+        told: list[Any] = []
+        began = world.now()
+
+        def over(one: Any, in_time: bool) -> None:
+            told.append((cared.index(one), in_time, world.now() - began))
+
+        await shutdown.end_all(told.append, over)
+        assert told == [
+            [critical, quick, stuck],
+            (1, True, 2.0),
+            (2, False, 5.0 + KILL_SECONDS),
+            (0, True, 6.0 + KILL_SECONDS),
+        ]
+        assert (quick.told, critical.told) == (
+            [(REASON, MESSAGE, 5.0, False)],
+            [(REASON, MESSAGE, 30.0, False)],
+        )
+        assert shutdown.active
+
+    simulate(1, main)
+
+
+@contextlib.asynccontextmanager
+async def asking(folder: Path, shutdown: Any) -> AsyncIterator[Any]:
+    """Asks a node to end its pods; gives what it says, and a way to hang up."""
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.put_nowait(writer)
+        async for line in reader:
+            heard.put_nowait(json.loads(line))
+        writer.close()
+
+    server = await asyncio.start_unix_server(take, str(folder / "s"))
+    async with server, RealWorld().tasks() as tasks:
+        work = asked.end_pods(shutdown, folder / "s", RealWorld())
+        tasks.start(work, name="asked")
+        yield heard
+        tasks.stop()
+
+
+def test_a_person_who_asks_is_told_how_it_goes(short: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            world = RealWorld()
+            shutdown = Shutdown((), lambda: [Worker(world, 0, 0.0)], lambda *_: None, world)
+            async with asking(short, shutdown) as heard:
+                await heard.get()
+                said = [await heard.get() for _ in range(3)]
+            assert said == [{"pods": ["default/web"]}, {"ended": "default/web"}, {"done": True}]
+            assert shutdown.active
+
+    asyncio.run(main())
+
+
+def test_the_node_stays_where_who_asked_goes_away(short: Path) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            world = RealWorld()
+            shutdown = Shutdown((), lambda: [Worker(world, 0, 600.0)], lambda *_: None, world)
+            stays = asyncio.Event()
+            shutdown.changed = lambda: shutdown.active or stays.set()
+            async with asking(short, shutdown) as heard:
+                writer = await heard.get()
+                assert "pods" in await heard.get()
+                writer.close()
+                await stays.wait()
+            await asked.end_pods(shutdown, short / "nobody", world)
+            assert not shutdown.active, "where nobody listens nothing is ended"
+
+    asyncio.run(main())
+
+
 def test_a_node_that_is_about_to_go_is_not_ready() -> None:
     from test_node_pieces import FACTS, NOW, PLACE
 
@@ -140,30 +250,6 @@ CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 <policy context="default"><allow send_destination="*" eavesdrop="true"/>
 <allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
 """
-
-
-def test_messages_survive_their_way() -> None:
-    body = ("text", True, 5, 1 << 40)
-    one = Message(dbus.CALL, 7, "/a", "b.c", "D", "e.f", 3, "g.h", ":1", body)
-    data = dbus.encode(one, "sbut")
-    assert dbus.size_of(data[:16]) == len(data)
-    assert dbus.decode(data) == one
-    assert dbus.decode(dbus.encode(Message(dbus.SIGNAL, 1))) == Message(dbus.SIGNAL, 1)
-
-
-def test_what_is_no_message_is_refused() -> None:
-    whole = dbus.encode(Message(dbus.CALL, 7, "/a", "b.c", "D", body=("text",)), "s")
-    for data in (b"", whole[:-1], whole + b"x", b"B" + whole[1:], whole[:3] + b"\2" + whole[4:]):
-        with pytest.raises(dbus.BadMessage):
-            dbus.decode(data)
-    for place in range(16, len(whole)):
-        broken = whole[:place] + b"\xff" + whole[place + 1 :]
-        try:
-            dbus.decode(broken)
-        except dbus.BadMessage:
-            continue
-    with pytest.raises(dbus.BadMessage, match="too long"):
-        dbus.size_of(whole[:4] + (1 << 20).to_bytes(4, "little") + whole[8:16])
 
 
 @pytest.fixture
@@ -200,7 +286,7 @@ class Manager:
         hello = Message(dbus.CALL, 0, "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello",
                         "org.freedesktop.DBus")  # fmt: skip
         self._name = (await bus._call(hello)).body[0]
-        request = replace(hello, member="RequestName", serial=99, body=(LOGIN, 0))
+        request = hello._replace(member="RequestName", serial=99, body=(LOGIN, 0))
         await bus._send(dbus.encode(request, "su"))
         while (await bus._message()).reply_to != 99:
             continue
@@ -214,14 +300,14 @@ class Manager:
             answer = Message(dbus.RETURN, 1000 + call.serial, destination=call.sender,
                              reply_to=call.serial)  # fmt: skip
             if call.member == "Get":
-                self._send(variant(answer, 5_000_000))
+                self._send(dbus.encode(answer._replace(body=(("t", 5_000_000),)), "v"))
             elif self.gives:
                 reader, writer = os.pipe()
                 self.locks.append(reader)
-                self._send(dbus.encode(replace(answer, body=(0,)), "h"), writer)
+                self._send(dbus.encode(answer._replace(body=(0,)), "h"), writer)
                 os.close(writer)
             else:
-                refused = replace(answer, kind=dbus.ERROR, error="a.No", body=("no",))
+                refused = answer._replace(kind=dbus.ERROR, error="a.No", body=("no",))
                 self._send(dbus.encode(refused, "s"))
 
     def _send(self, data: bytes, *descriptors: int) -> None:
@@ -243,17 +329,6 @@ class Manager:
         self._bus.close()
         for lock in self.locks:
             os.close(lock)
-
-
-def variant(answer: Message, value: int) -> bytes:
-    """An answer whose body is a variant with a 64-bit number."""
-    data = bytearray(dbus.encode(replace(answer, body=("",)), "g"))
-    head = data[: len(data) - 2]
-    place = head.index(b"\x08\x01g\0") + 5
-    head[place : place + 1] = b"v"
-    body = b"\x01t\0" + bytes(5) + value.to_bytes(8, "little")
-    head[4:8] = len(body).to_bytes(4, "little")
-    return bytes(head) + body
 
 
 def with_descriptors(data: bytes, count: int) -> bytes:

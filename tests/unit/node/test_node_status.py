@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 from node_documents import NOW, UID, deleted, exited, observed, pod, running
 
+from steersman.model.times import rfc3339
 from steersman.node import status
 from steersman.node.observed import UNKNOWN, Observed, Run, Seen, Trouble, container_id
-from steersman.reconcile.times import rfc3339
 
+RUNNING = {"phase": "Running"}
 INIT = {"initContainers": [{"name": "one", "image": "i"}]}
 
 
@@ -53,6 +54,29 @@ def test_a_pod_that_runs_is_ready() -> None:
         "containerID": container_id(UID, "app", 0),
         "resources": {},
     }
+
+
+def test_what_is_mounted_is_told_and_how_it_is_only_read() -> None:
+    mounts = [
+        {"name": "v", "mountPath": "/v"},
+        {"name": "v", "mountPath": "/ro", "readOnly": True},
+        {"name": "v", "mountPath": "/rro", "readOnly": True, "recursiveReadOnly": "IfPossible"},
+    ]
+    ro = {"name": "v", "readOnly": True}
+    assert app(told(observed(), volumeMounts=mounts))["volumeMounts"] == [
+        {"name": "v", "mountPath": "/v"},
+        {**ro, "mountPath": "/ro", "recursiveReadOnly": "Disabled"},
+        {**ro, "mountPath": "/rro", "recursiveReadOnly": "Enabled"},
+    ]
+
+
+def test_the_user_of_a_run_is_told_with_its_groups_also_after_its_end() -> None:
+    for seen in (running(), exited(3)):
+        assert seen.run is not None
+        known = replace(seen, run=replace(seen.run, user=(7, 8, 8, 9)))
+        document = told(observed(ready=True, containers={"app": known}))
+        user = {"uid": 7, "gid": 8, "supplementalGroups": [8, 9]}
+        assert app(document)["user"] == {"linux": user}
 
 
 def test_a_new_pod_waits_for_its_containers() -> None:
@@ -204,6 +228,27 @@ def test_a_pod_that_was_given_up_has_failed_once_nothing_of_it_runs() -> None:
     over = replace(runs, containers={"app": Seen(run=Run(0, "exited", exit_code=0))})
     document = told(over)
     assert (document["phase"], document["reason"], document["message"]) == ("Failed", *given_up)
+
+
+def test_a_pod_whose_claims_are_not_taken_back_has_not_ended_yet() -> None:
+    over = {"app": exited(0)}
+    never = {"restartPolicy": "Never"}
+    running_yet = told(observed(containers=over, claimed=True), spec=never, status=RUNNING)
+    assert running_yet["phase"] == "Running"
+    assert told(observed(containers=over, claimed=True), spec=never)["phase"] == "Pending"
+    assert told(observed(containers=over), spec=never, status=RUNNING)["phase"] == "Succeeded"
+    given_up = observed(ended=("Evicted", "no room"), claimed=True)
+    assert told(given_up, status=RUNNING)["phase"] == "Running"
+
+
+def test_the_health_of_devices_stands_with_the_containers_that_have_some() -> None:
+    health = [{"name": "a/b", "resources": [{"resourceID": "x", "health": "Healthy"}]}]
+    two = pod(spec={"containers": [{"name": "app", "image": "i"}, {"name": "b", "image": "i"}]})
+    document = status.render_status(
+        two, observed(), "10.0.0.1", NOW, lambda _, it: health if it.name == "b" else ()
+    )
+    assert "allocatedResourcesStatus" not in app(document)
+    assert document["containerStatuses"][1]["allocatedResourcesStatus"] == health
 
 
 def test_a_pod_given_up_by_the_node_says_why() -> None:

@@ -15,12 +15,13 @@ from shim_script import RUNNING, Answer, Stage, container, ended, refuse
 from steersman.client.interface import Change
 from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD
-from steersman.model.types.container import TCPSocketAction
+from steersman.model.types.container import ContainerPort, TCPSocketAction
 from steersman.node import agent as agents
 from steersman.node import record
 from steersman.node.acting import handlers
 from steersman.node.agent import Agent
 from steersman.node.csi.layout import Layout, Record
+from steersman.node.observed import Sandbox
 from steersman.node.tools import Tools
 from steersman.world.interface import Tasks
 
@@ -289,7 +290,7 @@ def test_a_pod_whose_shim_died_while_nobody_looked_begins_anew_without_its_addre
     stage = Stage(tmp_path)
     stage.left(observed(ready=True, containers={"app": running()}))
     restored: list[str] = []
-    stage.network.restore = lambda pod, _: restored.append(pod)  # type: ignore[method-assign]
+    stage.network.restore = lambda pod, *_: restored.append(pod)  # type: ignore[method-assign]
 
     async def scenario() -> None:
         async with stage.open() as (tools, tasks):
@@ -309,7 +310,9 @@ def test_a_pod_that_is_taken_over_keeps_its_address_and_a_run_that_is_unknown_ha
     tmp_path: Path,
 ) -> None:
     stage = Stage(tmp_path)
-    stage.left(observed(ready=True, containers={"app": running()}))
+    ports = (ContainerPort(container_port=80, host_port=8080),)
+    sandbox = Sandbox(7, "/shm", ("10.0.0.5",), ports=ports)
+    stage.left(observed(sandbox=sandbox, volumes_ready=True, containers={"app": running()}))
     stage.tells()
     restored: list[tuple[str, Any]] = []
     stage.network.restore = lambda *it: restored.append(it)  # type: ignore[method-assign]
@@ -320,7 +323,7 @@ def test_a_pod_that_is_taken_over_keeps_its_address_and_a_run_that_is_unknown_ha
             status = await stage.api.until(phase("Failed"))
             state = status["containerStatuses"][0]["state"]["terminated"]
             assert state["reason"] == "ContainerStatusUnknown"
-            assert restored == [(UID, ("10.0.0.5",))]
+            assert restored == [(UID, ("10.0.0.5",), ports)]
 
     asyncio.run(scenario())
 

@@ -16,6 +16,7 @@ from steersman.client.local import LocalTransport
 from steersman.listen import certificates
 from steersman.listen.certificates import ADMIN, KUBELET_CLIENT
 from steersman.model.errors import Forbidden, InternalError, Unauthorized
+from steersman.node.engine.own import OwnEngine
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.measuring import Measuring
 from steersman.node.serve import Others, handler
@@ -217,7 +218,7 @@ def test_a_path_stands_for_a_subresource_of_the_node(path: str, expected: Any) -
 class NoPods:
     """A node without pods; see `node.streams.pods.Pods`."""
 
-    engine = Engine("/nowhere/warm.sock", "/nowhere")
+    engine = OwnEngine(Engine("/nowhere/warm.sock", "/nowhere"), *[cast(Any, None)] * 5)
 
     def find(self, _namespace: str, _name: str) -> None:
         """Finds nothing."""
@@ -233,7 +234,8 @@ async def test_the_port_answers_whom_it_lets_in(api: Served, tmp_path: Path) -> 
 
     measuring = Measuring(list, cgroups.opener(Hierarchies({}, "", frozenset())), "/x", tmp_path,
                           tmp_path, api.world)  # fmt: skip
-    others = Others(visitors, Telling("n", "/x", measuring, pods, {}))
+    files: Any = None  # nobody asks for them, nor for counts
+    others = Others(visitors, Telling("n", "/x", measuring, files, files, pods, {}))
     async with api.world.tasks() as tasks:
         answers = handler(NoPods(), api.world, tasks, others)
 

@@ -14,12 +14,12 @@ import pytest
 from steersman.model.errors import NotFound
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
+from steersman.model.times import rfc3339
 from steersman.model.types.volume import NFSVolume, ServiceAccountTokenProjection
 from steersman.node.objects import BadConfiguration
 from steersman.node.volumes import local_path, nfs, ownership, persistent
 from steersman.node.volumes.claims import Claims, Unusable, check_claim, check_volume, name_of
 from steersman.node.volumes.tokens import Tokens
-from steersman.reconcile.times import rfc3339
 from steersman.world.interface import World
 from steersman.world.simulated import simulate
 from unit.node.node_documents import pod

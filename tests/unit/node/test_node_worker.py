@@ -16,6 +16,7 @@ from steersman.model.errors import Conflict, NotFound, ServiceUnavailable
 from steersman.model.kinds.configmap import ConfigMap
 from steersman.node import record
 from steersman.node import worker as workers
+from steersman.node.acting import telling
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import UNKNOWN, Seen, Trouble
 from steersman.node.volumes.mounting import Prepared
@@ -52,7 +53,7 @@ def test_a_container_that_cannot_be_removed_does_not_end_the_node(tmp_path: Path
 def test_a_status_that_was_refused_is_told_again(
     tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "TELL_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(telling, "RETRY_SECONDS", 0.0)
     stage = Stage(tmp_path)
     stage.tells(container("app.0", **RUNNING))
     stage.api.refuses = [error, error]  # type: ignore[list-item]
@@ -648,7 +649,7 @@ def test_a_change_of_what_a_volume_shows_reaches_the_volume_at_once(tmp_path: Pa
 def test_a_pod_that_comes_up_is_told_when_it_is_up_and_not_on_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "SETTLE_SECONDS", 1000.0)
+    monkeypatch.setattr(telling, "SETTLE_SECONDS", 1000.0)
     stage = Stage(tmp_path)
     stage.makes_sandboxes()
 
@@ -663,7 +664,7 @@ def test_a_pod_that_comes_up_is_told_when_it_is_up_and_not_on_its_way(
 def test_what_stands_in_the_way_of_a_pod_is_told_without_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "SETTLE_SECONDS", 1000.0)
+    monkeypatch.setattr(telling, "SETTLE_SECONDS", 1000.0)
     stage = Stage(tmp_path, pod(image="127.0.0.1:1/nothing", imagePullPolicy="Never"))
     stage.tells()
 

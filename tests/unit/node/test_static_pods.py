@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from node_documents import UID, observed, pod, running
+from msgspec.structs import replace
+from node_documents import UID, exited, observed, pod, running
 from shim_script import API, RUNNING, Stage, begin, container, is_up
 
 from steersman.client.interface import Client
@@ -28,6 +31,7 @@ from steersman.node.static.manifests import (
     parse_manifest,
 )
 from steersman.node.static.mirrors import Create, Mirrors, Remove, plan_mirrors, render_mirror
+from steersman.node.static.source import Several
 from steersman.world.real import RealWorld
 
 PATH = Path("/m/web.yaml")
@@ -231,6 +235,16 @@ class Registered:
         self.registered.set()
 
 
+class Quiet:
+    """An agent that has found nothing, of which nothing ends."""
+
+    def ending_statics(self) -> set[tuple[str, str]]:
+        """Returns none."""
+        return set()
+
+    complete = True
+
+
 def test_before_the_folder_has_been_read_no_mirror_is_removed(tmp_path: Path) -> None:
     (tmp_path / "web.yaml").write_text(TEXT)
     shown = mirror(parse(TEXT, tmp_path / "web.yaml"))
@@ -241,7 +255,7 @@ def test_before_the_folder_has_been_read_no_mirror_is_removed(tmp_path: Path) ->
         pods = FollowedView(api, POD, world)
         folder = Folder(tmp_path, "vm", world, lambda _: None)
         client = cast(Client, api)
-        mirrors = Mirrors(client, world, "vm", Registered(), folder, pods, lambda: ())
+        mirrors = Mirrors(client, world, "vm", Registered(), folder, pods, Quiet())
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             started = [tasks.create_task(pods.follow())]
             await pods.synced()
@@ -251,6 +265,40 @@ def test_before_the_folder_has_been_read_no_mirror_is_removed(tmp_path: Path) ->
             for task in started:
                 task.cancel()
         assert api.deleted.empty()
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_cannot_be_read_keeps_no_pod_of_another_from_its_mirror(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "web.yaml").write_text(TEXT)
+    orphan = mirror(parse(TEXT.replace("name: web", "name: gone")), uid="m2")
+
+    async def scenario() -> None:
+        api, world = API(orphan), RealWorld()
+        made: asyncio.Queue[str] = asyncio.Queue()
+
+        async def create(_kind: Any, document: Any, **_how: Any) -> Pod:
+            made.put_nowait(document["metadata"]["name"])
+            return pod(metadata={"resourceVersion": "1"})
+
+        api.create = create  # type: ignore[attr-defined]
+        pods = FollowedView(api, POD, world)
+        folder = Folder(tmp_path, "vm", world, lambda _: None)
+        late = Folder(tmp_path / "late", "vm", world, lambda _: None)
+        both = Several([folder, late])
+        mirrors = Mirrors(cast(Client, api), world, "vm", Registered(), both, pods, Quiet())
+        async with asyncio.timeout(20), world.tasks() as tasks:
+            for one in (pods.follow(), mirrors.run(), folder.run()):
+                tasks.start(one, name="part")
+            assert await made.get() == "web-vm"
+            assert api.deleted.empty(), "what shows nothing now may be in the other source"
+            tasks.start(late.run(), name="late")
+            await late.synced()
+            mirrors.wake()
+            assert (await api.deleted.get())["uid"] == "m2"
+            tasks.stop()
 
     asyncio.run(scenario())
 
@@ -283,7 +331,7 @@ def follow(directory: Path, scenario: Callable[[Follower], Coroutine[Any, Any, N
         follower = Follower(directory)
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follower.folder.run())
-            await follower.folder.synced()
+            await follower.folder.tried()
             await scenario(follower)
             following.cancel()
 
@@ -381,6 +429,189 @@ def test_a_path_that_can_be_no_folder_is_told_and_holds_nothing_up(
     follow(place, scenario)
 
 
+def fail(monkeypatch: pytest.MonkeyPatch, name: str, path: Path, number: int) -> Callable[[], None]:
+    """Has a call of the system fail for a path, until what is returned is called."""
+    real, failing = getattr(os, name), [True]
+
+    def call(asked: Any, *rest: Any, **named: Any) -> Any:
+        if failing and Path(asked) == path:
+            raise OSError(number, os.strerror(number), str(asked))
+        return real(asked, *rest, **named)
+
+    monkeypatch.setattr(os, name, call)
+    return failing.clear
+
+
+@pytest.mark.parametrize(
+    ("call", "place", "said"),
+    [
+        ("listdir", "", ": Too many open files"),
+        ("open", "web.yaml", "/web.yaml: Too many open files"),
+    ],
+)
+def test_what_cannot_be_read_for_a_while_ends_no_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, place: str, said: str
+) -> None:
+    monkeypatch.setattr(folders, "RETRY_SECONDS", 0.05)
+    (tmp_path / "web.yaml").write_text(TEXT)
+
+    async def scenario(follower: Follower) -> None:
+        before = follower.folder.pods.keys()
+        end = fail(monkeypatch, call, tmp_path / place, errno.EMFILE)
+        (tmp_path / "other.yaml").write_text(TEXT.replace("name: web", "name: other"))
+        await follower.until(lambda _: follower.told)
+        assert follower.told == [f"{tmp_path}{said}"]
+        assert before <= follower.folder.pods.keys()
+        (tmp_path / "third.yaml").write_text(TEXT.replace("name: web", "name: third"))
+        end()  # nobody says so: it is tried again
+        await follower.until(lambda it: names(it) == ["other-vm", "third-vm", "web-vm"])
+        (tmp_path / "web.yaml").unlink()
+        await follower.until(lambda it: names(it) == ["other-vm", "third-vm"])
+
+    follow(tmp_path, scenario)
+
+
+# The agent
+
+
+@contextlib.asynccontextmanager
+async def agent_of(stage: Stage, manifests: Path) -> AsyncIterator[Agent]:
+    """An agent with a folder, and what makes mirrors; what is told of files is forgotten."""
+    async with stage.open() as (tools, tasks):
+        pods = FollowedView(stage.api, POD, tools.world)
+        folder = Folder(manifests, "vm", tools.world, lambda _: None)
+        agent = Agent(tools, pods, tasks, folder)
+        client = cast(Client, stage.api)
+        mirrors = Mirrors(client, tools.world, "vm", Registered(), folder, pods, agent)
+        agent.on_over(mirrors.wake)
+        for one in (folder.run(), pods.follow(), agent.run(), mirrors.run()):
+            tasks.start(one, name="part of the agent")
+        yield agent
+
+
+def test_a_folder_that_cannot_be_read_at_first_has_nothing_removed_that_may_be_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "RETRY_SECONDS", 0.05)
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    given = TEXT.replace("name: web", f"name: web\n  uid: {UID}")
+    (manifests / "web.yaml").write_text(given)
+    static = parse(given, manifests / "web.yaml")
+    stage = Stage(tmp_path, mirror(static))
+    begun = replace(observed(ready=True, containers={"app": running()}), name="web-vm")
+    stage.left(begun)
+    stage.tells(container("app.0", **RUNNING))
+    end = fail(monkeypatch, "listdir", manifests, errno.EIO)
+
+    async def scenario() -> None:
+        async with agent_of(stage, manifests) as agent:
+            await agent._pods.synced()
+            await agent._routing.wait()
+            assert not agent.complete
+            assert not agent.workers
+            end()
+            await agent._complete.wait()
+            assert agent.workers[UID].seen.of("app").running, "it was taken over as it was"
+            await stage.api.until(is_up)
+            assert stage.network.deleted.empty()
+            assert stage.api.deleted.empty()
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_is_late_has_its_pods_taken_over_and_holds_up_no_others(
+    tmp_path: Path,
+) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    (manifests / "other.yaml").write_text(TEXT.replace("name: web", "name: other"))
+    given = TEXT.replace("name: web", f"name: web\n  uid: {UID}")
+    late = Folder(tmp_path / "late", "vm", RealWorld(), lambda _: None)
+    late._tried.set()  # it could not be read
+    stage = Stage(tmp_path, mirror(parse(given, tmp_path / "late" / "web.yaml")))
+    stage.left(replace(observed(ready=True, containers={"app": running()}), name="web-vm"))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            pods = FollowedView(stage.api, POD, tools.world)
+            folder = Folder(manifests, "vm", tools.world, lambda _: None)
+            agent = Agent(tools, pods, tasks, Several([folder, late]))
+            for one in (folder.run(), pods.follow(), agent.run()):
+                tasks.start(one, name="part of the agent")
+            await stage.warm.until("sandbox")
+            (other,) = agent.workers.values()
+            assert other.seen.name == "other-vm"
+            late.pods = {UID: parse(given, tmp_path / "late" / "web.yaml")}
+            late._read.set()
+            for hear in late._listeners:
+                hear()
+            await agent._complete.wait()
+            assert agent.workers[UID].seen.of("app").running, "it was taken over as it was"
+            await stage.api.until(is_up)
+
+    asyncio.run(scenario())
+
+
+def test_a_static_pod_that_was_given_up_begins_again_where_its_ground_is_gone(
+    tmp_path: Path,
+) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    given = TEXT.replace("name: web", "name: web\n  uid: own")
+    (manifests / "web.yaml").write_text(given)
+    told = {"phase": "Failed", "reason": "Terminated"}
+    shown = mirror(parse(given, manifests / "web.yaml"))
+    stage = Stage(tmp_path, replace(shown, status=replace(shown.status, phase=told["phase"])))
+    stage.tells()  # of a pod that is nobody's
+    left = observed(containers={"app": exited(0)}, ended=("Terminated", "x"), grace=3.0)
+    stage.left(replace(left, name="web-vm", uid="own"))
+
+    async def scenario() -> None:
+        async with agent_of(stage, manifests) as agent:
+            await agent._complete.wait()
+            seen = agent.workers["own"].seen
+            assert (seen.ended, seen.grace) == (None, None)
+            assert agent.workers["own"].pod.status.phase == "Pending"
+            await stage.warm.until("sandbox")
+
+    asyncio.run(scenario())
+
+
+def test_a_mirror_stays_until_nothing_is_left_of_a_pod_whose_file_went_unseen(
+    tmp_path: Path,
+) -> None:
+    static = parse(TEXT)
+    stage = Stage(tmp_path)
+    stage.api.pods.append(mirror(static))
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    (stage.paths.runtime / "pods" / "gone").mkdir(parents=True)
+    stage.left(replace(observed(ready=True), name="web-vm", uid="gone"))
+    order: list[str] = []
+    delete, disconnect = stage.api.delete, stage.network.delete
+
+    async def note_delete(ref: Any, **how: Any) -> Any:
+        order.append("mirror")
+        return await delete(ref, **how)
+
+    async def note_disconnect(uid: str) -> None:
+        await asyncio.sleep(0.05)  # whoever does not wait for it is faster
+        order.append("pod")
+        await disconnect(uid)
+
+    stage.api.delete = note_delete  # type: ignore[method-assign]
+    stage.network.delete = note_disconnect  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        async with agent_of(stage, tmp_path / "manifests"):
+            assert (await stage.api.deleted.get())["uid"] == "m1"
+            assert order == ["pod", "mirror"]
+
+    asyncio.run(scenario())
+
+
 # The worker
 
 
@@ -434,7 +665,7 @@ def test_a_pod_of_the_api_is_never_static_whatever_its_annotations_say(tmp_path:
             tasks.start(pods.follow(), name="pods")
             tasks.start(agent.run(), name="agent")
             await stage.api.until(is_up)  # its own status, not that of a mirror
-            agent._hear_folder()
+            agent._hear_statics()
             assert not agent.workers[UID].seen.gone, "it needs no file"
 
     asyncio.run(scenario())

@@ -218,6 +218,8 @@ def test_counters_of_version_2(tmp_path: pathlib.Path) -> None:
             "memory.current": "5000\n",
             "memory.stat": "anon 3000\nfile 900\ninactive_file 1200\n",
             "memory.max": "max\n",
+            "memory.swap.current": "4096\n",
+            "memory.swap.max": "8192\n",
             "cpu.stat": "usage_usec 77\nuser_usec 3\n",
             "pids.current": "4\n",
             "memory.events": "low 0\noom 2\noom_kill 3\n",
@@ -233,7 +235,13 @@ def test_counters_of_version_2(tmp_path: pathlib.Path) -> None:
         "memory_rss_bytes": 3000,
         "memory_limit_bytes": (1 << 63) - 1,
         "pids_current": 4,
+        "swap_usage_bytes": 4096,
+        "swap_limit_bytes": 8192,
     }
+    record(tmp_path / "g", {"memory.swap.max": "max\n"})
+    assert group.statistics()["swap_limit_bytes"] == (1 << 63) - 1
+    (tmp_path / "g/memory.swap.current").unlink()
+    assert "swap_usage_bytes" not in group.statistics()
     assert group.oom_kills() == 3
     assert group.processes() == [7, 9, 12]
     assert group.views() == [("", str(tmp_path / "g"))]
@@ -305,7 +313,11 @@ def test_counters_of_version_1(tmp_path: pathlib.Path) -> None:
         "memory_rss_bytes": 2500,
         "memory_limit_bytes": 8000,
         "pids_current": 6,
+        "swap_usage_bytes": 0,
+        "swap_limit_bytes": 5000,
     }
+    (tmp_path / "memory/pod/memory.memsw.limit_in_bytes").unlink()
+    assert "swap_usage_bytes" not in group.statistics()  # the kernel does not count it
     assert group.oom_kills() == 2
 
 

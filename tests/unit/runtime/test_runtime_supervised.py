@@ -51,6 +51,23 @@ def test_a_process_that_ran_and_ended_before_it_was_heard_counts_as_started(
     assert made.exit["started_at"] > 0
 
 
+def test_a_process_says_who_it_is_and_a_later_shim_knows(reactor: Reactor) -> None:
+    made = Supervised(reactor, os.close)
+    made.follow(os.getpid())
+    made._hear(b"U7 8 8")
+    assert made.user == []  # there may be more
+    made._hear(b" 9\nR")
+    assert (made.user, made.status) == ([7, 8, 8, 9], CREATED)
+    kept = made.freeze()
+    made.close_channel()
+    again = Supervised(reactor, os.close)
+    again.thaw(kept)
+    assert again.user == [7, 8, 8, 9]
+    older = Supervised(reactor, os.close)
+    older.thaw({name: value for name, value in kept.items() if name != "user"})
+    assert older.user == []
+
+
 def test_an_end_before_the_release_is_no_start(reactor: Reactor) -> None:
     made = started(reactor, b"R")
     made.listen()

@@ -27,8 +27,8 @@ from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourceslice import RESOURCESLICE
 from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.podgroup import LABEL
+from steersman.model.times import rfc3339
 from steersman.node.simulated.behaviour import Behaviour
-from steersman.reconcile.times import rfc3339
 from steersman.scheduler import service
 from steersman.scheduler.configuration import DEFAULT, SchedulerConfiguration
 from steersman.scheduler.configuration_file import parse
@@ -315,6 +315,28 @@ def test_attempts_are_counted_by_how_they_ended_and_victims_too() -> None:
         sli = "scheduler_pod_scheduling_sli_duration_seconds_count"
         assert found[f'{sli}{{attempts="2"}}'] == "2"  # each had to be tried again
         assert found['scheduler_pending_pods{queue="active"}'] == "0"
+
+    staged(scenario)
+
+
+def test_pods_with_gates_are_counted_until_their_gates_go() -> None:
+    def gated(stage: Stage) -> str:
+        return counted(stage)['scheduler_pending_pods{queue="gated"}']
+
+    async def scenario(stage: Stage) -> None:
+        for name in ("one", "two"):
+            container = {"name": "c", "image": "i:1"}
+            spec = {"containers": [container], "schedulingGates": [{"name": "example.com/g"}]}
+            await stage.quiet.create(POD, name, spec=spec)
+
+        async def both() -> bool:
+            return gated(stage) == "2"
+
+        await stage.until(both)
+        open_now = {"spec": {"schedulingGates": None}}
+        await stage.admin.patch(POD.ref("default", "one"), open_now)
+        await stage.until(lambda: stage.placed("one"))
+        assert gated(stage) == "1"
 
     staged(scenario)
 

@@ -23,6 +23,17 @@ def test_ids_are_random_uuids_and_none_comes_twice() -> None:
     assert {uuid.UUID(text).variant for text in made} == {uuid.RFC_4122}
 
 
+def test_no_chance_is_given_out_twice() -> None:
+    chance = RealWorld()._random
+    count = 2 * DRAWN_BYTES
+    assert len({chance.randbytes(8) for _ in range(count)}) == count
+    assert len(chance.randbytes(3 * DRAWN_BYTES)) == 3 * DRAWN_BYTES
+    drawn = [chance.random() for _ in range(count)]
+    assert 0 <= min(drawn) < 0.01 < 0.99 < max(drawn) < 1
+    assert {chance.getrandbits(3) for _ in range(count)} == set(range(8))
+    assert chance.getrandbits(0) == 0
+
+
 def test_suffixes_draws_and_jitter_keep_their_bounds() -> None:
     world = RealWorld()
     suffixes = {world.suffix() for _ in range(50)}

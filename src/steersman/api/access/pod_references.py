@@ -7,8 +7,8 @@ here a node may read, so that only what the node needs to run the pod belongs he
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from functools import cache, lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from steersman.model.view import View
 Shape = TypeVar("Shape", bound=View)
 
 MIRROR = "kubernetes.io/config.mirror"
+# What the pods of a workload name is kept once; a cluster has some hundred workloads
+_NAMES_KEPT: Final = 1024
 
 
 class Named(NamedTuple):
@@ -197,7 +199,13 @@ def named_by(pod: _Pod) -> frozenset[Named]:
     found = {Named(plural, namespace, name) for plural, name in pairs if name}
     for volume in pod.spec.volumes:
         found.update(_secrets_of_sources(volume, namespace))
-    return frozenset(found)
+    return _once(frozenset(found))
+
+
+@lru_cache(_NAMES_KEPT)
+def _once(names: frozenset[Named]) -> frozenset[Named]:
+    """Returns the equal set that was met before, if any."""
+    return names
 
 
 def named_by_document(document: Mapping[str, Any]) -> frozenset[Named]:

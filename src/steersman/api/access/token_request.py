@@ -7,7 +7,6 @@ pkg/apis/authentication.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from steersman.api.access.authorization import quoted
@@ -15,6 +14,7 @@ from steersman.api.access.tokens import Bound, Tokens
 from steersman.model.errors import BadRequest, Cause, conflict, invalid, not_found
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
+from steersman.model.times import rfc3339
 
 GROUP = "authentication.k8s.io"
 DEFAULT_SECONDS = 3600
@@ -65,7 +65,7 @@ def create(tokens: Tokens, find: Find, namespace: str, name: str, request: Docum
         "apiVersion": f"{GROUP}/v1",
         "metadata": {**(request.get("metadata") or {}), "name": name, "namespace": namespace},
         "spec": {"boundObjectRef": None, **spec, "audiences": list(audiences)},
-        "status": {"token": token, "expirationTimestamp": _timestamp(expires)},
+        "status": {"token": token, "expirationTimestamp": rfc3339(expires)},
     }
 
 
@@ -151,7 +151,3 @@ def _find(find: Find, plural: str, namespace: str, name: str) -> Document:
     if found is None:
         raise not_found("", plural, name)
     return found
-
-
-def _timestamp(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,12 +14,12 @@ from steersman.api.access.tokens import NODE_NAME
 from steersman.api.admission.chain import Change
 from steersman.api.cache import Cache
 from steersman.api.call import Call
-from steersman.api.metadata import timestamp
 from steersman.model import causes, errors
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.kinds.resourceclaim import without_deallocated
 from steersman.model.ref import Resource
+from steersman.model.times import rfc3339
 from steersman.model.types.device_status_check import results_of
 from steersman.world.interface import World
 
@@ -44,7 +44,7 @@ class Devices:
         call, new = change.call, change.new
         if call.kind.group != GROUP or new is None or call.subresource:
             return None
-        now = timestamp(self._world.now())
+        now = rfc3339(self._world.now())
         if call.kind.name == "DeviceTaintRule":
             return _timed_rule(new, change.old, now)
         return _timed_slice(new, now) if call.kind.name == "ResourceSlice" else None

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Sequence
 
 from steersman.api.admission.chain import Change
 from steersman.api.call import Call
-from steersman.api.metadata import timestamp
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.world.interface import World
 
 _REQUESTER = ("username", "uid", "groups", "extra")
@@ -32,9 +32,9 @@ class Recording:
             if change.operation == "CREATE":
                 return _with_requester(change, new)
             if call.subresource and old is not None:
-                return _with_times(new, old, timestamp(self._world.now()))
+                return _with_times(new, old, rfc3339(self._world.now()))
         if plural == ("", "persistentvolumes") and call.subresource and old is not None:
-            return _with_transition(new, old, timestamp(self._world.now()))
+            return _with_transition(new, old, rfc3339(self._world.now()))
         return None
 
     def check(self, change: Change) -> None:

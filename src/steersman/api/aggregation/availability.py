@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from steersman.api import metadata
 from steersman.api.access.front_proxy import GROUP, USER
 from steersman.api.aggregation import said
 from steersman.api.aggregation.registration import PATH
@@ -24,6 +23,7 @@ from steersman.api.subresources.kubelets import explain
 from steersman.client.errors import Unreachable
 from steersman.client.http import HTTPTransport
 from steersman.model.ref import Resource
+from steersman.model.times import rfc3339
 from steersman.wire.message import Request
 from steersman.world.interface import Tasks, World
 
@@ -117,7 +117,7 @@ class Availability:
         return decide(wanted, service.document() if service else None, slices)
 
     async def _tell(self, remote: Remote, verdict: Verdict) -> None:
-        made = told(remote.document, verdict, metadata.timestamp(self._world.now()))
+        made = told(remote.document, verdict, rfc3339(self._world.now()))
         if made is not None:
             made["metadata"] = {**made["metadata"], "resourceVersion": str(remote.revision)}
             await send(self._api, "PUT", f"{PATH}/{remote.name}/status", made)

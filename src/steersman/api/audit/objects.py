@@ -65,10 +65,12 @@ def _document(kind: Kind, version: Version, request: Request, asked: Attributes)
     value = body.parse_any(request, version.definition)
     if not isinstance(value, dict) or body.is_too_deep(request.body, value):
         return None
+    head = {"kind": kind.name, "apiVersion": kind.api_version(version.name)}
+    if any((value.get(name) or head[name]) != head[name] for name in head):
+        return None
     document = body.admit(kind, version, value).document
     if version.from_storage is not None:
         document = version.from_storage(document)
-    head = {"kind": kind.name, "apiVersion": kind.api_version(version.name)}
     return {**head, **document, **head}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from steersman.api.access.impersonation import Acted
 from steersman.api.access.reviews import user_document
 from steersman.api.audit.policy import LEVELS, REQUEST, RESPONSE, VERSION, Verdict
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339_micro
 from steersman.wire.message import Request, User
 
 # Longer ones are cut (maxUserAgentLength)
@@ -94,8 +94,8 @@ def render(record: Record, stage: str, at: float, answered: Answered | None) -> 
         shown = {name: told[name] for name in _TOLD if told.get(name)}
         event["responseStatus"] = {"metadata": {}, **shown, "code": answered.code}
         event |= _objects(record.verdict, answered)
-    event["requestReceivedTimestamp"] = _moment(record.received)
-    event["stageTimestamp"] = _moment(at)
+    event["requestReceivedTimestamp"] = rfc3339_micro(record.received)
+    event["stageTimestamp"] = rfc3339_micro(at)
     event |= _filled(annotations=dict(sorted(record.annotations.items())))
     return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -175,8 +175,3 @@ def _address(text: str) -> str:
 
 def _filled(**fields: Any) -> Document:
     return {name: value for name, value in fields.items() if value}
-
-
-def _moment(seconds: float) -> str:
-    shown = datetime.fromtimestamp(seconds, UTC)
-    return shown.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,9 +9,9 @@ from steersman.api.bootstrap.keeping import Keeping
 from steersman.api.bootstrap.writing import send
 from steersman.api.cache import Cache, Event
 from steersman.api.effects.services import DEFAULT_RANGE, RANGES
-from steersman.api.metadata import timestamp
 from steersman.api.server import Api
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.world.interface import Tasks, World
 
 NAME: Final = DEFAULT_RANGE
@@ -74,7 +74,7 @@ class DefaultRange:
         if entry is None:
             await send(self._api, "POST", _PATH, document(self._cidr))
             return
-        ready = render_ready(entry.document(), self._cidr, timestamp(self._world.now()))
+        ready = render_ready(entry.document(), self._cidr, rfc3339(self._world.now()))
         if ready is not None:
             ready["metadata"]["resourceVersion"] = str(entry.revision)
             await send(self._api, "PUT", f"{_PATH}/{NAME}/status", ready)

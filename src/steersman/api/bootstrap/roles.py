@@ -272,6 +272,7 @@ _COMPONENTS = (
             rule(READ, "storage.k8s.io", "csistoragecapacities"),
             rule(READ, _DYNAMIC, "deviceclasses"),
             rule(READ_UPDATE, _DYNAMIC, "resourceclaims"),
+            rule("create delete", _DYNAMIC, "resourceclaims"),
             rule(READ_UPDATE, _DYNAMIC, "resourceclaims/status"),
             rule("patch update", _DYNAMIC, "resourceclaims/binding"),
             rule(READ_UPDATE, "core", "pods/finalizers"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from steersman.api import metadata
 from steersman.api.bootstrap.keeping import Keeping
 from steersman.api.bootstrap.writing import send
 from steersman.api.cache import Cache, Event
@@ -21,6 +20,7 @@ from steersman.model.errors import APIError
 from steersman.model.kind import Document
 from steersman.model.kinds.customresourcedefinition import CLEANUP, GROUP, with_condition
 from steersman.model.structural.definition_check import is_true
+from steersman.model.times import rfc3339
 from steersman.world.interface import Tasks, World
 
 # How long a removal that failed waits before it is tried again (upstream's back-off begins at 5 ms
@@ -144,4 +144,4 @@ class Keeper:
         await send(self._api, "PUT", f"{_PATH}/{name}/status", definition)
 
     def _now(self) -> str:
-        return metadata.timestamp(self._world.now())
+        return rfc3339(self._world.now())

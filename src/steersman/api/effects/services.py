@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from steersman.api import keys, metadata
+from steersman.api import keys
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.api.effects.effect import Outcome
@@ -21,6 +21,7 @@ from steersman.model.errors import APIError, Cause
 from steersman.model.kind import Document
 from steersman.model.ref import Resource
 from steersman.model.service_range import balanced_count
+from steersman.model.times import rfc3339
 from steersman.model.types.service_check import needs_health_check
 from steersman.store.interface import Write
 from steersman.world.interface import World
@@ -119,7 +120,7 @@ class ServiceAddresses:
             "metadata": {
                 "name": address,
                 "uid": self._world.uid(),
-                "creationTimestamp": metadata.timestamp(self._world.now()),
+                "creationTimestamp": rfc3339(self._world.now()),
                 "labels": labels,
             },
             "spec": {"parentRef": parent},

@@ -6,7 +6,6 @@ Follows apiserver's apf_controller_debug.go, down to how Go's tabwriter aligns c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from steersman.api.fairness.fairness import Fairness
@@ -14,6 +13,7 @@ from steersman.api.fairness.seats.level import Level
 from steersman.api.fairness.seats.queues import Occupant, Queue
 from steersman.api.fairness.serving import PLAIN_TEXT
 from steersman.api.paths import Answer
+from steersman.model.times import rfc3339_micro
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import World
 
@@ -127,11 +127,11 @@ def row_of(
         str(index),
         str(place),
         one.flow.distinguisher,
-        _time(one.arrival + offset),
+        rfc3339_micro(one.arrival + offset),
         str(estimate.initial),
         str(estimate.final),
         f"{estimate.seconds * 1000:g}ms" if estimate.seconds else "0s",
-        _time(one.started + offset) if one.started >= 0 else _NEVER,
+        rfc3339_micro(one.started + offset) if one.started >= 0 else _NEVER,
     )
     if not details:
         return row
@@ -147,10 +147,6 @@ def row_of(
         asked.resource,
         asked.subresource,
     )
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _seat_seconds(value: float) -> str:

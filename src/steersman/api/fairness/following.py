@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import orjson
 
-from steersman.api import metadata
 from steersman.api.bootstrap import flow
 from steersman.api.bootstrap.writing import SERVER
 from steersman.api.cache import Cache
@@ -21,6 +20,7 @@ from steersman.api.fairness.keeping import LEVELS, PATH, SCHEMAS
 from steersman.api.server import Api
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.wire.message import Request, Response
 from steersman.world.interface import World
 
@@ -118,7 +118,7 @@ class Following:
         return 0.0
 
     async def _apply(self, name: str, condition: Document) -> None:
-        at = {"lastTransitionTime": metadata.timestamp(self._world.now())}
+        at = {"lastTransitionTime": rfc3339(self._world.now())}
         body: dict[str, Any] = {
             "apiVersion": f"{flow.GROUP}/v1",
             "kind": "FlowSchema",

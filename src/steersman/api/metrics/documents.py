@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from steersman.api.metadata import timestamp
 from steersman.api.metrics.scrape import Usage
 from steersman.model.kind import Document, Kind, Version
+from steersman.model.times import rfc3339
 
 GROUP: Final = "metrics.k8s.io"
 VERSION: Final = "v1beta1"
@@ -72,8 +72,8 @@ def _head(kind: str, meta: Mapping[str, Any], usage: Usage, now: float) -> Docum
     return {
         "kind": kind,
         "apiVersion": API_VERSION,
-        "metadata": {**shown, "creationTimestamp": timestamp(now)},
-        "timestamp": timestamp(usage.time),
+        "metadata": {**shown, "creationTimestamp": rfc3339(now)},
+        "timestamp": rfc3339(usage.time),
         "window": window(usage.window_seconds),
     }
 

@@ -14,8 +14,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from steersman.api.metadata import timestamp
 from steersman.model.errors import BadRequest, MethodNotAllowed
+from steersman.model.times import rfc3339
 from steersman.wire.message import Request, Response, User
 from steersman.world.clock import Clock
 from steersman.world.interface import World
@@ -74,7 +74,7 @@ class ClockPath:
         try:
             self._clock.check(goal)
         except ValueError as error:
-            now = timestamp(self._clock.now())
+            now = rfc3339(self._clock.now())
             raise BadRequest(f"{error}: it reads {now}, {_written(goal)} was asked for") from None
         return Response(self._follow(goal))
 
@@ -102,10 +102,10 @@ def render(clock: Clock) -> bytes:
     """Returns what there is to say of a clock, as JSON."""
     reading = clock.read()
     document = {
-        "now": timestamp(reading.now),
+        "now": rfc3339(reading.now),
         "rate": reading.rate,
         "frozen": reading.rate == 0,
-        **({} if reading.goal is None else {"advancesTo": timestamp(reading.goal)}),
+        **({} if reading.goal is None else {"advancesTo": rfc3339(reading.goal)}),
     }
     return msgspec.json.encode(document)
 
@@ -128,6 +128,6 @@ def parse(body: bytes) -> Wish:
 
 def _written(seconds: float) -> str:
     try:
-        return timestamp(seconds)
+        return rfc3339(seconds)
     except (ValueError, OverflowError, OSError):
         return "a later year"

@@ -7,7 +7,6 @@ pkg/registry/core/componentstatus and rest/storage_core.go, which ask ports that
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -20,6 +19,7 @@ from steersman.model.errors import NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE
 from steersman.model.ref import Ref
+from steersman.model.times import seconds_of
 from steersman.store.interface import Record
 from steersman.wire.message import Response
 from steersman.world.interface import World
@@ -82,7 +82,7 @@ class Components:
         spec = (lease or {}).get("spec") or {}
         if not spec.get("holderIdentity") or not spec.get("renewTime"):
             return f"nobody holds the lease {NAMESPACE}/{LEASED[name]}"
-        renewed = datetime.fromisoformat(spec["renewTime"]).timestamp()
+        renewed = seconds_of(spec["renewTime"])
         if renewed + spec.get("leaseDurationSeconds", 0) < self._world.now():
             return f"the lease {NAMESPACE}/{LEASED[name]} has run out"
         return ""

@@ -73,11 +73,13 @@ class Deprecated(NamedTuple):
 
 
 class Tally:
-    """The answers of one series: by code, and by how long they took."""
+    """The answers of one series: by code, and by how long they took; `streams` says that they are
+    streams to another server, which may never end."""
 
-    __slots__ = ("codes", "inflight", "times")
+    __slots__ = ("codes", "inflight", "streams", "times")
 
-    def __init__(self) -> None:
+    def __init__(self, *, streams: bool) -> None:
+        self.streams = streams
         self.codes: dict[int, int] = {}
         self.times = Histogram(BUCKETS)
         self.inflight = 0  # requests that are being answered in a task
@@ -97,19 +99,29 @@ class Meter:
         self.started = started
         self.tallies: dict[Series, Tally] = {}
         self.deprecated: dict[Deprecated, None] = {}
+        self._answering = 0
 
     def of(self, series: Series) -> Tally:
         """Returns the tally of a series."""
         if (found := self.tallies.get(series)) is None:
-            found = self.tallies[series] = Tally()
+            found = self.tallies[series] = Tally(streams=series.verb == "CONNECT")
         return found
+
+    def begin(self, tally: Tally) -> None:
+        """Counts a request that is being answered in a task from now on."""
+        tally.inflight += 1
+        self._answering += not tally.streams
+
+    def end(self, tally: Tally) -> None:
+        """Counts it no more."""
+        tally.inflight -= 1
+        self._answering -= not tally.streams
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered; a stream to another server may never end."""
-        return any(
-            tally.inflight and series.verb != "CONNECT" for series, tally in self.tallies.items()
-        )
+        """Whether a request is being answered, streams to other servers apart; a virtual clock asks
+        whenever it would go on."""
+        return self._answering > 0
 
     def inflight(self) -> dict[str, int]:
         """Returns how many requests are being answered, those that change something apart."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import orjson
 
-from steersman.api import body, metadata
+from steersman.api import body
 from steersman.api.access.authorization import Attributes
 from steersman.api.call import Call
 from steersman.api.server import Answer
@@ -16,6 +16,7 @@ from steersman.model import errors
 from steersman.model.errors import BadRequest
 from steersman.model.gotext import aggregate, quote
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.wire.message import Request, Response, User
 from steersman.world.interface import World
 
@@ -41,7 +42,7 @@ class Binding:
             raise BadRequest(aggregate(mistakes))
         annotations = (given.get("metadata") or {}).get("annotations") or {}
         uid = (given.get("metadata") or {}).get("uid", "")
-        now = metadata.timestamp(self._world.now())
+        now = rfc3339(self._world.now())
 
         def bound(old: Document) -> Document:
             return bind(call, old, target["name"], annotations, uid, now)

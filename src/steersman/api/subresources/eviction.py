@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import orjson
 from msgspec.structs import replace
 
-from steersman.api import delete, metadata
+from steersman.api import delete
 from steersman.api.bootstrap.writing import SERVER
 from steersman.api.call import Call
 from steersman.api.delete import Deleter, Options
@@ -22,6 +22,7 @@ from steersman.model import errors, selectors
 from steersman.model.errors import Cause, TooManyRequests
 from steersman.model.kind import Document
 from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
+from steersman.model.times import rfc3339
 from steersman.wire.message import Response
 from steersman.world.interface import World
 
@@ -69,7 +70,7 @@ class Eviction:
         """Takes one disruption from a budget; raises where it allows none."""
         if is_free(budget, pod):
             return
-        now = metadata.timestamp(self._world.now())
+        now = rfc3339(self._world.now())
 
         def counted(old: Document) -> Document:
             return count_down(old, call.name, now)
@@ -104,7 +105,7 @@ class Eviction:
 
     async def _tell(self, call: Call) -> None:
         """Says in the pod's conditions why it ends."""
-        now = metadata.timestamp(self._world.now())
+        now = rfc3339(self._world.now())
         attributes = call.attributes._replace(verb="update", subresource="status")
         told = replace(call, user=SERVER, attributes=attributes, direct=True)
         await self._writer.change(told, lambda old: disrupted(old, now))

@@ -18,7 +18,7 @@ from steersman.client.errors import Unreachable
 from steersman.model.errors import APIError, BadRequest, InternalError, from_status
 from steersman.model.kind import Document
 from steersman.wire import channels, log_options, websocket
-from steersman.wire.message import Channel, Request, Response, Upgrade, User
+from steersman.wire.message import Body, Channel, Request, Response, Upgrade, User
 from steersman.world.interface import World
 
 # Not passed on: what speaks for the client to this server, and what belongs to one connection
@@ -54,8 +54,9 @@ class Streams:
         pod = call.entry().document()
         container = choose_container(pod, options.container)
         node = pod["spec"].get("nodeName")
+        in_socket = websocket.is_handshake(call.request.headers)
         if not node:
-            return Response(b"", 204, TEXT)
+            return self._in_socket(call, b"") if in_socket else Response(b"", 204, TEXT)
         kubelet = self._kubelets.of(node)
         path = f"/containerLogs/{call.namespace}/{call.name}/{container}"
         query = call.request.query
@@ -66,7 +67,12 @@ class Streams:
             raise Undelivered(f'Get "{url}": {kubelet.explain(error)}') from error
         if answer.status != 200:
             raise refused(answer.status, await _text(answer), f"pods/log {call.name}")
-        return Response(answer.body, 200, TEXT)
+        return self._in_socket(call, answer.body) if in_socket else Response(answer.body, 200, TEXT)
+
+    def _in_socket(self, call: Call, body: Body) -> Response:
+        from steersman.api.subresources import socket_log  # loaded with the first such client
+
+        return socket_log.within(call.request, body, self._world)
 
     async def exec(self, call: Call) -> Response:
         """Answers `exec`."""

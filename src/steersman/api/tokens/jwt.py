@@ -11,13 +11,20 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from steersman.api.access.authorization import quoted, quoted_list
-from steersman.api.access.tokens import MAX_TOKEN_BYTES, InvalidToken, decode, decode_object
+from steersman.api.access.tokens import (
+    CREDENTIAL,
+    MAX_TOKEN_BYTES,
+    InvalidToken,
+    decode,
+    decode_object,
+)
 from steersman.api.tokens.jwt_settings import ALGORITHMS, JWT
 from steersman.api.tokens.key_set import KeySet
 from steersman.cel.environment import Environment, Program, WrongType
 from steersman.cel.errors import BudgetExceeded, CompileError, EvaluationError
 from steersman.cel.types import BOOL, DYN, LIST, NULL, STRING, list_of, map_of
 from steersman.model.kind import Document
+from steersman.model.mistakes import sort_of
 from steersman.wire.message import User
 
 # go-oidc's tolerance for tokens that are not valid yet
@@ -25,6 +32,9 @@ NOT_BEFORE_LEEWAY_SECONDS: Final = 300
 _EARLY: Final = "oidc: verify token: oidc: current time before the nbf (not before) time"
 CLAIMS: Final = "claims"
 USER: Final = "user"
+# What upstream calls the two sorts of rules where one does not hold
+CLAIM_RULE: Final = "claim validation expression"
+USER_RULE: Final = "user info validation rule"
 
 
 class Compiled:
@@ -105,23 +115,20 @@ def decide(compiled: Compiled, claims: Document, now: float) -> User:
     """Returns whom proven claims name; raises InvalidToken."""
     check_times(claims, now)
     check_audience(compiled.settings.issuer.audiences, claims)
-    for rule, program in compiled.claim_rules:
-        if program is not None:
-            _require(program, rule.message, {CLAIMS: claims})
-        else:
-            _require_claim(claims, rule.claim, rule.required_value)
     user = User(
         _username(compiled, claims),
         tuple(_groups(compiled, claims)),
         _uid(compiled, claims),
-        {
-            key: tuple(values)
-            for key, program in compiled.extra
-            if program is not None and (values := _texts(_value(program, {CLAIMS: claims}), key))
-        },
+        _extra(compiled, claims),
     )
+    for rule, program in compiled.claim_rules:
+        if program is None:
+            _require_claim(claims, rule.claim, rule.required_value)
+    for rule, program in compiled.claim_rules:
+        if program is not None:
+            _require(CLAIM_RULE, program, rule.message, {CLAIMS: claims})
     for rule, program in compiled.user_rules:
-        _require(program, rule.message, {USER: _document(user)})
+        _require(USER_RULE, program, rule.message, {USER: _document(user)})
     return user
 
 
@@ -153,71 +160,117 @@ def check_audience(wanted: Sequence[str], claims: Document) -> None:
 
 
 def _require_claim(claims: Document, name: str, wanted: str) -> None:
-    found = claims.get(name)
-    if found is None:
+    if name not in claims:
         raise InvalidToken(f"oidc: required claim {name} not present in ID token")
+    found = "" if claims[name] is None else claims[name]
+    if not isinstance(found, str):
+        raise InvalidToken(f"oidc: parse claim {name}: {_mistaken(found, 'string')}")
     if found != wanted:
         shown = f"Got = {found}, want = {wanted}"
         raise InvalidToken(f"oidc: required claim {name} value does not match. {shown}")
 
 
-def _require(program: Program, message: str, values: Mapping[str, Any]) -> None:
-    if _value(program, values) is not True:
-        why = message or f"validation expression '{program.text}' failed"
-        raise InvalidToken(f"oidc: error evaluating rule: {why}")
+def _require(what: str, program: Program, message: str, values: Mapping[str, Any]) -> None:
+    if _value(what, program, values) is not True:
+        why = f"validation expression '{program.text}' failed: {message}"
+        raise InvalidToken(f"oidc: error evaluating {what}: {why}")
 
 
-def _value(program: Program, values: Mapping[str, Any]) -> Any:
+def _value(what: str, program: Program, values: Mapping[str, Any]) -> Any:
     try:
         return program.evaluate(values)
     except (EvaluationError, BudgetExceeded) as error:
         why = f"expression '{program.text}' resulted in error: {error}"
-        raise InvalidToken(f"oidc: error evaluating claim expression: {why}") from None
+        raise InvalidToken(f"oidc: error evaluating {what}: {why}") from None
 
 
 def _username(compiled: Compiled, claims: Document) -> str:
     mapping = compiled.settings.claim_mappings.username
     if compiled.username is not None:
-        found = _value(compiled.username, {CLAIMS: claims})
-        if not isinstance(found, str) or not found:
-            raise InvalidToken("oidc: error evaluating username claim expression: empty username")
-        return found
+        if name := _text("username", compiled.username, claims):
+            return name
+        raise InvalidToken("oidc: empty username via CEL expression is not allowed")
     found = claims.get(mapping.claim)
     if not isinstance(found, str):
-        what = "claim not present" if found is None else "claim is no string"
+        what = "claim not present" if found is None else _mistaken(found, "string")
         raise InvalidToken(f'oidc: parse username claims "{mapping.claim}": {what}')
-    if mapping.claim == "email" and claims.get("email_verified", True) is not True:
-        raise InvalidToken("oidc: email not verified")
+    if mapping.claim == "email":
+        _check_verified(claims.get("email_verified", True))
     return (mapping.prefix or "") + found
+
+
+def _check_verified(verified: Any) -> None:
+    """Refuses a mail address whose issuer does not say plainly that it is verified."""
+    if verified is not None and not isinstance(verified, bool):
+        why = _mistaken(verified, "bool")
+        raise InvalidToken(f"oidc: parse 'email_verified' claim: {why}")
+    if not verified:
+        raise InvalidToken("oidc: email not verified")
+
+
+def _mistaken(value: Any, wanted: str) -> str:
+    """Says in the words of Go's decoder that a claim is of another type."""
+    return f"json: cannot unmarshal {sort_of(value)} into Go value of type {wanted}"
 
 
 def _groups(compiled: Compiled, claims: Document) -> list[str]:
     mapping = compiled.settings.claim_mappings.groups
     if compiled.groups is not None:
-        return _texts(_value(compiled.groups, {CLAIMS: claims}), "groups")
-    found = _texts(claims.get(mapping.claim), mapping.claim) if mapping.claim else []
-    return [(mapping.prefix or "") + one for one in found]
+        what = "group claim expression"
+        return _texts(what, _value(what, compiled.groups, {CLAIMS: claims}))
+    found = claims.get(mapping.claim) if mapping.claim else None
+    listed = [found] if isinstance(found, str) else [] if found is None else found
+    if not _is_texts(listed):
+        why = _mistaken(listed, "string")
+        raise InvalidToken(f'oidc: parse groups claim "{mapping.claim}": {why}')
+    return [(mapping.prefix or "") + one for one in listed]
 
 
 def _uid(compiled: Compiled, claims: Document) -> str:
-    claim = compiled.settings.claim_mappings.uid.claim
     if compiled.uid is not None:
-        found = _value(compiled.uid, {CLAIMS: claims})
-    elif claim:
-        found = claims.get(claim)
-    else:
+        return _text("uid", compiled.uid, claims)
+    claim = compiled.settings.claim_mappings.uid.claim
+    if not claim:
         return ""
+    found = claims.get(claim)
     if not isinstance(found, str):
-        raise InvalidToken(f'oidc: parse uid claim "{claim}": claim is no string')
+        why = "claim not present" if found is None else _mistaken(found, "string")
+        raise InvalidToken(f'oidc: parse uid claim "{claim}": {why}')
     return found
 
 
-def _texts(value: Any, name: str) -> list[str]:
+def _extra(compiled: Compiled, claims: Document) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    if isinstance(id := claims.get("jti"), str) and id:
+        found[CREDENTIAL] = (f"JTI={id}",)
+    for key, program in compiled.extra:
+        if program is not None:
+            what = "extra claim expression"
+            if values := _texts(what, _value(what, program, {CLAIMS: claims})):
+                found[key] = tuple(values)
+    return found
+
+
+def _text(name: str, program: Program, claims: Document) -> str:
+    """Returns the one text that an expression makes of claims."""
+    what = f"{name} claim expression"
+    found = _value(what, program, {CLAIMS: claims})
+    if not isinstance(found, str):
+        raise InvalidToken(f"oidc: error evaluating {what}: {what} must return a string")
+    return found
+
+
+def _texts(what: str, value: Any) -> list[str]:
     """Returns one text or several as a list; nothing and empty texts give none."""
     found = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
-        raise InvalidToken(f'oidc: parse groups claim "{name}": it is no list of strings')
+    if not _is_texts(found):
+        why = "expression must return a string or a list of strings"
+        raise InvalidToken(f"oidc: error evaluating {what}: {why}")
     return [one for one in found if one]
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
 
 
 def _document(user: User) -> Document:

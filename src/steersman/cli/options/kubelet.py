@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from steersman.cli.failure import Failure
+from steersman.cli.options import placing
 
 if TYPE_CHECKING:
     from steersman.node.credentials.providers import Provider
@@ -24,6 +25,7 @@ _PATHS: Final = (
     (_CONFIG, "FILE", "which programs know logins for which images (CredentialProviderConfig)"),
     (_PROGRAMS, "FOLDER", "where those programs are"),
 )
+_ENDPOINT: Final = "--container-runtime-endpoint"
 # Options that are given on as they are: name, form, default, what it is. Shares of the disk are
 # those of k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is
 # fuller
@@ -42,6 +44,19 @@ _TEXTS: Final = (
         "",
         "that grace of each, as memory.available=1m30s",
     ),
+    (
+        "--eviction-minimum-reclaim",
+        "SIGNAL...",
+        "",
+        "what is freed beyond a threshold at least, as imagefs.available=2Gi or 10%",
+    ),
+    ("--manifest-url", "URL", "", "where further static pods come from, asked for every 20 s"),
+    (
+        "--manifest-url-header",
+        "NAME:VALUE,...",
+        "",
+        "headers that are sent there",
+    ),
     ("--shutdown-grace-period", "TIME", "", "what pods have when the machine goes, as 30s"),
     ("--shutdown-grace-period-critical-pods", "TIME", "", "what of it is for critical ones alone"),
     (
@@ -51,11 +66,19 @@ _TEXTS: Final = (
         "in place of both: what pods have from a priority on",
     ),
     (
+        _ENDPOINT,
+        "SOCKET",
+        "",
+        "a container runtime (containerd, CRI-O) in place of our engine, as "
+        "unix:///run/containerd/containerd.sock",
+    ),
+    (
         "--allowed-unsafe-sysctls",
         "NAME,...",
         "",
         "sysctls that pods may have beside the safe ones; a * at the end stands for the rest",
     ),
+    *placing.TEXTS,
 )
 _PERIODS: Final = ("", "-critical-pods", "-by-pod-priority")
 _NUMBERS: Final = (
@@ -71,17 +94,36 @@ _NUMBERS: Final = (
 )
 
 
+class _Given(argparse.Action):
+    """Keeps a value, and that it was given: what a file says does not count then."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Takes a value."""
+        setattr(namespace, self.dest, values)
+        namespace.given = getattr(namespace, "given", frozenset()) | {self.dest}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
+    text = "options of the node as the kubelet's file has them (KubeletConfiguration); those here "
+    parser.add_argument(
+        *("--kubelet-config", "--config"), type=Path, metavar="FILE", help=f"{text}go before"
+    )
     for name, form, text in _PATHS:
-        parser.add_argument(name, type=Path, metavar=form, help=text)
+        parser.add_argument(name, action=_Given, type=Path, metavar=form, help=text)
     for name, form, default, what in _TEXTS:
         shown = f"{what} (default: {default})" if default else what
         text = shown.replace("%", "%%")
-        parser.add_argument(name, default=default, metavar=form, help=text)
+        parser.add_argument(name, action=_Given, default=default, metavar=form, help=text)
     for option, number, what in _NUMBERS:
         text = f"{what} (default: {number})"
-        parser.add_argument(option, type=int, default=number, metavar="N", help=text)
+        parser.add_argument(option, action=_Given, type=int, default=number, metavar="N", help=text)
 
 
 def words(arguments: argparse.Namespace) -> list[str]:
@@ -124,8 +166,31 @@ def read_providers(arguments: argparse.Namespace) -> tuple[Provider, ...]:
         raise Failure(f"{_CONFIG} {path}: {error}") from None
 
 
+def read_endpoint(arguments: argparse.Namespace) -> Path | None:
+    """Returns the socket of a container runtime, None for our own engine; raises Failure."""
+    text: str = arguments.container_runtime_endpoint
+    path = text.removeprefix("unix://")
+    if text and not path.startswith("/"):
+        raise Failure(f"{_ENDPOINT} takes a socket, as unix:///run/containerd/containerd.sock")
+    return Path(path) if text else None
+
+
+def read_headers(arguments: argparse.Namespace) -> dict[str, str]:
+    """Returns what is sent to the URL of static pods; raises Failure with one line."""
+    url: str = arguments.manifest_url
+    if url and not url.startswith(("http://", "https://")):
+        raise Failure(f"--manifest-url {url}: it must begin with http:// or https://")
+    found: dict[str, str] = {}
+    for text in names(arguments.manifest_url_header):
+        name, colon, value = (it.strip() for it in text.partition(":"))
+        if not colon or not name or not (name + value).isprintable():
+            raise Failure(f"--manifest-url-header: {text!r} is no NAME:VALUE")
+        found[name] = f"{found[name]}, {value}" if name in found else value  # RFC 9110, 5.3
+    return found
+
+
 def _check_sysctls(asked: list[str]) -> None:
-    from steersman.node.admission import BadSysctl, parse_allowed
+    from steersman.node.admission.kernel import BadSysctl, parse_allowed
 
     try:
         parse_allowed(asked)
@@ -143,16 +208,28 @@ def _value(arguments: argparse.Namespace, option: str) -> Any:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Refuses what cannot be; raises Failure with one line."""
+    """Takes what the file says, and refuses what cannot be; raises Failure with one line."""
     from steersman.node.pressure.thresholds import BadThreshold, parse_thresholds
+
+    if arguments.kubelet_config is not None:
+        from steersman.cli.options import kubelet_file
+
+        given: frozenset[str] = getattr(arguments, "given", frozenset())
+        kubelet_file.take(arguments, arguments.kubelet_config, given)
 
     try:
         parse_thresholds(
-            arguments.eviction_hard, arguments.eviction_soft, arguments.eviction_soft_grace_period
+            arguments.eviction_hard,
+            arguments.eviction_soft,
+            arguments.eviction_soft_grace_period,
+            arguments.eviction_minimum_reclaim,
         )
     except BadThreshold as error:
         raise Failure(str(error)) from None
     read_periods(arguments)
+    read_endpoint(arguments)
+    placing.read_settings(arguments)
+    read_headers(arguments)
     if arguments.allowed_unsafe_sysctls:
         _check_sysctls(names(arguments.allowed_unsafe_sysctls))
     if (arguments.image_credential_provider_config is None) is not (

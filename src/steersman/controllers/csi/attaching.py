@@ -14,10 +14,10 @@ from steersman.model.kinds.csinode import CSINODE, CSINode
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT, VolumeAttachment
 from steersman.model.ref import Ref
+from steersman.model.times import rfc3339
 from steersman.reconcile.actions import Patch, act, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import rfc3339
 
 if TYPE_CHECKING:
     from steersman.controllers.csi.asking import ControllerService

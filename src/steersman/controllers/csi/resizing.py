@@ -16,11 +16,11 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PersistentVolumeClaim,
 )
 from steersman.model.ref import Ref
+from steersman.model.times import rfc3339
 from steersman.model.volume_binding import asked, size, wants_to_grow
 from steersman.reconcile.actions import Action, Patch, Tell, act, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import rfc3339
 
 PENDING = "FileSystemResizePending"
 _WAITS = "Waiting for user to (re-)start a pod to finish file system resize of volume on node."

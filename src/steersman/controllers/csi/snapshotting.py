@@ -21,9 +21,9 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PersistentVolumeClaim,
 )
 from steersman.model.ref import Ref, Resource
+from steersman.model.times import rfc3339
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
-from steersman.reconcile.times import rfc3339
 
 GROUP: Final = "snapshot.storage.k8s.io"
 SNAPSHOTS: Final = Resource(GROUP, "volumesnapshots")

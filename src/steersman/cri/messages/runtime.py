@@ -6,13 +6,16 @@ Names and numbers are those of the CRI, version v1 (kubernetes/cri-api, api.prot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from steersman.cri.messages.containers import ContainerStatus
 from steersman.cri.messages.sandboxes import PodSandboxStatus
 
+# The two services
+RUNTIME: Final = "/runtime.v1.RuntimeService"
+IMAGE: Final = "/runtime.v1.ImageService"
 # ContainerEventType
 CONTAINER_CREATED, CONTAINER_STARTED, CONTAINER_STOPPED, CONTAINER_DELETED = range(4)
 # CgroupDriver

@@ -18,10 +18,10 @@ from steersman.model.kinds.printing import (
     containers,
     human_duration,
     is_true,
-    seconds_of,
     selector_column,
 )
 from steersman.model.kinds.subresources import STATUS
+from steersman.model.times import seconds_of
 from steersman.model.types import job_check, job_status_check
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata

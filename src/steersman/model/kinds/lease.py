@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from steersman.model.causes import invalid, not_negative
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
 from steersman.model.removed import Life, removed
+from steersman.model.times import rfc3339_micro, seconds_of
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
 
@@ -47,9 +48,9 @@ def as_read(document: Document, now: float) -> Document:
     renewed = (document.get("spec") or {}).get("renewTime")
     if not every.isdecimal() or len(every) > 6 or not int(every) or renewed is None:
         return document
-    began = datetime.fromisoformat(renewed).timestamp()
+    began = seconds_of(renewed)
     last = began + max(0.0, now - began) // int(every) * int(every)
-    text = datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    text = rfc3339_micro(last)
     return {**document, "spec": {**document["spec"], "renewTime": text}}
 
 
@@ -86,4 +87,5 @@ LEASE = Kind(
     create_on_update=True,
     conditional=True,
     as_read=as_read,
+    settled=lambda _: True,
 )

@@ -231,4 +231,5 @@ NODE = Kind(
         ),
     },
     complete=True,
+    settled=lambda _: True,
 )

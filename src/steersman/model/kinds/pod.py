@@ -88,6 +88,21 @@ class PodResourceClaimStatus(View, frozen=True):
     resource_claim_name: str | None = None
 
 
+class ExtendedResourceRequest(View, frozen=True):
+    """By which request of a claim a container gets an extended resource."""
+
+    container_name: str = ""
+    resource_name: str = ""
+    request_name: str = ""
+
+
+class ExtendedResourceClaimStatus(View, frozen=True):
+    """The claim that was made for extended resources that devices meet."""
+
+    request_mappings: tuple[ExtendedResourceRequest, ...] = ()
+    resource_claim_name: str = ""
+
+
 class PodStatus(View, frozen=True):
     """What is known of a pod."""
 
@@ -107,6 +122,7 @@ class PodStatus(View, frozen=True):
     qos_class: str = ""
     observed_generation: int = 0
     resource_claim_statuses: tuple[PodResourceClaimStatus, ...] = ()
+    extended_resource_claim_status: ExtendedResourceClaimStatus | None = None
 
 
 class Pod(Object, frozen=True):
@@ -207,6 +223,7 @@ POD = Kind(
     warn=warner(pod_told),
     metadata_check=_check_metadata,
     templated=True,
+    settled=lambda pod: pod.status.phase != "Pending",
     view=Pod,
     prepare=preparer(_begin),
     subresources=(

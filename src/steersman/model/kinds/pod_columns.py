@@ -14,10 +14,10 @@ from steersman.model.kinds.printing import (
     NONE,
     at,
     is_true,
-    seconds_of,
     since,
     text,
 )
+from steersman.model.times import seconds_of
 
 _ENDED: Final = ("Succeeded", "Failed")
 

@@ -8,12 +8,12 @@ stored; `now` is cluster time in seconds. Every column is always in the table; p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from steersman.model import selectors
 from steersman.model.kind import Column, Document
 from steersman.model.selectors import SelectorError
+from steersman.model.times import seconds_of
 
 Value = Callable[[Document, float], Any]
 
@@ -54,11 +54,6 @@ def human_duration(seconds: float) -> str:
 
 def _two(first: int, unit: str, second: int, smaller: str) -> str:
     return f"{first}{unit}{second}{smaller}" if second else f"{first}{unit}"
-
-
-def seconds_of(timestamp: str) -> float:
-    """Returns a time of a document as seconds."""
-    return datetime.fromisoformat(timestamp).timestamp()
 
 
 def since(timestamp: str | None, now: float) -> str:

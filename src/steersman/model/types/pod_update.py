@@ -222,6 +222,8 @@ def _check_transitions(status: Document, before: Document, spec: Document) -> It
         for container in spec.get(name) or ()
         if container.get("restartPolicy")
     }
+    if _may_restart_all(spec):
+        policy = "Always"
     for name, restarts, free in (
         ("containerStatuses", policy, ruled),
         ("initContainerStatuses", policy, sidecars | ruled),
@@ -239,6 +241,17 @@ def _check_transitions(status: Document, before: Document, spec: Document) -> It
             if (now[one["name"]].get("state") or {}).get("terminated") is None:
                 detail = "may not be transitioned to non-terminated state"
                 yield forbidden(f"status.{name}[{index}].state", detail)
+
+
+def _may_restart_all(spec: Document) -> bool:
+    """Whether a rule of a container has all of them begin anew (podutil's
+    AllContainersCouldRestart)."""
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for name in ("containers", "initContainers")
+        for container in spec.get(name) or ()
+        for rule in container.get("restartPolicyRules") or ()
+    )
 
 
 def _check_addresses(status: Document, name: str) -> Iterator[Cause]:
@@ -288,6 +301,10 @@ def check_resize(new: Document, old: Document) -> Iterator[Cause]:
     if present != qos_class(spec):
         detail = "Pod QOS Class may not change as a result of resizing"
         yield invalid("spec", present, detail)
+    whole, then = spec.get("resources") or {}, before.get("resources") or {}
+    yield from _check_removed(whole, then, "spec.resources")
+    if _others(whole) != _others(then):
+        yield forbidden("spec.resources", "only cpu and memory resources are mutable")
     for name in ("initContainers", "containers"):
         pairs = zip(spec.get(name) or (), before.get(name) or (), strict=False)
         for index, (container, then) in enumerate(pairs):
@@ -300,17 +317,26 @@ def _check_resized(now: Document, then: Document, path: str, name: str) -> Itera
         if now != then:
             yield forbidden("spec", "resources for non-sidecar init containers are immutable")
         return
-    for side in ("requests", "limits"):
-        if set(before.get(side) or ()) - set(resources.get(side) or ()):
-            yield forbidden(f"{path}.{side}", f"resource {side} cannot be removed")
+    yield from _check_removed(resources, before, path)
     sidecar = " for sidecar containers" if name == "initContainers" else ""
     if _unresizable(now) != _unresizable(then):
         yield forbidden("spec", f"only cpu and memory resources{sidecar} are mutable")
 
 
+def _check_removed(now: Document, then: Document, path: str) -> Iterator[Cause]:
+    for side in ("requests", "limits"):
+        if set(then.get(side) or ()) - set(now.get(side) or ()):
+            yield forbidden(f"{path}.{side}", f"resource {side} cannot be removed")
+
+
 def _unresizable(container: Document) -> dict[str, Any]:
-    resources = container.get("resources") or {}
-    others = {
+    others = _others(container.get("resources") or {})
+    return {**_without(_without(container, "resources"), "resizePolicy"), "resources": others}
+
+
+def _others(resources: Document) -> dict[str, Any]:
+    """Returns the amounts that cannot change."""
+    return {
         side: {
             key: value
             for key, value in (resources.get(side) or {}).items()
@@ -318,7 +344,6 @@ def _unresizable(container: Document) -> dict[str, Any]:
         }
         for side in ("requests", "limits")
     }
-    return {**_without(_without(container, "resources"), "resizePolicy"), "resources": others}
 
 
 def check_binding_target(binding: Document) -> Iterator[Cause]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+import msgspec
 
 from steersman.model import names, selectors
 from steersman.model.causes import each, forbidden, invalid, required
@@ -11,6 +15,9 @@ from steersman.model.kind import Document
 from steersman.model.selectors import Selector, SelectorError
 from steersman.model.types.metadata import check_labels
 from steersman.model.view import View
+
+_CACHED: Final = 1024  # selectors of one cluster: each change to an owner asks for its own again
+_CACHED_LABELS: Final = 16  # few have more; it bounds what is kept
 
 
 class Requirement(View, frozen=True):
@@ -77,6 +84,20 @@ def check_requirement(
 def is_empty(selector: Document) -> bool:
     """Tells whether a selector selects everything."""
     return not selector.get("matchLabels") and not selector.get("matchExpressions")
+
+
+def selector_of(given: LabelSelector | None) -> Selector:
+    """Returns what a view's selector selects; None selects nothing. Raises SelectorError."""
+    if given is None:
+        return selectors.nothing()
+    if given.match_expressions or len(given.match_labels) > _CACHED_LABELS:
+        return selectors.of_document(msgspec.to_builtins(given))
+    return _of_labels(tuple(given.match_labels.items()))
+
+
+@lru_cache(_CACHED)
+def _of_labels(labels: tuple[tuple[str, str], ...]) -> Selector:
+    return selectors.of_document({"matchLabels": dict(labels)})
 
 
 def compiled(selector: Document | None) -> Selector | None:

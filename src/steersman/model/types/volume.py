@@ -25,7 +25,8 @@ class KeyToPath(View, frozen=True):
 
 
 class EmptyDir(View, frozen=True):
-    """A directory that lives as long as its pod; medium "" or Memory."""
+    """A directory that lives as long as its pod; medium "", Memory, HugePages or
+    HugePages-SIZE."""
 
     medium: str = ""
     size_limit: str = ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 from pathlib import Path
+
+import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
@@ -16,7 +17,6 @@ from steersman.node.tools import Tools
 from steersman.runtime.engine import EngineError, ExitStatus
 
 MIN_GRACE_SECONDS = 2.0  # kubelet's minimumGracePeriodInSeconds
-KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a system call
 MAX_MESSAGE_BYTES = 4096  # kubelet's MaxContainerTerminationMessageLength
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048  # ...LogLines, ...LogLength
 NANO = 1e9
@@ -41,24 +41,11 @@ async def kill(
             tools.say(pod, "Warning", "FailedPreStopHook", text, container.name)
     left = max(seconds - (tools.world.now() - began), MIN_GRACE_SECONDS)
     try:
-        return await _signal(tools, uid, name, run, left)
+        return await tools.engine.stop(uid, name, signal_number(run.stop_signal), left)
     except EngineError as error:
         if error.kind in ("not-found", "lost"):
             return None
         raise
-
-
-async def _signal(tools: Tools, uid: str, name: str, run: Run, seconds: float) -> ExitStatus:
-    with contextlib.suppress(EngineError):  # it may have ended by itself
-        await tools.engine.kill(uid, name, signal_number(run.stop_signal))
-    try:
-        return await tools.engine.wait(uid, name, seconds)
-    except EngineError as error:
-        if error.kind != "unavailable":
-            raise
-    with contextlib.suppress(EngineError):
-        await tools.engine.kill(uid, name, signal.SIGKILL)
-    return await tools.engine.wait(uid, name, KILL_SECONDS)
 
 
 def signal_number(name: str) -> int:
@@ -87,12 +74,15 @@ def read_end(tools: Tools, container: Container, seen: Observed, exit: ExitStatu
         _message(tools, container, seen, run, exit.code),
         run.stop_signal,
         run.again,
+        id=run.id,
+        user=run.user,
     )
 
 
 def read_loss(run: Run, now: float) -> Run:
     """Returns a run of which the runtime knows nothing any more."""
-    return Run(run.attempt, "exited", 0.0, now, 137, 0, UNKNOWN, _UNKNOWN_TEXT, run.stop_signal)
+    lost = Run(run.attempt, "exited", 0.0, now, 137, 0, UNKNOWN, _UNKNOWN_TEXT, run.stop_signal)
+    return msgspec.structs.replace(lost, id=run.id)
 
 
 def _message(tools: Tools, container: Container, seen: Observed, run: Run, code: int) -> str:

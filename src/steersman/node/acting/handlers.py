@@ -6,10 +6,7 @@ The texts are Go's, because clients see them in events.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import os
-import signal
 import ssl
 from collections.abc import Sequence
 
@@ -25,9 +22,8 @@ from steersman.model.types.container import (
 )
 from steersman.node.observed import Run, engine_name
 from steersman.node.tools import Tools
-from steersman.runtime.engine import EngineError, Exec
+from steersman.runtime.engine import EngineError
 
-MAX_OUTPUT_BYTES = 10 * 1024  # kubelet's probe maxReadLength
 USER_AGENT = "kube-probe/1.37"
 _HEADER_BYTES = 64 * 1024
 
@@ -53,57 +49,15 @@ async def run_command(
 ) -> Answer:
     """Runs a command in a container to its end; good where it exits with 0."""
     name = engine_name(container, run.attempt)
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    process: Exec | None = None
     try:
-        os.set_blocking(writing, True)
-        section = {"args": list(command)}
-        async with tools.world.timeout(seconds):
-            process = await tools.engine.exec(
-                pod.metadata.uid, name, section, (null, writing, writing)
-            )
-            os.close(writing)
-            writing = -1
-            output = await _read(reading)
-            status = await process.wait()
+        code, output = await tools.engine.run(pod.metadata.uid, name, command, seconds)
     except EngineError as error:
         return Answer(False, str(error), unknown=True)
     except TimeoutError:
-        if process is not None:
-            with contextlib.suppress(EngineError):
-                await process.kill(signal.SIGKILL)
         return Answer(
             False, f'command timed out: "{" ".join(command)}" timed out after {seconds:g}s'
         )
-    finally:
-        for descriptor in (reading, writing, null):
-            if descriptor >= 0:
-                os.close(descriptor)
-    return Answer(status.code == 0, output.decode("utf-8", "replace"))
-
-
-async def _read(descriptor: int) -> bytes:
-    """Reads a pipe to its end and keeps the beginning."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-    kept = bytearray()
-
-    def take() -> None:
-        try:
-            data = os.read(descriptor, 65536)
-        except BlockingIOError:
-            return
-        kept.extend(data[: MAX_OUTPUT_BYTES - len(kept)])
-        if not data and not ended.done():
-            ended.set_result(None)
-
-    loop.add_reader(descriptor, take)
-    try:
-        await ended
-    finally:
-        loop.remove_reader(descriptor)
-    return bytes(kept)
+    return Answer(code == 0, output.decode("utf-8", "replace"))
 
 
 def port_of(container: Container, port: int | str) -> int:

@@ -16,7 +16,6 @@ from steersman.images.credentials import BadCredentials
 from steersman.images.errors import ImageError, InvalidReference
 from steersman.images.pull import NotPresent, Policy
 from steersman.images.references import parse as parse_reference
-from steersman.images.store import Image
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.secret import Secret
 from steersman.model.types.container import Container
@@ -28,6 +27,7 @@ from steersman.node.credentials.access import (
     secrets_of,
 )
 from steersman.node.credentials.records import key_of
+from steersman.node.engine.interface import Image
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Trouble
 from steersman.node.tools import Tools
@@ -107,7 +107,7 @@ async def pull(
         else:
             text = f'Container image "{image}" already present on machine'
             say("Normal", "Pulled", f"{text} and can be accessed by the pod")
-        layers = await tools.puller.rootfs(found)
+        layers = await tools.images.rootfs(found)
     except BadCredentials as error:
         raise _failed(tools, image, ImageError(str(error)), backoff, say) from error
     except ImageError as error:
@@ -123,6 +123,9 @@ async def pull_volumes(
     found = {}
     for volume in tools.volumes.unmounted_images(pod):
         assert volume.image is not None
+        if not tools.engine.features.image_volumes:
+            text = "image volumes are not supported by the container runtime"
+            raise BadConfiguration(f"{text} {tools.engine.features.name}")
         asked = Container(image=volume.image.reference, image_pull_policy=volume.image.pull_policy)
         try:
             pulled = await pull(tools, pod, asked, FIRST_BACKOFF_SECONDS, changed)
@@ -147,7 +150,7 @@ def _never(tools: Tools, container: Container, backoff: float, say: Say) -> Fail
 
 async def _here(tools: Tools, image: str) -> Image | None:
     try:
-        return await tools.puller.ensure(image, "Never")
+        return await tools.images.ensure(image, "Never")
     except NotPresent:
         return None
 
@@ -164,13 +167,13 @@ async def _timed(tools: Tools, image: str, policy: Policy, access: Access, say: 
 async def _by_any(tools: Tools, image: str, policy: Policy, access: Access) -> Image:
     """Pulls by the first login that the registry takes; by nobody's where there is none."""
     if not access.offers:
-        found = await tools.puller.ensure(image, policy)
+        found = await tools.images.ensure(image, policy)
         await tools.pulls.note(key_of(image, found.digest), None, Source())
         return found
     failures: list[ImageError] = []
     for offer in access.offers:
         try:
-            found = await tools.puller.ensure(image, policy, None, offer.login)
+            found = await tools.images.ensure(image, policy, None, offer.login)
         except ImageError as error:
             failures.append(error)
             continue

@@ -1,26 +1,20 @@
-"""Makes and removes the ground of a pod: namespaces, control group, connection, its own files."""
+"""Makes and removes the ground of a pod: its sandbox, and the files that are its own."""
 
 from __future__ import annotations
-
-import asyncio
-from pathlib import Path
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.acting.runtime_classes import demand_handler
-from steersman.node.admission import normal_name
+from steersman.node.admission.kernel import normal_name
 from steersman.node.id_ranges import BadRange
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox
 from steersman.node.render import files, limits, resolution
 from steersman.node.tools import Tools
-from steersman.runtime.engine import EngineError
 
 
-def render_sandbox(pod: Pod, cgroup: str) -> Document:
-    """Returns what the runtime makes the sandbox from; raises BadConfiguration."""
-    if pod.spec.resource_claims:
-        raise BadConfiguration("resourceClaims are not supported: this node prepares no devices")
+def render_sandbox(pod: Pod, cgroup: str, resources: Document) -> Document:
+    """Returns what our runtime makes the sandbox from."""
     return {
         "cgroup_parent": f"{cgroup}/pod{pod.metadata.uid}",
         "hostname": files.hostname(pod),
@@ -28,47 +22,28 @@ def render_sandbox(pod: Pod, cgroup: str) -> Document:
         "ipc": "host" if pod.spec.host_ipc else "pod",
         "pid": "shared" if pod.spec.share_process_namespace else "container",
         "sysctls": {normal_name(it.name): it.value for it in pod.spec.security_context.sysctls},
-        "resources": limits.render_pod_resources(pod),
+        "resources": resources,
     }
-
-
-def host_ports(pod: Pod) -> list[int]:
-    """Returns the ports of the node that a pod asks for; none where it has all of them."""
-    if pod.spec.host_network:
-        return []
-    return [it.host_port for one in pod.spec.containers for it in one.ports if it.host_port]
 
 
 async def start(tools: Tools, pod: Pod) -> Sandbox:
     """Makes the sandbox and connects it; what was made before a failure is taken back."""
     uid = pod.metadata.uid
-    await demand_handler(tools, pod)
-    wanted = render_sandbox(pod, tools.cgroup)
-    if pod.spec.host_users is False:
-        wanted |= take_ids(tools, uid)
-    wanted["hostname"] = files.kernel_name(pod, tools.resolution.domain)
-    for port in host_ports(pod):
-        text = f"hostPort {port} is not supported: use a Service of type NodePort"
-        tools.say(pod, "Warning", "HostPortNotSupported", text)
+    handler = await demand_handler(tools, pod)
+    ids = take_ids(tools, uid) if pod.spec.host_users is False else {}
+    exclusive = tools.pinning.has_exclusive(pod)
+    resources = limits.render_pod_resources(
+        pod, exclusive=exclusive, page_sizes=tools.page_sizes, swap=tools.swap
+    )
+    made = await tools.engine.start_sandbox(pod, handler, resources, ids)
     try:
-        made = await tools.engine.start_sandbox(uid, wanted)
-    except EngineError as error:
-        if error.kind != "unavailable":
-            raise
-        await asyncio.to_thread(tools.warm.ensure)  # it may have been killed
-        made = await tools.engine.start_sandbox(uid, wanted)
-    try:
-        addresses: list[str] = []
-        if not pod.spec.host_network:
-            addresses = await tools.network.add(uid, Path(made.netns))
-        shown = addresses or [tools.place.address]
+        shown = made.addresses or (tools.place.address,)
         for text in files.write_all(pod, tools.paths.etc(uid), shown, tools.resolution):
             tools.say(pod, "Warning", resolution.REASON, text)
     except BaseException:
         await tools.engine.remove_sandbox(uid)
-        await tools.network.delete(uid)
         raise
-    return Sandbox(made.pid, made.shm, tuple(addresses), made.userns, made.pidns)
+    return made
 
 
 def take_ids(tools: Tools, uid: str) -> Document:
@@ -80,8 +55,10 @@ def take_ids(tools: Tools, uid: str) -> Document:
 
 
 async def tear_down(tools: Tools, uid: str) -> None:
-    """Removes sandbox, connection and volumes. Repeatable."""
+    """Removes sandbox, connection and volumes, and takes back what was given out. Repeatable."""
     await tools.engine.remove_sandbox(uid)
-    await tools.network.delete(uid)
     await tools.volumes.release(uid)
     tools.ids.release(uid)
+    tools.placement.release(uid)
+    # Last: a driver that is not there keeps what the others do not have to
+    await tools.claims.unprepare(uid)

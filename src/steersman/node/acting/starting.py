@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal as signals
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container, LifecycleHandler
@@ -17,16 +18,19 @@ from steersman.node.acting import handlers
 from steersman.node.acting.env_files import read_variables
 from steersman.node.acting.pulling import Pulled
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile, local_profile
+from steersman.node.claims.interface import CannotPrepare
+from steersman.node.devices.injection import Injection
+from steersman.node.engine.interface import Order
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, Run, engine_name
 from steersman.node.paths import Paths
 from steersman.node.render import environment
-from steersman.node.render.bundle import Device, Ground, render_bundle
+from steersman.node.render.bundle import Device, Ground
 from steersman.node.render.downward import Facts
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
-from steersman.runtime.kernel import mounts
+from steersman.runtime.kernel.labels import has_selinux
 
 START_ERROR = "StartError"
 START_ERROR_CODE = 128
@@ -46,15 +50,15 @@ async def start(
 
     Raises BadConfiguration for what the pod asks in vain, CreateFailed for the rest.
     """
-    document = await asyncio.to_thread(_document, tools, pod, container, seen, attempt, pulled)
+    injection = await _injection(tools, pod, container)
+    order = await asyncio.to_thread(_order, tools, pod, container, seen, attempt, pulled, injection)
     name = engine_name(container.name, attempt)
-    if container.target_container_name:
-        await _share_processes(tools, seen, container.target_container_name, document)
     try:
-        await tools.engine.create(seen.uid, name, document)
+        await tools.engine.create(order)
     except EngineError as error:
         await _take_back(tools, seen.uid, name, error)
         raise CreateFailed(str(error)) from error
+    id = tools.engine.container_id(seen.uid, name)
     tools.say(pod, "Normal", "Created", "Container created", container.name)
     signal = container.lifecycle.stop_signal if container.lifecycle is not None else ""
     signal = signal or pulled.image.run_config.stop_signal
@@ -64,12 +68,22 @@ async def start(
         if error.kind == "unavailable":
             await _take_back(tools, seen.uid, name, error)
             raise CreateFailed(str(error)) from error
-        return _never_started(tools, pod, container, attempt, error)
+        return replace(_never_started(tools, pod, container, attempt, error), id=id)
     tools.say(pod, "Normal", "Started", "Container started", container.name)
-    run = Run(attempt, "running", started.started_at / NANO, stop_signal=signal)
+    begun_at, user = started.started_at / NANO, tuple(started.user)
+    run = Run(attempt, "running", begun_at, stop_signal=signal, id=id, user=user)
     if container.lifecycle is not None and container.lifecycle.post_start is not None:
         await _run_hook(tools, pod, container, run, container.lifecycle.post_start)
     return run
+
+
+async def _injection(tools: Tools, pod: Pod, container: Container) -> Injection:
+    """Returns what devices of plugins and of claims need; raises BadConfiguration."""
+    injection = await tools.devices.inject(pod, container)
+    try:
+        return injection.with_cdi(tools.claims.cdi_names(pod, container))
+    except CannotPrepare as error:
+        raise BadConfiguration(str(error)) from error
 
 
 async def _take_back(tools: Tools, uid: str, name: str, error: EngineError) -> None:
@@ -78,22 +92,6 @@ async def _take_back(tools: Tools, uid: str, name: str, error: EngineError) -> N
     if error.kind in ("unavailable", "conflict"):
         with contextlib.suppress(EngineError):  # the next try finds it, and is here again
             await tools.engine.delete(uid, name, force=True)
-
-
-async def _share_processes(
-    tools: Tools, seen: Observed, target: str, document: dict[str, Any]
-) -> None:
-    """Puts a container among the processes of another one (kubectl debug --target)."""
-    run = seen.of(target).run
-    if run is None or run.state != "running":
-        raise CreateFailed(f"target container {target} does not run")
-    try:
-        state = await tools.engine.state(seen.uid, engine_name(target, run.attempt))
-    except EngineError as error:
-        raise CreateFailed(str(error)) from error
-    for namespace in document["linux"]["namespaces"]:
-        if namespace["type"] == "pid":
-            namespace["path"] = f"/proc/{state.pid}/ns/pid"
 
 
 async def _run_hook(
@@ -108,24 +106,28 @@ async def _run_hook(
         tools.say(pod, "Normal", "Killing", "FailedPostStartHook", container.name)
         with contextlib.suppress(EngineError):  # it may have ended meanwhile
             name = engine_name(container.name, run.attempt)
-            await tools.engine.kill(pod.metadata.uid, name, signals.SIGKILL)
+            await tools.engine.kill(pod.metadata.uid, name)
 
 
 def _never_started(
     tools: Tools, pod: Pod, container: Container, attempt: int, error: EngineError
 ) -> Run:
-    text = (
-        "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
-        f"runc create failed: unable to start container process: {error}"
-    )
+    text = str(error)
     tools.say(pod, "Warning", "Failed", f"Error: {text}", container.name)
     now = tools.world.now()
     return Run(attempt, "exited", 0.0, now, START_ERROR_CODE, 0, START_ERROR, text)
 
 
-def _document(
-    tools: Tools, pod: Pod, container: Container, seen: Observed, attempt: int, pulled: Pulled
-) -> dict[str, Any]:
+def _order(
+    tools: Tools,
+    pod: Pod,
+    container: Container,
+    seen: Observed,
+    attempt: int,
+    pulled: Pulled,
+    injection: Injection,
+) -> Order:
+    """Returns what is to be made, with everything that it stands on."""
     sandbox = seen.sandbox
     assert sandbox is not None
     addresses = sandbox.addresses or (tools.place.address,)
@@ -137,6 +139,7 @@ def _document(
     variables = environment.render_environment(
         pod, container, objects, services, facts, tools.machine, files
     )
+    variables = {**injection.env, **variables}
     if "HOSTNAME" not in variables:
         name = (tools.paths.etc(seen.uid) / "hostname").read_text().strip()
         variables = {"HOSTNAME": name, **variables}
@@ -153,13 +156,14 @@ def _document(
         log=make_log(tools.paths, seen, container.name, attempt),
         memory_bytes=tools.facts.memory_bytes,
         seccomp=_seccomp(tools, pod, container),
+        apparmor=tools.apparmor,
         devices=_devices(pod, container, places),
+        pin=tools.pinning.begin(seen.uid, container.name, attempt),
+        selinux=has_selinux(),
+        page_sizes=tools.page_sizes,
+        swap=tools.swap,
     )
-    document = render_bundle(pod, container, pulled.image.run_config, variables, ground)
-    for mount in document["mounts"]:
-        if mount.get("subPath"):
-            _make_subpath(Path(mount["source"]), mount["subPath"])
-    return document
+    return Order(pod, container, seen, attempt, pulled.image, variables, ground, injection)
 
 
 def _devices(pod: Pod, container: Container, places: Mapping[str, Path]) -> dict[str, Device]:
@@ -200,17 +204,3 @@ def make_log(paths: Paths, seen: Observed, container: str, attempt: int) -> Path
     for old in path.parent.glob(f"{attempt - KEPT_LOGS}.log*"):  # and what was moved aside of it
         old.unlink(missing_ok=True)
     return path
-
-
-def _make_subpath(volume: Path, subpath: str) -> None:
-    """Makes what a subPath names where nothing is; links in it cannot lead out of the volume."""
-    root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.close(mounts.open_in_root(root, subpath, os.O_PATH))
-    except FileNotFoundError:
-        os.close(mounts.open_or_make(root, subpath, directory=True))
-    except OSError as error:
-        text = f'failed to prepare subPath "{subpath}": {error.strerror}'
-        raise BadConfiguration(text) from error
-    finally:
-        os.close(root)

@@ -20,8 +20,10 @@ from steersman.client.client import APIClient
 from steersman.images.credentials import BadCredentials, Entry, entries_in, fits
 from steersman.images.references import Reference
 from steersman.model.duration import parse_duration
+from steersman.model.gotext import quote
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT, ServiceAccount
+from steersman.model.names import qualified_name
 from steersman.model.types.volume import ServiceAccountTokenProjection
 from steersman.model.view import View
 from steersman.node.credentials.access import Source
@@ -38,6 +40,7 @@ MOST_BYTES: Final = 1 << 20
 MOST_ANSWERS: Final = 1000  # remembered at a time; the ones that end first go
 _TOLD_BYTES: Final = 512  # of what a program says of its failure
 _EVERYTHING: Final = "global"
+_CACHE_TYPES: Final = ("ServiceAccount", "Token")
 
 
 class BadProviders(Exception):
@@ -53,7 +56,7 @@ class TokenAttributes(View, frozen=True):
 
     service_account_token_audience: str = ""
     cache_type: str = ""
-    require_service_account: bool = False
+    require_service_account: bool | None = None
     required_service_account_annotation_keys: tuple[str, ...] = ()
     optional_service_account_annotation_keys: tuple[str, ...] = ()
 
@@ -143,11 +146,44 @@ def _problems(provider: Provider, programs: Path, names: list[str]) -> Iterator[
             yield ".defaultCacheDuration: must be greater than or equal to 0"
     except ValueError as error:
         yield f".defaultCacheDuration: {error}"
-    if (token := provider.token_attributes) is not None:
-        if not token.service_account_token_audience:
-            yield ".tokenAttributes.serviceAccountTokenAudience: is required"
-        if token.cache_type not in ("ServiceAccount", "Token"):
-            yield f".tokenAttributes.cacheType: {token.cache_type!r} is not known"
+    if provider.token_attributes is not None:
+        yield from (f".tokenAttributes{it}" for it in _token_problems(provider.token_attributes))
+
+
+def _token_problems(token: TokenAttributes) -> Iterator[str]:
+    """Yields what is wrong with a choice of tokens, in upstream's words."""
+    if not token.service_account_token_audience:
+        what = "serviceAccountTokenAudience"
+        yield f".{what}: Required value: {what} is required"
+    if token.require_service_account is None:
+        what = "requireServiceAccount"
+        yield f".{what}: Required value: {what} is required"
+    required = token.required_service_account_annotation_keys
+    optional = token.optional_service_account_annotation_keys
+    if required and token.require_service_account is False:
+        what = "requiredServiceAccountAnnotationKeys"
+        text = f"requireServiceAccount cannot be false when {what} is set"
+        yield f".{what}: Forbidden: {text}"
+    for side, keys in (("required", required), ("optional", optional)):
+        yield from (f".{side}ServiceAccountAnnotationKeys: {it}" for it in _key_problems(keys))
+    if both := sorted({*required} & {*optional}):
+        shown = msgspec.json.encode(both).decode()
+        yield f": Invalid value: {shown}: annotation keys cannot be both required and optional"
+    if not token.cache_type:
+        text = "cacheType is required to be set when tokenAttributes is specified. "
+        yield f".cacheType: Required value: {text}Supported values are: {', '.join(_CACHE_TYPES)}"
+    elif token.cache_type not in _CACHE_TYPES:
+        known = ", ".join(quote(it) for it in _CACHE_TYPES)
+        text = f"Unsupported value: {quote(token.cache_type)}: supported values: {known}"
+        yield f".cacheType: {text}"
+
+
+def _key_problems(keys: tuple[str, ...]) -> Iterator[str]:
+    for number, key in enumerate(keys):
+        for why in qualified_name(key.lower()):
+            yield f"Invalid value: {quote(key)}: {why}"
+        if key in keys[:number]:
+            yield f"Duplicate value: {quote(key)}"
 
 
 class Providers:

@@ -56,6 +56,16 @@ class Layout(msgspec.Struct, frozen=True):
         return self.root / "plugins_registry"
 
     @property
+    def device_plugins(self) -> Path:
+        """Where device plugins have their sockets, beside the one at which they register."""
+        return self.root / "device-plugins"
+
+    @property
+    def pod_resources(self) -> Path:
+        """Where it is told what pods have for themselves."""
+        return self.root / "pod-resources"
+
+    @property
     def pods(self) -> Path:
         """The directories of all pods."""
         return self.root / "pods"

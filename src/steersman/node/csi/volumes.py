@@ -8,17 +8,19 @@ something is mounted there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.client.interface import Client
 from steersman.model.errors import APIError, NotFound
 from steersman.model.kinds.csidriver import CSIDRIVER, CSIDriver
-from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import (
     PERSISTENTVOLUMECLAIM,
     PersistentVolumeClaim,
@@ -31,6 +33,7 @@ from steersman.model.types.volume import ServiceAccountTokenProjection, Volume
 from steersman.node.csi import request
 from steersman.node.csi.attachments import Attachments
 from steersman.node.csi.drivers import Drivers, Node, NotRegistered, is_final
+from steersman.node.csi.growing import Growing
 from steersman.node.csi.layout import DATA, EPHEMERAL, Layout, Record
 from steersman.node.csi.request import Wanted
 from steersman.node.objects import BadConfiguration
@@ -46,6 +49,8 @@ from steersman.world.interface import World
 REPUBLISH_SECONDS: Final = 60.0
 _DEFAULT_TOKEN_SECONDS: Final = 3600
 _NAME: Final = "kubernetes.io/csi: "
+# Tells an event about a pod: its kind, reason and note
+Say = Callable[[Pod, str, str, str], None]
 
 
 class _Scene(msgspec.Struct, frozen=True):
@@ -70,6 +75,8 @@ class CSIVolumes:
         layout: Layout,
         world: World,
         node: str,
+        growing: Growing,
+        say: Say,
     ) -> None:
         self._client = client
         self._tokens = tokens
@@ -78,6 +85,8 @@ class CSIVolumes:
         self._layout = layout
         self._world = world
         self._node = node
+        self._growing = growing
+        self._say = say
         # What this agent has seen done: a new one asks drivers again
         self._published: dict[tuple[str, str], Published] = {}
         self._staged: set[tuple[str, str]] = set()
@@ -203,6 +212,9 @@ class CSIVolumes:
                 await self._call_publish(node, message, place)
                 if csi.NODE_EXPAND_VOLUME in abilities and not wanted.read_only:
                     await self._grow(scene, node, message)
+                    if not wanted.ephemeral:
+                        grow = partial(self._grow_running, scene, message)
+                        self._growing.follow(*wanted.claim, uid, grow)
             if request.is_group_given(wanted, scene.driver, abilities, group):
                 policy = scene.pod.spec.security_context.fs_group_change_policy
                 assert group is not None
@@ -222,17 +234,39 @@ class CSIVolumes:
                 _remove_if_free(place)
             raise
 
-    async def _grow(self, scene: _Scene, node: Node, published: csi.NodePublishVolume) -> None:
-        """Lets a file system grow that is smaller than its volume, and tells its claim so."""
+    async def _grow_running(self, scene: _Scene, published: csi.NodePublishVolume) -> None:
+        """Lets a file system grow under a pod that runs, and tells the pod how that went; raises
+        BadConfiguration, the API's errors."""
+        wanted = scene.wanted
+        try:
+            behind = await self._client.get(PERSISTENTVOLUME.ref("", wanted.name))
+            capacity = behind.spec.capacity.get("storage", "0")
+            now = replace(scene, wanted=replace(wanted, capacity=capacity))
+            async with self._turn(scene.record), self._drivers.node(wanted.driver) as node:
+                grown = await self._grow(now, node, published)
+        except (NotRegistered, Failed) as error:
+            start = f"NodeExpandVolume.NodeExpandVolume failed for volume {wanted.name} : "
+            self._say(scene.pod, "Warning", "VolumeResizeFailed", f"{start}{error}")
+            raise BadConfiguration(f"{start}{error}") from error
+        except BadConfiguration as error:
+            self._say(scene.pod, "Warning", "VolumeResizeFailed", str(error))
+            raise
+        if grown:
+            text = f'MountVolume.NodeExpandVolume succeeded for volume "{wanted.name}" {self._node}'
+            self._say(scene.pod, "Normal", "FileSystemResizeSuccessful", text)
+
+    async def _grow(self, scene: _Scene, node: Node, published: csi.NodePublishVolume) -> bool:
+        """Lets a file system grow that is smaller than its volume, and tells its claim so; says
+        whether it was."""
         wanted = scene.wanted
         if wanted.ephemeral:
-            return
+            return False
         ref = PERSISTENTVOLUMECLAIM.ref(*wanted.claim)
         claim: PersistentVolumeClaim = await self._client.get(ref)
         has = parse(claim.status.capacity.get("storage", "0")).value()
         size = parse(wanted.capacity).value()
         if size <= has:
-            return
+            return False
         secrets = await self._secrets(wanted.expand_secret, "NodeExpandSecretRef")
         message = csi.NodeExpandVolume(
             wanted.handle,
@@ -249,6 +283,7 @@ class CSIVolumes:
             raise BadConfiguration(f"{start} : Expander.NodeExpand failed: {error}") from error
         status = {"capacity": {"storage": wanted.capacity}, "conditions": None}
         await self._client.patch(ref, {"status": status}, subresource="status")
+        return True
 
     async def _ask_tokens(self, scene: _Scene) -> tuple[dict[str, str], float]:
         """Returns the tokens that a driver wants, and when it is to be asked again."""
@@ -294,6 +329,7 @@ class CSIVolumes:
             _remove_record(place)
             if record.attachment_id:
                 self._attachments.leave(record.unique_name, uid)
+        self._growing.leave(uid)
         for key in [key for key in self._published if key[0] == uid]:
             del self._published[key]
 

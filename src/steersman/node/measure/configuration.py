@@ -10,9 +10,11 @@ from steersman.node.register import LEASE_SECONDS, MOST_PODS
 from steersman.runtime.logs import MAX_FILE_BYTES, MAX_FILES
 
 
-def render_configuration(address: str, port: int, root: str, names: str, domain: str) -> Document:
+def render_configuration(
+    address: str, port: int, root: str, names: str, domain: str, placing: Document
+) -> Document:
     """Returns the configuration; `root` is the control group of all pods, `names` the address of
-    the cluster's DNS."""
+    the cluster's DNS, `placing` who gets which part of the machine (render_settings)."""
     return {
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -28,5 +30,5 @@ def render_configuration(address: str, port: int, root: str, names: str, domain:
         "containerLogMaxFiles": MAX_FILES,
         "maxPods": MOST_PODS,
         "nodeLeaseDurationSeconds": LEASE_SECONDS,
-        "failSwapOn": False,
+        **placing,
     }

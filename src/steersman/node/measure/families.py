@@ -1,13 +1,63 @@
-"""`/metrics/resource` and `/metrics/cadvisor`, by kubelet's names; pure."""
+"""`/metrics/resource`, `/metrics/cadvisor` and what `/metrics` tells of the present, by kubelet's
+names; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from steersman.model.figures import Family, Labels, Sample, Type
+from steersman.node.measure.counts import gauge
+from steersman.node.measure.files import Filled, MeasuredFiles
 from steersman.node.measure.measuring import Machine, MeasuredPod
 from steersman.node.measure.reading import Reading, Traffic
+from steersman.node.observed import Observed
+
+_VOLUMES: Final[Sequence[tuple[str, str, Callable[[Filled], int | None]]]] = (
+    ("available_bytes", "Number of available bytes in the volume", lambda it: it.available_bytes),
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda it: it.capacity_bytes),
+    ("inodes", "Maximum number of inodes in the volume", lambda it: it.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda it: it.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda it: it.inodes_used),
+    ("used_bytes", "Number of used bytes in the volume", lambda it: it.used_bytes),
+)
+
+
+def agent_metrics(
+    node: str, pods: Sequence[Observed], files: Mapping[str, MeasuredFiles]
+) -> list[Family]:
+    """Returns what the agent has now: pods with a sandbox, their containers by state, and how full
+    the volumes of claims are (volume_stats.go)."""
+    states = Counter(
+        run.state for pod in pods for it in pod.containers.values() if (run := it.run) is not None
+    )
+    return [
+        gauge("kubelet_node_name", "The node's name. The count is always 1.", {
+            (("node", node),): 1,
+        }),
+        gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", {
+            (): len(pods),
+        }),
+        gauge("kubelet_running_containers", "Number of containers currently running", {
+            (("container_state", state),): states[state] for state in ("exited", "running")
+        }),
+        *_claims(pods, files),
+    ]  # fmt: skip
+
+
+def _claims(pods: Sequence[Observed], files: Mapping[str, MeasuredFiles]) -> Iterator[Family]:
+    known: dict[Labels, Filled] = {
+        (("namespace", pod.namespace), ("persistentvolumeclaim", volume.claim)): volume.filled
+        for pod in pods
+        if pod.uid in files
+        for volume in files[pod.uid].volumes
+        if volume.claim
+    }
+    for name, told, read in _VOLUMES:
+        values = {labels: read(it) for labels, it in sorted(known.items(), key=lambda it: it[0])}
+        given = {labels: float(it) for labels, it in values.items() if it is not None}
+        yield gauge(f"kubelet_volume_stats_{name}", told, given)
 
 
 def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Family]:
@@ -69,6 +119,7 @@ def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Fami
             [_memory(labels, one) for labels, one in sums],
             "STABLE",
         ),
+        *_swap_families(containers, whole, sums),
         Family(
             "resource_scrape_error",
             "1 if there was an error while getting container metrics, 0 otherwise",
@@ -77,6 +128,52 @@ def resource_metrics(machine: Machine, pods: Sequence[MeasuredPod]) -> list[Fami
             "STABLE",
         ),
     ]
+
+
+def _swap_families(
+    containers: Sequence[tuple[Labels, Reading, float]],
+    whole: Reading,
+    sums: Sequence[tuple[Labels, Reading]],
+) -> list[Family]:
+    """Returns the swap in use, and how much of it a container may use (KEP-2400)."""
+    ones = [(labels, one) for labels, one, _ in containers]
+    each = (
+        (
+            "container_swap_usage_bytes",
+            "Current amount of the container swap usage in bytes.",
+            ones,
+        ),
+        ("node_swap_usage_bytes", "Current swap usage of the node in bytes", [((), whole)]),
+        ("pod_swap_usage_bytes", "Current amount of the pod swap usage in bytes", sums),
+    )
+    found = [
+        Family(
+            name,
+            f"{text}{_SWAP_ENDING}",
+            "gauge",
+            [_swap(*it) for it in whose if _counts(it)],
+            "ALPHA",
+        )
+        for name, text, whose in each
+    ]
+    bounds = [
+        Sample(labels, one.swap_limit_bytes, one.time)
+        for labels, one in ones
+        if one.swap_limit_bytes is not None
+    ]
+    text = f"Current amount of the container swap limit in bytes{_SWAP_ENDING}"
+    return [*found, Family("container_swap_limit_bytes", text, "gauge", bounds, "ALPHA")]
+
+
+_SWAP_ENDING: Final = ". Reported only on non-windows systems"
+
+
+def _counts(told: tuple[Labels, Reading]) -> bool:
+    return told[1].swap_bytes is not None
+
+
+def _swap(labels: Labels, reading: Reading) -> Sample:
+    return Sample(labels, reading.swap_bytes or 0, reading.time)
 
 
 def _cpu(labels: Labels, reading: Reading) -> Sample:

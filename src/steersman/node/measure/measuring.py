@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,12 +18,24 @@ from steersman.node.measure.reading import (
     read_machine,
 )
 from steersman.node.observed import Observed, engine_name
+from steersman.runtime.engine import EngineError
 from steersman.world.interface import World
 
 if TYPE_CHECKING:
     from steersman.runtime.kernel.cgroups import Cgroup
 
 PROC: Final = Path("/proc")
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What another engine than ours tells of a container: what it uses, and the bytes that it has
+    written to its layer."""
+
+    reading: Reading
+    written_bytes: int = 0
+
+
+Ask = Callable[[], Awaitable[Mapping[tuple[str, str], Told]]]
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -65,6 +77,8 @@ class Measuring:
     open:  gives the control group of a path
     root:  the control group of all pods
     disk, images: directories on the disks that pods and images are on
+    ask:   asks an engine for its containers by pod and name, whose groups are its own; raises
+           EngineError
     """
 
     def __init__(
@@ -77,7 +91,10 @@ class Measuring:
         world: World,
         *,
         proc: Path = PROC,
+        ask: Ask | None = None,
     ) -> None:
+        self._ask = ask
+        self._told: Mapping[tuple[str, str], Told] = {}
         self._seen = seen
         self._open = open
         self._root = root
@@ -85,6 +102,24 @@ class Measuring:
         self._images = images
         self._world = world
         self._proc = proc
+
+    async def look(self) -> None:
+        """Asks the engine where that is needed, to be done before `pods`; raises OSError."""
+        if self._ask is None:
+            return
+        try:
+            self._told = await self._ask()
+        except EngineError as error:
+            raise OSError(f"what containers use is not told: {error}") from error
+
+    @property
+    def written(self) -> Mapping[tuple[str, str], int]:
+        """What containers have written, as far as the engine keeps that to itself."""
+        return {place: it.written_bytes for place, it in self._told.items()}
+
+    def states(self) -> list[Observed]:
+        """Returns the pods that have a sandbox, as they are known without looking."""
+        return [seen for seen in self._seen() if seen.sandbox is not None]
 
     def pods(self) -> list[MeasuredPod]:
         """Looks at the pods that run."""
@@ -98,9 +133,10 @@ class Measuring:
             if known.run is None or not known.running:
                 continue
             own = engine_name(name, known.run.attempt)
-            reading = read_group(self._open(f"{path}/{own}"), self._world.now())
+            reading = self._reading(seen.uid, own)
             if reading is not None:
-                containers.append(Measured(name, own, known.run.started_at, reading))
+                id = known.run.id.rpartition("/")[2] or own
+                containers.append(Measured(name, id, known.run.started_at, reading))
         return MeasuredPod(
             seen.namespace,
             seen.name,
@@ -110,6 +146,12 @@ class Measuring:
             tuple(containers),
             self._traffic(seen.sandbox.pid if seen.sandbox is not None else 0),
         )
+
+    def _reading(self, uid: str, run: str) -> Reading | None:
+        if self._ask is None:
+            return read_group(self._open(f"{self._root}/pod{uid}/{run}"), self._world.now())
+        told = self._told.get((uid, run))
+        return None if told is None else told.reading
 
     def _traffic(self, pid: int) -> tuple[Traffic, ...]:
         try:

@@ -21,7 +21,8 @@ _IDLE: Final = (3, 4)  # columns of /proc/stat: idle, iowait
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a control group used up to `time`; a limit of 0 is none."""
+    """What a control group used up to `time`; a limit of 0 is none. Of swap None is known where
+    nobody counts it, and of its limit where there is none."""
 
     time: float
     cpu_nanos: int
@@ -30,6 +31,8 @@ class Reading(msgspec.Struct, frozen=True):
     rss_bytes: int
     limit_bytes: int
     processes: int
+    swap_bytes: int | None = None
+    swap_limit_bytes: int | None = None
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -67,7 +70,13 @@ def read_group(group: Cgroup, now: float) -> Reading | None:
         found["memory_rss_bytes"],
         0 if limit >= _UNLIMITED else limit,
         found["pids_current"],
+        found.get("swap_usage_bytes"),
+        _bounded(found.get("swap_limit_bytes")),
     )
+
+
+def _bounded(limit: int | None) -> int | None:
+    return None if limit is None or limit >= _UNLIMITED else limit
 
 
 def read_machine(proc: Path, ticks: int, now: float) -> Reading:
@@ -83,6 +92,8 @@ def read_machine(proc: Path, ticks: int, now: float) -> Reading:
         memory.get("AnonPages", 0),
         memory["MemTotal"],
         processes,
+        memory.get("SwapTotal", 0) - memory.get("SwapFree", 0),
+        memory.get("SwapTotal", 0),
     )
 
 

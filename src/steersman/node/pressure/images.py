@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -44,6 +44,59 @@ class Having(Protocol):
     seen: Observed
 
 
+class Listed(Protocol):
+    """An image that is here: its id, what its record has it by, and its names."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def references(self) -> Sequence[object]: ...
+
+
+class Kept(Protocol):
+    """The images of an engine; raises ImageError, OSError."""
+
+    async def images(self) -> Sequence[Listed]:
+        """Returns all of them."""
+
+    async def remove(
+        self, images: Collection[Listed], names: Collection[str]
+    ) -> tuple[int, frozenset[str]]:
+        """Removes images, but for those that bear one of some names by now; returns the bytes
+        freed, and the digests of the images that are gone."""
+
+
+class OwnImages:
+    """Those of our own store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def images(self) -> Sequence[Image]:
+        """Reads the table of references."""
+        return await asyncio.to_thread(self._store.images)
+
+    async def remove(
+        self, images: Collection[Listed], names: Collection[str]
+    ) -> tuple[int, frozenset[str]]:
+        """Takes names away, and collects what they led to."""
+        return await asyncio.to_thread(self._remove, {it.digest for it in images}, names)
+
+    def _remove(self, digests: set[str], names: Collection[str]) -> tuple[int, frozenset[str]]:
+        here = self._store.images()
+        in_use = used_digests(here, names)
+        going = [it for it in here if it.digest in digests - in_use]
+        for image in going:
+            for reference in image.references:
+                self._store.untag(reference)
+        freed = self._store.collect(in_use).bytes
+        return freed, frozenset(it.digest for it in going)
+
+
 class _Known(msgspec.Struct):
     found_at: float
     used_at: float
@@ -55,7 +108,7 @@ class ImageCollector:
 
     def __init__(
         self,
-        store: Store,
+        kept: Kept,
         records: PullRecords,
         level: Callable[[], Level],
         having: Callable[[], Iterable[Having]],
@@ -63,7 +116,7 @@ class ImageCollector:
         say: Callable[[str, str, str], None],
         world: World,
     ) -> None:
-        self._store = store
+        self._kept = kept
         self._records = records
         self._level = level
         self._having = having
@@ -115,10 +168,10 @@ class ImageCollector:
                     break
             return freed
 
-    async def _detect(self) -> list[Image]:
+    async def _detect(self) -> list[Listed]:
         """Returns the images that nobody has and that can be pulled again, that which was used
         longest ago first."""
-        images = await asyncio.to_thread(self._store.images)
+        images = await self._kept.images()
         in_use, now = used_digests(images, used_names(self._having())), self._world.now()
         for image in images:
             known = self._known.setdefault(image.digest, _Known(now, now))
@@ -130,26 +183,14 @@ class ImageCollector:
         unused = [it for it in images if it.digest in removable]
         return sorted(unused, key=lambda it: (self._known[it.digest].used_at, it.digest))
 
-    async def _remove(self, images: Collection[Image]) -> int:
+    async def _remove(self, images: Collection[Listed]) -> int:
         """Removes images, but for one that a pod has taken meanwhile; returns the bytes freed."""
         if not images:
             return 0
         names = used_names(self._having())
-        freed, gone = await asyncio.to_thread(self._remove_now, images, names)
+        freed, gone = await self._kept.remove(images, names)
         await self._records.forget(gone)  # without its record an image that stays is everybody's
         return freed
-
-    def _remove_now(
-        self, images: Collection[Image], names: Collection[str]
-    ) -> tuple[int, frozenset[str]]:
-        """Returns the bytes freed, and the digests of the images that are gone."""
-        in_use = used_digests(self._store.images(), names)
-        going = [it for it in images if it.digest not in in_use]
-        for image in going:
-            for reference in image.references:
-                self._store.untag(reference)
-        freed = self._store.collect(in_use).bytes
-        return freed, frozenset(it.digest for it in going)
 
     def _tell(self, reason: str, text: str) -> None:
         log.warning("%s: %s", reason, text)
@@ -168,7 +209,7 @@ def used_names(having: Iterable[Having]) -> set[str]:
     return names
 
 
-def used_digests(images: Iterable[Image], names: Collection[str]) -> set[str]:
+def used_digests(images: Iterable[Listed], names: Collection[str]) -> set[str]:
     """Returns the manifests of the images that bear one of some names, or are one."""
     return {
         it.digest

@@ -44,8 +44,8 @@ class Source(Protocol):
     def signals(self) -> Signals:
         """Looks at the whole machine."""
 
-    def groups(self) -> dict[str, Use]:
-        """Returns memory and processes of pods by uid."""
+    async def groups(self) -> dict[str, Use]:
+        """Returns memory and processes of pods by uid; raises OSError."""
 
     def volumes(self, uid: str) -> dict[str, int]:
         """Returns the sizes of a pod's volumes."""
@@ -78,6 +78,7 @@ class Monitor:
     reclaim: frees what nobody needs of the disk, before pods must go
     say:     tells an event of the node: its kind, reason and note
     changed: is called when the conditions of the node have changed
+    evicted: is called with the signal for which a pod was given up
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Monitor:
     ) -> None:
         self.conditions: frozenset[str] = frozenset()
         self.changed: Callable[[], None] = lambda: None
+        self.evicted: Callable[[str], None] = lambda _: None
         self._source = source
         self._options = options
         self._watch = Watch(options.thresholds)
@@ -122,7 +124,7 @@ class Monitor:
         if CONDITIONS[due[0].signal] == "DiskPressure":
             await self._reclaim()
             signals = self._source.signals()
-            if not due[0].is_met(signals):
+            if not due[0].is_met(signals, before=True):
                 return
         await self._end_one(due[0], signals)
 
@@ -133,7 +135,7 @@ class Monitor:
         if self.conditions == {"MemoryPressure"} and not _is_best_effort(pod):
             return None
         told = " ".join(sorted(self.conditions))
-        return EVICTED, f"Pod was rejected: The node had condition: [{told}]. "
+        return EVICTED, f"The node had condition: [{told}]. "
 
     def _take(self, conditions: frozenset[str]) -> None:
         if conditions == self.conditions:
@@ -161,6 +163,7 @@ class Monitor:
             volumes, use = await asyncio.to_thread(self._measure, cared.seen)
             if text := ranking.exceeded(cared.pod, use, volumes):
                 cared.evict(EVICTED, text, HARD_GRACE_SECONDS)
+                self.evicted(ranking.bound_of(text))
                 found = True
         return found
 
@@ -177,7 +180,7 @@ class Monitor:
                 for uid, it in cared.items()
             }
         else:
-            uses = self._source.groups()
+            uses = await self._source.groups()
         candidates = [
             (it.pod, uses.get(uid, Use()))
             for uid, it in cared.items()
@@ -186,6 +189,7 @@ class Monitor:
         for pod, use in ranking.rank(resource, candidates)[:1]:
             text = ranking.message(threshold, signals[threshold.signal], pod, use)
             cared[pod.metadata.uid].evict(EVICTED, text, self._grace(threshold, pod))
+            self.evicted(threshold.signal)
 
     def _grace(self, threshold: Threshold, pod: Pod) -> float:
         if threshold.hard:

@@ -94,6 +94,14 @@ def exceeded(pod: Pod, use: Use, volumes: Mapping[str, int]) -> str:
     return ""
 
 
+def bound_of(text: str) -> str:
+    """Returns what the bound is called that a pod has passed, by what `exceeded` says of it
+    (eviction/eviction_manager.go)."""
+    if text.startswith("Usage of EmptyDir"):
+        return "emptydirfs.limit"
+    return "ephemeralpodfs.limit" if text.startswith("Pod ") else "ephemeralcontainerfs.limit"
+
+
 def has_bounds(pod: Pod) -> bool:
     """Whether a pod has a bound on the disk of its own."""
     bounded = any(it.empty_dir is not None and it.empty_dir.size_limit for it in pod.spec.volumes)

@@ -4,20 +4,17 @@ own. Nothing is decided here.
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from steersman.node.csi.layout import PLUGIN
 from steersman.node.measure.measuring import Measuring
+from steersman.node.measure.trees import size_of
 from steersman.node.observed import Observed, parse_engine_name
 from steersman.node.paths import Paths
 from steersman.node.pressure import thresholds
 from steersman.node.pressure.ranking import Use
 from steersman.node.pressure.thresholds import Level, Signals
 from steersman.node.volumes import memory
-
-_BLOCK_BYTES = 512  # st_blocks counts these, whatever the file system has
 
 
 class SignalSource:
@@ -43,8 +40,9 @@ class SignalSource:
             thresholds.PROCESSES: Level(most - threads, most),
         }
 
-    def groups(self) -> dict[str, Use]:
-        """Returns memory and processes of every pod that runs, by uid."""
+    async def groups(self) -> dict[str, Use]:
+        """Returns memory and processes of every pod that runs, by uid; raises OSError."""
+        await self._measuring.look()
         found = {}
         for pod in self._measuring.pods():
             if pod.whole is not None:
@@ -70,29 +68,12 @@ class SignalSource:
         for directory in written.iterdir() if written.is_dir() else ():
             name = parse_engine_name(directory.name)[0]
             containers[name] = containers.get(name, 0) + size_of(directory / "upper")
+        for (uid, run), size in self._measuring.written.items():
+            if uid == seen.uid:
+                name = parse_engine_name(run)[0]
+                containers[name] = containers.get(name, 0) + size
         for name in seen.containers:
             logs = self._paths.pod_logs(seen.namespace, seen.name, seen.uid) / name
             containers[name] = containers.get(name, 0) + size_of(logs)
         total = volumes + sum(containers.values())
         return Use(disk=total, containers={name: (0, it) for name, it in containers.items()})
-
-
-def size_of(directory: Path) -> int:
-    """Returns the bytes that a tree has on its disk, without following links; 0 for none."""
-    total = 0
-    pending = [str(directory)]
-    while pending:
-        for path, status in _entries(pending.pop()):
-            total += status.st_blocks * _BLOCK_BYTES
-            if stat.S_ISDIR(status.st_mode):
-                pending.append(path)
-    return total
-
-
-def _entries(directory: str) -> list[tuple[str, os.stat_result]]:
-    """Returns what is in a directory; nothing where it went while we looked."""
-    try:
-        with os.scandir(directory) as entries:
-            return [(it.path, it.stat(follow_symlinks=False)) for it in entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -50,7 +50,8 @@ Signals = Mapping[str, Level]
 class Threshold(msgspec.Struct, frozen=True):
     """A signal is under pressure below an amount, or below a share of the whole (`percent`).
 
-    A soft one counts once it has been met for its grace period; a hard one at once.
+    A soft one counts once it has been met for its grace period; a hard one at once. One that has
+    been met is so until as much more is there as `reclaim` or `reclaim_percent` says.
     """
 
     signal: str
@@ -58,19 +59,27 @@ class Threshold(msgspec.Struct, frozen=True):
     percent: float = 0.0
     grace_seconds: float = 0.0
     hard: bool = True
+    reclaim: int = 0
+    reclaim_percent: float = 0.0
 
     def quantity(self, level: Level) -> int:
         """Returns the amount below which it is met."""
         return self.amount if not self.percent else int(level.capacity * self.percent / 100)
 
-    def is_met(self, signals: Signals) -> bool:
-        """Whether what is available is less."""
+    def is_met(self, signals: Signals, *, before: bool = False) -> bool:
+        """Whether what is available is less; `before`: it has been met, and more must be freed."""
         level = signals.get(self.signal)
-        return level is not None and level.available < self.quantity(level)
+        if level is None:
+            return False
+        more = self.reclaim or int(level.capacity * self.reclaim_percent / 100)
+        return level.available < self.quantity(level) + (more if before else 0)
 
 
-def parse_thresholds(hard: str, soft: str = "", graces: str = "") -> tuple[Threshold, ...]:
-    """Returns what `--eviction-hard`, `--eviction-soft` and `--eviction-soft-grace-period` say."""
+def parse_thresholds(
+    hard: str, soft: str = "", graces: str = "", reclaim: str = ""
+) -> tuple[Threshold, ...]:
+    """Returns what `--eviction-hard`, `--eviction-soft`, `--eviction-soft-grace-period` and
+    `--eviction-minimum-reclaim` say."""
     found = [_parse(it, 0.0, hard=True) for it in _parts(hard)]
     periods = dict(_grace(it) for it in _parts(graces))
     for text in _parts(soft):
@@ -80,7 +89,32 @@ def parse_thresholds(hard: str, soft: str = "", graces: str = "") -> tuple[Thres
                 f"grace period must be specified for the soft eviction threshold {signal}"
             )
         found.append(_parse(text, periods[signal], hard=False))
-    return tuple(found)
+    more = dict(_reclaim(it) for it in _parts(reclaim))
+    return tuple(_reclaiming(it, *more.get(it.signal, (0, 0.0))) for it in found)
+
+
+def _reclaiming(threshold: Threshold, amount: int, percent: float) -> Threshold:
+    return msgspec.structs.replace(threshold, reclaim=amount, reclaim_percent=percent)
+
+
+def _reclaim(text: str) -> tuple[str, tuple[int, float]]:
+    signal, found, value = text.partition("=")
+    if not found:
+        why = f"invalid eviction minimum reclaim syntax: {text}, expected <signal>=<value>"
+        raise BadThreshold(why)
+    if signal not in CONDITIONS:
+        raise BadThreshold(f"unsupported eviction signal {signal}")
+    try:
+        if value.endswith("%"):
+            percent = float(value[:-1])
+            amount = 0
+        else:
+            percent, amount = 0.0, parse(value).value()
+    except (ValueError, QuantityError):
+        raise BadThreshold(f"eviction minimum reclaim {text}: {value!r} is no quantity") from None
+    if amount < 0 or not 0 <= percent <= 100:
+        raise BadThreshold(f"negative eviction minimum reclaim specified for {signal}")
+    return signal, (amount, percent)
 
 
 def _parts(text: str) -> list[str]:
@@ -132,7 +166,7 @@ class Watch:
     def look(self, signals: Signals, now: float) -> list[Threshold]:
         """Returns the thresholds for which somebody must go, in the order in which they go first:
         memory before all others, hard before soft."""
-        met = [it for it in self._thresholds if it.is_met(signals)]
+        met = [it for it in self._thresholds if it.is_met(signals, before=it in self._since)]
         self._since = {it: self._since.get(it, now) for it in met}
         due = [it for it in met if now - self._since[it] >= it.grace_seconds]
         for threshold in due:

@@ -19,11 +19,14 @@ from steersman.model.types.container import (
     Container,
     Profile,
     SecurityContext,
+    SELinuxOptions,
     VolumeMount,
 )
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
 from steersman.node.render.expand import expand, references
+from steersman.node.render.limits import Pin
+from steersman.node.render.swap import NO_SWAP, Swap
 from steersman.runtime import spec
 
 _PROPAGATION = {
@@ -35,6 +38,7 @@ _PROPAGATION = {
 # Users and groups beyond have other meanings to system calls (validation.IsValidUserID)
 MAX_ID = (1 << 31) - 1
 _DEVICE_MODE = 0o660  # a disk's, as udev makes it
+_SELINUX_USUAL = ("system_u", "system_r", "container_t", "s0")
 _ETC = ("hosts", "hostname", "resolv.conf")
 
 
@@ -55,7 +59,12 @@ class Ground(msgspec.Struct, frozen=True):
     userns:   of a pod with users of its own; what is mounted has the owners that are on disk
     pidns:    of a pod whose containers share their processes
     seccomp:  the local profile that the container names (linux.seccomp)
+    apparmor: the profile that RuntimeDefault means, empty where there is none
     devices:  what volumes are that containers use as devices
+    pin:      on which processors it may run
+    selinux:  whether the kernel labels by SELinux; else options for it mean nothing
+    page_sizes: those of huge pages that are limited here
+    swap:     how much of it containers may use
     """
 
     pid: int
@@ -70,7 +79,12 @@ class Ground(msgspec.Struct, frozen=True):
     userns: str = ""
     pidns: str = ""
     seccomp: Document | None = None
+    apparmor: str = ""
     devices: Mapping[str, Device] = {}
+    pin: Pin = Pin()
+    selinux: bool = False
+    page_sizes: Collection[int] = ()
+    swap: Swap = NO_SWAP
 
 
 def render_bundle(
@@ -96,7 +110,7 @@ def render_bundle(
         capabilities=_capabilities(security),
         mounts=_mounts(container, ground, env),
         shm=ground.shm,
-        resources=limits.render_resources(pod, container),
+        resources=resources_of(pod, container, ground),
         log=str(ground.log),
         terminal=container.tty,
         stdin=container.stdin,
@@ -109,14 +123,21 @@ def render_bundle(
         oom_score_adj=limits.oom_score(pod, container, ground.memory_bytes),
     )
     _add_devices(document, container, ground)
-    if name := _apparmor(pod, container):
+    if name := _apparmor(pod, container, ground.apparmor):
         document["process"]["apparmorProfile"] = name
+    if ground.selinux and (label := _selinux(pod, container)):
+        document["process"]["selinuxLabel"] = label
     if ground.seccomp is not None:
         document["linux"]["seccomp"] = ground.seccomp
     if security.proc_mount == "Unmasked":
         document["linux"]["maskedPaths"] = []
         document["linux"]["readonlyPaths"] = []
     return document
+
+
+def resources_of(pod: Pod, container: Container, ground: Ground) -> Document:
+    """Returns linux.resources of a container, for whichever engine."""
+    return limits.render_resources(pod, container, ground.pin, ground.page_sizes, ground.swap)
 
 
 def _add_devices(document: Document, container: Container, ground: Ground) -> None:
@@ -154,7 +175,7 @@ def _user(pod: Pod, container: Container, image: RunConfig) -> Document:
     own, shared = container.security_context or SecurityContext(), pod.spec.security_context
     uid = own.run_as_user if own.run_as_user is not None else shared.run_as_user
     gid = own.run_as_group if own.run_as_group is not None else shared.run_as_group
-    _check_non_root(pod, container, image, uid)
+    check_non_root(pod, container, image, uid)
     name = str(uid) if uid is not None else image.user or "0"
     if gid is not None:
         name = f"{name.partition(':')[0]}:{gid}"
@@ -167,7 +188,8 @@ def _user(pod: Pod, container: Container, image: RunConfig) -> Document:
     return found
 
 
-def _check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int | None) -> None:
+def check_non_root(pod: Pod, container: Container, image: RunConfig, uid: int | None) -> None:
+    """Raises BadConfiguration for a container that must not run as root and would, or might."""
     own = container.security_context
     wanted = own.run_as_non_root if own is not None else None
     if wanted is None:
@@ -235,7 +257,7 @@ def _seccomp(profile: Profile | None, local: Document | None) -> str:
     raise BadConfiguration(f"seccomp profiles of type {profile.type} are not supported")
 
 
-def _apparmor(pod: Pod, container: Container) -> str:
+def _apparmor(pod: Pod, container: Container, default: str) -> str:
     """Returns the profile that is loaded on the node under that name, empty for none."""
     own = container.security_context or SecurityContext()
     profile = own.app_armor_profile or pod.spec.security_context.app_armor_profile
@@ -243,7 +265,27 @@ def _apparmor(pod: Pod, container: Container) -> str:
         return ""
     if profile.type == "Localhost":
         return profile.localhost_profile
-    raise BadConfiguration(f"AppArmor profiles of type {profile.type} are not supported")
+    if not default:
+        text = "the node could not load it (is apparmor_parser installed?)"
+        raise BadConfiguration(f"there is no AppArmor profile for {profile.type}: {text}")
+    return default
+
+
+def _selinux(pod: Pod, container: Container) -> str:
+    """Returns the label of a container's own options or else its pod's, empty for none."""
+    own = container.security_context or SecurityContext()
+    options = own.se_linux_options or pod.spec.security_context.se_linux_options
+    return "" if own.privileged else render_label(options)
+
+
+def render_label(options: SELinuxOptions | None) -> str:
+    """Returns an SELinux label, empty where nothing is asked for; what is left out is as of any
+    container (container-selinux's policy)."""
+    if options is None or options == SELinuxOptions():
+        return ""
+    asked = (options.user, options.role, options.type, options.level)
+    usual = zip(asked, _SELINUX_USUAL, strict=True)
+    return ":".join(given or default for given, default in usual)
 
 
 def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> list[Document]:
@@ -264,17 +306,25 @@ def _mounts(container: Container, ground: Ground, env: Mapping[str, str]) -> lis
 def _volume_mount(mount: VolumeMount, ground: Ground, env: Mapping[str, str]) -> Document:
     if mount.name not in ground.volumes:
         raise BadConfiguration(f"volume {mount.name} is not there")
-    return spec.bind_mount(
+    made = spec.bind_mount(
         str(ground.volumes[mount.name]),
         mount.mount_path,
         readonly=mount.read_only or mount.name in ground.readonly,
         propagation=_PROPAGATION[mount.mount_propagation],
         mapped=bool(ground.userns),
-        subpath=_subpath(mount, env),
+        subpath=subpath_of(mount, env),
     )
+    if is_recursive(mount):
+        made["options"].append("rro")
+    return made
 
 
-def _subpath(mount: VolumeMount, env: Mapping[str, str]) -> str:
+def is_recursive(mount: VolumeMount) -> bool:
+    """Whether what is mounted inside of a volume is only read too (KEP-3857); the runtime can."""
+    return mount.read_only and mount.recursive_read_only in ("Enabled", "IfPossible")
+
+
+def subpath_of(mount: VolumeMount, env: Mapping[str, str]) -> str:
     """Returns the path in the volume; what an expression comes to is checked only here."""
     if not mount.sub_path_expr:
         return mount.sub_path

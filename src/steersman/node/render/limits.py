@@ -5,6 +5,8 @@ Follows the kubelet's kuberuntime_container_linux.go and cm/helpers_linux.go.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from steersman.model.kind import Document
@@ -12,6 +14,8 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
 from steersman.model.types.container import Container, ResourceRequirements
 from steersman.model.types.resources import ZERO, qos_class, requested
+from steersman.node.render import huge_pages
+from steersman.node.render.swap import FILE, NO_SWAP, Swap, is_given, limit_of
 
 PERIOD_MICROSECONDS = 100_000  # kubelet's cpuCFSQuotaPeriod
 MIN_QUOTA_MICROSECONDS = 1_000
@@ -21,20 +25,56 @@ GUARANTEED_OOM_SCORE = -997
 BEST_EFFORT_OOM_SCORE = 1000
 
 
-def render_resources(pod: Pod, container: Container) -> Document:
-    """Returns linux.resources of a container; a limit that it does not have is its pod's."""
+class Pin(msgspec.Struct, frozen=True):
+    """Where a container may run and which nodes' memory it may use, as cpuset(7) writes it, empty
+    for anywhere; `exclusive` where the processors are for it alone."""
+
+    cpus: str = ""
+    mems: str = ""
+    exclusive: bool = False
+
+
+NO_PIN = Pin()
+
+
+def render_resources(
+    pod: Pod,
+    container: Container,
+    pin: Pin = NO_PIN,
+    page_sizes: Collection[int] = (),
+    swap: Swap = NO_SWAP,
+) -> Document:
+    """Returns linux.resources of a container; a limit that it does not have is its pod's. One
+    that has processors for itself needs no limit to them (DisableCPUQuotaWithExclusiveCPUs)."""
     whole = _whole(pod)
     limits, requests = container.resources.limits, container.resources.requests
     limits = {**whole.limits, **limits}
     milli = parse(requests.get("cpu") or limits.get("cpu") or "0").milli()
     quota = parse(limits["cpu"]).milli() if "cpu" in limits else 0
     memory = parse(limits["memory"]).value() if "memory" in limits else 0
-    return _resources(milli, quota, memory)
+    found = _resources(milli, 0 if pin.exclusive else quota, memory)
+    for name, where in (("cpus", pin.cpus), ("mems", pin.mems)):
+        if where:
+            found["cpu"][name] = where
+    if page_sizes:
+        found["hugepageLimits"] = huge_pages.render_limits(limits, page_sizes)
+    if swap.counted:
+        given = is_given(pod, container, quality(pod), swap)
+        found.get("memory", {}).pop("swap", None)
+        found["unified"] = {FILE: str(limit_of(container, swap) if given else 0)}
+    return found
 
 
-def render_pod_resources(pod: Pod) -> Document:
+def render_pod_resources(
+    pod: Pod,
+    *,
+    exclusive: bool = False,
+    page_sizes: Collection[int] = (),
+    swap: Swap = NO_SWAP,
+) -> Document:
     """Returns linux.resources of a pod, its overhead counted: what it says itself, else what its
-    containers come to, a limit only where every one of them has one."""
+    containers come to, a limit only where every one of them has one; none to processors where one
+    of them has some for itself."""
     whole, overhead = _whole(pod), pod.spec.overhead
     extra_milli = parse(overhead.get("cpu", "0")).milli()
     extra_bytes = parse(overhead.get("memory", "0")).value()
@@ -55,7 +95,13 @@ def render_pod_resources(pod: Pod) -> Document:
         cpu_bounded, quota = True, extra_milli + parse(whole.limits["cpu"]).milli()
     if "memory" in whole.limits:
         memory_bounded, memory = True, extra_bytes + parse(whole.limits["memory"]).value()
-    return _resources(shares, quota if cpu_bounded else 0, memory if memory_bounded else 0)
+    cpu_bounded = cpu_bounded and not exclusive
+    found = _resources(shares, quota if cpu_bounded else 0, memory if memory_bounded else 0)
+    if page_sizes:
+        found["hugepageLimits"] = huge_pages.render_pod_limits(pod, page_sizes)
+    if swap.counted:  # its containers have limits of their own
+        found.get("memory", {}).pop("swap", None)
+    return found
 
 
 def _whole(pod: Pod) -> ResourceRequirements:
@@ -86,11 +132,16 @@ def _shared_memory(pod: Pod) -> int:
 
 
 def explicit(resources: Document) -> Document:
-    """Returns resources where what is not limited is said to be so."""
+    """Returns resources where what is not limited is said to be so; of swap that is counted by
+    itself its own limit counts, which comes after."""
     cpu, memory = resources["cpu"], resources.get("memory", {})
     free = {"quota": UNLIMITED, "period": PERIOD_MICROSECONDS}
     unlimited = {"limit": UNLIMITED, "swap": UNLIMITED}
-    return {"cpu": {**free, **cpu}, "memory": {**unlimited, **memory}}
+    found = {"cpu": {**free, **cpu}, "memory": {**unlimited, **memory}}
+    if "unified" in resources:
+        del found["memory"]["swap"]
+        found["unified"] = resources["unified"]
+    return found
 
 
 def widened(wanted: Document, present: Document | None) -> Document:

@@ -10,7 +10,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
 from steersman.node.observed import Observed, engine_name
 from steersman.node.render import limits
-from steersman.node.resizing.granting import changes, resizable
+from steersman.node.resizing.granting import changes, inherits, resizable
 from steersman.node.tools import Tools
 
 
@@ -23,19 +23,19 @@ async def carry_out(tools: Tools, pod: Pod, seen: Observed) -> list[str]:
 
     Raises ResizeFailed, EngineError. Repeatable.
     """
-    changed = [it for it in resizable(pod) if changes(it, seen)]
+    changed = [it for it in resizable(pod) if changes(it, seen) or inherits(pod, it, seen)]
     if seen.sandbox is None:
         return []
     for container in changed:
         await _check_usage(tools, pod, container, seen)
-    wanted = limits.render_pod_resources(pod)
+    wanted = limits.render_pod_resources(pod, swap=tools.swap)
     await tools.engine.update(seen.uid, "", limits.widened(wanted, seen.pod_limits))
     for container in changed:
         run = seen.of(container.name).run
         assert run is not None
         name = engine_name(container.name, run.attempt)
-        resources = limits.explicit(limits.render_resources(pod, container))
-        await tools.engine.update(seen.uid, name, resources)
+        resources = limits.render_resources(pod, container, swap=tools.swap)
+        await tools.engine.update(seen.uid, name, limits.explicit(resources))
     await tools.engine.update(seen.uid, "", limits.explicit(wanted))
     return [it.name for it in changed]
 

@@ -14,14 +14,19 @@ from msgspec.structs import replace
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import Quantity, parse
+from steersman.model.types.condition import condition
 from steersman.model.types.container import Container, ResourceRequirements
 from steersman.model.types.resources import ZERO, Amounts, add, amounts, together
 from steersman.node import containers
 from steersman.node.observed import Observed, Resize
 from steersman.node.render import limits
+from steersman.node.render.swap import NO_SWAP, Swap, is_given
 
 RESIZABLE = ("cpu", "memory")
 DEFERRED, INFEASIBLE = "Deferred", "Infeasible"
+PENDING = "PodResizePending"
+WHOLE = ""  # the name under which a pod's own resources are granted
+_QUALITIES = ("Guaranteed", "Burstable", "BestEffort")
 
 
 def resizable(pod: Pod) -> tuple[Container, ...]:
@@ -31,16 +36,23 @@ def resizable(pod: Pod) -> tuple[Container, ...]:
 
 
 def first_grants(pod: Pod) -> dict[str, ResourceRequirements]:
-    """Returns what a pod is granted as it comes: all that its containers ask for. One that asks
-    for nothing is granted nothing to be remembered, since its class of service cannot change."""
+    """Returns what a pod is granted as it comes: all that its containers ask for, and under no
+    name what it asks for as a whole. One that asks for nothing is granted nothing to be
+    remembered, since its class of service cannot change."""
     asked = {it.name: it.resources for it in resizable(pod)}
+    if pod.spec.resources is not None:
+        asked[WHOLE] = pod.spec.resources
     return asked if any(it.limits or it.requests for it in asked.values()) else {}
 
 
 def granted(pod: Pod, seen: Observed) -> Pod:
     """Returns the pod with the resources that the node has granted it."""
     grants = seen.grants
-    if all(grants.get(it.name, it.resources) == it.resources for it in resizable(pod)):
+    asked = {it.name: it.resources for it in resizable(pod)}
+    whole = grants.get(WHOLE) if grants else pod.spec.resources
+    if whole == pod.spec.resources and all(
+        grants.get(name, resources) == resources for name, resources in asked.items()
+    ):
         return pod
 
     def give(container: Container) -> Container:
@@ -50,6 +62,7 @@ def granted(pod: Pod, seen: Observed) -> Pod:
         pod.spec,
         containers=tuple(map(give, pod.spec.containers)),
         init_containers=tuple(map(give, pod.spec.init_containers)),
+        resources=whole,
     )
     return replace(pod, spec=spec)
 
@@ -68,12 +81,40 @@ def requests_of(pod: Pod) -> Amounts:
     return found
 
 
+class Waiting(NamedTuple):
+    """A pod that waits for more: what goes before what else, and who tries again."""
+
+    priority: int
+    quality: str
+    since: float
+    retry: Callable[[], None]
+
+
+def waiting(pod: Pod, now: float, retry: Callable[[], None]) -> Waiting:
+    """Returns a pod whose resize is deferred, since its condition says so or now."""
+    pending = condition(pod.status.conditions, PENDING)
+    told = pending.last_transition_time if pending is not None else None
+    since = told.timestamp() if told is not None else now
+    return Waiting(pod.spec.priority, limits.quality(pod), since, retry)
+
+
+def retry_order(found: Iterable[Waiting]) -> list[Waiting]:
+    """Returns who is tried first: of higher priority, of the better class of service, who has
+    waited longer (sortPendingResizes)."""
+
+    def rank(it: Waiting) -> tuple[int, int, float]:
+        return -it.priority, _QUALITIES.index(it.quality), it.since
+
+    return sorted(found, key=rank)
+
+
 class Grants:
-    """What all pods of the node have been granted together; who waits is told when it shrinks."""
+    """What all pods of the node have been granted together; who waits tries again when it
+    shrinks."""
 
     def __init__(self) -> None:
         self._held: dict[str, Amounts] = {}
-        self._waiting: dict[str, Callable[[], None]] = {}
+        self._waiting: dict[str, Waiting] = {}
 
     def note(self, uid: str, held: Amounts | None) -> None:
         """Takes what a pod holds now; None for nothing any more."""
@@ -82,13 +123,14 @@ class Grants:
             self._held[uid] = held
         shrinks = any(_of(held or {}, name) < _of(before, name) for name in RESIZABLE)
         if shrinks:
-            waiting, self._waiting = self._waiting, {}
-            for wake in waiting.values():
-                wake()
+            # Who still cannot have it waits again
+            found, self._waiting = self._waiting, {}
+            for one in retry_order(found.values()):
+                one.retry()
 
-    def wait(self, uid: str, wake: Callable[[], None]) -> None:
-        """Calls `wake` once when there is more to be had than now."""
-        self._waiting[uid] = wake
+    def wait(self, uid: str, one: Waiting) -> None:
+        """Has a pod try once when there is more to be had than now, when its turn comes."""
+        self._waiting[uid] = one
 
     def others(self, uid: str) -> Amounts:
         """Returns what all pods but one hold."""
@@ -143,9 +185,17 @@ def _shortage(name: str, claim: _Claim) -> str:
 
 
 def decide_grant(
-    pod: Pod, others: Mapping[str, Quantity], allocatable: Mapping[str, str]
+    pod: Pod,
+    others: Mapping[str, Quantity],
+    allocatable: Mapping[str, str],
+    fixed: str = "",
+    swap: Swap = NO_SWAP,
 ) -> Refusal | None:
-    """Returns why a pod cannot have what it asks for, None where it can."""
+    """Returns why a pod cannot have what it asks for, None where it can. `fixed` is the policy
+    that gives Guaranteed pods parts of the machine for as long as they run."""
+    if fixed and limits.quality(pod) == "Guaranteed":
+        text = f"Resize is infeasible for Guaranteed Pods alongside {fixed} static policy"
+        return Refusal(INFEASIBLE, text)
     wanted = requests_of(pod)
     claims = {name: _claim(name, wanted, others, allocatable) for name in RESIZABLE}
     for name in ("memory", "cpu"):
@@ -153,10 +203,22 @@ def decide_grant(
         if claim.asked > claim.room:
             text = f"{name}, requested: {claim.asked}, capacity: {claim.room}"
             return Refusal(INFEASIBLE, f"Node didn't have enough capacity: {text}")
+    if any(_swaps(pod, it, swap) for it in resizable(pod)):
+        text = "In-place resize of containers with swap is not supported."
+        return Refusal(INFEASIBLE, text)
     for name, claim in claims.items():
         if not claim.fits():
             return Refusal(DEFERRED, _shortage(name, claim))
     return None
+
+
+def _swaps(pod: Pod, container: Container, swap: Swap) -> bool:
+    """Whether a container has a share of swap by a request that cannot change while it runs."""
+    restarts = any(
+        it.resource_name == "memory" and it.restart_policy == "RestartContainer"
+        for it in container.resize_policy
+    )
+    return not restarts and is_given(pod, container, limits.quality(pod), swap)
 
 
 def decide_admission(
@@ -166,17 +228,30 @@ def decide_admission(
     (lifecycle/predicate.go), or is for another system; None where it may begin."""
     if pod.spec.os is not None and pod.spec.os.name != "linux":
         text = "Failed to admit pod as the OS field doesn't match node OS"
-        return "PodOSNotSupported", f"Pod was rejected: {text}"
+        return "PodOSNotSupported", text
+    for name, claim in _claims(pod, others, count, allocatable):
+        if not claim.fits():
+            return f"OutOf{name}", _shortage(name, claim)
+    return None
+
+
+def decide_shortage(
+    pod: Pod, others: Mapping[str, Quantity], count: int, allocatable: Mapping[str, str]
+) -> dict[str, int]:
+    """Returns how much a pod that has come lacks of what, processor in thousandths."""
+    claims = _claims(pod, others, count, allocatable)
+    return {it: one.asked + one.used - one.room for it, one in claims if not one.fits()}
+
+
+def _claims(
+    pod: Pod, others: Mapping[str, Quantity], count: int, allocatable: Mapping[str, str]
+) -> list[tuple[str, _Claim]]:
     most = int(allocatable.get("pods", count + 1))
-    claims = [("pods", _Claim(1, count, most))]
     wanted = requests_of(pod)
     # What no node is known to have is the scheduler's to find
     known = [it for it in wanted if it in allocatable]
-    claims += [(it, _claim(it, wanted, others, allocatable)) for it in known]
-    for name, claim in claims:
-        if not claim.fits():
-            return f"OutOf{name}", f"Pod was rejected: {_shortage(name, claim)}"
-    return None
+    claims = [(it, _claim(it, wanted, others, allocatable)) for it in known]
+    return [("pods", _Claim(1, count, most)), *claims]
 
 
 def is_asked(pod: Pod, seen: Observed) -> bool:
@@ -212,6 +287,15 @@ def changes(container: Container, seen: Observed) -> set[str]:
         return set()
     given = known.resources or ResourceRequirements()
     return {it for it in RESIZABLE if _differs(container.resources, given, it)}
+
+
+def inherits(pod: Pod, container: Container, seen: Observed) -> bool:
+    """Whether a running container has a limit of its pod's, which may be another one now."""
+    whole = pod.spec.resources.limits if pod.spec.resources is not None else {}
+    own = container.resources.limits
+    return seen.of(container.name).running and any(
+        it in whole and it not in own for it in RESIZABLE
+    )
 
 
 def _differs(one: ResourceRequirements, other: ResourceRequirements, name: str) -> bool:

@@ -6,12 +6,13 @@ import msgspec
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import condition
 from steersman.model.types.container import Container
 from steersman.node.observed import Observed
-from steersman.reconcile.times import rfc3339
+from steersman.node.resizing.granting import PENDING
 
-PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
+IN_PROGRESS = "PodResizeInProgress"
 
 
 def summary(pod: Pod, error: str = "") -> str:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Final, NoReturn, Protocol
 
 from steersman.model.kinds.pod import Pod
+from steersman.node.plan import ENDED
 from steersman.node.register import SHUTTING_DOWN
-from steersman.node.shutdown.groups import Period, group
+from steersman.node.shutdown.groups import Period, group, own_periods
 from steersman.node.shutdown.logind import Logind, Refused
-from steersman.wire.dbus import BadMessage
+from steersman.runtime.dbus import BadMessage
 from steersman.world.interface import World
 
 REASON: Final = "Terminated"
@@ -70,16 +71,35 @@ class Shutdown:
         """Ends the pods, one group after the other: each until its last pod is at rest or its
         time is over. Pods that were begun to be ended are, though the node stay after all."""
         self._take(True, "Shutdown manager detected shutdown event")
-        for period, pods in group(self._periods, list(self._cared())):
-            for one in pods:
+        await self._end(self._periods, list(self._cared()), lambda _one, _in_time: None)
+
+    async def end_all(
+        self, begun: Callable[[list[Cared]], None], over: Callable[[Cared, bool], None]
+    ) -> None:
+        """The same for somebody who looks on: tells the pods that there are, and each when it is
+        at rest or late. Where no periods were given each pod has its own time to end."""
+        self._take(True, "Shutdown manager detected shutdown event")
+        pods = [it for it in self._cared() if it.pod.status.phase not in ENDED]
+        begun(list(pods))
+        await self._end(self._periods or own_periods(pods), pods, over)
+
+    async def _end(
+        self, periods: tuple[Period, ...], pods: list[Cared], over: Callable[[Cared, bool], None]
+    ) -> None:
+        for period, some in group(periods, pods):
+            for one in some:
                 own = float(one.pod.spec.termination_grace_period_seconds)
                 one.evict(REASON, MESSAGE, min(own, period.seconds), told=False)
+            waiting = list(some)
             try:
                 async with self._world.timeout(period.seconds):
-                    for one in pods:
-                        await one.at_rest()
+                    while waiting:
+                        await waiting[0].at_rest()
+                        over(waiting.pop(0), True)
             except TimeoutError:
-                continue  # what is left of them has been killed, or is about to be
+                # What is left of them has been killed, or is about to be
+                for one in waiting:
+                    over(one, False)
 
     def cancel(self) -> None:
         """The machine stays after all: pods may begin again."""

@@ -15,6 +15,9 @@ from steersman.model.duration import parse_duration
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.priorityclass import SYSTEM_CRITICAL
 
+# What a pod has beyond its own time before it counts as late: it is being killed, and taken apart
+KILL_SECONDS = 15.0
+
 
 class BadPeriods(Exception):
     """What was said of a shutdown cannot be; the text says why."""
@@ -72,6 +75,18 @@ def _seconds(text: str) -> float:
         return parse_duration(text) if text else 0.0
     except ValueError as error:
         raise BadPeriods(str(error)) from None
+
+
+def own_periods(pods: Iterable[Cared]) -> tuple[Period, ...]:
+    """Returns periods in which each pod has the time that it wants itself: ordinary ones first,
+    then critical ones."""
+    found = {0: 0.0, SYSTEM_CRITICAL: 0.0}
+    for one in pods:
+        spec = one.pod.spec
+        priority = SYSTEM_CRITICAL if spec.priority >= SYSTEM_CRITICAL else 0
+        seconds = spec.termination_grace_period_seconds + KILL_SECONDS
+        found[priority] = max(found[priority], float(seconds))
+    return tuple(Period(*it) for it in found.items())
 
 
 def group(periods: tuple[Period, ...], pods: Iterable[One]) -> list[tuple[Period, list[One]]]:

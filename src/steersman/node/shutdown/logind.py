@@ -13,10 +13,8 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
-from steersman.wire import dbus
-from steersman.wire.dbus import Message
+from steersman.runtime import dbus
+from steersman.runtime.dbus import Message
 from steersman.world.interface import World
 
 SYSTEM_BUS: Final = Path("/run/dbus/system_bus_socket")
@@ -59,10 +57,10 @@ class Logind:
                 bus = Message(dbus.CALL, 0, "/org/freedesktop/DBus", _BUS, "Hello", _BUS)
                 await self._call(bus)
                 rule = dbus.match_rule(_MANAGER, _PREPARE, _PATH)
-                await self._call(replace(bus, member="AddMatch", body=(rule,)))
+                await self._call(bus._replace(member="AddMatch", body=(rule,)))
                 interface = "org.freedesktop.DBus.Properties"
                 asked = Message(dbus.CALL, 0, _PATH, interface, "Get", _NAME)
-                found = await self._call(replace(asked, body=(_MANAGER, "InhibitDelayMaxUSec")))
+                found = await self._call(asked._replace(body=(_MANAGER, "InhibitDelayMaxUSec")))
         except TimeoutError:
             raise Refused(f"no answer in {ANSWER_SECONDS:.0f} s") from None
         return float(found.body[0]) / 1e6
@@ -121,7 +119,7 @@ class Logind:
     async def _call(self, message: Message) -> Message:
         """Asks and returns the answer; raises Refused for an error."""
         self._serial += 1
-        told = replace(message, serial=self._serial)
+        told = message._replace(serial=self._serial)
         await self._send(dbus.encode(told, dbus.texts(told.body)))
         while True:
             found = await self._message()

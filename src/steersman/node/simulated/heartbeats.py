@@ -17,10 +17,10 @@ from steersman.model.errors import APIError, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.lease import LEASE, RENEWS_EVERY
 from steersman.model.kinds.node import NODE, Node
+from steersman.model.times import rfc3339_micro
 from steersman.model.types.condition import condition
 from steersman.node.simulated.render import render_status
 from steersman.reconcile.actions import a_few_at_once, together
-from steersman.reconcile.times import rfc3339_micro
 from steersman.world.interface import World
 
 LEASE_NAMESPACE: Final = "kube-node-lease"

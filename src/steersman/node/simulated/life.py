@@ -9,11 +9,11 @@ import msgspec
 
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import condition
 from steersman.model.types.container import Container
 from steersman.node.readiness import GATES, closed_gates
 from steersman.node.simulated.behaviour import NOTHING, Script
-from steersman.reconcile.times import rfc3339
 
 FIRST_RESTART_SECONDS = 10.0  # kubelet's back-off of containers
 LAST_RESTART_SECONDS = 300.0

@@ -16,6 +16,7 @@ from steersman.client.interface import Client, Views
 from steersman.model.errors import AlreadyExists, APIError
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.pod import Pod
+from steersman.model.times import seconds
 from steersman.node.simulated.addresses import Addresses
 from steersman.node.simulated.behaviour import NO_RULES, Behaviour, Ranges
 from steersman.node.simulated.heartbeats import Heartbeats, retry_after
@@ -24,7 +25,6 @@ from steersman.node.simulated.reading import BEHAVIOUR, BadBehaviour, is_dead, r
 from steersman.node.simulated.render import SIMULATED, render_node
 from steersman.reconcile.actions import a_few_at_once
 from steersman.reconcile.noting import Noting
-from steersman.reconcile.times import seconds
 from steersman.world.interface import Tasks, World
 
 REGISTERED_AT_ONCE = 32  # as nodes of their own would; they share commits

@@ -6,8 +6,8 @@ from typing import Final
 
 from steersman.model.kind import Document
 from steersman.model.kinds.node import ATTACHES
+from steersman.model.times import rfc3339
 from steersman.node.simulated.behaviour import Behaviour
-from steersman.reconcile.times import rfc3339
 
 VERSION: Final = "v1.37.0"
 # Who bears this label is simulated, whoever made it

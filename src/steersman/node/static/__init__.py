@@ -1,1 +1,1 @@
-"""Static pods: read from a folder of this machine, run without the API, shown in it by mirrors."""
+"""Static pods: read from a folder or a URL, run without the API, shown in it by mirrors."""

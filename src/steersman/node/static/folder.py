@@ -1,6 +1,7 @@
 """The folder of manifests: read when something in it changes, never by the clock.
 
-A file that is no pod is told once and its pod ends, as the kubelet's does; the others go on.
+A file that is no pod is told once and its pod ends, as the kubelet's does; the others go on. What
+cannot be read, file or folder, ends no pod: it is tried again.
 """
 
 from __future__ import annotations
@@ -10,16 +11,25 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from steersman.model.times import rfc3339_micro
 from steersman.node.static.manifests import MAX_BYTES, BadManifest, Static, parse_manifest
 from steersman.node.streams.inotify import CONTENT, IN_CREATE, DirectoryChanges
-from steersman.reconcile.times import rfc3339_micro
 from steersman.world.interface import World
 
 # A file is often made, written and moved at once; what is half there is not told as broken
 SETTLE_SECONDS = 0.1
-RETRY_SECONDS = 20.0  # kubelet's fileCheckFrequency, here only while there can be no folder
+RETRY_SECONDS = 20.0  # kubelet's fileCheckFrequency, here only while something cannot be read
 MAX_FILES = 1000  # more pods than any node runs
+
+
+class _Reading(NamedTuple):
+    """What stands in the folder: pods by file, what is wrong, whether to try again."""
+
+    found: dict[Path, Static]
+    wrong: list[str]
+    again: bool
 
 
 class Folder:
@@ -34,12 +44,23 @@ class Folder:
         self._world = world
         self._tell = tell
         self._told: frozenset[str] = frozenset()
+        self._found: Mapping[Path, Static] = {}
         self._listeners: list[Callable[[], None]] = []
         self._changes = DirectoryChanges(CONTENT | IN_CREATE)
+        self._tried = asyncio.Event()
         self._read = asyncio.Event()
 
+    @property
+    def known(self) -> bool:
+        """Whether the folder has been read once: until then nobody can say what is not in it."""
+        return self._read.is_set()
+
+    async def tried(self) -> None:
+        """Waits until the folder has been read once, or could not be."""
+        await self._tried.wait()
+
     async def synced(self) -> None:
-        """Waits until the folder has been read once, or cannot be."""
+        """Waits until the folder has been read once."""
         await self._read.wait()
 
     def listen(self, hear: Callable[[], None]) -> None:
@@ -53,7 +74,8 @@ class Folder:
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 await self._follow()
             except OSError as error:
-                self._take({}, [f"{error.filename or self._directory}: {error.strerror}"])
+                self._tell_new([f"{error.filename or self._directory}: {error.strerror}"])
+                self._tried.set()
                 await self._world.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
@@ -62,10 +84,18 @@ class Folder:
         with self._changes.watch(str(self._directory), changed.set):
             followed = self._identity()
             while self._identity() == followed:
-                self._take(*await asyncio.to_thread(self._read_all))
-                await changed.wait()
+                reading = await asyncio.to_thread(self._read_all)
+                self._take(reading)
+                await self._until(changed, RETRY_SECONDS if reading.again else None)
                 await self._world.sleep(SETTLE_SECONDS)
                 changed.clear()
+
+    async def _until(self, changed: asyncio.Event, seconds: float | None) -> None:
+        try:
+            async with self._world.timeout(seconds):
+                await changed.wait()
+        except TimeoutError:
+            pass  # time to try again
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -74,41 +104,56 @@ class Folder:
             return None
         return found.st_dev, found.st_ino
 
-    def _take(self, pods: Mapping[str, Static], wrong: list[str]) -> None:
+    def _tell_new(self, wrong: list[str]) -> None:
         for text in wrong:
             if text not in self._told:
                 self._tell(text)
         self._told = frozenset(wrong)
+
+    def _take(self, reading: _Reading) -> None:
+        self._tell_new(reading.wrong)
+        pods = {it.pod.metadata.uid: it for it in reading.found.values()}
         changed = pods.keys() != self.pods.keys()
-        self.pods = pods
+        self.pods, self._found = pods, reading.found
+        self._tried.set()
         self._read.set()
         if changed:
             for hear in self._listeners:
                 hear()
 
-    def _read_all(self) -> tuple[dict[str, Static], list[str]]:
+    def _read_all(self) -> _Reading:
         """Returns the pods of all files, and what is wrong with the others."""
-        pods: dict[str, Static] = {}
-        wrong: list[str] = []
+        reading = _Reading({}, [], False)
         names: dict[tuple[str, str], Path] = {}
         visible = sorted(it for it in os.listdir(self._directory) if not it.startswith("."))
         for path in (self._directory / name for name in visible[:MAX_FILES]):
             try:
                 found = self._parse(path)
-                if (other := names.setdefault(found.key, path)) != path:
-                    raise BadManifest(f"{path}: the pod of {other} has the same name")
-                pods[found.pod.metadata.uid] = found
             except BadManifest as error:
-                wrong.append(str(error))
+                reading.wrong.append(str(error))
+                continue
+            except FileNotFoundError:
+                continue  # it has gone in between
             except OSError as error:
-                wrong.append(f"{path}: {error.strerror}")
-        return pods, wrong
+                reading.wrong.append(f"{path}: {error.strerror}")
+                reading = reading._replace(again=True)
+                if (kept := self._found.get(path)) is None:
+                    continue
+                found = kept
+            if (other := names.setdefault(found.key, path)) != path:
+                reading.wrong.append(f"{path}: the pod of {other} has the same name")
+            else:
+                reading.found[path] = found
+        return reading
 
     def _parse(self, path: Path) -> Static:
-        with open(path, "rb", opener=_open) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BadManifest(f"{path}: it is no file")
-            data = file.read(MAX_BYTES + 1)
+        try:
+            with open(path, "rb", opener=_open) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise BadManifest(f"{path}: it is no file")
+                data = file.read(MAX_BYTES + 1)
+        except IsADirectoryError as error:
+            raise BadManifest(f"{path}: {error.strerror}") from None
         seen = rfc3339_micro(self._world.now())
         found = parse_manifest(data, path, self._node, seen)
         # Of what is the same the first sight counts

@@ -9,12 +9,12 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from steersman.model.decode import admit
-from steersman.model.errors import BadRequest, Cause
+from steersman.model.errors import BadRequest
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node.static import marks
@@ -68,70 +68,105 @@ class Static(msgspec.Struct, frozen=True):
 
 def parse_manifest(data: bytes, path: Path, node: str, seen: str) -> Static:
     """Returns the pod of a file, first seen at a time (RFC 3339); raises BadManifest."""
-    if len(data) > MAX_BYTES:
-        raise BadManifest(f"{path}: the file has more than {MAX_BYTES} bytes")
-    document = _load(data, path)
+    document = _load(data, str(path))
+    _demand_pod(document, data, str(path), "")
+    return _parse(document, _Place(data, str(path), node, marks.FILE), seen)
+
+
+def parse_manifests(data: bytes, url: str, node: str, seen: str, source: str) -> list[Static]:
+    """Returns the pods of what a URL gave: one, or a list of them; raises BadManifest."""
+    document = _load(data, url)
+    kind = (document.get("apiVersion"), document.get("kind"))
+    if kind not in (("v1", "PodList"), ("v1", "List")):
+        _demand_pod(document, data, url, "")
+        return [_parse(document, _Place(data, url, node, source), seen)]
+    found = []
+    for number, item in enumerate(document.get("items") or ()):
+        place = _Place(data, url, node, source, f"items[{number}].")
+        one = {"apiVersion": "v1", "kind": "Pod", **item} if isinstance(item, dict) else {}
+        _demand_pod(one, data, url, place.prefix)
+        found.append(_parse(one, place, seen))
+    return found
+
+
+class _Place(NamedTuple):
+    """What a pod was read from: the whole of it, where that is, and where the pod is in it."""
+
+    data: bytes
+    name: str
+    node: str
+    source: str
+    prefix: str = ""
+
+    def line(self, field: str) -> str:
+        """Returns where a field of the pod is."""
+        return f"{self.name}:{find_line(self.data, self.prefix + field)}"
+
+
+def _parse(document: Document, place: _Place, seen: str) -> Static:
     try:
         document = admit("io.k8s.api.core.v1.Pod", document, "Pod", "v1").document
     except BadRequest as error:
-        raise BadManifest(f"{path}: couldn't parse as pod({error})") from None
-    document = POD.prepare(_completed(document, data, path, node), None, "")
-    causes = list(POD.check(document, None, ""))
-    if causes:
-        raise BadManifest(_told(path, data, causes[0]))
+        raise BadManifest(f"{place.name}: couldn't parse as pod({error})") from None
+    document = POD.prepare(_completed(document, place), None, "")
+    for cause in POD.check(document, None, ""):
+        where = place.line(cause.field)
+        raise BadManifest(f"{where}: invalid pod: {place.prefix}{cause.field}: {cause.message}")
     if (named := _reference(document["spec"])) is not None:
         where, what = named
-        line = find_line(data, where)
-        raise BadManifest(f"{path}:{line}: static pods may not reference {what}")
+        raise BadManifest(f"{place.line(where)}: static pods may not reference {what}")
     document["metadata"]["annotations"][marks.SEEN] = seen
     return Static(document, msgspec.json.decode(msgspec.json.encode(document), type=Pod))
 
 
-def _load(data: bytes, path: Path) -> Document:
-    """Returns the document of a file where it says that it is a pod."""
+def _load(data: bytes, place: str) -> Document:
+    """Returns the document of a file, or of what a URL gave."""
+    if len(data) > MAX_BYTES:
+        raise BadManifest(f"{place}: the file has more than {MAX_BYTES} bytes")
     try:
         found = yaml.load(data)
     except yaml.BadYAML as error:
         text = str(error)
         line = match[1] if (match := _YAML_LINE.match(text)) else "1"
-        raise BadManifest(f"{path}:{line}: {text}") from None
-    kind = (found.get("apiVersion"), found.get("kind")) if isinstance(found, dict) else None
-    if kind != ("v1", "Pod"):
-        line = find_line(data, "kind")
-        raise BadManifest(f"{path}:{line}: couldn't parse as pod: it is not of v1, kind Pod")
-    document: Document = found
-    return document
+        raise BadManifest(f"{place}:{line}: {text}") from None
+    return found if isinstance(found, dict) else {}
 
 
-def _completed(document: Document, data: bytes, path: Path, node: str) -> Document:
+def _demand_pod(document: Document, data: bytes, place: str, prefix: str) -> None:
+    if (document.get("apiVersion"), document.get("kind")) != ("v1", "Pod"):
+        line = find_line(data, f"{prefix}kind")
+        raise BadManifest(f"{place}:{line}: couldn't parse as pod: it is not of v1, kind Pod")
+
+
+def _completed(document: Document, place: _Place) -> Document:
     """Returns the pod with what the node adds (applyDefaults)."""
     metadata: Document = dict(document.get("metadata") or {})
     if not metadata.get("name"):
-        line = find_line(data, "metadata")
-        raise BadManifest(f"{path}:{line}: invalid pod: name is needed for the pod")
-    uid = metadata.get("uid") or _hash(document, path, node)
+        raise BadManifest(f"{place.line('metadata')}: invalid pod: name is needed for the pod")
+    uid = metadata.get("uid") or _hash(document, place)
     if not _UID.fullmatch(uid):  # it becomes a part of paths
-        line = find_line(data, "metadata.uid")
-        raise BadManifest(f"{path}:{line}: invalid pod: metadata.uid: {uid!r} is no identifier")
-    named = {"name": f"{metadata['name']}-{node.lower()}", "uid": uid}
+        text = f"invalid pod: metadata.uid: {uid!r} is no identifier"
+        raise BadManifest(f"{place.line('metadata.uid')}: {text}")
+    named = {"name": f"{metadata['name']}-{place.node.lower()}", "uid": uid}
     namespace = metadata.get("namespace") or "default"
     noted = {
         **(metadata.get("annotations") or {}),
         marks.HASH: uid,
-        marks.SOURCE: marks.FILE,
+        marks.SOURCE: place.source,
     }
     noted.pop(marks.MIRROR, None)
     metadata.pop("resourceVersion", None)  # by which pods of the API are known
-    spec = {**document["spec"], "nodeName": node}
+    spec = {**document["spec"], "nodeName": place.node}
     tolerations = spec.get("tolerations") or []
     spec["tolerations"] = [*(it for it in tolerations if it != _TOLERATION), _TOLERATION]
     metadata = {**metadata, **named, "namespace": namespace, "annotations": noted}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def _hash(document: Document, path: Path, node: str) -> str:
-    """Returns what tells this content of this file on this node from any other."""
-    hasher = hashlib.md5(f"host:{node}file:{path}".encode(), usedforsecurity=False)
+def _hash(document: Document, place: _Place) -> str:
+    """Returns what tells this content of this file or URL on this node from any other."""
+    where = f"file:{place.name}" if place.source == marks.FILE else f"url:{place.name}"
+    hasher = hashlib.md5(f"host:{place.node}{where}".encode(), usedforsecurity=False)
     hasher.update(msgspec.json.encode(document, order="sorted"))
     return hasher.hexdigest()
 
@@ -178,11 +213,6 @@ def _of_volumes(spec: Document) -> Iterator[tuple[str, str]]:
             for kind in source:
                 if kind in _PROJECTED:
                     yield f"{where}.projected.sources[{position}].{kind}", _PROJECTED[kind]
-
-
-def _told(path: Path, data: bytes, cause: Cause) -> str:
-    line = find_line(data, cause.field)
-    return f"{path}:{line}: invalid pod: {cause.field}: {cause.message}"
 
 
 def find_line(data: bytes, field: str) -> int:

@@ -11,6 +11,7 @@ SEEN: Final = "kubernetes.io/config.seen"
 SOURCE: Final = "kubernetes.io/config.source"
 MIRROR: Final = "kubernetes.io/config.mirror"
 FILE: Final = "file"
+HTTP: Final = "http"
 
 
 def is_mirror(pod: Pod) -> bool:
@@ -19,6 +20,7 @@ def is_mirror(pod: Pod) -> bool:
 
 
 def is_static(pod: Pod) -> bool:
-    """Whether a pod comes from a file of this machine: what the API gave never does, whatever its
-    annotations say, which anybody may write who creates pods."""
-    return pod.metadata.annotations.get(SOURCE) == FILE and not pod.metadata.resource_version
+    """Whether a pod comes from a file of this machine, or from a URL that it was told: what the
+    API gave never does, whatever its annotations say, which anybody may write who creates pods."""
+    comes_from = pod.metadata.annotations.get(SOURCE)
+    return comes_from in (FILE, HTTP) and not pod.metadata.resource_version

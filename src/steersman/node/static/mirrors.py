@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -20,8 +20,8 @@ from steersman.model.errors import AlreadyExists, APIError, Conflict, NotFound
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node.static import marks
-from steersman.node.static.folder import Folder
 from steersman.node.static.manifests import Static
+from steersman.node.static.source import Source
 from steersman.world.interface import World
 
 RETRY_SECONDS = 10.0  # an API that refuses or is away; upstream tries at the pod's next sync
@@ -82,8 +82,19 @@ class Owner(Protocol):
     registered: asyncio.Event
 
 
+class Pods(Protocol):
+    """What the agent says of static pods."""
+
+    def ending_statics(self) -> Collection[Key]:
+        """Returns the names of those that end."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that are here are known."""
+
+
 class Mirrors:
-    """The mirrors of one node. `ending` gives the names of static pods that end."""
+    """The mirrors of one node."""
 
     def __init__(
         self,
@@ -91,17 +102,17 @@ class Mirrors:
         world: World,
         node: str,
         owner: Owner,
-        folder: Folder,
+        statics: Source,
         pods: FollowedView,
-        ending: Callable[[], Collection[Key]],
+        agent: Pods,
     ) -> None:
         self._client = client
         self._world = world
         self._node = node
         self._owner = owner
-        self._folder = folder
+        self._statics = statics
         self._pods = pods
-        self._ending = ending
+        self._agent = agent
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -109,15 +120,16 @@ class Mirrors:
         self._wake.set()
 
     async def run(self) -> None:
-        """Works for ever; view and folder must be followed.
+        """Works for ever; view and statics must be followed.
 
-        Before the folder has been read every mirror would show nothing (upstream's sourcesReady).
+        Before all sources have been read a mirror may show what is in another (upstream's
+        sourcesReady), and what an agent before this one left may have yet to end: until then none
+        is removed.
         """
         await self._owner.registered.wait()
         await self._pods.synced()
-        await self._folder.synced()
         self._pods.listen(self._hear)
-        self._folder.listen(self.wake)
+        self._statics.listen(self.wake)
         self.wake()
         while True:
             await self._wake.wait()
@@ -134,11 +146,13 @@ class Mirrors:
             self.wake()
 
     async def _reconcile(self) -> None:
-        plan = plan_mirrors(self._folder.pods.values(), self._pods.list(), self._ending())
+        plan = plan_mirrors(
+            self._statics.pods.values(), self._pods.list(), self._agent.ending_statics()
+        )
         for step in list(plan):
             if isinstance(step, Create):
                 await self._create(step.static)
-            else:
+            elif self._statics.known and self._agent.complete:
                 await self._remove(step)
 
     async def _create(self, static: Static) -> None:

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from steersman.runtime.engine import Engine, EngineError
+from steersman.node.streams.pods import Waits
+from steersman.runtime.engine import EngineError
 from steersman.world.interface import Tasks
 
 
 class Endings:
     """Waits for containers on behalf of many; one request to a shim however many listen."""
 
-    def __init__(self, engine: Engine, tasks: Tasks) -> None:
+    def __init__(self, engine: Waits, tasks: Tasks) -> None:
         self._engine = engine
         self._tasks = tasks
         self._waits: dict[tuple[str, str], asyncio.Task[None]] = {}

@@ -12,8 +12,7 @@ from steersman.model.kinds.pod import Waiting
 from steersman.model.types.container import Container as Specified
 from steersman.node.observed import Observed, Run, engine_name
 from steersman.node.paths import Paths
-from steersman.node.streams.pods import Container, Instance, Pod
-from steersman.runtime.engine import Engine
+from steersman.node.streams.pods import Container, Engine, Instance, Pod
 
 
 class Cared(Protocol):

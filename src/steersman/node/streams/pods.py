@@ -5,12 +5,24 @@ Everything here is a value of the moment at which it was asked for. Nothing is k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from steersman.runtime.engine import Engine
+from steersman.runtime.engine import ExitStatus
+from steersman.wire.message import Request, Response
+
+Answer = Response | Coroutine[Any, Any, Response]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The streams that a client asked for; with a terminal there is no stderr."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    terminal: bool
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -39,12 +51,43 @@ class Container(msgspec.Struct, frozen=True):
 
 
 class Pod(msgspec.Struct, frozen=True):
-    """One pod: its name in the engine, its UID, the path of its network namespace."""
+    """One pod: its name in the engine, its UID, the path of its network namespace, which is empty
+    where it has no sandbox and which only our own engine opens."""
 
     sandbox: str
     uid: str
     netns: str
     containers: Mapping[str, Container]
+
+
+class Streaming(Protocol):
+    """Connects a client that asks for it; a run is named by sandbox and id. Raises APIError."""
+
+    def execute(
+        self, request: Request, place: tuple[str, str], command: Sequence[str], wanted: Wanted
+    ) -> Answer:
+        """Answers with a command that is run."""
+
+    def attach(self, request: Request, place: tuple[str, str], wanted: Wanted) -> Answer:
+        """Answers with the streams of a run itself."""
+
+    def forward(self, request: Request, pod: Pod) -> Answer:
+        """Answers with connections to ports of a pod."""
+
+
+class Waits(Protocol):
+    """Tells when a run has ended."""
+
+    async def wait(self, pod: str, container: str) -> ExitStatus:
+        """Returns how a run ended, however long that takes; raises EngineError."""
+
+
+class Engine(Waits, Protocol):
+    """The engine as far as streams need it."""
+
+    @property
+    def streaming(self) -> Streaming:
+        """What connects clients."""
 
 
 class Pods(Protocol):

@@ -11,10 +11,9 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from steersman.model.errors import InternalError
 from steersman.node.streams.descriptors import Descriptor, Pipes
+from steersman.node.streams.pods import Wanted
 from steersman.node.streams.remote import Remote, Resize
 from steersman.runtime.engine import Engine, EngineError, Exec
 from steersman.runtime.kernel.terminal import resize as resize_terminal
@@ -25,15 +24,6 @@ from steersman.world.interface import World
 END_SECONDS = 1.0
 _CHANNELS = {"stdout": STDOUT, "stderr": STDERR}
 _SUCCESS: Mapping[str, Any] = {"metadata": {}, "status": "Success"}
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """The streams that a client asked for; with a terminal there is no stderr."""
-
-    stdin: bool
-    stdout: bool
-    stderr: bool
-    terminal: bool
 
 
 class Session:

@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from steersman.node.streams.pods import Wanted
 from steersman.node.streams.remote import Resize, Stdin
-from steersman.node.streams.session import Wanted
 from steersman.node.streams.spdy_connection import SpdyConnection
 from steersman.wire import channels, spdy
 from steersman.wire.message import Channel

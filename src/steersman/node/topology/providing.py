@@ -37,7 +37,10 @@ class Provider(Protocol):
 
     def hints(self, pod: Pod, container: Container) -> Mapping[str, Sequence[Hint] | None]:
         """Returns for each resource that the container asks for the places from which it can be
-        met: None for any, nothing where it cannot. What was given out before comes out again."""
+        met: None for any, nothing where it cannot. What was given out before comes out again.
+
+        A container without a name stands for the pod as a whole: it asks for what the containers
+        ask for together."""
         ...
 
     async def allocate(self, pod: Pod, container: Container, place: Hint) -> None:

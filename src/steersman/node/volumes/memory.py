@@ -24,6 +24,12 @@ def mount(directory: Path, size_bytes: int = 0) -> None:
     syscalls.mount("tmpfs", str(directory), "tmpfs", _NOSUID_NODEV, options)
 
 
+def mount_huge_pages(directory: Path, page_bytes: int) -> None:
+    """Mounts a hugetlbfs of pages of a size; what is in it counts to whoever uses it."""
+    options = f"pagesize={page_bytes}"
+    syscalls.mount("nodev", str(directory), "hugetlbfs", _NOSUID_NODEV, options)
+
+
 def unmount(directory: Path) -> None:
     """Takes a mount away."""
     syscalls.umount(str(directory), syscalls.MNT_DETACH)

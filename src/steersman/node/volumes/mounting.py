@@ -228,7 +228,7 @@ class Volumes:
         if volume.host_path is not None:
             host_path.prepare(volume.host_path)
         elif volume.empty_dir is not None:
-            empty_dir.prepare(volume.empty_dir, directory, group)
+            empty_dir.prepare(pod, volume.empty_dir, directory, group)
         elif volume.nfs is not None:
             nfs.prepare(volume.nfs, (), directory)
         else:

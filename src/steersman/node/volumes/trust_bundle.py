@@ -10,11 +10,9 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-import msgspec
-
-from steersman.model import selectors
 from steersman.model.kinds.clustertrustbundle import ClusterTrustBundle
 from steersman.model.types.certificate_check import pem_blocks
+from steersman.model.types.selector import selector_of
 from steersman.model.types.volume import ClusterTrustBundleProjection
 from steersman.node.objects import BadConfiguration
 
@@ -40,8 +38,7 @@ def _choose(
     if source.name:
         yield from (it for it in bundles if it.metadata.name == source.name)
         return
-    chosen = source.label_selector
-    matches = selectors.of_document(None if chosen is None else msgspec.to_builtins(chosen))
+    matches = selector_of(source.label_selector)
     for bundle in bundles:
         if bundle.spec.signer_name == source.signer_name and matches(bundle.metadata.labels):
             yield bundle

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..entry.hooks import Hook
+    from .systemd import Scope
 
     Document = dict[str, Any]
 
 _GATE = "start.sock"
+_NETWORK = "network"  # the note of `user_network`
 _DEFAULT_CGROUP = "/steer-runtime"
 _DESCRIPTOR_BYTES = 4
 _MAX_REASON_BYTES = 1 << 16
@@ -38,13 +40,22 @@ class RuntimeFailure(Exception):
 
 class Setting:
     """What the command line says of a new process: its console socket, a keyring of its own, how
-    many descriptors it is handed, whether its root is pivoted into."""
+    many descriptors it is handed, whether its root is pivoted into, whether systemd makes its
+    control group, by whom an ordinary user's container is connected."""
 
-    __slots__ = ("console", "keyring", "pivot", "preserved")
+    __slots__ = ("console", "keyring", "network", "pivot", "preserved", "systemd")
 
     def __init__(
-        self, console: str = "", keyring: bool = True, preserved: int = 0, pivot: bool = True
+        self,
+        console: str = "",
+        keyring: bool = True,
+        preserved: int = 0,
+        pivot: bool = True,
+        systemd: bool = False,
+        network: str = "",
     ) -> None:
+        self.network = network
+        self.systemd = systemd
         self.console = console
         self.keyring = keyring
         self.preserved = preserved
@@ -117,25 +128,55 @@ def create(
     _protect(plan)
     if plan.owner < 0 and os.geteuid() != 0:
         raise RuntimeFailure("rootless container requires user namespaces")
-    path = cgroups.check_path(plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}")
+    scope = _scope_of(plan, name) if setting.systemd else None
+    program = _network_of(plan, setting.network)
+    path = plan.cgroup_path or f"{_DEFAULT_CGROUP}/{name}"
     try:
         os.makedirs(root, 0o700, exist_ok=True)
         os.mkdir(directory, 0o711)
     except FileExistsError:
         raise RuntimeFailure(f"container with given ID already exists: {name!r}") from None
-    group = cgroups.opener(cgroups.find_hierarchies())(path)
     plan.state = {
         "ociVersion": document.get("ociVersion", ""),
         "id": name,
         "bundle": os.path.abspath(bundle),
         "annotations": document.get("annotations") or {},
     }
+    group: cgroups.Cgroup = cgroups.NoCgroup()
+    unit = "" if scope is None else scope.unit
     try:
-        group = _made(group)
-        return _launch(plan, group, document, setting.console, gate)
+        try:
+            if scope is not None:
+                path = scope.enter()
+            group = _made(cgroups.opener(cgroups.find_hierarchies())(cgroups.check_path(path)))
+            return _launch(plan, group, document, setting, gate, program, unit)
+        finally:
+            if scope is not None:
+                scope.leave()
     except BaseException:
-        _destroy(plan.state, plan.hooks, group, directory)
+        _destroy(plan.state, plan.hooks, group, directory, unit)
         raise
+
+
+def _network_of(plan: Plan, asked: str) -> str:
+    """The program that is to connect a container, nothing where none was asked for."""
+    if not asked:
+        return ""
+    from . import user_network
+
+    if os.geteuid() == 0:
+        raise RuntimeFailure("--network is for who is not root: root makes networks by itself")
+    if not plan.namespaces.new & syscalls.CLONE_NEWNET:
+        raise RuntimeFailure("--network needs a network namespace of the container's own")
+    return user_network.choose(asked)
+
+
+def _scope_of(plan: Plan, name: str) -> Scope:
+    from . import systemd
+
+    unified = not cgroups.find_hierarchies().version1
+    properties = systemd.render_properties(plan.resources, unified=unified)
+    return systemd.Scope(*systemd.parse_path(plan.cgroup_path, name), properties)
 
 
 def _made(group: cgroups.Cgroup) -> cgroups.Cgroup:
@@ -170,11 +211,20 @@ def _destroy(
     known: Mapping[str, list[Hook]],
     group: cgroups.Cgroup,
     directory: str,
+    unit: str,
 ) -> None:
     """Removes what there is of a container; a hook that fails then is only told of."""
     cgroups.kill(group)
+    if unit and group.path:  # else systemd has refused it
+        from . import systemd
+
+        systemd.stop(unit)
     group.remove()
     group.prune()
+    if os.path.exists(os.path.join(directory, _NETWORK)):
+        from . import user_network
+
+        user_network.stop(directory)
     state.remove_directory(directory)
     if "poststop" not in known:
         return
@@ -226,8 +276,10 @@ def _launch(
     plan: Plan,
     group: cgroups.Cgroup,
     document: Document,
-    console: str,
+    setting: Setting,
     gate: bool,
+    program: str,
+    unit: str,
 ) -> tuple[int, _socket.socket]:
     container.make_directories(plan)
     group.limit(plan.resources)
@@ -240,15 +292,19 @@ def _launch(
     if listener is not None:
         listener.close()
     try:
-        _await_ready(ours, console, lambda: _run_first_hooks(plan, pid))
-        _remember(plan, group, document, pid)
+        _await_ready(ours, setting.console, lambda: _run_first_hooks(plan, pid))
+        _remember(plan, group, document, pid, unit)
+        if program:
+            from . import user_network
+
+            user_network.start(program, pid, plan.directory)
     except BaseException:
         _kill_first(group, pid)
         raise
     return pid, ours
 
 
-def _remember(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int) -> None:
+def _remember(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int, unit: str) -> None:
     """Writes what is to be known of a container that is set up."""
     told = {
         **plan.state,
@@ -258,6 +314,7 @@ def _remember(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int) -
         "born": birth_time(pid),
         "created": container.now(),
         "cgroups": [group.path] if group.path else [],
+        "scope": unit,
         "process": document.get("process") or {},
         "linux": {"seccomp": (document.get("linux") or {}).get("seccomp")},
     }
@@ -296,6 +353,8 @@ def _await_ready(
         for _level, _kind, payload in ancillary:
             _send_console(console, int.from_bytes(payload[:_DESCRIPTOR_BYTES], sys.byteorder))
         words = data.removeprefix(b"T")
+        if words[:1] == b"U":  # who it is, which nobody asks here
+            words = words.partition(b"\n")[2]
         if words == b"H" and on_hooks is not None:
             on_hooks()
             channel.send(b"G")
@@ -404,7 +463,8 @@ def delete(root: str, name: str, *, force: bool) -> None:
         group.freeze(False)
     _kill_first(group, document["pid"])
     known, told = _hooks_of(document)
-    _destroy(told, known, group, container_directory(root, name))
+    unit = document.get("scope", "")
+    _destroy(told, known, group, container_directory(root, name), unit)
 
 
 def execute(

@@ -67,8 +67,13 @@ def resume(root: str, name: str) -> None:
 
 def update(root: str, name: str, resources: Mapping[str, Any]) -> None:
     """Changes the limits of a container; what is not mentioned stays."""
-    _, group = _open(root, name, "created", "running", "paused")
+    document, group = _open(root, name, "created", "running", "paused")
     group.limit(resources)
+    if unit := document.get("scope"):
+        from . import systemd
+
+        unified = not cgroups.find_hierarchies().version1
+        systemd.change(unit, systemd.render_properties(resources, unified=unified))
 
 
 def read_resources(path: str) -> Document:

@@ -33,6 +33,7 @@ _CREATE = {
     "no-pivot": False,
     "no-new-keyring": False,
     "preserve-fds": True,
+    "network": True,
 }
 VERBS: dict[str, dict[str, bool]] = {
     "create": _CREATE,
@@ -82,6 +83,7 @@ VERBS: dict[str, dict[str, bool]] = {
     "events": {"stats": False, "interval": True},
     "ps": {"format": True},
     "features": {},
+    "spec": {"bundle": True, "rootless": False},
     "list": {"format": True, "quiet": False},
     "warm": {"socket": True, "state-dir": True},
 }
@@ -89,7 +91,6 @@ VERBS: dict[str, dict[str, bool]] = {
 REFUSED = {
     "checkpoint": "processes are not written to disk",
     "restore": "processes are not read from disk",
-    "spec": "write config.json by hand, or have runc spec write it",
 }
 _SHORT = {
     "b": "bundle",
@@ -114,10 +115,12 @@ USAGE = """usage: steer-runtime [--root DIR] COMMAND [FLAGS] [ARGUMENTS]
   run    [--bundle DIR] [--pid-file FILE] [--console-socket PATH] [--detach] [--keep] ID
   start ID | state ID | kill [--all] ID [SIGNAL] | delete [--force] ID
          [--no-pivot] [--no-new-keyring] [--preserve-fds N]     of create and run
+         [--network user|pasta|slirp4netns]                     of the same, for who is not root
   exec   [--tty] [--detach] [--cwd DIR] [--env K=V] [--user UID[:GID]] [--process FILE]
          [--additional-gids GID] [--cap NAME] [--no-new-privs] [--cgroup PATH] [--ignore-paused]
          [--pid-file FILE] [--console-socket PATH] ID COMMAND [ARGUMENTS]
   pause ID | resume ID | ps [--format table|json] ID | features
+  spec   [--bundle DIR] [--rootless]
   update [--resources FILE] [--memory BYTES] [--cpu-quota N] [--pids-limit N] ... ID
   events [--stats] [--interval SECONDS] ID
   list   [--quiet] [--format table|json]

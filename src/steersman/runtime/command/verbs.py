@@ -61,10 +61,6 @@ def _log(line: CommandLine, text: str) -> None:
 
 def _refuse(line: CommandLine) -> None:
     """What runc has, and what would be a lie if it were passed over."""
-    if line.has("systemd-cgroup"):
-        raise options.UsageError(
-            "systemd cgroup flag passed, but systemd support for managing cgroups is not available"
-        )
     if line.verb in options.REFUSED:
         raise options.UsageError(f"{line.verb} is not supported: {options.REFUSED[line.verb]}")
 
@@ -104,6 +100,8 @@ def _setting(line: CommandLine) -> cold.Setting:
         not line.has("no-new-keyring"),
         int(line.value("preserve-fds", "0")),
         not line.has("no-pivot"),
+        line.has("systemd-cgroup"),
+        line.value("network"),
     )
 
 
@@ -338,6 +336,19 @@ def _warm(line: CommandLine) -> int:
     return 0
 
 
+def _spec(line: CommandLine) -> int:
+    """Writes a config.json to begin with."""
+    from ..kernel import cgroups
+    from . import template
+
+    version1 = cgroups.find_hierarchies().version1
+    document = template.render(unified=not version1)
+    if line.has("rootless"):
+        document = template.rootless(document, os.geteuid(), os.getegid())
+    template.write(line.value("bundle", "."), document)
+    return 0
+
+
 _VERBS: dict[str, Callable[[CommandLine], int]] = {
     "create": _create,
     "run": _run,
@@ -352,6 +363,7 @@ _VERBS: dict[str, Callable[[CommandLine], int]] = {
     "events": _events,
     "ps": _ps,
     "features": _features,
+    "spec": _spec,
     "list": _list,
     "warm": _warm,
 }

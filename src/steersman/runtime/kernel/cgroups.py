@@ -185,11 +185,36 @@ def find_hierarchies() -> Hierarchies:
     return Hierarchies(version1, unified, controllers)
 
 
+def has_controller(name: str) -> bool:
+    """Whether groups of this machine can be limited by a controller."""
+    hierarchies = find_hierarchies()
+    if is_unified(hierarchies):
+        return name in hierarchies.unified_controllers
+    return name in hierarchies.version1
+
+
+def counts_swap() -> bool:
+    """Whether groups limit swap by itself: those of version 2, of a kernel that has swap."""
+    hierarchies = find_hierarchies()
+    if not is_unified(hierarchies):
+        return False
+    with open("/proc/self/cgroup") as file:
+        own = next((it[3:].strip() for it in file if it.startswith("0::")), "/")
+    # The root has no limits; the groups of pods are below it
+    groups = (hierarchies.unified + own, *(it.path for it in os.scandir(hierarchies.unified)))
+    return any(os.path.exists(f"{group}/memory.swap.max") for group in groups)
+
+
+def is_unified(hierarchies: Hierarchies) -> bool:
+    """Whether groups are of version 2."""
+    return bool(hierarchies.unified) and "memory" in hierarchies.unified_controllers
+
+
 def opener(hierarchies: Hierarchies) -> Callable[[str], Cgroup]:
     """The function that makes a Cgroup of a path, for version 2 if it has the controllers."""
     from . import cgroups1, cgroups2
 
-    if hierarchies.unified and "memory" in hierarchies.unified_controllers:
+    if is_unified(hierarchies):
         return lambda path: cgroups2.UnifiedCgroup(hierarchies.unified, check_path(path))
     return lambda path: cgroups1.LegacyCgroup(hierarchies.version1, check_path(path))
 
@@ -302,6 +327,14 @@ def remove_tree(directory: str) -> None:
                 raise
         time.sleep(pause)
         pause = min(pause * 2, 0.2)
+
+
+def remove_everywhere(hierarchies: Hierarchies, path: str) -> None:
+    """Removes a group from every hierarchy, also from those in which only other runtimes make
+    some (runc: name=systemd, and version 2 beside version 1)."""
+    mounts = {*hierarchies.version1.values(), hierarchies.unified}
+    for mount in sorted(mounts - {""}):
+        remove_tree(mount + check_path(path))
 
 
 def prune_parents(mount: str, path: str) -> None:

@@ -24,6 +24,7 @@ _ON_DEMAND = ("cpuset", "blkio", "hugetlb")
 # cpu.shares below 2 are taken as 2; see sched_group_set_shares().
 _MIN_SHARES = 2
 _UNLIMITED_PIDS = "max"
+_LOOKS = 2
 # cpuacct.stat counts in ticks of USER_HZ, which is 100 on every architecture that we know.
 _TICK_NANOSECONDS = 10_000_000
 # runc's name of a counter, and the file that has it
@@ -153,6 +154,23 @@ class LegacyCgroup:
         cgroups.make_directories(mount, self.path)
         if controller == "cpuset":
             self._fill_cpuset(mount)
+        self._bring_in(mount)
+
+    def _bring_in(self, mount: str) -> None:
+        """Moves the processes that run in the group already into a hierarchy where it is new; a
+        limit would not be theirs. One forked by a process that is not moved yet comes at the
+        second look; what is forked by one that is moved is there already."""
+        for _ in range(_LOOKS):
+            for process in self._own_processes():
+                try:
+                    cgroups.write(mount + self.path, "cgroup.procs", process)
+                except ProcessLookupError:
+                    continue
+
+    def _own_processes(self) -> list[str]:
+        """Ids of the processes in this group, without those below."""
+        directory = self._mounts.get("pids", "") + self.path
+        return cgroups.read(directory, "cgroup.procs").split() if os.path.isdir(directory) else []
 
     def _fill_cpuset(self, mount: str) -> None:
         """A new cpuset is empty and takes no process until both files are set, from the top."""
@@ -227,7 +245,17 @@ class LegacyCgroup:
             "memory_rss_bytes": fields.get("total_rss", 0),
             "memory_limit_bytes": int(self._read("memory", "memory.limit_in_bytes")),
             "pids_current": int(self._read("pids", "pids.current")),
+            **self._count_swap(fields),
         }
+
+    def _count_swap(self, fields: Mapping[str, int]) -> dict[str, int]:
+        """Swap in use, and its limit together with memory's; nothing without accounting."""
+        path = self._at("memory") + "/memory.memsw.limit_in_bytes"
+        if not os.path.exists(path):
+            return {}
+        with open(path) as file:
+            limit = int(file.read())
+        return {"swap_usage_bytes": fields.get("total_swap", 0), "swap_limit_bytes": limit}
 
     def _read(self, controller: str, name: str) -> str:
         return cgroups.read(self._at(controller), name)

@@ -133,6 +133,17 @@ class UnifiedCgroup:
             "memory_rss_bytes": memory.get("anon", 0),
             "memory_limit_bytes": (1 << 63) - 1 if limit == "max" else int(limit),
             "pids_current": int(cgroups.read(self._directory, "pids.current")),
+            **self._count_swap(),
+        }
+
+    def _count_swap(self) -> dict[str, int]:
+        """Swap in use, and its limit; nothing where the kernel counts none."""
+        if not os.path.exists(f"{self._directory}/memory.swap.current"):
+            return {}
+        limit = cgroups.read(self._directory, "memory.swap.max").strip()
+        return {
+            "swap_usage_bytes": int(cgroups.read(self._directory, "memory.swap.current")),
+            "swap_limit_bytes": (1 << 63) - 1 if limit == "max" else int(limit),
         }
 
     def views(self) -> list[tuple[str, str]]:

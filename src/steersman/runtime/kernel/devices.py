@@ -107,14 +107,16 @@ def make_defaults(dev: int) -> None:
 
 
 def make(directory: int, name: str, device: Mapping[str, Any]) -> None:
-    """Makes one node of linux.devices in the directory open as `directory`."""
+    """Makes one node of linux.devices in the directory open as `directory`; where none can be
+    made, the machine's is shown, at hostPath (an addition of ours) or the same path."""
     kind = _KINDS.get(device.get("type", ""))
     if kind is None:
         raise ValueError(f"linux.devices: type {device.get('type')!r} of {device.get('path')!r}")
     number = os.makedev(int(device.get("major", 0)), int(device.get("minor", 0)))
     mode = int(device.get("fileMode", 0o666)) & 0o7777
     owner, group = int(device.get("uid", 0)), int(device.get("gid", 0))
-    _make(directory, name, kind, mode, number, owner, group, device["path"])
+    shown = device.get("hostPath") or device["path"]
+    _make(directory, name, kind, mode, number, owner, group, shown)
 
 
 def _bind(directory: int, name: str, kind: int, number: int, path: str) -> None:

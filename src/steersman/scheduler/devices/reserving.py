@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from steersman.client.interface import Client
 from steersman.model.errors import APIError, Conflict, NotFound
 from steersman.model.kind import Document
-from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.pod import POD, ExtendedResourceRequest, Pod
 from steersman.model.kinds.resourceclaim import (
     RESOURCECLAIM,
     AllocatedDevice,
@@ -19,9 +20,10 @@ from steersman.model.kinds.resourceclaim import (
     Consumer,
     ResourceClaim,
 )
-from steersman.model.resource_claims import FINALIZER, is_reserved
+from steersman.model.resource_claims import FINALIZER, is_extended, is_reserved
+from steersman.model.times import rfc3339
 from steersman.model.types.condition import is_true
-from steersman.reconcile.times import rfc3339
+from steersman.scheduler.devices.extended import UNMADE, document_of, status_of
 from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.result import allocation_of
 from steersman.scheduler.devices.rule import Claims
@@ -36,11 +38,14 @@ class NotReserved(Exception):
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """Claims for one pod on one node, with the allocations of those that had none."""
+    """Claims for one pod on one node, with the allocations of those that had none. The claim for
+    its extended resources is the last of these; `mappings` say which container gets them by what.
+    """
 
     pod: Pod
     ready: tuple[ResourceClaim, ...] = ()
     made: tuple[tuple[ResourceClaim, Document], ...] = ()
+    mappings: tuple[ExtendedResourceRequest, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.ready or self.made)
@@ -83,7 +88,7 @@ class Reserver:
             made.append((claim, allocation))
             view = msgspec.convert(allocation, type=Allocation)
             self._inventory.promise(claim.metadata.uid, view)
-        return Reservation(pod, claims.ready, tuple(made))
+        return Reservation(pod, claims.ready, tuple(made), claims.mappings)
 
     def withdraw(self, reservation: Reservation) -> None:
         """Takes a promise back."""
@@ -95,11 +100,15 @@ class Reserver:
         its claims, and devices that could not be made ready are given up."""
         pod = reservation.pod
         try:
+            if reservation.mappings:
+                reservation = await self._make(reservation)
             for claim, allocation in reservation.made:
                 await self._write(claim, pod, allocation)
             for claim in reservation.ready:
                 if not is_reserved(pod, claim):
                     await self._write(claim, pod, None)
+            if reservation.mappings:
+                await self._tell(reservation)
             await self._wait(reservation)
         except NotReserved:
             await self._release(reservation, give_up=True)
@@ -110,7 +119,26 @@ class Reserver:
         finally:
             self.withdraw(reservation)
 
+    async def _make(self, reservation: Reservation) -> Reservation:
+        """Makes the claim for the pod's extended resources, which keeps the promised devices."""
+        *others, (claim, allocation) = reservation.made
+        document = document_of(reservation.pod, claim)
+        made = await self._client.create(
+            RESOURCECLAIM, document, namespace=reservation.pod.metadata.namespace
+        )
+        self._inventory.promise(made.metadata.uid, msgspec.convert(allocation, type=Allocation))
+        self._inventory.withdraw(claim.metadata.uid)
+        return replace(reservation, made=(*others, (made, allocation)))
+
+    async def _tell(self, reservation: Reservation) -> None:
+        """Has the pod say which claim was made for it."""
+        pod, (claim, _) = reservation.pod, reservation.made[-1]
+        patch = status_of(claim, reservation.mappings)
+        uid = pod.metadata.uid
+        await self._client.patch(POD.ref(*pod.key), patch, subresource="status", uid=uid)
+
     async def _write(self, claim: ResourceClaim, pod: Pod, allocation: Document | None) -> None:
+        """Writes what a claim got and who has it; the devices are promised until that is seen."""
         ref, metadata = RESOURCECLAIM.ref(*claim.key), claim.metadata
         fields: Document = {"reservedFor": consumers(claim, pod)}
         if allocation is not None:
@@ -120,9 +148,10 @@ class Reserver:
                 uid, revision = metadata.uid, metadata.revision
                 claim = await self._client.patch(ref, protected, uid=uid, revision=revision)
         uid, revision = claim.metadata.uid, claim.metadata.revision
-        await self._client.patch(
+        written = await self._client.patch(
             ref, {"status": fields}, subresource="status", uid=uid, revision=revision
         )
+        await self._inventory.reached(written.metadata.revision)
 
     async def deallocate(self, claim: ResourceClaim) -> None:
         """Gives an allocation up, so that another node can be had."""
@@ -132,6 +161,13 @@ class Reserver:
         await self._client.patch(
             ref, {"status": fields}, subresource="status", uid=uid, revision=revision
         )
+
+    async def discard(self, claim: ResourceClaim) -> None:
+        """Deletes a claim that was made for extended resources, in use or not."""
+        ref, metadata = RESOURCECLAIM.ref(*claim.key), claim.metadata
+        kept = [name for name in metadata.finalizers if name != FINALIZER]
+        await self._client.patch(ref, {"metadata": {"finalizers": kept}}, uid=metadata.uid)
+        await self._client.delete(ref, uid=metadata.uid)
 
     async def _release(self, reservation: Reservation, *, give_up: bool) -> None:
         for claim in (*reservation.ready, *(claim for claim, _ in reservation.made)):
@@ -147,6 +183,11 @@ class Reserver:
 
     async def _release_one(self, claim: ResourceClaim, pod: Pod, *, give_up: bool) -> None:
         """Takes a pod out of a claim as it is now; the last one's allocation may go too."""
+        if claim.metadata.name == UNMADE:
+            return
+        if is_extended(claim):
+            await self.discard(claim)
+            return
         ref = RESOURCECLAIM.ref(*claim.key)
         found: ResourceClaim = await self._client.get(ref)
         if found.metadata.uid != claim.metadata.uid or not is_reserved(pod, found):

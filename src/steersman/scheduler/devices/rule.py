@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 
 from steersman.model import resource_claims
-from steersman.model.kinds.pod import Pod
+from steersman.model.kinds.pod import ExtendedResourceRequest, Pod
 from steersman.model.kinds.resourceclaim import ResourceClaim
 from steersman.model.resource_claims import NotCreated
 from steersman.model.types.device import DeviceRequest
 from steersman.scheduler.devices.allocator import Picks, Search, TooLong, wishes
+from steersman.scheduler.devices.extended import Extended, Variant, extended_of
 from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.stock import reaches
 from steersman.scheduler.filters.refusal import Refusal
@@ -26,32 +27,40 @@ PLUGIN: Final = "DynamicResources"
 # upstream answers UnschedulableAndUnresolvable: removing pods does not help
 _ELSEWHERE: Final = Refusal(PLUGIN, ("resourceclaim not available on the node",))
 _NOT_ENOUGH: Final = Refusal(PLUGIN, ("cannot allocate all claims",))
+_STALE: Final = Refusal(PLUGIN, ("cannot schedule extended resource claim",))
 _TOO_LONG: Final = Refusal(PLUGIN, ("timed out trying to allocate devices",))
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a pod's claims get on its node; `ready` were allocated before."""
+    """What a pod's claims get on its node; `ready` were allocated before, `mappings` say which
+    container gets its extended resources by what."""
 
     ready: tuple[ResourceClaim, ...] = ()
     picks: Picks = ()
+    mappings: tuple[ExtendedResourceRequest, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.ready or self.picks)
 
 
 class DeviceRule:
-    """See `memory.Local`."""
+    """See `memory.Local`. `stale` is a claim that an earlier attempt made for extended resources
+    and that must go before the next."""
 
     def __init__(
         self,
         ready: tuple[ResourceClaim, ...],
         waiting: tuple[ResourceClaim, ...],
         inventory: Inventory,
+        extended: Extended | None = None,
+        stale: ResourceClaim | None = None,
     ) -> None:
         self._ready = ready
         self._waiting = waiting
         self._inventory = inventory
-        self._found: dict[str, Picks] = {}
+        self._extended = extended
+        self._stale = stale
+        self._found: dict[str, Claims] = {}
         self._away: dict[str, ResourceClaim] = {}
 
     def possible(self) -> Bits:
@@ -60,29 +69,37 @@ class DeviceRule:
 
     def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
         """Refuses a node where a claim is not available, or not all can be allocated."""
+        if self._stale is not None:
+            return _STALE
         for claim in self._ready:
             allocation = claim.status.allocation
             selector = allocation.node_selector if allocation is not None else None
             if selector is not None and not reaches(selector, node):
                 self._away[claim.metadata.uid] = claim
                 return _ELSEWHERE
-        if not self._waiting:
+        own = self._extended
+        extended = own.without(node.allocatable) if own is not None else None
+        if not self._waiting and extended is None:
             return None
         try:
-            picks = self._search(node)
+            picks = self._search(node, extended)
         except TooLong:
             return _TOO_LONG
         if picks is None:
             return _NOT_ENOUGH
-        self._found[node.name] = picks
+        mappings = extended.mappings if extended is not None else ()
+        self._found[node.name] = Claims(self._ready, picks, mappings)
         return None
 
-    def _search(self, node: NodeState) -> Picks | None:
+    def _search(self, node: NodeState, extended: Variant | None) -> Picks | None:
         inventory = self._inventory
-        return Search(self._waiting, inventory.device_class, inventory.stock(), node).run()
+        claims = self._waiting if extended is None else (*self._waiting, extended.claim)
+        return Search(claims, inventory.device_class, inventory.stock(), node).run()
 
     def movable(self, pod: Pod) -> ResourceClaim | None:
         """Returns a claim that kept nodes away and that nobody else has; None where none is."""
+        if self._stale is not None:
+            return self._stale
         for claim in self._away.values():
             if all(one.uid == pod.metadata.uid for one in claim.status.reserved_for):
                 return claim
@@ -90,13 +107,16 @@ class DeviceRule:
 
     def choice(self, node: NodeState) -> Claims:
         """Returns what the claims get on a node that was not refused."""
-        return Claims(self._ready, self._found.get(node.name, ()))
+        return self._found.get(node.name) or Claims(self._ready)
 
 
 def rule_of(pod: Pod, profile: Profile, inventory: Inventory) -> DeviceRule | str | None:
     """Returns the rule of a pod's claims: None where it has none, a text where the pod can run
     nowhere yet."""
-    if not pod.spec.resource_claims or PLUGIN not in profile.filters:
+    if PLUGIN not in profile.filters:
+        return None
+    extended = extended_of(pod, resources) if (resources := inventory.resources()) else None
+    if not pod.spec.resource_claims and extended is None:
         return None
     ready: list[ResourceClaim] = []
     waiting: list[ResourceClaim] = []
@@ -114,7 +134,8 @@ def rule_of(pod: Pod, profile: Profile, inventory: Inventory) -> DeviceRule | st
         if why := _refused(pod, claim, made, inventory):
             return why
         (ready if claim.status.allocation is not None else waiting).append(claim)
-    return DeviceRule(tuple(ready), tuple(waiting), inventory)
+    stale = inventory.extended_claim(pod) if extended is not None else None
+    return DeviceRule(tuple(ready), tuple(waiting), inventory, extended, stale)
 
 
 def _refused(pod: Pod, claim: ResourceClaim, made: bool, inventory: Inventory) -> str:

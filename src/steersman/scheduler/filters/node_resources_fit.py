@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -17,7 +17,7 @@ def refuse(demand: Demand, node: NodeState) -> Refusal | None:
     if not missing:
         return None
     reasons = ["Too many pods" if name == PODS else f"Insufficient {name}" for name in missing]
-    wanted = demand.requests.items()
+    wanted = _counted(demand, node)
     final = any(amount > node.allocatable.get(name, 0) for name, amount in wanted)
     return Refusal("NodeResourcesFit", tuple(reasons), final)
 
@@ -42,8 +42,20 @@ def shortfall(demand: Demand, node: NodeState) -> Amounts:
     if (free := node.free(PODS)) < 1:
         missing[PODS] = 1 - free
     allocatable, taken = node.allocatable, node.taken
-    for name, wanted in demand.requests.items():
+    for name, wanted in _counted(demand, node):
         free = allocatable.get(name, 0) - taken.get(name, 0)
         if wanted > free:
             missing[name] = wanted - free
     return missing
+
+
+def _counted(demand: Demand, node: NodeState) -> Iterable[tuple[str, int]]:
+    """Returns what must be free on a node; devices meet what it does not have by itself
+    (shouldDelegateResourceToDRA)."""
+    if not demand.delegated:
+        return demand.requests.items()
+    return [
+        (name, wanted)
+        for name, wanted in demand.requests.items()
+        if name not in demand.delegated or node.allocatable.get(name)
+    ]

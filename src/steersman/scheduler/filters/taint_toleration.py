@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from steersman.model.node_rules import bears
 from steersman.model.types.scheduling import Taint, Toleration
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.state.demand import Demand
@@ -11,27 +12,6 @@ from steersman.scheduler.state.node import NodeState
 
 # one text for all taints since 1.35; before, each taint was named
 _REFUSAL = Refusal("TaintToleration", ("node(s) had untolerated taint(s)",))
-
-
-def bears(toleration: Toleration, taint: Taint) -> bool:
-    """Says whether a toleration covers a taint (Toleration.ToleratesTaint)."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    if toleration.operator in ("Gt", "Lt"):
-        return _compares(toleration, taint)
-    return toleration.operator in ("", "Equal") and toleration.value == taint.value
-
-
-def _compares(toleration: Toleration, taint: Taint) -> bool:
-    try:
-        wanted, found = int(toleration.value), int(taint.value)
-    except ValueError:
-        return False
-    return found > wanted if toleration.operator == "Gt" else found < wanted
 
 
 def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:

@@ -14,8 +14,9 @@ ATTEMPTS: Final = exponential(1, 2, 5)
 VICTIMS: Final = exponential(1, 2, 7)
 # Pods that were tried more often are told apart no more
 MOST_ATTEMPTS: Final = 15
-# The parts of the queue, by what they are called in it; pods with gates are in none of them
-QUEUES: Final = ("active", "backoff", "unschedulable")
+GATED: Final = "gated"
+# The parts of the queue, by what they are called in it; pods with gates are in no part, and counted
+QUEUES: Final = ("active", "backoff", "unschedulable", GATED)
 
 
 class Figures:

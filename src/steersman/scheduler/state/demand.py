@@ -31,7 +31,8 @@ class Demand(msgspec.Struct, frozen=True, eq=False):
     """The shape of a pod, as far as it matters where the pod runs; compared by identity.
 
     `requests` are what must be free, `scored` the amounts by which scores count the pod. `images`
-    are by their full names, `containers` counts those that need one.
+    are by their full names, `containers` counts those that need one. `delegated` are resources that
+    devices meet on nodes that do not have them by themselves.
     """
 
     requests: Mapping[str, int]
@@ -46,6 +47,7 @@ class Demand(msgspec.Struct, frozen=True, eq=False):
     spread: tuple[TopologySpreadConstraint, ...] = ()
     images: tuple[str, ...] = ()
     containers: int = 1
+    delegated: frozenset[str] = frozenset()
 
 
 def amount(name: str, text: str) -> int:
@@ -112,6 +114,13 @@ class Shapes:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, Demand] = OrderedDict()
+        self._delegated: frozenset[str] = frozenset()
+
+    def delegate(self, names: frozenset[str]) -> None:
+        """Says which resources devices meet; what was worked out without them is forgotten."""
+        if names != self._delegated:
+            self._delegated = names
+            self._known.clear()
 
     def of(self, pod: Pod) -> Demand:
         """Returns the pod's demand; the same object for pods of one shape."""
@@ -119,7 +128,7 @@ class Shapes:
         if (found := self._known.get(key)) is not None:
             self._known.move_to_end(key)
             return found
-        found = self._known[key] = demand_of(pod.spec)
+        found = self._known[key] = demand_of(pod.spec, self._delegated)
         if len(self._known) > MAX_SHAPES:
             self._known.popitem(last=False)
         return found
@@ -143,11 +152,12 @@ def _key(spec: PodSpec) -> bytes:
     return msgspec.json.encode(parts)
 
 
-def demand_of(spec: PodSpec) -> Demand:
-    """Works a demand out."""
+def demand_of(spec: PodSpec, delegated: frozenset[str] = frozenset()) -> Demand:
+    """Works a demand out; `delegated` are all resources that devices meet."""
     sidecars = [item for item in spec.init_containers if item.restart_policy == "Always"]
+    requests = {name: count for name, count in requested(spec).items() if count}
     return Demand(
-        requests={name: count for name, count in requested(spec).items() if count},
+        requests=requests,
         scored=requested(spec, scored=True),
         ports=host_ports((*spec.containers, *sidecars)),
         node_name=spec.node_name,
@@ -159,6 +169,7 @@ def demand_of(spec: PodSpec) -> Demand:
         spread=spec.topology_spread_constraints,
         images=tuple(full_name(item.image) for item in (*spec.init_containers, *spec.containers)),
         containers=len(spec.init_containers) + len(spec.containers),
+        delegated=delegated.intersection(requests),
     )
 
 

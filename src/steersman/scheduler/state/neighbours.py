@@ -13,6 +13,7 @@ import msgspec
 
 from steersman.model import selectors
 from steersman.model.selectors import Selector, SelectorError
+from steersman.model.types import selector as selecting
 from steersman.model.types.scheduling import Affinity, PodAffinityTerm
 from steersman.model.types.selector import LabelSelector
 
@@ -101,15 +102,8 @@ def term_of(term: PodAffinityTerm, namespace: str, labels: Labels) -> Term:
 
 def selector_of(given: LabelSelector | None) -> Selector:
     """Understands a selector; none and broken ones select nothing."""
-    if given is None:
-        return selectors.nothing()
-    expressions = [
-        {"key": item.key, "operator": item.operator, "values": item.values}
-        for item in given.match_expressions
-    ]
-    document = {"matchLabels": given.match_labels, "matchExpressions": expressions}
     try:
-        return selectors.of_document(document)
+        return selecting.selector_of(given)
     except SelectorError:
         return selectors.nothing()
 

@@ -14,10 +14,14 @@ from steersman.cli.directory import Directory, Lock, default_path
 from steersman.cli.failure import Failure, Progress
 
 EXAMPLES = {
-    "down": "example:\n  steer down",
+    "down": "example:\n  steer down\n  steer down --graceful",
     "reset": "example:\n  steer reset --yes",
 }
 STOP_SECONDS = 60.0
+_GRACEFUL = (
+    "have all pods end by their grace periods first, critical ones last, as when a machine shuts "
+    "down: they have failed then, and who made them makes new ones at the next start"
+)
 
 
 def add(name: str, parser: argparse.ArgumentParser) -> None:
@@ -26,6 +30,8 @@ def add(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, default=default_path(), help="which cluster")
     if name == "reset":
         parser.add_argument("--yes", action="store_true", help="do not ask")
+    else:
+        parser.add_argument("--graceful", action="store_true", help=_GRACEFUL)
     parser.set_defaults(run=down if name == "down" else reset)
 
 
@@ -33,6 +39,12 @@ def down(arguments: argparse.Namespace) -> int:
     """Stops a cluster; one that does not run is cleaned up after all the same."""
     directory = Directory(arguments.data_dir)
     identity = directory.identity()
+    if arguments.graceful and (supervisor := Lock(directory).holder()):
+        from steersman.cli.down.graceful import end_pods
+
+        for line in end_pods(directory.run(identity), supervisor):
+            print(line)
+        sys.stdout.flush()
     was_up = stop(directory)
     clean(directory, identity)
     print("The cluster is down." if was_up else "The cluster was not up; nothing of it is left.")

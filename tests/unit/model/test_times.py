@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from steersman.reconcile.times import rfc3339, rfc3339_micro, seconds
+from steersman.model.times import rfc3339, rfc3339_micro, seconds, seconds_of
 
 MOMENT = datetime(2026, 3, 4, 5, 6, 7, 890, UTC)
 
@@ -25,3 +25,4 @@ def test_a_moment_is_written_in_utc_with_all_its_digits(
     assert rfc3339(moment.timestamp()) == whole
     assert rfc3339_micro(moment.timestamp()) == micro
     assert seconds(datetime.fromisoformat(micro)) == moment.timestamp()
+    assert seconds_of(micro) == moment.timestamp()

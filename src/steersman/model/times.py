@@ -29,6 +29,11 @@ def rfc3339_micro(seconds: float) -> str:
     return whole[:_MICROSECONDS] + "Z"
 
 
+def seconds_of(text: str) -> float:
+    """Returns cluster time of a time that a document holds."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def seconds(time: datetime | None) -> float:
     """Returns cluster time of a view's field, 0 where it is absent."""
     return time.timestamp() if time is not None else 0.0

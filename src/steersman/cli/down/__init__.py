@@ -1,0 +1,1 @@
+"""`steer down` and `steer reset`: how a cluster ends."""

@@ -1,0 +1,93 @@
+"""The default AppArmor profile: what `RuntimeDefault` means where the kernel confines by AppArmor.
+
+It forbids what the usual default of container engines forbids: mounting, most of /proc and /sys,
+tracing whoever is not confined alike. `apparmor_parser` makes the kernel know it; without that
+program, or without AppArmor, there is none. Its name bears no cluster: one is for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from typing import Final
+
+from steersman.runtime.kernel.labels import has_apparmor
+from steersman.world.interface import World
+
+NAME: Final = "steersman-default"
+LOAD_SECONDS: Final = 30.0  # a parser compiles this in well under one
+_ABI: Final = "/etc/apparmor.d/abi/3.0"  # parsers before version 3 have none, and know no `abi`
+_TOLD_BYTES: Final = 512
+# Of /proc: no file at the top, nothing but processes' own folders and sys/kernel/shm*
+_PROC: Final = (
+    "/proc/* w",
+    "/proc/{[^1-9/],[^1-9/][^0-9/],[^1-9s/][^0-9y/][^0-9s/],[^1-9/][^0-9/][^0-9/][^0-9/]*}/** w",
+    "/proc/sys/[^k]** w",
+    "/proc/sys/kernel/{?,??,[^s][^h][^m]**} w",
+    "/proc/sysrq-trigger rwklx",
+    "/proc/kcore rwklx",
+)
+# Of /sys: nothing but control groups, and nothing at all of firmware, powercap and security
+_SYS: Final = (
+    "/sys/[^f]*/** wklx",
+    "/sys/f[^s]*/** wklx",
+    "/sys/fs/[^c]*/** wklx",
+    "/sys/fs/c[^g]*/** wklx",
+    "/sys/fs/cg[^r]*/** wklx",
+    "/sys/firmware/** rwklx",
+    "/sys/devices/virtual/powercap/** rwklx",
+    "/sys/kernel/security/** rwklx",
+)
+
+
+class NoProfile(Exception):
+    """The profile could not be loaded; the text says why."""
+
+
+def render_profile(*, abi: bool) -> str:
+    """Returns the profile in the parser's language; `abi`: the parser knows versions of it."""
+    allowed = (
+        *("network", "capability", "file", "umount"),
+        "signal (receive) peer=unconfined",
+        f"signal (send, receive) peer={NAME}",
+        f"ptrace (trace, read, tracedby, readby) peer={NAME}",
+    )
+    denied = ("mount", *_PROC, *_SYS)
+    rules = [*allowed, *(f"deny {it}" for it in denied)]
+    start = "abi <abi/3.0>,\n" if abi else ""
+    lines = "".join(f"  {it},\n" for it in rules)
+    return f"{start}profile {NAME} flags=(attach_disconnected, mediate_deleted) {{\n{lines}}}\n"
+
+
+def find_parser() -> str | None:
+    """Returns the program that loads profiles, where this machine has it and can use it."""
+    if not has_apparmor():
+        return None
+    return shutil.which("apparmor_parser", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+async def load(parser: str, world: World, *options: str) -> str:
+    """Has the kernel know the profile, in the place of what it had; returns its name. Raises
+    NoProfile."""
+    pipe = asyncio.subprocess.PIPE
+    text = render_profile(abi=os.path.exists(_ABI)).encode()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            parser, "--replace", "--skip-cache", *options, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+    except OSError as error:
+        raise NoProfile(f"{parser}: {error.strerror}") from None
+    try:
+        async with world.wire_timeout(LOAD_SECONDS):
+            _, told = await process.communicate(text)
+    except TimeoutError:
+        raise NoProfile(f"{parser}: no answer in {LOAD_SECONDS:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        why = told[:_TOLD_BYTES].decode(errors="replace").strip()
+        raise NoProfile(f"{parser}: exit status {process.returncode}: {why}")
+    return NAME
