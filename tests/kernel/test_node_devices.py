@@ -250,6 +250,7 @@ USING = {
 }
 
 
+@pytest.mark.xdist_group("cdi")
 def test_a_claim_is_made_ready_before_its_pod_and_taken_back_after_it(
     cluster: Cluster,
     things: Path,
@@ -302,6 +303,7 @@ def test_a_claim_is_made_ready_before_its_pod_and_taken_back_after_it(
     cluster.run(scenario)
 
 
+@pytest.mark.xdist_group("cdi")
 def test_an_extended_resource_is_met_by_a_device_of_its_class(
     cluster: Cluster, cdi: Callable[[str, dict[str, Any]], None]
 ) -> None:
