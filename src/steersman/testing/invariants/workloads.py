@@ -36,6 +36,7 @@ class WorkloadInvariants:
         self._jobs: dict[str, Document] = {}
         self._sets: dict[str, Document] = {}
         self._most: dict[str, int] = {}  # the largest parallelism a job ever had
+        self._ready: set[str] = set()  # uids of pods that were ready once
         self._ended: dict[str, dict[str, set[str]]] = {}  # job uid -> phase -> pod uids
 
     def see(self, resource: Resource, namespace: str, name: str, new: Document | None) -> None:
@@ -52,6 +53,8 @@ class WorkloadInvariants:
         old = self._pods.pop(name, None)
         if new is not None:
             self._pods[name] = new
+            if is_ready(new):
+                self._ready.add(new["metadata"]["uid"])
         pod: Any = new if new is not None else old
         kind, uid = owner_of(pod)
         if kind == "Job" and new is not None:
@@ -106,7 +109,9 @@ class WorkloadInvariants:
             other = self._pods.get(f"{name}-{below}")
             if other is None:
                 raise Broken(f"{pod['metadata']['name']} came before {name}-{below}")
-            if other["metadata"].get("deletionTimestamp") is None and not is_ready(other):
+            # That it is so no more nobody can know in time: its container may end meanwhile
+            ready = other["metadata"]["uid"] in self._ready
+            if other["metadata"].get("deletionTimestamp") is None and not ready:
                 raise Broken(f"{pod['metadata']['name']} came before {name}-{below} was ready")
 
     def unended(self, name: str) -> str:
