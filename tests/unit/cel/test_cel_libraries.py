@@ -259,7 +259,8 @@ def value(text: str) -> Any:
         ("semver('1.0.0').compareTo(semver('1.0.1')) * 10 + semver('1.0.0').compareTo("
          "semver('1.0.0+x'))", -10),
         ("isSemver('1.0.0-01') || isSemver('1.0.0-') || isSemver('1.0.0-a..b')"
-         " || isSemver('v1.2.3', false) || isSemver('1.0.18446744073709551616') || isSemver('')", False),
+         " || isSemver('v1.2.3', false) || isSemver('1.0.18446744073709551616') || isSemver('')",
+         False),
         ("isSemver('1.0.0-0') && isSemver('1.0.18446744073709551615')"
          " && isSemver('v1.2.3-a', true)",
          True),
