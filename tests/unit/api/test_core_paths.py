@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from steersman.api import metadata, route
+from steersman.api.paths import Checks, Paths
+from steersman.api.published.negotiate import Form, choose, publish, respond
+from steersman.api.published.order import sorted_groups, sorted_versions
+from steersman.model.errors import NotAcceptable
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.pod import POD
-from steersman.wire.message import Request
+from steersman.wire.message import Request, User
 
 
 def asked(method: str, path: str, query: str = "") -> tuple[str, ...]:
@@ -136,3 +140,108 @@ def test_the_generation_is_one_more_where_the_spec_changed(
 )
 def test_a_path_is_laid_over_or_taken_away(base: Any, changed: Any, result: Any) -> None:
     assert metadata.overlay(base, changed, [("a", "b")]) == result
+
+
+def told(path: str, query: str = "", **wrong: str) -> tuple[int, str]:
+    checks = Checks({"ping": lambda: "", "store": lambda: wrong.get("store", "")})
+    answer = checks.answer(Request("GET", path, query))
+    return (answer.status, answer.body.decode()) if answer is not None else (404, "")
+
+
+def test_health_checks_tell_what_fails_and_not_why() -> None:
+    assert told("/readyz") == (200, "ok")
+    assert told("/readyz", "verbose") == (200, "[+]ping ok\n[+]store ok\nreadyz check passed\n")
+    failed = "[+]ping ok\n[-]store failed: reason withheld\nlivez check failed\n"
+    assert told("/livez", store="disk") == (500, failed)
+    assert told("/readyz", "exclude=store", store="disk") == (200, "ok")
+    assert told("/readyz", "exclude=store&exclude=odd&verbose", store="disk") == (
+        200,
+        "[+]ping ok\n[+]store excluded: ok\nwarn: some health checks cannot be excluded: no "
+        'matches for "odd"\nreadyz check passed\n',
+    )
+    assert told("/readyz/ping", store="disk") == (200, "ok")
+    assert told("/readyz/store", store="disk") == (500, "internal server error: disk\n")
+    assert told("/readyz/store", "exclude=store", store="disk")[0] == 500
+    assert told("/readyz/odd") == (404, "")
+
+
+def test_the_longest_prefix_answers_a_path_that_nobody_has_alone() -> None:
+    def answer(text: str) -> Any:
+        return lambda _request, _user: text
+
+    ours = Paths(
+        Checks({"ping": lambda: ""}),
+        {name: answer(name) for name in ("/apis", "/apis/", "/apis/x/", "/version")},
+    )
+
+    def found(path: str) -> Any:
+        return ours.handle(Request("GET", path), User("u"))
+
+    for path, text in (
+        ("/apis", "/apis"), ("/apis/", "/apis"), ("/apis/y", "/apis/"), ("/apis/x/z", "/apis/x/"),
+        ("/version", "/version"), ("/version/x", None), ("/", None),
+    ):  # fmt: skip
+        assert found(path) == text
+    assert found("/readyz").body == found("/healthz/").body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", "a/json"),
+        ("a/json", "a/json"),
+        ("a/yaml", "a/yaml"),
+        ("*/*", "a/json"),
+        ("application/*", "a/json"),
+        ("a/json;as=X;v=v2", "a/json;as=X;v=v2"),
+        ("a/json;v=v2;as=X, a/yaml", "a/json;as=X;v=v2"),
+        ("a/json;as=Y, a/yaml", "a/yaml"),
+        ("a/yaml;q=0, a/json", "a/json"),
+        ("a/yaml;q=0.0, a/json", "a/json"),
+        ("a/yaml;q=0.1, a/json", "a/yaml"),
+        ("a/yaml;charset=utf-8;profile=nopeer", "a/yaml"),
+        ("text/html, a/yaml", "a/yaml"),
+    ],
+)
+def test_the_first_form_that_a_client_takes_is_chosen(accept: str, chosen: str) -> None:
+    forms = [Form("a/json", {}), Form("a/json", {"as": "X", "v": "v2"}), Form("a/yaml", {})]
+    assert str(choose(accept, forms)) == chosen
+    with pytest.raises(NotAcceptable, match="are accepted: a/json, a/yaml"):
+        choose("text/html", forms)
+
+
+def test_what_a_client_has_already_is_not_sent_again() -> None:
+    document = publish(b"{}")
+    for known, status in (
+        ("", 200),
+        (document.tag, 304),
+        (f'"x", {document.tag}', 304),
+        ('"x"', 200),
+    ):
+        answer = respond(Request("GET", "/", "", {"if-none-match": known}), document, {"a": "b"})
+        assert (answer.status, answer.headers) == (status, {"etag": document.tag, "a": "b"})
+        assert answer.body == (b"" if status == 304 else b"{}")
+    assert publish(b"{ }").tag != document.tag
+
+
+def test_groups_and_versions_are_told_in_upstreams_order() -> None:
+    versions = [
+        "v1alpha1",
+        "v1",
+        "foo",
+        "v2",
+        "v1beta2",
+        "v10",
+        "v1beta10",
+        "v2alpha1",
+        "bar",
+        "v1",
+    ]
+    assert sorted_versions(versions) == [
+        "v10", "v2", "v1", "v1beta10", "v1beta2", "v2alpha1", "v1alpha1", "bar", "foo",
+    ]  # fmt: skip
+    groups = ["z.example", "batch", "", "a.example", "apps", "m.example"]
+    known = {"m.example": 2000, "a.example": 999}
+    assert sorted_groups(groups, known) == [
+        "", "apps", "batch", "m.example", "z.example", "a.example",
+    ]  # fmt: skip
