@@ -9,6 +9,7 @@ import pytest
 from customs import definition, version
 from steersman.api.custom import columns, rule_check
 from steersman.api.custom.naming import Taken, plan
+from steersman.api.published import customs
 from steersman.model.structural.rules import RULES
 
 Document = dict[str, Any]
@@ -242,3 +243,68 @@ def test_rules_that_are_too_dear_together_are_named() -> None:
         "OpenAPIv3 schema exceeds budget by factor of "
     )
     assert version()["name"] == "v1"
+
+
+OBJECT_META = {"$ref": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+EITHER = [{"type": "integer"}, {"type": "string"}]
+FREE_FORM = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+@pytest.mark.parametrize(
+    ("raw", "three", "two"),
+    [
+        ({"type": "string", "oneOf": [{"minLength": 1}], "not": {}},
+         {"type": "string", "oneOf": [{"minLength": 1}], "not": {}}, {"type": "string"}),
+        ({"type": "string", "nullable": True}, {"type": "string", "nullable": True}, {}),
+        ({"type": "array", "items": {"type": "string", "nullable": True}},
+         {"type": "array", "items": {"type": "string", "nullable": True}},
+         {"type": "array", "items": {}}),
+        ({"type": "array", "nullable": True, "items": {"type": "string"}},
+         {"type": "array", "nullable": True, "items": {"type": "string"}}, {}),
+        ({"type": "array", **FREE_FORM, "items": {}}, {"type": "array", **FREE_FORM, "items": {}},
+         FREE_FORM),
+        ({"type": "object", **FREE_FORM, "properties": {"x": {}}},
+         {"type": "object", **FREE_FORM, "properties": {"x": {}}}, FREE_FORM),
+        ({"type": "object", "required": ["x", "y"],
+          "properties": {"x": {"nullable": True}, "y": {}}},
+         {"type": "object", "required": ["x", "y"],
+          "properties": {"x": {"nullable": True}, "y": {}}},
+         {"type": "object", "required": ["y"], "properties": {"x": {}, "y": {}}}),
+        ({"type": "object", "required": ["x"], "additionalProperties": {"nullable": True}},
+         {"type": "object", "required": ["x"], "additionalProperties": {"nullable": True}},
+         {"type": "object", "additionalProperties": {}}),
+        ({"x-kubernetes-int-or-string": True},
+         {"x-kubernetes-int-or-string": True, "anyOf": EITHER},
+         {"x-kubernetes-int-or-string": True}),
+        ({"x-kubernetes-int-or-string": True, "anyOf": EITHER},
+         {"x-kubernetes-int-or-string": True, "anyOf": EITHER},
+         {"x-kubernetes-int-or-string": True}),
+        ({"x-kubernetes-int-or-string": True, "allOf": [{"anyOf": EITHER}, {"maximum": 3}]},
+         {"x-kubernetes-int-or-string": True, "allOf": [{"anyOf": EITHER}, {"maximum": 3}]},
+         {"x-kubernetes-int-or-string": True}),
+        ({"x-kubernetes-int-or-string": True, "anyOf": [{"maximum": 3}], "allOf": [{"minimum": 1}]},
+         {"x-kubernetes-int-or-string": True, "anyOf": [{"maximum": 3}],
+          "allOf": [{"anyOf": EITHER}, {"minimum": 1}]},
+         {"x-kubernetes-int-or-string": True}),
+    ],
+)  # fmt: skip
+def test_each_dialect_says_of_a_schema_what_it_can(raw: Any, three: Any, two: Any) -> None:
+    structure = {"type": "object", "properties": {"a": raw}}
+    for dialect, expected in (("v3", three), ("v2", two)):
+        found = customs._whole(structure, dialect)  # type: ignore[arg-type]
+        assert found["properties"]["a"] == expected
+        assert found["properties"]["metadata"] == OBJECT_META
+        assert {"kind", "apiVersion"} <= set(found["properties"])
+
+
+def test_an_embedded_object_has_metadata_of_its_own_in_documents() -> None:
+    raw = {"type": "object", "x-kubernetes-embedded-resource": True, "required": ["kind", "x"]}
+    structure = {"type": "object", "properties": {"a": raw, "b": {**raw, **FREE_FORM}}}
+    three = customs._whole(structure, "v3")["properties"]
+    for name in "ab":
+        assert three[name]["required"] == ["kind", "x", "apiVersion"]
+        assert three[name]["properties"]["metadata"] == OBJECT_META
+    two = customs._whole(structure, "v2")["properties"]
+    assert two["a"]["properties"]["metadata"] == OBJECT_META
+    assert "properties" not in two["b"]
+    assert customs._whole({"type": "object", **FREE_FORM}, "v2") == {"type": "object"}

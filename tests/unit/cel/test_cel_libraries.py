@@ -316,6 +316,7 @@ def test_a_function_has_its_value(text: str, expected: Any) -> None:
         ("uint('+1')", 'strconv.ParseUint: parsing "+1": invalid syntax'),
         ("uint(-1)", "unsigned integer overflow"),
         ("uint(-1.0)", "unsigned integer overflow"),
+        ("uint(-0.5)", "unsigned integer overflow"),
         ("uint(0.0 / 0.0)", "unsigned integer overflow"),
         ("int(9223372036854775808u)", "integer overflow"),
         ("int(9223372036854775807.0)", "integer overflow"),
