@@ -134,6 +134,8 @@ def test_what_cannot_be_reached_is_not_available(
 def test_a_service_with_a_ready_endpoint_or_out_of_the_cluster_is_asked() -> None:
     assert verdict.decide(WANTED, SERVICE, [piece(ready=False), piece()]) is None
     assert verdict.decide(WANTED, SERVICE, [piece(ready=True)]) is None
+    unsaid = {"namespace": "ci", "name": "m"}
+    assert verdict.decide(unsaid, SERVICE, [piece(ready=True)]) is None, "443 is meant"
     outside = {"spec": {"type": "ExternalName", "externalName": "x"}}
     assert verdict.decide(WANTED, outside, []) is None
 

@@ -18,6 +18,7 @@ from served import (
     served,
     serving,
 )
+from steersman.api import delete
 from steersman.store.memory import MemoryStore
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -364,3 +365,72 @@ def test_a_second_start_changes_nothing_and_brings_back_what_was_removed() -> No
             (await api.get(role)).ok()
 
     simulate(1, main)
+
+
+NOW = 1_000_000.0
+META = {"name": "a", "generation": 3}
+
+
+@pytest.mark.parametrize(
+    ("plural", "present", "policy", "left"),
+    [
+        ("configmaps", ["x"], "", ["x"]),
+        ("configmaps", ["x"], "Foreground", ["x", "foregroundDeletion"]),
+        ("configmaps", ["x", "orphan"], "Foreground", ["x", "foregroundDeletion"]),
+        ("configmaps", ["foregroundDeletion", "x"], "Orphan", ["x", "orphan"]),
+        ("configmaps", ["foregroundDeletion", "orphan"], "Background", []),
+        ("configmaps", ["orphan"], "", ["orphan"]),
+        ("jobs", [], "", ["orphan"]),
+        ("jobs", ["foregroundDeletion"], "", ["foregroundDeletion"]),
+        ("jobs", [], "Background", []),
+        ("events", [], "Foreground", []),
+        ("events", ["x"], "Orphan", ["x"]),
+    ],
+)
+def test_each_policy_takes_the_finalizer_of_the_other_away(
+    plural: str, present: list[str], policy: str, left: list[str]
+) -> None:
+    assert delete.finalizers(plural, present, policy) == left
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "wanted", "grace"),
+    [
+        ({}, {}, 30, 0),
+        ({"nodeName": "n"}, {"phase": "Running"}, None, 0),
+        ({"nodeName": "n", "terminationGracePeriodSeconds": 7}, {"phase": "Running"}, None, 7),
+        ({"nodeName": "n", "terminationGracePeriodSeconds": 7}, {}, 0, 0),
+        ({"nodeName": "n", "terminationGracePeriodSeconds": -7}, {}, None, 1),
+        ({"nodeName": "n", "terminationGracePeriodSeconds": 7}, {"phase": "Failed"}, None, 0),
+        ({"nodeName": "n", "terminationGracePeriodSeconds": 7}, {"phase": "Succeeded"}, 9, 0),
+    ],
+)
+def test_a_pod_that_runs_somewhere_has_a_grace_period(
+    spec: Any, status: Any, wanted: int | None, grace: int
+) -> None:
+    assert delete.pod_grace({"spec": spec, "status": status}, wanted) == grace
+
+
+def test_what_waits_for_nothing_is_gone_and_what_waits_says_since_when() -> None:
+    def fate(old: dict[str, Any], kind: str = "ConfigMap", **options: Any) -> Any:
+        given = delete.Options(**{"grace_seconds": None, **options})
+        return delete.decide(kind, f"{kind.lower()}s", old, given, NOW).document
+
+    assert fate({"metadata": META}) is None
+    held = {"metadata": {**META, "finalizers": ["x"]}}
+    made = fate(held)
+    assert made["metadata"] == {
+        **held["metadata"],
+        "deletionTimestamp": "1970-01-12T13:46:40Z",
+        "deletionGracePeriodSeconds": 0,
+        "generation": 4,
+    }
+    assert fate(made) == made, "a second deletion changes nothing"
+    space = {
+        "metadata": META,
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+    assert fate(space, "Namespace")["status"] == {"phase": "Terminating"}
+    assert fate({**space, "spec": {"finalizers": []}}, "Namespace") is None
+    assert fate(space, "ConfigMap") is None

@@ -224,3 +224,45 @@ def test_certificates_that_cannot_be_read_are_noticed() -> None:
     assert is_good_bundle(definition())
     bad = base64.b64encode(b"no certificate").decode()
     assert not is_good_bundle(converted({"url": "https://h", "caBundle": bad}))
+
+
+def test_an_answer_of_the_old_version_need_not_say_what_it_is() -> None:
+    response = {"result": {"status": "Success"}, "convertedObjects": [1]}
+    assert read_answer({"response": response}, "v1beta1", "u") == [1]
+    head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview"}
+    assert read_answer({**head, "response": {**response, "uid": "u"}}, "v1", "u") == [1]
+    for result in (None, "Success", {"status": "Success", "message": "m"}):
+        given = {"response": {**response, "result": result}}
+        if isinstance(result, dict):
+            assert read_answer(given, "v1beta1", "u") == [1]
+            continue
+        with pytest.raises(Unconverted, match="'', not 'Success'"):
+            read_answer(given, "v1beta1", "u")
+
+
+@pytest.mark.parametrize(
+    ("converted", "told"),
+    [
+        ([], "Object 'Kind' is missing"),
+        ({"apiVersion": "e/v2", "kind": "W"}, "missing metadata in converted object"),
+        (
+            new(metadata={"name": "n", "uid": "u", "namespace": "s"}),
+            "must have the same namespace:  != s",
+        ),
+        (
+            new(metadata={"name": "n", "uid": "u", "annotations": []}),
+            "invalid metadata.annotations of type []interface {} in converted object",
+        ),
+    ],
+)
+def test_what_is_no_object_of_the_same_name_is_refused(converted: Any, told: str) -> None:
+    with pytest.raises(Unconverted) as caught:
+        settled(OLD, converted, "e/v2")
+    assert str(caught.value) == told
+
+
+def test_labels_of_a_converted_object_are_good_labels() -> None:
+    bad = new(metadata={"name": "n", "uid": "u", "labels": {"a b": "x", "c": "d e"}})
+    with pytest.raises(Unconverted) as caught:
+        settled(OLD, bad, "e/v2")
+    assert str(caught.value).startswith("[metadata.labels: Invalid value: ")

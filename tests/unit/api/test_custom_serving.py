@@ -455,3 +455,56 @@ def test_custom_resources_outlive_their_server() -> None:
 
     simulate(1, main)
     assert MAPS.startswith(NAMESPACES)
+
+
+def scaled_definition() -> Any:
+    number = {"type": "integer"}
+    fields = {"replicas": number, "note": {"type": "string"}}
+    state = {"n": number, "s": {"type": "string"}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": fields},
+            "status": {"type": "object", "properties": state},
+        },
+    }
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.n",
+        "labelSelectorPath": ".status.s",
+    }
+    subresources = {"status": {}, "scale": scale}
+    return definition(version(schema={"openAPIV3Schema": schema}, subresources=subresources))
+
+
+@served
+async def test_a_scale_without_replicas_is_none_until_they_are_set(api: Served) -> None:
+    await establish(api, scaled_definition())
+    made = {**widget("one"), "spec": {"note": "x"}}
+    (await api.post(WIDGETS, made)).ok()
+    missing = await api.get(f"{WIDGET}/scale")
+    assert (missing.code, missing.message) == (
+        500,
+        'Internal error occurred: the spec replicas field ".spec.replicas" does not exist',
+    )
+    empty = await api.patch(f"{WIDGET}/scale", {"metadata": {"labels": {"a": "b"}}})
+    assert (empty.code, empty.message) == (
+        400,
+        'the spec replicas field ".spec.replicas" cannot be empty',
+    )
+    scaled = (await api.patch(f"{WIDGET}/scale", {"spec": {"replicas": 3}})).ok()
+    assert (scaled["spec"], scaled["status"]) == ({"replicas": 3}, {"replicas": 0})
+    found = (await api.get(WIDGET)).ok()
+    assert found["spec"] == {"note": "x", "replicas": 3}
+    (await api.patch(f"{WIDGET}/status", {"status": {"n": 2, "s": "a=b"}})).ok()
+    scale = (await api.get(f"{WIDGET}/scale")).ok()
+    assert scale["status"] == {"replicas": 2, "selector": "a=b"}
+    assert {"name", "namespace", "uid", "creationTimestamp"} <= set(scale["metadata"])
+    scale["metadata"]["resourceVersion"] = "1"
+    assert (await api.put(f"{WIDGET}/scale", scale)).code == 409
+    down = {"metadata": {"name": "one"}, "spec": {"replicas": 0}}
+    assert (await api.put(f"{WIDGET}/scale", down)).ok()["spec"] == {}
+    negative = {**down, "spec": {"replicas": -1}}
+    refused = await api.put(f"{WIDGET}/scale", negative)
+    assert refused.code == 422
+    assert (await api.get(WIDGET)).ok()["spec"]["replicas"] == 0

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from served import MERGE, PODS, Served, pod, served
+from steersman.api.subresources import eviction
+from steersman.model.errors import Forbidden, TooManyRequests
 
 BUDGETS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
 VIOLATES = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -149,3 +153,101 @@ async def test_an_eviction_of_another_pod_than_the_one_meant_is_refused(api: Ser
     assert "deletionTimestamp" not in found
     exact = {"uid": found["uid"], "resourceVersion": found["resourceVersion"]}
     assert (await evict(api, "a1", preconditions=exact)).code == 201
+
+
+Document = dict[str, Any]
+NOW = "2026-01-01T00:00:00Z"
+
+
+def budget(spec: Document | None = None, **status: Any) -> Document:
+    return {"metadata": {"name": "b", "generation": 2}, "spec": spec or {},
+            "status": {"observedGeneration": 2, **status}}  # fmt: skip
+
+
+WELL: Document = {"status": {"conditions": READY}}
+UNWELL: Document = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+ALWAYS = {"unhealthyPodEvictionPolicy": "AlwaysAllow"}
+
+
+@pytest.mark.parametrize(
+    ("given", "which", "free"),
+    [
+        (budget(currentHealthy=3, desiredHealthy=3), WELL, False),
+        (budget(currentHealthy=3, desiredHealthy=3), UNWELL, True),
+        (budget(currentHealthy=2, desiredHealthy=3), UNWELL, False),
+        (budget(currentHealthy=3, desiredHealthy=0), UNWELL, False),
+        (budget(ALWAYS, currentHealthy=0, desiredHealthy=3), UNWELL, True),
+        (budget(ALWAYS, currentHealthy=0, desiredHealthy=3), WELL, False),
+        (budget(ALWAYS), {}, True),
+    ],
+)
+def test_a_pod_that_is_not_ready_goes_free_where_enough_are(
+    given: Document, which: Document, free: bool
+) -> None:
+    assert eviction.is_free(given, which) is free
+
+
+def test_a_budget_is_counted_down_to_nothing_and_no_further() -> None:
+    two = budget(disruptionsAllowed=2, disruptedPods={"x": "t"})
+    one = eviction.count_down(two, "p", NOW)
+    assert one["status"]["disruptionsAllowed"] == 1
+    assert one["status"]["disruptedPods"] == {"x": "t", "p": NOW}
+    assert "conditions" not in one["status"]
+    assert two["status"]["disruptionsAllowed"] == 2
+    none = eviction.count_down(one, "q", NOW)
+    (condition,) = none["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == (
+        "DisruptionAllowed",
+        "False",
+        "InsufficientPods",
+    )
+    with pytest.raises(TooManyRequests) as caught:
+        eviction.count_down(none, "r", NOW)
+    assert not caught.value.retry_after_seconds
+    late = {**two, "metadata": {"name": "b", "generation": 3}}
+    with pytest.raises(TooManyRequests) as caught:
+        eviction.count_down(late, "p", NOW)
+    assert caught.value.retry_after_seconds == 10
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ({"disruptionsAllowed": -1}, "pdb disruptions allowed is negative"),
+        (
+            {"disruptionsAllowed": 1, "disruptedPods": {str(n): "t" for n in range(2001)}},
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+        ),
+    ],
+)
+def test_a_budget_that_cannot_be_right_is_not_counted_down(status: Document, why: str) -> None:
+    with pytest.raises(Forbidden, match=why):
+        eviction.count_down(budget(**status), "p", NOW)
+    most = {str(number): "t" for number in range(2000)}
+    assert eviction.count_down(budget(disruptionsAllowed=1, disruptedPods=most), "p", NOW)
+
+
+def test_the_time_at_which_a_budget_was_used_up_stays() -> None:
+    known = {"type": "DisruptionAllowed", "status": "False", "lastTransitionTime": "t"}
+    for before, after in (("False", "t"), ("True", NOW)):
+        given = budget(
+            disruptionsAllowed=1, conditions=[{**known, "status": before}, {"type": "X"}]
+        )
+        found = eviction.count_down(given, "p", NOW)["status"]["conditions"]
+        assert [one["type"] for one in found] == ["X", "DisruptionAllowed"]
+        assert found[1]["lastTransitionTime"] == after
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Pending", "Running", None])
+def test_no_budget_counts_a_pod_that_does_not_run(phase: str | None) -> None:
+    pod = {"metadata": {}, "status": {"phase": phase}}
+    assert eviction.is_ignored(pod) is (phase in ("Succeeded", "Failed", "Pending"))
+    assert eviction.is_ignored({**pod, "metadata": {"deletionTimestamp": "t"}})
+
+
+def test_a_pod_says_once_why_it_ends() -> None:
+    pod = {"metadata": {}, "status": {"conditions": [{"type": "Ready"}]}}
+    once = eviction.disrupted(pod, NOW)
+    twice = eviction.disrupted(once, NOW)
+    assert once == twice
+    assert [one["type"] for one in twice["status"]["conditions"]] == ["Ready", "DisruptionTarget"]

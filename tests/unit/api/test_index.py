@@ -147,3 +147,10 @@ def test_pods_of_a_node_are_found_without_a_search() -> None:
     searched.clear()
     assert [one.name for one in selection.of(table, "n")] == expected
     assert searched == expected
+
+
+def test_what_an_eighth_of_the_table_has_is_found_by_the_index() -> None:
+    indexes, _ = made()
+    eighth = Pin("eighth", "1", lambda entry: str(int(entry.labels["number"]) % 8))
+    found = often(indexes, eighth)
+    assert found is not None and len(found) == COUNT // 8

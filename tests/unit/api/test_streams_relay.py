@@ -18,7 +18,7 @@ import pytest
 
 from steersman.api.assembly import Assembly, Configuration
 from steersman.api.cache import Cache
-from steersman.api.subresources import proxy
+from steersman.api.subresources import proxy, streams
 from steersman.api.subresources.kubelets import Kubelets, Undelivered, locate
 from steersman.client import http
 from steersman.client.http import HTTPTransport, Target
@@ -29,7 +29,7 @@ from steersman.model.errors import APIError, BadRequest, NotFound, ServiceUnavai
 from steersman.store.memory import MemoryStore
 from steersman.wire import der
 from steersman.wire.channels import ERROR, TUNNEL, V4, V5, Channels, Data, Ended
-from steersman.wire.message import Channel, Request, Response, Upgrade, User
+from steersman.wire.message import Channel, Peer, Request, Response, Upgrade, User
 from steersman.wire.websocket import WebSocket, handshake
 from steersman.world.real import RealWorld
 
@@ -813,3 +813,80 @@ def test_a_service_is_reached_at_its_ready_endpoints() -> None:
     endpoints.clear()
     with pytest.raises(ServiceUnavailable, match='no endpoints available for service "web"'):
         found("web:http")
+
+
+def test_a_port_of_a_service_is_named_by_its_name_or_number() -> None:
+    def found(name: str, *ports: Document) -> str | None:
+        return proxy.find_port({"spec": {"ports": [*ports]}}, proxy.parse_name(name))
+
+    one, two = {"name": "http", "port": 80}, {"port": 81}
+    assert found("web", one) == "http"
+    assert found("web", two) == ""
+    assert found("web", one, two) is None
+    assert found("web") is None
+    assert (found("web:http", one, two), found("web:81", one, two)) == ("http", "")
+    for name in ("web:82", "web:None"):
+        with pytest.raises(ServiceUnavailable):
+            found(name, one, two)
+
+
+def test_a_pod_is_not_reached_at_a_port_that_is_none() -> None:
+    document: Document = {"spec": {"containers": []}, "status": {"podIP": "10.1.1.1"}}
+    with pytest.raises(BadRequest, match='invalid port "http"'):
+        proxy.locate_pod(document, proxy.parse_name("web:http"))
+    assert proxy.locate_pod(document, proxy.parse_name("https:web:")).port == 443
+
+
+def test_headers_that_are_the_servers_own_are_not_passed_on() -> None:
+    given = {
+        "authorization": "x", "connection": "close", "host": "h", "te": "t", "accept": "a",
+        "impersonate-user": "u", "x-remote-user": "r", "x-forwarded-for": "1.1.1.1",
+    }  # fmt: skip
+    request = Request("GET", "/", "", given, peer=Peer("2.2.2.2"))
+    assert proxy.passed_headers(request) == {
+        "accept": "a",
+        "x-forwarded-for": "1.1.1.1, 2.2.2.2",
+    }
+    upgrade = Request("GET", "/", "", {"upgrade": "websocket", "connection": "upgrade"})
+    assert proxy.passed_headers(upgrade) == {"connection": "Upgrade", "upgrade": "websocket"}
+
+
+def test_the_options_of_a_stream_are_kubelets() -> None:
+    given = {"stdin": ["true"], "stdout": ["1"], "stderr": ["false"], "tty": ["0"],
+             "command": ["a", "b c"]}  # fmt: skip
+    assert streams.kubelet_query(given, commanded=True) == "input=1&output=1&command=a&command=b+c"
+    assert streams.kubelet_query(given, commanded=False) == "input=1&output=1"
+    assert streams.kubelet_query({"stderr": ["yes"], "tty": [""]}, commanded=True) == "error=1"
+    assert streams.ports_query({}) == ""
+    assert streams.ports_query({"ports": ["80", "81,82"]}) == "port=80%2C81%2C82"
+    with pytest.raises(BadRequest, match='parsing "x": invalid syntax'):
+        streams.ports_query({"ports": ["80,x"]})
+
+
+def test_a_container_is_named_where_there_are_several() -> None:
+    def pod(*main: str, init: tuple[str, ...] = ()) -> Document:
+        spec = {"containers": [{"name": name} for name in main],
+                "initContainers": [{"name": name} for name in init],
+                "ephemeralContainers": [{"name": "e"}]}  # fmt: skip
+        return {"metadata": {"name": "p"}, "spec": spec}
+
+    assert streams.choose_container(pod("a", init=("i",)), "") == "a"
+    for name in ("a", "b", "i", "e"):
+        assert streams.choose_container(pod("a", "b", init=("i",)), name) == name
+    for given, name, told in (
+        (pod("a", "b"), "", "specified for pod p, choose one of: [a b]"),
+        (pod("a", "b", init=("i",)), "", "one of: [a b] or one of the init containers: [i]"),
+        (pod(), "", "a container name must be specified for pod p"),
+        (pod("a"), "x", "container x is not valid for pod p"),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            streams.choose_container(given, name)
+        assert caught.value.message.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(500, 500), (400, 400), (404, 404), (403, 403), (401, 401), (503, 503)],
+)
+def test_a_refusal_of_a_node_keeps_its_code(code: int, told: int) -> None:
+    assert streams.refused(code, "why", "pods/log p").code == told

@@ -355,6 +355,7 @@ def test_the_estimate_grows_with_the_bounds_of_the_types() -> None:
         ("b && b && b", 5),
         ("b ? s == s : b", 1 + 1 + 1 + 10 + 2),
         ("s.contains('x')", 1 + 1 + 10),
+        ("s == 'x'", 1 + 1),
         ("s.matches('aaaaaaaa')", 1 + 1 + 11 * 2),
         ("s.matches('a')", 1 + 1 + 11),
         ("[1, 2].size() > 0", 10 + 1 + 1),

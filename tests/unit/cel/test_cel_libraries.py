@@ -259,8 +259,8 @@ def value(text: str) -> Any:
         ("semver('1.0.0').compareTo(semver('1.0.1')) * 10 + semver('1.0.0').compareTo("
          "semver('1.0.0+x'))", -10),
         ("isSemver('1.0.0-01') || isSemver('1.0.0-') || isSemver('1.0.0-a..b')"
-         " || isSemver('v1.2.3', false) || isSemver('1.0.18446744073709551616')"
-         " || isSemver('')", False),
+         " || isSemver('v1.2.3', false) || isSemver('1.0.18446744073709551616') || isSemver('')",
+         False),
         ("isSemver('1.0.0-0') && isSemver('1.0.18446744073709551615')"
          " && isSemver('v1.2.3-a', true)",
          True),
@@ -316,6 +316,7 @@ def test_a_function_has_its_value(text: str, expected: Any) -> None:
         ("uint('+1')", 'strconv.ParseUint: parsing "+1": invalid syntax'),
         ("uint(-1)", "unsigned integer overflow"),
         ("uint(-1.0)", "unsigned integer overflow"),
+        ("uint(-0.5)", "unsigned integer overflow"),
         ("uint(0.0 / 0.0)", "unsigned integer overflow"),
         ("int(9223372036854775808u)", "integer overflow"),
         ("int(9223372036854775807.0)", "integer overflow"),

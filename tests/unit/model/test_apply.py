@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from steersman.model import ownership
-from steersman.model.apply import LAST_APPLIED, ApplyFailed, Conflicts, apply
+from steersman.model.apply import (
+    LAST_APPLIED,
+    MAX_ANNOTATIONS_BYTES,
+    ApplyFailed,
+    Conflicts,
+    apply,
+)
 from steersman.model.errors import BadRequest
 from steersman.model.fields import granular
 from steersman.model.fields.fieldset import of_paths
@@ -384,7 +390,17 @@ def test_another_manager_takes_over_nothing() -> None:
     assert annotations == live["metadata"]["annotations"]
 
 
-@pytest.mark.parametrize("annotation", ["{", "[]", '{"apiVersion": "v1"}', ""])
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "{",
+        "[]",
+        '{"apiVersion": "v1"}',
+        "",
+        '{"apiVersion": "apps/v2", "kind": "Deployment", "spec": {"replicas": 3}}',
+        '{"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 3, "nope": 1}}',
+    ],
+)
 def test_a_useless_annotation_excuses_nothing(annotation: str) -> None:
     live = updated(None, client_side(3, annotation), DEPLOYMENT, **APPS)
     with pytest.raises(Conflicts, match="1 conflict: "):
@@ -515,3 +531,29 @@ def test_named_fields_on_the_way_become_members_but_no_items_nor_keys() -> None:
         "f:list": {".": {}, 'k:{"name":"a"}': {"f:v": {}}},
         "f:map": {".": {}, "f:x": {".": {}, "f:y": {}}},
     }
+
+
+def test_an_annotation_of_the_largest_size_stays() -> None:
+    live = updated(None, client_side(3), DEPLOYMENT, manager="kubectl-client-side-apply", **APPS)
+
+    def made(length: int, replicas: int) -> dict[str, str]:
+        note = {"metadata": {"annotations": {"note": "x" * length}}, "spec": {"replicas": replicas}}
+        found = put(live, note, DEPLOYMENT, manager="kubectl", **APPS)
+        annotations: dict[str, str] = found["metadata"]["annotations"]
+        return annotations
+
+    size = sum(len(name) + len(value) for name, value in made(10, 5).items())
+    length, odd = divmod(MAX_ANNOTATIONS_BYTES - size, 2)
+    assert LAST_APPLIED in made(10 + length, 15 if odd else 5)
+    assert LAST_APPLIED not in made(11 + length, 15 if odd else 5)
+
+
+def test_a_null_stays_where_the_schema_allows_one() -> None:
+    number = {"type": "integer"}
+    fields = {"n": {**number, "nullable": True}, "m": number}
+    node = from_openapi(
+        {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}
+    )
+    live = {"metadata": {}, "spec": {"n": 1, "m": 1}}
+    made = put(live, {"spec": {"n": None, "m": None}}, node, force=True)
+    assert made["spec"] == {"n": None}

@@ -324,3 +324,12 @@ def test_a_definition_that_holds_itself_is_walked_to_its_depth() -> None:
     admitted = admit(definition, {"properties": {"a": inner}})
     assert admitted.unknown == ("properties.a.properties.b.typo", "properties.a.not.typo")
     assert "type int64" in refusal(definition, {"properties": {"a": {"maxLength": "x"}}})
+
+
+@pytest.mark.parametrize(("given", "fits"), [(2**63 - 1, True), (2**63, False), (-(2**63), True)])
+def test_whole_numbers_are_those_of_64_bits(given: int, fits: bool) -> None:
+    document = {"metadata": {"generation": given}}
+    if fits:
+        assert admit(POD, document).document["metadata"]["generation"] == given
+    else:
+        assert "int64" in refusal(POD, document)

@@ -74,6 +74,15 @@ def test_a_set_that_nests_without_end_is_refused() -> None:
         document = {"f:a": document}
     with pytest.raises(FieldSetError, match="nests deeper"):
         parse(document)
+    for levels, taken in ((100, True), (101, False)):
+        document = {}
+        for _ in range(levels):
+            document = {"f:a": document}
+        if taken:
+            assert parse(document)
+            continue
+        with pytest.raises(FieldSetError):
+            parse(document)
 
 
 def test_paths_come_in_upstreams_order_members_first() -> None:

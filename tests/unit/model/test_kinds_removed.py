@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from steersman.model import builtin, schema
+from steersman.model.kinds import customresourcedefinition_v1beta1 as definitions
 from steersman.model.kinds import ingress_v1beta1
 
 OLD_BACKENDS = [
@@ -347,3 +348,108 @@ def test_what_went_with_1_16_is_described_under_its_own_names() -> None:
     policy = known["io.k8s.api.extensions.v1beta1.NetworkPolicy"]
     assert policy[GVK] == [{"group": "extensions", "kind": "NetworkPolicy", "version": "v1beta1"}]
     assert not set(known) & set(schema.builtin().shapes)
+
+
+def test_what_is_no_spec_is_left_alone_by_every_conversion() -> None:
+    document = {"metadata": {"name": "x"}}
+    for convert in (ingress_v1beta1.to_v1, ingress_v1beta1.from_v1, definitions.to_v1,
+                    definitions.from_v1):  # fmt: skip
+        assert convert(document) == document
+
+
+@pytest.mark.parametrize(
+    ("port", "service"),
+    [
+        ({"serviceName": "", "servicePort": 0}, None),
+        ({"serviceName": "a", "servicePort": 0}, {"name": "a", "port": {}}),
+        ({"serviceName": "a", "servicePort": ""}, {"name": "a", "port": {}}),
+        ({"serviceName": "", "servicePort": 80}, {"name": "", "port": {"number": 80}}),
+        ({"servicePort": "web"}, {"name": "", "port": {"name": "web"}}),
+    ],
+)
+def test_a_backend_names_a_service_where_it_has_a_name_or_a_port(port: Any, service: Any) -> None:
+    made = ingress_v1beta1.to_v1({"spec": {"backend": port}})["spec"]["defaultBackend"]
+    assert made == ({} if service is None else {"service": service})
+
+
+def test_a_rule_without_paths_is_kept() -> None:
+    document = {"spec": {"rules": [{"host": "h", "http": {}}, {"http": {"paths": [{}]}}]}}
+    assert ingress_v1beta1.from_v1(document) == document
+    made = ingress_v1beta1.to_v1(document)["spec"]["rules"]
+    assert made[0] == {"host": "h", "http": {}}
+    assert made[1]["http"]["paths"] == [{"pathType": "ImplementationSpecific"}]
+
+
+KEEP = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+@pytest.mark.parametrize(
+    ("schema", "plain", "kept"),
+    [
+        ({"properties": {}}, {"type": "object", "properties": {}},
+         {"type": "object", "properties": {}, **KEEP}),
+        ({"items": {"properties": {}}},
+         {"type": "array", "items": {"type": "object", "properties": {}}},
+         {"type": "array", "items": {"type": "object", "properties": {}, **KEEP}}),
+        ({"additionalProperties": {"type": "string"}},
+         {"type": "object", "additionalProperties": {"type": "string"}},
+         {"type": "object", "additionalProperties": {"type": "string"}}),
+        ({"x-kubernetes-int-or-string": True, "items": {}},
+         {"x-kubernetes-int-or-string": True, "items": {}},
+         {"x-kubernetes-int-or-string": True, "items": {}}),
+        ({"type": "string"}, {"type": "string"}, {"type": "string"}),
+        ({"type": "object", "x-kubernetes-preserve-unknown-fields": False},
+         {"type": "object", "x-kubernetes-preserve-unknown-fields": False},
+         {"type": "object", "x-kubernetes-preserve-unknown-fields": False}),
+        ({}, {}, {}),
+        (True, True, True),
+    ],
+)  # fmt: skip
+def test_a_schema_gets_the_types_that_it_implies(schema: Any, plain: Any, kept: Any) -> None:
+    assert definitions.typed(schema, False) == plain
+    assert definitions.typed(schema, True) == kept
+
+
+def test_what_versions_share_is_said_once_and_what_they_do_not_is_said_for_each() -> None:
+    one = {"name": "v1", "subresources": {"status": {}}, "schema": {"s": 1}}
+    two = {"name": "v2", "subresources": {}, "schema": {"s": 1}}
+    document = {"spec": {"versions": [one, two], "preserveUnknownFields": True}}
+    spec = definitions.from_v1(document)["spec"]
+    assert spec == {
+        "version": "v1",
+        "validation": {"s": 1},
+        "versions": [
+            {"name": "v1", "subresources": {"status": {}}},
+            {"name": "v2", "subresources": {}},
+        ],
+        "preserveUnknownFields": True,
+    }
+    assert definitions.from_v1({"spec": {}})["spec"] == {
+        "versions": [],
+        "preserveUnknownFields": False,
+    }
+    assert document["spec"]["versions"] == [one, two]
+
+
+def test_a_webhook_says_which_reviews_it_takes_or_takes_the_old_ones() -> None:
+    spec, _ = definition(
+        version="v1", conversion={"strategy": "Webhook", "conversionReviewVersions": ["v1"]}
+    )
+    webhook = {"conversionReviewVersions": ["v1"]}
+    assert spec["conversion"] == {"strategy": "Webhook", "webhook": webhook}
+    spec, _ = definition(
+        version="v1", conversion={"strategy": "None", "webhookClientConfig": {"url": "u"}}
+    )
+    assert spec["conversion"] == {"strategy": "None"}
+    spec, _ = definition(version="v1", scope="Cluster")
+    assert spec["scope"] == "Cluster"
+
+
+def test_the_present_metrics_of_an_old_autoscaler_are_converted_too() -> None:
+    version = version_of("autoscaling/v2beta1", "horizontalpodautoscalers")
+    flat = {"type": "Resource", "resource": {"name": "cpu", "currentAverageUtilization": 5}}
+    deep = {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 5}}}
+    old = {"metadata": {"name": "h"}, "status": {"currentMetrics": [flat], "x": 1}}
+    new = {"metadata": {"name": "h"}, "status": {"currentMetrics": [deep], "x": 1}}
+    assert version.to_storage(old) == new
+    assert version.from_storage(new) == old

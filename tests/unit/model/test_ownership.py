@@ -515,3 +515,12 @@ def test_a_schema_that_holds_itself_can_be_owned() -> None:
     new = {"metadata": {"name": "c"}, "spec": {"versions": versions}}
     fields = fields_of(wrote([], None, new, node))
     assert fields["f:spec"]["f:versions"] == {}
+
+
+def test_as_many_updates_are_merged_as_are_too_many() -> None:
+    entries = [_entry(f"m{number:02}", _clock(number)) for number in range(12)]
+    data = {f"m{number:02}": "" for number in range(12)}
+    new = {"data": {**data, "new": ""}}
+    after = wrote(entries, {"data": data}, new, CONFIG_MAP, manager="new", time=_clock(30))
+    assert len(after) == 10
+    assert after[0]["fieldsV1"] == {"f:data": {f"f:m0{number}": {} for number in range(4)}}

@@ -94,6 +94,8 @@ CASES: list[Case] = [
     ({"type": "number", "multipleOf": 1.5}, 4.5, []),
     ({"type": "integer", "multipleOf": -1}, 4,
      ["a: Invalid value: 4: factor MultipleOf declared for a must be positive: -1"]),
+    ({"type": "integer", "multipleOf": 0}, 4,
+     ["a: Invalid value: 4: factor MultipleOf declared for a must be positive: 0"]),
     ({"type": "number", "enum": [1]}, 1.0, []),
     ({"type": "object", "enum": [{"x": 1}]}, {"x": 1}, []),
     ({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}, ["x"], []),

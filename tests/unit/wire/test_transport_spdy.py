@@ -127,3 +127,55 @@ def test_headers_are_bounded_after_decompression() -> None:
     here, there = pair()
     with pytest.raises(ProtocolError, match="too long"):
         there.feed(here.open({"a": "b" * (spdy.MAX_HEADERS_BYTES + 1)})[1])
+
+
+def test_a_stream_may_be_opened_finished_and_takes_answers_still() -> None:
+    here, there = pair()
+    _, sent = here.open({"a": "b"})
+    finished = sent[:4] + bytes([1]) + sent[5:]
+    assert there.feed(finished) == [Opened(1, {"a": "b"}, True)]
+    assert there.send(1, b"x") != b""
+    assert there.feed(struct.pack(">II", 1, 1) + b"y") == [], "it said that nothing comes"
+
+
+def test_data_of_a_stream_that_is_over_is_passed_over() -> None:
+    here, there = pair()
+    there.feed(here.open({})[1])
+    data = here.send(1, b"x")
+    there.reset(1)
+    assert there.feed(data) == []
+    with pytest.raises(ProtocolError, match="never opened"):
+        there.feed(struct.pack(">II", 5, 0))
+
+
+def test_a_frame_of_the_largest_size_is_taken() -> None:
+    here, there = pair()
+    there.feed(here.open({})[1])
+    (data,) = there.feed(here.send(1, bytes(spdy.MAX_FRAME_BYTES)))
+    assert isinstance(data, Data) and len(data.data) == spdy.MAX_FRAME_BYTES
+
+
+def test_the_newest_stream_of_the_other_side_is_told_at_the_end() -> None:
+    here, there = pair()
+    for _ in range(2):
+        there.feed(here.open({})[1])
+    assert there.go_away()[-8:] == struct.pack(">II", 3, 0)
+    assert here.feed(there.go_away()) == [GoneAway()]
+
+
+def test_an_answer_to_our_own_ping_is_not_answered() -> None:
+    here, _ = pair()
+    here.feed(control(6, struct.pack(">I", 1)))
+    assert here.replies() == b""
+    here.feed(control(6, struct.pack(">I", 2)))
+    assert here.replies() == control(6, struct.pack(">I", 2))
+    assert here.replies() == b""
+
+
+def test_headers_without_an_event_keep_the_compression_in_its_place() -> None:
+    here, there = pair()
+    there.feed(here.open({})[1])
+    again = here.accept(1, {"c": "d"})
+    headers = again[:2] + struct.pack(">H", 8) + again[4:]
+    assert there.feed(headers) == []
+    assert there.feed(here.open({"e": "f"})[1]) == [Opened(3, {"e": "f"})]
