@@ -241,7 +241,7 @@ def test_what_is_mounted_inside_of_a_volume_is_only_read_too_where_it_is_to_be(
         }
         name = pod.spec.node_name
         node = await session.client.read(f"/api/v1/{NODE.plural}/{name}")
-        (handler,) = node["status"]["runtimeHandlers"]
+        handler = node["status"]["runtimeHandlers"][0]
         assert handler["features"]["recursiveReadOnlyMounts"] is True
         await session.delete("nested")
 
