@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.authorities import request
-from tests.checked import admitted, causes, kind_of
+from tests.checked import Causes, admitted, causes, kind_of
 
 from steersman.model import builtin, decode, errors
 from steersman.model.types import address_check, workload_check
@@ -842,7 +842,7 @@ def test_endpoint_slices() -> None:
     document = {"addressType": "IPv4", "endpoints": endpoints, "ports": [{}, {}]}
     assert causes(*slices, document) == [
         ("endpoints[0].addresses", "Required value: must contain at least 1 address"),
-        ("endpoints[1].addresses[0]", 'Invalid value: "fd::1": must be a valid IPv4 address'),
+        ("endpoints[1].addresses[0]", 'Invalid value: "fd::1": must be an IPv4 address'),
         (
             "endpoints[1].addresses[1]",
             'Invalid value: "224.0.0.1": may not be in the link-local multicast range '
@@ -854,10 +854,48 @@ def test_endpoint_slices() -> None:
     assert causes(*slices, {"addressType": "IPv6"}, {"addressType": "IPv4"}) == [
         ("addressType", 'Invalid value: "IPv6": field is immutable')
     ]
+    assert causes(
+        *slices, {"addressType": "IPv4", "endpoints": [{"addresses": ["010.0.0.1"]}]}
+    ) == [("endpoints[0].addresses[0]", 'Invalid value: "010.0.0.1": must not have leading 0s')]
     many = [{"addresses": ["10.0.0.1"]}] * 1001
     assert causes(*slices, {"addressType": "IPv4", "endpoints": many}) == [
         ("endpoints", "Too many: 1001: must have at most 1000 items")
     ]
+
+
+def test_the_hints_and_names_of_endpoint_slices() -> None:
+    slices = ("discovery.k8s.io", "endpointslices")
+    targets = [{"name": "a"}, {"name": "a"}, {"name": "_"}]
+    document = {
+        "addressType": "FQDN",
+        "endpoints": [
+            {"addresses": ["a.b."], "hints": {"forZones": targets}},
+            {"addresses": ["a"], "hints": {"forNodes": targets}},
+            {"addresses": ["a.b"], "hints": {"forZones": [{"name": str(n)} for n in range(9)]}},
+        ],
+    }
+    found = causes(*slices, document)
+    assert [field for field, _text in found] == [
+        "endpoints[0].hints.forZones[1].name",
+        "endpoints[0].hints.forZones[2].name",
+        "endpoints[1].addresses[0]",
+        "endpoints[1].hints.forNodes[1].name",
+        "endpoints[1].hints.forNodes[2].name",
+        "endpoints[2].hints.forZones",
+    ]
+    detail = "should be a domain with at least two segments separated by dots"
+    assert found[2][1] == f'Invalid value: "a": {detail}'
+    assert found[-1][1] == "Too many: 9: must have at most 8 items"
+
+
+def test_the_topology_of_endpoints_is_dropped() -> None:
+    kind = kind_of("discovery.k8s.io", "endpointslices")
+    endpoint = {"addresses": ["10.0.0.1"], "deprecatedTopology": {"a": "b"}}
+    document = {"endpoints": [endpoint]}
+    bare = {"endpoints": [{"addresses": ["10.0.0.1"]}]}
+    assert kind.prepare(document, None, "") == bare
+    assert kind.prepare(document, document, "") == document
+    assert kind.prepare(document, bare, "") == bare
 
 
 def test_leases() -> None:
@@ -1145,16 +1183,88 @@ def test_an_event_of_the_new_form_says_who_reports_and_why() -> None:
         "type": "Normal",
     }
     assert causes("", "events", event) == []
-    assert causes("", "events", {**event, "type": "Warning"}) == []
     faulty = {**event, "type": "Odd", "action": "", "reason": "x" * 129, "message": "y" * 1025}
-    assert causes("", "events", faulty) == [
+    faults = [
         ("action", "Required value"),
         ("reason", 'Invalid value: "": can have at most 128 characters'),
         ("message", 'Invalid value: "": can have at most 1024 characters'),
-        ("type", 'Invalid value: "": has invalid value: Odd'),
     ]
+    assert causes("", "events", faulty) == faults
+    assert causes("", "events", faulty, faulty) == faults
     del event["reportingComponent"]
-    assert ("reportingController", "Required value") in causes("", "events", event)
+    assert ("reportingComponent", "Required value") in causes("", "events", event)
+    in_system = {**event, "metadata": {"namespace": "kube-system", "name": "A:b"}}
+    wrong = ("involvedObject.namespace", 'Invalid value: "": does not match event.namespace')
+    assert wrong not in causes("", "events", {**in_system, "involvedObject": {}})
+    assert wrong in causes("", "events", {**event, "involvedObject": {}})
+
+
+EVENT = {
+    "regarding": {"kind": "Pod", "namespace": "n", "name": "p"},
+    "eventTime": "2020-01-01T00:00:00.000000Z",
+    "reportingController": "a.example/b",
+    "reportingInstance": "b",
+    "action": "Do",
+    "reason": "Why",
+    "type": "Normal",
+}
+
+
+def of_events(new: dict[str, Any], old: dict[str, Any] | None = None) -> Causes:
+    """Returns what is wrong with an event that is written by events.k8s.io."""
+    kind = kind_of("events.k8s.io", "events")
+    stored = kind.versions[0].to_storage
+    assert stored is not None
+    before = None if old is None else stored(admitted(kind, old))
+    found = kind.check(stored(admitted(kind, new)), before, "")
+    return [(cause.field, cause.message) for cause in found]
+
+
+UNSET = 'Invalid value: "": needs to be unset'
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, []),
+        ({"type": "Odd"}, [("type", 'Invalid value: "": has invalid value: Odd')]),
+        ({"reportingController": ""}, [
+            ("reportingController", "Required value"),
+            ("reportingController", "Invalid value"),
+            ("reportingController", "Invalid value"),
+        ]),
+        ({"eventTime": None}, [("eventTime", "Required value")]),
+        ({"deprecatedFirstTimestamp": "2020-01-01T00:00:00Z"}, [("firstTimestamp", UNSET)]),
+        ({"deprecatedLastTimestamp": "2020-01-01T00:00:00Z"}, [("lastTimestamp", UNSET)]),
+        ({"deprecatedCount": 1}, [("count", UNSET)]),
+        ({"deprecatedSource": {"host": "h"}}, [("source", UNSET)]),
+        ({"series": {"count": 1}}, [
+            ("series.count", 'Invalid value: "": should be at least 2'),
+            ("series.lastObservedTime", "Required value"),
+        ]),
+    ],
+)  # fmt: skip
+def test_an_event_of_the_new_group_has_the_new_form_alone(
+    fields: dict[str, Any], expected: Causes
+) -> None:
+    found = of_events({**EVENT, **fields})
+    assert [field for field, _text in found] == [field for field, _text in expected]
+    for (_field, text), (_same, wanted) in zip(found, expected, strict=True):
+        assert text.startswith(wanted)
+
+
+def test_of_an_event_of_the_new_group_only_the_series_changes() -> None:
+    series = {"count": 2, "lastObservedTime": "2020-01-01T00:00:01.000000Z"}
+    assert of_events({**EVENT, "series": series}, EVENT) == []
+    changed = {"regarding": {"kind": "Node", "namespace": "n"}, "reason": "", "note": "m"}
+    found = of_events({**EVENT, **changed}, EVENT)
+    empty = '"Name":"","UID":"","APIVersion":"","ResourceVersion":"","FieldPath":""'
+    assert found[-3:] == [
+        ("involvedObject",
+         f'Invalid value: {{"Kind":"Node","Namespace":"n",{empty}}}: field is immutable'),
+        ("reason", 'Invalid value: "": field is immutable'),
+        ("message", 'Invalid value: "m": field is immutable'),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

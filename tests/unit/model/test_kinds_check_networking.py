@@ -124,7 +124,7 @@ BACKEND = "spec.defaultBackend"
             {"defaultBackend": {"resource": {"apiGroup": "A", "kind": "", "name": "a/b"}}},
             [
                 (f"{BACKEND}.resource.apiGroup", f'Invalid value: "A": {SUBDOMAIN}'),
-                (f"{BACKEND}.resource.kind", f"{REQUIRED}: kind is required"),
+                (f"{BACKEND}.resource.kind", REQUIRED),
                 (f"{BACKEND}.resource.name", "Invalid value: \"a/b\": may not contain '/'"),
             ],
         ),
@@ -211,7 +211,7 @@ def test_the_addresses_of_an_ingress() -> None:
     served = [{"ip": "1"}, {"hostname": "A"}, {"hostname": "10.0.0.1"}, {"ip": "::1"}]
     document = {"spec": {}, "status": {"loadBalancer": {"ingress": served}}}
     where = "status.loadBalancer.ingress"
-    assert causes(GROUP, "ingresses", document, document, "status") == [
+    assert causes(GROUP, "ingresses", document, {"spec": {}}, "status") == [
         (
             f"{where}[0].ip",
             'Invalid value: "1": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
@@ -222,6 +222,8 @@ def test_the_addresses_of_an_ingress() -> None:
             'Invalid value: "10.0.0.1": must be a DNS name, not an IP address',
         ),
     ]
+    told = [field for field, _text in causes(GROUP, "ingresses", document, document, "status")]
+    assert told == [f"{where}[1].hostname", f"{where}[2].hostname"]  # an address may stay
 
 
 PARAMETERS = {"kind": "K", "name": "n"}
@@ -266,8 +268,8 @@ PARAMETERS = {"kind": "K", "name": "n"}
         (
             {"controller": "a/b", "parameters": {"kind": "", "name": "", "scope": "Galaxy"}},
             [
-                ("parameters.kind", f"{REQUIRED}: kind is required"),
-                ("parameters.name", f"{REQUIRED}: name is required"),
+                ("parameters.kind", REQUIRED),
+                ("parameters.name", REQUIRED),
                 (
                     "parameters.scope",
                     'Unsupported value: "Galaxy": supported values: "Cluster", "Namespace"',
@@ -348,7 +350,7 @@ def block(cidr: str, *without: str) -> dict[str, Any]:
                     f"{PORT}.protocol",
                     'Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"',
                 ),
-                (f"{PORT}.endPort", "Invalid value: 2: must be greater than or equal to `port`"),
+                (f"{PORT}.endPort", "Invalid value: 1: must be greater than or equal to `port`"),
             ],
         ),
         (
@@ -431,6 +433,25 @@ def test_policies(spec: dict[str, Any], expected: Causes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cidr", "problem"),
+    [
+        ("10.0.0.1/24", "must not have bits set beyond the prefix length"),
+        ("010.0.0.0/24", "must not have leading 0s in IP or prefix length"),
+        ("10.0.0.0/024", "must not have leading 0s in IP or prefix length"),
+        ("::ffff:10.0.0.0/120", "must not have an IPv4-mapped IPv6 address"),
+        ("FD00::/64", ""),
+    ],
+)
+def test_the_prefixes_of_policies_have_one_meaning(cidr: str, problem: str) -> None:
+    spec = {"ingress": [{"from": [{"ipBlock": {"cidr": cidr}}]}]}
+    where = "spec.ingress[0].from[0].ipBlock.cidr"
+    expected = [(where, f'Invalid value: "{cidr}": {problem}')] if problem else []
+    document = {"spec": {"podSelector": {}, **spec}}
+    assert causes(GROUP, "networkpolicies", document) == expected
+    assert causes(GROUP, "networkpolicies", document, document) == []  # what was there may stay
+
+
+@pytest.mark.parametrize(
     ("cidrs", "expected"),
     [
         (["10.0.0.0/24"], []),
@@ -450,7 +471,7 @@ def test_policies(spec: dict[str, Any], expected: Causes) -> None:
             [
                 (
                     "spec.cidrs",
-                    'Invalid value: {"CIDRs":["10.0.0.0/24","10.1.0.0/24"]}: may specify no more '
+                    'Invalid value: ["10.0.0.0/24","10.1.0.0/24"]: may specify no more '
                     "than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
                 )
             ],
@@ -507,7 +528,21 @@ def test_prefixes_of_services_stay() -> None:
     old = {"spec": {"cidrs": ["10.0.0.0/24"]}}
     assert causes(GROUP, "servicecidrs", old, old) == []
     assert causes(GROUP, "servicecidrs", {"spec": {"cidrs": ["x"]}}, old) == [
-        ("spec.cidrs", f'Invalid value: ["x"]: {IMMUTABLE}')
+        ("spec.cidrs[0]", f'Invalid value: "x": {IMMUTABLE}')
+    ]
+    more = {"spec": {"cidrs": ["10.0.0.0/24", "fd00::/64"]}}
+    assert causes(GROUP, "servicecidrs", more, old) == []
+    assert causes(GROUP, "servicecidrs", old, more) == [
+        ("spec.cidrs", f'Invalid value: ["10.0.0.0/24"]: {IMMUTABLE}')
+    ]
+    same = {"spec": {"cidrs": ["10.1.0.0/24", "10.2.0.0/24"]}}
+    assert causes(GROUP, "servicecidrs", same, old) == [
+        ("spec.cidrs[0]", f'Invalid value: "10.1.0.0/24": {IMMUTABLE}'),
+        (
+            "spec.cidrs",
+            'Invalid value: ["10.1.0.0/24","10.2.0.0/24"]: may specify no more than one IP for '
+            "each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+        ),
     ]
     bad = {"spec": {"cidrs": []}}
     assert causes(GROUP, "servicecidrs", bad, bad, "status") == []

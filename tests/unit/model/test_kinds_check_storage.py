@@ -204,7 +204,7 @@ def test_what_is_attached_stays_and_its_errors_are_short() -> None:
     told = {**old, "status": status}
     assert causes(GROUP, "volumeattachments", told, old, "status") == [
         ("status.attachmentMetadata", "Too long: may not be more than 262144 bytes"),
-        ("status.attachError.message", "Too long: may not be more than 1024 bytes"),
+        ("status.attachError.message", "Too long: may not be more than 262144 bytes"),
         (
             "status.detachError.errorCode",
             "Invalid value: -1: must be between 0 and 2147483647, inclusive",

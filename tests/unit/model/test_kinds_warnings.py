@@ -309,3 +309,47 @@ def test_what_was_not_deprecated_in_an_earlier_minor_is_not_called_so() -> None:
             assert (answer.code, answer.headers.get("Warning")) == (200, None)
 
     simulate(1, case)
+
+
+def test_addresses_in_another_form() -> None:
+    """The old ones of a slice or policy may stay; their writers are told."""
+    addresses = ["010.0.0.1", "::ffff:10.0.0.1", "FD00::1", "10.0.0.1", "fd00::1"]
+    slices = {"addressType": "IPv6", "endpoints": [{"addresses": addresses}]}
+    path = "endpoints[0].addresses"
+    odd = [
+        f'{path}[0]: non-standard IP address "010.0.0.1" is invalid: use "10.0.0.1"',
+        f'{path}[1]: non-standard IP address "::ffff:10.0.0.1" is invalid: use "10.0.0.1"',
+        f'{path}[2]: IPv6 address "FD00::1" should be in RFC 5952 canonical format ("fd00::1")',
+    ]
+    assert told("discovery.k8s.io", "endpointslices", slices) == odd
+    label = {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
+    own = {**slices, "metadata": {"labels": label}}
+    assert told("discovery.k8s.io", "endpointslices", own) == []
+    named = {"addressType": "FQDN", "endpoints": []}
+    assert told("discovery.k8s.io", "endpointslices", named) == [
+        "spec.addressType: FQDN endpoints are deprecated"
+    ]
+    assert told("discovery.k8s.io", "endpointslices", named, named) == []
+
+
+def test_prefixes_in_another_form() -> None:
+    block = {"cidr": "10.0.0.1/24", "except": ["010.0.0.0/25", "FD00::/64", "fd00::/64"]}
+    policy = {"spec": {"podSelector": {}, "egress": [{"to": [{"ipBlock": block}]}]}}
+    path = "spec.egress[0].to[0].ipBlock"
+    assert told("networking.k8s.io", "networkpolicies", policy) == [
+        f'{path}.cidr: CIDR value "10.0.0.1/24" is ambiguous in this context (should be '
+        '"10.0.0.0/24" or "10.0.0.1/32"?)',
+        f'{path}.except[0]: non-standard CIDR value "010.0.0.0/25" is invalid: use "10.0.0.0/25"',
+        f'{path}.except[1]: IPv6 CIDR value "FD00::/64" should be in RFC 5952 canonical format '
+        '("fd00::/64")',
+    ]
+
+
+def test_labels_of_capacity() -> None:
+    old = "beta.kubernetes.io/os"
+    topology = {"matchExpressions": TERM["matchExpressions"], "matchLabels": {old: "x", "a": "b"}}
+    capacity = {"storageClassName": "s", "nodeTopology": topology}
+    assert told("storage.k8s.io", "csistoragecapacities", capacity) == [
+        f"nodeTopology.matchExpressions[0]: {old} is {OS}",
+        f"nodeTopology.matchLabels.{old}: {OS}",
+    ]

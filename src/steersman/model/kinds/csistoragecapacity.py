@@ -14,6 +14,7 @@ from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.resources import ZERO
 from steersman.model.types.selector import LabelSelector, check_selector
+from steersman.model.types.warnings import capacity_told, warner
 from steersman.model.view import Object
 
 
@@ -60,6 +61,7 @@ CSISTORAGECAPACITY = Kind(
         text("Capacity", "capacity", default=UNSET),
     ),
     check=_check,
+    warn=warner(capacity_told),
     view=CSIStorageCapacity,
     returns_deleted=True,
     complete=True,

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 from steersman.model import names
 from steersman.model.causes import duplicate, each, immutable, invalid, one_of, required, too_many
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
-from steersman.model.kinds.printing import AGE, NAME, listed, text
-from steersman.model.types.address_check import check_not_special, is_ipv4, is_ipv6
+from steersman.model.kinds.prepare import preparer, without
+from steersman.model.kinds.printing import AGE, NAME, at, listed, text
+from steersman.model.types.address_check import (
+    check_ip,
+    check_not_special,
+    ip_warnings,
+    is_ipv4,
+    is_ipv6,
+)
 from steersman.model.types.container_check import PROTOCOLS
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
+from steersman.model.types.warnings import warner
 from steersman.model.view import Object, View
 
 
@@ -93,46 +101,97 @@ _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _MOST_ENDPOINTS = 1000
 _MOST_PORTS = 20000
 _MOST_ADDRESSES = 100
+_MOST_HINTS = 8
+_FAMILIES: Mapping[str, Callable[[str], bool]] = {"IPv4": is_ipv4, "IPv6": is_ipv6}
+_TOPOLOGY = "deprecatedTopology"
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+# who writes slices with addresses of one form only
+_CONTROLLERS = (
+    "endpointslice-controller.k8s.io",
+    "endpointslicemirroring-controller.k8s.io",
+)
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
     kind = new.get("addressType", "")
+    yield from one_of("addressType", kind, _ADDRESS_TYPES)
+    yield from _check_endpoints(new.get("endpoints") or (), kind, frozenset(_addresses(old or {})))
+    yield from _check_ports(new.get("ports") or ())
     if old is not None:
         yield from immutable("addressType", kind, old.get("addressType", ""))
-    yield from one_of("addressType", kind, _ADDRESS_TYPES)
-    endpoints = new.get("endpoints") or ()
+
+
+def _addresses(document: Document) -> Iterator[str]:
+    for endpoint in document.get("endpoints") or ():
+        yield from endpoint.get("addresses") or ()
+
+
+def _check_endpoints(
+    endpoints: Sequence[Document], kind: str, known: Container[str]
+) -> Iterator[Cause]:
     if len(endpoints) > _MOST_ENDPOINTS:
         yield too_many("endpoints", len(endpoints), _MOST_ENDPOINTS)
         return
     for index, endpoint in enumerate(endpoints):
-        yield from _check_endpoint(endpoint, kind, f"endpoints[{index}]")
-    yield from _check_ports(new.get("ports") or ())
+        yield from _check_endpoint(endpoint, kind, known, f"endpoints[{index}]")
 
 
-def _check_endpoint(endpoint: Document, kind: str, path: str) -> Iterator[Cause]:
+def _check_endpoint(
+    endpoint: Document, kind: str, known: Container[str], path: str
+) -> Iterator[Cause]:
     addresses = endpoint.get("addresses") or ()
     if not addresses:
         yield required(f"{path}.addresses", "must contain at least 1 address")
     elif len(addresses) > _MOST_ADDRESSES:
         yield too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES)
     for index, address in enumerate(addresses):
-        yield from _check_address(address, kind, f"{path}.addresses[{index}]")
+        yield from _check_address(address, kind, known, f"{path}.addresses[{index}]")
     if (node := endpoint.get("nodeName")) is not None:
         yield from each(f"{path}.nodeName", node, names.dns1123_subdomain(node))
     if (hostname := endpoint.get("hostname")) is not None:
         yield from each(f"{path}.hostname", hostname, names.dns1123_label(hostname))
+    hints = endpoint.get("hints") or {}
+    for field, check in (("forZones", names.label_value), ("forNodes", names.dns1123_subdomain)):
+        where, listed = f"{path}.hints.{field}", hints.get(field) or ()
+        if len(listed) > _MOST_HINTS:
+            yield too_many(where, len(listed), _MOST_HINTS)
+            return
+        yield from _check_hints([one.get("name", "") for one in listed], check, where)
 
 
-def _check_address(address: str, kind: str, path: str) -> Iterator[Cause]:
+def _check_hints(targets: list[str], check: names.Check, path: str) -> Iterator[Cause]:
+    for index, name in enumerate(targets):
+        if name in targets[:index]:
+            yield duplicate(f"{path}[{index}].name", name)
+        yield from each(f"{path}[{index}].name", name, check(name))
+
+
+def _check_address(address: str, kind: str, known: Container[str], path: str) -> Iterator[Cause]:
     if kind == "FQDN":
-        yield from each(path, address, names.dns1123_subdomain(address))
-    elif kind == "IPv4" and not is_ipv4(address):
-        yield invalid(path, address, "must be a valid IPv4 address")
-    elif kind == "IPv6" and not is_ipv6(address):
-        yield invalid(path, address, "must be a valid IPv6 address")
-    elif kind in ("IPv4", "IPv6"):
-        yield from check_not_special(path, address)
+        yield from _check_domain(address, path)
+    elif kind in _FAMILIES:
+        problems = list(check_ip(path, address, known))
+        if not problems and not _FAMILIES[kind](address):
+            problems = [invalid(path, address, f"must be an {kind} address")]
+        yield from problems or check_not_special(path, address)
+
+
+def _check_domain(name: str, path: str) -> Iterator[Cause]:
+    """Checks a name of two segments at least (IsFullyQualifiedDomainName)."""
+    if not name:
+        yield required(path)
+        return
+    name = name.removesuffix(".")
+    if problems := names.dns1123_subdomain(name):
+        yield invalid(path, name, ",".join(problems))
+    elif "." not in name:
+        detail = "should be a domain with at least two segments separated by dots"
+        yield invalid(path, name, detail)
+    else:
+        long = (label for label in name.split(".") if names.dns1123_label(label))
+        for label in list(long)[:1]:
+            yield invalid(path, label, ",".join(names.dns1123_label(label)))
 
 
 def _check_ports(ports: Sequence[Document]) -> Iterator[Cause]:
@@ -154,6 +213,26 @@ def _check_ports(ports: Sequence[Document]) -> Iterator[Cause]:
             yield from each(f"{where}.appProtocol", protocol, names.qualified_name(protocol))
 
 
+def _without_topology(new: Document, old: Document | None) -> Document:
+    """Drops what v1 has no longer; endpoints that are as they were stay so (dropTopologyOnV1)."""
+    endpoints = new.get("endpoints") or ()
+    if not any(_TOPOLOGY in endpoint for endpoint in endpoints):
+        return new
+    if old is not None and old.get("endpoints") == endpoints:
+        return new
+    return {**new, "endpoints": [without(endpoint, _TOPOLOGY) for endpoint in endpoints]}
+
+
+def _told(new: Document, old: Document | None) -> Iterator[str]:
+    if old is None and new.get("addressType") == "FQDN":
+        yield "spec.addressType: FQDN endpoints are deprecated"
+    if at(new, "metadata", "labels", _MANAGED_BY) in _CONTROLLERS:
+        return
+    for index, endpoint in enumerate(new.get("endpoints") or ()):
+        for position, address in enumerate(endpoint.get("addresses") or ()):
+            yield from ip_warnings(f"endpoints[{index}].addresses[{position}]", address)
+
+
 ENDPOINTSLICE = Kind(
     group="discovery.k8s.io",
     name="EndpointSlice",
@@ -163,6 +242,8 @@ ENDPOINTSLICE = Kind(
     storage="v1",
     columns=_COLUMNS,
     check=_check,
+    warn=warner(_told),
+    prepare=preparer(_without_topology),
     view=EndpointSlice,
     spec_fields=("endpoints", "ports", "addressType"),
     complete=True,

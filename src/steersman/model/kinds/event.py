@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from steersman.model import names
-from steersman.model.causes import each, invalid, required
+from steersman.model.causes import IMMUTABLE, each, invalid, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.event_columns import COLUMNS
@@ -75,44 +75,117 @@ def _from_core(document: Document) -> Document:
     return {**renamed, "apiVersion": "events.k8s.io/v1"}
 
 
-_MOST_REPORTING_CHARACTERS = 128
+_MOST_REPORTING_BYTES = 128
 _MOST_MESSAGE_BYTES = 1024
+_LEAST_SERIES = 2
+_TYPES = ("Normal", "Warning")
+_UNSET = "needs to be unset"
+_REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_SOURCE = ("component", "host")
+# in which order upstream compares; the series may change
+_KEPT = (
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+)
+_ZERO = dict.fromkeys(("reason", "message", "type", "action", "reportingComponent"), "")
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old, name=names.path_segment)
+    yield from _check_form(new, "reportingComponent")
+
+
+def _check_strictly(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    """Checks what is written by events.k8s.io, where an event must have the new form and only its
+    series changes."""
     yield from check_metadata(new, old)
+    yield from _check_form(new, "reportingController")
+    if old is None or new.get("series") != old.get("series"):
+        yield from _check_series(new.get("series"))
+    if old is not None:
+        yield from _check_kept(new, old)
+        return
+    if not new.get("eventTime"):
+        yield required("eventTime")
+    if new.get("type") not in _TYPES:
+        yield invalid("type", "", "has invalid value: " + new.get("type", ""))
+    for name in ("firstTimestamp", "lastTimestamp", "count"):
+        if new.get(name):
+            yield invalid(name, "", _UNSET)
+    if any((new.get("source") or {}).values()):
+        yield invalid("source", "", _UNSET)
+
+
+def _check_form(new: Document, controller_path: str) -> Iterator[Cause]:
+    """Checks what holds for either way of writing (legacyValidateEvent)."""
     namespace = (new.get("metadata") or {}).get("namespace", "")
     involved = (new.get("involvedObject") or {}).get("namespace", "")
-    path = "involvedObject.namespace"
-    if not involved:
-        # what is about a cluster-scoped object stands in the default namespace
-        if namespace not in ("", "default"):
-            yield invalid(path, involved, "does not match event.namespace")
-    elif involved != namespace:
-        yield invalid(path, involved, "does not match event.namespace")
-    if old is None and new.get("eventTime"):
-        yield from _check_new_form(new)
+    # what is about a cluster-scoped object stands in the default namespace
+    if new.get("eventTime"):
+        agree = bool(involved) or namespace in ("default", "kube-system")
+    else:
+        agree = involved == namespace if involved else namespace in ("", "default")
+    if not agree:
+        yield invalid("involvedObject.namespace", involved, "does not match event.namespace")
+    if new.get("eventTime"):
+        yield from _check_new_form(new, controller_path)
 
 
-def _check_new_form(new: Document) -> Iterator[Cause]:
-    """Checks what an event with an eventTime must have beside (the events.k8s.io form)."""
+def _check_new_form(new: Document, controller_path: str) -> Iterator[Cause]:
+    """Checks what an event with an eventTime must have beside."""
     controller = new.get("reportingComponent", "")
     if not controller:
-        yield required("reportingController")
-    yield from each("reportingController", controller, names.qualified_name(controller))
-    for name, field in (("reportingInstance", "reportingInstance"), ("action", "action")):
-        yield from _check_short(new.get(field, ""), name, _MOST_REPORTING_CHARACTERS)
-    yield from _check_short(new.get("reason", ""), "reason", _MOST_REPORTING_CHARACTERS)
+        yield required(controller_path)
+    yield from each(controller_path, controller, names.qualified_name(controller))
+    for name in ("reportingInstance", "action", "reason"):
+        yield from _check_short(new.get(name, ""), name, _MOST_REPORTING_BYTES)
     if len(new.get("message", "").encode()) > _MOST_MESSAGE_BYTES:
         yield invalid("message", "", f"can have at most {_MOST_MESSAGE_BYTES} characters")
-    if new.get("type") not in ("Normal", "Warning"):
-        yield invalid("type", "", "has invalid value: " + new.get("type", ""))
+
+
+def _check_series(series: Document | None) -> Iterator[Cause]:
+    if series is None:
+        return
+    if series.get("count", 0) < _LEAST_SERIES:
+        yield invalid("series.count", "", f"should be at least {_LEAST_SERIES}")
+    if not series.get("lastObservedTime"):
+        yield required("series.lastObservedTime")
+
+
+def _check_kept(new: Document, old: Document) -> Iterator[Cause]:
+    for name in _KEPT:
+        path = "reportingController" if name == "reportingComponent" else name
+        if (new.get(name) or None) != (old.get(name) or None):
+            yield invalid(path, _internal(name, new.get(name)), IMMUTABLE)
+
+
+def _internal(name: str, value: object) -> object:
+    """Returns a field as Go's internal type of it prints."""
+    if not isinstance(value, dict):
+        return _ZERO.get(name) if value is None else value
+    fields = _SOURCE if name == "source" else _REFERENCE
+    return {_go_name(field): value.get(field, "") for field in fields}
+
+
+def _go_name(field: str) -> str:
+    return {"uid": "UID", "apiVersion": "APIVersion"}.get(field) or field[0].upper() + field[1:]
 
 
 def _check_short(value: str, path: str, most: int) -> Iterator[Cause]:
     if not value:
         yield required(path)
-    if len(value) > most:
+    if len(value.encode()) > most:
         yield invalid(path, "", f"can have at most {most} characters")
 
 
@@ -124,9 +197,6 @@ def _at(*path: str) -> Callable[[Document], str]:
         return str(value or "")
 
     return select
-
-
-_REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 
 def _source(event: Document) -> str:
@@ -158,6 +228,7 @@ EVENT = Kind(
     short_names=("ev",),
     view=Event,
     check=_check,
+    name_check=names.path_segment,
     columns=COLUMNS,
     selectable=_SELECTABLE,
     complete=True,
@@ -174,7 +245,7 @@ EVENTS_EVENT = Kind(
     stored_with=Resource("", "events"),
     short_names=("ev",),
     view=Event,
-    check=_check,
+    check=_check_strictly,
     columns=COLUMNS,
     selectable=_SELECTABLE_EVENTS,
     complete=True,

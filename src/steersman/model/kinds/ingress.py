@@ -69,8 +69,10 @@ _MOST_HOSTS = 3
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
     if subresource == "status":
-        balancer = (new.get("status") or {}).get("loadBalancer") or {}
-        yield from check_balancer(balancer, "status.loadBalancer")
+        balancer, before = (
+            ((one or {}).get("status") or {}).get("loadBalancer") or {} for one in (new, old)
+        )
+        yield from check_balancer(balancer, before, "status.loadBalancer")
         return
     spec = new.get("spec") or {}
     yield from check_spec(spec, None if old is None else old.get("spec") or {})

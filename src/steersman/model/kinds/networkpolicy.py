@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import ip_network
+from collections.abc import Container, Iterator
 from typing import Any
 
 from msgspec import field
@@ -14,9 +13,10 @@ from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, at, selector
 from steersman.model.removed import Life, elsewhere, removed
-from steersman.model.types.address_check import check_cidr
+from steersman.model.types.address_check import check_cidr, cidr_warnings, sloppy_interface
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.selector import LabelSelector, check_selector
+from steersman.model.types.warnings import warner
 from steersman.model.view import Object, View
 
 
@@ -74,19 +74,21 @@ class NetworkPolicy(Object, frozen=True):
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _TYPES = ("Ingress", "Egress")
+_SIDES = (("ingress", "from"), ("egress", "to"))
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
     spec = new.get("spec") or {}
+    known = frozenset(cidr for _path, cidr in _cidrs(old or {}))
     yield from check_selector(spec.get("podSelector"), "spec.podSelector")
-    for direction, side in (("ingress", "from"), ("egress", "to")):
+    for direction, side in _SIDES:
         for index, rule in enumerate(spec.get(direction) or ()):
             path = f"spec.{direction}[{index}]"
             for position, port in enumerate(rule.get("ports") or ()):
                 yield from _check_port(port, f"{path}.ports[{position}]")
             for position, peer in enumerate(rule.get(side) or ()):
-                yield from _check_peer(peer, f"{path}.{side}[{position}]")
+                yield from _check_peer(peer, f"{path}.{side}[{position}]", known)
     types = spec.get("policyTypes") or ()
     if len(types) > len(_TYPES):
         yield invalid("spec.policyTypes", types, "may not specify more than two policyTypes")
@@ -105,7 +107,7 @@ def _check_port(port: Document, path: str) -> Iterator[Cause]:
         if last is not None:
             if last < number:
                 detail = "must be greater than or equal to `port`"
-                yield invalid(f"{path}.endPort", number, detail)
+                yield invalid(f"{path}.endPort", last, detail)
             yield from each(f"{path}.endPort", last, names.port_number(last))
         return
     if last is not None:
@@ -115,36 +117,55 @@ def _check_port(port: Document, path: str) -> Iterator[Cause]:
         yield from each(f"{path}.port", number, names.port_name(number))
 
 
-def _check_peer(peer: Document, path: str) -> Iterator[Cause]:
+def _check_peer(peer: Document, path: str, known: Container[str]) -> Iterator[Cause]:
     for name in ("podSelector", "namespaceSelector"):
         yield from check_selector(peer.get(name), f"{path}.{name}")
     if (block := peer.get("ipBlock")) is not None:
-        yield from _check_block(block, f"{path}.ipBlock")
+        yield from _check_block(block, f"{path}.ipBlock", known)
     if not peer:
         yield required(path, "must specify a peer")
     elif block is not None and len(peer) > 1:
         yield forbidden(path, "may not specify both ipBlock and another peer")
 
 
-def _check_block(block: Document, path: str) -> Iterator[Cause]:
+def _check_block(block: Document, path: str, known: Container[str]) -> Iterator[Cause]:
     whole = block.get("cidr", "")
     if not whole:
         yield required(f"{path}.cidr")
         return
-    problems = list(check_cidr(f"{path}.cidr", whole))
-    yield from problems
-    for index, part in enumerate(() if problems else block.get("except") or ()):
+    yield from check_cidr(f"{path}.cidr", whole, known)
+    if sloppy_interface(whole) is None:
+        return
+    for index, part in enumerate(block.get("except") or ()):
         where = f"{path}.except[{index}]"
-        wrong = list(check_cidr(where, part))
-        yield from wrong
-        if not wrong and not _is_inside(part, whole):
+        yield from check_cidr(where, part, known)
+        if sloppy_interface(part) is not None and not _is_inside(part, whole):
             yield invalid(where, part, "must be a strict subset of `cidr`")
 
 
 def _is_inside(part: str, whole: str) -> bool:
-    inner: Any = ip_network(part, strict=False)
-    outer: Any = ip_network(whole, strict=False)
-    return inner.version == outer.version and inner != outer and bool(inner.subnet_of(outer))
+    inner: Any = sloppy_interface(part)
+    outer: Any = sloppy_interface(whole)
+    longer = inner.network.prefixlen > outer.network.prefixlen
+    return longer and inner.version == outer.version and inner.ip in outer.network
+
+
+def _cidrs(policy: Document) -> Iterator[tuple[str, str]]:
+    """Yields the prefixes of a policy, each with its path."""
+    spec = policy.get("spec") or {}
+    for direction, side in _SIDES:
+        for index, rule in enumerate(spec.get(direction) or ()):
+            for position, peer in enumerate(rule.get(side) or ()):
+                path = f"spec.{direction}[{index}].{side}[{position}].ipBlock"
+                block = peer.get("ipBlock") or {}
+                yield f"{path}.cidr", block.get("cidr") or ""
+                for place, part in enumerate(block.get("except") or ()):
+                    yield f"{path}.except[{place}]", part
+
+
+def _told(new: Document, _old: Document | None) -> Iterator[str]:
+    for path, cidr in _cidrs(new):
+        yield from cidr_warnings(path, cidr)
 
 
 _COLUMNS = (
@@ -163,6 +184,7 @@ NETWORKPOLICY = Kind(
     short_names=("netpol",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(_told),
     view=NetworkPolicy,
     spec_fields=("spec",),
     complete=True,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from steersman.model.causes import each, immutable, invalid, required
+from steersman.model.causes import IMMUTABLE, each, invalid, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, at
 from steersman.model.kinds.subresources import STATUS
-from steersman.model.types.address_check import strict_cidr
+from steersman.model.types.address_check import sloppy_interface, strict_cidr
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -47,18 +47,37 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource:
         return
     found = (new.get("spec") or {}).get("cidrs") or []
-    if old is not None:
-        yield from immutable(_PATH, found, (old.get("spec") or {}).get("cidrs") or [])
-    elif not found:
-        yield required(_PATH, "at least one CIDR required")
-    elif len(found) > _MOST:
-        shown = {"CIDRs": found}
-        yield invalid(_PATH, shown, "may only hold up to 2 values")
-    elif len(found) == _MOST and (":" in found[0]) == (":" in found[1]):
-        yield invalid(_PATH, {"CIDRs": found}, _ONE_EACH)
+    if old is None:
+        yield from _check_cidrs(found)
     else:
-        for index, value in enumerate(found):
-            yield from each(f"{_PATH}[{index}]", value, strict_cidr(value))
+        yield from _check_change(found, (old.get("spec") or {}).get("cidrs") or [])
+
+
+def _check_cidrs(found: list[str]) -> Iterator[Cause]:
+    if not found:
+        yield required(_PATH, "at least one CIDR required")
+        return
+    if len(found) > _MOST:
+        yield invalid(_PATH, {"CIDRs": found}, "may only hold up to 2 values")
+        return
+    for index, value in enumerate(found):
+        yield from each(f"{_PATH}[{index}]", value, strict_cidr(value))
+    read = [interface for value in found if (interface := sloppy_interface(value))]
+    if len(read) == _MOST and read[0].version == read[1].version:
+        yield invalid(_PATH, found, _ONE_EACH)
+
+
+def _check_change(found: list[str], before: list[str]) -> Iterator[Cause]:
+    """Checks an update: all that may change is that a second family comes to the first."""
+    extended = len(before) == 1 and len(found) == _MOST
+    if len(found) != len(before) and not extended:
+        yield invalid(_PATH, found, IMMUTABLE)
+        return
+    for index, (value, was) in enumerate(zip(found, before, strict=False)):
+        if value != was:
+            yield invalid(f"{_PATH}[{index}]", value, IMMUTABLE)
+    if extended:
+        yield from _check_cidrs(found)
 
 
 SERVICECIDR = Kind(

@@ -110,7 +110,7 @@ def _check_spec(spec: Document) -> Iterator[Cause]:
 
 def _check_error(error: Document, path: str) -> Iterator[Cause]:
     if len(error.get("message", "").encode()) > _MOST_MESSAGE_BYTES:
-        yield too_long(f"{path}.message", _MOST_MESSAGE_BYTES)
+        yield too_long(f"{path}.message", _MOST_METADATA_BYTES)  # as upstream says
     code = error.get("errorCode")
     if code is not None:
         yield from each(f"{path}.errorCode", code, names.in_range(code, 0, 2**31 - 1))

@@ -41,12 +41,14 @@ def check_spec(spec: Document, old: Document | None) -> Iterator[Cause]:
         yield from each("spec.ingressClassName", class_name, names.dns1123_subdomain(class_name))
 
 
-def check_balancer(balancer: Document, path: str) -> Iterator[Cause]:
-    """Yields what is wrong with the addresses at which an Ingress is served."""
+def check_balancer(balancer: Document, old: Document, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with the addresses at which an Ingress is served; those it had before
+    may stay."""
+    known = [one.get("ip") for one in old.get("ingress") or ()]
     for index, one in enumerate(balancer.get("ingress") or ()):
         where, host = f"{path}.ingress[{index}]", one.get("hostname")
         if address := one.get("ip"):
-            yield from check_ip(f"{where}.ip", address)
+            yield from check_ip(f"{where}.ip", address, known)
         if host:
             yield from each(f"{where}.hostname", host, names.dns1123_subdomain(host))
             if packed(host) is not None:
@@ -141,7 +143,7 @@ def _check_reference(reference: Document, path: str) -> Iterator[Cause]:
     for name in ("kind", "name"):
         value = reference.get(name, "")
         if not value:
-            yield required(f"{path}.{name}", f"{name} is required")
+            yield required(f"{path}.{name}")
         else:
             yield from each(f"{path}.{name}", value, names.path_segment(value))
 

@@ -19,8 +19,8 @@ from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.types.address_check import (
     check_cidr,
+    check_endpoint_ip,
     check_ip,
-    check_not_special,
     is_ipv4,
     packed,
 )
@@ -58,8 +58,7 @@ def check_spec(spec: Document) -> Iterator[Cause]:
     yield from _check_cluster_ips(spec)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         where = f"spec.externalIPs[{index}]"
-        check = check_ip if packed(address) is None else check_not_special
-        yield from check(where, address)
+        yield from check_endpoint_ip(where, address)
     yield from one_of("spec.type", kind, _TYPES)
     yield from _check_duplicates(ports, kind)
     yield from _check_balancer(spec, kind)
@@ -163,8 +162,8 @@ def _check_cluster_ips(spec: Document) -> Iterator[Cause]:
             if len(addresses) > 1:
                 detail = "'None' must be the first and only value"
                 yield invalid("spec.clusterIPs", list(addresses), detail)
-        elif packed(address) is None:
-            yield from check_ip(where, address)
+        elif problems := list(check_ip(where, address)):
+            yield from problems
         elif family := _other_family(address, families[index : index + 1]):
             detail = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
             yield invalid(where, address, detail)

@@ -164,6 +164,18 @@ def storage_class_told(new: Document, _old: Document | None) -> Iterator[str]:
                 yield f"allowedTopologies[{index}].matchLabelExpressions[{place}]: {problem}"
 
 
+def capacity_told(new: Document, _old: Document | None) -> Iterator[str]:
+    """Yields what is told about a CSIStorageCapacity."""
+    topology = new.get("nodeTopology") or {}
+    for index, one in enumerate(topology.get("matchExpressions") or ()):
+        key = one.get("key", "")
+        if problem := old_label(key):
+            yield f"nodeTopology.matchExpressions[{index}]: {key} is {problem}"
+    for key in topology.get("matchLabels") or ():
+        if problem := old_label(key):
+            yield f"nodeTopology.matchLabels.{key}: {problem}"
+
+
 def runtime_class_told(new: Document, _old: Document | None) -> Iterator[str]:
     """Yields what is told about a RuntimeClass."""
     for key in (new.get("scheduling") or {}).get("nodeSelector") or ():
