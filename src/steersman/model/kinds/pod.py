@@ -13,7 +13,7 @@ from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds.pod_columns import COLUMNS
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import PROXY, STATUS
-from steersman.model.types import pod_update
+from steersman.model.types import pod_status_check, pod_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.container import ResourceRequirements
 from steersman.model.types.container_check import check_image_spaces
@@ -175,7 +175,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     yield from _check_metadata(new, old, subresource)
     if subresource == "status":
         if old is not None:
-            yield from pod_update.check_status(new, old)
+            yield from pod_status_check.check_status(new, old)
         return
     if subresource == "binding":
         return
