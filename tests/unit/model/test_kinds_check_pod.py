@@ -559,7 +559,7 @@ SPECS = [
                 "Invalid value: 0: must be greater than zero",
             ),
             (
-                "spec.topologySpreadConstraints[1].{topologyKey, whenUnsatisfiable}",
+                "spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}",
                 'Duplicate value: "{zone, DoNotSchedule}"',
             ),
         ],
@@ -607,7 +607,7 @@ SPECS = [
         {"os": {"name": "plan9"}},
         [
             (
-                "spec.os.name",
+                "spec.os",
                 'Unsupported value: "plan9": supported values: "linux", "windows"',
             )
         ],
@@ -1194,7 +1194,7 @@ def test_a_container_that_restarts_in_a_resize_may_have_less_memory() -> None:
 
 
 def test_pods_of_the_node_itself_stay_as_they_are() -> None:
-    mirror = one()
+    mirror = pod(nodeName="m")
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     assert causes(mirror, mirror, "resize") == [("", "Forbidden: static pods cannot be resized")]
     assert causes(mirror, mirror, "ephemeralcontainers") == [
@@ -1414,7 +1414,7 @@ def test_what_stands_at_the_edge_is_sound(document: dict[str, Any]) -> None:
         ({"runtimeClassName": "A"}, "runtimeClassName"),
         ({"serviceAccountName": "A"}, "serviceAccountName"),
         ({"readinessGates": [{"conditionType": "a b"}]}, "readinessGates[0].conditionType"),
-        ({"overhead": {"cpu": "-1"}}, "overhead[cpu]"),
+        ({"overhead": {"cpu": "-1"}}, "overhead.limits[cpu]"),
     ],
 )
 def test_one_faulty_field(fields: dict[str, Any], path: str) -> None:

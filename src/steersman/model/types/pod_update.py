@@ -21,6 +21,7 @@ from steersman.model.errors import Cause
 from steersman.model.gotext import shown
 from steersman.model.kind import Document
 from steersman.model.types.container_check import check_image_spaces
+from steersman.model.types.pod_annotation_check import MIRROR
 from steersman.model.types.resources import qos_class
 
 _CHANGEABLE: Final = (
@@ -30,7 +31,6 @@ _CHANGEABLE: Final = (
     "`spec.tolerations` (only additions to existing tolerations)",
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
 )
-_MIRROR: Final = "kubernetes.io/config.mirror"
 _MOST_SECONDS: Final = 2**31 - 1
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -183,7 +183,7 @@ def _only_adds(term: Document, old: Document) -> bool:
 
 def check_ephemeral(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's ephemeral containers."""
-    if _MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
+    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         yield forbidden("", "static pods do not support ephemeral containers")
         return
     path, name = "spec.ephemeralContainers", "ephemeralContainers"
@@ -203,7 +203,7 @@ def check_ephemeral(new: Document, old: Document) -> Iterator[Cause]:
 
 def check_resize(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's resources in place."""
-    if _MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
+    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         yield forbidden("", "static pods cannot be resized")
         return
     spec, before = new.get("spec") or {}, old.get("spec") or {}
