@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from steersman.model import names
-from steersman.model.causes import each, invalid, required
+from steersman.model.causes import each, immutable, invalid, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.event_columns import COLUMNS
 from steersman.model.ref import Resource
-from steersman.model.types.metadata import check_metadata
+from steersman.model.types.metadata import check_around, check_metadata
 from steersman.model.types.reference import ObjectReference
 from steersman.model.view import Object, View
 
@@ -80,17 +80,20 @@ _MOST_MESSAGE_BYTES = 1024
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old)
+    """Checks an event of core/v1, as ever (legacyValidateEvent); its name is any path segment."""
+    return check_around(new, old, _check_any(new))
+
+
+def _check_any(new: Document) -> Iterator[Cause]:
     namespace = (new.get("metadata") or {}).get("namespace", "")
     involved = (new.get("involvedObject") or {}).get("namespace", "")
-    path = "involvedObject.namespace"
-    if not involved:
-        # what is about a cluster-scoped object stands in the default namespace
-        if namespace not in ("", "default"):
-            yield invalid(path, involved, "does not match event.namespace")
-    elif involved != namespace:
-        yield invalid(path, involved, "does not match event.namespace")
-    if old is None and new.get("eventTime"):
+    timed = bool(new.get("eventTime"))
+    # what is about a cluster-scoped object stands in the default namespace
+    homes = ("default", "kube-system") if timed else ("", "default")
+    strays = not timed and involved != namespace if involved else namespace not in homes
+    if strays:
+        yield invalid("involvedObject.namespace", involved, "does not match event.namespace")
+    if timed:
         yield from _check_new_form(new)
 
 
@@ -100,13 +103,63 @@ def _check_new_form(new: Document) -> Iterator[Cause]:
     if not controller:
         yield required("reportingController")
     yield from each("reportingController", controller, names.qualified_name(controller))
-    for name, field in (("reportingInstance", "reportingInstance"), ("action", "action")):
-        yield from _check_short(new.get(field, ""), name, _MOST_REPORTING_CHARACTERS)
-    yield from _check_short(new.get("reason", ""), "reason", _MOST_REPORTING_CHARACTERS)
+    for name in ("reportingInstance", "action", "reason"):
+        yield from _check_short(new.get(name, ""), name, _MOST_REPORTING_CHARACTERS)
     if len(new.get("message", "").encode()) > _MOST_MESSAGE_BYTES:
         yield invalid("message", "", f"can have at most {_MOST_MESSAGE_BYTES} characters")
+
+
+# Of the older form, which one of events.k8s.io leaves unset
+_DEPRECATED = ("firstTimestamp", "lastTimestamp", "count", "source")
+# (field as it is stored, as it is called where it may not change)
+_FIXED = tuple(
+    (name, {"reportingComponent": "reportingController"}.get(name, name))
+    for name in (
+        "involvedObject",
+        "reason",
+        "message",
+        "source",
+        "firstTimestamp",
+        "lastTimestamp",
+        "count",
+        "reason",
+        "type",
+        "eventTime",
+        "action",
+        "related",
+        "reportingComponent",
+        "reportingInstance",
+    )
+)
+
+
+def _check_strictly(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+    """Checks an event of events.k8s.io/v1 (ValidateEventCreate, ValidateEventUpdate); upstream
+    names its fields as they are stored, and `reason` twice."""
+    yield from _check_any(new)
+    yield from check_metadata(new, old)
+    if old is None or new.get("series") != old.get("series"):
+        yield from _check_series(new.get("series"))
+    if old is not None:
+        for name, shown in _FIXED:
+            yield from immutable(shown, new.get(name), old.get(name))
+        return
+    if not new.get("eventTime"):
+        yield required("eventTime")
     if new.get("type") not in ("Normal", "Warning"):
         yield invalid("type", "", "has invalid value: " + new.get("type", ""))
+    for name in _DEPRECATED:
+        if new.get(name):
+            yield invalid(name, "", "needs to be unset")
+
+
+def _check_series(series: Document | None) -> Iterator[Cause]:
+    if series is None:
+        return
+    if (series.get("count") or 0) < 2:
+        yield invalid("series.count", "", "should be at least 2")
+    if not series.get("lastObservedTime"):
+        yield required("series.lastObservedTime")
 
 
 def _check_short(value: str, path: str, most: int) -> Iterator[Cause]:
@@ -174,7 +227,7 @@ EVENTS_EVENT = Kind(
     stored_with=Resource("", "events"),
     short_names=("ev",),
     view=Event,
-    check=_check,
+    check=_check_strictly,
     columns=COLUMNS,
     selectable=_SELECTABLE_EVENTS,
     complete=True,
