@@ -95,7 +95,7 @@ SECRET = {"name": "s", "key": "k"}
 
 
 def mirror(**spec: Any) -> dict[str, Any]:
-    made = pod("m", **spec)
+    made = pod("m", **{"nodeName": "n", **spec})
     made["metadata"]["annotations"] = MIRROR
     return made
 

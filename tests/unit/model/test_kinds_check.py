@@ -76,11 +76,14 @@ def test_every_kind_checks_its_metadata() -> None:
         if not kind.stored:
             continue
         metadata = {"labels": {"a b": "c"}, "namespace": "n" if kind.namespaced else ""}
-        document = {"metadata": {"name": "x", **metadata}}
+        # events look at their metadata last
+        about = {"involvedObject": {"namespace": "n"}}
+        document = {"metadata": {"name": "x", **metadata}, **about}
         fields = [cause.field for cause in kind.check(document, None, "")]
         assert "metadata.labels" in fields, kind.plural
         assert "metadata.namespace" not in fields, kind.plural
         document["metadata"]["namespace"] = "" if kind.namespaced else "n"
+        document["involvedObject"]["namespace"] = ""
         fields = [cause.field for cause in kind.check(document, None, "")]
         assert "metadata.namespace" in fields, kind.plural
 

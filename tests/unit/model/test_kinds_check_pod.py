@@ -9,7 +9,7 @@ import pytest
 
 from steersman.model import decode
 from steersman.model.kinds.pod import POD
-from steersman.model.types import pod_update
+from steersman.model.types import pod_status_check
 from steersman.model.types.podspec_check import check_pod_spec
 
 DEFINITION = "io.k8s.api.core.v1.Pod"
@@ -559,7 +559,7 @@ SPECS = [
                 "Invalid value: 0: must be greater than zero",
             ),
             (
-                "spec.topologySpreadConstraints[1].{topologyKey, whenUnsatisfiable}",
+                "spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}",
                 'Duplicate value: "{zone, DoNotSchedule}"',
             ),
         ],
@@ -607,7 +607,7 @@ SPECS = [
         {"os": {"name": "plan9"}},
         [
             (
-                "spec.os.name",
+                "spec.os",
                 'Unsupported value: "plan9": supported values: "linux", "windows"',
             )
         ],
@@ -990,7 +990,7 @@ def test_what_may_restart_all_containers_may_begin_anew_in_any_of_them() -> None
     def told(**container: Any) -> list[str]:
         spec = pod(restartPolicy="Never", initContainers=[{"name": "z", **container}])
         old, new = ({**spec, "status": {key: [it] for key in kinds}} for it in (ENDED, RUNS))
-        return [it.field for it in pod_update.check_status(new, old)]
+        return [it.field for it in pod_status_check.check_status(new, old)]
 
     assert told() == [f"status.{it}[0].state" for it in kinds]
     assert told(**other) == ["status.ephemeralContainerStatuses[0].state"]
@@ -1194,7 +1194,7 @@ def test_a_container_that_restarts_in_a_resize_may_have_less_memory() -> None:
 
 
 def test_pods_of_the_node_itself_stay_as_they_are() -> None:
-    mirror = one()
+    mirror = pod(nodeName="m")
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     assert causes(mirror, mirror, "resize") == [("", "Forbidden: static pods cannot be resized")]
     assert causes(mirror, mirror, "ephemeralcontainers") == [
@@ -1414,8 +1414,56 @@ def test_what_stands_at_the_edge_is_sound(document: dict[str, Any]) -> None:
         ({"runtimeClassName": "A"}, "runtimeClassName"),
         ({"serviceAccountName": "A"}, "serviceAccountName"),
         ({"readinessGates": [{"conditionType": "a b"}]}, "readinessGates[0].conditionType"),
-        ({"overhead": {"cpu": "-1"}}, "overhead[cpu]"),
+        ({"overhead": {"cpu": "-1"}}, "overhead.limits[cpu]"),
     ],
 )
 def test_one_faulty_field(fields: dict[str, Any], path: str) -> None:
     assert [field for field, _ in causes(pod(**fields))] == [f"spec.{path}"]
+
+
+TERMS = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+IN_A = {"key": "zone", "operator": "In", "values": ["a"]}
+IN_B = {"key": "disk", "operator": "In", "values": ["b"]}
+
+
+def gated(*terms: dict[str, Any], **affinity: Any) -> dict[str, Any]:
+    selector = {"nodeSelectorTerms": list(terms)}
+    required = {TERMS.rpartition(".")[2]: selector} if terms else {}
+    found = {"nodeAffinity": {**required, **affinity}}
+    return pod(schedulingGates=[{"name": "e.com/g"}], affinity=found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (gated({"matchExpressions": [IN_A]}), gated({"matchExpressions": [IN_A, IN_B]}), None),
+        (
+            gated({"matchExpressions": [IN_A]}),
+            gated({"matchExpressions": [IN_B, IN_A]}),
+            ("nodeSelectorTerms[0]", "only additions are allowed (no mutations or deletions)"),
+        ),
+        (
+            gated({"matchExpressions": [IN_A]}),
+            gated({"matchExpressions": [IN_A]}, {"matchExpressions": [IN_B]}),
+            (
+                "nodeSelectorTerms",
+                "no additions/deletions to non-empty NodeSelectorTerms list are allowed",
+            ),
+        ),
+        (
+            gated({}),
+            gated({"matchExpressions": [IN_A]}),
+            ("nodeSelectorTerms[0]", "only additions are allowed (no mutations or deletions)"),
+        ),
+    ],
+)
+def test_the_affinity_of_a_gated_pod_is_narrowed_alone(
+    old: dict[str, Any], new: dict[str, Any], expected: tuple[str, str] | None
+) -> None:
+    found = causes(new, old)
+    if expected is None:
+        assert found == []
+    else:
+        ((field, message),) = found
+        assert field == f"{TERMS}.{expected[0]}"
+        assert message.endswith(f": {expected[1]}")

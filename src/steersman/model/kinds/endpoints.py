@@ -9,7 +9,7 @@ from steersman.model.causes import each, one_of, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, listed
-from steersman.model.types.address_check import check_endpoint_ip
+from steersman.model.types.address_check import check_ip, check_not_special
 from steersman.model.types.container_check import PROTOCOLS
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
@@ -85,11 +85,12 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
 
 def _check_address(address: Document, path: str) -> Iterator[Cause]:
     ip = address.get("ip", "")
-    yield from check_endpoint_ip(f"{path}.ip", ip)
+    yield from check_ip(f"{path}.ip", ip)
     if hostname := address.get("hostname"):
         yield from each(f"{path}.hostname", hostname, names.dns1123_label(hostname))
     if (node := address.get("nodeName")) is not None:
         yield from each(f"{path}.nodeName", node, names.dns1123_subdomain(node))
+    yield from check_not_special(f"{path}.ip", ip)
 
 
 def _check_port(port: Document, path: str, named: bool) -> Iterator[Cause]:

@@ -91,6 +91,7 @@ _KEPT = (
     "firstTimestamp",
     "lastTimestamp",
     "count",
+    "reason",  # said twice, as upstream does
     "type",
     "eventTime",
     "action",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
+import msgspec
 from msgspec import field
 
-from steersman.model.causes import duplicate, forbidden, invalid
+from steersman.model.causes import duplicate, forbidden, invalid, required
 from steersman.model.errors import Cause
+from steersman.model.gotext import quote
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer, without
 from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, is_true, text
@@ -24,6 +27,16 @@ from steersman.model.view import Object, View
 
 # Set on nodes whose volumes are attached by the attach-detach controller, as kubelet sets it
 ATTACHES: Final = "volumes.kubernetes.io/controller-managed-attach-detach"
+
+# Two annotations of before there were taints, and pods were avoided (annotation_key_constants.go)
+_TAINTS: Final = "scheduler.alpha.kubernetes.io/taints"
+_AVOIDED: Final = "scheduler.alpha.kubernetes.io/preferAvoidPods"
+_FEATURE: Final = re.compile("[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*")
+_MOST_FEATURE_CHARACTERS: Final = 253
+_NOT_A_FEATURE: Final = (
+    "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., "
+    "MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+)
 
 
 class NodeSpec(View, frozen=True):
@@ -168,17 +181,73 @@ def _drop_configuration(new: Document, old: Document | None) -> Document:
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, namespaced=False)
     spec, status = new.get("spec") or {}, new.get("status") or {}
+    yield from _check_annotations((new.get("metadata") or {}).get("annotations") or {})
     if taints := spec.get("taints"):
         # upstream reports taints below the metadata
         yield from check_taints(taints, "metadata.taints")
     for side in ("capacity", "allocatable"):
         for name, amount in (status.get(side) or {}).items():
             yield from check_amount(name, amount, f"status.{side}.{name}")
+    yield from _check_features(status.get("declaredFeatures") or (), "status.declaredFeatures")
     if old is None:
+        yield from _check_swap((status.get("nodeInfo") or {}).get("swap") or {})
         yield from _check_cidrs(spec.get("podCIDRs") or [])
     else:
         yield from _check_addresses(status.get("addresses") or [])
         yield from _check_change(spec, old.get("spec") or {})
+
+
+def _check_annotations(annotations: Mapping[str, str]) -> Iterator[Cause]:
+    path = "metadata.annotations"
+    if text := annotations.get(_TAINTS):
+        try:
+            taints = msgspec.json.decode(text, type=list[dict[str, str | None]])
+        except msgspec.DecodeError as error:
+            yield invalid(path, _TAINTS, str(error))
+        else:
+            yield from check_taints(taints, f"{path}.{_TAINTS}")
+    if text := annotations.get(_AVOIDED):
+        try:
+            avoided = msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            yield invalid(f"{path}.AvoidPods", _AVOIDED, str(error))
+        else:
+            yield from _check_avoided(avoided.get("preferAvoidPods") or (), f"{path}.{_AVOIDED}")
+
+
+def _check_avoided(entries: Sequence[Document], path: str) -> Iterator[Cause]:
+    for index, entry in enumerate(entries):
+        where = f"{path}[{index}].PodSignature"
+        controller = (entry.get("podSignature") or {}).get("podController")
+        if controller is None:
+            yield required(where)
+        elif not controller.get("controller"):
+            detail = "must point to a controller"
+            yield invalid(f"{where}.PodController.Controller", False, detail)
+
+
+def _check_features(features: Sequence[str], path: str) -> Iterator[Cause]:
+    """Checks what a node says it can do: sound names, in order, each once."""
+    for index, name in enumerate(features):
+        prefix = f"invalid feature name {quote(name)}: "
+        if len(name) > _MOST_FEATURE_CHARACTERS:
+            detail = f"{prefix}must be no more than {_MOST_FEATURE_CHARACTERS} characters"
+            yield invalid(f"{path}[{index}]", name, detail)
+        elif not _FEATURE.fullmatch(name):
+            yield invalid(f"{path}[{index}]", name, f"{prefix}{_NOT_A_FEATURE}")
+        before = features[index - 1] if index else ""
+        if index and name == before:
+            yield duplicate(f"{path}[{index}]", name)
+        elif name < before:
+            yield invalid(f"{path}[{index}]", name, "list must be sorted alphabetically")
+
+
+def _check_swap(swap: Document) -> Iterator[Cause]:
+    # upstream reports it below the metadata
+    capacity = swap.get("capacity")
+    if capacity is not None and capacity <= 0:
+        path = "metadata.nodeSwapStatus.capacity"
+        yield invalid(path, capacity, "must be greater than zero")
 
 
 def _check_cidrs(cidrs: list[str]) -> Iterator[Cause]:
@@ -208,6 +277,8 @@ def _check_change(spec: Document, before: Document) -> Iterator[Cause]:
         if before.get(name) and spec.get(name) != before[name]:
             detail = f'node updates may not change {shown} except from "" to valid'
             yield forbidden(f"spec.{name}", detail)
+    if (spec.get("externalID") or "") != (before.get("externalID") or ""):
+        yield forbidden("spec.externalID", "may not be updated")
 
 
 NODE = Kind(

@@ -13,7 +13,7 @@ from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds.pod_columns import COLUMNS
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import PROXY, STATUS
-from steersman.model.types import pod_update
+from steersman.model.types import pod_annotation_check, pod_status_check, pod_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.container import ResourceRequirements
 from steersman.model.types.container_check import check_image_spaces
@@ -173,9 +173,11 @@ def _check_metadata(new: Document, old: Document | None, _subresource: str) -> I
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from _check_metadata(new, old, subresource)
+    if subresource != "binding":
+        yield from _check_annotations(new, old, subresource)
     if subresource == "status":
         if old is not None:
-            yield from pod_update.check_status(new, old)
+            yield from pod_status_check.check_status(new, old)
         return
     if subresource == "binding":
         return
@@ -190,6 +192,19 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         yield from pod_update.check_resize(new, old)
     else:
         yield from pod_update.check_update(new, old)
+
+
+def _check_annotations(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    spec, path = new.get("spec") or {}, "metadata.annotations"
+    now, then = ((one or {}).get("metadata", {}).get("annotations") or {} for one in (new, old))
+    if not now and not then:
+        return
+    before = None if old is None else then
+    yield from pod_annotation_check.check_annotations(now, spec, path, before)
+    if old is None:
+        yield from pod_annotation_check.check_matching(now, spec, "spec")
+    elif subresource != "resize":
+        yield from pod_annotation_check.check_changed(now, then, path)
 
 
 def _check_of_pod(spec: Document) -> Iterator[Cause]:

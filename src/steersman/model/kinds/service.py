@@ -12,7 +12,7 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, NONE, UNKNOWN, at, labels, text
 from steersman.model.kinds.subresources import PROXY, STATUS
-from steersman.model.types import service_check, service_update
+from steersman.model.types import service_change_check, service_check, service_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.warnings import service_told, warner
@@ -148,7 +148,9 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         yield from service_check.check_balancer_status(balancer, spec)
         return
     if old is not None:
-        yield from service_check.check_change(spec, old.get("spec") or {})
+        yield from service_change_check.check_change(spec, old.get("spec") or {})
+    annotations = (new.get("metadata") or {}).get("annotations") or {}
+    yield from service_check.check_annotations(annotations, spec)
     yield from service_check.check_spec(spec)
 
 

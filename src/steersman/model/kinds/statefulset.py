@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Raw
 
 from steersman.model import names
-from steersman.model.causes import forbidden, invalid, not_negative, required
+from steersman.model.causes import forbidden, invalid, not_negative, not_supported, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.former_workloads import in_apps
@@ -93,6 +93,8 @@ _COLUMNS = (NAME, ready_of(), AGE, *containers("spec", "template"))
 
 _COUNTS = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
 _BOUNDED = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+_RETENTION = "persistentVolumeClaimRetentionPolicy"
+_RETENTIONS = ("Retain", "Delete")
 _CHANGEABLE = (
     "replicas",
     "ordinals",
@@ -113,7 +115,8 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     yield from check_metadata(new, old, name=names.dns1123_label)
     if subresource == "status":
         status, ready = new.get("status") or {}, "status.readyReplicas"
-        yield from workload_check.check_counts(status, _COUNTS, _BOUNDED, ready)
+        counts = (*_COUNTS, "observedGeneration", "collisionCount")
+        yield from workload_check.check_counts(status, counts, _BOUNDED, ready)
         yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
@@ -168,8 +171,20 @@ def _check_policies(spec: Document) -> Iterator[Cause]:
         shown = {"Type": kind, "RollingUpdate": rolling}
         yield invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")
     elif rolling is not None:
-        where = f"{path}.rollingUpdate.partition"
-        yield from not_negative(where, rolling.get("partition"))
+        yield from _check_rolling(rolling, f"{path}.rollingUpdate")
+    for name, value in (spec.get(_RETENTION) or {}).items():
+        if value not in _RETENTIONS:
+            yield not_supported(f"spec.{_RETENTION}.{name}", value, _RETENTIONS)
+
+
+def _check_rolling(rolling: Document, path: str) -> Iterator[Cause]:
+    yield from not_negative(f"{path}.partition", rolling.get("partition"))
+    if (unavailable := rolling.get("maxUnavailable")) is not None:
+        where = f"{path}.maxUnavailable"
+        yield from workload_check.check_share(unavailable, where)
+        if workload_check.is_zero(unavailable):
+            yield invalid(where, unavailable, "cannot be 0")
+        yield from workload_check.check_not_over(unavailable, where)
 
 
 STATEFULSET = Kind(

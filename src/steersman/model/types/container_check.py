@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from steersman.model.causes import (
     not_supported,
     one_of,
     required,
+    too_many,
 )
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
@@ -38,6 +39,10 @@ _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 _PROPAGATIONS: Final = ("Bidirectional", "HostToContainer", "None")
 _RESIZED: Final = ("cpu", "memory")
 _RESIZE_POLICIES: Final = ("NotRequired", "RestartContainer")
+_RULE_ACTIONS: Final = ("Restart", "RestartAllContainers")
+_MOST_RULES: Final = 20
+_MOST_CODES: Final = 255
+_WINDOWS_SIGNALS: Final = ("SIGKILL", "SIGTERM")
 _ENV_FIELDS: Final = (
     "metadata.name",
     "metadata.namespace",
@@ -82,6 +87,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     grace_seconds: int | None
     restart_policy: str
     host_users: bool
+    system: str = ""
 
 
 def check_containers(
@@ -100,17 +106,48 @@ def check_containers(
             yield duplicate(f"{where}.name", name)
         seen.add(name)
         yield from check_probes(container, where, around.grace_seconds)
-        policy = container.get("restartPolicy")
-        if policy is not None:
-            yield from _check_restart_policy(policy, where)
+        yield from _check_stop_signal(container, where, around.system)
+        yield from _check_restarting(container, where)
     yield from _check_host_ports(containers, path)
 
 
-def _check_restart_policy(policy: str, path: str) -> Iterator[Cause]:
-    # since 1.34 (ContainerRestartRules) main containers may have one
+def _check_restarting(container: Document, path: str) -> Iterator[Cause]:
+    """Checks when a container begins anew (validateContainerRestartPolicy); since 1.34 main ones
+    may have a policy too (ContainerRestartRules)."""
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or ()
     supported = ("Always", "OnFailure", "Never")
-    if policy not in supported:
+    if policy is None and rules:
+        detail = "must specify restartPolicy when restart rules are used"
+        yield required(f"{path}.restartPolicy", detail)
+    elif policy is not None and policy not in supported:
         yield not_supported(f"{path}.restartPolicy", policy, supported)
+    if len(rules) > _MOST_RULES:
+        yield too_many(f"{path}.restartPolicyRules", len(rules), _MOST_RULES)
+    for index, rule in enumerate(rules):
+        yield from _check_rule(rule, f"{path}.restartPolicyRules[{index}]")
+
+
+def _check_rule(rule: Document, path: str) -> Iterator[Cause]:
+    if (action := rule.get("action", "")) not in _RULE_ACTIONS:
+        yield not_supported(f"{path}.action", action, _RULE_ACTIONS)
+    if (codes := rule.get("exitCodes")) is None:
+        yield required(f"{path}.exitCodes", "must be specified")
+        return
+    if (operator := codes.get("operator", "")) not in ("In", "NotIn"):
+        yield not_supported(f"{path}.exitCodes.operator", operator, ("In", "NotIn"))
+    if (count := len(codes.get("values") or ())) > _MOST_CODES:
+        yield too_many(f"{path}.exitCodes.values", count, _MOST_CODES)
+
+
+def _check_stop_signal(container: Document, path: str, system: str) -> Iterator[Cause]:
+    signal = (container.get("lifecycle") or {}).get("stopSignal")
+    if signal is None:
+        return
+    where = f"{path}.lifecycle.stopSignal"
+    if not system:
+        yield forbidden(where, "may not be set for containers with empty `spec.os.name`")
+    elif system == "windows" and signal not in _WINDOWS_SIGNALS:
+        yield not_supported(where, signal, _WINDOWS_SIGNALS)
 
 
 def check_init_containers(
@@ -124,8 +161,8 @@ def check_init_containers(
     for index, container in enumerate(containers):
         where = f"{path}[{index}]"
         yield from _check_any(container, where, around)
-        if (policy := container.get("restartPolicy")) is not None:
-            yield from _check_restart_policy(policy, where)
+        policy = container.get("restartPolicy")
+        yield from _check_restarting(container, where)
         name = container.get("name", "")
         if name in seen:
             yield duplicate(f"{where}.name", name)
@@ -134,6 +171,7 @@ def check_init_containers(
         yield from _check_host_ports([container], path)
         if policy == "Always":
             yield from check_probes(container, where, around.grace_seconds)
+            yield from _check_stop_signal(container, where, around.system)
         else:
             detail = "may not be set for init containers without restartPolicy=Always"
             present = (one for one in _NOT_FOR_INIT if container.get(one) is not None)
@@ -263,6 +301,8 @@ def _check_variable_source(source: Document, variable: Document, path: str) -> I
     for name in ("configMapKeyRef", "secretKeyRef"):
         if (found := source.get(name)) is not None:
             yield from _check_key(found, f"{path}.{name}")
+    if (found := source.get("fileKeyRef")) is not None:
+        yield from _check_file_key(found, f"{path}.fileKeyRef")
     if not source:
         listed = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
         yield invalid(path, "", f"must specify one of: {listed}")
@@ -279,6 +319,21 @@ def _check_key(reference: Document, path: str) -> Iterator[Cause]:
         yield required(f"{path}.key")
     else:
         yield from each(f"{path}.key", key, names.config_map_key(key))
+
+
+def _check_file_key(reference: Document, path: str) -> Iterator[Cause]:
+    checks: Mapping[str, Callable[[str], Sequence[str]]] = {
+        "volumeName": names.dns1123_label,
+        "path": lambda _: (),
+        "key": names.relaxed_env_name,
+    }
+    for name, check in checks.items():
+        if not (value := reference.get(name)):
+            yield required(f"{path}.{name}")
+        else:
+            yield from each(f"{path}.{name}", value, check(value))
+    if value := reference.get("path"):
+        yield from check_descending(value, f"{path}.path")
 
 
 def _check_variables(source: Document, path: str, index: int) -> Iterator[Cause]:

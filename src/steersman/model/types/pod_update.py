@@ -1,7 +1,7 @@
 """What an update may change of a pod, through the pod itself and through its subresources.
 
-Sources: ValidatePodUpdate, ValidatePodStatusUpdate, ValidatePodEphemeralContainersUpdate,
-ValidatePodResize in pkg/apis/core/validation.
+Sources: ValidatePodUpdate, ValidatePodEphemeralContainersUpdate, ValidatePodResize in
+pkg/apis/core/validation. What its status may say stands in pod_status_check.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from typing import Any, Final
 
 from steersman.model import names
 from steersman.model.causes import (
-    duplicate,
     each,
     forbidden,
-    immutable,
     invalid,
     not_supported,
     required,
@@ -22,8 +20,8 @@ from steersman.model.causes import (
 from steersman.model.errors import Cause
 from steersman.model.gotext import shown
 from steersman.model.kind import Document
-from steersman.model.types.address_check import check_ip, is_ipv4
 from steersman.model.types.container_check import check_image_spaces
+from steersman.model.types.pod_annotation_check import MIRROR
 from steersman.model.types.resources import qos_class
 
 _CHANGEABLE: Final = (
@@ -33,10 +31,8 @@ _CHANGEABLE: Final = (
     "`spec.tolerations` (only additions to existing tolerations)",
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
 )
-_MIRROR: Final = "kubernetes.io/config.mirror"
-_SYSTEM_CONDITIONS: Final = ("PodScheduled", "Ready", "Initialized")
 _MOST_SECONDS: Final = 2**31 - 1
-_MOST_ID: Final = 2**31 - 1
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def check_update(new: Document, old: Document) -> Iterator[Cause]:
@@ -147,130 +143,47 @@ def _check_gated(now: Document, then: Document) -> Iterator[Cause]:
                 yield invalid("spec.nodeSelector", selector, detail)
                 break
         now["nodeSelector"] = then.get("nodeSelector")
-    affinity = {**(now.get("affinity") or {})}
-    if "nodeAffinity" not in (then.get("affinity") or {}):
-        affinity.pop("nodeAffinity", None)
-        now["affinity"] = affinity or then.get("affinity")
+    yield from _check_gated_affinity(now, then)
 
 
-def check_status(new: Document, old: Document) -> Iterator[Cause]:
-    """Yields what is wrong with the update of a pod's status."""
-    status, before = new.get("status") or {}, old.get("status") or {}
-    for index, condition in enumerate(status.get("conditions") or ()):
-        kind = condition.get("type", "")
-        if kind not in _SYSTEM_CONDITIONS:
-            where = f"metadata.conditions[{index}].Type"
-            yield from each(where, kind, names.qualified_name(kind))
-    nominated = status.get("nominatedNodeName")
-    if nominated and nominated != before.get("nominatedNodeName"):
-        yield from each("status.nominatedNodeName", nominated, names.dns1123_subdomain(nominated))
-    yield from immutable("status.qosClass", status.get("qosClass", ""), before.get("qosClass", ""))
-    spec = old.get("spec") or {}
-    yield from _check_transitions(status, before, spec)
-    yield from _check_claims(status.get("resourceClaimStatuses") or (), spec)
-    yield from _check_addresses(status, "podIPs")
-    host = status.get("hostIPs") or ()
-    if host and status.get("hostIP") != host[0].get("ip"):
-        detail = "must be equal to `hostIP`"
-        yield invalid("status.hostIPs[0].ip", host[0].get("ip", ""), detail)
-    yield from _check_addresses(status, "hostIPs")
-    for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-        for index, one in enumerate(status.get(name) or ()):
-            yield from _check_user(one.get("user") or {}, f"status.{name}[{index}].linux", spec)
-
-
-def _check_claims(statuses: Sequence[Document], spec: Document) -> Iterator[Cause]:
-    asked = {claim.get("name") for claim in spec.get("resourceClaims") or ()}
-    seen: set[str] = set()
-    for index, one in enumerate(statuses):
-        path, name = f"status.resourceClaimStatuses[{index}].name", one.get("name", "")
-        if name not in asked:
-            detail = "must match the name of an entry in `spec.resourceClaims`"
-            yield invalid(path, name, detail)
-        if name in seen:
-            yield duplicate(path, name)
-        seen.add(name)
-        if (claim := one.get("resourceClaimName")) is not None:
-            yield from each(path, claim, names.dns1123_subdomain(claim))
-
-
-def _check_user(user: Document, path: str, spec: Document) -> Iterator[Cause]:
-    linux = user.get("linux")
-    if linux is None:
+def _check_gated_affinity(now: Document, then: Document) -> Iterator[Cause]:
+    wanted, had = now.get("affinity") or {}, then.get("affinity") or {}
+    name = "nodeAffinity"
+    if wanted.get(name) == had.get(name):
         return
-    if (spec.get("os") or {}).get("name") == "windows":
-        yield forbidden(path, "cannot be set for a windows pod")
-        return
-    groups = enumerate(linux.get("supplementalGroups") or ())
-    ids = {"uid": linux.get("uid", 0), "gid": linux.get("gid", 0)}
-    ids |= {f"supplementalGroups[{index}]": group for index, group in groups}
-    for name, number in ids.items():
-        yield from each(f"{path}.{name}", number, names.in_range(number, 0, _MOST_ID))
+    path = f"spec.affinity.{name}.{_REQUIRED}.nodeSelectorTerms"
+    terms, before = (_required_terms(one.get(name)) for one in (wanted, had))
+    if before and len(before) != len(terms):
+        detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        yield invalid(path, terms, detail)
+    else:
+        for index, (term, old) in enumerate(zip(terms, before, strict=False)):
+            if not _only_adds(term, old):
+                detail = "only additions are allowed (no mutations or deletions)"
+                yield invalid(f"{path}[{index}]", term, detail)
+    kept = {name: had[name]} if name in had else {}
+    now["affinity"] = {**_without(wanted, name), **kept} or then.get("affinity")
 
 
-def _check_transitions(status: Document, before: Document, spec: Document) -> Iterator[Cause]:
-    policy = spec.get("restartPolicy", "")
-    sidecars = {
-        container.get("name")
-        for container in spec.get("initContainers") or ()
-        if container.get("restartPolicy") == "Always"
-    }
-    # a container with rules of its own may restart whatever the pod's policy
-    ruled = {
-        container.get("name")
-        for name in ("containers", "initContainers")
-        for container in spec.get(name) or ()
-        if container.get("restartPolicy")
-    }
-    if _may_restart_all(spec):
-        policy = "Always"
-    for name, restarts, free in (
-        ("containerStatuses", policy, ruled),
-        ("initContainerStatuses", policy, sidecars | ruled),
-        ("ephemeralContainerStatuses", "Never", set()),
-    ):
-        if restarts == "Always":
-            continue
-        now = {one.get("name"): one for one in status.get(name) or ()}
-        for index, one in enumerate(before.get(name) or ()):
-            ended = (one.get("state") or {}).get("terminated")
-            if ended is None or one.get("name") in free or one.get("name") not in now:
-                continue
-            if ended.get("exitCode") and restarts == "OnFailure":
-                continue
-            if (now[one["name"]].get("state") or {}).get("terminated") is None:
-                detail = "may not be transitioned to non-terminated state"
-                yield forbidden(f"status.{name}[{index}].state", detail)
+def _required_terms(affinity: Document | None) -> list[Document]:
+    required = (affinity or {}).get(_REQUIRED) or {}
+    return list(required.get("nodeSelectorTerms") or ())
 
 
-def _may_restart_all(spec: Document) -> bool:
-    """Whether a rule of a container has all of them begin anew (podutil's
-    AllContainersCouldRestart)."""
-    return any(
-        rule.get("action") == "RestartAllContainers"
-        for name in ("containers", "initContainers")
-        for container in spec.get(name) or ()
-        for rule in container.get("restartPolicyRules") or ()
+def _only_adds(term: Document, old: Document) -> bool:
+    """Whether a term narrows an old one, which selects nothing where it says nothing."""
+    fields = ("matchExpressions", "matchFields")
+    if not any(old.get(field) for field in fields):
+        return not any(term.get(field) for field in fields)
+    return all(
+        (term.get(field) or [])[: len(old.get(field) or [])] == (old.get(field) or [])
+        for field in fields
     )
-
-
-def _check_addresses(status: Document, name: str) -> Iterator[Cause]:
-    addresses = [one.get("ip", "") for one in status.get(name) or ()]
-    for index, address in enumerate(addresses):
-        yield from check_ip(f"status.{name}[{index}]", address)
-    if len(addresses) < 2:
-        return
-    if len(addresses) > 2 or is_ipv4(addresses[0]) == is_ipv4(addresses[1]):
-        detail = "may specify no more than one IP for each IP family"
-        yield invalid(f"status.{name}", status[name], detail)
-    for index, address in enumerate(addresses):
-        if address in addresses[:index]:
-            yield duplicate(f"status.{name}[{index}]", {"ip": address})
 
 
 def check_ephemeral(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's ephemeral containers."""
-    if _MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
+    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         yield forbidden("", "static pods do not support ephemeral containers")
         return
     path, name = "spec.ephemeralContainers", "ephemeralContainers"
@@ -290,7 +203,7 @@ def check_ephemeral(new: Document, old: Document) -> Iterator[Cause]:
 
 def check_resize(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's resources in place."""
-    if _MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
+    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         yield forbidden("", "static pods cannot be resized")
         return
     spec, before = new.get("spec") or {}, old.get("spec") or {}

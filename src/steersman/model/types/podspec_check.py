@@ -21,6 +21,7 @@ from steersman.model.causes import (
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.quantity import parse
+from steersman.model.types import pod_annotation_check
 from steersman.model.types.address_check import check_ip
 from steersman.model.types.container_check import (
     Surroundings,
@@ -29,7 +30,7 @@ from steersman.model.types.container_check import (
     check_init_containers,
 )
 from steersman.model.types.metadata import check_annotations, check_labels
-from steersman.model.types.resource_check import check_amount, check_requirements
+from steersman.model.types.resource_check import check_requirements
 from steersman.model.types.resources import requested
 from steersman.model.types.scheduling_check import (
     check_affinity,
@@ -37,12 +38,12 @@ from steersman.model.types.scheduling_check import (
     check_tolerations,
 )
 from steersman.model.types.security_check import check_pod_context
+from steersman.model.types.system_check import check_host_process, check_system
 from steersman.model.types.volume_check import check_volumes, sources
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _DNS_POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 PREEMPTION_POLICIES: Final = ("PreemptLowerPriority", "Never")
-_SYSTEMS: Final = ("linux", "windows")
 _MOST_SECONDS: Final = 2**31 - 1
 _MOST_NAMESERVERS: Final = 3
 _MOST_SEARCHES: Final = 32
@@ -83,6 +84,7 @@ def _check_spec(spec: Document, path: str, of_pod: bool) -> Iterator[Cause]:
         grace_seconds,
         spec.get("restartPolicy", ""),
         spec.get("hostUsers") is not False,
+        (spec.get("os") or {}).get("name", ""),
     )
     yield from _check_all_containers(spec, path, around)
     if (resources := spec.get("resources")) is not None:
@@ -152,16 +154,16 @@ def _check_policies(spec: Document, path: str) -> Iterator[Cause]:
         yield from check_ip(f"{where}.ip", alias.get("ip", ""))
         for position, name in enumerate(alias.get("hostnames") or ()):
             yield from each(f"{where}.hostnames[{position}]", name, names.dns1123_subdomain(name))
-    for name in ("priorityClassName", "runtimeClassName"):
-        if value := spec.get(name):
+    for name, empty in (("priorityClassName", ""), ("runtimeClassName", None)):
+        if (value := spec.get(name)) not in (None, empty):
             yield from each(f"{path}.{name}", value, names.dns1123_subdomain(value))
     policy = spec.get("preemptionPolicy")
     if policy is not None:
         yield from one_of(f"{path}.preemptionPolicy", policy, PREEMPTION_POLICIES)
-    for name, amount in (spec.get("overhead") or {}).items():
-        yield from check_amount(name, amount, f"{path}.overhead[{name}]")
-    if (system := spec.get("os")) is not None:
-        yield from one_of(f"{path}.os.name", system.get("name"), _SYSTEMS)
+    if overhead := spec.get("overhead"):
+        yield from check_requirements({"limits": overhead}, f"{path}.overhead", ())
+    yield from check_system(spec, path)
+    yield from check_host_process(spec, path)
 
 
 def _check_claims(claims: Sequence[Document], path: str) -> Iterator[Cause]:
@@ -258,8 +260,13 @@ def check_template(template: Document, path: str) -> Iterator[Cause]:
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
     # upstream reports these two without `metadata`
     yield from check_labels(metadata.get("labels"), f"{path}.labels")
-    yield from check_annotations(metadata.get("annotations"), f"{path}.annotations")
+    annotations = metadata.get("annotations") or {}
+    yield from check_annotations(annotations, f"{path}.annotations")
+    if annotations:
+        yield from pod_annotation_check.check_annotations(annotations, spec, f"{path}.annotations")
     yield from check_pod_spec(spec, f"{path}.spec", of_pod=False)
+    if annotations:
+        yield from pod_annotation_check.check_matching(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         yield forbidden(f"{path}.spec.ephemeralContainers", detail)

@@ -190,7 +190,7 @@ def check_taints(taints: Sequence[Document], path: str) -> Iterator[Cause]:
 
 def check_spread(constraints: Sequence[Document], path: str) -> Iterator[Cause]:
     """Yields what is wrong with topology spread constraints."""
-    seen: set[tuple[str, str]] = set()
+    pairs = [(one.get("topologyKey", ""), one.get("whenUnsatisfiable", "")) for one in constraints]
     for index, constraint in enumerate(constraints):
         where = f"{path}[{index}]"
         skew, action = constraint.get("maxSkew", 0), constraint.get("whenUnsatisfiable", "")
@@ -199,11 +199,9 @@ def check_spread(constraints: Sequence[Document], path: str) -> Iterator[Cause]:
         yield from _check_topology_key(constraint, where)
         if action not in _UNSATISFIABLE:
             yield not_supported(f"{where}.whenUnsatisfiable", action, _UNSATISFIABLE)
-        pair = (constraint.get("topologyKey", ""), action)
-        if pair in seen:
-            text = f"{{{pair[0]}, {pair[1]}}}"
+        if pairs[index] in pairs[index + 1 :]:  # upstream names the earlier one
+            text = f"{{{', '.join(pairs[index])}}}"
             yield duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", text)
-        seen.add(pair)
         yield from _check_domains(constraint, where, action)
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             policy = constraint.get(name)

@@ -10,6 +10,7 @@ from steersman.model import names
 from steersman.model.causes import duplicate, each, invalid, not_supported, required, too_long
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
+from steersman.model.types.system_check import check_windows_options
 from steersman.model.types.volume_check import check_descending
 
 _MOST_ID: Final = 2**31 - 1
@@ -47,6 +48,9 @@ def check_pod_context(context: Document, spec: Document, path: str) -> Iterator[
     policy = context.get("supplementalGroupsPolicy")
     if policy is not None and policy not in ("Merge", "Strict"):
         yield not_supported(f"{path}.supplementalGroupsPolicy", policy, ("Merge", "Strict"))
+    policy, supported = context.get("seLinuxChangePolicy"), ("MountOption", "Recursive")
+    if policy is not None and policy not in supported:
+        yield not_supported(f"{path}.seLinuxChangePolicy", policy, supported)
 
 
 def _check_sysctls(sysctls: Sequence[Document], path: str, spec: Document) -> Iterator[Cause]:
@@ -86,11 +90,18 @@ def check_container_context(context: Document, path: str, host_users: bool) -> I
         added = (context.get("capabilities") or {}).get("add") or ()
         if "CAP_SYS_ADMIN" in added:
             yield invalid(path, context, f"{prefix} `capabilities.Add` CAP_SYS_ADMIN")
+    yield from _check_windows(context, path)
     yield from _check_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
+
+
+def _check_windows(context: Document, path: str) -> Iterator[Cause]:
+    if (options := context.get("windowsOptions")) is not None:
+        yield from check_windows_options(options, f"{path}.windowsOptions")
 
 
 def _check_profiles(context: Document, path: str) -> Iterator[Cause]:
     yield from _check_seccomp(context.get("seccompProfile"), f"{path}.seccompProfile")
+    yield from _check_windows(context, path)
     yield from _check_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
 
 

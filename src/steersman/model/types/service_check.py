@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from steersman.model import names
@@ -37,6 +37,9 @@ _IP_MODES: Final = ("Proxy", "VIP")
 _DISTRIBUTIONS: Final = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _LONGEST_AFFINITY_SECONDS: Final = 86400
 _ONLY_BALANCER: Final = "may only be used when `type` is 'LoadBalancer'"
+_OLD_HINTS: Final = "service.kubernetes.io/topology-aware-hints"
+_HINTS: Final = "service.kubernetes.io/topology-mode"
+_RANGES: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _NOT_EXTERNAL: Final = "may not be set for ExternalName services"
 
 
@@ -63,6 +66,21 @@ def check_spec(spec: Document) -> Iterator[Cause]:
     yield from _check_duplicates(ports, kind)
     yield from _check_balancer(spec, kind)
     yield from _check_policies(spec, kind)
+
+
+def check_annotations(annotations: Mapping[str, str], spec: Document) -> Iterator[Cause]:
+    """Yields what is wrong with the annotations of a Service that say what fields could."""
+    path, old, new = "metadata.annotations", annotations.get(_OLD_HINTS), annotations.get(_HINTS)
+    if None not in (old, new) and old != new:
+        detail = f"must match annotations[{_OLD_HINTS}] when both are specified"
+        yield invalid(f"{path}[{_HINTS}]", new, detail)
+    ranges = annotations.get(_RANGES)
+    if ranges is None or spec.get("loadBalancerSourceRanges"):
+        return
+    if spec.get("type") != "LoadBalancer":
+        yield forbidden(f"{path}[{_RANGES}]", _ONLY_BALANCER)
+    for value in ranges.split(",") if ranges.strip() else ():
+        yield from check_cidr(f"{path}[{_RANGES}]", value.strip())
 
 
 def _check_external_name(spec: Document) -> Iterator[Cause]:
@@ -155,10 +173,12 @@ def _check_cluster_ips(spec: Document) -> Iterator[Cause]:
     first = spec.get("clusterIP") or ""
     if addresses and addresses[0] != first:
         detail = "first value must match `clusterIP`"
+        if not first:
+            detail = "must be empty when `clusterIP` is not specified"
         yield invalid("spec.clusterIPs", list(addresses), detail)
     for index, address in enumerate(addresses):
         where = f"spec.clusterIPs[{index}]"
-        if address == "None":
+        if address == "None" and not index:
             if len(addresses) > 1:
                 detail = "'None' must be the first and only value"
                 yield invalid("spec.clusterIPs", list(addresses), detail)
@@ -169,6 +189,10 @@ def _check_cluster_ips(spec: Document) -> Iterator[Cause]:
             yield invalid(where, address, detail)
     if len(addresses) > 2:
         detail = "may only hold up to 2 values"
+        yield invalid("spec.clusterIPs", list(addresses), detail)
+    sound = all(packed(one) is not None for one in addresses)
+    if sound and len(addresses) > 1 and len({is_ipv4(one) for one in addresses}) < 2:
+        detail = "may specify no more than one IP for each IP family"
         yield invalid("spec.clusterIPs", list(addresses), detail)
 
 
@@ -220,6 +244,11 @@ def _check_ingress(one: Document, path: str) -> Iterator[Cause]:
             yield invalid(f"{path}.hostname", host, detail)
 
 
+def is_headless(spec: Document) -> bool:
+    """Tells whether a service has no address of its own."""
+    return list(spec.get("clusterIPs") or ()) == ["None"]
+
+
 def is_external(spec: Document) -> bool:
     """Tells whether a service can be reached from outside (ExternallyAccessible)."""
     kind = spec.get("type")
@@ -257,24 +286,3 @@ def _check_policies(spec: Document, kind: str) -> Iterator[Cause]:
     distribution = spec.get("trafficDistribution")
     if distribution is not None and distribution not in _DISTRIBUTIONS:
         yield not_supported("spec.trafficDistribution", distribution, _DISTRIBUTIONS)
-
-
-def check_change(new: Document, old: Document) -> Iterator[Cause]:
-    """Yields what an update of a Service's spec changes and may not."""
-    if "ExternalName" in (new.get("type"), old.get("type")):
-        return
-    now, then = new.get("clusterIPs") or [], old.get("clusterIPs") or []
-    path = "spec.clusterIPs[0]"
-    if then and not now:
-        yield invalid(path, None, "primary clusterIP can not be unset")
-    elif then and now[0] != then[0]:
-        yield invalid(path, now, "may not change once set")
-    elif len(then) > 1 and len(now) > 1 and now[1] != then[1]:
-        yield invalid("spec.clusterIPs[1]", now, "may not change once set")
-    families, before = new.get("ipFamilies") or [], old.get("ipFamilies") or []
-    if before and families and families[0] != before[0]:
-        yield invalid("spec.ipFamilies[0]", families, "may not change once set")
-    if needs_health_check(new) and needs_health_check(old):
-        name = "healthCheckNodePort"
-        if new.get(name) != old.get(name):
-            yield forbidden(f"spec.{name}", "field is immutable")
