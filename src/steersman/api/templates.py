@@ -23,6 +23,7 @@ from steersman.model import decode, names
 from steersman.model.fields.shapes import shape_of
 from steersman.model.fields.structure import structure_of
 from steersman.model.kind import Document
+from steersman.model.types.pod_annotation_check import is_read
 from steersman.wire.json import may_repeat
 
 # Templates kept; a cluster has some hundred workloads, of which a few are made at one time
@@ -113,6 +114,8 @@ def read(call: Call, chain: Chain) -> Sent | None:
     except (msgspec.DecodeError, orjson.JSONDecodeError):
         return None
     if not decode.takes(OBJECT_META, meta) or "managedFields" in meta or may_repeat(raw, meta):
+        return None
+    if any(map(is_read, meta.get("annotations") or ())):
         return None
     if (rests_on := chain.rests_on(call, meta)) is None or _is_odd_name(meta):
         return None

@@ -120,8 +120,24 @@ async def test_a_node_makes_no_pod_by_a_template_that_others_made_known(api: Ser
 
 @served
 async def test_a_mirror_pod_is_never_of_a_template(api: Served) -> None:
-    await made(api, "a", annotations={"kubernetes.io/config.mirror": "x"})
+    given = pod("a", nodeName="m")
+    given["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    (await api.post(PODS, given)).ok()
     assert known(api) == 0
+
+
+@served
+async def test_an_annotation_that_is_read_is_checked_whatever_is_known(api: Served) -> None:
+    await made(api, "a")
+    given = pod("b")
+    given["metadata"]["annotations"] = {"controller.kubernetes.io/pod-deletion-cost": "x"}
+    path = "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]"
+    for answer in (
+        await api.post(PODS, given),
+        await api.put(f"{PODS}/a", {**given, "metadata": {**given["metadata"], "name": "a"}}),
+    ):
+        assert answer.code == 422
+        assert [cause["field"] for cause in answer.document["details"]["causes"]][:1] == [path]
 
 
 @pytest.mark.parametrize(

@@ -167,14 +167,14 @@ def _begin(new: Document, old: Document | None) -> Document:
     return {**new, "status": status}
 
 
-def _check_metadata(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
-    return check_metadata(new, old)
+def _check_metadata(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    yield from check_metadata(new, old)
+    if subresource != "binding":
+        yield from _check_annotations(new, old, subresource)
 
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from _check_metadata(new, old, subresource)
-    if subresource != "binding":
-        yield from _check_annotations(new, old, subresource)
     if subresource == "status":
         if old is not None:
             yield from pod_status_check.check_status(new, old)

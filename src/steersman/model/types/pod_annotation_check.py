@@ -39,6 +39,12 @@ _APPARMOR_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 _KNOWN: Final = ("unconfined", "runtime/default")
 
 
+def is_read(key: str) -> bool:
+    """Tells whether what an annotation says is checked against the rest of its pod."""
+    read = (MIRROR, _TOLERATIONS, _COST, _SECCOMP)
+    return key in read or key.startswith((_SECCOMP_OF, _APPARMOR))
+
+
 def check_annotations(
     annotations: Mapping[str, str], spec: Document, path: str, old: Mapping[str, str] | None = None
 ) -> Iterator[Cause]:
