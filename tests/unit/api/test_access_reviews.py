@@ -70,7 +70,7 @@ def test_a_review_is_about_all_that_it_says_of_the_user() -> None:
 
     seen: list[User] = []
     rules = rbac()
-    asking = Reviews(Union(Asked(), rules), rules, Bearers(Cluster().tokens))
+    asking = Reviews(Union(Asked(), rules), Bearers(Cluster().tokens))
     who = {"user": "jane", "uid": "u-1", "groups": ["a"], "extra": {"Scope": ["x"]}}
     asking.create("SubjectAccessReview", {"spec": {**pods("get"), **who}}, ROOT)
     asking.create("SubjectAccessReview", {"spec": {**pods("get"), "groups": ["a"]}}, ROOT)
