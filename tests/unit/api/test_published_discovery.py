@@ -130,6 +130,7 @@ def test_groups_and_versions_of_other_servers_stand_where_their_priorities_put_t
         ("a.example.org", "v1", (100, 10)),
         ("b.example.org", "v2", (50, 10)),
         ("b.example.org", "v1beta1", (2000, 100)),
+        ("b.example.org", "v1beta2", (50, 100)),
         ("b.example.org", "v1", (50, 20)),
     )
     discovery = Discovery(lambda: KINDS, foreigners=others)
@@ -138,11 +139,11 @@ def test_groups_and_versions_of_other_servers_stand_where_their_priorities_put_t
     groups = orjson.loads(response.body)["groups"]
     told = [(group["name"], [one["version"] for one in group["versions"]]) for group in groups]
     assert told[3:] == [
-        ("b.example.org", ["v1beta1", "v1", "v2"]),
+        ("b.example.org", ["v1beta2", "v1beta1", "v1", "v2"]),
         ("example.com", ["v1", "v1beta1"]),
         ("a.example.org", ["v1"]),
     ]
-    assert groups[3]["preferredVersion"]["version"] == "v1beta1"
+    assert groups[3]["preferredVersion"]["version"] == "v1beta2"
 
 
 def test_resources_of_the_core_group_say_all_that_clients_need() -> None:
