@@ -121,6 +121,18 @@ async def test_a_page_with_a_selector_gathers_from_all_that_is_left(api: Served)
 
 
 @served
+async def test_a_page_is_no_longer_than_asked_for_where_the_end_holds_more(api: Served) -> None:
+    await some_maps(api, "a", "b", "c", "d", "e", "f")
+    wanted = {"limit": "2", "labelSelector": "name != c"}
+    first = await api.get(MAPS, **wanted)
+    # d is found beside c, which is none; e and f come with the end of the store
+    second = await api.get(MAPS, **wanted, **{"continue": first.document["metadata"]["continue"]})
+    third = await api.get(MAPS, **wanted, **{"continue": second.document["metadata"]["continue"]})
+    assert (first.names, second.names, third.names) == (["a", "b"], ["d", "e"], ["f"])
+    assert "continue" not in third.document["metadata"]
+
+
+@served
 async def test_a_page_behind_a_compaction_is_gone(api: Served) -> None:
     await some_maps(api, "a", "b", "c")
     first = await api.get(MAPS, limit="1")

@@ -254,6 +254,16 @@ async def test_the_end_of_the_range_is_left_to_load_balancers(api: Served) -> No
     assert asked["clusterIP"] == "10.96.255.9"
 
 
+@served
+async def test_a_policy_for_traffic_from_outside_stays_with_addresses_there(api: Served) -> None:
+    for name, outside in (("a", {"externalIPs": ["1.2.3.4"]}), ("b", {})):
+        spec = await create(api, name, type="NodePort", **outside)
+        assert spec["externalTrafficPolicy"] == "Cluster"
+        inner = {"spec": {"type": "ClusterIP"}}
+        changed = (await api.patch(f"{SERVICES}/{name}", inner, MERGE)).ok()["spec"]
+        assert changed.get("externalTrafficPolicy") == ("Cluster" if outside else None)
+
+
 LOCAL = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
 
 

@@ -22,6 +22,9 @@ async def test_a_scale_shows_and_changes_the_replicas_alone(api: Served) -> None
     scale["spec"]["replicas"] = 4
     assert (await api.put(path, scale)).ok()["spec"] == {"replicas": 4}
     assert (await api.put(path, scale)).code == 409
+    other_life = {"metadata": {"name": "a", "uid": "another"}, "spec": {"replicas": 5}}
+    refused = await api.put(path, other_life)
+    assert refused.code == 409 and "UID in precondition: another" in refused.message
     assert (await api.patch(path, {"spec": {"replicas": 0}}, MERGE)).ok()["spec"] == {}
     after = (await api.get(f"{DEPLOYMENTS}/a")).document
     assert after["spec"] == {**made["spec"], "replicas": 0}

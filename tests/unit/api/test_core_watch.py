@@ -181,6 +181,13 @@ async def test_a_streamed_list_ends_with_a_marked_bookmark(api: Served) -> None:
 
 
 @served
+async def test_a_streamed_list_without_bookmarks_has_no_marked_end(api: Served) -> None:
+    await make(api, "a")
+    watched = await api.watch(MAPS, **{**STREAMING, "allowWatchBookmarks": "false"})
+    assert watched.brief() == [("ADDED", "a")]
+
+
+@served
 async def test_a_watch_that_wants_no_initial_events_gets_none(api: Served) -> None:
     await make(api, "a")
     query = {"sendInitialEvents": "false", "resourceVersionMatch": "NotOlderThan"}

@@ -271,3 +271,26 @@ async def test_rules_hold_for_what_is_created_updated_and_applied(api: Served) -
     assert grown.code == 422
     typed = await api.post(WIDGETS, widget("large", size="x"))
     assert "some validation rules were not checked" in typed.message
+
+
+@served
+@pytest.mark.parametrize(
+    ("schema", "given", "message"),
+    [
+        ({"type": "array", "maxItems": 1, "items": TEXT}, ["a", "b"], "Too many: 2: must have"),
+        ({"type": "string", "maxLength": 1}, "ab", "Too long: may not be more than 1 byte"),
+    ],
+)
+async def test_no_rule_is_asked_where_something_is_longer_than_it_may_be(
+    api: Served, schema: Any, given: Any, message: str
+) -> None:
+    made = definition()
+    made["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = of(
+        spec=ruled(of(size={"type": "integer"}, a=schema), "self.size < 9")
+    )
+    await establish(api, made)
+    answer = await api.post(WIDGETS, widget("w", size=9, a=given))
+    causes = answer.document["details"]["causes"]
+    assert [cause["field"] for cause in causes] == ["spec.a", "<nil>"]
+    assert causes[0]["message"].startswith(message)
+    assert "some validation rules were not checked" in causes[1]["message"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from steersman.api.published.discovery import Discovery
+from steersman.api.published.foreign import Foreign, Nobody
 from steersman.api.published.negotiate import Form, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.api.published.resources import Body, body_of
@@ -112,6 +113,37 @@ def test_groups_are_listed_in_upstreams_order_with_the_best_version_first() -> N
         "apiVersion": "v1",
         **found["groups"][2],
     }
+
+
+class Others(Nobody):
+    """Other servers: group, version and the priorities of both."""
+
+    def __init__(self, *known: tuple[str, str, tuple[int, int]]) -> None:
+        self._told = [Foreign(group, version, [], True, both) for group, version, both in known]
+
+    def told(self) -> list[Foreign]:
+        return self._told
+
+
+def test_groups_and_versions_of_other_servers_stand_where_their_priorities_put_them() -> None:
+    others = Others(
+        ("a.example.org", "v1", (100, 10)),
+        ("b.example.org", "v2", (50, 10)),
+        ("b.example.org", "v1beta1", (2000, 100)),
+        ("b.example.org", "v1beta2", (50, 100)),
+        ("b.example.org", "v1", (50, 20)),
+    )
+    discovery = Discovery(lambda: KINDS, foreigners=others)
+    response = answer("/apis", discovery=discovery)
+    assert response is not None and isinstance(response.body, bytes)
+    groups = orjson.loads(response.body)["groups"]
+    told = [(group["name"], [one["version"] for one in group["versions"]]) for group in groups]
+    assert told[3:] == [
+        ("b.example.org", ["v1beta2", "v1beta1", "v1", "v2"]),
+        ("example.com", ["v1", "v1beta1"]),
+        ("a.example.org", ["v1"]),
+    ]
+    assert groups[3]["preferredVersion"]["version"] == "v1beta2"
 
 
 def test_resources_of_the_core_group_say_all_that_clients_need() -> None:

@@ -140,6 +140,14 @@ WRONG_TYPES = [
         {"spec": {"ports": [{"port": 80, "targetPort": 80.5}]}},
         "json: cannot unmarshal number 80.5 into Go value of type int32",
     ),
+    *(
+        (
+            SERVICE,
+            {"spec": {"ports": [{"port": 80, "targetPort": number}]}},
+            f"json: cannot unmarshal number {number} into Go value of type int32",
+        )
+        for number in (2**31, -(2**31) - 1)
+    ),
     (SECRET, {"data": {"a": "not base64!"}}, "illegal base64 data at input byte 3"),
     (SECRET, {"data": {"a": "abcde"}}, "illegal base64 data at input byte 4"),
     (

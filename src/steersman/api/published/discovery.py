@@ -202,7 +202,8 @@ def arrange(served: Served, foreign: Sequence[Foreign]) -> Groups:
         return dict(served)
     priorities: dict[str, int] = {}
     theirs: dict[str, dict[str, Foreign]] = {}
-    for one in sorted(foreign, key=lambda one: (-one.priorities[1], one.version)):
+    ranks = {name: at for at, name in enumerate(sorted_versions(one.version for one in foreign))}
+    for one in sorted(foreign, key=lambda one: (-one.priorities[1], ranks[one.version])):
         priorities[one.group] = max(priorities.get(one.group, 0), one.priorities[0])
         theirs.setdefault(one.group, {})[one.version] = one
     found: Groups = {}
