@@ -4,6 +4,9 @@ children born where they were before."""
 from __future__ import annotations
 
 import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,13 +80,14 @@ def test_namespaces_that_cannot_all_be_opened_are_none(monkeypatch: pytest.Monke
 
 
 def test_an_exec_whose_group_is_gone_leaves_its_children_in_their_namespace() -> None:
-    gate, opener = os.pipe2(os.O_CLOEXEC)
-    first = syscalls.clone(syscalls.CLONE_NEWPID)
-    if first == 0:
-        os.close(opener)
-        os.read(gate, 1)
-        os._exit(0)
-    try:
+    # Not cloned from here, where there are several threads
+    words = ["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo; exec sleep 1000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as outer, ExitStack() as after:
+        after.callback(outer.kill)
+        assert outer.stdout is not None
+        outer.stdout.readline()
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text()
+        first = int(children)
         ours = os.readlink("/proc/self/ns/pid_for_children")
         before = opened()
         process = Process({"args": ["true"]}, 0)
@@ -91,10 +95,6 @@ def test_an_exec_whose_group_is_gone_leaves_its_children_in_their_namespace() ->
             execution.start(first, Gone(), process, 1, [], 0)
         assert os.readlink("/proc/self/ns/pid_for_children") == ours
         assert opened() == before
-    finally:
-        os.close(opener)
-        os.close(gate)
-        os.waitpid(first, 0)
 
 
 def test_an_exec_into_a_process_that_has_ended_is_refused() -> None:

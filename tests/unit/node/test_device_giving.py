@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -84,11 +85,15 @@ async def node(directory: Path, *, numa: tuple[int, ...] = (0,)) -> AsyncIterato
 
 
 def on_a_node(directory: Path, test: Callable[[Here], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        async with node(directory / "device-plugins") as here:
+    async def main(place: Path) -> None:
+        async with node(place / "device-plugins") as here:
             await test(here)
 
-    asyncio.run(main())
+    # The path of a socket is short: the folder of a test may not be
+    with tempfile.TemporaryDirectory(prefix="steer-") as short:
+        link = Path(short, "t")
+        link.symlink_to(directory)
+        asyncio.run(main(link))
 
 
 def wanting(count: int, uid: str = UID, **spec: Any) -> Pod:
@@ -483,7 +488,7 @@ def test_what_is_listed_again_is_not_told_again(tmp_path: Path) -> None:
 def test_of_two_plugins_of_a_resource_the_last_counts(tmp_path: Path) -> None:
     async def test(here: Here) -> None:
         first = here.plugin(device("d1"))
-        second = DevicePlugin(NAME, here.directory / "below", device("d2"), device("d3"))
+        second = DevicePlugin(NAME, here.directory / "b", device("d2"), device("d3"))
         async with first.presented(here.door), second.listening():
             await here.offers(1, 1)
             found = Plugin("DevicePlugin", NAME, second.socket, ("v1beta1",))
