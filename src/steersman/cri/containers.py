@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal as signals
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +51,7 @@ from steersman.node.acting.ending import signal_number
 from steersman.node.acting.seccomp_profiles import BadProfile, load_profile
 from steersman.node.cdi.injecting import CannotInject, inject_devices
 from steersman.runtime.engine import EngineError
+from steersman.runtime.kernel.devices import describe
 from steersman.wire.http2.grpc import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
@@ -313,19 +313,9 @@ def _log_path(sandbox: Sandbox, config: ContainerConfig) -> str:
 
 def describe_device(host: str, path: str) -> Document:
     """Returns a device of the machine as linux.devices names it; raises OSError."""
-    found = os.stat(host)
-    kind = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}.get(stat.S_IFMT(found.st_mode))
-    if kind is None:
+    if (found := describe(path or host, os.stat(host))) is None:
         raise OSError(0, "not a device node", host)
-    return {
-        "path": path or host,
-        "type": kind,
-        "major": os.major(found.st_rdev),
-        "minor": os.minor(found.st_rdev),
-        "fileMode": stat.S_IMODE(found.st_mode),
-        "uid": found.st_uid,
-        "gid": found.st_gid,
-    }
+    return found
 
 
 def _make_sources(container: Container) -> None:

@@ -7,11 +7,11 @@ program, or without AppArmor, there is none. Its name bears no cluster: one is f
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from typing import Final
 
+from steersman.node.programs import ProgramFailed, run_program
 from steersman.runtime.kernel.labels import has_apparmor
 from steersman.world.interface import World
 
@@ -70,24 +70,12 @@ def find_parser() -> str | None:
 async def load(parser: str, world: World, *options: str) -> str:
     """Has the kernel know the profile, in the place of what it had; returns its name. Raises
     NoProfile."""
-    pipe = asyncio.subprocess.PIPE
     text = render_profile(abi=os.path.exists(_ABI)).encode()
+    words = (parser, "--replace", "--skip-cache", *options)
     try:
-        process = await asyncio.create_subprocess_exec(
-            parser, "--replace", "--skip-cache", *options, stdin=pipe, stdout=pipe, stderr=pipe
+        await run_program(
+            *words, data=text, most_bytes=_TOLD_BYTES, seconds=LOAD_SECONDS, world=world
         )
-    except OSError as error:
-        raise NoProfile(f"{parser}: {error.strerror}") from None
-    try:
-        async with world.wire_timeout(LOAD_SECONDS):
-            _, told = await process.communicate(text)
-    except TimeoutError:
-        raise NoProfile(f"{parser}: no answer in {LOAD_SECONDS:.0f} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        why = told[:_TOLD_BYTES].decode(errors="replace").strip()
-        raise NoProfile(f"{parser}: exit status {process.returncode}: {why}")
+    except ProgramFailed as error:
+        raise NoProfile(f"{parser}: {error}") from None
     return NAME

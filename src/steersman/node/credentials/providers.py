@@ -27,6 +27,7 @@ from steersman.model.names import qualified_name
 from steersman.model.types.volume import ServiceAccountTokenProjection
 from steersman.model.view import View
 from steersman.node.credentials.access import Source
+from steersman.node.programs import ProgramFailed, run_program
 from steersman.node.static.marks import is_static
 from steersman.node.volumes.tokens import Tokens
 from steersman.wire import yaml
@@ -38,7 +39,6 @@ RUN_SECONDS: Final = 60.0  # the kubelet's
 # A hundred logins with tokens of some kilobytes; Secrets are no larger
 MOST_BYTES: Final = 1 << 20
 MOST_ANSWERS: Final = 1000  # remembered at a time; the ones that end first go
-_TOLD_BYTES: Final = 512  # of what a program says of its failure
 _EVERYTHING: Final = "global"
 _CACHE_TYPES: Final = ("ServiceAccount", "Token")
 
@@ -305,51 +305,19 @@ class Providers:
         return found
 
     async def _execute(self, provider: Provider, data: bytes) -> bytes:
-        """Runs a program to its end and returns what it wrote; it is killed when its time is over
-        or it writes too much."""
-        pipe = asyncio.subprocess.PIPE
-        environment = {**os.environ, **{it.name: it.value for it in provider.env}}
-        program = str(self._programs / provider.name)
+        """Runs a program to its end and returns what it wrote."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                program, *provider.args, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+            output = await run_program(
+                str(self._programs / provider.name),
+                *provider.args,
+                data=data,
+                most_bytes=MOST_BYTES,
+                seconds=RUN_SECONDS,
+                world=self._world,
+                environment={**os.environ, **{it.name: it.value for it in provider.env}},
             )
-        except OSError as error:
-            raise ProviderFailed(f"{provider.name}: {error.strerror}") from None
-        assert process.stdin and process.stdout and process.stderr
-        try:
-            async with self._world.wire_timeout(RUN_SECONDS), self._world.tasks() as tasks:
-                told = tasks.start(_read(process.stderr), name=f"errors of {provider.name}")
-                tasks.start(_feed(process.stdin, data), name=f"request to {provider.name}")
-                output = await _read(process.stdout)
-                code = await process.wait()
-        except TimeoutError:
-            raise ProviderFailed(f"{provider.name}: no answer in {RUN_SECONDS:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if code != 0:
-            text = told.result()[:_TOLD_BYTES].decode(errors="replace").strip()
-            raise ProviderFailed(f"{provider.name}: exit status {code}: {text}")
+        except ProgramFailed as error:
+            raise ProviderFailed(f"{provider.name}: {error}") from None
         if len(output) > MOST_BYTES:
             raise ProviderFailed(f"{provider.name}: its answer has more than {MOST_BYTES} bytes")
         return output
-
-
-async def _read(stream: asyncio.StreamReader) -> bytes:
-    """Reads to the end, and keeps one byte more than there may be."""
-    found = b""
-    while part := await stream.read(1 << 16):
-        found = (found + part)[: MOST_BYTES + 1]
-    return found
-
-
-async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
-    try:
-        stream.write(data)
-        await stream.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # it answers without having been asked
-    finally:
-        stream.close()

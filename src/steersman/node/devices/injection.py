@@ -15,8 +15,7 @@ from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.node.render.putting import put_device, put_mount
 from steersman.runtime import spec
-
-_KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
+from steersman.runtime.kernel.devices import describe
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -79,12 +78,12 @@ def find_nodes(path: str) -> Sequence[Document]:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             entries = sorted(os.scandir(path), key=lambda it: it.name)
-            nodes = [_describe(it.path, it.stat(follow_symlinks=False)) for it in entries]
+            nodes = [describe(it.path, it.stat(follow_symlinks=False)) for it in entries]
             return [it for it in nodes if it is not None]
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise _not_added(path, reason) from error
-    if (node := _describe(path, status)) is None:
+    if (node := describe(path, status)) is None:
         raise _not_added(path, "not a device node")
     return [node]
 
@@ -114,17 +113,3 @@ def inject(
 def _not_added(path: str, why: str) -> NoDevice:
     text = "error gathering device information while adding custom device"
     return NoDevice(f"{text} {quote(path)}: {why}")
-
-
-def _describe(path: str, status: os.stat_result) -> Document | None:
-    if (kind := _KINDS.get(stat.S_IFMT(status.st_mode))) is None:
-        return None
-    return {
-        "path": path,
-        "type": kind,
-        "major": os.major(status.st_rdev),
-        "minor": os.minor(status.st_rdev),
-        "fileMode": stat.S_IMODE(status.st_mode),
-        "uid": status.st_uid,
-        "gid": status.st_gid,
-    }

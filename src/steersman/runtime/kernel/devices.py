@@ -173,14 +173,15 @@ def host_devices(directory: str = "/dev") -> list[dict[str, Any]]:
     for path, directories, files in os.walk(directory):
         directories[:] = sorted(set(directories) - {"pts", "shm", "mqueue", "fd", ".udev", "lxd"})
         for name in sorted(files):
-            entry = _describe(os.path.join(path, name))
+            place = os.path.join(path, name)
+            entry = describe(place, os.lstat(place))
             if entry is not None and name not in ("console", "ptmx"):
                 found.append(entry)
     return found
 
 
-def _describe(path: str) -> dict[str, Any] | None:
-    status = os.lstat(path)
+def describe(path: str, status: os.stat_result) -> dict[str, Any] | None:
+    """What is at a path as an entry of linux.devices; None for what is no device node."""
     kinds = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
     kind = kinds.get(stat.S_IFMT(status.st_mode))
     if kind is None:
