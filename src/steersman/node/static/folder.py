@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from steersman.model.times import rfc3339_micro
 from steersman.node.static.manifests import MAX_BYTES, BadManifest, Static, parse_manifest
+from steersman.node.static.source import Kept
 from steersman.node.streams.inotify import CONTENT, IN_CREATE, DirectoryChanges
 from steersman.world.interface import World
 
@@ -32,40 +33,20 @@ class _Reading(NamedTuple):
     again: bool
 
 
-class Folder:
+class Folder(Kept):
     """The static pods of a folder by uid; `tell` gets what is wrong, in one line."""
 
     def __init__(
         self, directory: Path, node: str, world: World, tell: Callable[[str], None]
     ) -> None:
-        self.pods: Mapping[str, Static] = {}
+        super().__init__()
         self._directory = directory
         self._node = node
         self._world = world
         self._tell = tell
         self._told: frozenset[str] = frozenset()
         self._found: Mapping[Path, Static] = {}
-        self._listeners: list[Callable[[], None]] = []
         self._changes = DirectoryChanges(CONTENT | IN_CREATE)
-        self._tried = asyncio.Event()
-        self._read = asyncio.Event()
-
-    @property
-    def known(self) -> bool:
-        """Whether the folder has been read once: until then nobody can say what is not in it."""
-        return self._read.is_set()
-
-    async def tried(self) -> None:
-        """Waits until the folder has been read once, or could not be."""
-        await self._tried.wait()
-
-    async def synced(self) -> None:
-        """Waits until the folder has been read once."""
-        await self._read.wait()
-
-    def listen(self, hear: Callable[[], None]) -> None:
-        """Calls `hear` whenever `pods` has changed."""
-        self._listeners.append(hear)
 
     async def run(self) -> None:
         """Follows the folder for ever; one that is taken away is made anew, empty."""
@@ -112,14 +93,8 @@ class Folder:
 
     def _take(self, reading: _Reading) -> None:
         self._tell_new(reading.wrong)
-        pods = {it.pod.metadata.uid: it for it in reading.found.values()}
-        changed = pods.keys() != self.pods.keys()
-        self.pods, self._found = pods, reading.found
-        self._tried.set()
-        self._read.set()
-        if changed:
-            for hear in self._listeners:
-                hear()
+        self._found = reading.found
+        self._keep(reading.found.values())
 
     def _read_all(self) -> _Reading:
         """Returns the pods of all files, and what is wrong with the others."""
@@ -155,9 +130,7 @@ class Folder:
         except IsADirectoryError as error:
             raise BadManifest(f"{path}: {error.strerror}") from None
         seen = rfc3339_micro(self._world.now())
-        found = parse_manifest(data, path, self._node, seen)
-        # Of what is the same the first sight counts
-        return self.pods.get(found.pod.metadata.uid, found)
+        return self._first_seen(parse_manifest(data, path, self._node, seen))
 
 
 def _open(path: str, flags: int) -> int:

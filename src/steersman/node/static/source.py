@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from steersman.node.static.manifests import Static
@@ -27,6 +28,48 @@ class Source(Protocol):
 
     def listen(self, hear: Callable[[], None]) -> None:
         """Calls `hear` whenever `pods` has changed."""
+
+
+class Kept:
+    """What a source keeps for whoever follows it; who reads the place inherits it."""
+
+    def __init__(self) -> None:
+        self.pods: Mapping[str, Static] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._tried = asyncio.Event()
+        self._read = asyncio.Event()
+
+    @property
+    def known(self) -> bool:
+        """Whether it has been read once."""
+        return self._read.is_set()
+
+    async def tried(self) -> None:
+        """Waits until it has been read once, or could not be."""
+        await self._tried.wait()
+
+    async def synced(self) -> None:
+        """Waits until it has been read once."""
+        await self._read.wait()
+
+    def listen(self, hear: Callable[[], None]) -> None:
+        """Calls `hear` whenever `pods` has changed."""
+        self._listeners.append(hear)
+
+    def _keep(self, found: Iterable[Static]) -> None:
+        """Takes over what has been read."""
+        pods = {it.pod.metadata.uid: it for it in found}
+        changed = pods.keys() != self.pods.keys()
+        self.pods = pods
+        self._tried.set()
+        self._read.set()
+        if changed:
+            for hear in self._listeners:
+                hear()
+
+    def _first_seen(self, found: Static) -> Static:
+        """Of what is the same the first sight counts."""
+        return self.pods.get(found.pod.metadata.uid, found)
 
 
 class Several:

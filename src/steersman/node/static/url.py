@@ -16,13 +16,14 @@ from steersman.images.http import Http
 from steersman.model.times import rfc3339_micro
 from steersman.node.static import marks
 from steersman.node.static.manifests import MAX_BYTES, BadManifest, Static, parse_manifests
+from steersman.node.static.source import Kept
 from steersman.world.interface import World
 
 LOOK_SECONDS: Final = 20.0  # kubelet's httpCheckFrequency
 _OK: Final = 200
 
 
-class Url:
+class Url(Kept):
     """The static pods of a URL by uid; `tell` gets what is wrong, in one line."""
 
     def __init__(
@@ -34,7 +35,7 @@ class Url:
         world: World,
         tell: Callable[[str], None],
     ) -> None:
-        self.pods: Mapping[str, Static] = {}
+        super().__init__()
         self._url = url
         self._headers = headers
         self._node = node
@@ -43,26 +44,6 @@ class Url:
         self._tell = tell
         self._data = b""
         self._told = ""
-        self._listeners: list[Callable[[], None]] = []
-        self._tried = asyncio.Event()
-        self._read = asyncio.Event()
-
-    @property
-    def known(self) -> bool:
-        """Whether it has been read once."""
-        return self._read.is_set()
-
-    async def tried(self) -> None:
-        """Waits until it has been read once, or could not be."""
-        await self._tried.wait()
-
-    async def synced(self) -> None:
-        """Waits until it has been read once."""
-        await self._read.wait()
-
-    def listen(self, hear: Callable[[], None]) -> None:
-        """Calls `hear` whenever `pods` has changed."""
-        self._listeners.append(hear)
 
     async def run(self) -> None:
         """Asks for ever."""
@@ -75,7 +56,7 @@ class Url:
         try:
             data = await self._get()
             if data != self._data or not self.known:
-                self._take(await asyncio.to_thread(self._parse, data))
+                self._keep(await asyncio.to_thread(self._parse, data))
                 self._data = data
         except (Unreachable, Refused, BadManifest) as error:
             if str(error) != self._told:
@@ -94,17 +75,7 @@ class Url:
             raise BadManifest(f"zero-length data received from {self._url}")
         return data
 
-    def _parse(self, data: bytes) -> dict[str, Static]:
+    def _parse(self, data: bytes) -> list[Static]:
         seen = rfc3339_micro(self._world.now())
         found = parse_manifests(data, self._url, self._node, seen, marks.HTTP)
-        pods = {it.pod.metadata.uid: it for it in found}
-        # Of what is the same the first sight counts
-        return {uid: self.pods.get(uid, it) for uid, it in pods.items()}
-
-    def _take(self, pods: Mapping[str, Static]) -> None:
-        changed = pods.keys() != self.pods.keys()
-        self.pods = pods
-        self._read.set()
-        if changed:
-            for hear in self._listeners:
-                hear()
+        return [self._first_seen(it) for it in found]
