@@ -6,36 +6,25 @@ It keeps what it was asked, checks the order that the specification demands, and
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from steersman.listen.grpc import GRPCServer, Handler, unary
+from registrar import Asked, serving
+from steersman.listen.grpc import Handler
 from steersman.node.volumes import block
 from steersman.runtime.kernel import syscalls
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import csi
 from steersman.wire.rpc.messages import Rpc
-from steersman.wire.rpc.registration import (
-    CSI_PLUGIN,
-    GET_INFO,
-    NOTIFY_REGISTRATION_STATUS,
-    InfoRequest,
-    PluginInfo,
-    RegistrationStatus,
-    RegistrationStatusResponse,
-)
-from steersman.world.real import RealWorld
+from steersman.wire.rpc.registration import CSI_PLUGIN, PluginInfo
 
 _MS_BIND, _MS_REMOUNT, _MS_RDONLY = 4096, 32, 1
-HANG = "hang"
-Fault = Failed | str | float  # an error, HANG, or seconds before the answer
 
 
-class Driver:
+class Driver(Asked):
     """A driver with its volumes in a directory. `faults` are by the name of a method."""
 
     def __init__(
@@ -50,6 +39,7 @@ class Driver:
         max_volumes: int = 0,
         versions: tuple[str, ...] = ("1.0.0",),
     ) -> None:
+        super().__init__()
         self.name = name
         self.directory = directory
         self.info = csi.NodeInfo(
@@ -58,67 +48,36 @@ class Driver:
         self.abilities = abilities
         self.controller = controller
         self.versions = versions
-        self.calls: list[tuple[str, Any]] = []
-        self.faults: dict[str, Fault] = {}
-        self.statuses: list[RegistrationStatus] = []
         self.volumes: dict[str, csi.Volume] = {}
         self.snapshots: dict[str, csi.Snapshot] = {}
         self.attached: dict[str, str] = {}  # nodes by volumes
         self.staged: dict[str, str] = {}  # places by volumes
         self.published: dict[str, str] = {}  # volumes by places
         self.blocks: dict[str, Path] = {}  # devices by volumes
-        self.changed = asyncio.Event()
 
     @property
     def socket(self) -> Path:
         """Where it listens."""
         return self.directory / "csi.sock"
 
-    def asked(self, method: str) -> list[Any]:
-        """What a method was asked."""
-        return [message for name, message in self.calls if name == method]
-
     def methods(self) -> list[str]:
         """The methods that change something, in the order in which they were called."""
         return [name for name, _ in self.calls if "Get" not in name]
 
-    async def until(self, good: Callable[[], Any]) -> Any:
-        """Waits until something holds of the driver."""
-        async with asyncio.timeout(60):
-            while not (found := good()):
-                self.changed.clear()
-                await self.changed.wait()
-        return found
-
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Driver]:
         """Serves the services of CSI."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        async with GRPCServer(self._handlers(), RealWorld()) as server:
-            await server.listen_unix(self.socket)
+        async with serving(self.socket, self._handlers()):
             yield self
 
     @asynccontextmanager
-    async def registered(self, registry: Path, name: str = "") -> AsyncIterator[Driver]:
+    async def presented(self, registry: Path, name: str = "") -> AsyncIterator[Driver]:
         """Serves, and registers with a node by a socket in its folder, as node-driver-registrar
         does; waits for the outcome."""
-        handlers = dict(
-            (unary(GET_INFO, self._get_info), unary(NOTIFY_REGISTRATION_STATUS, self._hear))
-        )
-        async with self.listening(), GRPCServer(handlers, RealWorld()) as server:
-            registry.mkdir(parents=True, exist_ok=True)
-            await server.listen_unix(registry / f"{name or self.name}-reg.sock")
-            before = len(self.statuses)
-            await self.until(lambda: len(self.statuses) > before)
+        info = PluginInfo(CSI_PLUGIN, self.name, str(self.socket), self.versions)
+        path = registry / f"{name or self.name}-reg.sock"
+        async with self.listening(), self.registered(path, info):
             yield self
-
-    async def _get_info(self, _: InfoRequest) -> PluginInfo:
-        return PluginInfo(CSI_PLUGIN, self.name, str(self.socket), self.versions)
-
-    async def _hear(self, status: RegistrationStatus) -> RegistrationStatusResponse:
-        self.statuses.append(status)
-        self.changed.set()
-        return RegistrationStatusResponse()
 
     def _handlers(self) -> dict[str, Handler]:
         served: list[tuple[Rpc[Any, Any], Callable[[Any], Any]]] = [
@@ -141,26 +100,7 @@ class Driver:
             (csi.CREATE_SNAPSHOT, self._snapshot),
             (csi.DELETE_SNAPSHOT, self._forget_snapshot),
         ]
-        return dict(unary(method, self._served(method, answer)) for method, answer in served)
-
-    def _served(self, method: Rpc[Any, Any], answer: Callable[[Any], Any]) -> Any:
-        name = method.path.rpartition("/")[2]
-
-        async def handle(message: Any) -> Any:
-            self.calls.append((name, message))
-            self.changed.set()
-            fault = self.faults.get(name)
-            if isinstance(fault, Failed):
-                raise fault
-            if fault == HANG:
-                await asyncio.Event().wait()
-            if isinstance(fault, float):
-                await asyncio.sleep(fault)
-            found = answer(message)
-            self.changed.set()
-            return found
-
-        return handle
+        return dict(self.serve(method, answer) for method, answer in served)
 
     def _capabilities(self, _: csi.Empty) -> csi.PluginCapabilities:
         found = [csi.CONTROLLER_SERVICE] if self.controller else []

@@ -23,14 +23,15 @@ from steersman.wire.rpc.registration import (
 from steersman.world.real import RealWorld
 
 HANG = "hang"
+Fault = Failed | str | float  # an error, HANG, or seconds before the answer
 
 
 class Asked:
-    """What a plugin was asked. `faults` are by the name of a method: an error, or HANG."""
+    """What a plugin was asked. `faults` are by the name of a method."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
-        self.faults: dict[str, Failed | str] = {}
+        self.faults: dict[str, Fault] = {}
         self.statuses: list[RegistrationStatus] = []
         self.changed = asyncio.Event()
 
@@ -58,7 +59,11 @@ class Asked:
                 raise fault
             if fault == HANG:
                 await asyncio.Event().wait()
-            return answer(message)
+            if isinstance(fault, float):
+                await asyncio.sleep(fault)
+            found = answer(message)
+            self.changed.set()
+            return found
 
         return unary(method, handle)
 

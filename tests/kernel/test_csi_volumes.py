@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from test_runtime_rig import needs_root
 
-from csi_driver import HANG, Driver
+from csi_driver import Driver
+from registrar import HANG
 from steersman.model.errors import APIError, NotFound
 from steersman.model.kinds.csidriver import CSIDRIVER
 from steersman.model.kinds.persistentvolume import PersistentVolume

@@ -17,7 +17,8 @@ from node_cluster import SECONDS, SLEEP, Cluster, Session, hears, needs_root
 from test_node_agent import is_ready, runs
 from test_node_claims import MOUNT, claim, claimed, ended, until
 
-from csi_driver import HANG, Driver
+from csi_driver import Driver
+from registrar import HANG
 from steersman.client import kubeconfig
 from steersman.client.client import whole
 from steersman.client.http import HTTPTransport
@@ -59,7 +60,7 @@ async def driver(
     document = {"metadata": {"name": NAME}, "spec": {"attachRequired": False, **(spec or {})}}
     await session.client.create(CSIDRIVER, document)
     try:
-        async with made.registered(registry(cluster)):
+        async with made.presented(registry(cluster)):
             await until(session, CSINODE, lambda found: drivers(found) == [NAME])
             yield made
         await until(session, CSINODE, lambda found: drivers(found) == [] or None)
@@ -338,13 +339,13 @@ def test_a_driver_that_is_not_there_is_waited_for(cluster: Cluster) -> None:
             f"{NAME} not found in the list of registered CSI drivers"
         )
         made = Driver(NAME, cluster.data.parent / "driver")
-        async with made.registered(registry(cluster)):
+        async with made.presented(registry(cluster)):
             assert made.statuses[-1].plugin_registered
             await session.until("early", runs)
         # Without it the volume cannot be taken back
         await until(session, CSINODE, lambda found: drivers(found) == [] or None)
         deleting = asyncio.create_task(session.delete("early"))
-        async with made.registered(registry(cluster)):
+        async with made.presented(registry(cluster)):
             await deleting
         assert mounts(cluster) == []
         await forget(session, "early")
@@ -453,7 +454,7 @@ def test_without_sidecars_a_volume_is_made_attached_grown_and_removed(cluster: C
             "volumeBindingMode": "WaitForFirstConsumer",
         }
         await session.client.create(STORAGECLASS, document)
-        async with made.registered(registry(cluster)):
+        async with made.presented(registry(cluster)):
             made.faults["CreateVolume"] = Failed(grpc.RESOURCE_EXHAUSTED, "no room")
             await claim(session, "dyn", storageClassName="fast")
             await session.create("dyn", script=SLEEP, volumeMounts=[MOUNT], spec=claimed("dyn"))
@@ -792,7 +793,7 @@ def test_what_a_driver_in_a_pod_mounts_is_seen_on_the_node_and_the_other_way_rou
 def test_a_plugin_that_cannot_be_registered_is_told_why(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         old = Driver("old.test.example", cluster.data.parent / "old", versions=("0.3.0",))
-        async with old.registered(registry(cluster)):
+        async with old.presented(registry(cluster)):
             assert old.statuses == [
                 type(old.statuses[0])(
                     False,
