@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,3 +106,31 @@ class Bind(Node):
     body: Node
     optional: bool = False
     wrap: bool = False
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yields a node and all below it, in no order that counts."""
+    left = [node]
+    while left:
+        yield (node := left.pop())
+        left += _below(node)
+
+
+def _below(node: Node) -> list[Node]:
+    match node:
+        case Select():
+            return [node.operand]
+        case Call():
+            return list(node.arguments)
+        case ListOf():
+            return list(node.items)
+        case MapOf():
+            return [part for entry in node.entries for part in entry]
+        case ObjectOf():
+            return [value for _name, value in node.fields]
+        case Loop():
+            parts = (node.range, node.condition, node.key, node.value)
+            return [part for part in parts if part is not None]
+        case Bind():
+            return [node.value, node.body]
+    return []

@@ -83,6 +83,11 @@ def optional_of(value: Type) -> Type:
     return Type("opaque", "optional_type", (value,))
 
 
+def object_of(named: str, /, **fields: Type) -> Type:
+    """Returns the type of objects with fields whose keys are their names."""
+    return Type("object", named, (), {key: Field(key, type_) for key, type_ in fields.items()})
+
+
 def opaque(name: str) -> Type:
     """Returns a library's own type."""
     return Type("opaque", name)

@@ -356,11 +356,12 @@ def internal(why: str) -> InternalError:
 def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> Invalid:
     """Says what is wrong with an object (errors.NewInvalid)."""
     causes = tuple(causes)
-    listed = aggregate(f"{cause.field}: {_text(cause)}" for cause in causes)
+    listed = told(causes)
     name_shown = _qualified(group, kind)
     message = f'{name_shown} "{name}" is invalid: {listed}'
     return Invalid(message, details=_details(group, kind, name), causes=causes)
 
 
-def _text(cause: Cause) -> str:
-    return cause.message
+def told(causes: Iterable[Cause]) -> str:
+    """Returns causes as one text (field.ErrorList's ToAggregate)."""
+    return aggregate(f"{cause.field}: {cause.message}" for cause in causes)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from steersman.api.access.tokens import ISSUER as ISSUER_OF_TOKENS
 from steersman.cli.apiserver import access
 from steersman.cli.failure import Failure
 from steersman.wire.message import User
@@ -115,7 +116,13 @@ def test_an_authentication_configuration_is_read_and_given_on(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("claims.sub", "claim.sub", "expression 'claim.sub': ERROR: <input>:1:1: undeclared"),
+        (
+            "claims.sub",
+            "claim.sub",
+            'jwt[0].claimMappings.username.expression: Invalid value: "claim.sub": '
+            "compilation failed: ERROR: <input>:1:1: undeclared",
+        ),
+        ("https://issuer.example.com", ISSUER_OF_TOKENS, "jwt[0].issuer.url: Invalid value"),
         ("https", "http", "jwt[0].issuer.url: Invalid value"),
         ("jwt:", "jwts:", "Object contains unknown field `jwts`"),
     ],

@@ -39,13 +39,18 @@ class Issuers:
         if not authentication.jwt:
             return []
         # Expressions and keys load where there is an issuer
-        from steersman.api.tokens.jwt import Compiled, JWTTokens
+        from steersman.api.tokens.distributed import Distributed
+        from steersman.api.tokens.jwt import JWTTokens
+        from steersman.api.tokens.jwt_expressions import Compiled
         from steersman.api.tokens.key_set import KeySet
 
         found: list[Knows] = []
+        algorithms, world = authentication.algorithms, self._world
         for one in authentication.jwt:
-            issuer, world = one.issuer, self._world
-            keys = KeySet(issuer.url, issuer.discovery_url, issuer.certificate_authority, world)
-            algorithms = authentication.algorithms
-            found.append(JWTTokens(Compiled(one), keys, world.wire_now, algorithms))
+            issuer, claim = one.issuer, one.claim_mappings.groups.claim
+            authority, groups = issuer.certificate_authority, None
+            keys = KeySet(issuer.url, issuer.discovery_url, authority, world)
+            if claim:
+                groups = Distributed(claim, authority, issuer.audiences, algorithms, world)
+            found.append(JWTTokens(Compiled(one), keys, world.wire_now, algorithms, groups))
         return found

@@ -1,74 +1,28 @@
 """Tokens of other issuers (OIDC): proven by their keys, made into users by the configuration.
 
-Follows apiserver's plugin/pkg/authenticator/token/oidc with its messages. Distributed claims are
-not followed.
+Follows apiserver's plugin/pkg/authenticator/token/oidc with its messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from steersman.api.access.authorization import quoted, quoted_list
-from steersman.api.access.tokens import (
-    CREDENTIAL,
-    MAX_TOKEN_BYTES,
-    InvalidToken,
-    decode,
-    decode_object,
-)
-from steersman.api.tokens.jwt_settings import ALGORITHMS, JWT
-from steersman.api.tokens.key_set import KeySet
-from steersman.cel.environment import Environment, Program, WrongType
-from steersman.cel.errors import BudgetExceeded, CompileError, EvaluationError
-from steersman.cel.types import BOOL, DYN, LIST, NULL, STRING, list_of, map_of
+from steersman.api.access.tokens import CREDENTIAL, InvalidToken
+from steersman.api.tokens.distributed import Distributed
+from steersman.api.tokens.jwt_expressions import CLAIMS, USER, Compiled
+from steersman.api.tokens.jwt_settings import ALGORITHMS
+from steersman.api.tokens.jwt_verify import read, verify
+from steersman.api.tokens.key_set import KeySet, NoKeys
+from steersman.cel.environment import Program
+from steersman.cel.errors import BudgetExceeded, EvaluationError
 from steersman.model.kind import Document
 from steersman.model.mistakes import sort_of
 from steersman.wire.message import User
 
-# go-oidc's tolerance for tokens that are not valid yet
-NOT_BEFORE_LEEWAY_SECONDS: Final = 300
-_EARLY: Final = "oidc: verify token: oidc: current time before the nbf (not before) time"
-CLAIMS: Final = "claims"
-USER: Final = "user"
 # What upstream calls the two sorts of rules where one does not hold
 CLAIM_RULE: Final = "claim validation expression"
 USER_RULE: Final = "user info validation rule"
-
-
-class Compiled:
-    """A configuration of one issuer with its expressions; raises ValueError where one is none."""
-
-    def __init__(self, settings: JWT) -> None:
-        self.settings = settings
-        self._claims = Environment({CLAIMS: map_of(STRING, DYN)})
-        self._user = Environment({USER: DYN})
-        mappings = settings.claim_mappings
-        self.username = self._program(mappings.username.expression, STRING, DYN)
-        several = (STRING, list_of(STRING), list_of(DYN), LIST, DYN, NULL)
-        self.groups = self._program(mappings.groups.expression, *several)
-        self.uid = self._program(mappings.uid.expression, STRING, DYN)
-        self.extra = [
-            (one.key, self._program(one.value_expression, *several)) for one in mappings.extra
-        ]
-        self.claim_rules = [
-            (rule, self._program(rule.expression, BOOL)) for rule in settings.claim_validation_rules
-        ]
-        self.user_rules = [
-            (rule, _compile(self._user, rule.expression, BOOL))
-            for rule in settings.user_validation_rules
-        ]
-
-    def _program(self, text: str, *results: Any) -> Program | None:
-        return _compile(self._claims, text, *results) if text else None
-
-
-def _compile(environment: Environment, text: str, *results: Any) -> Program:
-    try:
-        return environment.compile(text, *results)
-    except (CompileError, WrongType) as error:
-        raise ValueError(f"expression {text!r}: {error}") from None
 
 
 class JWTTokens:
@@ -80,41 +34,40 @@ class JWTTokens:
         keys: KeySet,
         wall: Callable[[], float],
         algorithms: Sequence[str] = ALGORITHMS,
+        groups: Distributed | None = None,
     ) -> None:
         self._compiled = compiled
         self._algorithms = algorithms
         self._keys = keys
         self._wall = wall
+        self._groups = groups
 
     def user(self, token: str) -> User | None:
         """Returns whom a token names, None for one of another issuer.
 
-        Raises InvalidToken, and Awaiting while the issuer's keys are to be fetched.
+        Raises InvalidToken, and Awaiting while keys or groups are to be fetched.
         """
-        if len(token) > MAX_TOKEN_BYTES or token.count(".") != 2:
+        settings = self._compiled.settings.issuer
+        if (signed := read(token)) is None or signed.issuer != settings.url:
             return None
-        signed, _, signature = token.rpartition(".")
+        now, claims = self._wall(), signed.claims
         try:
-            header, claims = (decode_object(part) for part in signed.split("."))
-        except InvalidToken:
-            return None
-        if claims.get("iss") != self._compiled.settings.issuer.url:
-            return None
-        algorithm, id = str(header.get("alg") or ""), header.get("kid") or ""
-        if algorithm not in self._algorithms or not isinstance(id, str):
-            wanted, got = quoted_list(self._algorithms), quoted(algorithm)
-            problem = f"id token signed with unsupported algorithm, expected {wanted} got {got}"
-            raise InvalidToken(f"oidc: verify token: oidc: {problem}")
-        raw, data = decode(signature), signed.encode()
-        if not any(key.verify(algorithm, raw, data) for key in self._keys.candidates(id)):
-            raise InvalidToken("failed to verify signature: failed to verify id token signature")
-        return decide(self._compiled, claims, self._wall())
+            verify(signed, self._keys, self._algorithms, settings.audiences, now)
+        except NoKeys:
+            raise
+        except InvalidToken as error:
+            raise InvalidToken(f"oidc: verify token: {error}") from None
+        if self._groups is not None:
+            try:
+                claims = self._groups.expanded(claims, now)
+            except InvalidToken as error:
+                why = f"oidc: could not expand distributed claims: {error}"
+                raise InvalidToken(why) from None
+        return decide(self._compiled, claims)
 
 
-def decide(compiled: Compiled, claims: Document, now: float) -> User:
+def decide(compiled: Compiled, claims: Document) -> User:
     """Returns whom proven claims name; raises InvalidToken."""
-    check_times(claims, now)
-    check_audience(compiled.settings.issuer.audiences, claims)
     user = User(
         _username(compiled, claims),
         tuple(_groups(compiled, claims)),
@@ -130,33 +83,6 @@ def decide(compiled: Compiled, claims: Document, now: float) -> User:
     for rule, program in compiled.user_rules:
         _require(USER_RULE, program, rule.message, {USER: _document(user)})
     return user
-
-
-def check_times(claims: Document, now: float) -> None:
-    """Refuses a token whose time is over or has not come; raises InvalidToken."""
-    expires: Any = claims.get("exp")
-    begins: Any = claims.get("nbf")
-    if not _is_time(expires):
-        raise InvalidToken("oidc: token has no expiry")
-    if expires < now:
-        shown = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
-        raise InvalidToken(f"oidc: verify token: oidc: token is expired (Token Expiry: {shown})")
-    if begins is not None and (not _is_time(begins) or begins > now + NOT_BEFORE_LEEWAY_SECONDS):
-        raise InvalidToken(_EARLY)
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**40
-
-
-def check_audience(wanted: Sequence[str], claims: Document) -> None:
-    """Refuses a token that is for nobody here; raises InvalidToken."""
-    given = claims.get("aud")
-    has = [given] if isinstance(given, str) else given if isinstance(given, list) else []
-    has = [one for one in has if isinstance(one, str)]
-    if not set(has) & set(wanted):
-        expected, got = quoted_list(wanted), quoted_list(has)
-        raise InvalidToken(f"oidc: expected audience in {expected} got {got}")
 
 
 def _require_claim(claims: Document, name: str, wanted: str) -> None:
@@ -244,10 +170,9 @@ def _extra(compiled: Compiled, claims: Document) -> dict[str, tuple[str, ...]]:
     if isinstance(id := claims.get("jti"), str) and id:
         found[CREDENTIAL] = (f"JTI={id}",)
     for key, program in compiled.extra:
-        if program is not None:
-            what = "extra claim expression"
-            if values := _texts(what, _value(what, program, {CLAIMS: claims})):
-                found[key] = tuple(values)
+        what = "extra claim expression"
+        if values := _texts(f"{what}: {program.text}", _value(what, program, {CLAIMS: claims})):
+            found[key] = tuple(values)
     return found
 
 

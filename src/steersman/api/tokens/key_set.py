@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,11 @@ FETCH_SECONDS: Final = 30.0
 REST_SECONDS: Final = 10.0
 MOST_BYTES: Final = 1024 * 1024
 MOST_KEYS: Final = 100
+BAD_SIGNATURE: Final = "failed to verify signature: failed to verify id token signature"
+
+
+class NoKeys(InvalidToken):
+    """The issuer's keys could not be had, so nothing can be said of a token."""
 
 
 class KeySet:
@@ -43,15 +49,16 @@ class KeySet:
         self._wrong = ""
 
     def candidates(self, id: str) -> list[VerifyingKey]:
-        """Returns the keys that may have signed a token; raises Awaiting, InvalidToken."""
+        """Returns the keys that may have signed a token; raises Awaiting, NoKeys and
+        InvalidToken."""
         found = [key for key in self._keys or () if not id or key.id == id]
         if found:
             return found
         if self._may_fetch():
             raise Awaiting(self.fetch)
         if self._keys is None:
-            raise InvalidToken(f"oidc: authenticator not initialized: {self._wrong}")
-        raise InvalidToken("failed to verify signature: failed to verify id token signature")
+            raise NoKeys(f"oidc: authenticator not initialized: {self._wrong}")
+        raise InvalidToken(BAD_SIGNATURE)
 
     def _may_fetch(self) -> bool:
         return self._fetched is None or self._world.monotonic() - self._fetched > REST_SECONDS
@@ -82,20 +89,29 @@ class KeySet:
         return [key for key in map(read_key, listed) if key is not None]
 
     async def _get(self, url: str) -> dict[str, Any]:
-        parts = urlsplit(url)
-        tls = ssl.create_default_context(cadata=self._authority or None)
-        target = Target(parts.hostname or "", parts.port or 443, tls)
-        transport = HTTPTransport(target)
-        headers = {"accept": "application/json"}
-        try:
-            request = Request("GET", parts.path or "/", parts.query, headers)
-            answer = await transport.send(request)
-            body = await whole(answer.body)
-        finally:
-            await transport.close()
-        if answer.status != 200 or len(body) > MOST_BYTES:
-            raise ValueError(f"{url} answers {answer.status} with {len(body)} bytes")
+        status, body = await get(url, self._authority, {"accept": "application/json"})
+        if status != 200:
+            raise ValueError(f"{url} answers {status} with {len(body)} bytes")
         found = orjson.loads(body)
         if not isinstance(found, dict):
             raise ValueError(f"{url} answers no object")
         return found
+
+
+async def get(url: str, authority: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    """Asks who is trusted by a bundle of certificates (none: the system's), over https alone;
+    returns status and body. Raises Unreachable, Unanswered, and ValueError where it is too much."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(f"{url} is no address of https")
+    tls = ssl.create_default_context(cadata=authority or None)
+    transport = HTTPTransport(Target(parts.hostname, parts.port or 443, tls))
+    try:
+        request = Request("GET", parts.path or "/", parts.query, dict(headers))
+        answer = await transport.send(request)
+        body = await whole(answer.body)
+    finally:
+        await transport.close()
+    if len(body) > MOST_BYTES:
+        raise ValueError(f"{url} answers {answer.status} with {len(body)} bytes")
+    return answer.status, body

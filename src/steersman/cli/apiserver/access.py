@@ -90,13 +90,11 @@ def _webhook(arguments: argparse.Namespace) -> tuple[Target, str] | None:
 def _authentication(path: Path | None) -> Authentication | None:
     if path is None:
         return None
-    from steersman.api.tokens import jwt, jwt_settings
+    from steersman.api.access.tokens import ISSUER
+    from steersman.api.tokens import jwt_settings
     from steersman.wire import yaml
 
     try:
-        found = jwt_settings.parse(yaml.load(path.read_bytes()))
-        for one in found.jwt:
-            jwt.Compiled(one)
+        return jwt_settings.parse(yaml.load(path.read_bytes()), disallowed=ISSUER)
     except (OSError, ValueError) as error:
         raise Failure(f"--authentication-config {path}: {why(error)}") from error
-    return found

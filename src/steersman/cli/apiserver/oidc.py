@@ -78,13 +78,12 @@ def settings(arguments: argparse.Namespace, file: Authentication | None) -> Auth
         return file
     from msgspec.structs import replace
 
-    from steersman.api.tokens import jwt, jwt_settings
+    from steersman.api.access.tokens import ISSUER
+    from steersman.api.tokens import jwt_settings
 
     head = {"kind": "AuthenticationConfiguration", "apiVersion": jwt_settings.VERSIONS[0]}
     try:
-        found = jwt_settings.parse({**head, **document})
-        for one in found.jwt:
-            jwt.Compiled(one)
+        found = jwt_settings.parse({**head, **document}, disallowed=ISSUER)
     except ValueError as error:
         raise Failure(f"--oidc-issuer-url: {why(error)}") from error
     if file is not None:

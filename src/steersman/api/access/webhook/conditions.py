@@ -10,21 +10,17 @@ from typing import Final
 
 from steersman.cel.environment import Environment, Program, WrongType
 from steersman.cel.errors import BudgetExceeded, CompileError, EvaluationError
-from steersman.cel.types import BOOL, STRING, Field, Type, list_of, map_of
+from steersman.cel.types import BOOL, STRING, list_of, map_of, object_of
 from steersman.model.kind import Document
 
 REQUEST: Final = "request"
 
 
-def _object(named: str, /, **fields: Type) -> Type:
-    return Type("object", named, (), {key: Field(key, type_) for key, type_ in fields.items()})
-
-
 _TEXTS: Final = list_of(STRING)
 _REQUIREMENTS: Final = list_of(
-    _object("kubernetes.SelectorRequirement", key=STRING, operator=STRING, values=_TEXTS)
+    object_of("kubernetes.SelectorRequirement", key=STRING, operator=STRING, values=_TEXTS)
 )
-_RESOURCE: Final = _object(
+_RESOURCE: Final = object_of(
     "kubernetes.ResourceAttributes",
     namespace=STRING,
     verb=STRING,
@@ -33,17 +29,17 @@ _RESOURCE: Final = _object(
     resource=STRING,
     subresource=STRING,
     name=STRING,
-    fieldSelector=_object(
+    fieldSelector=object_of(
         "kubernetes.FieldSelectorAttributes", rawSelector=STRING, requirements=_REQUIREMENTS
     ),
-    labelSelector=_object(
+    labelSelector=object_of(
         "kubernetes.LabelSelectorAttributes", rawSelector=STRING, requirements=_REQUIREMENTS
     ),
 )
-_TYPE: Final = _object(
+_TYPE: Final = object_of(
     "kubernetes.SubjectAccessReviewSpec",
     resourceAttributes=_RESOURCE,
-    nonResourceAttributes=_object("kubernetes.NonResourceAttributes", path=STRING, verb=STRING),
+    nonResourceAttributes=object_of("kubernetes.NonResourceAttributes", path=STRING, verb=STRING),
     user=STRING,
     groups=_TEXTS,
     extra=map_of(STRING, _TEXTS),

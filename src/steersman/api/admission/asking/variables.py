@@ -21,29 +21,25 @@ from steersman.cel.library.authorizer import (
     Question,
     authorizer,
 )
-from steersman.cel.types import BOOL, DYN, STRING, Field, Type, list_of, map_of
+from steersman.cel.types import BOOL, DYN, STRING, Type, list_of, map_of, object_of
 from steersman.model.kind import Document
 from steersman.wire.message import User
 
 REQUEST_RESOURCE: Final = "authorizer.requestResource"
 
 
-def _object(named: str, /, **fields: Type) -> Type:
-    return Type("object", named, (), {key: Field(key, type_) for key, type_ in fields.items()})
-
-
-_KIND: Final = _object("kubernetes.GroupVersionKind", group=STRING, version=STRING, kind=STRING)
-_RESOURCE: Final = _object(
+_KIND: Final = object_of("kubernetes.GroupVersionKind", group=STRING, version=STRING, kind=STRING)
+_RESOURCE: Final = object_of(
     "kubernetes.GroupVersionResource", group=STRING, version=STRING, resource=STRING
 )
-_USER: Final = _object(
+_USER: Final = object_of(
     "kubernetes.UserInfo",
     username=STRING,
     uid=STRING,
     groups=list_of(STRING),
     extra=map_of(STRING, list_of(STRING)),
 )
-REQUEST: Final = _object(
+REQUEST: Final = object_of(
     "kubernetes.AdmissionRequest",
     kind=_KIND,
     resource=_RESOURCE,
