@@ -152,3 +152,15 @@ def test_a_terminal_is_sent_to_the_console_socket(bundle: Bundle) -> None:
     numbers.frombytes(ancillary[0][2][:4])
     assert read_terminal(numbers[0]) == "/dev/pts/0\r\n"
     os.close(numbers[0])
+
+
+def test_a_cold_run_loads_nothing_that_takes_long_to_make(bundle: Bundle) -> None:
+    bundle.write("true")
+    python = [sys.executable, "-I", "-S", "-X", "importtime", MAIN]
+    command = [*python, "--root", str(bundle.root), "run", "light"]
+    done = subprocess.run(
+        command, cwd=bundle.directory, capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "steersman.runtime.command.cold" in loaded
+    assert not loaded & {"enum", "functools", "json", "re", "signal", "socket", "subprocess"}
