@@ -155,3 +155,14 @@ def test_a_count_of_templates_that_is_no_number_is_refused() -> None:
     )
     with pytest.raises(BadRequest):
         counted(daemon("1_0", image="j"), daemon("7"))
+
+
+def test_claims_of_a_stateful_set_from_before_they_said_what_they_are_are_the_same() -> None:
+    kind = kind_of("apps", "statefulsets")
+    new = admitted(kind, {"spec": {**WORKLOAD, "volumeClaimTemplates": claimed(CLAIM)}})
+    old = copy.deepcopy(new)
+    for name in ("apiVersion", "kind", "status"):
+        del old["spec"]["volumeClaimTemplates"][0][name]
+    assert list(kind.check(new, old, "")) == []
+    old["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] = "d"
+    assert [cause.field for cause in kind.check(new, old, "")] == ["spec"]

@@ -156,6 +156,17 @@ def _check_template(spec: Document, old: Document | None) -> Iterator[Cause]:
         yield not_supported(f"{path}.manualSelector", True, ("nil", "false"))
 
 
+_of_template = workload("spec.jobTemplate.spec.template.", named=True)
+
+
+def _warn(new: Document, old: Document | None, subresource: str) -> Iterator[str]:
+    yield from _of_template(new, old, subresource)
+    if not subresource and "TZ" in (at(new, "spec", "schedule") or ""):
+        what = "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+        page = "docs/concepts/workloads/controllers/cron-jobs"
+        yield f"{what}https://kubernetes.io/{page}/ for more details"
+
+
 def _last(job: Document, now: float) -> str:
     last = at(job, "status", "lastScheduleTime")
     return since(last, now) if last else NONE
@@ -185,7 +196,7 @@ CRONJOB = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
-    warn=workload("spec.jobTemplate.spec.template.", named=True),
+    warn=_warn,
     name_check=_name,
     view=CronJob,
     prepare=preparer(status={}),

@@ -178,7 +178,7 @@ def _drop_configuration(new: Document, old: Document | None) -> Document:
     return new
 
 
-def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, namespaced=False)
     spec, status = new.get("spec") or {}, new.get("status") or {}
     yield from _check_annotations((new.get("metadata") or {}).get("annotations") or {})
@@ -191,9 +191,10 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from _check_features(status.get("declaredFeatures") or (), "status.declaredFeatures")
     if old is None:
         yield from _check_swap((status.get("nodeInfo") or {}).get("swap") or {})
+    if subresource != "status":
         before = (old or {}).get("spec") or {}
         yield from _check_cidrs(spec.get("podCIDRs") or [], before.get("podCIDRs") or ())
-    else:
+    if old is not None:
         yield from _check_addresses(status.get("addresses") or [])
         yield from _check_change(spec, old.get("spec") or {})
 

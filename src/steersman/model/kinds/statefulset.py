@@ -109,6 +109,7 @@ _RETENTION = "persistentVolumeClaimRetentionPolicy"
 _RETAINED = ("whenDeleted", "whenScaled")
 _RETENTIONS = ("Retain", "Delete")
 _CLAIMS = "volumeClaimTemplates"
+_SAID = ("apiVersion", "kind", "status")
 _BOUNDS: Mapping[str, Any] = {"partition": 0, "maxUnavailable": None}  # as Go prints them
 _CHANGEABLE = (
     "replicas",
@@ -142,9 +143,17 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     # what was no good before stays as it is: its pods could not be made
     sound = not any(_check_spec(before, before))
     yield from _check_spec(spec, before, sound=sound)
-    fixed = [key for key in {**spec, **before} if key not in _CHANGEABLE]
-    if any((spec.get(key) or None) != (before.get(key) or None) for key in fixed):
+    if _fixed(spec) != _fixed(before):
         yield forbidden("spec", _FORBIDDEN)
+
+
+def _fixed(spec: Document) -> Document:
+    """Returns what of a spec cannot change; of claims it does not matter whether they say what
+    they are."""
+    fixed = {key: value for key, value in spec.items() if key not in _CHANGEABLE and value}
+    claims = fixed.get(_CLAIMS) or ()
+    bare = [{key: it for key, it in one.items() if key not in _SAID} for one in claims]
+    return {**fixed, _CLAIMS: bare}
 
 
 def _check_spec(spec: Document, before: Document | None, *, sound: bool = True) -> Iterator[Cause]:
