@@ -13,6 +13,7 @@ from steersman.model.types.address_check import check_ip, check_not_special
 from steersman.model.types.container_check import PROTOCOLS
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
+from steersman.model.types.warnings import endpoints_told, warner
 from steersman.model.view import Object, View
 
 
@@ -130,6 +131,7 @@ ENDPOINTS = Kind(
     short_names=("ep",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(endpoints_told),
     view=Endpoints,
     complete=True,
     create_on_update=True,
