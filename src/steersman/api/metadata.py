@@ -67,7 +67,7 @@ def generation(kind: Kind, old: Document, new: Document) -> int | None:
     if names == EVERY_FIELD:
         alone = () if kind.subresource("status") is None else ("status",)
         names = {*old, *new} - {"metadata", "apiVersion", "kind", *alone}
-    changed = any(old.get(name) != new.get(name) for name in names)
+    changed = any(_at(old, name.split(".")) != _at(new, name.split(".")) for name in names)
     return int(present or 1) + changed
 
 
@@ -79,7 +79,7 @@ def overlay(base: Document, changed: Document, paths: Iterable[tuple[str, ...]])
     return result
 
 
-def _at(document: Any, path: tuple[str, ...]) -> Any:
+def _at(document: Any, path: Iterable[str]) -> Any:
     for name in path:
         if not isinstance(document, dict):
             return None

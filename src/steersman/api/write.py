@@ -44,6 +44,7 @@ from steersman.world.interface import World
 MOST_TRIES = 16
 # A generated name that is taken is drawn again this often (maxNameGenerationCreateAttempts)
 MOST_NAMES = 8
+_NO_WISHES = ("binding", "status")  # what is written through them is no wish of the owner's
 # What etcd takes as one request (--max-request-bytes). Custom resources stand there in JSON as they
 # do here; built-in kinds in Protocol Buffers, which is about half as long
 MOST_STORED_BYTES = 3 * 512 * 1024
@@ -330,7 +331,7 @@ class Writer:
             new = self._merge(call, old, changed)
         new = kind.prepare(new, old, call.subresource)
         number = metadata.generation(kind, old, new)
-        if number is not None and call.subresource != "binding":  # it is no wish of the owner's
+        if number is not None and call.subresource not in _NO_WISHES:
             new = {**new, "metadata": {**new["metadata"], "generation": number}}
         effect = self._effects.begin(call, new, old)
         new = effect.document

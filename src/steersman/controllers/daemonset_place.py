@@ -9,7 +9,7 @@ import msgspec
 
 from steersman.controllers import ownership, pods
 from steersman.model.kind import Document
-from steersman.model.kinds.daemonset import DAEMONSET, DaemonSet
+from steersman.model.kinds.daemonset import DAEMONSET, GENERATION, DaemonSet
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.node_rules import NAME_FIELD, attracts, repels
@@ -18,7 +18,6 @@ from steersman.reconcile.actions import Create
 
 HASH_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"
-GENERATION = "deprecated.daemonset.template.generation"
 
 
 def _toleration(name: str, effect: str) -> Document:

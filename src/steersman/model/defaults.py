@@ -161,6 +161,7 @@ _APPS: dict[str, Defaults] = {
         workload_defaults.rolling("RollingUpdate", maxUnavailable=1, maxSurge=0)
     ),
     "StatefulSetSpec": Defaults(
+        then=workload_defaults.stateful_claims,
         zero={"podManagementPolicy": "OrderedReady"},
         unset={
             "replicas": 1,
@@ -180,10 +181,6 @@ _APPS: dict[str, Defaults] = {
 }
 _BATCH: dict[str, Defaults] = {
     "Job": _then(workload_defaults.job),
-    "JobSpec": Defaults(
-        unset={"completionMode": "NonIndexed", "suspend": False, "manualSelector": False},
-        then=workload_defaults.job_spec,
-    ),
     "PodFailurePolicyOnPodConditionsPattern": _zero(status="True"),
     "CronJobSpec": Defaults(
         zero={"concurrencyPolicy": "Allow"},

@@ -59,7 +59,10 @@ BODIES: dict[str, Document] = {
     "storageclasses": {"provisioner": "x.example.com"},
     "runtimeclasses": {"handler": "x"},
     "horizontalpodautoscalers": {
-        "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "x"}}
+        "spec": {
+            "maxReplicas": 3,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+        }
     },
     "certificatesigningrequests": {
         "spec": {"request": request("x"), "signerName": "example.com/x", "usages": ["client auth"]}
@@ -361,3 +364,22 @@ async def test_the_status_is_written_through_its_subresource_alone(api: Served, 
     assert kept.get("spec") == answer.document.get("spec")
     assert (await api.get(f"{one}/status")).ok() == kept
     assert kept["metadata"].get("generation") == before["metadata"].get("generation")
+
+
+@served
+async def test_the_notes_of_a_deployment_count_for_its_generation_but_through_its_status(
+    api: Served,
+) -> None:
+    kind = next(kind for kind in STORED if kind.name == "Deployment")
+    path = collection(kind, "v1")
+    one = f"{path}/noted"
+    (await api.post(path, {**body_of(kind, "v1"), "metadata": {"name": "noted"}})).ok()
+    noted: Document = {"metadata": {"annotations": {"a": "b"}}}
+    changed = (await api.patch(one, noted)).ok()
+    assert changed["metadata"]["generation"] == 2
+    again: Document = {"metadata": {"annotations": {"a": "c"}}}
+    told = (await api.patch(f"{one}/status", again)).ok()
+    assert told["metadata"]["generation"] == 2
+    assert told["metadata"]["annotations"]["a"] == "c"
+    labelled = (await api.patch(one, {"metadata": {"labels": {"a": "b"}}})).ok()
+    assert labelled["metadata"]["generation"] == 2

@@ -11,7 +11,9 @@ from steersman.api.paths import Checks, Paths
 from steersman.api.published.negotiate import Form, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.model.errors import NotAcceptable
+from steersman.model.kind import Kind
 from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.endpointslice import ENDPOINTSLICE
 from steersman.model.kinds.pod import POD
 from steersman.wire.message import Request, User
 
@@ -106,6 +108,22 @@ def test_an_update_keeps_what_it_cannot_change() -> None:
     )
     assert made == {"namespace": "ns", "uid": "u", "generation": 2, "labels": {}}
     assert metadata.carry({"namespace": "x"}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "more"),
+    [
+        (DEPLOYMENT, {"annotations": {"a": "b"}}, 1),
+        (DEPLOYMENT, {"labels": {"a": "b"}}, 0),
+        (ENDPOINTSLICE, {"labels": {"a": "b"}}, 1),
+        (ENDPOINTSLICE, {"annotations": {"a": "b"}}, 0),
+    ],
+)
+def test_some_metadata_counts_for_the_generation(
+    kind: Kind, changed: dict[str, Any], more: int
+) -> None:
+    before = {"metadata": {"generation": 5}}
+    assert metadata.generation(kind, before, {"metadata": {"generation": 5, **changed}}) == 5 + more
 
 
 @pytest.mark.parametrize(

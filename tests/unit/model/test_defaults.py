@@ -273,7 +273,8 @@ JOB = {
     ],
 )
 def test_a_job_runs_once(given: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert admit("io.k8s.api.batch.v1.JobSpec", given) == {**expected, "template": template()}
+    found = admit("io.k8s.api.batch.v1.Job", {"spec": given})
+    assert found["spec"] == {**expected, "template": template()}
 
 
 def test_a_job_is_labelled_like_its_pods() -> None:
@@ -285,6 +286,25 @@ def test_a_job_is_labelled_like_its_pods() -> None:
         "spec": {"template": {"metadata": {"labels": labels}}},
     }
     assert admit("io.k8s.api.batch.v1.Job", given)["metadata"]["labels"] == {"b": "c"}
+
+
+def test_the_jobs_of_a_cron_job_are_completed_when_they_are_made() -> None:
+    found = admit("io.k8s.api.batch.v1.CronJobSpec", {"jobTemplate": {"spec": {}}})
+    assert found["jobTemplate"]["spec"] == {"template": template()}
+
+
+def test_the_claims_of_a_stateful_set_say_what_they_are() -> None:
+    claims = [{"metadata": {"name": "a"}, "kind": "Claim"}]
+    found = admit("io.k8s.api.apps.v1.StatefulSetSpec", {"volumeClaimTemplates": claims})
+    assert found["volumeClaimTemplates"] == [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "a"},
+            "spec": {"volumeMode": "Filesystem", "resources": {}},
+            "status": {"phase": "Pending"},
+        }
+    ]
 
 
 def test_a_cron_job() -> None:

@@ -57,7 +57,12 @@ SOUND = [
     (
         "autoscaling",
         "horizontalpodautoscalers",
-        {"spec": {"maxReplicas": 1, "scaleTargetRef": {"kind": "D", "name": "d"}}},
+        {
+            "spec": {
+                "maxReplicas": 1,
+                "scaleTargetRef": {"apiVersion": "g/v1", "kind": "D", "name": "d"},
+            }
+        },
     ),
     ("storage.k8s.io", "storageclasses", {"provisioner": "p"}),
 ]
@@ -348,8 +353,9 @@ WORKLOADS = [
         {**WORKLOAD, "updateStrategy": {"type": "Wave"}},
         [
             (
-                "spec.updateStrategy.type",
-                'Unsupported value: "Wave": supported values: "RollingUpdate", "OnDelete"',
+                "spec.updateStrategy",
+                'Unsupported value: {"Type":"Wave","RollingUpdate":null}: supported values: '
+                '"RollingUpdate", "OnDelete"',
             )
         ],
     ),
@@ -1336,7 +1342,8 @@ def test_a_strategy_without_its_bounds_is_refused() -> None:
             [
                 (
                     "spec.updateStrategy.rollingUpdate",
-                    "Invalid value: {}: only allowed for updateStrategy 'RollingUpdate'",
+                    'Invalid value: {"Partition":0,"MaxUnavailable":null}: only allowed for '
+                    "updateStrategy 'RollingUpdate'",
                 )
             ],
         ),
@@ -1370,7 +1377,8 @@ def test_containers_of_stateful_sets_mount_their_claims_by_name() -> None:
     workload = {**WORKLOAD, "template": {**WORKLOAD["template"], "spec": spec}}
     path = "spec.template.spec.containers[0].volumeMounts[0].name"
     assert causes("apps", "statefulsets", {"spec": workload}) == [(path, 'Not found: "data"')]
-    claims = [{"metadata": {"name": "data"}}]
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claims = [{"metadata": {"name": "data"}, "spec": wanted}]
     claimed = {**workload, "volumeClaimTemplates": claims}
     assert causes("apps", "statefulsets", {"spec": claimed}) == []
     own = {**spec, "volumes": [{"name": "data", "emptyDir": {}}]}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.checked import NEGATIVE, Causes, causes
 
-TARGET = {"kind": "Deployment", "name": "d"}
+TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
 REQUIRED = "Required value"
 AVERAGE = {"type": "AverageValue", "averageValue": "5"}
 USE = {"type": "Utilization", "averageUtilization": 50}
@@ -57,7 +57,7 @@ def test_a_sound_autoscaler_passes() -> None:
         (
             {"maxReplicas": 0},
             [
-                ("spec.maxReplicas", "Invalid value: 0: must be greater than 0"),
+                ("spec.maxReplicas", f"{REQUIRED}: must be set and greater than 0"),
                 (
                     "spec.maxReplicas",
                     "Invalid value: 0: must be greater than or equal to `minReplicas`",
@@ -65,7 +65,14 @@ def test_a_sound_autoscaler_passes() -> None:
             ],
         ),
         (
-            {"scaleTargetRef": {"kind": "", "name": "a/b"}},
+            {"maxReplicas": -1, "minReplicas": -2},
+            [
+                ("spec.minReplicas", "Invalid value: -2: must be greater than or equal to 0"),
+                ("spec.maxReplicas", "Invalid value: -1: must be greater than 0"),
+            ],
+        ),
+        (
+            {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "", "name": "a/b"}},
             [
                 ("spec.scaleTargetRef.kind", REQUIRED),
                 ("spec.scaleTargetRef.name", "Invalid value: \"a/b\": may not contain '/'"),
@@ -127,22 +134,65 @@ def test_bounds_and_behavior(spec: dict[str, Any], expected: Causes) -> None:
     assert scaled(**spec) == expected
 
 
-def test_none_are_allowed_where_none_were() -> None:
-    external = [SOUND[2]]
-    assert scaled(minReplicas=0, metrics=external) == [
-        ("spec.minReplicas", "Invalid value: 0: must be greater than or equal to 1")
-    ]
-    assert scaled({"minReplicas": 0}, minReplicas=0, metrics=external) == []
-    assert scaled({"minReplicas": 0}, minReplicas=-1, metrics=external) == [
-        ("spec.minReplicas", "Invalid value: -1: must be greater than or equal to 0")
-    ]
-    assert scaled({"minReplicas": 0}, minReplicas=0, metrics=[SOUND[0]]) == [
+def test_there_may_be_none_where_a_metric_tells_when_there_must_be_some() -> None:
+    assert scaled(minReplicas=0, metrics=[SOUND[2]]) == []
+    assert scaled(minReplicas=0, metrics=[SOUND[3]]) == []
+    assert scaled(minReplicas=0, metrics=[SOUND[0]]) == [
         (
             "spec.metrics",
             "Forbidden: must specify at least one Object or External metric to support scaling to "
             "zero replicas",
         )
     ]
+
+
+def versioned(version: str, kind: str = "Deployment") -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "name": "d"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [
+        (versioned("apps/v1"), ""),
+        (versioned("v1", "ReplicationController"), ""),
+        ({"kind": "ReplicationController", "name": "d"}, ""),
+        (versioned(""), "apiVersion must specify API group"),
+        (versioned("/"), "apiVersion must specify API group"),
+        (versioned("v1"), "apiVersion must specify API group"),
+        (versioned("a/b/c"), "unexpected GroupVersion string: a/b/c"),
+        (
+            versioned("a/b/c", "ReplicationController"),
+            "unexpected GroupVersion string: a/b/c",
+        ),
+    ],
+)
+def test_what_is_scaled_is_of_a_group_unless_its_kind_stays(
+    reference: dict[str, Any], problem: str
+) -> None:
+    where = "spec.scaleTargetRef.apiVersion"
+    shown = reference.get("apiVersion", "")
+    expected = [(where, f'Invalid value: "{shown}": {problem}')] if problem else []
+    assert scaled(scaleTargetRef=reference) == expected
+    assert scaled({}, scaleTargetRef=reference) == expected
+    assert scaled({"scaleTargetRef": reference}, scaleTargetRef=reference) == []
+
+
+def test_what_a_metric_describes_may_be_of_the_core_group_alone() -> None:
+    def described(version: str) -> list[dict[str, Any]]:
+        source = {"metric": NAMED, "target": VALUE, "describedObject": versioned(version)}
+        return [{"type": "Object", "object": source}]
+
+    assert scaled(metrics=described("v1")) == []
+    assert scaled(metrics=described("")) == []
+    problem = [
+        (
+            "spec.metrics[0].object.describedObject.apiVersion",
+            'Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c',
+        )
+    ]
+    assert scaled(metrics=described("a/b/c")) == problem
+    assert scaled({"metrics": described("v1")}, metrics=described("a/b/c")) == problem
+    assert scaled({"metrics": described("d/e/f")}, metrics=described("a/b/c")) == []
 
 
 EITHER = f"{REQUIRED}: must set either a target raw value or a target utilization"

@@ -687,6 +687,32 @@ SPECS = [
             )
         ],
     ),
+    ({"hostnameOverride": "a.example", "setHostnameAsFQDN": False, "hostNetwork": False}, []),
+    (
+        {"hostnameOverride": "A", "setHostnameAsFQDN": True, "hostNetwork": True},
+        [
+            (
+                "spec.hostnameOverride",
+                'Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case '
+                "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric "
+                "character (e.g. 'example.com', regex used for validation is "
+                "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+            ),
+            (
+                "spec.setHostnameAsFQDN",
+                "Forbidden: may not be set when hostnameOverride is specified",
+            ),
+            (
+                "spec.hostNetwork",
+                "Forbidden: may not be set when hostnameOverride is specified",
+            ),
+        ],
+    ),
+    ({"hostnameOverride": "a" * 64}, []),
+    (
+        {"hostnameOverride": "a" * 65},
+        [("spec.hostnameOverride", "Too long: may not be more than 64 bytes")],
+    ),
     (
         {"volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": ""}}]},
         [("spec.volumes[0].persistentVolumeClaim.claimName", "Required value")],

@@ -770,6 +770,8 @@ def test_the_attributes_of_a_bound_claim_change_and_do_not_go() -> None:
     assert claim(old, BOUND, **CLAIM, volumeAttributesClassName="") == [
         (path, "Forbidden: update from non-nil value to an empty string is forbidden"),
     ]
+    none = {**CLAIM, "volumeAttributesClassName": ""}
+    assert claim(none, BOUND, **none) == []
 
 
 def test_the_status_of_a_claim() -> None:
@@ -828,3 +830,12 @@ def test_the_two_fields_for_a_source_say_the_same(
     assert found == kept
     again = kind.prepare(new, new, "")
     assert again == new
+
+
+def test_a_source_in_another_namespace_does_not_come_to_a_claim_that_has_one() -> None:
+    elsewhere = {**CLAIM, "dataSource": None, "dataSourceRef": {**THING, "namespace": "m"}}
+    kind = kind_of("", "persistentvolumeclaims")
+    old = kind.prepare(admitted(kind, {"spec": {**CLAIM, "dataSourceRef": THING}}), None, "")
+    new = kind.prepare(admitted(kind, {"spec": elsewhere}), old, "")
+    assert new["spec"]["dataSourceRef"] == {**THING, "namespace": "m"}
+    assert [cause.field for cause in kind.check(new, old, "")] == ["spec", "spec"]

@@ -207,6 +207,12 @@ def test_templates_lie_elsewhere_in_cron_jobs_and_pod_templates() -> None:
     assert many.startswith("spec.jobTemplate.spec: In Indexed Jobs with a number of completions")
     path = "spec.jobTemplate.spec.template.spec.nodeSelector[beta.kubernetes.io/os]"
     assert label == f"{path}: {OS}"
+    zoned = {"spec": {**cron["spec"], "schedule": "TZ=UTC 0 0 * * *"}}
+    assert told("batch", "cronjobs", zoned, zoned) == [
+        "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+        "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+    ]
+    assert told("batch", "cronjobs", zoned, zoned, "status") == []
     made = told("", "podtemplates", {"template": template()})
     assert made == [f"template.spec.nodeSelector[beta.kubernetes.io/os]: {OS}"]
     marks = {"container.apparmor.security.beta.kubernetes.io/a": "unconfined"}
@@ -330,6 +336,44 @@ def test_addresses_in_another_form() -> None:
         "spec.addressType: FQDN endpoints are deprecated"
     ]
     assert told("discovery.k8s.io", "endpointslices", named, named) == []
+
+
+def test_addresses_of_pods_services_endpoints_and_nodes_in_another_form() -> None:
+    def ip(path: str) -> str:
+        return f'{path}: IPv6 address "FD00::1" should be in RFC 5952 canonical format ("fd00::1")'
+
+    def cidr(path: str) -> str:
+        should = 'should be in RFC 5952 canonical format ("fd00::/64")'
+        return f'{path}: IPv6 CIDR value "FD00::/64" {should}'
+
+    assert of_pod(
+        dnsConfig={"nameservers": ["fd00::1", "FD00::1"]},
+        hostAliases=[{"ip": "FD00::1", "hostnames": ["h"]}],
+    ) == [ip("spec.dnsConfig.nameservers[1]"), ip("spec.hostAliases[0].ip")]
+    service = {
+        "clusterIP": "FD00::1",
+        "clusterIPs": ["FD00::1"],
+        "externalIPs": ["FD00::1"],
+        "loadBalancerIP": "FD00::1",
+        "loadBalancerSourceRanges": ["FD00::/64"],
+    }
+    addresses = [ip("spec.externalIPs[0]"), ip("spec.loadBalancerIP")]
+    ranges = cidr("spec.loadBalancerSourceRanges[0]")
+    assert told("", "services", {"spec": service}) == [
+        ip("spec.clusterIPs[0]"), *addresses, ranges,
+    ]  # fmt: skip
+    external = {**service, "type": "ExternalName"}
+    assert told("", "services", {"spec": external}) == [*addresses, ranges]
+    subset = {"addresses": [{"ip": "FD00::1"}], "notReadyAddresses": [{"ip": "FD00::1"}]}
+    endpoints = {"subsets": [subset]}
+    assert told("", "endpoints", endpoints) == [
+        ip("subsets[0].addresses[0].ip"),
+        ip("subsets[0].notReadyAddresses[0].ip"),
+    ]
+    label = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+    assert told("", "endpoints", {**endpoints, "metadata": {"labels": label}}) == []
+    node = {"spec": {"podCIDRs": ["10.0.0.0/24", "FD00::/64"]}}
+    assert told("", "nodes", node) == [cidr("spec.podCIDRs[1]")]
 
 
 def test_prefixes_in_another_form() -> None:

@@ -41,6 +41,7 @@ from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
 from steersman.model.types.schedule import ScheduleError
 from steersman.model.types.warnings import workload
+from steersman.model.types.workload_check import template_of
 from steersman.model.view import Object, View
 
 # a job's name is its cron job's and eleven characters of the time (ValidateCronJob)
@@ -103,7 +104,8 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if zone is not None and (before is None or before.get("timeZone") != zone):
         yield from each("spec.timeZone", zone, _zone_problems(zone))
     yield from one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), _POLICIES)
-    yield from _check_template((spec.get("jobTemplate") or {}).get("spec") or {})
+    old_template = template_of((before or {}).get("jobTemplate"))
+    yield from _check_template((spec.get("jobTemplate") or {}).get("spec") or {}, old_template)
     for name in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
         yield from not_negative(f"spec.{name}", spec.get(name))
     if before is None:
@@ -145,13 +147,24 @@ def _zone_problems(zone: str) -> list[str]:
     return []
 
 
-def _check_template(spec: Document) -> Iterator[Cause]:
+def _check_template(spec: Document, old: Document | None) -> Iterator[Cause]:
     path = "spec.jobTemplate.spec"
-    yield from check_template_spec(spec, path)
+    yield from check_template_spec(spec, path, old)
     if spec.get("selector") is not None:
         yield invalid(f"{path}.selector", spec["selector"], "`selector` will be auto-generated")
     if spec.get("manualSelector"):
         yield not_supported(f"{path}.manualSelector", True, ("nil", "false"))
+
+
+_of_template = workload("spec.jobTemplate.spec.template.", named=True)
+
+
+def _warn(new: Document, old: Document | None, subresource: str) -> Iterator[str]:
+    yield from _of_template(new, old, subresource)
+    if not subresource and "TZ" in (at(new, "spec", "schedule") or ""):
+        what = "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+        page = "docs/concepts/workloads/controllers/cron-jobs"
+        yield f"{what}https://kubernetes.io/{page}/ for more details"
 
 
 def _last(job: Document, now: float) -> str:
@@ -183,7 +196,7 @@ CRONJOB = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
-    warn=workload("spec.jobTemplate.spec.template.", named=True),
+    warn=_warn,
     name_check=_name,
     view=CronJob,
     prepare=preparer(status={}),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Raw
 
 from steersman.model.causes import invalid, not_negative
-from steersman.model.errors import Cause
+from steersman.model.errors import BadRequest, Cause
+from steersman.model.gotext import quote
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.former_workloads import in_apps, in_extensions
-from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import (
     AGE,
     NAME,
@@ -110,6 +111,38 @@ _COUNTS = (
 )
 
 
+GENERATION = "deprecated.daemonset.template.generation"
+_ANNOTATIONS = ("metadata", "annotations")
+
+
+def _count_templates(new: Document, old: Document | None, subresource: str) -> Document:
+    """Writes how often the template changed where upstream's conversion writes it."""
+    given, before = ((at(one or {}, *_ANNOTATIONS) or {}).get(GENERATION) for one in (new, old))
+    number = _number(given) if old is None else _number(before)
+    if old is None:
+        number = max(number, 1)
+    elif not subresource and workload_check.template_of(new) != workload_check.template_of(old):
+        _number(given)
+        number += 1
+    annotations = {**(at(new, *_ANNOTATIONS) or {}), GENERATION: str(number)}
+    return {**new, "metadata": {**new["metadata"], "annotations": annotations}}
+
+
+def _number(text: str | None) -> int:
+    if text is None:
+        return 0
+    if re.fullmatch("[-+]?[0-9]{1,18}", text):
+        return int(text)
+    what = 'DaemonSet in version "v1" cannot be handled as a DaemonSet'
+    raise BadRequest(f"{what}: strconv.ParseInt: parsing {quote(text)}: invalid syntax")
+
+
+def _prepare(new: Document, old: Document | None, subresource: str) -> Document:
+    if old is None:
+        new = {**new, "status": _ZERO}
+    return _count_templates(new, old, subresource)
+
+
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
     if subresource == "status":
@@ -123,7 +156,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     yield from workload_check.check_matching(spec)
     if selector is not None and is_empty(selector):
         yield invalid("spec.selector", selector, "empty selector is invalid for daemonset")
-    yield from check_template(template, "spec.template")
+    yield from check_template(template, "spec.template", workload_check.template_of(old))
     yield from check_restarting_template(template, "spec.template", "DaemonSet")
     yield from workload_check.check_numbers(spec, "minReadySeconds")
     strategy = spec.get("updateStrategy") or {}
@@ -147,7 +180,7 @@ DAEMONSET = Kind(
     check=_check,
     warn=workload(),
     view=DaemonSet,
-    prepare=preparer(status=_ZERO),
+    prepare=_prepare,
     subresources=(STATUS,),
     spec_fields=("spec",),
     complete=True,

@@ -112,7 +112,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         return
     spec = new.get("spec") or {}
     yield from workload_check.check_numbers(spec, "replicas")
-    yield from workload_check.check_replicated(spec)
+    yield from workload_check.check_replicated(spec, old)
     strategy = spec.get("strategy") or {}
     yield from workload_check.check_deployment_strategy(strategy, "spec.strategy")
     seconds = "progressDeadlineSeconds"
@@ -143,7 +143,7 @@ DEPLOYMENT = Kind(
     view=Deployment,
     prepare=preparer(status={}),
     subresources=(SCALE, STATUS_NOT_LABELS),
-    spec_fields=("spec",),
+    spec_fields=("spec", "metadata.annotations"),  # its sets get these too
     complete=True,
 )
 

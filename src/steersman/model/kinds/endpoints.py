@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from steersman.model import names
 from steersman.model.causes import each, one_of, required
@@ -13,6 +13,7 @@ from steersman.model.types.address_check import check_ip, check_not_special
 from steersman.model.types.container_check import PROTOCOLS
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.reference import ObjectReference
+from steersman.model.types.warnings import endpoints_told, warner
 from steersman.model.view import Object, View
 
 
@@ -71,7 +72,13 @@ _COLUMNS = (NAME, Column("Endpoints", _endpoints), AGE)
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
-    for index, subset in enumerate(new.get("subsets") or ()):
+    problems = list(_check_subsets(new.get("subsets") or ()))
+    if problems and (old is None or old.get("subsets") != new.get("subsets")):
+        yield from problems  # those that were accepted once may stay
+
+
+def _check_subsets(subsets: Sequence[Document]) -> Iterator[Cause]:
+    for index, subset in enumerate(subsets):
         where, sides = f"subsets[{index}]", ("addresses", "notReadyAddresses")
         if not any(subset.get(side) for side in sides):
             yield required(where, "must specify `addresses` or `notReadyAddresses`")
@@ -124,6 +131,7 @@ ENDPOINTS = Kind(
     short_names=("ep",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(endpoints_told),
     view=Endpoints,
     complete=True,
     create_on_update=True,

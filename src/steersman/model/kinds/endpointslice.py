@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from steersman.model import names
 from steersman.model.causes import duplicate, each, immutable, invalid, one_of, required, too_many
@@ -116,37 +116,31 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_metadata(new, old)
     kind = new.get("addressType", "")
     yield from one_of("addressType", kind, _ADDRESS_TYPES)
-    yield from _check_endpoints(new.get("endpoints") or (), kind, frozenset(_addresses(old or {})))
+    endpoints = new.get("endpoints") or ()
+    problems = list(_check_endpoints(endpoints, kind))
+    if problems and (old is None or old.get("endpoints") != endpoints):
+        yield from problems  # those that were accepted once may stay
     yield from _check_ports(new.get("ports") or ())
     if old is not None:
         yield from immutable("addressType", kind, old.get("addressType", ""))
 
 
-def _addresses(document: Document) -> Iterator[str]:
-    for endpoint in document.get("endpoints") or ():
-        yield from endpoint.get("addresses") or ()
-
-
-def _check_endpoints(
-    endpoints: Sequence[Document], kind: str, known: Container[str]
-) -> Iterator[Cause]:
+def _check_endpoints(endpoints: Sequence[Document], kind: str) -> Iterator[Cause]:
     if len(endpoints) > _MOST_ENDPOINTS:
         yield too_many("endpoints", len(endpoints), _MOST_ENDPOINTS)
         return
     for index, endpoint in enumerate(endpoints):
-        yield from _check_endpoint(endpoint, kind, known, f"endpoints[{index}]")
+        yield from _check_endpoint(endpoint, kind, f"endpoints[{index}]")
 
 
-def _check_endpoint(
-    endpoint: Document, kind: str, known: Container[str], path: str
-) -> Iterator[Cause]:
+def _check_endpoint(endpoint: Document, kind: str, path: str) -> Iterator[Cause]:
     addresses = endpoint.get("addresses") or ()
     if not addresses:
         yield required(f"{path}.addresses", "must contain at least 1 address")
     elif len(addresses) > _MOST_ADDRESSES:
         yield too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES)
     for index, address in enumerate(addresses):
-        yield from _check_address(address, kind, known, f"{path}.addresses[{index}]")
+        yield from _check_address(address, kind, f"{path}.addresses[{index}]")
     if (node := endpoint.get("nodeName")) is not None:
         yield from each(f"{path}.nodeName", node, names.dns1123_subdomain(node))
     if (hostname := endpoint.get("hostname")) is not None:
@@ -167,11 +161,11 @@ def _check_hints(targets: list[str], check: names.Check, path: str) -> Iterator[
         yield from each(f"{path}[{index}].name", name, check(name))
 
 
-def _check_address(address: str, kind: str, known: Container[str], path: str) -> Iterator[Cause]:
+def _check_address(address: str, kind: str, path: str) -> Iterator[Cause]:
     if kind == "FQDN":
         yield from _check_domain(address, path)
     elif kind in _FAMILIES:
-        problems = list(check_ip(path, address, known))
+        problems = list(check_ip(path, address))
         if not problems and not _FAMILIES[kind](address):
             problems = [invalid(path, address, f"must be an {kind} address")]
         yield from problems or check_not_special(path, address)
@@ -245,6 +239,6 @@ ENDPOINTSLICE = Kind(
     warn=warner(_told),
     prepare=preparer(_without_topology),
     view=EndpointSlice,
-    spec_fields=("endpoints", "ports", "addressType"),
+    spec_fields=("endpoints", "ports", "addressType", "metadata.labels"),
     complete=True,
 )

@@ -112,7 +112,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
             yield from job_status_check.check_status(new, old)
         return
     yield from job_check.check_selected(new, old)
-    yield from job_check.check_spec(new.get("spec") or {})
+    yield from job_check.check_spec(new.get("spec") or {}, old)
     yield from job_check.check_hostnames(new)
     if old is not None:
         yield from job_check.check_change(new, old)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -178,7 +178,7 @@ def _drop_configuration(new: Document, old: Document | None) -> Document:
     return new
 
 
-def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
+def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, namespaced=False)
     spec, status = new.get("spec") or {}, new.get("status") or {}
     yield from _check_annotations((new.get("metadata") or {}).get("annotations") or {})
@@ -191,8 +191,10 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from _check_features(status.get("declaredFeatures") or (), "status.declaredFeatures")
     if old is None:
         yield from _check_swap((status.get("nodeInfo") or {}).get("swap") or {})
-        yield from _check_cidrs(spec.get("podCIDRs") or [])
-    else:
+    if subresource != "status":
+        before = (old or {}).get("spec") or {}
+        yield from _check_cidrs(spec.get("podCIDRs") or [], before.get("podCIDRs") or ())
+    if old is not None:
         yield from _check_addresses(status.get("addresses") or [])
         yield from _check_change(spec, old.get("spec") or {})
 
@@ -250,9 +252,9 @@ def _check_swap(swap: Document) -> Iterator[Cause]:
         yield invalid(path, capacity, "must be greater than zero")
 
 
-def _check_cidrs(cidrs: list[str]) -> Iterator[Cause]:
+def _check_cidrs(cidrs: list[str], known: Container[str]) -> Iterator[Cause]:
     for index, cidr in enumerate(cidrs):
-        yield from check_cidr(f"spec.podCIDRs[{index}]", cidr)
+        yield from check_cidr(f"spec.podCIDRs[{index}]", cidr, known)
     if len(cidrs) < 2:
         return
     families = [is_ipv4(cidr.partition("/")[0]) for cidr in cidrs]

@@ -76,12 +76,12 @@ _OLD_SOURCES = (
 def _pair_sources(new: Document, old: Document | None) -> Document:
     """Keeps the two fields for the source of the data alike (KEP 1495).
 
-    The older one names nothing but claims and snapshots. The newer one is dropped where it names
-    another namespace, which is off by default.
+    The older one names nothing but claims and snapshots. A newer one that comes is dropped where it
+    names another namespace, which is off by default.
     """
     spec = dict(new.get("spec") or {})
     before = (old or {}).get("spec") or {}
-    if (spec.get("dataSourceRef") or {}).get("namespace"):
+    if (spec.get("dataSourceRef") or {}).get("namespace") and "dataSourceRef" not in before:
         spec.pop("dataSourceRef")
     source = spec.get("dataSource")
     known = "dataSource" in before or "dataSourceRef" in before

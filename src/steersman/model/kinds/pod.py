@@ -182,7 +182,8 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource == "binding":
         return
     spec = new.get("spec") or {}
-    yield from check_pod_spec(spec, "spec", of_pod=True)
+    before = None if old is None else old.get("spec")
+    yield from check_pod_spec(spec, "spec", of_pod=True, old=before)
     yield from _check_of_pod(spec)
     if old is None:
         yield from _check_new(spec)

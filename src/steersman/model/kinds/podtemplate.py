@@ -23,7 +23,7 @@ class PodTemplate(Object, frozen=True):
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
-    yield from check_template(new.get("template") or {}, "template")
+    yield from check_template(new.get("template") or {}, "template", (old or {}).get("template"))
 
 
 _COLUMNS = (

@@ -72,7 +72,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         return
     spec = new.get("spec") or {}
     yield from workload_check.check_numbers(spec, "replicas", "minReadySeconds")
-    yield from workload_check.check_replicated(spec)
+    yield from workload_check.check_replicated(spec, old)
     if old is not None:
         yield from workload_check.check_selector_kept(new, old)
 

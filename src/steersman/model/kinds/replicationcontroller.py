@@ -71,7 +71,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     found = (template.get("metadata") or {}).get("labels")
     if any((found or {}).get(key) != value for key, value in selector.items()):
         yield invalid("spec.template.metadata.labels", found, workload_check.UNMATCHED)
-    yield from check_template(template, "spec.template")
+    yield from check_template(template, "spec.template", workload_check.template_of(old))
     yield from check_restarting_template(template, "spec.template", "ReplicationController")
 
 

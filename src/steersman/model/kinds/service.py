@@ -144,14 +144,15 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     yield from check_metadata(new, old, name=names.dns1035_label)
     spec = new.get("spec") or {}
     if subresource == "status":
-        balancer = (new.get("status") or {}).get("loadBalancer") or {}
-        yield from service_check.check_balancer_status(balancer, spec)
+        now, then = (at(one or {}, "status", "loadBalancer") or {} for one in (new, old))
+        yield from service_check.check_balancer_status(now, spec, then)
         return
+    before = (old or {}).get("spec") or {}
     if old is not None:
-        yield from service_change_check.check_change(spec, old.get("spec") or {})
-    annotations = (new.get("metadata") or {}).get("annotations") or {}
-    yield from service_check.check_annotations(annotations, spec)
-    yield from service_check.check_spec(spec)
+        yield from service_change_check.check_change(spec, before)
+    now, then = (at(one or {}, "metadata", "annotations") or {} for one in (new, old))
+    yield from service_check.check_annotations(now, spec, then)
+    yield from service_check.check_spec(spec, before)
 
 
 SERVICE = Kind(

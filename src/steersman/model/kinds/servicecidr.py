@@ -9,7 +9,7 @@ from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, at
-from steersman.model.kinds.subresources import STATUS
+from steersman.model.kinds.subresources import STATUS_ALONE
 from steersman.model.types.address_check import sloppy_interface, strict_cidr
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
@@ -95,7 +95,6 @@ SERVICECIDR = Kind(
     check=_check,
     view=ServiceCIDR,
     prepare=preparer(status={}),
-    subresources=(STATUS,),
-    spec_fields=("spec",),
+    subresources=(STATUS_ALONE,),
     complete=True,
 )

@@ -8,7 +8,14 @@ from typing import Any
 from msgspec import Raw
 
 from steersman.model import names
-from steersman.model.causes import forbidden, invalid, not_negative, not_supported, required
+from steersman.model.causes import (
+    each,
+    forbidden,
+    invalid,
+    not_negative,
+    not_supported,
+    required,
+)
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.former_workloads import in_apps
@@ -16,9 +23,14 @@ from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, containers, ready_of
 from steersman.model.kinds.subresources import SCALE, STATUS
 from steersman.model.types import workload_check
+from steersman.model.types.claim_check import check_claim
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
-from steersman.model.types.podspec_check import check_restarting_template, check_template
+from steersman.model.types.podspec_check import (
+    check_restarting_template,
+    check_template,
+    check_template_metadata,
+)
 from steersman.model.types.selector import LabelSelector, compiled
 from steersman.model.types.warnings import workload
 from steersman.model.view import Object, View
@@ -94,7 +106,11 @@ _COLUMNS = (NAME, ready_of(), AGE, *containers("spec", "template"))
 _COUNTS = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
 _BOUNDED = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
 _RETENTION = "persistentVolumeClaimRetentionPolicy"
+_RETAINED = ("whenDeleted", "whenScaled")
 _RETENTIONS = ("Retain", "Delete")
+_CLAIMS = "volumeClaimTemplates"
+_SAID = ("apiVersion", "kind", "status")
+_BOUNDS: Mapping[str, Any] = {"partition": 0, "maxUnavailable": None}  # as Go prints them
 _CHANGEABLE = (
     "replicas",
     "ordinals",
@@ -120,23 +136,50 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         yield from workload_check.check_collisions(new, old)
         return
     spec = new.get("spec") or {}
+    if old is None:
+        yield from _check_spec(spec, None)
+        return
+    before = old.get("spec") or {}
+    # what was no good before stays as it is: its pods could not be made
+    sound = not any(_check_spec(before, before))
+    yield from _check_spec(spec, before, sound=sound)
+    if _fixed(spec) != _fixed(before):
+        yield forbidden("spec", _FORBIDDEN)
+
+
+def _fixed(spec: Document) -> Document:
+    """Returns what of a spec cannot change; of claims it does not matter whether they say what
+    they are."""
+    fixed = {key: value for key, value in spec.items() if key not in _CHANGEABLE and value}
+    claims = fixed.get(_CLAIMS) or ()
+    bare = [{key: it for key, it in one.items() if key not in _SAID} for one in claims]
+    return {**fixed, _CLAIMS: bare}
+
+
+def _check_spec(spec: Document, before: Document | None, *, sound: bool = True) -> Iterator[Cause]:
+    """Yields what is wrong with a spec; what cannot change is checked where there was none
+    before, the template where the one before was `sound`."""
     yield from _check_policies(spec)
+    if before is None:
+        for index, claim in enumerate(spec.get(_CLAIMS) or ()):
+            yield from check_claim(claim.get("spec") or {}, f"spec.{_CLAIMS}[{index}].spec")
     yield from workload_check.check_numbers(spec, "replicas", "minReadySeconds")
     start = (spec.get("ordinals") or {}).get("start")
     yield from not_negative("spec.ordinals.start", start)
+    if before is None and (service := spec.get("serviceName")):
+        yield from each("spec.serviceName", service, names.dns1123_label(service))
     yield from workload_check.check_selection(spec, "empty selector is invalid for statefulset")
     template = spec.get("template") or {}
     if compiled(spec.get("selector")) is None:
         yield invalid("spec.selector", spec.get("selector"), "")
     else:
         yield from workload_check.check_matching(spec)
-        yield from check_template(_with_claims(template, spec), "spec.template")
+        if sound:
+            old = (before or {}).get("template")
+            yield from check_template(_with_claims(template, spec), "spec.template", old)
+        else:
+            yield from check_template_metadata(template, "spec.template")
     yield from check_restarting_template(template, "spec.template", "StatefulSet")
-    if old is not None:
-        before = old.get("spec") or {}
-        fixed = [key for key in {**spec, **before} if key not in _CHANGEABLE]
-        if any((spec.get(key) or None) != (before.get(key) or None) for key in fixed):
-            yield forbidden("spec", _FORBIDDEN)
 
 
 def _with_claims(template: Document, spec: Document) -> Document:
@@ -145,7 +188,7 @@ def _with_claims(template: Document, spec: Document) -> Document:
     pod = template.get("spec") or {}
     volumes = list(pod.get("volumes") or ())
     present = {volume.get("name") for volume in volumes}
-    for claim in spec.get("volumeClaimTemplates") or ():
+    for claim in spec.get(_CLAIMS) or ():
         name = (claim.get("metadata") or {}).get("name", "")
         if name not in present:
             volumes.append({"name": name, "persistentVolumeClaim": {"claimName": name}})
@@ -166,14 +209,16 @@ def _check_policies(spec: Document) -> Iterator[Cause]:
     elif kind == "OnDelete":
         if rolling is not None:
             detail = "only allowed for updateStrategy 'RollingUpdate'"
-            yield invalid(f"{path}.rollingUpdate", rolling, detail)
+            shown = workload_check.shown_bounds(rolling, **_BOUNDS)
+            yield invalid(f"{path}.rollingUpdate", shown, detail)
     elif kind != "RollingUpdate":
-        shown = {"Type": kind, "RollingUpdate": rolling}
+        shown = workload_check.shown_strategy(strategy, **_BOUNDS)
         yield invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")
     elif rolling is not None:
         yield from _check_rolling(rolling, f"{path}.rollingUpdate")
-    for name, value in (spec.get(_RETENTION) or {}).items():
-        if value not in _RETENTIONS:
+    retention = spec.get(_RETENTION) or dict.fromkeys(_RETAINED, _RETENTIONS[0])
+    for name in _RETAINED:
+        if (value := retention.get(name, "")) not in _RETENTIONS:
             yield not_supported(f"spec.{_RETENTION}.{name}", value, _RETENTIONS)
 
 

@@ -42,24 +42,51 @@ _FROM_ZERO: Final = (
 def check_spec(spec: Document, old: Document | None) -> Iterator[Cause]:
     """Yields what is wrong with the spec of an autoscaler; `old` is the spec before an update."""
     least, most = spec.get("minReplicas"), spec.get("maxReplicas", 0)
-    # none are allowed where none were (HPAScaleToZero is alpha)
-    bound = 0 if old is not None and old.get("minReplicas") == 0 else 1
-    if least is not None and least < bound:
-        yield invalid("spec.minReplicas", least, f"must be greater than or equal to {bound}")
-    if most < 1:
+    if least is not None and least < 0:
+        yield invalid("spec.minReplicas", least, NOT_NEGATIVE)
+    if most == 0:
+        yield required("spec.maxReplicas", "must be set and greater than 0")
+    elif most < 0:
         yield invalid("spec.maxReplicas", most, "must be greater than 0")
     if least is not None and most < least:
         yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-    yield from _check_reference(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef")
+    target = spec.get("scaleTargetRef") or {}
+    yield from _check_reference(target, "spec.scaleTargetRef")
+    if old is None or _kind_of(old.get("scaleTargetRef") or {}) != _kind_of(target):
+        core = target.get("kind") == "ReplicationController"
+        yield from _check_version(target, "spec.scaleTargetRef", core)
     metrics = spec.get("metrics") or ()
+    loose = any(_problems_of_described(one) for one in (old or {}).get("metrics") or ())
     for index, metric in enumerate(metrics):
-        yield from _check_metric(metric, f"spec.metrics[{index}]")
+        yield from _check_metric(metric, f"spec.metrics[{index}]", loose)
     if least == 0 and not any(one.get("type") in ("Object", "External") for one in metrics):
         yield forbidden("spec.metrics", _FROM_ZERO)
     behavior = spec.get("behavior") or {}
     for name in ("scaleUp", "scaleDown"):
         if (rules := behavior.get(name)) is not None:
             yield from _check_rules(rules, f"spec.behavior.{name}")
+
+
+def _kind_of(reference: Document) -> tuple[str, str]:
+    return reference.get("apiVersion", ""), reference.get("kind", "")
+
+
+def _problems_of_described(metric: Document) -> list[Cause]:
+    """Returns what is wrong with the version of the object that a metric describes; where an old
+    one was wrong, new ones may be."""
+    described = (metric.get("object") or {}).get("describedObject") or {}
+    of_object = metric.get("type") == "Object"
+    return list(_check_version(described, "", core=True)) if of_object else []
+
+
+def _check_version(reference: Document, path: str, core: bool) -> Iterator[Cause]:
+    """Checks group and version of a kind; `core`: it may be one without a group."""
+    version: str = reference.get("apiVersion", "")
+    if version.count("/") > 1:
+        detail = f"unexpected GroupVersion string: {version}"
+        yield invalid(f"{path}.apiVersion", version, detail)
+    elif not core and not version.rpartition("/")[0]:
+        yield invalid(f"{path}.apiVersion", version, "apiVersion must specify API group")
 
 
 def _check_reference(reference: Document, path: str) -> Iterator[Cause]:
@@ -101,14 +128,16 @@ def _check_policy(policy: Document, path: str) -> Iterator[Cause]:
         yield invalid(f"{path}.periodSeconds", period, detail)
 
 
-def _check_metric(metric: Document, path: str) -> Iterator[Cause]:
+def _check_metric(metric: Document, path: str, loose: bool) -> Iterator[Cause]:
     kind = metric.get("type", "")
     if not kind:
         yield required(f"{path}.type", "must specify a metric source type")
     if kind not in SOURCES:
         yield not_supported(f"{path}.type", kind, tuple(SOURCES))
     given = [name for name in _CHECKS if metric.get(name) is not None]
-    if given:  # upstream looks at the first alone
+    if given[:1] == ["object"]:  # upstream looks at the first alone
+        yield from _check_object(metric["object"], f"{path}.object", loose)
+    elif given:
         yield from _CHECKS[given[0]](metric[given[0]], f"{path}.{given[0]}")
     expected = SOURCES.get(kind, "")
     if not expected:
@@ -144,9 +173,11 @@ def _check_target(source: Document, path: str) -> Iterator[Cause]:
         yield invalid(f"{where}.averageUtilization", used, "must be greater than 0")
 
 
-def _check_object(source: Document, path: str) -> Iterator[Cause]:
+def _check_object(source: Document, path: str, loose: bool = False) -> Iterator[Cause]:
     described = source.get("describedObject") or {}
     yield from _check_reference(described, f"{path}.describedObject")
+    if not loose:
+        yield from _check_version(described, f"{path}.describedObject", core=True)
     yield from _check_name(source, path)
     yield from _check_target(source, path)
     if not source.get("target", {}).keys() & {"value", "averageValue"}:

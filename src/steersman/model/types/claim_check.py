@@ -114,7 +114,8 @@ def check_claim_change(new: Document, old: Document) -> Iterator[Cause]:
         detail = "field can not be less than status.capacity"
         yield forbidden("spec.resources.requests.storage", detail)
     yield from immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
-    if before.get(_ATTRIBUTES) is not None and not spec.get(_ATTRIBUTES):
+    named, was = spec.get(_ATTRIBUTES), before.get(_ATTRIBUTES)
+    if was is not None and not named and named != was:
         value = "nil" if spec.get(_ATTRIBUTES) is None else "an empty string"
         detail = f"update from non-nil value to {value} is forbidden"
         yield forbidden(f"spec.{_ATTRIBUTES}", detail)

@@ -20,7 +20,7 @@ from steersman.model.types.job_policy_check import check_policies
 from steersman.model.types.metadata import check_domain_prefixed
 from steersman.model.types.podspec_check import check_template
 from steersman.model.types.selector import check_selector, compiled
-from steersman.model.types.workload_check import check_matching, check_numbers
+from steersman.model.types.workload_check import check_matching, check_numbers, template_of
 
 _NUMBERS: Final = (
     "parallelism",
@@ -95,9 +95,10 @@ def check_hostnames(new: Document) -> Iterator[Cause]:
         yield invalid("metadata.name", name, detail)
 
 
-def check_spec(spec: Document) -> Iterator[Cause]:
-    """Yields what is wrong with the spec of a Job whose selector is set."""
-    yield from check_template_spec(spec, "spec")
+def check_spec(spec: Document, old: Document | None) -> Iterator[Cause]:
+    """Yields what is wrong with the spec of a Job whose selector is set; `old` is the Job from
+    before an update."""
+    yield from check_template_spec(spec, "spec", template_of(old))
     selector = spec.get("selector")
     if selector is None:
         yield required("spec.selector")
@@ -107,8 +108,9 @@ def check_spec(spec: Document) -> Iterator[Cause]:
         yield from check_matching(spec)
 
 
-def check_template_spec(spec: Document, path: str) -> Iterator[Cause]:
-    """Yields what is wrong with a Job's spec, of a CronJob's template too."""
+def check_template_spec(spec: Document, path: str, old: Document | None = None) -> Iterator[Cause]:
+    """Yields what is wrong with a Job's spec, of a CronJob's template too; `old` is the template of
+    its pods from before an update."""
     for cause in check_numbers(spec, *_NUMBERS):
         yield Cause(cause.reason, cause.message, path + cause.field.removeprefix("spec"))
     if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
@@ -120,7 +122,7 @@ def check_template_spec(spec: Document, path: str) -> Iterator[Cause]:
     yield from _check_mode(spec, path)
     yield from check_policies(spec, path)
     template = spec.get("template") or {}
-    yield from check_template(template, f"{path}.template")
+    yield from check_template(template, f"{path}.template", old)
     policy, where = (template.get("spec") or {}).get("restartPolicy"), f"{path}.template.spec"
     if policy not in ("OnFailure", "Never"):
         yield required(f"{where}.restartPolicy", 'valid values: "OnFailure", "Never"')

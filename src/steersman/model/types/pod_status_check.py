@@ -57,12 +57,12 @@ def check_status(new: Document, old: Document) -> Iterator[Cause]:
     yield from _check_claims(status.get("resourceClaimStatuses") or (), spec)
     if (claim := status.get("extendedResourceClaimStatus")) is not None:
         yield from _check_extended(claim, spec, "status.extendedResourceClaimStatus")
-    yield from _check_addresses(status, "podIPs")
+    yield from _check_addresses(status, before, "podIPs")
     host = status.get("hostIPs") or ()
     if host and status.get("hostIP") != host[0].get("ip"):
         detail = "must be equal to `hostIP`"
         yield invalid("status.hostIPs[0].ip", host[0].get("ip", ""), detail)
-    yield from _check_addresses(status, "hostIPs")
+    yield from _check_addresses(status, before, "hostIPs")
     for name in (*(of for of, _ in _RESTARTED), _EPHEMERAL):
         for index, one in enumerate(status.get(name) or ()):
             yield from _check_user(one.get("user") or {}, f"status.{name}[{index}].linux", spec)
@@ -245,10 +245,11 @@ def _may_restart_all(spec: Document) -> bool:
     )
 
 
-def _check_addresses(status: Document, name: str) -> Iterator[Cause]:
+def _check_addresses(status: Document, before: Document, name: str) -> Iterator[Cause]:
     addresses = [one.get("ip", "") for one in status.get(name) or ()]
+    known = [one.get("ip", "") for one in before.get(name) or ()]
     for index, address in enumerate(addresses):
-        yield from check_ip(f"status.{name}[{index}]", address)
+        yield from check_ip(f"status.{name}[{index}]", address, known)
     if len(addresses) < 2:
         return
     if len(addresses) > 2 or is_ipv4(addresses[0]) == is_ipv4(addresses[1]):

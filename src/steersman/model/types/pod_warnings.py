@@ -14,6 +14,7 @@ from steersman.model import names
 from steersman.model.gotext import quote
 from steersman.model.kind import Document
 from steersman.model.quantity import parse
+from steersman.model.types.address_check import ip_warnings
 
 _OLD_LABELS: Final = {
     "beta.kubernetes.io/arch": ("1.14", "kubernetes.io/arch"),
@@ -85,6 +86,14 @@ def pod_warnings(pod: Document, path: str = "") -> Iterator[str]:
         what = "must be >= 0; negative values are invalid and will be treated as 1"
         yield f"{path}spec.terminationGracePeriodSeconds: {what}"
     yield from _of_neighbours(spec.get("affinity") or {}, f"{path}spec.affinity.")
+    yield from _of_addresses(spec, f"{path}spec.")
+
+
+def _of_addresses(spec: Document, path: str) -> Iterator[str]:
+    for index, server in enumerate((spec.get("dnsConfig") or {}).get("nameservers") or ()):
+        yield from ip_warnings(f"{path}dnsConfig.nameservers[{index}]", server)
+    for index, alias in enumerate(spec.get("hostAliases") or ()):
+        yield from ip_warnings(f"{path}hostAliases[{index}].ip", alias.get("ip", ""))
 
 
 def old_label(key: str) -> str:

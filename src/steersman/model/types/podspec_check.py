@@ -3,7 +3,7 @@ ValidatePodTemplateSpec in pkg/apis/core/validation)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from steersman.model.causes import (
     not_supported,
     one_of,
     required,
+    too_long,
 )
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
@@ -46,6 +47,7 @@ _DNS_POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "N
 PREEMPTION_POLICIES: Final = ("PreemptLowerPriority", "Never")
 _MOST_SECONDS: Final = 2**31 - 1
 _MOST_NAMESERVERS: Final = 3
+_MOST_HOSTNAME_BYTES: Final = 64
 _MOST_SEARCHES: Final = 32
 _MOST_SEARCH_CHARACTERS: Final = 2048
 # 2 MB at most for the specs that were found sound lately
@@ -54,23 +56,32 @@ _MOST_REMEMBERED_BYTES: Final = 8192
 _SOUND: set[tuple[bool, bytes]] = set()
 
 
-def check_pod_spec(spec: Document, path: str, *, of_pod: bool) -> Sequence[Cause]:
-    """Returns what is wrong with a pod's spec; `of_pod`: not of a template.
+def check_pod_spec(
+    spec: Document, path: str, *, of_pod: bool, old: Document | None = None
+) -> Sequence[Cause]:
+    """Returns what is wrong with a pod's spec; `of_pod`: not of a template; `old` is the spec from
+    before an update, whose addresses may stay.
 
     The same specs come again and again (replicas, scaling, labels): sound ones are remembered.
     """
     key = (of_pod, msgspec.json.encode(spec))
     if key in _SOUND:
         return ()
-    causes = list(_check_spec(spec, path, of_pod))
-    if not causes and len(key[1]) <= _MOST_REMEMBERED_BYTES:
+    known = frozenset(_addresses(old)) if old else frozenset()
+    causes = list(_check_spec(spec, path, of_pod, known))
+    if not causes and not known and len(key[1]) <= _MOST_REMEMBERED_BYTES:
         if len(_SOUND) >= _MOST_REMEMBERED:
             _SOUND.clear()
         _SOUND.add(key)
     return causes
 
 
-def _check_spec(spec: Document, path: str, of_pod: bool) -> Iterator[Cause]:
+def _addresses(spec: Document) -> Iterator[str]:
+    yield from (alias.get("ip", "") for alias in spec.get("hostAliases") or ())
+    yield from (spec.get("dnsConfig") or {}).get("nameservers") or ()
+
+
+def _check_spec(spec: Document, path: str, of_pod: bool, known: Container[str]) -> Iterator[Cause]:
     grace_seconds = spec.get("terminationGracePeriodSeconds")
     if grace_seconds is None:
         yield required(f"{path}.terminationGracePeriodSeconds")
@@ -96,9 +107,9 @@ def _check_spec(spec: Document, path: str, of_pod: bool) -> Iterator[Cause]:
     yield from check_labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
     if context := spec.get("securityContext"):
         yield from check_pod_context(context, spec, f"{path}.securityContext")
-    yield from _check_placement(spec, path)
+    yield from _check_placement(spec, path, known)
     yield from _check_names(spec, path)
-    yield from _check_policies(spec, path)
+    yield from _check_policies(spec, path, known)
 
 
 def _check_all_containers(spec: Document, path: str, around: Surroundings) -> Iterator[Cause]:
@@ -110,10 +121,10 @@ def _check_all_containers(spec: Document, path: str, around: Surroundings) -> It
         yield from check_ephemeral_containers(ephemeral, (*main, *init), where, around)
 
 
-def _check_placement(spec: Document, path: str) -> Iterator[Cause]:
+def _check_placement(spec: Document, path: str, known: Container[str]) -> Iterator[Cause]:
     if affinity := spec.get("affinity"):
         yield from check_affinity(affinity, f"{path}.affinity")
-    yield from _check_dns(spec, f"{path}.dnsConfig")
+    yield from _check_dns(spec, f"{path}.dnsConfig", known)
     for index, gate in enumerate(spec.get("readinessGates") or ()):
         kind = gate.get("conditionType", "")
         where = f"{path}.readinessGates[{index}].conditionType"
@@ -127,6 +138,7 @@ def _check_placement(spec: Document, path: str) -> Iterator[Cause]:
         seen.add(name)
     if constraints := spec.get("topologySpreadConstraints"):
         yield from check_spread(constraints, f"{path}.topologySpreadConstraints")
+    yield from check_host_process(spec, path)
     if spec.get("hostUsers") is False:
         for name, shown in (("hostNetwork",) * 2, ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
             if spec.get(name):
@@ -144,14 +156,27 @@ def _check_names(spec: Document, path: str) -> Iterator[Cause]:
     for name in ("hostname", "subdomain"):
         if value := spec.get(name):
             yield from each(f"{path}.{name}", value, names.dns1123_label(value))
+    if (override := spec.get("hostnameOverride")) is not None:
+        yield from _check_override(override, spec, path)
 
 
-def _check_policies(spec: Document, path: str) -> Iterator[Cause]:
+def _check_override(override: str, spec: Document, path: str) -> Iterator[Cause]:
+    """Checks a name of its own for the host that a pod sees (KEP-4762)."""
+    where = f"{path}.hostnameOverride"
+    yield from each(where, override, names.dns1123_subdomain(override))
+    if len(override.encode()) > _MOST_HOSTNAME_BYTES:
+        yield too_long(where, _MOST_HOSTNAME_BYTES)
+    for name in ("setHostnameAsFQDN", "hostNetwork"):
+        if spec.get(name):
+            yield forbidden(f"{path}.{name}", "may not be set when hostnameOverride is specified")
+
+
+def _check_policies(spec: Document, path: str, known: Container[str]) -> Iterator[Cause]:
     if tolerations := spec.get("tolerations"):
         yield from check_tolerations(tolerations, f"{path}.tolerations")
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         where = f"{path}.hostAliases[{index}]"
-        yield from check_ip(f"{where}.ip", alias.get("ip", ""))
+        yield from check_ip(f"{where}.ip", alias.get("ip", ""), known)
         for position, name in enumerate(alias.get("hostnames") or ()):
             yield from each(f"{where}.hostnames[{position}]", name, names.dns1123_subdomain(name))
     for name, empty in (("priorityClassName", ""), ("runtimeClassName", None)):
@@ -163,7 +188,6 @@ def _check_policies(spec: Document, path: str) -> Iterator[Cause]:
     if overhead := spec.get("overhead"):
         yield from check_requirements({"limits": overhead}, f"{path}.overhead", ())
     yield from check_system(spec, path)
-    yield from check_host_process(spec, path)
 
 
 def _check_claims(claims: Sequence[Document], path: str) -> Iterator[Cause]:
@@ -218,7 +242,7 @@ def _check_host_ports(spec: Document, path: str, of_pod: bool) -> Iterator[Cause
                 yield invalid(f"{path}[{index}].ports[{position}].hostPort", outside, detail)
 
 
-def _check_dns(spec: Document, path: str) -> Iterator[Cause]:
+def _check_dns(spec: Document, path: str, known: Container[str]) -> Iterator[Cause]:
     config = spec.get("dnsConfig")
     servers = (config or {}).get("nameservers") or []
     if spec.get("dnsPolicy") == "None" and not servers:
@@ -234,7 +258,7 @@ def _check_dns(spec: Document, path: str) -> Iterator[Cause]:
         detail = f"must not have more than {_MOST_NAMESERVERS} nameservers"
         yield invalid(f"{path}.nameservers", servers, detail)
     for index, server in enumerate(servers):
-        yield from check_ip(f"{path}.nameservers[{index}]", server)
+        yield from check_ip(f"{path}.nameservers[{index}]", server, known)
     yield from _check_searches(config.get("searches") or [], f"{path}.searches")
     for index, option in enumerate(config.get("options") or ()):
         if not option.get("name"):
@@ -255,21 +279,26 @@ def _check_searches(searches: list[str], path: str) -> Iterator[Cause]:
             yield from each(f"{path}[{index}]", domain, problems)
 
 
-def check_template(template: Document, path: str) -> Iterator[Cause]:
-    """Yields what is wrong with a pod template."""
+def check_template(template: Document, path: str, old: Document | None = None) -> Iterator[Cause]:
+    """Yields what is wrong with a pod template; `old` is the one from before an update."""
+    yield from check_template_metadata(template, path)
+    spec, before = template.get("spec") or {}, (old or {}).get("spec")
+    yield from check_pod_spec(spec, f"{path}.spec", of_pod=False, old=before)
+    if annotations := (template.get("metadata") or {}).get("annotations"):
+        yield from pod_annotation_check.check_matching(annotations, spec, f"{path}.spec")
+    if spec.get("ephemeralContainers"):
+        detail = "ephemeral containers not allowed in pod template"
+        yield forbidden(f"{path}.spec.ephemeralContainers", detail)
+
+
+def check_template_metadata(template: Document, path: str) -> Iterator[Cause]:
+    """Yields what is wrong with a template's metadata; upstream's paths lack `metadata`."""
     metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
-    # upstream reports these two without `metadata`
     yield from check_labels(metadata.get("labels"), f"{path}.labels")
     annotations = metadata.get("annotations") or {}
     yield from check_annotations(annotations, f"{path}.annotations")
     if annotations:
         yield from pod_annotation_check.check_annotations(annotations, spec, f"{path}.annotations")
-    yield from check_pod_spec(spec, f"{path}.spec", of_pod=False)
-    if annotations:
-        yield from pod_annotation_check.check_matching(annotations, spec, f"{path}.spec")
-    if spec.get("ephemeralContainers"):
-        detail = "ephemeral containers not allowed in pod template"
-        yield forbidden(f"{path}.spec.ephemeralContainers", detail)
 
 
 def check_restarting_template(template: Document, path: str, kind: str) -> Iterator[Cause]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 from steersman.model import names
@@ -43,8 +43,9 @@ _RANGES: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _NOT_EXTERNAL: Final = "may not be set for ExternalName services"
 
 
-def check_spec(spec: Document) -> Iterator[Cause]:
-    """Yields what is wrong with the spec of a Service."""
+def check_spec(spec: Document, before: Document) -> Iterator[Cause]:
+    """Yields what is wrong with the spec of a Service; `before` is the one from before an
+    update."""
     kind, ports = spec.get("type", ""), spec.get("ports") or ()
     headless = (spec.get("clusterIPs") or [spec.get("clusterIP")])[:1] == ["None"]
     if not ports and not headless and kind != "ExternalName":
@@ -58,18 +59,21 @@ def check_spec(spec: Document) -> Iterator[Cause]:
     yield from check_labels(spec.get("selector"), "spec.selector")
     yield from one_of("spec.sessionAffinity", spec.get("sessionAffinity"), _AFFINITIES)
     yield from _check_affinity(spec)
-    yield from _check_cluster_ips(spec)
+    yield from _check_cluster_ips(spec, before.get("clusterIPs") or ())
     for index, address in enumerate(spec.get("externalIPs") or ()):
         where = f"spec.externalIPs[{index}]"
-        yield from check_endpoint_ip(where, address)
+        yield from check_endpoint_ip(where, address, before.get("externalIPs") or ())
     yield from one_of("spec.type", kind, _TYPES)
     yield from _check_duplicates(ports, kind)
-    yield from _check_balancer(spec, kind)
+    yield from _check_balancer(spec, kind, before.get("loadBalancerSourceRanges") or ())
     yield from _check_policies(spec, kind)
 
 
-def check_annotations(annotations: Mapping[str, str], spec: Document) -> Iterator[Cause]:
-    """Yields what is wrong with the annotations of a Service that say what fields could."""
+def check_annotations(
+    annotations: Mapping[str, str], spec: Document, before: Mapping[str, str]
+) -> Iterator[Cause]:
+    """Yields what is wrong with the annotations of a Service that say what fields could; `before`
+    are those from before an update."""
     path, old, new = "metadata.annotations", annotations.get(_OLD_HINTS), annotations.get(_HINTS)
     if None not in (old, new) and old != new:
         detail = f"must match annotations[{_OLD_HINTS}] when both are specified"
@@ -79,8 +83,9 @@ def check_annotations(annotations: Mapping[str, str], spec: Document) -> Iterato
         return
     if spec.get("type") != "LoadBalancer":
         yield forbidden(f"{path}[{_RANGES}]", _ONLY_BALANCER)
+    known = [value.strip() for value in before.get(_RANGES, "").split(",")]
     for value in ranges.split(",") if ranges.strip() else ():
-        yield from check_cidr(f"{path}[{_RANGES}]", value.strip())
+        yield from check_cidr(f"{path}[{_RANGES}]", value.strip(), known)
 
 
 def _check_external_name(spec: Document) -> Iterator[Cause]:
@@ -158,7 +163,7 @@ def _check_affinity(spec: Document) -> Iterator[Cause]:
         yield invalid(path, config, most)
 
 
-def _check_cluster_ips(spec: Document) -> Iterator[Cause]:
+def _check_cluster_ips(spec: Document, known: Container[str]) -> Iterator[Cause]:
     if spec.get("type") == "ExternalName":
         return
     families, policy = spec.get("ipFamilies") or (), spec.get("ipFamilyPolicy")
@@ -182,7 +187,7 @@ def _check_cluster_ips(spec: Document) -> Iterator[Cause]:
             if len(addresses) > 1:
                 detail = "'None' must be the first and only value"
                 yield invalid("spec.clusterIPs", list(addresses), detail)
-        elif problems := list(check_ip(where, address)):
+        elif problems := list(check_ip(where, address, known)):
             yield from problems
         elif family := _other_family(address, families[index : index + 1]):
             detail = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
@@ -199,16 +204,18 @@ def _check_cluster_ips(spec: Document) -> Iterator[Cause]:
 def _other_family(address: str, family: Sequence[str]) -> str:
     """Returns the family that an address should have and has not."""
     wanted = family[0] if family else ""
-    return wanted if wanted in _FAMILIES and is_ipv4(address) != (wanted == "IPv4") else ""
+    # known ones need not be addresses in today's form
+    return wanted if wanted in _FAMILIES and (":" in address) != (wanted == "IPv6") else ""
 
 
-def _check_balancer(spec: Document, kind: str) -> Iterator[Cause]:
+def _check_balancer(spec: Document, kind: str, before: Sequence[str]) -> Iterator[Cause]:
     if ranges := spec.get("loadBalancerSourceRanges"):
         path = "spec.LoadBalancerSourceRanges"
         if kind != "LoadBalancer":
             yield forbidden(path, _ONLY_BALANCER)
+        known = [value.strip() for value in before]
         for index, value in enumerate(ranges):
-            yield from check_cidr(f"{path}[{index}]", value.strip())
+            yield from check_cidr(f"{path}[{index}]", value.strip(), known)
     if spec.get("allocateLoadBalancerNodePorts") is not None and kind != "LoadBalancer":
         yield forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCER)
     if (balancer := spec.get("loadBalancerClass")) is not None:
@@ -219,20 +226,22 @@ def _check_balancer(spec: Document, kind: str) -> Iterator[Cause]:
             yield from each("spec.loadBalancerClass", balancer, problems)
 
 
-def check_balancer_status(balancer: Document, spec: Document) -> Iterator[Cause]:
-    """Yields what is wrong with what a load balancer says (ValidateLoadBalancerStatus)."""
+def check_balancer_status(balancer: Document, spec: Document, before: Document) -> Iterator[Cause]:
+    """Yields what is wrong with what a load balancer says, and did not say `before`
+    (ValidateLoadBalancerStatus)."""
     path, found = "status.loadBalancer.ingress", balancer.get("ingress") or ()
     if found and spec.get("type") != "LoadBalancer":
         yield forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")
         return
+    known = [one.get("ip", "") for one in before.get("ingress") or ()]
     for index, one in enumerate(found):
-        yield from _check_ingress(one, f"{path}[{index}]")
+        yield from _check_ingress(one, f"{path}[{index}]", known)
 
 
-def _check_ingress(one: Document, path: str) -> Iterator[Cause]:
+def _check_ingress(one: Document, path: str, known: Container[str]) -> Iterator[Cause]:
     address, mode, host = one.get("ip"), one.get("ipMode"), one.get("hostname")
     if address:
-        yield from check_ip(f"{path}.ip", address)
+        yield from check_ip(f"{path}.ip", address, known)
     if mode is not None and not address:  # with an address it has a default
         yield forbidden(f"{path}.ipMode", "may not be specified when `ip` is not set")
     elif mode is not None and mode not in _IP_MODES:

@@ -12,6 +12,7 @@ from typing import Final
 
 from steersman.model.gotext import quote
 from steersman.model.kind import Document, Warn
+from steersman.model.types.address_check import cidr_warnings, ip_warnings
 from steersman.model.types.pod_warnings import (
     OLD_VOLUMES,
     SHOWN_VOLUMES,
@@ -28,6 +29,8 @@ _USE_CLASS: Final = 'deprecated since v1.8; use "storageClassName" attribute ins
 _OLD_HINTS: Final = "service.kubernetes.io/topology-aware-hints"
 _HINTS: Final = "service.kubernetes.io/topology-mode"
 _OLD_INGRESS_CLASS: Final = "kubernetes.io/ingress.class"
+_ENDPOINTS_BY: Final = "endpoints.kubernetes.io/managed-by"
+_ENDPOINTS_CONTROLLER: Final = "endpoint-controller"
 _MOUNTABLE: Final = "kubernetes.io/enforce-mountable-secrets"
 _SEPARATE: Final = (
     "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
@@ -119,12 +122,32 @@ def service_told(new: Document, _old: Document | None) -> Iterator[str]:
     spec = new.get("spec") or {}
     if _OLD_HINTS in (new["metadata"].get("annotations") or {}):
         yield f"annotation {_OLD_HINTS} is deprecated, please use {_HINTS} instead"
+    if spec.get("clusterIP") not in (None, "", "None") and spec.get("type") != "ExternalName":
+        for index, address in enumerate(spec.get("clusterIPs") or ()):
+            yield from ip_warnings(f"spec.clusterIPs[{index}]", address)
     if spec.get("clusterIP") == "None" and spec.get("type", "ClusterIP") == "ClusterIP":
         for name in ("loadBalancerIP", "externalIPs"):
             if spec.get(name):
                 yield f"spec.{name} is ignored for headless services"
         if spec.get("sessionAffinity", "None") != "None":
             yield "spec.SessionAffinity is ignored for headless services"
+    for index, address in enumerate(spec.get("externalIPs") or ()):
+        yield from ip_warnings(f"spec.externalIPs[{index}]", address)
+    if address := spec.get("loadBalancerIP"):
+        yield from ip_warnings("spec.loadBalancerIP", address)
+    for index, value in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        yield from cidr_warnings(f"spec.loadBalancerSourceRanges[{index}]", value)
+
+
+def endpoints_told(new: Document, _old: Document | None) -> Iterator[str]:
+    """Yields what is told about Endpoints that somebody made."""
+    if (new["metadata"].get("labels") or {}).get(_ENDPOINTS_BY) == _ENDPOINTS_CONTROLLER:
+        return
+    for index, subset in enumerate(new.get("subsets") or ()):
+        for side in ("addresses", "notReadyAddresses"):
+            for position, one in enumerate(subset.get(side) or ()):
+                where = f"subsets[{index}].{side}[{position}].ip"
+                yield from ip_warnings(where, one.get("ip", ""))
 
 
 def volume_told(new: Document, _old: Document | None) -> Iterator[str]:
@@ -205,3 +228,5 @@ def node_told(new: Document, _old: Document | None) -> Iterator[str]:
         yield "spec.configSource: the feature is removed"
     if spec.get("externalID"):
         yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+    for index, cidr in enumerate(spec.get("podCIDRs") or ()):
+        yield from cidr_warnings(f"spec.podCIDRs[{index}]", cidr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -16,12 +17,14 @@ from steersman.model.causes import (
     required,
 )
 from steersman.model.errors import Cause
+from steersman.model.gotext import struct
 from steersman.model.kind import Document
 from steersman.model.selectors import Selector
 from steersman.model.types.podspec_check import check_restarting_template, check_template
 from steersman.model.types.selector import check_selector, compiled, is_empty
 
 UNMATCHED: Final = "`selector` does not match template `labels`"
+_MOST_DIGITS: Final = 19  # of what Go reads as a number: more are too many in any case
 _TOO_MUCH: Final = "must not be greater than 100%"
 
 
@@ -57,12 +60,18 @@ def _check_matched(selector: Selector, spec: Document) -> Iterator[Cause]:
         yield invalid("spec.template.metadata.labels", labels, UNMATCHED)
 
 
+def template_of(document: Document | None) -> Document | None:
+    """Returns the pod template of a workload."""
+    return ((document or {}).get("spec") or {}).get("template")
+
+
 def _template_labels(spec: Document) -> dict[str, str] | None:
     return ((spec.get("template") or {}).get("metadata") or {}).get("labels")
 
 
-def check_replicated(spec: Document) -> Iterator[Cause]:
-    """Yields what is wrong with the selector and template of ReplicaSets and Deployments."""
+def check_replicated(spec: Document, old: Document | None) -> Iterator[Cause]:
+    """Yields what is wrong with the selector and template of ReplicaSets and Deployments; `old` is
+    the object from before an update."""
     yield from check_selection(spec, "empty selector is invalid for deployment")
     selector = compiled(spec.get("selector"))
     if selector is None:
@@ -70,7 +79,7 @@ def check_replicated(spec: Document) -> Iterator[Cause]:
         return
     yield from _check_matched(selector, spec)
     template = spec.get("template") or {}
-    yield from check_template(template, "spec.template")
+    yield from check_template(template, "spec.template", template_of(old))
     yield from check_restarting_template(template, "spec.template", "ReplicaSet")
 
 
@@ -90,13 +99,32 @@ def check_share(value: Any, path: str) -> Iterator[Cause]:
 
 def check_not_over(value: Any, path: str) -> Iterator[Cause]:
     """Yields whether a percentage is over 100 (IsNotMoreThan100Percent)."""
-    if isinstance(value, str) and not names.percent(value) and int(value[:-1]) > 100:
+    if isinstance(value, str) and not names.percent(value) and _number(value[:-1]) > 100:
         yield invalid(path, value, _TOO_MUCH)
 
 
 def is_zero(value: Any) -> bool:
-    """Tells whether a number or percentage is nothing."""
-    return value in (0, None) or (isinstance(value, str) and value.strip("0") == "%")
+    """Tells whether a number or percentage is nothing; a text that is neither is."""
+    return _number(value.removesuffix("%")) == 0 if isinstance(value, str) else not value
+
+
+def _number(text: str) -> int:
+    return int(text[:_MOST_DIGITS]) if re.fullmatch("[-+]?[0-9]+", text) else 0
+
+
+def shown_strategy(strategy: Document, **bounds: Any) -> Document:
+    """Returns a strategy as Go's internal type prints it, with bounds that were not given."""
+    rolling = strategy.get("rollingUpdate")
+    return {
+        "Type": strategy.get("type", ""),
+        "RollingUpdate": None if rolling is None else shown_bounds(rolling, **bounds),
+    }
+
+
+def shown_bounds(rolling: Document, **bounds: Any) -> Document:
+    """Returns the bounds of a rolling update as Go's internal type prints them."""
+    fields = [name[0].upper() + name[1:] for name in bounds]
+    return struct({**bounds, **rolling}, *fields)
 
 
 def check_deployment_strategy(strategy: Document, path: str) -> Iterator[Cause]:
@@ -108,8 +136,7 @@ def check_deployment_strategy(strategy: Document, path: str) -> Iterator[Cause]:
             yield forbidden(f"{path}.rollingUpdate", detail)
         return
     if kind != "RollingUpdate":
-        # upstream names the whole strategy, as its internal type prints
-        shown = {"Type": kind, "RollingUpdate": rolling}
+        shown = shown_strategy(strategy, maxUnavailable=0, maxSurge=0)
         yield not_supported(path, shown, ("Recreate", "RollingUpdate"))
         return
     if rolling is None:
@@ -132,7 +159,8 @@ def check_daemon_strategy(strategy: Document, path: str) -> Iterator[Cause]:
     if kind == "OnDelete":
         return
     if kind != "RollingUpdate":
-        yield not_supported(f"{path}.type", kind, ("RollingUpdate", "OnDelete"))
+        shown = shown_strategy(strategy, maxUnavailable=0, maxSurge=0)
+        yield not_supported(path, shown, ("RollingUpdate", "OnDelete"))
         return
     if rolling is None:
         yield required(f"{path}.rollingUpdate")

@@ -11,6 +11,8 @@ from typing import Any, Final
 from steersman.model.kind import Document
 
 _MAX_INT32: Final = 2**31 - 1
+CLAIM: Final = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+_JOB: Final = {"completionMode": "NonIndexed", "suspend": False, "manualSelector": False}
 
 
 def rolling(kind_of_update: str, **bounds: Any) -> Any:
@@ -34,13 +36,24 @@ def stateful_strategy(strategy: Document) -> None:
         strategy["rollingUpdate"].setdefault("partition", 0)
 
 
+def stateful_claims(spec: Document) -> None:
+    """Says of the templates of a StatefulSet's claims what they are, as claims themselves do."""
+    for claim in spec.get("volumeClaimTemplates") or ():
+        claim.update(CLAIM)
+        claim.setdefault("status", {}).setdefault("phase", "Pending")
+
+
 def job(document: Document) -> None:
-    """Labels a Job like its pods."""
+    """Labels a Job like its pods, and completes it, what templates of a CronJob are not."""
     labels_of_template(document)
+    if "spec" in document:
+        _job_spec(document["spec"])
 
 
-def job_spec(spec: Document) -> None:
+def _job_spec(spec: Document) -> None:
     """Completes a Job; neither completions nor parallelism given means one of each."""
+    for name, value in _JOB.items():
+        spec.setdefault(name, value)
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
