@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 import uvloop
 
+from registrar import holds
 from steersman.client.grpc import Channel, connect_unix
 from steersman.listen.grpc import GRPCServer, Handler
 from steersman.wire.http2.connection import MAX_STREAMS
@@ -77,7 +78,7 @@ async def ours(path: Path, seen: Seen) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def theirs(path: Path, seen: Seen) -> AsyncIterator[None]:
+async def theirs(path: Path, seen: Seen) -> AsyncIterator[Any]:
     served = service(seen)
 
     class Generic(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -100,7 +101,7 @@ async def theirs(path: Path, seen: Seen) -> AsyncIterator[None]:
     server.add_insecure_port(f"unix:{path}")
     await server.start()
     try:
-        yield
+        yield server
     finally:
         await server.stop(None)
 
@@ -139,6 +140,33 @@ def asked(server: Server, path: Path, ask: Callable[[Channel, Seen], Awaitable[T
 
 
 # Our client
+
+
+def test_a_server_that_is_leaving_ends_what_it_has_begun_and_is_asked_no_more(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        seen = Seen()
+        async with (
+            asyncio.timeout(60),
+            theirs(tmp_path / "s", seen) as server,
+            await connect_unix(tmp_path / "s", RealWorld(), 10) as channel,
+        ):
+            over = asyncio.ensure_future(channel.over())
+            hanging = asyncio.ensure_future(channel.call(f"{SERVICE}Hang", b"", None))
+            await seen.begun.wait()
+            stopping = asyncio.ensure_future(server.stop(30))
+            await holds(lambda: channel.is_lost)
+            assert not hanging.done()
+            with pytest.raises(Failed) as caught:
+                await channel.call(f"{SERVICE}Echo", b"", 30)
+            assert caught.value.code == 14
+            hanging.cancel()
+            # With the last call the connection goes, and the server need not wait for its time
+            await over
+            await stopping
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("message", [b"", b"hello", b"x" * 70_000, b"y" * LARGE])

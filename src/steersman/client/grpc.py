@@ -32,6 +32,7 @@ from steersman.world.interface import World
 
 AGENT: Final = "grpc-steersman/1"
 _DEADLINE: Final = "context deadline exceeded"
+_DRAINING: Final = "the connection is draining"
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -81,15 +82,23 @@ class _Link(Link):
     def __init__(self) -> None:
         super().__init__(Connection(is_client=True))
         self.replies: dict[int, _Reply] = {}
+        self.is_drained = False  # the server takes no further calls
 
     def heard(self, event: Event) -> None:
         """Gives it to the call."""
         if isinstance(event, Leaving):
+            self.is_drained = True
             for stream, reply in list(self.replies.items()):
                 if stream > event.last:
-                    reply.finish(Failed(grpc.UNAVAILABLE, "the connection is draining"))
+                    reply.finish(Failed(grpc.UNAVAILABLE, _DRAINING))
+            self.leave()
         elif (known := self.replies.get(event.stream)) is not None:
             known.hear(event)
+
+    def leave(self) -> None:
+        """Closes a connection on which nothing is done any more."""
+        if self.is_drained and not self.replies:
+            self.close()
 
     def ended(self, error: Exception) -> None:
         """Ends all calls."""
@@ -112,7 +121,7 @@ class Channel:
     @property
     def is_lost(self) -> bool:
         """Whether no call can be made any more."""
-        return self._link.lost is not None
+        return self._link.lost is not None or self._link.is_drained
 
     async def call(self, path: str, message: bytes, seconds: float | None) -> bytes:
         """Makes a call that is answered by one message; raises Failed."""
@@ -133,6 +142,8 @@ class Channel:
         asking breaks the call off; a slow reader holds the server back."""
         if self._link.lost is not None:
             raise _lost(self._link.lost)
+        if self._link.is_drained:
+            raise Failed(grpc.UNAVAILABLE, _DRAINING)
         reply = _Reply(self._max)
         stream = self._link.connection.open()
         self._link.replies[stream] = reply
@@ -148,6 +159,7 @@ class Channel:
             del self._link.replies[stream]
             self._link.connection.reset(stream)
             self._link.flush()
+            self._link.leave()
 
     async def ask(self, method: Rpc[Q, A], message: Q, seconds: float | None) -> A:
         """Makes a call with messages of a table; raises Failed."""

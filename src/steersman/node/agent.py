@@ -38,6 +38,7 @@ from steersman.world.interface import Tasks
 # Before the first new try to clear away what a dead shim has left, doubling: a busy control group
 # is free by then
 CLEAR_RETRY_SECONDS = 1.0
+_STAYS = "what is left of pod {} cannot be removed"
 log = logging.getLogger(__name__)
 
 
@@ -276,8 +277,7 @@ class Agent:
 
     async def _route(self, event: Event) -> None:
         if event.kind == "overflow":
-            for sandbox in await self._tools.engine.pods():
-                self._compare(sandbox)
+            await self._until_done("pods cannot be listed", self._compare_all)
             return
         worker = self.workers.get(event.pod)
         if worker is None:
@@ -306,17 +306,21 @@ class Agent:
             await tools.engine.prepare()  # it may have been killed too
             await tools.engine.remove_sandbox(uid)
 
-        await self._until_done(uid, remove)
+        await self._until_done(_STAYS.format(uid), remove)
         worker.lost()
 
-    async def _until_done(self, uid: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def _until_done(self, trouble: str, work: Callable[[], Awaitable[None]]) -> None:
         for failures in itertools.count():
             try:
                 await work()
                 return
             except (BadConfiguration, EngineError, OSError) as error:
-                log.warning("what is left of pod %s cannot be removed: %s", uid, error)
+                log.warning("%s: %s", trouble, error)
                 await self._tools.world.sleep(retry_seconds(failures, CLEAR_RETRY_SECONDS))
+
+    async def _compare_all(self) -> None:
+        for sandbox in await self._tools.engine.pods():
+            self._compare(sandbox)
 
     def _compare(self, sandbox: SandboxState) -> None:
         worker = self.workers.get(sandbox.pod)
@@ -377,7 +381,8 @@ class Agent:
 
     async def _remove(self, uid: str, seen: Observed | None) -> None:
         """Removes what is left of a pod that is no more wanted, trying until it is gone."""
-        await self._until_done(uid, lambda: sandboxes.tear_down(self._tools, uid))
+        trouble = _STAYS.format(uid)
+        await self._until_done(trouble, lambda: sandboxes.tear_down(self._tools, uid))
         if seen is None:
             return
         paths = self._tools.paths

@@ -501,13 +501,15 @@ class Worker:
         if name not in self._pulled:  # known from before the agent began
             self.update(name, replace(self.seen.of(name), pulled=False))
             return
-        pulled = self._pulled[name]
+        pulled, seen = self._pulled[name], self.seen
         try:
-            run = await starting.start(self._tools, pod, container, self.seen, attempt, pulled)
+            run = await starting.start(self._tools, pod, container, seen, attempt, pulled)
         except (BadConfiguration, starting.CreateFailed) as error:
             self._refuse(name, error)
             return
         known, now = self.seen.of(name), self._tools.world.now()
+        if self.seen.sandbox is not seen.sandbox:  # it was lost while a hook ran
+            run = ending.read_loss(run, now)
         begun = Seen(
             run=run,
             last=known.run,

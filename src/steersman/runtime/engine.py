@@ -317,7 +317,8 @@ class Engine:
             await self.call(pod, "subscribe", {}, DEADLINE_SECONDS)
             self._lost.discard(pod)
         except (OSError, EngineError):  # nobody listens: the shim is dead, the rest is on disk
-            self._links.pop(pod, None)
+            if (link := self._links.pop(pod, None)) is not None:
+                link.close()
             self._lost.add(pod)
 
     def _directory(self, pod: str) -> str:
@@ -381,7 +382,13 @@ class Engine:
 
     async def pods(self) -> list[SandboxState]:
         """Every pod with its containers, as its shim says now; lost ones as the disk has them."""
-        found = [await self.sandbox(pod) for pod in sorted(self._links)]
+        found = []
+        for pod in sorted(self._links):
+            try:
+                found.append(await self.sandbox(pod))
+            except EngineError as error:
+                if error.kind not in ("lost", "not-found"):  # else it has ended meanwhile
+                    raise
         for pod in sorted(self._lost):
             document = {"containers": [], **state.load(self._directory(pod)), "pod": pod}
             found.append(_parse_sandbox(document, lost=True))

@@ -152,6 +152,38 @@ def test_a_container_whose_first_hook_fails_is_killed_and_says_so(tmp_path: Path
     asyncio.run(scenario())
 
 
+def test_a_container_that_is_lost_while_its_first_hook_runs_does_not_run_on_for_ever(
+    tmp_path: Path,
+) -> None:
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await answers.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        hook = {"postStart": {"httpGet": {"port": port, "host": "127.0.0.1"}}}
+        given = pod(spec={"restartPolicy": "Never"}, command=["true"], lifecycle=hook)
+        stage = Stage(tmp_path, given)
+        stage.tells()
+        stage.runs()
+        stage.hosts()
+        async with server, stage.open() as (tools, tasks):
+            worker = await begin(stage, tools, tasks, observed(ready=True))
+            await asked.wait()
+            worker.lost()
+            answers.set()
+            status = await stage.api.until(has_ended)
+            assert state_of(status)["terminated"]["reason"] == UNKNOWN
+
+    asyncio.run(scenario())
+
+
 def test_a_container_that_cannot_be_made_says_why_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

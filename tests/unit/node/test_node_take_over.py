@@ -222,6 +222,51 @@ def test_ends_that_were_missed_are_found_by_looking_at_all_pods(tmp_path: Path) 
     asyncio.run(scenario())
 
 
+def test_all_pods_are_looked_at_again_until_they_could_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.0)
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.tells(container("app.0", status="stopped", exit=ended(6)))
+            told, refusals = stage.shim.verbs["pod"], [refuse("unavailable")]
+            stage.shim.verbs["pod"] = lambda it: refusals.pop() if refusals else told(it)
+            stage.shim.tell({"kind": "overflow", "container": ""})
+            await stage.api.until(phase("Failed"))
+            assert refusals == []
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_that_is_lost_while_all_are_looked_at_is_lost_and_no_more(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    stage.warm.verbs["clean"] = lambda _: {"result": {}}
+
+    def die(_: Answer) -> Answer:
+        stage.shim.die()
+        return {}
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+            stage.shim.verbs["pod"] = die
+            stage.shim.tell({"kind": "overflow", "container": ""})
+            status = await stage.api.until(phase("Failed"))
+            ended = status["containerStatuses"][0]["state"]["terminated"]
+            assert ended["reason"] == "ContainerStatusUnknown"
+
+    asyncio.run(scenario())
+
+
 def test_a_pod_with_the_name_of_one_that_is_gone_is_another_pod(tmp_path: Path) -> None:
     """A StatefulSet makes them, and both changes may come as one."""
     stage = Stage(tmp_path)

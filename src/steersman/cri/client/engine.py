@@ -119,20 +119,33 @@ class CRIEngine:
         for uid, sandbox in listing.newest().items():
             states = []
             for (of, name), run in runs.items():
-                if of == uid:
-                    status = await self._status(run.id)
+                if of == uid and (status := await self._look_up(run.id)) is not None:
                     states.append(state_of(name, status))
-                    self._note((uid, name), Run(run.id, status.log_path), status)
+                    self._note((uid, name), run.id, status)
             found.append(sandbox_state(uid, sandbox, states))
             if not found[-1].lost:
                 self._known.sandboxes[uid] = sandbox.id
                 self._following.begin()
         return found
 
-    def _note(self, place: tuple[str, str], run: Run, status: c.ContainerStatus) -> None:
-        self._known.runs.setdefault(place, run)
-        if status.state == c.EXITED:
+    async def _look_up(self, id: str) -> c.ContainerStatus | None:
+        """Returns how a run that was listed is, None where it has gone since."""
+        try:
+            return await self._status(id)
+        except EngineError as error:
+            if error.kind != "not-found":
+                raise
+        return None
+
+    def _note(self, place: Place, id: str, status: c.ContainerStatus) -> None:
+        """Takes up a run; the end of one that was known before is told to whoever hears events."""
+        is_new = place not in self._known.runs
+        if is_new:
+            self._known.runs[place] = Run(id, status.log_path, status.started_at)
+        if status.state == c.EXITED and is_new:
             self._known.ended(place, exit_of(status))
+        elif status.state == c.EXITED:
+            self._following.tell_exit(place, exit_of(status))
 
     async def list_all(self) -> Listing:
         """Lists what is the cluster's; raises EngineError."""
@@ -172,8 +185,11 @@ class CRIEngine:
         asked = s.PodSandboxStatusRequest(id, verbose=True)
         answer = await self._calls.runtime("PodSandboxStatus", asked, r.PodSandboxStatusResponse)
         addresses: tuple[str, ...] = ()
-        if not host and answer.status is not None and answer.status.network is not None:
-            network = answer.status.network
+        status = answer.status
+        if status is not None and status.state == s.NOT_READY:
+            raise EngineError("lost", f"sandbox {id} has ended as soon as it was made")
+        if not host and status is not None and status.network is not None:
+            network = status.network
             addresses = (network.ip, *(it.ip for it in network.additional_ips))
         return Sandbox(_pid(answer.info), "", tuple(it for it in addresses if it))
 
@@ -222,7 +238,9 @@ class CRIEngine:
         run = self._known.run(pod, container)
         asked = c.StartContainerRequest(run.id)
         await self._calls.runtime("StartContainer", asked, c.StartContainerResponse)
-        return state_of(container, await self._status(run.id))
+        status = await self._status(run.id)
+        run.started_at = status.started_at
+        return state_of(container, status)
 
     async def _status(self, id: str) -> c.ContainerStatus:
         asked = c.ContainerStatusRequest(id)
@@ -238,8 +256,10 @@ class CRIEngine:
         await self._calls.runtime(
             "StopContainer", asked, c.StopContainerResponse, whole + SANDBOX_SECONDS / 2
         )
-        self._note((pod, container), run, await self._status(run.id))
-        return await self._known.wait(pod, container)
+        status = await self._status(run.id)
+        if status.state == c.EXITED:
+            self._known.ended((pod, container), exit_of(status))
+        return run.exit or await self._known.wait(pod, container)
 
     async def kill(self, pod: str, container: str) -> None:
         """Has the runtime kill a container."""
@@ -324,8 +344,8 @@ class CRIEngine:
 
     def logs(self) -> list[tuple[Place, str]]:
         """Returns the runs that go on with the paths of their logs."""
-        runs = self._known.runs.items()
-        return [(place, run.log) for place, run in runs if run.exit is None and run.log]
+        runs = ((place, run) for place, run in self._known.runs.items() if run.exit is None)
+        return [(place, run.log) for place, run in runs if run.started_at and run.log]
 
     async def reopen_log(self, pod: str, container: str) -> None:
         """Has the runtime write to a new file at the path of the log."""

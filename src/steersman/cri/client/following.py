@@ -15,6 +15,7 @@ from steersman.cri.client.known import Known, Listing, Run, exit_of, is_ready
 from steersman.cri.messages import containers as c
 from steersman.cri.messages.containers import EXITED
 from steersman.cri.messages.runtime import (
+    CONTAINER_DELETED,
     CONTAINER_STOPPED,
     ContainerEventResponse,
     GetEventsRequest,
@@ -94,19 +95,22 @@ class Following:
 
     async def _make_sure(self) -> None:
         while True:
+            self._stale.clear()  # what is said from here on may be too late for this list
             if self._known.sandboxes:
                 await self._relist()
-            self._stale.clear()
             with suppress(TimeoutError):
                 async with self._world.timeout(SURE_SECONDS):
                     await self._stale.wait()
 
     async def _take(self, event: ContainerEventResponse) -> None:
         """Takes note of one event; what cannot be asked at that time is found by the next list."""
-        if event.container_event_type != CONTAINER_STOPPED:
-            return
         id = event.container_id
         place = self._known.place_of(id)
+        goes_on = place is not None and self._known.runs[place].exit is None
+        if event.container_event_type == CONTAINER_DELETED and goes_on:
+            self.look()  # others have removed it
+        if event.container_event_type != CONTAINER_STOPPED:
+            return
         if place is not None:
             told = (it for it in event.containers_statuses if it.id == id)
             await self._end(place, id, next(told, None))
@@ -135,7 +139,7 @@ class Following:
             if self._known.runs.get(place) is not run or run.exit is not None:
                 continue
             if found is None:
-                self._tell_exit(place, _unseen(self._world.now()))
+                self.tell_exit(place, _unseen(run, self._world.now()))
             elif found.state == EXITED:
                 await self._end(place, run.id)
         ready = {it.id for it in listing.sandboxes if is_ready(it)}
@@ -158,9 +162,10 @@ class Following:
                 return
             status = answer.status
         if status is not None and status.state == EXITED:
-            self._tell_exit(place, exit_of(status))
+            self.tell_exit(place, exit_of(status))
 
-    def _tell_exit(self, place: tuple[str, str], exit: ExitStatus) -> None:
+    def tell_exit(self, place: tuple[str, str], exit: ExitStatus) -> None:
+        """Tells how a run ended, once."""
         if self._known.ended(place, exit):
             self._put(Event("exit", *place, exit))
 
@@ -177,5 +182,5 @@ class Following:
         self._events.put_nowait(event)
 
 
-def _unseen(now: float) -> ExitStatus:
-    return ExitStatus(UNKNOWN_EXIT, 0, 0, int(now * NANO), False)
+def _unseen(run: Run, now: float) -> ExitStatus:
+    return ExitStatus(UNKNOWN_EXIT, 0, run.started_at, int(now * NANO), False)

@@ -21,10 +21,12 @@ Place = tuple[str, str]
 
 
 class Run(msgspec.Struct):
-    """One run in the runtime, with the path of its log; `exit` once its end was seen."""
+    """One run in the runtime, with the path of its log and when it began (ns since 1970); `exit`
+    once its end was seen."""
 
     id: str
     log: str
+    started_at: int = 0
     exit: ExitStatus | None = None
 
 

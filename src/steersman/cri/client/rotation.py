@@ -59,16 +59,19 @@ class Rotation:
 
     async def _look(self, place: tuple[str, str], path: Path) -> None:
         try:
-            if path.stat().st_size < self._most_bytes:
-                return
-        except FileNotFoundError:
-            return  # it has gone with its pod, or has not been begun
+            size = path.stat().st_size
+        except FileNotFoundError:  # moved aside by one who came to no more than that
+            if path.parent.is_dir():
+                await self._engine.reopen_log(*place)
+            return
+        if size < self._most_bytes:
+            return
         await asyncio.to_thread(tidy, path)
         moved = path.with_name(f"{path.name}.{render_moment(int(self._world.now() * NANO))}")
         path.rename(moved)
         try:
             await self._engine.reopen_log(*place)
-        except EngineError:
+        except BaseException:  # the agent may end meanwhile too
             if not path.exists():  # the runtime writes to it still
                 moved.rename(path)
             raise

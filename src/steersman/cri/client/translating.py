@@ -44,8 +44,8 @@ class Translation:
     async def run(self, world: World) -> None:
         """Copies until the runtime has said how it ended, or the client is gone."""
         wanted = self._wanted
-        await self._remote.begin(stdout=wanted.stdout, stderr=wanted.stderr)
         try:
+            await self._remote.begin(stdout=wanted.stdout, stderr=wanted.stderr)
             await self._open()
             async with world.tasks() as tasks:
                 listening = tasks.start(self._listen(), name="client")

@@ -27,6 +27,7 @@ from steersman.node.paths import Paths
 from steersman.node.render import environment
 from steersman.node.render.bundle import Device, Ground
 from steersman.node.render.downward import Facts
+from steersman.node.render.limits import Pin
 from steersman.node.tools import Tools
 from steersman.node.volumes.mounting import is_readonly
 from steersman.runtime.engine import EngineError
@@ -51,7 +52,11 @@ async def start(
     Raises BadConfiguration for what the pod asks in vain, CreateFailed for the rest.
     """
     injection = await _injection(tools, pod, container)
-    order = await asyncio.to_thread(_order, tools, pod, container, seen, attempt, pulled, injection)
+    # Not in the thread: others are moved to other processors meanwhile
+    pin = tools.pinning.begin(seen.uid, container.name, attempt)
+    order = await asyncio.to_thread(
+        _order, tools, pod, container, seen, attempt, pulled, injection, pin
+    )
     name = engine_name(container.name, attempt)
     try:
         await tools.engine.create(order)
@@ -126,6 +131,7 @@ def _order(
     attempt: int,
     pulled: Pulled,
     injection: Injection,
+    pin: Pin,
 ) -> Order:
     """Returns what is to be made, with everything that it stands on."""
     sandbox = seen.sandbox
@@ -158,7 +164,7 @@ def _order(
         seccomp=_seccomp(tools, pod, container),
         apparmor=tools.apparmor,
         devices=_devices(pod, container, places),
-        pin=tools.pinning.begin(seen.uid, container.name, attempt),
+        pin=pin,
         selinux=has_selinux(),
         page_sizes=tools.page_sizes,
         swap=tools.swap,

@@ -141,7 +141,7 @@ class Drivers:
         return await self._call(plugin, plugin.service.unprepare, dra.Claims(tuple(claims)))
 
     async def _call(self, plugin: DriverPlugin, method: Rpc[Q, A], message: Q) -> A:
-        if plugin.channel is not None:
+        if plugin.channel is not None and not plugin.channel.is_lost:
             return await plugin.channel.ask(method, message, CALL_SECONDS)
         async with await connect_unix(plugin.socket, self._world, CALL_SECONDS) as channel:
             return await channel.ask(method, message, CALL_SECONDS)

@@ -68,14 +68,16 @@ class HealthBook:
     async def _hear(self, driver: str, channel: Channel, tasks: Tasks) -> None:
         fading: asyncio.Task[None] | None = None
         told = channel.follow(dra.NODE_WATCH_RESOURCES, dra.WatchResources())
-        async with aclosing(told) as messages:
-            async for message in messages:
-                self._take(driver, message)
-                if fading is not None:
-                    fading.cancel()
-                fading = tasks.start(self._fade(driver), name=f"health of {driver}")
-        if fading is not None:
-            fading.cancel()
+        try:
+            async with aclosing(told) as messages:
+                async for message in messages:
+                    self._take(driver, message)
+                    if fading is not None:
+                        fading.cancel()
+                    fading = tasks.start(self._fade(driver), name=f"health of {driver}")
+        finally:
+            if fading is not None:
+                fading.cancel()
 
     def _take(self, driver: str, message: dra.Health) -> None:
         now = self._world.now()
@@ -91,7 +93,7 @@ class HealthBook:
 
     async def _fade(self, driver: str) -> None:
         """Tells each time that something is not known any more."""
-        known = self._known[driver]
+        known = self._known.get(driver, {})  # another plugin of it may have gone since
         for until in sorted({it.until for it in known.values()}):
             await self._world.sleep(max(0.0, until - self._world.now()))
             self._changed(driver)

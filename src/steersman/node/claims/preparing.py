@@ -7,9 +7,10 @@ twice at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from steersman.client.errors import Unreachable
 from steersman.client.interface import Client
@@ -34,7 +35,8 @@ class Preparing:
         self._client = client
         self._drivers = drivers
         self._prepared = prepared
-        self._locks: dict[Key, asyncio.Lock] = {}
+        # Each is there as long as somebody has it or waits for it
+        self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def prepare(self, pod: Pod) -> None:
         """Makes ready what the claims of a pod were allocated; raises CannotPrepare."""
@@ -54,9 +56,9 @@ class Preparing:
         """Takes back what the claims of a pod had, but for those that others use; raises
         CannotPrepare."""
         try:
-            claims = self._prepared.of_pod(uid)
-            async with self._holding(it.key for it in claims):
-                await self._unprepare(uid)
+            keys = {it.key for it in self._prepared.of_pod(uid)}
+            async with self._holding(keys):
+                await self._unprepare(uid, keys)
         except (NotRegistered, OSError) as error:
             raise CannotPrepare(f"unprepare dynamic resources: {error}") from error
         except Failed as error:
@@ -131,9 +133,9 @@ class Preparing:
             self._prepared.set_ready(key)
         self._prepared.save()
 
-    async def _unprepare(self, uid: str) -> None:
+    async def _unprepare(self, uid: str, keys: Collection[Key]) -> None:
         last: list[ClaimInfo] = []
-        for claim in self._prepared.of_pod(uid):
+        for claim in (it for it in self._prepared.of_pod(uid) if it.key in keys):
             if len(claim.pods) > 1:
                 self._prepared.leave(claim.key, uid)
             else:
@@ -143,7 +145,6 @@ class Preparing:
             _results("NodeUnprepareResources", batch, answer.claims)
         for claim in last:
             self._prepared.remove(claim.key)
-            self._locks.pop(claim.key, None)
         self._prepared.save()
 
     # Containers

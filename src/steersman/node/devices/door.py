@@ -49,13 +49,16 @@ async def serve(
     directory: Path, handlers: Callable[[], Mapping[str, Handler]], world: World
 ) -> None:
     """Serves what is made when the first connects, for ever. Raises OSError."""
-    door = open_door(directory)
-    await wait_for_knock(door)
-    from steersman.listen.grpc import GRPCServer
+    with open_door(directory) as door:
+        try:
+            await wait_for_knock(door)
+            from steersman.listen.grpc import GRPCServer
 
-    async with GRPCServer(handlers(), world) as server:
-        await server.listen_on(door, directory / NAME)
-        await server.closed()
+            async with GRPCServer(handlers(), world) as server:
+                await server.listen_on(door, directory / NAME)
+                await server.closed()
+        finally:
+            (directory / NAME).unlink(missing_ok=True)
 
 
 async def wait_for_knock(door: socket.socket) -> None:

@@ -63,7 +63,8 @@ class Giving:
         self._changed = changed
         # What is given out while a plugin is asked, by resource, and to which pods
         self._pending: dict[str, set[str]] = {}
-        self._taking: set[str] = set()
+        # How often something is given to a pod now; not of pods that have gone meanwhile
+        self._taking: dict[str, int] = {}
         self._forgotten: set[str] = set()
         self.offers = {name: Offer() for name in ledger.resources}
 
@@ -71,16 +72,17 @@ class Giving:
 
     def hear(self, resource: str, found: Stock) -> None:
         """Takes what a plugin lists now."""
-        offer = self.offers.setdefault(resource, Offer())
-        if found == offer.stock:
-            return  # some plugins say so every few seconds
-        offer.stock = found
-        self._note()
-        self._changed({pod for pod, _, _ in self._ledger.of_resource(resource)})
+        if found != self._stock(resource):  # some plugins say the same every few seconds
+            self._take(resource, found)
 
     def stopped(self, resource: str) -> None:
         """Takes it that a plugin is gone: nothing of it can be given out."""
-        self.hear(resource, self.offers[resource].stock.without_health())
+        self._take(resource, self._stock(resource).without_health())
+
+    def _take(self, resource: str, found: Stock) -> None:
+        self.offers.setdefault(resource, Offer()).stock = found
+        self._note()
+        self._changed({pod for pod, _, _ in self._ledger.of_resource(resource)})
 
     def forget(self, resource: str) -> None:
         """Forgets a resource whose plugin did not come back."""
@@ -158,18 +160,22 @@ class Giving:
 
     async def allocate(self, pod: Pod, container: Container, place: Hint) -> None:
         """Gives a container what it asks for; raises Refused."""
-        self._taking.add(pod.metadata.uid)
+        uid = pod.metadata.uid
+        self._taking[uid] = self._taking.get(uid, 0) + 1
         try:
             for resource, count in self._wanted(container):
                 await self._give(pod, container, resource, count, place)
         except (Unavailable, Stopped, Failed, OSError) as error:
             raise unexpected(str(error)) from error
         finally:
-            self._taking.discard(pod.metadata.uid)
+            if self._taking.get(uid, 0) > 1:
+                self._taking[uid] -= 1
+            else:
+                self._taking.pop(uid, None)
 
     def release(self, uid: str) -> None:
         """Takes back what a pod has, and what it is about to be given."""
-        self._taking.discard(uid)
+        self._taking.pop(uid, None)
         if self._ledger.release(uid):
             self._note()
 
@@ -313,8 +319,9 @@ class Giving:
                     await self.allocate(pod, container, ANYWHERE)
                 except Refused as refused:
                     raise BadConfiguration(refused.message) from refused
-                held = self._ledger.of(uid, container.name)[resource]
-            await self._pre_start(resource, held)
+                held = self._ledger.of(uid, container.name).get(resource)
+            if held is not None:  # else it was forgotten meanwhile
+                await self._pre_start(resource, held)
         given = self._ledger.of(uid, container.name)
         return merge(_injection(given[it].answer) for it in sorted(given)) if given else NOTHING
 

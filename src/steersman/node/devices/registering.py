@@ -15,7 +15,7 @@ from typing import Final
 from steersman.listen.grpc import Handler, unary
 from steersman.model.gotext import quote
 from steersman.model.types.resource_check import is_extended
-from steersman.node.devices.endpoint import connect
+from steersman.node.devices.endpoint import Endpoint, connect
 from steersman.node.devices.giving import Giving, Offer
 from steersman.node.plugins.folder import Plugin, Refused
 from steersman.wire.http2 import grpc
@@ -94,12 +94,11 @@ class DevicePlugins:
         self._sockets[resource] = socket
         if (expiry := self._expiries.pop(resource, None)) is not None:
             expiry.cancel()
-        self._tasks.start(self._follow(resource, offer), name=f"device plugin {resource}")
+        work = self._follow(resource, offer, endpoint)
+        self._tasks.start(work, name=f"device plugin {resource}")
 
-    async def _follow(self, resource: str, offer: Offer) -> None:
+    async def _follow(self, resource: str, offer: Offer, endpoint: Endpoint) -> None:
         """Takes what a plugin lists, until it is gone or another has its place."""
-        endpoint = offer.endpoint
-        assert endpoint is not None
         why = "it has ended its list"
         try:
             await endpoint.follow(lambda found: self._giving.hear(resource, found))
@@ -117,6 +116,7 @@ class DevicePlugins:
     async def _expire(self, resource: str) -> None:
         await self._world.sleep(GRACE_SECONDS)
         del self._expiries[resource]
+        self._sockets.pop(resource, None)
         self._giving.forget(resource)
 
 

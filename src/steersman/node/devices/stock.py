@@ -31,7 +31,8 @@ class Stock(msgspec.Struct, frozen=True):
 
     def lies_in(self, device: str, mask: int) -> bool:
         """Whether a device lies on one of some NUMA nodes."""
-        return any(mask >> it & 1 for it in self.nodes.get(device, ()))
+        # Some plugins hand on the kernel's -1, which stands for no node
+        return any(it >= 0 and mask >> it & 1 for it in self.nodes.get(device, ()))
 
     def free(self, in_use: Collection[str]) -> set[str]:
         """Returns the sound devices that nobody has."""
