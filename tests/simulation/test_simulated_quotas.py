@@ -9,7 +9,6 @@ from simulation.quiet import Quiet, pod_template, quietly, ready
 from steersman.model.kind import Document
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.deployment import DEPLOYMENT
-from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.resourcequota import RESOURCEQUOTA
@@ -39,27 +38,11 @@ async def used(quiet: Quiet, **wanted: str) -> bool:
     return found == wanted and dict(quota.status.hard) == dict(quota.spec.hard)
 
 
-async def counts_events(quiet: Quiet) -> bool:
-    """Says whether a quota tells of the events that there are, and of no others."""
-    quota = await quiet.admin.get(RESOURCEQUOTA.ref("default", "events"))
-    there = len((await quiet.admin.list(EVENT, "default")).items)
-    return dict(quota.status.used) == {"count/events.events.k8s.io": str(there)} and there > 0
-
-
-def test_events_are_counted_by_their_own_group_alone() -> None:
-    async def scenario(quiet: Quiet) -> None:
-        hard = {"count/events": "0", "count/events.events.k8s.io": "1000"}
-        await quiet.create(RESOURCEQUOTA, "events", spec={"hard": hard})
-        await quiet.create(DEPLOYMENT, "web", spec=workload(1))
-        await quiet.until(lambda: counts_events(quiet))
-
-    quietly(scenario, nodes=1)
-
-
 def test_what_is_used_of_a_quota_follows_what_comes_and_goes() -> None:
     async def scenario(quiet: Quiet) -> None:
         hard = {"pods": "3", "requests.cpu": "5", "services": "2", "configmaps": "9"}
-        hard |= {"requests.storage": "5Gi", "count/events": "0"}  # of which no use is told
+        hard |= {"requests.storage": "5Gi"}
+        hard |= {"count/events": "0", "count/events.events.k8s.io": "0"}  # of which no use is told
         await quiet.create(RESOURCEQUOTA, "q", spec={"hard": hard})
         nothing = {"pods": "0", "requests_cpu": "0", "services": "1", "requests_storage": "0"}
         await quiet.until(lambda: used(quiet, **nothing, configmaps="1"))  # the root CA's

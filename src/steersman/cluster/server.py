@@ -93,7 +93,15 @@ async def open_store(settings: ServerSettings, world: World) -> SealedStore:
     """Opens the store; None as its directory means memory."""
     if settings.store_directory is None:
         return SealedStore(MemoryStore(world), settings.encryption or NO_ENCRYPTION)
-    store = await open_sqlite(settings.store_directory, world=world, on_fatal=fatal)
+    clock = settings.clock
+    store = await open_sqlite(
+        settings.store_directory,
+        world=world,
+        on_fatal=fatal,
+        put_off=clock.advances if clock is not None else None,
+    )
+    if clock is not None:
+        clock.settle = store.sync
     return SealedStore(store, settings.encryption or NO_ENCRYPTION)
 
 

@@ -34,6 +34,7 @@ GIVE_WAY_AFTER_SECONDS = 0.001  # longer than most groups take where nothing els
 GIVE_WAY_SECONDS = 0.000_02  # with the timer slack of Linux about 0.1 ms
 
 Result = TypeVar("Result")
+PutOff = Callable[[], bool]
 
 
 class _Held(msgspec.Struct, frozen=True):
@@ -42,6 +43,8 @@ class _Held(msgspec.Struct, frozen=True):
     reading: sqlite3.Connection
     writing: sqlite3.Connection
     release: ExitStack
+    directory: Path
+    put_off: PutOff | None
 
 
 class _Loaded(msgspec.Struct):
@@ -66,16 +69,17 @@ def _load(connection: sqlite3.Connection) -> _Loaded:
     return loaded
 
 
-def _open(directory: Path, quota_bytes: int) -> tuple[_Held, _Loaded]:
+def _open(directory: Path, quota_bytes: int, put_off: PutOff | None) -> tuple[_Held, _Loaded]:
     with ExitStack() as undo:
         descriptor = table.lock(directory)
         undo.callback(os.close, descriptor)
-        writing = table.open_for_writing(directory, quota_bytes)
+        synchronous = "FULL" if put_off is None else "NORMAL"
+        writing = table.open_for_writing(directory, quota_bytes, synchronous=synchronous)
         undo.callback(writing.close)
         reading = table.open_for_reading(directory)
         undo.callback(reading.close)
         loaded = _load(writing)
-        return _Held(reading, writing, undo.pop_all()), loaded
+        return _Held(reading, writing, undo.pop_all(), directory, put_off), loaded
 
 
 async def open_sqlite(
@@ -84,13 +88,16 @@ async def open_sqlite(
     world: World,
     on_fatal: Callable[[BaseException], None],
     quota_bytes: int = 0,
+    put_off: PutOff | None = None,
 ) -> SqliteStore:
     """Opens the history in the directory, which is made if missing, for one process at a time.
 
     `on_fatal` is called, in any thread, when the disk fails; it is meant to end the process. A
-    quota of 0 means as much as there is room. Raises InUse, UnknownFormat, OSError, sqlite3.Error.
+    quota of 0 means as much as there is room. While `put_off` says so, commits do not wait for the
+    disk: they outlive the process, and the machine from the next `sync` on. Raises InUse,
+    UnknownFormat, OSError, sqlite3.Error.
     """
-    held, loaded = await asyncio.to_thread(_open, directory, quota_bytes)
+    held, loaded = await asyncio.to_thread(_open, directory, quota_bytes, put_off)
     return SqliteStore(world, held, loaded, on_fatal)
 
 
@@ -115,7 +122,14 @@ class SqliteStore:
         self._gone: list[int] = []  # out of the index, perhaps not yet out of the table
         self._closing = False
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._writer = Writer(held.writing, loaded.head, loaded.newest, self._deliver, self._fail)
+        self._writer = Writer(
+            held.writing,
+            loaded.head,
+            loaded.newest,
+            self._deliver,
+            self._fail,
+            self._sync_unless_put_off,
+        )
         self._writer.thread.start()
 
     async def revision(self) -> int:
@@ -174,6 +188,15 @@ class SqliteStore:
             while gone := self._history.index.forget(before, REMOVED_ROWS):
                 await self._remove(gone)
 
+    def sync(self) -> None:
+        """Makes durable what did not wait for the disk; a failure is as fatal as a write's."""
+        if self._closing:
+            return  # which does it, and takes the journal away
+        try:
+            table.sync_journal(self._held.directory)
+        except OSError as error:
+            self._fail(error)
+
     async def close(self) -> None:
         """See `Store.close`."""
         if self._closing:
@@ -185,6 +208,11 @@ class SqliteStore:
         self._history.feed.close(Closed("the store is closed"))
         await self._loop.run_in_executor(self._reader, self._release)
         self._reader.shutdown()
+
+    def _sync_unless_put_off(self) -> None:
+        put_off = self._held.put_off
+        if put_off is not None and not put_off():
+            table.sync_journal(self._held.directory)
 
     def _release(self) -> None:
         self._held.release.close()

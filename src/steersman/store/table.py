@@ -19,6 +19,7 @@ from steersman.store.decide import Row
 from steersman.store.format import prepare, sync
 
 FILE = "history.sqlite"
+JOURNAL = f"{FILE}-wal"
 LOCK = "lock"
 PAGE_BYTES = 8192  # of 4 to 32 kB the quickest for groups and as quick for single commits
 STATEMENT_ROWS = 64  # inserted or read by one statement; the prepared statements are kept
@@ -45,8 +46,13 @@ def lock(directory: Path) -> int:
     return descriptor
 
 
-def open_for_writing(directory: Path, quota_bytes: int) -> sqlite3.Connection:
-    """Opens the file, made or migrated if need be; the caller holds the lock."""
+def open_for_writing(
+    directory: Path, quota_bytes: int, *, synchronous: str = "FULL"
+) -> sqlite3.Connection:
+    """Opens the file, made or migrated if need be; the caller holds the lock.
+
+    Where it is `NORMAL`, a commit waits for the disk with `sync_journal` alone.
+    """
     path = directory / FILE
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -54,7 +60,7 @@ def open_for_writing(directory: Path, quota_bytes: int) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
         # its own checkpoints drop their errors; the writer runs them itself
         connection.execute("PRAGMA wal_autocheckpoint=0")
         prepare(connection, path)
@@ -139,6 +145,11 @@ def after(connection: sqlite3.Connection, number: int, most_bytes: int) -> list[
         rows.append(row)
         size += len(row.value or b"")
     return rows
+
+
+def sync_journal(directory: Path) -> None:
+    """Makes what was committed so far durable."""
+    sync(directory / JOURNAL)
 
 
 def checkpoint(connection: sqlite3.Connection) -> None:

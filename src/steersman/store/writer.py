@@ -53,12 +53,14 @@ class Writer:
         newest: int,
         deliver: Callable[[Group], None],
         on_fatal: Callable[[BaseException], None],
+        sync: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._head = head
         self._newest = newest
         self._deliver = deliver
         self._on_fatal = on_fatal
+        self._sync = sync
         self._queue: SimpleQueue[Commit | Removal | None] = SimpleQueue()
         self._current: list[Commit | Removal] = []
         self._journal_bytes = 0
@@ -126,6 +128,7 @@ class Writer:
         try:
             if decision.rows or removals:
                 table.store(self._connection, decision.rows, gone, oldest)
+                self._sync()
         except sqlite3.Error as error:
             if not table.has_no_room(error):
                 raise

@@ -72,6 +72,8 @@ class Clock:
         self._cancelled = 0
         self._holds = 0
         self.busy: Callable[[], bool] = lambda: False
+        # Has what happened until a reading be on disk before the reading is
+        self.settle: Call = lambda: None
 
     def now(self) -> float:
         """Returns the reading, in seconds since 1970-01-01 UTC."""
@@ -114,6 +116,10 @@ class Clock:
         self._sequence += 1
         heapq.heappush(self._goals, (goal, self._sequence, arrived))
 
+    def advances(self) -> bool:
+        """Says whether an advance is under way."""
+        return bool(self._goals)
+
     def furthest(self) -> float:
         """Returns the time to which all advances that are under way lead."""
         return max((due for due, _, _ in self._goals), default=self.now())
@@ -125,12 +131,14 @@ class Clock:
             self._goals = left
             heapq.heapify(self._goals)
             self._begin(self._reading)
+            self.save()
 
     def freeze(self) -> None:
         """Has the clock stand, also in the middle of an advance, which then is over."""
-        goals = self._goals
+        goals, self._goals = self._goals, []
+        if goals:
+            self._begin(self._reading)
         self.set_rate(0.0)
-        self._goals = []
         for _, _, arrived in goals:
             arrived()
 
@@ -148,7 +156,7 @@ class Clock:
     def save(self) -> None:
         """Writes the reading down as it is."""
         self._kept = self.now()
-        self._keep(self._kept, self._rate)
+        self._write_down()
 
     def idle(self) -> float | None:
         """To be called when every task waits: gives the next that is due its turn.
@@ -214,6 +222,10 @@ class Clock:
         ahead = AHEAD_SECONDS * max(pace, self._rate, 1.0)
         self._kept_at = (self._reading, now)
         self._kept = self._reading + min(ahead, MOST_AHEAD_SECONDS)
+        self._write_down()
+
+    def _write_down(self) -> None:
+        self.settle()
         self._keep(self._kept, self._rate)
 
     def _next(self) -> float | None:

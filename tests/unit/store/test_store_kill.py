@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from steersman.store.interface import Compacted, Record
 from steersman.store.sqlite import SqliteStore, open_sqlite
 from steersman.world.real import RealWorld
@@ -26,7 +28,10 @@ from steersman.world.real import RealWorld
 
 async def main():
     store = await open_sqlite(
-        Path(sys.argv[1]), world=RealWorld(), on_fatal=lambda error: os._exit(70)
+        Path(sys.argv[1]),
+        world=RealWorld(),
+        on_fatal=lambda error: os._exit(70),
+        put_off=(lambda: True) if sys.argv[3] == "put off" else None,
     )
     seed = random.Random(int(sys.argv[2]))
 
@@ -47,10 +52,10 @@ asyncio.run(main())
 """
 
 
-def killed(directory: Path, seed: int, acknowledgements: int) -> list[list[str]]:
+def killed(directory: Path, seed: int, acknowledgements: int, how: str) -> list[list[str]]:
     """Runs a writer, kills it after so many acknowledgements; returns all that it had sent."""
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(directory), str(seed)], stdout=subprocess.PIPE
+        [sys.executable, "-c", CHILD, str(directory), str(seed), how], stdout=subprocess.PIPE
     )
     assert child.stdout
     with child:
@@ -110,10 +115,11 @@ async def compare(directory: Path, acknowledged: list[list[str]]) -> None:
     await store.close()
 
 
-def test_no_acknowledged_write_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["durable", "put off"])
+def test_no_acknowledged_write_is_lost_when_the_process_is_killed(tmp_path: Path, how: str) -> None:
     moments = random.Random(20261121)
     acknowledged: list[list[str]] = []
     for number in range(ROUNDS):
-        acknowledged += killed(tmp_path, number, moments.randrange(1, 1500))
+        acknowledged += killed(tmp_path, number, moments.randrange(1, 1500), how)
         asyncio.run(compare(tmp_path, acknowledged))
     assert len({revision for revision, _, _ in acknowledged}) == len(acknowledged)

@@ -80,6 +80,59 @@ def test_the_directory_is_0700_and_its_files_are_0600_whatever_the_umask(tmp_pat
         os.umask(before)
 
 
+def test_commits_that_are_put_off_reach_the_disk_with_the_next_that_is_not_or_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(table, "sync", synced.append)
+    put_off = True
+
+    async def main() -> None:
+        nonlocal put_off
+        store = await open_sqlite(
+            tmp_path, world=RealWorld(), on_fatal=pytest.fail, put_off=lambda: put_off
+        )
+        synced.clear()
+        await store.commit(Write("a", b"1"))
+        assert synced == []
+        store.sync()
+        assert synced == [tmp_path / table.JOURNAL]
+        put_off = False
+        await store.commit(Write("b", b"2"))
+        assert synced == [tmp_path / table.JOURNAL] * 2
+        await store.close()
+        store.sync()  # there is no journal any more
+        assert len(synced) == 2
+
+    asyncio.run(main())
+    assert rows(tmp_path) == [("a", b"1"), ("b", b"2")]
+
+
+def test_a_disk_that_fails_when_asked_to_keep_what_was_put_off_is_fatal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[BaseException] = []
+
+    def fail(path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    async def main() -> None:
+        store = await open_sqlite(
+            tmp_path, world=RealWorld(), on_fatal=failures.append, put_off=lambda: True
+        )
+        monkeypatch.setattr(table, "sync", fail)
+        store.sync()
+        await asyncio.sleep(0)
+        with pytest.raises(Closed):
+            await store.commit(Write("a", b"1"))
+        await store.close()
+
+    asyncio.run(main())
+    assert [str(error) for error in failures] == [
+        f"[Errno 5] Input/output error: '{tmp_path / table.JOURNAL}'"
+    ]
+
+
 def test_a_directory_is_open_once_and_free_again_after_close(tmp_path: Path) -> None:
     async def body(store: SqliteStore) -> None:
         with pytest.raises(InUse, match=str(tmp_path)):

@@ -141,6 +141,36 @@ def test_an_advance_that_is_withdrawn_ends_where_it_is() -> None:
     assert made.clock.read() == Reading(START + 40, 2, None)
 
 
+def test_what_happened_until_a_reading_is_on_disk_before_the_reading_is() -> None:
+    made = Made(2)
+    order: list[str] = []
+    made.clock.settle = lambda: order.append(
+        f"{'in' if made.clock.advances() else 'after'} an advance, {len(made.kept)} kept"
+    )
+    made.at(30, "near")
+    made.clock.advance(START + 60, lambda: order.append("arrived"))
+    made.settle()
+    assert order == ["in an advance, 0 kept", "after an advance, 1 kept", "arrived"]
+    assert made.kept[-1] == (START + 60, 2)
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "frozen"])
+def test_an_advance_that_ends_before_its_goal_is_written_down_as_its_end(how: str) -> None:
+    made = Made(2)
+    made.at(30, "near")
+    ended: list[bool] = []
+
+    def arrived() -> None:
+        pass
+
+    made.clock.advance(START + 90, arrived)
+    assert made.clock.idle() == 0
+    made.clock.settle = lambda: ended.append(not made.clock.advances())
+    made.clock.withdraw(arrived) if how == "withdrawn" else made.clock.freeze()
+    assert ended == [True]
+    assert made.kept[-1] == (START + 30, 2 if how == "withdrawn" else 0)
+
+
 def test_a_clock_that_is_frozen_in_the_middle_of_an_advance_stands_there() -> None:
     made = Made(2)
     made.at(30, "near")

@@ -28,9 +28,8 @@ from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
 from steersman.model.kinds.resourcequota import RESOURCEQUOTA
 from steersman.model.kinds.service import SERVICE
-from steersman.model.quota.measure import BY_USE, UNCOUNTED, Measure, measure_of
+from steersman.model.quota.measure import BY_USE, Measure, measure_of
 from steersman.model.quota.tally import excess
-from steersman.model.ref import Resource
 from steersman.model.types.resources import ZERO, Amounts, add
 from steersman.world.interface import World
 
@@ -98,7 +97,7 @@ class ResourceQuota:
 
     def _amounts(self, change: Change, stored: bytes) -> Iterator[tuple[str, Amounts]]:
         """Yields what a change adds to each quota that is about it; raises Forbidden."""
-        measure = measure_of(_counted_as(change.call))
+        measure = measure_of(change.call.table.resource)
         new = _view(change, change.new) if not stored else view_of(change.call.table, stored)
         old = _view(change, change.old)
         if self._limited:
@@ -124,7 +123,7 @@ class ResourceQuota:
         entries = self._quotas.ordered(call.namespace)
         quotas = [self._book(entry.namespace, entry.name).spec for entry in entries]
         try:
-            quota_limited.check(self._limited, _counted_as(call), measure, new, quotas)
+            quota_limited.check(self._limited, call.table.resource, measure, new, quotas)
         except Uncovered as error:
             if error.by_scope:
                 raise errors.Unexplained(str(error)) from None
@@ -161,12 +160,6 @@ class ResourceQuota:
         if book is not None and (event.new is None or not book.is_of(event.new)):
             book.close()
             del self._books[found.namespace, found.name]
-
-
-def _counted_as(call: Call) -> Resource:
-    """Returns the resource type under whose name objects are counted: an Event of events.k8s.io is
-    none of the core group, though it is stored with those."""
-    return call.kind.resource if call.table.resource == UNCOUNTED else call.table.resource
 
 
 def total(one: Amounts, other: Amounts) -> Amounts:

@@ -22,8 +22,8 @@ from steersman.model.view import Object
 
 # counted by their bare name too, for historical reasons (legacyObjectCountAliases)
 _BARE: Final = ("configmaps", "resourcequotas", "replicationcontrollers", "secrets")
-# Those of events.k8s.io, which are the same objects, are counted (DefaultIgnoredResources)
-UNCOUNTED: Final = Resource("", "events")
+# Events are not, in either group (DefaultIgnoredResources)
+UNCOUNTED: Final = (Resource("", "events"), Resource("events.k8s.io", "events"))
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ BY_USE: Final = {
 
 def count_names(resource: Resource) -> tuple[str, ...]:
     """Returns the names by which the number of objects of a resource type is bounded."""
-    if resource == UNCOUNTED:
+    if resource in UNCOUNTED:
         return ()
     name = f"count/{resource}"
     return (name, resource.plural) if not resource.group and resource.plural in _BARE else (name,)
