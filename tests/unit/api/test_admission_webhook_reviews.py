@@ -45,6 +45,8 @@ def test_an_answer_patches_where_it_may() -> None:
 
 def test_the_first_version_answers_without_saying_what_it_answers() -> None:
     assert parse({"response": {"allowed": True}}, "v1beta1", "1", True).allowed
+    typed = {"response": {"allowed": True, "patchType": "JSONPatch"}}
+    assert parse(typed, "v1beta1", "1", True) == Answer(True, {})
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,20 @@ def test_the_first_version_answers_without_saying_what_it_answers() -> None:
             {**answer(), "kind": "Review"},
             "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got "
             "admission.k8s.io/v1, Kind=Review",
+        ),
+        (
+            {"response": {"uid": "1"}},
+            "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /, Kind=",
+        ),
+        (
+            {**answer(), "apiVersion": "a/b/c"},
+            "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got "
+            "/, Kind=AdmissionReview",
+        ),
+        (
+            {**answer(), "apiVersion": "v1"},
+            "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got "
+            "/v1, Kind=AdmissionReview",
         ),
         (answer(patch=PATCH), "webhook returned response.patch but not response.patchType"),
         (
@@ -90,6 +106,8 @@ def test_who_validates_patches_nothing() -> None:
     told = "validating webhook may not return response."
     assert why(answer(**JSON), mutating=False) == f"{told}patch"
     assert why(answer(patchType="JSONPatch"), mutating=False) == f"{told}patchType"
+    assert why(answer(patchType=""), mutating=False) == f"{told}patchType"
+    assert parse(answer(patch="", patchType=None), "v1", "1", False).patch is None
 
 
 @pytest.mark.parametrize(

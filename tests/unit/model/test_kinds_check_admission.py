@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.checked import Causes, causes
+from tests.checked import Causes, causes, kind_of
 
 GROUP = "admissionregistration.k8s.io"
 REQUIRED = "Required value"
@@ -302,6 +302,17 @@ def test_what_was_wrong_with_the_old_webhooks_may_stay() -> None:
     foreign = {**HOOK, "admissionReviewVersions": ["v9"]}
     assert hooks(foreign, old=[foreign]) == []
     assert hooks(foreign, old=[HOOK]) != []
+    valued = {"matchExpressions": [{"key": "a", "operator": "In", "values": ["a b"]}]}
+    selects = {**HOOK, "namespaceSelector": valued}
+    assert hooks(selects, old=[selects]) == []
+    assert hooks(selects, old=[{**HOOK, "objectSelector": {"matchLabels": {"a": "b c"}}}]) == []
+    assert [field for field, _text in hooks(selects, old=[HOOK])] == [
+        "webhooks[0].namespaceSelector.matchExpressions[0].values[0]"
+    ]
+    labelled = {**HOOK, "objectSelector": {"matchLabels": {"a": "b c"}}}
+    assert [field for field, _text in hooks(labelled, old=[labelled])] == [
+        "webhooks[0].objectSelector.matchLabels"
+    ]
     unnamed = {**HOOK, "matchConditions": [{"name": "", "expression": "true"}]}
     assert hooks(unnamed, old=[unnamed]) == []
     assert hooks(unnamed, old=[HOOK]) != []
@@ -341,6 +352,10 @@ EITHER = f"{REQUIRED}: validations or auditAnnotations must contain at least one
                 "auditAnnotations": [{"key": "k", "valueExpression": "'x'"}],
             },
             [],
+        ),
+        (
+            {"failurePolicy": ""},
+            [("failurePolicy", 'Unsupported value: "": supported values: "Fail", "Ignore"')],
         ),
         (
             {"failurePolicy": "Retry", "matchConstraints": None, "validations": []},
@@ -399,12 +414,12 @@ EITHER = f"{REQUIRED}: validations or auditAnnotations must contain at least one
             [
                 (
                     "variables[0].name",
-                    'Invalid value: "1a": name is not a valid CEL identifier',
+                    'Invalid value: "1a": must be a valid CEL identifier',
                 ),
                 ("variables[0].expression", f"{REQUIRED}: expression is not specified"),
                 (
                     "variables[1].name",
-                    'Invalid value: "in": name is not a valid CEL identifier',
+                    'Invalid value: "in": must be a valid CEL identifier',
                 ),
             ],
         ),
@@ -427,7 +442,7 @@ EITHER = f"{REQUIRED}: validations or auditAnnotations must contain at least one
                 ),
                 (
                     "validations[0].message",
-                    'Invalid value: " ": message must be non-empty if specified',
+                    'Invalid value: " ": must be non-empty if specified',
                 ),
                 (
                     "validations[0].reason",
@@ -436,7 +451,7 @@ EITHER = f"{REQUIRED}: validations or auditAnnotations must contain at least one
                 ),
                 (
                     "validations[1].message",
-                    'Invalid value: "a\\nb": message must not contain line breaks',
+                    'Invalid value: "a\\nb": must not contain line breaks',
                 ),
             ],
         ),
@@ -532,7 +547,7 @@ MUTATING = '"*", "CONNECT", "CREATE", "UPDATE"'
             [
                 (
                     "reinvocationPolicy",
-                    'Unsupported value: "Always": supported values: "Never", "IfNeeded"',
+                    'Unsupported value: "Always": supported values: "IfNeeded", "Never"',
                 )
             ],
         ),
@@ -663,3 +678,38 @@ def test_a_binding_of_a_mutating_policy_does_not_delete() -> None:
         )
     ]
     assert [field for field, _text in binding("mutating", policyName="A")] == ["policyName"]
+
+
+STATIC = (
+    'names ending with ".static.k8s.io" are reserved for static manifest-based configurations '
+    "and cannot be managed via the API"
+)
+RESERVABLE = {
+    "validatingwebhookconfigurations": {"webhooks": [HOOK]},
+    "mutatingwebhookconfigurations": {"webhooks": [HOOK]},
+    "validatingadmissionpolicies": {"spec": POLICY},
+    "validatingadmissionpolicybindings": {"spec": BINDING},
+    "mutatingadmissionpolicies": {
+        "spec": {"matchConstraints": MATCH, "mutations": [PATCH], "reinvocationPolicy": "Never"}
+    },
+    "mutatingadmissionpolicybindings": {"spec": {"policyName": "p"}},
+}
+
+
+@pytest.mark.parametrize("plural", RESERVABLE)
+def test_names_of_what_comes_from_files_are_not_taken(plural: str) -> None:
+    name = "x.static.k8s.io"
+    document = {**RESERVABLE[plural], "metadata": {"name": name}}
+    assert causes(GROUP, plural, document) == [
+        ("metadata.name", f'Invalid value: "{name}": {STATIC}')
+    ]
+    assert causes(GROUP, plural, document, document) == []
+    assert causes(GROUP, plural, {**document, "metadata": {"name": "static.k8s.io"}}) == []
+    kind = kind_of(GROUP, plural)
+    assert list(kind.warn(document, document, "")) == [f"metadata.name: {STATIC}"]
+    assert list(kind.warn(RESERVABLE[plural], RESERVABLE[plural], "")) == []
+
+
+@pytest.mark.parametrize("plural", RESERVABLE)
+def test_an_update_names_the_revision_that_it_is_about(plural: str) -> None:
+    assert kind_of(GROUP, plural).conditional

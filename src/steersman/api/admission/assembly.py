@@ -32,6 +32,7 @@ from steersman.api.admission.plugins.registry import AdmissionSettings
 from steersman.api.admission.pod_certificates import PodCertificates
 from steersman.api.admission.pod_security.plugin import PodSecurity
 from steersman.api.admission.pods import DefaultTolerationSeconds, Priority, TaintNodesByCondition
+from steersman.api.admission.policies.reading import ParameterReading
 from steersman.api.admission.quota import ResourceQuota
 from steersman.api.admission.recording import Recording
 from steersman.api.admission.service_account import ServiceAccount
@@ -86,6 +87,7 @@ def assemble(settings: AdmissionSettings, parts: Parts) -> tuple[Chain, Dynamic]
         Devices(cache, parts.authorizer, world),
         PodCertificates(parts.authorizer, world),
         Granting(parts.escalation),
+        ParameterReading(cache, parts.kinds, parts.authorizer),
     ]
     # AlwaysDeny comes behind all others, and so behind what only refuses
     denies = [one for one in chosen if isinstance(one, permissions.AlwaysDeny)]

@@ -51,5 +51,6 @@ CLUSTERTRUSTBUNDLE = Kind(
     selectable={
         "spec.signerName": lambda one: str((one.get("spec") or {}).get("signerName", "")),
     },
+    conditional=True,
     complete=True,
 )

@@ -16,6 +16,7 @@ from steersman.model.types.admission import (
     ParamRef,
     Variable,
 )
+from steersman.model.types.admission_check import check_unreserved, warn_of_reserved
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
 
@@ -70,6 +71,7 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_metadata(new, old, namespaced=False)
     before = None if old is None else old.get("spec") or {}
     yield from policy_check.check_mutating(new.get("spec") or {}, before)
+    yield from check_unreserved(new, old)
 
 
 def _check_binding(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
@@ -77,6 +79,7 @@ def _check_binding(new: Document, old: Document | None, _subresource: str) -> It
     spec = new.get("spec") or {}
     yield from policy_check.check_binding(spec)
     yield from policy_check.check_mutating_match(spec)
+    yield from check_unreserved(new, old)
 
 
 _COLUMNS = (
@@ -98,6 +101,8 @@ MUTATINGADMISSIONPOLICY = Kind(
     categories=("api-extensions",),
     columns=_COLUMNS,
     check=_check,
+    warn=warn_of_reserved,
+    conditional=True,
     view=MutatingAdmissionPolicy,
     spec_fields=("spec",),
     complete=True,
@@ -116,6 +121,8 @@ MUTATINGADMISSIONPOLICYBINDING = Kind(
     categories=("api-extensions",),
     columns=BINDING_COLUMNS,
     check=_check_binding,
+    warn=warn_of_reserved,
+    conditional=True,
     view=MutatingAdmissionPolicyBinding,
     spec_fields=("spec",),
     complete=True,

@@ -86,5 +86,6 @@ PODCERTIFICATEREQUEST = Kind(
         "spec.signerName": lambda document: at(document, "spec", "signerName") or "",
         "spec.nodeName": lambda document: at(document, "spec", "nodeName") or "",
     },
+    conditional=True,
     complete=True,
 )

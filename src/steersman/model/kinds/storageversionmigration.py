@@ -117,5 +117,6 @@ STORAGEVERSIONMIGRATION = Kind(
     view=StorageVersionMigration,
     prepare=preparer(status={}),
     subresources=(STATUS_ALONE,),
+    conditional=True,
     complete=True,
 )

@@ -17,6 +17,7 @@ from steersman.model.types.admission import (
     ParamRef,
     Variable,
 )
+from steersman.model.types.admission_check import check_unreserved, warn_of_reserved
 from steersman.model.types.condition import Condition, check_conditions
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -90,6 +91,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     name = (new.get("metadata") or {}).get("name", "")
     before = None if old is None else old.get("spec") or {}
     yield from policy_check.check_validating(new.get("spec") or {}, name, before)
+    yield from check_unreserved(new, old)
 
 
 def _check_binding(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
@@ -98,6 +100,7 @@ def _check_binding(new: Document, old: Document | None, _subresource: str) -> It
     yield from policy_check.check_binding(spec)
     actions = spec.get("validationActions") or []
     yield from policy_check.check_actions(actions, "spec.validationActions")
+    yield from check_unreserved(new, old)
 
 
 def param_kind(policy: Document, _now: float) -> str:
@@ -140,6 +143,8 @@ VALIDATINGADMISSIONPOLICY = Kind(
     categories=("api-extensions",),
     columns=_COLUMNS,
     check=_check,
+    warn=warn_of_reserved,
+    conditional=True,
     view=ValidatingAdmissionPolicy,
     prepare=preparer(status={}),
     subresources=(STATUS_ALONE,),
@@ -160,6 +165,8 @@ VALIDATINGADMISSIONPOLICYBINDING = Kind(
     categories=("api-extensions",),
     columns=BINDING_COLUMNS,
     check=_check_binding,
+    warn=warn_of_reserved,
+    conditional=True,
     view=ValidatingAdmissionPolicyBinding,
     spec_fields=("spec",),
     complete=True,

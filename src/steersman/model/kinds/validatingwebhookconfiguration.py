@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.webhook import WEBHOOK_COLUMNS, ValidatingWebhook
+from steersman.model.types.admission_check import check_unreserved, warn_of_reserved
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.webhook_check import check_webhooks
 from steersman.model.view import Object
@@ -22,6 +23,7 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_metadata(new, old, namespaced=False)
     before = None if old is None else old.get("webhooks") or ()
     yield from check_webhooks(new.get("webhooks") or (), before)
+    yield from check_unreserved(new, old)
 
 
 VALIDATINGWEBHOOKCONFIGURATION = Kind(
@@ -34,6 +36,7 @@ VALIDATINGWEBHOOKCONFIGURATION = Kind(
     categories=("api-extensions",),
     columns=WEBHOOK_COLUMNS,
     check=_check,
+    warn=warn_of_reserved,
     view=ValidatingWebhookConfiguration,
     spec_fields=("webhooks",),
     conditional=True,

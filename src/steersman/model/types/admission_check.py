@@ -25,6 +25,27 @@ MATCH_POLICIES: Final = ("Equivalent", "Exact")
 _SCOPES: Final = ("*", "Cluster", "Namespaced")
 _MOST_CONDITIONS: Final = 64
 _ALONE: Final = "if '*' is present, must not specify other"
+# What ends so comes from files (staticManifestsDir), not over the API
+_STATIC_SUFFIX: Final = ".static.k8s.io"
+_RESERVED: Final = (
+    f'names ending with "{_STATIC_SUFFIX}" are reserved for static manifest-based configurations '
+    "and cannot be managed via the API"
+)
+
+
+def check_unreserved(new: Document, old: Document | None) -> Iterator[Cause]:
+    """Yields whether a new object has a name of those that come from files (ValidateStaticSuffix);
+    one that has it already is told of."""
+    name = (new.get("metadata") or {}).get("name") or ""
+    if old is None and name.endswith(_STATIC_SUFFIX):
+        yield invalid("metadata.name", name, _RESERVED)
+
+
+def warn_of_reserved(new: Document, old: Document | None, _subresource: str) -> Iterator[str]:
+    """Yields what the writer of an old object with such a name is told."""
+    name = (new.get("metadata") or {}).get("name") or ""
+    if old is not None and name.endswith(_STATIC_SUFFIX):
+        yield f"metadata.name: {_RESERVED}"
 
 
 def check_choice(

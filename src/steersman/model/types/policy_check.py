@@ -33,7 +33,7 @@ _MOST_ANNOTATION_BYTES: Final = 5 * 1024
 _REASONS: Final = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _ACTIONS: Final = ("Audit", "Deny", "Warn")
 _MISSING_ACTIONS: Final = ("Deny", "Allow")
-_REINVOCATIONS: Final = ("Never", "IfNeeded")
+_REINVOCATIONS: Final = ("IfNeeded", "Never")
 MUTATING_OPERATIONS: Final = tuple(one for one in OPERATIONS if one != "DELETE")
 # type of a patch -> the field that holds its expression
 _PATCHES: Final[Mapping[str, str]] = {
@@ -95,7 +95,9 @@ def check_mutating(spec: Document, old: Document | None) -> Iterator[Cause]:
 def _check_beginning(
     spec: Document, old: Document | None, operations: Sequence[str] = ()
 ) -> Iterator[Cause]:
-    yield from one_of("spec.failurePolicy", spec.get("failurePolicy"), FAILURE_POLICIES)
+    if spec.get("failurePolicy") is None:
+        yield required("spec.failurePolicy")
+    yield from check_choice(spec, "failurePolicy", FAILURE_POLICIES, "spec")
     if (kind := spec.get("paramKind")) is not None:
         yield from _check_param_kind(kind, "spec.paramKind")
     if (match := spec.get("matchConstraints")) is None:
@@ -147,7 +149,7 @@ def _check_variable(variable: Document, path: str) -> Iterator[Cause]:
     if not name.strip():
         yield required(f"{path}.name", "name is not specified")
     elif not _IDENTIFIER.fullmatch(name) or name in _WORDS:
-        yield invalid(f"{path}.name", name, "name is not a valid CEL identifier")
+        yield invalid(f"{path}.name", name, "must be a valid CEL identifier")
     if not variable.get("expression", "").strip():
         yield required(f"{path}.expression", "expression is not specified")
 
@@ -159,9 +161,9 @@ def _check_validation(one: Document, path: str) -> Iterator[Cause]:
     if expression and not expression.strip():
         yield invalid(f"{path}.messageExpression", expression, "must be non-empty if specified")
     if message and not message.strip():
-        yield invalid(f"{path}.message", message, "message must be non-empty if specified")
+        yield invalid(f"{path}.message", message, "must be non-empty if specified")
     elif "\n" in message.strip() or "\r" in message.strip():
-        yield invalid(f"{path}.message", message, "message must not contain line breaks")
+        yield invalid(f"{path}.message", message, "must not contain line breaks")
     yield from check_choice(one, "reason", _REASONS, path)
 
 

@@ -40,13 +40,17 @@ _NEEDS_VALUES = "must be specified when `operator` is 'In' or 'NotIn'"
 _TAKES_NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
 
 
-def check_selector(selector: Document | None, path: str) -> Iterator[Cause]:
-    """Yields what is wrong with a label selector (ValidateLabelSelector)."""
+def check_selector(
+    selector: Document | None, path: str, *, check_values: bool = True
+) -> Iterator[Cause]:
+    """Yields what is wrong with a label selector (ValidateLabelSelector); without `check_values`
+    the values of its expressions may be anything (AllowInvalidLabelValueInSelector)."""
     if selector is None:
         return
     yield from check_labels(selector.get("matchLabels"), f"{path}.matchLabels")
     for index, expression in enumerate(selector.get("matchExpressions") or ()):
-        yield from check_requirement(expression, f"{path}.matchExpressions[{index}]")
+        where = f"{path}.matchExpressions[{index}]"
+        yield from check_requirement(expression, where, check_values=check_values)
 
 
 def check_requirement(

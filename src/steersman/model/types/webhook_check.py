@@ -41,10 +41,11 @@ def check_webhooks(hooks: Sequence[Document], old: Sequence[Document] | None) ->
     known = all(_is_reviewed(hook) for hook in before)
     unique = len({hook.get("name") for hook in before}) == len(before)
     same = old is not None and _conditions(hooks) == _conditions(old)
+    sound = not any(problem for hook in before for problem in _check_selectors(hook, "", True))
     seen: set[str] = set()
     for index, hook in enumerate(hooks):
         path, name = f"webhooks[{index}]", hook.get("name", "")
-        yield from _check_hook(hook, side_effects, same, path)
+        yield from _check_hook(hook, side_effects, same, sound, path)
         versions = hook.get("admissionReviewVersions") or []
         yield from _check_versions(versions, known, f"{path}.admissionReviewVersions")
         if unique and name and name in seen:
@@ -61,8 +62,13 @@ def _is_reviewed(hook: Document) -> bool:
     return not versions or any(version in _REVIEW_VERSIONS for version in versions)
 
 
+def _check_selectors(hook: Document, path: str, check_values: bool) -> Iterator[Cause]:
+    for name in ("namespaceSelector", "objectSelector"):
+        yield from check_selector(hook.get(name), f"{path}.{name}", check_values=check_values)
+
+
 def _check_hook(
-    hook: Document, side_effects: Sequence[str], same_conditions: bool, path: str
+    hook: Document, side_effects: Sequence[str], same_conditions: bool, values: bool, path: str
 ) -> Iterator[Cause]:
     yield from check_qualified(hook.get("name", ""), f"{path}.name")
     for index, rule in enumerate(hook.get("rules") or ()):
@@ -77,8 +83,7 @@ def _check_hook(
     if seconds is not None and seconds not in _SECONDS:
         detail = "the timeout value must be between 1 and 30 seconds"
         yield invalid(f"{path}.timeoutSeconds", seconds, detail)
-    for name in ("namespaceSelector", "objectSelector"):
-        yield from check_selector(hook.get(name), f"{path}.{name}")
+    yield from _check_selectors(hook, path, values)
     yield from check_choice(hook, "reinvocationPolicy", _REINVOCATIONS, path)
     yield from check_client(hook.get("clientConfig") or {}, f"{path}.clientConfig")
     if not same_conditions:

@@ -61,8 +61,8 @@ def parse(document: Any, version: str, uid: str, mutating: bool) -> Answer:
     if mutating:
         patch = _patch(patch, kind, version)
     elif version == "v1":
-        for value, name in ((patch, "patch"), (kind, "patchType")):
-            if value:
+        for is_there, name in ((bool(patch), "patch"), (kind is not None, "patchType")):
+            if is_there:
                 raise _invalid(f"validating webhook may not return response.{name}")
     result = response.get("status")
     warnings, notes = response.get("warnings"), response.get("auditAnnotations")
@@ -80,15 +80,22 @@ def _check(review: Document, response: Document, uid: str) -> None:
         found = quote(str(response.get("uid") or ""))
         raise _invalid(f"expected response.uid={quote(uid)}, got {found}")
     wanted = f"{_GROUP}/v1, Kind=AdmissionReview"
-    got = f"{review.get('apiVersion') or ''}, Kind={review.get('kind') or ''}"
+    group, version = _group_version(str(review.get("apiVersion") or ""))
+    got = f"{group}/{version}, Kind={review.get('kind') or ''}"
     if got != wanted:
         raise _invalid(f"expected webhook response of {wanted}, got {got}")
 
 
+def _group_version(text: str) -> tuple[str, str]:
+    """Returns the parts of an apiVersion, both empty where it is malformed (ParseGroupVersion)."""
+    group, _slash, version = text.rpartition("/")
+    return ("", "") if "/" in group else (group, version)
+
+
 def _patch(patch: Any, kind: Any, version: str) -> Any:
     """Returns the operations of a patch, None where there are none."""
-    if version == "v1beta1" and patch:
-        kind = "JSONPatch"
+    if version == "v1beta1":  # which had but one type, and so need not name it
+        kind = "JSONPatch" if patch else None
     if patch and kind is None:
         raise _invalid("webhook returned response.patch but not response.patchType")
     if not patch and kind is not None:
