@@ -174,6 +174,9 @@ def _check_metadata(new: Document, old: Document | None, subresource: str) -> It
 
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    if (refusal := pod_update.refusal(old, subresource)) is not None:
+        yield refusal
+        return
     yield from _check_metadata(new, old, subresource)
     if subresource == "status":
         if old is not None:
