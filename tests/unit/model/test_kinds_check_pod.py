@@ -1230,6 +1230,33 @@ def test_pods_of_the_node_itself_stay_as_they_are() -> None:
         ]
 
 
+def test_what_a_resize_says_beside_resources_is_dropped() -> None:
+    asked = {"resources": {"requests": {"cpu": "2"}}, "resizePolicy": []}
+    mounted = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    old = {
+        "containers": [{"name": "a", "image": "i", "resources": {}, **mounted}, {"name": "b"}],
+        "initContainers": [{"name": "c", "resizePolicy": [1]}],
+        "nodeName": "n",
+        "resources": {"limits": {"cpu": "3"}},
+    }
+    new = {
+        "containers": [{"name": "x"}, {"name": "a", "image": "j", **asked}],
+        "initContainers": [{"name": "c"}],
+        "hostname": "h",
+    }
+    prepare = POD.prepare
+    made = prepare({"metadata": {"a": 1}, "spec": new}, {"metadata": {}, "spec": old}, "resize")
+    assert made == {
+        "metadata": {"a": 1},
+        "spec": {
+            "containers": [{"name": "a", "image": "i", **asked, **mounted}, {"name": "b"}],
+            "initContainers": [{"name": "c"}],
+            "nodeName": "n",
+        },
+    }
+    assert prepare({"spec": new}, {"spec": old}, "status") == {"spec": new}
+
+
 def test_pods_of_windows_are_not_resized() -> None:
     windows = pod(os={"name": "windows"})
     expected = [("[]", "Forbidden: windows pods cannot be resized")]

@@ -213,6 +213,28 @@ def check_ephemeral(new: Document, old: Document) -> Iterator[Cause]:
             yield forbidden(path, detail)
 
 
+def resized(new: Document, old: Document) -> Document:
+    """Returns an old pod with the resources of a new one, container for container by its name;
+    what else a resize says is dropped (dropNonResizeUpdates)."""
+    wanted, spec = new.get("spec") or {}, dict(old.get("spec") or {})
+    for name in ("containers", "initContainers"):
+        given = {one.get("name"): one for one in wanted.get(name) or ()}
+        if name in spec:
+            spec[name] = [_with(one, given.get(one.get("name")), _SIZES) for one in spec[name]]
+    return {**new, "spec": _with(spec, wanted, ("resources",))}
+
+
+_SIZES: Final = ("resources", "resizePolicy")
+
+
+def _with(document: Document, given: Document | None, fields: Sequence[str]) -> Document:
+    """Returns a document with some fields as they are given, present or not."""
+    if given is None:
+        return document
+    kept = {key: value for key, value in document.items() if key not in fields}
+    return kept | {key: given[key] for key in fields if key in given}
+
+
 def check_resize(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's resources in place."""
     spec, before, status = new.get("spec") or {}, old.get("spec") or {}, old.get("status") or {}
