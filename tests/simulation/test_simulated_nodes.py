@@ -204,3 +204,26 @@ def test_a_node_for_which_there_is_no_address_is_told_so_and_harms_nobody() -> N
         await deploy(quiet, 2)
 
     quietly(scenario, nodes=1)
+
+
+def test_a_running_pod_is_resized_at_once() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        asked = {"resources": {"requests": {"cpu": "1"}}}
+        container = {"name": "main", "image": "i", **asked}
+        await quiet.create(POD, "p", spec={"containers": [container]})
+
+        async def has(cpu: str) -> bool:
+            (pod,) = await quiet.items(POD)
+            return [it.allocated_resources for it in pod.status.container_statuses] == [
+                {"cpu": cpu}
+            ]
+
+        await quiet.until(lambda: has("1"), within=60)
+        more = {"spec": {"containers": [{**container, "resources": {"requests": {"cpu": "2"}}}]}}
+        await quiet.admin.patch(POD.ref("default", "p"), more, subresource="resize")
+        await quiet.until(lambda: has("2"), within=60)
+        (pod,) = await quiet.items(POD)
+        (status,) = pod.status.container_statuses
+        assert status.resources.requests == {"cpu": "2"}
+
+    quietly(scenario)

@@ -188,7 +188,11 @@ class Deleter:
 def parse_options(call: Call) -> Options:
     """Returns the options of the body or the query; raises BadRequest, Invalid."""
     request = call.request
-    given = _parse_body(call) if request.body else _of_query(request)
+    return options_of(call, _parse_body(call) if request.body else _of_query(request))
+
+
+def options_of(call: Call, given: Document) -> Options:
+    """Returns what a metav1.DeleteOptions says; raises Invalid."""
     propagation = given.get("propagationPolicy")
     orphan = given.get("orphanDependents")
     causes = []

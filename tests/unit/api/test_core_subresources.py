@@ -150,6 +150,21 @@ async def test_an_eviction_deletes_under_its_options(api: Served) -> None:
     assert (await api.post(f"{PODS}/a/eviction", eviction)).code == 201
     meta = (await api.get(f"{PODS}/a")).document["metadata"]
     assert meta["deletionGracePeriodSeconds"] == 3
+    both = await api.post(
+        f"{PODS}/a/eviction", {"deleteOptions": {"dryRun": ["All"]}}, dryRun="All"
+    )
+    assert both.code == 201
+    other = {"deleteOptions": {"dryRun": ["Some"]}}
+    answer = await api.post(f"{PODS}/a/eviction", other, dryRun="All")
+    assert (answer.code, answer.document["message"]) == (
+        500,
+        "Non-matching dry-run options in request and content: [All] and [Some]",
+    )
+    answer = await api.post(f"{PODS}/a/eviction", other)
+    assert (answer.code, answer.document["details"]["causes"][0]["field"]) == (422, "dryRun")
+    torn = {"deleteOptions": {"propagationPolicy": "Sideways"}}
+    answer = await api.post(f"{PODS}/a/eviction", torn)
+    assert answer.document["details"]["causes"][0]["field"] == "propagationPolicy"
     wrong = {"deleteOptions": {"preconditions": {"uid": "u"}}}
     assert (await api.post(f"{PODS}/a/eviction", wrong)).code == 409
     assert (await api.post(f"{PODS}/b/eviction", eviction)).code in (400, 404)

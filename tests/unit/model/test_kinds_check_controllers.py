@@ -169,6 +169,25 @@ def test_a_schedule_names_a_zone_only_where_it_did_before() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("zone", "problem"),
+    [
+        ("", ""),
+        ("Local", ""),
+        ("Mars/Olympus", "unknown time zone Mars/Olympus"),
+        ("a/../b", "time: invalid location name"),
+        ("/etc", "time: invalid location name"),
+        ("a\\b", "time: invalid location name"),
+    ],
+)
+def test_a_zone_in_a_schedule_is_known(zone: str, problem: str) -> None:
+    zoned = f"TZ={zone} 0 0 * * *"
+    found = [message for _field, message in cron({"schedule": zoned}, schedule=zoned)]
+    shown = zoned.replace("\\", "\\\\")
+    expected = f'Invalid value: "{shown}": provided bad location {zone}: {problem}'
+    assert found == ([expected] if problem else [])
+
+
 def test_the_template_of_a_cron_job_selects_nothing() -> None:
     selector = {"matchLabels": {"a": "b"}}
     assert cron(jobTemplate={"spec": {"template": NEVER, "selector": selector}}) == [

@@ -1222,10 +1222,61 @@ def test_a_container_that_restarts_in_a_resize_may_have_less_memory() -> None:
 def test_pods_of_the_node_itself_stay_as_they_are() -> None:
     mirror = pod(nodeName="m")
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
-    assert causes(mirror, mirror, "resize") == [("", "Forbidden: static pods cannot be resized")]
-    assert causes(mirror, mirror, "ephemeralcontainers") == [
-        ("", "Forbidden: static pods do not support ephemeral containers")
+    wrong = {**mirror, "metadata": {**mirror["metadata"], "labels": {"a b": "c"}}}
+    for new in (mirror, wrong):
+        assert causes(new, mirror, "resize") == [("[]", "Forbidden: static pods cannot be resized")]
+        assert causes(new, mirror, "ephemeralcontainers") == [
+            ("[]", "Forbidden: static pods do not support ephemeral containers")
+        ]
+
+
+def test_what_a_resize_says_beside_resources_is_dropped() -> None:
+    asked = {"resources": {"requests": {"cpu": "2"}}, "resizePolicy": []}
+    mounted = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    old = {
+        "containers": [{"name": "a", "image": "i", "resources": {}, **mounted}, {"name": "b"}],
+        "initContainers": [{"name": "c", "resizePolicy": [1]}],
+        "nodeName": "n",
+        "resources": {"limits": {"cpu": "3"}},
+    }
+    new = {
+        "containers": [{"name": "x"}, {"name": "a", "image": "j", **asked}],
+        "initContainers": [{"name": "c"}],
+        "hostname": "h",
+    }
+    prepare = POD.prepare
+    made = prepare({"metadata": {"a": 1}, "spec": new}, {"metadata": {}, "spec": old}, "resize")
+    assert made == {
+        "metadata": {"a": 1},
+        "spec": {
+            "containers": [{"name": "a", "image": "i", **asked, **mounted}, {"name": "b"}],
+            "initContainers": [{"name": "c"}],
+            "nodeName": "n",
+        },
+    }
+    assert prepare({"spec": new}, {"spec": old}, "status") == {"spec": new}
+
+
+def test_pods_of_windows_are_not_resized() -> None:
+    windows = pod(os={"name": "windows"})
+    expected = [("[]", "Forbidden: windows pods cannot be resized")]
+    assert causes(windows, windows, "resize") == expected
+    assert causes(windows, windows, "ephemeralcontainers") == []
+
+
+def test_a_pod_is_resized_where_its_node_tells_what_its_containers_have() -> None:
+    def running(**told: Any) -> dict[str, Any]:
+        state = {"state": {"running": {}}}
+        return {**pod(), "status": {"containerStatuses": [{"name": "a", **state, **told}]}}
+
+    told, untold = running(resources={}), running()
+    assert causes(told, told, "resize") == []
+    assert causes(untold, untold, "resize") == [
+        ("spec", "Forbidden: Pod running on node without support for resize")
     ]
+    ended = {"containerStatuses": [{"name": "a", "state": {"terminated": {}}}]}
+    over = {**pod(), "status": ended}
+    assert causes(over, over, "resize") == []
 
 
 @pytest.mark.parametrize("seconds", [0, 30])

@@ -166,3 +166,11 @@ def test_claims_of_a_stateful_set_from_before_they_said_what_they_are_are_the_sa
     assert list(kind.check(new, old, "")) == []
     old["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] = "d"
     assert [cause.field for cause in kind.check(new, old, "")] == ["spec"]
+
+
+@pytest.mark.parametrize("plural", ["deployments", "replicasets"])
+def test_there_are_no_fewer_than_no_pods_that_end(plural: str) -> None:
+    document = {"spec": WORKLOAD, "status": {"terminatingReplicas": -1}}
+    assert causes("apps", plural, document, document, "status") == [
+        ("status.terminatingReplicas", "Invalid value: -1: must be greater than or equal to 0")
+    ]

@@ -19,7 +19,8 @@ from steersman.api.form import Form
 from steersman.api.subresources.binding import CREATED, parse
 from steersman.api.write import Writer
 from steersman.model import errors, selectors
-from steersman.model.errors import Cause, TooManyRequests
+from steersman.model.errors import Cause, TooManyRequests, Unexplained
+from steersman.model.gotext import printed
 from steersman.model.kind import Document
 from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
 from steersman.model.times import rfc3339
@@ -33,6 +34,7 @@ SEVERAL = (
     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
     "support."
 )
+_ALL = ["All"]  # the one value of dryRun
 _IGNORED = ("Succeeded", "Failed", "Pending")  # phases in which a pod's end disrupts nothing
 
 
@@ -113,14 +115,11 @@ class Eviction:
 
 def _options(call: Call, given: Document) -> Options:
     options = given.get("deleteOptions") or {}
-    conditions = options.get("preconditions") or {}
-    return Options(
-        options.get("gracePeriodSeconds"),
-        options.get("propagationPolicy") or "",
-        conditions.get("uid") or "",
-        conditions.get("resourceVersion") or "",
-        call.dry_run or "All" in (options.get("dryRun") or ()),
-    )
+    dry = options.get("dryRun") or []
+    if call.dry_run and dry not in ([], _ALL):
+        what = "Non-matching dry-run options in request and content"
+        raise Unexplained(f"{what}: {printed(_ALL)} and {printed(dry)}")
+    return delete.options_of(call, options)
 
 
 def is_ignored(pod: Document) -> bool:

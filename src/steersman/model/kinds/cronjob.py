@@ -118,10 +118,14 @@ def _check_schedule(spec: Document, before: Document | None) -> Iterator[Cause]:
     if not text:
         yield required("spec.schedule")
         return
-    try:
-        schedule.parse(text)
-    except ScheduleError as error:
-        yield invalid("spec.schedule", text, str(error))
+    zone = schedule.zone_of(text)
+    if zone is not None and (problem := _location_problem(zone)):
+        yield invalid("spec.schedule", text, f"provided bad location {zone}: {problem}")
+    else:
+        try:
+            schedule.parse(text)
+        except ScheduleError as error:
+            yield invalid("spec.schedule", text, str(error))
     if "TZ" in text:
         if before is None or "TZ" not in before.get("schedule", ""):
             yield invalid("spec.schedule", text, _MISPLACED)
@@ -138,13 +142,21 @@ def _zone_problems(zone: str) -> list[str]:
     if zone.lower() == "local":
         # Go knows one spelling of it as the machine's own zone
         return [_NOT_LOCAL] if zone == "Local" else [_NOT_LOCAL, f"unknown time zone {zone}"]
-    if zone == "UTC":  # known without a database of zones
-        return []
+    problem = _location_problem(zone)
+    return [problem] if problem else []
+
+
+def _location_problem(zone: str) -> str:
+    """Returns why Go knows no time zone of a name (time.LoadLocation)."""
+    if zone in ("", "UTC", "Local"):  # known without a database of zones
+        return ""
+    if ".." in zone.split("/") or zone[0] in "/\\" or "\\" in zone:
+        return "time: invalid location name"
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, OSError, ValueError):
-        return [f"unknown time zone {zone}"]
-    return []
+        return f"unknown time zone {zone}"
+    return ""
 
 
 def _check_template(spec: Document, old: Document | None) -> Iterator[Cause]:

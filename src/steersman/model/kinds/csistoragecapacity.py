@@ -63,6 +63,5 @@ CSISTORAGECAPACITY = Kind(
     check=_check,
     warn=warner(capacity_told),
     view=CSIStorageCapacity,
-    returns_deleted=True,
     complete=True,
 )

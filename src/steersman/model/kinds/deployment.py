@@ -95,7 +95,12 @@ _COLUMNS = (
 )
 
 _COUNTS = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas")
-_MORE_COUNTS = ("availableReplicas", "unavailableReplicas", "collisionCount")
+_MORE_COUNTS = (
+    "availableReplicas",
+    "unavailableReplicas",
+    "terminatingReplicas",
+    "collisionCount",
+)
 _BOUNDED = ("updatedReplicas", "readyReplicas", "availableReplicas")
 
 

@@ -60,5 +60,6 @@ DEVICECLASS = Kind(
     check=_check,
     view=DeviceClass,
     spec_fields=("spec",),
+    returns_deleted=True,
     complete=True,
 )

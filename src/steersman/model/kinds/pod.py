@@ -11,7 +11,6 @@ from steersman.model.causes import forbidden
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds.pod_columns import COLUMNS
-from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types import pod_annotation_check, pod_status_check, pod_update
 from steersman.model.types.condition import Condition
@@ -167,6 +166,12 @@ def _begin(new: Document, old: Document | None) -> Document:
     return {**new, "status": status}
 
 
+def _prepare(new: Document, old: Document | None, subresource: str) -> Document:
+    if old is not None and subresource == "resize":
+        return pod_update.resized(new, old)
+    return new if subresource else _begin(new, old)
+
+
 def _check_metadata(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
     if subresource != "binding":
@@ -174,6 +179,9 @@ def _check_metadata(new: Document, old: Document | None, subresource: str) -> It
 
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
+    if (refusal := pod_update.refusal(old, subresource)) is not None:
+        yield refusal
+        return
     yield from _check_metadata(new, old, subresource)
     if subresource == "status":
         if old is not None:
@@ -247,7 +255,7 @@ POD = Kind(
     templated=True,
     settled=lambda pod: pod.status.phase != "Pending",
     view=Pod,
-    prepare=preparer(_begin),
+    prepare=_prepare,
     subresources=(
         Subresource("attach", _CONNECT),
         Subresource(

@@ -67,7 +67,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     yield from check_metadata(new, old)
     if subresource == "status":
         status = new.get("status") or {}
-        counts = (*_COUNTS, "observedGeneration")
+        counts = (*_COUNTS, "terminatingReplicas", "observedGeneration")
         yield from workload_check.check_counts(status, counts, _BOUNDED)
         return
     spec = new.get("spec") or {}

@@ -178,5 +178,6 @@ RESOURCECLAIM = Kind(
     view=ResourceClaim,
     prepare=_prepare,
     subresources=(STATUS_ALONE,),
+    returns_deleted=True,
     complete=True,
 )

@@ -69,5 +69,6 @@ RESOURCECLAIMTEMPLATE = Kind(
     check=_check,
     view=ResourceClaimTemplate,
     prepare=preparer(_enabled),
+    returns_deleted=True,
     complete=True,
 )

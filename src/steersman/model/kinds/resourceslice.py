@@ -179,5 +179,6 @@ RESOURCESLICE = Kind(
         "spec.pool.name": lambda document: at(document, "spec", "pool", "name") or "",
     },
     spec_fields=("spec",),
+    returns_deleted=True,
     complete=True,
 )

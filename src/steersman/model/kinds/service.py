@@ -175,6 +175,7 @@ SERVICE = Kind(
         "spec.clusterIP": lambda service: service.get("spec", {}).get("clusterIP", ""),
         "spec.type": lambda service: service.get("spec", {}).get("type", ""),
     },
+    returns_deleted=True,
     complete=True,
     create_on_update=True,
 )

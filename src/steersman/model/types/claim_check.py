@@ -114,8 +114,7 @@ def check_claim_change(new: Document, old: Document) -> Iterator[Cause]:
         detail = "field can not be less than status.capacity"
         yield forbidden("spec.resources.requests.storage", detail)
     yield from immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
-    named, was = spec.get(_ATTRIBUTES), before.get(_ATTRIBUTES)
-    if was is not None and not named and named != was:
+    if before.get(_ATTRIBUTES) not in (None, spec.get(_ATTRIBUTES)) and not spec.get(_ATTRIBUTES):
         value = "nil" if spec.get(_ATTRIBUTES) is None else "an empty string"
         detail = f"update from non-nil value to {value} is forbidden"
         yield forbidden(f"spec.{_ATTRIBUTES}", detail)

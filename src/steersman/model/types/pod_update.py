@@ -32,6 +32,7 @@ _CHANGEABLE: Final = (
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
 )
 _MOST_SECONDS: Final = 2**31 - 1
+_NO_FIELD: Final = "[]"  # as upstream's path without a name prints
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -181,11 +182,22 @@ def _only_adds(term: Document, old: Document) -> bool:
     )
 
 
+def refusal(old: Document | None, subresource: str) -> Cause | None:
+    """Returns why a pod cannot be changed through a subresource at all, whatever else is wrong."""
+    if old is None or subresource not in ("ephemeralcontainers", "resize"):
+        return None
+    what = "be resized" if subresource == "resize" else "support ephemeral containers"
+    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
+        cannot = "cannot" if subresource == "resize" else "do not"
+        return forbidden(_NO_FIELD, f"static pods {cannot} {what}")
+    system = ((old.get("spec") or {}).get("os") or {}).get("name")
+    if system == "windows" and subresource == "resize":
+        return forbidden(_NO_FIELD, f"windows pods cannot {what}")
+    return None
+
+
 def check_ephemeral(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's ephemeral containers."""
-    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
-        yield forbidden("", "static pods do not support ephemeral containers")
-        return
     path, name = "spec.ephemeralContainers", "ephemeralContainers"
     now = {one.get("name"): one for one in (new.get("spec") or {}).get(name) or ()}
     for container in (old.get("spec") or {}).get(name) or ():
@@ -201,39 +213,74 @@ def check_ephemeral(new: Document, old: Document) -> Iterator[Cause]:
             yield forbidden(path, detail)
 
 
+def resized(new: Document, old: Document) -> Document:
+    """Returns an old pod with the resources of a new one, container for container by its name;
+    what else a resize says is dropped (dropNonResizeUpdates)."""
+    wanted, spec = new.get("spec") or {}, dict(old.get("spec") or {})
+    for name in ("containers", "initContainers"):
+        given = {one.get("name"): one for one in wanted.get(name) or ()}
+        if name in spec:
+            spec[name] = [_with(one, given.get(one.get("name")), _SIZES) for one in spec[name]]
+    return {**new, "spec": _with(spec, wanted, ("resources",))}
+
+
+_SIZES: Final = ("resources", "resizePolicy")
+
+
+def _with(document: Document, given: Document | None, fields: Sequence[str]) -> Document:
+    """Returns a document with some fields as they are given, present or not."""
+    if given is None:
+        return document
+    kept = {key: value for key, value in document.items() if key not in fields}
+    return kept | {key: given[key] for key in fields if key in given}
+
+
 def check_resize(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's resources in place."""
-    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
-        yield forbidden("", "static pods cannot be resized")
-        return
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    if ((before.get("os") or {}).get("name")) == "windows":
-        yield forbidden("", "windows pods cannot be resized")
-        return
-    present = (old.get("status") or {}).get("qosClass") or qos_class(before)
+    spec, before, status = new.get("spec") or {}, old.get("spec") or {}, old.get("status") or {}
+    present = status.get("qosClass") or qos_class(before)
     if present != qos_class(spec):
         detail = "Pod QOS Class may not change as a result of resizing"
         yield invalid("spec", present, detail)
+    if not _is_resizable(status):
+        yield forbidden("spec", "Pod running on node without support for resize")
     whole, then = spec.get("resources") or {}, before.get("resources") or {}
     yield from _check_removed(whole, then, "spec.resources")
     if _others(whole) != _others(then):
         yield forbidden("spec.resources", "only cpu and memory resources are mutable")
-    for name in ("initContainers", "containers"):
-        pairs = zip(spec.get(name) or (), before.get(name) or (), strict=False)
-        for index, (container, then) in enumerate(pairs):
-            yield from _check_resized(container, then, f"spec.{name}[{index}].resources", name)
+    pairs = {name: _pairs(spec, before, name) for name in ("initContainers", "containers")}
+    for name, found in pairs.items():
+        for index, (container, then) in enumerate(found):
+            path = f"spec.{name}[{index}].resources"
+            if name == "containers" or _is_sidecar(then):
+                now, was = (one.get("resources") or {} for one in (container, then))
+                yield from _check_removed(now, was, path)
+    for container, then in pairs["containers"]:
+        if _unresizable(container) != _unresizable(then):
+            yield forbidden("spec", "only cpu and memory resources are mutable")
+    for container, then in pairs["initContainers"]:
+        if not _is_sidecar(then):
+            if container != then:
+                yield forbidden("spec", "resources for non-sidecar init containers are immutable")
+        elif _unresizable(container) != _unresizable(then):
+            detail = "only cpu and memory resources for sidecar containers are mutable"
+            yield forbidden("spec", detail)
 
 
-def _check_resized(now: Document, then: Document, path: str, name: str) -> Iterator[Cause]:
-    resources, before = now.get("resources") or {}, then.get("resources") or {}
-    if name == "initContainers" and then.get("restartPolicy") != "Always":
-        if now != then:
-            yield forbidden("spec", "resources for non-sidecar init containers are immutable")
-        return
-    yield from _check_removed(resources, before, path)
-    sidecar = " for sidecar containers" if name == "initContainers" else ""
-    if _unresizable(now) != _unresizable(then):
-        yield forbidden("spec", f"only cpu and memory resources{sidecar} are mutable")
+def _pairs(spec: Document, before: Document, name: str) -> list[tuple[Document, Document]]:
+    return list(zip(spec.get(name) or (), before.get(name) or (), strict=False))
+
+
+def _is_sidecar(container: Document) -> bool:
+    return container.get("restartPolicy") == "Always"
+
+
+def _is_resizable(status: Document) -> bool:
+    """Whether a pod's node tells what its containers have; one without running ones may."""
+    for container in status.get("containerStatuses") or ():
+        if (container.get("state") or {}).get("running") is not None:
+            return container.get("resources") is not None
+    return True
 
 
 def _check_removed(now: Document, then: Document, path: str) -> Iterator[Cause]:

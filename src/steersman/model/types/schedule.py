@@ -95,6 +95,12 @@ _MOST_DIGITS: Final = 19
 KNOWN: Final = 1024
 
 
+def zone_of(text: str) -> str | None:
+    """Returns the time zone that stands in front of a schedule, None where there is none."""
+    found = _ZONE.fullmatch(text)
+    return found[1] if found else None
+
+
 @lru_cache(maxsize=KNOWN)
 def parse(text: str) -> Schedule:
     """Reads a schedule; raises ScheduleError."""

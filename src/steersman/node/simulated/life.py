@@ -168,9 +168,19 @@ def _container(pod: Pod, container: Container, life: Life, ready: bool, now: flo
         "restartCount": life.restarts,
         "state": state,
     }
+    if runs:
+        made |= _has(container)
     if runs or life.restarts:
         made["containerID"] = _id(pod, container.name, life)
     return {**made, **({"lastState": last} if last else {})}
+
+
+def _has(container: Container) -> Document:
+    """Returns what a container was given: what it asks for, also where that changed meanwhile."""
+    asked = container.resources
+    sides = {"limits": dict(asked.limits), "requests": dict(asked.requests)}
+    has = {"resources": {name: amounts for name, amounts in sides.items() if amounts}}
+    return has | ({"allocatedResources": sides["requests"]} if asked.requests else {})
 
 
 def _id(pod: Pod, name: str, life: Life) -> str:
