@@ -69,6 +69,15 @@ def test_no_link_leads_a_subpath_out_of_its_volume(tmp_path: Path) -> None:
     (volume / "absolute").symlink_to(outside)
     (volume / "upwards").symlink_to("../outside")
     (volume / "file").touch()
+    # What the link names is there inside of the volume too: that is it
+    inside = volume / outside.relative_to("/")
+    inside.mkdir(parents=True)
+    (inside / "own").touch()
+    found = subpaths.prepare(order(volume, "absolute"))
+    assert os.listdir(found["/m0"]) == ["own"]
+    subpaths.release(UID)
+    (inside / "own").unlink()
+    inside.rmdir()
     for path in ("absolute", "upwards"):
         found = {}
         try:

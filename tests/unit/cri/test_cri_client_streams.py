@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from steersman.cri.client.streams import splice
+from steersman.cri.client.known import Known
+from steersman.cri.client.streams import ProxiedStreaming, splice
 from steersman.cri.client.translating import Translation
+from steersman.cri.messages import containers as c
+from steersman.model.errors import InternalError
 from steersman.node.streams.pods import Wanted
 from steersman.node.streams.remote import Resize, Stdin
 from steersman.wire import spdy
 from steersman.wire.channels import STDERR, STDOUT
+from steersman.wire.message import Request, Response, Upgrade
 from steersman.world.real import RealWorld
+from unit.cri.scripted_runtime import Scripted
 
 SECONDS = 10.0
 
@@ -141,6 +147,67 @@ def test_what_both_sides_say_is_passed_on_to_its_end() -> None:
     assert client.got == {STDOUT: b"out", STDERR: b"err"}
     assert client.status == {"status": "Failure", "code": 7}
     assert client.begun == (True, True)
+
+
+def test_how_a_command_ended_may_come_in_pieces() -> None:
+    async def happens(_client: Client, server: Server) -> None:
+        await server.until("error", "stdin", "stdout", "stderr")
+        told = json.dumps({"status": "Failure", "code": 7}).encode()
+        await server.say("error", told[:9])
+        for name, data in (("error", told[9:]), ("stdout", b""), ("stderr", b"")):
+            await server.say(name, data, finish=True)
+
+    assert play(ALL, happens).status == {"status": "Failure", "code": 7}
+
+
+async def forward(url: str, headers: Mapping[str, str]) -> Response:
+    """Asks for ports of a pod, for which the runtime gives a URL."""
+    runtime, known = Scripted(), Known()
+    runtime.answers["PortForward"] = lambda _: c.PortForwardResponse(url)
+    known.sandboxes["uid"] = "box"
+    made = ProxiedStreaming(cast(Any, runtime), known, RealWorld())
+    request = Request("POST", "/portForward", "", dict(headers))
+    return await made.forward(request, cast(Any, SimpleNamespace(sandbox="uid")))
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1/x", "http:///x", "unix:///run/x"])
+def test_a_streaming_url_that_leads_nowhere_is_told(url: str) -> None:
+    with pytest.raises(InternalError, match="a streaming URL that is not served"):
+        asyncio.run(asyncio.wait_for(forward(url, {}), SECONDS))
+
+
+def test_of_what_client_and_runtime_say_only_what_the_stream_needs_is_handed_on() -> None:
+    heard: list[str] = []
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        lines = ("HTTP/1.1 101 Switching", "Connection: Upgrade", "Upgrade: SPDY/3.1")
+        more = ("X-Stream-Protocol-Version: portforward.k8s.io", "Set-Cookie: a=b")
+        writer.write("\r\n".join((*lines, *more, "", "")).encode())
+        await reader.read()
+        writer.close()
+        left.set()
+
+    async def main() -> Response:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server, asyncio.timeout(SECONDS):
+            port = server.sockets[0].getsockname()[1]
+            headers = {"upgrade": "SPDY/3.1", "connection": "Upgrade", "authorization": "Bearer x"}
+            answer = await forward(f"http://127.0.0.1:{port}/portforward/token", headers)
+            near, far = pipe()
+            far.close()
+            assert isinstance(answer.body, Upgrade)
+            await answer.body.take(near)
+            await left.wait()
+        return answer
+
+    answer = asyncio.run(main())
+    (asked,) = heard
+    assert asked.startswith("post /portforward/token ")
+    assert "upgrade: spdy/3.1" in asked and "authorization" not in asked
+    assert answer.headers is not None
+    assert set(answer.headers) == {"connection", "upgrade", "x-stream-protocol-version"}
 
 
 def test_the_size_of_a_terminal_is_passed_on() -> None:

@@ -161,7 +161,10 @@ class OwnEngine:
         """Makes a container from the document that an order comes to."""
         pod, container, run_config = order.pod, order.container, order.image.run_config
         document = render_bundle(pod, container, run_config, order.variables, order.ground)
-        _inject(document, container, order.injection)
+        if order.injection.cdi:  # vendors' files take a second to be read where cards are many
+            await asyncio.to_thread(_inject, document, container, order.injection)
+        else:
+            _inject(document, container, order.injection)
         if any(it.get("subPath") for it in document["mounts"]):
             await asyncio.to_thread(_make_subpaths, document)
         if container.target_container_name:
