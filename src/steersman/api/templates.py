@@ -30,6 +30,8 @@ from steersman.wire.json import may_repeat
 MOST_TEMPLATES: Final = 256
 # What makes the rest of an object depend on its metadata: values of labels in its selectors
 _LABEL_KEYS: Final = b"atchLabelKeys"
+# What makes its metadata depend on another object: labels of its node
+_NODE_NAME: Final = b'"nodeName"'
 # Longer bodies are rare, and two copies of each are kept: 16 MiB at the very most
 MOST_BYTES: Final = 16 * 1024
 OBJECT_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -150,7 +152,7 @@ def _template(call: Call, sent: Sent, entry: Entry) -> Template | None:
     entries = stored.get("managedFields") or []
     if len(entries) != 1 or not _is_whole(call, sent):
         return None
-    if _LABEL_KEYS in entry.value:
+    if _LABEL_KEYS in entry.value or _NODE_NAME in entry.value:
         return None
     owned = {name: value for name, value in entries[0].items() if name != "time"}
     template = Template(orjson.dumps(owned)[:-1], entry.value.partition(raw)[2])

@@ -214,3 +214,29 @@ async def test_pods_whose_selectors_hold_their_own_labels_are_of_no_template(api
         selector = {**constraint["labelSelector"], "matchExpressions": [expression]}
         assert stored == [{**constraint, "labelSelector": selector}]
     assert known(api) == 0
+
+
+@served
+async def test_what_becomes_of_nodes_makes_no_template_be_forgotten(api: Served) -> None:
+    nodes = "/api/v1/nodes"
+    (await api.post(nodes, {"metadata": {"name": "n"}})).ok()
+    await made(api, "a")
+    (await api.patch(f"{nodes}/n", {"metadata": {"annotations": {"a": "b"}}})).ok()
+    await made(api, "b")
+    assert known(api) == 1
+
+
+@served
+async def test_pods_that_name_their_node_have_its_labels_as_they_are_when_the_pod_is_made(
+    api: Served,
+) -> None:
+    nodes = "/api/v1/nodes"
+    for name in ("n", "m"):
+        (await api.post(nodes, {"metadata": {"name": name}})).ok()
+    for number in range(3):
+        zone = {"topology.kubernetes.io/zone": f"z{number}"}
+        (await api.patch(f"{nodes}/n", {"metadata": {"labels": zone}})).ok()
+        given = pod(f"p{number}")
+        given["spec"]["nodeName"] = "n"
+        assert (await api.post(PODS, given)).ok()["metadata"]["labels"] == zone
+    assert known(api) == 0

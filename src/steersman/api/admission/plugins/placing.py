@@ -9,7 +9,7 @@ from typing import Final
 from steersman.api.admission.chain import Change
 from steersman.api.admission.plugins import tolerations
 from steersman.api.admission.plugins.images import containers
-from steersman.api.admission.plugins.plain import Plain, is_of, is_pod, refused, spec_of
+from steersman.api.admission.plugins.plain import Plain, is_pod, refused, spec_of
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import quantity
@@ -84,7 +84,8 @@ class LimitPodHardAntiAffinityTopology(Plain):
 
 
 class PodTopologyLabels(Plain):
-    """Pods know the zone and the region of their node, by labels."""
+    """Pods know the zone and the region of their node, by labels; one that names it when it is made
+    is of no template (`api/templates.py`)."""
 
     name = "PodTopologyLabels"
 
@@ -107,10 +108,6 @@ class PodTopologyLabels(Plain):
             key: entry.labels[key] for key in TOPOLOGY if key in entry.labels and key not in present
         }
         return {**new, "metadata": {**meta, "labels": {**present, **added}}} if added else None
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on the nodes, which a new pod seldom names."""
-        return () if not is_of(call, "", "Pod") else self._nodes.revision
 
 
 class RuntimeClass(Plain):
