@@ -388,8 +388,8 @@ class Assembly:
     def _answered(self, subresources: Mapping[tuple[str, str], Subresource]) -> Subresource:
         """Returns what answers for the kinds that are not stored."""
         access = self.access
-        reviews = Reviews(access.authorizer, self._bearers)
-        review = Review(reviews).handle
+        reviews = Reviews(access.authorizer, self._bearers, self._world.now)
+        review = Review(reviews, self._world.now).handle
         bound = LegacyBinding(
             subresources["pods", "binding"], lambda *asked: self.api.resolve(*asked)
         )

@@ -150,7 +150,7 @@ class Watcher:
 
     def bookmark(self, revision: int, *, initial_end: bool = False) -> None:
         """Tells how far the watch has come."""
-        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         form = self._call.form

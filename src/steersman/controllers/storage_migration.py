@@ -83,14 +83,20 @@ def plan_running(migration: StorageVersionMigration, revision: int, now: float) 
 
 
 def plan_end(migration: StorageVersionMigration, problem: str, now: float) -> Patch:
-    """Returns what says how a migration ended; an empty problem means well."""
+    """Returns what says how a migration ended; an empty problem means well.
+
+    A status must name a revision: of a resource that could not be listed, the migration's own.
+    """
+    version = migration.status.resource_version or migration.metadata.resource_version
     kind, word = (FAILED, FAILED) if problem else (SUCCEEDED, SUCCEEDED)
     ended = _made(kind, "True", f"StorageVersionMigration{word}", problem, now)
     found = migration.status.conditions
     if is_true(found, RUNNING):
         done = _made(RUNNING, "False", "MigrationCompleted", "Migration completed", now)
-        return _patch(migration, {"conditions": [*_with(found, done), ended]})
-    return _patch(migration, {"conditions": _with(found, ended)})
+        fields = {"conditions": [*_with(found, done), ended]}
+    else:
+        fields = {"conditions": _with(found, ended)}
+    return _patch(migration, {**fields, "resourceVersion": version})
 
 
 def plan_mark(definition: CustomResourceDefinition, name: str, now: float) -> Patch:

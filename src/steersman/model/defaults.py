@@ -222,10 +222,9 @@ _STORAGE: dict[str, Defaults] = {
 }
 _FLOWCONTROL: dict[str, Defaults] = {
     "FlowSchemaSpec": _zero(matchingPrecedence=1000),
-    "PriorityLevelConfigurationSpec": _then(cluster_defaults.priority_level),
     "LimitedPriorityLevelConfiguration": _unset(nominalConcurrencyShares=30, lendablePercent=0),
     "ExemptPriorityLevelConfiguration": _unset(nominalConcurrencyShares=0, lendablePercent=0),
-    "LimitResponse": _then(cluster_defaults.limit_response),
+    "QueuingConfiguration": _zero(queues=64, handSize=8, queueLengthLimit=50),
 }
 _RESOURCE: dict[str, Defaults] = {
     "ExactDeviceRequest": _then(cluster_defaults.device_request),

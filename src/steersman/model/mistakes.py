@@ -117,6 +117,9 @@ class _Walk:
     def _entries(self, node: Node, document: Document, place: Place, go_type: str) -> None:
         go = go_type.partition("]")[2] if go_type.startswith("map[") else _go_type(node)
         for name, value in list(document.items()):
+            if value is None and node.format == "date-time":
+                del document[name]  # no time at all has no text to stand there
+                continue
             inner = place._replace(path=f"{place.path}.{name}")
             settled = _zero(node) if value is None else self.value(node, value, inner, go)
             document[name] = settled
@@ -190,6 +193,8 @@ def _go_type(node: Node) -> str:
 
 
 def _zero(node: Node) -> Any:
+    if node.type == "any":
+        return None
     if node.type == "object":
         return {}
     if node.type == "array":

@@ -32,7 +32,7 @@ def reviews(cluster: Cluster | None = None, *others: Authorizer) -> Reviews:
     rules = rbac(READER, BOUND)
     nodes = NodeAuthorizer(NodeGraph(), lambda _ref: None)
     found = Union(Masters(), nodes, *others, rules)
-    return Reviews(found, Bearers((cluster or Cluster()).tokens))
+    return Reviews(found, Bearers((cluster or Cluster()).tokens), lambda: 0.0)
 
 
 def pods(verb: str, **others: Any) -> Document:
@@ -70,7 +70,7 @@ def test_a_review_is_about_all_that_it_says_of_the_user() -> None:
 
     seen: list[User] = []
     rules = rbac()
-    asking = Reviews(Union(Asked(), rules), Bearers(Cluster().tokens))
+    asking = Reviews(Union(Asked(), rules), Bearers(Cluster().tokens), lambda: 0.0)
     who = {"user": "jane", "uid": "u-1", "groups": ["a"], "extra": {"Scope": ["x"]}}
     asking.create("SubjectAccessReview", {"spec": {**pods("get"), **who}}, ROOT)
     asking.create("SubjectAccessReview", {"spec": {**pods("get"), "groups": ["a"]}}, ROOT)
@@ -80,11 +80,11 @@ def test_a_review_is_about_all_that_it_says_of_the_user() -> None:
 def test_a_review_keeps_what_it_was_sent_as() -> None:
     asked = {
         "spec": pods("get"),
-        "metadata": {"name": "x"},
+        "metadata": {"managedFields": [{"manager": "m"}]},
         "apiVersion": "authorization.k8s.io/v9",
     }
     found = reviews().create("SelfSubjectAccessReview", asked, JANE)
-    assert found["metadata"] == {"creationTimestamp": None, "name": "x"}
+    assert found["metadata"] == asked["metadata"]
     assert found["apiVersion"] == "authorization.k8s.io/v9"
 
 
@@ -218,6 +218,25 @@ def test_a_local_review_is_about_its_namespace() -> None:
     assert reviews().create("LocalSubjectAccessReview", {"spec": spec}, ROOT)["status"]["allowed"]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.endswith("AccessReview")])
+def test_an_access_review_has_no_metadata(kind: str) -> None:
+    spec = {**pods("get", namespace="default"), "user": "jane"}
+    is_local = kind == "LocalSubjectAccessReview"
+    what = "must be empty except for namespace" if is_local else "must be empty"
+    asked = {"spec": spec, "metadata": {"name": "x", "labels": {}}}
+    with pytest.raises(Invalid) as raised:
+        reviews().create(kind, asked, JANE, "default")
+    (found,) = raised.value.causes
+    assert found.field == "metadata"
+    assert found.message == f'Invalid value: {{"name":"x","labels":{{}}}}: {what}'
+    placed = {"spec": spec, "metadata": {"namespace": "default"}}
+    if is_local:
+        assert reviews().create(kind, placed, JANE, "default")["status"]["allowed"]
+    else:
+        with pytest.raises(Invalid, match=what):
+            reviews().create(kind, placed, JANE, "default")
+
+
 def test_the_rules_of_who_asks_are_listed() -> None:
     asked = {"spec": {"namespace": "default"}}
     found = reviews().create("SelfSubjectRulesReview", asked, JANE)
@@ -261,7 +280,8 @@ def test_the_rules_of_no_namespace_are_a_bad_question() -> None:
 
 
 def test_who_asks_is_told_who_they_are() -> None:
-    found = reviews().create("SelfSubjectReview", {}, JANE)
+    found = reviews().create("SelfSubjectReview", {"metadata": {"name": "x"}}, JANE)
+    assert found["metadata"] == {"creationTimestamp": "1970-01-01T00:00:00Z"}
     assert found["apiVersion"] == "authentication.k8s.io/v1"
     assert "spec" not in found
     assert found["status"]["userInfo"] == {

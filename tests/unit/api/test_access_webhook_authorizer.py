@@ -91,7 +91,7 @@ def test_who_is_allowed_may_and_is_asked_about_once(tmp_path: Path) -> None:
         assert review == {
             "kind": "SubjectAccessReview",
             "apiVersion": "authorization.k8s.io/v1",
-            "metadata": {"creationTimestamp": None},
+            "metadata": {},
             "spec": {
                 "resourceAttributes": {
                     "namespace": "default",

@@ -60,7 +60,7 @@ def test_a_pods_images_are_asked_about_and_the_answer_is_believed_for_a_while() 
         assert review == {
             "kind": "ImageReview",
             "apiVersion": "imagepolicy.k8s.io/v1alpha1",
-            "metadata": {"creationTimestamp": None},
+            "metadata": {},
             "spec": {
                 "containers": [{"image": "busybox"}, {"image": "other"}],
                 "annotations": {"x.image-policy.k8s.io/ticket": "1"},

@@ -15,6 +15,7 @@ SECRET = "io.k8s.api.core.v1.Secret"
 LEASE = "io.k8s.api.coordination.v1.Lease"
 NODE = "io.k8s.api.core.v1.Node"
 SERVICE = "io.k8s.api.core.v1.Service"
+DEFINITION = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition"
 CONFIGMAP = "io.k8s.api.core.v1.ConfigMap"
 
 
@@ -270,6 +271,14 @@ def test_a_null_in_a_map_or_list_becomes_the_zero_value() -> None:
     container = admit(POD, pod(command=["a", None], env=[None])).document["spec"]["containers"][0]
     assert container["command"] == ["a", ""]
     assert container["env"] == [{}]
+    budget = {"status": {"disruptedPods": {"a": None, "b": "2026-01-01T00:00:00Z"}}}
+    admitted = admit("io.k8s.api.policy.v1.PodDisruptionBudget", budget)
+    assert admitted.document["status"]["disruptedPods"] == {"b": "2026-01-01T00:00:00Z"}
+    props = {"enum": ["a", None], "colour": 1}
+    versions = [{"name": "v1", "schema": {"openAPIV3Schema": props}}]
+    admitted = admit(DEFINITION, {"spec": {"versions": versions}})
+    schema = admitted.document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert schema["enum"] == ["a", None]
 
 
 @pytest.mark.parametrize(

@@ -508,8 +508,14 @@ FLOW = "io.k8s.api.flowcontrol.v1"
         (f"{FLOW}.LimitResponse", {"type": "Reject"}, {"type": "Reject"}),
         (
             f"{FLOW}.PriorityLevelConfigurationSpec",
-            {"type": "Exempt"},
+            {"type": "Exempt", "exempt": {}},
             {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}},
+        ),
+        (f"{FLOW}.PriorityLevelConfigurationSpec", {"type": "Exempt"}, {"type": "Exempt"}),
+        (
+            f"{FLOW}.QueuingConfiguration",
+            {"queues": 1},
+            {"queues": 1, "handSize": 8, "queueLengthLimit": 50},
         ),
         (
             f"{FLOW}.LimitedPriorityLevelConfiguration",

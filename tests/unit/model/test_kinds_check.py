@@ -907,6 +907,16 @@ def test_the_topology_of_endpoints_is_dropped() -> None:
     assert kind.prepare(document, bare, "") == bare
 
 
+def test_leases_keep_nothing_of_coordinated_election() -> None:
+    kind = kind_of("coordination.k8s.io", "leases")
+    asked = {"spec": {"holderIdentity": "h", "strategy": "S", "preferredHolder": "p"}}
+    held = {"spec": {"holderIdentity": "h"}}
+    assert kind.prepare(asked, None, "") == held
+    assert kind.prepare(asked, held, "") == held
+    assert kind.prepare(asked, asked, "") == asked
+    assert kind.prepare(held, None, "") is held
+
+
 def test_leases() -> None:
     spec = {"leaseDurationSeconds": 0, "leaseTransitions": -1}
     assert causes("coordination.k8s.io", "leases", {"spec": spec}) == [
@@ -946,6 +956,16 @@ def test_roles() -> None:
             "Required value: at least one clusterRoleSelector required if aggregationRule is "
             "non-nil",
         )
+    ]
+    wrong = {"matchExpressions": [{"key": "a", "operator": "Is"}]}
+    path = "aggregationRule.clusterRoleSelectors[1]"
+    aggregated = {"aggregationRule": {"clusterRoleSelectors": [{}, wrong]}}
+    assert causes(RBAC, "clusterroles", aggregated) == [
+        (
+            f"{path}.matchExpressions[0].operator",
+            'Invalid value: "Is": not a valid selector operator',
+        ),
+        (path, "Invalid value: null: invalid label selector."),
     ]
     assert causes(RBAC, "roles", {"metadata": {"name": "a/b"}}) == [
         ("metadata.name", "Invalid value: \"a/b\": may not contain '/'")

@@ -147,6 +147,7 @@ def condition(kind: str, status: str = "True") -> dict[str, Any]:
 
 
 def migrated(old: dict[str, Any], new: dict[str, Any]) -> Causes:
+    new = {"resourceVersion": "5", **new}
     documents = ({"spec": MIGRATION, "status": status} for status in (new, old))
     return causes("storagemigration.k8s.io", "storageversionmigrations", *documents, "status")
 
@@ -205,6 +206,9 @@ def test_the_revision_of_a_migration_is_set_once() -> None:
         (path, 'Invalid value: "abc": resource version is not well formed: abc')
     ]
     assert len(migrated({}, {"resourceVersion": "05"})) == 1
+    assert migrated({}, {"resourceVersion": ""}) == [
+        (path, 'Invalid value: "": resource version is not well formed: ')
+    ]
     assert migrated({"resourceVersion": "5"}, {"resourceVersion": "6"}) == [
         (path, f'Invalid value: "6": {IMMUTABLE}')
     ]

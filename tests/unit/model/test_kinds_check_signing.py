@@ -146,7 +146,7 @@ EXCLUSIVE = "Approved and Denied conditions are mutually exclusive"
         ([condition("Approved"), condition("Ready", "False")], []),
         (
             [condition("Approved"), condition("Denied")],
-            [("conditions[1].type", f'Invalid value: "Denied": {EXCLUSIVE}')],
+            [("conditions", f'Invalid value: "Denied": {EXCLUSIVE}')],
         ),
         (
             [condition("Denied"), condition("Approved", "False")],
@@ -155,7 +155,7 @@ EXCLUSIVE = "Approved and Denied conditions are mutually exclusive"
                     "conditions[1].status",
                     'Unsupported value: "False": supported values: "True"',
                 ),
-                ("conditions[1].type", f'Invalid value: "Approved": {EXCLUSIVE}'),
+                ("conditions", f'Invalid value: "Approved": {EXCLUSIVE}'),
             ],
         ),
         (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import Any
 
 import pytest
 
+from authorities import certificate
 from customs import SPEC, definition, version
 from steersman.model import decode
 from steersman.model.errors import BadRequest
@@ -695,7 +697,42 @@ def test_a_webhook_needs_one_address_over_https() -> None:
         assert conversion(service={**service, "path": text}) == []
     assert conversion(service={**service, "port": 65535}) == []
     assert conversion(service={**service, "port": 65536})[0].startswith(f"{path}.service.port: ")
-    assert conversion(service={"name": "n"}) == [f"{path}.service.namespace: Required value"]
+    # upstream hands name and namespace over in the wrong order
+    assert conversion(service={"name": "n"}) == [f"{path}.service.name: Required value"]
+    assert conversion(service={"namespace": "s"}) == [f"{path}.service.namespace: Required value"]
+
+
+def test_the_bundle_of_a_webhook_is_readable_once_its_definition_is_established() -> None:
+    def bundled(text: str) -> Document:
+        document = definition()
+        client = {"url": "https://h", "caBundle": base64.b64encode(text.encode()).decode()}
+        webhook = {"clientConfig": client, "conversionReviewVersions": ["v1"]}
+        document["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
+        return document
+
+    def established(document: Document) -> Document:
+        conditions = [{}, {"type": "Established", "status": "True"}]
+        made = KIND.prepare(admitted(document), None, "")
+        return {**made, "status": {**made["status"], "conditions": conditions}}
+
+    good = bundled("words\n" + certificate("x", ca=False))
+    empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    for text, why in (
+        ("x", "unable to parse bytes as PEM block"),
+        (empty, "failed to parse certificate: x509: malformed certificate"),
+        (empty.replace("CERTIFICATE", "KEY"), "no valid certificate authority data seen"),
+    ):
+        bad = bundled(text)
+        assert said(bad) == []
+        assert said(bad, KIND.prepare(admitted(good), None, "")) == []
+        assert said(bad, established(bad)) == []
+        shown = base64.b64encode(text.encode()).decode()
+        for old in (definition(), good):
+            assert said(bad, established(old)) == [
+                f'spec.conversion.webhookClientConfig.caBundle: Invalid value: "{shown}": '
+                f"unable to load root certificates: {why}"
+            ]
+    assert said(good, established(definition())) == []
 
 
 def test_a_webhook_takes_reviews_that_are_sent() -> None:

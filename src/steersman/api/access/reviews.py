@@ -6,7 +6,7 @@ pkg/registry/authorization with their validation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from steersman.api.access.authorization import Attributes, Union, Unresolved, quoted
@@ -17,6 +17,7 @@ from steersman.model import errors
 from steersman.model.causes import invalid, required
 from steersman.model.errors import BadRequest, Cause, UnknownPath
 from steersman.model.kind import Document
+from steersman.model.times import rfc3339
 from steersman.model.types.selector import check_requirement
 from steersman.wire.message import User
 
@@ -41,9 +42,10 @@ class Resolver(Protocol):
 class Reviews:
     """Answers reviews by what is in memory."""
 
-    def __init__(self, authorizer: Union, tokens: Bearers) -> None:
+    def __init__(self, authorizer: Union, tokens: Bearers, now: Callable[[], float]) -> None:
         self._authorizer = authorizer
         self._tokens = tokens
+        self._now = now
 
     def create(self, kind: str, review: Document, user: User, namespace: str = "") -> Document:
         """Returns the review with its status; the argument is not changed.
@@ -56,7 +58,8 @@ class Reviews:
         if kind == "SelfSubjectRulesReview":
             return self._rules(review, user)
         if kind == "SelfSubjectReview":
-            return _answered(kind, AUTHENTICATION, review, {"userInfo": user_document(user)})
+            made = {"metadata": {"creationTimestamp": rfc3339(self._now())}}
+            return _answered(kind, AUTHENTICATION, made, {"userInfo": user_document(user)})
         if kind == "TokenReview":
             return self._token(review)
         raise UnknownPath(is_routed=True)
@@ -64,6 +67,7 @@ class Reviews:
     def _access(self, kind: str, review: Document, user: User, namespace: str) -> Document:
         spec = review.get("spec") or {}
         causes = check_access(kind, spec, namespace)
+        causes += _check_metadata(kind, review.get("metadata") or {})
         if causes:
             raise errors.invalid(AUTHORIZATION, kind, "", causes)
         subject = user if kind == "SelfSubjectAccessReview" else _subject(spec)
@@ -132,6 +136,14 @@ def check_access(kind: str, spec: Document, namespace: str) -> list[Cause]:
     if kind == "LocalSubjectAccessReview":
         causes += _check_local(resource, other, namespace)
     return causes
+
+
+def _check_metadata(kind: str, metadata: Document) -> Iterable[Cause]:
+    is_local = kind == "LocalSubjectAccessReview"
+    allowed = ("managedFields", "namespace") if is_local else ("managedFields",)
+    if any(value for name, value in metadata.items() if name not in allowed):
+        what = "must be empty except for namespace" if is_local else "must be empty"
+        yield invalid("metadata", metadata, what)
 
 
 def _check_selector(selector: Document | None, path: str) -> Iterable[Cause]:
@@ -234,11 +246,10 @@ def user_document(user: User) -> Document:
 
 
 def _answered(kind: str, group: str, review: Document, status: Document) -> Document:
-    metadata = {"creationTimestamp": None, **(review.get("metadata") or {})}
     found: Document = {
         "kind": kind,
         "apiVersion": review.get("apiVersion") or f"{group}/v1",
-        "metadata": metadata,
+        "metadata": review.get("metadata") or {},
     }
     if kind != "SelfSubjectReview":
         found["spec"] = review.get("spec") or {}

@@ -72,4 +72,4 @@ def told(document: Document, verdict: Verdict, time: str) -> Document | None:
 def is_available(document: Document) -> bool:
     """Says whether requests are passed on."""
     conditions = (document.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Available" and one["status"] == "True" for one in conditions)
+    return any(one.get("type") == "Available" and one.get("status") == "True" for one in conditions)

@@ -29,7 +29,7 @@ def render_ready(present: Document, cidr: str, now: str) -> Document | None:
     not, where it goes, or where it is of another range."""
     status = present.get("status") or {}
     conditions = status.get("conditions") or []
-    said = any(it["type"] == "Ready" and it["status"] != "Unknown" for it in conditions)
+    said = any(it.get("type") == "Ready" and it.get("status") != "Unknown" for it in conditions)
     other = present["spec"].get("cidrs") != [cidr]
     if said or other or present["metadata"].get("deletionTimestamp"):
         return None
@@ -40,7 +40,7 @@ def render_ready(present: Document, cidr: str, now: str) -> Document | None:
         "message": "Kubernetes default Service CIDR is ready",
         "lastTransitionTime": now,
     }
-    others = [it for it in conditions if it["type"] != "Ready"]
+    others = [it for it in conditions if it.get("type") != "Ready"]
     return {**present, "status": {**status, "conditions": [*others, ready]}}
 
 

@@ -31,9 +31,9 @@ class _Served:
         """Returns what must change for the kinds to change."""
         status = self.definition.get("status") or {}
         served = [
-            (one["type"], one.get("status"))
+            (one.get("type"), one.get("status"))
             for one in status.get("conditions") or ()
-            if one["type"] in ("NamesAccepted", "Established")
+            if one.get("type") in ("NamesAccepted", "Established")
         ]
         uid = self.definition["metadata"].get("uid")
         spec = self.definition["spec"]

@@ -110,7 +110,7 @@ def _same(wanted: Mapping[str, Any], accepted: Mapping[str, Any]) -> bool:
 
 def _has_condition(definition: Document, type: str) -> bool:
     conditions = (definition.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == type for one in conditions)
+    return any(one.get("type") == type for one in conditions)
 
 
 def _established(definition: Document, time: str, good_bundle: bool) -> Document:

@@ -235,7 +235,7 @@ def is_ready(found: Document) -> bool:
     if found["metadata"].get("deletionTimestamp"):
         return False
     conditions = (found.get("status") or {}).get("conditions") or ()
-    said = (it["status"] for it in conditions if it["type"] == "Ready")
+    said = (it.get("status") for it in conditions if it.get("type") == "Ready")
     return next(said, "True") == "True"
 
 

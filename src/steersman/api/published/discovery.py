@@ -217,7 +217,7 @@ def arrange(served: Served, foreign: Sequence[Foreign]) -> Groups:
 def _aggregated_list(groups: Groups, form: str, *, core: bool) -> Document:
     items = [
         {
-            "metadata": {**({"name": group} if group else {}), "creationTimestamp": None},
+            "metadata": {"name": group} if group else {},
             "versions": [_aggregated(name, found) for name, found in versions.items()],
         }
         for group, versions in groups.items()

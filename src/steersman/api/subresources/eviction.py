@@ -179,7 +179,8 @@ def _forbidden(name: str, why: str) -> errors.Forbidden:
 
 def _why(name: str, status: Document) -> str:
     for condition in status.get("conditions") or ():
-        if condition["type"] == "DisruptionAllowed" and condition.get("reason") == "SyncFailed":
+        kind, reason = condition.get("type"), condition.get("reason")
+        if kind == "DisruptionAllowed" and reason == "SyncFailed":
             failed = f"because it failed sync: {condition.get('message', '')}"
             return f"The disruption budget {name} does not allow evicting pods currently {failed}"
     desired, current = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
@@ -190,13 +191,13 @@ def _why(name: str, status: Document) -> str:
 def _insufficient(status: Document, now: str) -> Sequence[Document]:
     """Returns the conditions of a budget that is used up."""
     old = status.get("conditions") or []
-    present = next((it for it in old if it["type"] == "DisruptionAllowed"), None)
-    same = present is not None and present["status"] == "False"
+    present = next((it for it in old if it.get("type") == "DisruptionAllowed"), None)
+    same = present is not None and present.get("status") == "False"
     made = {
         "type": "DisruptionAllowed",
         "status": "False",
         "observedGeneration": status.get("observedGeneration", 0),
-        "lastTransitionTime": present["lastTransitionTime"] if same and present else now,
+        "lastTransitionTime": present.get("lastTransitionTime", now) if same and present else now,
         "reason": "InsufficientPods",
         "message": "",
     }
@@ -206,7 +207,7 @@ def _insufficient(status: Document, now: str) -> Sequence[Document]:
 def disrupted(pod: Document, now: str) -> Document:
     """Returns a pod that says why it ends."""
     status = dict(pod.get("status") or {})
-    others = [it for it in status.get("conditions") or () if it["type"] != "DisruptionTarget"]
+    others = [it for it in status.get("conditions") or () if it.get("type") != "DisruptionTarget"]
     made = {
         "type": "DisruptionTarget",
         "status": "True",

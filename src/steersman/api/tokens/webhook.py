@@ -83,7 +83,7 @@ class WebhookTokens:
     async def _answer(self, token: str) -> Answer:
         spec = {"token": token, "audiences": self._audiences}
         head = {"kind": "TokenReview", "apiVersion": self._version}
-        body = orjson.dumps({**head, "metadata": {"creationTimestamp": None}, "spec": spec})
+        body = orjson.dumps({**head, "metadata": {}, "spec": spec})
         headers = {"content-type": "application/json", "accept": "application/json"}
         try:
             async with self._world.wire_timeout(ASK_SECONDS):

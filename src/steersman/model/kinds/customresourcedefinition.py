@@ -117,7 +117,7 @@ def with_condition(
     made = {"type": type, "status": status, "reason": reason, "message": message}
     conditions = list(known.get("conditions") or ())
     for index, one in enumerate(conditions):
-        if one["type"] == type:
+        if one.get("type") == type:
             same = one.get("status") == status and one.get("lastTransitionTime")
             when = one["lastTransitionTime"] if same else time
             conditions[index] = {**one, "lastTransitionTime": when, **made}

@@ -54,6 +54,8 @@ def as_read(document: Document, now: float) -> Document:
     return {**document, "spec": {**document["spec"], "renewTime": text}}
 
 
+# Fields behind the gate CoordinatedLeaderElection
+_COORDINATED = ("strategy", "preferredHolder")
 _COLUMNS = (NAME, text("Holder", "spec", "holderIdentity"), AGE)
 
 
@@ -64,6 +66,15 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     if seconds is not None and seconds <= 0:
         yield invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")
     yield from not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
+
+
+def _prepare(new: Document, old: Document | None, _subresource: str) -> Document:
+    """Leaves out what coordinated leader election would use, which is off."""
+    spec, before = new.get("spec") or {}, (old or {}).get("spec") or {}
+    left = [name for name in _COORDINATED if name in spec and name not in before]
+    if not left:
+        return new
+    return {**new, "spec": {name: value for name, value in spec.items() if name not in left}}
 
 
 LEASE = Kind(
@@ -81,6 +92,7 @@ LEASE = Kind(
         ),
     ),
     columns=_COLUMNS,
+    prepare=_prepare,
     check=_check,
     view=Lease,
     complete=True,

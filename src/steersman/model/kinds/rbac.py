@@ -97,7 +97,9 @@ def _check_aggregation(rule: Document, path: str) -> Iterator[Cause]:
         detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
         yield required(path, detail)
     for index, selector in enumerate(selectors):
-        yield from check_selector(selector, f"{path}[{index}]")
+        if found := list(check_selector(selector, f"{path}[{index}]")):
+            yield from found  # and upstream makes a selector of it, which fails as well
+            yield invalid(f"{path}[{index}]", None, "invalid label selector.")
 
 
 def check_rule(rule: Document, path: str, namespaced: bool) -> Iterator[Cause]:

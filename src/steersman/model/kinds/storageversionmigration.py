@@ -85,7 +85,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
 
 def _check_status(status: Document, before: Document) -> Iterator[Cause]:
     path, revision = "status.resourceVersion", status.get("resourceVersion", "")
-    if revision and not _REVISION.fullmatch(revision):
+    if not _REVISION.fullmatch(revision):
         yield invalid(path, revision, f"resource version is not well formed: {revision}")
     conditions = status.get("conditions") or []
     yield from check_conditions(conditions, "status.conditions")

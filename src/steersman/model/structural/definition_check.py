@@ -14,7 +14,9 @@ from steersman.model import causes, names
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.structural import fieldpath, schema_check
+from steersman.model.types import certificate_check
 from steersman.model.types.metadata import check_metadata
+from steersman.model.types.webhook_check import check_client
 
 Raw = Mapping[str, Any]
 
@@ -35,7 +37,6 @@ _COLUMN_FORMATS: Final = (
 _LONGEST_WARNING: Final = 256
 _REVIEWS: Final = ("v1", "v1beta1")
 _MIXED = "may have mixed case, but should otherwise match: "
-_FORM = "; desired format: https://host[/path]"
 _PEER = "https://github.com/kubernetes/enhancements/pull/1111"
 
 
@@ -47,7 +48,7 @@ def check(new: Document, old: Document | None, subresource: str) -> Iterator[Cau
         yield from _check_names(status.get("acceptedNames") or {}, "status.acceptedNames")
         return
     yield from check_metadata(new, old, namespaced=False, name=_name_check(spec))
-    yield from _check_spec(spec)
+    yield from _check_spec(spec, any_bundle=_may_have_any_bundle(old))
     if old is not None:
         yield from _check_kept(spec, old.get("spec") or {}, is_true(old, "Established"))
     yield from _check_names(status.get("acceptedNames") or {}, "status.acceptedNames")
@@ -64,7 +65,7 @@ def check(new: Document, old: Document | None, subresource: str) -> Iterator[Cau
 def is_true(definition: Document, condition: str) -> bool:
     """Says whether a condition of a definition is True."""
     conditions = (definition.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == condition and one.get("status") == "True" for one in conditions)
+    return any(one.get("type") == condition and one.get("status") == "True" for one in conditions)
 
 
 def _name_check(spec: Raw) -> Any:
@@ -77,7 +78,7 @@ def _name_check(spec: Raw) -> Any:
     return problems
 
 
-def _check_spec(spec: Raw) -> Iterator[Cause]:
+def _check_spec(spec: Raw, *, any_bundle: bool) -> Iterator[Cause]:
     yield from _check_group(spec.get("group") or "")
     yield from causes.one_of("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
     versions = spec.get("versions") or []
@@ -101,7 +102,7 @@ def _check_spec(spec: Raw) -> Iterator[Cause]:
     yield from _check_names(given, "spec.names")
     if versions:
         yield from _check_served(versions[0], "spec", common)
-    yield from _check_conversion(spec.get("conversion"), "spec.conversion")
+    yield from _check_conversion(spec.get("conversion"), "spec.conversion", any_bundle)
 
 
 def _check_group(group: str) -> Iterator[Cause]:
@@ -277,7 +278,7 @@ def _check_labels(texts: Sequence[str], path: str) -> Iterator[Cause]:
             yield causes.invalid(f"{path}[{index}]", text, ",".join(wrong))
 
 
-def _check_conversion(conversion: Raw | None, path: str) -> Iterator[Cause]:
+def _check_conversion(conversion: Raw | None, path: str, any_bundle: bool) -> Iterator[Cause]:
     if conversion is None:
         return
     strategy, webhook = conversion.get("strategy"), conversion.get("webhook") or {}
@@ -290,74 +291,28 @@ def _check_conversion(conversion: Raw | None, path: str) -> Iterator[Cause]:
         if reviews:
             yield causes.forbidden(f"{path}.conversionReviewVersions", detail)
         return
-    yield from _check_client(config, f"{path}.webhookClientConfig")
+    yield from _check_client(config, f"{path}.webhookClientConfig", any_bundle=any_bundle)
     yield from _check_reviews(reviews, f"{path}.conversionReviewVersions")
 
 
-def _check_client(config: Raw | None, path: str) -> Iterator[Cause]:
+def _check_client(config: Raw | None, path: str, *, any_bundle: bool) -> Iterator[Cause]:
     if config is None:
         yield causes.required(path, "required when strategy is set to Webhook")
         return
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        yield causes.required(path, "exactly one of url or service is required")
-    elif url is not None:
-        yield from _check_url(url, f"{path}.url")
-    elif service is not None:
-        yield from _check_service(service, f"{path}.service")
+    yield from check_client(dict(config), path)
+    bundle = config.get("caBundle")
+    if bundle and not any_bundle and (problem := certificate_check.roots_problem(bundle)):
+        yield causes.invalid(f"{path}.caBundle", bundle, problem)
 
 
-def _check_url(url: str, path: str) -> Iterator[Cause]:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises for a bad one
-    except ValueError as error:
-        yield causes.required(path, f"url must be a valid URL: {error}{_FORM}")
-        return
-    if parts.scheme != "https":
-        detail = f"'https' is the only allowed URL scheme{_FORM}"
-        yield causes.invalid(path, parts.scheme, detail)
-    user, _, host = parts.netloc.rpartition("@")
-    if not host:
-        yield causes.invalid(path, host, f"host must be specified{_FORM}")
-    if user:
-        detail = "user information is not permitted in the URL"
-        yield causes.invalid(path, user, detail)
-    if parts.fragment:
-        detail = "fragments are not permitted in the URL"
-        yield causes.invalid(path, parts.fragment, detail)
-    if parts.query:
-        detail = "query parameters are not permitted in the URL"
-        yield causes.invalid(path, parts.query, detail)
-
-
-def _check_service(service: Raw, path: str) -> Iterator[Cause]:
-    # upstream hands name and namespace over in the wrong order, which nobody sees
-    for name in ("name", "namespace"):
-        if not service.get(name):
-            yield causes.required(f"{path}.{name}")
-    port = service.get("port", 443)
-    if wrong := names.port_number(port):
-        yield causes.invalid(f"{path}.port", port, f"port is not valid: {', '.join(wrong)}")
-    given = service.get("path")
-    if given is not None:
-        yield from _check_url_path(given, f"{path}.path")
-
-
-def _check_url_path(text: str, path: str) -> Iterator[Cause]:
-    if text in ("", "/"):
-        return
-    if text == "//":
-        yield causes.invalid(path, text, "segment[0] may not be empty")
-        return
-    if not text.startswith("/"):
-        yield causes.invalid(path, text, "must start with a '/'")
-    for index, step in enumerate(text[1:].removesuffix("/").split("/")):
-        wrong = names.dns1123_subdomain(step) if step else ()
-        if not step:
-            yield causes.invalid(path, text, f"segment[{index}] may not be empty")
-        for problem in wrong:
-            yield causes.invalid(path, text, f"segment[{index}]: {problem}")
+def _may_have_any_bundle(old: Document | None) -> bool:
+    """Says whether the bundle of a webhook need not be readable: of a definition that is not
+    established, or whose bundle was not readable before."""
+    if old is None or not is_true(old, "Established"):
+        return True
+    webhook = ((old.get("spec") or {}).get("conversion") or {}).get("webhook") or {}
+    bundle = (webhook.get("clientConfig") or {}).get("caBundle")
+    return bool(bundle and certificate_check.roots_problem(bundle))
 
 
 def _check_reviews(versions: Sequence[str], path: str) -> Iterator[Cause]:

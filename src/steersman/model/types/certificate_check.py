@@ -138,6 +138,32 @@ def _decoded(encoded: str) -> str:
         return ""
 
 
+def roots_problem(encoded: str) -> str:
+    """Returns what is wrong with the certificates, in base64, that a webhook's server is checked
+    with; empty: nothing (TLSConfigFor in client-go/transport, which needs one that it can read)."""
+    blocks = list(pem_blocks(_decoded(encoded)))
+    usable = [one.content for one in blocks if one.type == "CERTIFICATE" and not one.headers]
+    if any(_is_readable(one) for one in usable):
+        return ""
+    if usable:
+        why = "failed to parse certificate: x509: malformed certificate"
+    elif blocks:
+        why = "no valid certificate authority data seen"
+    else:
+        why = "unable to parse bytes as PEM block"
+    return f"unable to load root certificates: {why}"
+
+
+def _is_readable(content: bytes) -> bool:
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
 def check_signer(name: str, path: str) -> Iterator[Cause]:
     """Yields what is wrong with the name of a signer."""
     parts = name.split("/")

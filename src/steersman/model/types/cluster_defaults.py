@@ -123,18 +123,3 @@ def device_request(request: Document) -> None:
         request["allocationMode"] = "ExactCount"
     if request["allocationMode"] == "ExactCount" and not request.get("count"):
         request["count"] = 1
-
-
-def priority_level(spec: Document) -> None:
-    """Completes a priority level by its type."""
-    if spec.get("type") == "Exempt":
-        exempt = {"nominalConcurrencyShares": 0, "lendablePercent": 0}
-        spec["exempt"] = {**exempt, **spec.get("exempt", {})}
-
-
-def limit_response(response: Document) -> None:
-    """Completes the queues of a priority level."""
-    if response.get("type") == "Queue" and "queuing" in response:
-        for name, value in (("queues", 64), ("handSize", 8), ("queueLengthLimit", 50)):
-            if not response["queuing"].get(name):
-                response["queuing"][name] = value

@@ -78,7 +78,7 @@ def _check_conditions(new: Document, old: Document | None) -> Iterator[Cause]:
         others = [other for other in DECISIONS if other != kind]
         if kind in DECISIONS and not both and others[0] in seen:
             detail = "Approved and Denied conditions are mutually exclusive"
-            yield invalid(f"{path}.type", kind, detail)
+            yield invalid("status.conditions", kind, detail)
         if kind in seen and not doubled:
             yield duplicate(f"{path}.type", kind)
         seen.append(kind)

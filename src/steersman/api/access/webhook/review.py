@@ -72,7 +72,7 @@ def document_of(spec: Document, version: str) -> Document:
     return {
         "kind": "SubjectAccessReview",
         "apiVersion": f"{GROUP}/{version}",
-        "metadata": {"creationTimestamp": None},
+        "metadata": {},
         "spec": spec,
         "status": {"allowed": False},
     }

@@ -127,7 +127,7 @@ class ImagePolicyWebhook(Plain):
         review = {
             "kind": "ImageReview",
             "apiVersion": GROUP,
-            "metadata": {"creationTimestamp": None},
+            "metadata": {},
             "spec": orjson.Fragment(key),
             "status": {"allowed": False},
         }

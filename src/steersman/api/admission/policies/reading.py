@@ -70,9 +70,9 @@ class ParameterReading:
             if wanted != before and (why := self._unread_kind(user, wanted)):
                 yield causes.forbidden("spec.paramKind", why)
         # upstream compares pointers here, and so asks anew at every update
-        reference, plural = spec.get("paramRef"), _POLICIES.get(change.call.kind.name)
-        if reference is not None and plural is not None:
-            if why := self._unread_object(user, plural, spec.get("policyName", ""), reference):
+        if change.call.kind.name in _POLICIES and spec.get("paramRef") is not None:
+            why = self._unread_object(user, _POLICIES[change.call.kind.name], spec)
+            if why:
                 yield causes.forbidden("spec.paramRef", why)
 
     def _unread_kind(self, user: User, wanted: Mapping[str, Any]) -> str:
@@ -87,9 +87,8 @@ class ParameterReading:
             f"paramKind (kind={kind}, apiVersion={version})"
         )
 
-    def _unread_object(
-        self, user: User, plural: str, policy: str, reference: Mapping[str, Any]
-    ) -> str:
+    def _unread_object(self, user: User, plural: str, spec: Document) -> str:
+        policy, reference = spec.get("policyName") or "", spec["paramRef"]
         entry = self._cache.table(Resource(GROUP, plural)).get("", policy)
         wanted = None if entry is None else (entry.document().get("spec") or {}).get("paramKind")
         asked = _Asked() if wanted is None else self._asked(wanted)
