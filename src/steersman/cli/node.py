@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         placing=placing.read_settings(arguments),
         sysctls=parse_allowed(kubelet.names(arguments.allowed_unsafe_sysctls)),
         endpoint=kubelet.read_endpoint(arguments),
+        runtimes=kubelet.read_runtimes(arguments),
         image_bounds=Bounds(
             arguments.image_gc_high_threshold,
             arguments.image_gc_low_threshold,

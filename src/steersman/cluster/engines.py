@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from steersman.images.store import Store
 from steersman.node import record
 from steersman.node.engine.interface import Engine, Images
 from steersman.node.engine.own import Network, OwnEngine
+from steersman.node.engine.runtimes import OURS, OCIRuntime
 from steersman.node.id_ranges import IdRanges
 from steersman.node.measure.measuring import Ask
 from steersman.node.paths import Paths
@@ -49,6 +50,7 @@ def choose_own(
     version: str,
     ids: IdRanges,
     world: World,
+    runtimes: Mapping[str, OCIRuntime] = OURS,
 ) -> Chosen:
     """Returns our own engine: the warm parent at a socket, the node's bridge, its image store."""
     paths.endpoint.unlink(missing_ok=True)
@@ -60,6 +62,7 @@ def choose_own(
         domain,
         world,
         version,
+        runtimes,
     )
     store = Store(images)
     return Chosen(engine, Puller(store, StreamHttp()), ids, OwnImages(store), images)

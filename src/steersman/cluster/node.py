@@ -57,6 +57,7 @@ from steersman.node.agent import Agent
 from steersman.node.credentials.certificates import PodCertificates
 from steersman.node.credentials.providers import Provider, Providers
 from steersman.node.credentials.records import PullRecords
+from steersman.node.engine.runtimes import know_runtimes
 from steersman.node.id_ranges import IdRanges, read_subordinate
 from steersman.node.measure.answer import Telling
 from steersman.node.measure.configuration import render_configuration
@@ -114,6 +115,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     periods:    how long pods have when the machine goes
     providers, programs: who knows logins for images, and the folder where they are
     endpoint:   the socket of a container runtime in place of our own engine
+    runtimes:   programs in place of our own OCI runtime, by handler
     """
 
     name: str
@@ -135,6 +137,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     programs: Path | None = None
     image_bounds: Bounds = Bounds()
     endpoint: Path | None = None
+    runtimes: Mapping[str, str] = {}
     placing: PlacingSettings = PlacingSettings()
 
 
@@ -470,6 +473,7 @@ async def _choose(settings: NodeSettings, connected: PodNetwork, world: World) -
             version(),
             ids,
             world,
+            await know_runtimes(settings.runtimes, world),
         )
     return await choose_runtime(
         settings.endpoint, paths, settings.cluster, group, _resolution(settings), ids, world

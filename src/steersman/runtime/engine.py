@@ -68,7 +68,8 @@ class SandboxState(NamedTuple):
 
     `userns` is empty for a pod among the users of the host, `pidns` for one whose containers have
     processes of their own. `save_error` says why state.json
-    could not be written, as on a full disk.
+    could not be written, as on a full disk. `runtime` is the program that makes its containers,
+    empty for our own runtime.
     """
 
     pod: str
@@ -84,6 +85,7 @@ class SandboxState(NamedTuple):
     save_error: str
     containers: tuple[ContainerState, ...]
     lost: bool
+    runtime: str = ""
 
 
 class Event(NamedTuple):
@@ -116,7 +118,7 @@ def _parse_container(document: Mapping[str, Any]) -> ContainerState:
 
 def _parse_sandbox(document: Mapping[str, Any], *, lost: bool = False) -> SandboxState:
     fields: dict[str, Any] = {name: document.get(name) for name in SandboxState._fields}
-    for name in ("userns", "pidns"):
+    for name in ("userns", "pidns", "runtime"):
         fields[name] = fields[name] or ""  # of a shim from before there was one
     containers = tuple(_parse_container(entry) for entry in document.get("containers") or ())
     return SandboxState(**{**fields, "containers": containers, "lost": lost})
@@ -401,7 +403,8 @@ class Engine:
 
         `spec`: cgroup_parent (the pod's own cgroup, needed), hostname, network and ipc ("pod" or
         "host"), sysctls, resources (OCI), shm_bytes, uidMappings and gidMappings (OCI) for a user
-        namespace of its own. EngineError conflict if the pod exists.
+        namespace of its own, runtime (the path of another OCI runtime that makes its containers).
+        EngineError conflict if the pod exists.
         """
         if pod in self._links or pod in self._lost:
             raise EngineError("conflict", f"pod {pod!r} exists")

@@ -30,15 +30,55 @@ from .process import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, NoReturn
 
     from .kernel.cgroups import Cgroup
     from .kernel.user_namespaces import Maps
+    from .pod import Container
+    from .reactor import Reactor
+    from .supervised import Supervised
 
 # Entered by the fork, and last of all
 _ELSEWHERE = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUSER
 _FAILED = 127
+
+
+def inherit(first: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+    """The process section of an exec: what its container's first is, but for what it asks to have
+    otherwise."""
+    found = dict(first)
+    for name in ("terminal", "consoleSize", "oomScoreAdj"):
+        found.pop(name, None)
+    env = found.get("env") or ()
+    if section.get("terminal") and not any(text.startswith("TERM=") for text in env):
+        found["env"] = [*env, "TERM=xterm"]  # as containerd does
+    return {**found, **section}
+
+
+def begin(
+    reactor: Reactor,
+    made: Container,
+    section: Mapping[str, Any],
+    on_terminal: Callable[[int], None],
+    streams: Sequence[int],
+) -> Supervised:
+    """Starts an exec in a container of a shim, as its keeper's child; it runs once it is ready."""
+    from .supervised import Supervised  # the command line has none
+
+    plan = made.plan
+    process = Process(inherit(made.bundle.get("process") or {}, section), plan.held)
+    process.filter, process.filter_flags = plan.process.filter, plan.process.filter_flags
+    extra = Supervised(reactor, on_terminal)
+    channel, birth = extra.child_channel.fileno(), syscalls.CLONE_PARENT
+    try:
+        pid = start(made.first.pid, made.cgroup, process, channel, streams, plan.held, birth=birth)
+    except BaseException:
+        extra.close_channel()
+        raise
+    extra.follow(pid)
+    extra.on_ready = extra.go
+    return extra
 
 
 def start(

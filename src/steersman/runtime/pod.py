@@ -14,15 +14,15 @@ from .container import Plan
 from .keeper import GONE
 from .kernel import capabilities, cgroups, namespaces, syscalls, terminal, user_namespaces
 from .logs import LogFile
-from .process import Process
 from .streams import Streams, close_all, fill_streams
-from .supervised import CREATED, RUNNING, STOPPED, Supervised
+from .supervised import CREATED, RUNNING, STOPPED, Conflict, Failed, NotFound, Supervised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from .external.life import External, First
     from .keeper import Keeper
     from .reactor import Reactor
     from .supervised import Answer
@@ -39,18 +39,6 @@ _FIRST = "first"
 _OWN_HOOKS = ("createContainer", "startContainer")
 # The exit code that Kubernetes shows for a container whose program could not be started.
 _START_ERROR_CODE = 128
-
-
-class NotFound(Exception):
-    """There is no container, or exec, of that name."""
-
-
-class Conflict(Exception):
-    """The container is not in a state for this."""
-
-
-class Failed(Exception):
-    """The container could not be set up or started; the text is the reason."""
 
 
 class Container:
@@ -122,6 +110,7 @@ class Pod:
         self._publish: Callable[[Document], None]
         self.containers: dict[str, Container] = {}
         self._processes: dict[int, Callable[[int], None]] = {}
+        self._external: External | None = None
         self._last_exec = 0
         self._save_error = ""
 
@@ -129,6 +118,10 @@ class Pod:
         """Gives the pod its loop and a way to tell events; before the first container."""
         self._reactor = reactor
         self._publish = publish
+        if path := self._spec.get("runtime"):
+            from .external.life import External  # of few nodes
+
+            self._external = External(path, self.directory, reactor, self._processes)
 
     @property
     def quiet(self) -> bool:
@@ -168,11 +161,24 @@ class Pod:
         made.log.on_aside = lambda: self._publish({"kind": "aside", "container": name})
         made.streams = self._streams(made, opened=False)
         made.streams.thaw(kept["streams"], is_terminal=plan.process.terminal)
-        made.first = Supervised(self._reactor, made.streams.use_terminal)
+        reaped = self._make_first(made)
         made.first.thaw(kept["first"])
         self.containers[name] = made
         if made.first.status != STOPPED:
-            self._processes[made.first.pid] = lambda status: self._ended(made, status)
+            self._processes[made.first.pid] = reaped
+
+    def _make_first(self, made: Container) -> Callable[[int], None]:
+        """Makes room for the first process of a container; gives who is to hear of its end."""
+
+        def ended(status: int) -> None:
+            self._ended(made, status)
+
+        if self._external is None:
+            made.first = Supervised(self._reactor, made.streams.use_terminal)
+            return ended
+        first: First = self._external.make_first(made, ended)
+        made.first = first
+        return first.reaped
 
     def build(self) -> None:
         """Makes the sandbox: namespaces, cgroup, shared memory; takes all back if one fails."""
@@ -258,6 +264,8 @@ class Pod:
         cgroups.kill(group)
         group.remove()
         group.prune()
+        if self._external is not None:
+            self._external.close(self.cgroup_path)
         state.remove_directory(self.directory)
 
     def describe(self) -> Document:
@@ -274,6 +282,7 @@ class Pod:
             "pidns": f"/proc/{pid}/fd/{self._shared}" if self._shared >= 0 else "",
             "shm": shm,
             "cgroup": self.cgroup_path,
+            "runtime": self._spec.get("runtime", ""),
             "created_at": self._created_at,
             "save_error": self._save_error,
             "containers": [known.describe() for known in self.containers.values()],
@@ -297,6 +306,8 @@ class Pod:
         callback = self._processes.pop(process, None)
         if callback is not None:
             callback(status)
+        elif self._external is not None:
+            self._external.stray(process, status)
 
     def find(self, name: str) -> Container:
         """The container of that name; NotFound if there is none."""
@@ -331,8 +342,11 @@ class Pod:
         made.log = LogFile(plan.log)
         made.log.on_aside = lambda: self._publish({"kind": "aside", "container": made.name})
         made.streams = self._streams(made, opened=True)
-        made.first = Supervised(self._reactor, made.streams.use_terminal)
+        reaped = self._make_first(made)
         container.make_directories(plan)
+        if self._external is not None:
+            self._external.prepare(made)
+            return
         if plan.hooks:
             container.present(plan, f"{self.name}.{made.name}", made.bundle)
         made.cgroup.create()
@@ -342,7 +356,7 @@ class Pod:
         pid = container.start(plan, made.cgroup, channel, made.streams.child, birth=birth)
         made.streams.close_child_ends()
         made.first.follow(pid)
-        self._processes[pid] = lambda status: self._ended(made, status)
+        self._processes[pid] = reaped
 
     def _streams(self, made: Container, *, opened: bool) -> Streams:
         return Streams(
@@ -464,6 +478,8 @@ class Pod:
             made.first.close_channel()
             made.streams.close()
         made.cgroup.remove()
+        if self._external is not None:
+            state.unmount_below(made.plan.directory)
         state.remove_directory(made.plan.directory)
 
     def execute(
@@ -477,15 +493,9 @@ class Pod:
         made = self.find(request["container"])
         if made.first.status != RUNNING:
             raise Conflict(f"container {made.name!r} is {made.first.status}")
-        process = self._exec_process(made, request.get("process") or {})
         masters: list[int] = []
-        extra = Supervised(self._reactor, masters.append)
-        if not process.terminal:
-            fill_streams(descriptors)
         self._last_exec += 1
         number = self._last_exec
-        pid = self._start_exec(made, process, extra, descriptors)
-        made.execs[number] = extra
 
         def ended(status: int) -> None:
             extra.ended(status, False)
@@ -496,40 +506,28 @@ class Pod:
             for callback in extra.on_exit:
                 callback()
 
-        self._processes[pid] = ended
-        extra.on_ready = extra.go
-        extra.on_started = lambda: answer({"exec": number, "pid": pid}, masters)
+        section = request.get("process") or {}
+        extra = self._start_exec(made, section, masters, descriptors, ended)
+        made.execs[number] = extra
+        extra.on_started = lambda: answer({"exec": number, "pid": extra.pid}, masters)
 
     def _start_exec(
-        self, made: Container, process: Process, extra: Supervised, descriptors: list[int]
-    ) -> int:
-        from .execution import start
+        self,
+        made: Container,
+        section: Mapping[str, Any],
+        masters: list[int],
+        descriptors: list[int],
+        ended: Callable[[int], None],
+    ) -> Supervised:
+        from .execution import begin
 
-        channel = extra.child_channel.fileno()
-        held, birth = made.plan.held, syscalls.CLONE_PARENT
-        try:
-            pid = start(
-                made.first.pid, made.cgroup, process, channel, descriptors, held, birth=birth
-            )
-        except BaseException:
-            extra.close_channel()
-            raise
-        extra.follow(pid)
-        return pid
-
-    def _exec_process(self, made: Container, section: Mapping[str, Any]) -> Process:
-        """An exec is what its container is, but for what it asks to have otherwise."""
-        inherited = dict(made.bundle.get("process") or {})
-        for name in ("terminal", "consoleSize", "oomScoreAdj"):
-            inherited.pop(name, None)
-        if section.get("terminal") and not any(
-            text.startswith("TERM=") for text in inherited.get("env") or ()
-        ):
-            inherited["env"] = [*(inherited.get("env") or ()), "TERM=xterm"]  # as containerd does
-        process = Process({**inherited, **section}, made.plan.held)
-        process.filter = made.plan.process.filter
-        process.filter_flags = made.plan.process.filter_flags
-        return process
+        if not section.get("terminal"):
+            fill_streams(descriptors)
+        if self._external is not None:
+            return self._external.execute(made, section, masters.append, descriptors, ended)
+        extra = begin(self._reactor, made, section, masters.append, descriptors)
+        self._processes[extra.pid] = ended
+        return extra
 
     def _find_exec(self, made: Container, request: Document) -> Supervised:
         if request["exec"] not in made.execs:
@@ -556,14 +554,19 @@ class Pod:
         terminal.resize(made.streams.terminal, int(request["width"]), int(request["height"]))
         return {}
 
-    def update(self, request: Document) -> Document:
+    def update(self, request: Document, answer: Answer, fail: Callable[[Exception], None]) -> None:
         """Changes limits of a container, or without one of the pod."""
         resources = {k: v for k, v in request["resources"].items() if k != "devices"}
-        if request.get("container"):
-            self.find(request["container"]).cgroup.limit(resources)
-        else:
+        if not request.get("container"):
             self._open_cgroup(self.cgroup_path).limit(resources)
-        return {}
+            answer({})
+            return
+        made = self.find(request["container"])
+        if self._external is not None:
+            self._external.update(made, resources, answer, lambda why: fail(Failed(why)))
+        else:
+            made.cgroup.limit(resources)
+            answer({})
 
     def stats(self, request: Document) -> Document:
         """Counters of a container, or without one of the pod."""

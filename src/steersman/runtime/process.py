@@ -11,7 +11,7 @@ import os
 import resource
 import stat
 
-from .kernel import capabilities, scheduling, syscalls, trampoline
+from .kernel import capabilities, mounts, scheduling, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,14 +195,15 @@ def _apply_labels(process: Process, own: int) -> None:
     labels.apply(process.labels, own)
 
 
-def look_up(process: Process) -> None:
+def look_up(process: Process, root: int = -1) -> None:
     """Fills in user and groups from a user name, and HOME; reads the container's own files.
 
-    Must run inside the container's root. A name may be "user", "user:group" or numbers.
+    Must run inside the container's root, or be given that. A name may be "user", "user:group" or
+    numbers.
     """
-    accounts = _read_accounts("/etc/passwd") if _needs_accounts(process) else []
+    accounts = _read_accounts("/etc/passwd", root) if _needs_accounts(process) else []
     if process.username:
-        _resolve_user(process, accounts)
+        _resolve_user(process, accounts, root)
     if "HOME" not in process.env:
         homes = [line[5] for line in accounts if len(line) > 5 and line[2] == str(process.uid)]
         process.env["HOME"] = homes[0] if homes and homes[0] else "/"
@@ -217,13 +218,13 @@ def _needs_accounts(process: Process) -> bool:
     return bool(process.username) or "HOME" not in process.env
 
 
-def _resolve_user(process: Process, accounts: list[list[str]]) -> None:
+def _resolve_user(process: Process, accounts: list[list[str]], root: int) -> None:
     user, _, group = process.username.partition(":")
     # A number is an id and never a name: an account "1000" with the id 0 would be root where
     # runAsUser and runAsNonRoot promise that nobody is.
     column = 2 if user.isdigit() else 0
     known = [line for line in accounts if len(line) > 3 and user == line[column]]
-    groups = _read_accounts("/etc/group")
+    groups = _read_accounts("/etc/group", root)
     if known:
         process.uid, process.gid = parse_id(known[0][2]), parse_id(known[0][3])
         name = known[0][0]
@@ -248,9 +249,10 @@ def _resolve_group(group: str, groups: list[list[str]]) -> int:
     raise ValueError(f"unable to find group {group}: no matching entries in group file")
 
 
-def _read_accounts(path: str) -> list[list[str]]:
+def _read_accounts(path: str, root: int) -> list[list[str]]:
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, flags) if root < 0 else mounts.open_in_root(root, path, flags)
     except FileNotFoundError:
         return []
     try:

@@ -11,9 +11,10 @@ import os
 import socket
 
 from . import documents, protocol, state
-from .pod import Conflict, Failed, NotFound, Pod
+from .pod import Pod
 from .reactor import READ, WRITE, Reactor
 from .streams import close_all
+from .supervised import Conflict, Failed, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +154,6 @@ class Shim:
             "pod": lambda _request: pod.describe(),
             "kill": pod.kill,
             "resize": pod.resize,
-            "update": pod.update,
             "stats": pod.stats,
             "reopen-log": pod.reopen_log,
         }
@@ -245,7 +245,7 @@ class Shim:
         verb = request.get("verb", "")
         if verb in self._immediate:
             answer(self._immediate[verb](request))
-        elif verb in ("create", "start", "delete"):
+        elif verb in ("create", "start", "delete", "update"):
             getattr(self.pod, verb)(request, answer, fail)
         elif verb == "wait":
             self._wait(connection, request, answer)

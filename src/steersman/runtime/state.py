@@ -124,14 +124,35 @@ def unmount(path: str) -> None:
             raise
 
 
+def unmount_below(path: str) -> None:
+    """Takes away all mounts below a directory, which is about to be removed."""
+    above = os.path.realpath(path) + "/"
+    with open("/proc/self/mountinfo") as file:
+        points = [_unescape(line.split(" ", 5)[4]) for line in file]
+    for point in reversed(points):  # who is mounted on another is listed after it
+        if point.startswith(above):
+            unmount(point)
+
+
+def _unescape(point: str) -> str:
+    """A path as it is (proc(5), mountinfo)."""
+    for code, character in (("040", " "), ("011", "\t"), ("012", "\n"), ("134", "\\")):
+        point = point.replace(f"\\{code}", character)
+    return point
+
+
 def clean_up(directory: str) -> None:
     """Removes all traces of a pod whose shim is dead, from what is on disk alone. Repeatable."""
     document = load(directory)
-    opener = cgroups.opener(cgroups.find_hierarchies())
+    hierarchies = cgroups.find_hierarchies()
+    opener = cgroups.opener(hierarchies)
     for path in document.get("cgroups") or ():
         group = opener(path)
         cgroups.kill(group)
         group.remove()
         group.prune()
+        if document.get("runtime"):
+            cgroups.remove_everywhere(hierarchies, path)
     unmount(os.path.join(directory, SHM))
+    unmount_below(os.path.join(directory, CONTAINERS))
     remove_directory(directory)

@@ -31,6 +31,18 @@ _KEPT_LATER = ("user",)  # which shims before did not keep
 CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
 
 
+class NotFound(Exception):
+    """There is no container, or exec, of that name."""
+
+
+class Conflict(Exception):
+    """The container is not in a state for this."""
+
+
+class Failed(Exception):
+    """The container could not be set up or started; the text is the reason."""
+
+
 class Supervised:
     """One started process and the channel to it. The states are those of the OCI runtime."""
 
@@ -74,13 +86,17 @@ class Supervised:
 
     def follow(self, pid: int) -> None:
         """The process has been forked: listens to it."""
+        self.take(pid)
+        self.child_channel.close()
+        self._reactor.watch(self.channel.fileno(), READ, self.listen)
+
+    def take(self, pid: int) -> None:
+        """Notes which process it is."""
         self.pid = pid
         try:
             self.handle = os.pidfd_open(pid)
         except ProcessLookupError:  # the keeper has reaped it, which is about to be heard
             self.handle = -1
-        self.child_channel.close()
-        self._reactor.watch(self.channel.fileno(), READ, self.listen)
 
     def go(self) -> None:
         """Lets the process run its program."""

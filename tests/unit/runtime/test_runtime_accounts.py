@@ -25,7 +25,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def files(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {path: [line.split(":") for line in lines] for path, lines in FILES.items()}
-    monkeypatch.setattr(module, "_read_accounts", lambda path: found[path])
+    monkeypatch.setattr(module, "_read_accounts", lambda path, _root: found[path])
 
 
 def process(user: Mapping[str, Any]) -> Process:

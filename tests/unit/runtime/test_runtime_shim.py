@@ -12,8 +12,9 @@ import pytest
 
 from steersman.runtime import protocol
 from steersman.runtime import shim as module
-from steersman.runtime.pod import Conflict, Failed, NotFound, Pod
+from steersman.runtime.pod import Pod
 from steersman.runtime.shim import Shim
+from steersman.runtime.supervised import Conflict, Failed, NotFound
 
 
 class Held:

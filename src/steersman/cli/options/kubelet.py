@@ -26,6 +26,7 @@ _PATHS: Final = (
     (_PROGRAMS, "FOLDER", "where those programs are"),
 )
 _ENDPOINT: Final = "--container-runtime-endpoint"
+_RUNTIME: Final = "--runtime"
 # Options that are given on as they are: name, form, default, what it is. Shares of the disk are
 # those of k3s: upstream's (10 and 15 %) are for a disk of the node's own, and many a person's is
 # fuller
@@ -71,6 +72,13 @@ _TEXTS: Final = (
         "",
         "a container runtime (containerd, CRI-O) in place of our engine, as "
         "unix:///run/containerd/containerd.sock",
+    ),
+    (
+        _RUNTIME,
+        "NAME,...",
+        "",
+        "OCI runtimes (runc, crun, a path) in place of our own, which is steersman: the first for "
+        "pods without a RuntimeClass, each for those whose class has it as its handler",
     ),
     (
         "--allowed-unsafe-sysctls",
@@ -175,6 +183,21 @@ def read_endpoint(arguments: argparse.Namespace) -> Path | None:
     return Path(path) if text else None
 
 
+def read_runtimes(arguments: argparse.Namespace) -> dict[str, str]:
+    """Returns the programs that make containers, by handler; raises Failure with one line."""
+    text: str = arguments.runtime
+    if not text:
+        return {}
+    from steersman.node.engine.runtimes import BadRuntime, parse_runtimes
+
+    if arguments.container_runtime_endpoint:
+        raise Failure(f"{_RUNTIME} is for our own engine: it goes without {_ENDPOINT}")
+    try:
+        return parse_runtimes(text)
+    except BadRuntime as error:
+        raise Failure(f"{_RUNTIME}: {error}") from None
+
+
 def read_headers(arguments: argparse.Namespace) -> dict[str, str]:
     """Returns what is sent to the URL of static pods; raises Failure with one line."""
     url: str = arguments.manifest_url
@@ -228,6 +251,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise Failure(str(error)) from None
     read_periods(arguments)
     read_endpoint(arguments)
+    read_runtimes(arguments)
     placing.read_settings(arguments)
     read_headers(arguments)
     if arguments.allowed_unsafe_sysctls:

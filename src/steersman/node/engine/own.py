@@ -21,7 +21,8 @@ from steersman.node.acting.sub_paths import make_subpath
 from steersman.node.containers import host_ports
 from steersman.node.devices.injection import Injection, NoDevice, inject
 from steersman.node.engine.commands import run_command
-from steersman.node.engine.interface import Features, Handler, Order
+from steersman.node.engine.interface import Features, Order
+from steersman.node.engine.runtimes import OURS, OCIRuntime
 from steersman.node.engine.streams import OwnStreaming
 from steersman.node.observed import RUNTIME, Sandbox, engine_name
 from steersman.node.render import files
@@ -38,12 +39,10 @@ from steersman.runtime.engine import (
 from steersman.world.interface import World
 
 KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a system call
-# The one runtime of this node by its name, by none, and by that which manifests expect of any node
-HANDLERS: Final = ("", RUNTIME, "runc")
-_OWN: Final = Handler(recursive_read_only_mounts=True, user_namespaces=True)
-_NOT_RUN: Final = (
-    "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
-    "runc create failed: unable to start container process: "
+_NOT_RUN: Final = "failed to create containerd task: failed to create shim task: "
+# What another runtime says itself
+_OWN_WORDS: Final = (
+    "OCI runtime create failed: runc create failed: unable to start container process: "
 )
 
 
@@ -69,6 +68,7 @@ class OwnEngine:
 
     cgroup: the control group of all pods, which bears the cluster's id
     domain: the cluster's, of full host names
+    runtimes: what makes containers, by handler
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class OwnEngine:
         domain: str,
         world: World,
         version: str = "",
+        runtimes: Mapping[str, OCIRuntime] = OURS,
     ) -> None:
         self._engine = engine
         self._warm = warm
@@ -87,10 +88,11 @@ class OwnEngine:
         self._cgroup = cgroup
         self._domain = domain
         self._world = world
+        self._runtimes = runtimes
         self.features = Features(
             RUNTIME,
             version,
-            dict.fromkeys(HANDLERS, _OWN),
+            {name: it.handler for name, it in runtimes.items()},
             groups_policy=True,
             image_volumes=True,
         )
@@ -122,10 +124,11 @@ class OwnEngine:
         self, pod: Pod, handler: str, resources: Document, ids: Document
     ) -> Sandbox:
         """Makes the namespaces and connects them to the bridge."""
-        del handler  # there is one
         uid = pod.metadata.uid
         wanted = render_sandbox(pod, self._cgroup, resources) | ids
         wanted["hostname"] = files.kernel_name(pod, self._domain)
+        if path := self._runtimes[handler].path:
+            wanted["runtime"] = path
         made = await self._begin(uid, wanted)
         addresses: list[str] = []
         ports = () if pod.spec.host_network else host_ports(pod)
@@ -190,7 +193,14 @@ class OwnEngine:
         except EngineError as error:
             if error.kind == "unavailable":
                 raise
-            raise EngineError(error.kind, f"{_NOT_RUN}{error}") from error
+            said = str(error) if await self._is_other(pod) else f"{_OWN_WORDS}{error}"
+            raise EngineError(error.kind, f"{_NOT_RUN}{said}") from error
+
+    async def _is_other(self, pod: str) -> bool:
+        """Whether a runtime of others makes the containers of a pod, as it has since it began."""
+        with contextlib.suppress(EngineError):  # it is gone meanwhile
+            return bool((await self._engine.sandbox(pod)).runtime)
+        return False
 
     async def stop(self, pod: str, container: str, signal: int, seconds: float) -> ExitStatus:
         """Signals, waits, and kills."""

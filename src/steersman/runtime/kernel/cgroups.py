@@ -330,11 +330,12 @@ def remove_tree(directory: str) -> None:
 
 
 def remove_everywhere(hierarchies: Hierarchies, path: str) -> None:
-    """Removes a group from every hierarchy, also from those in which only other runtimes make
-    some (runc: name=systemd, and version 2 beside version 1)."""
+    """Removes a group, and those above that hold nothing any more, from every hierarchy, also from
+    those in which only other runtimes make some (runc: name=systemd, and version 2 beside 1)."""
     mounts = {*hierarchies.version1.values(), hierarchies.unified}
     for mount in sorted(mounts - {""}):
         remove_tree(mount + check_path(path))
+        prune_parents(mount, path)
 
 
 def prune_parents(mount: str, path: str) -> None:

@@ -314,14 +314,35 @@ def map_owners(tree: int, source: str, owners: int, *, recursive: bool = False) 
         raise OSError(error.errno, text) from None
 
 
-def _clone_subpath(mount: Mount, flags: int) -> int:
+def show_subpath(mount: Mount, place: str) -> None:
+    """Mounts the part of a volume that is wanted at a path, which is made."""
+    tree = _clone_subpath(mount, sc.OPEN_TREE_CLONE | sc.AT_RECURSIVE)
+    try:
+        if stat.S_ISDIR(os.fstat(tree).st_mode):
+            os.mkdir(place)
+        else:
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+        target = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        try:
+            sc.move_mount(tree, target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(tree)
+
+
+def _open_subpath(mount: Mount) -> int:
     """A subpath may pass symlinks that stay in the volume; one that leaves it is EXDEV."""
     volume = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         resolve = sc.RESOLVE_BENEATH | sc.RESOLVE_NO_MAGICLINKS
-        found = sc.openat2(volume, mount.subpath, os.O_PATH, resolve)
+        return sc.openat2(volume, mount.subpath, os.O_PATH, resolve)
     finally:
         os.close(volume)
+
+
+def _clone_subpath(mount: Mount, flags: int) -> int:
+    found = _open_subpath(mount)
     try:
         return sc.open_tree(found, "", flags | sc.AT_EMPTY_PATH)
     finally:
