@@ -748,7 +748,7 @@ def test_the_class_in_an_annotation_moves_into_the_spec_and_else_stays() -> None
     def changed(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
         return [field for field, _text in causes("", "persistentvolumeclaims", new, old)]
 
-    path = "metadata.annotations[volume.beta.kubernetes.io/storage-class]"
+    path = "metadata.annotations.volume.beta.kubernetes.io/storage-class"
     assert changed(annotated(None, storageClassName="a"), annotated("a")) == []
     assert changed(annotated("a", storageClassName="a"), annotated("a")) == []
     assert changed(annotated("b"), annotated("a")) == [path]
@@ -763,13 +763,15 @@ def test_the_attributes_of_a_bound_claim_change_and_do_not_go() -> None:
         renamed("VolumeAttributesClassName", '"a"', '"b"')
     ]
     path = "spec.volumeAttributesClassName"
-    assert claim(old, BOUND, **CLAIM) == [
-        renamed("VolumeAttributesClassName", '"a"', "null"),
-        (path, "Forbidden: update from non-nil value to nil is forbidden"),
+    assert claim(old, BOUND, **CLAIM) == []
+    assert claim(old, BOUND, **CLAIM, volumeAttributesClassName="") == []
+    has = {**BOUND, "currentVolumeAttributesClassName": "a"}
+    why = "is forbidden when status.currentVolumeAttributesClassName is not nil"
+    assert claim(old, has, **CLAIM) == [(path, f"Forbidden: update to nil {why}")]
+    assert claim(old, has, **CLAIM, volumeAttributesClassName="") == [
+        (path, f"Forbidden: update to empty string {why}"),
     ]
-    assert claim(old, BOUND, **CLAIM, volumeAttributesClassName="") == [
-        (path, "Forbidden: update from non-nil value to an empty string is forbidden"),
-    ]
+    assert claim(old, has, **CLAIM, volumeAttributesClassName="b") == []
     none = {**CLAIM, "volumeAttributesClassName": ""}
     assert claim(none, BOUND, **none) == []
 

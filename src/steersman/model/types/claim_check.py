@@ -114,10 +114,12 @@ def check_claim_change(new: Document, old: Document) -> Iterator[Cause]:
         detail = "field can not be less than status.capacity"
         yield forbidden("spec.resources.requests.storage", detail)
     yield from immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
-    if before.get(_ATTRIBUTES) not in (None, spec.get(_ATTRIBUTES)) and not spec.get(_ATTRIBUTES):
-        value = "nil" if spec.get(_ATTRIBUTES) is None else "an empty string"
-        detail = f"update from non-nil value to {value} is forbidden"
-        yield forbidden(f"spec.{_ATTRIBUTES}", detail)
+    current = (old.get("status") or {}).get("currentVolumeAttributesClassName")
+    named = spec.get(_ATTRIBUTES)
+    if current is not None and not named and named != before.get(_ATTRIBUTES):
+        what = "nil" if named is None else "empty string"
+        why = "forbidden when status.currentVolumeAttributesClassName is not nil"
+        yield forbidden(f"spec.{_ATTRIBUTES}", f"update to {what} is {why}")
 
 
 def _annotation(document: Document) -> str | None:
@@ -134,7 +136,7 @@ def _check_class(new: Document, old: Document) -> Iterator[Cause]:
     if moved and given in (None, before):
         return
     if (given or "") != (before or ""):
-        path = f"metadata.annotations[{CLASS_ANNOTATION}]"
+        path = f"metadata.annotations.{CLASS_ANNOTATION}"
         yield invalid(path, given or "", "field is immutable")
 
 
@@ -149,8 +151,7 @@ def _comparable(spec: Document, before: Document, old: Document, bound: bool) ->
         kept.pop("storageClassName", None)
     if bound:
         kept["resources"] = _without_storage(kept.get("resources") or {})
-        if spec.get(_ATTRIBUTES) is not None:
-            kept[_ATTRIBUTES] = before.get(_ATTRIBUTES)
+        kept[_ATTRIBUTES] = before.get(_ATTRIBUTES)
     return {name: value for name, value in kept.items() if value is not None}
 
 
@@ -167,7 +168,7 @@ def _difference(spec: Document, before: Document, old: Document, bound: bool) ->
     if bound and requests is not None:
         size = ((before.get("resources") or {}).get("requests") or {}).get("storage", "0")
         now["resources"] = {**spec["resources"], "requests": {**requests, "storage": size}}
-    if bound and spec.get(_ATTRIBUTES) is not None:
+    if bound:
         now[_ATTRIBUTES] = before.get(_ATTRIBUTES)
     return persistent_difference.of_claims(then, now)
 
