@@ -189,6 +189,8 @@ def test_claims_that_were_begun_are_taken_back_though_the_pod_never_stood_on_any
             tools = replace(tools, claims=claims)
             worker = await begin(stage, tools, tasks, observed())
             await stage.events.until("no such driver")
+            stage.shim.die()
+            await holds(lambda: UID in stage.engine._lost)
             worker.vanish()
             await claims.taken_back.wait()
 
