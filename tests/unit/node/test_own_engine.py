@@ -180,7 +180,8 @@ class Claims(NoClaims):
 def test_claims_that_were_begun_are_taken_back_though_the_pod_never_stood_on_any_ground(
     tmp_path: Path,
 ) -> None:
-    spec = {"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]}
+    missing = {"name": "v", "hostPath": {"path": str(tmp_path / "no"), "type": "Directory"}}
+    spec = {"resourceClaims": [{"name": "c", "resourceClaimName": "c"}], "volumes": [missing]}
     stage, claims = Stage(tmp_path, pod(spec=spec)), Claims()
     stage.tells()
 
@@ -189,6 +190,7 @@ def test_claims_that_were_begun_are_taken_back_though_the_pod_never_stood_on_any
             tools = replace(tools, claims=claims)
             worker = await begin(stage, tools, tasks, observed())
             await stage.events.until("no such driver")
+            await stage.events.until("FailedMount")
             stage.shim.die()
             await holds(lambda: UID in stage.engine._lost)
             worker.vanish()

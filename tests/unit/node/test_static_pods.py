@@ -520,6 +520,49 @@ def test_a_folder_that_cannot_be_read_at_first_has_nothing_removed_that_may_be_i
     asyncio.run(scenario())
 
 
+def test_static_pods_that_were_begun_before_the_api_was_heard_go_on(tmp_path: Path) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    given = TEXT.replace("name: web", f"name: web\n  uid: {UID}")
+    (manifests / "web.yaml").write_text(given)
+    stage = Stage(tmp_path, mirror(parse(given, manifests / "web.yaml")))
+    stage.left(replace(observed(ready=True, containers={"app": running()}), name="web-vm"))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with agent_of(stage, manifests) as agent:
+            await agent._complete.wait()
+            assert not agent.workers[UID].seen.gone
+            assert agent.workers[UID].seen.of("app").running
+
+    asyncio.run(scenario())
+
+
+def test_an_end_while_pods_of_the_api_are_taken_over_waits_for_their_workers(
+    tmp_path: Path,
+) -> None:
+    """Static pods have been taken over by then, and their ends are heard of already."""
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING), container("stray.0", **RUNNING))
+    stage.shim.verbs["delete"] = lambda _: {}  # answered below
+
+    async def scenario() -> None:
+        async with agent_of(stage, tmp_path / "none") as agent:
+            await stage.shim.until("delete", "stray.0")
+            end = {"code": 4, "signal": 0, "oom_killed": False, "started_at": 50}
+            exit = {**end, "finished_at": 51}
+            stage.shim.tell({"kind": "exit", "container": "app.0", "exit": exit})
+            tell = agent._tools.engine.pods
+            await tell()  # what was said before this answer has been heard
+            stage.shim.answer("delete", {"result": {}})
+            status = await stage.api.until(lambda told: told["phase"] == "Failed")
+            state = status["containerStatuses"][0]["state"]["terminated"]
+            assert state["exitCode"] == 4
+
+    asyncio.run(scenario())
+
+
 def test_a_source_that_is_late_has_its_pods_taken_over_and_holds_up_no_others(
     tmp_path: Path,
 ) -> None:
