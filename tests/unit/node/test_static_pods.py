@@ -370,17 +370,20 @@ def test_a_file_that_is_broken_is_told_once_and_the_others_go_on(tmp_path: Path)
     (tmp_path / ".hidden").write_text("[")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").touch()
+    os.truncate(tmp_path / "endless", 1 << 42)
 
     async def scenario(follower: Follower) -> None:
         assert names(follower.folder.pods) == ["web-vm"]
         assert follower.told == [
+            f"{tmp_path}/endless: the file has more than {MAX_BYTES} bytes",
             f"{tmp_path}/folder: Is a directory",
             f"{tmp_path}/pipe: it is no file",
             f"{tmp_path}/web.yaml: the pod of {tmp_path}/twin.yaml has the same name",
         ]
         (tmp_path / "zero.yaml").write_text("[")
-        await follower.until(lambda _: len(follower.told) == 4)
-        assert follower.told[3].startswith(f"{tmp_path}/zero.yaml:")
+        await follower.until(lambda _: len(follower.told) == 5)
+        assert follower.told[4].startswith(f"{tmp_path}/zero.yaml:")
 
     follow(tmp_path, scenario)
 
