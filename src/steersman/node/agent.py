@@ -253,7 +253,7 @@ class Agent:
     def _adopt(self, pod: Pod, seen: Observed) -> Worker:
         worker = Worker(self._tools, pod, seen, self._forget)
         self.workers[seen.uid] = worker
-        record.save(self._tools.paths, seen)
+        worker.change(seen)
         worker.hear(pod)
         self._tasks.start(worker.run(), name=f"pod {seen.namespace}/{seen.name}")
         if is_static(pod):

@@ -104,6 +104,20 @@ def test_a_place_that_was_chosen_alone_is_kept_though_its_node_gives_together_to
     assert node.of() == [1]
 
 
+def test_memory_is_given_back_on_a_full_disk(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.give(guaranteed("10Gi"))
+    node.path.unlink()
+    node.path.mkdir()  # nothing can be put in its place
+    with pytest.raises(OSError, match="directory"):
+        node.give(guaranteed("10Gi", uid="other"))
+    node.memory.release(UID)
+    node.path.rmdir()
+    node.give(guaranteed("10Gi", uid="other"))
+    assert (node.of(), node.of("other")) == ([], [0])
+    assert set(node.state()["entries"]) == {"other"}
+
+
 def test_nodes_that_give_together_give_nothing_alone(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.give(guaranteed("20Gi"))

@@ -447,3 +447,20 @@ def test_a_pod_needs_at_once_what_runs_at_once(init: list[str], together: int) -
     initial = [one(f"i{number}", it) for number, it in enumerate(init)]
     spec = {"initContainers": initial, "containers": [one("a", "1"), one("b", "1")]}
     assert whole_of_pod(pod(spec=spec)) == together
+
+
+def test_processors_are_given_back_on_a_full_disk_and_never_given_out(tmp_path: Path) -> None:
+    node = Node(tmp_path, SINGLE_HT)
+    node.give(guaranteed("2", uid="one"))
+    before = node.path.read_bytes()
+    node.path.unlink()
+    node.path.mkdir()  # nothing can be put in its place
+    with pytest.raises(OSError, match="directory"):
+        node.give(guaranteed("2", uid="two"))
+    assert node.of("two", "c0") == node.of("other", "c0")
+    node.processors.release("one")
+    assert (node.of("one", "c0"), node.changes) == ("0-7", 2)
+    node.path.rmdir()
+    node.path.write_bytes(before)
+    node.give(guaranteed("2", uid="two"))
+    assert Node(tmp_path, SINGLE_HT).of("one", "c0") == node.of("other", "c0")

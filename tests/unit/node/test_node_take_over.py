@@ -22,6 +22,7 @@ from steersman.node.acting import handlers
 from steersman.node.agent import Agent
 from steersman.node.csi.layout import Layout, Record
 from steersman.node.observed import Sandbox
+from steersman.node.paths import RECORD
 from steersman.node.tools import Tools
 from steersman.world.interface import Tasks
 
@@ -218,6 +219,34 @@ def test_ends_that_were_missed_are_found_by_looking_at_all_pods(tmp_path: Path) 
             stage.shim.tell({"kind": "overflow", "container": ""})
             status = await stage.api.until(phase("Failed"))
             assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 6
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_on_a_full_disk_goes_on_with_pods_that_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = Agent(tools, FollowedView(stage.api, POD, tools.world), tasks)
+            tasks.start(agent._pods.follow(), name="pods")
+            load = record.load_all
+
+            def full(paths: Any) -> Any:
+                found = list(load(paths))
+                place = stage.paths.pod(UID) / RECORD
+                place.unlink()
+                place.mkdir()  # from now on nothing can be put in its place
+                return found
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(record, "load_all", full)
+                tasks.start(agent.run(), name="agent")
+                await stage.api.until(phase("Running"))
+            stage.shim.tell({"kind": "exit", "container": "app.0", "exit": ended(5)})
+            await stage.api.until(phase("Failed"))
 
     asyncio.run(scenario())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from node_documents import UID, deleted, exited, observed, pod, running
-from shim_script import RUNNING, Answer, Stage, begin, container, ended, has_ended, refuse
+from shim_script import RUNNING, Answer, Stage, begin, container, ended, has_ended, is_up, refuse
 
 from registrar import holds
 from steersman.model.kinds.pod import Pod
@@ -21,6 +21,8 @@ from steersman.node.cdi import injecting
 from steersman.node.claims.interface import CannotPrepare, NoClaims
 from steersman.node.devices.injection import Injection
 from steersman.node.engine.own import OwnEngine, _inject
+from steersman.node.paths import RECORD
+from steersman.node.record import load_all
 from steersman.node.topology.providing import Hint
 from steersman.runtime.engine import EngineError
 
@@ -159,6 +161,32 @@ def test_nothing_begins_on_volumes_that_an_agent_before_prepared_until_they_are_
             assert "app" not in worker._busy
             may.set()
             await stage.shim.until("create", "app.1")
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_cannot_be_written_ends_nothing_and_is_written_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(tmp_path, pod(command=["true"]))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+    place = stage.paths.pod(UID) / RECORD
+    place.mkdir(parents=True)  # nothing can be put in its place, as on a full disk
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            worker = await begin(stage, tools, tasks, observed(ready=True))
+            await stage.api.until(is_up)
+            assert list(load_all(stage.paths)) == []
+            told = [it for it in caplog.messages if "is not noted" in it]
+            assert len(told) == 1
+            place.rmdir()
+            worker._step()
+            (seen,) = load_all(stage.paths)
+            assert seen == worker.seen
+            assert seen.of("app").running
 
     asyncio.run(scenario())
 
