@@ -22,6 +22,7 @@ from steersman.node.acting import ending, sandboxes
 from steersman.node.acting.log_compression import LogCompressor
 from steersman.node.admission.predicates import decide_by_ports
 from steersman.node.admission.refusing import refused
+from steersman.node.claims.interface import CannotPrepare
 from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Observed, engine_name, parse_engine_name
 from steersman.node.pressure import preemption
@@ -253,7 +254,7 @@ class Agent:
     def _adopt(self, pod: Pod, seen: Observed) -> Worker:
         worker = Worker(self._tools, pod, seen, self._forget)
         self.workers[seen.uid] = worker
-        record.save(self._tools.paths, seen)
+        worker.change(seen)
         worker.hear(pod)
         self._tasks.start(worker.run(), name=f"pod {seen.namespace}/{seen.name}")
         if is_static(pod):
@@ -300,21 +301,22 @@ class Agent:
 
     async def _clear(self, worker: Worker) -> None:
         """Removes what a dead shim has left, trying until it is gone; the pod begins anew then."""
-        tools, uid = self._tools, worker.seen.uid
+        await self._remove_sandbox(worker.seen.uid)
+        worker.lost()
 
+    async def _remove_sandbox(self, uid: str) -> None:
         async def remove() -> None:
-            await tools.engine.prepare()  # it may have been killed too
-            await tools.engine.remove_sandbox(uid)
+            await self._tools.engine.prepare()  # it may have been killed too
+            await self._tools.engine.remove_sandbox(uid)
 
         await self._until_done(_STAYS.format(uid), remove)
-        worker.lost()
 
     async def _until_done(self, trouble: str, work: Callable[[], Awaitable[None]]) -> None:
         for failures in itertools.count():
             try:
                 await work()
                 return
-            except (BadConfiguration, EngineError, OSError) as error:
+            except (BadConfiguration, CannotPrepare, EngineError, OSError) as error:
                 log.warning("%s: %s", trouble, error)
                 await self._tools.world.sleep(retry_seconds(failures, CLEAR_RETRY_SECONDS))
 
@@ -342,13 +344,17 @@ class Agent:
         return _Left(sandboxes_now, records)
 
     async def _take_over(self, pods: Mapping[str, Pod], left: _Left) -> None:
-        """Goes on with pods that were begun."""
-        for uid, pod in pods.items():
+        """Goes on with pods that were begun, first with those that run."""
+
+        def is_lost(uid: str) -> bool:
+            return uid not in left.sandboxes or left.sandboxes[uid].lost
+
+        for uid in sorted(pods, key=is_lost):
             sandbox = left.sandboxes.get(uid)
-            if sandbox is not None and (uid not in left.records or sandbox.lost):
-                await self._tools.engine.remove_sandbox(uid)
             if uid in left.records:
-                await self._resume(pod, left.records[uid], sandbox)
+                await self._resume(pods[uid], left.records[uid], sandbox)
+            elif sandbox is not None:
+                await self._remove_sandbox(uid)
 
     def _remove_rest(self, left: _Left) -> None:
         """Removes what belongs to no pod, which takes as long as the kernel does."""
@@ -363,7 +369,7 @@ class Agent:
         """Takes a pod over; what happened while nobody looked is made good, first by removing
         what was begun and never written down: the worker gives the same names."""
         if sandbox is None or sandbox.lost:
-            await self._tools.engine.remove_sandbox(seen.uid)  # its connection too
+            await self._remove_sandbox(seen.uid)  # its connection too
             if is_static(pod):  # what gave it up, as the end of the machine, is over
                 seen = replace(seen, ended=None, grace=None)
             worker = self._adopt(pod, seen)
@@ -372,7 +378,7 @@ class Agent:
         states = {it.id for it in sandbox.containers}
         known = {engine_name(n, c.run.attempt) for n, c in seen.containers.items() if c.run}
         if seen.sandbox is None:
-            await self._tools.engine.remove_sandbox(seen.uid)
+            await self._remove_sandbox(seen.uid)
         else:
             for name in states - known:
                 await self._tools.engine.delete(seen.uid, name, force=True)
@@ -381,13 +387,17 @@ class Agent:
 
     async def _remove(self, uid: str, seen: Observed | None) -> None:
         """Removes what is left of a pod that is no more wanted, trying until it is gone."""
-        trouble = _STAYS.format(uid)
-        await self._until_done(trouble, lambda: sandboxes.tear_down(self._tools, uid))
+        paths = self._tools.paths
+
+        async def remove() -> None:
+            await sandboxes.tear_down(self._tools, uid)
+            if seen is not None:
+                for path in (paths.pod_logs(seen.namespace, seen.name, uid), paths.pod(uid)):
+                    await asyncio.to_thread(record.remove_tree, path)
+
+        await self._until_done(_STAYS.format(uid), remove)
         if seen is None:
             return
-        paths = self._tools.paths
-        for path in (paths.pod_logs(seen.namespace, seen.name, uid), paths.pod(uid)):
-            await asyncio.to_thread(record.remove_tree, path)
         del self._removing[uid]
         self._over()
 

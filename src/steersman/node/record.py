@@ -6,6 +6,7 @@ One rule: a record that cannot be read is as good as none; its sandbox is then a
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,28 @@ import msgspec
 from steersman.node.observed import Observed
 from steersman.node.paths import RECORD, Paths
 
+log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Observed).decode
+
+
+class Record:
+    """The record of one pod. What cannot be written, as on a full disk, is written later and ends
+    nothing: an agent that finds an older one makes good what has happened since."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self.is_behind = False
+
+    def save(self, seen: Observed) -> None:
+        """Replaces it, or notes that it is behind."""
+        try:
+            save(self._paths, seen)
+            self.is_behind = False
+        except OSError as error:
+            if not self.is_behind:
+                log.warning("what is observed of pod %s is not noted: %s", seen.uid, error)
+            self.is_behind = True
 
 
 def save(paths: Paths, seen: Observed) -> None:

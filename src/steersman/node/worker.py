@@ -90,6 +90,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._ends = asyncio.Event()
         self._teller = Teller(tools, self)
+        self._record = record.Record(tools.paths)
         # What shows a static pod in the API
         self._mirror: Pod | None = None
         self._removed = False
@@ -160,7 +161,7 @@ class Worker:
     def change(self, seen: Observed) -> None:
         """Takes over what is observed now, on disk first."""
         if not self._removed:
-            record.save(self._tools.paths, seen)
+            self._record.save(seen)
         self.seen = seen
         self._changed()
 
@@ -241,6 +242,9 @@ class Worker:
         while self._ended:
             self._tasks.start(self._discard(self._ended.pop()), name="discard")
         until: list[float] = []
+        if self._record.is_behind and not self._removed:
+            self._record.save(self.seen)
+            until.append(now + LAST_RETRY_SECONDS / 10)
         self._consider_resize()
         self._give_back()
         for action in plan(self.granted, self.seen, now):

@@ -173,6 +173,7 @@ def test_the_socket_at_which_the_node_is_asked_goes_with_the_agent(tmp_path: Pat
         before = len(os.listdir("/proc/self/fd"))
         work = asyncio.ensure_future(serve(tmp_path, dict, RealWorld()))
         await holds(door.exists)
+        assert door.stat().st_mode & 0o777 == 0o600
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work

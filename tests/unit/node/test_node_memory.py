@@ -92,6 +92,32 @@ def test_memory_comes_from_the_fewest_nodes_that_have_enough(tmp_path: Path) -> 
     assert node.of("third") == [0]
 
 
+def test_a_place_that_was_chosen_alone_is_kept_though_its_node_gives_together_too(
+    tmp_path: Path,
+) -> None:
+    """The policy has found it by what others need; upstream minds that of several nodes only."""
+    node = Node(tmp_path)
+    node.give(guaranteed("20Gi", uid="both"))
+    assert node.of("both") == [0, 1]
+    assert node.hints(guaranteed("4Gi")) == {0b11: False}
+    node.give(guaranteed("4Gi"), Hint(0b10, preferred=False))
+    assert node.of() == [1]
+
+
+def test_memory_is_given_back_on_a_full_disk(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.give(guaranteed("10Gi"))
+    node.path.unlink()
+    node.path.mkdir()  # nothing can be put in its place
+    with pytest.raises(OSError, match="directory"):
+        node.give(guaranteed("10Gi", uid="other"))
+    node.memory.release(UID)
+    node.path.rmdir()
+    node.give(guaranteed("10Gi", uid="other"))
+    assert (node.of(), node.of("other")) == ([], [0])
+    assert set(node.state()["entries"]) == {"other"}
+
+
 def test_nodes_that_give_together_give_nothing_alone(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.give(guaranteed("20Gi"))

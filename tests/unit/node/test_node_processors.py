@@ -31,7 +31,7 @@ from steersman.node.topology.cpu_lists import parse_list, render_list
 from steersman.node.topology.machine import NodeMemory, Processor
 from steersman.node.topology.merging import ANYWHERE
 from steersman.node.topology.placing import whole
-from steersman.node.topology.processors import Options, Processors
+from steersman.node.topology.processors import Options, Processors, whole_of_pod
 from steersman.node.topology.providing import Hint, Refused
 from steersman.node.topology.state_files import BadState
 from steersman.node.topology.taking import Manner, NotEnough, take
@@ -426,3 +426,41 @@ def test_anywhere_is_from_all_that_is_free(tmp_path: Path) -> None:
     given = guaranteed("6")
     asyncio.run(node.processors.allocate(given, given.spec.containers[0], ANYWHERE))
     assert node.of(UID, "c0") == "1,3,5,7,9,11"
+
+
+@pytest.mark.parametrize(
+    ("init", "together"),
+    [
+        (["4"], 4),  # an init container alone, before the containers
+        (["1", "1*"], 3),  # a sidecar beside them
+        (["1*", "4"], 5),  # an init container beside the sidecar before it
+        (["4", "1*"], 4),  # and not beside one after it
+    ],
+)
+def test_a_pod_needs_at_once_what_runs_at_once(init: list[str], together: int) -> None:
+    def one(name: str, text: str) -> dict[str, Any]:
+        amounts = {"cpu": text.rstrip("*"), "memory": "1Gi"}
+        made: dict[str, Any] = {"name": name, "image": "i"}
+        made["resources"] = {"limits": amounts, "requests": amounts}
+        return made | ({"restartPolicy": "Always"} if text.endswith("*") else {})
+
+    initial = [one(f"i{number}", it) for number, it in enumerate(init)]
+    spec = {"initContainers": initial, "containers": [one("a", "1"), one("b", "1")]}
+    assert whole_of_pod(pod(spec=spec)) == together
+
+
+def test_processors_are_given_back_on_a_full_disk_and_never_given_out(tmp_path: Path) -> None:
+    node = Node(tmp_path, SINGLE_HT)
+    node.give(guaranteed("2", uid="one"))
+    before = node.path.read_bytes()
+    node.path.unlink()
+    node.path.mkdir()  # nothing can be put in its place
+    with pytest.raises(OSError, match="directory"):
+        node.give(guaranteed("2", uid="two"))
+    assert node.of("two", "c0") == node.of("other", "c0")
+    node.processors.release("one")
+    assert (node.of("one", "c0"), node.changes) == ("0-7", 2)
+    node.path.rmdir()
+    node.path.write_bytes(before)
+    node.give(guaranteed("2", uid="two"))
+    assert Node(tmp_path, SINGLE_HT).of("one", "c0") == node.of("other", "c0")

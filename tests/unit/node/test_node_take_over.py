@@ -20,8 +20,10 @@ from steersman.node import agent as agents
 from steersman.node import record
 from steersman.node.acting import handlers
 from steersman.node.agent import Agent
+from steersman.node.claims.interface import CannotPrepare, NoClaims
 from steersman.node.csi.layout import Layout, Record
 from steersman.node.observed import Sandbox
+from steersman.node.paths import RECORD
 from steersman.node.tools import Tools
 from steersman.world.interface import Tasks
 
@@ -218,6 +220,90 @@ def test_ends_that_were_missed_are_found_by_looking_at_all_pods(tmp_path: Path) 
             stage.shim.tell({"kind": "overflow", "container": ""})
             status = await stage.api.until(phase("Failed"))
             assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 6
+
+    asyncio.run(scenario())
+
+
+class NoDriver(NoClaims):
+    """Claims whose driver has not come yet."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def unprepare(self, uid: str) -> None:
+        self.asked.append(uid)
+        if len(self.asked) < 3:
+            raise CannotPrepare("DRA driver gpu.example.com is not registered")
+
+
+def test_claims_of_a_pod_that_went_unseen_are_taken_back_once_their_driver_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drivers register after the agent has begun: none is there when it finds what was left."""
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.0)
+    stage, claims = Stage(tmp_path), NoDriver()
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    gone = msgspec.structs.replace(observed(), uid="gone", name="gone")
+    record.save(stage.paths, gone)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            over = asyncio.Event()
+            agent = begin(stage, msgspec.structs.replace(tools, claims=claims), tasks)
+            agent.on_over(lambda: over.set() if agent.complete and not agent._removing else None)
+            await over.wait()
+            assert claims.asked == ["gone"] * 3
+            assert not stage.paths.pod("gone").exists()
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_removed_at_once_of_a_lost_pod_keeps_no_agent_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.0)
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    refusals = [refuse("failed", "Device or resource busy")]
+    stage.warm.verbs["clean"] = lambda _: refusals.pop() if refusals else {"result": {}}
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            stage.shim.die()  # as when the machine has begun anew
+            begin(stage, tools, tasks)
+            status = await stage.api.until(phase("Failed"))
+            ended = status["containerStatuses"][0]["state"]["terminated"]
+            assert ended["reason"] == "ContainerStatusUnknown"
+            assert refusals == []
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_on_a_full_disk_goes_on_with_pods_that_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = Agent(tools, FollowedView(stage.api, POD, tools.world), tasks)
+            tasks.start(agent._pods.follow(), name="pods")
+            load = record.load_all
+
+            def full(paths: Any) -> Any:
+                found = list(load(paths))
+                place = stage.paths.pod(UID) / RECORD
+                place.unlink()
+                place.mkdir()  # from now on nothing can be put in its place
+                return found
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(record, "load_all", full)
+                tasks.start(agent.run(), name="agent")
+                await stage.api.until(phase("Running"))
+            stage.shim.tell({"kind": "exit", "container": "app.0", "exit": ended(5)})
+            await stage.api.until(phase("Failed"))
 
     asyncio.run(scenario())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from node_documents import UID, deleted, exited, observed, pod, running
-from shim_script import RUNNING, Answer, Stage, begin, container, ended, has_ended, refuse
+from shim_script import RUNNING, Answer, Stage, begin, container, ended, has_ended, is_up, refuse
 
 from registrar import holds
 from steersman.model.kinds.pod import Pod
@@ -21,6 +21,8 @@ from steersman.node.cdi import injecting
 from steersman.node.claims.interface import CannotPrepare, NoClaims
 from steersman.node.devices.injection import Injection
 from steersman.node.engine.own import OwnEngine, _inject
+from steersman.node.paths import RECORD
+from steersman.node.record import load_all
 from steersman.node.topology.providing import Hint
 from steersman.runtime.engine import EngineError
 
@@ -163,6 +165,32 @@ def test_nothing_begins_on_volumes_that_an_agent_before_prepared_until_they_are_
     asyncio.run(scenario())
 
 
+def test_a_record_that_cannot_be_written_ends_nothing_and_is_written_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(tmp_path, pod(command=["true"]))
+    stage.tells()
+    stage.runs()
+    stage.hosts()
+    place = stage.paths.pod(UID) / RECORD
+    place.mkdir(parents=True)  # nothing can be put in its place, as on a full disk
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            worker = await begin(stage, tools, tasks, observed(ready=True))
+            await stage.api.until(is_up)
+            assert list(load_all(stage.paths)) == []
+            told = [it for it in caplog.messages if "is not noted" in it]
+            assert len(told) == 1
+            place.rmdir()
+            worker._step()
+            (seen,) = load_all(stage.paths)
+            assert seen == worker.seen
+            assert seen.of("app").running
+
+    asyncio.run(scenario())
+
+
 class Claims(NoClaims):
     """Claims that nobody can make ready."""
 
@@ -180,7 +208,8 @@ class Claims(NoClaims):
 def test_claims_that_were_begun_are_taken_back_though_the_pod_never_stood_on_any_ground(
     tmp_path: Path,
 ) -> None:
-    spec = {"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]}
+    missing = {"name": "v", "hostPath": {"path": str(tmp_path / "no"), "type": "Directory"}}
+    spec = {"resourceClaims": [{"name": "c", "resourceClaimName": "c"}], "volumes": [missing]}
     stage, claims = Stage(tmp_path, pod(spec=spec)), Claims()
     stage.tells()
 
@@ -189,6 +218,9 @@ def test_claims_that_were_begun_are_taken_back_though_the_pod_never_stood_on_any
             tools = replace(tools, claims=claims)
             worker = await begin(stage, tools, tasks, observed())
             await stage.events.until("no such driver")
+            await stage.events.until("FailedMount")
+            stage.shim.die()
+            await holds(lambda: UID in stage.engine._lost)
             worker.vanish()
             await claims.taken_back.wait()
 

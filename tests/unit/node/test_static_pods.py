@@ -370,17 +370,20 @@ def test_a_file_that_is_broken_is_told_once_and_the_others_go_on(tmp_path: Path)
     (tmp_path / ".hidden").write_text("[")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").touch()
+    os.truncate(tmp_path / "endless", 1 << 42)
 
     async def scenario(follower: Follower) -> None:
         assert names(follower.folder.pods) == ["web-vm"]
         assert follower.told == [
+            f"{tmp_path}/endless: the file has more than {MAX_BYTES} bytes",
             f"{tmp_path}/folder: Is a directory",
             f"{tmp_path}/pipe: it is no file",
             f"{tmp_path}/web.yaml: the pod of {tmp_path}/twin.yaml has the same name",
         ]
         (tmp_path / "zero.yaml").write_text("[")
-        await follower.until(lambda _: len(follower.told) == 4)
-        assert follower.told[3].startswith(f"{tmp_path}/zero.yaml:")
+        await follower.until(lambda _: len(follower.told) == 5)
+        assert follower.told[4].startswith(f"{tmp_path}/zero.yaml:")
 
     follow(tmp_path, scenario)
 
@@ -516,6 +519,49 @@ def test_a_folder_that_cannot_be_read_at_first_has_nothing_removed_that_may_be_i
             await stage.api.until(is_up)
             assert stage.network.deleted.empty()
             assert stage.api.deleted.empty()
+
+    asyncio.run(scenario())
+
+
+def test_static_pods_that_were_begun_before_the_api_was_heard_go_on(tmp_path: Path) -> None:
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    given = TEXT.replace("name: web", f"name: web\n  uid: {UID}")
+    (manifests / "web.yaml").write_text(given)
+    stage = Stage(tmp_path, mirror(parse(given, manifests / "web.yaml")))
+    stage.left(replace(observed(ready=True, containers={"app": running()}), name="web-vm"))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with agent_of(stage, manifests) as agent:
+            await agent._complete.wait()
+            assert not agent.workers[UID].seen.gone
+            assert agent.workers[UID].seen.of("app").running
+
+    asyncio.run(scenario())
+
+
+def test_an_end_while_pods_of_the_api_are_taken_over_waits_for_their_workers(
+    tmp_path: Path,
+) -> None:
+    """Static pods have been taken over by then, and their ends are heard of already."""
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING), container("stray.0", **RUNNING))
+    stage.shim.verbs["delete"] = lambda _: {}  # answered below
+
+    async def scenario() -> None:
+        async with agent_of(stage, tmp_path / "none") as agent:
+            await stage.shim.until("delete", "stray.0")
+            end = {"code": 4, "signal": 0, "oom_killed": False, "started_at": 50}
+            exit = {**end, "finished_at": 51}
+            stage.shim.tell({"kind": "exit", "container": "app.0", "exit": exit})
+            tell = agent._tools.engine.pods
+            await tell()  # what was said before this answer has been heard
+            stage.shim.answer("delete", {"result": {}})
+            status = await stage.api.until(lambda told: told["phase"] == "Failed")
+            state = status["containerStatuses"][0]["state"]["terminated"]
+            assert state["exitCode"] == 4
 
     asyncio.run(scenario())
 

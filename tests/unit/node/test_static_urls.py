@@ -13,8 +13,8 @@ from test_static_pods import TEXT, names
 from steersman.images.http import StreamHttp
 from steersman.node.static import marks
 from steersman.node.static.folder import Folder
-from steersman.node.static.manifests import BadManifest, parse_manifests
-from steersman.node.static.source import Several
+from steersman.node.static.manifests import BadManifest, parse_manifest, parse_manifests
+from steersman.node.static.source import Kept, Several
 from steersman.node.static.url import Url
 from steersman.world.real import RealWorld
 
@@ -157,3 +157,15 @@ def test_several_sources_are_one(tmp_path: Path) -> None:
             tasks.stop()
 
     asyncio.run(scenario())
+
+
+def test_of_one_pod_in_two_sources_the_first_counts() -> None:
+    first, second, other = Kept(), Kept(), Kept()
+    uid = "11111111-2222-3333-4444-555555555555"
+    places = (first, "/first", "one"), (second, "/second", "two"), (other, "/third", "three")
+    for source, place, name in places:
+        text = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, uid: {uid}}}\n"
+        text += "spec: {containers: [{name: c, image: i}]}\n"
+        source._keep([parse_manifest(text.encode(), Path(place), "vm", "2026-01-01T00:00:00Z")])
+    both = Several([first, second, other])
+    assert [it.pod.metadata.name for it in both.pods.values()] == ["one-vm"]

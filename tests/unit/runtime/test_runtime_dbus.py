@@ -47,5 +47,9 @@ def test_what_is_no_message_is_refused() -> None:
             dbus.decode(broken)
         except dbus.BadMessage:
             continue
+    # A text that says that it is longer than the message
+    length = len(whole) - len("text") - 5
+    with pytest.raises(dbus.BadMessage, match="ends within a value"):
+        dbus.decode(whole[:length] + b"\x06" + whole[length + 1 :])
     with pytest.raises(dbus.BadMessage, match="too long"):
         dbus.size_of(whole[:4] + (1 << 20).to_bytes(4, "little") + whole[8:16])

@@ -6,6 +6,7 @@ One rule: what nodes have left follows from what was given out, and is never cou
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -63,6 +64,7 @@ class NodeState(msgspec.Struct, frozen=True):
     assignments: int = 0
 
 
+log = logging.getLogger(__name__)
 Given = Mapping[str, Mapping[str, tuple[Block, ...]]]
 State = Mapping[int, NodeState]
 
@@ -191,7 +193,11 @@ class Memory:
         """Takes back what a pod has."""
         self._reusable.pop(uid, None)
         if uid in self._given:
-            self._become({other: its for other, its in self._given.items() if other != uid})
+            self._given = {other: its for other, its in self._given.items() if other != uid}
+            try:
+                self._save(self._given)
+            except OSError as error:  # as on a full disk: the next change writes this one too
+                log.warning("that pod %s has no memory any more is not noted: %s", uid, error)
 
     def _become(self, given: Given) -> None:
         """Takes over what is given out now, on disk first."""

@@ -6,6 +6,7 @@ get them alone; everybody else shares the rest, those reserved for the system wi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ from steersman.node.topology.taking import Manner, NotEnough, take
 POLICY: Final = "static"
 NONE: Final[CPUs] = frozenset()
 _ALIGNMENT: Final = "SMTAlignmentError"
+log = logging.getLogger(__name__)
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -198,7 +200,12 @@ class Processors:
         if (had := self._state.given.get(uid)) is None:
             return
         given = {other: its for other, its in self._state.given.items() if other != uid}
-        self._become(State(self._state.shared.union(*had.values()), given))
+        self._state = State(self._state.shared.union(*had.values()), given)
+        try:
+            self._save(self._state)
+        except OSError as error:  # as on a full disk: the next change writes this one too
+            log.warning("that pod %s has no processors any more is not noted: %s", uid, error)
+        self.changed()
 
     def _become(self, state: State) -> None:
         """Takes over what is given out now, on disk first."""
