@@ -9,11 +9,14 @@ from simulation.quiet import Quiet, pod_template, quietly, ready
 from steersman.model.kind import Document
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.deployment import DEPLOYMENT
+from steersman.model.kinds.deviceclass import DEVICECLASS
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from steersman.model.kinds.pod import POD
+from steersman.model.kinds.resourceclaim import RESOURCECLAIM
 from steersman.model.kinds.resourcequota import RESOURCEQUOTA
 from steersman.model.kinds.service import SERVICE
 from steersman.model.ref import Resource
+from steersman.model.resource_claims import EXTENDED_ANNOTATION
 from steersman.node.simulated.behaviour import Behaviour
 from steersman.world.simulated import SimulatedWorld, simulate
 
@@ -58,6 +61,43 @@ def test_what_is_used_of_a_quota_follows_what_comes_and_goes() -> None:
             await quiet.admin.delete(kind.ref("default", name))
         await quiet.admin.delete(PERSISTENTVOLUMECLAIM.ref("default", "c"))
         await quiet.until(lambda: used(quiet, **nothing, configmaps="1"))
+
+    quietly(scenario)
+
+
+def test_claims_for_devices_count_as_the_extended_resource_that_their_class_meets() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        gpu = "requests_example_com/gpu"
+        spec = {"extendedResourceName": "example.com/gpu"}
+        await quiet.create(DEVICECLASS, "gpu", spec=spec)
+        await quiet.create(RESOURCEQUOTA, "q", spec={"hard": {"requests.example.com/gpu": "9"}})
+        wish = {"name": "r", "exactly": {"deviceClassName": "gpu", "count": 2}}
+        await quiet.create(RESOURCECLAIM, "c", spec={"devices": {"requests": [wish]}})
+        pod = pod_template(APP)["spec"]
+        amounts = {"example.com/gpu": "3"}
+        pod["containers"][0]["resources"] = {"requests": amounts, "limits": amounts}
+        made = await quiet.create(POD, "p", spec=pod)
+        await quiet.until(lambda: used(quiet, **{gpu: "5"}))
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": made.metadata.uid}
+        metadata = {
+            "annotations": {EXTENDED_ANNOTATION: "true"},
+            "ownerReferences": [{**owner, "controller": True}],
+        }
+        wish["exactly"] = {"deviceClassName": "gpu", "count": 4}
+        requests = {"devices": {"requests": [wish]}}
+        await quiet.create(RESOURCECLAIM, "d", metadata=metadata, spec=requests)
+        await quiet.until(lambda: used(quiet, **{gpu: "6"}))  # one more than its pod asks for
+        name = pod["containers"][0]["name"]
+        mapping = {"containerName": name, "resourceName": "example.com/gpu", "requestName": "r"}
+        told = {"resourceClaimName": "other", "requestMappings": [mapping]}
+        await quiet.admin.patch(
+            POD.ref("default", "p"),
+            {"status": {"extendedResourceClaimStatus": told}},
+            subresource="status",
+        )
+        await quiet.until(lambda: used(quiet, **{gpu: "9"}))
+        await quiet.admin.delete(DEVICECLASS.ref("", "gpu"))
+        await quiet.until(lambda: used(quiet, **{gpu: "3"}))
 
     quietly(scenario)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -77,7 +78,7 @@ class _Frame(msgspec.Struct, frozen=True):
 
 
 class _Decoders:
-    """A kind's decoders, made once."""
+    """A view's decoders, made once."""
 
     def __init__(self, view: type[Any]) -> None:
         self._name = view.__name__
@@ -106,6 +107,12 @@ class _Decoders:
     def page(self, body: bytes) -> _Page[Any]:
         """Returns a page of a list; raises Unreadable."""
         return _read(self._page, body, f"{self._name} list")
+
+
+@cache
+def _decoders(view: Any) -> _Decoders:
+    """Returns the decoders of a view, which all clients share."""
+    return _Decoders(view)
 
 
 def _read(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, name: str) -> T:
@@ -151,7 +158,6 @@ class APIClient:
         self._world = world
         self._find = find or builtin.registry().of
         self._kinds: dict[Resource, Kind] = {}
-        self._decoders: dict[Resource, _Decoders] = {}
         self._metadata_only = False
         # Field ownership is recorded under the component's name, as client-go's default does
         self._agent = self.identity.rpartition(":")[2] or "steersman"
@@ -342,11 +348,8 @@ class APIClient:
 
     def _decoder(self, kind: Kind) -> _Decoders:
         self._kinds.setdefault(kind.resource, kind)
-        found = self._decoders.get(kind.resource)
-        if found is None:
-            view = Object if self._metadata_only or kind.view is None else kind.view
-            found = self._decoders[kind.resource] = _Decoders(view)
-        return found
+        view: Any = Object if self._metadata_only or kind.view is None else kind.view
+        return _decoders(view)
 
     def _request(
         self,

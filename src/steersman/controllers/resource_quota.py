@@ -6,18 +6,25 @@ for asking again from time to time: what is used follows the views.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Any, ClassVar
 
 from steersman.client.interface import Views
 from steersman.model import builtin
 from steersman.model.kind import Kind
+from steersman.model.kinds.deviceclass import DEVICECLASS, DeviceClass
+from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.resourceclaim import RESOURCECLAIM, ResourceClaim
 from steersman.model.kinds.resourcequota import RESOURCEQUOTA, ResourceQuota
 from steersman.model.quantity import NANO, Quantity
+from steersman.model.quota import device_claims
+from steersman.model.quota.around import Around
 from steersman.model.quota.measure import BY_USE, count_names
 from steersman.model.quota.tally import Tally
 from steersman.model.ref import Ref, Resource
+from steersman.model.resource_claims import is_extended
+from steersman.model.types.resources import add
 from steersman.reconcile.actions import Patch, act_one, status
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch, to_self
@@ -77,13 +84,32 @@ def _custom(kind: Kind) -> Watch | None:
     return Watch(kind, _number, metadata=True) if kind.namespaced else None
 
 
+def _all(views: Views, _old: DeviceClass | None, _new: DeviceClass | None) -> Iterable[Ref]:
+    """Maps a class to the quotas that bound what it may meet."""
+    for quota in views.of(RESOURCEQUOTA).list():
+        if any(map(device_claims.measures, quota.spec.hard)):
+            yield RESOURCEQUOTA.ref(*quota.key)
+
+
+def around(views: Views) -> Around:
+    """Returns ways to look up what the usage of claims rests on."""
+    classes, pods, claims = (views.of(kind) for kind in (DEVICECLASS, POD, RESOURCECLAIM))
+    return Around(
+        lambda name: classes.get(DEVICECLASS.ref("", name)),
+        lambda namespace, name: pods.get(POD.ref(namespace, name)),
+        lambda namespace: filter(is_extended, claims.list(namespace)),
+    )
+
+
 class Sums:
     """What is used of one quota of what its kind measures by use."""
 
-    def __init__(self, quota: ResourceQuota, views: Views) -> None:
+    def __init__(self, quota: ResourceQuota, views: Views, around: Around) -> None:
         self.spec = quota.spec
         self.uid = quota.metadata.uid
-        self.tallies = {one: Tally(quota.spec, measure) for one, measure in BY_USE.items()}
+        self.tallies = {
+            resource: Tally(quota.spec, measure, around) for resource, measure in BY_USE.items()
+        }
         for resource, tally in self.tallies.items():
             for found in views.of(measured()[resource]).list(quota.metadata.namespace):
                 tally.put(found.metadata.name, found)
@@ -103,6 +129,7 @@ class ResourceQuotaController:
         Watch(RESOURCEQUOTA, partial(to_self, kind=RESOURCEQUOTA), {BY_NAMESPACE: _namespace}),
         Watch(RESOURCEQUOTA, _number),
         *(Watch(kind, _quotas) for kind in measured().values()),
+        Watch(DEVICECLASS, _all),
         *(
             Watch(kind, _number, metadata=True)
             for kind in {kind.resource: kind for kind in counted().values()}.values()
@@ -118,8 +145,10 @@ class ResourceQuotaController:
         self._views = given.views
         self._quotas = given.views.of(RESOURCEQUOTA)
         self._sums: dict[str, dict[str, Sums]] = {}
+        self._around = around(given.views)
         for resource, kind in measured().items():
             given.views.of(kind).listen(partial(self._hear, resource))
+        given.views.of(DEVICECLASS).listen(self._hear_class)
 
     async def reconcile(self, ref: Ref) -> Done:
         """Writes the status of one quota."""
@@ -131,7 +160,7 @@ class ResourceQuotaController:
         sums = self._sums_of(quota)
         used = dict(self._counts(quota))
         for tally in sums.tallies.values():
-            used |= tally.used(now)
+            add(used, tally.used(now))
         if (patch := plan(quota, used)) is not None:
             await act_one(self._given.client, self._given.events, patch)
         ends = [end for tally in sums.tallies.values() if (end := tally.changes_at()) is not None]
@@ -157,7 +186,7 @@ class ResourceQuotaController:
         filed = self._sums.setdefault(quota.metadata.namespace, {})
         sums = filed.get(quota.metadata.name)
         if sums is None or not sums.is_of(quota):
-            sums = filed[quota.metadata.name] = Sums(quota, self._views)
+            sums = filed[quota.metadata.name] = Sums(quota, self._views, self._around)
         return sums
 
     def _forget(self, ref: Ref) -> None:
@@ -172,6 +201,22 @@ class ResourceQuotaController:
         assert found is not None
         for sums in self._sums.get(found.metadata.namespace, {}).values():
             sums.tallies[resource].put(found.metadata.name, new)
+        if resource == POD.resource and any(map(_knows_claim, (old, new))):
+            self._measure_again(found.metadata.namespace, is_extended)
+
+    def _hear_class(self, _old: DeviceClass | None, _new: DeviceClass | None) -> None:
+        for namespace in self._sums:
+            self._measure_again(namespace, None)
+
+    def _measure_again(self, namespace: str, which: Callable[[ResourceClaim], bool] | None) -> None:
+        """Measures claims whose usage may be another now, though they are the same."""
+        for sums in self._sums.get(namespace, {}).values():
+            for claim in filter(which, self._views.of(RESOURCECLAIM).list(namespace)):
+                sums.tallies[RESOURCECLAIM.resource].put(claim.metadata.name, claim)
+
+
+def _knows_claim(pod: Pod | None) -> bool:
+    return pod is not None and pod.status.extended_resource_claim_status is not None
 
 
 def _is_plain(quota: ResourceQuota) -> bool:

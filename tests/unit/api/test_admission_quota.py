@@ -519,6 +519,88 @@ async def test_devices_are_counted_by_their_class(api: Served) -> None:
     (await api.post(path, devices("b", two))).ok()
 
 
+DEVICE_CLAIMS = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
+
+
+async def with_gpus(api: Served) -> None:
+    """Makes a class that meets an extended resource."""
+    spec = {"extendedResourceName": "example.com/gpu"}
+    path = "/apis/resource.k8s.io/v1/deviceclasses"
+    (await api.post(path, {"metadata": {"name": "gpu"}, "spec": spec})).ok()
+
+
+def with_resource(name: str, resource: str, count: int) -> dict[str, Any]:
+    """Returns a pod that asks for an extended resource."""
+    given = pod(name)
+    amounts = {resource: str(count)}
+    given["spec"]["containers"][0]["resources"] = {"requests": amounts, "limits": amounts}
+    return given
+
+
+def gpus(name: str, count: int, owner: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns a claim on devices of the class, made for extended resources of its owner if any."""
+    made = devices(name, {"exactly": {"deviceClassName": "gpu", "count": count}})
+    if owner is not None:
+        meta = owner["metadata"]
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
+        made["metadata"] |= {
+            "annotations": {"resource.kubernetes.io/extended-resource-claim": "true"},
+            "ownerReferences": [{**reference, "controller": True}],
+        }
+    return made
+
+
+@served
+async def test_claims_on_a_class_and_pods_share_the_bounds_of_what_it_meets(api: Served) -> None:
+    await with_gpus(api)
+    for resource in ("example.com/gpu", "deviceclass.resource.kubernetes.io/gpu"):
+        bounded = f"requests.{resource}"
+        await bound(api, hard={bounded: "3"})
+        (await api.post(DEVICE_CLAIMS, gpus("a", 2))).ok()
+        refused = await api.post(PODS, with_resource("p", resource, 2))
+        assert (refused.code, refused.message) == (
+            403,
+            f'pods "p" is forbidden: exceeded quota: q, requested: {bounded}=2, '
+            f"used: {bounded}=2, limited: {bounded}=3",
+        )
+        (await api.post(PODS, with_resource("p", resource, 1))).ok()
+        assert f"used: {bounded}=3" in (await api.post(DEVICE_CLAIMS, gpus("b", 1))).message
+        (await api.delete(f"{DEVICE_CLAIMS}/a")).ok()
+        (await api.post(DEVICE_CLAIMS, gpus("b", 2))).ok()
+        for gone in (f"{DEVICE_CLAIMS}/b", f"{PODS}/p", f"{QUOTAS}/q"):
+            (await api.delete(gone)).ok()
+
+
+@served
+async def test_a_claim_that_was_made_for_a_pod_counts_as_what_the_pod_asks_for(
+    api: Served,
+) -> None:
+    bounded = "requests.example.com/gpu"
+    await bound(api, hard={bounded: "2"})
+    await with_gpus(api)
+    owner = (await api.post(PODS, with_resource("p", "example.com/gpu", 2))).ok()
+    (await api.post(DEVICE_CLAIMS, gpus("a", 2, owner))).ok()
+    # of several the pod's is the one that it knows of, else the oldest
+    assert (await api.post(DEVICE_CLAIMS, gpus("b", 1, owner))).code == 403
+    name = owner["spec"]["containers"][0]["name"]
+    mapping = {"containerName": name, "resourceName": "example.com/gpu", "requestName": "r0"}
+    status = {"resourceClaimName": "b", "requestMappings": [mapping]}
+    (await api.patch(f"{PODS}/p/status", {"status": {"extendedResourceClaimStatus": status}})).ok()
+    (await api.post(DEVICE_CLAIMS, gpus("b", 1, owner))).ok()
+    assert f"used: {bounded}=4" in (await api.post(DEVICE_CLAIMS, gpus("c", 1))).message
+
+
+@served
+async def test_what_a_class_meets_counts_from_the_moment_that_it_is_there(api: Served) -> None:
+    bounded = "requests.example.com/gpu"
+    await bound(api, hard={bounded: "3"})
+    (await api.post(DEVICE_CLAIMS, gpus("a", 2))).ok()
+    (await api.post(PODS, with_resource("p", "example.com/gpu", 1))).ok()
+    await with_gpus(api)
+    answer = await api.post(PODS, with_resource("o", "example.com/gpu", 1))
+    assert f"requested: {bounded}=1, used: {bounded}=3, limited: {bounded}=3" in answer.message
+
+
 @served
 async def test_events_are_counted_by_no_quota_whichever_group_they_come_through(
     api: Served,

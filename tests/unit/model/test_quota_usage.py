@@ -12,6 +12,7 @@ from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.resourceclaim import ResourceClaim
 from steersman.model.kinds.resourcequota import ResourceQuotaSpec, ScopeRequirement
 from steersman.model.quota import claims, device_claims, pods
+from steersman.model.quota.around import ALONE
 from steersman.model.quota.measure import BY_USE
 from steersman.model.quota.scopes import selects
 from steersman.model.quota.tally import Tally
@@ -129,7 +130,7 @@ def test_of_alternatives_the_hungriest_of_each_class_counts() -> None:
         {"name": "e"},
     ]
     claim = msgspec.convert({"spec": {"devices": {"requests": requests}}}, ResourceClaim)
-    used = {name: str(amount) for name, amount in device_claims.usage(claim).items()}
+    used = {name: str(amount) for name, amount in device_claims.usage(claim, ALONE).items()}
     suffix = ".deviceclass.resource.k8s.io/devices"
     assert used == {
         "count/resourceclaims.resource.k8s.io": "1",

@@ -16,7 +16,7 @@ import msgspec
 
 from steersman.api.admission import quota_limited
 from steersman.api.admission.chain import Change
-from steersman.api.admission.quota_book import Book, view_of
+from steersman.api.admission.quota_book import Book, around, view_of
 from steersman.api.admission.quota_holds import Hold, Holds
 from steersman.api.admission.quota_limited import Limited, Uncovered
 from steersman.api.bootstrap.writing import SERVER
@@ -52,6 +52,7 @@ class ResourceQuota:
         self._limited = limited
         self._world = world
         self._quotas = cache.table(RESOURCEQUOTA.resource)
+        self._around = around(cache)
         self._books: dict[tuple[str, str], Book] = {}
         self._holds: dict[str, Holds] = {}
         self._quotas.watch("", self._hear)
@@ -123,7 +124,8 @@ class ResourceQuota:
         entries = self._quotas.ordered(call.namespace)
         quotas = [self._book(entry.namespace, entry.name).spec for entry in entries]
         try:
-            quota_limited.check(self._limited, call.table.resource, measure, new, quotas)
+            about = quota_limited.About(call.table.resource, measure, new, self._around)
+            quota_limited.check(self._limited, about, quotas)
         except Uncovered as error:
             if error.by_scope:
                 raise errors.Unexplained(str(error)) from None
@@ -149,7 +151,7 @@ class ResourceQuota:
         entry = self._quotas.get(namespace, name)
         assert entry is not None
         if (book := self._books.get((namespace, name))) is None:
-            book = self._books[namespace, name] = Book(entry, self._cache)
+            book = self._books[namespace, name] = Book(entry, self._cache, self._around)
         return book
 
     def _hear(self, event: Event) -> None:
@@ -190,9 +192,9 @@ def _added(
 ) -> Amounts:
     """Returns what a change adds of the bounded resources: the difference where the object was
     counted before."""
-    used = measure.usage(new)
+    used = measure.usage(new, book.around)
     if old is not None and measure.covers(book.spec, old):
-        add(used, {name: -one for name, one in measure.usage(old).items()})
+        add(used, {name: -one for name, one in measure.usage(old, book.around).items()})
     return {name: used[name] for name in bounded if name in used and used[name] > ZERO}
 
 

@@ -15,6 +15,7 @@ from steersman.model import causes
 from steersman.model.errors import Cause
 from steersman.model.gotext import aggregate
 from steersman.model.kinds.resourcequota import ResourceQuotaSpec, ScopeRequirement
+from steersman.model.quota.around import Around
 from steersman.model.quota.measure import Measure
 from steersman.model.quota.scopes import requirements
 from steersman.model.ref import Resource
@@ -75,16 +76,20 @@ def _wrong(given: Sequence[Limited]) -> Iterator[Cause]:
             yield causes.required(f"limitedResources[{index}].resource")
 
 
-def check(
-    limited: Sequence[Limited],
-    resource: Resource,
-    measure: Measure,
-    found: Any,
-    quotas: Collection[ResourceQuotaSpec],
-) -> None:
+class About(msgspec.Struct, frozen=True):
+    """An object that is to be written, and how it is measured."""
+
+    resource: Resource
+    measure: Measure
+    found: Any
+    around: Around
+
+
+def check(limited: Sequence[Limited], about: About, quotas: Collection[ResourceQuotaSpec]) -> None:
     """Raises Uncovered where an object uses what no quota of its namespace covers."""
-    own = [one for one in limited if (one.api_group, one.resource) == resource]
-    wanted = set(_names(measure.usage(found), own)) if own else set()
+    measure, found, around = about.measure, about.found, about.around
+    own = [one for one in limited if (one.api_group, one.resource) == about.resource]
+    wanted = set(_names(measure.usage(found, around), own)) if own else set()
     covered = {
         name
         for spec in quotas

@@ -15,6 +15,7 @@ from steersman.model.kinds.resourcequota import ResourceQuotaSpec
 from steersman.model.kinds.service import SERVICE, Service
 from steersman.model.quantity import NANO, Quantity
 from steersman.model.quota import claims, device_claims, pods, services
+from steersman.model.quota.around import Around
 from steersman.model.quota.scopes import InScope, never, requirements
 from steersman.model.ref import Resource
 from steersman.model.types.resources import Amounts
@@ -39,7 +40,7 @@ class Measure(msgspec.Struct, frozen=True):
 
     view: type[Any]
     measures: Callable[[str], bool]
-    usage: Callable[[Any], Amounts]
+    usage: Callable[[Any, Around], Amounts]
     in_scope: InScope = never
     ends_at: Callable[[Any], float | None] = lambda _found: None
     missing: Callable[[Any, Iterable[str]], str] = lambda _found, _bounded: ""
@@ -53,14 +54,18 @@ class Measure(msgspec.Struct, frozen=True):
         return [name for name in hard if self.measures(name)]
 
 
+def _alone(usage: Callable[[Any], Amounts]) -> Callable[[Any, Around], Amounts]:
+    return lambda found, _around: usage(found)
+
+
 BY_USE: Final = {
     POD.resource: Measure(
-        Pod, pods.measures, pods.usage, pods.in_scope, pods.ends_at, pods.missing
+        Pod, pods.measures, _alone(pods.usage), pods.in_scope, pods.ends_at, pods.missing
     ),
     PERSISTENTVOLUMECLAIM.resource: Measure(
-        PersistentVolumeClaim, claims.measures, claims.usage, claims.in_scope
+        PersistentVolumeClaim, claims.measures, _alone(claims.usage), claims.in_scope
     ),
-    SERVICE.resource: Measure(Service, services.measures, services.usage),
+    SERVICE.resource: Measure(Service, services.measures, _alone(services.usage)),
     RESOURCECLAIM.resource: Measure(ResourceClaim, device_claims.measures, device_claims.usage),
 }
 
@@ -79,4 +84,4 @@ def measure_of(resource: Resource) -> Measure:
         return known
     names = count_names(resource)
     one = Quantity(NANO)
-    return Measure(Object, names.__contains__, lambda _found: dict.fromkeys(names, one))
+    return Measure(Object, names.__contains__, lambda _found, _around: dict.fromkeys(names, one))

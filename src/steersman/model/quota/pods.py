@@ -15,7 +15,12 @@ from steersman.model.kinds.resourcequota import ScopeRequirement
 from steersman.model.quantity import NANO, Quantity
 from steersman.model.quota.scopes import selects
 from steersman.model.types.container import Container
-from steersman.model.types.resource_check import is_extended, is_huge_pages, is_native
+from steersman.model.types.resource_check import (
+    OF_DEVICE_CLASS,
+    is_extended,
+    is_huge_pages,
+    is_native,
+)
 from steersman.model.types.resources import Amounts, add, amounts, qos_class, raise_to, together
 from steersman.model.types.scheduling import PodAffinity, PodAffinityTerm
 
@@ -42,7 +47,13 @@ def measures(name: str) -> bool:
     """Says whether a bound of this name is one on pods."""
     if name in _NAMES or name.startswith(("hugepages-", "requests.hugepages-")):
         return True
-    return name.startswith("requests.") and not is_native(name)
+    return is_of_devices(name)
+
+
+def is_of_devices(name: str) -> bool:
+    """Says whether a bound is one on an extended resource, which nodes or DeviceClasses meet."""
+    found = name.removeprefix("requests.")
+    return found != name and (not is_native(found) or found.startswith(OF_DEVICE_CLASS))
 
 
 def usage(pod: Pod) -> Amounts:
@@ -141,7 +152,7 @@ def _compute(requests: Amounts, limits: Amounts) -> Amounts:
     for name, amount in requests.items():
         if is_huge_pages(name):
             used[name] = used[f"requests.{name}"] = amount
-        elif is_extended(name):
+        elif is_extended(name) or name.startswith(OF_DEVICE_CLASS):
             used[f"requests.{name}"] = amount
     return used
 

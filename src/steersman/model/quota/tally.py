@@ -10,6 +10,7 @@ from typing import Any
 
 from steersman.model.kinds.resourcequota import ResourceQuotaSpec
 from steersman.model.quantity import Quantity
+from steersman.model.quota.around import ALONE, Around
 from steersman.model.quota.measure import Measure
 from steersman.model.types.resources import ZERO, Amounts, add
 
@@ -17,10 +18,11 @@ from steersman.model.types.resources import ZERO, Amounts, add
 class Tally:
     """See the module; `names` are the bounds that it sums up."""
 
-    def __init__(self, spec: ResourceQuotaSpec, measure: Measure) -> None:
+    def __init__(self, spec: ResourceQuotaSpec, measure: Measure, around: Around = ALONE) -> None:
         self.names = frozenset(measure.bounded(spec.hard))
         self._spec = spec
         self._measure = measure
+        self._around = around
         self._total: Amounts = dict.fromkeys(self.names, ZERO)
         self._each: dict[str, Amounts] = {}
         self._ending: dict[str, tuple[float, Any]] = {}
@@ -29,7 +31,7 @@ class Tally:
         """Returns what an object uses of the quota, nothing where it is out of its scopes."""
         if not self._measure.covers(self._spec, found):
             return {}
-        used = self._measure.usage(found)
+        used = self._measure.usage(found, self._around)
         return {name: amount for name, amount in used.items() if name in self.names}
 
     def put(self, name: str, found: Any | None) -> None:

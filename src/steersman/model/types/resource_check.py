@@ -23,6 +23,8 @@ from steersman.model.quantity import NANO, Quantity, parse
 from steersman.model.types.resources import ZERO
 
 HUGE_PAGES: Final = "hugepages-"
+# Any DeviceClass can be asked for by this and its name, whatever else it is called
+OF_DEVICE_CLASS: Final = "deviceclass.resource.kubernetes.io/"
 _COUNTS: Final = frozenset(
     (
         "pods",

@@ -19,11 +19,10 @@ from steersman.model.resource_claims import EXTENDED_ANNOTATION, FINALIZER
 from steersman.model.types.container import Container
 from steersman.model.types.device import ClaimSpec, DeviceClaim, DeviceRequest, ExactRequest
 from steersman.model.types.podspec import PodSpec
+from steersman.model.types.resource_check import OF_DEVICE_CLASS
 from steersman.model.view import Meta
 from steersman.scheduler.state.demand import amount, requested
 
-# A class can be asked for by this and its name, whatever else it is called
-IMPLICIT_PREFIX: Final = "deviceclass.resource.kubernetes.io/"
 # What a claim is called until it is made; no claim can have this name
 UNMADE: Final = "<extended-resources>"
 
@@ -40,7 +39,7 @@ def classes_by_resource(classes: Iterable[DeviceClass]) -> dict[str, str]:
         for it in ordered
         if it.spec.extended_resource_name is not None
     }
-    return {**named, **{IMPLICIT_PREFIX + it.metadata.name: it.metadata.name for it in ordered}}
+    return {**named, **{OF_DEVICE_CLASS + it.metadata.name: it.metadata.name for it in ordered}}
 
 
 class Variant(NamedTuple):
