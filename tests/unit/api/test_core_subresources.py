@@ -42,6 +42,40 @@ async def test_a_scale_shows_and_changes_the_replicas_alone(api: Served) -> None
 
 
 @served
+async def test_a_scale_that_is_written_is_that_of_its_path(api: Served) -> None:
+    made = (await api.post(DEPLOYMENTS, deployment("a", replicas=2))).ok()
+    path, uid = f"{DEPLOYMENTS}/a/scale", made["metadata"]["uid"]
+    for metadata, code, told in (
+        ({"name": "b"}, 400, "the name of the object (b) does not match the name on the URL (a)"),
+        (
+            {},
+            400,
+            "the name of the object (a based on URL) was undeterminable: name must be provided",
+        ),
+        (
+            {"name": "a", "namespace": "b"},
+            400,
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        (
+            {"name": "a", "uid": "b"},
+            409,
+            'Operation cannot be fulfilled on deployments/scale.apps "a": Precondition failed: UID '
+            f"in precondition: b, UID in object meta: {uid}",
+        ),
+    ):
+        answer = await api.put(path, {"metadata": metadata, "spec": {"replicas": 3}})
+        assert (answer.code, answer.message) == (code, told)
+    wrong = {"metadata": {"name": "a", "labels": {"a": "b c"}}, "spec": {"replicas": -1}}
+    answer = await api.put(path, wrong)
+    assert answer.message.startswith('Scale.autoscaling "a" is invalid: [metadata.labels: ')
+    assert [cause["field"] for cause in answer.document["details"]["causes"]] == [
+        "metadata.labels",
+        "spec.replicas",
+    ]
+
+
+@served
 async def test_a_scale_is_shown_as_a_table_and_by_its_metadata(api: Served) -> None:
     (await api.post(DEPLOYMENTS, deployment("a", replicas=2))).ok()
     path = f"{DEPLOYMENTS}/a/scale"

@@ -103,7 +103,7 @@ def bind(
     if why:
         raise errors.conflict("", "pods/binding", call.name, why)
     status = dict(old.get("status") or {})
-    others = [item for item in status.get("conditions") or () if item["type"] != "PodScheduled"]
+    others = [item for item in status.get("conditions") or () if item.get("type") != "PodScheduled"]
     condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
     status["conditions"] = [*others, condition]
     status.pop("nominatedNodeName", None)  # it has served its end (KEP-5278)
