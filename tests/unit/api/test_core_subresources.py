@@ -109,7 +109,8 @@ async def test_a_scale_is_shown_as_a_table_and_by_its_metadata(api: Served) -> N
 @served
 async def test_a_pod_is_bound_once(api: Served) -> None:
     (await api.post(PODS, pod("a"))).ok()
-    binding = {"metadata": {"annotations": {"x": "y"}}, "target": {"kind": "Node", "name": "n"}}
+    metadata = {"name": "a", "annotations": {"x": "y"}}
+    binding = {"metadata": metadata, "target": {"kind": "Node", "name": "n"}}
     answer = await api.post(f"{PODS}/a/binding", binding)
     assert (answer.code, answer.document["status"]) == (201, "Success")
     bound = (await api.get(f"{PODS}/a")).document
@@ -123,20 +124,21 @@ async def test_a_pod_is_bound_once(api: Served) -> None:
         409,
         'Operation cannot be fulfilled on pods/binding "a": pod a is already assigned to node "n"',
     )
-    assert (await api.post(f"{PODS}/b/binding", binding)).code == 404
+    absent = {**binding, "metadata": {"name": "b"}}
+    assert (await api.post(f"{PODS}/b/binding", absent)).code == 404
     assert (await api.post(f"{PODS}/a/binding", {"target": "n"})).code == 400
-    answer = await api.post(f"{PODS}/a/binding", {"target": {"kind": "Foo"}})
+    answer = await api.post(f"{PODS}/a/binding", {"metadata": metadata, "target": {"kind": "Foo"}})
     assert (answer.code, answer.message) == (
         400,
         '[target.kind: Unsupported value: "Foo": supported values: "Node", "<empty>", '
         "target.name: Required value]",
     )
-    other = {**binding, "metadata": {"name": "b"}}
-    answer = await api.post(f"{PODS}/a/binding", other)
-    assert (answer.code, answer.message) == (
-        400,
-        "name in URL does not match name in Binding object",
-    )
+    for other in ({**binding, "metadata": {"name": "b"}}, {"target": binding["target"]}):
+        answer = await api.post(f"{PODS}/a/binding", other)
+        assert (answer.code, answer.message) == (
+            400,
+            "name in URL does not match name in Binding object",
+        )
 
 
 @served
@@ -165,7 +167,8 @@ async def test_a_pod_that_is_being_deleted_is_not_bound(api: Served) -> None:
     ending["metadata"]["finalizers"] = ["x.io/kept"]
     (await api.post(PODS, ending)).ok()
     (await api.delete(f"{PODS}/a")).ok()
-    answer = await api.post(f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n"}})
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n"}}
+    answer = await api.post(f"{PODS}/a/binding", binding)
     assert (answer.code, answer.message) == (
         409,
         'Operation cannot be fulfilled on pods/binding "a": pod a is being deleted, cannot be '
@@ -184,9 +187,12 @@ async def test_an_eviction_deletes_under_its_options(api: Served) -> None:
     assert (await api.post(f"{PODS}/a/eviction", eviction)).code == 201
     meta = (await api.get(f"{PODS}/a")).document["metadata"]
     assert meta["deletionGracePeriodSeconds"] == 3
-    wrong = {"deleteOptions": {"preconditions": {"uid": "u"}}}
+    wrong = {"metadata": {"name": "a"}, "deleteOptions": {"preconditions": {"uid": "u"}}}
     assert (await api.post(f"{PODS}/a/eviction", wrong)).code == 409
-    assert (await api.post(f"{PODS}/b/eviction", eviction)).code in (400, 404)
+    for path, given in (("b", eviction), ("a", {})):
+        answer = await api.post(f"{PODS}/{path}/eviction", given)
+        told = "name in URL does not match name in Eviction object"
+        assert (answer.code, answer.message) == (400, told)
 
 
 @served
