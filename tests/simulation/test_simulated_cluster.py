@@ -18,7 +18,7 @@ from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.node import NODE
-from steersman.model.kinds.pod import POD
+from steersman.model.kinds.pod import POD, Pod
 from steersman.model.kinds.poddisruptionbudget import PODDISRUPTIONBUDGET
 from steersman.model.kinds.rbac import CLUSTERROLE
 from steersman.model.kinds.replicaset import REPLICASET
@@ -418,12 +418,17 @@ def test_an_eviction_waits_for_its_budget_and_the_budget_follows_the_pods() -> N
         found = await quiet.until(lambda: allows(quiet, budget, 1))
         assert (found.expected_pods, found.current_healthy, found.desired_healthy) == (3, 3, 2)
         first, second, _ = await quiet.pods()
-        await quiet.admin.post(POD.ref(*first.key), "eviction", {})
+
+        async def evict(pod: Pod) -> None:
+            eviction = {"metadata": {"name": pod.metadata.name}}
+            await quiet.admin.post(POD.ref(*pod.key), "eviction", eviction)
+
+        await evict(first)
         with pytest.raises(TooManyRequests):
-            await quiet.admin.post(POD.ref(*second.key), "eviction", {})
+            await evict(second)
         found = await quiet.until(lambda: allows(quiet, budget, 1))
         assert (found.current_healthy, dict(found.disrupted_pods)) == (3, {})
-        await quiet.admin.post(POD.ref(*second.key), "eviction", {})
+        await evict(second)
         scale = {"spec": {"replicas": 1}}
         await quiet.admin.patch(DEPLOYMENT.ref("default", "web"), scale)
         found = await quiet.until(lambda: expects(quiet, budget, 1))

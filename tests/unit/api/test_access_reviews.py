@@ -195,8 +195,7 @@ EXISTS = {"key": "a", "operator": "Exists"}
 def test_an_incomplete_review_is_invalid(kind: str, spec: Document, message: str) -> None:
     with pytest.raises(Invalid) as raised:
         reviews().create(kind, {"spec": spec}, JANE, "default")
-    shown = f'{kind}.authorization.k8s.io "" is invalid: {message}'
-    assert raised.value.message == shown
+    assert raised.value.message == f'.authorization.k8s.io "" is invalid: {message}'
 
 
 def test_a_review_of_two_things_is_invalid() -> None:
@@ -204,6 +203,10 @@ def test_a_review_of_two_things_is_invalid() -> None:
     with pytest.raises(Invalid) as raised:
         reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
     assert raised.value.causes[0].field == "spec.nonResourceAttributes"
+    assert raised.value.causes[0].message == (
+        'Invalid value: {"Path":"/x","Verb":""}: cannot be specified in combination with '
+        "resourceAttributes"
+    )
     spec = {"user": "jane", "nonResourceAttributes": {"path": "/x"}}
     with pytest.raises(Invalid) as raised:
         reviews().create("LocalSubjectAccessReview", {"spec": spec}, JANE, "default")

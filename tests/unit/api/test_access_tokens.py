@@ -294,9 +294,11 @@ def test_a_token_request_answers_with_a_token_and_its_end() -> None:
     answer = cluster.request()
     assert answer["kind"] == "TokenRequest"
     assert answer["apiVersion"] == "authentication.k8s.io/v1"
-    assert answer["metadata"] == {"name": "builder", "namespace": "ci"}
+    named = {"name": "builder", "namespace": "ci", "uid": "sa-1"}
+    made = {**named, "creationTimestamp": "2030-03-17T17:46:40Z"}
+    assert answer["metadata"] == made
     labelled = cluster.request(metadata={"labels": {"a": "b"}})["metadata"]
-    assert labelled == {"name": "builder", "namespace": "ci", "labels": {"a": "b"}}
+    assert labelled == {**made, "labels": {"a": "b"}}
     assert answer["spec"]["expirationSeconds"] == 3600
     assert answer["spec"]["audiences"] == [ISSUER]
     assert answer["status"]["expirationTimestamp"] == "2030-03-17T18:46:40Z"
@@ -385,13 +387,132 @@ def test_a_token_does_not_bind_to_other_kinds() -> None:
     assert raised.value.message == "cannot bind token to object of type example.com/v1, Kind=Pod"
 
 
-def test_a_token_request_for_another_name_or_namespace_is_refused() -> None:
+WEBHOOKS = {
+    "kind": "MutatingWebhookConfiguration",
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "name": "w",
+}
+
+
+def test_a_token_does_not_bind_to_webhooks_while_that_is_off() -> None:
+    for group in ("apps", "*"):
+        attested = {"admissionReviewAPIGroups": [group]}
+        spec = {"boundObjectRef": WEBHOOKS, "audiences": ["https://h"], "attestations": attested}
+        with pytest.raises(BadRequest) as raised:
+            Cluster().request(spec)
+        assert raised.value.message == (
+            "cannot bind token to object of type admissionregistration.k8s.io/v1, "
+            "Kind=MutatingWebhookConfiguration (feature gate APIServerWebhookAuthenticationToken "
+            "is disabled)"
+        )
+
+
+ONE = "webhook bound requests require exactly one admissionReviewAPIGroups attestation"
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (
+            {"attestations": {"a": ["b"]}, "expirationSeconds": 1},
+            [
+                (
+                    "spec.attestations",
+                    'Invalid value: {"a":["b"]}: attestations may only be specified with a webhook '
+                    "bound object reference",
+                )
+            ],
+        ),
+        (
+            {"boundObjectRef": WEBHOOKS, "audiences": ["a", "b"]},
+            [
+                (
+                    "spec.audiences",
+                    'Invalid value: ["a","b"]: must be length 1 when bound to a webhook config',
+                ),
+                ("spec.attestations", f"Invalid value: {{}}: {ONE}"),
+            ],
+        ),
+        (
+            {"boundObjectRef": WEBHOOKS, "audiences": ["a"], "attestations": {"a": ["b"]}},
+            [
+                (
+                    "spec.attestations[a]",
+                    'Unsupported value: "a": supported values: "admissionReviewAPIGroups"',
+                )
+            ],
+        ),
+        (
+            {
+                "boundObjectRef": WEBHOOKS,
+                "audiences": ["a"],
+                "attestations": {"admissionReviewAPIGroups": []},
+            },
+            [
+                (
+                    "spec.attestations[admissionReviewAPIGroups]",
+                    "Invalid value: []: must specify a single value",
+                )
+            ],
+        ),
+        (
+            {
+                "boundObjectRef": WEBHOOKS,
+                "audiences": ["a"],
+                "attestations": {"admissionReviewAPIGroups": [""]},
+            },
+            [
+                (
+                    "spec.attestations[admissionReviewAPIGroups][0]",
+                    'Invalid value: "": may not be an empty string',
+                )
+            ],
+        ),
+    ],
+)
+def test_what_is_attested_goes_with_a_webhook(
+    spec: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(Invalid) as raised:
+        Cluster().request(spec)
+    assert [(cause.field, cause.message) for cause in raised.value.causes] == expected
+
+
+def test_a_group_that_is_attested_is_a_domain() -> None:
+    attested = {"admissionReviewAPIGroups": ["A_B"]}
+    spec = {"boundObjectRef": WEBHOOKS, "audiences": ["a"], "attestations": attested}
+    with pytest.raises(Invalid) as raised:
+        Cluster().request(spec)
+    (cause,) = raised.value.causes
+    told = 'Invalid value: "A_B": must specify a valid API Group: a lowercase RFC 1123 subdomain'
+    assert cause.message.startswith(told)
+
+
+def test_a_token_request_for_another_account_is_refused() -> None:
     cluster = Cluster()
-    for metadata in ({"name": "other"}, {"namespace": "other"}):
-        with pytest.raises(BadRequest):
-            token_request.create(
-                cluster.tokens, cluster.find, "ci", "builder", {"metadata": metadata}
-            )
+
+    def ask(**metadata: str) -> Document:
+        request = {"metadata": metadata}
+        return token_request.create(cluster.tokens, cluster.find, "ci", "builder", request)
+
+    with pytest.raises(Invalid) as raised:
+        ask(name="other")
+    assert raised.value.message == (
+        'TokenRequest.authentication.k8s.io "builder" is invalid: metadata.name: Invalid value: '
+        '"other": must match the service account name if specified'
+    )
+    with pytest.raises(BadRequest):
+        ask(namespace="other")
+    with pytest.raises(Conflict) as conflict:
+        ask(uid="old")
+    assert conflict.value.message == (
+        'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "builder": the UID in '
+        "the token request (old) does not match the UID of the service account (sa-1)"
+    )
+    made = ask(uid="sa-1")["metadata"]
+    assert made == ask()["metadata"]
+    assert made.pop("creationTimestamp").endswith("Z")
+    assert made == {"name": "builder", "namespace": "ci", "uid": "sa-1"}
 
 
 def test_no_certificate_library_is_loaded_before_the_first_token() -> None:

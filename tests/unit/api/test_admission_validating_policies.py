@@ -268,10 +268,11 @@ async def test_a_binding_of_a_pod_is_asked_about_as_what_is_created(api: Served)
     made["spec"]["matchConstraints"]["resourceRules"] = [rule]
     await validate(api, made)
     (await api.post(PODS, pod("p"))).ok()
-    refused = await api.post(f"{PODS}/p/binding", {"target": {"name": "forbidden"}})
+    named = {"metadata": {"name": "p"}}
+    refused = await api.post(f"{PODS}/p/binding", {**named, "target": {"name": "forbidden"}})
     assert refused.code == 422
     assert "nodeName" not in (await api.get(f"{PODS}/p")).ok()["spec"]
-    (await api.post(f"{PODS}/p/binding", {"target": {"name": "allowed"}})).ok()
+    (await api.post(f"{PODS}/p/binding", {**named, "target": {"name": "allowed"}})).ok()
 
 
 @served

@@ -312,7 +312,7 @@ def test_what_is_sent_to_subresources_is_asked_about_as_what_it_is(tmp_path: Pat
         rule = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"]}
         names = ["pods/binding", "pods/eviction", "serviceaccounts/token"]
         await hook.configure(api, VALIDATING, hook.webhook(rules=[{**rule, "resources": names}]))
-        target = {"target": {"kind": "Node", "name": "n"}}
+        target = {"metadata": {"name": "one"}, "target": {"kind": "Node", "name": "n"}}
         (await api.post(f"{PODS}/one/binding", target)).ok()
         (await api.post(f"{PODS}/one/eviction", {"metadata": {"name": "one"}})).ok()
         accounts = "/api/v1/namespaces/default/serviceaccounts"

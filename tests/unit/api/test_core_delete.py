@@ -190,7 +190,8 @@ async def test_preconditions_name_the_life_and_the_revision(api: Served) -> None
 
 async def bound(api: Served, name: str, **spec: Any) -> None:
     (await api.post(PODS, pod(name, **spec))).ok()
-    (await api.post(f"{PODS}/{name}/binding", {"target": {"name": "n"}})).ok()
+    binding = {"metadata": {"name": name}, "target": {"name": "n"}}
+    (await api.post(f"{PODS}/{name}/binding", binding)).ok()
 
 
 @served

@@ -42,6 +42,40 @@ async def test_a_scale_shows_and_changes_the_replicas_alone(api: Served) -> None
 
 
 @served
+async def test_a_scale_that_is_written_is_that_of_its_path(api: Served) -> None:
+    made = (await api.post(DEPLOYMENTS, deployment("a", replicas=2))).ok()
+    path, uid = f"{DEPLOYMENTS}/a/scale", made["metadata"]["uid"]
+    for metadata, code, told in (
+        ({"name": "b"}, 400, "the name of the object (b) does not match the name on the URL (a)"),
+        (
+            {},
+            400,
+            "the name of the object (a based on URL) was undeterminable: name must be provided",
+        ),
+        (
+            {"name": "a", "namespace": "b"},
+            400,
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        (
+            {"name": "a", "uid": "b"},
+            409,
+            'Operation cannot be fulfilled on deployments/scale.apps "a": Precondition failed: UID '
+            f"in precondition: b, UID in object meta: {uid}",
+        ),
+    ):
+        answer = await api.put(path, {"metadata": metadata, "spec": {"replicas": 3}})
+        assert (answer.code, answer.message) == (code, told)
+    wrong = {"metadata": {"name": "a", "labels": {"a": "b c"}}, "spec": {"replicas": -1}}
+    answer = await api.put(path, wrong)
+    assert answer.message.startswith('Scale.autoscaling "a" is invalid: [metadata.labels: ')
+    assert [cause["field"] for cause in answer.document["details"]["causes"]] == [
+        "metadata.labels",
+        "spec.replicas",
+    ]
+
+
+@served
 async def test_a_scale_is_shown_as_a_table_and_by_its_metadata(api: Served) -> None:
     (await api.post(DEPLOYMENTS, deployment("a", replicas=2))).ok()
     path = f"{DEPLOYMENTS}/a/scale"
@@ -75,7 +109,8 @@ async def test_a_scale_is_shown_as_a_table_and_by_its_metadata(api: Served) -> N
 @served
 async def test_a_pod_is_bound_once(api: Served) -> None:
     (await api.post(PODS, pod("a"))).ok()
-    binding = {"metadata": {"annotations": {"x": "y"}}, "target": {"kind": "Node", "name": "n"}}
+    metadata = {"name": "a", "annotations": {"x": "y"}}
+    binding = {"metadata": metadata, "target": {"kind": "Node", "name": "n"}}
     answer = await api.post(f"{PODS}/a/binding", binding)
     assert (answer.code, answer.document["status"]) == (201, "Success")
     bound = (await api.get(f"{PODS}/a")).document
@@ -89,20 +124,21 @@ async def test_a_pod_is_bound_once(api: Served) -> None:
         409,
         'Operation cannot be fulfilled on pods/binding "a": pod a is already assigned to node "n"',
     )
-    assert (await api.post(f"{PODS}/b/binding", binding)).code == 404
+    absent = {**binding, "metadata": {"name": "b"}}
+    assert (await api.post(f"{PODS}/b/binding", absent)).code == 404
     assert (await api.post(f"{PODS}/a/binding", {"target": "n"})).code == 400
-    answer = await api.post(f"{PODS}/a/binding", {"target": {"kind": "Foo"}})
+    answer = await api.post(f"{PODS}/a/binding", {"metadata": metadata, "target": {"kind": "Foo"}})
     assert (answer.code, answer.message) == (
         400,
         '[target.kind: Unsupported value: "Foo": supported values: "Node", "<empty>", '
         "target.name: Required value]",
     )
-    other = {**binding, "metadata": {"name": "b"}}
-    answer = await api.post(f"{PODS}/a/binding", other)
-    assert (answer.code, answer.message) == (
-        400,
-        "name in URL does not match name in Binding object",
-    )
+    for other in ({**binding, "metadata": {"name": "b"}}, {"target": binding["target"]}):
+        answer = await api.post(f"{PODS}/a/binding", other)
+        assert (answer.code, answer.message) == (
+            400,
+            "name in URL does not match name in Binding object",
+        )
 
 
 @served
@@ -131,7 +167,8 @@ async def test_a_pod_that_is_being_deleted_is_not_bound(api: Served) -> None:
     ending["metadata"]["finalizers"] = ["x.io/kept"]
     (await api.post(PODS, ending)).ok()
     (await api.delete(f"{PODS}/a")).ok()
-    answer = await api.post(f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n"}})
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n"}}
+    answer = await api.post(f"{PODS}/a/binding", binding)
     assert (answer.code, answer.message) == (
         409,
         'Operation cannot be fulfilled on pods/binding "a": pod a is being deleted, cannot be '
@@ -150,11 +187,12 @@ async def test_an_eviction_deletes_under_its_options(api: Served) -> None:
     assert (await api.post(f"{PODS}/a/eviction", eviction)).code == 201
     meta = (await api.get(f"{PODS}/a")).document["metadata"]
     assert meta["deletionGracePeriodSeconds"] == 3
+    named = {"metadata": {"name": "a"}}
     both = await api.post(
-        f"{PODS}/a/eviction", {"deleteOptions": {"dryRun": ["All"]}}, dryRun="All"
+        f"{PODS}/a/eviction", {**named, "deleteOptions": {"dryRun": ["All"]}}, dryRun="All"
     )
     assert both.code == 201
-    other = {"deleteOptions": {"dryRun": ["Some"]}}
+    other = {**named, "deleteOptions": {"dryRun": ["Some"]}}
     answer = await api.post(f"{PODS}/a/eviction", other, dryRun="All")
     assert (answer.code, answer.document["message"]) == (
         500,
@@ -162,12 +200,15 @@ async def test_an_eviction_deletes_under_its_options(api: Served) -> None:
     )
     answer = await api.post(f"{PODS}/a/eviction", other)
     assert (answer.code, answer.document["details"]["causes"][0]["field"]) == (422, "dryRun")
-    torn = {"deleteOptions": {"propagationPolicy": "Sideways"}}
+    torn = {**named, "deleteOptions": {"propagationPolicy": "Sideways"}}
     answer = await api.post(f"{PODS}/a/eviction", torn)
     assert answer.document["details"]["causes"][0]["field"] == "propagationPolicy"
-    wrong = {"deleteOptions": {"preconditions": {"uid": "u"}}}
+    wrong = {**named, "deleteOptions": {"preconditions": {"uid": "u"}}}
     assert (await api.post(f"{PODS}/a/eviction", wrong)).code == 409
-    assert (await api.post(f"{PODS}/b/eviction", eviction)).code in (400, 404)
+    for path, given in (("b", eviction), ("a", {})):
+        answer = await api.post(f"{PODS}/{path}/eviction", given)
+        told = "name in URL does not match name in Eviction object"
+        assert (answer.code, answer.message) == (400, told)
 
 
 @served

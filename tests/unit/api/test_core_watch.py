@@ -88,7 +88,8 @@ async def test_what_comes_to_match_is_added_and_what_ceases_to_is_deleted(api: S
 async def test_a_field_selector_follows_its_field(api: Served) -> None:
     watched = await api.watch(PODS, fieldSelector="spec.nodeName=n")
     (await api.post(PODS, pod("a"))).ok()
-    (await api.post(f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n"}})).ok()
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n"}}
+    (await api.post(f"{PODS}/a/binding", binding)).ok()
     assert watched.brief() == [("ADDED", "a")]
     one = await api.watch(PODS, fieldSelector="metadata.name=b")
     assert one.brief() == []

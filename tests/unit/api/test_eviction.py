@@ -35,7 +35,8 @@ async def limit(api: Served, name: str = "b", spec: Any = None, **status: Any) -
 
 
 async def evict(api: Served, name: str, **options: Any) -> Any:
-    return await api.post(f"{PODS}/{name}/eviction", {"deleteOptions": options})
+    eviction = {"metadata": {"name": name}, "deleteOptions": options}
+    return await api.post(f"{PODS}/{name}/eviction", eviction)
 
 
 async def status(api: Served, name: str = "b") -> Any:
@@ -97,7 +98,7 @@ async def test_a_dry_run_asks_the_budget_and_changes_nothing(api: Served) -> Non
     await run(api, "a1")
     await limit(api)
     assert (await evict(api, "a1", dryRun=["All"])).code == 201
-    answer = await api.post(f"{PODS}/a1/eviction", {}, dryRun="All")
+    answer = await api.post(f"{PODS}/a1/eviction", {"metadata": {"name": "a1"}}, dryRun="All")
     assert answer.code == 201
     assert (await status(api))["disruptionsAllowed"] == 1
     assert "deletionTimestamp" not in (await api.get(f"{PODS}/a1")).document["metadata"]

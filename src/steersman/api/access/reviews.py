@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from steersman.api.access.authorization import Attributes, Union, Unresolved, quoted
+from steersman.api.access.authorization import Attributes, Union, Unresolved
 from steersman.api.access.rules import Rule, document
 from steersman.api.access.tokens import InvalidToken
 from steersman.api.tokens.bearers import Bearers
@@ -69,7 +69,8 @@ class Reviews:
         causes = check_access(kind, spec, namespace)
         causes += _check_metadata(kind, review.get("metadata") or {})
         if causes:
-            raise errors.invalid(AUTHORIZATION, kind, "", causes)
+            # upstream takes the kind from a form that has none
+            raise errors.invalid(AUTHORIZATION, "", "", causes)
         subject = user if kind == "SelfSubjectAccessReview" else _subject(spec)
         decision = self._authorizer.allowed(subject, attributes_of(spec))
         status: Document = {"allowed": decision.allowed}
@@ -125,12 +126,12 @@ def check_access(kind: str, spec: Document, namespace: str) -> list[Cause]:
     causes = []
     if resource is not None and other is not None:
         what = "cannot be specified in combination with resourceAttributes"
-        causes.append(_wrong("spec.nonResourceAttributes", other, what))
+        causes.append(invalid("spec.nonResourceAttributes", _shown(other), what))
     if resource is None and other is None:
         what = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        causes.append(_wrong("spec.resourceAttributes", None, what))
+        causes.append(invalid("spec.resourceAttributes", None, what))
     if kind != "SelfSubjectAccessReview" and not spec.get("user") and not spec.get("groups"):
-        causes.append(_wrong("spec.user", "", "at least one of user or group must be specified"))
+        causes.append(invalid("spec.user", "", "at least one of user or group must be specified"))
     for name in ("fieldSelector", "labelSelector"):
         causes += _check_selector((resource or {}).get(name), f"spec.resourceAttributes.{name}")
     if kind == "LocalSubjectAccessReview":
@@ -168,15 +169,15 @@ def _check_local(resource: Document | None, other: Any, namespace: str) -> Itera
     found = (resource or {}).get("namespace", "")
     if resource is not None and found != namespace:
         what = "must match metadata.namespace"
-        yield _wrong("spec.resourceAttributes.namespace", found, what)
+        yield invalid("spec.resourceAttributes.namespace", found, what)
     if other is not None:
         what = "disallowed on this kind of request"
-        yield _wrong("spec.nonResourceAttributes", other, what)
+        yield invalid("spec.nonResourceAttributes", _shown(other), what)
 
 
-def _wrong(field: str, value: Any, what: str) -> Cause:
-    shown = quoted(value) if isinstance(value, str) else "null" if value is None else str(value)
-    return Cause("FieldValueInvalid", f"Invalid value: {shown}: {what}", field)
+def _shown(other: Document) -> Document:
+    """Returns a path that is asked about as a message shows upstream's internal type."""
+    return {"Path": other.get("path", ""), "Verb": other.get("verb", "")}
 
 
 def attributes_of(spec: Document) -> Attributes:

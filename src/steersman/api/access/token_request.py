@@ -6,11 +6,12 @@ pkg/apis/authentication.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 from steersman.api.access.authorization import quoted
 from steersman.api.access.tokens import Bound, Tokens
+from steersman.model import causes, names
 from steersman.model.errors import BadRequest, Cause, conflict, invalid, not_found
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
@@ -24,6 +25,11 @@ MAX_SECONDS = 1 << 32
 # and warns after an hour (KEP-1205, pkg/serviceaccount/claims.go)
 WARN_SECONDS = 3607
 EXTENDED_SECONDS = 365 * 24 * 3600
+_API_GROUPS: Final = "admissionReviewAPIGroups"
+_WEBHOOKS: Final = "admissionregistration.k8s.io/v1"
+_CONFIGURATIONS: Final = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+# Which lets tokens be bound to those (KEP-6060); it is off
+_GATE: Final = "APIServerWebhookAuthenticationToken"
 
 Find = Callable[[Ref], Document | None]
 
@@ -42,56 +48,93 @@ def create(tokens: Tokens, find: Find, namespace: str, name: str, request: Docum
     Raises Invalid, BadRequest, NotFound, Conflict.
     """
     spec = {"expirationSeconds": DEFAULT_SECONDS, **_given(request.get("spec"))}
-    check_names(namespace, name, request)
-    causes = check(spec)
-    if causes:
-        raise invalid(GROUP, "TokenRequest", "", causes)
-    account = _find(find, "serviceaccounts", namespace, name)
-    binding = _bind(find, namespace, name, spec.get("boundObjectRef"))
+    metadata = request.get("metadata") or {}
+    check_names(namespace, name, metadata)
+    uid = _find(find, "serviceaccounts", namespace, name)["metadata"]["uid"]
+    _check_uid(name, metadata.get("uid") or uid, uid)
     audiences = tuple(spec.get("audiences") or tokens.audiences)
+    spec["audiences"] = list(audiences)
+    if found := list(check(spec)):
+        raise invalid(GROUP, "TokenRequest", "", found)
+    binding = _bind(find, namespace, name, spec.get("boundObjectRef"))
     seconds = spec["expirationSeconds"]
     extended = binding.to_pod and seconds == WARN_SECONDS and audiences == tokens.audiences
-    expires = int(tokens.wall()) + seconds
+    now = int(tokens.wall())
     token = tokens.issue(
         namespace,
-        Bound("ServiceAccount", name, account["metadata"]["uid"]),
+        Bound("ServiceAccount", name, uid),
         seconds=EXTENDED_SECONDS if extended else seconds,
         audiences=audiences,
         bound=binding.bounds,
         warn_after_seconds=seconds if extended else 0,
     )
+    named = {"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": rfc3339(now)}
     return {
         "kind": "TokenRequest",
         "apiVersion": f"{GROUP}/v1",
-        "metadata": {**(request.get("metadata") or {}), "name": name, "namespace": namespace},
-        "spec": {"boundObjectRef": None, **spec, "audiences": list(audiences)},
-        "status": {"token": token, "expirationTimestamp": rfc3339(expires)},
+        "metadata": {**metadata, **named},
+        "spec": {"boundObjectRef": None, **spec},
+        "status": {"token": token, "expirationTimestamp": rfc3339(now + seconds)},
     }
 
 
-def check(spec: Document) -> list[Cause]:
-    """Says what is wrong with a TokenRequest's spec."""
-    seconds = spec["expirationSeconds"]
-    if not isinstance(seconds, int):
-        return []
-    path = "spec.expirationSeconds"
-    shown = f"Invalid value: {seconds}"
+def check(spec: Document) -> Iterator[Cause]:
+    """Yields what is wrong with a TokenRequest's spec (ValidateTokenRequest)."""
+    attested = spec.get("attestations") or {}
+    bound = _is_of_webhook(spec.get("boundObjectRef") or {})
+    if attested and not bound:  # said alone
+        detail = "attestations may only be specified with a webhook bound object reference"
+        yield causes.invalid("spec.attestations", attested, detail)
+        return
+    seconds, path = spec["expirationSeconds"], "spec.expirationSeconds"
     if seconds < MIN_SECONDS:
-        text = f"{shown}: may not specify a duration less than 10 minutes"
-        return [Cause("FieldValueInvalid", text, path)]
+        yield causes.invalid(path, seconds, "may not specify a duration less than 10 minutes")
     if seconds > MAX_SECONDS:
-        text = f"{shown}: may not specify a duration larger than 2^32 seconds"
-        return [Cause("FieldValueInvalid", text, path)]
-    return []
+        detail = "may not specify a duration larger than 2^32 seconds"
+        yield causes.invalid(path, seconds, detail)
+    if bound:
+        if len(spec["audiences"]) != 1:
+            detail = "must be length 1 when bound to a webhook config"
+            yield causes.invalid("spec.audiences", spec["audiences"], detail)
+        yield from _check_attested(attested, "spec.attestations")
 
 
-def check_names(namespace: str, name: str, request: Document) -> None:
-    """Refuses a request that names another account than its path; raises BadRequest."""
-    metadata = request.get("metadata") or {}
+def _check_attested(attested: Document, path: str) -> Iterator[Cause]:
+    if len(attested) != 1:
+        detail = f"webhook bound requests require exactly one {_API_GROUPS} attestation"
+        yield causes.invalid(path, attested, detail)
+        return
+    ((key, values),) = attested.items()
+    path = f"{path}[{key}]"
+    if key != _API_GROUPS:
+        yield causes.not_supported(path, key, (_API_GROUPS,))
+    elif len(values) != 1:
+        yield causes.invalid(path, values, "must specify a single value")
+    elif not values[0]:
+        yield causes.invalid(f"{path}[0]", values[0], "may not be an empty string")
+    elif values[0] != "*":
+        wrong = names.dns1123_subdomain(values[0])
+        problems = [f"must specify a valid API Group: {problem}" for problem in wrong]
+        yield from causes.each(f"{path}[0]", values[0], problems)
+
+
+def _is_of_webhook(reference: Document) -> bool:
+    return reference.get("apiVersion") == _WEBHOOKS and reference.get("kind") in _CONFIGURATIONS
+
+
+def _check_uid(name: str, given: str, uid: str) -> None:
+    if given != uid:
+        why = f"the UID in the token request ({given}) does not match the UID of the "
+        raise conflict(GROUP, "TokenRequest", name, f"{why}service account ({uid})")
+
+
+def check_names(namespace: str, name: str, metadata: Document) -> None:
+    """Refuses a request that names another account than its path; raises Invalid, BadRequest."""
     given = metadata.get("name") or name
     if given != name:
-        text = f"metadata.name: Invalid value: {quoted(given)}: must match the service account name"
-        raise BadRequest(text)
+        detail = "must match the service account name if specified"
+        wrong = causes.invalid("metadata.name", given, detail)
+        raise invalid(GROUP, "TokenRequest", name, [wrong])
     if (metadata.get("namespace") or namespace) != namespace:
         raise BadRequest(
             "the namespace of the provided object does not match the namespace sent on the request"
@@ -105,11 +148,12 @@ def _given(spec: Any) -> Document:
 def _bind(find: Find, namespace: str, account: str, reference: Document | None) -> _Binding:
     if not reference:
         return _NOT_BOUND
-    version, kind = reference.get("apiVersion", "v1"), reference.get("kind", "")
-    if version != "v1" or kind not in ("Pod", "Secret", "Node"):
-        group, _, short = version.rpartition("/")
-        shown = f"{group}/{short}, Kind={kind}"
-        raise BadRequest(f"cannot bind token to object of type {shown}")
+    group, _, version = (reference.get("apiVersion") or "").rpartition("/")
+    kind = reference.get("kind", "")
+    if group or kind not in ("Pod", "Secret", "Node"):
+        off = f" (feature gate {_GATE} is disabled)" if _is_of_webhook(reference) else ""
+        told = f"cannot bind token to object of type {group}/{version}, Kind={kind}{off}"
+        raise BadRequest(told)
     home = "" if kind == "Node" else namespace
     name = reference.get("name", "")
     found = _find(find, f"{kind.lower()}s", home, name)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from steersman.api import body
 from steersman.api.cache import Entry
 from steersman.api.call import Call
 from steersman.api.metadata import overlay
 from steersman.api.patches import Patch
-from steersman.api.subresources.scale import API_VERSION, COPIED, DEFINITION, shown
+from steersman.api.subresources.scale import API_VERSION, COPIED, DEFINITION, read, shown
 from steersman.api.write import Writer
 from steersman.model import decode
 from steersman.model.errors import BadRequest, InternalError
@@ -49,7 +48,7 @@ class CustomScale:
 
     @staticmethod
     def _update(call: Call) -> Any:
-        given = body.read_as(call, DEFINITION)
+        given = read(call)
         return lambda: given
 
     @staticmethod

@@ -11,7 +11,7 @@ from steersman.api import body
 from steersman.api.access.authorization import Attributes
 from steersman.api.call import Call
 from steersman.api.server import Answer
-from steersman.api.write import Writer
+from steersman.api.write import Writer, check_namespace
 from steersman.model import errors
 from steersman.model.errors import BadRequest
 from steersman.model.gotext import aggregate, quote
@@ -103,7 +103,7 @@ def bind(
     if why:
         raise errors.conflict("", "pods/binding", call.name, why)
     status = dict(old.get("status") or {})
-    others = [item for item in status.get("conditions") or () if item["type"] != "PodScheduled"]
+    others = [item for item in status.get("conditions") or () if item.get("type") != "PodScheduled"]
     condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
     status["conditions"] = [*others, condition]
     status.pop("nominatedNodeName", None)  # it has served its end (KEP-5278)
@@ -113,10 +113,10 @@ def bind(
 
 
 def parse(call: Call, kind: str) -> Document:
-    """Returns the body of a call about one pod, whose name it may repeat; raises BadRequest."""
+    """Returns the body of a call about one pod, whose name it repeats; raises BadRequest."""
     given = body.read_as(call, DEFINITIONS[kind])
-    name = (given.get("metadata") or {}).get("name")
-    if name and name != call.name:
+    check_namespace(call, given)
+    if (given.get("metadata") or {}).get("name") != call.name:
         raise BadRequest(f"name in URL does not match name in {kind} object")
     checked: Document = given
     return checked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import orjson
 
@@ -14,6 +15,14 @@ from steersman.model import decode
 from steersman.model.errors import MethodNotAllowed
 from steersman.model.kind import Document
 from steersman.wire.message import Response
+
+# What the server alone sets (WipeObjectMetaSystemFields), and the namespace, which the path names
+_WIPED: Final = frozenset(
+    (
+        *("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+        *("selfLink", "namespace"),
+    )
+)
 
 
 class Review:
@@ -40,7 +49,8 @@ class Review:
     def _begun(self, call: Call, review: Document) -> Document:
         """Returns a review with its namespace and its writer, which it has like a stored object."""
         check_namespace(call, review)
-        metadata = review.get("metadata") or {}
+        given = (review.get("metadata") or {}).items()
+        metadata = {name: value for name, value in given if name not in _WIPED}
         if call.namespace:
-            metadata = {**metadata, "namespace": call.namespace}
+            metadata["namespace"] = call.namespace
         return owners.update(call, None, {**review, "metadata": metadata}, self._now())

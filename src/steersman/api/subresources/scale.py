@@ -9,11 +9,11 @@ from steersman.api.cache import Entry
 from steersman.api.call import Call
 from steersman.api.metadata import overlay
 from steersman.api.patches import Patch
-from steersman.api.write import Writer
-from steersman.model import decode, errors, selectors
-from steersman.model.errors import Cause
+from steersman.api.write import Writer, check_name, check_namespace
+from steersman.model import causes, decode, errors, selectors
 from steersman.model.kind import Column, Document
 from steersman.model.kinds import printing
+from steersman.model.types.metadata import check_metadata
 from steersman.wire.message import Response
 from steersman.world.interface import World
 
@@ -41,7 +41,7 @@ class Scale:
         if verb == "get":
             return shown(call, scale_of(call.entry()), self._world.now())
         if verb == "update":
-            given = body.read_as(call, DEFINITION)
+            given = read(call)
             entry = await self._writer.change(call, lambda old: _scaled(call, old, given))
         else:
             patch = Patch.parse(call, 0.0)
@@ -49,6 +49,14 @@ class Scale:
                 call, lambda old: _scaled(call, old, _patched(call, patch, old))
             )
         return shown(call, scale_of(entry), self._world.now())
+
+
+def read(call: Call) -> Document:
+    """Returns the Scale of an update's body; raises BadRequest where it is another object's."""
+    given = body.read_as(call, DEFINITION)
+    check_namespace(call, given)
+    check_name(call, given)
+    return given
 
 
 def shown(call: Call, scale: Document, now: float) -> Response:
@@ -86,14 +94,20 @@ def _patched(call: Call, patch: Patch, old: Document) -> Document:
 
 
 def _scaled(call: Call, old: Document, scale: Document) -> Document:
-    """Returns the workload with the replicas and preconditions of a Scale."""
+    """Returns the workload with the replicas and preconditions of a Scale (ValidateScale)."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
-    if replicas < 0:
-        text = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        cause = Cause("FieldValueInvalid", text, "spec.replicas")
-        raise errors.invalid("autoscaling", "Scale", call.name, [cause])
-    meta = scale.get("metadata") or {}
-    wanted = {"spec": {"replicas": replicas}}
-    made = overlay(old, wanted, [("spec", "replicas")])
-    kept = {key: meta[key] for key in ("resourceVersion", "uid") if meta.get(key)}
-    return {**made, "metadata": {**made["metadata"], **kept}}
+    meta = {"namespace": call.namespace, **(scale.get("metadata") or {})}
+    wrong = [
+        *check_metadata({"metadata": meta}, None),
+        *causes.not_negative("spec.replicas", replicas),
+    ]
+    if wrong:
+        raise errors.invalid("autoscaling", "Scale", call.name, wrong)
+    uid, wanted = old["metadata"]["uid"], meta.get("uid")
+    if wanted and wanted != uid:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+        raise errors.conflict(call.kind.group, f"{call.kind.plural}/scale", call.name, why)
+    made = overlay(old, {"spec": {"replicas": replicas}}, [("spec", "replicas")])
+    if revision := meta.get("resourceVersion"):
+        made = {**made, "metadata": {**made["metadata"], "resourceVersion": revision}}
+    return made
