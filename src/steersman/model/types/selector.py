@@ -40,13 +40,18 @@ _NEEDS_VALUES = "must be specified when `operator` is 'In' or 'NotIn'"
 _TAKES_NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
 
 
-def check_selector(selector: Document | None, path: str) -> Iterator[Cause]:
-    """Yields what is wrong with a label selector (ValidateLabelSelector)."""
+def check_selector(
+    selector: Document | None, path: str, *, old: Document | None = None
+) -> Iterator[Cause]:
+    """Yields what is wrong with a label selector (ValidateLabelSelector). Where that from before an
+    update, `old`, was not sound, the values of its expressions may be anything."""
     if selector is None:
         return
+    strict = old is None or not any(check_selector(old, path))
     yield from check_labels(selector.get("matchLabels"), f"{path}.matchLabels")
     for index, expression in enumerate(selector.get("matchExpressions") or ()):
-        yield from check_requirement(expression, f"{path}.matchExpressions[{index}]")
+        where = f"{path}.matchExpressions[{index}]"
+        yield from check_requirement(expression, where, check_values=strict)
 
 
 def check_requirement(
