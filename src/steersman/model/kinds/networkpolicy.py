@@ -81,14 +81,15 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_metadata(new, old)
     spec = new.get("spec") or {}
     known = frozenset(cidr for _path, cidr in _cidrs(old or {}))
-    yield from check_selector(spec.get("podSelector"), "spec.podSelector")
+    before = ((old or {}).get("spec") or {}).get("podSelector")
+    yield from check_selector(spec.get("podSelector"), "spec.podSelector", old=before)
     for direction, side in _SIDES:
         for index, rule in enumerate(spec.get(direction) or ()):
             path = f"spec.{direction}[{index}]"
             for position, port in enumerate(rule.get("ports") or ()):
                 yield from _check_port(port, f"{path}.ports[{position}]")
             for position, peer in enumerate(rule.get(side) or ()):
-                yield from _check_peer(peer, f"{path}.{side}[{position}]", known)
+                yield from _check_peer(peer, f"{path}.{side}[{position}]", known, before)
     types = spec.get("policyTypes") or ()
     if len(types) > len(_TYPES):
         yield invalid("spec.policyTypes", types, "may not specify more than two policyTypes")
@@ -117,9 +118,11 @@ def _check_port(port: Document, path: str) -> Iterator[Cause]:
         yield from each(f"{path}.port", number, names.port_name(number))
 
 
-def _check_peer(peer: Document, path: str, known: Container[str]) -> Iterator[Cause]:
+def _check_peer(
+    peer: Document, path: str, known: Container[str], before: Document | None
+) -> Iterator[Cause]:
     for name in ("podSelector", "namespaceSelector"):
-        yield from check_selector(peer.get(name), f"{path}.{name}")
+        yield from check_selector(peer.get(name), f"{path}.{name}", old=before)
     if (block := peer.get("ipBlock")) is not None:
         yield from _check_block(block, f"{path}.ipBlock", known)
     if not peer:

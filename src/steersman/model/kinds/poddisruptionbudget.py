@@ -58,11 +58,11 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource == "status":
         found = _check_status(new.get("status") or {})
     else:
-        found = _check_spec(new.get("spec") or {})
+        found = _check_spec(new.get("spec") or {}, (old or {}).get("spec") or {})
     return check_around(new, old, found)
 
 
-def _check_spec(spec: Document) -> Iterator[Cause]:
+def _check_spec(spec: Document, before: Document) -> Iterator[Cause]:
     bounds = {name: spec.get(name) for name in ("minAvailable", "maxUnavailable")}
     if None not in bounds.values():
         detail = "minAvailable and maxUnavailable cannot be both set"
@@ -70,7 +70,7 @@ def _check_spec(spec: Document) -> Iterator[Cause]:
     for name, value in bounds.items():
         yield from check_share(value, f"spec.{name}")
         yield from check_not_over(value, f"spec.{name}")
-    yield from check_selector(spec.get("selector"), "spec.selector")
+    yield from check_selector(spec.get("selector"), "spec.selector", old=before.get("selector"))
     policy = spec.get("unhealthyPodEvictionPolicy")
     if policy is not None and policy not in _EVICTION_POLICIES:
         yield not_supported("spec.unhealthyPodEvictionPolicy", policy, _EVICTION_POLICIES)

@@ -42,7 +42,8 @@ def check_claim(spec: Document, path: str, old: Document | None = None) -> Itera
     modes = spec.get("accessModes") or ()
     if not modes:
         yield required(f"{path}.accessModes", "at least 1 access mode is required")
-    yield from check_selector(spec.get("selector"), f"{path}.selector")
+    before = (old or {}).get("selector")
+    yield from check_selector(spec.get("selector"), f"{path}.selector", old=before)
     yield from check_access_modes(modes, f"{path}.accessModes")
     yield from _check_size(spec, f"{path}.resources[storage]")
     if class_name := spec.get("storageClassName"):

@@ -41,16 +41,22 @@ _TAKES_NO_VALUES = "may not be specified when `operator` is 'Exists' or 'DoesNot
 
 
 def check_selector(
-    selector: Document | None, path: str, *, check_values: bool = True
+    selector: Document | None,
+    path: str,
+    *,
+    old: Document | None = None,
+    check_values: bool = True,
 ) -> Iterator[Cause]:
-    """Yields what is wrong with a label selector (ValidateLabelSelector); without `check_values`
-    the values of its expressions may be anything (AllowInvalidLabelValueInSelector)."""
+    """Yields what is wrong with a label selector (ValidateLabelSelector). Without `check_values`,
+    or where that from before an update, `old`, was not sound, the values of its expressions may be
+    anything (AllowInvalidLabelValueInSelector)."""
     if selector is None:
         return
+    strict = check_values and (old is None or not any(check_selector(old, path)))
     yield from check_labels(selector.get("matchLabels"), f"{path}.matchLabels")
     for index, expression in enumerate(selector.get("matchExpressions") or ()):
         where = f"{path}.matchExpressions[{index}]"
-        yield from check_requirement(expression, where, check_values=check_values)
+        yield from check_requirement(expression, where, check_values=strict)
 
 
 def check_requirement(
