@@ -38,7 +38,12 @@ async def test_only_those_who_may_sign_answer(api: Served) -> None:
     await allow(api, "status", "podcertificaterequests/status", "patch")
     refused = await api.patch(f"{PATH}/one/status", DENIED, MERGE, user=USER)
     assert refused.code == 422
-    assert 'User "u" is not permitted to sign for "a.b/s"' in refused.message
+    (cause,) = refused.document["details"]["causes"]
+    assert cause == {
+        "reason": "FieldValueForbidden",
+        "field": "spec.signerName",
+        "message": 'Forbidden: User "u" is not permitted to "sign" for signer "a.b/s"',
+    }
     assert (await api.patch(f"{PATH}/one/status", {}, MERGE, user=USER)).code == 200
     await allow(api, "other", "signers", "sign", of="c.d/*")
     assert (await api.patch(f"{PATH}/one/status", DENIED, MERGE, user=USER)).code == 422

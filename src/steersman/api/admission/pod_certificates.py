@@ -44,10 +44,6 @@ class PodCertificates:
             raise errors.invalid(GROUP, _KIND, new["metadata"].get("name", ""), found)
 
     def _found(self, call: Call, new: Document) -> Iterator[Cause]:
-        signer = (new.get("spec") or {}).get("signerName") or ""
-        if not self._may_sign(call, signer):
-            detail = f"User {quoted(call.user.name)} is not permitted to sign for {quoted(signer)}"
-            yield causes.forbidden("spec.signerName", detail)
         status = new.get("status") or {}
         begin = status.get("notBefore")
         if outcome_of(status) == "Issued" and begin:
@@ -55,6 +51,12 @@ class PodCertificates:
             if abs(distance) >= _NEAR_SECONDS:
                 detail = "must be set to within 5 minutes of kube-apiserver's current time"
                 yield causes.invalid("status.notBefore", begin, detail)
+                return
+        signer = (new.get("spec") or {}).get("signerName") or ""
+        if not self._may_sign(call, signer):
+            who = f"User {quoted(call.user.name)}"
+            detail = f'{who} is not permitted to "sign" for signer {quoted(signer)}'
+            yield causes.forbidden("spec.signerName", detail)
 
     def _may_sign(self, call: Call, signer: str) -> bool:
         """Says whether the user may sign for a signer, or for all of its domain."""
