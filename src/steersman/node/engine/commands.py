@@ -36,7 +36,7 @@ async def run_command(
             writing = -1
             output = await _read(reading)
             status = await process.wait()
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):  # who asked has gone, or has waited enough
         if process is not None:
             with contextlib.suppress(EngineError):
                 await process.kill(signal.SIGKILL)
