@@ -224,10 +224,11 @@ class _Link:
             answer.set_result(message)
 
     def _end(self, container: str, began: Mapping[str, Any] | None) -> None:
-        """Ends a process that nobody waits for, where it has begun; the answer is nobody's."""
-        if began is not None:
+        """Ends a process that nobody waits for, where it has begun, and has the shim forget it;
+        the answers are nobody's."""
+        for verb in ("kill", "wait") if began is not None else ():
             self._last += 1
-            request = {"id": self._last, "verb": "kill", "container": container}
+            request = {"id": self._last, "verb": verb, "container": container}
             request |= {"exec": began["exec"], "signal": int(signals.SIGKILL)}
             self._send(protocol.encode(request), [])
 

@@ -31,6 +31,7 @@ class Engine:
         self.refuses: EngineError | None = None
         self.asked: list[tuple[str, str, Any]] = []
         self.killed: list[int] = []
+        self.waited = 0
         self._open: list[int] = []
 
     async def exec(self, uid: str, name: str, section: Any, stdio: Any) -> Engine:
@@ -46,14 +47,16 @@ class Engine:
             self._open.append(os.dup(output))
         return self
 
-    async def wait(self) -> ExitStatus:
+    async def wait(self, deadline: float | None = None) -> ExitStatus:
         """Returns how the process ended."""
         assert self.code is not None
+        self.waited += 1
         return ExitStatus(self.code, 0, 0, 0, False)
 
     async def kill(self, number: int) -> None:
         """Notes a signal and closes what the process had open."""
         self.killed.append(number)
+        self.code = 128 + number
         while self._open:
             os.close(self._open.pop())
 
@@ -101,7 +104,8 @@ def test_a_command_that_takes_too_long_is_killed() -> None:
     engine = Engine(code=None)
     text = 'command timed out: "cat /ready" timed out after 0.05s'
     assert ran(engine, 0.05) == Answer(False, text)
-    assert engine.killed == [9]
+    # A shim keeps what nobody has asked after, and does not rest
+    assert (engine.killed, engine.waited) == ([9], 1)
 
 
 def test_a_command_is_killed_with_the_probe_or_hook_that_runs_it() -> None:
@@ -141,6 +145,7 @@ def test_a_command_that_begins_when_nobody_waits_for_it_any_more_is_killed(tmp_p
                     await stage.engine.exec(UID, "app.0", {"args": ["sleep", "inf"]})
             stage.shim.answer("exec", {"result": {"exec": 3, "pid": 9}})
             await stage.shim.until("kill", "app.0")
+            await stage.shim.until("wait", "app.0")
             assert kills == [("app.0", 3, 9)]
             # What could not be begun needs no end
             with pytest.raises(TimeoutError):
