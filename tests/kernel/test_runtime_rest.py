@@ -28,8 +28,12 @@ MOST_OWN_KILOBYTES = 1300
 def shims(sandbox: SandboxState) -> list[int]:
     """The shims of a pod, by their name, among the children of its keeper."""
     children = pathlib.Path(f"/proc/{sandbox.pid}/task/{sandbox.pid}/children").read_text()
-    names = {int(child): pathlib.Path(f"/proc/{child}/comm") for child in children.split()}
-    return [child for child, name in names.items() if name.read_text() == "steer-shim\n"]
+    found = []
+    for child in children.split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if pathlib.Path(f"/proc/{child}/comm").read_text() == "steer-shim\n":
+                found.append(int(child))
+    return found
 
 
 async def rest(sandbox: SandboxState) -> None:
