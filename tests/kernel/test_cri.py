@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cri_kubelet import SLEEP, Kubelet, run, until
 from msgspec.structs import replace
+from test_runtime_rest import shims
 from test_runtime_rig import needs_root
 
 from steersman.cri.known import UNKNOWN_EXIT
@@ -187,6 +188,9 @@ def test_commands_run_to_their_end_and_give_both_streams() -> None:
         await gone(kubelet, container, "876[5]")
         none = c.ExecSyncRequest(container, ("no-such-program",), 5)
         assert "no-such-program" in await kubelet.refused("ExecSync", none, grpc.UNKNOWN)
+        # What was killed holds no shim up
+        (state,) = await kubelet.tools.engine.pods()
+        await until(lambda: not shims(state))
         await kubelet.stop(container, 0)
         await kubelet.refused("ExecSync", none, grpc.FAILED_PRECONDITION)
 

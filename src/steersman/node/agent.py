@@ -381,9 +381,17 @@ class Agent:
             await self._remove_sandbox(seen.uid)
         else:
             for name in states - known:
-                await self._tools.engine.delete(seen.uid, name, force=True)
+                await self._remove_unknown(seen, name)
         self._adopt(pod, _without_lost(seen, states, self._tools.world.now()))
         self._compare(sandbox)
+
+    async def _remove_unknown(self, seen: Observed, run: str) -> None:
+        """Removes a run that was never written down; where that fails, who starts another one of
+        its name tries again."""
+        try:
+            await self._tools.engine.delete(seen.uid, run, force=True)
+        except EngineError as error:
+            log.warning("%s of pod %s stays for now: %s", run, seen.uid, error)
 
     async def _remove(self, uid: str, seen: Observed | None) -> None:
         """Removes what is left of a pod that is no more wanted, trying until it is gone."""

@@ -271,6 +271,21 @@ def test_what_devices_need_is_put_in_and_those_of_cdi_are_named() -> None:
     assert found.annotations["gpu"] == "0"
 
 
+def test_what_plugins_say_stands_behind_what_the_pod_and_the_node_say() -> None:
+    restarts = "io.kubernetes.container.restartCount"
+    given = pod(volumeMounts=[{"name": "v", "mountPath": "/lib/gpu/"}])
+    needed = Injection(
+        mounts=[Injected("/host/lib", "/lib/gpu"), Injected("/host/hosts", "/etc/other")],
+        annotations={restarts: "99"},
+    )
+    asked = msgspec.structs.replace(order(given), injection=needed)
+    found = render_container(asked, "abc", Handler(), {}, {}, "", "/n/seccomp")
+    assert found.annotations[restarts] == "3"
+    sources = {it.container_path.rstrip("/"): it.host_path for it in found.mounts}
+    assert (sources["/lib/gpu"], sources["/etc/other"]) == ("/n/v", "/host/hosts")
+    assert len(found.mounts) == len(sources)
+
+
 def test_resources_are_the_kubelets() -> None:
     limits = {"cpu": "500m", "memory": "64Mi"}
     linux = made(pod(resources={"limits": limits, "requests": limits})).linux
@@ -307,7 +322,9 @@ def test_a_container_is_as_safe_as_it_says_and_else_as_its_pod() -> None:
     assert "/proc/kcore" in plain.masked_paths and "/proc/sys" in plain.readonly_paths
     unmasked = safety(pod(securityContext={"procMount": "Unmasked"}))
     assert (unmasked.masked_paths, unmasked.readonly_paths) == ((), ())
-    privileged = safety(pod(securityContext={"privileged": True}))
+    profile = {"type": "Localhost", "localhostProfile": "mine"}
+    privileged = safety(pod(securityContext={"privileged": True, "appArmorProfile": profile}))
+    assert privileged.apparmor is None
     assert privileged.privileged and privileged.masked_paths == ()
     assert privileged.seccomp == SecurityProfile(UNCONFINED)
 

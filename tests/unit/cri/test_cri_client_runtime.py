@@ -16,6 +16,7 @@ from steersman.cluster.clean import _end_elsewhere
 from steersman.cri.client.calls import error_of
 from steersman.cri.client.engine import CRIEngine, _pid
 from steersman.cri.client.images import KeptImages, RuntimeImages
+from steersman.cri.client.known import Run
 from steersman.cri.client.reading import read_stats
 from steersman.cri.client.rotation import Rotation
 from steersman.cri.client.status import DOWN, Health, decide_trouble, read_features
@@ -243,8 +244,6 @@ def test_a_command_is_run_within_its_time() -> None:
     async def main() -> None:
         made = Scripted()
         engine = CRIEngine(cast(Any, made), *[cast(Any, None)] * 4, RealWorld())
-        from steersman.cri.client.known import Run
-
         engine._known.runs["u", "a.0"] = Run("one", "")
         made.answers["ExecSync"] = lambda _: c.ExecSyncResponse(b"out", b"err", 3)
         assert await engine.run("u", "a.0", ["x"], 1.5) == (3, b"outerr")
@@ -256,6 +255,31 @@ def test_a_command_is_run_within_its_time() -> None:
             await engine.run("u", "a.0", ["x"], 1.5)
         made.answers["ExecSync"] = lambda _: Failed(grpc.UNKNOWN, "no such file")
         with pytest.raises(EngineError, match="no such file"):
+            await engine.run("u", "a.0", ["x"], 1.5)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_late"),
+    [
+        (grpc.UNKNOWN, "failed to exec: timeout 2s exceeded: context deadline exceeded", True),
+        (grpc.UNKNOWN, "command error: command timed out", True),
+        # A runtime that begins anew says nothing of its containers: none is to be killed for that
+        (grpc.UNAVAILABLE, "error reading from server: EOF", False),
+        (grpc.UNAVAILABLE, "connect: connection refused", False),
+        (grpc.UNKNOWN, 'exec: "timeout": executable file not found in $PATH', False),
+    ],
+)
+def test_only_a_command_that_took_too_long_counts_as_late(
+    code: int, text: str, is_late: bool
+) -> None:
+    async def main() -> None:
+        made = Scripted()
+        engine = CRIEngine(cast(Any, made), *[cast(Any, None)] * 4, RealWorld())
+        engine._known.runs["u", "a.0"] = Run("one", "")
+        made.answers["ExecSync"] = lambda _: Failed(code, text)
+        with pytest.raises(TimeoutError if is_late else EngineError):
             await engine.run("u", "a.0", ["x"], 1.5)
 
     asyncio.run(main())

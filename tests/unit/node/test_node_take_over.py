@@ -259,6 +259,22 @@ def test_claims_of_a_pod_that_went_unseen_are_taken_back_once_their_driver_is_th
     asyncio.run(scenario())
 
 
+def test_a_run_that_was_never_noted_and_cannot_be_removed_keeps_no_agent_from_beginning(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING), container("stray.0", **RUNNING))
+    stage.shim.verbs["delete"] = lambda _: refuse("failed", "Device or resource busy")
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+
+    asyncio.run(scenario())
+
+
 def test_what_cannot_be_removed_at_once_of_a_lost_pod_keeps_no_agent_from_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

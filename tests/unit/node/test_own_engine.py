@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from shim_script import RUNNING, Answer, Stage, begin, container, ended, has_end
 from registrar import holds
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.container import Container
+from steersman.node import warm
 from steersman.node.cdi import injecting
 from steersman.node.claims.interface import CannotPrepare, NoClaims
 from steersman.node.devices.injection import Injection
@@ -254,3 +256,25 @@ def test_the_warm_parent_is_started_again_where_it_was_killed_and_only_then(
     assert asyncio.run(begun(EngineError("unavailable", "gone"))) == ("made", 1)
     with pytest.raises(EngineError, match="no"):
         asyncio.run(begun(EngineError("failed", "no")))
+
+
+def test_pods_that_find_the_warm_parent_gone_at_once_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = tmp_path / "started"
+    script = f"echo $$ >> {noted}; sleep 0.2; echo ready; exec sleep 1000"
+    monkeypatch.setattr(warm, "warm_command", lambda *_: ["/bin/sh", "-c", script])
+    parent = warm.WarmParent(tmp_path / "run" / "warm.sock", tmp_path)
+
+    async def main() -> None:
+        await asyncio.gather(*(asyncio.to_thread(parent.ensure) for _ in range(4)))
+
+    try:
+        asyncio.run(main())
+        started = noted.read_text().split()
+        assert len(started) == 1
+    finally:
+        for pid in noted.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+        assert parent._process is not None
+        parent._process.wait()

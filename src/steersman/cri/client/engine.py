@@ -57,6 +57,8 @@ from steersman.world.interface import World
 SANDBOX_SECONDS: Final = 240.0  # kubelet's twice its runtimeRequestTimeout, for RunPodSandbox
 NO_LIMIT: Final = 1 << 62
 MAX_OUTPUT_BYTES: Final = 10 * 1024  # kubelet's probe maxReadLength
+# What gRPC, containerd and CRI-O say of a command that has taken too long
+_LATE: Final = ("DeadlineExceeded", "deadline exceeded", "timed out")
 
 
 class CRIEngine:
@@ -359,8 +361,9 @@ class CRIEngine:
 
 
 def is_late(error: EngineError) -> bool:
-    """Whether a runtime has given up a command for taking too long."""
-    return error.kind == "unavailable" or "timeout" in str(error)
+    """Whether a runtime has given up a command for taking too long: one that is not there, as while
+    it begins anew, says nothing of a container."""
+    return any(it in str(error) for it in _LATE)
 
 
 def _pid(info: Mapping[str, str]) -> int:
