@@ -19,7 +19,13 @@ from steersman.cri.client.images import KeptImages, RuntimeImages
 from steersman.cri.client.known import Run
 from steersman.cri.client.reading import read_stats
 from steersman.cri.client.rotation import Rotation
-from steersman.cri.client.status import DOWN, Health, decide_trouble, read_features
+from steersman.cri.client.status import (
+    DOWN,
+    Health,
+    decide_trouble,
+    knows_image_volumes,
+    read_features,
+)
 from steersman.cri.client.translating import parse_status
 from steersman.cri.messages import containers as c
 from steersman.cri.messages import images as i
@@ -342,6 +348,25 @@ def test_a_log_that_the_runtime_does_not_leave_stays_where_it_is(tmp_path: Path)
     asyncio.run(Rotation(logs, RealWorld(), 10).look())
     assert os.listdir(tmp_path) == ["0.log"]
     assert logs.path.read_bytes() == b"a full log of a runtime"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "knows"),
+    [
+        ("containerd", "1.6.20~ds1", False),
+        ("containerd", "v2.0.5", False),
+        ("containerd", "2.1.0", True),
+        ("containerd", "v10.0.1", True),
+        ("cri-o", "1.30.9", False),
+        ("cri-o", "1.31.0", True),
+        ("containerd", "unknown", True),
+        ("steersman", "0.1", True),
+    ],
+)
+def test_who_takes_images_as_mounts_is_known_by_the_version(
+    name: str, version: str, knows: bool
+) -> None:
+    assert knows_image_volumes(name, version) is knows
 
 
 # The option
