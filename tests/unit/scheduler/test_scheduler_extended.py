@@ -13,8 +13,8 @@ from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM, Allocation
 from steersman.model.kinds.resourceslice import RESOURCESLICE
+from steersman.model.types.resource_check import OF_DEVICE_CLASS
 from steersman.scheduler.devices.extended import (
-    IMPLICIT_PREFIX,
     classes_by_resource,
     document_of,
     extended_of,
@@ -80,7 +80,7 @@ def test_a_resource_is_met_by_the_class_made_last_and_every_class_has_a_name_of_
         device_class("plain"),
     ]
     found = classes_by_resource(msgspec.convert(it, DeviceClass) for it in listed)
-    own = {IMPLICIT_PREFIX + name: name for name in ("a", "b", "c", "plain")}
+    own = {OF_DEVICE_CLASS + name: name for name in ("a", "b", "c", "plain")}
     assert found == {GPU: "b", **own}
 
 
