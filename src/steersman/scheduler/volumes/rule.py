@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from steersman.scheduler.filters import (
 )
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.profile import Profile
+from steersman.scheduler.scores.allocation import NO_DEVICES, Devices
 from steersman.scheduler.state.bits import Bits
 from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.snapshot import Snapshot
@@ -67,6 +68,10 @@ class VolumeRule:
         if found is None and "VolumeZone" in on:
             found = volume_zone.refuse(needs, node)
         return found
+
+    def devices(self, _node: NodeState, _names: Collection[str]) -> Devices:
+        """Returns nothing: volumes are no devices."""
+        return NO_DEVICES
 
     def _on(self, node: NodeState) -> Needs:
         """Returns the needs with volumes of upstream's tree as the drivers of a node have them."""
