@@ -616,6 +616,7 @@ def test_classes_of_runtimes() -> None:
         "scheduling.tolerations[0].operator",
     ]
     assert [field for field, _text in runtime(handler="A.b")] == ["handler"]
+    assert runtime(handler="") == [("handler", "Required value")]
 
 
 def test_a_class_of_runtimes_keeps_its_handler() -> None:

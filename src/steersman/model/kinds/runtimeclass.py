@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from steersman.model import names
-from steersman.model.causes import each, immutable
+from steersman.model.causes import each, immutable, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
@@ -45,7 +45,6 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     if old is not None:
         yield from immutable("handler", handler, old.get("handler"))
         return
-    yield from each("handler", handler, names.dns1123_label(handler))
     if (overhead := new.get("overhead")) is not None:
         limits = {"limits": overhead.get("podFixed") or {}}
         yield from check_requirements(limits, "overhead", ())
@@ -53,6 +52,10 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
         yield from check_labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
         tolerations = scheduling.get("tolerations") or ()
         yield from check_tolerations(tolerations, "scheduling.tolerations")
+    if not handler:  # what upstream's type declares is told last
+        yield required("handler")
+    else:
+        yield from each("handler", handler, names.dns1123_label(handler))
 
 
 RUNTIMECLASS = Kind(
