@@ -621,4 +621,4 @@ def test_classes_of_runtimes() -> None:
 
 def test_a_class_of_runtimes_keeps_its_handler() -> None:
     assert runtime({"handler": "h"}, overhead={"podFixed": {"cpu": "1"}}) == []
-    assert runtime({"handler": "g"}) == [("handler", f'Invalid value: "h": {IMMUTABLE}')]
+    assert runtime({"handler": "g"}) == [("handler", f"Invalid value: null: {IMMUTABLE}")]
