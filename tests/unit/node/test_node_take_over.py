@@ -103,6 +103,13 @@ def test_a_lost_pod_is_cleared_until_it_is_gone_and_holds_up_nobody(
 
     async def scenario() -> None:
         async with stage.open() as (tools, tasks):
+            prepare, prepared = tools.engine.prepare, []
+
+            async def note() -> None:
+                prepared.append(stage.shim)
+                await prepare()
+
+            tools.engine.prepare = note  # type: ignore[method-assign]
             begin(stage, tools, tasks)
             await stage.api.until(phase("Running"))
             stage.shim.die()
@@ -111,6 +118,8 @@ def test_a_lost_pod_is_cleared_until_it_is_gone_and_holds_up_nobody(
             assert ended["reason"] == "ContainerStatusUnknown"
             assert await stage.network.deleted.get() == UID
             assert refusals == []
+            # The warm parent that clears away may have been killed too, each time
+            assert len(prepared) == 3
 
     asyncio.run(scenario())
 
