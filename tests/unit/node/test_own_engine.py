@@ -108,13 +108,20 @@ def test_a_critical_pod_begins_once_those_that_went_for_it_run_no_more(tmp_path:
     def asks(cpu: str, priority: int, uid: str) -> Pod:
         metadata = {"uid": uid, "name": uid[:5], "resourceVersion": "2"}
         spec = {"restartPolicy": "Never", "priority": priority}
-        return pod(metadata=metadata, spec=spec, resources={"requests": {"cpu": cpu}})
+        status, asked = {"qosClass": "Burstable"}, {"requests": {"cpu": cpu}}
+        return pod(metadata=metadata, spec=spec, status=status, resources=asked)
 
     stage = Stage(tmp_path, asks("800m", 0, UID))
     critical = asks("500m", SYSTEM_CRITICAL, "critical")
     stage.left(observed(ready=True, containers={"app": running()}))
     stage.tells(container("app.0", **RUNNING))
     stage.shim.verbs["wait"] = lambda _: {}  # answered below
+
+    def remove(_: Answer) -> Answer:
+        stage.shim.die()
+        return {}
+
+    stage.shim.verbs["remove"] = remove
 
     async def scenario() -> None:
         async with stage.open() as (tools, tasks):
