@@ -293,7 +293,7 @@ def test_what_plugins_say_stands_behind_what_the_pod_and_the_node_say() -> None:
         annotations={restarts: "99"},
     )
     asked = msgspec.structs.replace(order(given), injection=needed)
-    found = render_container(asked, "abc", Handler(), {}, {}, "", "/n/seccomp")
+    found = render_container(asked, "abc", Handler(), {}, {}, {}, "", "/n/seccomp")
     assert found.annotations[restarts] == "3"
     sources = {it.container_path.rstrip("/"): it.host_path for it in found.mounts}
     assert (sources["/lib/gpu"], sources["/etc/other"]) == ("/n/v", "/host/hosts")
