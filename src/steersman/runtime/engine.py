@@ -226,7 +226,9 @@ class _Link:
     def _end(self, container: str, began: Mapping[str, Any] | None) -> None:
         """Ends a process that nobody waits for, where it has begun, and has the shim forget it;
         the answers are nobody's."""
-        for verb in ("kill", "wait") if began is not None else ():
+        if began is None:
+            return
+        for verb in ("kill", "wait"):
             self._last += 1
             request = {"id": self._last, "verb": verb, "container": container}
             request |= {"exec": began["exec"], "signal": int(signals.SIGKILL)}
