@@ -142,6 +142,21 @@ def asked(server: Server, path: Path, ask: Callable[[Channel, Seen], Awaitable[T
 # Our client
 
 
+def test_a_connection_on_which_nothing_more_can_be_asked_is_closed(tmp_path: Path) -> None:
+    async def main() -> None:
+        handlers: dict[str, Handler] = dict(service(Seen()))
+        async with asyncio.timeout(60), GRPCServer(handlers, RealWorld()) as server:
+            await server.listen_unix(tmp_path / "s")
+            async with await connect_unix(tmp_path / "s", RealWorld(), 10) as channel:
+                assert await channel.call(f"{SERVICE}Echo", b"a", 30) == b"a"
+                (link,) = server.links
+                link.connection.leave()  # and waits for the client to go
+                link.flush()
+                await channel.over()
+
+    asyncio.run(main())
+
+
 def test_a_server_that_is_leaving_ends_what_it_has_begun_and_is_asked_no_more(
     tmp_path: Path,
 ) -> None:

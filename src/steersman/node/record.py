@@ -16,6 +16,7 @@ import msgspec
 from steersman.node.observed import Observed
 from steersman.node.paths import RECORD, Paths
 
+RETRY_SECONDS = 10.0  # between tries on a full disk, which is freed in minutes
 log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Observed).decode

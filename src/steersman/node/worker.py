@@ -244,7 +244,7 @@ class Worker:
         until: list[float] = []
         if self._record.is_behind and not self._removed:
             self._record.save(self.seen)
-            until.append(now + LAST_RETRY_SECONDS / 10)
+            until.append(now + record.RETRY_SECONDS)
         self._consider_resize()
         self._give_back()
         for action in plan(self.granted, self.seen, now):
@@ -591,8 +591,7 @@ class Worker:
 
     async def _remove_files(self) -> None:
         self._removed = True
-        # One that was never begun has no ground that is torn down; without its record nobody
-        # would know of it
+        # What was never begun has no ground to tear down, and no record tells of it from now on
         self._tools.placement.release(self.seen.uid)
         seen, paths = self.seen, self._tools.paths
         for path in (paths.pod_logs(seen.namespace, seen.name, seen.uid), paths.pod(seen.uid)):

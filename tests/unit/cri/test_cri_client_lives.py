@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from registrar import serving
+from steersman.cri.client import engine as engine_module
 from steersman.cri.client import following as following_module
 from steersman.cri.client.calls import Calls
 from steersman.cri.client.engine import MAX_OUTPUT_BYTES
@@ -23,6 +24,8 @@ from steersman.cri.messages import sandboxes as s
 from steersman.cri.messages.values import HugepageLimit, LinuxContainerResources
 from steersman.listen.grpc import unary
 from steersman.runtime.engine import EngineError
+from steersman.wire.http2 import grpc
+from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc.messages import Rpc
 from steersman.world.interface import World
 from steersman.world.real import RealWorld
@@ -89,6 +92,24 @@ def test_a_run_is_known_from_its_making_until_it_is_removed(stage: Stage) -> Non
         assert released(stage) == [(UID, "app.3")]
 
     asyncio.run(main())
+
+
+def test_a_runtime_that_begins_anew_after_a_start_is_waited_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "BEGAN_SECONDS", 0.0)
+    stage.engine._known.runs[UID, "app.0"] = Run("one", "/log")
+    answer = stage.runtime.answers["ContainerStatus"]
+    away = [Failed(grpc.UNAVAILABLE, "EOF"), Failed(grpc.UNAVAILABLE, "connection refused")]
+    stage.runtime.answers["ContainerStatus"] = lambda it: away.pop() if away else answer(it)
+    assert asyncio.run(stage.engine.start(UID, "app.0")).status == "running"
+    assert len(stage.asked("StartContainer")) == 1
+    away += [Failed(grpc.UNAVAILABLE, "gone")] * 100
+    with pytest.raises(EngineError, match="gone"):
+        asyncio.run(stage.engine.start(UID, "app.0"))
+    away[:] = [Failed(grpc.NOT_FOUND, "no such container")]
+    with pytest.raises(EngineError, match="no such container"):
+        asyncio.run(stage.engine.start(UID, "app.0"))
 
 
 def test_with_a_pod_goes_all_that_is_known_of_it_and_nothing_of_others(stage: Stage) -> None:

@@ -4,6 +4,7 @@ each other, what others remove, an agent or a runtime that ends in the middle.""
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +160,18 @@ def test_a_log_that_was_moved_aside_by_an_agent_that_ended_is_begun_anew(tmp_pat
     logs = Logs(tmp_path / "0.log")
     asyncio.run(Rotation(logs, RealWorld(), 10).look())
     assert os.listdir(tmp_path) == ["0.log"]
+
+
+def test_what_an_agent_that_ended_has_half_packed_goes_and_is_packed_anew(tmp_path: Path) -> None:
+    logs = Logs(tmp_path / "0.log")
+    logs.path.write_bytes(b"a full log of a runtime")
+    (tmp_path / "0.log.20260101-000000.1").write_bytes(b"the one before")
+    (tmp_path / "0.log.20260101-000000.1.gz.tmp").write_bytes(b"half of")
+    asyncio.run(Rotation(logs, RealWorld(), 10).look())
+    _, packed, moved = sorted(os.listdir(tmp_path))
+    assert packed == "0.log.20260101-000000.1.gz"
+    assert gzip.decompress((tmp_path / packed).read_bytes()) == b"the one before"
+    assert (tmp_path / moved).read_bytes() == b"a full log of a runtime"
 
 
 def test_an_agent_that_ends_while_a_log_is_moved_aside_leaves_it_where_it_was(

@@ -100,7 +100,16 @@ def test_what_is_not_ready_is_told_in_the_kubelets_words() -> None:
     assert decide_trouble(None).startswith("[container runtime not ready: missing")
 
 
-def test_a_runtime_that_goes_and_comes_back_is_told_each_time() -> None:
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (60, [DOWN, ""]),
+        (25, []),  # one that begins anew
+    ],
+)
+def test_a_runtime_that_stays_away_and_comes_back_is_told_each_time(
+    seconds: int, expected: list[str]
+) -> None:
     async def main(world: World) -> list[str]:
         made, told = runtime(), []
         health = Health(cast(Any, made), world)
@@ -109,13 +118,13 @@ def test_a_runtime_that_goes_and_comes_back_is_told_each_time() -> None:
             tasks.start(health.run(), name="health")
             await world.sleep(12)
             answer, made.answers["Status"] = made.answers["Status"], lambda _: Failed(14, "gone")
-            await world.sleep(12)
+            await world.sleep(seconds)
             made.answers["Status"] = answer
             await world.sleep(12)
             tasks.stop()
         return told
 
-    assert simulate(1, main) == [DOWN, ""]
+    assert simulate(1, main) == expected
 
 
 def test_a_node_says_what_its_engine_is_and_that_it_cannot_be_used() -> None:

@@ -337,6 +337,19 @@ def test_what_cannot_be_removed_of_a_lost_pod_holds_up_none_that_runs(
     asyncio.run(scenario())
 
 
+def test_a_pod_is_noted_before_anything_of_it_begins(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = Agent(tools, FollowedView(stage.api, POD, tools.world), tasks)
+            agent._adopt(stage.pod, agent._begin(stage.pod))
+            (seen,) = record.load_all(stage.paths)
+            assert (seen.uid, seen.unplaced) == (UID, True)
+
+    asyncio.run(scenario())
+
+
 def test_an_agent_on_a_full_disk_goes_on_with_pods_that_run(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.left(observed(ready=True, containers={"app": running()}))

@@ -56,6 +56,9 @@ from steersman.runtime.engine import (
 from steersman.world.interface import World
 
 SANDBOX_SECONDS: Final = 240.0  # kubelet's twice its runtimeRequestTimeout, for RunPodSandbox
+# For a runtime that begins anew when it has begun a run, which takes some seconds
+BEGAN_TRIES: Final = 15
+BEGAN_SECONDS: Final = 1.0
 NO_LIMIT: Final = 1 << 62
 MAX_OUTPUT_BYTES: Final = 10 * 1024  # kubelet's probe maxReadLength
 # What gRPC, containerd and CRI-O say of a command that has taken too long
@@ -258,9 +261,21 @@ class CRIEngine:
         run = self._known.run(pod, container)
         asked = c.StartContainerRequest(run.id)
         await self._calls.runtime("StartContainer", asked, c.StartContainerResponse)
-        status = await self._status(run.id)
+        status = await self._began(run.id)
         run.started_at = status.started_at
         return state_of(container, status)
+
+    async def _began(self, id: str) -> c.ContainerStatus:
+        """Returns how a run is that has just been begun. A runtime that begins anew meanwhile is
+        waited for: what was begun goes on, and is not to be begun twice."""
+        for _ in range(BEGAN_TRIES):
+            try:
+                return await self._status(id)
+            except EngineError as error:
+                if error.kind != "unavailable":
+                    raise
+            await self._world.sleep(BEGAN_SECONDS)
+        return await self._status(id)
 
     async def _status(self, id: str) -> c.ContainerStatus:
         asked = c.ContainerStatusRequest(id)

@@ -22,6 +22,7 @@ from steersman.world.interface import World
 LOOK_SECONDS: Final = 10.0  # kubelet's containerLogMonitorInterval
 NANO: Final = 10**9
 _PACKED: Final = ".gz"
+_PARTIAL: Final = ".tmp"
 log = logging.getLogger(__name__)
 
 
@@ -80,6 +81,8 @@ class Rotation:
 def tidy(path: Path) -> None:
     """Packs what was moved aside before, and removes what is too much once one more is there: the
     log itself counts, and so does the one that is about to be moved."""
+    for half in path.parent.glob(f"{path.name}.*{_PARTIAL}"):
+        half.unlink()  # of an agent that ended while it packed
     found = sorted(path.parent.glob(f"{path.name}.*"))
     kept = max(0, MAX_FILES - 2)
     for old in found[: max(0, len(found) - kept)]:
@@ -91,7 +94,7 @@ def tidy(path: Path) -> None:
 
 def _pack(path: Path) -> None:
     packed = path.with_name(path.name + _PACKED)
-    partial = path.with_name(f"{path.name}{_PACKED}.tmp")
+    partial = path.with_name(f"{path.name}{_PACKED}{_PARTIAL}")
     try:
         with path.open("rb") as source, gzip.open(partial, "wb") as sink:
             shutil.copyfileobj(source, sink)

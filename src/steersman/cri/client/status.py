@@ -26,6 +26,9 @@ from steersman.runtime.engine import EngineError
 from steersman.world.interface import World
 
 LOOK_SECONDS: Final = 5.0  # kubelet's updateRuntimeUp
+# For how long a runtime may be silent, as while it begins anew: a node that is not ready takes its
+# pods out of all Services (kubelet's maxWaitForContainerRuntime)
+DOWN_SECONDS: Final = 30.0
 VERSION: Final = "v1"
 _TYPES: Final = ("RuntimeReady", "NetworkReady")
 _WHAT: Final = {
@@ -112,6 +115,7 @@ class Health:
     def __init__(self, calls: Calls, world: World) -> None:
         self._calls = calls
         self._world = world
+        self._answered_at = world.now()
         self.trouble = ""
         self.changed: Callable[[], None] = lambda: None
 
@@ -127,5 +131,7 @@ class Health:
         try:
             answer = await self._calls.runtime("Status", StatusRequest(), StatusResponse)
         except EngineError:
-            return DOWN
+            is_down = self._world.now() >= self._answered_at + DOWN_SECONDS
+            return DOWN if is_down else self.trouble
+        self._answered_at = self._world.now()
         return decide_trouble(answer.status)
