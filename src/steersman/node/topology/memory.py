@@ -6,7 +6,7 @@ One rule: what nodes have left follows from what was given out, and is never cou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -192,6 +192,10 @@ class Memory:
         self._reusable.pop(uid, None)
         if uid in self._given:
             self._become({other: its for other, its in self._given.items() if other != uid})
+
+    def holders(self) -> Collection[str]:
+        """Returns the pods that have memory."""
+        return self._given.keys()
 
     def _become(self, given: Given) -> None:
         """Takes over what is given out now, on disk first."""

@@ -6,7 +6,7 @@ get them alone; everybody else shares the rest, those reserved for the system wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -199,6 +199,10 @@ class Processors:
             return
         given = {other: its for other, its in self._state.given.items() if other != uid}
         self._become(State(self._state.shared.union(*had.values()), given))
+
+    def holders(self) -> Collection[str]:
+        """Returns the pods that have processors."""
+        return self._state.given.keys()
 
     def _become(self, state: State) -> None:
         """Takes over what is given out now, on disk first."""
