@@ -54,6 +54,7 @@ class PersistentVolumeSpec(View, frozen=True):
     local: LocalVolume | None = None
     nfs: NFSVolume | None = None
     csi: Mapping[str, Any] | None = None
+    iscsi: Mapping[str, Any] | None = None
 
 
 class PersistentVolumeStatus(View, frozen=True):
