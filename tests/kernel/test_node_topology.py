@@ -163,6 +163,31 @@ def test_what_a_pod_had_is_there_for_the_next_one(pinned: Cluster) -> None:
     pinned.run(scenario)
 
 
+@pytest.mark.parametrize("by", ["this agent", "the next agent"])
+def test_what_a_pod_has_that_was_deleted_by_force_is_waited_for(pinned: Cluster, by: str) -> None:
+    async def scenario(session: Session) -> None:
+        deaf = f"trap '' TERM; {SLEEP.partition('; ')[2]}"
+        await session.create("old", script=deaf, resources=WHOLE)
+        old = await session.until("old", runs)
+        agent = pinned.agent()
+        handle = os.pidfd_open(agent)
+        if by == "the next agent":
+            os.kill(agent, signal.SIGSTOP)
+        await session.delete("old", 0)
+        spec = {"nodeName": old.spec.node_name, **ONCE}
+        await session.create("new", script=waits_for("1"), resources=WHOLE, spec=spec)
+        if by == "the next agent":
+            os.kill(agent, signal.SIGKILL)
+            await pinned.ended(handle)
+        else:
+            os.close(handle)
+        new = await session.until("new", ended)
+        assert (new.status.phase, new.status.reason) == ("Succeeded", "")
+        await session.delete("new")
+
+    pinned.run(scenario)
+
+
 def test_a_pod_for_which_there_is_no_place_is_refused(pinned: Cluster) -> None:
     """A static pod: nobody else asks for processors that the node does not have to give."""
     container = {"name": "app", "image": IMAGE, "command": ["sleep", "1000"], "resources": WHOLE}

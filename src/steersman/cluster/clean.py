@@ -17,8 +17,10 @@ from steersman.cluster.node import cgroup_of, warm_socket
 from steersman.network.clean import clean
 from steersman.node import warm
 from steersman.node.csi.layout import Layout
+from steersman.node.objects import BadConfiguration
 from steersman.node.paths import Paths
 from steersman.node.volumes import memory, mounting, sharing
+from steersman.node.volumes.iscsi import sessions
 from steersman.runtime import state
 from steersman.runtime.engine import Engine, EngineError
 from steersman.runtime.kernel import cgroups
@@ -93,6 +95,13 @@ def _end_warm(socket: Path) -> None:
         os.close(handle)
 
 
+def _log_out(pod: Path, pods: Path) -> None:
+    try:
+        sessions.release(pod, pods)
+    except BadConfiguration as error:
+        log.warning("%s", error)
+
+
 def _release(paths: Paths) -> None:
     """Takes away what is mounted for pods; the drivers that mounted it may be gone."""
     layout = Layout(paths.root)
@@ -102,4 +111,5 @@ def _release(paths: Paths) -> None:
             memory.unmount_below(paths.subpaths(pod.name))
             memory.unmount_below(layout.volumes(pod.name))
             mounting.unmount(paths, pod.name)
+            _log_out(pod, paths.pods)
     sharing.unshare(paths.pods)

@@ -90,6 +90,7 @@ class Agent:
         left = await self._find_left()
         pods = {pod.metadata.uid: pod for pod in self._pods.list() if not is_mirror(pod)}
         await self._take_over(pods, left)
+        self._let_go(left)
         self._pods.listen(self._hear)
         self._catch_up()
         self._routing.set()
@@ -256,6 +257,7 @@ class Agent:
     def _adopt(self, pod: Pod, seen: Observed) -> Worker:
         worker = Worker(self._tools, pod, seen, self._forget)
         self.workers[seen.uid] = worker
+        self._tools.placement.stays(seen.uid)
         worker.change(seen)
         worker.hear(pod)
         self._tasks.start(worker.run(), name=f"pod {seen.namespace}/{seen.name}")
@@ -354,11 +356,23 @@ class Agent:
             elif sandbox is not None:
                 await self._remove_sandbox(uid)
 
+    def _let_go(self, left: _Left) -> None:
+        """Has pods that come wait for what those have that are no more wanted, and frees what
+        belongs to pods of which nothing else is left."""
+        found = left.sandboxes.keys() | left.records.keys()
+        here = self._here()
+        for uid in found - here:
+            self._tools.placement.leaves(uid)
+        for uid in self._tools.placement.holders() - found - here:
+            self._tools.placement.release(uid)
+
+    def _here(self) -> set[str]:
+        return {pod.metadata.uid for pod in self._pods.list()} | self.workers.keys()
+
     def _remove_rest(self, left: _Left) -> None:
         """Removes what belongs to no pod, which takes as long as the kernel does."""
         found = left.sandboxes.keys() | left.records.keys()
-        pods = {pod.metadata.uid for pod in self._pods.list()}
-        for uid in found - pods - self.workers.keys():
+        for uid in found - self._here():
             if (seen := left.records.get(uid)) is not None:
                 self._removing[uid] = seen.namespace, seen.name
             self._tasks.start(self._remove(uid, seen), name=f"rest of {uid}")

@@ -122,6 +122,7 @@ class Worker:
     def vanish(self) -> None:
         """The API has the pod no more, or its file is gone."""
         if not self.seen.gone:
+            self._tools.placement.leaves(self.seen.uid)
             self.change(replace(self.seen, gone=True))
 
     def evict(self, reason: str, message: str, grace_seconds: float, *, told: bool = True) -> None:

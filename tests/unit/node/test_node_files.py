@@ -108,6 +108,7 @@ def test_volumes_layers_and_logs_of_the_nodes_own_are_told(tmp_path: Path) -> No
             room("host", hostPath={"path": "/usr"}),
             room("picture", image={"reference": "i"}),
             room("net", nfs={"server": "s", "path": "/"}),
+            room("unit", iscsi={"targetPortal": "s", "iqn": "iqn.2026-11.test:x", "lun": 0}),
             room("inline", csi={"driver": "d"}),
             room("claimed", persistentVolumeClaim={"claimName": "c"}),
             room("theirs", persistentVolumeClaim={"claimName": "d"}),

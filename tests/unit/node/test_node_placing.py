@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from node_documents import UID, deleted, observed, pod, running
@@ -95,6 +96,7 @@ class Things:
     def __init__(self, **free: int) -> None:
         self.free = {int(node.removeprefix("n")): count for node, count in free.items()}
         self.given: dict[tuple[str, str], Hint] = {}
+        self.taken: list[tuple[str, int, int]] = []
         self.released: list[str] = []
         self.gone = asyncio.Event()
         self.asked = asyncio.Event()
@@ -115,6 +117,7 @@ class Things:
         if self.free[node] < wanted:
             raise unexpected("no thing left")
         self.free[node] -= wanted
+        self.taken.append((pod.metadata.uid, node, wanted))
         self.given[pod.metadata.uid, container.name] = place
         self.asked.set()
         await self.may.wait()
@@ -124,6 +127,13 @@ class Things:
         self.released.append(uid)
         self.gone.set()
         self.given = {key: place for key, place in self.given.items() if key[0] != uid}
+        for _, node, count in (it for it in self.taken if it[0] == uid):
+            self.free[node] += count
+        self.taken = [it for it in self.taken if it[0] != uid]
+
+    def holders(self) -> set[str]:
+        """Returns who has something."""
+        return {uid for uid, _ in self.given}
 
 
 def asking(*counts: int, uid: str = UID) -> Pod:
@@ -195,6 +205,61 @@ def test_pods_placed_as_a_whole_take_turns_and_others_do_not_wait() -> None:
             await second
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+async def began(placement: Placement, things: Things) -> asyncio.Future[None]:
+    """A pod that asks for what another has, which is no more wanted."""
+    await placement.place(asking(2, uid="old"))
+    placement.leaves("old")
+    placement.leaves("has nothing")
+    waits = asyncio.ensure_future(placement.place(asking(2, uid="new")))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waits.done()
+    assert things.holders() == {"old"}
+    return waits
+
+
+def waiting(scenario: Callable[[Placement, Things], Coroutine[Any, Any, None]]) -> None:
+    things, placement = Things(n0=2), Placement()
+    placement.add(things)
+    asyncio.run(asyncio.wait_for(scenario(placement, things), 20))
+
+
+def test_what_a_pod_has_that_is_no_more_wanted_is_waited_for() -> None:
+    async def scenario(placement: Placement, things: Things) -> None:
+        waits = await began(placement, things)
+        placement.release("has nothing")
+        placement.release("old")
+        await waits
+        assert things.holders() == {"new"}
+        with pytest.raises(Refused):  # nobody leaves any more
+            await placement.place(asking(1, uid="third"))
+
+    waiting(scenario)
+
+
+def test_a_pod_that_goes_on_after_all_is_not_waited_for() -> None:
+    async def scenario(placement: Placement, things: Things) -> None:
+        waits = await began(placement, things)
+        placement.stays("old")
+        with pytest.raises(Refused, match="no thing left"):
+            await waits
+        assert things.holders() == {"old"}
+
+    waiting(scenario)
+
+
+def test_a_pod_that_goes_while_it_waits_is_given_nothing() -> None:
+    async def scenario(placement: Placement, things: Things) -> None:
+        waits = await began(placement, things)
+        placement.release("new")
+        with pytest.raises(Refused, match='pod "new" is gone'):
+            await waits
+        placement.release("old")
+        assert things.holders() == set()
+
+    waiting(scenario)
 
 
 def test_nothing_of_a_pod_begins_before_it_has_its_place(tmp_path: Path) -> None:
@@ -295,6 +360,26 @@ def test_what_a_pod_had_that_went_while_no_agent_ran_is_taken_back(tmp_path: Pat
             made: Agent = begin_agent(stage, tools, tasks)
             await things.gone.wait()
             assert things.released == [UID]
+            assert made.workers == {}
+
+    asyncio.run(scenario())
+
+
+def test_what_a_pod_had_of_which_nothing_else_is_left_is_taken_back(tmp_path: Path) -> None:
+    from test_node_take_over import begin as begin_agent
+
+    stage = Stage(tmp_path)
+    stage.api.pods.clear()
+    stage.tells()
+    things = Things(n0=1)
+    things.given["nobody", "c0"] = ANYWHERE
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            tools.placement.add(things)
+            made: Agent = begin_agent(stage, tools, tasks)
+            await things.gone.wait()
+            assert things.released == ["nobody"]
             assert made.workers == {}
 
     asyncio.run(scenario())

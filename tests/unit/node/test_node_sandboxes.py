@@ -166,5 +166,5 @@ def test_without_a_range_for_its_users_a_pod_is_not_begun(node: Node) -> None:
 
 def test_a_sandbox_goes_with_its_connection_and_its_volumes(node: Node) -> None:
     asyncio.run(sandboxes.tear_down(node.tools, UID))
-    gone = [f"remove {UID}", f"disconnect {UID}", f"volumes of {UID}"]
-    assert node.done == [*gone, "release", "place", f"claims of {UID}"]
+    gone = [f"remove {UID}", f"disconnect {UID}", "place", f"volumes of {UID}"]
+    assert node.done == [*gone, "release", f"claims of {UID}"]

@@ -59,6 +59,7 @@ class PersistentVolumeSpec(View, frozen=True):
     cinder: Mapping[str, Any] | None = None
     gce_persistent_disk: Mapping[str, Any] | None = None
     portworx_volume: Mapping[str, Any] | None = None
+    iscsi: Mapping[str, Any] | None = None
 
 
 class PersistentVolumeStatus(View, frozen=True):

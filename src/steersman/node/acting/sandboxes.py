@@ -57,8 +57,8 @@ def take_ids(tools: Tools, uid: str) -> Document:
 async def tear_down(tools: Tools, uid: str) -> None:
     """Removes sandbox, connection and volumes, and takes back what was given out. Repeatable."""
     await tools.engine.remove_sandbox(uid)
+    tools.placement.release(uid)
     await tools.volumes.release(uid)
     tools.ids.release(uid)
-    tools.placement.release(uid)
     # Last: a driver that is not there keeps what the others do not have to
     await tools.claims.unprepare(uid)

@@ -89,6 +89,10 @@ class Devices:
         if self._loaded is not None:
             self._loaded[0].release(uid)
 
+    def holders(self) -> Collection[str]:
+        """Returns the pods that have devices."""
+        return () if self._loaded is None else self._loaded[0].holders()
+
     # See `interface.DeviceAccess`
 
     async def inject(self, pod: Pod, container: Container) -> Injection:

@@ -179,6 +179,10 @@ class Giving:
         if self._ledger.release(uid):
             self._note()
 
+    def holders(self) -> Collection[str]:
+        """Returns the pods that have devices."""
+        return self._ledger.pods()
+
     # Giving out
 
     def _wanted(self, container: Container) -> Iterator[tuple[str, int]]:

@@ -6,7 +6,7 @@ One rule: it is written before a container can use what it was given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -89,6 +89,10 @@ class Ledger:
     def note(self, pod: str, container: str, resource: str, held: Held) -> None:
         """Notes what a container is given; to be saved."""
         self._of(pod, container)[resource] = held
+
+    def pods(self) -> Collection[str]:
+        """Returns the pods that have devices."""
+        return self._held.keys()
 
     def release(self, pod: str) -> bool:
         """Forgets what a pod has; says whether it had anything."""

@@ -204,7 +204,7 @@ class Files:
     def _is_nodes(self, pod: Pod, volume: Volume, place: Path) -> bool:
         """Whether a volume is a directory of the node's own; what is somebody else's is the
         machine's, an image, or mounted for a claim, and that may not answer."""
-        others = (volume.host_path, volume.image, volume.nfs, volume.csi)
+        others = (volume.host_path, volume.image, volume.nfs, volume.iscsi, volume.csi)
         if any(it is not None for it in others):
             return False
         return not name_of(pod, volume) or place.is_relative_to(self._paths.local_volumes)

@@ -7,7 +7,7 @@ One rule: what nodes have left follows from what was given out, and is never cou
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -198,6 +198,10 @@ class Memory:
                 self._save(self._given)
             except OSError as error:  # as on a full disk: the next change writes this one too
                 log.warning("that pod %s has no memory any more is not noted: %s", uid, error)
+
+    def holders(self) -> Collection[str]:
+        """Returns the pods that have memory."""
+        return self._given.keys()
 
     def _become(self, given: Given) -> None:
         """Takes over what is given out now, on disk first."""

@@ -39,23 +39,66 @@ class Placement:
         # Of pods placed as a whole: what is left when the last container gets its part must be
         # what was there when the place was chosen
         self._turn = asyncio.Lock()
+        # Pods that are no more wanted, and have what they have until nothing of them runs
+        self._leaving: set[str] = set()
+        self._waiting: set[str] = set()
+        self._freed = asyncio.Event()
 
     def add(self, provider: Provider) -> None:
         """Has a provider asked, after those that are there."""
         self._providers.append(provider)
 
     async def place(self, pod: Pod) -> None:
-        """Gives a pod what it asks for. Repeatable; raises Refused, and it has nothing then."""
+        """Gives a pod what it asks for. Repeatable; raises Refused, and it has nothing then.
+
+        What others have that are leaving it waits for: upstream takes it from them at once.
+        """
+        uid = pod.metadata.uid
+        self._waiting.add(uid)
         try:
-            await self._place(pod)
-        except Refused:
-            self.release(pod.metadata.uid)
-            raise
+            while True:
+                try:
+                    await self._place(pod)
+                    return
+                except Refused:
+                    self._take_back(uid)
+                    if not self._leaving & self.holders():
+                        raise
+                await self._freed.wait()
+                if uid not in self._waiting:
+                    raise unexpected(f'pod "{uid}" is gone')
+        finally:
+            self._waiting.discard(uid)
 
     def release(self, uid: str) -> None:
         """Takes back what a pod has, which runs no more. Repeatable."""
+        self._take_back(uid)
+        if uid in self._leaving or uid in self._waiting:
+            self._leaving.discard(uid)
+            self._waiting.discard(uid)
+            self._wake()
+
+    def _take_back(self, uid: str) -> None:
         for provider in self._providers:
             provider.release(uid)
+
+    def _wake(self) -> None:
+        self._freed.set()
+        self._freed = asyncio.Event()
+
+    def holders(self) -> set[str]:
+        """Returns the pods that have something."""
+        return {uid for provider in self._providers for uid in provider.holders()}
+
+    def leaves(self, uid: str) -> None:
+        """Notes that a pod is no more wanted: what it has is about to be free."""
+        self._leaving.add(uid)
+
+    def stays(self, uid: str) -> None:
+        """Takes that back: the pod goes on."""
+        if uid in self._leaving:
+            self._leaving.discard(uid)
+            self._wake()
 
     async def _place(self, pod: Pod) -> None:
         if self._alignment.policy == "none":

@@ -7,7 +7,7 @@ get them alone; everybody else shares the rest, those reserved for the system wi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -206,6 +206,10 @@ class Processors:
         except OSError as error:  # as on a full disk: the next change writes this one too
             log.warning("that pod %s has no processors any more is not noted: %s", uid, error)
         self.changed()
+
+    def holders(self) -> Collection[str]:
+        """Returns the pods that have processors."""
+        return self._state.given.keys()
 
     def _become(self, state: State) -> None:
         """Takes over what is given out now, on disk first."""

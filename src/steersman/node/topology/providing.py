@@ -6,7 +6,7 @@ merges those of all into one, and each provider then gives out what it has in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -50,4 +50,8 @@ class Provider(Protocol):
 
     def release(self, uid: str) -> None:
         """Takes back what the containers of a pod have, which is gone."""
+        ...
+
+    def holders(self) -> Collection[str]:
+        """Returns the pods whose containers have something."""
         ...

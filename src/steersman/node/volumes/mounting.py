@@ -35,6 +35,7 @@ from steersman.node.volumes import (
     tree,
 )
 from steersman.node.volumes.claims import Claims, Unusable, name_of
+from steersman.node.volumes.iscsi import sessions
 from steersman.node.volumes.tokens import Tokens
 from steersman.node.volumes.tree import File
 from steersman.world.interface import World
@@ -233,6 +234,8 @@ class Volumes:
             empty_dir.prepare(pod, volume.empty_dir, directory, group)
         elif volume.nfs is not None:
             nfs.prepare(volume.nfs, (), directory)
+        elif volume.iscsi is not None:
+            sessions.prepare(volume.iscsi, (), pod, directory)
         else:
             files = self._render(pod, volume, objects, asked)
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -286,13 +289,17 @@ def is_readonly(pod: Pod, volume: Volume) -> bool:
         return persistent.is_readonly(pod, volume.name)
     if volume.csi is not None:
         return volume.csi.read_only
+    if volume.iscsi is not None:
+        return bool(volume.iscsi.get("readOnly"))
     written = (volume.empty_dir, volume.host_path, volume.nfs)
     return all(source is None for source in written)
 
 
 def release(paths: Paths, uid: str) -> None:
-    """Removes the volumes of a pod that no driver has to take back. Repeatable."""
+    """Removes the volumes of a pod that no driver has to take back. Repeatable; raises
+    BadConfiguration for a target that cannot be logged out of."""
     unmount(paths, uid)
+    sessions.release(paths.pod(uid), paths.pods)
     remove_tree(_volumes(paths, uid))
 
 

@@ -17,6 +17,7 @@ from steersman.node import containers
 from steersman.node.objects import BadConfiguration
 from steersman.node.volumes import block, host_path, local_path, nfs, ownership
 from steersman.node.volumes.claims import Unusable, unprocessed
+from steersman.node.volumes.iscsi import sessions
 
 
 def prepare(volume: PersistentVolume, pod: Pod, own: Path, node: str, place: Path) -> None:
@@ -26,11 +27,14 @@ def prepare(volume: PersistentVolume, pod: Pod, own: Path, node: str, place: Pat
     """
     name, spec = volume.metadata.name, volume.spec
     if spec.volume_mode == "Block":
-        link(place, block.attach(_device(volume)))
+        link(place, _device(volume, place))
     elif spec.nfs is not None:
         readonly = spec.nfs.read_only or is_readonly(pod, place.name)
         source: NFSVolume = replace(spec.nfs, read_only=readonly)
         nfs.prepare(source, spec.mount_options, place)
+    elif spec.iscsi is not None:
+        readonly = is_readonly(pod, place.name)
+        sessions.prepare(spec.iscsi, spec.mount_options, pod, place, readonly=readonly)
     elif spec.host_path is not None:
         link(place, host_path.prepare(spec.host_path))
     elif spec.local is not None:
@@ -55,11 +59,13 @@ def check_mode(volume: PersistentVolume, pod: Pod, name: str) -> None:
         raise unprocessed(name, f"volume {name} has volumeMode {mode}, but is specified in {field}")
 
 
-def _device(volume: PersistentVolume) -> Path:
-    """Returns what is to be a device; only local volumes can be."""
+def _device(volume: PersistentVolume, place: Path) -> Path:
+    """Returns the device that a volume is; only local ones and those of targets can be one."""
+    if volume.spec.iscsi is not None:
+        return sessions.attach(sessions.parse(volume.spec.iscsi), place)
     if volume.spec.local is None:
         raise BadConfiguration(f"this kind of volume is not supported: {volume.metadata.name}")
-    return Path(volume.spec.local.path)
+    return block.attach(Path(volume.spec.local.path))
 
 
 def _local(volume: PersistentVolume, path: Path, own: Path, node: str) -> Path:
