@@ -90,9 +90,24 @@ async def sqlite(directory: Path) -> AsyncIterator[Store]:
     assert failures == []
 
 
+@asynccontextmanager
+async def sqlite_put_off(directory: Path) -> AsyncIterator[Store]:
+    failures: list[BaseException] = []
+    store = await open_sqlite(
+        directory / "data",
+        world=RealWorld(),
+        on_fatal=failures.append,
+        put_off=lambda: True,
+    )
+    yield store
+    await store.close()
+    assert failures == []
+
+
 OPENERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Store]]] = {
     "memory": memory,
     "sqlite": sqlite,
+    "sqlite, put off": sqlite_put_off,
     "etcd": etcd,
 }
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.sqlite = self.open()
 
     def open(self) -> SqliteStore:
+        put_off = cycle((False, True))  # in one thread and the other, by turns
         return self.runner.run(
-            open_sqlite(self.directory, world=RealWorld(), on_fatal=self.failures_are_errors)
+            open_sqlite(
+                self.directory,
+                world=RealWorld(),
+                on_fatal=self.failures_are_errors,
+                put_off=lambda: next(put_off),
+            )
         )
 
     def failures_are_errors(self, error: BaseException) -> None:

@@ -5,9 +5,10 @@ Follows pkg/controller/ttlafterfinished.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable
 from typing import ClassVar
 
+from steersman.client.interface import Views
 from steersman.controllers.job_plan import is_finished
 from steersman.model.errors import NotFound
 from steersman.model.kinds.job import JOB, Job
@@ -15,7 +16,7 @@ from steersman.model.ref import Ref
 from steersman.model.times import seconds
 from steersman.reconcile.actions import Delete, act
 from steersman.reconcile.loop import Done, Given
-from steersman.reconcile.rules import Rule, Watch, to_self
+from steersman.reconcile.rules import Rule, Watch
 
 
 def expires_in(job: Job, now: float) -> float | None:
@@ -36,11 +37,17 @@ def plan(job: Job) -> Delete:
     return Delete(JOB.ref(*job.key), job.metadata.uid, propagation="Foreground")
 
 
+def _ended(_views: Views, _old: Job | None, new: Job | None) -> Iterable[Ref]:
+    """Maps a job to itself where its time runs."""
+    runs = new is not None and expires_in(new, 0.0) is not None
+    return (JOB.ref(*new.key),) if new is not None and runs else ()
+
+
 class TTLAfterFinishedController:
     """See `reconcile.loop.Controller`."""
 
     name: ClassVar[str] = "ttl-after-finished-controller"
-    watches: ClassVar[tuple[Watch, ...]] = (Watch(JOB, partial(to_self, kind=JOB)),)
+    watches: ClassVar[tuple[Watch, ...]] = (Watch(JOB, _ended),)
     writes: ClassVar[tuple[Rule, ...]] = (Rule("batch", ("jobs",), ("get", "delete")),)
 
     def __init__(self, given: Given) -> None:

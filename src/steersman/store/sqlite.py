@@ -1,7 +1,7 @@
 """The store in SQLite: durable, with one fsync for everyone who commits at the same time.
 
 The loop owns the visible history (store/history.py), one thread writes (store/writer.py), one
-reads. docs/adr/0003 says why.
+reads. docs/adr/0003 says why. Commits that are put off (docs/adr/0023) the loop makes itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from steersman.store.decide import Standing
 from steersman.store.history import History
 from steersman.store.index import Index, first_row_after, revision_of
 from steersman.store.interface import Batch, Closed, Page, Record, Write
-from steersman.store.writer import Group, Removal, Writer
+from steersman.store.writer import Commit, Group, Removal, Writer
 from steersman.world.interface import World
 
 RECENT_BYTES = 16 << 20  # of history in memory for followers; older comes from the table
@@ -163,11 +163,31 @@ class SqliteStore:
         self._history.check_open()
         check_writes(writes)
         future: asyncio.Future[int] = self._loop.create_future()
+        if self._may_commit_here():
+            return await self._commit_here((future, writes))
         if not self._under_way and not self._giving:
             self._give_way_soon()
         self._under_way += 1
         self._writer.submit((future, writes))
         return await future
+
+    def _may_commit_here(self) -> bool:
+        """Says whether a commit would wait for nothing but the other thread: none is under way, and
+        none waits for the disk."""
+        put_off = self._held.put_off
+        busy = self._under_way or self._compacting.locked()
+        return not busy and put_off is not None and put_off()
+
+    async def _commit_here(self, commit: Commit) -> int:
+        try:
+            group = self._writer.commit(commit)
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error)
+            raise Closed("the disk failed") from error
+        self._under_way += 1
+        self._publish(group)
+        await self._pause()  # one turn of the loop: followers see the revision before the writer
+        return await commit[0]
 
     async def follow(self, prefix: str, *, after: int) -> AsyncIterator[Batch]:
         """See `Store.follow`."""

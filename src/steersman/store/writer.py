@@ -80,15 +80,22 @@ class Writer:
             jobs.append(self._queue.get())
         return [job[0] if isinstance(job, tuple) else job.future for job in jobs if job]
 
+    def commit(self, commit: Commit) -> Group:
+        """Makes one commit in the caller's thread, while its own has nothing to do."""
+        self._journal_bytes += sum([len(write.value or b"") for write in commit[1]])
+        group = self._handle([commit], [])
+        self._checkpoint_in_time()
+        return group
+
     def _run(self) -> None:
         try:
             while not self._stopping:
                 commits, removals = self._gather()
                 self._current = [*commits, *removals]
-                self._handle(commits, removals)
+                if commits or removals:
+                    self._deliver(self._handle(commits, removals))
                 self._current = []
-                if self._journal_bytes > CHECKPOINT_BYTES:
-                    self._checkpoint()
+                self._checkpoint_in_time()
         except sqlite3.Error as error:
             self._on_fatal(error)
         except BaseException as error:
@@ -119,9 +126,7 @@ class Writer:
         self._journal_bytes += size
         return commits, removals
 
-    def _handle(self, commits: list[Commit], removals: list[Removal]) -> None:
-        if not commits and not removals:
-            return
+    def _handle(self, commits: list[Commit], removals: list[Removal]) -> Group:
         decision = decide(self._head, self._newest, [writes for _, writes in commits])
         gone = [row for removal in removals for row in removal.rows]
         oldest = removals[-1].oldest if removals else None
@@ -132,21 +137,19 @@ class Writer:
         except sqlite3.Error as error:
             if not table.has_no_room(error):
                 raise
-            self._refuse(commits, removals)
-            return
+            return self._refuse(commits, removals)
         self._journal_bytes += len(gone) * table.PAGE_BYTES // 4
         self._take(decision)
         answers = self._answers(commits, decision)
         removed: list[Removed] = [(removal.future, None) for removal in removals]
-        self._deliver(Group(decision.revisions, answers, removed))
+        return Group(decision.revisions, answers, removed)
 
-    def _refuse(self, commits: list[Commit], removals: list[Removal]) -> None:
-        self._deliver(
-            Group(
-                [],
-                [(future, Full("there is no room for the write")) for future, _ in commits],
-                [(removal.future, Full("there is no room to compact")) for removal in removals],
-            )
+    @staticmethod
+    def _refuse(commits: list[Commit], removals: list[Removal]) -> Group:
+        return Group(
+            [],
+            [(future, Full("there is no room for the write")) for future, _ in commits],
+            [(removal.future, Full("there is no room to compact")) for removal in removals],
         )
 
     def _take(self, decision: Decision) -> None:
@@ -171,7 +174,9 @@ class Writer:
         [row] = table.fetch(self._connection, [number])
         return Conflict(refusal.key, row.record())
 
-    def _checkpoint(self) -> None:
+    def _checkpoint_in_time(self) -> None:
+        if self._journal_bytes <= CHECKPOINT_BYTES:
+            return
         self._journal_bytes = 0
         try:
             table.checkpoint(self._connection)

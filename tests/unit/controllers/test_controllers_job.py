@@ -10,7 +10,7 @@ from steersman.controllers import job_backoff, job_index, job_plan, job_status, 
 from steersman.controllers.job_backoff import Failures
 from steersman.controllers.job_plan import FINALIZER, Known, Steps, deadline_in, judge, plan
 from steersman.controllers.job_status import Acted, Tracked, conclude, held, track
-from steersman.model.kinds.job import Job
+from steersman.model.kinds.job import JOB, Job
 from steersman.model.kinds.pod import Pod
 from unit.controllers.views import LABELS, NOW, TEMPLATE, job, pod, time
 
@@ -535,3 +535,13 @@ def test_a_finished_job_goes_after_its_time_to_live() -> None:
     assert left(job(metadata=going, ttlSecondsAfterFinished=0, status=status), NOW) is None
     delete = ttl_after_finished.plan(job())
     assert (delete.propagation, delete.uid) == ("Foreground", "uid-sum")
+
+
+def test_only_jobs_whose_time_runs_are_looked_at_for_it() -> None:
+    (watch,) = ttl_after_finished.TTLAfterFinishedController.watches
+    ended = {"conditions": [{"type": "Failed", "status": "True", "lastTransitionTime": time(3)}]}
+    due = job(ttlSecondsAfterFinished=5, status=ended)
+    views: Any = None
+    assert [*watch.to(views, None, due)] == [JOB.ref("default", "sum")]
+    for other in (job(ttlSecondsAfterFinished=5), job(status=ended), None):
+        assert [*watch.to(views, due, other)] == []

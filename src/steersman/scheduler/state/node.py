@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from steersman.model.kinds.node import Node
@@ -13,6 +14,12 @@ if TYPE_CHECKING:  # which knows of nodes itself
     from steersman.scheduler.state.snapshot import Placed
 
 _NO_NODE = Node()
+MAX_ROOMS = 64  # kinds of machines of which nodes share what they have room for
+
+
+@lru_cache(MAX_ROOMS)
+def _room(quantities: tuple[tuple[str, str], ...]) -> Mapping[str, int]:
+    return amounts(dict(quantities))
 
 
 class NodeState:
@@ -54,7 +61,8 @@ class NodeState:
     def set_node(self, node: Node | None) -> None:
         """Takes over a new state of the Node object, None where it is gone."""
         self.node = node or _NO_NODE
-        self.allocatable = amounts(self.node.status.allocatable or self.node.status.capacity)
+        found = self.node.status.allocatable or self.node.status.capacity
+        self.allocatable = _room(tuple(found.items()))
 
     def add(self, demand: Demand, sign: int = 1) -> None:
         """Counts a pod, or with sign -1 counts it out again."""
