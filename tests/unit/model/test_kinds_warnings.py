@@ -256,6 +256,21 @@ CLASS = "volume.beta.kubernetes.io/storage-class"
             "service.kubernetes.io/topology-aware-hints": "auto"}}},
          ["annotation service.kubernetes.io/topology-aware-hints is deprecated, please use "
           "service.kubernetes.io/topology-mode instead"]),
+        ("", "services", {"spec": {"externalIPs": ["1.1.1.1"], "externalName": "a",
+                                   "trafficDistribution": "PreferClose"}},
+         ["spec.externalIPs is deprecated and may no longer be implemented in some clusters",
+          'spec.externalName is ignored when spec.type is not "ExternalName"',
+          'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"']),
+        ("", "services", {"spec": {"type": "ExternalName", "externalIPs": ["1.1.1.1"],
+                                   "externalName": "a",
+                                   "trafficDistribution": "PreferSameZone"}},
+         ['spec.externalIPs is ignored when spec.type is "ExternalName"']),
+        ("", "resourcequotas", {"spec": {"hard": {
+            "cpu": "2", "limits.cpu": "1", "requests.memory": "2Gi", "memory": "1",
+            "limits.memory": "1Gi", "requests.storage": "1", "requests.ephemeral-storage": "1",
+            "limits.ephemeral-storage": "1"}}},
+         ["ResourceQuota cpu (2) should be less than limits.cpu (1)",
+          "ResourceQuota requests.memory (2Gi) should be less than limits.memory (1Gi)"]),
         ("", "persistentvolumes", {"spec": {"persistentVolumeReclaimPolicy": "Recycle",
                                             "rbd": {"image": "i", "monitors": []}}},
          ["spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, "
@@ -357,13 +372,23 @@ def test_addresses_of_pods_services_endpoints_and_nodes_in_another_form() -> Non
         "loadBalancerIP": "FD00::1",
         "loadBalancerSourceRanges": ["FD00::/64"],
     }
-    addresses = [ip("spec.externalIPs[0]"), ip("spec.loadBalancerIP")]
+    outside, balancer = ip("spec.externalIPs[0]"), ip("spec.loadBalancerIP")
     ranges = cidr("spec.loadBalancerSourceRanges[0]")
+    old = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
     assert told("", "services", {"spec": service}) == [
-        ip("spec.clusterIPs[0]"), *addresses, ranges,
+        ip("spec.clusterIPs[0]"), outside, old, balancer, ranges,
     ]  # fmt: skip
     external = {**service, "type": "ExternalName"}
-    assert told("", "services", {"spec": external}) == [*addresses, ranges]
+    ignored = 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    assert told("", "services", {"spec": external}) == [outside, balancer, ranges, ignored]
+    given = {"status": {"loadBalancer": {"ingress": [{"ip": "1.1.1.1"}, {"ip": "FD00::1"}]}}}
+    assert told("", "services", given, given, "status") == [ip("status.loadBalancer.ingress[1]")]
+    assert told("", "services", given, given) == []
+    seen = {**POD, "status": {"podIPs": [{"ip": "FD00::1"}], "hostIPs": [{"ip": "FD00::1"}]}}
+    assert told("", "pods", seen, seen, "status") == [
+        ip("status.podIPs[0].ip"), ip("status.hostIPs[0].ip"),
+    ]  # fmt: skip
+    assert told("", "pods", seen, seen, "resize") == []
     subset = {"addresses": [{"ip": "FD00::1"}], "notReadyAddresses": [{"ip": "FD00::1"}]}
     endpoints = {"subsets": [subset]}
     assert told("", "endpoints", endpoints) == [
@@ -387,6 +412,15 @@ def test_prefixes_in_another_form() -> None:
         f'{path}.except[1]: IPv6 CIDR value "FD00::/64" should be in RFC 5952 canonical format '
         '("fd00::/64")',
     ]
+
+
+def test_what_was_so_before_is_not_told_again() -> None:
+    key = "kubernetes.io/enforce-mountable-secrets"
+    account = {"metadata": {"annotations": {key: "true"}}}
+    assert len(told("", "serviceaccounts", account, {})) == 1
+    assert told("", "serviceaccounts", account, account) == []
+    quota = {"spec": {"hard": {"cpu": "2", "limits.cpu": "1"}}}
+    assert told("", "resourcequotas", quota, quota) == []
 
 
 def test_labels_of_capacity() -> None:
