@@ -223,13 +223,36 @@ def test_templates_lie_elsewhere_in_cron_jobs_and_pod_templates() -> None:
 
 def test_stateful_sets() -> None:
     claim = {"spec": {"resources": {"requests": {"storage": "1m"}}}}
-    spec = {"template": {"spec": {"containers": [CONTAINER]}}, "serviceName": "s",
+    spec = {"template": {"spec": {"containers": [CONTAINER]}},
             "volumeClaimTemplates": [claim], "revisionHistoryLimit": -1}  # fmt: skip
-    assert told("apps", "statefulsets", {"spec": spec}) == [
-        "spec.volumeClaimTemplates[0].spec.resources.requests[storage]: fractional byte value "
-        '"1m" is invalid, must be an integer',
+    size = 'fractional byte value "1m" is invalid, must be an integer'
+    kept = (
         "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value "
-        ">= 0 is recommended",
+        ">= 0 is recommended"
+    )
+    made = {"spec": spec, "metadata": {"generation": 1}}
+    assert told("apps", "statefulsets", made) == [
+        f"spec.volumeClaimTemplates[0].resources.requests[storage]: {size}", kept,
+    ]  # fmt: skip
+    assert told("apps", "statefulsets", made, made) == [
+        f"spec.volumeClaimTemplates[0].Spec.resources.requests[storage]: {size}", kept,
+    ]  # fmt: skip
+
+
+def test_nodes_by_labels_of_old_and_by_values_that_labels_cannot_have() -> None:
+    key, values = "node-role.kubernetes.io/master", ["a b"]
+    term = {"matchExpressions": [{"key": key, "operator": "In", "values": values}]}
+    old = f'{key} is use "node-role.kubernetes.io/control-plane" instead'
+    where = f"spec.affinity.nodeAffinity.{PREFERRED}[0].preference.matchExpressions[0]"
+    preferring = of_pod(affinity={"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": term}]}})
+    assert preferring[0] == f"{where}.key: {old}"
+    assert preferring[1].startswith(f"{where}.values[0]: a b is invalid, a valid label must be")
+    needing = of_pod(affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term]}}})
+    assert needing == [
+        f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].key: {old}"
+    ]
+    assert of_pod(nodeSelector={"app.kubernetes.io/created-by": "x"}) == [
+        "spec.nodeSelector[app.kubernetes.io/created-by]: deprecated since v1.9"
     ]
 
 

@@ -67,7 +67,7 @@ def workload(path: str = "spec.template.", *, named: bool = False) -> Warn:
         if _is_changed(new, old):
             yield from _of_jobs(new, path)
             yield from pod_warnings(_at(new, path), path)
-            yield from _of_sets(new)
+        yield from _of_sets(new, old)
 
     return warner(told)
 
@@ -99,14 +99,15 @@ def _of_jobs(new: Document, path: str) -> Iterator[str]:
             yield f"{where}: {_UNTRACKED}"
 
 
-def _of_sets(new: Document) -> Iterator[str]:
-    """Yields what is told about StatefulSets."""
+def _of_sets(new: Document, old: Document | None) -> Iterator[str]:
+    """Yields what is told about StatefulSets, each time; upstream's paths differ."""
     spec = new.get("spec") or {}
     templates = spec.get("volumeClaimTemplates")
     for index, claim in enumerate(templates or ()):
-        where = f"spec.volumeClaimTemplates[{index}].spec"
-        yield from claim_warnings(claim.get("spec") or {}, where)
-    if "serviceName" in spec and (spec.get("revisionHistoryLimit") or 0) < 0:
+        where = f"spec.volumeClaimTemplates[{index}]"
+        inside = where if old is None else f"{where}.Spec"
+        yield from claim_warnings(claim.get("spec") or {}, inside)
+    if "podManagementPolicy" in spec and (spec.get("revisionHistoryLimit") or 0) < 0:
         what = "a negative value retains all historical revisions; a value >= 0 is recommended"
         yield f"spec.revisionHistoryLimit: {what}"
 
