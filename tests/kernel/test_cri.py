@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from cri_kubelet import SLEEP, Kubelet, run, until
 from msgspec.structs import replace
+from node_cluster import IMAGE
+from test_runtime_rest import shims
 from test_runtime_rig import needs_root
 
 from steersman.cri.known import UNKNOWN_EXIT
@@ -187,6 +189,9 @@ def test_commands_run_to_their_end_and_give_both_streams() -> None:
         await gone(kubelet, container, "876[5]")
         none = c.ExecSyncRequest(container, ("no-such-program",), 5)
         assert "no-such-program" in await kubelet.refused("ExecSync", none, grpc.UNKNOWN)
+        # What was killed holds no shim up
+        (state,) = await kubelet.tools.engine.pods()
+        await until(lambda: not shims(state))
         await kubelet.stop(container, 0)
         await kubelet.refused("ExecSync", none, grpc.FAILED_PRECONDITION)
 
@@ -424,6 +429,37 @@ def test_an_unknown_handler_is_refused_in_containerds_words() -> None:
     run(scenario)
 
 
+def mount_of(image: str, part: str = "") -> c.Mount:
+    return c.Mount("/a", readonly=True, image=ImageSpec(image), image_sub_path=part)
+
+
+def image_mounts(kubelet: Kubelet) -> list[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [line for line in lines if f"{kubelet.tools.directory}/" in line.split(" ")[1]]
+
+
+def test_an_image_is_mounted_whole_or_in_part_for_reading_alone() -> None:
+    async def scenario(kubelet: Kubelet) -> None:
+        sandbox = await kubelet.run()
+        script = "cat /a/etc/passwd /b; touch /a/x 2>&1; /a/bin/busybox true 2>&1; exit 4"
+        part = replace(mount_of(IMAGE, "etc/passwd"), container_path="/b")
+        for name in ("one", "two"):  # what the first has mounted serves the second
+            mounts = (mount_of(IMAGE), part)
+            config = kubelet.container("sh", "-c", script, name=name, mounts=mounts)
+            id = await kubelet.launch(sandbox, config)
+            assert (await kubelet.ended(id)).exit_code == 4
+            text = (kubelet.logs / f"{name}.log").read_text()
+            assert text.count("root:x:0:0::/root:/bin/sh") == 2
+            assert "touch: /a/x: Read-only file system" in text
+            assert "Permission denied" in text
+        (mounted,) = image_mounts(kubelet)
+        assert " ro," in mounted
+        await kubelet.stop_pod(sandbox)
+        assert image_mounts(kubelet) == []
+
+    run(scenario)
+
+
 def test_a_container_that_cannot_be_is_refused_and_leaves_nothing() -> None:
     async def scenario(kubelet: Kubelet) -> None:
         sandbox = await kubelet.run()
@@ -443,9 +479,31 @@ def test_a_container_that_cannot_be_is_refused_and_leaves_nothing() -> None:
                 "/dev/no-such",
             ),
             (
-                kubelet.container("true", mounts=(c.Mount("/a", image=ImageSpec("x")),)),
-                grpc.UNIMPLEMENTED,
-                "image mounts",
+                kubelet.container("true", mounts=(c.Mount("/a", image=ImageSpec(IMAGE)),)),
+                grpc.INVALID_ARGUMENT,
+                "readonly must be true while mount image",
+            ),
+            (
+                kubelet.container(
+                    "true", mounts=(c.Mount("/a", "/b", True, image=ImageSpec(IMAGE)),)
+                ),
+                grpc.INVALID_ARGUMENT,
+                "hostpath must be empty while mount image",
+            ),
+            (
+                kubelet.container("true", mounts=(mount_of("x:1"),)),
+                grpc.NOT_FOUND,
+                'failed to resolve image "x:1"',
+            ),
+            (
+                kubelet.container("true", mounts=(mount_of(IMAGE, "no/such"),)),
+                grpc.UNKNOWN,
+                "No such file or directory",
+            ),
+            (
+                kubelet.container("true", mounts=(mount_of(IMAGE, "../etc"),)),
+                grpc.UNKNOWN,
+                "/a",
             ),
             (
                 kubelet.container(

@@ -92,6 +92,11 @@ def is_ready(pod: Pod) -> bool:
     return runs(pod) and app(pod).ready
 
 
+def is_refused(pod: Pod) -> bool:
+    shown = pod.status.container_statuses
+    return bool(shown) and (it := shown[0].state.waiting) is not None and "Error" in it.reason
+
+
 async def talk(cluster: Cluster, pod: str, how: str, protocol: str, **params: Any) -> Talk:
     """Opens a stream into a pod through the API server."""
     transport = HTTPTransport(kubeconfig.read(cluster.kubeconfig))
@@ -244,9 +249,18 @@ def test_what_cannot_be_had_is_refused_in_plain_words(cluster: Cluster) -> None:
         told = await hears(session, users, "FailedCreatePodSandBox")
         assert "does not support user namespaces" in told
         volume = {"name": "v", "image": {"reference": "node-test:1"}}
-        image = await session.create("image", script=SLEEP, spec={"volumes": [volume]})
-        told = await hears(session, image, "FailedMount")
-        assert told == "image volumes are not supported by the container runtime containerd"
+        image = await session.create(
+            "image",
+            script=SLEEP,
+            volumeMounts=[{"name": "v", "mountPath": "/v"}],
+            spec={"volumes": [volume]},
+        )
+        refused = app(await session.until("image", is_refused)).state.waiting
+        assert refused is not None and refused.reason == "CreateContainerConfigError"
+        (node,) = (await session.client.list(NODE)).items
+        version = node.status.node_info.container_runtime_version.replace("://", " ")
+        text = "image volumes are not supported by the container runtime"
+        assert refused.message == f"{text} {version}"
         path = await session.create("path", command=["/nothing"], spec={"restartPolicy": "Never"})
         over = app(await session.until("path", ended)).state.terminated
         assert over is not None and (over.exit_code, over.reason) == (128, "StartError")

@@ -102,6 +102,60 @@ def test_the_life_of_a_pod_from_creation_to_removal(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+def test_an_image_is_a_volume_whole_and_in_part_and_outlives_the_agent(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        pod = await session.create(
+            "data",
+            script="cat /whole/etc/passwd /part/passwd; touch /whole/x; "
+            "until test -e /go; do sleep 0.1; done",
+            volumeMounts=[
+                {"name": "image", "mountPath": "/whole"},
+                {"name": "image", "mountPath": "/part", "subPath": "etc"},
+            ],
+            spec={"volumes": [{"name": "image", "image": {"reference": "node-test:1"}}]},
+        )
+        pod = await session.until("data", runs)
+        entry = "root:x:0:0::/root:/bin/sh\n"
+        await until(
+            lambda: cluster.log(pod) == f"{entry}{entry}touch: /whole/x: Read-only file system\n"
+        )
+        agent = cluster.agent()
+        handle = os.pidfd_open(agent)
+        os.kill(agent, signal.SIGKILL)
+        await cluster.ended(handle)
+        await session.create("after", script="exit 0", spec={"restartPolicy": "Never"})
+        await session.until("after", ended)  # the next agent is there
+        await execute(session, "data", "touch", "/go")
+        await session.until("data", lambda it: runs(it) and app(it).restart_count == 1)
+        assert await execute(session, "data", "cat", "/part/passwd") == entry.encode()
+        for name in ("data", "after"):
+            await session.delete(name, 0)
+
+    cluster.run(scenario)
+
+
+def test_an_image_that_lacks_the_part_is_told_in_the_status(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        await session.create(
+            "lacks",
+            script=SLEEP,
+            volumeMounts=[{"name": "image", "mountPath": "/v", "subPath": "nowhere"}],
+            spec={"volumes": [{"name": "image", "image": {"reference": "node-test:1"}}]},
+        )
+
+        def is_refused(pod: Pod) -> bool:
+            shown = pod.status.container_statuses
+            waits = shown[0].state.waiting if shown else None
+            return waits is not None and waits.reason == "CreateContainerError"
+
+        refused = app(await session.until("lacks", is_refused)).state.waiting
+        assert refused is not None
+        assert "No such file or directory" in refused.message
+        await session.delete("lacks", 0)
+
+    cluster.run(scenario)
+
+
 def test_ends_are_told_and_not_looked_for(cluster: Cluster) -> None:
     async def scenario(session: Session) -> None:
         await session.create("short", script="exit 3", spec={"restartPolicy": "Never"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import select
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 from test_runtime_rig import Rig, needs_root, run
 
+from registrar import holds
+from steersman.node.engine.commands import run_command
 from steersman.runtime.engine import REMOVE_DEADLINE_SECONDS, EngineError, Event, SandboxState
+from steersman.world.real import RealWorld
 
 pytestmark = needs_root
 
@@ -24,8 +28,12 @@ MOST_OWN_KILOBYTES = 1300
 def shims(sandbox: SandboxState) -> list[int]:
     """The shims of a pod, by their name, among the children of its keeper."""
     children = pathlib.Path(f"/proc/{sandbox.pid}/task/{sandbox.pid}/children").read_text()
-    names = {int(child): pathlib.Path(f"/proc/{child}/comm") for child in children.split()}
-    return [child for child, name in names.items() if name.read_text() == "steer-shim\n"]
+    found = []
+    for child in children.split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if pathlib.Path(f"/proc/{child}/comm").read_text() == "steer-shim\n":
+                found.append(int(child))
+    return found
 
 
 async def rest(sandbox: SandboxState) -> None:
@@ -38,6 +46,16 @@ async def rest(sandbox: SandboxState) -> None:
         await ended.wait()
         loop.remove_reader(handle)
         os.close(handle)
+
+
+def commands(sandbox: SandboxState) -> list[str]:
+    """The command lines of the children of a pod's keeper; of one that has just ended none."""
+    children = pathlib.Path(f"/proc/{sandbox.pid}/task/{sandbox.pid}/children").read_text()
+    found = []
+    for child in children.split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(pathlib.Path(f"/proc/{child}/cmdline").read_text())
+    return found
 
 
 def own_kilobytes(process: int) -> int:
@@ -66,6 +84,23 @@ def test_a_pod_at_rest_weighs_little_and_answers() -> None:
         assert (await made.wait()).code == 7
         (state,) = [it for it in await rig.engine.pods() if it.pod == "p"]
         assert (state.pid, state.netns) == (sandbox.pid, sandbox.netns)
+
+    run(scenario)
+
+
+def test_a_pod_rests_again_after_a_probe_whose_time_was_over() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        world = RealWorld()
+        with pytest.raises(TimeoutError):
+            await run_command(rig.engine, world, "p", name, ["sleep", "1000"], 0.3)
+        # One that is given up before it has begun is ended as well
+        beginning = asyncio.ensure_future(rig.engine.exec("p", name, {"args": ["sleep", "1000"]}))
+        await asyncio.sleep(0)
+        beginning.cancel()
+        # The container alone runs on, without a shim
+        await holds(lambda: commands(sandbox) == ["sleep\x001000\x00"])
 
     run(scenario)
 

@@ -84,8 +84,10 @@ def _clean(directory: Path, own: str) -> int:
     import shutil
 
     from steersman.cluster.clean import clean_node
+    from steersman.node.volumes import memory
 
     clean_node(own, directory, RUN / own)
+    memory.unmount_below(directory.absolute())  # images that containers had as mounts
     for name in ("records", "files"):
         shutil.rmtree(directory / name, ignore_errors=True)
     shutil.rmtree(RUN / own, ignore_errors=True)

@@ -66,6 +66,7 @@ from steersman.node.measure.measuring import PROC, Measuring
 from steersman.node.objects import FollowedObjects
 from steersman.node.paths import Paths
 from steersman.node.plan import is_finished
+from steersman.node.pressure import enforcing
 from steersman.node.pressure.images import Bounds, ImageCollector
 from steersman.node.pressure.monitor import Monitor, Options
 from steersman.node.pressure.reading import SignalSource
@@ -205,7 +206,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         _reclaim(tools, client, tasks)
         tasks.start(_mirrors(tools, registration, agent, statics, pods).run(), name="mirrors")
         tasks.start(agent.run(), name="agent")
-        _pin(tools, agent, tasks)
+        _hold(settings, tools, agent, tasks)
         proxy_client = APIClient(api_transport(settings, as_proxy, PROXY.user), world)
         views = FollowedViews(proxy_client, world, tasks)
         addresses = bridge.addresses
@@ -227,9 +228,17 @@ def _reserved(settings: NodeSettings, facts: machine.Facts) -> dict[str, Quantit
     return reservation(settings.placing, settings.eviction.thresholds, facts)
 
 
-def _pin(tools: Tools, agent: Agent, tasks: Tasks) -> None:
-    following = tools.pinning.run(tools.engine, agent.workers.values, tools.world)
-    tasks.start(following, name="processors of containers")
+def _hold(settings: NodeSettings, tools: Tools, agent: Agent, tasks: Tasks) -> None:
+    """Has control groups hold containers to their processors, pods to what is allocatable and
+    whoever is named to what is reserved; raises BadSetting."""
+    pinning = tools.pinning.run(tools.engine, agent.workers.values, tools.world)
+    tasks.start(pinning, name="processors of containers")
+    placing, path = settings.placing, cgroup_of(settings.cluster)
+    amounts = enforcing.decide_amounts(placing, tools.facts)
+    limits = enforcing.render_limits(amounts, tools.page_sizes)
+    following = enforcing.enforce_pods(path, limits, tools.say_node, tools.world)
+    tasks.start(following, name="limits of all pods")
+    enforcing.enforce_reserved(placing, tools.say_node)
 
 
 def _give_devices(plugins: Plugins, tools: Tools, agent: Agent, registration: Registration) -> None:

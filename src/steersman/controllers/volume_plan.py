@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from steersman.model.csi_translation import DRIVERS, MIGRATED_TO
 from steersman.model.kind import Document
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import (
@@ -93,6 +94,10 @@ def _order(volume: PersistentVolume) -> tuple[int, int, str]:
 
 def plan_claim(claim: PersistentVolumeClaim, around: Around) -> list[Action]:
     """Returns the next steps of a claim; none where it is as it should be."""
+    given = claim.metadata.annotations
+    marks = _migrated(given, next((given[it] for it in reversed(PROVISIONERS) if it in given), ""))
+    if marks:
+        return [_patch_claim(claim, {"metadata": {"annotations": marks}})]
     if BIND_COMPLETED in claim.metadata.annotations:
         return _plan_bound(claim, around.named)
     if claim.metadata.deletion_timestamp is not None:
@@ -133,7 +138,7 @@ def _ask(claim: PersistentVolumeClaim, found: StorageClass | None) -> list[Actio
     if found is None:
         text = f'storageclass.storage.k8s.io "{class_of(claim)}" not found'
         return [Tell(claim, "ProvisioningFailed", text, "Warning")]
-    name = found.provisioner
+    name = DRIVERS.get(found.provisioner, found.provisioner)
     if name.startswith(IN_TREE):
         text = f"no volume plugin matched name: {name}"
         return [Tell(claim, "ProvisioningFailed", text, "Warning")]
@@ -229,6 +234,9 @@ def _reserve(claim: PersistentVolumeClaim, volume: PersistentVolume) -> Patch | 
 def plan_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -> list[Action]:
     """Returns the next steps of a volume; `claim` is the one that it names, None where that, or
     the very one that it names by its uid, is gone."""
+    given = volume.metadata.annotations
+    if marks := _migrated(given, given.get(PROVISIONED_BY, "")):
+        return [_patch_volume(volume, {"metadata": {"annotations": marks}})]
     reference = volume.spec.claim_ref
     if reference is None or not reference.uid:
         return phase(volume, "Available")
@@ -241,6 +249,15 @@ def plan_volume(volume: PersistentVolume, claim: PersistentVolumeClaim | None) -
     if PROVISIONED_BY in volume.metadata.annotations and _policy(volume) == "Delete":
         return _release(volume)
     return _unbind(volume)
+
+
+def _migrated(annotations: Mapping[str, str], provisioner: str) -> Document:
+    """Returns what says which driver has an object of a plugin of upstream's tree; nothing where
+    that is said, or nobody provisioned it (updateMigrationAnnotations)."""
+    wanted = DRIVERS.get(provisioner)
+    if not provisioner or annotations.get(MIGRATED_TO) == wanted:
+        return {}
+    return {MIGRATED_TO: wanted}
 
 
 def _policy(volume: PersistentVolume) -> str:
@@ -259,7 +276,8 @@ def _release(volume: PersistentVolume) -> list[Action]:
     """Returns what becomes of a volume whose claim is gone, by its policy; who provisioned it
     removes it."""
     name = volume.metadata.name
-    ours = volume.metadata.annotations.get(PROVISIONED_BY, IN_TREE).startswith(IN_TREE)
+    by = volume.metadata.annotations.get(PROVISIONED_BY, IN_TREE)
+    ours = by.startswith(IN_TREE) and by not in DRIVERS
     if _policy(volume) == "Recycle":
         return _fail(volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!")
     if _policy(volume) == "Delete" and ours:

@@ -6,7 +6,7 @@ is left out in silence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +36,7 @@ from steersman.model.kind import Document
 from steersman.model.types.container import SELinuxOptions
 from steersman.node.render.bundle import choose_capabilities, render_label
 from steersman.runtime import spec
-from steersman.wire.http2.grpc import INVALID_ARGUMENT, UNIMPLEMENTED, Failed
+from steersman.wire.http2.grpc import INVALID_ARGUMENT, Failed
 
 _PROPAGATION: Final = {HOST_TO_CONTAINER: "rslave", BIDIRECTIONAL: "rshared"}
 _ETC: Final = ("hosts", "hostname", "resolv.conf")
@@ -52,6 +52,7 @@ class Ground(msgspec.Struct, frozen=True):
     target:            the process whose processes are shared, 0 for nobody's
     devices:           those of the machine that it gets (linux.devices)
     seccomp:           the profile that it names, as it was read
+    images:            where the images are that it mounts, by its paths
     """
 
     pid: int
@@ -64,6 +65,7 @@ class Ground(msgspec.Struct, frozen=True):
     target: int = 0
     devices: Sequence[Document] = ()
     seccomp: Document | None = None
+    images: Mapping[str, Path] = {}
 
 
 def render(config: ContainerConfig, image: RunConfig, ground: Ground) -> Document:
@@ -123,8 +125,6 @@ def _security(config: ContainerConfig) -> LinuxContainerSecurityContext:
 def refuse(config: ContainerConfig) -> None:
     """Raises Failed for what this runtime does not have, before anything is made for it."""
     security = _security(config)
-    if any(it.image is not None and it.image.image for it in config.mounts):
-        raise Failed(UNIMPLEMENTED, "image mounts are not supported")
     if security.run_as_user is None and not security.run_as_username and security.run_as_group:
         text = "user group must be specified with user or username"
         raise Failed(INVALID_ARGUMENT, text)
@@ -185,10 +185,10 @@ def _mounts(config: ContainerConfig, ground: Ground) -> list[Document]:
         if path not in taken
     ]
     asked = sorted(config.mounts, key=lambda it: it.container_path.rstrip("/").count("/"))
-    return [*files, *map(_mount, asked)]
+    return [*files, *(_mount(it, ground.images.get(it.container_path)) for it in asked)]
 
 
-def _mount(mount: Mount) -> Document:
+def _mount(mount: Mount, image: Path | None) -> Document:
     if mount.recursive_read_only and not mount.readonly:
         text = f"recursive_read_only conflicts with readonly == false ({mount.container_path})"
         raise Failed(INVALID_ARGUMENT, text)
@@ -196,11 +196,12 @@ def _mount(mount: Mount) -> Document:
         text = "recursive_read_only conflicts with a propagation that is not private"
         raise Failed(INVALID_ARGUMENT, f"{text} ({mount.container_path})")
     made = spec.bind_mount(
-        mount.host_path,
+        mount.host_path if image is None else str(image),
         mount.container_path,
         readonly=mount.readonly,
         propagation=_PROPAGATION.get(mount.propagation, "rprivate"),
         mapped=bool(mount.uidMappings),
+        subpath="" if image is None else mount.image_sub_path,
     )
     if mount.recursive_read_only:
         made["options"].append("rro")

@@ -9,6 +9,7 @@ from typing import Final
 
 from steersman.cri.messages.containers import RUNNING, ExecSyncRequest, ExecSyncResponse
 from steersman.cri.tools import Tools, failure
+from steersman.node.engine.commands import KILL_SECONDS
 from steersman.node.streams.descriptors import Descriptor, Pipes
 from steersman.runtime.engine import EngineError, Exec, ExitStatus
 from steersman.wire.http2.grpc import DEADLINE_EXCEEDED, FAILED_PRECONDITION, Failed
@@ -50,6 +51,7 @@ class Commands:
             if process is not None and status is None:  # it lasts too long, or nobody waits for it
                 with contextlib.suppress(EngineError):  # it may end just now
                     await process.kill(signal.SIGKILL)
+                    await process.wait(KILL_SECONDS)  # a shim rests once somebody has asked
             pipes.close()
         return ExecSyncResponse(outputs[0], outputs[1], status.code)
 

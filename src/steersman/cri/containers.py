@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from steersman.cri import bundle
+from steersman.cri import bundle, image_mounts
 from steersman.cri.known import bears, only
 from steersman.cri.messages.containers import (
     RUNNING,
@@ -44,7 +44,7 @@ from steersman.cri.messages.values import LinuxContainerResources
 from steersman.cri.records import Container, Sandbox
 from steersman.cri.statuses import container_entry, container_status
 from steersman.cri.tools import Tools, failure
-from steersman.images.errors import ImageError, ImageNotFound
+from steersman.images.errors import ImageError
 from steersman.images.store import Image
 from steersman.model.kind import Document
 from steersman.node.acting.ending import signal_number
@@ -55,7 +55,6 @@ from steersman.runtime.kernel.devices import describe
 from steersman.wire.http2.grpc import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
-    NOT_FOUND,
     UNKNOWN,
     Failed,
 )
@@ -78,10 +77,11 @@ class Containers:
         if config is None or config.metadata is None or config.image is None:
             raise Failed(INVALID_ARGUMENT, "container config must include metadata and image")
         bundle.refuse(config)
+        image_mounts.check(config)
         sandbox = self._known.sandbox(asked.pod_sandbox_id)
         if not sandbox.ready:
             raise Failed(FAILED_PRECONDITION, f'sandbox "{sandbox.id}" is not running')
-        image = await self._image(config.image.image)
+        image = await image_mounts.find_image(self._tools, config.image.image)
         container = Container(
             id=self._known.new_id(),
             sandbox=sandbox.id,
@@ -107,14 +107,6 @@ class Containers:
             raise
         self._known.tell(CONTAINER_CREATED, container.id, sandbox.id)
         return CreateContainerResponse(container.id)
-
-    async def _image(self, name: str) -> Image:
-        try:
-            return await asyncio.to_thread(self._tools.store.get, name)
-        except ImageNotFound as error:
-            raise Failed(NOT_FOUND, f'failed to resolve image "{name}": {error}') from error
-        except ImageError as error:
-            raise Failed(UNKNOWN, f'failed to resolve image "{name}": {error}') from error
 
     async def _document(self, sandbox: Sandbox, container: Container, image: Image) -> Document:
         try:
@@ -146,6 +138,7 @@ class Containers:
             target=target,
             devices=devices,
             seccomp=_read_profile(bundle.profile_path(container.config)),
+            images=await image_mounts.mount_images(self._tools, sandbox.id, container.config),
         )
         document = bundle.render(container.config, image.run_config, ground)
         if names := [it.name for it in container.config.CDI_devices]:
@@ -323,7 +316,9 @@ def _make_sources(container: Container) -> None:
     if container.log:
         Path(container.log).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     for mount in container.config.mounts:
-        if not os.path.lexists(mount.host_path):  # as containerd does, and docker before
+        if not image_mounts.is_image(mount) and not os.path.lexists(
+            mount.host_path
+        ):  # as containerd does, and docker before
             os.makedirs(mount.host_path, mode=0o755)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from steersman.cri import image_mounts
 from steersman.cri.bundle import render_resources
 from steersman.cri.containers import end_all
 from steersman.cri.known import bears, only
@@ -108,6 +109,7 @@ class Sandboxes:
     async def _give_back(self, sandbox: Sandbox) -> None:
         """Gives address, ports and files back; repeatable."""
         await self._tools.network.delete(sandbox.id)
+        image_mounts.release(self._tools, sandbox.id)
         shutil.rmtree(self._tools.etc(sandbox.id), ignore_errors=True)
 
     async def stop(self, asked: StopPodSandboxRequest) -> StopPodSandboxResponse:

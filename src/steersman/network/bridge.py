@@ -109,11 +109,18 @@ class Bridge:
 
     async def add(self, pod: str, namespace: Path) -> list[str]:
         """Connects a pod's namespace; returns its addresses. Raises OSError, NoAddressLeft."""
-        return [await asyncio.to_thread(self.connect, pod, namespace)]
+        # Not in the thread: pods that begin at once would be given one address
+        address = self.addresses.take(pod)
+        await asyncio.to_thread(self._connect, pod, namespace, address)
+        return [str(address)]
 
     def connect(self, pod: str, namespace: Path) -> str:
         """Connects a pod's namespace, waiting for the kernel; see `add`."""
         address = self.addresses.take(pod)
+        self._connect(pod, namespace, address)
+        return str(address)
+
+    def _connect(self, pod: str, namespace: Path, address: IPv4Address) -> None:
         descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._link(link_name(self._cluster, pod), descriptor)
@@ -121,7 +128,6 @@ class Bridge:
                 self._set_up_inside(inside, address)
         finally:
             os.close(descriptor)
-        return str(address)
 
     def _link(self, name: str, descriptor: int) -> None:
         """Makes the pair of a pod where it is not there."""
@@ -152,13 +158,17 @@ class Bridge:
 
     async def delete(self, pod: str) -> None:
         """Disconnects a pod and frees its address; a pod that has none is fine."""
-        await asyncio.to_thread(self.disconnect, pod)
+        await asyncio.to_thread(self._disconnect, pod)
+        self.addresses.give_back(pod)
 
     def disconnect(self, pod: str) -> None:
         """Disconnects a pod, waiting for the kernel; see `delete`."""
+        self._disconnect(pod)
+        self.addresses.give_back(pod)
+
+    def _disconnect(self, pod: str) -> None:
         with Netlink() as link:
             link.delete_link(link_name(self._cluster, pod))
-        self.addresses.give_back(pod)
 
 
 def _is_linked(namespace: int) -> bool:

@@ -24,7 +24,7 @@ from steersman.node.admission.predicates import decide_by_ports
 from steersman.node.admission.refusing import refused
 from steersman.node.claims.interface import CannotPrepare
 from steersman.node.objects import BadConfiguration
-from steersman.node.observed import Observed, engine_name, parse_engine_name
+from steersman.node.observed import Observed, Sandbox, engine_name, parse_engine_name
 from steersman.node.pressure import preemption
 from steersman.node.pressure.preemption import choose_victims
 from steersman.node.resizing import granting
@@ -39,6 +39,8 @@ from steersman.world.interface import Tasks
 # Before the first new try to clear away what a dead shim has left, doubling: a busy control group
 # is free by then
 CLEAR_RETRY_SECONDS = 1.0
+# The ground of a pod that has none and may not have another yet
+_GONE = Sandbox(0, "", ())
 _STAYS = "what is left of pod {} cannot be removed"
 log = logging.getLogger(__name__)
 
@@ -344,15 +346,11 @@ class Agent:
         return _Left(sandboxes_now, records)
 
     async def _take_over(self, pods: Mapping[str, Pod], left: _Left) -> None:
-        """Goes on with pods that were begun, first with those that run."""
-
-        def is_lost(uid: str) -> bool:
-            return uid not in left.sandboxes or left.sandboxes[uid].lost
-
-        for uid in sorted(pods, key=is_lost):
+        """Goes on with pods that were begun."""
+        for uid, pod in pods.items():
             sandbox = left.sandboxes.get(uid)
             if uid in left.records:
-                await self._resume(pods[uid], left.records[uid], sandbox)
+                await self._resume(pod, left.records[uid], sandbox)
             elif sandbox is not None:
                 await self._remove_sandbox(uid)
 
@@ -368,22 +366,36 @@ class Agent:
     async def _resume(self, pod: Pod, seen: Observed, sandbox: SandboxState | None) -> None:
         """Takes a pod over; what happened while nobody looked is made good, first by removing
         what was begun and never written down: the worker gives the same names."""
-        if sandbox is None or sandbox.lost:
-            await self._remove_sandbox(seen.uid)  # its connection too
+        if sandbox is None or sandbox.lost or seen.sandbox is None:
             if is_static(pod):  # what gave it up, as the end of the machine, is over
                 seen = replace(seen, ended=None, grace=None)
-            worker = self._adopt(pod, seen)
-            worker.lost()
+            await self._begin_again(pod, seen)
             return
         states = {it.id for it in sandbox.containers}
         known = {engine_name(n, c.run.attempt) for n, c in seen.containers.items() if c.run}
-        if seen.sandbox is None:
-            await self._remove_sandbox(seen.uid)
-        else:
-            for name in states - known:
-                await self._tools.engine.delete(seen.uid, name, force=True)
+        for name in states - known:
+            await self._remove_unknown(seen, name)
         self._adopt(pod, _without_lost(seen, states, self._tools.world.now()))
         self._compare(sandbox)
+
+    async def _begin_again(self, pod: Pod, seen: Observed) -> None:
+        """Goes on with a pod whose ground is gone, or was never noted. What cannot be removed of it
+        at once holds up no other pod, and this one has no other ground before it is."""
+        try:
+            await self._tools.engine.remove_sandbox(seen.uid)  # its connection too
+        except (EngineError, OSError):
+            worker = self._adopt(pod, replace(seen, sandbox=seen.sandbox or _GONE))
+            self._tasks.start(self._clear(worker), name=f"rest of {seen.name}")
+        else:
+            self._adopt(pod, seen).lost()
+
+    async def _remove_unknown(self, seen: Observed, run: str) -> None:
+        """Removes a run that was never written down; where that fails, who starts another one of
+        its name tries again."""
+        try:
+            await self._tools.engine.delete(seen.uid, run, force=True)
+        except EngineError as error:
+            log.warning("%s of pod %s stays for now: %s", run, seen.uid, error)
 
     async def _remove(self, uid: str, seen: Observed | None) -> None:
         """Removes what is left of a pod that is no more wanted, trying until it is gone."""

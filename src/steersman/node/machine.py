@@ -17,7 +17,8 @@ _KIB: Final = 1024
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """A machine; amounts in whole units. `pages` are its huge pages, by size in bytes."""
+    """A machine; amounts in whole units. `pages` are its huge pages, by size in bytes, `processes`
+    how many there may be (kubelet's pidlimit)."""
 
     cpus: int
     memory_bytes: int
@@ -30,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True):
     architecture: str
     pages: Mapping[int, int] = {}
     swap_bytes: int = 0
+    processes: int = 0
 
 
 def read(directory: Path) -> Facts:
@@ -49,6 +51,7 @@ def read(directory: Path) -> Facts:
         architecture=MACHINES.get(uname.machine, uname.machine),
         pages=read_pages(HUGE_PAGES),
         swap_bytes=parse_swap(_text("/proc/meminfo")),
+        processes=min(int(_text(f"/proc/sys/kernel/{it}")) for it in ("pid_max", "threads-max")),
     )
 
 

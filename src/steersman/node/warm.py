@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 from steersman.runtime import protocol
@@ -38,9 +39,15 @@ class WarmParent:
         self.path = path
         self._state = state
         self._process: subprocess.Popen[bytes] | None = None
+        # Pods that begin at once find it gone at once, each in a thread
+        self._turn = threading.Lock()
 
     def ensure(self) -> None:
         """Starts it where it does not run; returns when it listens. Raises EngineError."""
+        with self._turn:
+            self._ensure()
+
+    def _ensure(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
         if ask(self.path):

@@ -466,8 +466,8 @@ class Worker:
         pod = self.granted
         objects = await self._tools.objects.acquire(pod, names_of(pod), self.objects_changed)
         self._renew_volumes_at = 0.0
-        layers = await pulling.pull_volumes(self._tools, pod, self.objects_changed)
-        prepared = await self._tools.volumes.prepare(pod, objects, self.objects_changed, layers)
+        images = await pulling.pull_volumes(self._tools, pod, self.objects_changed)
+        prepared = await self._tools.volumes.prepare(pod, objects, self.objects_changed, images)
         self._unprepared = False
         if prepared.renew_at and not self._renew_volumes_at:
             self._renew_volumes_at = prepared.renew_at

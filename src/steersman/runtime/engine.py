@@ -134,6 +134,8 @@ class _Link:
         self._decoder = protocol.Decoder()
         self._answers: dict[int, asyncio.Future[protocol.Message]] = {}
         self._outgoing: list[tuple[bytes, list[int]]] = []
+        # Processes that were asked for by one who has gone since: by request, their container
+        self._unwanted: dict[int, str] = {}
         self._last = 0
         self._loop = asyncio.get_running_loop()
         connection.setblocking(False)
@@ -166,6 +168,8 @@ class _Link:
             raise EngineError("unavailable", f"{verb}: no answer in {deadline} s") from None
         finally:
             self._answers.pop(number, None)
+            if verb == "exec" and (not answer.done() or answer.cancelled()):
+                self._unwanted[number] = arguments["container"]
         error = message.document.get("error")
         if error is not None:
             raise EngineError(error["kind"], error["message"])
@@ -212,11 +216,25 @@ class _Link:
         if "event" in message.document:
             self._on_event(message.document["event"])
             return
-        answer = self._answers.get(message.document.get("id", 0))
+        number = message.document.get("id", 0)
+        answer = self._answers.get(number)
         if answer is None or answer.done():  # nobody waits any more
             _close_all(message.descriptors)
+            if (container := self._unwanted.pop(number, None)) is not None:
+                self._end(container, message.document.get("result"))
         else:
             answer.set_result(message)
+
+    def _end(self, container: str, began: Mapping[str, Any] | None) -> None:
+        """Ends a process that nobody waits for, where it has begun, and has the shim forget it;
+        the answers are nobody's."""
+        if began is None:
+            return
+        for verb in ("kill", "wait"):
+            self._last += 1
+            request = {"id": self._last, "verb": verb, "container": container}
+            request |= {"exec": began["exec"], "signal": int(signals.SIGKILL)}
+            self._send(protocol.encode(request), [])
 
     def close(self) -> None:
         """Ends the connection; whoever waits for an answer gets "lost"."""

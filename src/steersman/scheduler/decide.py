@@ -19,7 +19,9 @@ from steersman.scheduler.memory import Ask, Local
 from steersman.scheduler.scores import inter_pod_affinity as affinity_score
 from steersman.scheduler.scores import pod_topology_spread as spread_score
 from steersman.scheduler.scores.partition import Part
+from steersman.scheduler.standing import allocated
 from steersman.scheduler.state.bits import Bits, nth, places, places_from
+from steersman.scheduler.state.demand import CPU, MEMORY
 from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.topology import Tally
 
@@ -240,15 +242,39 @@ def _best(ask: Ask, fit: Bits, draw: float) -> int:
 
 
 def _given(ask: Ask, fit: Bits) -> Iterable[Part]:
-    """Yields the fitting nodes by the score that neighbours and extenders give them."""
-    if ask.word is None:
-        yield from _extra(ask, fit)
-        return
-    parts = list(ask.word.parts(ask.snapshot, fit))
-    for extra, nodes in _extra(ask, fit):
-        for given, some in parts:
+    """Yields the fitting nodes by the score that neighbours, extenders and devices give them."""
+    found = _extra(ask, fit)
+    if ask.word is not None:
+        found = _crossed(found, list(ask.word.parts(ask.snapshot, fit)))
+    if parts := _by_devices(ask, fit):
+        found = _crossed(found, parts)
+    return found
+
+
+def _crossed(parts: Iterable[Part], others: Sequence[Part]) -> Iterable[Part]:
+    """Yields the nodes of both by the sums of their scores."""
+    for score, nodes in parts:
+        for other, some in others:
             if both := nodes & some:
-                yield extra + given, both
+                yield score + other, both
+
+
+def _by_devices(ask: Ask, fit: Bits) -> Sequence[Part]:
+    """Returns the fitting nodes by what their devices change of their score, nothing where none of
+    the resources that the profile scores is met by devices."""
+    profile, demand = ask.profile, ask.demand
+    names = {*profile.balanced, *(name for name, _ in profile.strategy.weights)}
+    if ask.local is None or names <= {CPU, MEMORY}:
+        return ()
+    found: dict[int, Bits] = {}
+    for place in places(fit):
+        node = ask.snapshot.at(place)
+        devices = ask.local.devices(node, names)
+        change = 0
+        if devices:
+            change = allocated(profile, demand, node, devices) - allocated(profile, demand, node)
+        found[change] = found.get(change, 0) | 1 << place
+    return tuple(found.items())
 
 
 def _extra(ask: Ask, fit: Bits) -> Iterable[Part]:

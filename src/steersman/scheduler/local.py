@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import ChainMap
+from collections.abc import Collection, Container
 from functools import reduce
 from operator import and_
 
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.memory import Local
+from steersman.scheduler.scores.allocation import Devices
 from steersman.scheduler.state.bits import Bits
 from steersman.scheduler.state.node import NodeState
 
@@ -28,6 +30,10 @@ class Locals:
             if (refusal := rule.refuse(node, gone)) is not None:
                 return refusal
         return None
+
+    def devices(self, node: NodeState, names: Collection[str]) -> Devices:
+        """Returns what all of them say."""
+        return dict(ChainMap(*(dict(rule.devices(node, names)) for rule in self._rules)))
 
 
 def joined(*rules: Local | str | None) -> Local | None:

@@ -6,7 +6,7 @@ Pods with an equal spec share both. The least recently used are forgotten.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Collection, Container, Hashable
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ from steersman.scheduler.extenders.word import Word
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.neighbourhood import Neighbourhood
 from steersman.scheduler.profile import DEFAULT, Profile
+from steersman.scheduler.scores.allocation import Devices
 from steersman.scheduler.standing import Rule, Standing
 from steersman.scheduler.state.bits import Bits
 from steersman.scheduler.state.demand import Demand
@@ -37,6 +38,9 @@ class Local(Protocol):
 
     def refuse(self, node: NodeState, gone: Container[str] = ()) -> Refusal | None:
         """Refuses a node; pods whose uids are `gone` do not count."""
+
+    def devices(self, node: NodeState, names: Collection[str]) -> Devices:
+        """Returns what of these resources a node has by devices that the pod may get."""
 
 
 class Ask(msgspec.Struct, frozen=True):

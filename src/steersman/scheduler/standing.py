@@ -24,6 +24,7 @@ from steersman.scheduler.profile import Profile
 from steersman.scheduler.scores import balanced_allocation, image_locality
 from steersman.scheduler.scores import node_affinity as affinity_score
 from steersman.scheduler.scores import taint_toleration as taint_score
+from steersman.scheduler.scores.allocation import NO_DEVICES, Devices
 from steersman.scheduler.state.bits import Bits, places_from
 from steersman.scheduler.state.demand import Demand
 from steersman.scheduler.state.node import NodeState
@@ -80,16 +81,24 @@ class Rule:
         if (refusal := self.refuse(demand, node)) is not None:
             return refusal
         weights, profile = self._weights, self._profile
-        score = 0
-        if weight := weights.get("NodeResourcesFit"):
-            score += weight * profile.strategy.score(demand, node)
-        if weight := weights.get("NodeResourcesBalancedAllocation"):
-            score += weight * balanced_allocation.score(demand, node, profile.balanced)
+        score = allocated(profile, demand, node)
         if node.node.status.images and (weight := weights.get("ImageLocality")):
             nodes = snapshot.all.bit_count()
             score += weight * image_locality.score(demand, node, snapshot.images, nodes)
         affinity = affinity_score.weight(demand, node, profile.added_affinity)
         return Fit(score, taint_score.count(demand, node), affinity)
+
+
+def allocated(
+    profile: Profile, demand: Demand, node: NodeState, devices: Devices = NO_DEVICES
+) -> int:
+    """Returns the weighted scores by what of a node's resources is taken."""
+    score, weights = 0, profile.weights
+    if weight := weights.get("NodeResourcesFit"):
+        score += weight * profile.strategy.score(demand, node, devices)
+    if weight := weights.get("NodeResourcesBalancedAllocation"):
+        score += weight * balanced_allocation.score(demand, node, profile.balanced, devices)
+    return score
 
 
 class Standing:

@@ -138,8 +138,8 @@ EXISTS = {"key": "a", "operator": "Exists"}
         (
             "SelfSubjectAccessReview",
             {},
-            "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes "
-            "or resourceAttributes must be specified",
+            "spec: Invalid value: null: exactly one of nonResourceAttributes or "
+            "resourceAttributes must be specified",
         ),
         (
             "SubjectAccessReview",
@@ -202,10 +202,10 @@ def test_a_review_of_two_things_is_invalid() -> None:
     spec = {**pods("get"), "nonResourceAttributes": {"path": "/x"}}
     with pytest.raises(Invalid) as raised:
         reviews().create("SelfSubjectAccessReview", {"spec": spec}, JANE)
-    assert raised.value.causes[0].field == "spec.nonResourceAttributes"
+    assert raised.value.causes[0].field == "spec"
     assert raised.value.causes[0].message == (
-        'Invalid value: {"Path":"/x","Verb":""}: cannot be specified in combination with '
-        "resourceAttributes"
+        'Invalid value: {"Path":"/x","Verb":""}: exactly one of nonResourceAttributes or '
+        "resourceAttributes must be specified"
     )
     spec = {"user": "jane", "nonResourceAttributes": {"path": "/x"}}
     with pytest.raises(Invalid) as raised:

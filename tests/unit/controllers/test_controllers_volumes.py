@@ -198,6 +198,56 @@ def test_a_class_that_cannot_provide_is_told() -> None:
     assert told.note == "no volume plugin matched name: kubernetes.io/no-provisioner"
 
 
+def test_a_class_of_upstreams_tree_is_left_to_the_driver_that_serves_it() -> None:
+    found = claim()
+    patch, told = planned(found, storage_class=storage_class(provisioner="kubernetes.io/gce-pd"))
+    assert patch.patch["metadata"]["annotations"] == dict.fromkeys(
+        (
+            "volume.beta.kubernetes.io/storage-provisioner",
+            "volume.kubernetes.io/storage-provisioner",
+        ),
+        "pd.csi.storage.gke.io",
+    )
+    assert "external provisioner 'pd.csi.storage.gke.io'" in told.note
+
+
+@pytest.mark.parametrize(
+    ("annotations", "wanted"),
+    [
+        ({"volume.kubernetes.io/storage-provisioner": "kubernetes.io/aws-ebs"}, "ebs.csi.aws.com"),
+        (
+            {"volume.beta.kubernetes.io/storage-provisioner": "kubernetes.io/cinder"},
+            "cinder.csi.openstack.org",
+        ),
+        (
+            {
+                "volume.kubernetes.io/storage-provisioner": "example.com/disk",
+                "pv.kubernetes.io/migrated-to": "x",
+            },
+            None,
+        ),
+    ],
+)
+def test_a_claim_of_a_plugin_says_which_driver_has_it(
+    annotations: dict[str, str], wanted: str | None
+) -> None:
+    marks = {"pv.kubernetes.io/migrated-to": wanted}
+    assert planned(claim(metadata={"annotations": annotations})) == [
+        Patch(CLAIM, {"metadata": {"annotations": marks}}, uid="uid-data", revision=5)
+    ]
+
+
+def test_a_volume_of_a_plugin_is_its_drivers_to_delete() -> None:
+    by = {"pv.kubernetes.io/provisioned-by": "kubernetes.io/aws-ebs"}
+    fields = {"claimed": "data", "phase": "Bound", "persistentVolumeReclaimPolicy": "Delete"}
+    marks = {"pv.kubernetes.io/migrated-to": "ebs.csi.aws.com"}
+    assert plan_volume(volume(annotations=by, **fields), None) == [
+        Patch(VOLUME, {"metadata": {"annotations": marks}}, uid="uid-disk", revision=7)
+    ]
+    told = volume(annotations={**by, **marks}, **fields)
+    assert plan_volume(told, None) == [volume_is("Released")]
+
+
 def test_a_claim_that_names_its_volume_gets_that_one_or_waits() -> None:
     named = claim(volume="disk")
     assert planned(named) == []

@@ -35,6 +35,7 @@ from steersman.cri.messages.values import (
     TARGET,
     UNCONFINED,
     IDMapping,
+    ImageSpec,
     Int64Value,
     KeyValue,
     SecurityProfile,
@@ -173,6 +174,7 @@ def made(given: Pod, user: str = "", **more: Any) -> ContainerConfig:
         "handler": Handler(),
         "ids": {},
         "subpaths": {},
+        "images": {},
         "target": "",
         "seccomp_root": "/n/seccomp",
         **more,
@@ -255,6 +257,18 @@ def test_volumes_are_devices_where_they_are_used_as_such() -> None:
     assert found.devices == (Device("/dev/x", "/n/disk", "r"),)
 
 
+def test_an_image_is_a_mount_without_a_path_that_is_only_read() -> None:
+    mounts = [
+        {"name": "v", "mountPath": "/whole"},
+        {"name": "v", "mountPath": "/part", "subPathExpr": "in/$(WHERE)"},
+    ]
+    image = ImageSpec("sha256:2", user_specified_image="data:1")
+    found = made(pod(volumeMounts=mounts), images={"v": image}, variables={"WHERE": "here"})
+    whole, part = (it for it in found.mounts if it.container_path in ("/whole", "/part"))
+    assert whole == Mount("/whole", readonly=True, image=image)
+    assert part == Mount("/part", readonly=True, image=image, image_sub_path="in/here")
+
+
 def test_what_devices_need_is_put_in_and_those_of_cdi_are_named() -> None:
     given = pod()
     needed = Injection(
@@ -264,11 +278,26 @@ def test_what_devices_need_is_put_in_and_those_of_cdi_are_named() -> None:
         cdi=["vendor.example/gpu=0"],
     )
     asked = msgspec.structs.replace(order(given), injection=needed)
-    found = render_container(asked, "abc", Handler(), {}, {}, "", "/n/seccomp")
+    found = render_container(asked, "abc", Handler(), {}, {}, {}, "", "/n/seccomp")
     assert Device("/dev/gpu", "/dev/gpu0", "rw") in found.devices
     assert Mount("/lib/gpu", "/host/lib", readonly=True) in found.mounts
     assert [it.name for it in found.CDI_devices] == ["vendor.example/gpu=0"]
     assert found.annotations["gpu"] == "0"
+
+
+def test_what_plugins_say_stands_behind_what_the_pod_and_the_node_say() -> None:
+    restarts = "io.kubernetes.container.restartCount"
+    given = pod(volumeMounts=[{"name": "v", "mountPath": "/lib/gpu/"}])
+    needed = Injection(
+        mounts=[Injected("/host/lib", "/lib/gpu"), Injected("/host/hosts", "/etc/other")],
+        annotations={restarts: "99"},
+    )
+    asked = msgspec.structs.replace(order(given), injection=needed)
+    found = render_container(asked, "abc", Handler(), {}, {}, {}, "", "/n/seccomp")
+    assert found.annotations[restarts] == "3"
+    sources = {it.container_path.rstrip("/"): it.host_path for it in found.mounts}
+    assert (sources["/lib/gpu"], sources["/etc/other"]) == ("/n/v", "/host/hosts")
+    assert len(found.mounts) == len(sources)
 
 
 def test_resources_are_the_kubelets() -> None:
@@ -307,7 +336,9 @@ def test_a_container_is_as_safe_as_it_says_and_else_as_its_pod() -> None:
     assert "/proc/kcore" in plain.masked_paths and "/proc/sys" in plain.readonly_paths
     unmasked = safety(pod(securityContext={"procMount": "Unmasked"}))
     assert (unmasked.masked_paths, unmasked.readonly_paths) == ((), ())
-    privileged = safety(pod(securityContext={"privileged": True}))
+    profile = {"type": "Localhost", "localhostProfile": "mine"}
+    privileged = safety(pod(securityContext={"privileged": True, "appArmorProfile": profile}))
+    assert privileged.apparmor is None
     assert privileged.privileged and privileged.masked_paths == ()
     assert privileged.seccomp == SecurityProfile(UNCONFINED)
 

@@ -4,6 +4,7 @@ the removal of its pod; and its connection, which may be lost."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +43,7 @@ class Places:
     def __init__(self) -> None:
         self.released: list[tuple[str, ...]] = []
 
-    def prepare(self, order: Any) -> dict[str, str]:
+    def prepare(self, order: Any, _images: Collection[str] = ()) -> dict[str, str]:
         return {}
 
     def release(self, *given: str) -> None:

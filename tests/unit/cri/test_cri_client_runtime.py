@@ -16,9 +16,16 @@ from steersman.cluster.clean import _end_elsewhere
 from steersman.cri.client.calls import error_of
 from steersman.cri.client.engine import CRIEngine, _pid
 from steersman.cri.client.images import KeptImages, RuntimeImages
+from steersman.cri.client.known import Run
 from steersman.cri.client.reading import read_stats
 from steersman.cri.client.rotation import Rotation
-from steersman.cri.client.status import DOWN, Health, decide_trouble, read_features
+from steersman.cri.client.status import (
+    DOWN,
+    Health,
+    decide_trouble,
+    knows_image_volumes,
+    read_features,
+)
 from steersman.cri.client.translating import parse_status
 from steersman.cri.messages import containers as c
 from steersman.cri.messages import images as i
@@ -243,8 +250,6 @@ def test_a_command_is_run_within_its_time() -> None:
     async def main() -> None:
         made = Scripted()
         engine = CRIEngine(cast(Any, made), *[cast(Any, None)] * 4, RealWorld())
-        from steersman.cri.client.known import Run
-
         engine._known.runs["u", "a.0"] = Run("one", "")
         made.answers["ExecSync"] = lambda _: c.ExecSyncResponse(b"out", b"err", 3)
         assert await engine.run("u", "a.0", ["x"], 1.5) == (3, b"outerr")
@@ -256,6 +261,31 @@ def test_a_command_is_run_within_its_time() -> None:
             await engine.run("u", "a.0", ["x"], 1.5)
         made.answers["ExecSync"] = lambda _: Failed(grpc.UNKNOWN, "no such file")
         with pytest.raises(EngineError, match="no such file"):
+            await engine.run("u", "a.0", ["x"], 1.5)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_late"),
+    [
+        (grpc.UNKNOWN, "failed to exec: timeout 2s exceeded: context deadline exceeded", True),
+        (grpc.UNKNOWN, "command error: command timed out", True),
+        # A runtime that begins anew says nothing of its containers: none is to be killed for that
+        (grpc.UNAVAILABLE, "error reading from server: EOF", False),
+        (grpc.UNAVAILABLE, "connect: connection refused", False),
+        (grpc.UNKNOWN, 'exec: "timeout": executable file not found in $PATH', False),
+    ],
+)
+def test_only_a_command_that_took_too_long_counts_as_late(
+    code: int, text: str, is_late: bool
+) -> None:
+    async def main() -> None:
+        made = Scripted()
+        engine = CRIEngine(cast(Any, made), *[cast(Any, None)] * 4, RealWorld())
+        engine._known.runs["u", "a.0"] = Run("one", "")
+        made.answers["ExecSync"] = lambda _: Failed(code, text)
+        with pytest.raises(TimeoutError if is_late else EngineError):
             await engine.run("u", "a.0", ["x"], 1.5)
 
     asyncio.run(main())
@@ -318,6 +348,25 @@ def test_a_log_that_the_runtime_does_not_leave_stays_where_it_is(tmp_path: Path)
     asyncio.run(Rotation(logs, RealWorld(), 10).look())
     assert os.listdir(tmp_path) == ["0.log"]
     assert logs.path.read_bytes() == b"a full log of a runtime"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "knows"),
+    [
+        ("containerd", "1.6.20~ds1", False),
+        ("containerd", "v2.0.5", False),
+        ("containerd", "2.1.0", True),
+        ("containerd", "v10.0.1", True),
+        ("cri-o", "1.30.9", False),
+        ("cri-o", "1.31.0", True),
+        ("containerd", "unknown", True),
+        ("steersman", "0.1", True),
+    ],
+)
+def test_who_takes_images_as_mounts_is_known_by_the_version(
+    name: str, version: str, knows: bool
+) -> None:
+    assert knows_image_volumes(name, version) is knows
 
 
 # The option

@@ -303,7 +303,15 @@ WHERE = "limited.limitResponse.queuing"
     ("spec", "expected"),
     [
         ({"limited": LIMITED}, []),
-        ({}, [("limited", f"{REQUIRED}: must not be empty when type is Limited")]),
+        ({}, [("limited", REQUIRED)]),
+        (
+            {"type": "", "limited": {"limitResponse": {}}},
+            [
+                ("limited", "Forbidden"),
+                ("type", REQUIRED),
+                ("limited.limitResponse.type", REQUIRED),
+            ],
+        ),
         (
             {"type": "Free"},
             [("type", 'Unsupported value: "Free": supported values: "Exempt", "Limited"')],
@@ -316,12 +324,12 @@ WHERE = "limited.limitResponse.queuing"
                     "Invalid value: \"Exempt\": type must be 'Exempt' if and only if name is "
                     "'exempt'",
                 ),
-                ("limited", "Forbidden: must be nil if the type is not Limited"),
+                ("limited", "Forbidden"),
             ],
         ),
         (
             {"limited": LIMITED, "exempt": {}},
-            [("exempt", "Forbidden: must be nil if the type is Limited")],
+            [("exempt", "Forbidden")],
         ),
         (
             {
@@ -356,7 +364,7 @@ WHERE = "limited.limitResponse.queuing"
             [
                 (
                     WHERE,
-                    "Forbidden: must be nil if limited.limitResponse.type is not Limited",
+                    "Forbidden",
                 )
             ],
         ),
@@ -365,7 +373,7 @@ WHERE = "limited.limitResponse.queuing"
             [
                 (
                     WHERE,
-                    f"{REQUIRED}: must not be empty if limited.limitResponse.type is Limited",
+                    REQUIRED,
                 )
             ],
         ),

@@ -616,8 +616,9 @@ def test_classes_of_runtimes() -> None:
         "scheduling.tolerations[0].operator",
     ]
     assert [field for field, _text in runtime(handler="A.b")] == ["handler"]
+    assert runtime(handler="") == [("handler", "Required value")]
 
 
 def test_a_class_of_runtimes_keeps_its_handler() -> None:
     assert runtime({"handler": "h"}, overhead={"podFixed": {"cpu": "1"}}) == []
-    assert runtime({"handler": "g"}) == [("handler", f'Invalid value: "h": {IMMUTABLE}')]
+    assert runtime({"handler": "g"}) == [("handler", f"Invalid value: null: {IMMUTABLE}")]

@@ -13,8 +13,12 @@ import pytest
 from dra_driver import PREPARE, UNPREPARE, DRADriver
 from registrar import holds, serving
 from steersman.listen.grpc import Handler
+from steersman.model.errors import NotFound
+from steersman.node.claims import drivers as drivers_module
 from steersman.node.claims import health as health_module
+from steersman.node.claims import slices as slices_module
 from steersman.node.claims.prepared import FILE, Prepared
+from steersman.node.plugins.folder import Plugin, Refused
 from steersman.wire.http2 import grpc
 from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import dra
@@ -132,6 +136,34 @@ def test_a_driver_that_tells_no_health_is_never_asked_again(
         assert len(asked) == 1
 
     on_a_node_with(tmp_path, without, test)
+
+
+def test_no_more_plugins_of_drivers_are_registered_than_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers_module, "MAX_PLUGINS", 1)
+
+    async def test(here: Here) -> None:
+        async with here.driver() as gpu:
+            further = Plugin("DRAPlugin", "nic.example.com", gpu.socket, ("v1.DRAPlugin",))
+            with pytest.raises(Refused, match="1 DRA driver plugins are registered already"):
+                await here.claims.drivers.register(further)
+
+    on_a_node(tmp_path, test)
+
+
+def test_where_slices_are_none_of_the_servers_kinds_nothing_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices_module, "FIRST_RETRY_SECONDS", 600.0)
+
+    async def test(here: Here) -> None:
+        here.api.fails = [NotFound("the server could not find the requested resource")]
+        async with asyncio.timeout(20):
+            await here.claims.run()
+        assert here.api.wiped == []
+
+    on_a_node(tmp_path, test)
 
 
 def test_a_driver_that_is_given_up_is_left_and_not_connected_again(tmp_path: Path) -> None:

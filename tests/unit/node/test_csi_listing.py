@@ -131,6 +131,16 @@ def test_a_csi_node_goes_with_its_node() -> None:
     assert made["spec"] == {"drivers": []}
 
 
+def test_a_csi_node_says_which_plugins_are_left_to_drivers() -> None:
+    names = ("aws-ebs", "azure-disk", "azure-file", "cinder", "gce-pd")
+    names += ("portworx-volume", "vsphere-volume")
+    assert render_csi_node(node())["metadata"]["annotations"] == {
+        "storage.alpha.kubernetes.io/migrated-plugins": ",".join(
+            f"kubernetes.io/{name}" for name in names
+        )
+    }
+
+
 def test_after_some_errors_a_driver_may_still_be_at_work() -> None:
     final = {code for code in range(17) if is_final(Failed(code))}
     still = {

@@ -15,8 +15,10 @@ from registrar import holds
 from steersman.node.devices import registering
 from steersman.node.devices.door import serve
 from steersman.node.devices.stock import Stock, group, hints
+from steersman.node.objects import BadConfiguration
 from steersman.node.plugins.folder import Plugin
 from steersman.node.topology.providing import Hint
+from steersman.wire.http2.grpc import Failed
 from steersman.wire.rpc import device_plugin as api
 from steersman.world.real import RealWorld
 from unit.node.node_documents import UID, pod
@@ -157,6 +159,45 @@ def test_a_plugin_is_not_asked_where_there_is_no_choice(tmp_path: Path) -> None:
             await here.give(wanting(1), place=Hint(1, True))
             assert plugin.allocated() == [("a",)]
             assert plugin.asked("GetPreferredAllocation") == []
+
+    on_a_node(tmp_path, test)
+
+
+def test_no_more_resources_are_registered_than_can_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registering, "MAX_RESOURCES", 1)
+
+    async def test(here: Here) -> None:
+        async with here.plugin(device("d1")).presented(here.door):
+            await here.offers(1, 1)
+            other = here.plugin(device("d1"), resource=OTHER)
+            async with other.listening():
+                with pytest.raises(Failed) as caught:
+                    await other.present(here.door)
+            assert caught.value.text == "1 resources are registered already"
+            # Another plugin of the same is no further one
+            again = DevicePlugin(NAME, here.directory / "b", device("d1"), device("d2"))
+            async with again.listening():
+                await here.devices.plugins.register(found(again))
+                await here.offers(2, 2)
+
+    on_a_node(tmp_path, test)
+
+
+def test_a_plugin_that_has_gone_is_not_asked_before_a_run(tmp_path: Path) -> None:
+    async def test(here: Here) -> None:
+        plugin, wanted = here.plugin(device("d1")), wanting(1)
+        plugin.options = api.Options(pre_start_required=True)
+        async with plugin.presented(here.door):
+            await here.offers(1, 1)
+            await here.give(wanted)
+        await here.offers(1, 0)
+        with pytest.raises(BadConfiguration) as caught:
+            await here.devices.inject(wanted, of(wanted))
+        assert str(caught.value) == (
+            f"device plugin PreStartContainer rpc failed with err: endpoint {NAME} has been stopped"
+        )
 
     on_a_node(tmp_path, test)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from node_documents import UID, pod, running
+from shim_script import RUNNING, Stage, container, refuse
 
+from registrar import holds
 from steersman.model.types.container import LifecycleHandler
 from steersman.node.acting.handlers import Answer, HookFailed, run_command, run_hook
 from steersman.node.engine.commands import MAX_OUTPUT_BYTES
@@ -28,6 +31,7 @@ class Engine:
         self.refuses: EngineError | None = None
         self.asked: list[tuple[str, str, Any]] = []
         self.killed: list[int] = []
+        self.waited = 0
         self._open: list[int] = []
 
     async def exec(self, uid: str, name: str, section: Any, stdio: Any) -> Engine:
@@ -43,14 +47,16 @@ class Engine:
             self._open.append(os.dup(output))
         return self
 
-    async def wait(self) -> ExitStatus:
+    async def wait(self, deadline: float | None = None) -> ExitStatus:
         """Returns how the process ended."""
         assert self.code is not None
+        self.waited += 1
         return ExitStatus(self.code, 0, 0, 0, False)
 
     async def kill(self, number: int) -> None:
         """Notes a signal and closes what the process had open."""
         self.killed.append(number)
+        self.code = 128 + number
         while self._open:
             os.close(self._open.pop())
 
@@ -98,7 +104,58 @@ def test_a_command_that_takes_too_long_is_killed() -> None:
     engine = Engine(code=None)
     text = 'command timed out: "cat /ready" timed out after 0.05s'
     assert ran(engine, 0.05) == Answer(False, text)
+    # A shim keeps what nobody has asked after, and does not rest
+    assert (engine.killed, engine.waited) == ([9], 1)
+
+
+def test_a_command_is_killed_with_the_probe_or_hook_that_runs_it() -> None:
+    engine = Engine(code=None)
+
+    async def main() -> None:
+        run = running(2).run
+        assert run is not None
+        work = run_command(tools(engine), pod(), "app", run, ("cat",), None)
+        asking = asyncio.ensure_future(work)
+        await holds(lambda: engine.asked)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    asyncio.run(main())
     assert engine.killed == [9]
+
+
+def test_a_command_that_begins_when_nobody_waits_for_it_any_more_is_killed(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["exec"] = lambda _: {}  # answered below
+    kills: list[Any] = []
+
+    def kill(request: Any) -> Any:
+        kills.append((request["container"], request["exec"], request["signal"]))
+        return {"result": {}}
+
+    stage.shim.verbs["kill"] = kill
+
+    async def main() -> None:
+        async with stage.open() as (tools, _):
+            await tools.engine.connect()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await stage.engine.exec(UID, "app.0", {"args": ["sleep", "inf"]})
+            stage.shim.answer("exec", {"result": {"exec": 3, "pid": 9}})
+            await stage.shim.until("kill", "app.0")
+            await stage.shim.until("wait", "app.0")
+            assert kills == [("app.0", 3, 9)]
+            # What could not be begun needs no end
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await stage.engine.exec(UID, "app.0", {"args": ["none"]})
+            stage.shim.answer("exec", refuse("failed", "no such file"))
+            await tools.engine.pods()
+            assert len(kills) == 1
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ class Container:
             self.kept = os.dup(streams[1])
         return self
 
-    async def wait(self) -> Any:
+    async def wait(self, deadline: float | None = None) -> Any:
         return SimpleNamespace(code=self.code)
 
     async def kill(self, number: int) -> None:

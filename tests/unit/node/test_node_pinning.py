@@ -92,6 +92,8 @@ def test_containers_that_share_are_moved_and_others_stay(tmp_path: Path) -> None
         node.pods.pop()
         assert await node.groups.told.get() == ("a", "app.2", "0-7")
         assert node.groups.told.empty()
+        # Of pods that are gone nothing is kept
+        assert {uid for uid, _ in node.pinning._told} == {"a"}
 
     node.check(scenario)
 

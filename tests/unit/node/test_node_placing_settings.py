@@ -56,8 +56,28 @@ def test_flags_are_read() -> None:
         "topologyManagerScope": "pod",
         "reservedSystemCPUs": "0-1",
         "memorySwap": {"swapBehavior": "NoSwap"},
+        "enforceNodeAllocatable": ["pods"],
         "failSwapOn": False,
     }
+
+
+def test_what_is_enforced_is_read_and_told_with_its_groups() -> None:
+    found = parsed(
+        enforce_node_allocatable="pods, system-reserved,kube-reserved-compressible",
+        system_reserved_cgroup="/system",
+        kube_reserved_cgroup="/system/kubelet",
+        system_reserved="pid=100",
+        kube_reserved="pid=10,cpu=1",
+    )
+    assert found.enforced == ("pods", "system-reserved", "kube-reserved-compressible")
+    assert found.groups == {"system-reserved": "/system", "kube-reserved": "/system/kubelet"}
+    assert found.amounts["system-reserved"] == {"pid": parse("100")}
+    assert found.reserved["pid"] == parse("110")
+    told = render_settings(found)
+    assert told["enforceNodeAllocatable"] == list(found.enforced)
+    assert told["systemReservedCgroup"] == "/system"
+    assert told["kubeReservedCgroup"] == "/system/kubelet"
+    assert parsed(enforce_node_allocatable="none").enforced == ("none",)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +110,35 @@ def test_flags_are_read() -> None:
         ({"kube_reserved": "gpu=1"}, "--kube-reserved: cannot reserve gpu"),
         ({"kube_reserved": "cpu=one"}, "cpu=one is not a quantity"),
         ({"system_reserved": "cpu=-1"}, "cannot be negative"),
+        (
+            {"enforce_node_allocatable": "system-reserved"},
+            "invalid configuration: systemReservedCgroup (--system-reserved-cgroup) must be "
+            'specified when "system-reserved" contained in enforceNodeAllocatable '
+            "(--enforce-node-allocatable)",
+        ),
+        (
+            {"enforce_node_allocatable": "pods,kube-reserved-compressible"},
+            "invalid configuration: kubeReservedCgroup (--kube-reserved-cgroup) must be specified "
+            'when "kube-reserved-compressible" contained in enforceNodeAllocatable ',
+        ),
+        (
+            {"enforce_node_allocatable": "none,pods"},
+            "invalid configuration: enforceNodeAllocatable (--enforce-node-allocatable) may not "
+            'contain additional enforcements when "none" is specified',
+        ),
+        (
+            {"enforce_node_allocatable": "all"},
+            'invalid configuration: option "all" specified for enforceNodeAllocatable '
+            '(--enforce-node-allocatable). Valid options are "pods", ',
+        ),
+        (
+            {"reserved_cpus": "0", "kube_reserved_cgroup": "/kube"},
+            "invalid configuration: can't use reservedSystemCPUs (--reserved-cpus) with "
+            "systemReservedCgroup (--system-reserved-cgroup) or kubeReservedCgroup "
+            "(--kube-reserved-cgroup)",
+        ),
+        ({"kube_reserved_cgroup": "/a/../b"}, "it must be the path of a control group"),
+        ({"kube_reserved_cgroup": "system.slice"}, "it must be the path of a control group"),
     ],
 )
 def test_what_cannot_be_is_refused(flags: dict[str, str], why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from node_documents import UID, deleted, exited, observed, pod, running
 from shim_script import RUNNING, Answer, Stage, container, ended, refuse
 
+from registrar import holds
 from steersman.client.interface import Change
 from steersman.client.view import FollowedView
 from steersman.model.kinds.pod import POD
@@ -101,6 +103,13 @@ def test_a_lost_pod_is_cleared_until_it_is_gone_and_holds_up_nobody(
 
     async def scenario() -> None:
         async with stage.open() as (tools, tasks):
+            prepare, prepared = tools.engine.prepare, []
+
+            async def note() -> None:
+                prepared.append(stage.shim)
+                await prepare()
+
+            tools.engine.prepare = note  # type: ignore[method-assign]
             begin(stage, tools, tasks)
             await stage.api.until(phase("Running"))
             stage.shim.die()
@@ -109,6 +118,8 @@ def test_a_lost_pod_is_cleared_until_it_is_gone_and_holds_up_nobody(
             assert ended["reason"] == "ContainerStatusUnknown"
             assert await stage.network.deleted.get() == UID
             assert refusals == []
+            # The warm parent that clears away may have been killed too, each time
+            assert len(prepared) == 3
 
     asyncio.run(scenario())
 
@@ -232,8 +243,10 @@ class NoDriver(NoClaims):
 
     async def unprepare(self, uid: str) -> None:
         self.asked.append(uid)
-        if len(self.asked) < 3:
+        if len(self.asked) == 1:
             raise CannotPrepare("DRA driver gpu.example.com is not registered")
+        if len(self.asked) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_claims_of_a_pod_that_went_unseen_are_taken_back_once_their_driver_is_there(
@@ -259,6 +272,22 @@ def test_claims_of_a_pod_that_went_unseen_are_taken_back_once_their_driver_is_th
     asyncio.run(scenario())
 
 
+def test_a_run_that_was_never_noted_and_cannot_be_removed_keeps_no_agent_from_beginning(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING), container("stray.0", **RUNNING))
+    stage.shim.verbs["delete"] = lambda _: refuse("failed", "Device or resource busy")
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            begin(stage, tools, tasks)
+            await stage.api.until(phase("Running"))
+
+    asyncio.run(scenario())
+
+
 def test_what_cannot_be_removed_at_once_of_a_lost_pod_keeps_no_agent_from_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +305,34 @@ def test_what_cannot_be_removed_at_once_of_a_lost_pod_keeps_no_agent_from_beginn
             ended = status["containerStatuses"][0]["state"]["terminated"]
             assert ended["reason"] == "ContainerStatusUnknown"
             assert refusals == []
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_removed_of_a_lost_pod_holds_up_none_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.01)
+    stage = Stage(tmp_path)
+    lost = pod(metadata={"uid": "a-lost", "name": "lost"}, spec={"restartPolicy": "Never"})
+    stage.api.pods = [lost, stage.pod]
+    (stage.paths.runtime / "pods" / "a-lost").mkdir(parents=True)
+    record.save(stage.paths, msgspec.structs.replace(observed(), uid="a-lost"))
+    stage.warm.verbs["clean"] = lambda _: refuse("failed", "Device or resource busy")
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            await agent._complete.wait()
+            # Nothing begins on what is still there
+            assert agent.workers["a-lost"].seen.sandbox is not None
+            await stage.api.until(phase("Running"))
+            stage.shim.tell({"kind": "exit", "container": "app.0", "exit": ended(5)})
+            await stage.api.until(phase("Failed"))
+            stage.warm.verbs["clean"] = lambda _: {"result": {}}
+            await holds(lambda: agent.workers["a-lost"].seen.sandbox is None)
 
     asyncio.run(scenario())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,20 @@ from node_documents import UID, deleted, exited, observed, pod, running
 from shim_script import RUNNING, Answer, Stage, begin, container, ended, has_ended, is_up, refuse
 
 from registrar import holds
-from steersman.model.kinds.pod import Pod
+from steersman.client.interface import Change
+from steersman.client.view import FollowedView
+from steersman.model.kinds.pod import POD, Pod
+from steersman.model.kinds.priorityclass import SYSTEM_CRITICAL
 from steersman.model.types.container import Container
+from steersman.node import warm
+from steersman.node.agent import Agent
 from steersman.node.cdi import injecting
 from steersman.node.claims.interface import CannotPrepare, NoClaims
 from steersman.node.devices.injection import Injection
 from steersman.node.engine.own import OwnEngine, _inject
 from steersman.node.paths import RECORD
 from steersman.node.record import load_all
+from steersman.node.render.downward import Machine
 from steersman.node.topology.providing import Hint
 from steersman.runtime.engine import EngineError
 
@@ -95,6 +102,43 @@ def test_devices_are_put_into_the_document_as_their_vendor_says(
     assert made()["process"]["env"] == []
     with pytest.raises(EngineError, match="unresolvable CDI devices vendor"):
         made("vendor.com/gpu=1")
+
+
+def test_a_critical_pod_begins_once_those_that_went_for_it_run_no_more(tmp_path: Path) -> None:
+    def asks(cpu: str, priority: int, uid: str) -> Pod:
+        metadata = {"uid": uid, "name": uid[:5], "resourceVersion": "2"}
+        spec = {"restartPolicy": "Never", "priority": priority}
+        status, asked = {"qosClass": "Burstable"}, {"requests": {"cpu": cpu}}
+        return pod(metadata=metadata, spec=spec, status=status, resources=asked)
+
+    stage = Stage(tmp_path, asks("800m", 0, UID))
+    critical = asks("500m", SYSTEM_CRITICAL, "critical")
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+    stage.shim.verbs["wait"] = lambda _: {}  # answered below
+
+    def remove(_: Answer) -> Answer:
+        stage.shim.die()
+        return {}
+
+    stage.shim.verbs["remove"] = remove
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            room = Machine({"cpu": "1", "memory": "1Gi", "pods": "10"})
+            tools = replace(tools, machine=room)
+            pods = FollowedView(stage.api, POD, tools.world)
+            agent = Agent(tools, pods, tasks)
+            for one in (pods.follow(), agent.run()):
+                tasks.start(one, name="part of the agent")
+            await agent._complete.wait()
+            stage.api.changes.put_nowait(Change("ADDED", critical, 2))
+            await stage.shim.until("wait", "app.0")
+            assert set(agent.workers) == {UID}
+            stage.shim.answer("wait", {"result": {"exit": ended(0)}})
+            await holds(lambda: "critical" in agent.workers)
+
+    asyncio.run(scenario())
 
 
 class Parts:
@@ -254,3 +298,25 @@ def test_the_warm_parent_is_started_again_where_it_was_killed_and_only_then(
     assert asyncio.run(begun(EngineError("unavailable", "gone"))) == ("made", 1)
     with pytest.raises(EngineError, match="no"):
         asyncio.run(begun(EngineError("failed", "no")))
+
+
+def test_pods_that_find_the_warm_parent_gone_at_once_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = tmp_path / "started"
+    script = f"echo $$ >> {noted}; sleep 0.2; echo ready; exec sleep 1000"
+    monkeypatch.setattr(warm, "warm_command", lambda *_: ["/bin/sh", "-c", script])
+    parent = warm.WarmParent(tmp_path / "run" / "warm.sock", tmp_path)
+
+    async def main() -> None:
+        await asyncio.gather(*(asyncio.to_thread(parent.ensure) for _ in range(4)))
+
+    try:
+        asyncio.run(main())
+        started = noted.read_text().split()
+        assert len(started) == 1
+    finally:
+        for pid in noted.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+        assert parent._process is not None
+        parent._process.wait()

@@ -17,6 +17,7 @@ from shim_script import API, RUNNING, Stage, begin, container, is_up
 
 from steersman.client.interface import Client
 from steersman.client.view import FollowedView
+from steersman.model.errors import NotFound
 from steersman.model.kinds.pod import POD, Pod
 from steersman.node import containers
 from steersman.node.agent import Agent
@@ -297,6 +298,35 @@ def test_a_source_that_cannot_be_read_keeps_no_pod_of_another_from_its_mirror(
             tasks.start(late.run(), name="late")
             await late.synced()
             mirrors.wake()
+            assert (await api.deleted.get())["uid"] == "m2"
+            tasks.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_static_pod_that_the_api_refuses_keeps_no_other_from_its_mirror(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(TEXT.replace("name: web", "name: web\n  namespace: none"))
+    (tmp_path / "b.yaml").write_text(TEXT)
+    orphan = mirror(parse(TEXT.replace("name: web", "name: gone")), uid="m2")
+
+    async def scenario() -> None:
+        api, world = API(orphan), RealWorld()
+        made: asyncio.Queue[str] = asyncio.Queue()
+
+        async def create(_kind: Any, document: Any, **how: Any) -> Pod:
+            if how["namespace"] == "none":
+                raise NotFound('namespaces "none" not found')
+            made.put_nowait(document["metadata"]["name"])
+            return pod(metadata={"resourceVersion": "1"})
+
+        api.create = create  # type: ignore[attr-defined]
+        pods = FollowedView(api, POD, world)
+        folder = Folder(tmp_path, "vm", world, lambda _: None)
+        mirrors = Mirrors(cast(Client, api), world, "vm", Registered(), folder, pods, Quiet())
+        async with asyncio.timeout(20), world.tasks() as tasks:
+            for one in (pods.follow(), mirrors.run(), folder.run()):
+                tasks.start(one, name="part")
+            assert await made.get() == "web-vm"
             assert (await api.deleted.get())["uid"] == "m2"
             tasks.stop()
 

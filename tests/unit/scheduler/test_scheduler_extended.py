@@ -7,14 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from scheduler_cluster import HeldViews
+from scheduler_cluster import Cluster, HeldViews
+from scheduler_cluster import node as cluster_node
 from steersman.model.kinds.deviceclass import DEVICECLASS, DeviceClass
 from steersman.model.kinds.node import Node
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.resourceclaim import RESOURCECLAIM, Allocation
 from steersman.model.kinds.resourceslice import RESOURCESLICE
+from steersman.model.types.resource_check import OF_DEVICE_CLASS
+from steersman.scheduler.decide import Chosen, decide
 from steersman.scheduler.devices.extended import (
-    IMPLICIT_PREFIX,
     classes_by_resource,
     document_of,
     extended_of,
@@ -26,6 +28,7 @@ from steersman.scheduler.devices.rule import DeviceRule, rule_of
 from steersman.scheduler.filters import node_resources_fit
 from steersman.scheduler.hints import Waits, helped_by_device
 from steersman.scheduler.profile import DEFAULT, Profile
+from steersman.scheduler.scores.allocation import Strategy
 from steersman.scheduler.state.demand import Shapes, demand_of
 from steersman.scheduler.state.node import NodeState
 
@@ -80,7 +83,7 @@ def test_a_resource_is_met_by_the_class_made_last_and_every_class_has_a_name_of_
         device_class("plain"),
     ]
     found = classes_by_resource(msgspec.convert(it, DeviceClass) for it in listed)
-    own = {IMPLICIT_PREFIX + name: name for name in ("a", "b", "c", "plain")}
+    own = {OF_DEVICE_CLASS + name: name for name in ("a", "b", "c", "plain")}
     assert found == {GPU: "b", **own}
 
 
@@ -293,3 +296,54 @@ def test_a_claim_of_an_earlier_attempt_keeps_a_pod_from_all_nodes_until_it_is_go
     other = {**metadata, "ownerReferences": [{**owner, "uid": "another"}]}
     free = rule_of(found, DEFAULT, held((RESOURCECLAIM, {"metadata": other})))
     assert isinstance(free, DeviceRule) and free.refuse(node()) is None
+
+
+def stocked(**nodes: tuple[int, int]) -> Inventory:
+    """Returns an inventory with so many devices on each node, so many of them taken; those of
+    another make are not of the class."""
+    gpus = device_class("gpus", GPU)
+    chosen = {"cel": {"expression": "device.attributes['d.example'].make == 'gpu'"}}
+    gpus["spec"]["selectors"] = [chosen]
+    views = HeldViews((DEVICECLASS, gpus))
+    for name, (there, taken) in nodes.items():
+        makes = ["gpu"] * there + ["nic"]
+        devices = [
+            {"name": f"d{place}", "attributes": {"make": {"string": make}}}
+            for place, make in enumerate(makes)
+        ]
+        spec = {"driver": "d.example", "nodeName": name, "devices": devices}
+        spec["pool"] = {"name": name, "generation": 1, "resourceSliceCount": 1}
+        views.put(RESOURCESLICE, {"metadata": {"name": name}, "spec": spec})
+        results = [
+            {"request": "r", "driver": "d.example", "pool": name, "device": f"d{place}"}
+            for place in range(taken)
+        ]
+        status = {"allocation": {"devices": {"results": results}}}
+        metadata = {"name": f"c-{name}", "namespace": "default", "uid": f"c-{name}"}
+        views.put(RESOURCECLAIM, {"metadata": metadata, "spec": {}, "status": status})
+    return Inventory(views)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "balanced", "best"),
+    [
+        (Strategy("MostAllocated", ((GPU, 1),)), (), "a"),
+        (Strategy("LeastAllocated", ((GPU, 1), ("cpu", 1))), (), "b"),
+        (Strategy(weights=()), ("cpu", GPU), "b"),
+    ],
+)
+def test_devices_that_meet_a_resource_count_where_the_resource_is_scored(
+    strategy: Strategy, balanced: tuple[str, ...], best: str
+) -> None:
+    weights = {"NodeResourcesFit": 1, "NodeResourcesBalancedAllocation": 1}
+    profile = Profile(weights=weights, strategy=strategy, balanced=balanced)
+    room = {"cpu": "8", "memory": "8Gi", "pods": "9"}
+    cluster = Cluster(*(cluster_node(name, room) for name in "ab"), profile=profile)
+    inventory = stocked(a=(4, 2), b=(2, 0))
+    cluster.snapshot.shapes.delegate(frozenset(inventory.resources()))
+    found = pod(container("x", gpus=1))
+    rule = rule_of(found, profile, inventory)
+    assert isinstance(rule, DeviceRule)
+    for draw in (0.0, 0.99):
+        answer = decide(cluster.memory.of(found, profile, local=rule), draw=draw)
+        assert isinstance(answer, Chosen) and answer.node.name == best

@@ -210,3 +210,18 @@ def test_pods_alike_of_a_node_that_is_gone_go_one_by_one_and_count_where_it_come
         assert held.snapshot.flocks == {}
 
     simulate(1, main)
+
+
+def test_a_pod_that_is_seen_where_it_was_assumed_to_be_has_nothing_worked_out_anew() -> None:
+    async def main(world: World) -> None:
+        held = Followed(world, node("n"), asking("1"))
+        found = await held.queue.take()
+        held.snapshot.put(found, "n", assumed=True)
+        before, demand = held.snapshot.logged, held.snapshot.shapes.of(found)
+        held.put(asking("1", nodeName="n"))
+        placed = held.snapshot.placed("uid-p")
+        assert placed is not None and not placed.assumed
+        assert held.snapshot.logged == before
+        assert placed.demand is demand
+
+    simulate(1, main)

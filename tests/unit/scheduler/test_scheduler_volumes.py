@@ -8,6 +8,7 @@ import pytest
 
 from scheduler_cluster import Cluster, HeldViews, node, pod
 from steersman.client.interface import Client
+from steersman.model.csi_translation import AWS, MIGRATED
 from steersman.model.errors import NotFound
 from steersman.model.kind import Kind
 from steersman.model.kinds.csidriver import CSIDRIVER
@@ -425,6 +426,56 @@ def test_a_driver_attaches_no_more_volumes_than_it_says() -> None:
     assert chosen(cluster, using("two"), *given, limit("a", 1, driver="e")) == "a"
     late = (claim("three", **LATE), storage_class(provisioner="d"))
     assert reasons(cluster, using("three"), *given, *late, limit("a", 1)) == text
+
+
+EBS = "ebs.csi.aws.com"
+
+
+def ebs(name: str, **fields: Any) -> tuple[Kind, Any]:
+    return volume(name, awsElasticBlockStore={"volumeID": f"aws://z1/vol-{name}"}, **fields)
+
+
+def test_volumes_of_upstreams_tree_count_for_the_driver_that_serves_them() -> None:
+    cluster = hosts("a").put(using("one", name="there"), on="a")
+    text = "0/1 nodes are available: 1 node(s) exceed max volume count."
+    given = (bound("one", "v1"), ebs("v1"), bound("two", "v2"), ebs("v2"))
+    assert reasons(cluster, using("two"), *given, limit("a", 1, EBS)) == text
+    assert chosen(cluster, using("two"), *given, limit("a", 2, EBS)) == "a"
+    late = (claim("three", **LATE), storage_class(provisioner="kubernetes.io/aws-ebs"))
+    assert reasons(cluster, using("three"), *given, *late, limit("a", 1, EBS)) == text
+    inline = {"name": "i", "awsElasticBlockStore": {"volumeID": "vol-i"}}
+    assert reasons(cluster, using(volumes=[inline]), *given, limit("a", 1, EBS)) == text
+    same = {"name": "i", "awsElasticBlockStore": {"volumeID": "vol-v1"}}
+    assert chosen(cluster, using(volumes=[same]), *given, limit("a", 1, EBS)) == "a"
+    left = attachment("v2", "a", driver=EBS)
+    assert reasons(hosts("a"), using("one"), *given, left, limit("a", 1, EBS)) == text
+
+
+def test_a_volume_of_portworx_counts_where_the_node_leaves_it_to_the_driver() -> None:
+    given = [bound("one", "v1"), bound("two", "v2")]
+    given += [volume(it, portworxVolume={"volumeID": it}) for it in ("v1", "v2")]
+    cluster = hosts("a").put(using("one", name="there"), on="a")
+    kind, node_ = limit("a", 1, "pxd.portworx.com")
+    assert chosen(cluster, using("two"), *given, (kind, node_)) == "a"
+    node_["metadata"]["annotations"] = {MIGRATED: "kubernetes.io/portworx-volume"}
+    text = "0/1 nodes are available: 1 node(s) exceed max volume count."
+    assert reasons(cluster, using("two"), *given, (kind, node_)) == text
+
+
+def test_a_volume_of_upstreams_tree_is_where_its_driver_says_that_nodes_are() -> None:
+    cluster = Cluster(
+        node("a", labels={"topology.ebs.csi.aws.com/zone": "z2", ZONE: "z1"}),
+        node("b", labels={"topology.ebs.csi.aws.com/zone": "z1", ZONE: "z1"}),
+    )
+    wanted = {"key": ZONE, "operator": "In", "values": ["z1"]}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [wanted]}]}
+    given = [bound("one", "v1"), ebs("v1", nodeAffinity={"required": terms})]
+    assert [*places(fitting(asked(cluster, using("one"), *given)))] == [0, 1]
+    for name in "ab":
+        kind, made = limit(name, 9, EBS)
+        made["metadata"]["annotations"] = {MIGRATED: f"x,{AWS}"}
+        given.append((kind, made))
+    assert chosen(cluster, using("one"), *given) == "b"
 
 
 # Room that drivers tell of

@@ -22,7 +22,7 @@ _HAS_NODE = b'"nodeName"'
 
 
 class NodeGraph:
-    """Counts, for each object, the pods of each node that name it."""
+    """Counts, for each object that pods name, those of each node. Pods are named by nobody."""
 
     def __init__(self) -> None:
         self._pods: dict[Named, PodReferences] = {}
@@ -40,7 +40,7 @@ class NodeGraph:
             self._forget(either.pod)
         if now is not None and now.node:
             self._pods[now.pod] = now
-            for named in (now.pod, *now.names):
+            for named in now.names:
                 self._nodes.setdefault(named, Counter())[now.node] += 1
 
     def volume_changed(self, old: bytes | None, new: bytes | None) -> None:
@@ -57,6 +57,9 @@ class NodeGraph:
         """Says whether a pod of the node leads to an object."""
         if node in self._nodes.get(named, ()):
             return True
+        if named.plural == "pods":
+            known = self._pods.get(named)
+            return known is not None and known.node == node
         if named.plural == "persistentvolumes":
             return self._claims(node, named.name)
         if named.plural == "secrets":
@@ -75,7 +78,7 @@ class NodeGraph:
         known = self._pods.pop(pod, None)
         if known is None:
             return
-        for named in (known.pod, *known.names):
+        for named in known.names:
             nodes = self._nodes[named]
             nodes[known.node] -= 1
             if not nodes[known.node]:

@@ -124,12 +124,9 @@ def check_access(kind: str, spec: Document, namespace: str) -> list[Cause]:
     (pkg/apis/authorization/validation)."""
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     causes = []
-    if resource is not None and other is not None:
-        what = "cannot be specified in combination with resourceAttributes"
-        causes.append(invalid("spec.nonResourceAttributes", _shown(other), what))
-    if resource is None and other is None:
+    if (resource is None) == (other is None):
         what = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        causes.append(invalid("spec.resourceAttributes", None, what))
+        causes.append(invalid("spec", None if other is None else _shown(other), what))
     if kind != "SelfSubjectAccessReview" and not spec.get("user") and not spec.get("groups"):
         causes.append(invalid("spec.user", "", "at least one of user or group must be specified"))
     for name in ("fieldSelector", "labelSelector"):

@@ -127,6 +127,9 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "reservedMemory": ("reserved_memory", _memory),
     "kubeReserved": ("kube_reserved", _pairs("=")),
     "systemReserved": ("system_reserved", _pairs("=")),
+    "enforceNodeAllocatable": ("enforce_node_allocatable", _list),
+    "systemReservedCgroup": ("system_reserved_cgroup", _text),
+    "kubeReservedCgroup": ("kube_reserved_cgroup", _text),
     "memorySwap": ("memory_swap_behavior", _swap),
     "failSwapOn": ("fail_swap_on", _truth),
 }

@@ -34,9 +34,18 @@ TEXTS: Final = (
         "--kube-reserved",
         "NAME=AMOUNT,...",
         "",
-        "what pods do not get of cpu, memory and ephemeral-storage, for the node agent's sake",
+        "what pods do not get of cpu, memory, ephemeral-storage and pid, for the node agent's sake",
     ),
     ("--system-reserved", "NAME=AMOUNT,...", "", "the same for the system's sake"),
+    (
+        "--enforce-node-allocatable",
+        "NAME,...",
+        "pods",
+        "what control groups enforce of it: pods have the rest together, system-reserved and "
+        "kube-reserved (or these with -compressible: of processors alone) what is theirs; or none",
+    ),
+    ("--system-reserved-cgroup", "PATH", "", "the control group of the system"),
+    ("--kube-reserved-cgroup", "PATH", "", "the one that the node agent is in"),
     (
         "--memory-manager-policy",
         "POLICY",

@@ -56,7 +56,7 @@ from steersman.model.types.container import (
 from steersman.node.engine.interface import Handler, Order
 from steersman.node.objects import BadConfiguration
 from steersman.node.render import limits
-from steersman.node.render.bundle import check_non_root, profile_of, resources_of
+from steersman.node.render.bundle import check_non_root, profile_of, resources_of, subpath_of
 from steersman.node.render.expand import expand
 from steersman.runtime.spec import MASKED_PATHS, READONLY_PATHS
 
@@ -79,12 +79,14 @@ def render_container(
     handler: Handler,
     ids: Document,
     subpaths: Mapping[str, str],
+    images: Mapping[str, ImageSpec],
     target: str,
     seccomp_root: str,
 ) -> ContainerConfig:
     """Returns the configuration of one run.
 
     subpaths: where on the machine a subPath of a mount is, by the mount's path
+    images:   the volumes that are images, by name
     target:   the id of the container whose processes this one shall see, empty for none
     """
     pod, container, ground = order.pod, order.container, order.ground
@@ -97,7 +99,7 @@ def render_container(
         args=tuple(expand(it, variables) for it in container.args),
         working_dir=container.working_dir,
         envs=tuple(KeyValue(name, value.encode()) for name, value in variables.items()),
-        mounts=tuple(_mounts(order, handler, ids, subpaths)),
+        mounts=tuple(_mounts(order, handler, ids, subpaths, images)),
         devices=tuple(_devices(order)),
         CDI_devices=tuple(map(CDIDevice, order.injection.cdi)),
         labels=render_labels(pod, container, cluster),
@@ -121,12 +123,21 @@ def render_container(
 
 
 def _mounts(
-    order: Order, handler: Handler, ids: Document, subpaths: Mapping[str, str]
+    order: Order,
+    handler: Handler,
+    ids: Document,
+    subpaths: Mapping[str, str],
+    images: Mapping[str, ImageSpec],
 ) -> list[Mount]:
     """Returns the bind mounts; what the pod mounts itself takes the place of our files."""
     container, ground = order.container, order.ground
     maps = render_ids(ids.get("uidMappings", ())), render_ids(ids.get("gidMappings", ()))
-    own = [_mount(it, order, handler, subpaths) for it in container.volume_mounts]
+    own = [
+        _mount_image(it, images[it.name], order)
+        if it.name in images
+        else _mount(it, order, handler, subpaths)
+        for it in container.volume_mounts
+    ]
     taken = {it.container_path.rstrip("/") for it in own}
     ours = {"/etc/hosts": ground.etc / "hosts"}
     ours[container.termination_message_path] = ground.termination_log
@@ -141,6 +152,16 @@ def _mounts(
 
 def _mapped(mount: Mount, uids: tuple[Any, ...], gids: tuple[Any, ...]) -> Mount:
     return replace(mount, uidMappings=uids, gidMappings=gids) if uids else mount
+
+
+def _mount_image(mount: VolumeMount, image: ImageSpec, order: Order) -> Mount:
+    """Returns an image as a mount: the runtime shows it, or a part of it, for reading alone."""
+    return Mount(
+        container_path=mount.mount_path,
+        readonly=True,
+        image=image,
+        image_sub_path=subpath_of(mount, order.variables),
+    )
 
 
 def _mount(

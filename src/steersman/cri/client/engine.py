@@ -38,11 +38,12 @@ from steersman.cri.messages import containers as c
 from steersman.cri.messages import runtime as r
 from steersman.cri.messages import sandboxes as s
 from steersman.cri.messages import stats as st
-from steersman.cri.messages.values import UInt64Value
+from steersman.cri.messages.values import ImageSpec, UInt64Value
 from steersman.model.kind import Document
 from steersman.model.kinds.pod import Pod
 from steersman.node.engine.interface import Features, Handler, Order
 from steersman.node.measure.measuring import Told
+from steersman.node.objects import BadConfiguration
 from steersman.node.observed import Sandbox, engine_name
 from steersman.node.paths import Paths
 from steersman.runtime.engine import (
@@ -57,6 +58,8 @@ from steersman.world.interface import World
 SANDBOX_SECONDS: Final = 240.0  # kubelet's twice its runtimeRequestTimeout, for RunPodSandbox
 NO_LIMIT: Final = 1 << 62
 MAX_OUTPUT_BYTES: Final = 10 * 1024  # kubelet's probe maxReadLength
+# What gRPC, containerd and CRI-O say of a command that has taken too long
+_LATE: Final = ("DeadlineExceeded", "deadline exceeded", "timed out")
 
 
 class CRIEngine:
@@ -215,15 +218,32 @@ class CRIEngine:
         sandbox = self._known.sandbox(uid)
         ids = self._users(uid) if pod.spec.host_users is False else {}
         target = self._target(order) if container.target_container_name else ""
-        paths = await asyncio.to_thread(self._subpaths.prepare, order)
+        images = await asyncio.to_thread(self._images, order)
+        paths = await asyncio.to_thread(self._subpaths.prepare, order, images)
         handler = self.features.handlers.get("", Handler())
         seccomp = str(self._paths.seccomp)
-        config = render_container(order, self._around.cluster, handler, ids, paths, target, seccomp)
+        config = render_container(
+            order, self._around.cluster, handler, ids, paths, images, target, seccomp
+        )
         logs = self._paths.pod_logs(pod.metadata.namespace, pod.metadata.name, uid)
         around = render_sandbox(pod, self._around, logs, {}, ids)
         asked = c.CreateContainerRequest(sandbox, config, around)
         made = await self._calls.runtime("CreateContainer", asked, c.CreateContainerResponse)
         self._known.runs[uid, name] = Run(made.container_id, str(order.ground.log))
+
+    def _images(self, order: Order) -> dict[str, ImageSpec]:
+        """Returns the images that the container mounts, by the volume."""
+        named = {it.name for it in order.container.volume_mounts}
+        found = {}
+        for volume in order.pod.spec.volumes:
+            if volume.image is None or volume.name not in named:
+                continue
+            if not self.features.image_volumes:
+                text = "image volumes are not supported by the container runtime"
+                raise BadConfiguration(f"{text} {self.features.name} {self.features.version}")
+            digest = order.ground.volumes[volume.name].read_text()
+            found[volume.name] = ImageSpec(digest, user_specified_image=volume.image.reference)
+        return found
 
     def _target(self, order: Order) -> str:
         """Returns the container among whose processes a run is put (kubectl debug --target)."""
@@ -359,8 +379,9 @@ class CRIEngine:
 
 
 def is_late(error: EngineError) -> bool:
-    """Whether a runtime has given up a command for taking too long."""
-    return error.kind == "unavailable" or "timeout" in str(error)
+    """Whether a runtime has given up a command for taking too long: one that is not there, as while
+    it begins anew, says nothing of a container."""
+    return any(it in str(error) for it in _LATE)
 
 
 def _pid(info: Mapping[str, str]) -> int:

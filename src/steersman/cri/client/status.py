@@ -5,6 +5,7 @@ Words are the kubelet's (runtimeState, remote_runtime.go), since they stand in t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -31,6 +32,8 @@ _WHAT: Final = {
     "RuntimeReady": "container runtime not ready",
     "NetworkReady": "container runtime network not ready",
 }
+# From which version on
+_IMAGE_VOLUMES: Final = {"containerd": (2, 1), "cri-o": (1, 31)}
 DOWN: Final = "container runtime is down"
 
 
@@ -55,7 +58,16 @@ async def read_features(calls: Calls) -> Features:
         told.runtime_version,
         handlers,
         groups_policy=features is not None and features.supplemental_groups_policy,
+        image_volumes=knows_image_volumes(told.runtime_name, told.runtime_version),
     )
+
+
+def knows_image_volumes(name: str, version: str) -> bool:
+    """Whether a runtime takes images as mounts, of which the interface does not tell; one that is
+    not known here says itself what it does not take."""
+    first = _IMAGE_VOLUMES.get(name)
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    return first is None or numbers is None or tuple(map(int, numbers.groups())) >= first
 
 
 async def _check_driver(calls: Calls) -> None:

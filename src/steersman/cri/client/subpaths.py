@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from steersman.model.types.container import VolumeMount
@@ -26,15 +27,15 @@ class SubPaths:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
 
-    def prepare(self, order: Order) -> dict[str, str]:
-        """Returns where each subPath is, by the path at which it is mounted; raises
-        BadConfiguration, OSError."""
+    def prepare(self, order: Order, images: Collection[str] = ()) -> dict[str, str]:
+        """Returns where each subPath is, by the path at which it is mounted, but for those of
+        images; raises BadConfiguration, OSError."""
         found = {}
         run = engine_name(order.container.name, order.attempt)
         self.release(order.pod.metadata.uid, run)  # of a try that failed
         for number, mount in enumerate(order.container.volume_mounts):
             path = subpath_of(mount, order.variables)
-            if path and mount.name in order.ground.volumes:
+            if path and mount.name in order.ground.volumes and mount.name not in images:
                 found[mount.mount_path] = str(self._bind(order, number, mount, path))
         return found
 

@@ -54,6 +54,11 @@ class PersistentVolumeSpec(View, frozen=True):
     local: LocalVolume | None = None
     nfs: NFSVolume | None = None
     csi: Mapping[str, Any] | None = None
+    aws_elastic_block_store: Mapping[str, Any] | None = None
+    azure_disk: Mapping[str, Any] | None = None
+    cinder: Mapping[str, Any] | None = None
+    gce_persistent_disk: Mapping[str, Any] | None = None
+    portworx_volume: Mapping[str, Any] | None = None
 
 
 class PersistentVolumeStatus(View, frozen=True):

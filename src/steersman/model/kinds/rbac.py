@@ -87,6 +87,9 @@ def _check_role(namespaced: bool) -> Check:
         aggregation = new.get("aggregationRule")
         if aggregation is not None:
             yield from _check_aggregation(aggregation, "aggregationRule.clusterRoleSelectors")
+        for index, rule in enumerate(new.get("rules") or ()):
+            if not rule.get("verbs"):  # declared by upstream's type: told last, in no words
+                yield required(f"rules[{index}].verbs")
 
     return check
 
@@ -104,8 +107,6 @@ def _check_aggregation(rule: Document, path: str) -> Iterator[Cause]:
 
 def check_rule(rule: Document, path: str, namespaced: bool) -> Iterator[Cause]:
     """Yields what is wrong with one rule of a role (ValidatePolicyRule)."""
-    if not rule.get("verbs"):
-        yield required(f"{path}.verbs", "verbs must contain at least one value")
     if urls := rule.get("nonResourceURLs"):
         where = f"{path}.nonResourceURLs"
         if namespaced:
@@ -129,15 +130,19 @@ def _check_binding(namespaced: bool) -> Check:
         kinds = ("Role", "ClusterRole") if namespaced else ("ClusterRole",)
         if role.get("kind") not in kinds:
             yield not_supported("roleRef.kind", role.get("kind", ""), kinds)
-        if not (name := role.get("name")):
-            yield required("roleRef.name")
-        else:
+        if name := role.get("name"):
             yield from each("roleRef.name", name, names.path_segment(name))
         for index, subject in enumerate(new.get("subjects") or ()):
             yield from _check_subject(subject, f"subjects[{index}]", namespaced)
         if old is not None and role != (old.get("roleRef") or {}):
             shown = {name: role.get(key, "") for name, key in _REFERENCE}
             yield invalid("roleRef", shown, "cannot change roleRef")
+        # declared by upstream's types: told last
+        for index, subject in enumerate(new.get("subjects") or ()):
+            if not subject.get("name"):
+                yield required(f"subjects[{index}].name")
+        if not name:
+            yield required("roleRef.name")
 
     return check
 
@@ -149,8 +154,6 @@ _REFERENCE = (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
 def _check_subject(subject: Document, path: str, namespaced: bool) -> Iterator[Cause]:
     kind, name = subject.get("kind", ""), subject.get("name", "")
     group = subject.get("apiGroup", "")
-    if not name:
-        yield required(f"{path}.name")
     if kind == "ServiceAccount":
         if name:
             yield from each(f"{path}.name", name, names.dns1123_subdomain(name))

@@ -16,7 +16,7 @@ from steersman.model.kinds.printing import AGE, NAME, at
 from steersman.model.kinds.subresources import STATUS_ALONE
 from steersman.model.types.condition import Condition
 from steersman.model.types.device import ClaimSpec, DeviceToleration
-from steersman.model.types.device_claim_check import check_claim, internal_claim
+from steersman.model.types.device_claim_check import check_claim
 from steersman.model.types.device_status_check import check_claim_status, results_of
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -93,7 +93,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     elif subresource == "status":
         yield from check_claim_status(new, old)
     elif spec != (old.get("spec") or {}):
-        yield invalid("spec", internal_claim(spec), IMMUTABLE)
+        yield invalid("spec", None, IMMUTABLE)  # the type declares it, and shows no value
 
 
 # Fields of features that upstream 1.37 has switched off by default

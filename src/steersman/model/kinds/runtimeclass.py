@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from steersman.model import names
-from steersman.model.causes import each, immutable
+from steersman.model.causes import IMMUTABLE, each, invalid, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
@@ -43,9 +43,9 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_metadata(new, old, namespaced=False)
     handler = new.get("handler", "")
     if old is not None:
-        yield from immutable("handler", handler, old.get("handler"))
+        if handler != old.get("handler", ""):  # the type declares it, and shows no value
+            yield invalid("handler", None, IMMUTABLE)
         return
-    yield from each("handler", handler, names.dns1123_label(handler))
     if (overhead := new.get("overhead")) is not None:
         limits = {"limits": overhead.get("podFixed") or {}}
         yield from check_requirements(limits, "overhead", ())
@@ -53,6 +53,10 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
         yield from check_labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
         tolerations = scheduling.get("tolerations") or ()
         yield from check_tolerations(tolerations, "scheduling.tolerations")
+    if not handler:  # what upstream's type declares is told last
+        yield required("handler")
+    else:
+        yield from each("handler", handler, names.dns1123_label(handler))
 
 
 RUNTIMECLASS = Kind(

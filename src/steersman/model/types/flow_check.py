@@ -236,23 +236,43 @@ def check_level(spec: Document, name: str) -> Iterator[Cause]:
         detail = "type must be 'Exempt' if and only if name is 'exempt'"
         yield invalid("spec.type", kind, detail)
     if kind == "Exempt":
-        if limited is not None:
-            yield forbidden("spec.limited", "must be nil if the type is not Limited")
         yield from _check_shares(exempt or {}, "spec.exempt")
     elif kind == "Limited":
-        if exempt is not None:
-            yield forbidden("spec.exempt", "must be nil if the type is Limited")
-        if limited is None:
-            yield required("spec.limited", "must not be empty when type is Limited")
-        else:
+        if limited is not None:
             yield from _check_limited(limited, "spec.limited")
-    else:
+    elif kind:
         yield not_supported("spec.type", kind, _LEVEL_TYPES)
     if name == "catch-all" and spec != FIXED_LEVEL:
         yield invalid("spec", _internal(spec), f"spec of '{name}' must equal the fixed value")
     if name == "exempt" and (kind != "Exempt" or limited is not None):
         detail = "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value"
         yield invalid("spec", _internal(spec), detail)
+    yield from _check_declared(kind, limited, exempt)
+
+
+def _check_declared(
+    kind: str, limited: Document | None, exempt: Document | None
+) -> Iterator[Cause]:
+    """Yields what upstream's types declare, which is told last and in no words of its own."""
+    if exempt is not None and kind != "Exempt":
+        yield forbidden("spec.exempt", "")
+    yield from _check_mode("spec.limited", limited is not None, kind == "Limited")
+    if not kind:
+        yield required("spec.type")
+    if limited is not None:
+        response = limited.get("limitResponse") or {}
+        path, answer = "spec.limited.limitResponse", response.get("type", "")
+        is_given = response.get("queuing") is not None
+        yield from _check_mode(f"{path}.queuing", is_given, answer == "Queue")
+        if not answer:
+            yield required(f"{path}.type")
+
+
+def _check_mode(path: str, is_given: bool, is_wanted: bool) -> Iterator[Cause]:
+    if is_given and not is_wanted:
+        yield forbidden(path, "")
+    elif is_wanted and not is_given:
+        yield required(path)
 
 
 def _check_shares(found: Document, path: str) -> Iterator[Cause]:
@@ -277,16 +297,9 @@ def _check_limited(limited: Document, path: str) -> Iterator[Cause]:
 
 def _check_response(response: Document, path: str) -> Iterator[Cause]:
     kind, queuing = response.get("type", ""), response.get("queuing")
-    if kind not in _RESPONSES:
+    if kind and kind not in _RESPONSES:
         yield not_supported(f"{path}.type", kind, _RESPONSES)
-    elif kind == "Reject":
-        if queuing is not None:
-            detail = "must be nil if limited.limitResponse.type is not Limited"
-            yield forbidden(f"{path}.queuing", detail)
-    elif queuing is None:
-        detail = "must not be empty if limited.limitResponse.type is Limited"
-        yield required(f"{path}.queuing", detail)
-    else:
+    elif kind == "Queue" and queuing is not None:
         yield from _check_queues(queuing, f"{path}.queuing")
 
 

@@ -181,6 +181,8 @@ class Volume(View, frozen=True):
     gce_persistent_disk: Mapping[str, Any] | None = None
     aws_elastic_block_store: Mapping[str, Any] | None = None
     azure_disk: Mapping[str, Any] | None = None
+    cinder: Mapping[str, Any] | None = None
+    portworx_volume: Mapping[str, Any] | None = None
 
     @property
     def projections(self) -> tuple[VolumeProjection, ...]:

@@ -31,6 +31,7 @@ from steersman.node.engine.interface import Image
 from steersman.node.objects import BadConfiguration, names_of
 from steersman.node.observed import Trouble
 from steersman.node.tools import Tools
+from steersman.node.volumes.image import Pulled as VolumeImage
 
 FIRST_BACKOFF_SECONDS = 10.0  # kubelet's imageBackOffPeriod
 LAST_BACKOFF_SECONDS = 300.0  # kubelet's MaxImageBackOff
@@ -117,22 +118,19 @@ async def pull(
 
 async def pull_volumes(
     tools: Tools, pod: Pod, changed: Callable[[], None]
-) -> dict[str, list[Path]]:
-    """Returns the layers of the images that are volumes and not mounted yet; raises
-    BadConfiguration where one cannot be had."""
+) -> dict[str, VolumeImage]:
+    """Returns the images that are volumes and not mounted yet; raises BadConfiguration where one
+    cannot be had."""
     found = {}
     for volume in tools.volumes.unmounted_images(pod):
         assert volume.image is not None
-        if not tools.engine.features.image_volumes:
-            text = "image volumes are not supported by the container runtime"
-            raise BadConfiguration(f"{text} {tools.engine.features.name}")
         asked = Container(image=volume.image.reference, image_pull_policy=volume.image.pull_policy)
         try:
             pulled = await pull(tools, pod, asked, FIRST_BACKOFF_SECONDS, changed)
         except Failed as failed:
             trouble = failed.trouble
             raise BadConfiguration(f"{trouble.reason}: {trouble.message}") from failed
-        found[volume.name] = pulled.layers
+        found[volume.name] = VolumeImage(pulled.image.digest, pulled.layers)
     return found
 
 

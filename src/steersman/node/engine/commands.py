@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from steersman.runtime.engine import Engine, EngineError, Exec
 from steersman.world.interface import World
 
+KILL_SECONDS = 10.0  # the kernel ends what has SIGKILL, unless it sits in a system call
 MAX_OUTPUT_BYTES = 10 * 1024  # kubelet's probe maxReadLength
 
 
@@ -36,10 +37,11 @@ async def run_command(
             writing = -1
             output = await _read(reading)
             status = await process.wait()
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):  # who asked has gone, or has waited enough
         if process is not None:
             with contextlib.suppress(EngineError):
                 await process.kill(signal.SIGKILL)
+                await process.wait(KILL_SECONDS)  # a shim does not rest before somebody has asked
         raise
     finally:
         for descriptor in (reading, writing, null):

@@ -102,8 +102,8 @@ def _find(directory: Path) -> dict[Path, Identity]:
     for path in sorted(directory.iterdir())[:MAX_SOCKETS]:
         try:
             status = path.stat()
-        except FileNotFoundError:
-            continue
+        except OSError:
+            continue  # it has gone, or leads nowhere
         if stat.S_ISSOCK(status.st_mode) and not path.name.startswith("."):
             found[path] = (status.st_ino, status.st_mtime_ns)
     return found

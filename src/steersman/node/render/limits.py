@@ -109,8 +109,13 @@ def _whole(pod: Pod) -> ResourceRequirements:
     return pod.spec.resources or ResourceRequirements()
 
 
+def render_shares(milli: int) -> int:
+    """Returns the weight of so much processor, in thousandths (MilliCPUToShares)."""
+    return max(MIN_SHARES, min(MAX_SHARES, milli * SHARES_PER_CPU // 1000))
+
+
 def _resources(milli: int, quota_milli: int, memory_bytes: int) -> Document:
-    cpu: Document = {"shares": max(MIN_SHARES, min(MAX_SHARES, milli * SHARES_PER_CPU // 1000))}
+    cpu: Document = {"shares": render_shares(milli)}
     if quota_milli:
         quota = quota_milli * PERIOD_MICROSECONDS // 1000
         cpu |= {"quota": max(MIN_QUOTA_MICROSECONDS, quota), "period": PERIOD_MICROSECONDS}

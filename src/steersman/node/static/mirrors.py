@@ -134,10 +134,7 @@ class Mirrors:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            try:
-                await self._reconcile()
-            except (APIError, Unreachable) as error:
-                log.warning("mirror pods are not as they should be: %s", error)
+            if not await self._reconcile():
                 await self._world.sleep(RETRY_SECONDS)
                 self.wake()
 
@@ -145,15 +142,23 @@ class Mirrors:
         if marks.is_mirror(new or old or Pod()):
             self.wake()
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self) -> bool:
+        """Makes the mirrors true, each for itself; says whether all are."""
+        is_good = True
         plan = plan_mirrors(
             self._statics.pods.values(), self._pods.list(), self._agent.ending_statics()
         )
         for step in list(plan):
-            if isinstance(step, Create):
-                await self._create(step.static)
-            elif self._statics.known and self._agent.complete:
-                await self._remove(step)
+            key = step.static.key if isinstance(step, Create) else step.key
+            try:
+                if isinstance(step, Create):
+                    await self._create(step.static)
+                elif self._statics.known and self._agent.complete:
+                    await self._remove(step)
+            except (APIError, Unreachable) as error:
+                log.warning("the mirror pod %s/%s is not as it should be: %s", *key, error)
+                is_good = False
+        return is_good
 
     async def _create(self, static: Static) -> None:
         document = render_mirror(static, self._node, self._owner.uid)

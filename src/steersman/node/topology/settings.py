@@ -20,7 +20,19 @@ from steersman.node.topology.processors import POLICY, Options
 
 # More than that and the sets of nodes are too many to be gone through
 MOST_NODES: Final = 8
-RESERVABLE: Final = ("cpu", "memory", "ephemeral-storage")
+RESERVABLE: Final = ("cpu", "memory", "ephemeral-storage", "pid")
+# What is enforced by control groups (kubelet/types, constants.go); of the latter two processors
+# alone as well
+PODS: Final = "pods"
+SYSTEM, KUBE, COMPRESSIBLE = "system-reserved", "kube-reserved", "-compressible"
+NONE: Final = "none"
+_ENFORCEABLE: Final = (
+    *(PODS, SYSTEM, f"{SYSTEM}{COMPRESSIBLE}", KUBE, f"{KUBE}{COMPRESSIBLE}"),
+    NONE,
+)
+# The fields of the kubelet's configuration
+_GROUPS: Final = {SYSTEM: "systemReservedCgroup", KUBE: "kubeReservedCgroup"}
+_ENFORCE: Final = "enforceNodeAllocatable (--enforce-node-allocatable)"
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
 _CLASHES: Final = (
@@ -39,7 +51,10 @@ class Settings(msgspec.Struct, frozen=True):
     """What was said.
 
     reserved:         what is kept for the system and the node agent, by resource
+    amounts:          the same for each of both
     reserved_memory:  where that is, by NUMA node
+    enforced:         what of it control groups enforce
+    groups:           those of the system and the node agent
     """
 
     cpu_policy: str = "none"
@@ -54,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True):
     reserved_memory: Mapping[int, Mapping[str, Quantity]] = {}
     swap: Behavior = "NoSwap"
     fail_swap_on: bool = False
+    amounts: Mapping[str, Mapping[str, Quantity]] = {}
+    enforced: tuple[str, ...] = (PODS,)
+    groups: Mapping[str, str] = {}
 
 
 def parse_settings(flags: Mapping[str, str]) -> Settings:
@@ -62,6 +80,7 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
     scope = _one_of(flags, "--topology-manager-scope", get_args(ScopeName))
     cpu_policy = _one_of(flags, "--cpu-manager-policy", ("none", POLICY))
     closest, most = _topology_options(flags.get("--topology-manager-policy-options", ""))
+    amounts = {kind: _reserved(f"--{kind}", flags) for kind in (KUBE, SYSTEM)}
     found = Settings(
         cpu_policy=cpu_policy,
         cpu_options=_cpu_options(flags.get("--cpu-manager-policy-options", "")),
@@ -70,7 +89,10 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
         scope=cast(ScopeName, scope),
         closest=closest,
         most_nodes=most,
-        reserved=_reserved(flags),
+        reserved=_together(*amounts.values()),
+        amounts={kind: its for kind, its in amounts.items() if its},
+        enforced=tuple(_words(flags.get("--enforce-node-allocatable") or PODS)),
+        groups={kind: it for kind in (SYSTEM, KUBE) if (it := flags.get(f"--{kind}-cgroup"))},
         memory_policy=_one_of(flags, "--memory-manager-policy", ("None", memory.POLICY)),
         reserved_memory=_reserved_memory(flags.get("--reserved-memory", "")),
         swap=cast(Behavior, _one_of(flags, "--memory-swap-behavior", get_args(Behavior))),
@@ -91,7 +113,33 @@ def parse_settings(flags: Mapping[str, str]) -> Settings:
             "Topolgy manager single-numa-node policy is incompatible with CPUManager "
             "align-by-socket policy option"
         )
+    _check_enforced(found)
     return found
+
+
+def _check_enforced(settings: Settings) -> None:
+    """Raises BadSetting for what cannot be enforced (kubelet's validation.go)."""
+    asked = settings.enforced
+    for name in asked:
+        if name not in _ENFORCEABLE:
+            known = ", ".join(f'"{it}"' for it in _ENFORCEABLE[:-1])
+            text = f'option "{name}" specified for {_ENFORCE}. Valid options are {known},'
+            raise BadSetting(f'invalid configuration: {text} or "{NONE}"')
+        kind = name.removesuffix(COMPRESSIBLE)
+        if kind in _GROUPS and kind not in settings.groups:
+            field = f"{_GROUPS[kind]} (--{kind}-cgroup)"
+            text = f'{field} must be specified when "{name}" contained in {_ENFORCE}'
+            raise BadSetting(f"invalid configuration: {text}")
+    if NONE in asked and len(asked) > 1:
+        text = f'{_ENFORCE} may not contain additional enforcements when "{NONE}" is specified'
+        raise BadSetting(f"invalid configuration: {text}")
+    if settings.reserved_cpus and settings.groups:
+        groups = " or ".join(f"{_GROUPS[kind]} (--{kind}-cgroup)" for kind in (SYSTEM, KUBE))
+        text = f"can't use reservedSystemCPUs (--reserved-cpus) with {groups}"
+        raise BadSetting(f"invalid configuration: {text}")
+    for kind, path in settings.groups.items():
+        if not path.startswith("/") or ".." in path.split("/") or not path.strip("/"):
+            raise BadSetting(f"--{kind}-cgroup {path}: it must be the path of a control group")
 
 
 def render_settings(settings: Settings) -> dict[str, Any]:
@@ -113,6 +161,8 @@ def render_settings(settings: Settings) -> dict[str, Any]:
             for node, its in sorted(settings.reserved_memory.items())
         ],
         "memorySwap": {"swapBehavior": settings.swap},
+        "enforceNodeAllocatable": list(settings.enforced),
+        **{field: settings.groups.get(kind) for kind, field in _GROUPS.items()},
     }
     told = {name: value for name, value in found.items() if value}
     return {**told, "failSwapOn": settings.fail_swap_on}
@@ -226,13 +276,23 @@ def _amount(flag: str, name: str, value: str) -> Quantity:
     return amount
 
 
-def _reserved(flags: Mapping[str, str]) -> dict[str, Quantity]:
-    """Reads what is reserved for the node agent and for the system, together."""
+def _words(text: str) -> list[str]:
+    return [it.strip() for it in text.split(",") if it.strip()]
+
+
+def _reserved(flag: str, flags: Mapping[str, str]) -> dict[str, Quantity]:
+    """Reads what is reserved for the node agent or for the system."""
     found: dict[str, Quantity] = {}
-    for flag in ("--kube-reserved", "--system-reserved"):
-        for name, value in _pairs(flag, flags.get(flag, "")).items():
-            if name not in RESERVABLE:
-                raise BadSetting(f"{flag}: cannot reserve {name}")
-            amount = _amount(flag, name, value)
+    for name, value in _pairs(flag, flags.get(flag, "")).items():
+        if name not in RESERVABLE:
+            raise BadSetting(f"{flag}: cannot reserve {name}")
+        found[name] = _amount(flag, name, value)
+    return found
+
+
+def _together(*each: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    found: dict[str, Quantity] = {}
+    for amounts in each:
+        for name, amount in amounts.items():
             found[name] = found[name] + amount if name in found else amount
     return found

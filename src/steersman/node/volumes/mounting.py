@@ -6,7 +6,7 @@ Repeatable: preparing again brings the files of ConfigMaps, Secrets and tokens u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -76,12 +76,12 @@ class CSI(Protocol):
 
 
 class _Given(NamedTuple):
-    """What volumes are made from: objects of the API, layers of images; `changed` is called when
-    what was missing has come."""
+    """What volumes are made from: objects of the API, images; `changed` is called when what was
+    missing has come."""
 
     objects: Objects
     changed: Callable[[], None]
-    layers: Mapping[str, Sequence[Path]]
+    images: Mapping[str, image.Pulled]
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -122,11 +122,11 @@ class Volumes:
         pod: Pod,
         objects: Objects,
         changed: Callable[[], None],
-        layers: Mapping[str, Sequence[Path]] | None = None,
+        images: Mapping[str, image.Pulled] | None = None,
     ) -> Prepared:
-        """Makes every volume as it should be now, those of images from their layers; `changed` is
+        """Makes every volume as it should be now, those of images that are here; `changed` is
         called when what was missing has come. Raises BadConfiguration, and the API's errors."""
-        given = _Given(objects, changed, layers or {})
+        given = _Given(objects, changed, images or {})
         due = [await self._prepare_one(pod, it, given) for it in pod.spec.volumes]
         return Prepared(min(filter(None, due), default=0.0))
 
@@ -153,7 +153,7 @@ class Volumes:
             if behind is not None:
                 await asyncio.to_thread(self._prepare_claimed, pod, volume, behind)
             elif volume.image is not None:
-                await asyncio.to_thread(self._prepare_image, pod, volume, given.layers)
+                await asyncio.to_thread(self._prepare_image, pod, volume, given.images)
             else:
                 await asyncio.to_thread(self._prepare, pod, volume, given.objects, asked)
         except Unusable:
@@ -212,15 +212,17 @@ class Volumes:
         return [
             it
             for it in pod.spec.volumes
-            if it.image is not None and not memory.is_mounted(self._paths.volume(uid, it.name))
+            if it.image is not None and not image.is_there(self._paths.volume(uid, it.name))
         ]
 
-    def _prepare_image(
-        self, pod: Pod, volume: Volume, layers: Mapping[str, Sequence[Path]]
-    ) -> None:
+    def _prepare_image(self, pod: Pod, volume: Volume, images: Mapping[str, image.Pulled]) -> None:
         uid = pod.metadata.uid
         place = self._paths.volume(uid, volume.name)
-        image.prepare(layers.get(volume.name, ()), place, self._paths.pod(uid) / "empty")
+        found = images.get(volume.name)
+        if found is not None and found.layers:
+            image.prepare(found.layers, place, self._paths.pod(uid) / "empty")
+        elif found is not None:
+            image.note(found.digest, place)
 
     def _prepare(self, pod: Pod, volume: Volume, objects: Objects, asked: _Asked) -> None:
         directory = self._paths.volume(pod.metadata.uid, volume.name)

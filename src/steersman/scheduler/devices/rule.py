@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from functools import partial
 from typing import Final
 
@@ -20,6 +20,7 @@ from steersman.scheduler.devices.inventory import Inventory
 from steersman.scheduler.devices.stock import reaches
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.profile import Profile
+from steersman.scheduler.scores.allocation import NO_DEVICES, Devices
 from steersman.scheduler.state.bits import EVERYWHERE, Bits
 from steersman.scheduler.state.node import NodeState
 
@@ -90,6 +91,19 @@ class DeviceRule:
         mappings = extended.mappings if extended is not None else ()
         self._found[node.name] = Claims(self._ready, picks, mappings)
         return None
+
+    def devices(self, node: NodeState, names: Collection[str]) -> Devices:
+        """See `memory.Local`: of devices those count that its class selects."""
+        if self._extended is None:
+            return NO_DEVICES
+        found = {}
+        for name in sorted(self._extended.names.intersection(names)):
+            device_class = self._inventory.device_class(self._inventory.resources().get(name, ""))
+            if not node.allocatable.get(name) and device_class is not None:
+                taken, there = self._inventory.stock().numbers(node, device_class)
+                if there:
+                    found[name] = (taken, there)
+        return found
 
     def _search(self, node: NodeState, extended: Variant | None) -> Picks | None:
         inventory = self._inventory

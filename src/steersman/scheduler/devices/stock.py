@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from steersman.cel.devices import SelectorError, compile_selector, value_of
+from steersman.model.kinds.deviceclass import DeviceClass
 from steersman.model.kinds.devicetaintrule import DeviceTaintRule, is_for
 from steersman.model.kinds.resourceclaim import AllocatedDevice, Allocation
 from steersman.model.kinds.resourceslice import Amount, Device, ResourceSlice, ResourceSliceSpec
@@ -167,6 +168,17 @@ class Stock:
         for candidate in self._wide:
             if candidate.reached_from(node):
                 yield candidate
+
+    def numbers(self, node: NodeState, device_class: DeviceClass) -> tuple[int, int]:
+        """Returns how many devices of a class are taken on a node, and how many there are; none
+        where that cannot be said (noderesources calculateDRAResourceTotals)."""
+        selectors = [one.cel.expression for one in device_class.spec.selectors]
+        try:
+            found = [it.id for it in self.on(node) if all(map(it.matches, selectors))]
+        except SelectorError:
+            return 0, 0
+        taken = self.taken
+        return sum(it in taken.devices or it in taken.shares for it in found), len(found)
 
     def _add(self, slices: list[ResourceSlice], rules: Iterable[DeviceTaintRule]) -> None:
         first = slices[0].spec

@@ -5,7 +5,7 @@ Follows noderesources/least_allocated.go, most_allocated.go, requested_to_capaci
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import floor
 
 import msgspec
@@ -15,6 +15,9 @@ from steersman.scheduler.state.node import NodeState
 
 Of = Callable[[int, int], int]  # (taken after the pod has come, capacity) -> 0 to 100
 FULL = 100
+# What of a resource is taken on a node, and how much there is in all, where devices meet it
+Devices = Mapping[str, tuple[int, int]]
+NO_DEVICES: Devices = {}
 
 
 class Strategy(msgspec.Struct, frozen=True):
@@ -27,16 +30,16 @@ class Strategy(msgspec.Struct, frozen=True):
     weights: tuple[tuple[str, int], ...] = ((CPU, 1), (MEMORY, 1))
     shape: tuple[tuple[int, int], ...] = ()
 
-    def score(self, demand: Demand, node: NodeState) -> int:
+    def score(self, demand: Demand, node: NodeState, devices: Devices = NO_DEVICES) -> int:
         """Returns the weighted mean over the resources that the node has, 0 to 100."""
         total = weights = 0
         ratio = self.kind == "RequestedToCapacityRatio"
         for name, weight in self.weights:
-            capacity = node.allocatable.get(name, 0)
+            taken, capacity = amounts(node, name, devices)
             wanted = demand.scored.get(name, 0)
             if not capacity or (not wanted and name not in (CPU, MEMORY)):
                 continue
-            found = self._of(_taken(node, name) + wanted, capacity)
+            found = self._of(taken + wanted, capacity)
             if ratio and not found:
                 continue
             total += found * weight
@@ -58,10 +61,14 @@ class Strategy(msgspec.Struct, frozen=True):
 LEAST = Strategy()
 
 
-def _taken(node: NodeState, name: str) -> int:
+def amounts(node: NodeState, name: str, devices: Devices) -> tuple[int, int]:
+    """Returns what of a resource is taken, and how much there is; of cpu and memory as scored."""
+    capacity = node.allocatable.get(name, 0)
+    if not capacity and name in devices:
+        return devices[name]
     if name == CPU:
-        return node.scored_cpu
-    return node.scored_memory if name == MEMORY else node.taken.get(name, 0)
+        return node.scored_cpu, capacity
+    return node.scored_memory if name == MEMORY else node.taken.get(name, 0), capacity
 
 
 def bent(shape: tuple[tuple[int, int], ...], utilization: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import field
+from msgspec.structs import replace
 
 from steersman.model.kinds.pod import Pod
 from steersman.model.quantity import parse
@@ -132,6 +133,12 @@ class Shapes:
         if len(self._known) > MAX_SHAPES:
             self._known.popitem(last=False)
         return found
+
+    def placed(self, pod: Pod) -> Demand:
+        """Returns the demand of a pod that has its node: that of its like that have none yet."""
+        if pod.spec.node_name:
+            pod = replace(pod, spec=replace(pod.spec, node_name=""))
+        return self.of(pod)
 
 
 def _key(spec: PodSpec) -> bytes:

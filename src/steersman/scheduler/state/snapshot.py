@@ -193,7 +193,7 @@ class Snapshot:
 
     def put(self, pod: Pod, node_name: str, *, assumed: bool = False) -> None:
         """Counts a pod on a node; what was known of the pod before is replaced."""
-        uid, demand = pod.metadata.uid, self.shapes.of(pod)
+        uid, demand = pod.metadata.uid, self.shapes.placed(pod)
         known = self._pods.get(uid)
         there = known is not None and known.state.name == node_name and known.demand is demand
         if known is not None and there and _same_flock(known.pod, pod):

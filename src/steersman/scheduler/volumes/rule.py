@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container, Iterator
 
+from msgspec.structs import replace
+
+from steersman.model.csi_translation import FIELDS, handle_of, in_zones_of_driver, migrated
+from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.scheduler.filters import (
     node_volume_limits,
@@ -13,6 +17,7 @@ from steersman.scheduler.filters import (
 )
 from steersman.scheduler.filters.refusal import Refusal
 from steersman.scheduler.profile import Profile
+from steersman.scheduler.scores.allocation import NO_DEVICES, Devices
 from steersman.scheduler.state.bits import Bits
 from steersman.scheduler.state.node import NodeState
 from steersman.scheduler.state.snapshot import Snapshot
@@ -33,6 +38,7 @@ class VolumeRule:
         self._filters = profile.filters
         self._storage = storage
         self._snapshot = snapshot
+        self._in_tree = dict(_in_tree(needs))
         self._handles = tuple(node_volume_limits.handles(pod, storage))
         self._wishes = wishes_of(needs.waiting, storage)
 
@@ -40,7 +46,8 @@ class VolumeRule:
         """Returns the nodes with the labels that the pod's volumes name, where they name some."""
         found = self._snapshot.all
         for _, volume in self._needs.bound if "VolumeBinding" in self._filters else ():
-            pairs = labels_of(volume) if volume is not None else None
+            own = volume is not None and volume.metadata.name not in self._in_tree
+            pairs = labels_of(volume) if volume is not None and own else None
             if pairs is not None:
                 found &= self._snapshot.having(pairs)
         return found
@@ -57,16 +64,47 @@ class VolumeRule:
             csi = storage.csi_node(node.name)
             found = node_volume_limits.refuse(self._handles, csi, there, storage)
         if found is None and "VolumeBinding" in on:
-            found = volume_binding.refuse(needs, self._wishes, node)
+            found = volume_binding.refuse(self._on(node), self._wishes, node)
         if found is None and "VolumeZone" in on:
             found = volume_zone.refuse(needs, node)
         return found
+
+    def devices(self, _node: NodeState, _names: Collection[str]) -> Devices:
+        """Returns nothing: volumes are no devices."""
+        return NO_DEVICES
+
+    def _on(self, node: NodeState) -> Needs:
+        """Returns the needs with volumes of upstream's tree as the drivers of a node have them."""
+        if not self._in_tree:
+            return self._needs
+        plugins = migrated(self._storage.csi_node(node.name))
+        bound = tuple(
+            (claim, self._of_driver(volume, plugins)) for claim, volume in self._needs.bound
+        )
+        return replace(self._needs, bound=bound)
+
+    def _of_driver(
+        self, volume: PersistentVolume | None, plugins: Container[str]
+    ) -> PersistentVolume | None:
+        if volume is None or (found := self._in_tree.get(volume.metadata.name)) is None:
+            return volume
+        plugin, translated = found
+        return translated if plugin in plugins else volume
 
     def choice(self, node: NodeState) -> Choice:
         """Returns the volumes that the pod's claims get on a node that fits."""
         found = choose(self._wishes, node)
         chosen = found if isinstance(found, Choice) else Choice()
         return Choice(chosen.given, chosen.made, tuple(claim for claim, _ in self._needs.bound))
+
+
+def _in_tree(needs: Needs) -> Iterator[tuple[str, tuple[str, PersistentVolume]]]:
+    """Yields the volumes of upstream's tree: by name the plugin, and the volume as its driver has
+    it."""
+    for _, volume in needs.bound:
+        if volume is not None and (found := handle_of(volume)) is not None:
+            translated = in_zones_of_driver(volume, found.plugin)
+            yield volume.metadata.name, (found.plugin, translated)
 
 
 def rule_of(
@@ -89,8 +127,7 @@ def _matters(volume: object) -> bool:
 _MATTERING = (
     "persistent_volume_claim",
     "ephemeral",
-    "gce_persistent_disk",
-    "aws_elastic_block_store",
     "iscsi",
     "rbd",
+    *FIELDS,
 )
