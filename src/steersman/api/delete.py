@@ -6,7 +6,8 @@ policies as finalizers, and the graceful deletion of pods.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -40,9 +41,17 @@ REVISION_HEADER = "x-steersman-revision"
 MOST_GRACE_SECONDS = 1 << 32
 PROPAGATION = ("Foreground", "Background", "Orphan")
 SUPPORTED = (*PROPAGATION, "nil")
-# What leaves its dependents behind where nobody says otherwise: the first versions did
-# (jobStrategy and rcStrategy.DefaultGarbageCollectionPolicy)
-ORPHANING = ("jobs", "replicationcontrollers")
+# What leaves its dependents behind where nobody says otherwise: it did before there was a garbage
+# collector (DefaultGarbageCollectionPolicy of the strategies; of removed versions, when they went)
+ORPHANING: Final[Mapping[str, tuple[str, ...]]] = {
+    "v1": ("replicationcontrollers",),
+    "batch/v1": ("jobs",),
+    "batch/v1beta1": ("cronjobs",),
+    "apps/v1beta1": ("deployments", "statefulsets"),
+    "apps/v1beta2": ("daemonsets", "deployments", "replicasets", "statefulsets"),
+    "extensions/v1beta1": ("daemonsets", "deployments", "replicasets"),
+}
+_EVENTS = ("v1", "events.k8s.io/v1")
 JOB_WARNING = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
     "to remove them or set propagationPolicy=Orphan to suppress this warning"
@@ -94,8 +103,7 @@ class Deleter:
         options = parse_options(call)
         old, remains, revision = await self.delete_entry(call, options)
         headers = {REVISION_HEADER: str(revision)} if revision else {}
-        told = [JOB_WARNING] if call.kind.plural == "jobs" and not options.propagation else []
-        headers |= body.warnings((*told, *call.remarks)) or {}
+        headers |= body.warnings((*_told(call, options), *call.remarks)) or {}
         if remains is not None or call.kind.returns_deleted:
             entry = remains or old.at(revision or old.revision)
             response = self._reader.show(call, entry)
@@ -119,7 +127,9 @@ class Deleter:
             check_preconditions(call, options, entry, old)
             await self._check(call, options, entry, old)
             now = self._world.now()
-            fate = decide(call.kind.name, call.kind.plural, begun(call, old, now), options, now)
+            fate = decide(
+                call.form.api_version, call.kind.plural, begun(call, old, now), options, now
+            )
             try:
                 return await self._carry_out(call, options, entry, old, fate)
             except store.Conflict as error:
@@ -182,7 +192,14 @@ class Deleter:
             "metadata": {"resourceVersion": str(self._writer.cache.revision)},
         }
         items = b",".join(map(call.form.item, entries))
-        return Response(orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}")
+        headers = body.warnings(_told(call, options)) or {}
+        return Response(orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}", headers=headers)
+
+
+def _told(call: Call, options: Options) -> list[str]:
+    """Returns what is told of a deletion that does not say what becomes of dependents."""
+    of_jobs = (call.form.api_version, call.kind.plural) == ("batch/v1", "jobs")
+    return [JOB_WARNING] if of_jobs and not options.propagation else []
 
 
 def parse_options(call: Call) -> Options:
@@ -261,15 +278,17 @@ def begun(call: Call, old: Document, now: float) -> Document:
     return call.kind.retire(old, rfc3339(now))
 
 
-def decide(name: str, plural: str, old: Document, options: Options, now: float) -> Fate:
-    """Decides what a deletion comes to. Pure: `old` is not changed."""
+def decide(api_version: str, plural: str, old: Document, options: Options, now: float) -> Fate:
+    """Decides what a deletion comes to, through a version of a kind. Pure: `old` is not changed."""
     meta = dict(old["metadata"])
-    if plural == "pods":
+    if (api_version, plural) == ("v1", "pods"):
         pending = _end_pod(meta, old, options, now)
         if pending:
             return Fate(old)
-    meta["finalizers"] = finalizers(plural, meta.get("finalizers") or [], options.propagation)
-    waits = bool(meta["finalizers"]) or _is_live_namespace(name, old)
+    present = meta.get("finalizers") or []
+    meta["finalizers"] = finalizers(api_version, plural, present, options.propagation)
+    of_space = (api_version, plural) == ("v1", "namespaces")
+    waits = bool(meta["finalizers"] or (of_space and (old.get("spec") or {}).get("finalizers")))
     if not waits and not meta.get("deletionGracePeriodSeconds"):
         return Fate(None)
     if not meta.get("deletionTimestamp"):
@@ -279,15 +298,17 @@ def decide(name: str, plural: str, old: Document, options: Options, now: float) 
         meta["generation"] += 1
     if not meta["finalizers"]:
         del meta["finalizers"]
-    return Fate(_terminating(name, {**old, "metadata": meta}))
+    made = {**old, "metadata": meta}
+    return Fate(_terminating(made) if of_space else made)
 
 
-def finalizers(plural: str, present: list[str], propagation: str) -> list[str]:
+def finalizers(api_version: str, plural: str, present: list[str], propagation: str) -> list[str]:
     """Returns the finalizers after a propagation policy: each policy takes the other's away."""
-    if plural == "events":  # the garbage collector does not know them (Unsupported)
-        return present
+    if plural == "events" and api_version in _EVENTS:
+        return present  # the garbage collector does not know them (Unsupported)
     if not propagation:
-        if plural not in ORPHANING or FOREGROUND in present or ORPHAN in present:
+        orphans = plural in ORPHANING.get(api_version, ())
+        if not orphans or FOREGROUND in present or ORPHAN in present:
             return present
         propagation = "Orphan"
     wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(propagation)
@@ -326,13 +347,7 @@ def pod_grace(pod: Document, wanted: int | None) -> int:
     return 1 if grace < 0 else min(int(grace), MOST_GRACE_SECONDS)
 
 
-def _is_live_namespace(name: str, old: Document) -> bool:
-    return name == "Namespace" and bool((old.get("spec") or {}).get("finalizers"))
-
-
-def _terminating(name: str, document: Document) -> Document:
-    if name != "Namespace":
-        return document
+def _terminating(document: Document) -> Document:
     return {**document, "status": {**(document.get("status") or {}), "phase": "Terminating"}}
 
 

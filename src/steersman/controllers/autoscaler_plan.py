@@ -18,8 +18,10 @@ from steersman.model.kind import Document
 from steersman.model.kinds.horizontalpodautoscaler import HorizontalPodAutoscaler
 from steersman.model.quantity import parse
 from steersman.model.times import rfc3339, seconds
+from steersman.model.types.condition import is_true
 
 ABLE, ACTIVE, LIMITED = "AbleToScale", "ScalingActive", "ScalingLimited"
+ZERO = "ScaledToZero"
 DEFAULT_TOLERANCE: Final = 0.1  # --horizontal-pod-autoscaler-tolerance
 
 
@@ -105,6 +107,8 @@ def begin(hpa: HorizontalPodAutoscaler, history: History) -> Draft:
         "conditions": conditions.documents(status.conditions),
         "currentMetrics": [dict(one) for one in status.current_metrics],
     }
+    if generation := hpa.metadata.generation:
+        found["observedGeneration"] = generation
     if status.last_scale_time is not None:
         found["lastScaleTime"] = rfc3339(seconds(status.last_scale_time))
     return Draft(found, history)
@@ -141,13 +145,19 @@ def without_metrics(hpa: HorizontalPodAutoscaler, scale: Scale) -> tuple[int, st
     """Returns the replicas and the reason where the bounds alone decide; the reason is empty where
     scaling is switched off. None where metrics are to be asked."""
     spec = hpa.spec
-    if scale.wanted == 0 and spec.min_replicas != 0:
-        return 0, ""
+    if scale.wanted == 0:
+        zeroed = is_true(hpa.status.conditions, ZERO)
+        return None if zeroed and (spec.min_replicas or _is_told_at_zero(hpa)) else (0, "")
     if scale.wanted > spec.max_replicas:
         return spec.max_replicas, "Current number of replicas above Spec.MaxReplicas"
     if scale.wanted < spec.min_replicas:
         return spec.min_replicas, "Current number of replicas below Spec.MinReplicas"
     return None
+
+
+def _is_told_at_zero(hpa: HorizontalPodAutoscaler) -> bool:
+    """Says whether a metric says something though there are no pods (KEP-2021)."""
+    return any(metric.get("type") in ("Object", "External") for metric in hpa.spec.metrics)
 
 
 def decide_by_bounds(draft: Draft, scale: Scale, found: tuple[int, str], now: float) -> Decision:
@@ -239,9 +249,21 @@ def scaled(hpa: HorizontalPodAutoscaler, decision: Decision, scale: Scale, now: 
     draft = decision.draft.put(ABLE, "True", "SucceededRescale", message, now)
     note = f"New size: {replicas}; reason: {decision.reason}"
     draft = draft.tell("SuccessfulRescale", note, "Normal").set(lastScaleTime=rfc3339(now))
+    draft = _after_zero(hpa, draft, scale.wanted, replicas, now)
     if hpa.spec.behavior is None:
         return draft
     return replace(draft, history=draft.history.after(replicas - scale.wanted, now))
+
+
+def _after_zero(
+    hpa: HorizontalPodAutoscaler, draft: Draft, before: int, replicas: int, now: float
+) -> Draft:
+    """Says whether there are no pods because the autoscaler wants none: only then it may want some
+    again, else somebody has paused the target."""
+    if before > 0 and replicas == 0 and hpa.spec.min_replicas == 0 and _is_told_at_zero(hpa):
+        return draft.put(ZERO, "True", ZERO, "the HPA controller scaled the workload to zero", now)
+    message = "the HPA controller did not scale the workload to zero"
+    return draft.put(ZERO, "False", "NotScaledToZero", message, now)
 
 
 def unscaled(draft: Draft, decision: Decision, scale: Scale, error: str, now: float) -> Draft:

@@ -28,6 +28,8 @@ _DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d
 _TIME = re.compile(f"{_DAY}Z", re.ASCII).fullmatch
 _MICRO_TIME = re.compile(rf"{_DAY}\.\d{{6}}Z", re.ASCII).fullmatch
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?").fullmatch
+# Definitions whose amounts by name are resource lists
+_WITH_RESOURCE_LISTS = ("io.k8s.api.core.v1.", "io.k8s.api.node.")
 # Texts of quantities seen lately; a big cluster has some hundreds of them
 _QUANTITIES_KEPT = 4096
 
@@ -87,7 +89,11 @@ class _Fields(dict[str, Walk]):
     def __missing__(self, name: str) -> Walk:
         if (node := self._node.fields.get(name)) is None:
             raise _Odd
-        walk = self[name] = _walk(node)
+        amounts = node.values is not None and node.values.type == "quantity"
+        if amounts and self._node.definition.startswith(_WITH_RESOURCE_LISTS):
+            walk = self[name] = _resource_list
+        else:
+            walk = self[name] = _walk(node)
         return walk
 
 
@@ -283,6 +289,15 @@ def _quantity_map(document: Any) -> None:
             document[name] = text
 
 
+def _resource_list(document: Any) -> None:
+    """Takes amounts of resources, which are rounded up to thousandths (SetDefaults_ResourceList in
+    pkg/apis/core/v1)."""
+    _quantity_map(document)
+    for name, value in document.items():
+        if value is not None and (text := _thousandths(value)) != value:
+            document[name] = text
+
+
 def _any(_value: Any) -> None:
     """Takes anything: where a field could be null nobody asks."""
 
@@ -358,6 +373,11 @@ def _canonical(value: str) -> str:
         return str(quantity.parse(value.strip()))
     except quantity.QuantityError:
         raise _Odd from None
+
+
+@lru_cache(_QUANTITIES_KEPT)
+def _thousandths(value: str) -> str:
+    return str(quantity.parse(value).in_thousandths())
 
 
 _SCALARS: dict[tuple[str, str], Walk] = {

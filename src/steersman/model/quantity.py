@@ -67,6 +67,11 @@ class Quantity:
         """Returns thousandths, rounded away from zero (Quantity.MilliValue)."""
         return _away(self.nanos, 10**6)
 
+    def in_thousandths(self) -> Quantity:
+        """Returns it rounded to thousandths, away from zero (Quantity.RoundUp)."""
+        rounded = self.milli() * 10**6
+        return self if rounded == self.nanos else Quantity(rounded, self.format)
+
     def value(self) -> int:
         """Returns units, rounded away from zero (Quantity.Value)."""
         return _away(self.nanos, NANO)

@@ -134,6 +134,8 @@ async def test_jobs_leave_their_pods_behind_unless_told_otherwise(api: Served) -
         "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress "
         'this warning"'
     )
+    all_of_them = await api.delete(JOBS)
+    assert all_of_them.headers["Warning"] == answer.headers["Warning"]
     (await api.post(JOBS, job("b"))).ok()
     answer = await api.delete(f"{JOBS}/b", propagationPolicy="Background")
     assert "Warning" not in answer.headers
@@ -309,7 +311,9 @@ async def test_only_finalize_changes_a_namespaces_finalizers(api: Served) -> Non
     changed["spec"]["finalizers"] = ["example.com/a"]
     final = (await api.put(f"{NAMESPACES}/n/finalize", changed)).ok()
     assert final["spec"]["finalizers"] == ["example.com/a"]
-    assert "x" not in final["metadata"]["labels"]
+    assert final["metadata"]["labels"]["x"] == "y"
+    again = {**final, "status": {"phase": "Terminating"}}
+    assert (await api.put(f"{NAMESPACES}/n/finalize", again)).ok()["status"] == kept["status"]
     assert (await api.put(f"{NAMESPACES}/n/finalize", {"metadata": []})).code == 400
 
 
@@ -373,25 +377,35 @@ META = {"name": "a", "generation": 3}
 
 
 @pytest.mark.parametrize(
-    ("plural", "present", "policy", "left"),
+    ("resource", "present", "policy", "left"),
     [
-        ("configmaps", ["x"], "", ["x"]),
-        ("configmaps", ["x"], "Foreground", ["x", "foregroundDeletion"]),
-        ("configmaps", ["x", "orphan"], "Foreground", ["x", "foregroundDeletion"]),
-        ("configmaps", ["foregroundDeletion", "x"], "Orphan", ["x", "orphan"]),
-        ("configmaps", ["foregroundDeletion", "orphan"], "Background", []),
-        ("configmaps", ["orphan"], "", ["orphan"]),
-        ("jobs", [], "", ["orphan"]),
-        ("jobs", ["foregroundDeletion"], "", ["foregroundDeletion"]),
-        ("jobs", [], "Background", []),
-        ("events", [], "Foreground", []),
-        ("events", ["x"], "Orphan", ["x"]),
+        ("v1/configmaps", ["x"], "", ["x"]),
+        ("v1/configmaps", ["x"], "Foreground", ["x", "foregroundDeletion"]),
+        ("v1/configmaps", ["x", "orphan"], "Foreground", ["x", "foregroundDeletion"]),
+        ("v1/configmaps", ["foregroundDeletion", "x"], "Orphan", ["x", "orphan"]),
+        ("v1/configmaps", ["foregroundDeletion", "orphan"], "Background", []),
+        ("v1/configmaps", ["orphan"], "", ["orphan"]),
+        ("batch/v1/jobs", [], "", ["orphan"]),
+        ("batch/v1/jobs", ["foregroundDeletion"], "", ["foregroundDeletion"]),
+        ("batch/v1/jobs", [], "Background", []),
+        ("batch.example.com/v1/jobs", [], "", []),
+        ("v1/replicationcontrollers", [], "", ["orphan"]),
+        ("batch/v1/cronjobs", [], "", []),
+        ("batch/v1beta1/cronjobs", [], "", ["orphan"]),
+        ("apps/v1/deployments", [], "", []),
+        ("apps/v1beta1/deployments", [], "", ["orphan"]),
+        ("apps/v1beta2/replicasets", [], "", ["orphan"]),
+        ("extensions/v1beta1/daemonsets", [], "", ["orphan"]),
+        ("v1/events", [], "Foreground", []),
+        ("events.k8s.io/v1/events", ["x"], "Orphan", ["x"]),
+        ("example.com/v1/events", [], "Orphan", ["orphan"]),
     ],
 )
 def test_each_policy_takes_the_finalizer_of_the_other_away(
-    plural: str, present: list[str], policy: str, left: list[str]
+    resource: str, present: list[str], policy: str, left: list[str]
 ) -> None:
-    assert delete.finalizers(plural, present, policy) == left
+    api_version, _, plural = resource.rpartition("/")
+    assert delete.finalizers(api_version, plural, present, policy) == left
 
 
 @pytest.mark.parametrize(
@@ -415,7 +429,7 @@ def test_a_pod_that_runs_somewhere_has_a_grace_period(
 def test_what_waits_for_nothing_is_gone_and_what_waits_says_since_when() -> None:
     def fate(old: dict[str, Any], kind: str = "ConfigMap", **options: Any) -> Any:
         given = delete.Options(**{"grace_seconds": None, **options})
-        return delete.decide(kind, f"{kind.lower()}s", old, given, NOW).document
+        return delete.decide("v1", f"{kind.lower()}s", old, given, NOW).document
 
     assert fate({"metadata": META}) is None
     held = {"metadata": {**META, "finalizers": ["x"]}}

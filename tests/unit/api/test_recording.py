@@ -59,6 +59,23 @@ def test_a_condition_that_changes_has_a_new_time_and_one_that_does_not_its_old()
     assert _timed(given, before, "now") == given
 
 
+def test_a_condition_of_a_pods_request_says_when_it_came() -> None:
+    made = _timed({"type": "Issued", "status": "True"}, (), "now", updates=False)
+    assert made == {"type": "Issued", "status": "True", "lastTransitionTime": "now"}
+
+
+@served
+async def test_a_decision_may_change_the_metadata_of_a_request(api: Served) -> None:
+    one = (await api.post(REQUESTS, body())).ok()
+    one["metadata"]["labels"] = {"a": "b"}
+    one["status"] = {"conditions": [{"type": "Approved", "status": "True", "reason": "R"}]}
+    approved = (await api.put(f"{REQUESTS}/x/approval", one)).ok()
+    assert approved["metadata"]["labels"] == {"a": "b"}
+    approved["metadata"]["labels"] = {"c": "d"}
+    made = (await api.put(f"{REQUESTS}/x/status", approved)).ok()
+    assert made["metadata"]["labels"] == {"c": "d"}
+
+
 @served
 async def test_a_volume_says_since_when_it_is_in_its_phase(api: Served) -> None:
     spec = {
@@ -73,7 +90,9 @@ async def test_a_volume_says_since_when_it_is_in_its_phase(api: Served) -> None:
     await api.world.sleep(60)
     same = await api.put(f"{VOLUMES}/x/status", {**made, "status": {**made["status"]}})
     assert same.ok()["status"]["lastPhaseTransitionTime"] == since
-    bound = {**same.ok(), "status": {"phase": "Bound", "lastPhaseTransitionTime": since}}
+    quiet = await api.put(f"{VOLUMES}/x/status", {**same.ok(), "status": {"phase": "Pending"}})
+    assert quiet.ok()["status"]["lastPhaseTransitionTime"] == since
+    bound = {**quiet.ok(), "status": {"phase": "Bound", "lastPhaseTransitionTime": since}}
     changed = (await api.put(f"{VOLUMES}/x/status", bound)).ok()
     assert changed["status"]["lastPhaseTransitionTime"] > since
     said = {**changed, "status": {"phase": "Released", "lastPhaseTransitionTime": since}}

@@ -172,6 +172,11 @@ async def test_a_target_grows_with_what_its_pods_use_and_says_so(api: Served) ->
                 "DesiredWithinRange",
                 "the desired count is within the acceptable range",
             ),
+            "ScaledToZero": (
+                "False",
+                "NotScaledToZero",
+                "the HPA controller did not scale the workload to zero",
+            ),
         }
         assert await one.events() == [
             (
@@ -439,6 +444,38 @@ async def test_an_external_metric_is_summed_up(
         (shown,) = (await one.status())["currentMetrics"]
         assert shown["external"]["current"] == current
         assert one.asked[-1] == (f"{EXTERNAL}/queue", {"labelSelector": ["q=a"]})
+
+
+@served
+async def test_a_target_goes_to_zero_and_back_by_a_metric_from_outside(api: Served) -> None:
+    async with autoscaling(api) as one:
+        told = f"{EXTERNAL}/queue"
+        queue = {"kind": "ExternalMetricValueList", "items": [{"value": "0"}]}
+        one.told[told] = queue
+        await one.target(1)
+        (await api.patch(f"{DEPLOYMENTS}/web/status", {"status": {"replicas": 1}})).ok()
+        down = {"stabilizationWindowSeconds": 0}
+        outside = of_outside(averageValue="4")
+        await one.scales(outside, minReplicas=0, behavior={"scaleDown": down})
+        assert await one.wanted() == 0
+        zeroed = ("True", "ScaledToZero", "the HPA controller scaled the workload to zero")
+        assert (await one.conditions())["ScaledToZero"] == zeroed
+        assert (await api.get(f"{HPAS}/web")).ok()["metadata"]["generation"] == 1
+        assert (await one.status())["observedGeneration"] == 1
+        one.told[told] = {**queue, "items": [{"value": "3"}]}
+        (await api.patch(f"{DEPLOYMENTS}/web/status", {"status": {"replicas": 0}})).ok()
+        await api.world.sleep(15)
+        assert await one.wanted() == 1
+        assert (await one.conditions())["ScaledToZero"] == (
+            "False",
+            "NotScaledToZero",
+            "the HPA controller did not scale the workload to zero",
+        )
+        # paused by somebody: nothing wakes it
+        (await api.patch(f"{DEPLOYMENTS}/web", {"spec": {"replicas": 0}})).ok()
+        await api.world.sleep(30)
+        assert await one.wanted() == 0
+        assert (await one.conditions())["ScalingActive"][1] == "ScalingDisabled"
 
 
 @served

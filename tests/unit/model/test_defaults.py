@@ -129,6 +129,46 @@ def test_pod_level_requests_follow_the_containers_then_the_limits() -> None:
     assert found["requests"] == {"cpu": "500m", "memory": "1Gi"}
 
 
+def test_pod_level_limits_of_huge_pages_follow_the_containers() -> None:
+    def whole(**resources: Any) -> Any:
+        pages = {"limits": {"hugepages-2Mi": "4Mi", "cpu": "1"}}
+        containers = [{"name": name, "resources": copy.deepcopy(pages)} for name in "ab"]
+        given = {"spec": {"resources": resources, "containers": containers}}
+        return core("Pod", given)["spec"]["resources"]
+
+    assert whole() == {}
+    assert whole(requests={"cpu": "3"}) == {
+        "requests": {"cpu": "3", "hugepages-2Mi": "8Mi"},
+        "limits": {"hugepages-2Mi": "8Mi"},
+    }
+    assert whole(limits={"cpu": "3", "hugepages-2Mi": "16Mi"}) == {
+        "requests": {"cpu": "2", "hugepages-2Mi": "16Mi"},
+        "limits": {"cpu": "3", "hugepages-2Mi": "16Mi"},
+    }
+    asked = {"requests": {"hugepages-2Mi": "8Mi"}}
+    assert whole(**copy.deepcopy(asked)) == asked
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("0.0001", "1m"), ("1.00001", "1001m"), ("-0.1m", "-1m"), ("1500u", "2m"), ("1.5", "1500m")],
+)
+def test_amounts_of_resources_are_rounded_up_to_thousandths(given: str, kept: str) -> None:
+    resources = {"requests": {"cpu": given}}
+    for name in ("Container", "EphemeralContainer"):
+        found = core(name, {"resources": copy.deepcopy(resources)})
+        assert found["resources"]["requests"] == {"cpu": kept}
+    assert core("ResourceQuotaSpec", {"hard": {"cpu": given}}) == {"hard": {"cpu": kept}}
+    overhead = admit("io.k8s.api.node.v1.Overhead", {"podFixed": {"cpu": given}})
+    assert overhead == {"podFixed": {"cpu": kept}}
+
+
+def test_amounts_that_are_no_list_of_resources_are_kept_as_they_are() -> None:
+    assert core("EmptyDirVolumeSource", {"sizeLimit": "1500u"}) == {"sizeLimit": "1500u"}
+    asked = {"requests": {"a": "1500u"}}
+    assert admit("io.k8s.api.resource.v1.CapacityRequirements", dict(asked)) == asked
+
+
 def test_host_ports_follow_container_ports_on_the_hosts_network() -> None:
     ports = [{"containerPort": 80}, {"containerPort": 81, "hostPort": 8081}]
     given = {"spec": {"hostNetwork": True, "containers": [{"name": "a", "ports": ports}]}}

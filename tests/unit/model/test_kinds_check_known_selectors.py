@@ -61,3 +61,58 @@ def test_the_peers_of_a_policy_follow_the_selector_of_its_pods() -> None:
     assert causes(group, plural, policy(good, bad), policy(good, bad)) == [
         ("spec.ingress[0].from[0].podSelector.matchExpressions[0].values[0]", VALUE)
     ]
+
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+
+def template(spec: dict[str, Any], **labels: str) -> dict[str, Any]:
+    containers = [{"name": "a", "image": "i"}]
+    metadata = {"labels": {"a": "b", **labels}}
+    pods = {"metadata": metadata, "spec": {"containers": containers, **spec}}
+    return {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": pods}}
+
+
+def neighbour(value: str, **labels: str) -> dict[str, Any]:
+    term = {"topologyKey": "t", "namespaceSelector": selecting(value)}
+    return template({"affinity": {"podAntiAffinity": {REQUIRED: [term]}}}, **labels)
+
+
+def preferred(value: str, **labels: str) -> dict[str, Any]:
+    term = {"topologyKey": "t", "labelSelector": selecting(value)}
+    weighted = [{"weight": 1, "podAffinityTerm": term}]
+    return template({"affinity": {"podAffinity": {PREFERRED: weighted}}}, **labels)
+
+
+def on_nodes(value: str, **labels: str) -> dict[str, Any]:
+    terms = {"nodeSelectorTerms": [selecting(value)]}
+    return template({"affinity": {"nodeAffinity": {REQUIRED: terms}}}, **labels)
+
+
+def spread(value: str, **labels: str) -> dict[str, Any]:
+    constraint = {"maxSkew": 1, "topologyKey": "t", "whenUnsatisfiable": "DoNotSchedule"}
+    constraints = [{**constraint, "labelSelector": selecting(value)}]
+    return template({"topologySpreadConstraints": constraints}, **labels)
+
+
+@pytest.mark.parametrize("made", [neighbour, preferred, on_nodes, spread])
+def test_what_pods_select_may_stay_and_change(made: Any) -> None:
+    bad, other, good = (made(value, c="d") for value in ("a b", "c d", "e"))
+    before = made("a b")
+
+    def found(new: Any, old: Any = None) -> list[str]:
+        return [message for _, message in causes("apps", "deployments", new, old)]
+
+    assert found(bad) == [VALUE]
+    assert found(bad, made("e")) == [VALUE]
+    assert found(bad, before) == found(other, before) == found(good, before) == []
+
+
+def test_only_what_was_no_good_is_not_checked_any_more() -> None:
+    before, now = neighbour("a b"), on_nodes("a b")
+    assert [message for _, message in causes("apps", "deployments", now, before)] == [VALUE]
+    before, now = on_nodes("a b"), spread("a b")
+    assert [message for _, message in causes("apps", "deployments", now, before)] == [VALUE]
+    before, now = spread("a b"), preferred("a b")
+    assert [message for _, message in causes("apps", "deployments", now, before)] == [VALUE]

@@ -1257,6 +1257,21 @@ def test_what_a_resize_says_beside_resources_is_dropped() -> None:
     assert prepare({"spec": new}, {"spec": old}, "status") == {"spec": new}
 
 
+def test_a_report_keeps_the_class_of_service_and_the_generations_that_were_observed() -> None:
+    def conditions(*seen: int) -> list[dict[str, Any]]:
+        return [{"type": "Ready", **({"observedGeneration": one} if one else {})} for one in seen]
+
+    before = {"qosClass": "Burstable", "observedGeneration": 3, "conditions": conditions(2, 3)}
+    now = {"phase": "Running", "conditions": [*conditions(0, 5, 0), {"type": "Other"}]}
+    made = POD.prepare({"status": now}, {"status": before}, "status")["status"]
+    assert made == {
+        "phase": "Running",
+        "qosClass": "Burstable",
+        "observedGeneration": 3,
+        "conditions": [*conditions(2, 5, 0), {"type": "Other"}],
+    }
+
+
 def test_pods_of_windows_are_not_resized() -> None:
     windows = pod(os={"name": "windows"})
     expected = [("[]", "Forbidden: windows pods cannot be resized")]

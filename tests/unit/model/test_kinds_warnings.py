@@ -223,13 +223,36 @@ def test_templates_lie_elsewhere_in_cron_jobs_and_pod_templates() -> None:
 
 def test_stateful_sets() -> None:
     claim = {"spec": {"resources": {"requests": {"storage": "1m"}}}}
-    spec = {"template": {"spec": {"containers": [CONTAINER]}}, "serviceName": "s",
+    spec = {"template": {"spec": {"containers": [CONTAINER]}},
             "volumeClaimTemplates": [claim], "revisionHistoryLimit": -1}  # fmt: skip
-    assert told("apps", "statefulsets", {"spec": spec}) == [
-        "spec.volumeClaimTemplates[0].spec.resources.requests[storage]: fractional byte value "
-        '"1m" is invalid, must be an integer',
+    size = 'fractional byte value "1m" is invalid, must be an integer'
+    kept = (
         "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value "
-        ">= 0 is recommended",
+        ">= 0 is recommended"
+    )
+    made = {"spec": spec, "metadata": {"generation": 1}}
+    assert told("apps", "statefulsets", made) == [
+        f"spec.volumeClaimTemplates[0].resources.requests[storage]: {size}", kept,
+    ]  # fmt: skip
+    assert told("apps", "statefulsets", made, made) == [
+        f"spec.volumeClaimTemplates[0].Spec.resources.requests[storage]: {size}", kept,
+    ]  # fmt: skip
+
+
+def test_nodes_by_labels_of_old_and_by_values_that_labels_cannot_have() -> None:
+    key, values = "node-role.kubernetes.io/master", ["a b"]
+    term = {"matchExpressions": [{"key": key, "operator": "In", "values": values}]}
+    old = f'{key} is use "node-role.kubernetes.io/control-plane" instead'
+    where = f"spec.affinity.nodeAffinity.{PREFERRED}[0].preference.matchExpressions[0]"
+    preferring = of_pod(affinity={"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": term}]}})
+    assert preferring[0] == f"{where}.key: {old}"
+    assert preferring[1].startswith(f"{where}.values[0]: a b is invalid, a valid label must be")
+    needing = of_pod(affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term]}}})
+    assert needing == [
+        f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0].key: {old}"
+    ]
+    assert of_pod(nodeSelector={"app.kubernetes.io/created-by": "x"}) == [
+        "spec.nodeSelector[app.kubernetes.io/created-by]: deprecated since v1.9"
     ]
 
 
@@ -256,6 +279,21 @@ CLASS = "volume.beta.kubernetes.io/storage-class"
             "service.kubernetes.io/topology-aware-hints": "auto"}}},
          ["annotation service.kubernetes.io/topology-aware-hints is deprecated, please use "
           "service.kubernetes.io/topology-mode instead"]),
+        ("", "services", {"spec": {"externalIPs": ["1.1.1.1"], "externalName": "a",
+                                   "trafficDistribution": "PreferClose"}},
+         ["spec.externalIPs is deprecated and may no longer be implemented in some clusters",
+          'spec.externalName is ignored when spec.type is not "ExternalName"',
+          'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"']),
+        ("", "services", {"spec": {"type": "ExternalName", "externalIPs": ["1.1.1.1"],
+                                   "externalName": "a",
+                                   "trafficDistribution": "PreferSameZone"}},
+         ['spec.externalIPs is ignored when spec.type is "ExternalName"']),
+        ("", "resourcequotas", {"spec": {"hard": {
+            "cpu": "2", "limits.cpu": "1", "requests.memory": "2Gi", "memory": "1",
+            "limits.memory": "1Gi", "requests.storage": "1", "requests.ephemeral-storage": "1",
+            "limits.ephemeral-storage": "1"}}},
+         ["ResourceQuota cpu (2) should be less than limits.cpu (1)",
+          "ResourceQuota requests.memory (2Gi) should be less than limits.memory (1Gi)"]),
         ("", "persistentvolumes", {"spec": {"persistentVolumeReclaimPolicy": "Recycle",
                                             "rbd": {"image": "i", "monitors": []}}},
          ["spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, "
@@ -357,13 +395,23 @@ def test_addresses_of_pods_services_endpoints_and_nodes_in_another_form() -> Non
         "loadBalancerIP": "FD00::1",
         "loadBalancerSourceRanges": ["FD00::/64"],
     }
-    addresses = [ip("spec.externalIPs[0]"), ip("spec.loadBalancerIP")]
+    outside, balancer = ip("spec.externalIPs[0]"), ip("spec.loadBalancerIP")
     ranges = cidr("spec.loadBalancerSourceRanges[0]")
+    old = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
     assert told("", "services", {"spec": service}) == [
-        ip("spec.clusterIPs[0]"), *addresses, ranges,
+        ip("spec.clusterIPs[0]"), outside, old, balancer, ranges,
     ]  # fmt: skip
     external = {**service, "type": "ExternalName"}
-    assert told("", "services", {"spec": external}) == [*addresses, ranges]
+    ignored = 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    assert told("", "services", {"spec": external}) == [outside, balancer, ranges, ignored]
+    given = {"status": {"loadBalancer": {"ingress": [{"ip": "1.1.1.1"}, {"ip": "FD00::1"}]}}}
+    assert told("", "services", given, given, "status") == [ip("status.loadBalancer.ingress[1]")]
+    assert told("", "services", given, given) == []
+    seen = {**POD, "status": {"podIPs": [{"ip": "FD00::1"}], "hostIPs": [{"ip": "FD00::1"}]}}
+    assert told("", "pods", seen, seen, "status") == [
+        ip("status.podIPs[0].ip"), ip("status.hostIPs[0].ip"),
+    ]  # fmt: skip
+    assert told("", "pods", seen, seen, "resize") == []
     subset = {"addresses": [{"ip": "FD00::1"}], "notReadyAddresses": [{"ip": "FD00::1"}]}
     endpoints = {"subsets": [subset]}
     assert told("", "endpoints", endpoints) == [
@@ -387,6 +435,15 @@ def test_prefixes_in_another_form() -> None:
         f'{path}.except[1]: IPv6 CIDR value "FD00::/64" should be in RFC 5952 canonical format '
         '("fd00::/64")',
     ]
+
+
+def test_what_was_so_before_is_not_told_again() -> None:
+    key = "kubernetes.io/enforce-mountable-secrets"
+    account = {"metadata": {"annotations": {key: "true"}}}
+    assert len(told("", "serviceaccounts", account, {})) == 1
+    assert told("", "serviceaccounts", account, account) == []
+    quota = {"spec": {"hard": {"cpu": "2", "limits.cpu": "1"}}}
+    assert told("", "resourcequotas", quota, quota) == []
 
 
 def test_labels_of_capacity() -> None:

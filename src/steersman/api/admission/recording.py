@@ -33,6 +33,9 @@ class Recording:
                 return _with_requester(change, new)
             if call.subresource and old is not None:
                 return _with_times(new, old, rfc3339(self._world.now()))
+        of_pods = plural == ("certificates.k8s.io", "podcertificaterequests")
+        if of_pods and call.subresource == "status" and old is not None:
+            return _with_times(new, old, rfc3339(self._world.now()), updates=False)
         if plural == ("", "persistentvolumes") and call.subresource and old is not None:
             return _with_transition(new, old, rfc3339(self._world.now()))
         return None
@@ -55,15 +58,19 @@ def _with_requester(change: Change, new: Document) -> Document:
     return {**new, "spec": {**kept, **{name: value for name, value in found if value}}}
 
 
-def _with_times(new: Document, old: Document, now: str) -> Document:
-    """Gives conditions the times that they lack."""
+def _with_times(new: Document, old: Document, now: str, *, updates: bool = True) -> Document:
+    """Gives conditions the times that they lack; not all say when they were updated."""
     status = new.get("status") or {}
     before = (old.get("status") or {}).get("conditions") or ()
-    conditions = [_timed(one, before, now) for one in status.get("conditions") or ()]
+    conditions = [
+        _timed(one, before, now, updates=updates) for one in status.get("conditions") or ()
+    ]
     return {**new, "status": {**status, "conditions": conditions}} if conditions else new
 
 
-def _timed(condition: Document, before: Sequence[Document], now: str) -> Document:
+def _timed(
+    condition: Document, before: Sequence[Document], now: str, *, updates: bool = True
+) -> Document:
     if not condition.get("lastTransitionTime"):
         same = (
             one.get("lastTransitionTime")
@@ -71,14 +78,17 @@ def _timed(condition: Document, before: Sequence[Document], now: str) -> Documen
             if all(one.get(name) == condition.get(name) for name in ("type", "status"))
         )
         condition = {**condition, "lastTransitionTime": next(filter(None, same), now)}
-    return condition if condition.get("lastUpdateTime") else {**condition, "lastUpdateTime": now}
+    said = condition.get("lastUpdateTime") or not updates
+    return condition if said else {**condition, "lastUpdateTime": now}
 
 
 def _with_transition(new: Document, old: Document, now: str) -> Document:
     """Says since when a volume is in another phase, unless the request does."""
     status, before = new.get("status") or {}, old.get("status") or {}
     name = "lastPhaseTransitionTime"
-    said = status.get(name) and status.get(name) != before.get(name)
-    if said or status.get("phase") == before.get("phase"):
-        return new
-    return {**new, "status": {**status, name: now}}
+    since = status.get(name)
+    if status.get("phase") == before.get("phase"):
+        made = since or before.get(name)
+    else:
+        made = since if since and since != before.get(name) else now
+    return new if made == since else {**new, "status": {**status, name: made}}

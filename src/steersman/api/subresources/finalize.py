@@ -13,7 +13,8 @@ from steersman.wire.message import Response
 
 
 class Finalize:
-    """Answers `finalize` on namespaces: replaces spec.finalizers; the last one ends the object."""
+    """Answers `finalize` on namespaces: replaces spec.finalizers and what a writer may say of the
+    metadata; the last finalizer ends the object."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._writer = writer
@@ -27,10 +28,7 @@ class Finalize:
         check_name(call, given)
 
         def finalized(old: Document) -> Document:
-            made = overlay(old, given, [("spec", "finalizers")])
-            meta = given.get("metadata") or {}
-            kept = {key: meta[key] for key in ("resourceVersion", "uid") if meta.get(key)}
-            return {**made, "metadata": {**made["metadata"], **kept}}
+            return overlay(old, given, [("spec", "finalizers"), ("metadata",)])
 
         entry = await self._writer.change(call, finalized)
         return self._reader.show(call, entry)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from steersman.model import names
 from steersman.model.kind import Column, Document, Kind, Subresource, Version
 from steersman.model.kinds.printing import AGE, NAME, NONE, at, human_duration, text
-from steersman.model.types.condition import Condition
-from steersman.model.types.signing_check import DECISIONS, check, of_type
+from steersman.model.types.condition import Condition, with_kept
+from steersman.model.types.signing_check import DECISIONS, check
 from steersman.model.view import Object, View
 
 
@@ -50,13 +50,8 @@ def _prepare(new: Document, old: Document | None, subresource: str) -> Document:
     if subresource != "status":
         return new
     status = new.get("status") or {}
-    conditions = list(status.get("conditions") or ())
-    for kind in DECISIONS:
-        before = of_type(old, kind)
-        places = [index for index, one in enumerate(conditions) if one.get("type") == kind]
-        if len(places) == len(before):
-            for index, condition in zip(places, before, strict=True):
-                conditions[index] = condition
+    before = (old.get("status") or {}).get("conditions") or ()
+    conditions = with_kept(status.get("conditions") or (), before, DECISIONS)
     return {**new, "status": {**status, "conditions": conditions}} if conditions else new
 
 
@@ -96,9 +91,11 @@ CERTIFICATESIGNINGREQUEST = Kind(
     view=CertificateSigningRequest,
     prepare=_prepare,
     subresources=(
-        Subresource("approval", _GET_AND_CHANGE, (("status", "conditions"),)),
+        Subresource("approval", _GET_AND_CHANGE, (("status", "conditions"), ("metadata",))),
         Subresource(
-            "status", _GET_AND_CHANGE, (("status", "certificate"), ("status", "conditions"))
+            "status",
+            _GET_AND_CHANGE,
+            (("status", "certificate"), ("status", "conditions"), ("metadata",)),
         ),
     ),
     selectable={"spec.signerName": lambda request: request["spec"].get("signerName", "")},

@@ -59,6 +59,9 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if subresource == "status":
         for name in ("currentReplicas", "desiredReplicas"):
             yield from not_negative(f"status.{name}", (new.get("status") or {}).get(name))
+        for index, one in enumerate((new.get("status") or {}).get("conditions") or ()):
+            where = f"status.conditions[{index}].observedGeneration"
+            yield from not_negative(where, one.get("observedGeneration"))
         return
     yield from check_spec(new.get("spec") or {}, None if old is None else old.get("spec") or {})
 
@@ -151,5 +154,6 @@ HORIZONTALPODAUTOSCALER = Kind(
     view=HorizontalPodAutoscaler,
     prepare=preparer(status={"currentReplicas": 0, "desiredReplicas": 0}),
     subresources=(STATUS,),
+    spec_fields=("spec",),
     complete=True,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
+from steersman.model.kinds.prepare import preparer
 from steersman.model.types.limit_check import check_limits
 from steersman.model.types.metadata import check_metadata
 from steersman.model.view import Object, View
@@ -39,6 +40,14 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_limits((new.get("spec") or {}).get("limits") or ())
 
 
+def _named(new: Document, _old: Document | None) -> Document:
+    """Names one without a name after its own life, for nobody else has that."""
+    metadata = new.get("metadata") or {}
+    if metadata.get("name") or not metadata.get("uid"):
+        return new
+    return {**new, "metadata": {**metadata, "name": metadata["uid"]}}
+
+
 LIMITRANGE = Kind(
     group="",
     name="LimitRange",
@@ -48,6 +57,7 @@ LIMITRANGE = Kind(
     storage="v1",
     short_names=("limits",),
     check=_check,
+    prepare=preparer(_named),
     view=LimitRange,
     create_on_update=True,
     complete=True,

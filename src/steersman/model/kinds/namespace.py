@@ -101,7 +101,10 @@ NAMESPACE = Kind(
     name_check=names.dns1123_label,
     view=Namespace,
     prepare=preparer(_with_label, _with_finalizer, status={"phase": "Active"}),
-    subresources=(Subresource("finalize", ("update",), (("spec", "finalizers"),)), STATUS),
+    subresources=(
+        Subresource("finalize", ("update",), (("spec", "finalizers"), ("metadata",))),
+        STATUS,
+    ),
     selectable={
         "status.phase": lambda namespace: namespace.get("status", {}).get("phase", ""),
         "name": lambda namespace: namespace["metadata"]["name"],

@@ -11,7 +11,7 @@ from steersman.model.causes import forbidden
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Subresource, Version
 from steersman.model.kinds.pod_columns import COLUMNS
-from steersman.model.kinds.subresources import PROXY, STATUS
+from steersman.model.kinds.subresources import PROXY
 from steersman.model.types import pod_annotation_check, pod_status_check, pod_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.container import ResourceRequirements
@@ -21,7 +21,7 @@ from steersman.model.types.metadata import check_metadata
 from steersman.model.types.podspec import PodSpec
 from steersman.model.types.podspec_check import check_pod_spec
 from steersman.model.types.resources import qos_class
-from steersman.model.types.warnings import pod_told, warner
+from steersman.model.types.warnings import pod_warn
 from steersman.model.view import Object, View
 
 
@@ -144,6 +144,12 @@ def _selectable_pod_ip(pod: Document) -> str:
 
 _GET_AND_CHANGE = ("get", "patch", "update")
 _CONNECT = ("create", "get")
+# all but whose it is, which kubelets of old took away
+_STATUS = Subresource(
+    "status",
+    _GET_AND_CHANGE,
+    (("status",), *(("metadata", name) for name in ("labels", "annotations", "finalizers"))),
+)
 
 _GATED = {
     "type": "PodScheduled",
@@ -169,6 +175,8 @@ def _begin(new: Document, old: Document | None) -> Document:
 def _prepare(new: Document, old: Document | None, subresource: str) -> Document:
     if old is not None and subresource == "resize":
         return pod_update.resized(new, old)
+    if old is not None and subresource == "status":
+        return pod_update.reported(new, old)
     return new if subresource else _begin(new, old)
 
 
@@ -250,7 +258,7 @@ POD = Kind(
     categories=("all",),
     columns=COLUMNS,
     check=_check,
-    warn=warner(pod_told),
+    warn=pod_warn,
     metadata_check=_check_metadata,
     templated=True,
     settled=lambda pod: pod.status.phase != "Pending",
@@ -270,13 +278,13 @@ POD = Kind(
         Subresource("log", ("get",)),
         Subresource("portforward", _CONNECT),
         PROXY,
+        _STATUS,
         Subresource(
             "resize",
             _GET_AND_CHANGE,
             (("spec", "containers"), ("spec", "initContainers"), ("spec", "resources")),
             since=33,
         ),
-        STATUS,
     ),
     selectable={
         "spec.nodeName": lambda pod: pod["spec"].get("nodeName", ""),

@@ -9,10 +9,9 @@ from typing import Final
 from steersman.model.causes import IMMUTABLE, invalid
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
-from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import at
 from steersman.model.kinds.subresources import STATUS_ALONE
-from steersman.model.types.condition import Condition
+from steersman.model.types.condition import Condition, with_kept
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.pod_certificate_check import check_answer, check_request
 from steersman.model.view import Object, View
@@ -42,6 +41,7 @@ class PodCertificateRequest(Object, frozen=True):
     status: PodCertificateStatus = PodCertificateStatus()
 
 
+_DECISIONS: Final = ("Issued", "Denied", "Failed")
 # as Go's internal type of the spec names its fields, in its order
 _FIELDS: Final = (
     ("SignerName", "signerName"),
@@ -71,6 +71,17 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         yield invalid("spec", shown, IMMUTABLE)
 
 
+def _prepare(new: Document, old: Document | None, subresource: str) -> Document:
+    """Begins without a status, and keeps of its conditions what was decided."""
+    if old is None:
+        return {**new, "status": {}}
+    status, before = ((one.get("status") or {}) for one in (new, old))
+    if subresource != "status" or not status.get("conditions"):
+        return new
+    conditions = with_kept(status["conditions"], before.get("conditions") or (), _DECISIONS)
+    return {**new, "status": {**status, "conditions": conditions}}
+
+
 PODCERTIFICATEREQUEST = Kind(
     group="certificates.k8s.io",
     name="PodCertificateRequest",
@@ -80,7 +91,7 @@ PODCERTIFICATEREQUEST = Kind(
     storage="v1",
     check=_check,
     view=PodCertificateRequest,
-    prepare=preparer(status={}),
+    prepare=_prepare,
     subresources=(STATUS_ALONE,),
     selectable={
         "spec.signerName": lambda document: at(document, "spec", "signerName") or "",

@@ -11,6 +11,7 @@ from steersman.model.kinds.printing import AGE, NAME, Value, at
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types import quota_check
 from steersman.model.types.metadata import check_metadata
+from steersman.model.types.warnings import quota_told, warner
 from steersman.model.view import Object, View
 
 
@@ -98,6 +99,7 @@ RESOURCEQUOTA = Kind(
     short_names=("quota",),
     columns=_COLUMNS,
     check=_check,
+    warn=warner(quota_told),
     view=ResourceQuota,
     prepare=preparer(status={}),
     subresources=(STATUS,),

@@ -71,6 +71,7 @@ RUNTIMECLASS = Kind(
     check=_check,
     warn=warner(runtime_class_told),
     view=RuntimeClass,
+    create_on_update=True,
     conditional=True,
     complete=True,
 )

@@ -14,7 +14,9 @@ from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.configmap import MOST_BYTES, check_unchanged, decoded_bytes
 from steersman.model.kinds.prepare import preparer, without
 from steersman.model.kinds.printing import AGE, NAME, count, text
+from steersman.model.types.key_pair import pair_problem
 from steersman.model.types.metadata import check_metadata
+from steersman.model.types.warnings import warner
 from steersman.model.view import Object
 
 
@@ -39,12 +41,13 @@ def _with_strings(new: Document, _old: Document | None) -> Document:
 _COLUMNS = (NAME, text("Type", "type"), Column("Data", count("data")), AGE)
 
 _ACCOUNT = "kubernetes.io/service-account.name"
+_TLS = "kubernetes.io/tls"
 # type -> the keys that it must have
 _REQUIRED = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    _TLS: ("tls.crt", "tls.key"),
 }
 _DOCKER = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson")
 _REDACTED = "<secret contents redacted>"
@@ -92,6 +95,14 @@ def _json_problem(encoded: str) -> str:
     return ""
 
 
+def _told(new: Document, _old: Document | None) -> Iterator[str]:
+    data = new.get("data") or {}
+    if new.get("type") == _TLS:
+        texts = (b64decode(data.get(key) or "").decode("latin-1") for key in _REQUIRED[_TLS])
+        if problem := pair_problem(*texts):
+            yield problem
+
+
 SECRET = Kind(
     group="",
     name="Secret",
@@ -101,6 +112,7 @@ SECRET = Kind(
     storage="v1",
     columns=_COLUMNS,
     check=_check,
+    warn=warner(_told),
     view=Secret,
     prepare=preparer(_with_strings),
     selectable={"type": lambda secret: secret.get("type", "")},

@@ -15,7 +15,7 @@ from steersman.model.kinds.subresources import PROXY, STATUS
 from steersman.model.types import service_change_check, service_check, service_update
 from steersman.model.types.condition import Condition
 from steersman.model.types.metadata import check_metadata
-from steersman.model.types.warnings import service_told, warner
+from steersman.model.types.warnings import service_warn
 from steersman.model.view import Object, View
 
 
@@ -166,7 +166,7 @@ SERVICE = Kind(
     categories=("all",),
     columns=_COLUMNS,
     check=_check,
-    warn=warner(service_told),
+    warn=service_warn,
     name_check=names.dns1035_label,
     view=Service,
     prepare=preparer(service_update.update, status={"loadBalancer": {}}),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from steersman.model.kind import Column, Kind, Subresource, Version
+from steersman.model.kind import Column, Document, Kind, Subresource, Version
+from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, count
 from steersman.model.types.metadata import checked
 from steersman.model.types.reference import LocalObjectReference, ObjectReference
@@ -18,6 +19,14 @@ class ServiceAccount(Object, frozen=True):
     automount_service_account_token: bool | None = None
 
 
+def _with_names(new: Document, _old: Document | None) -> Document:
+    """Keeps of references to Secrets their names alone."""
+    if not (secrets := new.get("secrets")):
+        return new
+    named = [{key: it for key, it in one.items() if key == "name"} for one in secrets]
+    return {**new, "secrets": named}
+
+
 _COLUMNS = (NAME, Column("Secrets", count("secrets")), AGE)
 
 SERVICEACCOUNT = Kind(
@@ -31,6 +40,7 @@ SERVICEACCOUNT = Kind(
     columns=_COLUMNS,
     check=checked(),
     warn=warner(account_told),
+    prepare=preparer(_with_names),
     view=ServiceAccount,
     subresources=(Subresource("token", ("create",), (), "authentication.k8s.io/v1 TokenRequest"),),
     complete=True,

@@ -47,6 +47,21 @@ def condition(conditions: Iterable[Condition], type: str) -> Condition | None:
     return None
 
 
+def with_kept(
+    conditions: Sequence[Document], before: Sequence[Document], types: Iterable[str]
+) -> list[Document]:
+    """Returns conditions of which those of some types are as they were, unless some came or went
+    (preserveConditionInstances)."""
+    made = list(conditions)
+    for kind in types:
+        old = [one for one in before if one.get("type") == kind]
+        places = [index for index, one in enumerate(made) if one.get("type") == kind]
+        if len(places) == len(old):
+            for index, one in zip(places, old, strict=True):
+                made[index] = one
+    return made
+
+
 def is_true(conditions: Iterable[Condition], type: str) -> bool:
     """Tells whether a condition is set and True."""
     found = condition(conditions, type)

@@ -15,6 +15,9 @@ from steersman.model.types import resources as amounts
 
 # Image names seen lately; a cluster has some hundreds of them
 _IMAGES_KEPT: Final = 4096
+# What a pod may ask for as a whole (IsSupportedPodLevelResource)
+_OVERCOMMITTED: Final = ("cpu", "memory")
+_HUGE_PAGES: Final = "hugepages-"
 
 
 @lru_cache(_IMAGES_KEPT)
@@ -53,9 +56,10 @@ def pod(document: Document) -> None:
             _request_limits(containers)
             if spec.get("hostNetwork"):
                 _host_ports(containers)
-    resources = spec.get("resources")
-    if resources and resources.get("limits"):
-        _pod_requests(spec, resources)
+    if resources := spec.get("resources"):
+        _pod_limits(spec, resources)
+        if resources.get("limits"):
+            _pod_requests(spec, resources)
 
 
 def _request_limits(containers: Iterable[Document]) -> None:
@@ -73,9 +77,26 @@ def _host_ports(containers: Iterable[Document]) -> None:
                 port["hostPort"] = port.get("containerPort", 0)
 
 
+def _pod_limits(spec: Document, resources: Document) -> None:
+    """Bounds the huge pages of a pod that asks for something as a whole by what its containers
+    may have."""
+    limits, requests = (dict(resources.get(side) or {}) for side in ("limits", "requests"))
+    if not limits and not requests:
+        return
+    for name, amount in amounts.requested(spec, "limits").items():
+        if name.startswith(_HUGE_PAGES) and name not in requests:
+            limits.setdefault(name, str(amount))
+    if limits:
+        resources["limits"] = limits
+
+
 def _pod_requests(spec: Document, resources: Document) -> None:
-    requests = dict(resources.get("requests", {}))
+    requests = dict(resources.get("requests") or {})
     for name, amount in amounts.requested(spec).items():
-        if name in ("cpu", "memory"):
+        if name in _OVERCOMMITTED:
             requests.setdefault(name, str(amount))
-    resources["requests"] = {**resources["limits"], **requests}
+    for name, limit in resources["limits"].items():
+        if name in _OVERCOMMITTED or name.startswith(_HUGE_PAGES):
+            requests.setdefault(name, limit)
+    if requests:
+        resources["requests"] = requests

@@ -235,6 +235,28 @@ def _with(document: Document, given: Document | None, fields: Sequence[str]) -> 
     return kept | {key: given[key] for key in fields if key in given}
 
 
+def reported(new: Document, old: Document) -> Document:
+    """Returns a pod with what a report of its status may leave out and does not take away: its
+    class of service and which generations were observed (preserveOldObservedGeneration)."""
+    status, before = dict(new.get("status") or {}), old.get("status") or {}
+    for name in ("qosClass", "observedGeneration"):
+        if not status.get(name) and name in before:
+            status[name] = before[name]
+    observed: dict[str, list[int]] = {}
+    for one in before.get("conditions") or ():
+        observed.setdefault(one.get("type"), []).append(one.get("observedGeneration") or 0)
+    conditions = []
+    for one in status.get("conditions") or ():
+        earlier = observed.get(one.get("type"))
+        generation = earlier.pop(0) if earlier else 0
+        if generation and not one.get("observedGeneration"):
+            one = {**one, "observedGeneration": generation}
+        conditions.append(one)
+    if conditions:
+        status["conditions"] = conditions
+    return {**new, "status": status} if status else new
+
+
 def check_resize(new: Document, old: Document) -> Iterator[Cause]:
     """Yields what is wrong with a change of a pod's resources in place."""
     spec, before, status = new.get("spec") or {}, old.get("spec") or {}, old.get("status") or {}

@@ -17,11 +17,22 @@ from steersman.model.quantity import parse
 from steersman.model.types.address_check import ip_warnings
 
 _OLD_LABELS: Final = {
-    "beta.kubernetes.io/arch": ("1.14", "kubernetes.io/arch"),
-    "beta.kubernetes.io/os": ("1.14", "kubernetes.io/os"),
-    "failure-domain.beta.kubernetes.io/region": ("1.17", "topology.kubernetes.io/region"),
-    "failure-domain.beta.kubernetes.io/zone": ("1.17", "topology.kubernetes.io/zone"),
-    "beta.kubernetes.io/instance-type": ("1.17", "node.kubernetes.io/instance-type"),
+    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
+    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
+    "failure-domain.beta.kubernetes.io/region": (
+        'deprecated since v1.17; use "topology.kubernetes.io/region" instead'
+    ),
+    "failure-domain.beta.kubernetes.io/zone": (
+        'deprecated since v1.17; use "topology.kubernetes.io/zone" instead'
+    ),
+    "beta.kubernetes.io/instance-type": (
+        'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead'
+    ),
+    "app.kubernetes.io/created-by": "deprecated since v1.9",
+    "scheduler.alpha.kubernetes.io/preferAvoidPods": (
+        "deprecated since v1.22; use Taints and Tolerations instead"
+    ),
+    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
 }
 _SYSCTLS: Final = 'non-functional in v1.11+; use the "sysctls" field instead'
 _OLD_ANNOTATIONS: Final = {
@@ -98,17 +109,19 @@ def _of_addresses(spec: Document, path: str) -> Iterator[str]:
 
 def old_label(key: str) -> str:
     """Returns what is said of a node's label that is no longer set, nothing of any other."""
-    if (found := _OLD_LABELS.get(key)) is None:
-        return ""
-    since, instead = found
-    return f"deprecated since v{since}; use {quote(instead)} instead"
+    return _OLD_LABELS.get(key, "")
 
 
-def term_warnings(term: Document, path: str) -> Iterator[str]:
-    """Yields what is told about a term that selects nodes."""
+def term_warnings(term: Document, path: str, *, check_values: bool = False) -> Iterator[str]:
+    """Yields what is told about a term that selects nodes; `check_values`: nobody else checks
+    whether it asks for what labels can be."""
     for index, one in enumerate(term.get("matchExpressions") or ()):
+        where = f"{path}.matchExpressions[{index}]"
         if problem := old_label(one.get("key", "")):
-            yield f"{path}.matchExpressions[{index}].key: {one['key']} is {problem}"
+            yield f"{where}.key: {one['key']} is {problem}"
+        for place, value in enumerate(one.get("values") or () if check_values else ()):
+            for problem in names.label_value(value):
+                yield f"{where}.values[{place}]: {value} is invalid, {problem}"
 
 
 def claim_warnings(spec: Document, path: str) -> Iterator[str]:
@@ -130,7 +143,7 @@ def _of_selecting(spec: Document, path: str) -> Iterator[str]:
         yield from term_warnings(term, f"{where}.{_REQUIRED}.nodeSelectorTerms[{index}]")
     for index, term in enumerate(nodes.get(_PREFERRED) or ()):
         at = f"{where}.{_PREFERRED}[{index}].preference"
-        yield from term_warnings(term.get("preference") or {}, at)
+        yield from term_warnings(term.get("preference") or {}, at, check_values=True)
     for index, one in enumerate(spec.get("topologySpreadConstraints") or ()):
         at, key = f"{path}topologySpreadConstraints[{index}]", one.get("topologyKey", "")
         if problem := old_label(key):

@@ -4,7 +4,7 @@ ValidatePodTemplateSpec in pkg/apis/core/validation)."""
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -34,9 +34,12 @@ from steersman.model.types.metadata import check_annotations, check_labels
 from steersman.model.types.resource_check import check_requirements
 from steersman.model.types.resources import requested
 from steersman.model.types.scheduling_check import (
+    SOUND,
+    Selected,
     check_affinity,
     check_spread,
     check_tolerations,
+    sound_selections,
 )
 from steersman.model.types.security_check import check_pod_context
 from steersman.model.types.system_check import check_host_process, check_system
@@ -60,20 +63,32 @@ def check_pod_spec(
     spec: Document, path: str, *, of_pod: bool, old: Document | None = None
 ) -> Sequence[Cause]:
     """Returns what is wrong with a pod's spec; `of_pod`: not of a template; `old` is the spec from
-    before an update, whose addresses may stay.
+    before an update, whose addresses and values of labels may stay.
 
     The same specs come again and again (replicas, scaling, labels): sound ones are remembered.
     """
     key = (of_pod, msgspec.json.encode(spec))
     if key in _SOUND:
         return ()
-    known = frozenset(_addresses(old)) if old else frozenset()
-    causes = list(_check_spec(spec, path, of_pod, known))
-    if not causes and not known and len(key[1]) <= _MOST_REMEMBERED_BYTES:
+    causes = list(_check_spec(spec, path, of_pod, _NOTHING))
+    if causes and old:
+        known = Known(frozenset(_addresses(old)), sound_selections(old))
+        causes = list(_check_spec(spec, path, of_pod, known))
+    elif not causes and len(key[1]) <= _MOST_REMEMBERED_BYTES:
         if len(_SOUND) >= _MOST_REMEMBERED:
             _SOUND.clear()
         _SOUND.add(key)
     return causes
+
+
+class Known(NamedTuple):
+    """What is not refused because it was so before: addresses, and what was no sound selection."""
+
+    addresses: Container[str] = ()
+    selected: Selected = SOUND
+
+
+_NOTHING: Final = Known()
 
 
 def _addresses(spec: Document) -> Iterator[str]:
@@ -81,7 +96,7 @@ def _addresses(spec: Document) -> Iterator[str]:
     yield from (spec.get("dnsConfig") or {}).get("nameservers") or ()
 
 
-def _check_spec(spec: Document, path: str, of_pod: bool, known: Container[str]) -> Iterator[Cause]:
+def _check_spec(spec: Document, path: str, of_pod: bool, known: Known) -> Iterator[Cause]:
     grace_seconds = spec.get("terminationGracePeriodSeconds")
     if grace_seconds is None:
         yield required(f"{path}.terminationGracePeriodSeconds")
@@ -121,9 +136,9 @@ def _check_all_containers(spec: Document, path: str, around: Surroundings) -> It
         yield from check_ephemeral_containers(ephemeral, (*main, *init), where, around)
 
 
-def _check_placement(spec: Document, path: str, known: Container[str]) -> Iterator[Cause]:
+def _check_placement(spec: Document, path: str, known: Known) -> Iterator[Cause]:
     if affinity := spec.get("affinity"):
-        yield from check_affinity(affinity, f"{path}.affinity")
+        yield from check_affinity(affinity, f"{path}.affinity", known.selected)
     yield from _check_dns(spec, f"{path}.dnsConfig", known)
     for index, gate in enumerate(spec.get("readinessGates") or ()):
         kind = gate.get("conditionType", "")
@@ -137,7 +152,8 @@ def _check_placement(spec: Document, path: str, known: Container[str]) -> Iterat
             yield duplicate(where, name)
         seen.add(name)
     if constraints := spec.get("topologySpreadConstraints"):
-        yield from check_spread(constraints, f"{path}.topologySpreadConstraints")
+        where = f"{path}.topologySpreadConstraints"
+        yield from check_spread(constraints, where, selectors=known.selected.spread)
     yield from check_host_process(spec, path)
     if spec.get("hostUsers") is False:
         for name, shown in (("hostNetwork",) * 2, ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
@@ -171,12 +187,12 @@ def _check_override(override: str, spec: Document, path: str) -> Iterator[Cause]
             yield forbidden(f"{path}.{name}", "may not be set when hostnameOverride is specified")
 
 
-def _check_policies(spec: Document, path: str, known: Container[str]) -> Iterator[Cause]:
+def _check_policies(spec: Document, path: str, known: Known) -> Iterator[Cause]:
     if tolerations := spec.get("tolerations"):
         yield from check_tolerations(tolerations, f"{path}.tolerations")
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         where = f"{path}.hostAliases[{index}]"
-        yield from check_ip(f"{where}.ip", alias.get("ip", ""), known)
+        yield from check_ip(f"{where}.ip", alias.get("ip", ""), known.addresses)
         for position, name in enumerate(alias.get("hostnames") or ()):
             yield from each(f"{where}.hostnames[{position}]", name, names.dns1123_subdomain(name))
     for name, empty in (("priorityClassName", ""), ("runtimeClassName", None)):
@@ -242,7 +258,7 @@ def _check_host_ports(spec: Document, path: str, of_pod: bool) -> Iterator[Cause
                 yield invalid(f"{path}[{index}].ports[{position}].hostPort", outside, detail)
 
 
-def _check_dns(spec: Document, path: str, known: Container[str]) -> Iterator[Cause]:
+def _check_dns(spec: Document, path: str, known: Known) -> Iterator[Cause]:
     config = spec.get("dnsConfig")
     servers = (config or {}).get("nameservers") or []
     if spec.get("dnsPolicy") == "None" and not servers:
@@ -258,7 +274,7 @@ def _check_dns(spec: Document, path: str, known: Container[str]) -> Iterator[Cau
         detail = f"must not have more than {_MOST_NAMESERVERS} nameservers"
         yield invalid(f"{path}.nameservers", servers, detail)
     for index, server in enumerate(servers):
-        yield from check_ip(f"{path}.nameservers[{index}]", server, known)
+        yield from check_ip(f"{path}.nameservers[{index}]", server, known.addresses)
     yield from _check_searches(config.get("searches") or [], f"{path}.searches")
     for index, option in enumerate(config.get("options") or ()):
         if not option.get("name"):

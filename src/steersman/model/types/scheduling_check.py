@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from steersman.model import names
 from steersman.model.causes import (
@@ -25,18 +25,68 @@ _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def check_affinity(affinity: Document, path: str) -> Iterator[Cause]:
+class Selected(NamedTuple):
+    """Of what selects something in a pod's spec it is checked whether labels can have its values;
+    of spread constraints the selectors are checked at all."""
+
+    neighbours: bool = True
+    nodes: bool = True
+    spread: bool = True
+
+
+SOUND: Final = Selected()
+
+
+def sound_selections(spec: Document) -> Selected:
+    """Returns what of a spec from before an update was sound: what was not may be so afterwards
+    (AllowInvalidLabelValueInSelector, AllowInvalidLabelValueInRequiredNodeAffinity and
+    AllowInvalidTopologySpreadConstraintLabelSelector)."""
+    affinity, path = spec.get("affinity") or {}, "spec"
+    required_terms = ((affinity.get("nodeAffinity") or {}).get(_REQUIRED) or {}).get(
+        "nodeSelectorTerms"
+    )
+    values = (
+        value
+        for term in required_terms or ()
+        for one in term.get("matchExpressions") or ()
+        for value in one.get("values") or ()
+    )
+    constraints = spec.get("topologySpreadConstraints") or ()
+    return Selected(
+        not any(_check_selectors(term, path, True) for term in _terms(affinity)),
+        not any(names.label_value(value) for value in values),
+        not any(list(check_selector(one.get("labelSelector"), path)) for one in constraints),
+    )
+
+
+def _terms(affinity: Document) -> Iterator[Document]:
+    for name in ("podAffinity", "podAntiAffinity"):
+        found = affinity.get(name) or {}
+        yield from found.get(_REQUIRED) or ()
+        yield from (one.get("podAffinityTerm") or {} for one in found.get(_PREFERRED) or ())
+
+
+def _check_selectors(term: Document, path: str, check_values: bool) -> list[Cause]:
+    return [
+        cause
+        for name in ("labelSelector", "namespaceSelector")
+        for cause in check_selector(term.get(name), f"{path}.{name}", check_values=check_values)
+    ]
+
+
+def check_affinity(affinity: Document, path: str, selected: Selected = SOUND) -> Iterator[Cause]:
     """Yields what is wrong with the affinity of a pod."""
     if (found := affinity.get("nodeAffinity")) is not None:
-        yield from _check_node_affinity(found, f"{path}.nodeAffinity")
+        yield from _check_node_affinity(found, f"{path}.nodeAffinity", selected)
     for name in ("podAffinity", "podAntiAffinity"):
         if (found := affinity.get(name)) is not None:
-            yield from _check_pod_affinity(found, f"{path}.{name}")
+            yield from _check_pod_affinity(found, f"{path}.{name}", selected)
 
 
-def _check_node_affinity(affinity: Document, path: str) -> Iterator[Cause]:
+def _check_node_affinity(affinity: Document, path: str, selected: Selected) -> Iterator[Cause]:
     if (selector := affinity.get(_REQUIRED)) is not None:
-        yield from check_node_selector(selector, f"{path}.{_REQUIRED}")
+        where = f"{path}.{_REQUIRED}"
+        yield from check_node_selector(selector, where, check_values=selected.nodes)
     for index, term in enumerate(affinity.get(_PREFERRED) or ()):
         where = f"{path}.{_PREFERRED}[{index}]"
         yield from _check_weight(term, where)
@@ -50,7 +100,9 @@ def _check_weight(term: Document, path: str) -> Iterator[Cause]:
         yield invalid(f"{path}.weight", weight, "must be in the range 1-100")
 
 
-def check_node_selector(selector: Document, path: str) -> Iterator[Cause]:
+def check_node_selector(
+    selector: Document, path: str, *, check_values: bool = True
+) -> Iterator[Cause]:
     """Yields what is wrong with the terms of a node selector."""
     terms = selector.get("nodeSelectorTerms") or ()
     if not terms:
@@ -58,7 +110,7 @@ def check_node_selector(selector: Document, path: str) -> Iterator[Cause]:
         yield required(f"{path}.nodeSelectorTerms", detail)
     for index, term in enumerate(terms):
         where = f"{path}.nodeSelectorTerms[{index}]"
-        yield from _check_term(term, where, check_values=True)
+        yield from _check_term(term, where, check_values=check_values)
 
 
 def _check_term(term: Document, path: str, *, check_values: bool) -> Iterator[Cause]:
@@ -84,19 +136,18 @@ def _check_field(expression: Document, path: str) -> Iterator[Cause]:
         yield from each(f"{path}.values[{index}]", value, names.dns1123_subdomain(value))
 
 
-def _check_pod_affinity(affinity: Document, path: str) -> Iterator[Cause]:
+def _check_pod_affinity(affinity: Document, path: str, selected: Selected) -> Iterator[Cause]:
     for index, term in enumerate(affinity.get(_REQUIRED) or ()):
-        yield from _check_pod_term(term, f"{path}.{_REQUIRED}[{index}]")
+        yield from _check_pod_term(term, f"{path}.{_REQUIRED}[{index}]", selected)
     for index, weighted in enumerate(affinity.get(_PREFERRED) or ()):
         where = f"{path}.{_PREFERRED}[{index}]"
         yield from _check_weight(weighted, where)
         term = weighted.get("podAffinityTerm") or {}
-        yield from _check_pod_term(term, f"{where}.podAffinityTerm")
+        yield from _check_pod_term(term, f"{where}.podAffinityTerm", selected)
 
 
-def _check_pod_term(term: Document, path: str) -> Iterator[Cause]:
-    yield from check_selector(term.get("labelSelector"), f"{path}.labelSelector")
-    yield from check_selector(term.get("namespaceSelector"), f"{path}.namespaceSelector")
+def _check_pod_term(term: Document, path: str, selected: Selected) -> Iterator[Cause]:
+    yield from _check_selectors(term, path, selected.neighbours)
     for namespace in term.get("namespaces") or ():
         yield from each(f"{path}.namespace", namespace, names.dns1123_label(namespace))
     yield from _check_label_keys(term, path)
@@ -188,8 +239,10 @@ def check_taints(taints: Sequence[Document], path: str) -> Iterator[Cause]:
         seen.add((key, effect))
 
 
-def check_spread(constraints: Sequence[Document], path: str) -> Iterator[Cause]:
-    """Yields what is wrong with topology spread constraints."""
+def check_spread(
+    constraints: Sequence[Document], path: str, *, selectors: bool = True
+) -> Iterator[Cause]:
+    """Yields what is wrong with topology spread constraints, and with their `selectors`."""
     pairs = [(one.get("topologyKey", ""), one.get("whenUnsatisfiable", "")) for one in constraints]
     for index, constraint in enumerate(constraints):
         where = f"{path}[{index}]"
@@ -208,7 +261,8 @@ def check_spread(constraints: Sequence[Document], path: str) -> Iterator[Cause]:
             if policy is not None and policy not in _INCLUSION:
                 yield not_supported(f"{where}.{name}", policy, _INCLUSION)
         yield from _check_label_keys(constraint, where)
-        yield from check_selector(constraint.get("labelSelector"), f"{where}.labelSelector")
+        if selectors:
+            yield from check_selector(constraint.get("labelSelector"), f"{where}.labelSelector")
 
 
 def _check_domains(constraint: Document, path: str, action: str) -> Iterator[Cause]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from steersman.model.gotext import quote
 from steersman.model.kind import Document, Warn
+from steersman.model.quantity import parse
 from steersman.model.types.address_check import cidr_warnings, ip_warnings
 from steersman.model.types.pod_warnings import (
     OLD_VOLUMES,
@@ -66,7 +67,7 @@ def workload(path: str = "spec.template.", *, named: bool = False) -> Warn:
         if _is_changed(new, old):
             yield from _of_jobs(new, path)
             yield from pod_warnings(_at(new, path), path)
-            yield from _of_sets(new)
+        yield from _of_sets(new, old)
 
     return warner(told)
 
@@ -98,34 +99,42 @@ def _of_jobs(new: Document, path: str) -> Iterator[str]:
             yield f"{where}: {_UNTRACKED}"
 
 
-def _of_sets(new: Document) -> Iterator[str]:
-    """Yields what is told about StatefulSets."""
+def _of_sets(new: Document, old: Document | None) -> Iterator[str]:
+    """Yields what is told about StatefulSets, each time; upstream's paths differ."""
     spec = new.get("spec") or {}
     templates = spec.get("volumeClaimTemplates")
     for index, claim in enumerate(templates or ()):
-        where = f"spec.volumeClaimTemplates[{index}].spec"
-        yield from claim_warnings(claim.get("spec") or {}, where)
-    if "serviceName" in spec and (spec.get("revisionHistoryLimit") or 0) < 0:
+        where = f"spec.volumeClaimTemplates[{index}]"
+        inside = where if old is None else f"{where}.Spec"
+        yield from claim_warnings(claim.get("spec") or {}, inside)
+    if "podManagementPolicy" in spec and (spec.get("revisionHistoryLimit") or 0) < 0:
         what = "a negative value retains all historical revisions; a value >= 0 is recommended"
         yield f"spec.revisionHistoryLimit: {what}"
 
 
-def pod_told(new: Document, old: Document | None) -> Iterator[str]:
-    """Yields what is told about a pod: only when it is new, since people seldom change them."""
-    if old is None:
+def pod_warn(new: Document, old: Document | None, subresource: str) -> Iterator[str]:
+    """Yields what is told about a pod, only when it is new, since people seldom change them; and
+    about the addresses in its status."""
+    if subresource == "status":
+        status = new.get("status") or {}
+        for name in ("podIPs", "hostIPs"):
+            for index, one in enumerate(status.get(name) or ()):
+                yield from ip_warnings(f"status.{name}[{index}].ip", one.get("ip", ""))
+    elif old is None and not subresource:
         yield from name_warnings(_name(new), "the Pod's hostname")
         yield from pod_warnings(new)
 
 
-def service_told(new: Document, _old: Document | None) -> Iterator[str]:
+def _service_told(new: Document) -> Iterator[str]:
     """Yields what is told about a Service."""
-    spec = new.get("spec") or {}
+    spec, kind = new.get("spec") or {}, (new.get("spec") or {}).get("type", "ClusterIP")
     if _OLD_HINTS in (new["metadata"].get("annotations") or {}):
         yield f"annotation {_OLD_HINTS} is deprecated, please use {_HINTS} instead"
-    if spec.get("clusterIP") not in (None, "", "None") and spec.get("type") != "ExternalName":
+    if spec.get("clusterIP") not in (None, "", "None") and kind != "ExternalName":
         for index, address in enumerate(spec.get("clusterIPs") or ()):
             yield from ip_warnings(f"spec.clusterIPs[{index}]", address)
-    if spec.get("clusterIP") == "None" and spec.get("type", "ClusterIP") == "ClusterIP":
+    headless = spec.get("clusterIP") == "None" and kind == "ClusterIP"
+    if headless:
         for name in ("loadBalancerIP", "externalIPs"):
             if spec.get(name):
                 yield f"spec.{name} is ignored for headless services"
@@ -133,10 +142,45 @@ def service_told(new: Document, _old: Document | None) -> Iterator[str]:
             yield "spec.SessionAffinity is ignored for headless services"
     for index, address in enumerate(spec.get("externalIPs") or ()):
         yield from ip_warnings(f"spec.externalIPs[{index}]", address)
+    if spec.get("externalIPs") and not headless and kind != "ExternalName":
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
     if address := spec.get("loadBalancerIP"):
         yield from ip_warnings("spec.loadBalancerIP", address)
     for index, value in enumerate(spec.get("loadBalancerSourceRanges") or ()):
         yield from cidr_warnings(f"spec.loadBalancerSourceRanges[{index}]", value)
+    yield from _of_names(spec, kind)
+
+
+def _of_names(spec: Document, kind: str) -> Iterator[str]:
+    if kind == "ExternalName" and spec.get("externalIPs"):
+        yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    if kind != "ExternalName" and spec.get("externalName"):
+        yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+
+
+def service_warn(new: Document, _old: Document | None, subresource: str) -> Iterator[str]:
+    """Yields what is told about a Service, and about the addresses in its status."""
+    if not subresource:
+        yield from _service_told(new)
+    elif subresource == "status":
+        balancer = (new.get("status") or {}).get("loadBalancer") or {}
+        for index, ingress in enumerate(balancer.get("ingress") or ()):
+            yield from ip_warnings(f"status.loadBalancer.ingress[{index}]", ingress.get("ip", ""))
+
+
+def quota_told(new: Document, old: Document | None) -> Iterator[str]:
+    """Yields what is told about a new ResourceQuota that lets more be asked for than be used."""
+    hard = (new.get("spec") or {}).get("hard") or {}
+    for name in () if old is not None else ("cpu", "memory", "storage", "ephemeral-storage"):
+        asked, limit = f"requests.{name}", f"limits.{name}"
+        if asked not in hard and name in ("cpu", "memory"):
+            asked = name
+        if asked in hard and limit in hard:
+            request, most = parse(hard[asked]), parse(hard[limit])
+            if request > most:
+                yield f"ResourceQuota {asked} ({request}) should be less than {limit} ({most})"
 
 
 def endpoints_told(new: Document, _old: Document | None) -> Iterator[str]:
@@ -215,9 +259,10 @@ def ingress_told(new: Document, old: Document | None) -> Iterator[str]:
         yield f"{what}, please use 'spec.ingressClassName' instead"
 
 
-def account_told(new: Document, _old: Document | None) -> Iterator[str]:
-    """Yields what is told about a ServiceAccount."""
-    if _MOUNTABLE in (new["metadata"].get("annotations") or {}):
+def account_told(new: Document, old: Document | None) -> Iterator[str]:
+    """Yields what is told about a ServiceAccount that is newly restricted to some Secrets."""
+    now, then = ((one or {}).get("metadata", {}).get("annotations") or {} for one in (new, old))
+    if _MOUNTABLE in now and _MOUNTABLE not in then:
         yield f"metadata.annotations[{_MOUNTABLE}]: {_SEPARATE}"
 
 
