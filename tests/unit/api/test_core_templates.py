@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from served import NAMESPACES, PODS, Served, pod, served
+from served import MERGE, NAMESPACES, PODS, Served, pod, served
 from steersman.api.templates import MOST_BYTES, MOST_TEMPLATES, Templates
 from steersman.wire.message import User
 
 NODE = User("system:node:n", ("system:nodes", "system:authenticated"))
 ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
+NODES = "/api/v1/nodes"
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 
@@ -123,6 +124,18 @@ async def test_a_mirror_pod_is_never_of_a_template(api: Served) -> None:
     given = pod("a", nodeName="m")
     given["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     (await api.post(PODS, given)).ok()
+    assert known(api) == 0
+
+
+@served
+async def test_a_pod_that_names_its_node_is_of_no_template(api: Served) -> None:
+    """Its node tells it where it is, and may come to know it later."""
+    (await api.post(NODES, {"metadata": {"name": "m"}})).ok()
+    assert "labels" not in (await api.post(PODS, pod("a", nodeName="m"))).ok()["metadata"]
+    zone = {"topology.kubernetes.io/zone": "z"}
+    (await api.patch(f"{NODES}/m", {"metadata": {"labels": zone}}, MERGE)).ok()
+    made = (await api.post(PODS, pod("b", nodeName="m"))).ok()
+    assert made["metadata"]["labels"] == zone
     assert known(api) == 0
 
 
