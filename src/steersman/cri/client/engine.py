@@ -266,7 +266,7 @@ class CRIEngine:
         return state_of(container, status)
 
     async def _began(self, id: str) -> c.ContainerStatus:
-        """Returns how a run is that has just been begun. A runtime that begins anew meanwhile is
+        """Returns how a run is that has been begun. A runtime that begins anew meanwhile is
         waited for: what was begun goes on, and is not to be begun twice."""
         for _ in range(BEGAN_TRIES):
             try:
