@@ -114,6 +114,20 @@ def test_containers_are_in_the_namespaces_of_their_pod(run: Run) -> None:
     run(scenario)
 
 
+def test_a_pod_may_have_the_namespaces_of_the_host(run: Run) -> None:
+    async def scenario(rig: Rig, sandbox: SandboxState) -> None:
+        script = "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; sleep 1000 & exit 4"
+        status, text = await rig.output(
+            sandbox, "/bin/sh", "-c", script, host_pid=True, pidns="", shm=sandbox.shm
+        )
+        assert text.split() == [os.readlink(f"/proc/self/ns/{it}") for it in ("net", "ipc")]
+        assert status.code == 4
+        left = pathlib.Path("/sys/fs/cgroup").glob(f"*{rig.cgroup}/**/cgroup.procs")
+        assert [it for it in left if it.read_text()] == []
+
+    run(scenario, network="host", ipc="host")
+
+
 def test_containers_that_share_their_processes_see_each_other(run: Run) -> None:
     async def scenario(rig: Rig, sandbox: SandboxState) -> None:
         await rig.launch(sandbox, "sleep", "1000", pidns=sandbox.pidns)

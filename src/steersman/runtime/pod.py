@@ -126,7 +126,8 @@ class Pod:
     @property
     def quiet(self) -> bool:
         """Whether nothing of it is under way."""
-        return all(made.quiet for made in self.containers.values())
+        at_work = self._external is not None and not self._external.quiet
+        return not at_work and all(made.quiet for made in self.containers.values())
 
     def freeze(self) -> Document:
         """What the next shim is to know."""

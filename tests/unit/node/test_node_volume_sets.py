@@ -120,7 +120,7 @@ def test_what_cannot_be_made_is_told_with_the_name_of_the_volume(node: Node) -> 
     start = 'MountVolume.SetUp failed for volume "settings" : '
     assert str(caught.value) == f'{start}configmap "settings" not found'
     with pytest.raises(BadConfiguration, match="this kind of volume is not supported"):
-        node.prepare({"name": "far", "iscsi": {"lun": 0}})
+        node.prepare({"name": "far", "rbd": {"image": "i"}})
 
 
 def test_what_is_behind_a_claim_is_told_by_its_own_name(node: Node) -> None:

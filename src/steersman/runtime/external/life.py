@@ -48,6 +48,11 @@ class External:
         self._strays: dict[int, int] = {}
         self.program = Program(path, os.path.join(directory, _STATES), processes.__setitem__)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the program is not at work."""
+        return self.program.quiet
+
     def stray(self, process: int, status: int) -> None:
         """An orphan has ended. It may be what a program under way is about to tell of."""
         if self._starting:
@@ -129,11 +134,6 @@ class _Left(Supervised):
         self.close_channel()
         self._external = external
         self._call: Call | None = None
-
-    @property
-    def quiet(self) -> bool:
-        """Also not while the program is at work."""
-        return self._call is None and super().quiet
 
     def _leave(
         self, words: list[str], made: Container, terminal: bool, streams: Sequence[int]

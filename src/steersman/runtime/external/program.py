@@ -92,6 +92,11 @@ class Program:
         self._follow(child, ended)
         return call
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no call is under way."""
+        return not self._calls
+
     def close(self) -> None:
         """Ends every call that is under way; nobody waits for it any more."""
         for call in self._calls:
