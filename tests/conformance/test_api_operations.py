@@ -167,5 +167,6 @@ async def test_storage_version_migrations(api: Served) -> None:
     spec = {"resource": {"group": "", "resource": "foo"}}
     body = {"metadata": {"name": "test"}, "spec": spec}
     change = {"metadata": {"labels": {"test.storagemigration.example.com": "test"}}}
-    it = Tour("storagemigration.k8s.io", "storageversionmigrations", body, change, CONDITIONS)
+    status = {"status": {"resourceVersion": "1", "conditions": [CONDITION]}}
+    it = Tour("storagemigration.k8s.io", "storageversionmigrations", body, change, status)
     await tour(api, it)

@@ -90,10 +90,8 @@ class _Fields(dict[str, Walk]):
         if (node := self._node.fields.get(name)) is None:
             raise _Odd
         amounts = node.values is not None and node.values.type == "quantity"
-        if amounts and self._node.definition.startswith(_WITH_RESOURCE_LISTS):
-            walk = self[name] = _resource_list
-        else:
-            walk = self[name] = _walk(node)
+        is_list = amounts and self._node.definition.startswith(_WITH_RESOURCE_LISTS)
+        walk = self[name] = _resource_list if is_list else _walk(node)
         return walk
 
 
