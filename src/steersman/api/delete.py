@@ -196,10 +196,10 @@ class Deleter:
         return Response(orjson.dumps(head)[:-1] + b',"items":[' + items + b"]}", headers=headers)
 
 
-def _told(call: Call, options: Options) -> list[str]:
+def _told(call: Call, options: Options) -> tuple[str, ...]:
     """Returns what is told of a deletion that does not say what becomes of dependents."""
     of_jobs = (call.form.api_version, call.kind.plural) == ("batch/v1", "jobs")
-    return [JOB_WARNING] if of_jobs and not options.propagation else []
+    return (JOB_WARNING,) if of_jobs and not options.propagation else ()
 
 
 def parse_options(call: Call) -> Options:

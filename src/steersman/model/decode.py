@@ -90,6 +90,7 @@ class _Fields(dict[str, Walk]):
         if (node := self._node.fields.get(name)) is None:
             raise _Odd
         amounts = node.values is not None and node.values.type == "quantity"
+        walk: Walk
         if amounts and self._node.definition.startswith(_WITH_RESOURCE_LISTS):
             walk = self[name] = _resource_list
         else:
