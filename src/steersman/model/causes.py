@@ -58,6 +58,12 @@ def too_long(path: str, most_bytes: int) -> Cause:
     return Cause("FieldValueTooLong", message, path)
 
 
+def too_many_characters(path: str, most: int) -> Cause:
+    """Says that a value has too many characters, as what a type declares counts them."""
+    message = f"Too long: may not be more than {most} characters"
+    return Cause("FieldValueTooLong", message, path)
+
+
 def too_many(path: str, count: int, most: int) -> Cause:
     """Says that a list has too many items."""
     items = "item" if most == 1 else "items"
@@ -85,6 +91,11 @@ def one_of(path: str, value: str | None, supported: Collection[str]) -> Sequence
 def immutable(path: str, new: Any, old: Any) -> Sequence[Cause]:
     """Checks that a value is as it was; absent and empty are the same."""
     return (invalid(path, new, IMMUTABLE),) if new != old and (new or old) else ()
+
+
+def declared_immutable(path: str, new: Any, old: Any) -> Sequence[Cause]:
+    """Checks the same where upstream's type declares it, and so shows no value."""
+    return (invalid(path, None, IMMUTABLE),) if new != old and (new or old) else ()
 
 
 def _with(text: str, detail: str) -> str:

@@ -79,6 +79,10 @@ _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' "
     "or '.', and must start and end with an alphanumeric character"
 )
+_CASELESS_SUBDOMAIN_TEXT = (
+    "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start "
+    "and end with an alphanumeric character"
+)
 _LABEL_1035_TEXT = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with "
     "an alphabetic character, and end with an alphanumeric character"
@@ -139,6 +143,14 @@ def dns1123_subdomain(value: str) -> list[str]:
     problems = _too_long(value, DNS_SUBDOMAIN_LENGTH)
     if not _is_subdomain(value):
         problems.append(regex_error(_SUBDOMAIN_TEXT, _SUBDOMAIN, "example.com"))
+    return problems
+
+
+def dns1123_caseless_subdomain(value: str) -> list[str]:
+    """Checks a DNS subdomain that may have capitals (IsDNS1123SubdomainCaseless)."""
+    problems = _too_long(value, DNS_SUBDOMAIN_LENGTH)
+    if not _is_subdomain(value.lower()):
+        problems.append(regex_error(_CASELESS_SUBDOMAIN_TEXT, _SUBDOMAIN, "Example.com"))
     return problems
 
 

@@ -620,7 +620,7 @@ def binding(side: str = "validating", **change: Any) -> Causes:
             {"policyName": "", "validationActions": []},
             [
                 ("policyName", REQUIRED),
-                ("validationActions", f"{REQUIRED}: at least one validation action is required"),
+                ("validationActions", REQUIRED),
             ],
         ),
         (

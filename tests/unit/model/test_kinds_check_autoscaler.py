@@ -57,18 +57,18 @@ def test_a_sound_autoscaler_passes() -> None:
         (
             {"maxReplicas": 0},
             [
-                ("spec.maxReplicas", f"{REQUIRED}: must be set and greater than 0"),
                 (
                     "spec.maxReplicas",
                     "Invalid value: 0: must be greater than or equal to `minReplicas`",
                 ),
+                ("spec.maxReplicas", REQUIRED),
             ],
         ),
         (
             {"maxReplicas": -1, "minReplicas": -2},
             [
                 ("spec.minReplicas", "Invalid value: -2: must be greater than or equal to 0"),
-                ("spec.maxReplicas", "Invalid value: -1: must be greater than 0"),
+                ("spec.maxReplicas", "Invalid value: -1: must be greater than or equal to 1"),
             ],
         ),
         (

@@ -130,7 +130,7 @@ C0 = "spec.devices.constraints[0]"
             [
                 (
                     R0,
-                    'Invalid value: "null": exactly one of `exactly` or `firstAvailable` is '
+                    "Invalid value: null: exactly one of `exactly` or `firstAvailable` is "
                     "required, but multiple fields are set",
                 )
             ],
@@ -476,7 +476,7 @@ def test_an_allocation_does_not_change_and_a_deleted_claim_gets_no_more_consumer
     assert of_status(before, before) == []
     assert of_status({}, before) == []
     assert of_status({"allocation": allocated(result("d1"))}, before) == [
-        ("status.allocation", 'Invalid value: "null": field cannot be modified once set')
+        ("status.allocation", "Invalid value: null: field cannot be modified once set")
     ]
     more = {**before, "reservedFor": [POD, {**POD, "uid": "v"}]}
     assert of_status(more, before) == []

@@ -268,12 +268,12 @@ PARAMETERS = {"kind": "K", "name": "n"}
         (
             {"controller": "a/b", "parameters": {"kind": "", "name": "", "scope": "Galaxy"}},
             [
-                ("parameters.kind", REQUIRED),
-                ("parameters.name", REQUIRED),
                 (
                     "parameters.scope",
                     'Unsupported value: "Galaxy": supported values: "Cluster", "Namespace"',
                 ),
+                ("parameters.kind", REQUIRED),
+                ("parameters.name", REQUIRED),
             ],
         ),
         (
@@ -582,17 +582,13 @@ def test_an_address_has_a_parent_that_stays() -> None:
     bad = {"group": "A", "resource": "", "name": "a/b", "namespace": ".."}
     assert address("10.0.0.1", bad) == [
         ("spec.parentRef.group", f'Invalid value: "A": {SUBDOMAIN}'),
-        ("spec.parentRef.resource", REQUIRED),
         ("spec.parentRef.name", "Invalid value: \"a/b\": may not contain '/'"),
         ("spec.parentRef.namespace", "Invalid value: \"..\": may not be '..'"),
+        ("spec.parentRef.resource", REQUIRED),
     ]
     assert address("10.0.0.1", PARENT, PARENT) == []
     assert address("10.0.0.1", {**PARENT, "name": "t"}, PARENT) == [
-        (
-            "spec.parentRef",
-            'Invalid value: {"Group":"","Resource":"services","Namespace":"n","Name":"t"}: '
-            f"{IMMUTABLE}",
-        )
+        ("spec.parentRef", f"Invalid value: null: {IMMUTABLE}")
     ]
 
 

@@ -1213,6 +1213,10 @@ def test_a_container_that_restarts_in_a_resize_may_have_less_memory() -> None:
         for amount in ("1Gi", "2Gi")
     )
     assert causes(small, big, "resize") == []
+    stopped = one(resources={"limits": {"memory": "2Gi"}})
+    assert causes(big, stopped, "resize") == [
+        ("spec", "Forbidden: only cpu and memory resources are mutable")
+    ]
     other = one(resources={"limits": {"memory": "2Gi", "ephemeral-storage": "1Gi"}})
     assert causes(other, one(resources={"limits": {"memory": "2Gi"}}), "resize") == [
         ("spec", "Forbidden: only cpu and memory resources are mutable")

@@ -111,12 +111,13 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
     if before is None:
         name = (new.get("metadata") or {}).get("name", "")
         yield from each("metadata.name", name, _length_problems(name))
+    if not spec.get("schedule"):  # declared by upstream's type: told last
+        yield required("spec.schedule")
 
 
 def _check_schedule(spec: Document, before: Document | None) -> Iterator[Cause]:
     text = spec.get("schedule", "")
     if not text:
-        yield required("spec.schedule")
         return
     zone = schedule.zone_of(text)
     if zone is not None and (problem := _location_problem(zone)):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from steersman.model import names
-from steersman.model.causes import duplicate, each, immutable, invalid, one_of, required, too_many
+from steersman.model.causes import (
+    declared_immutable,
+    duplicate,
+    each,
+    invalid,
+    one_of,
+    required,
+    too_many,
+)
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer, without
@@ -115,14 +123,22 @@ _CONTROLLERS = (
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old)
     kind = new.get("addressType", "")
-    yield from one_of("addressType", kind, _ADDRESS_TYPES)
     endpoints = new.get("endpoints") or ()
     problems = list(_check_endpoints(endpoints, kind))
     if problems and (old is None or old.get("endpoints") != endpoints):
         yield from problems  # those that were accepted once may stay
     yield from _check_ports(new.get("ports") or ())
+    # declared by upstream's types: told last
     if old is not None:
-        yield from immutable("addressType", kind, old.get("addressType", ""))
+        yield from declared_immutable("addressType", kind, old.get("addressType", ""))
+    yield from one_of("addressType", kind, _ADDRESS_TYPES)
+    is_known = old is not None and old.get("endpoints") == endpoints
+    for index, endpoint in enumerate(() if is_known else endpoints[:_MOST_ENDPOINTS]):
+        path, addresses = f"endpoints[{index}].addresses", endpoint.get("addresses") or ()
+        if not addresses:
+            yield required(path)
+        elif len(addresses) > _MOST_ADDRESSES:
+            yield too_many(path, len(addresses), _MOST_ADDRESSES)
 
 
 def _check_endpoints(endpoints: Sequence[Document], kind: str) -> Iterator[Cause]:
@@ -135,10 +151,6 @@ def _check_endpoints(endpoints: Sequence[Document], kind: str) -> Iterator[Cause
 
 def _check_endpoint(endpoint: Document, kind: str, path: str) -> Iterator[Cause]:
     addresses = endpoint.get("addresses") or ()
-    if not addresses:
-        yield required(f"{path}.addresses", "must contain at least 1 address")
-    elif len(addresses) > _MOST_ADDRESSES:
-        yield too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES)
     for index, address in enumerate(addresses):
         yield from _check_address(address, kind, f"{path}.addresses[{index}]")
     if (node := endpoint.get("nodeName")) is not None:

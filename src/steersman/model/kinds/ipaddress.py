@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steersman.model import names
-from steersman.model.causes import IMMUTABLE, each, invalid, required
+from steersman.model.causes import declared_immutable, each, required
 from steersman.model.errors import Cause
-from steersman.model.gotext import struct
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import NAME, NONE, at
 from steersman.model.types.address_check import strict_ip
@@ -43,10 +42,7 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_metadata(new, old, namespaced=False, name=strict_ip)
     parent = (new.get("spec") or {}).get("parentRef")
     if old is not None:
-        if parent != (old.get("spec") or {}).get("parentRef"):
-            shown = struct(parent or {}, "Group", "Resource", "Namespace", "Name")
-            shown = {name: value or "" for name, value in shown.items()}
-            yield invalid(_PATH, shown if parent else None, IMMUTABLE)
+        yield from declared_immutable(_PATH, parent, (old.get("spec") or {}).get("parentRef"))
         return
     if parent is None:
         yield required(_PATH)
@@ -55,9 +51,10 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
         yield from each(f"{_PATH}.group", group, names.dns1123_subdomain(group))
     for name in ("resource", "name", "namespace"):
         value = parent.get(name, "")
-        if not value and name != "namespace":
-            yield required(f"{_PATH}.{name}")
         yield from each(f"{_PATH}.{name}", value, names.path_segment(value))
+    for name in ("resource", "name"):
+        if not parent.get(name):  # declared by upstream's type: told last
+            yield required(f"{_PATH}.{name}")
 
 
 def _parent(address: Document, _now: float) -> str:

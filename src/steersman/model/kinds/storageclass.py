@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from steersman.model.causes import forbidden, immutable, not_supported, required
+from steersman.model.causes import declared_immutable, forbidden, not_supported, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.printing import AGE, at, field, text
@@ -38,11 +38,13 @@ DEFAULT_ANNOTATIONS = (
 )
 _RECLAIM_POLICIES = ("Delete", "Retain")
 _BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
+_DECLARED = ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode")
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, namespaced=False)
-    yield from check_provisioner(new.get("provisioner", ""), "provisioner")
+    if provisioner := new.get("provisioner", ""):
+        yield from check_provisioner(provisioner, "provisioner")
     yield from check_parameters(new.get("parameters") or {}, "parameters", may_be_empty=True)
     policy, mode = new.get("reclaimPolicy", ""), new.get("volumeBindingMode")
     if policy and policy not in _RECLAIM_POLICIES:
@@ -52,9 +54,11 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     elif mode not in _BINDING_MODES:
         yield not_supported("volumeBindingMode", mode, _BINDING_MODES)
     yield from check_topologies(new.get("allowedTopologies") or (), "allowedTopologies")
-    if old is not None:
-        yield from check_kept(new, old, "parameters", "provisioner", "reclaimPolicy")
-        yield from immutable("volumeBindingMode", mode, old.get("volumeBindingMode"))
+    for name in _DECLARED:  # by upstream's type: told last
+        if old is not None:
+            yield from declared_immutable(name, new.get(name), old.get(name))
+        if name == "provisioner" and not provisioner:
+            yield required(name)
 
 
 def check_kept(new: Document, old: Document, *fields: str) -> Iterator[Cause]:

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from steersman.model import names
-from steersman.model.causes import each, forbidden, invalid, required, too_long
+from steersman.model.causes import declared_immutable, each, forbidden, required, too_long
 from steersman.model.errors import Cause
-from steersman.model.gotext import struct
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, field, text
@@ -17,7 +16,7 @@ from steersman.model.kinds.subresources import STATUS_ALONE
 from steersman.model.removed import Life, removed
 from steersman.model.types.metadata import check_metadata
 from steersman.model.types.persistent_check import check_inline_volume
-from steersman.model.types.persistent_sources import check_driver_name
+from steersman.model.types.persistent_sources import check_declared_driver
 from steersman.model.types.storage_check import map_bytes
 from steersman.model.view import Object, View
 
@@ -75,23 +74,16 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     for name in ("attachError", "detachError"):
         yield from _check_error(status.get(name) or {}, f"status.{name}")
     if old is None:
-        yield from check_driver_name(spec.get("attacher", ""), "spec.attacher")
         volume = (spec.get("source") or {}).get("persistentVolumeName")
         if volume is not None:
             path = "spec.source.persistentVolumeName"
             yield from each(path, volume, names.dns1123_subdomain(volume))
-    elif spec != (old.get("spec") or {}):
-        yield invalid("spec", _internal(spec), "field is immutable")
-
-
-def _internal(spec: Document) -> Document:
-    source = struct(spec.get("source") or {}, "PersistentVolumeName", "InlineVolumeSpec")
-    return {**struct(spec, "Attacher", "Source", "NodeName"), "Source": source}
+        yield from check_declared_driver(spec.get("attacher", ""), "spec.attacher")
+    else:
+        yield from declared_immutable("spec", spec, old.get("spec") or {})
 
 
 def _check_spec(spec: Document) -> Iterator[Cause]:
-    if not spec.get("attacher"):
-        yield required("spec.attacher")
     source, path = spec.get("source") or {}, "spec.source"
     volume, inline = source.get("persistentVolumeName"), source.get("inlineVolumeSpec")
     if volume is None and inline is None:

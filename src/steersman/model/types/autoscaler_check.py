@@ -12,6 +12,7 @@ from steersman.model.causes import (
     each,
     forbidden,
     invalid,
+    not_negative,
     not_supported,
     required,
 )
@@ -42,12 +43,6 @@ _FROM_ZERO: Final = (
 def check_spec(spec: Document, old: Document | None) -> Iterator[Cause]:
     """Yields what is wrong with the spec of an autoscaler; `old` is the spec before an update."""
     least, most = spec.get("minReplicas"), spec.get("maxReplicas", 0)
-    if least is not None and least < 0:
-        yield invalid("spec.minReplicas", least, NOT_NEGATIVE)
-    if most == 0:
-        yield required("spec.maxReplicas", "must be set and greater than 0")
-    elif most < 0:
-        yield invalid("spec.maxReplicas", most, "must be greater than 0")
     if least is not None and most < least:
         yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
     target = spec.get("scaleTargetRef") or {}
@@ -65,6 +60,12 @@ def check_spec(spec: Document, old: Document | None) -> Iterator[Cause]:
     for name in ("scaleUp", "scaleDown"):
         if (rules := behavior.get(name)) is not None:
             yield from _check_rules(rules, f"spec.behavior.{name}")
+    # declared by upstream's type: told last
+    yield from not_negative("spec.minReplicas", least)
+    if most == 0:
+        yield required("spec.maxReplicas")
+    elif most < 0:
+        yield invalid("spec.maxReplicas", most, "must be greater than or equal to 1")
 
 
 def _kind_of(reference: Document) -> tuple[str, str]:

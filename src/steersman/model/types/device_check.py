@@ -20,7 +20,7 @@ from steersman.model.causes import (
 from steersman.model.errors import Cause
 from steersman.model.gotext import shown
 from steersman.model.kind import Document
-from steersman.model.types.persistent_sources import check_driver_name
+from steersman.model.types.persistent_sources import check_declared_driver, check_driver_name
 
 ItemCheck = Callable[[Any, str], Iterable[Cause]]
 
@@ -98,11 +98,6 @@ def check_pool_name(name: str, path: str) -> Iterator[Cause]:
 def check_class_name(name: str, path: str) -> Iterator[Cause]:
     """Yields what is wrong with a reference to a DeviceClass."""
     yield from each(path, name, names.dns1123_subdomain(name)) if name else (required(path),)
-
-
-def check_declared_driver(name: str, path: str) -> Iterator[Cause]:
-    """Yields what is wrong with the name of a driver where nothing more is said of an empty one."""
-    yield from check_driver_name(name, path) if name else (required(path),)
 
 
 def check_uid(uid: str, path: str) -> Iterator[Cause]:

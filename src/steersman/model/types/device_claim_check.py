@@ -67,7 +67,7 @@ def _check_request(request: Document, path: str) -> Iterator[Cause]:
     if exactly is None and not alternatives:
         yield required(path, _ONE_KIND)
     elif exactly is not None and alternatives:
-        yield invalid(path, "null", f"{_ONE_KIND}, but multiple fields are set")
+        yield invalid(path, None, f"{_ONE_KIND}, but multiple fields are set")
     elif exactly is not None:
         yield from _check_wish(exactly, f"{path}.exactly")
     else:

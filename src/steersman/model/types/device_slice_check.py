@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from steersman.model import names
 from steersman.model.causes import each, immutable, invalid, required, too_long, too_many
@@ -45,6 +45,7 @@ _VERSION: Final = re.compile(
     re.ASCII,
 )
 _VALUES: Final = ("int", "bool", "string", "version")
+_MEMBERS: Final = (*_VALUES, *(f"{name}s" for name in _VALUES))  # of the union upstream declares
 _ONE_PLACE: Final = (
     "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 )
@@ -96,12 +97,7 @@ def _check_fixed(spec: Document, old: Document) -> Iterator[Cause]:
     pool, before = name_of(spec.get("pool") or {}), name_of(old.get("pool") or {})
     yield from immutable("spec.pool.name", pool, before)
     yield from immutable("spec.driver", spec.get("driver"), old.get("driver"))
-    node = spec.get("nodeName")
-    yield from immutable("spec.nodeName", "null" if node is None else node, _or_null(old))
-
-
-def _or_null(old: Document) -> Any:
-    return "null" if old.get("nodeName") is None else old["nodeName"]
+    yield from immutable("spec.nodeName", spec.get("nodeName"), old.get("nodeName"))
 
 
 def _check_places(spec: Document) -> Iterator[Cause]:
@@ -174,7 +170,7 @@ def _check_bounds(attributes: Mapping[str, Document], more: int, path: str) -> I
 def _check_device_places(device: Document, path: str, places: bool) -> Iterator[Cause]:
     if not places:
         if any(device.get(name) is not None for name in ("nodeName", "nodeSelector", "allNodes")):
-            yield invalid(path, "null", _NO_DEVICE_PLACE)
+            yield invalid(path, None, _NO_DEVICE_PLACE)
         return
     if device.get("nodeName") == "":
         yield invalid(f"{path}.nodeName", "", "must not be empty")
@@ -197,11 +193,11 @@ def _check_attribute(attribute: Document, path: str) -> Iterator[Cause]:
             yield invalid(f"{path}.version", version, detail)
         yield from _check_length(version, f"{path}.version")
     given = [name for name in _VALUES if attribute.get(name) is not None]
+    known = ", ".join(f"`{name}`" for name in _MEMBERS)
     if not given:
-        yield invalid(path, "", "exactly one value must be specified")
+        yield invalid(path, "", f"must specify one of: {known}")
     elif len(given) > 1:
-        listed = {f"{name.title()}Value": attribute.get(name) for name in _VALUES}
-        yield invalid(path, listed, "exactly one value must be specified")
+        yield invalid(path, f"{{{', '.join(given)}}}", f"must specify exactly one of: {known}")
 
 
 def _check_length(text: str, path: str) -> Iterator[Cause]:

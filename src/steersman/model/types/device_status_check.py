@@ -23,7 +23,6 @@ from steersman.model.types.condition import check_conditions
 from steersman.model.types.device_check import (
     MOST_CONFIGURATIONS,
     check_binding,
-    check_declared_driver,
     check_label,
     check_list,
     check_pool_name,
@@ -38,7 +37,7 @@ from steersman.model.types.device_claim_check import (
     check_reference,
     request_names,
 )
-from steersman.model.types.persistent_sources import check_driver_name
+from steersman.model.types.persistent_sources import check_declared_driver, check_driver_name
 from steersman.model.types.scheduling_check import check_node_selector
 
 _MOST_CONSUMERS: Final = 256
@@ -82,7 +81,7 @@ def check_claim_status(new: Document, old: Document) -> Iterator[Cause]:
             yield forbidden(path, f"{detail}`deletionTimestamp` are set")
     if allocation is not None and before.get("allocation") is not None:
         if allocation != before["allocation"]:
-            yield invalid("status.allocation", "null", _MODIFIED)
+            yield invalid("status.allocation", None, _MODIFIED)
     elif allocation is not None:
         known = request_names((new.get("spec") or {}).get("devices") or {})
         yield from _check_allocation(allocation, known, "status.allocation")

@@ -17,6 +17,7 @@ _NOT_IN_PATHS: Final = ("//", "/./", "/../", "%2f", "%2F")
 _NOT_AT_END: Final = ("/..", "/.")
 _MOST_CONTROLLER_BYTES: Final = 250
 _SCOPES: Final = ("Cluster", "Namespace")
+_NAMED: Final = ("kind", "name")
 _NOT_ADDRESS: Final = "must be a DNS name, not an IP address"
 
 
@@ -136,16 +137,18 @@ def _check_port(port: Document, path: str) -> Iterator[Cause]:
         yield required(path, "port name or number is required")
 
 
-def _check_reference(reference: Document, path: str) -> Iterator[Cause]:
+def _check_reference(
+    reference: Document, path: str, *, is_declared: bool = False
+) -> Iterator[Cause]:
+    """Yields what is wrong with a reference; what the type declares of it is told elsewhere."""
     group = reference.get("apiGroup")
     if group is not None:
         yield from each(f"{path}.apiGroup", group, names.dns1123_subdomain(group))
-    for name in ("kind", "name"):
-        value = reference.get(name, "")
-        if not value:
-            yield required(f"{path}.{name}")
-        else:
+    for name in _NAMED:
+        if value := reference.get(name, ""):
             yield from each(f"{path}.{name}", value, names.path_segment(value))
+        elif not is_declared:
+            yield required(f"{path}.{name}")
 
 
 def check_class(spec: Document) -> Iterator[Cause]:
@@ -156,10 +159,13 @@ def check_class(spec: Document) -> Iterator[Cause]:
     yield from check_domain_prefixed(controller, path)
     if (parameters := spec.get("parameters")) is not None:
         yield from _check_parameters(parameters, "spec.parameters")
+        for name in _NAMED:
+            if not parameters.get(name):  # declared by upstream's type: told last
+                yield required(f"spec.parameters.{name}")
 
 
 def _check_parameters(parameters: Document, path: str) -> Iterator[Cause]:
-    yield from _check_reference(parameters, path)
+    yield from _check_reference(parameters, path, is_declared=True)
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
     where = f"{path}.namespace"
     if scope is None:

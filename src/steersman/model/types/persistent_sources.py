@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from steersman.model import names
-from steersman.model.causes import each, forbidden, invalid, not_supported, required, too_long
+from steersman.model.causes import (
+    each,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+    too_many_characters,
+)
 from steersman.model.errors import Cause
 from steersman.model.kind import Document
 from steersman.model.types.volume_check import check_host_path, check_nfs, check_no_backsteps
@@ -72,6 +80,16 @@ def check_driver_name(name: str, path: str) -> Iterator[Cause]:
     if len(name.encode()) > _MOST_DRIVER_NAME:
         yield too_long(path, _MOST_DRIVER_NAME)
     yield from each(path, name, names.dns1123_subdomain(name.lower()))
+
+
+def check_declared_driver(name: str, path: str) -> Iterator[Cause]:
+    """Yields the same where upstream's type declares it, which is worded otherwise."""
+    if not name:
+        yield required(path)
+        return
+    yield from each(path, name, names.dns1123_caseless_subdomain(name))
+    if len(name) > _MOST_DRIVER_NAME:
+        yield too_many_characters(path, _MOST_DRIVER_NAME)
 
 
 def _needs(*fields: str, secret: tuple[str, ...] = ()) -> SourceCheck:

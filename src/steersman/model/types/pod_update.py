@@ -313,7 +313,7 @@ def _check_removed(now: Document, then: Document, path: str) -> Iterator[Cause]:
 
 def _unresizable(container: Document) -> dict[str, Any]:
     others = _others(container.get("resources") or {})
-    return {**_without(_without(container, "resources"), "resizePolicy"), "resources": others}
+    return {**_without(container, "resources"), "resources": others}
 
 
 def _others(resources: Document) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from steersman.model.types.condition import CONDITION_STATUSES
 from steersman.model.types.metadata import check_metadata
 
 DECISIONS: Final = ("Approved", "Denied")
+_DECIDED: Final = tuple(f'conditions[{{"type": "{kind}"}}]' for kind in DECISIONS)
+_ONE_DECISION: Final = f"must specify at most one of: {', '.join(f'`{one}`' for one in _DECIDED)}"
 _FINAL: Final = (*DECISIONS, "Failed")
 _LEAST_SECONDS: Final = 600
 _LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
@@ -75,13 +77,11 @@ def _check_conditions(new: Document, old: Document | None) -> Iterator[Cause]:
             yield required(f"{path}.type")
         allowed = ("True",) if kind in _FINAL else CONDITION_STATUSES
         yield from one_of(f"{path}.status", one.get("status", ""), allowed)
-        others = [other for other in DECISIONS if other != kind]
-        if kind in DECISIONS and not both and others[0] in seen:
-            detail = "Approved and Denied conditions are mutually exclusive"
-            yield invalid("status.conditions", kind, detail)
         if kind in seen and not doubled:
             yield duplicate(f"{path}.type", kind)
         seen.append(kind)
+    if not both and all(kind in seen for kind in DECISIONS):  # declared by upstream's type
+        yield invalid("status.conditions", f"{{{', '.join(_DECIDED)}}}", _ONE_DECISION)
 
 
 def _check_change(new: Document, old: Document, subresource: str) -> Iterator[Cause]:
