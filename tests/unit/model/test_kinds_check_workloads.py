@@ -153,8 +153,9 @@ def test_a_count_of_templates_that_is_no_number_is_refused() -> None:
         'DaemonSet in version "v1" cannot be handled as a DaemonSet: strconv.ParseInt: parsing '
         '"x": invalid syntax'
     )
-    with pytest.raises(BadRequest):
-        counted(daemon("1_0", image="j"), daemon("7"))
+    for image in ("i", "j"):
+        with pytest.raises(BadRequest):
+            counted(daemon("1_0", image=image), daemon("7"))
 
 
 def test_claims_of_a_stateful_set_from_before_they_said_what_they_are_are_the_same() -> None:
