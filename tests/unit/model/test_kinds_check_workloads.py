@@ -120,6 +120,26 @@ def test_both_retentions_of_a_stateful_set_are_named_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("plural", "whole"),
+    [
+        ("statefulsets", ""),
+        ("deployments", "invalid label selector"),
+        ("replicasets", "invalid label selector"),
+        ("daemonsets", None),
+    ],
+)
+def test_a_selector_that_is_none_is_told_as_a_whole_too(plural: str, whole: str | None) -> None:
+    selector = {"matchExpressions": [{"key": "a", "operator": "In"}]}
+    found = causes("apps", plural, {"spec": {**WORKLOAD, "selector": selector}})
+    lacks = "must be specified when `operator` is 'In' or 'NotIn'"
+    shown = '{"matchExpressions":[{"key":"a","operator":"In"}]}'
+    assert found == [
+        ("spec.selector.matchExpressions[0].values", f"Required value: {lacks}"),
+        *([] if whole is None else [("spec.selector", f"Invalid value: {shown}: {whole}")]),
+    ]
+
+
 def counted(new: dict[str, Any], old: dict[str, Any] | None, subresource: str = "") -> str:
     kind = kind_of("apps", "daemonsets")
     before = None if old is None else admitted(kind, old)
