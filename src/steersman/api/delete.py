@@ -168,10 +168,12 @@ class Deleter:
             return entry, None, await self._writer.commit(call, *writes)
         await conversion.ready_to_store(call.form, fate.document)
         value = call.form.stored(fate.document)
-        if value == entry.value or options.dry_run:
+        if value == entry.value:
             return entry, entry, 0
-        revision = await self._writer.commit(call, Write(key, value, entry.revision))
-        record = store.Record(key, value, revision, entry.created)
+        revision = 0
+        if not options.dry_run:
+            revision = await self._writer.commit(call, Write(key, value, entry.revision))
+        record = store.Record(key, value, revision or entry.revision, entry.created)
         remains = Entry(record, value, entry.namespace, entry.name)
         await conversion.ready(call.form, (remains,))
         return entry, remains, revision

@@ -248,6 +248,12 @@ def test_claims_that_do_not_name_a_current_user_are_refused(changed: Document, t
     assert why({**CLAIMS, **changed}) == told
 
 
+def test_the_audiences_that_are_expected_are_told_in_order() -> None:
+    issuer = {"issuer": {"url": URL, "audiences": ["b", "a"], "audienceMatchPolicy": "MatchAny"}}
+    told = 'oidc: expected audience in ["a" "b"] got ["other"]'
+    assert why({**CLAIMS, "aud": "other"}, **issuer) == told
+
+
 def test_claims_may_be_a_little_early_for_several_and_of_one_group() -> None:
     claims = {**CLAIMS, "nbf": NOW + 300, "exp": NOW, "aud": ["x", "kubernetes"], "groups": "a"}
     assert decide(compiled(), claims, NOW) == User("oidc:jane", ("o:a",))

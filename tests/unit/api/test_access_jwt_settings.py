@@ -299,6 +299,22 @@ def test_mail_addresses_are_names_where_it_is_asked_whether_they_are_verified(
         assert wrong(document) == f"{place}: Invalid value: {quote(name)}: {UNVERIFIED}"
 
 
+def test_what_else_is_wrong_does_not_hide_that_mail_addresses_are_not_verified() -> None:
+    rules = [{"expression": "claims.email_verified"}, {"expression": "claims."}, {}]
+    told = wrong(file(settings(claimMappings=EMAIL, claimValidationRules=rules[1:])))
+    last = f'jwt[0].claimMappings.username.expression: Invalid value: "claims.email": {UNVERIFIED}]'
+    assert told.startswith("[jwt[0].claimValidationRules[0].expression: Invalid value")
+    assert told.endswith(
+        f"claimValidationRules[1]: Required value: claim or expression is required, {last}"
+    )
+    told = wrong(file(settings(claimMappings=EMAIL, claimValidationRules=rules)))
+    assert UNVERIFIED in told  # that claim may be no boolean: the rule is none
+    both = {"username": {"claim": "sub", "prefix": "", "expression": "claims.email"}}
+    assert UNVERIFIED not in wrong(file(settings(claimMappings=both)))
+    torn = {"username": {"expression": "claims.email + "}}
+    assert UNVERIFIED not in wrong(file(settings(claimMappings=torn)))
+
+
 def test_an_extra_of_the_user_may_ask_whether_a_mail_address_is_verified() -> None:
     asks = {"key": "a.io/verified", "valueExpression": "string(claims.email_verified)"}
     assert jwt_settings.parse(file(settings(claimMappings={**EMAIL, "extra": [asks]}))).jwt

@@ -22,6 +22,7 @@ ADMIN = User("admin", ("system:masters", "system:authenticated"))
 BOB = User("bob", ("system:authenticated",))
 CAROL = User("carol", ("system:authenticated",))
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 ANYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 ONE = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["own"], "verbs": ["*"]}
 SECONDS = 60
@@ -102,6 +103,21 @@ def test_cluster_wide_reviews_are_not_asked_through_a_namespace() -> None:
         path = "/apis/authorization.k8s.io/v1/namespaces/mine/subjectaccessreviews"
         spec = {"user": "admin", "nonResourceAttributes": {"verb": "get", "path": "/"}}
         await refused(ask, NotFound, BOB, "POST", path, {"spec": spec})
+
+    run(case)
+
+
+@pytest.mark.parametrize("name", ["uid", "selfLink", "deletionTimestamp", "namespace"])
+def test_what_the_server_alone_sets_is_taken_off_a_review_before_it_is_looked_at(name: str) -> None:
+    async def case(ask: Ask) -> None:
+        spec = {"nonResourceAttributes": {"verb": "get", "path": "/version"}}
+        value = {"deletionTimestamp": "2026-01-01T00:00:00Z", "namespace": ""}.get(name, "x")
+        review = {"metadata": {name: value}, "spec": spec}
+        found = await ask(BOB, "POST", REVIEWS, review)
+        assert found["status"]["allowed"]
+        assert name not in found["metadata"]
+        review["metadata"] = {"name": "x"}
+        await refused(ask, Invalid, BOB, "POST", REVIEWS, review)
 
     run(case)
 

@@ -64,5 +64,10 @@ async def test_a_certificate_begins_about_now(api: Served) -> None:
     text = "must be set to within 5 minutes of kube-apiserver's current time"
     for name, seconds in (("late", 301), ("early", -301)):
         assert text in (await told(name, seconds)).message
+    await allow(api, "status", "podcertificaterequests/status", "patch")
+    begin = datetime.fromtimestamp(int(api.world.now()) + 301, UTC)
+    answer = await api.patch(f"{PATH}/late/status", {"status": issued_at(begin)}, MERGE, user=USER)
+    (cause,) = answer.document["details"]["causes"]  # nor is it asked then who signs
+    assert cause["field"] == "status.notBefore"
     for name, seconds in (("soon", 299), ("before", -298)):
         (await told(name, seconds)).ok()

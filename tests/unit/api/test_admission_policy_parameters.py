@@ -126,6 +126,8 @@ def test_a_binding_names_parameters_that_its_writer_may_read(side: str) -> None:
             assert cause(refused) == expected
         reads = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["m"]}
         await allow(api, "reads", {**reads, "verbs": ["get"]})
+        unknown = await api.post(bindings, binding(side, "none", **one), user=ANN)
+        assert cause(unknown)[2].startswith("Forbidden: unable to get policy none")
         (await api.post(bindings, binding(side, **one), user=ANN)).ok()
         labels = {"metadata": {"labels": {"a": "b"}}}
         (await api.patch(f"{bindings}/b", labels, user=ANN)).ok()

@@ -580,6 +580,8 @@ async def test_a_claim_that_was_made_for_a_pod_counts_as_what_the_pod_asks_for(
     await with_gpus(api)
     owner = (await api.post(PODS, with_resource("p", "example.com/gpu", 2))).ok()
     (await api.post(DEVICE_CLAIMS, gpus("a", 2, owner))).ok()
+    former = {"metadata": {**owner["metadata"], "uid": "former"}}  # a pod of the name
+    assert (await api.post(DEVICE_CLAIMS, gpus("f", 2, former))).code == 403
     # of several the pod's is the one that it knows of, else the oldest
     assert (await api.post(DEVICE_CLAIMS, gpus("b", 1, owner))).code == 403
     name = owner["spec"]["containers"][0]["name"]

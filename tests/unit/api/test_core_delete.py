@@ -217,6 +217,21 @@ async def test_a_pod_on_a_node_has_its_grace_period(api: Served) -> None:
 
 
 @served
+async def test_a_dry_run_answers_with_what_would_remain(api: Served) -> None:
+    await bound(api, "a", terminationGracePeriodSeconds=40)
+    before = (await api.get(f"{PODS}/a")).ok()["metadata"]
+    meta = (await api.delete(f"{PODS}/a", dryRun="All")).ok()["metadata"]
+    assert meta["deletionTimestamp"] == "2026-01-01T00:00:40Z"
+    assert meta["resourceVersion"] == before["resourceVersion"]
+    (await api.post(DEPLOYMENTS, deployment("d"))).ok()
+    options = {"propagationPolicy": "Foreground", "dryRun": ["All"]}
+    meta = (await api.delete(f"{DEPLOYMENTS}/d", options)).ok()["metadata"]
+    assert meta["finalizers"] == ["foregroundDeletion"]
+    assert (await api.get(f"{PODS}/a")).ok()["metadata"] == before
+    assert "deletionTimestamp" not in (await api.get(f"{DEPLOYMENTS}/d")).ok()["metadata"]
+
+
+@served
 async def test_a_grace_period_only_gets_shorter_and_counts_from_its_beginning(
     api: Served,
 ) -> None:

@@ -387,3 +387,15 @@ async def test_the_notes_of_a_deployment_count_for_its_generation_but_through_it
     assert told["metadata"]["annotations"]["a"] == "c"
     labelled = (await api.patch(one, {"metadata": {"labels": {"a": "b"}}})).ok()
     assert labelled["metadata"]["generation"] == 2
+
+
+@served
+async def test_the_labels_of_an_endpoint_slice_count_for_its_generation(api: Served) -> None:
+    kind = next(kind for kind in STORED if kind.name == "EndpointSlice")
+    path = collection(kind, "v1")
+    made = await api.post(path, {**body_of(kind, "v1"), "metadata": {"name": "told"}})
+    assert made.ok()["metadata"]["generation"] == 1
+    labels: Document = {"metadata": {"labels": {"a": "b"}}}
+    assert (await api.patch(f"{path}/told", labels)).ok()["metadata"]["generation"] == 2
+    noted: Document = {"metadata": {"annotations": {"a": "b"}}}
+    assert (await api.patch(f"{path}/told", noted)).ok()["metadata"]["generation"] == 2

@@ -162,6 +162,27 @@ async def test_a_pod_is_bound_by_the_binding_that_names_it(api: Served) -> None:
 
 
 @served
+async def test_a_pod_is_bound_behind_its_gates_alone_and_is_nominated_no_longer(
+    api: Served,
+) -> None:
+    (await api.post(PODS, pod("a", schedulingGates=[{"name": "x.io/g"}]))).ok()
+    nominated = {"status": {"nominatedNodeName": "m"}}
+    (await api.patch(f"{PODS}/a/status", nominated)).ok()
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n"}}
+    answer = await api.post(f"{PODS}/a/binding", binding)
+    assert (answer.code, answer.message) == (
+        409,
+        'Operation cannot be fulfilled on pods/binding "a": pod a has non-empty '
+        ".spec.schedulingGates",
+    )
+    (await api.patch(f"{PODS}/a", {"spec": {"schedulingGates": None}})).ok()
+    (await api.post(f"{PODS}/a/binding", binding)).ok()
+    bound = (await api.get(f"{PODS}/a")).ok()
+    assert bound["spec"]["nodeName"] == "n"
+    assert "nominatedNodeName" not in bound["status"]
+
+
+@served
 async def test_a_pod_that_is_being_deleted_is_not_bound(api: Served) -> None:
     ending = pod("a")
     ending["metadata"]["finalizers"] = ["x.io/kept"]

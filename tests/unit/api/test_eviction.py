@@ -108,18 +108,6 @@ async def test_a_dry_run_asks_the_budget_and_changes_nothing(api: Served) -> Non
 
 
 @served
-async def test_query_and_body_of_an_eviction_say_the_same_of_a_dry_run(api: Served) -> None:
-    await run(api, "a1")
-    options = {"metadata": {"name": "a1"}, "deleteOptions": {"dryRun": ["All", "All"]}}
-    answer = await api.post(f"{PODS}/a1/eviction", options, dryRun="All")
-    text = "Non-matching dry-run options in request and content: [All] and [All All]"
-    assert (answer.code, answer.message) == (500, text)
-    options["deleteOptions"] = {"dryRun": ["All"]}
-    assert (await api.post(f"{PODS}/a1/eviction", options, dryRun="All")).code == 201
-    assert "deletionTimestamp" not in (await api.get(f"{PODS}/a1")).document["metadata"]
-
-
-@served
 async def test_a_pod_of_several_budgets_cannot_be_evicted(api: Served) -> None:
     await run(api, "a1")
     await limit(api)

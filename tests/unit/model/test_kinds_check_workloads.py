@@ -120,6 +120,26 @@ def test_both_retentions_of_a_stateful_set_are_named_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("plural", "whole"),
+    [
+        ("statefulsets", ""),
+        ("deployments", "invalid label selector"),
+        ("replicasets", "invalid label selector"),
+        ("daemonsets", None),
+    ],
+)
+def test_a_selector_that_is_none_is_told_as_a_whole_too(plural: str, whole: str | None) -> None:
+    selector = {"matchExpressions": [{"key": "a", "operator": "In"}]}
+    found = causes("apps", plural, {"spec": {**WORKLOAD, "selector": selector}})
+    lacks = "must be specified when `operator` is 'In' or 'NotIn'"
+    shown = '{"matchExpressions":[{"key":"a","operator":"In"}]}'
+    assert found == [
+        ("spec.selector.matchExpressions[0].values", f"Required value: {lacks}"),
+        *([] if whole is None else [("spec.selector", f"Invalid value: {shown}: {whole}")]),
+    ]
+
+
 def counted(new: dict[str, Any], old: dict[str, Any] | None, subresource: str = "") -> str:
     kind = kind_of("apps", "daemonsets")
     before = None if old is None else admitted(kind, old)
@@ -153,8 +173,9 @@ def test_a_count_of_templates_that_is_no_number_is_refused() -> None:
         'DaemonSet in version "v1" cannot be handled as a DaemonSet: strconv.ParseInt: parsing '
         '"x": invalid syntax'
     )
-    with pytest.raises(BadRequest):
-        counted(daemon("1_0", image="j"), daemon("7"))
+    for image in ("i", "j"):
+        with pytest.raises(BadRequest):
+            counted(daemon("1_0", image=image), daemon("7"))
 
 
 def test_claims_of_a_stateful_set_from_before_they_said_what_they_are_are_the_same() -> None:

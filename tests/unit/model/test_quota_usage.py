@@ -13,7 +13,7 @@ from steersman.model.kinds.resourceclaim import ResourceClaim
 from steersman.model.kinds.resourcequota import ResourceQuotaSpec, ScopeRequirement
 from steersman.model.quota import claims, device_claims, pods
 from steersman.model.quota.around import ALONE
-from steersman.model.quota.measure import BY_USE
+from steersman.model.quota.measure import BY_USE, count_names
 from steersman.model.quota.scopes import selects
 from steersman.model.quota.tally import Tally
 from steersman.model.ref import Resource
@@ -141,3 +141,9 @@ def test_of_alternatives_the_hungriest_of_each_class_counts() -> None:
     }
     assert all(map(device_claims.measures, used))
     assert not device_claims.measures("pods")
+
+
+def test_events_have_no_name_by_which_their_number_is_bounded() -> None:
+    assert count_names(Resource("", "events")) == count_names(Resource("events.k8s.io", "events"))
+    assert count_names(Resource("", "events")) == ()
+    assert count_names(Resource("", "secrets")) == ("count/secrets", "secrets")

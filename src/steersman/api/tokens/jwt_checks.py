@@ -65,14 +65,11 @@ def _jwt(path: str, one: JWT, disallowed: str) -> Iterator[Cause]:
     expressions = Expressions()
     yield from _issuer(f"{path}.issuer", one.issuer, disallowed)
     rules, mappings = one.claim_validation_rules, f"{path}.claimMappings"
-    wrong = [
-        *_claim_rules(f"{path}.claimValidationRules", rules, expressions.claim_rule),
-        *_mappings(mappings, one.claim_mappings, expressions.mapping),
-    ]
-    if not wrong and _takes_unverified(one):
+    yield from _claim_rules(f"{path}.claimValidationRules", rules, expressions.claim_rule)
+    yield from _mappings(mappings, one.claim_mappings, expressions.mapping)
+    if _takes_unverified(one, expressions):
         text = one.claim_mappings.username.expression
-        wrong.append(invalid(f"{mappings}.username.expression", text, _UNVERIFIED))
-    yield from wrong
+        yield invalid(f"{mappings}.username.expression", text, _UNVERIFIED)
     rules = one.user_validation_rules
     yield from _user_rules(f"{path}.userValidationRules", rules, expressions.user_rule)
 
@@ -240,11 +237,21 @@ def _extra(path: str, one: Extra, seen: set[str], compile: Compile) -> Iterator[
         yield required(f"{path}.valueExpression")
 
 
-def _takes_unverified(one: JWT) -> bool:
-    """Says whether names are mail addresses of which nothing asks whether they are verified."""
-    mappings = one.claim_mappings
-    if not (text := mappings.username.expression) or not asks_for("email", text):
+def _takes_unverified(one: JWT, expressions: Expressions) -> bool:
+    """Says whether names are mail addresses of which nothing asks whether they are verified; what
+    is no good expression asks for nothing."""
+    username = one.claim_mappings.username
+    named = "" if username.claim else username.expression
+    if not _asks(named, "email", expressions.mapping):
         return False
-    texts = [text, *(extra.value_expression for extra in mappings.extra)]
-    texts += [rule.expression for rule in one.claim_validation_rules]
-    return not any(asks_for("email_verified", one) for one in texts if one)
+    verified = "email_verified"
+    extras = [extra.value_expression for extra in one.claim_mappings.extra]
+    rules = [rule.expression for rule in one.claim_validation_rules if not rule.claim]
+    return not (
+        any(_asks(text, verified, expressions.mapping) for text in (named, *extras))
+        or any(_asks(text, verified, expressions.claim_rule) for text in rules)
+    )
+
+
+def _asks(text: str, claim: str, compile: Compile) -> bool:
+    return bool(text) and not any(_expression("", text, compile)) and asks_for(claim, text)

@@ -118,11 +118,10 @@ _ANNOTATIONS = ("metadata", "annotations")
 def _count_templates(new: Document, old: Document | None, subresource: str) -> Document:
     """Writes how often the template changed where upstream's conversion writes it."""
     given, before = ((at(one or {}, *_ANNOTATIONS) or {}).get(GENERATION) for one in (new, old))
-    number = _number(given) if old is None else _number(before)
+    wanted, number = _number(given), _number(before)
     if old is None:
-        number = max(number, 1)
+        number = max(wanted, 1)
     elif not subresource and workload_check.template_of(new) != workload_check.template_of(old):
-        _number(given)
         number += 1
     annotations = {**(at(new, *_ANNOTATIONS) or {}), GENERATION: str(number)}
     return {**new, "metadata": {**new["metadata"], "annotations": annotations}}
