@@ -36,6 +36,7 @@ from steersman.node.machine import parse_swap
 
 pytestmark = [
     *needs_root,
+    pytest.mark.xdist_group("swap"),  # what the machine has is added to it
     pytest.mark.skipif(
         not Path("/sys/fs/cgroup/cpuset").is_dir(), reason="control groups of version 1 are read"
     ),

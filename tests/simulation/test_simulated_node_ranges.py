@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import msgspec
+import pytest
 
 from controlled import FACTS
 from simulation.control_plane import control_plane
@@ -13,6 +14,7 @@ from simulation.faults import Weather
 from simulation.quiet import Quiet, pod_template, quietly, ready
 from steersman.controllers.choice import Choice, PodRange
 from steersman.controllers.registry import Facts, controllers
+from steersman.model.errors import Invalid
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD
@@ -103,6 +105,9 @@ def test_a_range_of_any_shape_harms_nobody_and_pods_are_in_it_where_it_has_addre
     async def addresses(quiet: Quiet, range_: str) -> dict[str, str]:
         named = {"metadata": {"labels": {"steersman.dev/simulated": "true"}}}
         await quiet.create(NODE, "odd", **named)
+        for none in ("10.9.0.5/24", "nonsense"):
+            with pytest.raises(Invalid, match=r"spec\.podCIDRs\[0\]"):
+                await quiet.admin.patch(NODE.ref("", "odd"), {"spec": {"podCIDRs": [none]}})
         await quiet.admin.patch(NODE.ref("", "odd"), {"spec": {"podCIDRs": [range_]}})
         spec = {**pod_template({})["spec"], "nodeName": "odd"}
         await quiet.create(POD, "p", spec=spec)
@@ -115,9 +120,8 @@ def test_a_range_of_any_shape_harms_nobody_and_pods_are_in_it_where_it_has_addre
         found: dict[str, str] = quietly(lambda quiet: addresses(quiet, range_), nodes=1)
         return found
 
-    assert given("10.9.0.5/24") == {"p": "10.9.0.2"}
+    assert given("10.9.0.0/24") == {"p": "10.9.0.2"}
     assert given("10.9.0.5/32") == {"p": ""}
-    assert given("nonsense") == {"p": "10.128.0.2"}
 
 
 def test_in_a_storm_no_two_nodes_get_the_same_range() -> None:

@@ -217,6 +217,26 @@ def test_an_unschedulable_pod_is_tried_when_what_it_waits_for_comes() -> None:
     quietly(scenario, nodes=2, behaviour=SMALL)
 
 
+def test_a_pod_is_tried_when_another_of_many_alike_comes() -> None:
+    async def scenario(quiet: Quiet) -> None:
+        near = {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"a": "b"}},
+        }
+        rules = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [near]}}
+        friend = {"metadata": {"labels": {"a": "b"}}}
+        on = [{"nodeSelector": {"kubernetes.io/hostname": f"node-{at}"}} for at in range(2)]
+        await quiet.create(POD, "full", spec=wanting("3500m", **on[0]), **friend)
+        await quiet.until(lambda: runs(quiet, "full"))
+        await quiet.create(POD, "waits", spec=wanting("1", affinity=rules))
+        await quiet.world.sleep(30)
+        assert not await runs(quiet, "waits")
+        await quiet.create(POD, "friend", spec=wanting("1", **on[1]), **friend)
+        await quiet.until(lambda: runs(quiet, "waits", "friend"), within=15)
+
+    quietly(scenario, nodes=2, behaviour=SMALL)
+
+
 def test_pods_of_a_service_are_spread_without_being_told_to() -> None:
     async def scenario(quiet: Quiet) -> None:
         for number in range(4):

@@ -146,7 +146,7 @@ class Following:
         self._snapshot.put(pod, pod.spec.node_name)
         after = self._snapshot.placed(uid)
         assert after is not None
-        if before is None or before.flock is not after.flock:
+        if before is None or before.assumed or before.flock is not after.flock:
             self._help(
                 lambda group: helped_by_pod(group, None, after.flock, after.rules),
                 "AssignedPodAdd",
