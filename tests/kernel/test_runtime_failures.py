@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,25 @@ def plan(**linux: Any) -> container.Plan:
     return container.Plan(document, "/containers/x", held=capabilities.available())
 
 
+def alone(check: Callable[[], None]) -> None:
+    """Runs a check in a process with one thread: a clone of one with several may wait for ever for
+    what another thread has (that of pytest-xdist's messages)."""
+    process = os.fork()
+    if process == 0:
+        try:
+            check()
+        except BaseException:  # noqa: BLE001 - whatever it is, the parent says that it was
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
 def test_a_birth_that_fails_leaves_nothing_open() -> None:
+    alone(failing_births)
+
+
+def failing_births() -> None:
     before = opened()
     with pytest.raises(OSError, match="clone"):
         container.start(plan(), NotAGroup(), 1, [])
@@ -61,6 +81,10 @@ def test_a_birth_that_fails_leaves_nothing_open() -> None:
 
 
 def test_user_namespaces_that_were_opened_before_one_that_cannot_be_are_closed() -> None:
+    alone(opened_namespaces)
+
+
+def opened_namespaces() -> None:
     wanted = plan(namespaces=[{"type": it} for it in ("mount", "user")],
                   uidMappings=IDS, gidMappings=IDS)  # fmt: skip
     before = opened()
@@ -73,6 +97,10 @@ def test_user_namespaces_that_were_opened_before_one_that_cannot_be_are_closed()
 
 def test_namespaces_that_cannot_all_be_opened_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(user_namespaces.namespaces.KINDS, "network", (syscalls.CLONE_NEWNET, "no"))
+    alone(namespaces_in_part)
+
+
+def namespaces_in_part() -> None:
     before = opened()
     with pytest.raises(FileNotFoundError):
         user_namespaces.make_owning(user_namespaces.own_maps(), "network")
