@@ -67,7 +67,10 @@ def generation(kind: Kind, old: Document, new: Document) -> int | None:
     if names == EVERY_FIELD:
         alone = () if kind.subresource("status") is None else ("status",)
         names = {*old, *new} - {"metadata", "apiVersion", "kind", *alone}
-    changed = any(_at(old, name.split(".")) != _at(new, name.split(".")) for name in names)
+    changed = any(old.get(name) != new.get(name) for name in names)
+    if not changed and kind.spec_metadata:
+        before, after = old["metadata"], new["metadata"]
+        changed = any(before.get(name) != after.get(name) for name in kind.spec_metadata)
     return int(present or 1) + changed
 
 
@@ -79,7 +82,7 @@ def overlay(base: Document, changed: Document, paths: Iterable[tuple[str, ...]])
     return result
 
 
-def _at(document: Any, path: Iterable[str]) -> Any:
+def _at(document: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         if not isinstance(document, dict):
             return None

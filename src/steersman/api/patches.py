@@ -103,10 +103,10 @@ def _served(call: Call, how: How) -> bool:
 def _check_map(value: Any) -> None:
     """Refuses what is no object, in the words of Go's decoder; null it takes."""
     if value is not None and not isinstance(value, dict):
-        from steersman.model.mistakes import sort_of  # loaded with the first mistake
+        from steersman.model.mistakes import mistaken  # loaded with the first mistake
 
-        told = f"json: cannot unmarshal {sort_of(value)} into Go value of type "
-        raise BadRequest(f"error decoding patch: {told}map[string]interface {{}}")
+        told = mistaken(value, "map[string]interface {}")
+        raise BadRequest(f"error decoding patch: {told}")
 
 
 def _parse_json(call: Call) -> Any:

@@ -141,9 +141,9 @@ class Kind(msgspec.Struct, frozen=True):
     storage:    the version in which it is stored; the first of `versions` is preferred
     former:     versions that are no longer part of the served minor (docs/adr/0019)
     selectable: field selectors beside metadata.name and metadata.namespace, each from a document
-    spec_fields: fields whose change raises metadata.generation, those of metadata as
-                 "metadata.labels"; empty: no generation;
+    spec_fields: top-level fields whose change raises metadata.generation; empty: no generation;
                  EVERY_FIELD: all but metadata, and the status where that has a path of its own
+    spec_metadata: fields of the metadata whose change raises it too
     singular_name: what clients may use for the plural; empty: the kind in lower case
     list_name:  the kind of its lists; empty: the kind and "List"
     view:       the frozen typed form that parts read (a msgspec Struct), None: none yet
@@ -187,6 +187,7 @@ class Kind(msgspec.Struct, frozen=True):
     columns: tuple[Column, ...] = ()
     selectable: Mapping[str, Callable[[Document], str]] = field(default_factory=dict)
     spec_fields: tuple[str, ...] = ()
+    spec_metadata: tuple[str, ...] = ()
     singular_name: str = ""
     list_name: str = ""
     name_check: Callable[[str], list[str]] | None = None

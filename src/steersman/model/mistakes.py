@@ -165,7 +165,16 @@ class _Walk:
             target = f"Go struct field {place.struct}.{place.field} of type {go_type}"
         else:
             target = f"Go value of type {go_type}"
-        self.error = f"json: cannot unmarshal {sort} into {target}"
+        self.error = _told(sort, target)
+
+
+def mistaken(value: Any, wanted: str, place: str = "Go value") -> str:
+    """Says in the words of Go's decoder that a value is of another type than the wanted one."""
+    return _told(sort_of(value), f"{place} of type {wanted}")
+
+
+def _told(sort: str, target: str) -> str:
+    return f"json: cannot unmarshal {sort} into {target}"
 
 
 def sort_of(value: Any) -> str:
@@ -219,7 +228,7 @@ def _int_or_string(value: Any) -> None:
         if isinstance(value, int) and -(2**31) <= value < 2**31:
             return
         sort = f"number {value}"
-    raise _Abort(f"json: cannot unmarshal {sort} into Go value of type int32")
+    raise _Abort(_told(sort, "Go value of type int32"))
 
 
 def _base64_error(text: str) -> int | None:
@@ -245,7 +254,7 @@ def canonical_time(text: str, micro: bool = False) -> str | None:
 
 def _time(node: Node, value: Any) -> str:
     if not isinstance(value, str):
-        raise _Abort(f"json: cannot unmarshal {sort_of(value)} into Go value of type string")
+        raise _Abort(mistaken(value, "string"))
     return _parse_time(value, node.definition == MICRO_TIME)
 
 

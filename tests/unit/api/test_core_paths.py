@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from steersman.api import metadata, route
 from steersman.api.paths import Checks, Paths
 from steersman.api.published.negotiate import Form, choose, publish, respond
 from steersman.api.published.order import sorted_groups, sorted_versions
 from steersman.model.errors import NotAcceptable
-from steersman.model.kind import Kind
+from steersman.model.kind import EVERY_FIELD, Kind
 from steersman.model.kinds.deployment import DEPLOYMENT
 from steersman.model.kinds.endpointslice import ENDPOINTSLICE
 from steersman.model.kinds.pod import POD
@@ -124,6 +125,13 @@ def test_some_metadata_counts_for_the_generation(
 ) -> None:
     before = {"metadata": {"generation": 5}}
     assert metadata.generation(kind, before, {"metadata": {"generation": 5, **changed}}) == 5 + more
+
+
+def test_a_field_whose_name_has_a_dot_counts_for_the_generation_of_a_custom_resource() -> None:
+    kind = replace(POD, spec_fields=EVERY_FIELD)
+    before = {"metadata": {"generation": 5}, "a.b": 1}
+    assert metadata.generation(kind, before, before) == 5
+    assert metadata.generation(kind, before, {**before, "a.b": 2}) == 6
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def render_kind(kind: Kind) -> Iterator[str]:
         yield f"  version {version.name} {version.definition}{converted} {version.deprecation}"
     yield f"  storage {kind.storage} with {kind.stored_with}"
     yield f"  names {kind.short_names} {kind.categories} verbs {','.join(kind.verbs)}"
-    yield f"  selectable {','.join(kind.selectable)} generation {','.join(kind.spec_fields)}"
+    raised = (*kind.spec_fields, *(f"metadata.{name}" for name in kind.spec_metadata))
+    yield f"  selectable {','.join(kind.selectable)} generation {','.join(raised)}"
     for sub in kind.subresources:
         writes = " ".join(".".join(path) for path in sub.writes)
         yield f"  /{sub.name} {','.join(sub.verbs)} writes [{writes}] {sub.document}"

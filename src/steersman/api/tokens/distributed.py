@@ -18,7 +18,7 @@ from steersman.api.tokens.jwt_verify import read, verify
 from steersman.api.tokens.key_set import FETCH_SECONDS, KeySet, NoKeys, get
 from steersman.client.errors import Unreachable
 from steersman.model.kind import Document
-from steersman.model.mistakes import sort_of
+from steersman.model.mistakes import mistaken
 from steersman.world.interface import World
 
 NAMES: Final = "_claim_names"
@@ -146,14 +146,10 @@ def named(claims: Document, claim: str) -> Source | None:
 def _object(value: Any, wanted: str, wrong: str) -> Document:
     if isinstance(value, dict):
         return value
-    raise _mistaken(value, f"Go value of type {wanted}", wrong)
+    raise InvalidToken(f"{wrong}: {mistaken(value, wanted)}")
 
 
 def _text(value: Any, place: str, wrong: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    raise _mistaken(value, f"{place} of type string", wrong)
-
-
-def _mistaken(value: Any, wanted: str, wrong: str) -> InvalidToken:
-    return InvalidToken(f"{wrong}: json: cannot unmarshal {sort_of(value)} into {wanted}")
+    raise InvalidToken(f"{wrong}: {mistaken(value, 'string', place)}")

@@ -17,7 +17,7 @@ from steersman.api.tokens.key_set import KeySet, NoKeys
 from steersman.cel.environment import Program
 from steersman.cel.errors import BudgetExceeded, EvaluationError
 from steersman.model.kind import Document
-from steersman.model.mistakes import sort_of
+from steersman.model.mistakes import mistaken
 from steersman.wire.message import User
 
 # What upstream calls the two sorts of rules where one does not hold
@@ -90,7 +90,7 @@ def _require_claim(claims: Document, name: str, wanted: str) -> None:
         raise InvalidToken(f"oidc: required claim {name} not present in ID token")
     found = "" if claims[name] is None else claims[name]
     if not isinstance(found, str):
-        raise InvalidToken(f"oidc: parse claim {name}: {_mistaken(found, 'string')}")
+        raise InvalidToken(f"oidc: parse claim {name}: {mistaken(found, 'string')}")
     if found != wanted:
         shown = f"Got = {found}, want = {wanted}"
         raise InvalidToken(f"oidc: required claim {name} value does not match. {shown}")
@@ -118,7 +118,7 @@ def _username(compiled: Compiled, claims: Document) -> str:
         raise InvalidToken("oidc: empty username via CEL expression is not allowed")
     found = claims.get(mapping.claim)
     if not isinstance(found, str):
-        what = "claim not present" if found is None else _mistaken(found, "string")
+        what = "claim not present" if found is None else mistaken(found, "string")
         raise InvalidToken(f'oidc: parse username claims "{mapping.claim}": {what}')
     if mapping.claim == "email":
         _check_verified(claims.get("email_verified", True))
@@ -128,15 +128,10 @@ def _username(compiled: Compiled, claims: Document) -> str:
 def _check_verified(verified: Any) -> None:
     """Refuses a mail address whose issuer does not say plainly that it is verified."""
     if verified is not None and not isinstance(verified, bool):
-        why = _mistaken(verified, "bool")
+        why = mistaken(verified, "bool")
         raise InvalidToken(f"oidc: parse 'email_verified' claim: {why}")
     if not verified:
         raise InvalidToken("oidc: email not verified")
-
-
-def _mistaken(value: Any, wanted: str) -> str:
-    """Says in the words of Go's decoder that a claim is of another type."""
-    return f"json: cannot unmarshal {sort_of(value)} into Go value of type {wanted}"
 
 
 def _groups(compiled: Compiled, claims: Document) -> list[str]:
@@ -147,7 +142,7 @@ def _groups(compiled: Compiled, claims: Document) -> list[str]:
     found = claims.get(mapping.claim) if mapping.claim else None
     listed = [found] if isinstance(found, str) else [] if found is None else found
     if not _is_texts(listed):
-        why = _mistaken(listed, "string")
+        why = mistaken(listed, "string")
         raise InvalidToken(f'oidc: parse groups claim "{mapping.claim}": {why}')
     return [(mapping.prefix or "") + one for one in listed]
 
@@ -160,7 +155,7 @@ def _uid(compiled: Compiled, claims: Document) -> str:
         return ""
     found = claims.get(claim)
     if not isinstance(found, str):
-        why = "claim not present" if found is None else _mistaken(found, "string")
+        why = "claim not present" if found is None else mistaken(found, "string")
         raise InvalidToken(f'oidc: parse uid claim "{claim}": {why}')
     return found
 

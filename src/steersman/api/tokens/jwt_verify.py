@@ -14,7 +14,7 @@ from steersman.api.access.authorization import quoted, quoted_list
 from steersman.api.access.tokens import MAX_TOKEN_BYTES, InvalidToken, decode, decode_object
 from steersman.api.tokens.key_set import BAD_SIGNATURE, KeySet
 from steersman.model.kind import Document
-from steersman.model.mistakes import sort_of
+from steersman.model.mistakes import mistaken
 
 # go-oidc's tolerance for tokens that are not valid yet
 NOT_BEFORE_LEEWAY_SECONDS: Final = 300
@@ -82,7 +82,7 @@ def _time(claims: Document, name: str) -> float | None:
     if found is None:
         return None
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 2**40:
-        what = f"json: cannot unmarshal {sort_of(found)} into Go value of type json.Number"
+        what = mistaken(found, "json.Number")
         raise InvalidToken(f"oidc: failed to unmarshal claims: {what}")
     return found
 

@@ -148,7 +148,8 @@ DEPLOYMENT = Kind(
     view=Deployment,
     prepare=preparer(status={}),
     subresources=(SCALE, STATUS_NOT_LABELS),
-    spec_fields=("spec", "metadata.annotations"),  # its sets get these too
+    spec_fields=("spec",),
+    spec_metadata=("annotations",),  # its sets get these too
     complete=True,
 )
 

@@ -251,6 +251,7 @@ ENDPOINTSLICE = Kind(
     warn=warner(_told),
     prepare=preparer(_without_topology),
     view=EndpointSlice,
-    spec_fields=("endpoints", "ports", "addressType", "metadata.labels"),
+    spec_fields=("endpoints", "ports", "addressType"),
+    spec_metadata=("labels",),
     complete=True,
 )
