@@ -88,6 +88,16 @@ def object_of(named: str, /, **fields: Type) -> Type:
     return Type("object", named, (), {key: Field(key, type_) for key, type_ in fields.items()})
 
 
+# What is known of a user (authentication.k8s.io's UserInfo)
+USER_INFO: Final = object_of(
+    "kubernetes.UserInfo",
+    username=STRING,
+    uid=STRING,
+    groups=list_of(STRING),
+    extra=map_of(STRING, list_of(STRING)),
+)
+
+
 def opaque(name: str) -> Type:
     """Returns a library's own type."""
     return Type("opaque", name)

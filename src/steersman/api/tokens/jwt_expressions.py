@@ -12,17 +12,10 @@ from steersman.cel.environment import Environment, Program, WrongType
 from steersman.cel.errors import CompileError
 from steersman.cel.parse import parse
 from steersman.cel.tree import Ident, Select, walk
-from steersman.cel.types import BOOL, DYN, STRING, Type, list_of, map_of, object_of
+from steersman.cel.types import BOOL, DYN, STRING, USER_INFO, Type, map_of
 
 CLAIMS: Final = "claims"
 USER: Final = "user"
-_USER_INFO: Final = object_of(
-    "kubernetes.UserInfo",
-    username=STRING,
-    uid=STRING,
-    groups=list_of(STRING),
-    extra=map_of(STRING, list_of(STRING)),
-)
 
 
 class Expressions:
@@ -30,7 +23,7 @@ class Expressions:
 
     def __init__(self) -> None:
         self._claims = Environment({CLAIMS: map_of(STRING, DYN)})
-        self._user = Environment({USER: _USER_INFO})
+        self._user = Environment({USER: USER_INFO})
 
     def mapping(self, text: str) -> Program:
         """Returns what makes a part of the user of claims; what it gives is looked at when it is

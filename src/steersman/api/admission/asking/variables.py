@@ -21,7 +21,7 @@ from steersman.cel.library.authorizer import (
     Question,
     authorizer,
 )
-from steersman.cel.types import BOOL, DYN, STRING, Type, list_of, map_of, object_of
+from steersman.cel.types import BOOL, DYN, STRING, USER_INFO, Type, object_of
 from steersman.model.kind import Document
 from steersman.wire.message import User
 
@@ -31,13 +31,6 @@ REQUEST_RESOURCE: Final = "authorizer.requestResource"
 _KIND: Final = object_of("kubernetes.GroupVersionKind", group=STRING, version=STRING, kind=STRING)
 _RESOURCE: Final = object_of(
     "kubernetes.GroupVersionResource", group=STRING, version=STRING, resource=STRING
-)
-_USER: Final = object_of(
-    "kubernetes.UserInfo",
-    username=STRING,
-    uid=STRING,
-    groups=list_of(STRING),
-    extra=map_of(STRING, list_of(STRING)),
 )
 REQUEST: Final = object_of(
     "kubernetes.AdmissionRequest",
@@ -50,7 +43,7 @@ REQUEST: Final = object_of(
     name=STRING,
     namespace=STRING,
     operation=STRING,
-    userInfo=_USER,
+    userInfo=USER_INFO,
     dryRun=BOOL,
     options=DYN,
 )
