@@ -39,8 +39,9 @@ def plan(job: Job) -> Delete:
 
 def _ended(_views: Views, _old: Job | None, new: Job | None) -> Iterable[Ref]:
     """Maps a job to itself where its time runs."""
-    runs = new is not None and expires_in(new, 0.0) is not None
-    return (JOB.ref(*new.key),) if new is not None and runs else ()
+    if new is None or expires_in(new, 0.0) is None:
+        return ()
+    return (JOB.ref(*new.key),)
 
 
 class TTLAfterFinishedController:

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import field as renamed
 
-from steersman.model.causes import IMMUTABLE, invalid
+from steersman.model.causes import declared_immutable
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
 from steersman.model.kinds.prepare import without
@@ -92,8 +92,8 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         yield from check_claim(spec, "spec")
     elif subresource == "status":
         yield from check_claim_status(new, old)
-    elif spec != (old.get("spec") or {}):
-        yield invalid("spec", None, IMMUTABLE)  # the type declares it, and shows no value
+    else:
+        yield from declared_immutable("spec", spec, old.get("spec") or {})
 
 
 # Fields of features that upstream 1.37 has switched off by default

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from steersman.model import names
-from steersman.model.causes import IMMUTABLE, each, invalid, required
+from steersman.model.causes import declared_immutable, each, required
 from steersman.model.errors import Cause
 from steersman.model.kind import Document, Kind, Version
 from steersman.model.kinds.printing import AGE, NAME, text
@@ -43,8 +43,7 @@ def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[C
     yield from check_metadata(new, old, namespaced=False)
     handler = new.get("handler", "")
     if old is not None:
-        if handler != old.get("handler", ""):  # the type declares it, and shows no value
-            yield invalid("handler", None, IMMUTABLE)
+        yield from declared_immutable("handler", handler, old.get("handler"))
         return
     if (overhead := new.get("overhead")) is not None:
         limits = {"limits": overhead.get("podFixed") or {}}
