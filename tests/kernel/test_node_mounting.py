@@ -123,8 +123,9 @@ def test_a_directory_is_shared_unless_that_would_hide_what_is_mounted_there(tmp_
 
 
 def test_a_mount_is_read_with_its_peers_and_its_odd_names() -> None:
-    line = r"43 27 254:0 / /a\040b rw,relatime {}- ext4 /dev/vda rw"
-    assert memory.parse_mount(line.format("shared:1 ")) == (Path("/a b"), True)
-    assert memory.parse_mount(line.format("master:1 ")) == (Path("/a b"), False)
-    assert memory.parse_mount(line.format("shared:2 master:1 ")) == (Path("/a b"), True)
-    assert memory.parse_mount(line.format("")) == (Path("/a b"), False)
+    line = r"43 27 254:3 / /a\040b rw,relatime {}- ext4 /dev/vda rw"
+    disk = os.makedev(254, 3)
+    assert memory.parse_mount(line.format("shared:1 ")) == (Path("/a b"), True, disk)
+    assert memory.parse_mount(line.format("master:1 ")) == (Path("/a b"), False, disk)
+    assert memory.parse_mount(line.format("shared:2 master:1 ")) == (Path("/a b"), True, disk)
+    assert memory.parse_mount(line.format("")) == (Path("/a b"), False, disk)

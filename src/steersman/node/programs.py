@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from steersman.node.objects import BadConfiguration
 from steersman.world.interface import World
 
 _TOLD_BYTES: Final = 512  # of what a program says of its failure
@@ -52,6 +54,23 @@ async def run_program(
         text = told.result()[:_TOLD_BYTES].decode(errors="replace").strip()
         raise ProgramFailed(f"exit status {code}: {text}")
     return output
+
+
+def run_helper(
+    command: Sequence[str], seconds: float, failed: str, *, shown: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program of the machine for a volume, in a thread that may wait for it.
+
+    Raises BadConfiguration, which begins with `failed`, where it is not there or does not end.
+    """
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except FileNotFoundError:
+        text = f"{failed}: {command[0]} is not installed on this node"
+        raise BadConfiguration(text) from None
+    except subprocess.TimeoutExpired as error:
+        text = f"{failed}: {shown or command[0]} has not ended in {seconds:.0f} s"
+        raise BadConfiguration(text) from error
 
 
 async def _read(stream: asyncio.StreamReader, most_bytes: int) -> bytes:

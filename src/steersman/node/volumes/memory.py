@@ -36,10 +36,12 @@ def unmount(directory: Path) -> None:
 
 
 class Mount(NamedTuple):
-    """A mount of the machine: where, and whether it has peers (shared subtrees)."""
+    """A mount of the machine: where, whether it has peers (shared subtrees), and the number of the
+    device whose file system it shows."""
 
     place: Path
     shared: bool
+    device: int
 
 
 def mounts() -> list[Mount]:
@@ -54,7 +56,9 @@ def parse_mount(line: str) -> Mount:
     # Spaces and the like are told as octal numbers
     place = re.sub(r"\\(\d{3})", lambda it: chr(int(it[1], 8)), fields[4])
     optional = fields[6 : fields.index("-", 6)]
-    return Mount(Path(place), any(it.startswith("shared:") for it in optional))
+    major, minor = map(int, fields[2].split(":"))
+    shared = any(it.startswith("shared:") for it in optional)
+    return Mount(Path(place), shared, os.makedev(major, minor))
 
 
 def unmount_below(directory: Path) -> None:

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from steersman.node.objects import BadConfiguration
+from steersman.node.programs import run_helper
+from steersman.node.volumes import memory
 
 DEFAULT: Final = "ext4"
 # A device of some terabytes takes its time
 _SECONDS: Final = 600.0
 _EXT: Final = ("ext3", "ext4")
 _NOTHING_FOUND: Final = 2  # blkid(8)
-_ERRORS_CORRECTED, _ERRORS_LEFT = 1, 4  # fsck(8)
-_MOUNTS: Final = Path("/proc/self/mountinfo")
+_ERRORS_LEFT: Final = 4  # fsck(8)
+_FAILED: Final = "mount failed"
 # Two pods that come at once must not both find a device empty
 _turn = threading.Lock()
 _TYPE: Final = re.compile(r"[a-z0-9]+")
@@ -66,7 +68,7 @@ def probe(device: Path) -> str:
     """Returns the file system on a device, "unknown data, probably partitions" for a table of
     partitions, nothing for a device that is empty; raises BadConfiguration."""
     command = ["blkid", "-p", "-s", "TYPE", "-s", "PTTYPE", "-o", "export", str(device)]
-    done = _start(command)
+    done = run_helper(command, _SECONDS, _FAILED)
     if done.returncode == _NOTHING_FOUND:
         return ""
     if done.returncode:
@@ -80,38 +82,23 @@ def probe(device: Path) -> str:
 def is_mounted(device: Path) -> bool:
     """Says whether the file system on a device is mounted anywhere, by another pod maybe."""
     number = os.stat(device).st_rdev
-    wanted = f"{os.major(number)}:{os.minor(number)}"
-    return any(line.split(" ")[2] == wanted for line in _MOUNTS.read_text().splitlines())
+    return any(it.device == number for it in memory.mounts())
 
 
 def _check(device: Path) -> None:
     """Has errors corrected; one that fails for another reason is left to the mount."""
-    done = _start(["fsck", "-a", str(device)])
+    done = run_helper(["fsck", "-a", str(device)], _SECONDS, _FAILED)
     if done.returncode == _ERRORS_LEFT:
         text = f"'fsck' found errors on device {device} but could not correct them: {done.stdout}"
         raise BadConfiguration(text)
 
 
 def _run(command: Sequence[str]) -> None:
-    done = _start(command)
+    done = run_helper(command, _SECONDS, _FAILED)
     if done.returncode:
         raise _failed(command, done)
 
 
-def _start(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
-    except FileNotFoundError:
-        raise BadConfiguration(
-            f"mount failed: {command[0]} is not installed on this node"
-        ) from None
-    except subprocess.TimeoutExpired as error:
-        text = f"mount failed: {command[0]} has not ended in {_SECONDS:.0f} s"
-        raise BadConfiguration(text) from error
-
-
 def _failed(command: Sequence[str], done: subprocess.CompletedProcess[str]) -> BadConfiguration:
-    text = f"mount failed: exit status {done.returncode}\nMounting command: {command[0]}\n"
+    text = f"{_FAILED}: exit status {done.returncode}\nMounting command: {command[0]}\n"
     return BadConfiguration(f"{text}Output: {done.stderr or done.stdout}")

@@ -17,6 +17,7 @@ import msgspec
 
 from steersman.model.kinds.pod import Pod
 from steersman.node.objects import BadConfiguration
+from steersman.node.programs import run_helper
 from steersman.node.record import replace_file
 from steersman.node.volumes import memory, ownership
 from steersman.node.volumes.iscsi import filesystem
@@ -169,15 +170,7 @@ def _log_out(note: Note, portal: str) -> None:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            (HELPER, *words), capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
-        )
-    except FileNotFoundError:
-        raise BadConfiguration(f"iscsi: {HELPER} is not installed on this node") from None
-    except subprocess.TimeoutExpired as error:
-        text = f"iscsi: {HELPER} {words[1]} has not ended in {_COMMAND_SECONDS:.0f} s"
-        raise BadConfiguration(text) from error
+    return run_helper((HELPER, *words), _COMMAND_SECONDS, "iscsi", shown=f"{HELPER} {words[1]}")
 
 
 def _output(said: subprocess.CompletedProcess[str]) -> str:
