@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streams_port
 
 from ports import free_port
 from steersman.client import kubeconfig
@@ -287,3 +288,12 @@ async def hears(session: Session, pod: Pod, reason: str) -> str:
             if change.type != "BOOKMARK" and change.object is not None:
                 return str(change.object.message)
     raise AssertionError(reason)
+
+
+async def talk(
+    cluster: Cluster, pod: str, how: str, protocol: str, **params: Any
+) -> streams_port.Talk:
+    """Opens a stream into a pod through the API server."""
+    transport = HTTPTransport(kubeconfig.read(cluster.kubeconfig))
+    path = f"/api/v1/namespaces/default/pods/{pod}/{how}"
+    return await streams_port.talk(transport, path, protocol, **params)

@@ -68,16 +68,7 @@ class Caller:
         return answer.status, b"".join([piece async for piece in answer.body]).decode()
 
     async def open(self, path: str, protocol: str, **params: object) -> Talk:
-        headers = {
-            "connection": "Upgrade",
-            "upgrade": "websocket",
-            "sec-websocket-version": "13",
-            "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
-            **({"sec-websocket-protocol": protocol} if protocol else {}),
-        }
-        query = urlencode(params, doseq=True)
-        channel = await self.transport.upgrade(Request("GET", path, query, headers))
-        return Talk(channel, protocol)
+        return await talk(self.transport, path, protocol, **params)
 
 
 class Talk:
@@ -116,6 +107,19 @@ class Talk:
         while await self.read():
             pass
         return {channel: data for channel, data in self.got.items() if data}
+
+
+async def talk(transport: HTTPTransport, path: str, protocol: str, **params: object) -> Talk:
+    """Opens a WebSocket with parameters, in a protocol or in none."""
+    headers = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        **({"sec-websocket-protocol": protocol} if protocol else {}),
+    }
+    asked = Request("GET", path, urlencode(params, doseq=True), headers)
+    return Talk(await transport.upgrade(asked), protocol)
 
 
 @asynccontextmanager

@@ -26,9 +26,9 @@ from node_cluster import (
     hears,
     needs_root,
     runs,
+    talk,
 )
 from small_registry import USER, content, registry
-from streams_port import Talk
 from test_streams_forward import SPDY_HEADERS, Client, TunnelClient
 
 from steersman.client import kubeconfig
@@ -95,21 +95,6 @@ def is_ready(pod: Pod) -> bool:
 def is_refused(pod: Pod) -> bool:
     shown = pod.status.container_statuses
     return bool(shown) and (it := shown[0].state.waiting) is not None and "Error" in it.reason
-
-
-async def talk(cluster: Cluster, pod: str, how: str, protocol: str, **params: Any) -> Talk:
-    """Opens a stream into a pod through the API server."""
-    transport = HTTPTransport(kubeconfig.read(cluster.kubeconfig))
-    headers = {
-        "connection": "Upgrade",
-        "upgrade": "websocket",
-        "sec-websocket-version": "13",
-        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
-        "sec-websocket-protocol": protocol,
-    }
-    path = f"/api/v1/namespaces/default/pods/{pod}/{how}"
-    channel = await transport.upgrade(Request("GET", path, urlencode(params, doseq=True), headers))
-    return Talk(channel, protocol)
 
 
 def test_the_life_of_a_pod_from_creation_to_removal(cluster: Cluster, runtime: Containerd) -> None:

@@ -9,23 +9,19 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from cri_kubelet import until
-from node_cluster import SLEEP, Cluster, Session, clusters, ended, hears, needs_root, runs
+from node_cluster import SLEEP, Cluster, Session, clusters, ended, hears, needs_root, runs, talk
 from oci_programs import find_program
-from streams_port import Talk
 
-from steersman.client import kubeconfig
-from steersman.client.http import HTTPTransport
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.pod import POD, ContainerStatus, Pod
 from steersman.model.kinds.runtimeclass import RUNTIMECLASS
 from steersman.wire.channels import ERROR, STDIN, STDOUT
-from steersman.wire.message import Request
 
 pytestmark = needs_root
+V4 = "v4.channel.k8s.io"
 CLASSES = {"crun": "crun", "runc": "runc", "ours": "steersman"}
 
 
@@ -60,22 +56,6 @@ def of(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"runtimeClassName": request.param} if request.param else {}
 
 
-async def talk(cluster: Cluster, pod: str, how: str, **params: Any) -> Talk:
-    """Opens a stream into a pod through the API server."""
-    protocol = "v4.channel.k8s.io"
-    transport = HTTPTransport(kubeconfig.read(cluster.kubeconfig))
-    headers = {
-        "connection": "Upgrade",
-        "upgrade": "websocket",
-        "sec-websocket-version": "13",
-        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
-        "sec-websocket-protocol": protocol,
-    }
-    path = f"/api/v1/namespaces/default/pods/{pod}/{how}"
-    asked = Request("GET", path, urlencode(params, doseq=True), headers)
-    return Talk(await transport.upgrade(asked), protocol)
-
-
 def test_the_life_of_a_pod_from_creation_to_removal(cluster: Cluster, of: dict[str, Any]) -> None:
     async def scenario(session: Session) -> None:
         script = f"echo hello $WORD $HOSTNAME; cat /v/file; {SLEEP}"
@@ -104,7 +84,7 @@ def test_the_life_of_a_pod_from_creation_to_removal(cluster: Cluster, of: dict[s
         assert app(pod).container_id.startswith("steersman://")
         await until(lambda: cluster.log(pod) == "hello world life\nwritten\n")
         words = {"command": ["sh", "-c", "read line; echo $line; exit 5"]}
-        both = await talk(cluster, "life", "exec", **words, stdin="true", stdout="true")
+        both = await talk(cluster, "life", "exec", V4, **words, stdin="true", stdout="true")
         await both.send(STDIN, b"said\n")
         said = await both.rest()
         assert said[STDOUT] == b"said\n"
