@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import streams_port
+from process_ends import until_ended
 
 from ports import free_port
 from steersman.client import kubeconfig
@@ -166,15 +167,7 @@ class Cluster:
     @staticmethod
     async def ended(handle: int) -> None:
         """Waits until a process has ended."""
-        loop = asyncio.get_running_loop()
-        gone = loop.create_future()
-        loop.add_reader(handle, lambda: gone.done() or gone.set_result(None))
-        try:
-            async with asyncio.timeout(SECONDS):
-                await gone
-        finally:
-            loop.remove_reader(handle)
-            os.close(handle)
+        await until_ended(handle, SECONDS)
 
     def leftovers(self, cluster: str) -> list[str]:
         """What is on the machine of this cluster."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 from oci_programs import OTHERS, PROGRAMS, find_program, write_program
+from process_ends import until_ended
 from test_runtime_rest import open_descriptors, rest
 from test_runtime_rig import TIMEOUT_SECONDS, Rig, needs_root, read_terminal
 from test_runtime_rig import run as run_rig
@@ -292,16 +293,7 @@ def test_exec_with_a_terminal_can_be_resized(run: Run) -> None:
 def test_attach_feeds_input_and_copies_output(run: Run) -> None:
     async def scenario(rig: Rig, sandbox: SandboxState) -> None:
         name = await rig.launch(sandbox, "cat", stdin=True, stdin_once=True)
-        in_reader, in_writer = os.pipe()
-        out_reader, out_writer = os.pipe()
-        await rig.engine.attach("p", name, {"stdin": in_reader, "stdout": out_writer})
-        os.close(in_reader)
-        os.close(out_writer)
-        os.write(in_writer, b"hello\n")
-        os.close(in_writer)
-        assert (await rig.engine.wait("p", name, TIMEOUT_SECONDS)).code == 0
-        with open(out_reader) as file:
-            assert file.read() == "hello\n"
+        assert await rig.attached(name, b"hello\n") == b"hello\n"
         assert rig.text(name) == "hello\n"
 
     run(scenario)
@@ -328,7 +320,11 @@ def test_limits_reach_the_kernel_and_the_program_changes_them(run: Run) -> None:
         resources = {"memory": {"limit": 64 << 20}, "cpu": {"shares": 512}, "pids": {"limit": 50}}
         name = await rig.launch(sandbox, "sleep", "1000", resources=resources)
         stats = await rig.engine.stats("p", name)
-        assert (stats["memory_limit_bytes"], stats["pids_current"]) == (64 << 20, 1)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while stats["pids_current"] != 1:
+                await asyncio.sleep(0.01)
+                stats = await rig.engine.stats("p", name)
+        assert stats["memory_limit_bytes"] == 64 << 20
         await rest(sandbox)
         await rig.engine.update("p", name, {"memory": {"limit": 96 << 20}, "cpu": {"cpus": "0"}})
         assert (await rig.engine.stats("p", name))["memory_limit_bytes"] == 96 << 20
@@ -467,12 +463,7 @@ def test_what_runs_in_a_pod_whose_keeper_was_killed_ends_with_its_removal(run: R
             event = await anext(rig.engine.events())
         assert event == Event("lost", "p", "", None)
         await rig.engine.remove_sandbox("p")
-        gone = asyncio.Event()
-        asyncio.get_running_loop().add_reader(handle, gone.set)
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            await gone.wait()
-        asyncio.get_running_loop().remove_reader(handle)
-        os.close(handle)
+        await until_ended(handle)
 
     run(scenario)
 
@@ -542,12 +533,7 @@ def test_a_runtime_that_hangs_does_not_outlive_its_pod(tmp_path: pathlib.Path) -
         handles = [os.pidfd_open(int(child)) for child in children.split()]
         await rig.engine.remove_sandbox("p")
         for handle in handles:
-            gone = asyncio.Event()
-            asyncio.get_running_loop().add_reader(handle, gone.set)
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                await gone.wait()
-            asyncio.get_running_loop().remove_reader(handle)
-            os.close(handle)
+            await until_ended(handle)
 
     run_with(program, scenario)
 

@@ -341,17 +341,7 @@ def test_attach_feeds_input_and_copies_output_of_a_container() -> None:
     async def scenario(rig: Rig) -> None:
         sandbox = await rig.sandbox()
         name = await rig.launch(sandbox, "cat", stdin=True, stdin_once=True)
-        in_reader, in_writer = os.pipe()
-        out_reader, out_writer = os.pipe()
-        await rig.engine.attach("p", name, {"stdin": in_reader, "stdout": out_writer})
-        os.close(in_reader)
-        os.close(out_writer)
-        os.write(in_writer, b"hello\n")
-        os.close(in_writer)
-        assert (await rig.engine.wait("p", name, 60)).code == 0
-        assert os.read(out_reader, 100) == b"hello\n"
-        assert os.read(out_reader, 100) == b""
-        os.close(out_reader)
+        assert await rig.attached(name, b"hello\n") == b"hello\n"
         assert rig.text(name) == "hello\n"
 
     run(scenario)

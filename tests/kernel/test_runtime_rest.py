@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from process_ends import until_ended
 from test_runtime_rig import Rig, needs_root, run
 
 from registrar import holds
@@ -39,13 +40,7 @@ def shims(sandbox: SandboxState) -> list[int]:
 async def rest(sandbox: SandboxState) -> None:
     """Waits until a pod has no shim."""
     for shim in shims(sandbox):
-        handle = os.pidfd_open(shim)
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(handle, ended.set)
-        await ended.wait()
-        loop.remove_reader(handle)
-        os.close(handle)
+        await until_ended(os.pidfd_open(shim))
 
 
 def commands(sandbox: SandboxState) -> list[str]:

@@ -150,6 +150,20 @@ class Rig:
         await self.engine.delete(sandbox.pod, name)
         return status, self.text(name)
 
+    async def attached(self, name: str, data: bytes) -> bytes:
+        """Gives a container of the pod `p` all of its input; returns what it writes to its end,
+        which is a good one."""
+        in_reader, in_writer = os.pipe()
+        out_reader, out_writer = os.pipe()
+        await self.engine.attach("p", name, {"stdin": in_reader, "stdout": out_writer})
+        os.close(in_reader)
+        os.close(out_writer)
+        os.write(in_writer, data)
+        os.close(in_writer)
+        assert (await self.engine.wait("p", name, TIMEOUT_SECONDS)).code == 0
+        with open(out_reader, "rb") as file:
+            return file.read()
+
     async def shell(self, sandbox: SandboxState, script: str, **options: Any) -> str:
         """Runs a shell script in a container of its own; gives what it wrote."""
         _, text = await self.output(sandbox, "/bin/sh", "-c", script, **options)
