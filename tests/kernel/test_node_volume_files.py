@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from node_cluster import Cluster, Session, needs_root
+from node_cluster import IMAGE, Cluster, Session, needs_root
 from test_node_claims import ended
 
 from steersman.model.kind import Kind
@@ -232,12 +232,18 @@ def test_objects_that_need_not_be_there_may_come_and_go(
             volume(source, name, name, optional=True) for name in ("going", "changing", "coming")
         ]
         mounts = [mount(f"/etc/{it['name']}", it["name"]) for it in volumes]
+        first = {
+            "name": "first",  # has ended before the objects change
+            "image": IMAGE,
+            "command": ["sh", "-c", "cat /etc/going/data-1; echo; ls /etc/coming"],
+            "volumeMounts": mounts,
+        }
         script = (
-            "cat /etc/going/data-1; echo; ls /etc/coming; until [ ! -e /etc/going/data-1 ] && "
+            "until [ ! -e /etc/going/data-1 ] && "
             "[ ! -e /etc/changing/data-1 ] && grep -q value-3 /etc/changing/data-3 && "
             "grep -qs value-1 /etc/coming/data-1; do sleep 0.1; done; echo seen"
         )
-        spec = {"volumes": volumes, "restartPolicy": "Never"}
+        spec = {"volumes": volumes, "restartPolicy": "Never", "initContainers": [first]}
         await session.create("optional", script=script, volumeMounts=mounts, spec=spec)
         await session.until("optional", lambda it: it.status.phase == "Running")
         await forget(session, source[0], "going")
@@ -247,7 +253,8 @@ def test_objects_that_need_not_be_there_may_come_and_go(
         await session.client.patch(KINDS[source[0]].ref("default", "changing"), patch)
         await make(session, source[0], "coming", {"data-1": "value-1"})
         pod = await ended(session, "optional")
-        assert cluster.log(pod).splitlines() == ["value-1", "seen"]
+        assert cluster.log(pod, "first").splitlines() == ["value-1"]
+        assert cluster.log(pod).splitlines() == ["seen"]
         await session.delete("optional")
         await forget(session, source[0], "changing", "coming")
 

@@ -158,15 +158,17 @@ def _place(node: Node, path: str) -> Document:
 
 
 def plan_growth(claim: PersistentVolumeClaim, volume: PersistentVolume) -> list[Action]:
-    """Returns what lets a bound volume grow to what its claim asks for; none where it has it."""
-    wanted = claim.spec.resources.requests.get("storage", "0")
+    """Returns what lets a bound volume grow to what its claim asks for; none where it has it. A
+    claim that asks for less than it did before gets what its volume has by then (KEP-1790)."""
     if not wants_to_grow(claim) or not local_path.node_of(volume.metadata.annotations):
         return []
     actions: list[Action] = []
     metadata, name = volume.metadata, volume.metadata.name
+    has = volume.spec.capacity["storage"]
     if size(volume) < asked(claim):
+        has = claim.spec.resources.requests["storage"]
         text = f"External resizer is resizing volume {name}"
-        ref, patch = PERSISTENTVOLUME.ref("", name), {"spec": {"capacity": {"storage": wanted}}}
+        ref, patch = PERSISTENTVOLUME.ref("", name), {"spec": {"capacity": {"storage": has}}}
         actions += [
             Tell(claim, "Resizing", text),
             Patch(ref, patch, uid=metadata.uid, revision=metadata.revision),
@@ -174,7 +176,7 @@ def plan_growth(claim: PersistentVolumeClaim, volume: PersistentVolume) -> list[
     ref = PERSISTENTVOLUMECLAIM.ref(*claim.key)
     return [
         *actions,
-        status(ref, {"capacity": {"storage": wanted}}, uid=claim.metadata.uid),
+        status(ref, {"capacity": {"storage": has}}, uid=claim.metadata.uid),
         Tell(claim, "VolumeResizeSuccessful", "Resize volume succeeded"),
     ]
 

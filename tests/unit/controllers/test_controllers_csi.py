@@ -163,7 +163,7 @@ def test_the_volume_is_what_the_driver_has_made() -> None:
         "volume.kubernetes.io/provisioner-deletion-secret-name": "k",
         "volume.kubernetes.io/provisioner-deletion-secret-namespace": "n",
     }
-    assert spec["capacity"] == {"storage": str(2 * GIGABYTE)}
+    assert spec["capacity"] == {"storage": "2Gi"}
     assert spec["csi"] == {
         "driver": DRIVER,
         "volumeHandle": "h",
@@ -175,7 +175,7 @@ def test_the_volume_is_what_the_driver_has_made() -> None:
     removed = msgspec.convert(document, PersistentVolume)
     assert requests.deletion_secret(removed) == SecretReference("n", "k")
     bare = requests.render_volume(claim(), storage_class(), csi.Volume(0, "h"), None)
-    assert bare["spec"]["capacity"] == {"storage": str(GIGABYTE)}
+    assert bare["spec"]["capacity"] == {"storage": "1Gi"}
     assert "nodeAffinity" not in bare["spec"]
     assert "fsType" not in bare["spec"]["csi"]
     assert requests.deletion_secret(msgspec.convert(bare, PersistentVolume)) is None
@@ -230,15 +230,32 @@ def test_growth_is_told_when_it_is_done_or_left_to_the_node() -> None:
     )
     assert wants_to_grow(grows)
     assert not wants_to_grow(claim())
-    done = resizing.plan_result(grows, volume(), on_node=False, now=0.0)
+    done = resizing.plan_result(grows, volume(), 2 << 30, on_node=False, now=0.0)
     assert [it.patch for it in done if isinstance(it, Patch)] == [
         {"spec": {"capacity": {"storage": "2Gi"}}},
         {"status": {"capacity": {"storage": "2Gi"}}},
     ]
-    left = resizing.plan_result(grows, volume(), on_node=True, now=0.0)
+    left = resizing.plan_result(grows, volume(), 2 << 30, on_node=True, now=0.0)
     (condition,) = left[1].patch["status"]["conditions"]  # type: ignore[union-attr,call-overload]
     assert (condition["type"], condition["status"]) == ("FileSystemResizePending", "True")
     assert [it.reason for it in left if isinstance(it, Tell)] == ["FileSystemResizeRequired"]
+
+
+def test_a_driver_is_asked_until_the_claim_is_told_or_the_node_has_the_rest() -> None:
+    def growing(has: str, *conditions: dict[str, str]) -> PersistentVolumeClaim:
+        status = {"phase": "Bound", "capacity": {"storage": has}, "conditions": list(conditions)}
+        marks = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+        wanted = {"resources": {"requests": {"storage": "2Gi"}}, "volumeName": "pv"}
+        return claim(wanted, metadata=marks, status=status)
+
+    pending = {"type": "FileSystemResizePending", "status": "True"}
+    large = volume(capacity={"storage": "2Gi"})
+    assert not resizing.is_due(growing("2Gi"), volume())
+    assert resizing.is_due(growing("1Gi"), volume(capacity={"storage": "1Gi"}))
+    assert resizing.is_due(growing("1Gi", pending), volume(capacity={"storage": "1Gi"}))
+    assert resizing.is_due(growing("1Gi"), large)  # the claim was not told
+    assert resizing.is_due(growing("1Gi", {**pending, "status": "False"}), large)
+    assert not resizing.is_due(growing("1Gi", pending), large)
 
 
 def test_how_a_volume_is_used_stands_in_it() -> None:

@@ -124,6 +124,9 @@ def test_a_bound_volume_grows_with_its_claim() -> None:
     assert done == Tell(bound, "VolumeResizeSuccessful", "Resize volume succeeded")
     grown = volume(annotations=MARKS, size="2Gi")
     assert local_path.plan_growth(bound, grown) == [shown, done]
+    larger = local_path.plan_growth(bound, volume(annotations=MARKS, size="3Gi"))
+    assert larger[0].patch == {"status": {"capacity": {"storage": "3Gi"}}}  # type: ignore[union-attr]
+    assert larger[1:] == [done]
     assert local_path.plan_growth(bound, volume()) == []  # another's
     same = ours(volume="disk", done=True, phase="Bound", status=status)
     assert local_path.plan_growth(same, volume(annotations=MARKS)) == []

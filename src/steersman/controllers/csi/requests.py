@@ -14,6 +14,7 @@ from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import PersistentVolumeClaim
 from steersman.model.kinds.storageclass import StorageClass
 from steersman.model.local_path import PROVISIONED_BY
+from steersman.model.quantity import of_bytes
 from steersman.model.types.reference import SecretReference
 from steersman.model.volume_binding import PROVISIONER_FINALIZER, asked
 from steersman.wire.rpc import csi
@@ -153,7 +154,7 @@ def render_volume(
         }
     namespace, name = claim.key
     spec: Document = {
-        "capacity": {"storage": str(made.capacity_bytes or asked(claim))},
+        "capacity": {"storage": str(of_bytes(made.capacity_bytes or asked(claim)))},
         "accessModes": list(claim.spec.access_modes),
         "persistentVolumeReclaimPolicy": found.reclaim_policy,
         "storageClassName": found.metadata.name,

@@ -15,6 +15,7 @@ from steersman.model.kinds.persistentvolumeclaim import (
     PERSISTENTVOLUMECLAIM,
     PersistentVolumeClaim,
 )
+from steersman.model.quantity import of_bytes
 from steersman.model.ref import Ref
 from steersman.model.times import rfc3339
 from steersman.model.volume_binding import asked, size, wants_to_grow
@@ -35,19 +36,33 @@ def _of_claim(
     return (PERSISTENTVOLUMECLAIM.ref(*new.key),)
 
 
+def is_due(claim: PersistentVolumeClaim, volume: PersistentVolume) -> bool:
+    """Says whether a driver is to be asked: also where a volume has its size and the claim was not
+    told, for only the driver knows whether the node has to do something too."""
+    if not wants_to_grow(claim):
+        return False
+    on_node = any(it.type == PENDING and it.status == "True" for it in claim.status.conditions)
+    return size(volume) < asked(claim) or not on_node
+
+
 def plan_result(
-    claim: PersistentVolumeClaim, volume: PersistentVolume, *, on_node: bool, now: float
+    claim: PersistentVolumeClaim,
+    volume: PersistentVolume,
+    has: int,
+    *,
+    on_node: bool,
+    now: float,
 ) -> list[Action]:
-    """Returns what tells that a driver has made a volume as large as its claim asks for."""
-    wanted = claim.spec.resources.requests.get("storage", "0")
+    """Returns what tells that a driver has made a volume larger, and how many bytes it has."""
+    capacity = {"capacity": {"storage": str(of_bytes(has))}}
     ref = PERSISTENTVOLUMECLAIM.ref(*claim.key)
     grown = Patch(
         PERSISTENTVOLUME.ref("", volume.metadata.name),
-        {"spec": {"capacity": {"storage": wanted}}},
+        {"spec": capacity},
         uid=volume.metadata.uid,
     )
     if not on_node:
-        done = status(ref, {"capacity": {"storage": wanted}}, uid=claim.metadata.uid)
+        done = status(ref, capacity, uid=claim.metadata.uid)
         return [grown, done, Tell(claim, "VolumeResizeSuccessful", "Resize volume succeeded")]
     told = rfc3339(now)
     pending = {
@@ -88,11 +103,11 @@ class CSIResizer:
     async def reconcile(self, ref: Ref) -> Done:
         """Lets one volume grow."""
         claim: PersistentVolumeClaim | None = self._claims.get(ref)
-        if claim is None or not wants_to_grow(claim):
+        if claim is None:
             return Done()
         name = claim.spec.volume_name
         volume: PersistentVolume | None = self._volumes.get(PERSISTENTVOLUME.ref("", name))
-        if volume is None or volume.spec.csi is None or size(volume) >= asked(claim):
+        if volume is None or volume.spec.csi is None or not is_due(claim, volume):
             return Done()
         socket = socket_of(self._drivers, volume.spec.csi.get("driver", ""))
         if socket is not None:
@@ -127,4 +142,5 @@ class CSIResizer:
             events.warning(claim, "VolumeResizeFailed", f"{start}{error}")
             raise
         on_node, now = answer.node_expansion_required, self._given.world.now()
-        await act(client, events, plan_result(claim, volume, on_node=on_node, now=now))
+        has = answer.capacity_bytes or asked(claim)
+        await act(client, events, plan_result(claim, volume, has, on_node=on_node, now=now))
