@@ -7,7 +7,7 @@ Rolling back is the client's: it writes the old template.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import ClassVar
 
 import msgspec
@@ -26,7 +26,7 @@ from steersman.model.kinds.replicaset import REPLICASET, ReplicaSet
 from steersman.model.ref import Ref
 from steersman.reconcile.actions import Action, Create, Patch, Tell, act, act_one, status
 from steersman.reconcile.loop import Done, Given
-from steersman.reconcile.rules import Rule, Watch, to_self
+from steersman.reconcile.rules import Rule, Watch
 
 SELECTS_ALL = "This deployment is selecting all pods. A non-empty selector is required."
 CREATE_FAILED = "ReplicaSetCreateError"
@@ -225,6 +225,19 @@ def _resize(deployment: Deployment, sizes: rollout.Sizes) -> list[Action]:
     return actions
 
 
+def _of_deployment(_views: Views, old: Deployment | None, new: Deployment | None) -> Iterable[Ref]:
+    """Maps a deployment to itself, but for changes that no plan looks at, as of labels."""
+    if new is None or (old is not None and _planned(old) == _planned(new)):
+        return ()
+    return (DEPLOYMENT.ref(*new.key),)
+
+
+def _planned(found: Deployment) -> tuple[object, ...]:
+    """Returns what a plan is made from; the specification changes with its generation."""
+    known = found.metadata
+    return known.uid, known.generation, known.deletion_timestamp, known.annotations, found.status
+
+
 def _of_set(views: Views, old: ReplicaSet | None, new: ReplicaSet | None) -> Iterable[Ref]:
     """Maps a set to the deployment that manages it now or did, or to all that might adopt it."""
     found: dict[Ref, None] = {}
@@ -253,7 +266,7 @@ class DeploymentController:
 
     name: ClassVar[str] = "deployment-controller"
     watches: ClassVar[tuple[Watch, ...]] = (
-        Watch(DEPLOYMENT, partial(to_self, kind=DEPLOYMENT)),
+        Watch(DEPLOYMENT, _of_deployment),
         Watch(REPLICASET, _of_set, ownership.INDEXES),
         Watch(POD, _of_pod, ownership.INDEXES),
     )

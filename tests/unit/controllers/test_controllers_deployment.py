@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from steersman.controllers import deployment_bounds as bounds
 from steersman.controllers import deployment_revision as revisions
 from steersman.controllers import deployment_rollout as rollout
-from steersman.controllers.deployment import Known, plan
+from steersman.controllers.deployment import DeploymentController, Known, plan
+from steersman.model.kinds.deployment import DEPLOYMENT, Deployment
 from steersman.reconcile.actions import Create, Delete, Patch, Tell
 from unit.controllers.views import LABELS, NOW, TEMPLATE, deployment, owned_by, pod, replica_set
 
@@ -401,3 +402,27 @@ def test_a_deletion_is_for_the_very_set() -> None:
     (delete,) = revisions.plan_cleanup(wanted, [replica_set("gone", 0, template=OLD)])
     assert isinstance(delete, Delete)
     assert (delete.uid, delete.propagation) == ("uid-gone", "Background")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"uid": "another"},
+        {"generation": 9},
+        {"annotations": {"a": "b"}},
+        {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+    ],
+)
+def test_a_deployment_is_planned_anew_for_what_a_plan_is_made_from(changed: Any) -> None:
+    to = next(it.to for it in DeploymentController.watches if it.kind is DEPLOYMENT)
+    before: Deployment = deployment(1)
+    itself = [DEPLOYMENT.ref(*before.key)]
+
+    def heard(old: Deployment | None, new: Deployment | None) -> list[Any]:
+        return list(to(None, old, new))  # type: ignore[arg-type]
+
+    assert heard(None, before) == itself
+    assert heard(before, deployment(1, metadata={"labels": {"a": "b"}})) == []
+    assert heard(before, deployment(1, metadata=changed)) == itself
+    assert heard(before, deployment(1, status={"observedGeneration": 7})) == itself
+    assert heard(before, None) == []
