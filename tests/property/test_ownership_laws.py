@@ -13,6 +13,7 @@ from steersman.model import ownership
 from steersman.model.apply import apply
 from steersman.model.fields import comparison, granular, reading
 from steersman.model.fields.fieldset import FieldSet, of_paths, parse
+from steersman.model.fields.repeated import Configuration
 from steersman.model.fields.shapes import Shapes
 from steersman.model.fields.structure import structure_of
 from steersman.model.schema import builtin, from_openapi
@@ -274,6 +275,29 @@ def test_a_merge_keeps_what_it_does_not_change_and_shares_nothing_else(
     again = granular.merge(live, copy.deepcopy(live), structure)
     for name in {"plain", "map", "maps", "set", "keyed"} & set(live):
         assert again[name] is live[name], name
+
+
+@settings(max_examples=300)
+@given(DOCUMENTS, DOCUMENTS, st.dictionaries(st.sampled_from([*OPTIONAL, "unknown"]), ODD))
+@example({"keyed": [{"a": "x", "more": 1}]}, {"keyed": [{"a": "x", "more": True}]}, {})
+@example({"map": {"a": "b"}}, {"map": {"a": "b"}}, {"map": {}})
+@example({"plains": [1, 2]}, {"plains": [1, 2]}, {"plains": [1, 2.0]})
+def test_what_came_before_is_found_as_a_walk_finds_it(
+    live: dict[str, Any], document: dict[str, Any], odd: Any
+) -> None:
+    structure = structure_of(NODE)
+    for applied in (document, document, document | odd, document):
+        read = reading.given(applied, structure)
+        found = Configuration(applied, structure).given()
+        assert found == read
+        assert list(found or ()) == list(read or ())
+        if read is not None:
+            merged = granular.merge(live, applied, structure)
+            again = Configuration(applied, structure).merged(live)
+            assert again == merged
+            assert [type(it) for it in again.values()] == [type(it) for it in merged.values()]
+            kept = [name for name, it in live.items() if merged[name] is it]
+            assert [name for name, it in live.items() if again[name] is it] == kept
 
 
 def _containers(value: Any) -> set[int]:

@@ -14,8 +14,9 @@ import msgspec
 
 from steersman.model import ownership
 from steersman.model.errors import APIError, BadRequest, Cause, Conflict
-from steersman.model.fields import comparison, fieldset, granular, reading
+from steersman.model.fields import comparison, fieldset, granular
 from steersman.model.fields.fieldset import FieldSet, Tree
+from steersman.model.fields.repeated import Configuration
 from steersman.model.fields.structure import ElementError, Structure, structure_of
 from steersman.model.gotext import quote, shown
 from steersman.model.ownership import Entry, Writer
@@ -66,7 +67,7 @@ class _Request(NamedTuple):
     """
 
     live: Mapping[str, Any] | None
-    applied: Document
+    applied: Configuration
     node: Node
     structure: Structure
     writer: Writer
@@ -99,7 +100,8 @@ def apply(
     """
     structure = structure_of(node)
     _check_head(applied, api_version)
-    given = reading.given(applied, structure)
+    configuration = Configuration(applied, structure)
+    given = configuration.given()
     plain = given is not None
     if given is None:
         _check(applied, structure, api_version)
@@ -107,7 +109,7 @@ def apply(
     writer = Writer(manager or ownership.UNKNOWN, "Apply", "", subresource)
     reset = reset or FieldSet()
     request = _Request(
-        live, dict(applied), node, structure, writer, api_version, time, reset, given, plain
+        live, configuration, node, structure, writer, api_version, time, reset, given, plain
     )
     try:
         merged = _applied(request, force)
@@ -152,7 +154,7 @@ def _applied(request: _Request, force: bool) -> Document:
     base = comparison.bare(live) if live is not None else {}
     wanted = fieldset.recursive_difference(request.given, request.reset.tree)
     own = ownership.stripped(wanted)
-    merged = laid = granular.merge(base, request.applied, structure)
+    merged = laid = request.applied.merged(base)
     if last != own:
         merged = _pruned(laid, last, wanted, others, structure)
     changes = comparison.compare(live, merged, request.node)
