@@ -20,7 +20,8 @@ from steersman.node.volumes import memory
 from steersman.node.volumes.iscsi import filesystem, sessions
 from steersman.node.volumes.iscsi.sessions import BY_PATH
 
-pytestmark = needs_root
+# one folder of the machine's for all of them
+pytestmark = [*needs_root, pytest.mark.xdist_group("iscsi")]
 IQN = f"iqn.2026-11.test.steersman:{os.getpid()}"
 PORTAL = "192.0.2.1:3260"
 # A disk for each target, and a session where it is a loop device

@@ -66,7 +66,8 @@ class Agent:
         self._over: Callable[[], None] = lambda: None
         # What may be of a static pod whose source has yet to be read, by uid
         self._held: set[str] = set()
-        # Critical pods for which others are ended, by uid
+        # Pods that begin once something has gone: those for which others are ended, or of which
+        # there is what no record knows; by uid
         self._awaiting: set[str] = set()
         self._removing: dict[str, tuple[str, str]] = {}
         self._complete = asyncio.Event()
@@ -170,7 +171,8 @@ class Agent:
         for uid, static in self._statics.pods.items():
             # One of the same name ends first, and `_forget` comes back here
             ending = any(it.pod.key == static.key for it in self.workers.values())
-            if uid not in self.workers and not ending and uid not in self._held:
+            waits = uid in self._held or uid in self._awaiting
+            if uid not in self.workers and not ending and not waits:
                 self._adopt(static.pod, self._begin(static.pod))
 
     def _hear_mirror(self, old: Pod | None, new: Pod | None) -> None:
@@ -238,7 +240,13 @@ class Agent:
             victim.evict(preemption.REASON, preemption.MESSAGE, grace)
         for victim in victims:
             await victim.at_rest()
+        self._await_no_more(pod)
+
+    def _await_no_more(self, pod: Pod) -> None:
         self._awaiting.discard(pod.metadata.uid)
+        if is_static(pod):
+            self._hear_statics()
+            return
         now = self._pods.get(POD.ref(*pod.key))
         if now is not None and now.metadata.uid == pod.metadata.uid:
             self._hear(None, now)
@@ -353,8 +361,14 @@ class Agent:
             sandbox = left.sandboxes.get(uid)
             if uid in left.records:
                 await self._resume(pod, left.records[uid], sandbox)
-            elif sandbox is not None:
-                await self._remove_sandbox(uid)
+            elif sandbox is not None and uid not in self._awaiting:
+                self._awaiting.add(uid)
+                self._tasks.start(self._begin_late(pod), name=f"rest of {pod.key}")
+
+    async def _begin_late(self, pod: Pod) -> None:
+        """Begins a pod once the ground that is there and that no record knows is removed."""
+        await self._remove_sandbox(pod.metadata.uid)
+        self._await_no_more(pod)
 
     def _let_go(self, left: _Left) -> None:
         """Has pods that come wait for what those have that are no more wanted, and frees what

@@ -337,6 +337,33 @@ def test_what_cannot_be_removed_of_a_lost_pod_holds_up_none_that_runs(
     asyncio.run(scenario())
 
 
+def test_what_no_record_knows_of_a_pod_goes_before_it_begins_and_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.01)
+    stage = Stage(tmp_path)
+    bare = pod(metadata={"uid": "a-bare", "name": "bare"})
+    stage.api.pods = [bare, stage.pod]
+    (stage.paths.runtime / "pods" / "a-bare").mkdir(parents=True)
+    stage.warm.verbs["sandbox"] = lambda _: refuse("failed", "no more of it is needed")
+    stage.warm.verbs["clean"] = lambda _: refuse("failed", "Device or resource busy")
+    stage.left(observed(ready=True, containers={"app": running()}))
+    stage.tells(container("app.0", **RUNNING))
+
+    async def scenario() -> None:
+        async with stage.open() as (tools, tasks):
+            agent = begin(stage, tools, tasks)
+            await agent._complete.wait()
+            await stage.api.until(phase("Running"))
+            stage.api.changes.put_nowait(Change("MODIFIED", bare, 2))
+            await agent._pods.reached(2)
+            assert [*agent.workers] == [UID]
+            stage.warm.verbs["clean"] = lambda _: {"result": {}}
+            await holds(lambda: "a-bare" in agent.workers)
+
+    asyncio.run(scenario())
+
+
 def test_a_pod_is_noted_before_anything_of_it_begins(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
 

@@ -13,12 +13,14 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 from node_documents import UID, exited, observed, pod, running
-from shim_script import API, RUNNING, Stage, begin, container, is_up
+from shim_script import API, RUNNING, Stage, begin, container, is_up, refuse
 
+from registrar import holds
 from steersman.client.interface import Client
 from steersman.client.view import FollowedView
 from steersman.model.errors import NotFound
 from steersman.model.kinds.pod import POD, Pod
+from steersman.node import agent as agents
 from steersman.node import containers
 from steersman.node.agent import Agent
 from steersman.node.static import folder as folders
@@ -651,6 +653,31 @@ def test_a_static_pod_that_was_given_up_begins_again_where_its_ground_is_gone(
             assert (seen.ended, seen.grace) == (None, None)
             assert agent.workers["own"].pod.status.phase == "Pending"
             await stage.warm.until("sandbox")
+
+    asyncio.run(scenario())
+
+
+def test_what_no_record_knows_of_a_static_pod_goes_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "CLEAR_RETRY_SECONDS", 0.01)
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    given = TEXT.replace("name: web", "name: web\n  uid: own")
+    (manifests / "web.yaml").write_text(given)
+    stage = Stage(tmp_path, mirror(parse(given, manifests / "web.yaml")))
+    stage.tells()  # of a pod that is nobody's
+    (stage.paths.runtime / "pods" / "own").mkdir(parents=True)
+    stage.warm.verbs["sandbox"] = lambda _: refuse("failed", "no more of it is needed")
+    stage.warm.verbs["clean"] = lambda _: refuse("failed", "Device or resource busy")
+
+    async def scenario() -> None:
+        async with agent_of(stage, manifests) as agent:
+            await agent._complete.wait()
+            agent._hear_statics()
+            assert not agent.workers
+            stage.warm.verbs["clean"] = lambda _: {"result": {}}
+            await holds(lambda: "own" in agent.workers)
 
     asyncio.run(scenario())
 
