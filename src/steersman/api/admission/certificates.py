@@ -80,6 +80,7 @@ class CertificateApproval(_ForSigner):
     """Only who may approve for its signer decides of a request."""
 
     name = "CertificateApproval"
+    about = frozenset({"CertificateSigningRequest"})
     subresource = "approval"
     verb = "approve"
 
@@ -88,6 +89,7 @@ class CertificateSigning(_ForSigner):
     """Only who may sign for its signer gives a request its certificate and conditions."""
 
     name = "CertificateSigning"
+    about = frozenset({"CertificateSigningRequest"})
     subresource = "status"
     verb = "sign"
 
@@ -101,6 +103,7 @@ class CertificateSubjectRestriction:
     """Nobody becomes an administrator by a certificate that a signer of clients signs."""
 
     name = "CertificateSubjectRestriction"
+    about = frozenset({"CertificateSigningRequest"})
 
     def admit(self, change: Change) -> Document | None:
         """Changes nothing."""

@@ -62,6 +62,10 @@ class Plugin(Protocol):
 
     name: str
 
+    @property
+    def about(self) -> frozenset[str] | None:
+        """The kinds that it looks at, by their names in any group; None for all."""
+
     def admit(self, change: Change) -> Document | None:
         """Returns the document to go on with, or None to leave it as it is."""
 
@@ -109,7 +113,13 @@ class Chain:
         timed: Timed,
         outside: Outside | None = None,
     ) -> None:
-        self._plugins = (*plugins, quotas)
+        every = (*plugins, quotas)
+        named = {kind for one in every for kind in one.about or ()}
+        self._about = {
+            kind: tuple(one for one in every if one.about is None or kind in one.about)
+            for kind in named
+        }
+        self._general = tuple(one for one in every if one.about is None)
         self._timed = timed.step
         self.families = timed.figures.families
         self.charged = quotas.charged
@@ -160,7 +170,7 @@ class Chain:
             return self._admit(change)
 
     def _admit(self, change: Change) -> Document:
-        for plugin in self._plugins:
+        for plugin in self._of(change.call):
             if (document := plugin.admit(change)) is not None and document is not change.new:
                 change = replace(change, new=document)
         assert change.new is not None
@@ -169,15 +179,19 @@ class Chain:
     def check(self, change: Change) -> None:
         """Raises the first refusal."""
         with self._timed("validate", change.operation):
-            for plugin in self._plugins:
+            for plugin in self._of(change.call):
                 plugin.check(change)
+
+    def _of(self, call: Call) -> tuple[Plugin, ...]:
+        """Returns the plugins that look at a kind: of some thirty a handful, for most kinds."""
+        return self._about.get(call.kind.name, self._general)
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Returns what the answers of all plugins about a new object rest on; see `Plugin`.
         What those outside say is not foreseen."""
         if self.changes(call, "CREATE") or self.checks(call, "CREATE"):
             return None
-        found = [plugin.rests_on(call, meta) for plugin in self._plugins]
+        found = [plugin.rests_on(call, meta) for plugin in self._of(call)]
         return None if None in found else tuple(found)
 
 

@@ -33,6 +33,15 @@ class Devices:
     """An admission plugin; see the module."""
 
     name = "DynamicResources"
+    about = frozenset(
+        {
+            "DeviceClass",
+            "DeviceTaintRule",
+            "ResourceClaim",
+            "ResourceClaimTemplate",
+            "ResourceSlice",
+        }
+    )
 
     def __init__(self, cache: Cache, authorizer: Authorizer, world: World) -> None:
         self._namespaces = cache.table(Resource("", "namespaces"))

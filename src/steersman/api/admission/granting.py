@@ -15,6 +15,7 @@ class Granting:
     """See the module."""
 
     name = "RBACEscalation"
+    about = frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
 
     def __init__(self, escalation: Escalation) -> None:
         self._escalation = escalation

@@ -21,6 +21,7 @@ class NamespaceLifecycle:
     """See the module."""
 
     name = "NamespaceLifecycle"
+    about = None
 
     def __init__(self, cache: Cache) -> None:
         self._namespaces = cache.table(NAMESPACES)

@@ -28,6 +28,7 @@ class LimitRanger:
     """See the module."""
 
     name = "LimitRanger"
+    about = frozenset({"PersistentVolumeClaim", "Pod"})
 
     def __init__(self, cache: Cache) -> None:
         self._ranges = cache.table(LIMIT_RANGES)

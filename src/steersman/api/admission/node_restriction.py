@@ -17,6 +17,7 @@ class NodeRestriction:
     """See `api.access.node_restriction`, where the rules are."""
 
     name = "NodeRestriction"
+    about = None
 
     def __init__(self, find: Callable[[Ref], Document | None]) -> None:
         self._find = find

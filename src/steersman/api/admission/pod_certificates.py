@@ -25,6 +25,7 @@ class PodCertificates:
     """An admission plugin; see the module."""
 
     name = "PodCertificates"
+    about = frozenset({_KIND})
 
     def __init__(self, authorizer: Authorizer, world: World) -> None:
         self._authorizer = authorizer

@@ -26,6 +26,7 @@ class DefaultTolerationSeconds(Plain):
     seconds."""
 
     name = "DefaultTolerationSeconds"
+    about = frozenset({"Pod"})
 
     def __init__(self, not_ready: int, unreachable: int) -> None:
         self._seconds = {NOT_READY: not_ready, UNREACHABLE: unreachable}
@@ -61,6 +62,7 @@ class Priority:
     """Gives new pods the number that their priority class names."""
 
     name = "Priority"
+    about = frozenset({"Pod", "PriorityClass"})
 
     def __init__(self, cache: Cache) -> None:
         self._classes = cache.table(PRIORITY_CLASSES)
@@ -147,6 +149,7 @@ class TaintNodesByCondition(Plain):
     """A new node is not ready until its lifecycle controller has seen it so."""
 
     name = "TaintNodesByCondition"
+    about = frozenset({"Node"})
 
     def admit(self, change: Change) -> Document | None:
         """Adds the not-ready taint to a new node."""

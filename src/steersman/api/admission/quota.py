@@ -46,6 +46,7 @@ class ResourceQuota:
     """See the module. As a plugin it says nothing."""
 
     name = "ResourceQuota"
+    about = frozenset[str]()
 
     def __init__(self, cache: Cache, world: World, limited: Sequence[Limited] = ()) -> None:
         self._cache = cache

@@ -18,6 +18,7 @@ class Recording:
     """See the module."""
 
     name = "Recording"
+    about = frozenset({"CertificateSigningRequest", "PersistentVolume", "PodCertificateRequest"})
 
     def __init__(self, world: World) -> None:
         self._world = world

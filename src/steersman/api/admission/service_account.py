@@ -47,6 +47,7 @@ class ServiceAccount:
     """See the module."""
 
     name = "ServiceAccount"
+    about = frozenset({"Pod"})
 
     def __init__(self, cache: Cache, world: World) -> None:
         self._accounts = cache.table(SERVICE_ACCOUNTS)

@@ -47,6 +47,7 @@ class StorageObjectInUseProtection:
     """Volumes and claims that are in use do not go before their use ends."""
 
     name = "StorageObjectInUseProtection"
+    about = frozenset(kind for _, kind in _PROTECTED)
 
     def admit(self, change: Change) -> Document | None:
         """Gives a new volume or claim its finalizer."""
@@ -71,6 +72,7 @@ class DefaultStorageClass:
     """A new claim that names no class gets the default one."""
 
     name = "DefaultStorageClass"
+    about = frozenset({"PersistentVolumeClaim"})
 
     def __init__(self, cache: Cache) -> None:
         self._classes = cache.table(STORAGE_CLASSES)
@@ -113,6 +115,7 @@ class PersistentVolumeClaimResize:
     """A claim grows where its class says that it may; that it is bound is validation's to ask."""
 
     name = "PersistentVolumeClaimResize"
+    about = frozenset({"PersistentVolumeClaim"})
 
     def __init__(self, cache: Cache) -> None:
         self._classes = cache.table(STORAGE_CLASSES)

@@ -19,6 +19,7 @@ class DefinitionLifecycle:
     """See the module."""
 
     name = "CustomResourceDefinitionLifecycle"
+    about = None
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions

@@ -21,6 +21,7 @@ class DefaultIngressClass(Plain):
     """See the module."""
 
     name = "DefaultIngressClass"
+    about = frozenset({"Ingress"})
 
     def __init__(self, cache: Cache) -> None:
         self._classes = cache.table(CLASSES)

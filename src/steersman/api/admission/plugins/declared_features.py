@@ -23,6 +23,7 @@ class NodeDeclaredFeatureValidator(Plain):
     """See the module."""
 
     name = "NodeDeclaredFeatureValidator"
+    about = frozenset({"Pod"})
 
     def __init__(self, cache: Cache) -> None:
         self._nodes = cache.table(NODES)

@@ -95,6 +95,7 @@ class EventRateLimit(Plain):
     """See the module."""
 
     name = "EventRateLimit"
+    about = frozenset({"Event"})
 
     def __init__(self, limits: Sequence[Limit], monotonic: Callable[[], float]) -> None:
         self._buckets = [Buckets(limit, monotonic) for limit in limits]

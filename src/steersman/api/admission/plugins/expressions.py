@@ -19,6 +19,14 @@ class AdmissionExpressions:
     """An admission plugin; see the module."""
 
     name = "AdmissionExpressions"
+    about = frozenset(
+        {
+            "MutatingAdmissionPolicy",
+            "MutatingWebhookConfiguration",
+            "ValidatingAdmissionPolicy",
+            "ValidatingWebhookConfiguration",
+        }
+    )
 
     def admit(self, change: Change) -> Document | None:
         """Changes nothing."""

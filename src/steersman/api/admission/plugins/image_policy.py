@@ -91,6 +91,7 @@ class ImagePolicyWebhook(Plain):
     """See the module."""
 
     name = "ImagePolicyWebhook"
+    about = frozenset({"Pod"})
 
     def __init__(self, settings: PolicySettings, world: World) -> None:
         self._settings = settings

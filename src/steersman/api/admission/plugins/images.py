@@ -31,6 +31,7 @@ class AlwaysPullImages(Plain):
     """See the module. An update that brings no new image is left alone."""
 
     name = "AlwaysPullImages"
+    about = frozenset({"Pod"})
 
     def admit(self, change: Change) -> Document | None:
         """Has all images pulled, those of volumes too."""

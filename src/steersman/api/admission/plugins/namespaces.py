@@ -117,6 +117,7 @@ class PodNodeSelector(_OfNamespaces):
     what its pods may ask for, and one for namespaces that say nothing."""
 
     name = "PodNodeSelector"
+    about = frozenset({"Pod"})
 
     def __init__(self, cache: Cache, configured: Mapping[str, str]) -> None:
         super().__init__(cache)
@@ -161,6 +162,7 @@ class PodTolerationRestriction(_OfNamespaces):
     namespaces that say nothing."""
 
     name = "PodTolerationRestriction"
+    about = frozenset({"Pod"})
 
     def __init__(self, cache: Cache, configured: Mapping[str, list[Document]]) -> None:
         super().__init__(cache)

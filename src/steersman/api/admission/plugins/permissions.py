@@ -103,6 +103,7 @@ class ClusterTrustBundleAttest(Plain):
     """Who vouches for a signer's bundle may attest for the signer."""
 
     name = "ClusterTrustBundleAttest"
+    about = frozenset({"ClusterTrustBundle"})
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -127,6 +128,7 @@ class DenyServiceExternalIPs(Plain):
     """No Service takes addresses that are not its own."""
 
     name = "DenyServiceExternalIPs"
+    about = frozenset({"Service"})
 
     def check(self, change: Change) -> None:
         """Refuses external addresses that were not there before."""

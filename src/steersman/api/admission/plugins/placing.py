@@ -34,6 +34,7 @@ class ExtendedResourceToleration(Plain):
     """Pods tolerate the taints of nodes that are kept for the devices they ask for."""
 
     name = "ExtendedResourceToleration"
+    about = frozenset({"Pod"})
 
     def admit(self, change: Change) -> Document | None:
         """Adds a toleration for each extended resource."""
@@ -67,6 +68,7 @@ class LimitPodHardAntiAffinityTopology(Plain):
     """No pod keeps others away from more than its own node."""
 
     name = "LimitPodHardAntiAffinityTopology"
+    about = frozenset({"Pod"})
 
     def check(self, change: Change) -> None:
         """Refuses required anti-affinity by anything but the host's name."""
@@ -88,6 +90,7 @@ class PodTopologyLabels(Plain):
     is of no template (`api/templates.py`)."""
 
     name = "PodTopologyLabels"
+    about = frozenset({"Pod"})
 
     def __init__(self, cache: Cache) -> None:
         self._nodes = cache.table(NODES)
@@ -114,6 +117,7 @@ class RuntimeClass(Plain):
     """A pod's runtime says what it costs and where it can run."""
 
     name = "RuntimeClass"
+    about = frozenset({"Pod"})
 
     def __init__(self, cache: Cache) -> None:
         self._classes = cache.table(RUNTIME_CLASSES)
@@ -182,6 +186,7 @@ class PodResizeValidator(Plain):
     """A pod does not come to ask for more than its node has."""
 
     name = "PodResizeValidator"
+    about = frozenset({"Pod"})
 
     def __init__(self, cache: Cache) -> None:
         self._nodes = cache.table(NODES)

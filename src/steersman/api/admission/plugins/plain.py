@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, ClassVar
 
 from steersman.api.admission.chain import Change
 from steersman.api.call import Call
@@ -16,6 +16,7 @@ class Plain:
     """Changes nothing, refuses nothing, and looks at nothing but the object; see `chain.Plugin`."""
 
     name = ""
+    about: ClassVar[frozenset[str] | None] = None
 
     def admit(self, change: Change) -> Document | None:
         """Changes nothing."""

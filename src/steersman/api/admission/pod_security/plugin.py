@@ -53,6 +53,7 @@ class PodSecurity:
     """See the module."""
 
     name = "PodSecurity"
+    about = frozenset({"Namespace", "Pod", *_TEMPLATES})
 
     def __init__(self, cache: Cache, settings: PodSecuritySettings) -> None:
         self._settings = settings

@@ -41,6 +41,14 @@ class ParameterReading:
     """An admission plugin; see the module."""
 
     name = "ParameterReading"
+    about = frozenset(
+        {
+            "MutatingAdmissionPolicy",
+            "MutatingAdmissionPolicyBinding",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        }
+    )
 
     def __init__(self, cache: Cache, kinds: Registry, authorizer: Authorizer) -> None:
         self._cache = cache
