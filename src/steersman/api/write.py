@@ -297,7 +297,7 @@ class Writer:
     ) -> Entry:
         """Stores what `make` makes of the present object, trying again while others are faster.
 
-        `owned` says that `make` has brought managedFields up to date itself.
+        `owned` says that managedFields are as `make` left them.
         """
         for attempt in range(MOST_TRIES):
             entry = await self._readable(call, call.entry())
@@ -330,9 +330,10 @@ class Writer:
             changed = await self._changed_outside(replace(change, new=new))
             new = self._merge(call, old, changed)
         new = kind.prepare(new, old, call.subresource)
-        number = metadata.generation(kind, old, new)
-        if number is not None and call.subresource not in _NO_WISHES:
-            new = {**new, "metadata": {**new["metadata"], "generation": number}}
+        if call.subresource not in _NO_WISHES:
+            number = metadata.generation(kind, old, new)
+            if number is not None:
+                new = {**new, "metadata": {**new["metadata"], "generation": number}}
         effect = self._effects.begin(call, new, old)
         new = effect.document
         self._validate(call, new, old)
