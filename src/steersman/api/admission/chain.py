@@ -58,19 +58,23 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Plugin(Protocol):
-    """One admission plugin; it looks at nothing but the changes it names."""
+    """One admission plugin; it looks at nothing but the changes it names. What one takes over from
+    here says nothing, and is not called: there are some thirty at each write."""
 
     name: str
 
     def admit(self, change: Change) -> Document | None:
         """Returns the document to go on with, or None to leave it as it is."""
+        return None
 
     def check(self, change: Change) -> None:
         """Raises an APIError where the change is refused."""
+        return
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Returns what `admit` and `check` look at when an object is made, beside its own fields
         outside of metadata; None where they look at more than can be named."""
+        return ()
 
 
 class Outside(Protocol):
@@ -109,7 +113,10 @@ class Chain:
         timed: Timed,
         outside: Outside | None = None,
     ) -> None:
-        self._plugins = (*plugins, quotas)
+        every = (*plugins, quotas)
+        self._admit_each = [it.admit for it in every if type(it).admit is not Plugin.admit]
+        self._check_each = [it.check for it in every if type(it).check is not Plugin.check]
+        self._rest_each = [it.rests_on for it in every if type(it).rests_on is not Plugin.rests_on]
         self._timed = timed.step
         self.families = timed.figures.families
         self.charged = quotas.charged
@@ -160,8 +167,8 @@ class Chain:
             return self._admit(change)
 
     def _admit(self, change: Change) -> Document:
-        for plugin in self._plugins:
-            if (document := plugin.admit(change)) is not None and document is not change.new:
+        for admit in self._admit_each:
+            if (document := admit(change)) is not None and document is not change.new:
                 change = replace(change, new=document)
         assert change.new is not None
         return change.new
@@ -169,15 +176,15 @@ class Chain:
     def check(self, change: Change) -> None:
         """Raises the first refusal."""
         with self._timed("validate", change.operation):
-            for plugin in self._plugins:
-                plugin.check(change)
+            for check in self._check_each:
+                check(change)
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Returns what the answers of all plugins about a new object rest on; see `Plugin`.
         What those outside say is not foreseen."""
         if self.changes(call, "CREATE") or self.checks(call, "CREATE"):
             return None
-        found = [plugin.rests_on(call, meta) for plugin in self._plugins]
+        found = [rests_on(call, meta) for rests_on in self._rest_each]
         return None if None in found else tuple(found)
 
 
