@@ -208,7 +208,7 @@ class Writer:
     def _validate(self, call: Call, new: Document, old: Document | None) -> None:
         kind = call.kind
         check: Check | None = kind.check
-        if kind.metadata_check and old is not None and keeps_all_but_metadata(new, old):
+        if kind.metadata_check and old is not None and keeps_all_but(new, old, "metadata"):
             check = kind.metadata_check  # the rest was checked when it was written
         self._check(call, check, new, old)
         call.remarks.extend(kind.warn(new, old, call.subresource))
@@ -264,8 +264,9 @@ class Writer:
         if (
             version.shape is None
             and version.to_storage is None
-            and keeps_all_but_metadata(document, old)
+            and keeps_all_but(document, old, "metadata", "status")
             and decode.takes(OBJECT_META, document["metadata"])
+            and _takes_status(call, document, old)
         ):
             return Decoded(document, body.unknown_fields(call, ()))
         return self.decode(call, document)
@@ -297,7 +298,7 @@ class Writer:
     ) -> Entry:
         """Stores what `make` makes of the present object, trying again while others are faster.
 
-        `owned` says that `make` has brought managedFields up to date itself.
+        `owned` says that managedFields are as `make` left them.
         """
         for attempt in range(MOST_TRIES):
             entry = await self._readable(call, call.entry())
@@ -330,9 +331,10 @@ class Writer:
             changed = await self._changed_outside(replace(change, new=new))
             new = self._merge(call, old, changed)
         new = kind.prepare(new, old, call.subresource)
-        number = metadata.generation(kind, old, new)
-        if number is not None and call.subresource not in _NO_WISHES:
-            new = {**new, "metadata": {**new["metadata"], "generation": number}}
+        if call.subresource not in _NO_WISHES:
+            number = metadata.generation(kind, old, new)
+            if number is not None:
+                new = {**new, "metadata": {**new["metadata"], "generation": number}}
         effect = self._effects.begin(call, new, old)
         new = effect.document
         self._validate(call, new, old)
@@ -412,16 +414,23 @@ def is_same(new: Document, old: Document) -> bool:
     return bool(one == other)
 
 
-def keeps_all_but_metadata(new: Document, old: Document) -> bool:
+def keeps_all_but(new: Document, old: Document, *names: str) -> bool:
     """Says whether a document holds the very parts of the one it was made from, which was read from
-    the store, and may have other metadata."""
+    the store, and may have others of these names alone."""
     if new.keys() != old.keys():
         return False
     texts = ("kind", "apiVersion")
-    return all(
-        new[name] is part or name == "metadata" or (name in texts and new[name] == part)
-        for name, part in old.items()
-    )
+    others = [name for name, part in old.items() if new[name] is not part and name not in names]
+    return all(name in texts and new[name] == old[name] for name in others)
+
+
+def _takes_status(call: Call, document: Document, old: Document) -> bool:
+    """Takes the status that a patch left into its shape, in place; False where it is odd."""
+    status = document.get("status")
+    if status is old.get("status"):
+        return True
+    node = owners.node_of(call).fields.get("status")
+    return node is not None and bool(node.fields) and decode.takes(node.definition, status)
 
 
 def protected(subresources: Sequence[Subresource]) -> tuple[tuple[str, ...], ...]:

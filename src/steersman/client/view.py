@@ -56,15 +56,16 @@ class _Index:
 
     def put(self, key: Key, old: Any | None, new: Any | None) -> None:
         """Files the new object of a key in the place of the old."""
-        if old is not None:
-            for value in self._values(old):
+        before = () if old is None else tuple(self._values(old))
+        after = () if new is None else tuple(self._values(new))
+        if before != after:
+            for value in before:
                 if (filed := self._filed.get(value)) is not None:
                     filed.pop(key, None)
                     if not filed:
                         del self._filed[value]
-        if new is not None:
-            for value in self._values(new):
-                self._filed.setdefault(value, {})[key] = new
+        for value in after:
+            self._filed.setdefault(value, {})[key] = new
 
     def get(self, value: str) -> Iterable[Any]:
         """Returns what is filed under a value."""

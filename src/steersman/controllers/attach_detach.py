@@ -48,9 +48,8 @@ def _nodes(names: Iterable[str]) -> list[Ref]:
 
 def _of_pod(_views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
     """Maps a pod with claims to its node."""
-    return _nodes(
-        pod.spec.node_name for pod in (old, new) if pod is not None and any(claims.names_of(pod))
-    )
+    either = [pod for pod in (old, new) if pod is not None and any(claims.names_of(pod))]
+    return _nodes(pod.spec.node_name for pod in either) if either else ()
 
 
 def _of_claim(

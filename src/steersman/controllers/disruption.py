@@ -36,11 +36,12 @@ def covers(budget: PodDisruptionBudget, pod: Pod) -> bool:
 def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
     """Maps a pod to the budgets that cover it now or did before, and to itself where it is said
     to be disrupted."""
-    found: dict[Ref, None] = {}
-    for pod in filter(None, (old, new)):
-        for budget in views.of(PODDISRUPTIONBUDGET).list(pod.metadata.namespace):
-            if covers(budget, pod):
-                found[PODDISRUPTIONBUDGET.ref(*budget.key)] = None
+    either = [pod for pod in (old, new) if pod is not None]
+    found = {
+        PODDISRUPTIONBUDGET.ref(*budget.key): None
+        for budget in views.of(PODDISRUPTIONBUDGET).list(either[0].metadata.namespace)
+        if any(covers(budget, pod) for pod in either)
+    }
     if new is not None and disruption_plan.stale_in(new, 0.0) is not None:
         found[POD.ref(*new.key)] = None
     return found

@@ -99,13 +99,13 @@ def labels(service: Service, managed: dict[str, str]) -> dict[str, str]:
 
 def to_services(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
     """Maps a change of a pod that endpoints would show to the services that select it."""
-    if old is not None and new is not None and _seen(old) == _seen(new):
-        return ()
     either = [pod for pod in (old, new) if pod is not None]
-    namespace = either[0].metadata.namespace
+    services = views.of(SERVICE).list(either[0].metadata.namespace)
+    if not services or (old is not None and new is not None and _seen(old) == _seen(new)):
+        return ()
     return [
         SERVICE.ref(*service.key)
-        for service in views.of(SERVICE).list(namespace)
+        for service in services
         if any(selects(service, pod) for pod in either)
     ]
 

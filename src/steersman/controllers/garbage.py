@@ -43,7 +43,8 @@ def collected() -> dict[Resource, Kind]:
 
 def owners(found: Any) -> tuple[str, ...]:
     """Index values: the uids of an object's owners."""
-    return tuple({owner.uid for owner in found.metadata.owner_references})
+    references = found.metadata.owner_references
+    return tuple({owner.uid for owner in references}) if references else ()
 
 
 class Owners(msgspec.Struct, frozen=True):

@@ -46,7 +46,9 @@ def reference(owner: Any, kind: Kind) -> Document:
 
 def owner_of(found: Any, kind: Kind) -> Ref | None:
     """Returns the owner of a kind that manages an object, None where another or nobody does."""
-    manager = found.metadata.controller if found is not None else None
+    if found is None or not found.metadata.owner_references:
+        return None
+    manager = found.metadata.controller
     if manager is None or manager.kind != kind.name or manager.api_version != kind.api_version():
         return None
     return kind.ref(found.metadata.namespace, manager.name)
@@ -55,17 +57,21 @@ def owner_of(found: Any, kind: Kind) -> Ref | None:
 def owned(kind: Kind, _views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]:
     """Maps an object to the owner that manages it now or did before; bind `kind` with
     functools.partial."""
-    return {ref: None for ref in (owner_of(old, kind), owner_of(new, kind)) if ref is not None}
+    before, after = owner_of(old, kind), owner_of(new, kind)
+    if before is None or before == after:
+        return (after,) if after is not None else ()
+    return (before, after) if after is not None else (before,)
 
 
 def owners(kind: Kind, views: Views, old: Any | None, new: Any | None) -> Iterable[Ref]:
     """Maps an object to the owner that manages it now or did before, or to all that might adopt
     it; bind `kind` with functools.partial."""
-    found = dict.fromkeys(owned(kind, views, old, new))
-    if new is not None and new.metadata.controller is None:
-        for owner in views.of(kind).list(new.metadata.namespace):
-            if selector_of(owner.spec.selector)(new.metadata.labels):
-                found[kind.ref(*owner.key)] = None
+    if new is None or new.metadata.controller is not None:
+        return owned(kind, views, old, new)
+    found = dict.fromkeys(owned(kind, views, old, None))
+    for owner in views.of(kind).list(new.metadata.namespace):
+        if selector_of(owner.spec.selector)(new.metadata.labels):
+            found[kind.ref(*owner.key)] = None
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -27,6 +26,8 @@ from steersman.reconcile.rules import Rule, Watch
 from steersman.world.interface import World
 
 log = logging.getLogger(__name__)
+
+Hear = Callable[[Any | None, Any | None], None]
 
 CALLS_AT_ONCE = 16  # per controller; upstream runs 5 to 20 workers
 # To look at one object takes some 8 µs: a call that looks at many has a quarter of the time
@@ -116,7 +117,7 @@ class Runner:
     async def run(self) -> None:
         """Works for ever; the views must have synced."""
         leave = [
-            view.listen(partial(self._hear, watch))
+            view.listen(self._hearing(watch))
             for watch, view in self._watched
             if watch.kind.resource not in self._leave
         ]
@@ -134,9 +135,15 @@ class Runner:
             for out in leave:
                 out()
 
-    def _hear(self, watch: Watch, old: Any | None, new: Any | None) -> None:
-        for ref in watch.to(self._views, old, new):
-            self.queue.add(ref)
+    def _hearing(self, watch: Watch) -> Hear:
+        """Returns what queues the objects that a change leads to."""
+        to, views, add = watch.to, self._views, self.queue.add
+
+        def hear(old: Any | None, new: Any | None) -> None:
+            for ref in to(views, old, new):
+                add(ref)
+
+        return hear
 
     def _hear_custom(self, kind: Kind, came: bool) -> None:
         """Follows a custom kind that came, and no more one that went."""
@@ -151,14 +158,16 @@ class Runner:
         if came and (watch := self._custom(kind)) is not None:
             view = self._view(watch)
             self._watched.append((watch, view))
-            self._leave[kind.resource] = view.listen(partial(self._hear, watch))
+            hear = self._hearing(watch)
+            self._leave[kind.resource] = view.listen(hear)
             for found in list(view.list()):
-                self._hear(watch, None, found)
+                hear(None, found)
 
     def _hear_all(self) -> None:
         for watch, view in self._watched:
+            hear = self._hearing(watch)
             for found in list(view.list()):
-                self._hear(watch, None, found)
+                hear(None, found)
 
     async def _work(self, ref: Ref, slots: asyncio.Semaphore) -> None:
         notes = noting.begin()

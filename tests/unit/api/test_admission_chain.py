@@ -50,8 +50,13 @@ def changes(api: Served, kind: Kind) -> list[Change]:
 
 
 def plugins(api: Served) -> list[Plugin]:
-    chain = api.assembly.writer._chain
-    return [*{id(it): it for found in chain._about.values() for it in found}.values()]
+    found = (it for asked in api.assembly.writer._chain._about.values() for it in members(asked))
+    return [*{id(it): it for it in found}.values()]
+
+
+def members(asked: Any) -> list[Plugin]:
+    """Who is asked."""
+    return [it.__self__ for it in (*asked.admit, *asked.check)]
 
 
 def test_a_plugin_has_nothing_to_say_of_kinds_that_it_is_not_about() -> None:
@@ -84,10 +89,13 @@ def test_a_kind_is_shown_to_those_that_are_about_it_in_their_order(
         async with serving(world) as api:
             kind = builtin.by_resource(group, "v1", plural)
             assert kind is not None
-            found = [it.name for it in api.assembly.writer._chain._of(call_of(api, kind, ""))]
-            assert named <= set(found)
-            assert not not_named & set(found)
-            order = [it for it in enabled() if it in found]
-            assert [it for it in found if it in order] == order
+            asked = api.assembly.writer._chain._of(call_of(api, kind, ""))
+            found = {it.name for it in members(asked)}
+            assert named <= found
+            assert not not_named & found
+            for each in (asked.admit, asked.check):
+                names = [it.__self__.name for it in each]
+                order = [it for it in enabled() if it in names]
+                assert [it for it in names if it in order] == order
 
     simulate(1, main)

@@ -142,6 +142,16 @@ async def test_a_pod_is_bound_once(api: Served) -> None:
 
 
 @served
+async def test_nobody_owns_what_a_binding_writes(api: Served) -> None:
+    made = (await api.post(PODS, pod("a"))).ok()["metadata"]["managedFields"]
+    metadata = {"name": "a", "annotations": {"x": "y"}}
+    binding = {"metadata": metadata, "target": {"kind": "Node", "name": "n"}}
+    (await api.post(f"{PODS}/a/binding", binding)).ok()
+    bound = (await api.get(f"{PODS}/a")).ok()
+    assert (bound["spec"]["nodeName"], bound["metadata"]["managedFields"]) == ("n", made)
+
+
+@served
 async def test_a_pod_is_bound_by_the_binding_that_names_it(api: Served) -> None:
     """Where the official Python client posts: not below the pod."""
     bindings = PODS.replace("/pods", "/bindings")

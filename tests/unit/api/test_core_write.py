@@ -261,6 +261,25 @@ async def test_the_generation_counts_changes_of_the_spec_alone(api: Served) -> N
 
 
 @served
+async def test_a_status_that_is_patched_is_read_as_a_whole_body_is(api: Served) -> None:
+    (await api.post(PODS, pod("a"))).ok()
+    path = f"{PODS}/a/status"
+    odd = {"status": {"phase": "Running", "startTime": "2026-01-01T00:00:00.5Z", "foo": 1}}
+    for media in (MERGE, STRATEGIC):
+        answer = await api.patch(path, odd, media)
+        shown = answer.ok()
+        assert shown["status"]["startTime"] == "2026-01-01T00:00:00Z"
+        assert (shown["status"]["phase"], len(shown["spec"]["containers"])) == ("Running", 1)
+        assert "foo" not in shown["status"]
+        assert "status.foo" in answer.headers["Warning"]
+    answer = await api.patch(path, {"status": {"phase": 1}})
+    assert (answer.code, "unmarshal number" in answer.message) == (400, True)
+    both = {"metadata": {"labels": {"x": "y"}}, "status": {"message": "m"}}
+    shown = (await api.patch(path, both)).ok()
+    assert (shown["metadata"]["labels"], shown["status"]["message"]) == ({"x": "y"}, "m")
+
+
+@served
 async def test_the_status_of_a_body_is_ignored_by_the_main_resource(api: Served) -> None:
     given = {**deployment("a"), "status": {"replicas": 5}}
     assert (await api.post(DEPLOYMENTS, given)).ok()["status"] == {}

@@ -12,6 +12,7 @@ from steersman.api.access.pod_references import (
     Named,
     PodReferences,
     VolumeReferences,
+    name_the_same,
     read_pod,
     read_volume,
 )
@@ -32,9 +33,11 @@ class NodeGraph:
 
     def pod_changed(self, old: bytes | None, new: bytes | None) -> None:
         """Takes in a pod's change; both are encoded, of the same name, None stands for absent."""
+        if old is not None and new is not None and name_the_same(old, new):
+            return  # as mostly: its status changed
         now = self._read(new)
         if now is not None and now == self._pods.get(now.pod):
-            return  # as nearly always: its status changed
+            return
         either = now or self._read(old)
         if either is not None:
             self._forget(either.pod)

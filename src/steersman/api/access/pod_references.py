@@ -17,6 +17,8 @@ from steersman.model.view import View
 Shape = TypeVar("Shape", bound=View)
 
 MIRROR = "kubernetes.io/config.mirror"
+# What decides outside of a specification what is named: the mark of a mirror, claims of a status
+_ELSEWHERE: Final = (MIRROR.encode(), b"esourceClaim")
 # What the pods of a workload name is kept once; a cluster has some hundred workloads
 _NAMES_KEPT: Final = 1024
 
@@ -132,6 +134,12 @@ class _Pod(View, frozen=True):
     status: _PodStatus = _PodStatus()
 
 
+class _Parts(View, frozen=True):
+    """A pod of which nothing is read."""
+
+    spec: msgspec.Raw = msgspec.Raw(b"")
+
+
 class _VolumeSpec(_Sources, frozen=True):
     claim_ref: _Name | None = None
 
@@ -167,6 +175,15 @@ def _decoder(shape: type[Shape]) -> msgspec.json.Decoder[Shape]:
 def read_pod(value: bytes) -> PodReferences:
     """Returns what an encoded pod names."""
     return _references(_decoder(_Pod).decode(value))
+
+
+def name_the_same(old: bytes, new: bytes) -> bool:
+    """Says whether two encodings of one pod name the same for sure, read or not: all that they name
+    stands in their specification, which is the same."""
+    if any(word in value for value in (old, new) for word in _ELSEWHERE):
+        return False
+    decode = _decoder(_Parts).decode
+    return bool(decode(old).spec == decode(new).spec)
 
 
 def read_volume(value: bytes) -> VolumeReferences:

@@ -8,11 +8,11 @@ name, which nobody serves, or on all of its domain.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Hashable
 from typing import Final
 
 from steersman.api.access.authorization import MASTERS, Attributes, Authorizer, quoted
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
@@ -43,7 +43,7 @@ def is_authorized(authorizer: Authorizer, user: User, verb: str, signer: str) ->
     )
 
 
-class _ForSigner:
+class _ForSigner(Plain):
     """What both plugins share that ask for a right on the signer."""
 
     name = ""
@@ -52,9 +52,6 @@ class _ForSigner:
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses who may not do this for the signer that the stored request names."""
@@ -70,10 +67,6 @@ class _ForSigner:
 
     def _matters(self, new: Document, old: Document) -> bool:
         return True
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on nothing: what is new was not approved or signed."""
-        return ()
 
 
 class CertificateApproval(_ForSigner):
@@ -99,14 +92,11 @@ class CertificateSigning(_ForSigner):
         return issued or (status.get("conditions") or []) != (before.get("conditions") or [])
 
 
-class CertificateSubjectRestriction:
+class CertificateSubjectRestriction(Plain):
     """Nobody becomes an administrator by a certificate that a signer of clients signs."""
 
     name = "CertificateSubjectRestriction"
     about = frozenset({"CertificateSigningRequest"})
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses a new request of the signer of clients in the name of administrators."""
@@ -123,10 +113,6 @@ class CertificateSubjectRestriction:
         if MASTERS in groups:
             why = f"use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed"
             raise _forbidden(change, why)
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on the object alone."""
-        return ()
 
 
 def _organizations(request: str) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ but for what they look up in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -58,23 +58,44 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Plugin(Protocol):
-    """One admission plugin; it looks at nothing but the changes it names."""
+    """One admission plugin; it looks at nothing but the changes it names. What one takes over from
+    here says nothing, and is not called: there are some thirty at each write."""
 
     name: str
 
     @property
     def about(self) -> frozenset[str] | None:
         """The kinds that it looks at, by their names in any group; None for all."""
+        return None
 
     def admit(self, change: Change) -> Document | None:
         """Returns the document to go on with, or None to leave it as it is."""
+        return None
 
     def check(self, change: Change) -> None:
         """Raises an APIError where the change is refused."""
+        return
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Returns what `admit` and `check` look at when an object is made, beside its own fields
         outside of metadata; None where they look at more than can be named."""
+        return ()
+
+
+class _Asked(NamedTuple):
+    """What is asked about a kind: the methods of plugins that are their own."""
+
+    admit: tuple[Callable[[Change], Document | None], ...]
+    check: tuple[Callable[[Change], None], ...]
+    rests_on: tuple[Callable[[Call, Document], Hashable | None], ...]
+
+
+def _asked(plugins: Sequence[Plugin]) -> _Asked:
+    return _Asked(
+        tuple(it.admit for it in plugins if type(it).admit is not Plugin.admit),
+        tuple(it.check for it in plugins if type(it).check is not Plugin.check),
+        tuple(it.rests_on for it in plugins if type(it).rests_on is not Plugin.rests_on),
+    )
 
 
 class Outside(Protocol):
@@ -116,10 +137,10 @@ class Chain:
         every = (*plugins, quotas)
         named = {kind for one in every for kind in one.about or ()}
         self._about = {
-            kind: tuple(one for one in every if one.about is None or kind in one.about)
+            kind: _asked([one for one in every if one.about is None or kind in one.about])
             for kind in named
         }
-        self._general = tuple(one for one in every if one.about is None)
+        self._general = _asked([one for one in every if one.about is None])
         self._timed = timed.step
         self.families = timed.figures.families
         self.charged = quotas.charged
@@ -170,8 +191,8 @@ class Chain:
             return self._admit(change)
 
     def _admit(self, change: Change) -> Document:
-        for plugin in self._of(change.call):
-            if (document := plugin.admit(change)) is not None and document is not change.new:
+        for admit in self._of(change.call).admit:
+            if (document := admit(change)) is not None and document is not change.new:
                 change = replace(change, new=document)
         assert change.new is not None
         return change.new
@@ -179,11 +200,11 @@ class Chain:
     def check(self, change: Change) -> None:
         """Raises the first refusal."""
         with self._timed("validate", change.operation):
-            for plugin in self._of(change.call):
-                plugin.check(change)
+            for check in self._of(change.call).check:
+                check(change)
 
-    def _of(self, call: Call) -> tuple[Plugin, ...]:
-        """Returns the plugins that look at a kind: of some thirty a handful, for most kinds."""
+    def _of(self, call: Call) -> _Asked:
+        """Returns what is asked about a kind: of some thirty plugins a handful, for most kinds."""
         return self._about.get(call.kind.name, self._general)
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
@@ -191,7 +212,7 @@ class Chain:
         What those outside say is not foreseen."""
         if self.changes(call, "CREATE") or self.checks(call, "CREATE"):
             return None
-        found = [plugin.rests_on(call, meta) for plugin in self._of(call)]
+        found = [rests_on(call, meta) for rests_on in self._of(call).rests_on]
         return None if None in found else tuple(found)
 
 

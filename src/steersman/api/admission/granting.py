@@ -7,11 +7,12 @@ from collections.abc import Hashable
 from steersman.api.access.escalation import Escalation
 from steersman.api.access.rbac import GROUP
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.call import Call
 from steersman.model.kind import Document
 
 
-class Granting:
+class Granting(Plain):
     """See the module."""
 
     name = "RBACEscalation"
@@ -19,9 +20,6 @@ class Granting:
 
     def __init__(self, escalation: Escalation) -> None:
         self._escalation = escalation
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses a role or binding that grants more than its writer holds."""

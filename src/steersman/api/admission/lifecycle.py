@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from steersman.api.admission.chain import Change
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.admission.plugins.plain import is_of
 from steersman.api.cache import Cache
 from steersman.api.call import Call
@@ -17,11 +17,10 @@ NAMESPACES = Resource("", "namespaces")
 IMMORTAL = ("default", "kube-system", "kube-public")
 
 
-class NamespaceLifecycle:
+class NamespaceLifecycle(Plugin):
     """See the module."""
 
     name = "NamespaceLifecycle"
-    about = None
 
     def __init__(self, cache: Cache) -> None:
         self._namespaces = cache.table(NAMESPACES)

@@ -8,22 +8,19 @@ from steersman.api.access import node_restriction
 from steersman.api.access.node_authorizer import node_of
 from steersman.api.access.node_restriction import Write
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.call import Call
 from steersman.model.kind import Document
 from steersman.model.ref import Ref
 
 
-class NodeRestriction:
+class NodeRestriction(Plain):
     """See `api.access.node_restriction`, where the rules are."""
 
     name = "NodeRestriction"
-    about = None
 
     def __init__(self, find: Callable[[Ref], Document | None]) -> None:
         self._find = find
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses what is not the node's to write."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from steersman.api.access.authorization import Attributes, Authorizer, quoted
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.call import Call
 from steersman.model import causes, errors
 from steersman.model.errors import Cause
@@ -21,7 +22,7 @@ _KIND: Final = "PodCertificateRequest"
 _NEAR_SECONDS: Final = 300.0  # clocks of signers may differ from the server's by that
 
 
-class PodCertificates:
+class PodCertificates(Plain):
     """An admission plugin; see the module."""
 
     name = "PodCertificates"
@@ -30,9 +31,6 @@ class PodCertificates:
     def __init__(self, authorizer: Authorizer, world: World) -> None:
         self._authorizer = authorizer
         self._world = world
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses an answer of somebody who may not sign, or of another time."""

@@ -8,7 +8,7 @@ commit is over (docs/adr/0014). Nothing can leak, and two creates never take the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
@@ -16,12 +16,12 @@ import msgspec
 
 from steersman.api.admission import quota_limited
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.admission.quota_book import Book, around, view_of
 from steersman.api.admission.quota_holds import Hold, Holds
 from steersman.api.admission.quota_limited import Limited, Uncovered
 from steersman.api.bootstrap.writing import SERVER
 from steersman.api.cache import Cache, Event
-from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
@@ -42,8 +42,9 @@ _UPDATES: Final = {
 _FREE: Final[AbstractContextManager[None]] = nullcontext()
 
 
-class ResourceQuota:
-    """See the module. As a plugin it says nothing."""
+class ResourceQuota(Plain):
+    """See the module. As a plugin it says nothing: `charged` does, after everybody else has been
+    asked, about objects of known templates too."""
 
     name = "ResourceQuota"
     about = frozenset[str]()
@@ -57,16 +58,6 @@ class ResourceQuota:
         self._books: dict[tuple[str, str], Book] = {}
         self._holds: dict[str, Holds] = {}
         self._quotas.watch("", self._hear)
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
-
-    def check(self, change: Change) -> None:
-        """Refuses nothing yet: `charged` does, after everybody else has been asked."""
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on nothing: `charged` is asked about objects of known templates too."""
-        return ()
 
     def charged(self, change: Change, stored: bytes = b"") -> AbstractContextManager[None]:
         """Returns the context in which a change is to be committed; raises Forbidden where there

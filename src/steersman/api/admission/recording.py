@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.call import Call
 from steersman.model.kind import Document
 from steersman.model.times import rfc3339
@@ -14,7 +15,7 @@ from steersman.world.interface import World
 _REQUESTER = ("username", "uid", "groups", "extra")
 
 
-class Recording:
+class Recording(Plain):
     """See the module."""
 
     name = "Recording"
@@ -40,9 +41,6 @@ class Recording:
         if plural == ("", "persistentvolumes") and call.subresource and old is not None:
             return _with_transition(new, old, rfc3339(self._world.now()))
         return None
-
-    def check(self, change: Change) -> None:
-        """Refuses nothing."""
 
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Rests on the object alone, but where the writer is noted."""

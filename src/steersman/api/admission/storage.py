@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import errors, quantity
@@ -43,7 +44,7 @@ def _is_claim(call: Call) -> bool:
     return _protecting(call) == CLAIM_FINALIZER
 
 
-class StorageObjectInUseProtection:
+class StorageObjectInUseProtection(Plain):
     """Volumes and claims that are in use do not go before their use ends."""
 
     name = "StorageObjectInUseProtection"
@@ -60,15 +61,12 @@ class StorageObjectInUseProtection:
             return None
         return {**change.new, "metadata": {**meta, "finalizers": [*present, finalizer]}}
 
-    def check(self, change: Change) -> None:
-        """Refuses nothing."""
-
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Rests on the finalizers that are there."""
         return None if _protecting(call) else ()
 
 
-class DefaultStorageClass:
+class DefaultStorageClass(Plain):
     """A new claim that names no class gets the default one."""
 
     name = "DefaultStorageClass"
@@ -97,9 +95,6 @@ class DefaultStorageClass:
         names = [it["name"] for it in defaults if (it.get("creationTimestamp") or "") == newest]
         return min(names, default="")
 
-    def check(self, change: Change) -> None:
-        """Refuses nothing."""
-
     def rests_on(self, call: Call, meta: Document) -> Hashable | None:
         """Rests on the classes and on the old annotation."""
         return None if _is_claim(call) else ()
@@ -111,7 +106,7 @@ def is_default(storage_class: Document) -> bool:
     return any(annotations.get(name) == "true" for name in DEFAULT_ANNOTATIONS)
 
 
-class PersistentVolumeClaimResize:
+class PersistentVolumeClaimResize(Plain):
     """A claim grows where its class says that it may; that it is bound is validation's to ask."""
 
     name = "PersistentVolumeClaimResize"
@@ -119,9 +114,6 @@ class PersistentVolumeClaimResize:
 
     def __init__(self, cache: Cache) -> None:
         self._classes = cache.table(STORAGE_CLASSES)
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses to let a claim grow that cannot."""
@@ -139,10 +131,6 @@ class PersistentVolumeClaimResize:
         named = annotations.get(CLASS_ANNOTATION) or claim["spec"].get("storageClassName")
         entry = self._classes.get("", named) if named else None
         return entry is not None and bool(entry.document().get("allowVolumeExpansion"))
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on nothing when an object is made."""
-        return ()
 
 
 def _asked(claim: Document) -> Quantity:

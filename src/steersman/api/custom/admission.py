@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
-from steersman.api.admission.chain import Change
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.api.custom.definitions import Definitions
 from steersman.model import errors
@@ -15,11 +15,10 @@ from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINIT
 from steersman.model.structural.rules import has_rules
 
 
-class DefinitionLifecycle:
+class DefinitionLifecycle(Plugin):
     """See the module."""
 
     name = "CustomResourceDefinitionLifecycle"
-    about = None
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions

@@ -28,7 +28,8 @@ CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Succ
 
 
 class Binding:
-    """Answers `binding` on pods: sets the node, once."""
+    """Answers `binding` on pods: sets the node, once. Nobody comes to own what a binding writes: it
+    goes round field management (setPodNodeAndMetadata in pkg/registry/core/pod/storage)."""
 
     def __init__(self, writer: Writer, world: World) -> None:
         self._writer = writer
@@ -47,7 +48,7 @@ class Binding:
         def bound(old: Document) -> Document:
             return bind(call, old, target["name"], annotations, uid, now)
 
-        await self._writer.change(call, bound)
+        await self._writer.change(call, bound, owned=True)
         return Response(orjson.dumps(CREATED), 201)
 
 

@@ -124,11 +124,10 @@ def ip_warnings(path: str, address: str) -> Iterator[str]:
     found = packed(_without_zeros(address))
     if found is None:
         return
-    plain = _plain(found)
     if packed(address) is None or _is_mapped(found):
         said = f"non-standard IP address {quote(address)} is invalid"
-        yield f"{path}: {said}: use {quote(plain)}"
-    elif len(found) == 16 and plain != address:
+        yield f"{path}: {said}: use {quote(_plain(found))}"
+    elif len(found) == 16 and (plain := _plain(found)) != address:
         said = f"IPv6 address {quote(address)} should be in RFC 5952 canonical format"
         yield f"{path}: {said} ({quote(plain)})"
 

@@ -93,6 +93,8 @@ def plan_status(pod: Pod, life: Life, node_address: str, now: float) -> Document
     phase = phase_of(pod, life, now)
     serves = phase == "Running" and life.runs_at <= life.ready_at <= now and not life.ended(now)
     closed = closed_gates(pod)
+    if _says(pod, phase, serves and not closed, life, now):
+        return None
     address = node_address if pod.spec.host_network else life.address
     status: Document = {
         "phase": phase,
@@ -109,7 +111,7 @@ def plan_status(pod: Pod, life: Life, node_address: str, now: float) -> Document
         status["initContainerStatuses"] = [
             _initialized(it, life, now) for it in pod.spec.init_containers
         ]
-    return None if _says(pod, phase, serves and not closed, life, now) else {"status": status}
+    return {"status": status}
 
 
 def _says(pod: Pod, phase: str, ready: bool, life: Life, now: float) -> bool:

@@ -125,28 +125,30 @@ class Shapes:
 
     def of(self, pod: Pod) -> Demand:
         """Returns the pod's demand; the same object for pods of one shape."""
-        key = _key(pod.spec)
+        return self._of(pod.spec, pod.spec.node_name)
+
+    def placed(self, pod: Pod) -> Demand:
+        """Returns the demand of a pod that has its node: that of its like that have none yet."""
+        return self._of(pod.spec, "")
+
+    def _of(self, spec: PodSpec, node_name: str) -> Demand:
+        key = _key(spec, node_name)
         if (found := self._known.get(key)) is not None:
             self._known.move_to_end(key)
             return found
-        found = self._known[key] = demand_of(pod.spec, self._delegated)
+        found = demand_of(replace(spec, node_name=node_name), self._delegated)
+        self._known[key] = found
         if len(self._known) > MAX_SHAPES:
             self._known.popitem(last=False)
         return found
 
-    def placed(self, pod: Pod) -> Demand:
-        """Returns the demand of a pod that has its node: that of its like that have none yet."""
-        if pod.spec.node_name:
-            pod = replace(pod, spec=replace(pod.spec, node_name=""))
-        return self.of(pod)
 
-
-def _key(spec: PodSpec) -> bytes:
+def _key(spec: PodSpec, node_name: str) -> bytes:
     parts = (
         [(item.image, item.resources, item.ports) for item in spec.containers],
         [(item.image, item.resources, item.restart_policy) for item in spec.init_containers],
         [item.ports for item in spec.init_containers],
-        spec.node_name,
+        node_name,
         spec.node_selector,
         spec.affinity,
         spec.tolerations,

@@ -10,12 +10,13 @@ from typing import Any
 
 from steersman.api.admission.asking.configured import GROUP
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.kind import Document
 
 
-class AdmissionExpressions:
+class AdmissionExpressions(Plain):
     """An admission plugin; see the module."""
 
     name = "AdmissionExpressions"
@@ -27,9 +28,6 @@ class AdmissionExpressions:
             "ValidatingWebhookConfiguration",
         }
     )
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses what has expressions that are no good."""

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, ClassVar
+from typing import Any
 
-from steersman.api.admission.chain import Change
+from steersman.api.admission.chain import Change, Plugin
 from steersman.api.call import Call
 from steersman.model import errors
 from steersman.model.errors import Forbidden
 from steersman.model.kind import Document
 
 
-class Plain:
+class Plain(Plugin):
     """Changes nothing, refuses nothing, and looks at nothing but the object; see `chain.Plugin`."""
 
     name = ""
-    about: ClassVar[frozenset[str] | None] = None
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
-
-    def check(self, change: Change) -> None:
-        """Refuses nothing."""
-
-    def rests_on(self, call: Call, meta: Document) -> Hashable | None:
-        """Rests on the object alone."""
-        return ()
 
 
 class AlwaysAdmit(Plain):

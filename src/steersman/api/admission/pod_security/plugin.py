@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Final
 
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.admission.pod_security.configuration import PodSecuritySettings
 from steersman.api.admission.pod_security.levels import (
     MODES,
@@ -49,7 +50,7 @@ _TEMPLATES: Final = {
 _GROUPS: Final = ("", "apps", "batch")
 
 
-class PodSecurity:
+class PodSecurity(Plain):
     """See the module."""
 
     name = "PodSecurity"
@@ -60,9 +61,6 @@ class PodSecurity:
         self._namespaces = cache.table(NAMESPACES)
         self._pods = cache.table(PODS)
         self._policies: dict[str, tuple[int, Policy]] = {}
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses a pod that the enforced standard forbids, and wrong labels of a namespace."""

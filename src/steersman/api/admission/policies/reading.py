@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from steersman.api.access.authorization import MASTERS, Attributes, Authorizer
 from steersman.api.admission.asking.configured import GROUP
 from steersman.api.admission.chain import Change
+from steersman.api.admission.plugins.plain import Plain
 from steersman.api.cache import Cache
 from steersman.api.call import Call
 from steersman.model import causes, errors
@@ -37,7 +38,7 @@ class _Asked(NamedTuple):
     resource: str = "*"
 
 
-class ParameterReading:
+class ParameterReading(Plain):
     """An admission plugin; see the module."""
 
     name = "ParameterReading"
@@ -54,9 +55,6 @@ class ParameterReading:
         self._cache = cache
         self._kinds = kinds
         self._authorizer = authorizer
-
-    def admit(self, change: Change) -> Document | None:
-        """Changes nothing."""
 
     def check(self, change: Change) -> None:
         """Refuses parameters that the writer may not read."""
