@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import processes
 from steersman.client import kubeconfig
 from steersman.client.client import APIClient
 from steersman.client.http import HTTPTransport
+from steersman.model.errors import Expired
 from steersman.model.kind import Kind
 from steersman.model.kinds.namespace import NAMESPACE
 from steersman.model.kinds.serviceaccount import SERVICEACCOUNT
@@ -81,24 +82,34 @@ async def client_of(made: Cluster) -> AsyncIterator[APIClient]:
 async def until(
     client: APIClient, kind: Kind, count: int, holds: Callable[[Any], bool], namespace: str = ""
 ) -> None:
-    """Waits until something holds of so many objects."""
+    """Waits until something holds of so many objects; a watch that was too slow begins anew."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            with suppress(Expired):
+                await _until(client, kind, count, holds, namespace)
+                return
+
+
+async def _until(
+    client: APIClient, kind: Kind, count: int, holds: Callable[[Any], bool], namespace: str
+) -> None:
     there: set[tuple[str, str]] = set()
 
     def look(found: Any) -> None:
         (there.add if holds(found) else there.discard)(found.key)
 
-    async with asyncio.timeout(WAIT_SECONDS):
-        listing = await client.list(kind, namespace)
-        for found in listing.items:
-            look(found)
+    listing = await client.list(kind, namespace)
+    for found in listing.items:
+        look(found)
+    if len(there) >= count:
+        return
+    async for changes in client.watch(kind, namespace, after=listing.revision):
+        for change in changes:
+            if change.object is not None:
+                look(change.object)
         if len(there) >= count:
             return
-        async for changes in client.watch(kind, namespace, after=listing.revision):
-            for change in changes:
-                if change.object is not None:
-                    look(change.object)
-            if len(there) >= count:
-                return
+    raise RuntimeError("the watch ended")
 
 
 async def namespace_of(client: APIClient, name: str) -> str:
