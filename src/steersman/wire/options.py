@@ -132,6 +132,8 @@ def _manager(name: str) -> Iterator[Cause]:
     if len(name.encode()) > MANAGER_LENGTH:
         text = f"Too long: may not be more than {MANAGER_LENGTH} bytes"
         yield _cause("TooLong", "fieldManager", text)
+    if name.isprintable():
+        return
     at = 0
     for sign in name:
         if not sign.isprintable():
