@@ -1,18 +1,20 @@
 """One typed function per system call that Python does not offer by itself.
 
 Not a place for policy: arguments go to the kernel as they are, failures come back as OSError.
-Numbers above 423 are the same on every architecture; the others are looked up by machine.
+Numbers above 423 are the same on every architecture; the others are looked up by machine. What
+`ctypes` is made of is used without that package, whose own types cost a cold start a millisecond.
 """
 
 from __future__ import annotations
 
-import ctypes
+import _ctypes
 import os
 import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 CLONE_NEWTIME = 0x00000080
 CLONE_FILES = 0x00000400
@@ -94,9 +96,37 @@ _OLD_NUMBERS = {  # name: (x86_64, aarch64)
     "personality": (135, 92),
 }
 
-_libc = ctypes.CDLL(None, use_errno=True)
-# clone3 returns twice: the child must still hold the interpreter lock, so this one keeps it.
-_locked = ctypes.PyDLL(None, use_errno=True)
+
+def _kind(code: str) -> Any:
+    return type(code, (_ctypes._SimpleCData,), {"_type_": code})
+
+
+_int, _uint, _long, _ulong = (_kind(code) for code in "iIlL")
+_byte, _text, _pointer = (_kind(code) for code in "czP")
+_size = _ulong  # of the same width on every Linux
+
+
+class _Function(_ctypes.CFuncPtr):
+    """A function of the C library, which sets errno."""
+
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _int
+
+
+class _LockedFunction(_ctypes.CFuncPtr):
+    """The same, called without letting go of the interpreter lock."""
+
+    _flags_ = _Function._flags_ | _ctypes.FUNCFLAG_PYTHONAPI
+    _restype_ = _int
+
+
+class _Program:
+    """This program and what it is linked to, as a place to look up functions in."""
+
+    _handle = _ctypes.dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type]
+
+
+_program: Any = _Program
 
 
 def _old(name: str) -> int:
@@ -104,14 +134,14 @@ def _old(name: str) -> int:
 
 
 def _raise(subject: object = None) -> None:
-    error = ctypes.get_errno()
+    error = _ctypes.get_errno()
     raise OSError(error, os.strerror(error), *(() if subject is None else (str(subject),)))
 
 
 def _system_call(number: int, *types: type) -> Callable[..., int]:
-    function = _libc["syscall"]
-    function.argtypes = (ctypes.c_long, *types)
-    function.restype = ctypes.c_long
+    function = _Function(("syscall", _program))
+    function.argtypes = (_long, *types)
+    function.restype = _long
 
     def call(*arguments: object) -> int:
         result: int = function(number, *arguments)
@@ -123,9 +153,8 @@ def _system_call(number: int, *types: type) -> Callable[..., int]:
 
 
 def _library_call(name: str, *types: type) -> Callable[..., int]:
-    function = _libc[name]
+    function = _Function((name, _program))
     function.argtypes = types
-    function.restype = ctypes.c_int
 
     def call(*arguments: object) -> int:
         result: int = function(*arguments)
@@ -135,9 +164,6 @@ def _library_call(name: str, *types: type) -> Callable[..., int]:
 
     return call
 
-
-_int, _uint, _long, _ulong = ctypes.c_int, ctypes.c_uint, ctypes.c_long, ctypes.c_ulong
-_text, _pointer, _size = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
 
 _open_tree = _system_call(428, _int, _text, _uint)
 _move_mount = _system_call(429, _int, _text, _int, _text, _uint)
@@ -161,13 +187,18 @@ _unshare = _library_call("unshare", _int)
 _setns = _library_call("setns", _int, _int)
 _prctl = _library_call("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _capset = _library_call("capset", _text, _text)
-_set_action = _libc["signal"]
+_set_action = _Function(("signal", _program))
 _set_action.argtypes = (_int, _pointer)
 _set_action.restype = _pointer
 _set_mask = _library_call("pthread_sigmask", _int, _text, _pointer)
-_clone3 = _locked["syscall"]
+# clone3 returns twice: the child must still hold the interpreter lock, so this one keeps it.
+_clone3 = _LockedFunction(("syscall", _program))
 _clone3.argtypes = (_long, _text, _size)
 _clone3.restype = _long
+_before_fork, _after_fork_here, _after_fork_there = (
+    _LockedFunction(("PyOS_" + name, _program))
+    for name in ("BeforeFork", "AfterFork_Parent", "AfterFork_Child")
+)
 
 
 def clone(flags: int, cgroup: int = -1) -> int:
@@ -181,15 +212,22 @@ def clone(flags: int, cgroup: int = -1) -> int:
     flags |= CLONE_INTO_CGROUP if cgroup >= 0 else 0
     ending = 0 if flags & CLONE_PARENT else SIGCHLD
     arguments = struct.pack("=11Q", flags, 0, 0, 0, ending, 0, 0, 0, 0, 0, into)
-    ctypes.pythonapi.PyOS_BeforeFork()
+    _before_fork()
     child: int = _clone3(435, arguments, len(arguments))
     if child == 0:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
+        _after_fork_there()
         return 0
-    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    _after_fork_here()
     if child < 0:
         _raise("clone3")
     return child
+
+
+def _copy(data: bytes) -> Any:
+    """A copy in memory that stays in its place, for a structure that holds its address."""
+    buffer = (_byte * len(data))()
+    buffer.raw = data
+    return buffer
 
 
 def unshare(flags: int) -> None:
@@ -342,8 +380,8 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
 def seccomp(program: bytes, flags: int = 0) -> None:
     """Installs a BPF program as a filter of this process's system calls; see seccomp(2)."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    buffer = _copy(program)
+    header = struct.pack("@HP", len(program) // 8, _ctypes.addressof(buffer))
     _seccomp(SECCOMP_SET_MODE_FILTER, flags, header)
 
 
@@ -354,10 +392,9 @@ def join_new_session_keyring() -> None:
 
 def bpf_load(kind: int, program: bytes) -> int:
     """Loads an eBPF program and gives its descriptor; see bpf(2)."""
-    code = ctypes.create_string_buffer(program, len(program))
-    licence = ctypes.create_string_buffer(b"Apache-2.0")
+    code, licence = _copy(program), _copy(b"Apache-2.0\0")
     attributes = struct.pack(
-        "=IIQQ", kind, len(program) // 8, ctypes.addressof(code), ctypes.addressof(licence)
+        "=IIQQ", kind, len(program) // 8, _ctypes.addressof(code), _ctypes.addressof(licence)
     )
     return _bpf_call(BPF_PROG_LOAD, attributes.ljust(72, b"\0"))
 
@@ -368,5 +405,5 @@ def bpf_attach(target: int, program: int, kind: int, flags: int) -> None:
 
 
 def _bpf_call(command: int, attributes: bytes) -> int:
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    return _bpf(command, ctypes.addressof(buffer), len(attributes))
+    buffer = _copy(attributes)
+    return _bpf(command, _ctypes.addressof(buffer), len(attributes))
