@@ -96,6 +96,15 @@ def test_run_gives_output_and_exit_code_and_leaves_nothing(bundle: Bundle) -> No
     assert json.loads(bundle.run("state", "c1"))["status"] == "stopped"
 
 
+def test_run_ends_what_its_first_process_has_left(bundle: Bundle) -> None:
+    bundle.write("sh", "-c", "sleep 1000 & exit 5")
+    document = json.loads((bundle.directory / "config.json").read_text())
+    document["linux"]["namespaces"].remove({"type": "pid"})
+    (bundle.directory / "config.json").write_text(json.dumps(document))
+    bundle.run("run", "c1", code=5)
+    assert os.listdir(bundle.root) == []
+
+
 def test_create_start_state_exec_kill_delete(bundle: Bundle) -> None:
     bundle.write("sleep", "1000")
     subprocess.run(
@@ -164,3 +173,6 @@ def test_a_cold_run_loads_nothing_that_takes_long_to_make(bundle: Bundle) -> Non
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "steersman.runtime.command.cold" in loaded
     assert not loaded & {"enum", "functools", "json", "re", "signal", "socket", "subprocess"}
+    assert not loaded & {"ctypes", "resource", "select", "types"}
+    named = {name.rpartition(".")[2] for name in loaded if name.startswith("steersman.")}
+    assert not named & {"scheduling", "seccomp", "terminal"}

@@ -1,9 +1,10 @@
 """One container: its OCI document read as a plan, and the first process that carries it out.
 
 The plan is pure and made by the parent, where a mistake is still an answer to the caller.
-`initialise` runs in the new process. Rule: it talks over one channel only: U with who it
-is, R when all is set up, T with a terminal, H when the parent's hooks are due, E and a reason if
-it cannot go on; it goes on when it reads G.
+`initialise` runs in the new process. What only some documents ask for is imported as they are
+read, never by the new process, whose root may be an image. Rule: it talks over one channel only:
+U with who it is, R when all is set up, T with a terminal, H when the parent's hooks are due, E and
+a reason if it cannot go on; it goes on when it reads G.
 """
 
 from __future__ import annotations
@@ -21,12 +22,8 @@ from .kernel import (
     mounts,
     namespaces,
     rootfs,
-    scheduling,
-    seccomp,
-    seccomp_profile,
     syscalls,
 )
-from .kernel import terminal as terminals
 from .process import Process, become, check_program, ids_of, look_up, open_labels, set_oom_score
 
 TYPE_CHECKING = False
@@ -111,6 +108,8 @@ class Plan:
         self.hostname = str(bundle.get("hostname", ""))
         self.domain_name = str(bundle.get("domainname", ""))
         if linux.get("personality"):
+            from .kernel import scheduling
+
             self.process.personality = scheduling.parse_personality(linux["personality"])
         self.time_offsets = namespaces.parse_time_offsets(linux.get("timeOffsets") or {})
         self.sysctls = linux.get("sysctl") or {}
@@ -188,13 +187,17 @@ class Plan:
                 raise ValueError(f"linux.sysctl: {name!r} is not namespaced here")
 
     def _add_filter(self, section: Mapping[str, Any] | None, profile: str) -> None:
+        if section is None and not profile:
+            return
+        from .kernel import seccomp
+
         if section is not None:
             self.process.filter = seccomp.compile_filter(section)
             self.process.filter_flags = seccomp.parse_flags(section)
         elif profile == "default":
             self.process.filter = default_filter(self.process.capabilities.bounding)
             self.process.filter_flags = seccomp.parse_flags({})
-        elif profile:
+        else:
             raise ValueError(f"{EXTRA}.seccomp: {profile!r} is not known")
 
 
@@ -220,6 +223,8 @@ def parse_hooks(section: Mapping[str, Any] | None) -> dict[str, list[Hook]]:
 def default_filter(bounding: int) -> bytes:
     """The default profile compiled for a set of capabilities; the warm parent does it once."""
     if bounding not in _filters:
+        from .kernel import seccomp, seccomp_profile
+
         section = seccomp_profile.default_section(capabilities.names_of(bounding))
         _filters[bounding] = seccomp.compile_filter(section)
     return _filters[bounding]
@@ -339,6 +344,8 @@ def build_and_run(plan: Plan, cgroup: Cgroup, kept: Descriptors, ground: Ground 
     own = open_labels(plan.process)
     slave = _build(plan, kept, cgroup.views(), ground)
     if slave >= 0:
+        from .kernel import terminal as terminals
+
         # Now: the streams of who made it are waited for to their end before anybody starts it
         terminals.adopt(slave, plan.process.uid)
     if alone:
@@ -513,6 +520,8 @@ def _make_devices(root: int, extra: Sequence[Mapping[str, Any]]) -> None:
 def _open_terminal(plan: Plan, root: int, channel: int) -> int:
     if not plan.process.terminal:
         return -1
+    from .kernel import terminal as terminals
+
     master, slave = terminals.open_pair(root)
     width, height = plan.process.console_size
     if width and height:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import stat
 
-from .kernel import capabilities, mounts, scheduling, syscalls, trampoline
+from .kernel import capabilities, mounts, syscalls, trampoline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,18 +78,17 @@ class Process:
         self.no_new_privileges = bool(section.get("noNewPrivileges"))
         self.rlimits = [_parse_rlimit(limit) for limit in section.get("rlimits") or ()]
         self.oom_score_adj: int | None = section.get("oomScoreAdj")
-        self.terminal = bool(section.get("terminal"))
+        self.terminal = _parse_terminal(section)
         size = section.get("consoleSize") or {}
         self.console_size = (int(size.get("width", 0)), int(size.get("height", 0)))
-        scheduler, io_priority = section.get("scheduler"), section.get("ioPriority")
-        self.scheduler = scheduling.parse_scheduler(scheduler) if scheduler else b""
-        self.io_priority = scheduling.parse_io_priority(io_priority) if io_priority else None
+        self.scheduler = b""
+        self.io_priority: int | None = None
         self.personality: int | None = None
+        self.affinity_initial: set[int] = set()
+        self.affinity_final: set[int] = set()
+        self._read_scheduling(section)
         self.keyring = True
         self.labels = _parse_labels(section)
-        affinity = section.get("execCPUAffinity") or {}
-        self.affinity_initial = scheduling.parse_processors(str(affinity.get("initial") or ""))
-        self.affinity_final = scheduling.parse_processors(str(affinity.get("final") or ""))
         # How many descriptors from 3 on are handed to the program
         self.preserved = 0
         # Where a user namespace denies a change, nobody can be given others
@@ -99,6 +97,22 @@ class Process:
         self.trampoline = False
         self.filter = b""
         self.filter_flags = 0
+
+    def _read_scheduling(self, section: Mapping[str, Any]) -> None:
+        """Reads how the process is scheduled; nothing is imported where that is not said."""
+        scheduler, io_priority = section.get("scheduler"), section.get("ioPriority")
+        affinity = section.get("execCPUAffinity")
+        if not scheduler and not io_priority and not affinity:
+            return
+        from .kernel import scheduling
+
+        if scheduler:
+            self.scheduler = scheduling.parse_scheduler(scheduler)
+        if io_priority:
+            self.io_priority = scheduling.parse_io_priority(io_priority)
+        if affinity:
+            self.affinity_initial = scheduling.parse_processors(str(affinity.get("initial") or ""))
+            self.affinity_final = scheduling.parse_processors(str(affinity.get("final") or ""))
 
 
 def parse_id(number: Any) -> int:
@@ -121,7 +135,18 @@ def parse_environment(entries: Any) -> dict[str, str]:
     return environment
 
 
+def _parse_terminal(section: Mapping[str, Any]) -> bool:
+    """Whether a terminal is wanted; what opens one is imported now, while modules can be found."""
+    if not section.get("terminal"):
+        return False
+    from .kernel import terminal  # noqa: F401
+
+    return True
+
+
 def _parse_rlimit(limit: Mapping[str, Any]) -> tuple[int, int, int]:
+    import resource
+
     number = getattr(resource, str(limit.get("type", "")), None)
     if number is None or not str(limit["type"]).startswith("RLIMIT_"):
         raise ValueError(f"process.rlimits: {limit.get('type')!r} is not a limit")
@@ -147,10 +172,30 @@ def set_oom_score(score: int) -> None:
 
 def raise_limits(process: Process) -> None:
     """Makes room for the limits that are set later, where raising one is not allowed any more."""
+    if not process.rlimits:
+        return
+    import resource
+
     for number, _, hard in process.rlimits:
         soft, now = resource.getrlimit(number)
         if now != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > now):
             resource.setrlimit(number, (soft, hard))
+
+
+def _set_limits(process: Process) -> None:
+    if process.rlimits:
+        import resource
+
+        for number, soft, hard in process.rlimits:
+            resource.setrlimit(number, (soft, hard))
+
+
+def _schedule(process: Process) -> None:
+    wanted = (process.scheduler, process.io_priority, process.personality)
+    if wanted != (b"", None, None):
+        from .kernel import scheduling
+
+        scheduling.apply(*wanted)
 
 
 def give_streams(user: int, group: int = -1) -> None:
@@ -280,13 +325,12 @@ def become(
     """
     give_streams(process.uid)
     last_step = _prepare_last_step(process, channel)
-    for number, soft, hard in process.rlimits:
-        resource.setrlimit(number, (soft, hard))
+    _set_limits(process)
     os.umask(process.umask)
     if process.keyring:
         syscalls.join_new_session_keyring()
     syscalls.reset_signals()
-    scheduling.apply(process.scheduler, process.io_priority, process.personality)
+    _schedule(process)
     if process.filter and not process.no_new_privileges:
         syscalls.seccomp(process.filter, process.filter_flags)
     _change_user(process, held)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FILE = "state.json"
+_NEW_FILE = "state.json.new"
 SOCKET = "shim.sock"
 SHM = "shm"
 CONTAINERS = "containers"
@@ -53,13 +54,23 @@ def make_pod_directory(directory: str) -> None:
 
 def save(directory: str, document: dict[str, Any]) -> None:
     """Replaces state.json."""
-    path = os.path.join(directory, _FILE)
-    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    prepare(directory, document)
+    publish(directory)
+
+
+def prepare(directory: str, document: dict[str, Any]) -> None:
+    """Writes what `publish` makes state.json."""
+    path = os.path.join(directory, _NEW_FILE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, documents.dumps(document).encode())
     finally:
         os.close(descriptor)
-    os.rename(path + ".new", path)
+
+
+def publish(directory: str) -> None:
+    """Puts what is prepared in the place of state.json."""
+    os.rename(os.path.join(directory, _NEW_FILE), os.path.join(directory, _FILE))
 
 
 def load(directory: str) -> dict[str, Any]:

@@ -21,6 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# What is imported only where it is asked for: here once, and not by each fork for itself
+_ASKED_FOR = (
+    "resource",
+    "steersman.runtime.kernel.cgroups1",
+    "steersman.runtime.kernel.cgroups2",
+    "steersman.runtime.kernel.scheduling",
+)
 _BACKLOG = 256
 # How long a fork waits for its peer's request before it gives up.
 _REQUEST_TIMEOUT_SECONDS = 10.0
@@ -63,11 +70,13 @@ def _listen(path: str) -> socket.socket:
 
 
 def _warm_up() -> None:
-    """Does once what every container would do: compiles the default filter, sorts memory."""
+    """Does once what every container would do: imports, compiles the default filter."""
     syscalls.set_name("steer-warm")
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     held = capabilities.available()
     container.default_filter(capabilities.parse_names(capabilities.DEFAULT) & held)
+    for name in _ASKED_FOR:
+        __import__(name)
     rehearse()
     gc.collect()
     gc.disable()

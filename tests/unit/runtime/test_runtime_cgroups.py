@@ -52,6 +52,16 @@ def test_a_path_is_tidied() -> None:
     assert cgroups.check_path("/a//b/") == "/a/b"
 
 
+def test_a_group_in_which_something_is_left_is_not_removed(tmp_path: pathlib.Path) -> None:
+    group = UnifiedCgroup(str(tmp_path), "/g")
+    (tmp_path / "g" / "below").mkdir(parents=True)
+    assert not cgroups.remove_empty(group)
+    (tmp_path / "g" / "below").rmdir()
+    assert cgroups.remove_empty(group)
+    assert not (tmp_path / "g").exists()
+    assert cgroups.remove_empty(group)
+
+
 @pytest.mark.parametrize(
     ("shares", "weight"), [(0, 1), (2, 1), (1024, 39), (262144, 10000), (1 << 30, 10000)]
 )

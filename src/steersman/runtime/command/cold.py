@@ -11,7 +11,7 @@ import _socket
 import os
 import sys
 
-from .. import container, documents, seal, state
+from .. import container, documents, state
 from ..container import Plan
 from ..entry.descriptors import FIRST
 from ..kernel import capabilities, cgroups, namespaces, syscalls, trampoline
@@ -62,6 +62,21 @@ class Setting:
         self.pivot = pivot
 
 
+class Made:
+    """A container that is set up: its first process, and the channel to it."""
+
+    __slots__ = ("channel", "group", "pid", "plan", "unit")
+
+    def __init__(
+        self, plan: Plan, group: cgroups.Cgroup, unit: str, pid: int, channel: _socket.socket
+    ) -> None:
+        self.plan = plan
+        self.group = group
+        self.unit = unit
+        self.pid = pid
+        self.channel = channel
+
+
 def load_bundle(directory: str) -> Document:
     """The config.json of a bundle, with root.path made absolute."""
     with open(os.path.join(directory, "config.json")) as file:
@@ -110,10 +125,16 @@ def birth_time(pid: int) -> str:
     return fields[19]
 
 
-def create(
-    root: str, name: str, bundle: str, setting: Setting, *, gate: bool
-) -> tuple[int, _socket.socket]:
-    """Sets a container up; gives the process id and the channel; with a gate, see `start`."""
+def _birth_time_of_child(pid: int) -> str:
+    """The same of one not waited for yet; of one that has failed, which it says by itself, none."""
+    try:
+        return birth_time(pid)
+    except ProcessLookupError:
+        return ""
+
+
+def create(root: str, name: str, bundle: str, setting: Setting, *, gate: bool) -> Made:
+    """Sets a container up; with a gate it outlives this process, see `start`."""
     directory = container_directory(root, name)
     document = load_bundle(bundle)
     held = capabilities.available()
@@ -269,6 +290,8 @@ def _protect(plan: Plan) -> None:
         and not plan.process.labels  # a label is for the program, and counts for the next exec
     )
     if not plan.process.trampoline:
+        from .. import seal
+
         seal.run_sealed()
 
 
@@ -280,7 +303,7 @@ def _launch(
     gate: bool,
     program: str,
     unit: str,
-) -> tuple[int, _socket.socket]:
+) -> Made:
     container.make_directories(plan)
     group.limit(plan.resources)
     ours, theirs = _socket.socketpair()
@@ -292,8 +315,10 @@ def _launch(
     if listener is not None:
         listener.close()
     try:
+        # While the process sets itself up
+        state.prepare(plan.directory, _tell(plan, group, document, pid, unit))
         _await_ready(ours, setting.console, lambda: _run_first_hooks(plan, pid))
-        _remember(plan, group, document, pid, unit)
+        state.publish(plan.directory)
         if program:
             from . import user_network
 
@@ -301,24 +326,23 @@ def _launch(
     except BaseException:
         _kill_first(group, pid)
         raise
-    return pid, ours
+    return Made(plan, group, unit, pid, ours)
 
 
-def _remember(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int, unit: str) -> None:
-    """Writes what is to be known of a container that is set up."""
-    told = {
+def _tell(plan: Plan, group: cgroups.Cgroup, document: Document, pid: int, unit: str) -> Document:
+    """What is to be known of a container that is set up."""
+    return {
         **plan.state,
         "status": "created",
         "pid": pid,
         "hooks": document.get("hooks") or {},
-        "born": birth_time(pid),
+        "born": _birth_time_of_child(pid),
         "created": container.now(),
         "cgroups": [group.path] if group.path else [],
         "scope": unit,
         "process": document.get("process") or {},
         "linux": {"seccomp": (document.get("linux") or {}).get("seccomp")},
     }
-    state.save(plan.directory, told)
 
 
 def _kill_first(group: cgroups.Cgroup, pid: int) -> None:
@@ -465,6 +489,15 @@ def delete(root: str, name: str, *, force: bool) -> None:
     known, told = _hooks_of(document)
     unit = document.get("scope", "")
     _destroy(told, known, group, container_directory(root, name), unit)
+
+
+def discard(root: str, name: str, made: Made) -> None:
+    """Removes a container whose first process has been waited for."""
+    if made.unit or not cgroups.remove_empty(made.group):
+        delete(root, name, force=True)
+        return
+    made.group.prune()
+    _destroy(made.plan.state, made.plan.hooks, cgroups.NoCgroup(), made.plan.directory, "")
 
 
 def execute(

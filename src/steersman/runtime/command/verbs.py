@@ -108,10 +108,10 @@ def _setting(line: CommandLine) -> cold.Setting:
 def _create(line: CommandLine) -> int:
     from . import cold
 
-    pid, _ = cold.create(
+    made = cold.create(
         _root(line), _name(line), line.value("bundle", "."), _setting(line), gate=True
     )
-    _write_pid(line, pid)
+    _write_pid(line, made.pid)
     return 0
 
 
@@ -120,22 +120,24 @@ def _run(line: CommandLine) -> int:
 
     root, name, detach = _root(line), _name(line), line.has("detach")
     bundle = line.value("bundle", ".")
-    pid, channel = cold.create(root, name, bundle, _setting(line), gate=detach)
+    made = cold.create(root, name, bundle, _setting(line), gate=detach)
+    keep = line.has("keep")
     try:
-        _write_pid(line, pid)
+        _write_pid(line, made.pid)
         if detach:
             cold.start(root, name)
             return 0
-        cold.release(channel)
-        cold.follow_start(root, name)
-        return cold.wait(pid)
+        cold.release(made.channel)
+        if made.plan.hooks:
+            cold.follow_start(root, name)
+        code = cold.wait(made.pid)
     except BaseException:
-        if detach:
+        if detach or not keep:
             cold.delete(root, name, force=True)
         raise
-    finally:
-        if not detach and not line.has("keep"):
-            cold.delete(root, name, force=True)
+    if not keep:
+        cold.discard(root, name, made)
+    return code
 
 
 def _start(line: CommandLine) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import time
 
 from . import syscalls
@@ -212,10 +211,12 @@ def is_unified(hierarchies: Hierarchies) -> bool:
 
 def opener(hierarchies: Hierarchies) -> Callable[[str], Cgroup]:
     """The function that makes a Cgroup of a path, for version 2 if it has the controllers."""
-    from . import cgroups1, cgroups2
-
     if is_unified(hierarchies):
+        from . import cgroups2
+
         return lambda path: cgroups2.UnifiedCgroup(hierarchies.unified, check_path(path))
+    from . import cgroups1
+
     return lambda path: cgroups1.LegacyCgroup(hierarchies.version1, check_path(path))
 
 
@@ -275,6 +276,8 @@ def signal_all(cgroup: Cgroup, number: int) -> None:
 
 def kill_and_wait(victim: int, deadline: float = 0.0) -> None:
     """Kills a process and returns when it is gone; TimeoutError else."""
+    import select
+
     deadline = deadline or time.monotonic() + _KILL_TIMEOUT_SECONDS
     try:
         handle = os.pidfd_open(victim)
@@ -301,6 +304,20 @@ def await_state(reached: Callable[[], bool], what: str) -> None:
         time.sleep(pause)
         pause = min(pause * 2, 0.2)
     raise TimeoutError(f"{what} takes too long")
+
+
+def remove_empty(cgroup: Cgroup) -> bool:
+    """Removes a group in which no process and no group is left; False where there is one."""
+    for _, directory in cgroup.views():
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
+            return False
+    return True
 
 
 def remove_tree(directory: str) -> None:
