@@ -176,3 +176,23 @@ def test_a_cold_run_loads_nothing_that_takes_long_to_make(bundle: Bundle) -> Non
     assert not loaded & {"ctypes", "resource", "select", "types"}
     named = {name.rpartition(".")[2] for name in loaded if name.startswith("steersman.")}
     assert not named & {"scheduling", "seccomp", "terminal"}
+
+
+def test_a_second_cold_run_finds_its_modules_in_one_file(
+    bundle: Bundle, tmp_path: pathlib.Path
+) -> None:
+    bundle.write("true")
+    package = pathlib.Path(MAIN).parent.parent
+    copy = tmp_path / "lib" / "steersman"
+    shutil.copytree(package / "runtime", copy / "runtime", ignore=lambda *_: {"__pycache__"})
+    shutil.copy(package / "__init__.py", copy)
+    python = [sys.executable, "-I", "-S", "-v", str(copy / "runtime" / "__main__.py")]
+    command = [*python, "--root", str(bundle.root), "run", "twice"]
+    said = [
+        subprocess.run(
+            command, cwd=bundle.directory, capture_output=True, text=True, timeout=60, check=True
+        ).stderr
+        for _ in range(2)
+    ]
+    found = "import 'steersman.runtime.command.cold' # <steersman.runtime.image.Finder"
+    assert [found in text for text in said] == [False, True]

@@ -19,9 +19,16 @@ if not __package__:
 def main() -> None:
     """Runs the command line."""
     gc.disable()  # a command ends before there is anything to collect
+    from steersman.runtime import image
+
+    words = sys.argv[1:]
+    starts = "run" in words or "create" in words
+    known = starts and image.install()
     from steersman.runtime.command import verbs
 
-    code = verbs.run(sys.argv[1:])
+    code = verbs.run(words)
+    if starts and not known and code == 0:
+        image.make()
     sys.stdout.flush()
     # The interpreter's own taking apart costs milliseconds that nothing here needs.
     os._exit(code)
