@@ -546,16 +546,20 @@ def send_terminal(channel: int, master: int) -> None:
 
 
 def places(plan: Plan) -> tuple[str, str, str]:
-    """Where the root is mounted, the layer that is written to, and where overlay works on it."""
+    """Where the root is mounted, the layer that is written to, and where overlay works on it.
+
+    A root that is a directory is mounted over the container's own: a directory for it alone would
+    cost a cold start what the kernel takes to let go of a mount point.
+    """
     names = ("rootfs", "upper", "work")
     root, upper, work = (os.path.join(plan.directory, name) for name in names)
-    return root, upper, work
+    return root if plan.layers else plan.directory, upper, work
 
 
 def make_directories(plan: Plan) -> None:
     """The directories of a container: where its root is mounted, and the layer it writes to."""
     os.makedirs(plan.directory, 0o700, exist_ok=True)
-    for path in places(plan) if plan.layers else places(plan)[:1]:
+    for path in places(plan) if plan.layers else ():
         os.mkdir(path, 0o755)
 
 
