@@ -23,7 +23,7 @@ from steersman.world.real import RealWorld
 pytestmark = needs_root
 
 # What a keeper has of its own; a shim at work has more than three megabytes
-MOST_OWN_KILOBYTES = 1300
+MOST_OWN_KILOBYTES = 560
 
 
 def shims(sandbox: SandboxState) -> list[int]:
@@ -189,6 +189,34 @@ def test_a_shim_stays_for_as_long_as_somebody_is_attached() -> None:
         os.close(typed)
         os.close(shown)
         os.close(handle)
+
+    run(scenario)
+
+
+def test_who_reads_what_the_warm_parent_writes_waits_for_no_pod() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        assert rig.warm is not None
+        assert rig.warm.stdout is not None
+        assert await asyncio.to_thread(rig.warm.stdout.read) == b""
+        for process in (rig.warm.pid, sandbox.pid):
+            streams = [os.readlink(f"/proc/{process}/fd/{number}") for number in (0, 1)]
+            assert streams == ["/dev/null", "/dev/null"]
+        assert os.readlink(f"/proc/{sandbox.pid}/fd/2") == "/dev/null"
+
+    run(scenario)
+
+
+def test_a_keeper_leads_a_session_has_its_own_name_and_takes_no_heed_of_an_interruption() -> None:
+    async def scenario(rig: Rig) -> None:
+        sandbox = await rig.sandbox()
+        name = await rig.launch(sandbox, "sleep", "1000")
+        assert pathlib.Path(f"/proc/{sandbox.pid}/comm").read_text() == "steer-shim\n"
+        assert os.getsid(sandbox.pid) == sandbox.pid
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(sandbox.pid, number)
+        await rest(sandbox)
+        assert (await rig.engine.state("p", name)).status == "running"
 
     run(scenario)
 

@@ -200,7 +200,7 @@ async def run_node(settings: NodeSettings, world: World, report: Report) -> None
         )
         tasks.start(serve_streams(port, observed, world, others=others), name="port")
         tasks.start(pods.follow(), name="pods of the node")
-        tasks.start(tools.events.run(), name="events of the node")
+        tasks.start(tools.events.run(after=pods.synced), name="events of the node")
         tasks.start(registration.run(), name="registration")
         tasks.start(plugins.run(registration.registered), name="plugins")
         _reclaim(tools, client, tasks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, Literal
 
@@ -127,8 +128,11 @@ class Recorder:
         bucket.tokens -= 1
         return True
 
-    async def run(self) -> None:
-        """Writes events for ever."""
+    async def run(self, after: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Writes events for ever, from when `after` returns: whoever knows when the server answers
+        says so, as an event that finds none holds up those behind it until it is tried again."""
+        if after is not None:
+            await after()
         while True:
             said, now = await self._waiting.get()
             await self._write(said, now)

@@ -10,134 +10,45 @@ file. The keeper is killed with nobody, and its shim with it.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import os
 import select
 import struct
+from _signal import SIG_DFL, SIGCHLD, set_wakeup_fd, signal  # type: ignore[import-not-found]
 
 from .kernel import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
 
 RECORD = struct.Struct("=ii")
-_KINDS = struct.Struct("=i")
+_KINDS_BYTES = 4
 _DONE = b"\0"
 # How a shim ends that is to be followed by another; any other end is that of the pod.
 RESTED = 0
 GONE = 3
 _READ_BYTES = 4096
-# CPython 3.11 adapts a function at its eighth call
-_REHEARSALS = 10
+# CPython 3.11 adapts a function at its eighth call; in each rehearsal a shim is begun twice
+_REHEARSALS = 6
 
 
 class Keeper:
-    """What keeper and shim share: descriptors, all of them in the one table."""
+    """A shim's keeper, as the shim knows it: they share a table of descriptors."""
 
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.parent = os.getppid()
-        self.state = os.memfd_create("shim-state", os.MFD_CLOEXEC)
-        self.epoll = select.epoll()
-        self.exits, self._tell_exit = os.pipe2(os.O_CLOEXEC)
-        self._asked, self._ask = os.pipe2(os.O_CLOEXEC)
-        self._answered, self._answer = os.pipe2(os.O_CLOEXEC)
-        self._woken, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._sleeping = select.epoll()
-        self._sleeping.register(self.epoll.fileno(), select.EPOLLIN)
-        self._sleeping.register(self._woken, select.EPOLLIN)
-        # Not by the signal module, whose functions write to as many pages as all the rest here
-        _signal.signal(_signal.SIGCHLD, _nothing)
-        _signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-
-    def run(self, live: Callable[[Keeper], bool]) -> NoReturn:
-        """Has `live` run in one shim after the other, for as long as it asks for another."""
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        while True:
-            shim = syscalls.clone(syscalls.CLONE_FILES)
-            if shim == 0:
-                self._begin(live)
-            if self._attend(shim) != RESTED:
-                os._exit(0)
-            self._sleep()
-
-    def _begin(self, live: Callable[[Keeper], bool]) -> NoReturn:
-        try:
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
-            _signal.set_wakeup_fd(-1)
-            _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-            if os.getppid() == self.pid and live(self):
-                os._exit(RESTED)
-        finally:
-            os._exit(GONE)
-
-    def _attend(self, shim: int) -> int:
-        """Does what the shim asks for and tells it of children, until it ends; its status."""
-        poller = select.poll()
-        poller.register(self._asked, select.POLLIN)
-        poller.register(self._woken, select.POLLIN)
-        while True:
-            for descriptor, _ in poller.poll():
-                if descriptor == self._asked:
-                    self._join(shim)
-                elif (status := self._reap(shim)) >= 0:
-                    return status
-
-    def _join(self, shim: int) -> None:
-        (kinds,) = _KINDS.unpack(os.read(self._asked, _KINDS.size))
-        if kinds:
-            handle = os.pidfd_open(shim)
-            syscalls.setns(handle, kinds)
-            os.close(handle)
-        os.write(self._answer, _DONE)
-
-    def _reap(self, shim: int) -> int:
-        """Takes all children that have ended; gives the shim's status, or -1 if it lives."""
-        ended = -1
-        try:
-            os.read(self._woken, _READ_BYTES)
-        except BlockingIOError:
-            pass
-        while True:
-            try:
-                process, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return ended
-            if process == 0:
-                return ended
-            if process == shim:
-                ended = status
-            else:
-                os.write(self._tell_exit, RECORD.pack(process, status))
-
-    def _sleep(self) -> None:
-        """Returns when there is something for a shim to do."""
-        while True:
-            for descriptor, _ in self._sleeping.poll():
-                if descriptor != self._woken:
-                    return
-                self._reap(0)
-
-    def close(self) -> None:
-        """Closes what is open, and hears of no children any more."""
-        waker = _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        for descriptor in (
-            *(self.state, self.exits, self._tell_exit, self._asked, self._ask),
-            *(self._answered, self._answer, self._woken, waker),
-        ):
-            os.close(descriptor)
-        self.epoll.close()
-        self._sleeping.close()
-
-    # What a shim calls
+    def __init__(
+        self, pid: int, state: int, epoll: select.epoll, exits: int, ask: int, answered: int
+    ) -> None:
+        self.pid = pid
+        self.epoll = epoll
+        self.exits = exits
+        self._state = state
+        self._ask = ask
+        self._answered = answered
 
     def ask_to_join(self, kinds: int) -> None:
         """Has the keeper enter namespaces that this shim is in, by their flags: it keeps them
         for the pod. To be followed by `await_join`."""
-        os.write(self._ask, _KINDS.pack(kinds))
+        os.write(self._ask, kinds.to_bytes(_KINDS_BYTES, "little"))
 
     def await_join(self) -> None:
         """Returns when the keeper is where it was asked to be."""
@@ -145,33 +56,118 @@ class Keeper:
 
     def remember(self, data: bytes) -> None:
         """Writes down what the next shim is to know."""
-        os.ftruncate(self.state, 0)
+        os.ftruncate(self._state, 0)
         written = 0
         while written < len(data):
-            written += os.pwrite(self.state, data[written:], written)
+            written += os.pwrite(self._state, data[written:], written)
 
     def recall(self) -> bytes:
         """What the shim before has written down; empty for the first."""
-        size = os.fstat(self.state).st_size
-        return os.pread(self.state, size, 0)
+        size = os.fstat(self._state).st_size
+        return os.pread(self._state, size, 0)
+
+
+def keep(live: Callable[[Keeper], bool]) -> None:
+    """Has `live` run in one shim after the other, for as long as it asks for another.
+
+    Rule: each object that a keeper touches is on a page of which its pod has its own copy then,
+    so there are numbers here, calls of the kernel, and no more functions than it takes.
+    """
+    state = os.memfd_create("shim-state", os.MFD_CLOEXEC)
+    epoll = select.epoll()
+    exits, tell_exit = os.pipe2(os.O_CLOEXEC)
+    asked, ask = os.pipe2(os.O_CLOEXEC)
+    answered, answer = os.pipe2(os.O_CLOEXEC)
+    woken, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    attending, resting = select.poll(), select.poll()
+    for poller, descriptor in ((attending, asked), (resting, epoll.fileno())):
+        poller.register(descriptor, select.POLLIN)
+        poller.register(woken, select.POLLIN)
+    # Not by the signal module, whose functions write to as many pages as all the rest here
+    signal(SIGCHLD, _nothing)
+    set_wakeup_fd(waker, warn_on_full_buffer=False)
+    told = (os.getpid(), state, epoll, exits, ask, answered)
+    shim, ended = _begin(live, told), RESTED
+    while ended <= RESTED:
+        for descriptor, _ in (attending if shim else resting).poll():
+            if descriptor == woken:
+                ended = _reap(shim, woken, tell_exit)
+                if ended == RESTED:
+                    shim = 0
+            elif descriptor == asked:
+                _join(shim, asked, answer)
+            else:
+                shim = _begin(live, told)
+    set_wakeup_fd(-1)
+    signal(SIGCHLD, SIG_DFL)
+    epoll.close()
+    for descriptor in (state, exits, tell_exit, asked, ask, answered, answer, woken, waker):
+        os.close(descriptor)
+
+
+def _begin(
+    live: Callable[[Keeper], bool], told: tuple[int, int, select.epoll, int, int, int]
+) -> int:
+    """Forks a shim, which is told what it is to know of its keeper; gives its id."""
+    shim = syscalls.clone(syscalls.CLONE_FILES)
+    if shim:
+        return shim
+    try:
+        keeper = Keeper(*told)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
+        set_wakeup_fd(-1)
+        signal(SIGCHLD, SIG_DFL)
+        if os.getppid() == keeper.pid and live(keeper):
+            os._exit(RESTED)
+    finally:
+        os._exit(GONE)
+
+
+def _join(shim: int, asked: int, answer: int) -> None:
+    """Enters the namespaces of the shim that it asks for."""
+    kinds = int.from_bytes(os.read(asked, _KINDS_BYTES), "little")
+    if kinds:
+        handle = os.pidfd_open(shim)
+        syscalls.setns(handle, kinds)
+        os.close(handle)
+    os.write(answer, _DONE)
+
+
+def _reap(shim: int, woken: int, tell_exit: int) -> int:
+    """Takes all children that have ended; gives the shim's status, or -1 if it lives."""
+    ended = -1
+    try:
+        os.read(woken, _READ_BYTES)
+        while True:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if process == 0:
+                return ended
+            if process == shim:
+                ended = status
+            else:
+                os.write(tell_exit, RECORD.pack(process, status))
+    except (BlockingIOError, ChildProcessError):
+        return ended
 
 
 def rehearse() -> None:
     """Does in the warm parent what each keeper will do, until Python has adapted its code to it:
     what it would write then, it would write for each pod."""
     for _ in range(_REHEARSALS):
-        keeper = Keeper()
-        keeper.epoll.register(keeper.exits, select.EPOLLIN)
-        shim = syscalls.clone(syscalls.CLONE_FILES)
-        if shim == 0:
-            keeper.ask_to_join(syscalls.CLONE_NEWUTS)
-            keeper.await_join()
-            keeper.remember(b"")
-            os._exit(RESTED)
-        keeper._attend(shim)
-        os.write(keeper._tell_exit, RECORD.pack(0, 0))
-        keeper._sleep()
-        keeper.close()
+        keep(_rehearsed)
+
+
+def _rehearsed(keeper: Keeper) -> bool:
+    """A shim that has another process end and rests at once; the one that follows does not."""
+    if keeper.recall():
+        return False
+    keeper.ask_to_join(syscalls.CLONE_NEWUTS)
+    keeper.await_join()
+    keeper.remember(b"rested")
+    if syscalls.clone(syscalls.CLONE_PARENT) == 0:
+        os._exit(0)
+    keeper.epoll.register(keeper.exits, select.EPOLLIN)
+    return True
 
 
 def _nothing(_number: int, _frame: object) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -20,7 +21,12 @@ from steersman.world.simulated import SimulatedWorld, simulate
 Work = Callable[[Recorder, Any, SimulatedWorld, ControlPlane], Coroutine[Any, Any, Any]]
 
 
-def recorded(work: Work, form: Form = "count", weather: Weather | None = None) -> list[Any]:
+def recorded(
+    work: Work,
+    form: Form = "count",
+    weather: Weather | None = None,
+    after: Callable[[], Awaitable[None]] | None = None,
+) -> list[Any]:
     """Runs work with a recorder about a ConfigMap and returns the events at the end."""
 
     async def main(world: SimulatedWorld) -> list[Any]:
@@ -30,7 +36,7 @@ def recorded(work: Work, form: Form = "count", weather: Weather | None = None) -
             transport = plane.faulty("system:serviceaccount:kube-system:test-controller", None)
             recorder = Recorder(APIClient(transport, world), world, "x", form=form)
             async with world.tasks() as tasks:
-                tasks.start(recorder.run(), name="events")
+                tasks.start(recorder.run(after), name="events")
                 await work(recorder, found, world, plane)
                 await world.sleep(600)
                 tasks.stop()
@@ -105,6 +111,28 @@ def test_events_survive_an_api_that_is_away_for_a_while() -> None:
         weather.calm()
 
     assert len(recorded(work, weather=weather)) == 1
+
+
+def test_events_that_wait_for_the_server_are_written_the_moment_that_it_answers() -> None:
+    weather, answers = Weather(lose_request=1.0), asyncio.Event()
+    written = []
+
+    async def after() -> None:
+        await answers.wait()
+
+    async def work(
+        recorder: Recorder, found: Any, world: SimulatedWorld, plane: ControlPlane
+    ) -> None:
+        recorder.normal(found, "Early", "no server yet")
+        await world.sleep(RETRY_SECONDS / 4)
+        recorder.normal(found, "Later", "one behind it")
+        weather.calm()
+        answers.set()
+        await world.sleep(RETRY_SECONDS / 4)
+        written.extend(it.reason for it in (await plane.admin.list(EVENT, "default")).items)
+
+    recorded(work, weather=weather, after=after)
+    assert sorted(written) == ["Early", "Later"]
 
 
 def test_events_about_cluster_wide_objects_are_in_default() -> None:

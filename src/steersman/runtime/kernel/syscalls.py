@@ -69,6 +69,7 @@ RESOLVE_IN_ROOT = 0x10
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
@@ -184,20 +185,20 @@ _mount = _library_call("mount", _text, _text, _text, _ulong, _text)
 _setdomainname = _library_call("setdomainname", _text, _size)
 _umount2 = _library_call("umount2", _text, _int)
 _unshare = _library_call("unshare", _int)
-_setns = _library_call("setns", _int, _int)
-_prctl = _library_call("prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _capset = _library_call("capset", _text, _text)
 _set_action = _Function(("signal", _program))
 _set_action.argtypes = (_int, _pointer)
 _set_action.restype = _pointer
 _set_mask = _library_call("pthread_sigmask", _int, _text, _pointer)
-# clone3 returns twice: the child must still hold the interpreter lock, so this one keeps it.
-_clone3 = _LockedFunction(("syscall", _program))
-_clone3.argtypes = (_long, _text, _size)
-_clone3.restype = _long
-_before_fork, _after_fork_here, _after_fork_there = (
-    _LockedFunction(("PyOS_" + name, _program))
-    for name in ("BeforeFork", "AfterFork_Parent", "AfterFork_Child")
+# What a keeper calls has neither a wrapper nor types, all of which it would have a copy of: whole
+# numbers go as a C int, which is what these take or is widened, bytes as their address. clone3
+# returns twice: the child must still hold the interpreter lock, so these keep it.
+_clone3, _prctl, _setns = (
+    _LockedFunction((name, _program)) for name in ("syscall", "prctl", "setns")
+)
+_before_fork, _after_fork_child, _after_fork_parent = (
+    _LockedFunction((f"PyOS_{name}", _program))
+    for name in ("BeforeFork", "AfterFork_Child", "AfterFork_Parent")
 )
 
 
@@ -215,9 +216,9 @@ def clone(flags: int, cgroup: int = -1) -> int:
     _before_fork()
     child: int = _clone3(435, arguments, len(arguments))
     if child == 0:
-        _after_fork_there()
+        _after_fork_child()
         return 0
-    _after_fork_here()
+    _after_fork_parent()
     if child < 0:
         _raise("clone3")
     return child
@@ -237,7 +238,8 @@ def unshare(flags: int) -> None:
 
 def setns(descriptor: int, kinds: int) -> None:
     """Moves this process into existing namespaces; see setns(2)."""
-    _setns(descriptor, kinds)
+    if _setns(descriptor, kinds) < 0:
+        _raise()
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
@@ -324,9 +326,10 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     _close_range(first, last, flags)
 
 
-def prctl(option: int, *arguments: int) -> int:
-    """Reads or changes an attribute of this process; see prctl(2)."""
-    return _prctl(option, *arguments, *([0] * (4 - len(arguments))))
+def prctl(option: int, value: int | bytes = 0, number: int = 0) -> None:
+    """Changes an attribute of this process; see prctl(2)."""
+    if _prctl(option, value, number, 0, 0) < 0:
+        _raise()
 
 
 def sched_setattr(attributes: bytes) -> None:
@@ -360,15 +363,8 @@ def reset_signals() -> None:
 
 
 def set_name(name: str) -> None:
-    """Names this process as ps shows it; 15 bytes count. See proc_pid_comm(5).
-
-    Not by prctl(2), whose buffer would cost each keeper a hundred pages of its own.
-    """
-    descriptor = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, name.encode())
-    finally:
-        os.close(descriptor)
+    """Names this process as ps shows it; 15 bytes count."""
+    prctl(PR_SET_NAME, name.encode())
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
