@@ -67,12 +67,14 @@ def plan_cancel(pod: Pod) -> Tell:
 
 
 def _of_pod(views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
-    """Maps a pod newly bound to a node, or with new tolerations, to itself."""
+    """Maps a pod newly bound to a node with evicting taints, or with new tolerations there, to
+    itself; of a node's own changes `_of_node` tells."""
     if new is None or not new.spec.node_name:
         return ()
     if old is not None and old.spec.node_name and old.spec.tolerations == new.spec.tolerations:
         return ()
-    return (POD.ref(*new.key),)
+    node = views.of(NODE).get(NODE.ref("", new.spec.node_name))
+    return (POD.ref(*new.key),) if node is not None and evicting(node) else ()
 
 
 def _of_node(views: Views, old: Node | None, new: Node | None) -> Iterable[Ref]:

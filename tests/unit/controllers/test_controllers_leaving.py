@@ -14,6 +14,7 @@ from steersman.controllers.pod_garbage import QUARANTINE_SECONDS, PodGarbageCont
 from steersman.controllers.taint_eviction import TaintEvictionController
 from steersman.controllers.ttl_after_finished import TTLAfterFinishedController
 from steersman.model.kinds.node import NODE
+from steersman.model.kinds.pod import POD
 
 NODES = "/api/v1/nodes"
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -67,6 +68,22 @@ async def test_a_pod_leaves_a_tainted_node_at_once_or_when_its_time_is_over(api:
         assert (await api.get(f"{PODS}/long")).document["metadata"]["deletionTimestamp"]
         cancelled = [text for _, text in await told(api) if text.startswith("Cancelling")]
         assert cancelled == ["Cancelling deletion of Pod default/long"]
+
+
+@served
+async def test_a_new_pod_is_looked_at_where_its_node_drives_pods_away(api: Served) -> None:
+    to = next(watch.to for watch in TaintEvictionController.watches if watch.kind is POD)
+    async with controlled(api, TaintEvictionController) as views:
+        await with_node(api, "clean", "tainted")
+        await taint(api, "tainted", TAINT)
+        await api.world.sleep(1)
+        for name in ("clean", "tainted", "unknown"):
+            (await api.post(PODS, pod(name, nodeName=name))).ok()
+        await api.world.sleep(1)
+        heard = [list(to(views, None, it)) for it in views.of(POD).list()]
+        assert [ref for refs in heard for ref in refs] == [POD.ref("default", "tainted")]
+        going = [it for it in views.of(POD).list() if it.metadata.deletion_timestamp]
+        assert [it.metadata.name for it in going] == ["tainted"]
 
 
 @served

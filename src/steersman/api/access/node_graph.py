@@ -33,7 +33,7 @@ class NodeGraph:
 
     def pod_changed(self, old: bytes | None, new: bytes | None) -> None:
         """Takes in a pod's change; both are encoded, of the same name, None stands for absent."""
-        if old is not None and new is not None and name_the_same(old, new):
+        if old is not None and new is not None and _HAS_NODE in old and name_the_same(old, new):
             return  # as mostly: its status changed
         now = self._read(new)
         if now is not None and now == self._pods.get(now.pod):
