@@ -68,7 +68,8 @@ def owners(kind: Kind, views: Views, old: Any | None, new: Any | None) -> Iterab
     it; bind `kind` with functools.partial."""
     if new is None or new.metadata.controller is not None:
         return owned(kind, views, old, new)
-    found = dict.fromkeys(owned(kind, views, old, None))
+    before = owner_of(old, kind)
+    found = {} if before is None else {before: None}
     for owner in views.of(kind).list(new.metadata.namespace):
         if selector_of(owner.spec.selector)(new.metadata.labels):
             found[kind.ref(*owner.key)] = None

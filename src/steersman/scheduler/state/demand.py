@@ -115,6 +115,8 @@ class Shapes:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, Demand] = OrderedDict()
+        # Asked about last: a pod is placed in the form in which it was asked about
+        self._last: tuple[PodSpec, str, Demand] | None = None
         self._delegated: frozenset[str] = frozenset()
 
     def delegate(self, names: frozenset[str]) -> None:
@@ -122,6 +124,7 @@ class Shapes:
         if names != self._delegated:
             self._delegated = names
             self._known.clear()
+            self._last = None
 
     def of(self, pod: Pod) -> Demand:
         """Returns the pod's demand; the same object for pods of one shape."""
@@ -132,6 +135,14 @@ class Shapes:
         return self._of(pod.spec, "")
 
     def _of(self, spec: PodSpec, node_name: str) -> Demand:
+        last = self._last
+        if last is not None and last[0] is spec and last[1] == node_name:
+            return last[2]
+        found = self._find(spec, node_name)
+        self._last = (spec, node_name, found)
+        return found
+
+    def _find(self, spec: PodSpec, node_name: str) -> Demand:
         key = _key(spec, node_name)
         if (found := self._known.get(key)) is not None:
             self._known.move_to_end(key)
