@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import orjson
@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from steersman.api.cache import Entry
 from steersman.api.form import Form
-from steersman.model.errors import NotAcceptable
+from steersman.model.causes import invalid
+from steersman.model.errors import BadRequest, NotAcceptable
 from steersman.model.kind import Column, Document
 from steersman.wire.media import PROTOBUF, YAML
 from steersman.wire.message import JSON
@@ -46,14 +47,11 @@ def parse_accept(
     """Returns the first presentation of an Accept header that can be served; raises NotAcceptable.
 
     A custom resource's objects have no form in Protocol Buffers, a table has none, a stream none
-    in YAML, and what is never `listed` (a review) none as a table. Quality values order nothing
-    here: clients list what they prefer first.
+    in YAML, and what is never `listed` (a review) none as a table.
     """
     if not accept:
         return PLAIN
-    for choice in accept.split(","):
-        media, *rest = (part.strip() for part in choice.split(";"))
-        parameters = dict(part.split("=", 1) for part in rest if "=" in part)
+    for media, parameters in _in_order(accept):
         if media not in _JSON and (media != PROTOBUF if stream else media not in _OTHERS):
             continue
         found = _presentation(parameters)
@@ -67,6 +65,25 @@ def parse_accept(
         supported.remove(PROTOBUF)
     shown = ", ".join(f"{media};stream=watch" if stream else media for media in supported)
     raise NotAcceptable(f"only the following media types are accepted: {shown}")
+
+
+def _in_order(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """Returns the media types of an Accept header with their parameters, those first that the
+    client likes best and, of equals, those that name most (goautoneg.ParseAccept)."""
+    choices = []
+    for choice in accept.split(","):
+        media, *rest = (part.strip() for part in choice.split(";"))
+        choices.append((media, dict(part.split("=", 1) for part in rest if "=" in part)))
+    return sorted(choices, key=_place)
+
+
+def _place(choice: tuple[str, dict[str, str]]) -> tuple[float, bool, bool]:
+    media, parameters = choice
+    try:
+        quality = float(parameters.get("q", "1"))
+    except ValueError:
+        quality = 1.0
+    return (-quality, media.startswith("*"), media.endswith("/*"))
 
 
 def _has_protobuf(presentation: Presentation, builtin: bool) -> bool:
@@ -217,9 +234,21 @@ def made(
     return orjson.dumps({**_table(columns, metadata, presentation), "rows": [row]})
 
 
+_INCLUDED: Final[dict[str, IncludeObject]] = {
+    "": "Metadata",
+    "Metadata": "Metadata",
+    "Object": "Object",
+    "None": "None",
+}
+
+
 def include_object(text: str) -> IncludeObject:
-    """Returns the value of includeObject; Metadata is upstream's default."""
-    return "Object" if text == "Object" else "None" if text == "None" else "Metadata"
+    """Returns the value of includeObject, Metadata where none is given; raises BadRequest."""
+    if (found := _INCLUDED.get(text)) is not None:
+        return found
+    wrong = invalid("includeObject", text, "must be 'Metadata', 'Object', 'None', or empty")
+    told = f"{wrong.field}: {wrong.message}"
+    raise BadRequest(f"Unable to convert to Table as requested: {told}")
 
 
 def binary_list(

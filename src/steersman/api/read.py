@@ -103,7 +103,7 @@ class Reader:
             return self._answer(call, self._now(call, selection))
         options.check_list(request)
         revision = parse_revision(request.param("resourceVersion"))
-        exact = request.param("resourceVersionMatch") == "Exact"
+        exact = _is_exact(call, revision)
         if request.param("continue") or (exact and revision != self._cache.revision):
             return self._list_past(call, selection, revision)
         if revision > self._cache.revision:
@@ -198,6 +198,13 @@ class Reader:
             await self._cache.reached(revision)
         except TimeoutError as error:
             raise too_large(revision, self._cache.revision) from error
+
+
+def _is_exact(call: Call, revision: int) -> bool:
+    """Says whether a list is wanted as it was at a revision: by its match, or without one where
+    it is bounded (upstream's legacy exact match)."""
+    match = call.request.param("resourceVersionMatch")
+    return match == "Exact" or (not match and revision > 0 and parse_limit(call) > 0)
 
 
 async def _pieces(

@@ -217,6 +217,8 @@ class Watches:
         revision = parse_revision(request.param("resourceVersion"))
         parse_timeout(call)
         options.check_watch(request)
+        if call.presentation.shape == "table":
+            present.include_object(request.param("includeObject"))
         await self._reader.wait_for(revision)
 
         def push(sink: Sink) -> Callable[[], None]:

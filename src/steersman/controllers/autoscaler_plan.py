@@ -198,9 +198,9 @@ def failed_selector(draft: Draft, scale: Scale, problem: tuple[str, str, str], n
     """Says why the target's pods are not known: the event's and the condition's reason, and the
     message."""
     event, reason, message = problem
-    draft = draft.tell(event, message if event != "SelectorRequired" else "")
-    draft = draft.put(ACTIVE, "False", reason, message, now)
     error = message if event != "SelectorRequired" else "selector is required"
+    draft = draft.tell(event, error)
+    draft = draft.put(ACTIVE, "False", reason, message, now)
     draft = draft.set(currentReplicas=scale.wanted)
     return draft.tell("FailedComputeMetricsReplicas", error)
 

@@ -33,6 +33,10 @@ class PatchFailed(Invalid):
         super().__init__(_UNPROCESSABLE)
         self.why = why
 
+    def status(self) -> dict[str, Any]:
+        """Returns the metav1.Status document, with details that say nothing."""
+        return {**super().status(), "details": {}}
+
 
 class PatchMalformed(BadRequest):
     """What came is no patch (400)."""

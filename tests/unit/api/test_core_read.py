@@ -271,6 +271,9 @@ async def test_the_revision_of_a_list_says_how_old_it_may_be(api: Served) -> Non
     assert (exact.names, exact.revision) == (["a"], past)
     exact = await api.get(MAPS, resourceVersion=now, resourceVersionMatch="Exact")
     assert (exact.names, exact.revision) == (["a", "b"], now)
+    bounded = await api.get(MAPS, resourceVersion=past, limit="5")
+    assert (bounded.names, bounded.revision) == (["a"], past)
+    assert (await api.get(MAPS, limit="5", **newer)).revision == now
 
 
 @served
@@ -413,6 +416,13 @@ async def test_a_table_has_the_kinds_columns_and_each_rows_metadata(api: Served)
     assert whole["rows"][0]["object"]["spec"]["replicas"] == 2
     none = (await api.get(f"{DEPLOYMENTS}/a", accept=TABLE, includeObject="None")).ok()
     assert none["rows"][0]["object"] is None
+    for watch in ("false", "true"):
+        other = await api.get(DEPLOYMENTS, accept=TABLE, includeObject="All", watch=watch)
+        assert (other.code, other.message) == (
+            400,
+            'Unable to convert to Table as requested: includeObject: Invalid value: "All": '
+            "must be 'Metadata', 'Object', 'None', or empty",
+        )
     empty = (await api.get(MAPS, accept=TABLE)).ok()
     assert empty["rows"] == []
 
@@ -473,11 +483,20 @@ async def test_what_nobody_can_show_is_refused(api: Served, accept: str) -> None
         "application/json;as=Table;v=v9;g=meta.k8s.io,application/json",
         "text/html, application/*;q=0.8",
         "application/json; charset=utf-8",
+        "application/yaml;q=0.5,application/json",
     ],
 )
 @served
 async def test_the_first_form_that_can_be_shown_is(api: Served, accept: str) -> None:
     assert (await api.get(MAPS, accept=accept)).ok()["kind"] == "ConfigMapList"
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/json;q=0.5,application/yaml", "*/*, application/*, application/yaml"]
+)
+@served
+async def test_what_a_client_likes_best_or_names_comes_first(api: Served, accept: str) -> None:
+    assert (await api.get(MAPS, accept=accept)).document.startswith(b"kind: ConfigMapList\n")
 
 
 @served

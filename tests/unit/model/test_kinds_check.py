@@ -21,6 +21,7 @@ NEVER = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 SELECTOR = {"matchLabels": {"app": "a"}}
 WORKLOAD = {"selector": SELECTOR, "template": TEMPLATE}
 RBAC = "rbac.authorization.k8s.io"
+NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
 
 
 SOUND = [
@@ -175,8 +176,13 @@ METADATA = [
                 "'_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',"
                 "  or 'my.name',  or '123-abc', regex used for validation is "
                 "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
-            )
+            ),
+            ("metadata.finalizers[0]", f'Invalid value: "a b": {NOT_STANDARD}'),
         ],
+    ),
+    (
+        {"finalizers": ["a.b/c", "kubernetes", "mine"]},
+        [("metadata.finalizers[2]", f'Invalid value: "mine": {NOT_STANDARD}')],
     ),
     (
         {"finalizers": ["orphan", "foregroundDeletion"]},
@@ -195,6 +201,11 @@ METADATA = [
 @pytest.mark.parametrize(("metadata", "expected"), METADATA)
 def test_metadata(metadata: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     assert causes("", "configmaps", {"metadata": metadata}) == expected
+
+
+def test_finalizers_without_a_domain_are_for_kinds_that_apimachinery_checks() -> None:
+    lease = {"metadata": {"finalizers": ["mine"]}, "spec": {"holderIdentity": "a"}}
+    assert causes("coordination.k8s.io", "leases", lease) == []
 
 
 def test_only_one_owner_controls() -> None:

@@ -102,6 +102,7 @@ def test_a_json_patch_that_does_not_fit_is_unprocessable(
     assert why in error.why
     assert isinstance(error, Invalid)
     assert error.message == "the server rejected our request due to an error in our request"
+    assert error.status()["details"] == {}
 
 
 def test_a_patch_that_fails_half_way_changes_nothing() -> None:

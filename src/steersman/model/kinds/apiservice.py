@@ -71,7 +71,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
         must = f'must be `spec.version+"."+spec.group`: {quote(wanted)}'
         return [] if name == wanted else [must]
 
-    yield from check_metadata(new, old, namespaced=False, name=check_name)
+    yield from check_metadata(new, old, namespaced=False, name=check_name, any_finalizer=True)
     if subresource == "status":
         for index, one in enumerate((new.get("status") or {}).get("conditions") or ()):
             if one.get("status", "") not in _STATUSES:

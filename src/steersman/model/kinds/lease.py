@@ -60,7 +60,7 @@ _COLUMNS = (NAME, text("Holder", "spec", "holderIdentity"), AGE)
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old)
+    yield from check_metadata(new, old, any_finalizer=True)
     spec = new.get("spec") or {}
     seconds = spec.get("leaseDurationSeconds")
     if seconds is not None and seconds <= 0:

@@ -68,14 +68,14 @@ class MutatingAdmissionPolicyBinding(Object, frozen=True):
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old, namespaced=False)
+    yield from check_metadata(new, old, namespaced=False, any_finalizer=True)
     before = None if old is None else old.get("spec") or {}
     yield from policy_check.check_mutating(new.get("spec") or {}, before)
     yield from check_unreserved(new, old)
 
 
 def _check_binding(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old, namespaced=False)
+    yield from check_metadata(new, old, namespaced=False, any_finalizer=True)
     spec = new.get("spec") or {}
     yield from policy_check.check_binding(spec)
     yield from policy_check.check_mutating_match(spec)

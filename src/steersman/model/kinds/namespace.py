@@ -13,7 +13,7 @@ from steersman.model.kinds.printing import AGE, NAME, text
 from steersman.model.kinds.subresources import STATUS
 from steersman.model.types.cluster_defaults import NAME_LABEL
 from steersman.model.types.condition import Condition
-from steersman.model.types.metadata import check_metadata
+from steersman.model.types.metadata import NOT_STANDARD, check_metadata
 from steersman.model.view import Object, View
 
 
@@ -60,8 +60,6 @@ def _with_finalizer(new: Document, old: Document | None) -> Document:
 
 _COLUMNS = (NAME, text("Status", "status", "phase"), AGE)
 
-_NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
-
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
     yield from check_metadata(new, old, namespaced=False, name=names.dns1123_label)
@@ -71,7 +69,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
             where = "spec.finalizers" if old is None else f"spec.finalizers[{index}]"
             yield from each(where, finalizer, names.qualified_name(finalizer))
             if "/" not in finalizer and finalizer not in (_FINALIZER, "orphan"):
-                yield invalid(where, finalizer, _NOT_STANDARD)
+                yield invalid(where, finalizer, NOT_STANDARD)
     if subresource == "status":
         yield from _check_phase(new)
 

@@ -67,7 +67,7 @@ _FINAL = (("Succeeded", "Success"), ("Failed", "Failed"))
 
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old, namespaced=False)
+    yield from check_metadata(new, old, namespaced=False, any_finalizer=True)
     if subresource and old is not None:
         yield from _check_status(new.get("status") or {}, old.get("status") or {})
         return

@@ -81,7 +81,7 @@ class ValidatingAdmissionPolicyBinding(Object, frozen=True):
 
 
 def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old, namespaced=False)
+    yield from check_metadata(new, old, namespaced=False, any_finalizer=True)
     if subresource == "status":
         status = new.get("status") or {}
         checking = status.get("typeChecking") or {}
@@ -95,7 +95,7 @@ def _check(new: Document, old: Document | None, subresource: str) -> Iterator[Ca
 
 
 def _check_binding(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old, namespaced=False)
+    yield from check_metadata(new, old, namespaced=False, any_finalizer=True)
     spec = new.get("spec") or {}
     yield from policy_check.check_binding(spec)
     actions = spec.get("validationActions") or []

@@ -20,7 +20,7 @@ class ValidatingWebhookConfiguration(Object, frozen=True):
 
 
 def _check(new: Document, old: Document | None, _subresource: str) -> Iterator[Cause]:
-    yield from check_metadata(new, old, namespaced=False)
+    yield from check_metadata(new, old, namespaced=False, any_finalizer=True)
     before = None if old is None else old.get("webhooks") or ()
     yield from check_webhooks(new.get("webhooks") or (), before)
     yield from check_unreserved(new, old)

@@ -44,10 +44,12 @@ def check(new: Document, old: Document | None, subresource: str) -> Iterator[Cau
     """Yields what is wrong with a new or changed definition."""
     spec, status = new.get("spec") or {}, new.get("status") or {}
     if subresource == "status":
-        yield from check_metadata(new, old, namespaced=False)
+        yield from check_metadata(new, old, namespaced=False, any_finalizer=True)
         yield from _check_names(status.get("acceptedNames") or {}, "status.acceptedNames")
         return
-    yield from check_metadata(new, old, namespaced=False, name=_name_check(spec))
+    yield from check_metadata(
+        new, old, namespaced=False, name=_name_check(spec), any_finalizer=True
+    )
     yield from _check_spec(spec, any_bundle=_may_have_any_bundle(old))
     if old is not None:
         yield from _check_kept(spec, old.get("spec") or {}, is_true(old, "Established"))

@@ -118,5 +118,7 @@ def _check_object(value: dict[str, Any], path: str) -> Iterator[Cause]:
 def _check_metadata(metadata: dict[str, Any], start: str) -> Iterator[Cause]:
     named = {"metadata": {**metadata, "name": metadata.get("name") or _NAME}}
     spaced = bool(metadata.get("namespace"))
-    for cause in check_metadata(named, None, namespaced=spaced, name=names.path_segment):
+    for cause in check_metadata(
+        named, None, namespaced=spaced, name=names.path_segment, any_finalizer=True
+    ):
         yield Cause(cause.reason, cause.message, f"{start}{cause.field}" or NOWHERE)

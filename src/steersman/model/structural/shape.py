@@ -196,7 +196,7 @@ class Shape:
         if (given := new.get("kind", self._name)) != self._name:
             yield causes.invalid("kind", given, f"must be {self._name}")
             return
-        found = [*check_metadata(new, old, namespaced=self._namespaced)]
+        found = [*check_metadata(new, old, namespaced=self._namespaced, any_finalizer=True)]
         found += self._check_values(new, old, subresource == "status")
         yield from found
         if self._embeds and subresource != "status":

@@ -18,6 +18,9 @@ NameCheck = Callable[[str], list[str]]
 # the sum of all keys and values
 _MOST_ANNOTATION_BYTES: Final = 256 * 1024
 _FINALIZERS_OF_DELETION: Final = ("orphan", "foregroundDeletion")
+# finalizers without a domain in front (pkg/apis/core/helper, standardFinalizers)
+STANDARD_FINALIZERS: Final = ("kubernetes", *_FINALIZERS_OF_DELETION)
+NOT_STANDARD: Final = "name is neither a standard finalizer name nor is it fully qualified"
 
 
 def check_metadata(
@@ -26,8 +29,13 @@ def check_metadata(
     *,
     namespaced: bool = True,
     name: NameCheck = names.dns1123_subdomain,
+    any_finalizer: bool = False,
 ) -> Iterator[Cause]:
-    """Yields what is wrong with the metadata of a new or changed object."""
+    """Yields what is wrong with the metadata of a new or changed object.
+
+    any_finalizer: a finalizer needs no domain, as with kinds whose checks upstream does not take
+                   from pkg/apis/core/validation (custom resources and some of its own)
+    """
     metadata = new.get("metadata") or {}
     if old is None:
         yield from _check_names(metadata, namespaced, name)
@@ -39,6 +47,8 @@ def check_metadata(
         yield from _check_owners(owners)
     if finalizers := metadata.get("finalizers"):
         yield from _check_finalizers(finalizers)
+        if not any_finalizer:
+            yield from _check_standard(finalizers)
 
 
 def _check_names(metadata: Document, namespaced: bool, check: NameCheck) -> Iterator[Cause]:
@@ -145,6 +155,12 @@ def _check_finalizers(finalizers: Sequence[str]) -> Iterator[Cause]:
         yield invalid("metadata.finalizers", list(finalizers), detail)
 
 
+def _check_standard(finalizers: Sequence[str]) -> Iterator[Cause]:
+    for index, finalizer in enumerate(finalizers):
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+            yield invalid(f"metadata.finalizers[{index}]", finalizer, NOT_STANDARD)
+
+
 def checked(
     *, namespaced: bool = True, name: NameCheck = names.dns1123_subdomain
 ) -> Callable[[Document, Document | None, str], Iterator[Cause]]:
@@ -162,13 +178,14 @@ def check_around(
     """Yields what is wrong with an object whose kind leaves the metadata to the server
     (rest.BeforeCreate): on create it is read last, and any path segment is a name."""
     if old is not None:
-        yield from check_metadata(new, old, namespaced=namespaced)
+        yield from check_metadata(new, old, namespaced=namespaced, any_finalizer=True)
         yield from found
         return
     causes = list(found)
     yield from causes
     if not causes:
-        yield from check_metadata(new, None, namespaced=namespaced, name=names.path_segment)
+        check = names.path_segment
+        yield from check_metadata(new, None, namespaced=namespaced, name=check, any_finalizer=True)
 
 
 def given(document: Any, name: str) -> Any:
