@@ -10,8 +10,9 @@ from functools import cache
 from steersman.api.call import Call
 from steersman.model import builtin, ownership, schema
 from steersman.model.fields import fieldset
-from steersman.model.fields.fieldset import FieldSet
+from steersman.model.fields.fieldset import FieldSet, Tree
 from steersman.model.kind import Document, Kind, Version
+from steersman.model.ownership import Elsewhere, Entry
 from steersman.model.schema import Node
 from steersman.model.times import rfc3339
 
@@ -27,14 +28,6 @@ def _builtin_node(definition: str) -> Node:
 def node_of(call: Call) -> Node:
     """Returns the schema of the version that a call is made in."""
     return node_of_version(call.kind, call.version)
-
-
-def _node_of_stored(call: Call) -> Node:
-    """Returns the schema of the version in which a call's documents are changed: another than its
-    own where that is converted."""
-    if call.version.to_storage is None:
-        return node_of(call)
-    return _builtin_node(builtin.storage_of(call.kind).definition)
 
 
 def node_of_version(kind: Kind, version: Version) -> Node:
@@ -76,21 +69,50 @@ def reset_of(call: Call) -> FieldSet | None:
     return None
 
 
+def _shown(version: Version, document: Document) -> Document:
+    """Returns a document that is in the version in which it is changed in another."""
+    return version.from_storage(document) if version.from_storage else document
+
+
+def _elsewhere(
+    call: Call, entries: list[Entry], old: Document | None, new: Document
+) -> Elsewhere | None:
+    """Returns what tells the changes of a write by the names of another version; None where
+    nobody wrote in one that has names of its own."""
+    kind = call.kind
+    own = call.form.api_version
+    if old is None or call.version.shape is not None:
+        return None  # custom resources are not converted for this
+    if all(entry["apiVersion"] == own for entry in entries):
+        return None
+    versions = {kind.api_version(version.name): version for version in kind.versions}
+
+    def changed(api_version: str) -> Tree:
+        version = versions.get(api_version, call.version)
+        node = node_of_version(kind, version)
+        return ownership.touched(_shown(version, old), _shown(version, new), node, reset_of(call))
+
+    return changed
+
+
 def update(call: Call, old: Document | None, new: Document, now: float) -> Document:
     """Returns the document with managedFields brought up to date for this writer.
 
     To be called before admission changes the document: what the server adds belongs to nobody.
     """
+    counting = ownership.counting(old, new, call.subresource)
+    version = call.version
     entries = ownership.update(
-        ownership.counting(old, new, call.subresource),
-        old,
-        new,
-        _node_of_stored(call),
+        counting,
+        _shown(version, old) if old is not None else None,
+        _shown(version, new),
+        node_of(call),
         manager=manager_of(call),
         api_version=call.form.api_version,
         time=rfc3339(now),
         subresource=call.subresource,
         reset=reset_of(call),
+        elsewhere=_elsewhere(call, counting, old, new),
     )
     meta = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
     if entries:

@@ -7,7 +7,7 @@ Compare and apimachinery's managedfields.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -37,6 +37,9 @@ _STRIPPED: Final = fieldset.of_paths(
 ).tree
 
 
+Elsewhere = Callable[[str], Tree]
+
+
 class Writer(NamedTuple):
     """Who writes: an entry's identity. An applier's is the same whatever the version."""
 
@@ -62,12 +65,15 @@ def update(
     time: str,
     subresource: str = "",
     reset: FieldSet | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Entry]:
     """Returns managedFields after an ordinary write; call it before mutating admission.
 
-    entries: those that count before the write (`counting`)
-    time:    now, as it stands in documents (`2026-01-01T00:00:00Z`)
-    reset:   what this writer may not write here and so cannot own (`status` on the main resource)
+    entries:   those that count before the write (`counting`)
+    time:      now, as it stands in documents (`2026-01-01T00:00:00Z`)
+    reset:     what this writer may not write here and so cannot own (`status` on the main resource)
+    elsewhere: what the write changes in another version, whose fields have other names; without it
+               they are taken to be the same
 
     A write that changes nothing returns the entries as they are; so does one whose lists have items
     without a key, which validation will refuse in words of its own (upstream's UpdateNoErrors).
@@ -78,15 +84,37 @@ def update(
             own = _reset(_created(new, node), reset)
             return [entry_of(writer, own, time)] if own else []
         changed, removed = _changes(old, new, node, reset)
+        if not changed and not removed:
+            return list(entries)
+        everything = fieldset.union(changed, removed)
+        if elsewhere is None:
+            kept = given_up(entries, everything)
+        else:
+            kept = _given_up_by_version(entries, {api_version: everything}, elsewhere)
     except ElementError:
         return list(entries)
-    if not changed and not removed:
-        return list(entries)
     own = stripped(changed)
-    kept = given_up(entries, fieldset.union(changed, removed))
     if own:
         kept = _taken_over(kept, writer, own, time)
     return in_order(_capped(kept))
+
+
+def touched(old: Document, new: Document, node: Node, reset: FieldSet | None) -> Tree:
+    """Returns all fields that a write changes or removes; raises ElementError."""
+    return fieldset.union(*_changes(old, new, node, reset))
+
+
+def _given_up_by_version(
+    entries: Iterable[Entry], known: dict[str, Tree], elsewhere: Elsewhere
+) -> list[Entry]:
+    """Takes from everybody what the write touched, by the names of the version they wrote in."""
+    kept = []
+    for entry in entries:
+        version = entry["apiVersion"]
+        if version not in known:
+            known[version] = elsewhere(version)
+        kept += given_up((entry,), known[version])
+    return kept
 
 
 def _changes(

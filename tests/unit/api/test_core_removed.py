@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from served import APPLY, TABLE, Served, served
+from served import APPLY, MERGE, TABLE, Served, served
 
 NEW = "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
 OLD = "/apis/networking.k8s.io/v1beta1/namespaces/default/ingresses"
@@ -90,8 +90,8 @@ async def test_an_old_version_is_patched_applied_replaced_and_deleted(api: Serve
     new = (await api.get(f"{NEW}/fanout")).ok()
     assert new["spec"]["defaultBackend"] == {"service": {"name": "other", "port": {"name": "web"}}}
     owned = {it["manager"]: it["fieldsV1"] for it in new["metadata"]["managedFields"]}
-    service = {".": {}, "f:name": {}, "f:port": {}}
-    assert owned["kubectl"]["f:spec"] == {"f:defaultBackend": {".": {}, "f:service": service}}
+    service = {".": {}, "f:serviceName": {}, "f:servicePort": {}}
+    assert owned["kubectl"]["f:spec"] == {"f:backend": service}
     replaced = (await api.put(f"{EXTENSIONS}/fanout", ingress("extensions"))).ok()
     assert "backend" not in replaced["spec"]
     assert replaced["metadata"]["generation"] == 3
@@ -217,3 +217,36 @@ async def test_the_rules_of_a_definition_are_checked_in_every_version(api: Serve
     refused = await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document)
     assert refused.code == 422
     assert "undefined field 'nothing'" in refused.message
+
+
+@served
+async def test_fields_are_owned_by_the_names_of_the_version_they_were_written_in(
+    api: Served,
+) -> None:
+    (await api.post(OLD, ingress(), fieldManager="maker")).ok()
+    old = {"spec": {"backend": {"serviceName": "a", "servicePort": 1}}}
+    (await api.patch(f"{OLD}/fanout", old, MERGE, fieldManager="changer")).ok()
+    owned = await owners(api)
+    backend = {".": {}, "f:serviceName": {}, "f:servicePort": {}}
+    assert owned["changer"] == ("networking.k8s.io/v1beta1", {"f:spec": {"f:backend": backend}})
+
+    wanted = {**ingress(), "spec": {"backend": {"serviceName": "a", "servicePort": 2}}}
+    refused = await api.patch(f"{OLD}/fanout", wanted, APPLY, fieldManager="applier")
+    assert (refused.code, refused.document["details"]["causes"][0]["field"]) == (
+        409,
+        ".spec.backend.servicePort",
+    )
+
+    new = {"spec": {"defaultBackend": {"service": {"name": "b"}}}}
+    (await api.patch(f"{NEW}/fanout", new, MERGE, fieldManager="newer")).ok()
+    owned = await owners(api)
+    backend = {".": {}, "f:servicePort": {}}
+    assert owned["changer"] == ("networking.k8s.io/v1beta1", {"f:spec": {"f:backend": backend}})
+    name = {"f:defaultBackend": {"f:service": {"f:name": {}}}}
+    assert owned["newer"] == ("networking.k8s.io/v1", {"f:spec": name})
+
+
+async def owners(api: Served) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Returns what each manager owns, and in which version."""
+    entries = (await api.get(f"{NEW}/fanout")).ok()["metadata"]["managedFields"]
+    return {entry["manager"]: (entry["apiVersion"], entry["fieldsV1"]) for entry in entries}
