@@ -23,7 +23,7 @@ from steersman.api.read import Reader, parse_revision
 from steersman.api.selecting.selection import Selection, selection_of
 from steersman.model.errors import APIError, Expired
 from steersman.model.ref import Resource
-from steersman.wire import options
+from steersman.wire import options, websocket
 from steersman.wire.message import JSON, Chunk, Response, Sink
 from steersman.world.interface import Tasks, World
 
@@ -228,6 +228,10 @@ class Watches:
             return self._push(call, selection, revision, sink)
 
         media = call.presentation.media
+        if websocket.is_handshake(request.headers):
+            from steersman.api.subresources import socket_watch  # loaded with the first such client
+
+            return socket_watch.within(request, push, self._world, text=media == JSON)
         return Response(push, content_type=JSON if media == JSON else f"{media};stream=watch")
 
     def _relay(

@@ -38,6 +38,7 @@ NOBODY = Identity("viewer", "viewer")
 TIMEOUT_SECONDS = 60.0
 MASTER = User("admin", ("system:masters", "system:authenticated"))
 PODS = "/api/v1/namespaces/default/pods"
+MAPS = "/api/v1/namespaces/default/configmaps"
 Document = dict[str, Any]
 
 
@@ -229,6 +230,30 @@ def test_a_log_within_a_websocket_is_its_messages(tmp_path: Path, protocol: str)
         _, waiting = await world.upgrade(f"{PODS}/waiting/log", "", protocol)
         assert waiting is not None
         assert [it async for it in messages(waiting)] == [(kind, b"")]
+
+    with_world(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("protocol", ["", "base64.binary.k8s.io"])
+def test_a_watch_within_a_websocket_is_its_events(tmp_path: Path, protocol: str) -> None:
+    async def scenario(world: World) -> None:
+        answer, channel = await world.upgrade(MAPS, "watch=true", protocol)
+        assert channel is not None
+        assert (answer.headers or {}).get("sec-websocket-protocol", "") == protocol
+        said = messages(channel)
+        for name in ("a", "b"):
+            await world.write(MAPS, {"metadata": {"name": name}})
+            kind, data = await anext(said)
+            event = json.loads(data)
+            assert (kind, event["type"]) == ("text", "ADDED")
+            assert event["object"]["metadata"]["name"] == name
+        await channel.write(WebSocket(mask=lambda: b"mask").close())
+        assert [it async for it in said] == []
+        _, short = await world.upgrade(MAPS, "watch=true&timeoutSeconds=1", protocol)
+        assert short is not None
+        assert len([it async for it in messages(short)]) == 2
+        refused, none = await world.upgrade(MAPS, "watch=true", "one, other")
+        assert (refused.status, none) == (400, None)
 
     with_world(tmp_path, scenario)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from steersman.model.errors import BadRequest, Forbidden
 from steersman.wire import websocket
@@ -36,16 +36,26 @@ def within(request: Request, body: Body, world: World) -> Response:
 
     async def take(channel: Channel) -> None:
         spoken = websocket.WebSocket()
-        async with world.tasks() as tasks:
-            hearing = tasks.start(_hear(channel, spoken), name="client of a log")
-            telling = tasks.start(_tell(channel, spoken, body, protocol), name="log")
-            await asyncio.wait((hearing, telling), return_when=asyncio.FIRST_COMPLETED)
-            with suppress(TimeoutError):
-                async with world.timeout(0 if hearing.done() else CLOSE_SECONDS):
-                    await hearing
-            tasks.stop()
+        await converse(channel, spoken, _tell(channel, spoken, body, protocol), world)
 
     return Response(Upgrade(take), 101, headers=headers)
+
+
+async def converse(
+    channel: Channel,
+    spoken: websocket.WebSocket,
+    telling: Coroutine[Any, Any, None],
+    world: World,
+) -> None:
+    """Tells a client what there is to tell, until that or the client ends."""
+    async with world.tasks() as tasks:
+        hearing = tasks.start(_hear(channel, spoken), name="client in a WebSocket")
+        told = tasks.start(telling, name="what it is told")
+        await asyncio.wait((hearing, told), return_when=asyncio.FIRST_COMPLETED)
+        with suppress(TimeoutError):
+            async with world.timeout(0 if hearing.done() else CLOSE_SECONDS):
+                await hearing
+        tasks.stop()
 
 
 async def _tell(channel: Channel, spoken: websocket.WebSocket, body: Body, protocol: str) -> None:
