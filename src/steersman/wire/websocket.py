@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import string
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -23,6 +24,10 @@ Kind = Literal["text", "binary", "close", "ping", "pong"]
 _CONTINUATION, _CLOSE, _PING, _PONG = 0, 8, 9, 10
 _KINDS: Mapping[int, Kind] = {1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _OPCODES: Mapping[Kind, int] = {kind: opcode for opcode, kind in _KINDS.items()}
+
+# In front of a token in base64 among the subprotocols
+BEARER = "base64url.bearer.authorization.k8s.io."
+_BASE64URL = frozenset(string.ascii_letters + string.digits + "-_")
 
 # Close codes (section 7.4.1)
 NORMAL = 1000
@@ -185,7 +190,38 @@ def is_handshake(headers: Mapping[str, str]) -> bool:
 
 
 def offered(headers: Mapping[str, str]) -> list[str]:
-    """Returns the subprotocols that a client offers, in its order of preference."""
+    """Returns the subprotocols that a client offers, in its order of preference, but no token."""
+    return [name for name in _protocols(headers) if not name.startswith(BEARER)]
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """Returns the token that a browser, which can send no header, hides among its subprotocols, ""
+    where there is none; raises ProtocolError (apiserver's request/websocket/protocol.go)."""
+    hidden = [name for name in _protocols(headers) if name.startswith(BEARER)]
+    if not hidden:
+        return ""
+    if len(hidden) > 1:
+        raise ProtocolError("multiple base64.bearer.authorization tokens specified")
+    text = hidden[0].removeprefix(BEARER)
+    try:
+        if not _BASE64URL.issuperset(text):
+            raise ValueError
+        token = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except ValueError:
+        raise ProtocolError("invalid base64.bearer.authorization token encoding") from None
+    if token and not offered(headers):
+        raise ProtocolError("missing additional subprotocol")
+    return token
+
+
+def without_bearer(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns headers as they may go on to somebody else: the token is for this server alone."""
+    if BEARER not in headers.get("sec-websocket-protocol", ""):
+        return headers
+    return {**headers, "sec-websocket-protocol": ", ".join(offered(headers))}
+
+
+def _protocols(headers: Mapping[str, str]) -> list[str]:
     names = headers.get("sec-websocket-protocol", "").split(",")
     return [name.strip() for name in names if name.strip()]
 

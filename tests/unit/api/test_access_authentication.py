@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,7 +21,7 @@ from steersman.api.access.authorization import Masters, Union
 from steersman.api.tokens.bearers import Bearers
 from steersman.model.errors import BadRequest, Forbidden, Unauthorized
 from steersman.model.kind import Document
-from steersman.wire import der
+from steersman.wire import der, websocket
 from steersman.wire.message import Peer, Request, User
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -165,6 +166,33 @@ def test_a_bearer_token_names_its_account() -> None:
     for header in (f"Bearer {token}", f"bearer  {token} "):
         found = who.identify(asks({"authorization": header}))
         assert found.name == "system:serviceaccount:ci:builder"
+
+
+def in_protocols(*protocols: str) -> dict[str, str]:
+    offered = {"sec-websocket-protocol": ", ".join(protocols)}
+    return {"connection": "Upgrade", "upgrade": "websocket", **offered}
+
+
+def hidden(token: bytes) -> str:
+    return f"{websocket.BEARER}{urlsafe_b64encode(token).decode().rstrip('=')}"
+
+
+def test_a_browser_shows_its_token_among_the_subprotocols_of_a_websocket() -> None:
+    cluster = Cluster()
+    token = hidden(cluster.tokens.issue("ci", ACCOUNT, seconds=600).encode())
+    who, shown = authenticator(cluster), in_protocols("v5.channel.k8s.io", token)
+    assert who.identify(asks(shown)).name == "system:serviceaccount:ci:builder"
+    assert websocket.offered(shown) == ["v5.channel.k8s.io"]
+    passed_on = websocket.without_bearer(shown)
+    assert passed_on["sec-websocket-protocol"] == "v5.channel.k8s.io"
+    assert who.identify(asks({**shown, "upgrade": "SPDY/3.1"})) == ANONYMOUS
+    nonsense, broken = hidden(b"nonsense"), hidden(b"\xff")
+    for protocols in ([token], [token, token, "x"], ["x", nonsense], ["x", broken]):
+        with pytest.raises(Unauthorized):
+            who.identify(asks(in_protocols(*protocols)))
+    for ending in ("=", "a+/b", "a"):
+        with pytest.raises(Unauthorized):
+            who.identify(asks(in_protocols("x", f"{websocket.BEARER}{ending}")))
 
 
 def test_a_token_shows_that_a_connection_is_somebodys_and_holds_for_its_request_alone() -> None:

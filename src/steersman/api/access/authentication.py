@@ -19,7 +19,7 @@ from steersman.api.access.tokens import CREDENTIAL, InvalidToken
 from steersman.api.route import parse
 from steersman.api.tokens.bearers import AUTHENTICATED, Bearers
 from steersman.model.errors import Unauthorized
-from steersman.wire import der
+from steersman.wire import der, websocket
 from steersman.wire.message import Peer, Request, User
 
 ANONYMOUS = User(ANONYMOUS_NAME, (UNAUTHENTICATED,))
@@ -115,12 +115,8 @@ class Authenticator:
         return self._front_proxy.user(certificate, headers)
 
     def _from_token(self, request: Request) -> User | None:
-        header = request.headers.get("authorization")
-        if header is None:
-            return None
-        scheme, _, token = header.strip().partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
+        token = _shown_token(request.headers)
+        if not token:
             return None
         try:
             user = self._tokens.verify(token).user
@@ -130,6 +126,19 @@ class Authenticator:
             # Says that the connection is somebody's, and nothing of later requests on it
             request.peer.identity["token"] = True
         return user
+
+
+def _shown_token(headers: Mapping[str, str]) -> str:
+    """Returns the token in the headers, or in what a WebSocket offers; raises Unauthorized."""
+    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and (token := token.strip()):
+        return token
+    if not websocket.is_handshake(headers):
+        return ""
+    try:
+        return websocket.bearer(headers)
+    except websocket.ProtocolError:
+        raise Unauthorized from None
 
 
 def _acts(request: Request) -> bool:

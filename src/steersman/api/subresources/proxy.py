@@ -20,6 +20,7 @@ from steersman.client.http import HTTPTransport, Target
 from steersman.model.errors import BadRequest, ServiceUnavailable, not_found
 from steersman.model.kind import Document
 from steersman.model.ref import Ref, Resource
+from steersman.wire import websocket
 from steersman.wire.message import Channel, Request, Response, Upgrade
 from steersman.world.interface import World
 
@@ -192,7 +193,7 @@ def passed_headers(given: Request) -> Mapping[str, str]:
     """Returns a request's headers as they go on; those of an upgrade stay."""
     kept = {
         key: value
-        for key, value in given.headers.items()
+        for key, value in websocket.without_bearer(given.headers).items()
         if key not in _OWN_HEADERS and not key.startswith(_NAMING)
     }
     if "upgrade" in given.headers:

@@ -213,7 +213,7 @@ def forwarded(given: Request, path: str) -> Request:
         raise BadRequest("Upgrade request required")
     headers = {
         name: value
-        for name, value in given.headers.items()
+        for name, value in websocket.without_bearer(given.headers).items()
         if name not in _OWN_HEADERS and not name.startswith("impersonate-")
     }
     return Request(given.method, path, "", headers)
