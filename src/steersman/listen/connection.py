@@ -452,9 +452,11 @@ class Connection(asyncio.Protocol):
         if not audit or len(audit) > AUDIT_ID_CHARACTERS:
             audit = f"{self._audit}{self._answered:012x}"
         extra = response.headers
-        own_caching = extra is not None and "Cache-Control" in extra
-        caching = "" if own_caching else "Cache-Control: no-cache, private\r\n"
-        fixed = f"{caching}Audit-Id: {audit}\r\nDate: {self._server.date()}\r\n"
+        fixed = f"Audit-Id: {audit}\r\n"
+        if extra is None or "Cache-Control" not in extra:
+            fixed = f"Cache-Control: no-cache, private\r\n{fixed}"
+        if extra is None or "Date" not in extra:  # a proxied answer brings its own
+            fixed += f"Date: {self._server.date()}\r\n"
         if response.status in NO_CONTENT:
             framing = ""
         elif size is not None:

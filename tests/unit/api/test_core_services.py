@@ -95,9 +95,10 @@ async def test_an_address_stays_through_updates_that_leave_it_out(api: Served) -
     spec = await create(api, "a")
     replaced = (await api.put(f"{SERVICES}/a", service("a"))).ok()["spec"]
     assert replaced["clusterIP"] == spec["clusterIP"]
-    answer = await api.patch(f"{SERVICES}/a", {"spec": {"clusterIP": "10.96.9.9"}})
-    assert answer.code == 422
-    assert "may not change once set" in answer.message
+    for other in ("10.96.9.9", "192.0.2.1", "None"):
+        answer = await api.patch(f"{SERVICES}/a", {"spec": {"clusterIP": other}})
+        assert answer.code == 422
+        assert "may not change once set" in answer.message
 
 
 @served

@@ -836,6 +836,12 @@ def test_own_caching_rules_replace_the_usual_ones(tmp_path: Path) -> None:
     assert async_head["cache-control"] == "public, immutable"
 
 
+def test_a_date_of_an_answer_that_was_passed_on_stays(tmp_path: Path) -> None:
+    past = "Thu, 01 Jan 2026 00:00:00 GMT"
+    response = Response(b"", headers={"Date": past})
+    assert exchange(tmp_path, lambda _: response, get("/"))[1]["date"] == past
+
+
 def test_other_headers_leave_the_usual_caching_rules(tmp_path: Path) -> None:
     response = Response(b"", headers={"X-Own": "yes"})
     headers = exchange(tmp_path, lambda _: response, get("/"))[1]

@@ -95,6 +95,8 @@ class ServiceAddresses:
             spec.setdefault("clusterIPs", [spec["clusterIP"]])
             spec.setdefault("ipFamilies", ["IPv6" if self._network.version == 6 else "IPv4"])
             spec.setdefault("ipFamilyPolicy", "SingleStack")
+        if before.get("clusterIP") and spec.get("clusterIP") != before["clusterIP"]:
+            return  # which the check refuses
         wanted = set(_addresses(spec))
         for address in sorted(filter(_is_address, wanted - had)):
             self._check_address(new, address)
