@@ -272,6 +272,20 @@ def test_a_watch_is_limited_until_it_has_begun() -> None:
     case(test, FlowSettings())
 
 
+def test_a_watch_within_a_websocket_is_not_limited_once_it_has_begun() -> None:
+    async def test(api: Served) -> None:
+        level = await limit(api)
+        headers = {"connection": "Upgrade", "upgrade": "websocket"}
+        headers |= {"sec-websocket-version": "13", "sec-websocket-key": "a"}
+        request = Request("GET", MAPS, "watch=1", headers, peer=Peer(), user=JANE)
+        answer = api.assembly.api.handle(request)
+        found = answer if isinstance(answer, Response) else await answer
+        assert found.status == 101
+        assert level.idle
+
+    case(test, FlowSettings())
+
+
 def test_a_long_answer_keeps_its_seat_until_its_client_has_taken_it() -> None:
     async def test(api: Served) -> None:
         level = await limit(api)

@@ -16,7 +16,7 @@ from steersman.api.fairness.seats.level import Level
 from steersman.api.fairness.seats.lingering import Lingering
 from steersman.api.fairness.seats.pace import Pace
 from steersman.api.fairness.seats.queues import Flow, Occupant
-from steersman.wire.message import Request, Response, User
+from steersman.wire.message import Request, Response, Upgrade, User
 from steersman.world.interface import Tasks, World
 
 # A fourth of a request's time (--request-timeout: a minute) may pass before it begins
@@ -166,8 +166,9 @@ class Serving:
 
 def _is_long(request: Request, response: Response) -> bool:
     """Says whether an answer takes as long as its client takes for it. Only a connection can tell
-    when that is; a stream that is pushed has begun when it is handed over."""
+    when that is; a stream that is pushed, or told within a WebSocket, has begun when it is handed
+    over."""
     body = response.body
-    if request.peer is None or callable(body):
+    if request.peer is None or callable(body) or isinstance(body, Upgrade):
         return False
     return not isinstance(body, bytes) or len(body) > SHORT_BYTES
