@@ -152,6 +152,8 @@ async def change(plane: ControlPlane, random: Any) -> None:
                 await plane.admin.delete(POD.ref(*random.choice(pods).key))
         else:
             claims = (await plane.admin.list(PERSISTENTVOLUMECLAIM, NAMESPACE)).items
+            if not claims:  # all were deleted, and none was made anew yet
+                return
             ref = PERSISTENTVOLUMECLAIM.ref(*random.choice(claims).key)
             if what == "unclaim":
                 await plane.admin.delete(ref)
