@@ -258,6 +258,9 @@ async def test_bookmarks_come_in_the_order_in_which_the_watches_were_opened(api:
 @served
 async def test_a_watch_ends_when_its_time_is_over(api: Served) -> None:
     later = await api.watch(MAPS, timeoutSeconds="9")
+    over = await api.watch(MAPS, timeoutSeconds="-1")
+    await over.end()
+    assert api.world.monotonic() == pytest.approx(0)
     watched = await api.watch(MAPS, timeoutSeconds="7")
     await watched.end()
     assert api.world.monotonic() == pytest.approx(7)
