@@ -30,6 +30,7 @@ from steersman.model.kinds.customresourcedefinition import CUSTOMRESOURCEDEFINIT
 from steersman.model.kinds.node import NODE
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME
 from steersman.model.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM as CLAIM
+from steersman.model.kinds.pod import POD
 from steersman.model.kinds.secret import SECRET
 from steersman.model.kinds.storageclass import STORAGECLASS
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT
@@ -53,19 +54,26 @@ def registry(cluster: Cluster) -> Path:
 
 @asynccontextmanager
 async def driver(
-    cluster: Cluster, session: Session, *, spec: dict[str, Any] | None = None, **given: Any
+    cluster: Cluster,
+    session: Session,
+    *,
+    name: str = NAME,
+    spec: dict[str, Any] | None = None,
+    marks: Callable[[Driver], dict[str, str]] = lambda _: {},
+    **given: Any,
 ) -> AsyncIterator[Driver]:
     """A driver that is registered, with its CSIDriver, which needs no attaching."""
-    made = Driver(NAME, cluster.data.parent / "driver", **given)
-    document = {"metadata": {"name": NAME}, "spec": {"attachRequired": False, **(spec or {})}}
+    made = Driver(name, cluster.data.parent / "driver", **given)
+    metadata = {"name": name, "annotations": marks(made)}
+    document = {"metadata": metadata, "spec": {"attachRequired": False, **(spec or {})}}
     await session.client.create(CSIDRIVER, document)
     try:
         async with made.presented(registry(cluster)):
-            await until(session, CSINODE, lambda found: drivers(found) == [NAME])
+            await until(session, CSINODE, lambda found: drivers(found) == [name])
             yield made
         await until(session, CSINODE, lambda found: drivers(found) == [] or None)
     finally:
-        await session.client.delete(CSIDRIVER.ref("", NAME))
+        await session.client.delete(CSIDRIVER.ref("", name))
 
 
 def drivers(nodes: list[Any]) -> list[str] | None:
@@ -803,5 +811,177 @@ def test_a_plugin_that_cannot_be_registered_is_told_why(cluster: Cluster) -> Non
                 )
             ]
         assert drivers((await session.client.list(CSINODE)).items) == []
+
+    cluster.run(scenario)
+
+
+EBS = "ebs.csi.aws.com"
+
+
+def our_socket(made: Driver) -> dict[str, str]:
+    return {"steersman.dev/csi-controller-socket": str(made.socket)}
+
+
+def elastic(volume: str, **more: Any) -> dict[str, Any]:
+    return {"awsElasticBlockStore": {"volumeID": f"aws://z/{volume}", "fsType": "ext4", **more}}
+
+
+def test_a_volume_of_upstreams_tree_is_attached_mounted_and_grown_by_its_driver(
+    cluster: Cluster,
+) -> None:
+    async def scenario(session: Session) -> None:
+        given: dict[str, Any] = {
+            "name": EBS,
+            "spec": {"attachRequired": True},
+            "marks": our_socket,
+            "abilities": (
+                csi.STAGE_UNSTAGE_VOLUME,
+                csi.NODE_EXPAND_VOLUME,
+                csi.GET_VOLUME_STATS,
+            ),
+            "controller": (csi.PUBLISH_UNPUBLISH_VOLUME, csi.EXPAND_VOLUME),
+        }
+        async with driver(cluster, session, **given) as made:
+            grows = {"metadata": {"name": "manual"}, "provisioner": "kubernetes.io/aws-ebs"}
+            await session.client.create(STORAGECLASS, {**grows, "allowVolumeExpansion": True})
+            await volume(session, "old", csi=None, **elastic("vol-1", partition=3))
+            script = f"echo hello > /data/file; {SLEEP}"
+            spec = {**claimed("old"), "securityContext": {"fsGroup": 3000}}
+            await session.create("old", script=script, volumeMounts=[MOUNT], spec=spec)
+            pod = await session.until("old", runs)
+            attach = made.asked("ControllerPublishVolume")[-1]
+            (stage,), (publish,) = made.asked("NodeStageVolume"), made.asked("NodePublishVolume")
+            assert {it.volume_id for it in (attach, stage, publish)} == {"vol-1"}
+            assert attach.volume_context == stage.volume_context == {"partition": "3"}
+            assert stage.publish_context == {"device": "of vol-1"}
+            assert stage.volume_capability.mount == csi.MountVolume("ext4", ())
+            (found,) = (await session.client.list(VOLUMEATTACHMENT)).items
+            assert found.spec.source.persistent_volume_name == "old"
+            place = made.directory / "volumes" / "vol-1"
+            assert (place / "file").read_text() == "hello\n"
+            assert place.stat().st_gid == 3000
+            proxy = f"/api/v1/nodes/{found.spec.node_name}/proxy"
+            summary = await session.client.read(f"{proxy}/stats/summary")
+            (told,) = [it for it in summary["pods"] if it["podRef"]["uid"] == pod.metadata.uid]
+            assert [it["usedBytes"] for it in told["volume"] if it["name"] == "data"] == [400]
+            wanted = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+            await session.client.patch(CLAIM.ref("default", "old"), wanted)
+            await until(
+                session, CLAIM, lambda it: it[0].status.capacity.get("storage") == "2Gi" or None
+            )
+            assert made.asked("ControllerExpandVolume")[-1].volume_id == "vol-1"
+            assert made.asked("NodeExpandVolume")[-1].volume_path == publish.target_path
+            await session.delete("old")
+            await until(session, VOLUMEATTACHMENT, lambda it: not it)
+            assert made.methods()[-3:] == [*TAKEN_BACK, "ControllerUnpublishVolume"]
+            assert made.staged == made.published == made.attached == {}
+            assert mounts(cluster) == []
+            await session.client.delete(STORAGECLASS.ref("", "manual"))
+            await forget(session, "old")
+
+    cluster.run(scenario)
+
+
+def test_what_a_pod_names_itself_is_attached_and_mounted_by_its_driver(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        given: dict[str, Any] = {
+            "name": EBS,
+            "spec": {"attachRequired": True, "podInfoOnMount": True},
+            "marks": our_socket,
+            "controller": (csi.PUBLISH_UNPUBLISH_VOLUME,),
+            "abilities": (
+                csi.STAGE_UNSTAGE_VOLUME,
+                csi.NODE_EXPAND_VOLUME,
+                csi.GET_VOLUME_STATS,
+            ),
+        }
+        async with driver(cluster, session, **given) as made:
+            for name, readonly in (("writes", False), ("reads", True)):
+                source = elastic(f"vol-{name}", readOnly=readonly)
+                await session.create(
+                    name,
+                    script=f"touch /data/{name} || echo refused; {SLEEP}",
+                    volumeMounts=[MOUNT],
+                    spec={"volumes": [{"name": "data", **source}]},
+                )
+                pod = await session.until(name, runs)
+            attachments = (await session.client.list(VOLUMEATTACHMENT)).items
+            inline = [it.spec.source.inline_volume_spec for it in attachments]
+            assert {it.csi["volumeHandle"] for it in inline} == {"vol-writes", "vol-reads"}
+            assert {it.access_modes for it in inline} == {("ReadWriteOnce",)}
+            first, second = made.asked("NodePublishVolume")
+            assert (first.readonly, second.readonly) == (False, True)
+            assert first.volume_context["csi.storage.k8s.io/ephemeral"] == "false"
+            root = cluster.data / "node"
+            target = (
+                f"{root}/pods/{pod.metadata.uid}/volumes/kubernetes.io~csi/{EBS}-vol-reads/mount"
+            )
+            assert second.target_path == target
+            assert made.asked("NodeStageVolume")[0].volume_context == {"partition": "0"}
+            assert made.asked("NodeExpandVolume") == []
+            files = [it.name for it in (made.directory / "volumes").glob("vol-[rw]*/*")]
+            assert files == ["writes"]
+            proxy = f"/api/v1/nodes/{pod.spec.node_name}/proxy"
+            summary = await session.client.read(f"{proxy}/stats/summary")
+            (told,) = [it for it in summary["pods"] if it["podRef"]["uid"] == pod.metadata.uid]
+            assert [it["usedBytes"] for it in told["volume"] if it["name"] == "data"] == [400]
+            os.kill(cluster.agent(), signal.SIGKILL)
+            await session.delete("writes")
+            await session.delete("reads")
+            await until(session, VOLUMEATTACHMENT, lambda it: not it)
+            assert made.staged == made.published == made.attached == {}
+            assert mounts(cluster) == []
+            assert list((root / "plugins" / "kubernetes.io" / "csi" / EBS).iterdir()) == []
+
+    cluster.run(scenario)
+
+
+def test_a_volume_of_upstreams_tree_is_a_device_by_its_driver(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        async with driver(cluster, session, name=EBS) as made:
+            await volume(session, "raw", csi=None, volumeMode="Block", **elastic("vol-3"))
+            script = f"{WRITE}; {SLEEP}"
+            spec = claimed("raw")
+            await session.create("raw", script=script, volumeDevices=[DEVICE], spec=spec)
+            await session.until("raw", runs)
+            (publish,) = made.asked("NodePublishVolume")
+            assert publish.volume_capability.block == csi.BlockVolume()
+            await session.delete("raw")
+            image = made.directory / "volumes" / "vol-3" / "image"
+            assert image.read_bytes().startswith(b"hello\n")
+            assert made.methods()[2:] == TAKEN_BACK
+            await forget(session, "raw")
+
+    cluster.run(scenario)
+
+
+def test_a_volume_of_upstreams_tree_waits_for_its_driver(cluster: Cluster) -> None:
+    async def scenario(session: Session) -> None:
+        document = {"metadata": {"name": EBS}, "spec": {"attachRequired": False}}
+        await session.client.create(CSIDRIVER, document)
+        for name, handle in (("waits", "vol-4"), ("bad", "disk")):
+            source = {"volumes": [{"name": "data", **elastic(handle)}]}
+            await session.create(name, script=SLEEP, volumeMounts=[MOUNT], spec=source)
+        pod = await session.client.get(POD.ref("default", "waits"))
+        assert await hears(session, pod, "FailedMount") == (
+            f'MountVolume.MountDevice failed for volume "{EBS}-vol-4" : kubernetes.io/csi: '
+            "attacher.MountDevice failed to create newCsiDriverClient: driver name "
+            f"{EBS} not found in the list of registered CSI drivers"
+        )
+        pod = await session.client.get(POD.ref("default", "bad"))
+        assert await hears(session, pod, "FailedMount") == (
+            "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], "
+            "failed to process volumes=[data]: failed to translate in-tree volume to CSI: failed "
+            "to translate Kubernetes ID to EBS Volume ID Invalid format for AWS volume "
+            "(aws://z/disk)"
+        )
+        await session.delete("bad")
+        made = Driver(EBS, cluster.data.parent / "driver")
+        async with made.presented(registry(cluster)):
+            await session.until("waits", runs)
+            await session.delete("waits")
+            assert made.staged == made.published == {}
+        await until(session, CSINODE, lambda found: drivers(found) == [] or None)
+        await session.client.delete(CSIDRIVER.ref("", EBS))
 
     cluster.run(scenario)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from steersman.client.interface import Views
 from steersman.controllers import claims
 from steersman.controllers.attach_detach import AttachDetachController
-from steersman.controllers.attach_plan import Source, volume_of
+from steersman.controllers.attach_plan import Source
 from steersman.controllers.node_lifecycle import BY_NODE, by_node
 from steersman.model.errors import APIError
 from steersman.model.kind import Document
@@ -210,7 +210,7 @@ async def problems(plane: ControlPlane) -> list[str]:
     wrong = []
     for volume in VOLUMES:
         wanted = {it.spec.node_name for it in pods if volume in claims.names_of(it)}
-        there = [it for it in found if volume_of(it) == volume]
+        there = [it for it in found if it.spec.source.persistent_volume_name == volume]
         told = {
             name
             for name, node in nodes.items()

@@ -1,7 +1,8 @@
 """Attach and detach: VolumeAttachments for the volumes of CSI drivers that pods on a node need.
 
 The driver's attacher carries them out. One node at a time, so that no volume is given to two at
-once; see `attach_plan.py` for what is decided.
+once; see `attach_plan.py` for what is decided. What was of upstream's tree is a volume of a driver
+where the node leaves it to one, and has that.
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
+from msgspec.structs import replace
+
 from steersman.client.interface import Views
 from steersman.controllers import attach_plan, claims
-from steersman.controllers.attach_plan import Rivals, Scene, Source, Wanted, source_of, volume_of
+from steersman.controllers.attach_plan import Rivals, Scene, Source, Wanted, source_of
 from steersman.controllers.node_lifecycle import BY_NODE, by_node
+from steersman.model.csi_sources import Untranslatable
+from steersman.model.csi_translation import (
+    handle_of_inline,
+    migrated,
+    of_driver,
+    plugin_of,
+    translated_inline,
+)
 from steersman.model.errors import AlreadyExists, APIError, Conflict, InternalError, NotFound
 from steersman.model.kinds.csidriver import CSIDRIVER, CSIDriver
+from steersman.model.kinds.csinode import CSINODE, CSINode
 from steersman.model.kinds.node import NODE, Node
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import (
@@ -29,13 +41,40 @@ from steersman.reconcile.actions import Create, Delete, act_one
 from steersman.reconcile.loop import Done, Given
 from steersman.reconcile.rules import Rule, Watch
 
-BY_VOLUME: Final = "volume"  # index of attachments
+BY_VOLUME: Final = "volume"  # index of attachments: by PersistentVolume, or by source inside a pod
 BY_NODE_NAME: Final = "node"  # index of attachments
+BY_SOURCE: Final = "source"  # index of volumes, and of pods that name some themselves
 
 
 def _volumes(attachment: VolumeAttachment) -> tuple[str, ...]:
-    name = volume_of(attachment)
-    return (name,) if name else ()
+    given = attachment.spec.source
+    name, inside = given.persistent_volume_name, source_of(given.inline_volume_spec)
+    return (name,) if name else (inside.name,) if inside is not None else ()
+
+
+def _source_of_volume(volume: PersistentVolume | None) -> Source | None:
+    found = of_driver(volume)
+    return source_of(found.spec) if found is not None else None
+
+
+def _source(views: Views, attachment: VolumeAttachment) -> Source | None:
+    """Returns the volume of an attachment, None where that is gone."""
+    given = attachment.spec.source
+    if given.inline_volume_spec is not None:
+        return source_of(given.inline_volume_spec)
+    ref = PERSISTENTVOLUME.ref("", given.persistent_volume_name or "")
+    return _source_of_volume(views.of(PERSISTENTVOLUME).get(ref))
+
+
+def _by_source(volume: PersistentVolume) -> tuple[str, ...]:
+    found = _source_of_volume(volume)
+    return (found.name,) if found is not None else ()
+
+
+def _inline_sources(pod: Pod) -> tuple[str, ...]:
+    """Returns which volumes a pod names itself that drivers have."""
+    found = (handle_of_inline(it, pod.metadata.namespace) for it in pod.spec.volumes)
+    return tuple(Source(it.driver, it.volume).name for it in found if it is not None)
 
 
 def _node(attachment: VolumeAttachment) -> tuple[str, ...]:
@@ -47,9 +86,13 @@ def _nodes(names: Iterable[str]) -> list[Ref]:
 
 
 def _of_pod(_views: Views, old: Pod | None, new: Pod | None) -> Iterable[Ref]:
-    """Maps a pod with claims to its node."""
-    either = [pod for pod in (old, new) if pod is not None and any(claims.names_of(pod))]
+    """Maps a pod with volumes that may be attached to its node."""
+    either = [pod for pod in (old, new) if pod is not None and _has_volumes(pod)]
     return _nodes(pod.spec.node_name for pod in either) if either else ()
+
+
+def _has_volumes(pod: Pod) -> bool:
+    return any(claims.names_of(pod)) or any(plugin_of(it) for it in pod.spec.volumes)
 
 
 def _of_claim(
@@ -80,6 +123,13 @@ def _pods_of(views: Views, volume: PersistentVolume | None) -> Iterable[Pod]:
     return found
 
 
+def _users(views: Views, name: str) -> Iterator[Pod]:
+    """Yields the pods that have a volume, by the name under which nodes know it."""
+    for volume in views.of(PERSISTENTVOLUME).by(BY_SOURCE, name):
+        yield from _pods_of(views, volume)
+    yield from views.of(POD).by(BY_SOURCE, name)
+
+
 def _of_attachment(
     views: Views, old: VolumeAttachment | None, new: VolumeAttachment | None
 ) -> Iterable[Ref]:
@@ -88,9 +138,8 @@ def _of_attachment(
     if found is None:
         return ()
     names = [found.spec.node_name]
-    if new is None:
-        volume = views.of(PERSISTENTVOLUME).get(PERSISTENTVOLUME.ref("", volume_of(found)))
-        names += [pod.spec.node_name for pod in _pods_of(views, volume)]
+    if new is None and (source := _source(views, found)) is not None:
+        names += [pod.spec.node_name for pod in _users(views, source.name)]
     return _nodes(names)
 
 
@@ -112,17 +161,29 @@ def _of_driver(views: Views, old: CSIDriver | None, new: CSIDriver | None) -> It
     return _nodes(node.metadata.name for node in views.of(NODE).list())
 
 
+def _of_csi_node(_views: Views, old: CSINode | None, new: CSINode | None) -> Iterable[Ref]:
+    """Maps a node that has other drivers now, or leaves other plugins to them, to itself."""
+    if new is None or (old is not None and (old.spec, migrated(old)) == (new.spec, migrated(new))):
+        return ()
+    return _nodes([new.metadata.name])
+
+
 class AttachDetachController:
     """See `reconcile.loop.Controller`."""
 
     name: ClassVar[str] = "attachdetach-controller"
     watches: ClassVar[tuple[Watch, ...]] = (
         Watch(NODE, _of_node),
-        Watch(POD, _of_pod, {BY_NODE: by_node, claims.BY_CLAIM: claims.by_claim}),
+        Watch(
+            POD,
+            _of_pod,
+            {BY_NODE: by_node, claims.BY_CLAIM: claims.by_claim, BY_SOURCE: _inline_sources},
+        ),
         Watch(PERSISTENTVOLUMECLAIM, _of_claim),
-        Watch(PERSISTENTVOLUME, _of_volume),
+        Watch(PERSISTENTVOLUME, _of_volume, {BY_SOURCE: _by_source}),
         Watch(VOLUMEATTACHMENT, _of_attachment, {BY_VOLUME: _volumes, BY_NODE_NAME: _node}),
         Watch(CSIDRIVER, _of_driver),
+        Watch(CSINODE, _of_csi_node),
     )
     writes: ClassVar[tuple[Rule, ...]] = (
         Rule("storage.k8s.io", ("volumeattachments",), ("create", "delete", "get")),
@@ -140,6 +201,7 @@ class AttachDetachController:
         self._volumes = views.of(PERSISTENTVOLUME)
         self._attachments = views.of(VOLUMEATTACHMENT)
         self._drivers = views.of(CSIDRIVER)
+        self._csi_nodes = views.of(CSINODE)
         self._turn = asyncio.Lock()
         # Attachments asked for whose answer was lost, with volume and node, until they are seen
         self._uncertain: dict[str, tuple[str, str]] = {}
@@ -157,19 +219,19 @@ class AttachDetachController:
             self._remember(self._told, ref.name, made.told)
             for action in made.actions:
                 if isinstance(action, Create):
-                    await self._attach(action)
+                    found = scene.wanted[action.document["metadata"]["name"]]
+                    await self._attach(action, found.source)
                     continue
                 if isinstance(action, Delete) and action.ref.name in made.unused:
                     await self._check_unused(ref, made.unused[action.ref.name])
                 await act_one(self._given.client, self._given.events, action)
             return Done(made.again)
 
-    async def _attach(self, action: Create) -> None:
+    async def _attach(self, action: Create, source: Source) -> None:
         """Makes an attachment; the next node's turn comes when it can be seen, or is known to be
         uncertain."""
         name, spec = action.document["metadata"]["name"], action.document["spec"]
-        volume = spec["source"]["persistentVolumeName"]
-        self._uncertain[name] = volume, spec["nodeName"]
+        self._uncertain[name] = source.name, spec["nodeName"]
         try:
             written = await act_one(self._given.client, self._given.events, action)
         except AlreadyExists:  # the copy is behind; what is there comes with it
@@ -217,14 +279,14 @@ class AttachDetachController:
     def _scene(self, name: str, now: float) -> Scene:
         here: Sequence[VolumeAttachment] = tuple(self._attachments.by(BY_NODE_NAME, name))
         wanted = self._wanted(name)
-        unneeded = [it.metadata.name for it in here if volume_of(it) not in wanted]
+        unneeded = [it.metadata.name for it in here if it.metadata.name not in wanted]
         before = self._since.get(name, {})
         since = {it: before.get(it, now) for it in unneeded}
         self._remember(self._since, name, since)
         sources = {
-            volume_of(it): source
+            it.metadata.name: source
             for it in here
-            if (source := source_of(self._volume(volume_of(it)))) is not None
+            if (source := _source(self._all, it)) is not None
         }
         return Scene(
             name,
@@ -232,60 +294,89 @@ class AttachDetachController:
             wanted,
             here,
             sources,
-            {volume: self._rivals(name, volume) for volume in wanted},
+            {key: self._rivals(name, found.source.name) for key, found in wanted.items()},
             since,
             self._told.get(name, frozenset()),
         )
 
     def _wanted(self, node: str) -> dict[str, Wanted]:
-        """Returns what pods on a node need attached, by the names of volumes."""
+        """Returns what pods on a node need attached, by the names of attachments."""
         found: dict[str, Wanted] = {}
         for pod in self._pods.by(BY_NODE, node):
             if attach_plan.is_ended(pod):
                 continue
-            for volume, source in self._attachable(pod):
-                name = volume.metadata.name
-                before = found[name].pods if name in found else ()
-                found[name] = Wanted(volume, source, (*before, pod))
+            for volume, inline in self._volumes_of(pod, node):
+                source = source_of(volume.spec)
+                if source is None or not self._is_attached(source.driver):
+                    continue
+                name = source.attachment(node)
+                known = found.get(name) or Wanted(volume, source, (), inline)
+                found[name] = replace(known, pods=(*known.pods, pod))
         return found
 
-    def _attachable(self, pod: Pod) -> Iterator[tuple[PersistentVolume, Source]]:
+    def _volumes_of(self, pod: Pod, node: str) -> Iterator[tuple[PersistentVolume, bool]]:
+        """Yields the volumes that drivers have for a pod, and whether it names them itself."""
         for name in claims.names_of(pod):
-            claim: PersistentVolumeClaim | None = self._claims.get(
-                PERSISTENTVOLUMECLAIM.ref(pod.metadata.namespace, name)
-            )
-            if claim is None or claim.status.phase != "Bound":
+            if (volume := self._claimed(pod, name)) is None:
                 continue
-            volume = self._volume(claim.spec.volume_name)
-            source = source_of(volume)
-            if volume is None or source is None or not self._is_attached(source.driver):
+            found = of_driver(volume)
+            if found is not None and self._is_left_to_driver(plugin_of(volume.spec), found, node):
+                yield found, False
+        for inline in pod.spec.volumes:
+            try:
+                made = translated_inline(inline, pod.metadata.namespace)
+            except Untranslatable:  # the node tells the pod
                 continue
-            owner = volume.spec.claim_ref
-            if owner is not None and owner.uid == claim.metadata.uid:
-                yield volume, source
+            if made is not None and self._is_left_to_driver(plugin_of(inline), made, node):
+                yield made, True
 
-    def _volume(self, name: str) -> PersistentVolume | None:
-        found: PersistentVolume | None = self._volumes.get(PERSISTENTVOLUME.ref("", name))
-        return found
+    def _claimed(self, pod: Pod, name: str) -> PersistentVolume | None:
+        """Returns the volume of a pod's claim, None while that is not bound to it."""
+        ref = PERSISTENTVOLUMECLAIM.ref(pod.metadata.namespace, name)
+        claim: PersistentVolumeClaim | None = self._claims.get(ref)
+        if claim is None or claim.status.phase != "Bound":
+            return None
+        ref = PERSISTENTVOLUME.ref("", claim.spec.volume_name)
+        volume: PersistentVolume | None = self._volumes.get(ref)
+        owner = volume.spec.claim_ref if volume is not None else None
+        return volume if owner is not None and owner.uid == claim.metadata.uid else None
+
+    def _is_left_to_driver(self, plugin: str, volume: PersistentVolume, node: str) -> bool:
+        """Says whether a node has a volume by a driver: it is of no plugin of upstream's tree, or
+        the node leaves that to the driver and has it (isCSIMigrationSupportedOnNode). A driver
+        that goes does not take along what is attached."""
+        source = source_of(volume.spec)
+        if not plugin or source is None:
+            return not plugin
+        found: CSINode | None = self._csi_nodes.get(CSINODE.ref("", node))
+        if found is None or plugin not in migrated(found):
+            return False
+        if any(it.name == source.driver for it in found.spec.drivers):
+            return True
+        ref = VOLUMEATTACHMENT.ref("", source.attachment(node))
+        return self._attachments.get(ref) is not None
 
     def _is_attached(self, driver: str) -> bool:
         """Says whether volumes of a driver are attached; one that says nothing needs it."""
         found: CSIDriver | None = self._drivers.get(CSIDRIVER.ref("", driver))
         return found is None or found.spec.attach_required
 
-    def _rivals(self, node: str, volume: str) -> Rivals:
+    def _rivals(self, node: str, name: str) -> Rivals:
+        """Returns who has a volume elsewhere, by the name under which nodes know it."""
+        volumes = (it.metadata.name for it in self._volumes.by(BY_SOURCE, name))
         others = {
             it.spec.node_name
-            for it in self._attachments.by(BY_VOLUME, volume)
+            for key in (name, *volumes)
+            for it in self._attachments.by(BY_VOLUME, key)
             if it.spec.node_name != node
         }
-        places = (place for found, place in self._uncertain.values() if found == volume)
+        places = (place for found, place in self._uncertain.values() if found == name)
         uncertain = any(place != node for place in places)
         if not others:
             return Rivals(uncertain=uncertain)
         pods = (
             pod.metadata.name
-            for pod in _pods_of(self._all, self._volume(volume))
+            for pod in _users(self._all, name)
             if pod.spec.node_name in others and not attach_plan.is_ended(pod)
         )
         return Rivals(True, tuple(sorted(pods)))

@@ -16,7 +16,7 @@ import msgspec
 
 from steersman.model.kind import Document
 from steersman.model.kinds.node import ATTACHES, NODE, Node
-from steersman.model.kinds.persistentvolume import PersistentVolume
+from steersman.model.kinds.persistentvolume import PersistentVolume, PersistentVolumeSpec
 from steersman.model.kinds.pod import Pod
 from steersman.model.kinds.volumeattachment import VOLUMEATTACHMENT, VolumeAttachment
 from steersman.model.times import seconds
@@ -56,11 +56,13 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A volume that pods on the node need."""
+    """A volume that pods on the node need, as its driver has it; `inline`: pods name it themselves,
+    and no object stands for it."""
 
     volume: PersistentVolume
     source: Source
     pods: tuple[Pod, ...]
+    inline: bool = False
 
 
 class Rivals(msgspec.Struct, frozen=True):
@@ -76,10 +78,10 @@ class Scene(msgspec.Struct, frozen=True):
     """What is known of one node.
 
     node:    None where it is gone
-    wanted:  by the names of volumes
+    wanted:  by the names of their attachments
     here:    what is attached to the node, or is to be
-    sources: those of `here`, by the names of volumes
-    rivals:  by the names of volumes
+    sources: those of `here`, by name
+    rivals:  by the names of attachments
     since:   when attachments were first not needed, by name
     told:    what was told already, so that it is told once
     """
@@ -104,9 +106,9 @@ class Plan(msgspec.Struct, frozen=True):
     unused: Mapping[str, str] = {}
 
 
-def source_of(volume: PersistentVolume | None) -> Source | None:
+def source_of(volume: PersistentVolumeSpec | None) -> Source | None:
     """Returns the source of a volume of a CSI driver, None for others."""
-    csi = volume.spec.csi if volume is not None else None
+    csi = volume.csi if volume is not None else None
     return None if csi is None else Source(csi.get("driver", ""), csi.get("volumeHandle", ""))
 
 
@@ -127,14 +129,9 @@ def may_be_shared(volume: PersistentVolume) -> bool:
     return not modes or any(mode in _SHARED for mode in modes)
 
 
-def volume_of(attachment: VolumeAttachment) -> str:
-    """Returns the name of the volume that is attached, empty for one inside a pod."""
-    return attachment.spec.source.persistent_volume_name or ""
-
-
 def is_ours(attachment: VolumeAttachment) -> bool:
     """Says whether an attachment was made by such a controller, by its name."""
-    return bool(volume_of(attachment) and _OURS.fullmatch(attachment.metadata.name))
+    return _OURS.fullmatch(attachment.metadata.name) is not None
 
 
 def plan(scene: Scene, now: float) -> Plan:
@@ -144,7 +141,7 @@ def plan(scene: Scene, now: float) -> Plan:
     ours = [it for it in scene.here if is_ours(it)]
     kept, leaving, times = _sorted(scene, ours, now)
     tells, told = _news(scene, ours, now)
-    there = {volume_of(it) for it in ours}
+    there = {it.metadata.name for it in ours}
     missing = [it for name, it in scene.wanted.items() if name not in there]
     creates, clashes, words = _attach(scene, missing)
     actions = (
@@ -155,14 +152,17 @@ def plan(scene: Scene, now: float) -> Plan:
         *creates,
     )
     times += [_taken_by(it) - now for it in ours if _is_awaited(scene, it, now)]
-    times += [UNCERTAIN_SECONDS for it in missing if _is_uncertain(scene, it)]
+    times += [UNCERTAIN_SECONDS for it in missing if _is_uncertain(_rivals(scene, it))]
     again = min((it for it in times if it > 0), default=None)
     return Plan(actions, again, told | words, _unused(scene, leaving))
 
 
-def _is_uncertain(scene: Scene, wanted: Wanted) -> bool:
-    found = scene.rivals.get(wanted.volume.metadata.name, Rivals())
-    return found.uncertain and not found.attached
+def _rivals(scene: Scene, wanted: Wanted) -> Rivals:
+    return scene.rivals.get(wanted.source.attachment(scene.name), Rivals())
+
+
+def _is_uncertain(rivals: Rivals) -> bool:
+    return rivals.uncertain and not rivals.attached
 
 
 def _unused(scene: Scene, leaving: Iterable[VolumeAttachment]) -> dict[str, str]:
@@ -171,17 +171,17 @@ def _unused(scene: Scene, leaving: Iterable[VolumeAttachment]) -> dict[str, str]
     if scene.node is None:
         return {}
     used = scene.node.status.volumes_in_use
-    sources = {it.metadata.name: scene.sources.get(volume_of(it)) for it in leaving}
+    sources = ((it.metadata.name, scene.sources.get(it.metadata.name)) for it in leaving)
     return {
         name: source.name
-        for name, source in sources.items()
+        for name, source in sources
         if source is not None and source.name not in used
     }
 
 
 def _is_awaited(scene: Scene, attachment: VolumeAttachment, now: float) -> bool:
     """Says whether an attachment is on its way and its attacher has time."""
-    on_its_way = not attachment.status.attached and volume_of(attachment) in scene.wanted
+    on_its_way = not attachment.status.attached and attachment.metadata.name in scene.wanted
     return on_its_way and _taken_by(attachment) > now
 
 
@@ -200,7 +200,7 @@ def _sorted(
     for it in ours:
         if it.metadata.deletion_timestamp is not None:
             continue
-        source = scene.sources.get(volume_of(it))
+        source = scene.sources.get(it.metadata.name)
         wait = _wait(scene, it, source, now)
         if wait == 0:
             leaving.append(it)
@@ -217,7 +217,7 @@ def _wait(
 ) -> float | None:
     """Returns how long an attachment stays for sure: 0 where it is to go now, None where that
     depends on what others do."""
-    if volume_of(attachment) in scene.wanted:
+    if attachment.metadata.name in scene.wanted:
         return None
     node = scene.node
     if node is not None:
@@ -257,7 +257,7 @@ def _news(
     tells: list[Tell] = []
     told: set[str] = set()
     for it in ours:
-        wanted = scene.wanted.get(volume_of(it))
+        wanted = scene.wanted.get(it.metadata.name)
         if wanted is None or it.metadata.deletion_timestamp is not None:
             continue
         name = wanted.volume.metadata.name
@@ -296,7 +296,7 @@ def _attach(
     told: set[str] = set()
     for wanted in missing if scene.node is not None else ():
         name = wanted.volume.metadata.name
-        rivals = scene.rivals.get(name, Rivals())
+        rivals = _rivals(scene, wanted)
         if may_be_shared(wanted.volume) or not (rivals.attached or rivals.uncertain):
             creates.append(Create(VOLUMEATTACHMENT, _document(scene.name, wanted)))
             continue
@@ -313,7 +313,16 @@ def _attach(
 
 
 def _document(node: str, wanted: Wanted) -> Document:
-    source = {"persistentVolumeName": wanted.volume.metadata.name}
+    source: Document = {"persistentVolumeName": wanted.volume.metadata.name}
+    if wanted.inline:
+        inline = wanted.volume.spec
+        source = {
+            "inlineVolumeSpec": {
+                "accessModes": list(inline.access_modes),
+                "csi": dict(inline.csi or {}),
+                "volumeMode": inline.volume_mode,
+            }
+        }
     spec = {"attacher": wanted.source.driver, "nodeName": node, "source": source}
     return {
         "apiVersion": "storage.k8s.io/v1",

@@ -1,44 +1,66 @@
 """Volumes of upstream's tree as those of the CSI drivers that serve them: drivers, handles, zones.
 
 The plugins are gone from upstream's tree, their names stay in volumes, pods and classes. Follows
-csi-translation-lib; of what a driver is told, only what a scheduler and controllers look at.
+csi-translation-lib; what each source is to its driver stands in `csi_sources.py`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from steersman.model import csi_sources
+from steersman.model.csi_sources import (
+    OLD_ZONE,
+    SEPARATOR,
+    TRANSLATE,
+    ZONE,
+    Holder,
+    Source,
+    Untranslatable,
+)
 from steersman.model.kinds.csinode import CSINode
-from steersman.model.kinds.persistentvolume import PersistentVolume, VolumeNodeAffinity
+from steersman.model.kinds.persistentvolume import (
+    PersistentVolume,
+    PersistentVolumeSpec,
+    VolumeNodeAffinity,
+)
 from steersman.model.types.scheduling import NodeSelector, NodeSelectorTerm
 from steersman.model.types.selector import Requirement
 from steersman.model.types.volume import Volume
+from steersman.model.view import Meta
 
 AWS: Final = "kubernetes.io/aws-ebs"
 AZURE_DISK: Final = "kubernetes.io/azure-disk"
+AZURE_FILE: Final = "kubernetes.io/azure-file"
 CINDER: Final = "kubernetes.io/cinder"
 GCE: Final = "kubernetes.io/gce-pd"
 PORTWORX: Final = "kubernetes.io/portworx-volume"
+VSPHERE: Final = "kubernetes.io/vsphere-volume"
 DRIVERS: Final[Mapping[str, str]] = {
     AWS: "ebs.csi.aws.com",
     AZURE_DISK: "disk.csi.azure.com",
-    "kubernetes.io/azure-file": "file.csi.azure.com",
+    AZURE_FILE: "file.csi.azure.com",
     CINDER: "cinder.csi.openstack.org",
     GCE: "pd.csi.storage.gke.io",
     PORTWORX: "pxd.portworx.com",
-    "kubernetes.io/vsphere-volume": "csi.vsphere.vmware.com",
+    VSPHERE: "csi.vsphere.vmware.com",
 }
-# By which labels a node of a driver says in which zone it is
-_ZONES: Final[Mapping[str, str]] = {
-    AWS: "topology.ebs.csi.aws.com/zone",
-    AZURE_DISK: "topology.disk.csi.azure.com/zone",
-    CINDER: "topology.cinder.csi.openstack.org/zone",
-    GCE: "topology.gke.io/zone",
+_PLUGINS: Final[Mapping[str, str]] = {
+    "aws_elastic_block_store": AWS,
+    "azure_disk": AZURE_DISK,
+    "azure_file": AZURE_FILE,
+    "cinder": CINDER,
+    "gce_persistent_disk": GCE,
+    "portworx_volume": PORTWORX,
+    "vsphere_volume": VSPHERE,
 }
+# The fields of a volume in which such a source stands
+FIELDS: Final = tuple(_PLUGINS)
+_sources_of = attrgetter(*FIELDS)
 # On a CSINode: the plugins that its kubelet leaves to drivers
 MIGRATED: Final = "storage.alpha.kubernetes.io/migrated-plugins"
 # On a volume or a claim of such a plugin: the driver that has it now
@@ -47,13 +69,24 @@ MIGRATED_TO: Final = "pv.kubernetes.io/migrated-to"
 # the CSINode names it, others never (nodevolumelimits isCSIMigrationOn)
 _COUNTED: Final = frozenset((AWS, AZURE_DISK, CINDER, GCE))
 
-ZONE: Final = "topology.kubernetes.io/zone"
 REGION: Final = "topology.kubernetes.io/region"
-OLD_ZONE: Final = "failure-domain.beta.kubernetes.io/zone"
 OLD_REGION: Final = "failure-domain.beta.kubernetes.io/region"
-_SEPARATOR: Final = "__"  # of the zones of one volume
-_UNKNOWN: Final = "UNSPECIFIED"
-_EBS: Final = re.compile(r"vol-[^/]*")
+
+
+class _Place(NamedTuple):
+    """By which labels a node of a driver says where it is; only one has such a label of regions."""
+
+    zone: str
+    region: str = ""
+
+
+# A driver of Azure has the zones of disks that come from the plugin nowhere
+_PLACES: Final[Mapping[str, _Place]] = {
+    AWS: _Place("topology.ebs.csi.aws.com/zone"),
+    CINDER: _Place("topology.cinder.csi.openstack.org/zone"),
+    GCE: _Place("topology.gke.io/zone"),
+    VSPHERE: _Place("topology.csi.vmware.com/zone", "topology.csi.vmware.com/region"),
+}
 
 
 class Handle(NamedTuple):
@@ -64,58 +97,106 @@ class Handle(NamedTuple):
     volume: str
 
 
-Source = Mapping[str, Any]
-Labels = Mapping[str, str]
+class _Found(NamedTuple):
+    """A source of upstream's tree, and the field in which it stands."""
+
+    field: str
+    source: Source
+
+    @property
+    def plugin(self) -> str:
+        return _PLUGINS[self.field]
+
+    @property
+    def driver(self) -> str:
+        return DRIVERS[self.plugin]
 
 
-def _ebs(source: Source, _labels: Labels) -> str:
-    """Returns the id in aws://ZONE/ID, or what is given without it; "" for none."""
-    found = str(source.get("volumeID", "")).removeprefix("aws://").rpartition("/")[2]
-    return found if _EBS.fullmatch(found) else ""
+def _find(sources: PersistentVolumeSpec | Volume) -> _Found | None:
+    known = _sources_of(sources)
+    if known.count(None) == len(known):  # asked of every volume of every pod
+        return None
+    return next(_Found(*it) for it in zip(FIELDS, known, strict=True) if it[1] is not None)
 
 
-def _disk_of_gce(source: Source, labels: Labels) -> str:
-    zones = (labels.get(ZONE) or labels.get(OLD_ZONE) or "").split(_SEPARATOR)
-    place = f"zones/{zones[0] or _UNKNOWN}"
-    if len(zones) > 1:
-        regions = {zone.rpartition("-")[0] for zone in zones}
-        if len(regions) > 1:
-            return ""
-        place = f"regions/{regions.pop()}"
-    return f"projects/{_UNKNOWN}/{place}/disks/{source.get('pdName', '')}"
+def plugin_of(sources: PersistentVolumeSpec | Volume) -> str:
+    """Returns the plugin of upstream's tree whose volume this is, empty for none."""
+    return found.plugin if (found := _find(sources)) is not None else ""
 
 
-def _named(field: str) -> Callable[[Source, Labels], str]:
-    return lambda source, _labels: str(source.get(field, ""))
-
-
-_SOURCES: Final = {
-    "aws_elastic_block_store": (AWS, _ebs),
-    "azure_disk": (AZURE_DISK, _named("diskURI")),
-    "cinder": (CINDER, _named("volumeID")),
-    "gce_persistent_disk": (GCE, _disk_of_gce),
-    "portworx_volume": (PORTWORX, _named("volumeID")),
-}
-# The fields of a volume in which such a source stands
-FIELDS: Final = tuple(_SOURCES)
+def source_of(sources: PersistentVolumeSpec | Volume) -> Source | None:
+    """Returns what stands in a volume for a plugin of upstream's tree, None for others."""
+    return found.source if (found := _find(sources)) is not None else None
 
 
 def handle_of(volume: PersistentVolume) -> Handle | None:
     """Returns how a driver calls a volume, None for one that is not of upstream's tree."""
-    return _handle(volume.spec, volume.metadata.labels)
+    return _handle(volume.spec, _holder(volume))
 
 
-def handle_of_inline(volume: Volume) -> Handle | None:
+def handle_of_inline(volume: Volume, namespace: str) -> Handle | None:
     """Returns how a driver calls what a pod names itself."""
-    return _handle(volume, {})
+    return _handle(volume, _pods(volume, namespace))
 
 
-def _handle(sources: Any, labels: Labels) -> Handle | None:
-    for field, (plugin, name) in _SOURCES.items():
-        if (source := getattr(sources, field)) is not None:
-            found = name(source, labels)
-            return Handle(plugin, DRIVERS[plugin], found) if found else None
-    return None
+def _holder(volume: PersistentVolume) -> Holder:
+    claim, metadata = volume.spec.claim_ref, volume.metadata
+    namespace = claim.namespace if claim is not None else ""
+    return Holder(metadata.name, namespace, metadata.labels, metadata.annotations)
+
+
+def _pods(volume: Volume, namespace: str) -> Holder:
+    return Holder(volume.name, namespace, inline=True)
+
+
+def _handle(sources: PersistentVolumeSpec | Volume, holder: Holder) -> Handle | None:
+    if (found := _find(sources)) is None:
+        return None
+    try:
+        handle = _csi(found, holder).get("volumeHandle", "")
+    except Untranslatable:
+        return None
+    return Handle(found.plugin, found.driver, handle) if handle else None
+
+
+def _csi(found: _Found, holder: Holder) -> dict[str, Any]:
+    return {"driver": found.driver, **TRANSLATE[found.field](found.source, holder)}
+
+
+def translated(volume: PersistentVolume) -> PersistentVolume:
+    """Returns a volume as its CSI driver has it, any other as it is; raises Untranslatable."""
+    if (found := _find(volume.spec)) is None:
+        return volume
+    spec: PersistentVolumeSpec = replace(
+        in_zones_of_driver(volume, found.plugin).spec,
+        **{found.field: None},
+        csi=_csi(found, _holder(volume)),
+        access_modes=tuple(csi_sources.modes_of(found.field, volume.spec.access_modes)),
+    )
+    return replace(volume, spec=spec)
+
+
+def translated_inline(volume: Volume, namespace: str) -> PersistentVolume | None:
+    """Returns what a pod names itself as the volume of a CSI driver, None for what is of no
+    plugin; raises Untranslatable."""
+    if (found := _find(volume)) is None:
+        return None
+    csi = _csi(found, _pods(volume, namespace))
+    name = csi_sources.inline_name(
+        found.field, found.source, found.driver, csi.get("volumeHandle", "")
+    )
+    mode = csi_sources.inline_mode(found.field, found.source)
+    spec = PersistentVolumeSpec(csi=csi, access_modes=(mode,))
+    return PersistentVolume(metadata=Meta(name=name), spec=spec)
+
+
+def of_driver(volume: PersistentVolume | None) -> PersistentVolume | None:
+    """Returns a volume as its CSI driver has it, None for what no driver has."""
+    try:
+        found = translated(volume) if volume is not None else None
+    except Untranslatable:
+        return None
+    return found if found is not None and found.spec.csi is not None else None
 
 
 def migrated(node: CSINode | None) -> frozenset[str]:
@@ -130,32 +211,61 @@ def is_counted(plugin: str, node: CSINode) -> bool:
     return plugin in _COUNTED or (plugin == PORTWORX and plugin in migrated(node))
 
 
+# Zones
+
+
 def in_zones_of_driver(volume: PersistentVolume, plugin: str) -> PersistentVolume:
     """Returns a volume whose zones are named by the label that its driver gives to nodes."""
-    if (key := _ZONES.get(plugin)) is None:
+    if (place := _PLACES.get(plugin)) is None:
         return volume
-    affinity = volume.spec.node_affinity
-    required = affinity.required if affinity is not None else None
-    terms = required.node_selector_terms if required is not None else ()
-    named = {it.key for term in terms for it in term.match_expressions}
-    if old := next((one for one in (ZONE, OLD_ZONE) if one in named), ""):
-        terms = tuple(_renamed(term, {old: key, OLD_REGION: REGION}) for term in terms)
-    elif zones := volume.metadata.labels.get(ZONE) or volume.metadata.labels.get(OLD_ZONE):
-        wanted = Requirement(key, "In", tuple(sorted(zones.split(_SEPARATOR))))
-        terms = tuple(
-            replace(term, match_expressions=(*term.match_expressions, wanted))
-            for term in terms or (NodeSelectorTerm(),)
-        )
-    else:
+    terms, labels = _terms(volume), volume.metadata.labels
+    zone, region = _labels(terms, labels)
+    wanted = {zone: place.zone}
+    if place.region:
+        wanted[region] = place.region
+    elif region == OLD_REGION:
+        wanted[region] = REGION
+    renamed = {label: key for label, key in wanted.items() if _has_values(terms, label)}
+    added = tuple(
+        Requirement(key, "In", values)
+        for label, key in wanted.items()
+        if label not in renamed and key != REGION
+        if (values := _zones(labels.get(label, ""), alone=bool(place.region)))
+    )
+    if not renamed and not added:
         return volume
+    terms = tuple(_changed(term, renamed, added) for term in terms or (NodeSelectorTerm(),))
     new = VolumeNodeAffinity(required=NodeSelector(node_selector_terms=terms))
     return replace(volume, spec=replace(volume.spec, node_affinity=new))
 
 
-def _renamed(term: NodeSelectorTerm, keys: Mapping[str, str]) -> NodeSelectorTerm:
-    return replace(
-        term,
-        match_expressions=tuple(
-            replace(it, key=keys.get(it.key, it.key)) for it in term.match_expressions
-        ),
-    )
+def _terms(volume: PersistentVolume) -> tuple[NodeSelectorTerm, ...]:
+    affinity = volume.spec.node_affinity
+    required = affinity.required if affinity is not None else None
+    return required.node_selector_terms if required is not None else ()
+
+
+def _labels(terms: Sequence[NodeSelectorTerm], labels: Mapping[str, str]) -> tuple[str, str]:
+    """Returns by which labels a volume says its zone and its region."""
+    named = {it.key for term in terms for it in term.match_expressions}
+    for known in (named, labels):
+        for zone, region in ((ZONE, REGION), (OLD_ZONE, OLD_REGION)):
+            if zone in known:
+                return zone, region
+    return ZONE, REGION
+
+
+def _has_values(terms: Sequence[NodeSelectorTerm], label: str) -> bool:
+    return any(it.key == label and it.values for term in terms for it in term.match_expressions)
+
+
+def _zones(text: str, *, alone: bool) -> tuple[str, ...]:
+    found = [text] if alone else text.split(SEPARATOR)
+    return tuple(sorted({it.strip() for it in found} - {""}))
+
+
+def _changed(
+    term: NodeSelectorTerm, keys: Mapping[str, str], added: Sequence[Requirement]
+) -> NodeSelectorTerm:
+    known = (replace(it, key=keys.get(it.key, it.key)) for it in term.match_expressions)
+    return replace(term, match_expressions=(*known, *added))

@@ -23,7 +23,7 @@ UNIQUE = "kubernetes.io/csi/a.example.com^handle"
 ID = f"csi-{hashlib.sha256(b'handlea.example.comone').hexdigest()}"
 DISK = volume("disk", csi={"driver": "a.example.com", "volumeHandle": "handle"})
 POD = pod("web", node="one")
-WANTED = {"disk": Wanted(DISK, SOURCE, (POD,))}
+WANTED = {ID: Wanted(DISK, SOURCE, (POD,))}
 REF, NODE_REF = VOLUMEATTACHMENT.ref("", ID), NODE.ref("", "one")
 
 
@@ -59,7 +59,7 @@ def attachment(*, attached: bool = True, name: str = ID, born: float = 10, **mor
 
 
 def planned(found: Any, *here: Any, wanted: Any = None, **more: Any) -> Plan:
-    scene = Scene("one", found, wanted or {}, here, {"disk": SOURCE}, **more)
+    scene = Scene("one", found, wanted or {}, here, {ID: SOURCE}, **more)
     return attach_plan.plan(scene, NOW)
 
 
@@ -167,16 +167,16 @@ def test_a_volume_that_another_node_has_is_waited_for_and_told_of_once(
     rivals: Rivals, why: str
 ) -> None:
     note = f'Multi-Attach error for volume "disk" {why}'
-    first = planned(node(), wanted=WANTED, rivals={"disk": rivals})
+    first = planned(node(), wanted=WANTED, rivals={ID: rivals})
     assert first.actions == (Tell(POD, "FailedAttachVolume", note, "Warning"),)
-    again = planned(node(), wanted=WANTED, rivals={"disk": rivals}, told=first.told)
+    again = planned(node(), wanted=WANTED, rivals={ID: rivals}, told=first.told)
     assert again == Plan((), None, first.told)
 
 
 def test_a_volume_that_another_node_may_have_is_looked_at_again_soon() -> None:
-    unknown = {"disk": Rivals(uncertain=True)}
+    unknown = {ID: Rivals(uncertain=True)}
     assert planned(node(), wanted=WANTED, rivals=unknown) == Plan(again=5)
-    both = {"disk": Rivals(True, uncertain=True)}
+    both = {ID: Rivals(True, uncertain=True)}
     assert planned(node(), wanted=WANTED, rivals=both).again is None
 
 
@@ -192,8 +192,8 @@ def test_a_volume_that_another_node_may_have_is_looked_at_again_soon() -> None:
 )
 def test_a_volume_for_many_is_attached_to_many(modes: list[str], shared: bool) -> None:
     disk = volume("disk", modes=modes, csi={"driver": "a.example.com", "volumeHandle": "handle"})
-    wanted = {"disk": Wanted(disk, SOURCE, (POD,))}
-    found = planned(node(), wanted=wanted, rivals={"disk": Rivals(True)}).actions
+    wanted = {ID: Wanted(disk, SOURCE, (POD,))}
+    found = planned(node(), wanted=wanted, rivals={ID: Rivals(True)}).actions
     assert isinstance(found[0], Create) is shared
 
 
@@ -212,8 +212,8 @@ def test_a_pod_needs_its_volumes_until_nothing_of_it_runs() -> None:
 
 
 def test_only_volumes_of_drivers_have_a_source() -> None:
-    assert attach_plan.source_of(DISK) == SOURCE
-    assert attach_plan.source_of(volume("x", hostPath={"path": "/x"})) is None
+    assert attach_plan.source_of(DISK.spec) == SOURCE
+    assert attach_plan.source_of(volume("x", hostPath={"path": "/x"}).spec) is None
     assert attach_plan.source_of(None) is None
     assert SOURCE.name == UNIQUE and SOURCE.attachment("one") == ID
 
@@ -234,9 +234,12 @@ async def with_nodes(api: Served, *names: str) -> None:
         (await api.post(NODES, {"metadata": metadata, "status": READY})).ok()
 
 
-async def with_claim(api: Served) -> None:
+HANDLE = {"csi": {"driver": "a.example.com", "volumeHandle": "handle"}}
+
+
+async def with_claim(api: Served, name: str = "disk", source: Any = HANDLE) -> None:
     """Makes a claim that is bound to a volume of a driver."""
-    asked = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "disk"}
+    asked = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name}
     spec = {**asked, "resources": {"requests": {"storage": "1Gi"}}}
     claim = (await api.post(CLAIMS, {"metadata": {"name": "data"}, "spec": spec})).ok()
     owner = {"namespace": "default", "name": "data", "uid": claim["metadata"]["uid"]}
@@ -244,9 +247,9 @@ async def with_claim(api: Served) -> None:
         "capacity": {"storage": "1Gi"},
         "accessModes": ["ReadWriteOnce"],
         "claimRef": owner,
-        "csi": {"driver": "a.example.com", "volumeHandle": "handle"},
+        **source,
     }
-    (await api.post(VOLUMES, {"metadata": {"name": "disk"}, "spec": disk})).ok()
+    (await api.post(VOLUMES, {"metadata": {"name": name}, "spec": disk})).ok()
 
 
 async def bound(api: Served) -> None:
@@ -434,3 +437,144 @@ async def test_two_nodes_never_get_a_volume_for_one_at_once(api: Served) -> None
         await runs(api, f"on-{name}", name)
     async with controlled(api, AttachDetachController):
         assert len(await attachments(api)) == 1
+
+
+# Volumes of upstream's tree
+
+EBS, PLUGIN = "ebs.csi.aws.com", "kubernetes.io/aws-ebs"
+MARKS = {"storage.alpha.kubernetes.io/migrated-plugins": PLUGIN}
+ELASTIC = Source(EBS, "vol-1")
+CSI_NODES = f"{STORAGE}/csinodes"
+
+
+async def with_driver(api: Served, node: str, *, marks: Any = MARKS) -> None:
+    entry = {"name": EBS, "nodeID": node, "topologyKeys": []}
+    metadata = {"name": node, "annotations": marks}
+    (await api.post(CSI_NODES, {"metadata": metadata, "spec": {"drivers": [entry]}})).ok()
+
+
+async def without_driver(api: Served, node: str) -> None:
+    (await api.delete(f"{CSI_NODES}/{node}")).ok()
+    metadata = {"name": node, "annotations": MARKS}
+    (await api.post(CSI_NODES, {"metadata": metadata, "spec": {"drivers": []}})).ok()
+
+
+async def with_elastic_claim(api: Served) -> None:
+    """Makes a claim that is bound to a volume of upstream's tree."""
+    source = {"awsElasticBlockStore": {"volumeID": "aws://z/vol-1"}}
+    await with_claim(api, "old", source)
+    await bound(api)
+
+
+async def runs_inline(api: Served, name: str, node: str, volume: str = "vol-1") -> None:
+    source = {"volumeID": volume, "fsType": "ext4", "partition": 2, "readOnly": True}
+    volumes = [{"name": "d", "awsElasticBlockStore": source}]
+    containers = [{"name": "c", "image": "i"}]
+    spec = {"nodeName": node, "containers": containers, "volumes": volumes}
+    (await api.post(PODS, {"metadata": {"name": name}, "spec": spec})).ok()
+    await api.world.sleep(1)
+
+
+async def sources(api: Served) -> list[Any]:
+    await api.world.sleep(1)
+    return [it["spec"]["source"] for it in (await api.get(ATTACHMENTS)).ok()["items"]]
+
+
+async def attach_elastic(api: Served, node: str) -> None:
+    path = f"{ATTACHMENTS}/{ELASTIC.attachment(node)}/status"
+    (await api.patch(path, {"status": {"attached": True}})).ok()
+    await api.world.sleep(1)
+
+
+@served
+async def test_a_volume_of_upstreams_tree_is_attached_once_the_node_has_its_driver(
+    api: Served,
+) -> None:
+    async with controlled(api, AttachDetachController):
+        await with_nodes(api, "one")
+        await with_elastic_claim(api)
+        await runs(api, "first", "one")
+        assert await attachments(api) == []
+        await with_driver(api, "one")
+        assert await sources(api) == [{"persistentVolumeName": "old"}]
+        found = (await api.get(f"{ATTACHMENTS}/{ELASTIC.attachment('one')}")).ok()
+        assert found["spec"]["attacher"] == EBS
+        await attach_elastic(api, "one")
+        assert await reported(api) == [ELASTIC.name]
+        assert await reasons(api, "first") == ["SuccessfulAttachVolume"]
+        await without_driver(api, "one")  # it is back soon: what is attached stays
+        assert await attachments(api) == ["one"]
+        await ended(api, "first")
+        assert await attachments(api) == []
+
+
+@served
+async def test_a_node_that_leaves_a_plugin_to_nobody_gets_no_attachment(api: Served) -> None:
+    async with controlled(api, AttachDetachController):
+        await with_nodes(api, "one")
+        await with_driver(api, "one", marks={next(iter(MARKS)): "kubernetes.io/cinder"})
+        await with_elastic_claim(api)
+        await runs(api, "first", "one")
+        await runs_inline(api, "second", "one")
+        assert await attachments(api) == []
+        (await api.patch(f"{CSI_NODES}/one", {"metadata": {"annotations": MARKS}})).ok()
+        assert await attachments(api) == ["one"]
+
+
+@served
+async def test_what_a_pod_names_itself_stands_in_the_attachment(api: Served) -> None:
+    async with controlled(api, AttachDetachController):
+        await with_nodes(api, "one")
+        await with_driver(api, "one")
+        await runs_inline(api, "bad", "one", "aws://z/disk")
+        assert await attachments(api) == []
+        await runs_inline(api, "first", "one", "aws://z/vol-1")
+        csi = {
+            "driver": EBS,
+            "volumeHandle": "vol-1",
+            "readOnly": True,
+            "fsType": "ext4",
+            "volumeAttributes": {"partition": "2"},
+        }
+        spec = {"accessModes": ["ReadWriteOnce"], "csi": csi, "volumeMode": "Filesystem"}
+        (found,) = (await api.get(ATTACHMENTS)).ok()["items"]
+        inline = found["spec"]["source"].pop("inlineVolumeSpec")
+        assert found["spec"]["source"] == {}
+        assert {key: inline[key] for key in spec} == spec
+        assert found["metadata"]["name"] == ELASTIC.attachment("one")
+        assert await attachments(api) == ["one"]
+        await attach_elastic(api, "one")
+        assert await reported(api) == [ELASTIC.name]
+        (event,) = [
+            it
+            for it in (await api.get(EVENTS)).ok()["items"]
+            if it["involvedObject"]["name"] == "first"
+        ]
+        text = 'AttachVolume.Attach succeeded for volume "ebs.csi.aws.com-vol-1" '
+        assert (event["reason"], event["message"]) == ("SuccessfulAttachVolume", text)
+        await ended(api, "first")
+        assert await attachments(api) == []
+
+
+@served
+async def test_a_volume_is_one_whether_pods_name_it_or_claim_it(api: Served) -> None:
+    async with controlled(api, AttachDetachController):
+        await with_nodes(api, "one", "two")
+        await with_driver(api, "one")
+        await with_driver(api, "two")
+        await with_elastic_claim(api)
+        await runs_inline(api, "first", "one")
+        await runs_inline(api, "second", "two")
+        await runs(api, "third", "two")
+        assert await attachments(api) == ["one"]
+        items = (await api.get(EVENTS)).ok()["items"]
+        told = {it["message"] for it in items if it["involvedObject"]["name"] == "second"}
+        text = 'Multi-Attach error for volume "old" Volume is already used by pod(s) first'
+        assert told <= {text, text.replace('"old"', '"ebs.csi.aws.com-vol-1"')} and told
+        await ended(api, "first")
+        assert await attachments(api) == ["two"]
+        await ended(api, "second")
+        assert await attachments(api) == ["two"]
+        await runs_inline(api, "fourth", "one")
+        await ended(api, "third")
+        assert await attachments(api) == ["one"]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from steersman.model.csi_translation import translated_inline
 from steersman.model.kinds.csidriver import CSIDriver
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.types.reference import SecretReference
@@ -90,6 +91,25 @@ def test_an_inline_volume_is_the_pods_alone() -> None:
     assert (found.name, found.handle, found.ephemeral) == ("v", f"csi-{digest}", True)
     assert found.publish_secret == SecretReference("default", "key")
     assert found.record("node", "").volume_lifecycle_mode == EPHEMERAL
+
+
+def test_what_a_pod_names_of_upstreams_tree_is_a_volume_without_a_claim() -> None:
+    source = {"name": "v", "azureDisk": {"diskURI": "/s/d", "kind": "Managed", "readOnly": True}}
+    mine = pod(spec={"volumes": [source]})
+    volume = mine.spec.volumes[0]
+    found = request.render_wanted(mine, volume, translated_inline(volume, "default"))
+    attributes = {"kind": "Managed"}
+    assert found == Wanted(
+        "/s/d",
+        "disk.csi.azure.com",
+        "/s/d",
+        read_only=True,
+        attributes=attributes,
+        modes=("ReadWriteOnce",),
+    )
+    assert request.is_attached(found, None)
+    target = Layout(Path("/n")).target("uid", found.name, block=False)
+    assert str(target) == "/n/pods/uid/volumes/kubernetes.io~csi/~s~d/mount"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +229,10 @@ def test_what_was_noted_is_found_and_what_was_not_noted_whole_is_told_apart(
     layout, record = Layout(tmp_path), wanted(volumeMode=mode).record("node", "csi-x")
     assert layout.of_pod("uid") == {}
     assert list(layout.all()) == []
+    layout.save("uid", "/s/d", record)
+    assert layout.of_pod("uid") == {"~s~d": record}
+    (layout.volumes("uid") / "~s~d" / "vol_data.json").unlink()
+    (layout.volumes("uid") / "~s~d").rmdir()
     layout.save("uid", "pv", record)
     broken = layout.volumes("uid") / "broken"
     broken.mkdir()

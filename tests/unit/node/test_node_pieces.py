@@ -446,6 +446,8 @@ def test_only_what_the_node_keeps_or_the_pod_says_is_read_only() -> None:
     assert not readonly(ephemeral={"volumeClaimTemplate": {}})
     assert readonly(persistentVolumeClaim={"claimName": "c", "readOnly": True})
     assert readonly(configMap={"name": "x"})
+    assert not readonly(awsElasticBlockStore={"volumeID": "vol-1"})
+    assert readonly(portworxVolume={"volumeID": "p", "readOnly": True})
 
 
 def readonly(**source: Any) -> bool:

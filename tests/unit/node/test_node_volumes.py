@@ -330,6 +330,28 @@ def test_behind_a_claim_is_the_volume_that_it_is_bound_to_and_behind_others_none
     assert sought(owner(emptyDir={})) is None
 
 
+def test_what_was_of_upstreams_tree_is_a_volume_of_its_driver() -> None:
+    elastic = {"awsElasticBlockStore": {"volumeID": "aws://z/vol-1"}}
+    bound = volume(name="pv", claimRef={"uid": "c"}, **elastic)
+    behind, inline = sought(owner(), claim(), bound), sought(owner(**elastic))
+    for found, name in ((behind, "pv"), (inline, "ebs.csi.aws.com-vol-1")):
+        assert found is not None and found.spec.csi is not None
+        assert (found.metadata.name, found.spec.csi["volumeHandle"]) == (name, "vol-1")
+    bad = {"awsElasticBlockStore": {"volumeID": "aws://z/disk"}}
+    for mine, objects in (
+        (owner(), (claim(), volume(name="pv", claimRef={"uid": "c"}, **bad))),
+        (owner(**bad), ()),
+    ):
+        with pytest.raises(Unusable) as caught:
+            sought(mine, *objects)
+        assert str(caught.value) == (
+            "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
+            "failed to process volumes=[v]: failed to translate in-tree volume to CSI: failed to "
+            "translate Kubernetes ID to EBS Volume ID Invalid format for AWS volume "
+            "(aws://z/disk)"
+        )
+
+
 @pytest.mark.parametrize(
     ("found", "why"),
     [

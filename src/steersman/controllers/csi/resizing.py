@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from steersman.client.interface import Views
 from steersman.controllers.csi.opting import socket_of
+from steersman.model.csi_translation import of_driver
 from steersman.model.kinds.csidriver import CSIDRIVER
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import (
@@ -106,7 +107,7 @@ class CSIResizer:
         if claim is None:
             return Done()
         name = claim.spec.volume_name
-        volume: PersistentVolume | None = self._volumes.get(PERSISTENTVOLUME.ref("", name))
+        volume = of_driver(self._volumes.get(PERSISTENTVOLUME.ref("", name)))
         if volume is None or volume.spec.csi is None or not is_due(claim, volume):
             return Done()
         socket = socket_of(self._drivers, volume.spec.csi.get("driver", ""))

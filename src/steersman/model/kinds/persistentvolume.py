@@ -59,6 +59,8 @@ class PersistentVolumeSpec(View, frozen=True):
     cinder: Mapping[str, Any] | None = None
     gce_persistent_disk: Mapping[str, Any] | None = None
     portworx_volume: Mapping[str, Any] | None = None
+    azure_file: Mapping[str, Any] | None = None
+    vsphere_volume: Mapping[str, Any] | None = None
     iscsi: Mapping[str, Any] | None = None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
 from steersman.model import names
 from steersman.model.causes import declared_immutable, each, forbidden, required, too_long
 from steersman.model.errors import Cause
 from steersman.model.kind import Column, Document, Kind, Version
+from steersman.model.kinds.persistentvolume import PersistentVolumeSpec
 from steersman.model.kinds.prepare import preparer
 from steersman.model.kinds.printing import AGE, NAME, field, text
 from steersman.model.kinds.subresources import STATUS_ALONE
@@ -25,7 +25,7 @@ class AttachmentSource(View, frozen=True):
     """The volume: one of the two is set."""
 
     persistent_volume_name: str | None = None
-    inline_volume_spec: Mapping[str, Any] | None = None
+    inline_volume_spec: PersistentVolumeSpec | None = None
 
 
 class AttachmentSpec(View, frozen=True):

@@ -183,6 +183,8 @@ class Volume(View, frozen=True):
     azure_disk: Mapping[str, Any] | None = None
     cinder: Mapping[str, Any] | None = None
     portworx_volume: Mapping[str, Any] | None = None
+    azure_file: Mapping[str, Any] | None = None
+    vsphere_volume: Mapping[str, Any] | None = None
 
     @property
     def projections(self) -> tuple[VolumeProjection, ...]:

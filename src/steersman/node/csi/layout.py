@@ -78,7 +78,12 @@ class Layout(msgspec.Struct, frozen=True):
         """Where a driver publishes a volume for a pod."""
         if block:
             return self._devices / "publish" / name / uid
-        return self.volumes(uid) / name / "mount"
+        return self._volume(uid, name) / "mount"
+
+    def _volume(self, uid: str, name: str) -> Path:
+        """The directory of one volume; a slash in its name is written as upstream writes it
+        (EscapeQualifiedName)."""
+        return self.volumes(uid) / name.replace("/", "~")
 
     def is_target(self, path: Path) -> bool:
         """Says whether a driver publishes volumes at a path."""
@@ -108,7 +113,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     def save(self, uid: str, name: str, record: Record) -> None:
         """Notes that a driver is asked to publish a volume for a pod."""
-        replace_file(self.volumes(uid) / name / DATA, msgspec.json.encode(record))
+        replace_file(self._volume(uid, name) / DATA, msgspec.json.encode(record))
 
     def save_staged(self, record: Record) -> None:
         """Notes that a driver is asked to stage a volume."""

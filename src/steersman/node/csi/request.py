@@ -36,7 +36,8 @@ class _Source(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A volume as a pod wants it; `name` is the PersistentVolume's, or that in the pod."""
+    """A volume as a pod wants it; `name` is the PersistentVolume's, or that in the pod. What a pod
+    names itself has no claim."""
 
     name: str
     driver: str
@@ -51,7 +52,7 @@ class Wanted(msgspec.Struct, frozen=True):
     stage_secret: SecretReference | None = None
     publish_secret: SecretReference | None = None
     expand_secret: SecretReference | None = None
-    claim: tuple[str, str] = ("", "")
+    claim: tuple[str, str] | None = None
     capacity: str = "0"
 
     def attachment(self, node: str) -> str:
@@ -85,7 +86,7 @@ def render_wanted(pod: Pod, volume: Volume, behind: PersistentVolume | None) -> 
         stage_secret=source.node_stage_secret_ref,
         publish_secret=source.node_publish_secret_ref,
         expand_secret=source.node_expand_secret_ref,
-        claim=(owner.namespace, owner.name) if (owner := spec.claim_ref) else ("", ""),
+        claim=(owner.namespace, owner.name) if (owner := spec.claim_ref) else None,
         capacity=spec.capacity.get("storage", "0"),
     )
 

@@ -212,7 +212,7 @@ class CSIVolumes:
                 await self._call_publish(node, message, place)
                 if csi.NODE_EXPAND_VOLUME in abilities and not wanted.read_only:
                     await self._grow(scene, node, message)
-                    if not wanted.ephemeral:
+                    if wanted.claim is not None:
                         grow = partial(self._grow_running, scene, message)
                         self._growing.follow(*wanted.claim, uid, grow)
             if request.is_group_given(wanted, scene.driver, abilities, group):
@@ -259,7 +259,7 @@ class CSIVolumes:
         """Lets a file system grow that is smaller than its volume, and tells its claim so; says
         whether it was."""
         wanted = scene.wanted
-        if wanted.ephemeral:
+        if wanted.claim is None:
             return False
         ref = PERSISTENTVOLUMECLAIM.ref(*wanted.claim)
         claim: PersistentVolumeClaim = await self._client.get(ref)

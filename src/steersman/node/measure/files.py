@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from steersman.model.csi_translation import plugin_of
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
 from steersman.node.measure.measuring import read_disk
@@ -147,7 +148,9 @@ class Files:
         return asked
 
     def _published(self, pod: Pod) -> Iterable[tuple[str, Path]]:
-        wanted = (it for it in pod.spec.volumes if it.csi is not None or name_of(pod, it))
+        wanted = (
+            it for it in pod.spec.volumes if it.csi is not None or plugin_of(it) or name_of(pod, it)
+        )
         places = self._places(pod)
         return [(it.name, places[it.name]) for it in wanted]
 
@@ -205,7 +208,7 @@ class Files:
         """Whether a volume is a directory of the node's own; what is somebody else's is the
         machine's, an image, or mounted for a claim, and that may not answer."""
         others = (volume.host_path, volume.image, volume.nfs, volume.iscsi, volume.csi)
-        if any(it is not None for it in others):
+        if any(it is not None for it in others) or plugin_of(volume):
             return False
         return not name_of(pod, volume) or place.is_relative_to(self._paths.local_volumes)
 

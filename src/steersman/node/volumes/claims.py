@@ -1,11 +1,14 @@
 """Claims of a pod: which volume is behind each, asked of the API when the pod begins.
 
-Follows the kubelet's desired state of world populator, with its texts.
+What was of upstream's tree is a volume of the CSI driver that serves it, behind a claim or named by
+the pod itself. Follows the kubelet's desired state of world populator, with its texts.
 """
 
 from __future__ import annotations
 
 from steersman.client.interface import Client
+from steersman.model.csi_sources import Untranslatable
+from steersman.model.csi_translation import translated, translated_inline
 from steersman.model.errors import APIError
 from steersman.model.kinds.persistentvolume import PERSISTENTVOLUME, PersistentVolume
 from steersman.model.kinds.persistentvolumeclaim import (
@@ -24,8 +27,18 @@ class Claims:
         self._client = client
 
     async def find(self, pod: Pod, volume: Volume) -> PersistentVolume | None:
-        """Returns what is behind a pod's volume, None where that is no claim; raises
-        BadConfiguration while the claim cannot be used."""
+        """Returns what is behind a pod's volume, None where that is no claim, nor of upstream's
+        tree; raises BadConfiguration while it cannot be used."""
+        try:
+            found = await self._claimed(pod, volume)
+            if found is None:
+                return translated_inline(volume, pod.metadata.namespace)
+            return translated(found)
+        except Untranslatable as error:
+            text = f"failed to translate in-tree volume to CSI: {error}"
+            raise unprocessed(volume.name, text) from error
+
+    async def _claimed(self, pod: Pod, volume: Volume) -> PersistentVolume | None:
         name = name_of(pod, volume)
         if not name:
             return None

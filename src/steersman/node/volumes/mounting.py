@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from steersman.model.csi_translation import plugin_of, source_of
 from steersman.model.kinds.persistentvolume import PersistentVolume
 from steersman.model.kinds.pod import Pod
 from steersman.model.types.volume import Volume
@@ -165,7 +166,7 @@ class Volumes:
         return asked.renew_at
 
     async def _publish(self, pod: Pod, volume: Volume, behind: PersistentVolume | None) -> float:
-        """Has a driver publish a volume; what is behind a claim is then found by a link."""
+        """Has a driver publish a volume; what does not name its driver is then found by a link."""
         published = await self._csi.prepare(pod, volume, behind)
         if behind is not None:
             place = self._paths.volume(pod.metadata.uid, volume.name)
@@ -272,7 +273,8 @@ class Volumes:
             return self._csi.place(pod, volume)
         place = self._paths.volume(pod.metadata.uid, volume.name)
         # None but the node writes there, so that such a link is its own
-        return place.readlink() if name_of(pod, volume) and place.is_symlink() else place
+        linked = (name_of(pod, volume) or plugin_of(volume)) and place.is_symlink()
+        return place.readlink() if linked else place
 
     async def release(self, uid: str) -> None:
         """Removes all volumes of a pod, from what is on disk alone. Repeatable; raises
@@ -291,6 +293,8 @@ def is_readonly(pod: Pod, volume: Volume) -> bool:
         return volume.csi.read_only
     if volume.iscsi is not None:
         return bool(volume.iscsi.get("readOnly"))
+    if (found := source_of(volume)) is not None:
+        return bool(found.get("readOnly"))
     written = (volume.empty_dir, volume.host_path, volume.nfs)
     return all(source is None for source in written)
 

@@ -73,7 +73,7 @@ def handles(pod: Pod, storage: Storage) -> Iterator[Handle]:
     """Yields the CSI volumes of a pod; one that is yet to be made counts under its claim."""
     namespace = pod.metadata.namespace
     for inline in pod.spec.volumes:
-        if (found := csi_translation.handle_of_inline(inline)) is not None:
+        if (found := csi_translation.handle_of_inline(inline, namespace)) is not None:
             yield Handle(found.driver, found.volume, found.plugin)
     for _, name in claim_names(pod):
         if (claim := storage.claim(namespace, name)) is None:
