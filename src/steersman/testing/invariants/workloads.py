@@ -1,7 +1,7 @@
 """What must hold of jobs and stateful sets after every commit, whatever was lost or late.
 
 Jobs: never more active pods than may run at once, every pod counts once, no more counted than
-ended. Stateful sets: no ordinal twice, none before those below it are ready.
+ended. Stateful sets: no ordinal twice, none before those below it were ready.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class WorkloadInvariants:
         self._sets: dict[str, Document] = {}
         self._most: dict[str, int] = {}  # the largest parallelism a job ever had
         self._ready: set[str] = set()  # uids of pods that were ready once
+        # Names of pods that were ready and are gone: of each, one birth may not know yet
+        self._gone: set[str] = set()
         self._ended: dict[str, dict[str, set[str]]] = {}  # job uid -> phase -> pod uids
 
     def see(self, resource: Resource, namespace: str, name: str, new: Document | None) -> None:
@@ -51,8 +53,12 @@ class WorkloadInvariants:
 
     def _see_pod(self, name: str, new: Document | None) -> None:
         old = self._pods.pop(name, None)
-        if new is not None:
+        if new is None:
+            if old is not None and old["metadata"]["uid"] in self._ready:
+                self._gone.add(name)
+        else:
             self._pods[name] = new
+            self._gone.discard(name)
             if is_ready(new):
                 self._ready.add(new["metadata"]["uid"])
         pod: Any = new if new is not None else old
@@ -107,9 +113,13 @@ class WorkloadInvariants:
         name, _, ordinal = pod["metadata"]["name"].rpartition("-")
         for below in range(int(ordinal)):
             other = self._pods.get(f"{name}-{below}")
+            # That it is so no more nobody can know in time: its container may end meanwhile, or
+            # the pod go while who makes this one waits for the answer
             if other is None:
-                raise Broken(f"{pod['metadata']['name']} came before {name}-{below}")
-            # That it is so no more nobody can know in time: its container may end meanwhile
+                if f"{name}-{below}" not in self._gone:
+                    raise Broken(f"{pod['metadata']['name']} came before {name}-{below}")
+                self._gone.discard(f"{name}-{below}")
+                continue
             ready = other["metadata"]["uid"] in self._ready
             if other["metadata"].get("deletionTimestamp") is None and not ready:
                 raise Broken(f"{pod['metadata']['name']} came before {name}-{below} was ready")
