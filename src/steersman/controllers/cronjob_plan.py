@@ -151,7 +151,7 @@ def _due(owner: CronJob, found: Progress, start: Start, now: float) -> Start:
         missed = Tell(owner, "MissSchedule", text, "Warning")
         return Start(wait=start.wait, tell=[*start.tell, missed])
     name = job_name(owner, due)
-    if due == found.scheduled or any(it.name == name for it in found.active):
+    if any(it.name == name for it in found.active):
         return Start(wait=start.wait, tell=start.tell)
     if owner.spec.concurrency_policy == "Forbid" and found.active:
         waits = Tell(owner, "JobAlreadyActive", STILL_RUNS)
