@@ -4,6 +4,7 @@ hangs or lies delays nobody whom it does not concern."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -159,6 +160,28 @@ def test_an_ignorable_extender_that_fails_is_passed_over() -> None:
 
     verbs = {"filterVerb": "filter", "prioritizeVerb": "prioritize", "weight": 1}
     beside(peer, scenario, ignorable=True, **verbs)
+
+
+def test_the_scores_of_others_count_where_one_fails_to_score() -> None:
+    bad = Peer(prioritize=lambda _: b"<")
+
+    async def scenario(quiet: Quiet, name: str) -> None:
+        for number in range(3):
+            await quiet.create(POD, f"p-{number}", spec=wanting("10m"))
+            await quiet.until(lambda pod=f"p-{number}": placed(quiet, pod))
+            assert await placed(quiet, f"p-{number}") == name
+        assert bad.questions("prioritize")
+
+    scoring = {"prioritizeVerb": "prioritize", "weight": 10, "nodeCacheCapable": True}
+    for name in ("node-0", "node-1"):
+        good = Peer(prioritize=lambda _, name=name: [{"Host": name, "Score": 10}])
+        places = {URL: good, "http://bad": bad}
+        among(
+            partial(scenario, name=name),
+            places,
+            scoring,
+            {**scoring, "urlPrefix": "http://bad"},
+        )
 
 
 def test_one_that_hangs_delays_only_the_pods_that_concern_it() -> None:

@@ -71,6 +71,22 @@ async def test_a_pod_leaves_a_tainted_node_at_once_or_when_its_time_is_over(api:
 
 
 @served
+async def test_a_pod_made_anew_under_its_name_has_its_whole_time(api: Served) -> None:
+    for_a_while = [{**TAINT, "operator": "Exists", "tolerationSeconds": 100}]
+    async with controlled(api, TaintEvictionController):
+        await with_node(api, "one")
+        await taint(api, "one", TAINT)
+        (await api.post(PODS, pod("p", nodeName="one", tolerations=for_a_while))).ok()
+        await api.world.sleep(60)
+        (await api.delete(f"{PODS}/p", gracePeriodSeconds="0")).ok()
+        (await api.post(PODS, pod("p", nodeName="one", tolerations=for_a_while))).ok()
+        await api.world.sleep(90)
+        assert "deletionTimestamp" not in (await api.get(f"{PODS}/p")).document["metadata"]
+        await api.world.sleep(20)
+        assert (await api.get(f"{PODS}/p")).document["metadata"]["deletionTimestamp"]
+
+
+@served
 async def test_a_new_pod_is_looked_at_where_its_node_drives_pods_away(api: Served) -> None:
     to = next(watch.to for watch in TaintEvictionController.watches if watch.kind is POD)
     async with controlled(api, TaintEvictionController) as views:

@@ -175,6 +175,16 @@ def test_as_many_are_replaced_at_once_as_may_be_missing(most: Any, gone: list[st
     assert steps(stateful_set(**rolling(0, most)), *old) == ([], gone)
 
 
+def test_a_pod_that_cannot_come_counts_as_missing_in_an_update() -> None:
+    owner = stateful_set(volumeClaimTemplates=[DATA], **PARALLEL)
+    going = claim("data-db-0", deletionTimestamp=time(0))
+    old = [member(1, OLD), member(2, OLD)]
+    assert steps(owner, *old, claims=[going]) == ([], [])
+    bounds = rolling(0, 2)
+    owner = stateful_set(volumeClaimTemplates=[DATA], **PARALLEL, **bounds)
+    assert steps(owner, *old, claims=[going]) == ([], ["db-2"])
+
+
 def test_a_parallel_set_replaces_what_is_broken_anyway_first() -> None:
     owner = stateful_set(**PARALLEL)
     old = [member(0, OLD, ready=None), member(1, OLD), member(2, OLD)]

@@ -11,6 +11,7 @@ import pytest
 from simulation.control_plane import ControlPlane, control_plane
 from simulation.faults import Weather
 from steersman.client.client import APIClient
+from steersman.model.errors import TooManyRequests
 from steersman.model.kinds.configmap import CONFIGMAP
 from steersman.model.kinds.event import EVENT
 from steersman.model.kinds.namespace import NAMESPACE
@@ -111,6 +112,24 @@ def test_events_survive_an_api_that_is_away_for_a_while() -> None:
         weather.calm()
 
     assert len(recorded(work, weather=weather)) == 1
+
+
+def test_events_survive_a_server_that_is_too_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    create, refused = APIClient.create, []
+
+    async def busy(self: APIClient, *given: Any, **more: Any) -> Any:
+        if not refused:
+            refused.append(given)
+            raise TooManyRequests("later")
+        return await create(self, *given, **more)
+
+    async def work(recorder: Recorder, found: Any, world: SimulatedWorld, _: Any) -> None:
+        monkeypatch.setattr(APIClient, "create", busy)
+        recorder.normal(found, "Done", "it is done")
+        await world.sleep(2 * RETRY_SECONDS)
+        assert (len(refused), recorder.dropped) == (1, 0)
+
+    assert len(recorded(work)) == 1
 
 
 def test_events_that_wait_for_the_server_are_written_the_moment_that_it_answers() -> None:

@@ -82,6 +82,20 @@ def test_a_leader_whose_work_ends_gives_the_lease_up_at_once() -> None:
     simulate(1, main)
 
 
+def test_a_leader_whose_work_ends_leaves_the_lease_to_who_has_it_since() -> None:
+    async def main(world: SimulatedWorld) -> None:
+        stage, ref = Stage(), LEASE.ref("kube-system", "steersman")
+        async with control_plane(world, Weather(), lambda *_: None) as plane:
+            one = candidate(plane, world, "one", Weather())
+            work = asyncio.ensure_future(one.lead(lambda: stage.lead("one", world, 1.0)))
+            await world.sleep(0.5)
+            await plane.admin.patch(ref, {"spec": {"holderIdentity": "two"}})
+            await work
+            assert (await plane.admin.get(ref)).spec.holder_identity == "two"
+
+    simulate(1, main)
+
+
 def test_what_ends_the_work_is_told_to_who_wanted_to_lead() -> None:
     async def fail() -> None:
         raise ValueError("a mistake")

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from scheduler_cluster import Cluster, asking, node, pod
+from steersman.model import selectors
 from steersman.model.kinds.pod import Pod
 from steersman.scheduler.flow import costs
 from steersman.scheduler.flow.classes import PodClass, sort
+from steersman.scheduler.flow.moves import _within
 from steersman.scheduler.flow.plan import distribute
 from steersman.scheduler.flow.policy import BadPolicy, Data, Policy, parse_policy, told
 from steersman.scheduler.flow.problem import SINK, WAITING, Arc, Group, problem_of, room
+from steersman.scheduler.preemption import Budget
 
 PREFIX = "flow.steersman.dev/"
 NOW = 1_000_000.0
@@ -24,6 +27,21 @@ def policy(**given: str) -> Policy:
 
 def classes(cluster: Cluster, *pods: Pod) -> tuple[PodClass, ...]:
     return sort(pods, cluster.snapshot, cluster.ask).classes
+
+
+# Moves
+
+
+def test_moves_use_a_budget_up_one_after_the_other() -> None:
+    labels = {"app": "x"}
+    cluster = Cluster(node("n"))
+    cluster.put(*(pod(name, labels=labels) for name in "abc"), pod("free"), on="n")
+    going = sorted(
+        cluster.snapshot.pods_on(cluster.snapshot.at(0)), key=lambda it: it.pod.metadata.name
+    )
+    selector = selectors.of_map(labels)
+    budget = Budget("default", selector, 2, frozenset())
+    assert [it.pod.metadata.name for it in _within(going, [budget])] == ["a", "b", "free"]
 
 
 # Annotations

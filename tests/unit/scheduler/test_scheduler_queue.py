@@ -91,12 +91,13 @@ def test_back_off_grows_to_ten_seconds() -> None:
     assert with_queue(work) == [1, 2, 4, 8, 10, 10]
 
 
-def test_help_that_came_during_the_decision_is_not_lost() -> None:
+@pytest.mark.parametrize("group", [None, "small"])
+def test_help_that_came_during_the_decision_is_not_lost(group: str | None) -> None:
     async def work(queue: PodQueue, world: SimulatedWorld) -> None:
         queue.put(pod("a"))
         await taken(queue, world)
         queue.helped(lambda _: True)
-        queue.failed("a")
+        queue.failed("a", group)
         assert await taken(queue, world, 5) == "a"
 
     with_queue(work)
