@@ -294,6 +294,26 @@ async def three_pods(quiet: Quiet) -> bool:
     return len(await quiet.items(POD)) == 3
 
 
+def test_a_pod_that_is_called_ready_where_the_node_is_silent_is_not_ready_again() -> None:
+    late = POD.ref("default", "late")
+
+    async def scenario(quiet: Quiet) -> None:
+        quiet.plane.nodes.silence("node-0")
+        await quiet.until(lambda: unknown(quiet, "node-0"), 120)
+        await quiet.world.sleep(10)
+        spec = pod_template({})["spec"]
+        bearing = {"nodeName": "node-0", "tolerations": [{"operator": "Exists"}]}
+        await quiet.create(POD, "late", spec={**spec, **bearing})
+        await quiet.world.sleep(1)
+        told = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        await quiet.admin.patch(late, told, how="strategic", subresource="status")
+        await quiet.world.sleep(1)
+        assert not await quiet.pods()
+        assert ("NodeNotReady", "Node is not ready") in await quiet.events("Pod")
+
+    quietly(scenario)
+
+
 def test_pods_of_a_removed_node_are_removed_and_replaced() -> None:
     async def scenario(quiet: Quiet) -> None:
         await deploy(quiet, 3)

@@ -253,6 +253,7 @@ def test_windows_keep_replicas_between_what_was_asked_for_within_them() -> None:
         ({"selectPolicy": "Min"}, (), 10, 14),
         ({"selectPolicy": "Disabled"}, (), 10, 10),
         (None, ((10, 4),), 5, 5),
+        (None, ((10, 9),), 10, 10),  # more than policies allow now; nobody goes for that
         (None, ((10, 2),), 5, 7),
         (None, ((15, 4),), 5, 10),
         (None, ((10, -3),), 5, 16),

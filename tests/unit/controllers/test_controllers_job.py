@@ -246,6 +246,15 @@ def test_a_rule_of_the_failure_policy_fails_the_job() -> None:
     assert judge(known(job(podFailurePolicy=policy("FailJob", **named)), failed)).verdict is None
 
 
+def test_a_rule_looks_at_init_containers_too() -> None:
+    state = {"terminated": {"exitCode": 42, "finishedAt": time(0)}}
+    status = {"initContainerStatuses": [{"name": "first", "state": state}]}
+    failed = run("a", phase="Failed", status=status)
+    found = known(job(podFailurePolicy=policy("FailJob", **CODES)), failed)
+    text = "Container first for pod default/a failed with exit code 42 matching FailJob rule at "
+    assert verdict(found) == ("FailureTarget", "PodFailurePolicy", f"{text}index 0")
+
+
 def test_a_condition_of_a_pod_may_fail_the_job_or_be_ignored() -> None:
     told = [{"type": "DisruptionTarget", "status": "True"}]
     failed = run("a", phase="Failed", status={"conditions": told, **ended(1, 99)})
