@@ -166,6 +166,22 @@ def test_a_pod_that_cannot_bear_the_new_one_goes() -> None:
     assert victims(cluster, important("1", labels={"app": "x"})) == ("n", ["shy"])
 
 
+def test_who_attracts_itself_is_the_first_only_where_nobody_is_left_elsewhere() -> None:
+    near = {"podAffinity": {REQUIRED: [RACK]}}
+    new = important(labels={"app": "x"}, affinity=near)
+    cluster = Cluster(node("n", labels={"rack": "1"}), node("m", labels={"rack": "2"}))
+    cluster.put(small("friend", "4", labels={"app": "x"}), on="n")
+    cluster.put(small("full", "4", priority=500), on="m")
+    assert victims(cluster, new) == ("n", ["friend"])
+    cluster = Cluster(node("n", labels={"rack": "1"}), node("m", labels={"rack": "2"}))
+    cluster.put(small("friend", "4", labels={"app": "x"}), on="n")
+    cluster.put(small("other", "4", priority=500, labels={"app": "x"}), on="m")
+    assert found(cluster, new) == (
+        "0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 node(s) didn't "
+        "match pod affinity rules."
+    )
+
+
 def test_spreading_is_solved_by_victims() -> None:
     spread = {**RACK, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
     cluster = Cluster(node("n", labels={"rack": "1"}), node("m", labels={"rack": "2"}))
