@@ -174,6 +174,8 @@ def test_a_cron_job_says_whether_it_may_start() -> None:
     )
     missed = event(well, "TooManyMissedTimes", "too many missed start times")
     assert not cause("cj/c", well, missed).sound
+    recovered = event(well, "SuccessfulCreate", "Created job c-2", at=1, type="Normal")
+    assert cause("cj/c", well, missed, recovered).sound
 
 
 def service(selector: Any, **spec: Any) -> Any:
