@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 
-from steered import TOOLS, Cluster, container, deployment, from_here, pod, service
+from steered import (
+    TOOLS,
+    Cluster,
+    container,
+    deployment,
+    environment,
+    from_here,
+    pod,
+    service,
+)
 
 WEB = {"name": "main", "image": TOOLS, "ports": [{"containerPort": 80}]}
 PEER = {"hostname": "peer-0", "subdomain": "peers"}
 
 
 def inside(cluster: Cluster, namespace: str, *words: str) -> str:
-    """Runs a command in the client pod; returns what it prints, also where it fails."""
-    done = cluster.try_kubectl("exec", "-n", namespace, "client", "--", *words)
+    """Runs a command in the client pod; returns what it prints, also where it fails.
+
+    Over SPDY: on a machine that has much to do, kubectl drops what a WebSocket brings before it has
+    made its streams ("Unknown stream id 1, discarding message").
+    """
+    env = {**environment(), "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
+    done = cluster.try_kubectl("exec", "-n", namespace, "client", "--", *words, env=env)
     return done.stdout + done.stderr
 
 
