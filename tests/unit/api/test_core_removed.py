@@ -244,6 +244,12 @@ async def test_fields_are_owned_by_the_names_of_the_version_they_were_written_in
     assert owned["changer"] == ("networking.k8s.io/v1beta1", {"f:spec": {"f:backend": backend}})
     name = {"f:defaultBackend": {"f:service": {"f:name": {}}}}
     assert owned["newer"] == ("networking.k8s.io/v1", {"f:spec": name})
+    # also where others wrote in the version of the write
+    port = {"spec": {"defaultBackend": {"service": {"port": {"number": 3}}}}}
+    (await api.patch(f"{NEW}/fanout", port, MERGE, fieldManager="newest")).ok()
+    owned = await owners(api)
+    left = {"f:spec": {"f:backend": {}}}
+    assert owned["changer"] == ("networking.k8s.io/v1beta1", left)
 
 
 async def owners(api: Served) -> dict[str, tuple[str, dict[str, Any]]]:

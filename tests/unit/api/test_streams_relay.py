@@ -94,9 +94,10 @@ class World:
         return answer.status, body.decode()
 
     async def upgrade(
-        self, path: str, query: str, protocol: str = V5, file: str = "admin"
+        self, path: str, query: str, protocol: str = V5, file: str = "admin", accept: str = ""
     ) -> tuple[Response, Channel | None]:
-        request = Request("GET", path, query, upgrade_headers(protocol))
+        headers = upgrade_headers(protocol) | ({"accept": accept} if accept else {})
+        request = Request("GET", path, query, headers)
         return await self.transport(file).ask_upgrade(request)
 
     async def close(self) -> None:
@@ -254,6 +255,24 @@ def test_a_watch_within_a_websocket_is_its_events(tmp_path: Path, protocol: str)
         assert len([it async for it in messages(short)]) == 2
         refused, none = await world.upgrade(MAPS, "watch=true", "one, other")
         assert (refused.status, none) == (400, None)
+
+    with_world(tmp_path, scenario)
+
+
+def test_a_watch_in_protocol_buffers_within_a_websocket_is_one_message_for_each_event(
+    tmp_path: Path,
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.write(MAPS, {"metadata": {"name": "a"}})
+        media = "application/vnd.kubernetes.protobuf"
+        accept = f"{media};stream=watch"
+        answer, channel = await world.upgrade(MAPS, "watch=true", "", accept=accept)
+        assert (answer.status, channel is not None) == (101, True)
+        assert channel is not None
+        kind, data = await anext(messages(channel))
+        assert kind == "binary"
+        assert data.startswith(b"\n\x05ADDED")  # no length in front, as a message has its own
+        await channel.write(WebSocket(mask=lambda: b"mask").close())
 
     with_world(tmp_path, scenario)
 
