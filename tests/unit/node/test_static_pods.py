@@ -676,6 +676,17 @@ def test_what_no_record_knows_of_a_static_pod_goes_before_it_begins(
             await agent._complete.wait()
             agent._hear_statics()
             assert not agent.workers
+            # nor is it removed twice at once: the second would take what has begun by then
+            again: list[Pod] = []
+
+            async def note(pod: Pod) -> None:
+                again.append(pod)
+
+            monkeypatch.setattr(agent, "_begin_late", note)
+            assert agent._statics is not None
+            await agent._begin_statics(agent._statics)
+            await asyncio.sleep(0)
+            assert again == []
             stage.warm.verbs["clean"] = lambda _: {"result": {}}
             await holds(lambda: "own" in agent.workers)
 
